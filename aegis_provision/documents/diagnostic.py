@@ -1,0 +1,91 @@
+"""What is wrong (or noteworthy) in the operator's input, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aegis_provision.documents.source import Span
+
+
+class Severity(Enum):
+    """How much a diagnostic matters: an error stops everything, the others do not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another place that belongs to a diagnostic, and what it has to do with it."""
+
+    span: Span
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding.
+
+    ``code`` is a stable kebab-case name (``unknown-key``). ``message`` says what is wrong and
+    why; ``hint`` what to do next (may be empty). Neither ever repeats a secret. ``span`` is
+    ``None`` only where no text is at fault (a file that is missing, an unset variable).
+    ``hosts`` names the hosts concerned, where the finding is not about the text alone.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    span: Span | None = None
+    hint: str = ""
+    related: tuple[Related, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+def error(
+    code: str,
+    message: str,
+    span: Span | None = None,
+    *,
+    hint: str = "",
+    related: tuple[Related, ...] = (),
+    hosts: tuple[str, ...] = (),
+) -> Diagnostic:
+    """Return a diagnostic that stops the run."""
+    return Diagnostic(Severity.ERROR, code, message, span, hint, related, hosts)
+
+
+def warning(
+    code: str,
+    message: str,
+    span: Span | None = None,
+    *,
+    hint: str = "",
+    related: tuple[Related, ...] = (),
+    hosts: tuple[str, ...] = (),
+) -> Diagnostic:
+    """Return a diagnostic that the operator should act on, but that stops nothing."""
+    return Diagnostic(Severity.WARNING, code, message, span, hint, related, hosts)
+
+
+def note(
+    code: str,
+    message: str,
+    span: Span | None = None,
+    *,
+    hint: str = "",
+    related: tuple[Related, ...] = (),
+    hosts: tuple[str, ...] = (),
+) -> Diagnostic:
+    """Return a diagnostic that is only worth knowing."""
+    return Diagnostic(Severity.NOTE, code, message, span, hint, related, hosts)
+
+
+def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    """Tell whether any of ``diagnostics`` is an error."""
+    return any(item.severity is Severity.ERROR for item in diagnostics)

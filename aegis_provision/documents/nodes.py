@@ -1,0 +1,74 @@
+"""A YAML document as a tree of frozen values, each of which knows where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aegis_provision.documents.source import Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """A scalar. ``value`` is resolved by the YAML 1.2 core schema; ``text`` is as written.
+
+    ``plain`` is false for quoted and block scalars, whose value is always a string.
+    Neither the value nor the text shows in ``repr``: either may be a secret.
+    """
+
+    value: str | int | float | bool | None = field(repr=False)
+    text: str = field(repr=False)
+    plain: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequence:
+    """A list of nodes."""
+
+    items: tuple[Node, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One ``key: value`` of a mapping. Keys are scalars; ``key.text`` is the name."""
+
+    key: Scalar
+    value: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mapping:
+    """A mapping in file order, without duplicate keys, merge keys (``<<``) already applied."""
+
+    entries: tuple[Entry, ...]
+    span: Span
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def entry(self, name: str) -> Entry | None:
+        """Return the entry whose key is ``name``, if there is one."""
+        for item in self.entries:
+            if item.key.text == name:
+                return item
+        return None
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def plain_value(node: Node) -> object:
+    """Return ``node`` as dicts, lists and scalars, the way JSON Schema wants it.
+
+    A key that is no string keeps its text as written: a schema then sees a name, not a number.
+    """
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Sequence):
+        return [plain_value(item) for item in node.items]
+    return {item.key.text: plain_value(item.value) for item in node.entries}

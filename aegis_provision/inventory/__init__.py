@@ -1,0 +1,1 @@
+"""Groups, hosts and their settings, each with the place it came from."""

@@ -1,0 +1,120 @@
+"""The inventory as values: hosts, groups, and settings that know where they were set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.documents import nodes
+    from aegis_provision.documents.source import Span
+
+OVERRIDE_KEYS = ("base_url", "auth_token", "model", "fast_model", "timeout_ms")
+"""The five keys that override single values of a provider's recipe (design: host settings)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One effective value and where it was set.
+
+    ``value`` is a string, an integer, a boolean or a tuple of strings (several bastions); it may
+    be a literal secret only in input that is refused, and never shows in ``repr``.
+    ``holder`` is the host or group that set it (``all`` for everyone's). ``overrode`` lists what
+    it beat, nearest to the host first; ``agreeing`` further places that set the same value
+    with the same standing (two unrelated groups that say the same).
+    """
+
+    key: str
+    value: str | int | bool | tuple[str, ...] = field(repr=False)
+    span: Span
+    holder: str
+    holder_kind: Literal["host", "group"]
+    overrode: tuple[Setting, ...] = field(default=(), repr=False)
+    agreeing: tuple[Setting, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a host's file is and how to get there: all that a connection needs.
+
+    ``None`` means "what the ssh config says, or OpenSSH's default". ``jump`` is a list of
+    bastions (``[user@]host[:port]``), outermost first; empty means "none, whatever the ssh
+    config says". ``become_user`` is ``None`` where the login owns the file itself.
+    ``config_path`` is absolute, or relative to the login directory.
+    """
+
+    host: str
+    address: str
+    port: int | None
+    user: str | None
+    connection: Literal["ssh", "local"]
+    identity_file: str | None
+    jump: tuple[str, ...] | None
+    become_user: str | None
+    config_path: str
+    read_via: Literal["search", "explicit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host with everything the inventory says about it.
+
+    ``groups`` holds every group it is in, ancestors included, in order of declaration, without
+    ``all``. ``settings`` maps a setting's name to the winner (``env`` and the override keys are
+    not in it). ``provider`` is ``None`` only where the inventory names none, which is an error.
+    ``overrides`` holds the override keys that count, by the rule that a provider brings its own
+    values; ``ignored`` those that were set farther away than the provider. ``env`` maps names
+    of further session variables.
+    """
+
+    name: str
+    span: Span
+    groups: tuple[str, ...]
+    settings: Mapping[str, Setting]
+    provider: Setting | None
+    overrides: Mapping[str, Setting]
+    ignored: tuple[Setting, ...]
+    env: Mapping[str, Setting]
+    target: Target
+
+    @property
+    def pinned(self) -> bool:
+        """Tell whether the host has a provider entry of its own."""
+        return self.provider is not None and self.provider.holder_kind == "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group: its own hosts (names, in order) and its child groups' names."""
+
+    name: str
+    span: Span | None
+    hosts: tuple[str, ...]
+    children: tuple[str, ...]
+    settings: Mapping[str, Setting]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """One entry under ``providers:`` as it stands in a file, not yet checked against others."""
+
+    name: str
+    span: Span
+    body: nodes.Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """A whole inventory. Hosts are in inventory order; ``groups`` holds ``all`` too."""
+
+    hosts: Mapping[str, Host]
+    groups: Mapping[str, Group]
+    providers: Mapping[str, ProviderEntry]
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """Return the names of all hosts of ``group``, its children's included, in inventory order."""
+        if group == "all":
+            return tuple(self.hosts)
+        return tuple(name for name, host in self.hosts.items() if group in host.groups)
