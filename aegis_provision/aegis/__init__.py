@@ -1,0 +1,1 @@
+"""The far side: what Aegis reads, what it drops, and what breaks its sessions."""

@@ -1,0 +1,1 @@
+"""A small fleet of SSH hosts on loopback to try everything on."""

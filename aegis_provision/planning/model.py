@@ -1,0 +1,81 @@
+"""A plan as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aegis_provision.aegis.actual import FileFacts
+
+
+class Action(StrEnum):
+    """What a plan holds for a host (the words of the JSON contract)."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UNCHANGED = "unchanged"
+    ERROR = "error"
+    UNREACHABLE = "unreachable"
+
+
+class ChangeKind(StrEnum):
+    """What happens to one key."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key's change.
+
+    ``key`` is a variable's name, ``file.mode`` or ``file.owner``. A sensitive change carries
+    neither side's value: ``before`` and ``after`` are then ``None``.
+    """
+
+    key: str
+    kind: ChangeKind
+    before: str | None
+    after: str | None
+    sensitive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Exactly what to write on one host. ``content`` holds secrets and never shows.
+
+    ``path`` is absolute. ``base`` is the file the plan saw there, ``None`` for none: the write
+    is refused if it has changed since. ``mode`` is what the file gets, ``uid`` and ``gid`` whose
+    it will be.
+    """
+
+    path: str
+    content: bytes = field(repr=False)
+    mode: int
+    uid: int
+    gid: int
+    base: FileFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """What would happen to one host.
+
+    ``changes`` is empty and ``write`` is ``None`` unless ``action`` is create or update.
+    ``same`` names session variables that stay as they are. ``message`` says why for an error or
+    an unreachable host, with what to do next in ``hint``; ``warnings`` hold for any action.
+    """
+
+    host: str
+    provider: str
+    path: str
+    action: Action
+    changes: tuple[Change, ...] = ()
+    same: tuple[str, ...] = ()
+    message: str = ""
+    hint: str = ""
+    warnings: tuple[str, ...] = ()
+    write: Write | None = field(default=None, repr=False)

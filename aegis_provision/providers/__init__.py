@@ -1,0 +1,1 @@
+"""Recipes for the session variables, the templates in them, and the secrets they yield."""

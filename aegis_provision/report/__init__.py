@@ -1,0 +1,1 @@
+"""Plans and events become text or JSON on a given stream."""

@@ -1,0 +1,1 @@
+"""Getting to a host's file and back: SSH or local, one code path for both."""

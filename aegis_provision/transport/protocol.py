@@ -1,0 +1,131 @@
+"""What the rest of the program knows of a transport, and how a transport fails."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from aegis_provision.aegis.actual import Actual
+    from aegis_provision.inventory.model import Target
+    from aegis_provision.planning.model import Write
+
+
+class TransportError(Exception):
+    """A host could not be worked on. ``step`` failed for ``reason``; ``hint`` says what to try.
+
+    None of the three ever holds a secret or a foreign exception's raw text without context.
+    """
+
+    def __init__(self, step: str, reason: str, hint: str = "") -> None:
+        """Keep the three parts; ``str()`` gives ``step: reason``."""
+        super().__init__(f"{step}: {reason}")
+        self.step = step
+        self.reason = reason
+        self.hint = hint
+
+
+class Unreachable(TransportError):
+    """No working session: name, connection, host key, login, sudo or SFTP failed; or time ran out."""
+
+
+class WriteRefused(TransportError):
+    """Nothing was written, because of the host's state: a moved file, a lock, a foreign owner."""
+
+
+class WriteFailed(TransportError):
+    """The write failed half-way; the old file is whole unless ``reason`` says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment (``time.monotonic`` seconds) by which a host's whole work must be over."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Self:
+        """Return the deadline ``seconds`` from now."""
+        return cls(time.monotonic() + seconds)
+
+    def remaining(self) -> float:
+        """Return the seconds left, never less than zero."""
+        return max(0.0, self.at - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    """How to connect, for every host alike.
+
+    ``timeout`` bounds one step on a host (seconds). ``ssh_config`` is ``None`` for "none at all";
+    ``known_hosts`` are the files to trust, the first of which ``accept_new`` adds keys to.
+    ``agent_socket`` is the path of the operator's ssh agent, ``home`` their home directory,
+    ``login_name`` the user name to fall back on.
+    """
+
+    timeout: float
+    ssh_config: Path | None
+    known_hosts: Sequence[Path]
+    accept_new: bool
+    agent_socket: str | None
+    home: Path
+    login_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedKey:
+    """A host key taken on trust: ``name`` as known_hosts writes it, and its fingerprint."""
+
+    name: str
+    key_type: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that was read back and found right. ``warnings`` are worth showing."""
+
+    path: str
+    warnings: tuple[str, ...] = field(default=())
+
+
+class HostSession(Protocol):
+    """An open connection to one host. Not shared between threads at the same time."""
+
+    accepted: tuple[AcceptedKey, ...]
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def read(self, deadline: Deadline) -> Actual:
+        """Read the target and what surrounds it. Raises :class:`Unreachable`."""
+        ...
+
+    def write(self, write: Write, owner: str, deadline: Deadline) -> Written:
+        """Replace the target as ``write`` says, safely; ``owner`` is who the lock names.
+
+        Raises :class:`WriteRefused`, :class:`WriteFailed` or :class:`Unreachable`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection; never raises, never blocks for long."""
+        ...
+
+
+class Connect(Protocol):
+    """Opens a session to one host. Raises :class:`Unreachable`."""
+
+    def __call__(
+        self, target: Target, options: ConnectOptions, deadline: Deadline
+    ) -> HostSession: ...
