@@ -114,7 +114,7 @@ class Inventory:
     providers: Mapping[str, ProviderEntry]
 
     def members(self, group: str) -> tuple[str, ...]:
-        """Return the names of all hosts of ``group``, its children's included, in inventory order."""
+        """Return all hosts of ``group``, its children's included, by name in inventory order."""
         if group == "all":
             return tuple(self.hosts)
         return tuple(name for name, host in self.hosts.items() if group in host.groups)

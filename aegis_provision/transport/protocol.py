@@ -31,7 +31,7 @@ class TransportError(Exception):
 
 
 class Unreachable(TransportError):
-    """No working session: name, connection, host key, login, sudo or SFTP failed; or time ran out."""
+    """No working session: name, connection, host key, login, sudo, SFTP or the clock failed."""
 
 
 class WriteRefused(TransportError):
@@ -126,6 +126,6 @@ class HostSession(Protocol):
 class Connect(Protocol):
     """Opens a session to one host. Raises :class:`Unreachable`."""
 
-    def __call__(
-        self, target: Target, options: ConnectOptions, deadline: Deadline
-    ) -> HostSession: ...
+    def __call__(self, target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
+        """Connect to ``target`` before ``deadline`` and log in."""
+        ...
