@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import NoReturn, final
+from typing import Final, NoReturn, final
 
 _ANY = ("utf-8", "surrogatepass")
 
@@ -19,6 +19,8 @@ class Secret:
 
     __slots__ = ("__value", "origin")
 
+    SHORTEST_SEARCHED: Final = 6
+
     def __init__(self, value: str, origin: str) -> None:
         """Keep ``value``; ``origin`` names the source, such as ``${GLM_API_KEY}``."""
         self.__value = value
@@ -31,6 +33,16 @@ class Secret:
     def matches(self, text: str) -> bool:
         """Tell whether ``text`` is the secret value, without taking it out of its box."""
         return hmac.compare_digest(self.__value.encode(*_ANY), text.encode(*_ANY))
+
+    def within(self, text: str) -> bool:
+        """Tell whether ``text`` holds the secret value anywhere.
+
+        Values shorter than :attr:`SHORTEST_SEARCHED` count only as the whole text: a token
+        such as ``a`` is in every text, and hiding all of them would tell more than it hides.
+        """
+        if len(self.__value) < self.SHORTEST_SEARCHED:
+            return self.matches(text)
+        return self.__value in text
 
     def __repr__(self) -> str:
         return f"Secret({self.origin})"

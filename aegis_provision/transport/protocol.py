@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from aegis_provision.aegis.actual import Actual
+    from aegis_provision.aegis.actual import Actual, Login
     from aegis_provision.inventory.model import Target
     from aegis_provision.planning.model import Write
 
@@ -109,6 +109,17 @@ class HostSession(Protocol):
 
     def read(self, deadline: Deadline) -> Actual:
         """Read the target and what surrounds it. Raises :class:`Unreachable`."""
+        ...
+
+    def login(self, deadline: Deadline) -> Login | None:
+        """Return as whom files are written here, ``None`` where the host does not tell.
+
+        Raises :class:`Unreachable`.
+        """
+        ...
+
+    def alive(self, deadline: Deadline) -> bool:
+        """Tell whether the connection still answers; never raises."""
         ...
 
     def write(self, write: Write, owner: str, deadline: Deadline) -> Written:

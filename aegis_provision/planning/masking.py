@@ -1,0 +1,34 @@
+"""Which values of a diff must not be shown although their variable is no secret."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from aegis_provision.providers.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_CREDENTIALS_IN_URL = re.compile(r"://[^/?#\s]*@|[?&#][^\s]*=")
+_KNOWN_TOKEN = re.compile(
+    r"\b(?:sk|pk|rk)-[\w-]{6,}|\bgh[pousr]_\w{6,}|\beyJ[\w-]{8,}|\bAKIA\w{8,}"
+)
+
+
+def exposes_secret(text: str, secrets: Iterable[Secret | str]) -> bool:
+    """Tell whether showing ``text`` would show a secret.
+
+    ``secrets`` are the tokens known from either side. A host's file may hold a token in the
+    wrong place (a URL with user information, a key pasted as a model): such a value is masked
+    like a token.
+    """
+    if _CREDENTIALS_IN_URL.search(text) or _KNOWN_TOKEN.search(text):
+        return True
+    return any(_holds(text, secret) for secret in secrets)
+
+
+def _holds(text: str, secret: Secret | str) -> bool:
+    if isinstance(secret, Secret):
+        return secret.within(text)
+    return len(secret) >= Secret.SHORTEST_SEARCHED and secret in text

@@ -1,0 +1,64 @@
+"""Whose the file will be and with which mode, and whether the login can bring that about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, Login
+
+NEW_FILE_MODE = 0o600
+_NEVER = 0o027  # nothing for others, no writing for the group: the file holds a token
+_ROOT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Mode (``0o7777`` bits), user and group of the file that a write leaves behind."""
+
+    mode: int
+    uid: int
+    gid: int
+
+    @property
+    def owner(self) -> str:
+        """Return ``uid:gid`` the way a plan shows it."""
+        return f"{self.uid}:{self.gid}"
+
+
+def wanted_ownership(file: FileFacts | None, directory: DirectoryFacts) -> Ownership:
+    """Return what the target should end with.
+
+    A file keeps its owner and mode, less all bits for others and the group's write bit. A new
+    one is its directory's owner's and readable by that owner alone: Aegis must be able to read
+    it as its service user.
+    """
+    if file is None:
+        return Ownership(NEW_FILE_MODE, directory.uid, directory.gid)
+    return Ownership(file.mode & 0o777 & ~_NEVER, file.uid, file.gid)
+
+
+def permission_problem(actual: Actual, wanted: Ownership) -> str | None:
+    """Return why the login can't write the file as ``wanted``, or ``None`` where it may.
+
+    ``None`` too where that is not known: the write itself finds out before it changes anything.
+    """
+    login, directory = actual.login, actual.directory
+    if login is None or directory is None or login.uid == _ROOT:
+        return None
+    if not _may_write(directory, login):
+        return "no permission to write in its directory"
+    if login.uid != wanted.uid:
+        return f"the login (uid {login.uid}) can't keep its owner (uid {wanted.uid})"
+    if wanted.gid not in login.gids:
+        return f"the login is not in its group (gid {wanted.gid}) and can't keep it"
+    return None
+
+
+def _may_write(directory: DirectoryFacts, login: Login) -> bool:
+    if login.uid == directory.uid:
+        return bool(directory.mode & 0o200)
+    # With an access control list the group bits are its mask: where they allow writing, another
+    # entry may let the login in, and only trying can tell.
+    return bool(directory.mode & 0o022)

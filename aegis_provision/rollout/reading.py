@@ -1,0 +1,127 @@
+"""Reads many hosts at once and turns each into its plan."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.host_plan import needs_login, plan_host, unreachable
+from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
+from aegis_provision.rollout.pool import Stop, run_all
+from aegis_provision.transport.protocol import Deadline, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.inventory.model import Host
+    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.providers.session import Session
+    from aegis_provision.rollout.events import Emit
+    from aegis_provision.transport.protocol import AcceptedKey, Connect, ConnectOptions, HostSession
+
+KEPT_CONNECTIONS = 200
+"""How many connections a plan keeps open for the write that follows; more hosts reconnect."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostWork:
+    """One host and what it should have."""
+
+    host: Host
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How hosts are worked on: ``forks`` at once, each for ``deadline`` seconds at most."""
+
+    connect: Connect
+    options: ConnectOptions
+    forks: int
+    deadline: float
+
+
+class KeptConnections:
+    """Connections that outlive the reading, so that one handshake per host and run is enough.
+
+    At most ``limit`` are kept; safe to use from several threads. Closes what is left on exit.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._sessions: dict[str, HostSession] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> KeptConnections:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._sessions:
+            self._sessions.popitem()[1].close()
+
+    def offer(self, host: str, session: HostSession) -> bool:
+        """Keep ``session`` if there is room; tell whether it was kept."""
+        with self._lock:
+            if len(self._sessions) >= self._limit:
+                return False
+            self._sessions[host] = session
+            return True
+
+    def take(self, host: str) -> HostSession | None:
+        """Hand out the connection to ``host``, if one was kept. The caller closes it."""
+        with self._lock:
+            return self._sessions.pop(host, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    plan: HostPlan
+    accepted: tuple[AcceptedKey, ...]
+
+
+def read_fleet(
+    works: Sequence[HostWork], reach: Reach, kept: KeptConnections, emit: Emit
+) -> tuple[HostPlan, ...]:
+    """Read every host and return the plans in the order of ``works``.
+
+    A host's failure is its plan's action, never an exception. Connections of hosts that would
+    change go to ``kept`` where there is room; the others are closed.
+    """
+    emit(ReadingStarted(len(works)))
+    plans: dict[str, HostPlan] = {}
+    for work, read in run_all(
+        works, lambda work: _read_host(work, reach, kept), workers=reach.forks, stop=Stop()
+    ):
+        if read.accepted:
+            emit(KeysAccepted(work.host.name, read.accepted))
+        plans[work.host.name] = read.plan
+        emit(HostPlanned(read.plan))
+    return tuple(plans[work.host.name] for work in works)
+
+
+def _read_host(work: HostWork, reach: Reach, kept: KeptConnections) -> _Read:
+    deadline = Deadline.after(reach.deadline)
+    try:
+        session = reach.connect(work.host.target, reach.options, deadline)
+    except Unreachable as error:
+        return _Read(unreachable(work.host, work.session, str(error), error.hint), ())
+    keep = False
+    try:
+        plan = _plan(work, session, deadline)
+        keep = plan.write is not None and kept.offer(work.host.name, session)
+    except Unreachable as error:
+        plan = unreachable(work.host, work.session, str(error), error.hint)
+    finally:
+        if not keep:
+            session.close()
+    return _Read(plan, session.accepted)
+
+
+def _plan(work: HostWork, session: HostSession, deadline: Deadline) -> HostPlan:
+    actual = session.read(deadline)
+    plan = plan_host(work.host, work.session, actual)
+    if needs_login(plan):
+        actual = replace(actual, login=session.login(deadline))
+        plan = plan_host(work.host, work.session, actual)
+    return plan
