@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from aegis_provision.planning.host_plan import needs_login, plan_host, unreachable
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
@@ -53,7 +53,7 @@ class KeptConnections:
         self._sessions: dict[str, HostSession] = {}
         self._lock = threading.Lock()
 
-    def __enter__(self) -> KeptConnections:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

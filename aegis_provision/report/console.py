@@ -1,0 +1,52 @@
+"""Consoles for the result and for everything else, with the operator's wish about colour."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Literal
+
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Color = Literal["auto", "always", "never"]
+PLAIN_WIDTH = 100
+
+
+def make_console(stream: IO[str], color: Color, *, no_color: bool) -> Console:
+    """Return a console on ``stream``.
+
+    ``no_color`` says that ``NO_COLOR`` is set: it wins over ``auto`` only. Where the stream is no
+    terminal, lines are never wrapped or cut, so that they can be searched and compared.
+    """
+    plain = color == "never" or (color == "auto" and no_color)
+    return Console(
+        file=stream,
+        force_terminal=True if color == "always" else None,
+        no_color=plain or None,
+        color_system=None if plain else "auto",
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+
+
+def text_width(console: Console) -> int:
+    """Return how many columns running text may take on ``console``."""
+    return max(60, console.width) if console.is_terminal else PLAIN_WIDTH
+
+
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Print ``lines`` as they are: no wrapping, no markup."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with control characters made visible: a host must not drive a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )

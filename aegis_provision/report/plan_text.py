@@ -1,0 +1,173 @@
+"""A plan as text: what would change, host by host and in sum, with secrets masked."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
+from aegis_provision.report.console import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SIGN = {
+    Action.CREATE: "+",
+    Action.UPDATE: "~",
+    Action.UNCHANGED: "=",
+    Action.ERROR: "!",
+    Action.UNREACHABLE: "?",
+}
+_STYLE = {
+    Action.CREATE: "green",
+    Action.UPDATE: "yellow",
+    Action.UNCHANGED: "dim",
+    Action.ERROR: "bold red",
+    Action.UNREACHABLE: "bold red",
+}
+_CHANGE_SIGN = {ChangeKind.ADDED: "+", ChangeKind.CHANGED: "~", ChangeKind.REMOVED: "-"}
+_CHANGE_STYLE = {
+    ChangeKind.ADDED: "green",
+    ChangeKind.CHANGED: "yellow",
+    ChangeKind.REMOVED: "red",
+}
+_SECRET_WORD = {
+    ChangeKind.ADDED: "set",
+    ChangeKind.CHANGED: "changed",
+    ChangeKind.REMOVED: "removed",
+}
+_SUMMARY = {
+    Action.CREATE: "to create",
+    Action.UPDATE: "to update",
+    Action.UNCHANGED: "unchanged",
+    Action.ERROR: "in error",
+    Action.UNREACHABLE: "unreachable",
+}
+_LISTED_UNCHANGED = 8
+_NAME_WIDTH = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Hosts whose plans differ in nothing but the host's name."""
+
+    plan: HostPlan
+    hosts: tuple[str, ...]
+
+
+def plan_lines(
+    plans: Sequence[HostPlan], *, width: int, every_host: bool = False, as_diff: bool = False
+) -> list[Text]:
+    """Return the lines that show ``plans``.
+
+    Hosts with the same plan are shown together, at the place of the first. ``every_host`` names
+    unchanged hosts without abridging; ``as_diff`` shows changes as a unified diff.
+    """
+    lines: list[Text] = []
+    for alike in _grouped(plans):
+        lines.extend(_group_lines(alike, width, every_host=every_host, as_diff=as_diff))
+    lines.append(summary_line(plans))
+    return lines
+
+
+def summary_line(plans: Sequence[HostPlan]) -> Text:
+    """Return the plan in one line, in sum."""
+    counts = Counter(plan.action for plan in plans)
+    parts = [f"{counts[action]} {words}" for action, words in _SUMMARY.items() if counts[action]]
+    return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
+
+
+def _grouped(plans: Sequence[HostPlan]) -> list[_Alike]:
+    groups: dict[object, list[HostPlan]] = {}
+    for plan in plans:
+        key = (
+            plan.action,
+            plan.provider,
+            plan.path,
+            plan.changes,
+            plan.same,
+            plan.message,
+            plan.hint,
+            plan.warnings,
+        )
+        groups.setdefault(key, []).append(plan)
+    return [_Alike(group[0], tuple(plan.host for plan in group)) for group in groups.values()]
+
+
+def _group_lines(alike: _Alike, width: int, *, every_host: bool, as_diff: bool) -> list[Text]:
+    plan, style = alike.plan, _STYLE[alike.plan.action]
+    lines = _headline(alike, width, every_host=every_host)
+    if plan.message:
+        lines.append(Text(f"    {visible(plan.message)}", style=style))
+    if plan.hint:
+        lines.append(Text(f"    try: {visible(plan.hint)}"))
+    if as_diff and plan.changes:
+        lines.extend(_diff_lines(plan))
+    else:
+        lines.extend(_change_line(change) for change in plan.changes)
+        if plan.changes and plan.same:
+            lines.append(Text(f"    = same: {', '.join(plan.same)}", style="dim"))
+    lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in plan.warnings)
+    return lines
+
+
+def _headline(alike: _Alike, width: int, *, every_host: bool) -> list[Text]:
+    plan = alike.plan
+    label = f"{_SIGN[plan.action]} {plan.action:<12}"
+    tail = f"  [{plan.provider}]  {visible(plan.path)}"
+    if len(alike.hosts) == 1:
+        return [Text(f"{label}{plan.host}{tail}", style=_STYLE[plan.action])]
+    names = list(alike.hosts)
+    if plan.action is Action.UNCHANGED and not every_host and len(names) > _LISTED_UNCHANGED:
+        rest = len(names) - _LISTED_UNCHANGED
+        names = [*names[:_LISTED_UNCHANGED], f"and {rest} more (-v names all)"]
+    listed = textwrap.wrap(
+        ", ".join(names),
+        width=width - 4,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    head = Text(f"{label}{len(alike.hosts)} hosts{tail}", style=_STYLE[plan.action])
+    return [head, *(Text(f"    {line}") for line in listed)]
+
+
+def _change_line(change: Change) -> Text:
+    sign = _CHANGE_SIGN[change.kind]
+    return Text(
+        f"    {sign} {change.key:<{_NAME_WIDTH}}{_change_words(change)}",
+        style=_CHANGE_STYLE[change.kind],
+    )
+
+
+def _change_words(change: Change) -> str:
+    if change.sensitive:
+        return f"(secret) {_SECRET_WORD[change.kind]}"
+    if change.before is None:
+        return _shown(change.after)
+    if change.after is None:
+        return f"{_shown(change.before)} removed"
+    return f"{_shown(change.before)} -> {_shown(change.after)}"
+
+
+def _shown(value: str | None) -> str:
+    return '""' if not value else visible(value)
+
+
+def _diff_lines(plan: HostPlan) -> list[Text]:
+    path = visible(plan.path)
+    before = "/dev/null" if plan.action is Action.CREATE else path
+    lines = [Text(f"    --- {before}", style="bold"), Text(f"    +++ {path}", style="bold")]
+    for change in plan.changes:
+        if change.kind is not ChangeKind.ADDED:
+            old = "(secret)" if change.sensitive else _shown(change.before)
+            lines.append(Text(f"    -{change.key}: {old}", style="red"))
+        if change.kind is not ChangeKind.REMOVED:
+            new = f"(secret, {_SECRET_WORD[change.kind]})"
+            new = new if change.sensitive else _shown(change.after)
+            lines.append(Text(f"    +{change.key}: {new}", style="green"))
+    lines.extend(Text(f"     {name}: (same)", style="dim") for name in plan.same)
+    return lines
