@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.report.console import visible
+from aegis_provision.report.console import name_lines, visible
 from aegis_provision.rollout.outcome import HostResult, Status
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ WORDS = {
     Status.REFUSED: "refused",
     Status.NOT_ATTEMPTED: "not attempted",
 }
+WENT_WELL = {Status.UNCHANGED, Status.APPLIED, Status.RESTART_PENDING}
 
 
 def result_lines(result: HostResult) -> list[Text]:
     """Return the lines that tell how one host ended."""
     style = _STYLE[result.status]
     line = f"{result.host}: {WORDS[result.status]}"
-    quiet = result.status in {Status.UNCHANGED, Status.APPLIED, Status.RESTART_PENDING}
-    if result.message and not quiet:
+    if result.message and result.status not in WENT_WELL:
         line += f": {visible(result.message)}"
     lines = [Text(line, style=style)]
     if result.hint:
@@ -47,16 +47,32 @@ def result_lines(result: HostResult) -> list[Text]:
     return lines
 
 
-def recap_lines(results: Sequence[HostResult]) -> list[Text]:
-    """Return every host's end, in the results' order, and the sum of them."""
-    told = [item for item in results if item.status is not Status.UNCHANGED or item.warnings]
-    lines = [line for item in told for line in result_lines(item)]
+def recap_lines(results: Sequence[HostResult], *, width: int) -> list[Text]:
+    """Return how the hosts ended: by name where all went well, with the reason where not."""
+    lines: list[Text] = []
+    for status in (Status.APPLIED, Status.RESTART_PENDING):
+        names = [item.host for item in results if item.status is status]
+        if names:
+            lines.append(Text(f"{WORDS[status]} ({len(names)}):", style=_STYLE[status]))
+            lines.extend(name_lines(names, width))
+    for item in results:
+        if item.status not in WENT_WELL:
+            lines.extend(result_lines(item))
+        elif item.warnings:
+            lines.extend(_warning_lines(item))
     counts = Counter(item.status for item in results)
     parts = [f"{counts[status]} {words}" for status, words in WORDS.items() if counts[status]]
     lines.append(Text("Recap: " + (", ".join(parts) if parts else "no hosts"), style="bold"))
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))
     return lines
+
+
+def _warning_lines(result: HostResult) -> list[Text]:
+    return [
+        Text(f"{result.host}: warning: {visible(item)}", style="magenta")
+        for item in result.warnings
+    ]
 
 
 def nothing_to_do(results: Sequence[HostResult]) -> bool:

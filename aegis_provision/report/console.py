@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import IO, TYPE_CHECKING, Literal
 
 from rich.console import Console
@@ -42,6 +43,14 @@ def print_lines(console: Console, lines: Iterable[Text]) -> None:
     """Print ``lines`` as they are: no wrapping, no markup."""
     for line in lines:
         console.print(line, soft_wrap=True)
+
+
+def name_lines(names: Iterable[str], width: int) -> list[Text]:
+    """Return ``names`` as running text under a headline, never broken inside a name."""
+    wrapped = textwrap.wrap(
+        ", ".join(names), width=width - 4, break_long_words=False, break_on_hyphens=False
+    )
+    return [Text(f"    {line}") for line in wrapped]
 
 
 def visible(text: str) -> str:

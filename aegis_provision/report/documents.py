@@ -6,8 +6,12 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from aegis_provision.planning.model import Action
+from aegis_provision.rollout.outcome import Status
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from enum import StrEnum
 
     from aegis_provision.planning.model import Change, HostPlan
     from aegis_provision.rollout.outcome import HostResult
@@ -42,7 +46,7 @@ def plan_document(plans: Sequence[HostPlan]) -> Document:
                 }
                 for plan in plans
             ],
-            "summary": _counted(plan.action.value for plan in plans),
+            "summary": _counted(Action, (plan.action for plan in plans)),
         },
     )
 
@@ -62,7 +66,7 @@ def apply_document(run: str, results: Sequence[HostResult], exit_code: int) -> D
                 }
                 for result in results
             ],
-            "summary": _counted(result.status.value for result in results),
+            "summary": _counted(Status, (result.status for result in results)),
             "exit_code": exit_code,
         },
     )
@@ -72,8 +76,9 @@ def _message(message: str, hint: str) -> str:
     return f"{message}; try: {hint}" if hint else message
 
 
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(words))
+def _counted(words: type[StrEnum], seen: Iterable[StrEnum]) -> dict[str, int]:
+    counts = Counter(seen)
+    return {word.value: counts[word] for word in words}
 
 
 def _change(change: Change) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
-from aegis_provision.report.console import visible
+from aegis_provision.report.console import name_lines, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,14 +124,8 @@ def _headline(alike: _Alike, width: int, *, every_host: bool) -> list[Text]:
     if plan.action is Action.UNCHANGED and not every_host and len(names) > _LISTED_UNCHANGED:
         rest = len(names) - _LISTED_UNCHANGED
         names = [*names[:_LISTED_UNCHANGED], f"and {rest} more (-v names all)"]
-    listed = textwrap.wrap(
-        ", ".join(names),
-        width=width - 4,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
     head = Text(f"{label}{len(alike.hosts)} hosts{tail}", style=_STYLE[plan.action])
-    return [head, *(Text(f"    {line}") for line in listed)]
+    return [head, *name_lines(names, width)]
 
 
 def _change_line(change: Change) -> Text:

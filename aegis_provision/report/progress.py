@@ -9,7 +9,7 @@ from rich.progress import TimeElapsedColumn as Elapsed
 from rich.text import Text
 
 from aegis_provision.planning.model import Action
-from aegis_provision.report.apply_text import result_lines
+from aegis_provision.report.apply_text import WENT_WELL, result_lines
 from aegis_provision.report.console import print_lines, visible
 from aegis_provision.rollout.events import (
     HostFinished,
@@ -57,7 +57,7 @@ class ProgressDisplay:
                     self._say(Text(f"{plan.host}: {plan.action}"))
             case HostFinished(result):
                 self._advance()
-                if not self._quiet:
+                if not self._quiet and (self._bar is None or result.status not in WENT_WELL):
                     print_lines(self._console, result_lines(result))
             case KeysAccepted(host, keys):
                 for key in keys:
@@ -65,11 +65,13 @@ class ProgressDisplay:
                     print_lines(
                         self._console, [Text(visible(f"{where}: {key.key_type} {key.fingerprint}"))]
                     )
-            case StopRequested():
-                print_lines(
-                    self._console,
-                    [Text("Stopping: no further host is begun; writes under way finish.")],
-                )
+            case StopRequested(running):
+                words = f"Stopping: no further host is begun; {running} under way will finish."
+                print_lines(self._console, [Text(words)])
+
+    def pause(self) -> None:
+        """Take the bar away: something else is about to be printed or asked."""
+        self._stop_bar()
 
     def _begin(self, verb: str, hosts: int) -> None:
         self._stop_bar()

@@ -15,19 +15,26 @@ Result = TypeVar("Result")
 
 
 class Stop:
-    """Asks a pool to start nothing new. Safe to call from a signal handler."""
+    """Asks a pool to begin nothing new, and, asked again, not to wait for what is under way.
+
+    Safe to call from a signal handler: it sets flags and puts into a reentrant queue, no more.
+    """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self.asked = False
+        self.abandoned = False
+        self._wake: Callable[[], None] | None = None
 
     def ask(self) -> None:
-        """Ask; asking again changes nothing."""
-        self._asked.set()
+        """Ask to stop; the second time, to stop waiting too."""
+        self.abandoned = self.asked
+        self.asked = True
+        if self._wake is not None:
+            self._wake()
 
-    @property
-    def asked(self) -> bool:
-        """Tell whether somebody asked."""
-        return self._asked.is_set()
+    def wake_with(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` whenever somebody asks, so that nobody sleeps through it."""
+        self._wake = wake
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +48,84 @@ class _Broke:
     error: BaseException
 
 
+class _WorkerLeft:
+    pass
+
+
+class _Asked:
+    pass
+
+
 def run_all(
-    items: Sequence[Item], work: Callable[[Item], Result], *, workers: int, stop: Stop
+    items: Sequence[Item],
+    work: Callable[[Item], Result],
+    *,
+    workers: int,
+    stop: Stop,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, work(item))`` for every item as it is done, ``workers`` at a time.
 
-    Once ``stop`` was asked no item is begun; those under way are still yielded. An exception out
-    of ``work`` is a bug in it and is raised here. Workers are daemon threads: an operator who
-    interrupts twice does not have to wait for a host that hangs until its deadline.
+    Once ``stop`` was asked no item is begun and ``on_stop`` is called; items under way are still
+    yielded, unless it is asked again. An exception out of ``work`` is a bug in it and is raised
+    here. Workers are daemon threads: who interrupts twice need not wait for a host that hangs
+    until its deadline.
     """
-    abandoned = Stop()
     waiting: queue.SimpleQueue[Item] = queue.SimpleQueue()
-    done: queue.SimpleQueue[_Done[Item, Result] | _Broke | None] = queue.SimpleQueue()
+    done: queue.SimpleQueue[_Done[Item, Result] | _Broke | _WorkerLeft | _Asked]
+    done = queue.SimpleQueue()
+    left = threading.Event()
     for item in items:
         waiting.put(item)
+    stop.wake_with(lambda: done.put(_Asked()))
 
-    def worker() -> None:
-        try:
-            while not (stop.asked or abandoned.asked):
-                try:
-                    item = waiting.get_nowait()
-                except queue.Empty:
-                    break
-                done.put(_Done(item, work(item)))
-        except BaseException as error:  # noqa: BLE001 - handed on to the thread that asked
-            done.put(_Broke(error))
-        finally:
-            done.put(None)
+    def over() -> bool:
+        return stop.asked or left.is_set()
 
     count = min(workers, len(items))
     for number in range(count):
-        threading.Thread(target=worker, name=f"host-worker-{number}", daemon=True).start()
+        threading.Thread(
+            target=_work_off,
+            args=(waiting, done, work, over),
+            name=f"host-worker-{number}",
+            daemon=True,
+        ).start()
+    told = False
     try:
         while count:
             outcome = done.get()
-            if outcome is None:
-                count -= 1
-            elif isinstance(outcome, _Broke):
-                raise outcome.error
-            else:
-                yield outcome.item, outcome.result
+            if stop.asked and not told:
+                told = True
+                on_stop()
+            if stop.abandoned:
+                return
+            match outcome:
+                case _WorkerLeft():
+                    count -= 1
+                case _Broke(error):
+                    raise error
+                case _Done(item, result):
+                    yield item, result
+                case _Asked():
+                    pass
     finally:
-        abandoned.ask()
+        left.set()
+
+
+def _work_off(
+    waiting: queue.SimpleQueue[Item],
+    done: queue.SimpleQueue[_Done[Item, Result] | _Broke | _WorkerLeft | _Asked],
+    work: Callable[[Item], Result],
+    over: Callable[[], bool],
+) -> None:
+    try:
+        while not over():
+            try:
+                item = waiting.get_nowait()
+            except queue.Empty:
+                break
+            done.put(_Done(item, work(item)))
+    except BaseException as error:  # noqa: BLE001 - handed on to the thread that asked
+        done.put(_Broke(error))
+    finally:
+        done.put(_WorkerLeft())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.model import Action
-from aegis_provision.rollout.events import HostFinished, WritingStarted
+from aegis_provision.rollout.events import HostFinished, StopRequested, WritingStarted
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.pool import Stop, run_all
 from aegis_provision.transport.protocol import Deadline, Unreachable, WriteFailed, WriteRefused
@@ -24,6 +24,7 @@ _WITHOUT_WRITE = {
     Action.ERROR: Status.REFUSED,
     Action.UNREACHABLE: Status.UNREACHABLE,
 }
+_UNKNOWN = "interrupted while it was being written: it has either the old file or the new one"
 
 
 def write_fleet(
@@ -39,19 +40,26 @@ def write_fleet(
     """Write every host that has something to write; return all results in the plans' order.
 
     ``owner`` is who the locks name. A host's failure is its result's status, never an
-    exception. Once ``stop`` was asked, hosts not yet begun end as ``not_attempted``; writes
-    under way finish.
+    exception. Once ``stop`` was asked, hosts not yet begun end as ``not_attempted`` and writes
+    under way finish; where it was asked twice, those end as ``failed``, their outcome unknown.
     """
     results = {plan.host: without_write(plan) for plan in plans if plan.write is None}
     to_write = [plan for plan in plans if plan.write is not None]
     emit(WritingStarted(len(to_write)))
+    begun: set[str] = set()
 
     def work(plan: HostPlan) -> HostResult:
+        begun.add(plan.host)
         return _write_host(plan, hosts[plan.host], reach, kept, owner)
 
-    for plan, result in run_all(to_write, work, workers=reach.forks, stop=stop):
+    def tell() -> None:
+        emit(StopRequested(len(begun - results.keys())))
+
+    for plan, result in run_all(to_write, work, workers=reach.forks, stop=stop, on_stop=tell):
         results[plan.host] = result
         emit(HostFinished(result))
+    for host in begun - results.keys():
+        results[host] = HostResult(host, Status.FAILED, _UNKNOWN, "look at it with 'plan'")
     return tuple(results.get(plan.host) or _not_attempted(plan) for plan in plans)
 
 

@@ -1,0 +1,66 @@
+"""``plan``: read the hosts and show what would change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import exit_of_plan
+from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.options import (
+    ConnectionFlags,
+    connection_options,
+    detailed_exitcode_option,
+    env_file_option,
+    format_option,
+    inventory_option,
+    limit_option,
+    output_options,
+)
+from aegis_provision.cli.planned import display_plan, prepare, print_plan_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from aegis_provision.cli.invocation import Output
+
+
+@click.command("plan")
+@inventory_option
+@limit_option
+@env_file_option
+@connection_options
+@detailed_exitcode_option
+@format_option
+@output_options
+def command(
+    inventory: tuple[Path, ...],
+    limit: str | None,
+    *,
+    environ: Mapping[str, str],
+    flags: ConnectionFlags,
+    detailed_exitcode: bool,
+    as_json: bool,
+    output: Output,
+) -> int:
+    """Read the hosts and show the masked diff; nothing is written.
+
+    Shows host by host what 'apply' would change, or why it would refuse, and then the sum.
+    """
+    from aegis_provision.report.progress import ProgressDisplay
+    from aegis_provision.rollout.reading import KeptConnections, read_fleet
+
+    job = prepare(inventory, limit, environ, flags)
+    show_findings(output, job.findings)
+    with (
+        KeptConnections(limit=0) as kept,
+        ProgressDisplay(output.aside, verbosity=output.verbosity, quiet=output.quiet) as show,
+    ):
+        plans = read_fleet(job.works, job.reach, kept, show)
+    if as_json:
+        print_plan_document(plans)
+    else:
+        display_plan(output, plans)
+    return exit_of_plan(plans, detailed=detailed_exitcode)

@@ -1,0 +1,75 @@
+"""``render``: the file that would be written, for one host or for a provider alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.fleet import fill_sessions, load_fleet
+from aegis_provision.cli.options import env_file_option, inventory_option, output_options
+from aegis_provision.cli.recipes import load_recipes, session_of_recipe
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.suggestion import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from aegis_provision.cli.invocation import Output
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.providers.session import Session
+
+MASK = "<secret>"
+
+
+@click.command("render")
+@click.argument("host", required=False)
+@click.option("--provider", metavar="NAME", help="A recipe alone; needs no inventory.")
+@click.option("--reveal", is_flag=True, help="Print the secrets too. Mind who is looking.")
+@inventory_option
+@env_file_option
+@output_options
+def command(
+    host: str | None,
+    provider: str | None,
+    inventory: tuple[Path, ...],
+    *,
+    reveal: bool,
+    environ: Mapping[str, str],
+    output: Output,
+) -> int:
+    """Print the file that would be written where a host has none yet.
+
+    Tokens are masked unless you say --reveal. Nothing is printed where Aegis would drop the file
+    or fail its sessions.
+    """
+    from aegis_provision.aegis.config_file import render
+
+    if (host is None) == (provider is None):
+        raise click.UsageError("name either a HOST or a recipe with --provider NAME")
+    if provider is not None:
+        recipes = load_recipes(inventory)
+        session, findings = session_of_recipe(recipes, provider, environ)
+    else:
+        session, findings = _host_session(host or "", inventory, environ)
+    show_findings(output, findings)
+    click.echo(render(session.values, mask=None if reveal else MASK), nl=False)
+    return ExitCode.DONE
+
+
+def _host_session(
+    name: str, inventory: tuple[Path, ...], environ: Mapping[str, str]
+) -> tuple[Session, tuple[Diagnostic, ...]]:
+    fleet = load_fleet(inventory)
+    if name not in fleet.inventory.hosts:
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT,
+            f"the inventory has no host {shown(name)}",
+            did_you_mean(name, fleet.inventory.hosts) or "list them with 'aegis-provision hosts'",
+        )
+    sessions, warnings = fill_sessions(fleet, [name], environ)
+    return sessions[name], (*fleet.findings, *warnings)

@@ -1,0 +1,53 @@
+"""What the exit codes mean, and which one a plan or a run ends with (the public contract)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.model import Action
+from aegis_provision.rollout.outcome import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.rollout.outcome import HostResult
+
+
+class ExitCode(IntEnum):
+    """Every exit code of the tool."""
+
+    DONE = 0
+    BUG = 1
+    CHANGES_PENDING = 2
+    INVALID_INPUT = 3
+    HOST_FAILED = 4
+    HOST_UNREACHABLE = 5
+    REFUSED = 6
+    USAGE = 64
+    INTERRUPTED = 130
+
+
+def exit_of_plan(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
+    """Return the exit code of a plan; ``detailed`` tells pending changes apart from none."""
+    actions = {plan.action for plan in plans}
+    if Action.ERROR in actions:
+        return ExitCode.HOST_FAILED
+    if Action.UNREACHABLE in actions:
+        return ExitCode.HOST_UNREACHABLE
+    if detailed and actions & {Action.CREATE, Action.UPDATE}:
+        return ExitCode.CHANGES_PENDING
+    return ExitCode.DONE
+
+
+def exit_of_run(results: Sequence[HostResult], *, interrupted: bool) -> ExitCode:
+    """Return the exit code of an apply that was let loose on the hosts."""
+    statuses = {result.status for result in results}
+    if interrupted:
+        return ExitCode.INTERRUPTED
+    if statuses & {Status.FAILED, Status.REFUSED}:
+        return ExitCode.HOST_FAILED
+    if Status.UNREACHABLE in statuses:
+        return ExitCode.HOST_UNREACHABLE
+    return ExitCode.DONE

@@ -1,0 +1,31 @@
+"""How a command stops before its end: expected, said in words, with its exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.cli.exits import ExitCode
+    from aegis_provision.documents.diagnostic import Diagnostic
+
+
+class CommandFailedError(Exception):
+    """A command can't go on: ``message`` says why, ``hint`` what to do next."""
+
+    def __init__(self, code: ExitCode, message: str, hint: str = "") -> None:
+        """Keep the parts; nobody shows this exception as such."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class InvalidInputError(Exception):
+    """The operator's input has errors; ``diagnostics`` holds all of them, warnings too."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """Keep the findings."""
+        super().__init__(f"{len(diagnostics)} findings")
+        self.diagnostics = tuple(diagnostics)

@@ -1,0 +1,21 @@
+"""Shows warnings and notes beside a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import Diagnostic, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.cli.invocation import Output
+
+
+def show_findings(output: Output, findings: Sequence[Diagnostic]) -> None:
+    """Print ``findings`` on stderr; notes only where the operator did not ask for quiet."""
+    from aegis_provision.report.diagnostics import print_diagnostics
+
+    told = [item for item in findings if not (output.quiet and item.severity is Severity.NOTE)]
+    if told:
+        print_diagnostics(output.aside, told)

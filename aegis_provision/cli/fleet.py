@@ -1,0 +1,149 @@
+"""The inventory the operator means, read, resolved and checked, or all that is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.desired import check_session, check_spec
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
+from aegis_provision.cli.inventory_files import gather
+from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
+from aegis_provision.providers.fill import fill
+from aegis_provision.providers.resolve import resolve_providers, specify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.providers.recipes import Recipe
+    from aegis_provision.providers.session import Session, SessionSpec
+
+DEFAULT_INVENTORY = Path("inventory.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A valid inventory with its recipes and each host's session variables.
+
+    ``findings`` holds warnings and notes only.
+    """
+
+    inventory: Inventory
+    recipes: Mapping[str, Recipe]
+    specs: Mapping[str, SessionSpec]
+    findings: tuple[Diagnostic, ...]
+
+
+def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the inventories to read: those named, else ``./inventory.yml``.
+
+    Raises :class:`CommandFailedError` where there is neither.
+    """
+    if named:
+        return tuple(named)
+    if DEFAULT_INVENTORY.exists():
+        return (DEFAULT_INVENTORY,)
+    raise CommandFailedError(
+        ExitCode.INVALID_INPUT,
+        "no inventory: there is no ./inventory.yml, and none was named",
+        "name one with -i PATH or AEGIS_PROVISION_INVENTORY, "
+        "or write a starter with 'aegis-provision init'",
+    )
+
+
+def load_fleet(named: Sequence[Path]) -> Fleet:
+    """Read and check everything that needs neither SSH nor secrets.
+
+    Raises :class:`InvalidInputError` with all findings of all files where any is an error, and
+    :class:`CommandFailedError` where there is no inventory.
+    """
+    files, findings = gather(inventory_paths(named))
+    inventory, found = load_inventory(files) if files else (None, ())
+    findings += found
+    if inventory is None:
+        raise InvalidInputError(findings)
+    recipes, found = resolve_providers(inventory)
+    findings += found
+    specs, found = specify(inventory, recipes)
+    findings += found
+    findings += tuple(item for spec in _distinct(specs) for item in check_spec(spec))
+    if has_errors(findings):
+        raise InvalidInputError(findings)
+    return Fleet(inventory, recipes, specs, findings)
+
+
+def _distinct(specs: Mapping[str, SessionSpec]) -> Iterable[SessionSpec]:
+    return {id(spec): spec for spec in specs.values()}.values()
+
+
+def selected_hosts(fleet: Fleet, limit: str | None) -> tuple[str, ...]:
+    """Return the names that ``--limit`` selects, all without one, in inventory order.
+
+    Raises :class:`CommandFailedError` for a pattern that is wrong or matches nothing.
+    """
+    if limit is None:
+        return tuple(fleet.inventory.hosts)
+    try:
+        pattern = parse_pattern(expand_files(limit, _read_text))
+        return select(pattern, fleet.inventory)
+    except PatternError as problem:
+        raise CommandFailedError(ExitCode.INVALID_INPUT, f"--limit: {problem}") from None
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as problem:
+        raise PatternError(f"@{path} can't be read: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise PatternError(f"@{path} is not UTF-8 text") from None
+
+
+def fill_sessions(
+    fleet: Fleet, hosts: Sequence[str], environ: Mapping[str, str]
+) -> tuple[Mapping[str, Session], tuple[Diagnostic, ...]]:
+    """Fill the secrets in and check what Aegis would get, for ``hosts`` alone.
+
+    Returns each host's session and the warnings. Raises :class:`InvalidInputError` with every
+    missing variable in one error, and with every value that Aegis would drop or choke on.
+    """
+    users: dict[int, list[str]] = {}
+    for name in hosts:
+        users.setdefault(id(fleet.specs[name]), []).append(name)
+    sessions: dict[str, Session] = {}
+    findings: list[Diagnostic] = []
+    missing: dict[str, list[str]] = {}
+    for names in users.values():
+        session = fill(fleet.specs[names[0]], environ)
+        sessions.update(dict.fromkeys(names, session))
+        for variable in session.missing:
+            missing.setdefault(variable, []).extend(names)
+        findings.extend(check_session(session))
+    if missing:
+        findings.insert(0, _missing_variables(missing))
+    if has_errors(findings):
+        raise InvalidInputError(findings)
+    return sessions, tuple(findings)
+
+
+def _missing_variables(missing: Mapping[str, Sequence[str]]) -> Diagnostic:
+    needed = ", ".join(
+        f"{name} (needed by {_counted(len(hosts), 'host')})"
+        for name, hosts in sorted(missing.items())
+    )
+    verb = "is" if len(missing) == 1 else "are"
+    return error(
+        "missing-variable",
+        f"{_counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}",
+        hint="export them, or put them into a file that only you can read and name it "
+        "with --env-file",
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,54 @@
+"""One call of the program: its environment, where its output goes, and how it is asked to look."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, cast
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from aegis_provision.report.console import Color
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a command knows of the world outside."""
+
+    environ: Mapping[str, str]
+
+    @classmethod
+    def current(cls) -> Invocation:
+        """Return the invocation of the click command that is running."""
+        return cast("Invocation", click.get_current_context().find_root().obj)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command prints: ``result`` is stdout, ``aside`` is stderr."""
+
+    color: Color
+    no_color: bool
+    verbosity: int
+    quiet: bool
+
+    @cached_property
+    def result(self) -> Console:
+        """The console for the result and nothing else."""
+        return self._console(sys.stdout)
+
+    @cached_property
+    def aside(self) -> Console:
+        """The console for progress, warnings, errors and prompts."""
+        return self._console(sys.stderr)
+
+    def _console(self, stream: IO[str]) -> Console:
+        from aegis_provision.report.console import make_console
+
+        return make_console(stream, self.color, no_color=self.no_color)

@@ -1,0 +1,128 @@
+"""The program's entry: runs one command and turns whatever happens into words and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from aegis_provision import __version__
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
+from aegis_provision.cli.invocation import Invocation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROGRAM = "aegis-provision"
+_SUMMARIES = {
+    "init": "Write a starter inventory.",
+    "validate": "Check everything that needs neither SSH nor secrets.",
+    "providers": "List the recipes, their variables, and which of them are set.",
+    "render": "Print the file that would be written.",
+    "hosts": "Show the resolved inventory.",
+    "plan": "Read the hosts and show the masked diff.",
+    "apply": "Write what the plan shows.",
+    "demo": "Try all of it against a small fleet on loopback.",
+}
+
+
+class _Commands(click.Group):
+    """The commands, each imported only when it runs: starting up is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the commands in the order of a first day's work."""
+        return list(_SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return a command."""
+        if cmd_name not in _SUMMARIES:
+            return None
+        module = import_module(f"aegis_provision.cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_SUMMARIES.items()))
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with 'aegis-provision init', or see it all with 'aegis-provision demo'.",
+)
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+def program() -> None:
+    """Bring a fleet of Aegis hosts to the LLM providers that an inventory names for them.
+
+    An inventory says which provider each host should use; 'plan' shows what would change on the
+    hosts, and 'apply' writes it over SSH. Secrets come from your environment.
+    """
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command line and return its exit code.
+
+    ``argv`` does not hold the program's name. The result goes to ``sys.stdout``, all else to
+    ``sys.stderr``. Never raises for expected failures; a bug is told without any values, since
+    they may be secret.
+    """
+    try:
+        with program.make_context(PROGRAM, list(argv), obj=Invocation(environ)) as context:
+            return int(program.invoke(context) or ExitCode.DONE)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.UsageError as problem:
+        problem.show()
+        return ExitCode.USAGE
+    except InvalidInputError as problem:
+        _show_findings(problem, environ)
+        return ExitCode.INVALID_INPUT
+    except CommandFailedError as problem:
+        _say(f"error: {problem.message}" + (f"\n  try: {problem.hint}" if problem.hint else ""))
+        return problem.code
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted; nothing was written")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone: there is nobody to tell, and nothing went wrong.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        return ExitCode.DONE
+    except Exception as bug:  # noqa: BLE001 - the last line: a bug must not print what it holds
+        _show_bug(bug)
+        return ExitCode.BUG
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    code = run(sys.argv[1:], os.environ)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201
+
+
+def _show_findings(problem: InvalidInputError, environ: Mapping[str, str]) -> None:
+    from aegis_provision.report.console import make_console
+    from aegis_provision.report.diagnostics import print_diagnostics
+
+    console = make_console(sys.stderr, "auto", no_color=bool(environ.get("NO_COLOR")))
+    print_diagnostics(console, problem.diagnostics)
+
+
+def _show_bug(bug: Exception) -> None:
+    _say(f"internal error: {type(bug).__name__} in aegis-provision {__version__}")
+    for frame in traceback.extract_tb(bug.__traceback__)[-6:]:
+        _say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+    _say("This is a bug in the tool. Please report the lines above; they hold no values.")

@@ -1,0 +1,227 @@
+"""The flags that commands share, each packed into one value before the command sees it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from aegis_provision.cli.invocation import Invocation, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ENV_PREFIX = "AEGIS_PROVISION_"
+
+
+class EnvironOption(click.Option):
+    """An option that can also be set as ``AEGIS_PROVISION_NAME`` in the invocation's environment.
+
+    The variable's name is the flag's, in capitals; ``from_environ=False`` is for what must be
+    said each time.
+    """
+
+    def __init__(self, *args: Any, from_environ: bool = True, **kwargs: Any) -> None:
+        """Name the variable after the flag."""
+        super().__init__(*args, **kwargs)
+        if from_environ:
+            longest = max(self.opts, key=len)
+            self.envvar = ENV_PREFIX + longest.lstrip("-").upper().replace("-", "_")
+            self.show_envvar = True
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the variable's value out of the invocation's environment; empty is unset."""
+        if not isinstance(self.envvar, str):
+            return None
+        invocation = ctx.find_root().obj
+        if not isinstance(invocation, Invocation):
+            return None
+        return invocation.environ.get(self.envvar) or None
+
+
+def option(*args: Any, **kwargs: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Declare an option that its environment variable can set too."""
+    return click.option(*args, cls=EnvironOption, **kwargs)
+
+
+_A_PATH = click.Path(path_type=Path)
+
+
+def inventory_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``-i``; the command gets ``inventory``, a tuple of paths, empty where none was named."""
+    return option(
+        "-i",
+        "--inventory",
+        multiple=True,
+        type=_A_PATH,
+        metavar="PATH",
+        help="Inventory file or directory; may be given several times. "
+        "Without it: ./inventory.yml.",
+    )(command)
+
+
+def limit_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``-l``; the command gets ``limit``, a host pattern or ``None``."""
+    return option(
+        "-l", "--limit", metavar="PATTERN", help="Only these hosts: a:b, a:&b, a:!b, globs, @file."
+    )(command)
+
+
+def output_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the flags about looks; the command gets ``output``, an :class:`Output`."""
+
+    @functools.wraps(command)
+    def packed(*args: Any, color: Any, verbose: int, quiet: bool, **kwargs: Any) -> R:
+        no_color = bool(Invocation.current().environ.get("NO_COLOR"))
+        output = Output(color, no_color, verbose, quiet)
+        return command(*args, output=output, **kwargs)
+
+    for flag in (
+        option("-q", "--quiet", is_flag=True, help="No progress, no notes."),
+        option("-v", "--verbose", count=True, help="More about what goes on; up to -vvv."),
+        option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            default="auto",
+            show_default=True,
+            help="When to use colour.",
+        ),
+    ):
+        packed = flag(packed)
+    return packed
+
+
+def format_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--format``; the command gets ``as_json``."""
+
+    @functools.wraps(command)
+    def packed(*args: Any, output_format: str, **kwargs: Any) -> R:
+        return command(*args, as_json=output_format == "json", **kwargs)
+
+    return option(
+        "--format",
+        "output_format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How the result is printed on stdout.",
+    )(packed)
+
+
+def detailed_exitcode_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--detailed-exitcode``; the command gets ``detailed_exitcode``."""
+    return option(
+        "--detailed-exitcode",
+        is_flag=True,
+        help="Exit 2 where changes are pending and nothing else is amiss.",
+    )(command)
+
+
+def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--env-file``; the command gets ``environ``, the variables that templates may use."""
+
+    @functools.wraps(command)
+    def packed(*args: Any, env_file: Path | None, **kwargs: Any) -> R:
+        from aegis_provision.cli.env_file import read_env_file
+
+        beneath = read_env_file(env_file) if env_file else {}
+        environ = {**beneath, **Invocation.current().environ}
+        return command(*args, environ=environ, **kwargs)
+
+    return option(
+        "--env-file",
+        type=_A_PATH,
+        metavar="FILE",
+        help="NAME=value lines beneath the real environment; only you may be able to read it.",
+    )(packed)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFlags:
+    """How hosts are reached, as the operator said it. Times are in seconds."""
+
+    forks: int
+    timeout: float
+    deadline: float
+    ssh_config: Path | None
+    known_hosts: tuple[Path, ...]
+    accept_new: bool
+
+
+_SECONDS = click.FloatRange(min=0, min_open=True, max=86_400)
+
+
+def connection_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the flags about connections; the command gets ``flags``, :class:`ConnectionFlags`."""
+
+    @functools.wraps(command)
+    def packed(
+        *args: Any,
+        forks: int,
+        timeout: float,
+        deadline: float,
+        ssh_config: Path | None,
+        known_hosts: tuple[Path, ...],
+        host_key: str,
+        **kwargs: Any,
+    ) -> R:
+        flags = ConnectionFlags(
+            forks, timeout, deadline, ssh_config, known_hosts, host_key == "accept-new"
+        )
+        return command(*args, flags=flags, **kwargs)
+
+    for flag in (
+        option(
+            "--host-key",
+            type=click.Choice(["strict", "accept-new"]),
+            default="strict",
+            show_default=True,
+            from_environ=False,
+            help="accept-new takes unknown host keys, lists them and saves them.",
+        ),
+        option(
+            "--known-hosts",
+            multiple=True,
+            type=_A_PATH,
+            metavar="FILE",
+            help="Trusted host keys; may be given several times. Without it: OpenSSH's files.",
+        ),
+        option(
+            "--ssh-config",
+            type=_A_PATH,
+            metavar="FILE",
+            help="Without it: ~/.ssh/config. 'none' reads no file.",
+        ),
+        option(
+            "--deadline",
+            type=_SECONDS,
+            default=120.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="A host's whole work.",
+        ),
+        option(
+            "--timeout",
+            type=_SECONDS,
+            default=15.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="One step on a host.",
+        ),
+        option(
+            "-f",
+            "--forks",
+            type=click.IntRange(1, 1000),
+            default=32,
+            show_default=True,
+            help="How many hosts at once.",
+        ),
+    ):
+        packed = flag(packed)
+    return packed

@@ -1,0 +1,28 @@
+"""Asks the operator before anything is written."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+
+import click
+
+
+class Answer(Enum):
+    """What the operator said, or that there was nobody to ask."""
+
+    YES = "yes"
+    NO = "no"
+    NOBODY = "nobody"
+
+
+def confirm(question: str) -> Answer:
+    """Ask ``question`` on stderr and read the answer from the terminal.
+
+    Only ``yes`` or ``y`` is a yes; the end of input is a no. Without a terminal nobody is asked.
+    """
+    if not sys.stdin.isatty():
+        return Answer.NOBODY
+    click.echo(f"{question} [y/N] ", err=True, nl=False)
+    said = sys.stdin.readline().strip().lower()
+    return Answer.YES if said in {"y", "yes"} else Answer.NO

@@ -1,0 +1,71 @@
+"""How to reach hosts: the flags, filled up with the operator's environment."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.rollout.reading import Reach
+from aegis_provision.transport.protocol import ConnectOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.cli.options import ConnectionFlags
+
+_NO_SSH_CONFIG = Path("none")
+
+
+def reach_of(flags: ConnectionFlags, environ: Mapping[str, str]) -> Reach:
+    """Return how to reach hosts.
+
+    Without flags the files are those that OpenSSH's client reads (ssh_config(5)). Raises
+    :class:`CommandFailedError` for an ssh config that was named and is not there.
+    """
+    from aegis_provision.transport.connect import connect
+
+    home = Path(environ.get("HOME") or Path.home())
+    options = ConnectOptions(
+        timeout=flags.timeout,
+        ssh_config=_ssh_config(flags.ssh_config, home),
+        known_hosts=flags.known_hosts or _openssh_known_hosts(home),
+        accept_new=flags.accept_new,
+        agent_socket=environ.get("SSH_AUTH_SOCK") or None,
+        home=home,
+        login_name=_login_name(environ),
+    )
+    return Reach(connect, options, flags.forks, flags.deadline)
+
+
+def _ssh_config(named: Path | None, home: Path) -> Path | None:
+    if named == _NO_SSH_CONFIG:
+        return None
+    if named is not None:
+        if not named.exists():
+            raise CommandFailedError(ExitCode.INVALID_INPUT, f"--ssh-config: no file {named}")
+        return named
+    usual = home / ".ssh" / "config"
+    return usual if usual.exists() else None
+
+
+def _openssh_known_hosts(home: Path) -> tuple[Path, ...]:
+    return (
+        home / ".ssh" / "known_hosts",
+        home / ".ssh" / "known_hosts2",
+        Path("/etc/ssh/ssh_known_hosts"),
+        Path("/etc/ssh/ssh_known_hosts2"),
+    )
+
+
+def _login_name(environ: Mapping[str, str]) -> str:
+    named = environ.get("LOGNAME") or environ.get("USER")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
