@@ -11,6 +11,8 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
 from aegis_provision.cli.inventory_files import gather
 from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
 from aegis_provision.providers.fill import fill
@@ -19,7 +21,7 @@ from aegis_provision.providers.resolve import resolve_providers, specify
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.model import Host, Inventory
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session import Session, SessionSpec
 
@@ -81,18 +83,30 @@ def _distinct(specs: Mapping[str, SessionSpec]) -> Iterable[SessionSpec]:
     return {id(spec): spec for spec in specs.values()}.values()
 
 
-def selected_hosts(fleet: Fleet, limit: str | None) -> tuple[str, ...]:
-    """Return the names that ``--limit`` selects, all without one, in inventory order.
+def select_hosts(fleet: Fleet, flag: str, pattern: str | None) -> tuple[str, ...]:
+    """Return the names that ``pattern`` selects, all for ``None``, in inventory order.
 
-    Raises :class:`CommandFailedError` for a pattern that is wrong or matches nothing.
+    ``flag`` is where the operator wrote it. Raises :class:`CommandFailedError` for a pattern
+    that is wrong or matches nothing.
     """
-    if limit is None:
+    if pattern is None:
         return tuple(fleet.inventory.hosts)
     try:
-        pattern = parse_pattern(expand_files(limit, _read_text))
-        return select(pattern, fleet.inventory)
+        return select(parse_pattern(expand_files(pattern, _read_text)), fleet.inventory)
     except PatternError as problem:
-        raise CommandFailedError(ExitCode.INVALID_INPUT, f"--limit: {problem}") from None
+        raise CommandFailedError(ExitCode.INVALID_INPUT, f"{flag}: {problem}") from None
+
+
+def find_host(fleet: Fleet, name: str) -> Host:
+    """Return the host called ``name``. Raises :class:`CommandFailedError` where there is none."""
+    host = fleet.inventory.hosts.get(name)
+    if host is None:
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT,
+            f"the inventory has no host {shown(name)}",
+            did_you_mean(name, fleet.inventory.hosts) or "list them with 'aegis-provision hosts'",
+        )
+    return host
 
 
 def _read_text(path: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.fleet import fill_sessions, load_fleet, selected_hosts
+from aegis_provision.cli.fleet import fill_sessions, load_fleet, select_hosts
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.reach import reach_of
 from aegis_provision.rollout.reading import HostWork, Reach
@@ -43,7 +43,7 @@ def prepare(
     environment alone. Raises :class:`InvalidInputError` and :class:`CommandFailedError`.
     """
     fleet = load_fleet(inventory)
-    names = selected_hosts(fleet, limit)
+    names = select_hosts(fleet, "--limit", limit)
     sessions, warnings = fill_sessions(fleet, names, environ)
     works = tuple(HostWork(fleet.inventory.hosts[name], sessions[name]) for name in names)
     reach = reach_of(flags, Invocation.current().environ)

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import fill_sessions, load_fleet
+from aegis_provision.cli.fleet import fill_sessions, find_host, load_fleet
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options
 from aegis_provision.cli.recipes import load_recipes, session_of_recipe
-from aegis_provision.documents.quoting import shown
-from aegis_provision.documents.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,11 +62,6 @@ def _host_session(
     name: str, inventory: tuple[Path, ...], environ: Mapping[str, str]
 ) -> tuple[Session, tuple[Diagnostic, ...]]:
     fleet = load_fleet(inventory)
-    if name not in fleet.inventory.hosts:
-        raise CommandFailedError(
-            ExitCode.INVALID_INPUT,
-            f"the inventory has no host {shown(name)}",
-            did_you_mean(name, fleet.inventory.hosts) or "list them with 'aegis-provision hosts'",
-        )
+    find_host(fleet, name)
     sessions, warnings = fill_sessions(fleet, [name], environ)
     return sessions[name], (*fleet.findings, *warnings)

@@ -1,0 +1,78 @@
+"""``hosts``: the resolved inventory, as a list, a tree, or one host's settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.fleet import find_host, load_fleet, select_hosts
+from aegis_provision.cli.options import (
+    format_option,
+    inventory_option,
+    limit_option,
+    output_options,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aegis_provision.cli.invocation import Output
+
+
+@click.command("hosts")
+@click.argument("pattern", required=False)
+@click.option("--graph", is_flag=True, help="The tree of groups, with providers and pins.")
+@click.option("--host", "one", metavar="HOST", help="All settings of one host.")
+@inventory_option
+@limit_option
+@format_option
+@output_options
+def command(
+    pattern: str | None,
+    inventory: tuple[Path, ...],
+    limit: str | None,
+    *,
+    graph: bool,
+    one: str | None,
+    as_json: bool,
+    output: Output,
+) -> int:
+    """Show the hosts that PATTERN selects (all without one) and the provider of each.
+
+    Needs no secrets. With --format json the result has the shape of Ansible's dynamic
+    inventories ('--list', or '--host').
+    """
+    from aegis_provision.report import hosts_text
+    from aegis_provision.report.console import print_lines, text_width
+    from aegis_provision.report.documents import as_text
+    from aegis_provision.report.hosts_document import host_document, hosts_document
+
+    if sum([graph, one is not None]) > 1 or (graph and as_json):
+        raise click.UsageError("--graph, --host and --format json of a tree exclude each other")
+    fleet = load_fleet(inventory)
+    show_findings(output, fleet.findings)
+    if one is not None:
+        host = find_host(fleet, one)
+        if as_json:
+            click.echo(as_text(host_document(host)))
+        else:
+            print_lines(output.result, hosts_text.host_lines(host))
+        return ExitCode.DONE
+    names = select_hosts(fleet, "PATTERN", pattern) if pattern else None
+    limited = select_hosts(fleet, "--limit", limit) if limit else None
+    chosen = [
+        name
+        for name in fleet.inventory.hosts
+        if (names is None or name in names) and (limited is None or name in limited)
+    ]
+    if as_json:
+        click.echo(as_text(hosts_document(fleet.inventory, chosen)))
+    elif graph:
+        width = text_width(output.result)
+        print_lines(output.result, hosts_text.graph_lines(fleet.inventory, chosen, width))
+    else:
+        print_lines(output.result, hosts_text.list_lines(fleet.inventory, chosen))
+    return ExitCode.DONE
