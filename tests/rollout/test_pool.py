@@ -1,0 +1,96 @@
+"""The pool: every item once, never too many at a time, and it stops when asked."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_provision.rollout.pool import Stop, run_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@given(items=st.lists(st.integers(), unique=True, max_size=40), workers=st.integers(1, 8))
+def test_every_item_is_worked_on_once(items: list[int], workers: int) -> None:
+    results = dict(run_all(items, lambda item: item * 2, workers=workers, stop=Stop()))
+    assert results == {item: item * 2 for item in items}
+
+
+def test_never_more_workers_than_asked_for() -> None:
+    together = threading.Barrier(3)
+    lock = threading.Lock()
+    now, most = 0, 0
+
+    def work(_item: int) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        together.wait(timeout=30)  # passes only when three are inside at once
+        with lock:
+            now -= 1
+
+    assert len(list(run_all(range(12), work, workers=3, stop=Stop()))) == 12
+    assert most == 3
+
+
+def test_an_exception_in_the_work_is_raised_to_the_caller() -> None:
+    def work(item: int) -> int:
+        return 1 // item
+
+    with pytest.raises(ZeroDivisionError):
+        list(run_all([0], work, workers=1, stop=Stop()))
+
+
+class _Gate:
+    """Work that waits until it is let through, and says when it has begun."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.open = threading.Event()
+
+    def work(self, item: str) -> str:
+        self.begun.set()
+        assert self.open.wait(timeout=30)
+        return item.upper()
+
+
+def _run(stop: Stop, gate: _Gate, done: list[str], told: Callable[[], None]) -> threading.Thread:
+    def consume() -> None:
+        for _, result in run_all(
+            ["a", "b", "c"], gate.work, workers=1, stop=stop, on_stop=told
+        ):
+            done.append(result)
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    return thread
+
+
+def test_stopping_lets_work_under_way_finish_and_begins_nothing_new() -> None:
+    stop, gate, told, done = Stop(), _Gate(), threading.Event(), list[str]()
+    thread = _run(stop, gate, done, told.set)
+    assert gate.begun.wait(timeout=30)
+    stop.ask()
+    assert told.wait(timeout=30), "the caller is told at once, not when the work is done"
+    gate.open.set()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert done == ["A"]
+
+
+def test_stopping_twice_does_not_wait() -> None:
+    stop, gate, done = Stop(), _Gate(), list[str]()
+    thread = _run(stop, gate, done, lambda: None)
+    assert gate.begun.wait(timeout=30)
+    stop.ask()
+    stop.ask()
+    thread.join(timeout=30)
+    assert not thread.is_alive(), "it must return although the work still hangs"
+    assert done == []
+    gate.open.set()
