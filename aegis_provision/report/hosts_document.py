@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.report.documents import Document
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.inventory.model import Host, Inventory
+    from aegis_provision.report.documents import Document
 
 
 def hosts_document(inventory: Inventory, chosen: Sequence[str]) -> Document:

@@ -1,0 +1,45 @@
+"""Values that are masked although their variable is no secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from aegis_provision.planning.masking import exposes_secret
+from aegis_provision.providers.secret import Secret
+
+TOKEN = "canary-1f9a77"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://user:pass@llm.example.com/v1",
+        "https://llm.example.com/v1?api_key=abc",
+        "sk-or-v1-abcdef",
+        f"prefix-{TOKEN}-suffix",
+        TOKEN,
+    ],
+)
+def test_masked(text: str) -> None:
+    assert exposes_secret(text, [Secret(TOKEN, "${T}")])
+    assert exposes_secret(text, [TOKEN])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://openrouter.ai/api/v1",
+        "claude-sonnet-4-20250514",
+        "openai/gpt-4.1-mini",
+        "qwen2.5-coder:32b",
+        "60000",
+        "",
+    ],
+)
+def test_shown(text: str) -> None:
+    assert not exposes_secret(text, [Secret(TOKEN, "${T}"), TOKEN])
+
+
+def test_a_tiny_token_hides_only_itself() -> None:
+    assert exposes_secret("a", [Secret("a", "${T}")])
+    assert not exposes_secret("glm-4.5-air", [Secret("a", "${T}")])
