@@ -1,0 +1,266 @@
+"""YAML text to a tree of nodes: one document, with positions, bounded in every direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import yaml
+
+from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
+from aegis_provision.documents.scalars import is_ambiguous, resolve
+from aegis_provision.documents.source import Span
+from aegis_provision.documents.syntax_errors import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Source
+
+DEEPEST = 100
+"""How deep nodes may lie in each other."""
+
+MOST_NODES = 1_000_000
+"""How many nodes a document may stand for, aliases counted as often as they are used."""
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CORE = "tag:yaml.org,2002:"
+_COLLECTION_TAGS = frozenset({None, "!", f"{_CORE}map", f"{_CORE}seq"})
+_SCALAR_TYPES = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}
+
+
+class _GiveUpError(Exception):
+    """The document can't be read further; the finding is already recorded."""
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A collection under construction."""
+
+    start: Span
+    anchor: str | None
+    is_mapping: bool
+    items: list[Node] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    merges: list[Node] = field(default_factory=list)
+    key: Scalar | None = None
+    size: int = 1
+
+
+def read_document(source: Source) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+    """Return the document in ``source`` and all that is wrong with it.
+
+    The node is ``None`` for a document without content, and where the text is no YAML. Duplicate
+    keys, unknown tags and ambiguous numbers are errors, but the rest is still returned, so that
+    more can be found. Never raises for any text.
+    """
+    builder = _Builder(source)
+    try:
+        for event in yaml.parse(source.text, Loader=_LOADER):
+            builder.take(event)
+    except yaml.MarkedYAMLError as problem:
+        return None, (*builder.findings, explain(source, problem))
+    except yaml.YAMLError:
+        found = error("yaml-syntax", "this is not YAML", Span(source, 1, 1, 1, 2))
+        return None, (*builder.findings, found)
+    except _GiveUpError:
+        return None, tuple(builder.findings)
+    return builder.root, tuple(builder.findings)
+
+
+class _Builder:
+    """Turns parser events into nodes. Iterative: depth costs no stack."""
+
+    def __init__(self, source: Source) -> None:
+        self.root: Node | None = None
+        self.findings: list[Diagnostic] = []
+        self._source = source
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, tuple[Node, int]] = {}
+        self._documents = 0
+
+    def take(self, event: yaml.Event) -> None:
+        """Take the next event of the document."""
+        if isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self._open(event)
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            self._close(event)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                self._give_up(
+                    "second-document",
+                    "a second document begins here, and one file holds one",
+                    self._span(event),
+                    hint="put it into a file of its own, or remove the '---'",
+                )
+
+    def _span(self, event: yaml.Event) -> Span:
+        start, end = event.start_mark, event.end_mark
+        return Span(self._source, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+
+    def _give_up(self, code: str, message: str, span: Span, *, hint: str = "") -> None:
+        self.findings.append(error(code, message, span, hint=hint))
+        raise _GiveUpError
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        span = self._span(event)
+        text: str = event.value
+        is_key = self._expects_key()
+        if event.tag is not None and event.tag != "!":
+            node = self._tagged(event.tag, text, span)
+        elif event.implicit[0] and event.tag is None:
+            node = self._plain(text, span, is_key=is_key)
+        else:
+            node = Scalar(text, text, plain=False, span=span)
+        self._add(node, 1, event.anchor)
+
+    def _plain(self, text: str, span: Span, *, is_key: bool) -> Scalar:
+        if not is_key and is_ambiguous(text):
+            self.findings.append(
+                error(
+                    "ambiguous-number",
+                    f"{text} is a different number in YAML 1.1 and 1.2",
+                    span,
+                    hint=f'put quotes around it if it is text: "{text}", '
+                    "or write it without leading zeros and underscores",
+                )
+            )
+            return Scalar(text, text, plain=False, span=span)
+        return Scalar(resolve(text), text, plain=True, span=span)
+
+    def _tagged(self, tag: str, text: str, span: Span) -> Scalar:
+        kind = tag.removeprefix(_CORE)
+        if kind == "str":
+            return Scalar(text, text, plain=False, span=span)
+        value = resolve(text)
+        wanted = _SCALAR_TYPES.get(kind) if tag.startswith(_CORE) else None
+        if wanted is None:
+            self._unknown_tag(tag, span)
+        elif not isinstance(value, wanted):
+            self.findings.append(error("wrong-tag", f"this is no value of type {kind}", span))
+        return Scalar(value, text, plain=True, span=span)
+
+    def _unknown_tag(self, tag: str, span: Span) -> None:
+        name = tag.replace(_CORE, "!!")
+        hint = "remove the tag"
+        if name == "!vault":
+            hint = "secrets are references here, such as ${GLM_API_KEY}, and stay outside the file"
+        short = name if len(name) <= 40 and name.isprintable() else "of this name"
+        self.findings.append(error("unknown-tag", f"the tag {short} is not known", span, hint=hint))
+
+    def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
+        span = self._span(event)
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        if self._expects_key():
+            self._give_up(
+                "complex-key",
+                "a key must be a plain word, not a list or a mapping",
+                span,
+                hint="a value that begins with '{' or '[' needs quotes",
+            )
+        if len(self._stack) >= DEEPEST:
+            self._give_up("too-deep", f"nested more than {DEEPEST} levels deep", span)
+        if event.tag not in _COLLECTION_TAGS:
+            self._unknown_tag(event.tag, span)
+        self._stack.append(_Frame(span, event.anchor, is_mapping))
+
+    def _close(self, event: yaml.MappingEndEvent | yaml.SequenceEndEvent) -> None:
+        frame = self._stack.pop()
+        start, end = frame.start, event.end_mark
+        span = Span(self._source, start.line, start.column, end.line + 1, end.column + 1)
+        if frame.is_mapping:
+            for merged in frame.merges:
+                self._merge(frame, merged)
+            node: Node = Mapping(tuple(frame.entries.values()), span)
+        else:
+            node = Sequence(tuple(frame.items), span)
+        self._add(node, frame.size, frame.anchor)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        span = self._span(event)
+        known = self._anchors.get(event.anchor)
+        if known is None:
+            if any(frame.anchor == event.anchor for frame in self._stack):
+                self._give_up("recursive-alias", "this alias contains itself", span)
+            self._give_up(
+                "unknown-alias",
+                "this alias has no anchor before it",
+                span,
+                hint='a value that begins with "*" needs quotes',
+            )
+            return
+        self._add(known[0], known[1], None)
+
+    def _add(self, node: Node, size: int, anchor: str | None) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = (node, size)
+        if size > MOST_NODES:
+            self._give_up(
+                "too-many-nodes",
+                f"with its aliases written out this stands for more than {MOST_NODES:,} values",
+                node.span,
+            )
+        if not self._stack:
+            self.root = node
+            return
+        frame = self._stack[-1]
+        frame.size += size
+        if not frame.is_mapping:
+            frame.items.append(node)
+        elif frame.key is not None:
+            self._entry(frame, frame.key, node)
+            frame.key = None
+        elif isinstance(node, Scalar):
+            frame.key = node
+        else:
+            self._give_up("complex-key", "a key must be a plain word", node.span)
+
+    def _expects_key(self) -> bool:
+        return bool(self._stack) and self._stack[-1].is_mapping and self._stack[-1].key is None
+
+    def _entry(self, frame: _Frame, key: Scalar, value: Node) -> None:
+        if key.text == "<<" and key.plain:
+            frame.merges.append(value)
+            return
+        first = frame.entries.get(key.text)
+        if first is None:
+            frame.entries[key.text] = Entry(key, value)
+            return
+        self.findings.append(
+            error(
+                "duplicate-key",
+                "this key stands twice in one mapping",
+                key.span,
+                hint="keep one of the two",
+                related=(Related(first.key.span, "first here"),),
+            )
+        )
+
+    def _merge(self, frame: _Frame, merged: Node) -> None:
+        for node in _mappings(merged):
+            if not isinstance(node, Mapping):
+                self.findings.append(
+                    error(
+                        "wrong-merge",
+                        "'<<' takes a mapping, or a list of them",
+                        node.span,
+                        hint="name an anchored mapping: <<: *name",
+                    )
+                )
+                continue
+            for entry in node:
+                frame.entries.setdefault(entry.key.text, entry)
+
+
+def _mappings(merged: Node) -> Iterator[Node]:
+    if isinstance(merged, Sequence):
+        yield from merged.items
+    else:
+        yield merged

@@ -1,0 +1,110 @@
+"""The YAML parser's complaints in the words of a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.source import Source, Span
+
+if TYPE_CHECKING:
+    import yaml
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+
+_QUOTES = "put the value into quotes"
+_INDENT = "line it up with its neighbours; YAML indents with spaces alone"
+
+# What the parser says -> code, our words, hint, and whether the place where the trouble began
+# tells more than the place where the parser gave up.
+_WORDS: tuple[tuple[str, str, str, str, bool], ...] = (
+    ("while scanning a quoted scalar", "unclosed-quote", "this quote is never closed",
+     "close it, and mind quotes inside of the value", True),
+    ("while parsing a flow mapping", "unclosed-brace", "this '{' is not closed properly",
+     "separate entries with ',' and close with '}'", True),
+    ("while parsing a flow sequence", "unclosed-bracket", "this '[' is not closed properly",
+     "separate items with ',' and close with ']'", True),
+    ("mapping values are not allowed", "stray-colon", "a ':' that begins no entry here",
+     f"check the indentation; if it belongs to a value, {_QUOTES}", False),
+    ("could not find expected ':'", "missing-colon", "this key has no ':' after it",
+     "write 'key: value', with a space after the colon", True),
+    ("did not find expected key", "bad-indentation", "this line does not fit the block around it",
+     _INDENT, False),
+    ("did not find expected '-' indicator", "bad-indentation",
+     "this line does not fit the list around it", _INDENT, False),
+    ("block sequence entries are not allowed", "bad-indentation", "a list begins here out of place",
+     "write the list on lines of its own, below its key", False),
+    ("while scanning an alias", "bad-alias", "'*' begins an alias, and no name follows",
+     _QUOTES, True),
+    ("while scanning an anchor", "bad-anchor", "'&' begins an anchor, and no name follows",
+     _QUOTES, True),
+    ("while parsing a quoted scalar", "bad-escape", "an escape that YAML does not know",
+     "double the backslash, or use single quotes", False),
+    ("escape", "bad-escape", "an escape that YAML does not know",
+     "double the backslash, or use single quotes", False),
+    ("hexdecimal", "bad-escape", "an escape that YAML does not know",
+     "double the backslash, or use single quotes", False),
+    ("nesting depth", "too-deep", "nested too deep", "", False),
+    ("tag", "bad-tag", "'!' begins a tag, and this is none", _QUOTES, False),
+    ("directive", "bad-directive", "'%' begins a directive, and this is none", _QUOTES, False),
+    ("did not find expected <document start>", "after-document",
+     "text that belongs to nothing before it", _INDENT, False),
+)  # fmt: skip
+
+
+def explain(source: Source, problem: yaml.MarkedYAMLError) -> Diagnostic:
+    """Return the finding for what the parser raised, without any of its text."""
+    mark = problem.problem_mark or problem.context_mark
+    line, column = (mark.line, mark.column) if mark is not None else (0, 0)
+    here = _span(source, line, column)
+    char = _char(source, line, column)
+    if char == "\t" or _tab_indented(source, line):
+        return error(
+            "tab", "a tab where YAML indents with spaces", here, hint="replace it by spaces"
+        )
+    if char in {"@", "`"} and "cannot start any token" in (problem.problem or ""):
+        return error("bad-start", f"a plain value can't begin with '{char}'", here, hint=_QUOTES)
+    if char == "%" and "cannot start any token" in (problem.problem or ""):
+        return error("bad-start", "a plain value can't begin with '%'", here, hint=_QUOTES)
+    said = f"{problem.context or ''} / {problem.problem or ''}"
+    for words, code, message, hint, at_context in _WORDS:
+        if words in said:
+            return _found(source, problem, here, (code, message, hint), at_context=at_context)
+    return error("yaml-syntax", "this is not YAML", here, hint=_INDENT)
+
+
+def _found(
+    source: Source,
+    problem: yaml.MarkedYAMLError,
+    here: Span,
+    words: tuple[str, str, str],
+    *,
+    at_context: bool,
+) -> Diagnostic:
+    code, message, hint = words
+    began = problem.context_mark
+    if began is None:
+        return error(code, message, here, hint=hint)
+    there = _span(source, began.line, began.column)
+    if at_context:
+        return error(code, message, there, hint=hint)
+    related = (Related(there, "the block around it begins here"),) if there != here else ()
+    return error(code, message, here, hint=hint, related=related)
+
+
+def _span(source: Source, line: int, column: int) -> Span:
+    return Span(source, line + 1, column + 1, line + 1, column + 2)
+
+
+def _line(source: Source, line: int) -> str:
+    lines = source.text.split("\n", line + 1)
+    return lines[line] if line < len(lines) else ""
+
+
+def _char(source: Source, line: int, column: int) -> str:
+    return _line(source, line)[column : column + 1]
+
+
+def _tab_indented(source: Source, line: int) -> bool:
+    text = _line(source, line)
+    return "\t" in text[: len(text) - len(text.lstrip())]
