@@ -1,0 +1,189 @@
+"""JSON Schema over nodes: every violation as a finding, in our own words.
+
+The library's messages repeat the rejected value, and a pasted token would be printed; so nothing
+of them is used but which rule failed and where.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, plain_value
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.documents.suggestion import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
+
+_KINDS = {
+    "string": "a string",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a mapping ('key: value' lines)",
+    "array": "a list",
+    "null": "nothing",
+}
+_MOST_NAMED = 12
+
+
+def check(node: Node, schema: str, fragment: str = "") -> tuple[Diagnostic, ...]:
+    """Return every violation in ``node`` of the schema file ``schema`` (its stem).
+
+    ``fragment`` is a JSON pointer to the part of the schema that applies, such as
+    ``/$defs/vars``. No value is repeated where the schema says ``writeOnly``.
+    """
+    validator = _validator(schema, fragment)
+    return tuple(
+        found
+        for problem in validator.iter_errors(plain_value(node))
+        for leaf in _leaves(problem)
+        for found in _explain(node, leaf)
+    )
+
+
+@cache
+def _validator(schema: str, fragment: str) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+    from referencing.jsonschema import DRAFT202012
+
+    content = load_schema(schema)
+    resource = DRAFT202012.create_resource(content)
+    registry = Registry().with_resource(content["$id"], resource)
+    reference = {"$ref": f"{content['$id']}#{fragment}"}
+    return Draft202012Validator(reference, registry=registry)
+
+
+def _leaves(problem: ValidationError) -> Iterator[ValidationError]:
+    """Yield the errors to tell: of alternatives, only those of the one that was meant."""
+    if problem.validator != "oneOf":
+        yield problem
+        return
+    meant = [item for item in problem.context or () if item.validator_value != "null"]
+    for item in meant:
+        yield from _leaves(item)
+
+
+def _explain(root: Node, problem: ValidationError) -> Iterator[Diagnostic]:
+    node = _node_at(root, problem)
+    if node is None:
+        return
+    span, where = _place(root, problem, node)
+    match problem.validator:
+        case "additionalProperties":
+            yield from _unknown_keys(node, problem)
+        case "type":
+            yield _wrong_type(node, span, where, problem)
+        case "enum":
+            yield _not_one_of(node, span, where, problem)
+        case "minimum" | "maximum":
+            yield _out_of_range(span, where, problem)
+        case "pattern":
+            yield error("bad-name", str(problem.schema["description"]), _key_span(node, problem))
+        case rule:
+            yield error("schema", f"{where} breaks the schema's rule {shown(str(rule))}", span)
+
+
+def _node_at(root: Node, problem: ValidationError) -> Node | None:
+    node: Node = root
+    for step in problem.absolute_path:
+        if isinstance(node, Sequence) and isinstance(step, int):
+            node = node.items[step]
+        elif isinstance(node, Mapping) and (entry := node.entry(str(step))):
+            node = entry.value
+        else:
+            return None
+    return node
+
+
+def _place(root: Node, problem: ValidationError, node: Node) -> tuple[Span, str]:
+    """Return where to point, and what to call it: the nearest named thing."""
+    names = [step for step in problem.absolute_path if isinstance(step, str)]
+    where = shown(names[-1]) if names else "this file"
+    if isinstance(node, Scalar) and node.text == "" and names:
+        parent: Node | None = root
+        for step in list(problem.absolute_path)[:-1]:
+            if isinstance(parent, Mapping):
+                entry = parent.entry(str(step))
+                parent = entry.value if entry else None
+        if isinstance(parent, Mapping) and (entry := parent.entry(str(names[-1]))):
+            return entry.key.span, where
+    return node.span, where
+
+
+def _unknown_keys(node: Node, problem: ValidationError) -> Iterator[Diagnostic]:
+    known = list(problem.schema.get("properties", {}))
+    prefixes = tuple(
+        pattern.removeprefix("^") for pattern in problem.schema.get("patternProperties", {})
+    )
+    for entry in node if isinstance(node, Mapping) else ():
+        name = entry.key.text
+        if name in known or name.startswith(prefixes or ("\0",)):
+            continue
+        hint = did_you_mean(name, known)
+        if not hint and len(known) <= _MOST_NAMED:
+            hint = "known here: " + ", ".join(known)
+        title = problem.schema.get("title", "this mapping")
+        yield error("unknown-key", f"unknown key {shown(name)} in {title}", entry.key.span, hint=hint)
+
+
+def _wrong_type(node: Node, span: Span, where: str, problem: ValidationError) -> Diagnostic:
+    kinds = problem.validator_value
+    wanted = [kinds] if isinstance(kinds, str) else list(kinds)
+    words = " or ".join(_KINDS[kind] for kind in wanted if kind != "null")
+    hint = ""
+    if "string" in wanted and isinstance(node, Scalar) and node.value is not None:
+        secret = problem.schema.get("writeOnly")
+        hint = "put quotes around it" + ("" if secret else f": {shown(node.text)}")
+    elif isinstance(node, Scalar) and isinstance(node.value, str) and "boolean" in wanted:
+        hint = "write true or false"
+    elif isinstance(node, Scalar) and "object" in wanted and node.value is not None:
+        hint = "write 'name:' on a line of its own, with a colon"
+    elif isinstance(node, Sequence) and "object" in wanted:
+        hint = "write 'name:' lines, each ending in a colon, rather than '- name'"
+    return error(
+        "wrong-type", f"{where} must be {words}, and this is {_kind_of(node)}", span, hint=hint
+    )
+
+
+def _kind_of(node: Node) -> str:
+    if isinstance(node, Mapping):
+        return "a mapping"
+    if isinstance(node, Sequence):
+        return "a list"
+    if node.value is None:
+        return "empty"
+    if isinstance(node.value, bool):
+        return "true or false without quotes"
+    if isinstance(node.value, int | float):
+        return "a number without quotes"
+    return "a string"
+
+
+def _not_one_of(node: Node, span: Span, where: str, problem: ValidationError) -> Diagnostic:
+    allowed = [str(item) for item in problem.validator_value]
+    hint = did_you_mean(node.text, allowed) if isinstance(node, Scalar) else ""
+    return error("not-allowed", f"{where} must be one of: {', '.join(allowed)}", span, hint=hint)
+
+
+def _out_of_range(span: Span, where: str, problem: ValidationError) -> Diagnostic:
+    low, high = problem.schema.get("minimum"), problem.schema.get("maximum")
+    return error("out-of-range", f"{where} must be between {low} and {high}", span)
+
+
+def _key_span(node: Node, problem: ValidationError) -> Span:
+    if isinstance(node, Mapping) and isinstance(problem.instance, str):
+        entry = node.entry(problem.instance)
+        if entry is not None:
+            return entry.key.span
+    return node.span
