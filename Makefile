@@ -1,0 +1,72 @@
+# `make demo` and `make test` are all the set-up there is; `make help` lists the rest.
+
+VENV ?= .venv
+BENCH_VENV ?= .bench-venv
+WORKERS ?= 2
+HOSTS ?= 8
+
+BIN := $(VENV)/bin
+DEMO_READY := $(VENV)/.ready-demo
+READY := $(VENV)/.ready
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint ruff format-check types imports bench format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(DEMO_READY) ## try everything on a small fleet of SSH hosts on loopback (HOSTS=8)
+	@$(BIN)/aegis-provision demo --hosts $(HOSTS)
+
+test: $(READY) ## run all tests
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+lint: ruff format-check types imports ## run the linters, the type checker and the import rules
+
+ruff: $(READY) ## run the linter
+	@$(BIN)/ruff check .
+
+format-check: $(READY) ## tell whether the code is formatted
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## run the type checker
+	@$(BIN)/mypy
+
+imports: $(READY) ## check which package imports which
+	@$(BIN)/lint-imports
+
+bench: $(READY) ## measure the promised speeds against bare paramiko, Ansible and pyinfra
+	@$(BIN)/python -m benchmarks.run --environment $(BENCH_VENV) $(BENCH_ARGS)
+
+format: $(READY) ## format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## remove the environments, the caches and what was built
+	rm -rf .venv .bench-venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is made by the first Python on the PATH that is new enough.
+$(BIN)/python:
+	@for python in python3.11 python3 python3.14 python3.13 python3.12; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Setting up $(VENV) (once, takes a minute) with $$($$python --version)" >&2; \
+	    $$python -c 'import ensurepip, venv' 2>/dev/null || { \
+	      echo "error: $$python has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	      exit 1; }; \
+	    exec $$python -m venv --clear $(VENV); \
+	  fi; \
+	done; \
+	echo "error: no Python 3.11 or newer on the PATH (tried python3.11, python3, python3.12 to .14)" >&2; \
+	exit 1
+
+$(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python
+	@$(INSTALL) '.[demo]'
+	@touch $@
+
+$(READY): $(DEMO_READY)
+	@$(INSTALL) '.[test,lint]'
+	@touch $@
