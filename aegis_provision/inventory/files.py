@@ -1,0 +1,29 @@
+"""A file of an inventory, as bytes with the part it plays. Reading it is the edge's work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file: an inventory, or the settings of one group or host.
+
+    ``subject`` is the group's or host's name, empty for an inventory. ``rank`` is the index of
+    the ``-i`` that it belongs to: a later one wins. ``name`` is the path as the operator sees it.
+    """
+
+    kind: Literal["inventory", "group_vars", "host_vars"]
+    subject: str
+    name: str
+    data: bytes = field(repr=False)
+    rank: int
+
+    @property
+    def priority(self) -> int:
+        """Return what wins among settings of one host or group: the higher number.
+
+        As in Ansible, a variable file beside the inventory comes after the inventory itself.
+        """
+        return 2 * self.rank + (0 if self.kind == "inventory" else 1)

@@ -1,0 +1,200 @@
+"""Which of several settings wins, and when nobody can say.
+
+Host over group; a group over its ancestors; ``all`` last; in one place the later file
+(Ansible's order, without its silent winners among unrelated groups).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.inventory.graph import ALL
+from aegis_provision.inventory.model import OVERRIDE_KEYS, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.inventory.graph import Ancestry
+    from aegis_provision.inventory.settings import Declared
+
+Settings = dict[str, Setting]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two unrelated groups that set ``key`` differently: an error for hosts in both."""
+
+    key: str
+    first: Setting
+    second: Setting
+
+    def finding(self, hosts: Sequence[str]) -> Diagnostic:
+        """Return the error, for the hosts it matters to."""
+        return error(
+            "ambiguous-groups",
+            f'the groups "{self.first.holder}" and "{self.second.holder}" set '
+            f'"{self.key}" differently, and neither is above the other',
+            self.second.span,
+            hint="say it in one of them only, put one under the other's 'children', "
+            "or set it on the host",
+            related=(Related(self.first.span, f'set here by "{self.first.holder}"'),),
+            hosts=tuple(hosts),
+        )
+
+
+def at_one_level(
+    holder: str, kind: Literal["host", "group"], declared: Iterable[Declared]
+) -> tuple[Settings, tuple[Diagnostic, ...]]:
+    """Return what one host or group says for itself, by key.
+
+    Later files win; two places of the same standing that differ are an error.
+    """
+    places: dict[str, list[Declared]] = {}
+    for item in declared:
+        places.setdefault(item.key, []).append(item)
+    settings: Settings = {}
+    findings: list[Diagnostic] = []
+    for key, items in places.items():
+        items.sort(key=lambda item: -item.priority)
+        found = [Setting(key, item.value, item.span, holder, kind) for item in items]
+        winner, *others = found
+        for item, setting in zip(items[1:], others, strict=True):
+            if item.priority == items[0].priority and item.value != items[0].value:
+                findings.append(_set_twice(winner, setting))
+        settings[key] = replace(winner, overrode=tuple(others)) if others else winner
+    return settings, tuple(findings)
+
+
+def _set_twice(first: Setting, second: Setting) -> Diagnostic:
+    return error(
+        "set-twice",
+        f'"{second.key}" of the {second.holder_kind} "{second.holder}" is set twice, differently',
+        second.span,
+        hint="keep one of the two",
+        related=(Related(first.span, "the other place"),),
+    )
+
+
+def among_groups(
+    groups: Sequence[str], settings: Mapping[str, Settings], ancestry: Ancestry
+) -> tuple[Settings, tuple[Conflict, ...]]:
+    """Return what ``groups`` (all that a host is in, without ``all``) and ``all`` say together."""
+    found: Settings = {}
+    conflicts: list[Conflict] = []
+    keys = dict.fromkeys(key for group in (*groups, ALL) for key in settings[group])
+    for key in keys:
+        setters = [group for group in groups if key in settings[group]]
+        nearest = [
+            group
+            for group in setters
+            if not any(ancestry.is_above(group, other) for other in setters)
+        ]
+        farther = [group for group in setters if group not in nearest]
+        farther.sort(key=lambda group: -len(ancestry.above(group)))
+        if ALL not in groups and key in settings[ALL]:
+            farther.append(ALL)
+        if not nearest:
+            nearest = [farther.pop(0)]
+        winner, *rivals = [settings[group][key] for group in nearest]
+        conflicts.extend(
+            Conflict(key, winner, rival) for rival in rivals if rival.value != winner.value
+        )
+        found[key] = replace(
+            winner,
+            overrode=(*winner.overrode, *_chain(settings[group][key] for group in farther)),
+            agreeing=tuple(rivals),
+        )
+    return found, tuple(conflicts)
+
+
+def host_over_groups(own: Settings, inherited: Settings) -> Settings:
+    """Return a host's settings: its own over its groups'."""
+    if not own:
+        return inherited
+    found = dict(inherited)
+    for key, setting in own.items():
+        beaten = inherited.get(key)
+        if beaten is not None:
+            beaten_all = (*setting.overrode, *_chain([beaten]), *beaten.agreeing)
+            found[key] = replace(setting, overrode=beaten_all)
+        else:
+            found[key] = setting
+    return found
+
+
+def _chain(settings: Iterable[Setting]) -> tuple[Setting, ...]:
+    """Return ``settings``, each followed by what it had overridden itself."""
+    return tuple(
+        item
+        for setting in settings
+        for item in (replace(setting, overrode=(), agreeing=()), *setting.overrode)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """The override keys that count beside a provider, those that do not, and the unclear ones."""
+
+    overrides: Settings
+    ignored: tuple[Setting, ...]
+    unclear: tuple[Setting, ...]
+
+
+def scope_overrides(settings: Settings, ancestry: Ancestry) -> Scoped:
+    """Sort out which override keys count beside the provider that won.
+
+    A provider brings its own values: an override counts only where it is set as near to the host
+    as the provider, or nearer. One from a group that is neither above nor below the provider's
+    is unclear: nobody can say which is nearer.
+    """
+    provider = settings.get("provider")
+    overrides: Settings = {}
+    ignored: list[Setting] = []
+    unclear: list[Setting] = []
+    for key in OVERRIDE_KEYS:
+        setting = settings.get(key)
+        if setting is None:
+            continue
+        if provider is None or _counts(setting, provider, ancestry):
+            overrides[key] = setting
+        elif _is_farther(setting, provider, ancestry):
+            ignored.append(setting)
+        else:
+            unclear.append(setting)
+    return Scoped(overrides, tuple(ignored), tuple(unclear))
+
+
+def unclear_override(setting: Setting, provider: Setting, hosts: Sequence[str]) -> Diagnostic:
+    """Return the error for an override that is neither nearer nor farther than the provider."""
+    return error(
+        "ambiguous-override",
+        f'"{setting.key}" comes from the group "{setting.holder}" and the provider from '
+        f'"{provider.holder}", and neither is above the other',
+        setting.span,
+        hint=f'set the provider in "{setting.holder}" too, or "{setting.key}" where the provider '
+        "is set, or both on the host",
+        related=(Related(provider.span, "the provider is set here"),),
+        hosts=tuple(hosts),
+    )
+
+
+def _counts(setting: Setting, provider: Setting, ancestry: Ancestry) -> bool:
+    if setting.holder_kind == "host":
+        return True
+    if provider.holder_kind == "host":
+        return False
+    return any(
+        place.holder == chosen.holder or ancestry.is_above(chosen.holder, place.holder)
+        for place in (setting, *setting.agreeing)
+        for chosen in (provider, *provider.agreeing)
+    )
+
+
+def _is_farther(setting: Setting, provider: Setting, ancestry: Ancestry) -> bool:
+    return provider.holder_kind == "host" or any(
+        ancestry.is_above(setting.holder, chosen.holder)
+        for chosen in (provider, *provider.agreeing)
+    )

@@ -1,0 +1,71 @@
+"""Host ranges, as in Ansible: ``web[01:20]``, ``db[1:9:2]``, ``rack[a:f]``."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+MOST_HOSTS = 100_000
+"""How many hosts one entry may stand for."""
+
+_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+_NUMBERS = re.compile(r"([0-9]{1,9}):([0-9]{1,9})(?::([0-9]{1,9}))?")
+_LETTERS = re.compile(r"([a-z]):([a-z])(?::([0-9]{1,9}))?|([A-Z]):([A-Z])(?::([0-9]{1,9}))?")
+
+
+class RangeError(ValueError):
+    """A range that is none; the text says why."""
+
+
+def is_range(name: str) -> bool:
+    """Tell whether ``name`` holds a range, right or wrong."""
+    return "[" in name or "]" in name
+
+
+def expand_range(name: str) -> list[str]:
+    """Return the names that ``name`` stands for, in order, both ends included.
+
+    The width of the first number is kept (``[01:10]``), several ranges multiply. Raises
+    :class:`RangeError`.
+    """
+    parts: list[list[str]] = []
+    count, end = 1, 0
+    for match in _BRACKETS.finditer(name):
+        parts.append([name[end : match.start()]])
+        values = _values(match.group(1))
+        count *= len(values)
+        if count > MOST_HOSTS:
+            raise RangeError(f"this stands for more than {MOST_HOSTS:,} hosts")
+        parts.append([f"{value}" for value in values])
+        end = match.end()
+    parts.append([name[end:]])
+    if any(char in literal for (literal, *_) in parts[::2] for char in "[]"):
+        raise RangeError("brackets that do not pair up")
+    return ["".join(pieces) for pieces in itertools.product(*parts)]
+
+
+def _values(inside: str) -> list[str]:
+    if match := _NUMBERS.fullmatch(inside):
+        first, last, step = match.groups()
+        width = len(first) if first.startswith("0") else 0
+        if width and len(first) != len(last):
+            raise RangeError(f"[{inside}]: both ends need the same number of digits")
+        numbers = _stepped(inside, int(first), int(last), step)
+        return [f"{number:0{width}d}" for number in numbers]
+    if match := _LETTERS.fullmatch(inside):
+        first, last, step = (group for group in match.groups()[:3])
+        if first is None:
+            first, last, step = match.groups()[3:]
+        return [chr(code) for code in _stepped(inside, ord(first), ord(last), step)]
+    raise RangeError(f"[{inside}] is no range: write [01:08], [1:9:2] or [a:f]")
+
+
+def _stepped(inside: str, first: int, last: int, step: str | None) -> range:
+    if step is not None and int(step) == 0:
+        raise RangeError(f"[{inside}]: a step of 0 never gets there")
+    if first > last:
+        raise RangeError(f"[{inside}] runs backwards")
+    numbers = range(first, last + 1, int(step) if step else 1)
+    if len(numbers) > MOST_HOSTS:
+        raise RangeError(f"[{inside}] stands for more than {MOST_HOSTS:,} hosts")
+    return numbers

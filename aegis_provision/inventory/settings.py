@@ -1,0 +1,248 @@
+"""A mapping of host settings to values that are right by themselves, each with its place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
+from aegis_provision.inventory.names import (
+    ALLOWED,
+    is_address,
+    is_name,
+    is_port,
+    parse_bastion,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
+
+Value = str | int | bool | tuple[str, ...]
+
+ALIASES = {
+    "ansible_host": "address",
+    "ansible_port": "port",
+    "ansible_user": "user",
+    "ansible_ssh_private_key_file": "identity_file",
+    "ansible_connection": "connection",
+    "ansible_become": "become",
+    "ansible_become_user": "become_user",
+}
+"""Ansible's connection variables that are the same settings under another name."""
+
+ENV_PREFIX = "env."
+"""How a further session variable is keyed: ``env`` merges name by name."""
+
+_ANSIBLE_CONNECTIONS = {"smart": "ssh", "paramiko": "ssh", "paramiko_ssh": "ssh"}
+_WORDS = {
+    **dict.fromkeys(("yes", "true", "on", "1"), True),
+    **dict.fromkeys(("no", "false", "off", "0"), False),
+}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One setting at one place. ``priority`` orders places of one host or group."""
+
+    key: str
+    value: Value = field(repr=False)
+    span: Span
+    priority: int
+
+
+@dataclass(slots=True)
+class SettingsReader:
+    """Reads mappings of settings and gathers what is wrong with them.
+
+    ``ignored`` counts Ansible's variables that mean nothing here; ``first_ignored`` is where the
+    first stands.
+    """
+
+    findings: list[Diagnostic] = field(default_factory=list)
+    ignored: int = 0
+    first_ignored: Span | None = None
+
+    def read(self, node: Node | None, priority: int) -> tuple[Declared, ...]:
+        """Return the settings in ``node``. What the schema refuses is passed over here."""
+        if not isinstance(node, Mapping):
+            return ()
+        return tuple(self._settings(node, priority))
+
+    def _settings(self, node: Mapping, priority: int) -> Iterator[Declared]:
+        for entry in node:
+            written = entry.key.text
+            key = ALIASES.get(written, written)
+            if key == "env":
+                yield from self._env(entry.value, priority)
+                continue
+            if key.startswith("ansible_"):
+                self.ignored += 1
+                self.first_ignored = self.first_ignored or entry.key.span
+                continue
+            value = _value(key, entry.value, from_ansible=written in ALIASES)
+            if value is None:
+                if written in ALIASES:
+                    self._wrong_alias(written, entry.value)
+                continue
+            problem = _problem(key, value)
+            if problem is not None:
+                self.findings.append(
+                    error("bad-value", f'"{written}" {problem[0]}', entry.value.span,
+                          hint=problem[1])
+                )  # fmt: skip
+                continue
+            yield Declared(key, value, entry.value.span, priority)
+
+    def _env(self, node: Node, priority: int) -> Iterator[Declared]:
+        for entry in node if isinstance(node, Mapping) else ():
+            if isinstance(entry.value, Scalar) and isinstance(entry.value.value, str):
+                key = ENV_PREFIX + entry.key.text
+                yield Declared(key, entry.value.value, entry.value.span, priority)
+
+    def _wrong_alias(self, written: str, node: Node) -> None:
+        self.findings.append(
+            error(
+                "wrong-type",
+                f'"{written}" has a value that does not fit "{ALIASES[written]}"',
+                node.span,
+                hint="put quotes around text" if isinstance(node, Scalar) else "",
+            )
+        )
+
+
+def _value(key: str, node: Node, *, from_ansible: bool) -> Value | None:
+    """Return the setting's value in its own type, ``None`` where the node is of another."""
+    if key == "jump" and isinstance(node, Sequence):
+        items = [item.value for item in node.items if isinstance(item, Scalar)]
+        hops = tuple(item for item in items if isinstance(item, str))
+        return hops if len(hops) == len(node.items) else None
+    if not isinstance(node, Scalar):
+        return None
+    value = node.value
+    if key == "become":
+        return _boolean(value, from_ansible=from_ansible)
+    if key == "port":
+        return _port(value)
+    if key == "timeout_ms" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        return None
+    if key == "jump":
+        return () if value == "none" else tuple(item.strip() for item in value.split(","))
+    if key == "connection" and from_ansible:
+        return _ANSIBLE_CONNECTIONS.get(value, value)
+    return value
+
+
+def _boolean(value: object, *, from_ansible: bool) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return _WORDS.get(str(value).lower()) if from_ansible else None
+
+
+def _port(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 9:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    # Other text is told as a port out of range rather than passed over: the schema allows text.
+    return 0 if isinstance(value, str) else None
+
+
+def _problem(key: str, value: Value) -> tuple[str, str] | None:
+    check = _CHECKS.get(key)
+    return check(value) if check is not None else None
+
+
+def _address_problem(value: Value) -> tuple[str, str] | None:
+    if is_address(str(value)):
+        return None
+    return "is no host name or IP address", f"an address is made of {ALLOWED}"
+
+
+def _name_problem(value: Value) -> tuple[str, str] | None:
+    if is_name(str(value)):
+        return None
+    return "is no user name", f"a user's name is made of {ALLOWED}"
+
+
+def _port_problem(value: Value) -> tuple[str, str] | None:
+    if isinstance(value, int) and is_port(value):
+        return None
+    return "is no TCP port", "a port is a number from 1 to 65535"
+
+
+def _connection_problem(value: Value) -> tuple[str, str] | None:
+    if value in {"ssh", "local"}:
+        return None
+    return "must be ssh or local", "other ways to connect are not offered"
+
+
+def _jump_problem(value: Value) -> tuple[str, str] | None:
+    hops = value if isinstance(value, tuple) else ()
+    if all(parse_bastion(hop) for hop in hops):
+        return None
+    return "is no bastion", "write [user@]host[:port], or a list of them"
+
+
+def _path_problem(value: Value) -> tuple[str, str] | None:
+    path = str(value)
+    if not path or path.endswith("/"):
+        return "names no file", "name the file itself, such as /opt/aegis/aegis.config.json"
+    if _CONTROL.search(path):
+        return "holds a control character", "remove it"
+    if path.startswith("~"):
+        return (
+            "begins with '~', which nobody expands on the host",
+            "leave out '~/': a relative path begins at the login directory",
+        )
+    if ".." in path.split("/"):
+        return "holds '..'", "write the path without it"
+    return None
+
+
+def _local_path_problem(value: Value) -> tuple[str, str] | None:
+    if value and not _CONTROL.search(str(value)):
+        return None
+    return "names no file", "name the private key's file"
+
+
+def _unit_problem(value: Value) -> tuple[str, str] | None:
+    if _UNIT.fullmatch(str(value)):
+        return None
+    return "is no systemd unit", "write the unit's name, such as aegis or aegis.service"
+
+
+def _command_problem(value: Value) -> tuple[str, str] | None:
+    if str(value).strip() and not _CONTROL.search(str(value)):
+        return None
+    return "is no command", "write one line"
+
+
+def _api_problem(value: Value) -> tuple[str, str] | None:
+    bastion = parse_bastion(str(value))
+    if bastion is not None and bastion.user is None and bastion.port is not None:
+        return None
+    return "is not HOST:PORT", "write it as the host itself sees it, such as 127.0.0.1:9100"
+
+
+_CHECKS: dict[str, Callable[[Value], tuple[str, str] | None]] = {
+    "address": _address_problem,
+    "user": _name_problem,
+    "become_user": _name_problem,
+    "port": _port_problem,
+    "connection": _connection_problem,
+    "jump": _jump_problem,
+    "config_path": _path_problem,
+    "identity_file": _local_path_problem,
+    "service": _unit_problem,
+    "restart_command": _command_problem,
+    "api": _api_problem,
+}
