@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
@@ -80,7 +81,7 @@ def cycles(groups: Mapping[str, RawGroup]) -> tuple[Diagnostic, ...]:
 
 
 def _cycle(groups: Mapping[str, RawGroup], way: list[str]) -> Diagnostic:
-    steps = zip(way, way[1:], strict=False)
+    steps = itertools.pairwise(way)
     spans = [groups[upper].children[lower] for upper, lower in steps]
     return error(
         "group-cycle",

@@ -1,0 +1,275 @@
+"""Files of an inventory to hosts with settings, or all that is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.decoding import decode
+from aegis_provision.documents.diagnostic import Related, error, warning
+from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.schema import check
+from aegis_provision.inventory.graph import Ancestry, cycles
+from aegis_provision.inventory.model import OVERRIDE_KEYS, Group, Host, Inventory, Setting
+from aegis_provision.inventory.precedence import (
+    Conflict,
+    Settings,
+    among_groups,
+    at_one_level,
+    host_over_groups,
+    scope_overrides,
+    unclear_override,
+)
+from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.inventory.targets import target_of
+from aegis_provision.inventory.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.nodes import Node
+    from aegis_provision.inventory.files import InputFile
+    from aegis_provision.inventory.model import Target
+
+_NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
+
+
+def load_inventory(
+    files: Sequence[InputFile],
+) -> tuple[Inventory | None, tuple[Diagnostic, ...]]:
+    """Return the inventory that ``files`` make up, and everything that is wrong with it.
+
+    The inventory is ``None`` where there is nothing to resolve (no host, or groups that contain
+    themselves). With errors among the findings it may be incomplete: good for finding more of
+    them, and for nothing else.
+    """
+    findings: list[Diagnostic] = []
+    tree = Tree()
+    for file in sorted(files, key=lambda file: file.kind != "inventory"):
+        node, found = _read(file)
+        findings.extend(found)
+        if node is None:
+            continue
+        if file.kind == "inventory":
+            tree.add_inventory(file, node)
+        else:
+            tree.add_variables(file, node)
+    findings.extend(tree.all_findings())
+    circular = cycles(tree.groups)
+    findings.extend(circular)
+    if circular:
+        return None, tuple(findings)
+    if not tree.hosts:
+        if not any(item.code == "empty-file" for item in findings):
+            findings.append(_no_hosts(files))
+        return None, tuple(findings)
+    resolver = _Resolver(tree)
+    inventory = resolver.inventory()
+    return inventory, (*findings, *resolver.findings)
+
+
+def _read(file: InputFile) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+    source, found = decode(file.name, file.data)
+    if source is None:
+        return None, found
+    node, found = read_document(source)
+    if node is None:
+        if not found and file.kind == "inventory":
+            hint = "write hosts into it, or begin with 'aegis-provision init'"
+            found = (error("empty-file", f"{file.name} is empty", hint=hint),)
+        return None, found
+    fragment = "" if file.kind == "inventory" else "/$defs/vars"
+    return node, (*found, *check(node, "inventory", fragment))
+
+
+def _no_hosts(files: Sequence[InputFile]) -> Diagnostic:
+    names = ", ".join(file.name for file in files if file.kind == "inventory")
+    return error(
+        "no-hosts",
+        f"no host stands in {names or 'the inventory'}",
+        hint="write hosts as a mapping under a group's 'hosts:', each name with a colon",
+    )
+
+
+@dataclass(slots=True)
+class _Inherited:
+    """What the same groups give to each of their hosts."""
+
+    groups: tuple[str, ...]
+    settings: Settings
+    conflicts: tuple[Conflict, ...]
+
+
+@dataclass(slots=True)
+class _Parts:
+    """A host's settings, sorted out. Shared by hosts that say nothing for themselves."""
+
+    settings: Mapping[str, Setting]
+    provider: Setting | None
+    overrides: Mapping[str, Setting]
+    ignored: tuple[Setting, ...]
+    unclear: tuple[Setting, ...]
+    env: Mapping[str, Setting]
+
+
+@dataclass(slots=True)
+class _Resolver:
+    tree: Tree
+    findings: list[Diagnostic] = field(default_factory=list)
+    ancestry: Ancestry = field(init=False)
+    _own: dict[str, Settings] = field(default_factory=dict)
+    _inherited: dict[tuple[str, ...], _Inherited] = field(default_factory=dict)
+    _parts: dict[tuple[str, ...], _Parts] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ancestry = Ancestry(self.tree.groups)
+
+    def inventory(self) -> Inventory:
+        """Resolve everything; ``findings`` then holds what came up."""
+        for name, group in self.tree.groups.items():
+            settings, found = at_one_level(name, "group", group.declared)
+            self._own[name] = settings
+            self.findings.extend(found)
+        conflicts: dict[Conflict, list[str]] = {}
+        unclear: dict[tuple[Setting, Setting], list[str]] = {}
+        hosts: dict[str, Host] = {}
+        for name in self.tree.hosts:
+            host, parts, open_conflicts = self._host(name)
+            hosts[name] = host
+            for conflict in open_conflicts:
+                conflicts.setdefault(conflict, []).append(name)
+            for setting in parts.unclear:
+                if parts.provider is not None:
+                    unclear.setdefault((setting, parts.provider), []).append(name)
+        self.findings.extend(item.finding(names) for item, names in conflicts.items())
+        self.findings.extend(
+            unclear_override(setting, provider, names)
+            for (setting, provider), names in unclear.items()
+        )
+        self.findings.extend(_without_provider(hosts))
+        self.findings.extend(_same_file(hosts))
+        self.findings.extend(self._same_names(hosts))
+        return Inventory(hosts, self._groups(), self.tree.providers)
+
+    def _groups(self) -> dict[str, Group]:
+        return {
+            name: Group(
+                name, group.span, tuple(group.hosts), tuple(group.children), self._own[name]
+            )
+            for name, group in self.tree.groups.items()
+        }
+
+    def _host(self, name: str) -> tuple[Host, _Parts, tuple[Conflict, ...]]:
+        raw = self.tree.hosts[name]
+        direct = tuple(raw.groups)
+        inherited = self._from_groups(direct)
+        own: Settings = {}
+        if raw.declared:
+            own, found = at_one_level(name, "host", raw.declared)
+            self.findings.extend(found)
+            parts = self._sorted_out(host_over_groups(own, inherited.settings))
+        else:
+            known = self._parts.get(direct)
+            parts = known or self._sorted_out(inherited.settings)
+            self._parts[direct] = parts
+        target, found = self._target(name, parts)
+        self.findings.extend(found)
+        host = Host(
+            name=name,
+            span=raw.span,
+            groups=inherited.groups,
+            settings=parts.settings,
+            provider=parts.provider,
+            overrides=parts.overrides,
+            ignored=parts.ignored,
+            env=parts.env,
+            target=target,
+        )
+        return host, parts, _open(inherited.conflicts, own)
+
+    def _from_groups(self, direct: tuple[str, ...]) -> _Inherited:
+        known = self._inherited.get(direct)
+        if known is None:
+            groups = self.ancestry.closure(direct)
+            settings, conflicts = among_groups(groups, self._own, self.ancestry)
+            known = self._inherited[direct] = _Inherited(groups, settings, conflicts)
+        return known
+
+    def _sorted_out(self, settings: Settings) -> _Parts:
+        scoped = scope_overrides(settings, self.ancestry)
+        return _Parts(
+            settings={
+                key: item
+                for key, item in settings.items()
+                if key not in _NOT_IN_SETTINGS and not key.startswith(ENV_PREFIX)
+            },
+            provider=settings.get("provider"),
+            overrides=scoped.overrides,
+            ignored=scoped.ignored,
+            unclear=scoped.unclear,
+            env={
+                key.removeprefix(ENV_PREFIX): item
+                for key, item in settings.items()
+                if key.startswith(ENV_PREFIX)
+            },
+        )
+
+    def _target(self, name: str, parts: _Parts) -> tuple[Target, tuple[Diagnostic, ...]]:
+        return target_of(name, dict(parts.settings))
+
+    def _same_names(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
+        for name in hosts.keys() & self.tree.groups.keys():
+            group = self.tree.groups[name]
+            related = (Related(group.span, "the group"),) if group.span is not None else ()
+            yield warning(
+                "same-name",
+                f'"{name}" is both a host and a group; in patterns it means the group',
+                hosts[name].span,
+                related=related,
+            )
+
+
+def _open(conflicts: tuple[Conflict, ...], own: Settings) -> tuple[Conflict, ...]:
+    """Return the conflicts that a host does not settle by what it says for itself."""
+    if not conflicts or not own:
+        return conflicts
+    return tuple(
+        item
+        for item in conflicts
+        if item.key not in own and not ("provider" in own and item.key in OVERRIDE_KEYS)
+    )
+
+
+def _without_provider(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
+    without = [host for host in hosts.values() if host.provider is None]
+    if without:
+        yield error(
+            "no-provider",
+            "no provider is named for this host, neither by itself nor by a group of its",
+            without[0].span,
+            hint="set 'provider' under all.vars, a group's vars, or the host",
+            hosts=tuple(host.name for host in without),
+        )
+
+
+def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
+    seen: dict[tuple[object, ...], Host] = {}
+    for host in hosts.values():
+        target = host.target
+        where = (
+            "localhost" if target.connection == "local" else (target.address, target.port),
+            target.connection,
+            target.user if not target.config_path.startswith("/") else None,
+            target.config_path,
+        )
+        first = seen.setdefault(where, host)
+        if first is not host:
+            yield warning(
+                "same-file",
+                f'"{first.name}" and "{host.name}" name the same file at the same address, '
+                "so the later write wins",
+                host.span,
+                hint="give one of them another address or config_path",
+                related=(Related(first.span, "the other host"),),
+            )

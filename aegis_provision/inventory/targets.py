@@ -1,0 +1,74 @@
+"""A host's settings to the value that a connection needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.inventory.model import Target
+
+if TYPE_CHECKING:
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.inventory.model import Setting
+    from aegis_provision.inventory.precedence import Settings
+
+DEFAULT_CONFIG_PATH = "aegis.config.json"
+DEFAULT_BECOME_USER = "root"
+
+
+def target_of(host: str, settings: Settings) -> tuple[Target, tuple[Diagnostic, ...]]:
+    """Return where ``host`` is and how to get there, and what does not fit together.
+
+    ``settings`` are right each by itself.
+    """
+    become_user = _become_user(settings)
+    config_path = _text(settings, "config_path") or DEFAULT_CONFIG_PATH
+    jump = settings.get("jump")
+    port = settings.get("port")
+    target = Target(
+        host=host,
+        address=_text(settings, "address") or host,
+        port=port.value if port is not None and isinstance(port.value, int) else None,
+        user=_text(settings, "user"),
+        connection=_connection(settings),
+        identity_file=_text(settings, "identity_file"),
+        jump=jump.value if jump is not None and isinstance(jump.value, tuple) else None,
+        become_user=become_user,
+        config_path=config_path,
+        read_via="explicit" if _text(settings, "read_via") == "explicit" else "search",
+    )
+    if become_user is not None and not config_path.startswith("/"):
+        return target, (_relative_become(host, settings),)
+    return target, ()
+
+
+def _text(settings: Settings, key: str) -> str | None:
+    setting = settings.get(key)
+    return str(setting.value) if setting is not None else None
+
+
+def _connection(settings: Settings) -> Literal["ssh", "local"]:
+    return "local" if _text(settings, "connection") == "local" else "ssh"
+
+
+def _become_user(settings: Settings) -> str | None:
+    become, user = settings.get("become"), settings.get("become_user")
+    wanted = become.value if become is not None else user is not None
+    if not wanted:
+        return None
+    return str(user.value) if user is not None else DEFAULT_BECOME_USER
+
+
+def _relative_become(host: str, settings: Settings) -> Diagnostic:
+    chosen: Setting = settings.get("become_user") or settings["become"]
+    path = settings.get("config_path")
+    related = (Related(path.span, "this path is relative"),) if path is not None else ()
+    return error(
+        "relative-path",
+        f'"{chosen.key}" needs an absolute config_path: '
+        "a relative one begins at the login's directory, not at that user's",
+        chosen.span,
+        hint="set config_path, such as /opt/aegis/aegis.config.json",
+        related=related,
+        hosts=(host,),
+    )
