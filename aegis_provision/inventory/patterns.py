@@ -1,0 +1,189 @@
+"""Host patterns, as in Ansible: ``a:b``, ``a:&b``, ``a:!b``, globs, ``~regex``, slices."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.inventory.names import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aegis_provision.inventory.model import Inventory
+
+_SLICE = re.compile(r"(?P<base>.+)\[(?P<first>-?[0-9]+)?(?P<colon>:)?(?P<last>-?[0-9]+)?\]")
+_PROVIDER = "provider="
+# Between terms of one pattern; not inside of brackets, where slices and globs use it.
+_COLON = re.compile(r":(?![^\[]*\])")
+
+
+class PatternError(ValueError):
+    """A pattern that is wrong, or a term of it that matches nothing; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term. ``how`` says whether its hosts are added, kept alone, or taken away."""
+
+    how: Literal["add", "keep", "remove"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A whole pattern."""
+
+    terms: tuple[Term, ...]
+
+
+def expand_files(text: str, read: Callable[[str], str]) -> str:
+    """Return ``text`` with each ``@file`` replaced by the terms in that file.
+
+    A file holds one pattern a line, ``#`` comments and blank lines allowed. ``read`` gets the path.
+    """
+    pieces = text.split(",") if "," in text else [text]
+    expanded: list[str] = []
+    for piece in pieces:
+        if not piece.strip().startswith("@"):
+            expanded.append(piece)
+            continue
+        path = piece.strip()[1:]
+        lines = (line.partition("#")[0].strip() for line in read(path).splitlines())
+        found = [line for line in lines if line]
+        if not found:
+            raise PatternError(f"@{path} names no hosts")
+        expanded.extend(found)
+    return ",".join(expanded)
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Return the pattern that ``text`` writes down. Raises :class:`PatternError`.
+
+    Terms are separated by ``,``, or by ``:`` where there is no comma, as in Ansible.
+    """
+    terms = tuple(_term(piece) for piece in _split(text))
+    if not terms:
+        raise PatternError("an empty pattern selects nothing")
+    if not any(term.how == "add" for term in terms):
+        terms = (Term("add", "all"), *terms)
+    return Pattern(terms)
+
+
+def select(pattern: Pattern, inventory: Inventory) -> tuple[str, ...]:
+    """Return the names of the hosts that ``pattern`` selects, in inventory order.
+
+    As in Ansible hosts are added first, then intersected, then taken away, whatever the order of
+    the terms. A term that matches nothing raises :class:`PatternError`, unless it is a group that
+    is there and has no hosts.
+    """
+    chosen: set[str] = set()
+    for term in pattern.terms:
+        if term.how == "add":
+            chosen |= _matching(term.text, inventory)
+    for term in pattern.terms:
+        if term.how == "keep":
+            chosen &= _matching(term.text, inventory)
+    for term in pattern.terms:
+        if term.how == "remove":
+            chosen -= _matching(term.text, inventory)
+    return tuple(name for name in inventory.hosts if name in chosen)
+
+
+def _split(text: str) -> Iterator[str]:
+    if "," in text:
+        pieces = text.split(",")
+    elif text.lstrip("&!").startswith("~") or is_address(text.strip().lstrip("&!")):
+        pieces = [text]
+    else:
+        pieces = _COLON.split(text)
+    for piece in pieces:
+        stripped = piece.strip()
+        if stripped:
+            yield stripped
+
+
+def _term(text: str) -> Term:
+    match text[0]:
+        case "&":
+            term = Term("keep", text[1:].strip())
+        case "!":
+            term = Term("remove", text[1:].strip())
+        case _:
+            term = Term("add", text)
+    if not term.text:
+        raise PatternError(f"{shown(text)} names no hosts")
+    return term
+
+
+def _matching(text: str, inventory: Inventory) -> set[str]:
+    if text.startswith("~"):
+        names = _by_expression(text, inventory)
+    elif text.startswith(_PROVIDER):
+        names = _by_provider(text.removeprefix(_PROVIDER), inventory)
+    elif text in inventory.groups:
+        return set(inventory.members(text))
+    elif text in inventory.hosts:
+        return {text}
+    elif (match := _SLICE.fullmatch(text)) and (match["first"] or match["colon"]):
+        names = _sliced(text, match, inventory)
+    elif any(char in text for char in "*?["):
+        names = _named(re.compile(translate(text)).match, inventory)
+    else:
+        names = set()
+    if not names:
+        hint = did_you_mean(text, [*inventory.groups, *inventory.hosts])
+        raise PatternError(
+            f"{shown(text)} matches no host and no group" + (f"; {hint}" * bool(hint))
+        )
+    return names
+
+
+def _by_expression(text: str, inventory: Inventory) -> set[str]:
+    try:
+        expression = re.compile(text[1:])
+    except re.error as problem:
+        raise PatternError(f"{shown(text)} is no regular expression: {problem}") from None
+    return _named(expression.match, inventory)
+
+
+def _named(matches: Callable[[str], object], inventory: Inventory) -> set[str]:
+    names = {name for name in inventory.hosts if matches(name)}
+    for group in inventory.groups:
+        if matches(group):
+            names.update(inventory.members(group))
+    return names
+
+
+def _by_provider(provider: str, inventory: Inventory) -> set[str]:
+    return {
+        name
+        for name, host in inventory.hosts.items()
+        if host.provider is not None and host.provider.value == provider
+    }
+
+
+def _sliced(text: str, match: re.Match[str], inventory: Inventory) -> set[str]:
+    base = match["base"]
+    chosen = _matching(base, inventory)
+    hosts = [name for name in inventory.hosts if name in chosen]
+    number = partial(_index, text, len(hosts))
+    if not match["colon"]:
+        return {hosts[number(match["first"])]}
+    first = number(match["first"]) if match["first"] else 0
+    last = number(match["last"]) if match["last"] else len(hosts) - 1
+    return set(hosts[first : last + 1])
+
+
+def _index(text: str, size: int, written: str) -> int:
+    index = int(written)
+    if index < 0:
+        index += size
+    if not 0 <= index < size:
+        raise PatternError(f"{shown(text)}: there are only {size} hosts, counted from 0")
+    return index
