@@ -1,0 +1,195 @@
+"""``demo``: the whole job against a small fleet on loopback."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import textwrap
+import threading
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.main import PROGRAM, run
+from aegis_provision.cli.options import ENV_PREFIX
+from aegis_provision.demo.scenario import FEWEST_HOSTS, LOGIN, MOST_HOSTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from aegis_provision.demo.fleet import DemoFleet
+
+_INVENTORY = ("-i", "inventory.yml")
+_SECRETS = ("--env-file", "tokens.env")
+_REACH = ("--ssh-config", "ssh_config", "--known-hosts", "known_hosts")
+_PLANNING = (*_SECRETS, *_REACH)
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """A command line (without the program's name), and what it is good for."""
+
+    words: str
+    command: tuple[str, ...]
+
+    def typed(self) -> str:
+        """Return the line as one types it; a long one is broken, as shells allow."""
+        line = shlex.join([PROGRAM, *self.command])
+        reach = f" {shlex.join(_REACH)}"
+        return line.replace(reach, f" \\\n   {reach}")
+
+
+_STEPS = (
+    _Example(
+        "'validate' checks the inventory offline: it connects nowhere and needs no secrets.",
+        ("validate", *_INVENTORY),
+    ),
+    _Example(
+        "'plan' reads every host and shows what would change. Tokens never show. gpu-02 is "
+        "pinned to glm, so its group's model does not count there; others may read eu-01's "
+        "file, which would end; canary-01's file has no authToken, which earns a warning.",
+        ("plan", *_INVENTORY, *_PLANNING),
+    ),
+    _Example(
+        "'apply' shows that plan, asks (here --yes answers) and writes. Each file is replaced as "
+        "a whole or not at all, and all that is not ours in it stays: authToken, port, webhooks.",
+        ("apply", "--yes", *_INVENTORY, *_PLANNING),
+    ),
+    _Example(
+        "A second 'plan' finds nothing to change. If it did, --detailed-exitcode would make its "
+        "exit code 2.",
+        ("plan", "--detailed-exitcode", *_INVENTORY, *_PLANNING),
+    ),
+)
+_TO_TRY = (
+    _Example("the tree of groups, with providers and pins:", ("hosts", *_INVENTORY, "--graph")),
+    _Example("one host's settings, and who set them:", ("hosts", *_INVENTORY, "--host", "gpu-02")),
+    _Example("the file a host would get:", ("render", "gpu-02", *_INVENTORY, *_SECRETS)),
+    _Example(
+        "a part of the fleet, once you have edited inventory.yml (a pin, another model):",
+        ("plan", "--limit", "gpu:canary", *_INVENTORY, *_PLANNING),
+    ),
+    _Example("the same as JSON:", ("plan", "--format", "json", *_INVENTORY, *_PLANNING)),
+    _Example("and to write it:", ("apply", *_INVENTORY, *_PLANNING)),
+)
+_WIDTH = 92
+_RECIPE_PREFIXES = ("AZURE_OPENAI_", "GATEWAY_", "GLM_", "LM_STUDIO_", "OLLAMA_", "OPENROUTER_")
+
+
+@click.command("demo")
+@click.option(
+    "--hosts",
+    "count",
+    type=click.IntRange(FEWEST_HOSTS, MOST_HOSTS),
+    default=8,
+    show_default=True,
+    help="How many hosts to start.",
+)
+@click.option("--keep", is_flag=True, help="Leave the hosts up, to go on by hand, until Ctrl-C.")
+def command(count: int, *, keep: bool) -> int:
+    """Try all of it against a small fleet of SSH hosts on loopback.
+
+    Starts the hosts, then runs validate, plan, apply and plan on them as you would. The hosts have
+    their own keys, inventory and ssh config, in a directory that is removed at the end; no file
+    of yours is read or written. Needs the extra 'demo': pip install 'aegis-provision[demo]'.
+    """
+    try:
+        from aegis_provision.demo.fleet import running_fleet
+    except ModuleNotFoundError as problem:
+        if problem.name != "asyncssh":
+            raise
+        raise CommandFailedError(
+            ExitCode.USAGE,
+            "the demo needs asyncssh, which is not installed",
+            "pip install 'aegis-provision[demo]'",
+        ) from None
+    environ = Invocation.current().environ
+    try:
+        with _signals_interrupt() as ignore_signals, running_fleet(count) as fleet:
+            try:
+                with chdir(fleet.directory):
+                    code = _show(fleet, environ, keep=keep)
+            except KeyboardInterrupt:
+                click.echo("interrupted", err=True)
+                code = ExitCode.INTERRUPTED
+            finally:
+                ignore_signals()
+    except OSError as problem:
+        raise CommandFailedError(
+            ExitCode.REFUSED, f"the demo's hosts can't be set up: {problem.strerror or problem}"
+        ) from None
+    click.echo("The hosts are stopped and everything of theirs is removed.")
+    return code
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[Callable[[], None]]:
+    """Let a polite kill and a lost terminal end the demo as Ctrl-C does: in order.
+
+    Gives a function that makes the signals harmless: nothing may interrupt the tidying up.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+
+    def ignore() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    try:
+        yield ignore
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(fleet: DemoFleet, environ: Mapping[str, str], *, keep: bool) -> int:
+    intro = (
+        f"{len(fleet.hosts)} hosts are up on loopback, each an SSH server of its own. They, their "
+        "inventory, keys and made-up tokens live in a directory that goes when the demo ends:"
+    )
+    click.echo(f"{textwrap.fill(intro, _WIDTH)}\n")
+    click.echo(f"$ cd {shlex.quote(str(fleet.directory))}")
+    for step in _STEPS:
+        click.echo(f"\n{textwrap.fill(step.words, _WIDTH)}\n\n$ {step.typed()}")
+        code = run(step.command, _environ_of(fleet, environ))
+        if code != ExitCode.DONE:
+            click.echo(f"error: that ended with exit code {code}; the demo stops", err=True)
+            return code
+    click.echo(
+        f"\nDemo: all {len(_STEPS)} commands did what they should on {len(fleet.hosts)} hosts."
+    )
+    if keep:
+        _wait_for_interrupt(fleet, environ)
+    return ExitCode.DONE
+
+
+def _environ_of(fleet: DemoFleet, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which nothing leads to the user's keys, agent or tokens."""
+    own = {"HOME": str(fleet.directory), "LOGNAME": LOGIN}
+    if "NO_COLOR" in environ:
+        own["NO_COLOR"] = environ["NO_COLOR"]
+    return own
+
+
+def _wait_for_interrupt(fleet: DemoFleet, environ: Mapping[str, str]) -> None:
+    click.echo("\nThe hosts stay up until you press Ctrl-C here. In another terminal:\n")
+    click.echo(f"cd {shlex.quote(str(fleet.directory))}")
+    in_the_way = sorted(
+        name for name in environ if name.startswith((*_RECIPE_PREFIXES, ENV_PREFIX))
+    )
+    if in_the_way:
+        click.echo("# set in your shell, and stronger than what the demo brings:")
+        click.echo(f"unset {' '.join(in_the_way)}")
+    for example in _TO_TRY:
+        click.echo(f"\n# {example.words}\n{example.typed()}")
+    file = fleet.config_file("gpu-02").relative_to(fleet.directory)
+    click.echo(f"\n# what a host has now:\ncat {file}")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo()

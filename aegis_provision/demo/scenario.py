@@ -1,0 +1,155 @@
+"""What the demo shows: its hosts, the files they have, its inventory and its variables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG_PATH = "/opt/aegis/aegis.config.json"
+FEWEST_HOSTS = 6
+MOST_HOSTS = 99
+LOGIN = "demo"
+
+VARIABLES: Mapping[str, str] = {
+    "OPENROUTER_API_KEY": "demo-openrouter-token-not-real",
+    "GLM_API_KEY": "demo-glm-token-not-real",
+    "GATEWAY_TOKEN": "demo-gateway-token-not-real",
+    "AZURE_OPENAI_API_KEY": "demo-azure-token-not-real",
+    "AZURE_OPENAI_BASE_URL": "https://demo.openai.azure.com/openai/v1",
+    "AZURE_OPENAI_DEPLOYMENT": "team-gpt-4.1-mini",
+    "AZURE_OPENAI_FAST_DEPLOYMENT": "team-gpt-4.1-nano",
+}
+"""What an operator would have in the environment. No token in it opens anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoHost:
+    """One host as the demo finds it: ``content`` of its file (``None``: none yet), and its mode."""
+
+    name: str
+    content: str | None = field(repr=False)
+    mode: int = 0o600
+
+
+def _file(values: Mapping[str, str] | None, **foreign: object) -> str:
+    content = dict(foreign)
+    if values is not None:
+        content["defaultSessionEnv"] = values
+    return json.dumps(content, indent=2) + "\n"
+
+
+_OLD_OPENROUTER = {
+    "ANTHROPIC_BASE_URL": "https://openrouter.ai/api/v1",
+    "ANTHROPIC_AUTH_TOKEN": "demo-last-years-token",
+    "ANTHROPIC_DEFAULT_MODEL": "openai/gpt-4o-mini",
+    "ANTHROPIC_DEFAULT_FAST_MODEL": "openai/gpt-4.1-mini",
+    "API_TIMEOUT_MS": "60000",
+}
+_RIGHT_OPENROUTER = {
+    **_OLD_OPENROUTER,
+    "ANTHROPIC_AUTH_TOKEN": VARIABLES["OPENROUTER_API_KEY"],
+    "ANTHROPIC_DEFAULT_MODEL": "openai/gpt-4.1-mini",
+}
+_RIGHT_OLLAMA = {
+    "ANTHROPIC_BASE_URL": "http://127.0.0.1:11434/v1",
+    "ANTHROPIC_AUTH_TOKEN": "ollama-local",
+    "ANTHROPIC_DEFAULT_MODEL": "qwen2.5-coder:32b",
+    "ANTHROPIC_DEFAULT_FAST_MODEL": "qwen2.5-coder:7b",
+    "API_TIMEOUT_MS": "120000",
+}
+_BUILDER_FILES = (
+    _file(
+        _OLD_OPENROUTER,
+        authToken="demo-server-token-1",
+        port=9100,
+        allowedWorkDirs=["/srv/work"],
+        webhooks=["https://hooks.example.com/aegis"],
+    ),
+    _file(_RIGHT_OPENROUTER, authToken="demo-server-token-2", port=9100),
+    None,
+)
+_OTHERS = (
+    DemoHost("canary-01", _file(None, port=9100, stateDir="/var/lib/aegis")),
+    DemoHost("gpu-01", _file(_RIGHT_OLLAMA, authToken="demo-server-token-3")),
+    DemoHost("gpu-02", _file(_RIGHT_OLLAMA, authToken="demo-server-token-4")),
+    DemoHost("eu-01", _file(_OLD_OPENROUTER, authToken="demo-server-token-5"), mode=0o644),
+    DemoHost("desk-01", None),
+)
+
+
+def demo_hosts(count: int) -> tuple[DemoHost, ...]:
+    """Return ``count`` hosts in inventory order; at least :data:`FEWEST_HOSTS` of them.
+
+    Only the group of builders grows: it takes turns with a file to update, one that is right
+    already, and none at all. Raises :class:`ValueError` for a count that is out of bounds.
+    """
+    if not FEWEST_HOSTS <= count <= MOST_HOSTS:
+        raise ValueError(f"the demo has {FEWEST_HOSTS} to {MOST_HOSTS} hosts, not {count}")
+    builders = count - len(_OTHERS)
+    files = islice(cycle(_BUILDER_FILES), builders)
+    return (
+        *(DemoHost(f"build-{number:02}", content) for number, content in enumerate(files, 1)),
+        *_OTHERS,
+    )
+
+
+def inventory_text(count: int) -> str:
+    """Return the inventory of ``demo_hosts(count)``, with comments."""
+    builders = count - len(_OTHERS)
+    entry = "build-01:" if builders == 1 else f"build-[01:{builders:02}]:"
+    return _INVENTORY.replace("BUILDERS", f"{entry:<34}", 1)
+
+
+_INVENTORY = """\
+# Which LLM provider each host of the demo should use.
+# Where the hosts are, and with which key to log in, stands in ssh_config beside this file.
+
+providers:
+  gateway:                                  # a recipe of your own, built on another
+    extends: openrouter
+    base_url: https://llm.example.com/v1
+    auth_token: ${GATEWAY_TOKEN}            # tokens are always references, never literals
+
+all:
+  vars:
+    provider: openrouter                    # unless something nearer to the host says otherwise
+    config_path: /opt/aegis/aegis.config.json
+
+  children:
+    builders:
+      hosts:
+        BUILDERS  # a range may stand for many hosts
+
+    canary:
+      vars:
+        provider: gateway
+      hosts:
+        canary-01:
+
+    gpu:
+      vars:
+        provider: ollama                    # a model that runs on the host itself
+        model: "qwen2.5-coder:32b"
+      hosts:
+        gpu-01:
+        gpu-02: {provider: glm}             # a pin: this host alone uses another provider
+
+    eu:
+      vars:
+        provider: azure-openai
+      hosts:
+        eu-01:
+
+    desk:
+      vars:
+        provider: lm-studio
+        model: qwen2.5-coder-14b
+        fast_model: qwen2.5-coder-3b
+      hosts:
+        desk-01:
+"""
