@@ -16,7 +16,8 @@ from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
 from aegis_provision.providers.fill import fill
-from aegis_provision.providers.resolve import resolve_providers, specify
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.specify import specify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

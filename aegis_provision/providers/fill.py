@@ -1,0 +1,30 @@
+"""Templates to values: the only place where the operator's environment meets a spec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.session import Session
+from aegis_provision.providers.templates import expand, references
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.providers.session import SessionSpec
+
+
+def fill(spec: SessionSpec, environ: Mapping[str, str]) -> Session:
+    """Return ``spec`` with ``environ`` filled in; sensitive values become secrets."""
+    values: dict[str, str | Secret] = {}
+    missing: set[str] = set()
+    for variable in spec.variables:
+        expansion = expand(variable.template, environ)
+        if expansion.missing:
+            missing.update(expansion.missing)
+        elif variable.sensitive:
+            names = ", ".join(f"${{{item.name}}}" for item in references(variable.template))
+            values[variable.name] = Secret(expansion.text, names or "the inventory")
+        else:
+            values[variable.name] = expansion.text
+    return Session(spec, values, tuple(sorted(missing)))

@@ -1,0 +1,82 @@
+"""Recipes: the five that come with the tool, and those of an inventory, one shape for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.nodes import Mapping as MappingNode
+from aegis_provision.documents.nodes import Scalar
+from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.source import Source
+from aegis_provision.providers.session import VARIABLE_OF
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.documents.source import Span
+
+RECIPES_FILE = "recipes.yml"
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeValue:
+    """One value of a recipe: a template, where it stands, and whether the tool brought it."""
+
+    template: str
+    span: Span
+    builtin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A provider with everything it inherits already in it.
+
+    ``values`` is keyed by our five keys, in their order; ``env`` by variable. ``lineage`` names
+    the recipes it was made of, itself first.
+    """
+
+    name: str
+    values: Mapping[str, RecipeValue]
+    env: Mapping[str, RecipeValue]
+    allow_http: bool
+    lineage: tuple[str, ...]
+    builtin: bool
+    span: Span
+
+
+@cache
+def builtin_recipes() -> Mapping[str, Recipe]:
+    """Return the five recipes of Aegis' BYO-LLM page by name."""
+    text = resources.files(__package__).joinpath(RECIPES_FILE).read_text(encoding="utf-8")
+    node, findings = read_document(Source(RECIPES_FILE, text))
+    if findings or not isinstance(node, MappingNode):
+        raise ValueError(f"{RECIPES_FILE} is damaged")
+    return {
+        entry.key.text: Recipe(
+            name=entry.key.text,
+            values=template_values(entry.value, builtin=True),
+            env={},
+            allow_http=False,
+            lineage=(entry.key.text,),
+            builtin=True,
+            span=entry.key.span,
+        )
+        for entry in node
+        if isinstance(entry.value, MappingNode)
+    }
+
+
+def template_values(body: MappingNode, *, builtin: bool) -> dict[str, RecipeValue]:
+    """Return the five keys' values as far as ``body`` has them and they are of the right type."""
+    found: dict[str, RecipeValue] = {}
+    for key in VARIABLE_OF:
+        entry = body.entry(key)
+        if entry is None or not isinstance(entry.value, Scalar):
+            continue
+        value = entry.value.value
+        if isinstance(value, str) or (key == "timeout_ms" and type(value) is int):
+            found[key] = RecipeValue(str(value), entry.value.span, builtin)
+    return found

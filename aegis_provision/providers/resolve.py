@@ -1,0 +1,152 @@
+"""Providers of an inventory to whole recipes, and hosts to the variables they should have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.nodes import Mapping as MappingNode
+from aegis_provision.documents.nodes import Scalar
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.providers.recipes import (
+    Recipe,
+    RecipeValue,
+    builtin_recipes,
+    template_values,
+)
+from aegis_provision.providers.sensitivity import (
+    is_secret_name,
+    refers_to_secret,
+    secret_problem,
+)
+from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.templates import GRAMMAR, has_stray_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
+    from aegis_provision.inventory.model import Inventory, ProviderEntry
+
+
+def resolve_providers(
+    inventory: Inventory,
+) -> tuple[Mapping[str, Recipe], tuple[Diagnostic, ...]]:
+    """Return every recipe that hosts may name, ``extends`` applied, and what is wrong with them.
+
+    A recipe whose ``extends`` leads nowhere or in a circle is made of what it says itself.
+    """
+    resolver = _Resolver(inventory.providers)
+    recipes = {**builtin_recipes(), **{name: resolver.recipe(name) for name in inventory.providers}}
+    return recipes, tuple(resolver.findings)
+
+
+@dataclass(slots=True)
+class _Resolver:
+    entries: Mapping[str, ProviderEntry]
+    findings: list[Diagnostic] = field(default_factory=list)
+    _done: dict[str, Recipe] = field(default_factory=dict)
+    _path: list[str] = field(default_factory=list)
+
+    def recipe(self, name: str) -> Recipe:
+        """Return the recipe called ``name`` with all that it inherits."""
+        if name not in self._done:
+            self._done[name] = self._resolved(self.entries[name])
+        return self._done[name]
+
+    def _resolved(self, entry: ProviderEntry) -> Recipe:
+        if entry.name in builtin_recipes():
+            self.findings.append(
+                error(
+                    "builtin-provider",
+                    f"{shown(entry.name)} is a recipe that the tool brings with it",
+                    entry.span,
+                    hint=f"give yours another name, with 'extends: {entry.name}'",
+                )
+            )
+        values = template_values(entry.body, builtin=False)
+        env = self._env(entry.body)
+        self.findings.extend(_value_problems(values, env))
+        self._path.append(entry.name)
+        base = self._base(entry)
+        self._path.pop()
+        allow = entry.body.entry("allow_http")
+        allows = isinstance(allow.value, Scalar) and allow.value.value is True if allow else None
+        merged = {**base.values, **values} if base else values
+        return Recipe(
+            name=entry.name,
+            values={key: merged[key] for key in VARIABLE_OF if key in merged},
+            env={**base.env, **env} if base else env,
+            allow_http=allows if allows is not None else (base.allow_http if base else False),
+            lineage=(entry.name, *(base.lineage if base else ())),
+            builtin=False,
+            span=entry.span,
+        )
+
+    def _base(self, entry: ProviderEntry) -> Recipe | None:
+        extends = entry.body.entry("extends")
+        if extends is None or not isinstance(extends.value, Scalar):
+            return None
+        name, span = extends.value.text, extends.value.span
+        if name in self._path:
+            way = " > ".join([*self._path[self._path.index(name) :], name])
+            self.findings.append(
+                error("extends-cycle", f"a provider extends itself: {way}", span,
+                      hint="let one of them extend a built-in recipe")
+            )  # fmt: skip
+            return None
+        if name in self.entries and name not in builtin_recipes():
+            return self.recipe(name)
+        if name in builtin_recipes():
+            return builtin_recipes()[name]
+        known = [*builtin_recipes(), *self.entries]
+        hint = did_you_mean(name, known) or f"known: {', '.join(known)}"
+        self.findings.append(
+            error("unknown-provider", f"no provider is called {shown(name)}", span, hint=hint)
+        )
+        return None
+
+    def _env(self, body: MappingNode) -> dict[str, RecipeValue]:
+        entry = body.entry("env")
+        found: dict[str, RecipeValue] = {}
+        for item in entry.value if entry and isinstance(entry.value, MappingNode) else ():
+            if isinstance(item.value, Scalar) and isinstance(item.value.value, str):
+                found[item.key.text] = RecipeValue(item.value.value, item.value.span, builtin=False)
+        return found
+
+
+def _value_problems(
+    values: Mapping[str, RecipeValue], env: Mapping[str, RecipeValue]
+) -> Iterable[Diagnostic]:
+    for key, value in values.items():
+        yield from template_problems(key, value.template, value.span)
+    for name, value in env.items():
+        yield from template_problems(f"env.{name}", value.template, value.span)
+
+
+def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagnostic]:
+    """Yield what is wrong with a template, whatever the environment holds."""
+    name = setting.removeprefix("env.")
+    if setting in {"auth_token", "api_token"} or (setting != name and is_secret_name(name)):
+        problem = secret_problem(setting, template, span)
+        if problem is not None:
+            yield problem
+        return
+    if has_stray_reference(template):
+        yield error(
+            "stray-reference",
+            f'a "${{" in "{setting}" is no reference, and hosts would get it as it stands',
+            span,
+            hint=GRAMMAR,
+        )
+    if setting == name and refers_to_secret(template):
+        yield error(
+            "secret-in-the-open",
+            f'"{setting}" refers to a variable that is named like a secret, '
+            "and this value is shown in plans",
+            span,
+            hint="use another variable; a token goes into auth_token",
+        )

@@ -1,0 +1,50 @@
+"""Which values are secrets, and the rule that they are references and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import error
+from aegis_provision.providers.templates import references, single_reference
+
+if TYPE_CHECKING:
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
+
+HARMLESS_TOKENS = frozenset({"", "<local-token>", "ollama-local"})
+"""What a token's default may be: nothing, or the stand-in of a recipe for a local server."""
+
+_SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
+_HINT = "write one reference, such as ${GLM_API_KEY}, and keep the value in your environment"
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether a variable of this name is held to the rule for secrets."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def refers_to_secret(template: str) -> bool:
+    """Tell whether ``template`` takes something out of a variable that is named like a secret."""
+    return any(is_secret_name(reference.name) for reference in references(template))
+
+
+def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None:
+    """Return what is wrong with a secret's template; its text is never repeated."""
+    reference = single_reference(template)
+    if reference is None:
+        what = "is not exactly one reference" if references(template) else "is a literal"
+        return error(
+            "literal-secret",
+            f'"{setting}" {what}: a secret never stands in an inventory',
+            span,
+            hint=_HINT,
+        )
+    if reference.default is not None and reference.default not in HARMLESS_TOKENS:
+        return error(
+            "literal-secret",
+            f'"{setting}" has a default, and that would be a secret in the inventory',
+            span,
+            hint=_HINT,
+        )
+    return None

@@ -1,0 +1,161 @@
+"""Hosts to the session variables they should have, as templates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.providers.recipes import RecipeValue
+from aegis_provision.providers.resolve import template_problems
+from aegis_provision.providers.sensitivity import is_secret_name, refers_to_secret
+from aegis_provision.providers.session import VARIABLE_OF, SessionSpec, Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
+    from aegis_provision.inventory.model import Host, Inventory, Setting
+    from aegis_provision.providers.recipes import Recipe
+
+_TOKEN_VARIABLE = VARIABLE_OF["auth_token"]
+
+
+def specify(
+    inventory: Inventory, recipes: Mapping[str, Recipe]
+) -> tuple[Mapping[str, SessionSpec], tuple[Diagnostic, ...]]:
+    """Return the session variables of every host, and what is wrong with them.
+
+    Hosts with the same settings share one spec. A host whose provider is not known has none.
+    """
+    work = _Work(recipes)
+    for host in inventory.hosts.values():
+        work.take(host)
+    return work.specs, work.all_findings()
+
+
+def spec_of_recipe(recipe: Recipe) -> SessionSpec:
+    """Return the session variables of a recipe alone, without any host's settings."""
+    return _spec(recipe, recipe.values, recipe.env)
+
+
+@dataclass(slots=True)
+class _Work:
+    recipes: Mapping[str, Recipe]
+    specs: dict[str, SessionSpec] = field(default_factory=dict)
+    _findings: list[Diagnostic] = field(default_factory=list)
+    _known: dict[tuple[object, ...], SessionSpec] = field(default_factory=dict)
+    _checked: set[Span] = field(default_factory=set)
+    _unknown: dict[Setting, list[str]] = field(default_factory=dict)
+    _incomplete: dict[tuple[Setting, tuple[str, ...]], list[str]] = field(default_factory=dict)
+
+    def take(self, host: Host) -> None:
+        """Take the next host."""
+        self._check_settings(host)
+        if host.provider is None:
+            return
+        recipe = self.recipes.get(str(host.provider.value))
+        if recipe is None:
+            self._unknown.setdefault(host.provider, []).append(host.name)
+            return
+        spec = self._spec_of(host, recipe)
+        self.specs[host.name] = spec
+        present = {variable.setting for variable in spec.variables}
+        absent = tuple(key for key in VARIABLE_OF if key not in present)
+        if absent:
+            self._incomplete.setdefault((host.provider, absent), []).append(host.name)
+
+    def all_findings(self) -> tuple[Diagnostic, ...]:
+        """Return what was found, once per place, with the hosts it concerns."""
+        found = [*self._findings]
+        for setting, hosts in self._unknown.items():
+            name = str(setting.value)
+            hint = did_you_mean(name, self.recipes) or f"known: {', '.join(self.recipes)}"
+            message = f"no provider is called {shown(name)}"
+            found.append(
+                error("unknown-provider", message, setting.span, hint=hint, hosts=tuple(hosts))
+            )
+        for (setting, absent), hosts in self._incomplete.items():
+            recipe = self.recipes[str(setting.value)]
+            found.append(_incomplete(setting, recipe, absent, hosts))
+        return tuple(found)
+
+    def _check_settings(self, host: Host) -> None:
+        settings = {**host.overrides, **{f"env.{name}": item for name, item in host.env.items()}}
+        if "api_token" in host.settings:
+            settings["api_token"] = host.settings["api_token"]
+        for item in host.ignored:
+            settings.setdefault(item.key, item)
+        for key, item in settings.items():
+            if item.span in self._checked:
+                continue
+            self._checked.add(item.span)
+            self._findings.extend(template_problems(key, str(item.value), item.span))
+            if key.startswith("env.") and key.removeprefix("env.") in VARIABLE_OF.values():
+                self._findings.append(_managed(key.removeprefix("env."), item.span))
+
+    def _spec_of(self, host: Host, recipe: Recipe) -> SessionSpec:
+        signature = (
+            recipe.name,
+            tuple((key, item.span) for key, item in host.overrides.items()),
+            tuple((name, item.span) for name, item in host.env.items()),
+        )
+        known = self._known.get(signature)
+        if known is None:
+            values = {**recipe.values, **_as_values(host.overrides)}
+            env = {**recipe.env, **_as_values(host.env)}
+            known = self._known[signature] = _spec(recipe, values, env)
+        return known
+
+
+def _as_values(settings: Mapping[str, Setting]) -> dict[str, RecipeValue]:
+    return {
+        key: RecipeValue(str(item.value), item.span, builtin=False)
+        for key, item in settings.items()
+    }
+
+
+def _spec(
+    recipe: Recipe, values: Mapping[str, RecipeValue], env: Mapping[str, RecipeValue]
+) -> SessionSpec:
+    variables = [
+        _variable(variable, key, values[key])
+        for key, variable in VARIABLE_OF.items()
+        if key in values
+    ]
+    variables += [_variable(name, f"env.{name}", value) for name, value in env.items()]
+    return SessionSpec(recipe.name, tuple(variables), recipe.allow_http)
+
+
+def _variable(name: str, setting: str, value: RecipeValue) -> Variable:
+    sensitive = name == _TOKEN_VARIABLE or (
+        setting.startswith("env.") and (is_secret_name(name) or refers_to_secret(value.template))
+    )
+    return Variable(name, value.template, setting, sensitive, value.span, value.builtin)
+
+
+def _managed(variable: str, span: Span) -> Diagnostic:
+    key = next(key for key, name in VARIABLE_OF.items() if name == variable)
+    return error(
+        "managed-variable",
+        f'"{variable}" is what "{key}" sets, and env is for further variables',
+        span,
+        hint=f'use "{key}" instead',
+    )
+
+
+def _incomplete(
+    setting: Setting, recipe: Recipe, absent: tuple[str, ...], hosts: list[str]
+) -> Diagnostic:
+    return error(
+        "incomplete-provider",
+        f"the provider {shown(recipe.name)} brings no {', no '.join(absent)}, "
+        "and nothing nearer to the host does",
+        recipe.span,
+        hint="add what is missing, or let it extend a built-in recipe",
+        related=(Related(setting.span, "it is chosen here"),),
+        hosts=tuple(hosts),
+    )

@@ -1,0 +1,75 @@
+"""``${NAME}`` and ``${NAME:-default}``, exactly as the BYO-LLM recipes use them.
+
+One pass, no nesting, no escapes; unset and empty are the same; whatever is not of this form is
+left alone (Aegis contract, section 1).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GRAMMAR = "a reference is ${NAME} or ${NAME:-default}, with NAME of A-Z, 0-9 and _"
+"""The grammar in the words of a hint."""
+
+_REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One reference to the environment. ``default`` is ``None`` where there is none."""
+
+    name: str
+    default: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A template with the environment filled in. ``missing`` is sorted, each name once."""
+
+    text: str = field(repr=False)
+    missing: tuple[str, ...]
+
+
+def expand(text: str, environ: Mapping[str, str]) -> Expansion:
+    """Return ``text`` with its references replaced; a missing one is replaced by nothing."""
+    missing: set[str] = set()
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = environ.get(name)
+        if found:
+            return found
+        if default is None:
+            missing.add(name)
+            return ""
+        return default
+
+    return Expansion(_REFERENCE.sub(value, text), tuple(sorted(missing)))
+
+
+def references(text: str) -> tuple[Reference, ...]:
+    """Return the references in ``text``, in order."""
+    return tuple(Reference(match[1], match[2]) for match in _REFERENCE.finditer(text))
+
+
+def single_reference(text: str) -> Reference | None:
+    """Return the reference that ``text`` consists of, ``None`` where it is anything else."""
+    match = _REFERENCE.fullmatch(text)
+    return Reference(match[1], match[2]) if match else None
+
+
+def without_references(text: str) -> str:
+    """Return the parts of ``text`` that stand whatever the environment says."""
+    return _REFERENCE.sub("", text)
+
+
+def has_stray_reference(text: str) -> bool:
+    """Tell whether a ``${`` in ``text`` is outside the grammar and would be left as it is."""
+    return "${" in without_references(text) or any(
+        "${" in (reference.default or "") for reference in references(text)
+    )
