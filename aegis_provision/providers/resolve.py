@@ -130,6 +130,15 @@ def _value_problems(
 def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagnostic]:
     """Yield what is wrong with a template, whatever the environment holds."""
     name = setting.removeprefix("env.")
+    if setting != name and name in VARIABLE_OF.values():
+        key = next(key for key, variable in VARIABLE_OF.items() if variable == name)
+        yield error(
+            "managed-variable",
+            f'"{name}" is what "{key}" sets, and env is for further variables',
+            span,
+            hint=f'use "{key}" instead',
+        )
+        return
     if setting in {"auth_token", "api_token"} or (setting != name and is_secret_name(name)):
         problem = secret_problem(setting, template, span)
         if problem is not None:

@@ -94,8 +94,6 @@ class _Work:
                 continue
             self._checked.add(item.span)
             self._findings.extend(template_problems(key, str(item.value), item.span))
-            if key.startswith("env.") and key.removeprefix("env.") in VARIABLE_OF.values():
-                self._findings.append(_managed(key.removeprefix("env."), item.span))
 
     def _spec_of(self, host: Host, recipe: Recipe) -> SessionSpec:
         signature = (
@@ -135,16 +133,6 @@ def _variable(name: str, setting: str, value: RecipeValue) -> Variable:
         setting.startswith("env.") and (is_secret_name(name) or refers_to_secret(value.template))
     )
     return Variable(name, value.template, setting, sensitive, value.span, value.builtin)
-
-
-def _managed(variable: str, span: Span) -> Diagnostic:
-    key = next(key for key, name in VARIABLE_OF.items() if name == variable)
-    return error(
-        "managed-variable",
-        f'"{variable}" is what "{key}" sets, and env is for further variables',
-        span,
-        hint=f'use "{key}" instead',
-    )
 
 
 def _incomplete(

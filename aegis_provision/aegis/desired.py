@@ -1,0 +1,153 @@
+"""Whether Aegis would take what the inventory asks for, before anybody connects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.limits import (
+    is_short_timeout,
+    name_problem,
+    placeholder_problem,
+    sends_token_in_the_open,
+    timeout_problem,
+    url_problems,
+    value_problem,
+)
+from aegis_provision.documents.diagnostic import Diagnostic, Severity, error, warning
+from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.sensitivity import HARMLESS_TOKENS
+from aegis_provision.providers.templates import expand, references, without_references
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aegis_provision.providers.session import Session, SessionSpec, Variable
+
+_STAND_IN_MODELS = frozenset({"local-model", "gpt-4o-mini"})
+_MODELS = frozenset({"model", "fast_model"})
+_REQUIRED = frozenset({"base_url", "auth_token", "model", "fast_model", "timeout_ms"})
+
+
+def check_spec(spec: SessionSpec) -> tuple[Diagnostic, ...]:
+    """Return what is wrong with ``spec`` whatever the environment says.
+
+    What depends on the environment is no error here, as a check must pass without secrets; a
+    recipe's default that could never work is a warning that names the variable to set.
+    """
+    return tuple(found for variable in spec.variables for found in _spec_problems(spec, variable))
+
+
+def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic]:
+    yield from _name_problems(variable)
+    names = references(variable.template)
+    if not names:
+        if not variable.sensitive:
+            yield from _value_problems(spec, variable, variable.template)
+        return
+    fixed = without_references(variable.template)
+    problem = value_problem(fixed) or (placeholder_problem(fixed) if fixed else None)
+    if problem is not None:
+        yield _refused(variable, problem)
+        return
+    if variable.sensitive:
+        return
+    by_default = expand(variable.template, {})
+    if not by_default.missing:
+        for found in _value_problems(spec, variable, by_default.text):
+            yield Diagnostic(
+                Severity.WARNING,
+                found.code,
+                f"by default, {found.message}",
+                found.span,
+                f"set {' or '.join(dict.fromkeys(item.name for item in names))} before you plan",
+            )
+
+
+def check_session(session: Session) -> tuple[Diagnostic, ...]:
+    """Return what is wrong with the values that hosts would get. No value is repeated."""
+    found: list[Diagnostic] = []
+    for variable in session.spec.variables:
+        value = session.values.get(variable.name)
+        if value is None:
+            continue
+        text = value.reveal() if isinstance(value, Secret) else value
+        found.extend(_name_problems(variable))
+        found.extend(_value_problems(session.spec, variable, text))
+    return tuple(dict.fromkeys(found))
+
+
+def _name_problems(variable: Variable) -> Iterator[Diagnostic]:
+    problem = name_problem(variable.name)
+    if problem is not None:
+        yield error("bad-variable-name", f"{variable.name}: {problem}", variable.span)
+
+
+def _value_problems(spec: SessionSpec, variable: Variable, text: str) -> Iterator[Diagnostic]:
+    """Yield what is wrong with a value that a host would get."""
+    if not text:
+        if variable.setting in _REQUIRED:
+            yield _refused(variable, "it would be empty")
+        return
+    problem = value_problem(text)
+    if problem is not None:
+        yield _refused(variable, problem)
+        return
+    placeholder = placeholder_problem(text)
+    if placeholder is not None and not _is_harmless(variable, text):
+        yield _refused(variable, placeholder)
+        return
+    match variable.setting:
+        case "base_url":
+            for reason in url_problems(text):
+                yield _refused(variable, reason)
+            if not spec.allow_http and sends_token_in_the_open(text):
+                yield _refused(
+                    variable,
+                    "it would send the token over plain http:// to an address that is neither "
+                    "loopback nor private",
+                    hint="use https://, or say allow_http: true in the provider",
+                )
+        case "timeout_ms":
+            yield from _timeout_problems(variable, text)
+        case setting if setting in _MODELS and variable.from_recipe and text in _STAND_IN_MODELS:
+            yield _stand_in(variable)
+        case _:
+            pass
+
+
+def _timeout_problems(variable: Variable, text: str) -> Iterator[Diagnostic]:
+    problem = timeout_problem(text)
+    if problem is not None:
+        yield _refused(variable, problem)
+    elif is_short_timeout(text):
+        yield warning(
+            "short-timeout",
+            f"{variable.name} is less than a second; it is in milliseconds",
+            variable.span,
+        )
+
+
+def _is_harmless(variable: Variable, text: str) -> bool:
+    return variable.setting == "auth_token" and text in HARMLESS_TOKENS
+
+
+def _stand_in(variable: Variable) -> Diagnostic:
+    names = " or ".join(item.name for item in references(variable.template))
+    return warning(
+        "stand-in-model",
+        f"{variable.name} is the recipe's stand-in, which your provider may not have",
+        variable.span,
+        hint=f'set "{variable.setting}" in the inventory, or {names}',
+    )
+
+
+def _refused(variable: Variable, reason: str, *, hint: str = "") -> Diagnostic:
+    names = " and ".join(dict.fromkeys(item.name for item in references(variable.template)))
+    source = f" (from {names})" if names else ""
+    if not hint and names:
+        hint = f"correct {names} in your environment"
+        if variable.from_recipe and not variable.sensitive:
+            hint += f', or set "{variable.setting}" in the inventory'
+    return error(
+        "refused-value", f"{variable.name}{source} is refused: {reason}", variable.span, hint=hint
+    )

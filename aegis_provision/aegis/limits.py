@@ -1,0 +1,149 @@
+"""What Aegis and its sessions take: names, values, timeouts, URLs (contract, sections 1 to 3).
+
+Each function returns why something is refused, or ``None``. Reasons never repeat the value.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_BYTES = 8192
+"""How many bytes of UTF-8 a session variable may have."""
+
+LARGEST_TIMEOUT = 2_147_483_647
+SHORT_TIMEOUT = 1000
+"""Below this a timeout in milliseconds was probably meant in seconds."""
+
+DENIED_NAMES = frozenset(
+    ["PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "NODE_OPTIONS", "DYLD_INSERT_LIBRARIES", "IFS", "SHELL", "ENV", "BASH_ENV", "PYTHONPATH", "PERL5LIB", "RUBYLIB", "CLASSPATH", "NODE_PATH", "PYTHONHOME", "PYTHONSTARTUP", "PROMPT_COMMAND", "GIT_SSH_COMMAND", "EDITOR", "VISUAL", "SUDO_ASKPASS", "GIT_EXEC_PATH", "NODE_ENV", "GITHUB_TOKEN", "NPM_TOKEN", "GITLAB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_CLIENT_SECRET", "GOOGLE_APPLICATION_CREDENTIALS", "DOCKER_TOKEN", "HEROKU_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "CLAUDE_API_KEY", "GOOGLE_AI_API_KEY", "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "AEGIS_SECRET", "DATABASE_URL", "SECRET_KEY", "JWT_SECRET", "SESSION_SECRET", "ENCRYPTION_KEY", "AEGIS_OIDC_CLIENT_SECRET", "HOME", "USER", "LOGNAME", "USERNAME", "COMSPEC", "WINDIR", "SYSTEMROOT", "SYSTEMDRIVE", "PROGRAMFILES", "PROGRAMFILES(X86)", "PROGRAMDATA", "APPDATA", "LOCALAPPDATA", "TEMP", "TMP", "HOMEDRIVE", "HOMEPATH", "USERPROFILE", "USERDOMAIN", "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH", "DYLD_ROOT_PATH", "DYLD_IMAGE_SUFFIX", "LD_AUDIT", "LD_DEBUG", "LD_TRACE_LOADED_OBJECTS", "LD_BIND_NOW", "LD_PROFILE", "LD_ORIGIN_PATH", "LD_USE_LOAD_BIAS", "LD_VERBOSE", "LD_PREFER_MAP_32BIT"]
+)
+"""Names that make Aegis fail every session."""
+
+DENIED_PREFIXES = (
+    "npm_config_",
+    "bash_func_",
+    "ssh_",
+    "github_",
+    "gitlab_",
+    "aws_",
+    "azure_",
+    "tf_",
+    "ci_",
+    "docker_",
+)
+"""Prefixes, in either case, that Aegis refuses for one session's variables: refused everywhere."""
+
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_DIGITS = re.compile(r"[0-9]{1,20}")
+_PLACEHOLDER = re.compile(r"<[A-Za-z][A-Za-z0-9 _-]*>")
+_RESOURCE = "YOUR-RESOURCE"
+_CARRIER_GRADE = ipaddress.ip_network("100.64.0.0/10")
+
+
+def name_problem(name: str) -> str | None:
+    """Return why a session variable may not be called ``name``."""
+    problem = denied_name_problem(name)
+    if problem is not None:
+        return problem
+    prefix = next((item for item in DENIED_PREFIXES if name.lower().startswith(item)), None)
+    if prefix is not None:
+        return f"Aegis refuses names that begin with {prefix.upper()}"
+    return None
+
+
+def denied_name_problem(name: str) -> str | None:
+    """Return why Aegis would fail every session over a variable called ``name``."""
+    if not _NAME.fullmatch(name):
+        return "a session variable is named with A-Z, 0-9 and _, and no digit at the beginning"
+    if name in DENIED_NAMES:
+        return "Aegis fails every session over a variable of this name"
+    return None
+
+
+def value_problem(value: str) -> str | None:
+    """Return why Aegis would fail every session over a variable of this value."""
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        return "it is not valid UTF-8"
+    found = _CONTROL.search(value)
+    if found is not None:
+        return f"it holds a control character (U+{ord(found.group()):04X})"
+    size = len(value.encode())
+    if size > MOST_BYTES:
+        return f"it has {size} bytes, and Aegis takes at most {MOST_BYTES}"
+    return None
+
+
+def timeout_problem(value: str) -> str | None:
+    """Return why ``value`` is no timeout. Aegis itself would read ``30s`` as 30 ms."""
+    if not _DIGITS.fullmatch(value):
+        return "a timeout is a whole number of milliseconds, in decimal digits alone"
+    if not 1 <= int(value) <= LARGEST_TIMEOUT:
+        return f"a timeout is between 1 and {LARGEST_TIMEOUT} milliseconds"
+    return None
+
+
+def is_short_timeout(value: str) -> bool:
+    """Tell whether a right timeout is so short that seconds were probably meant."""
+    return int(value) < SHORT_TIMEOUT
+
+
+def placeholder_problem(value: str) -> str | None:
+    """Return why ``value`` is a placeholder that somebody forgot to replace."""
+    if _PLACEHOLDER.fullmatch(value):
+        return "it is a placeholder, not a value"
+    if _RESOURCE in value:
+        return f"it still holds {_RESOURCE}"
+    return None
+
+
+def url_problems(url: str) -> Iterator[str]:
+    """Yield why ``url`` is no base URL for a provider."""
+    if re.search(r"\s", url):
+        yield "it holds white space"
+        return
+    if "?" in url or "#" in url:
+        yield (
+            "it holds '?' or '#', and sessions append their path to it (where a provider wants a "
+            "query, such as Azure's api-version, put a small proxy in front)"
+        )
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        yield "it must be http:// or https:// with a host"
+        return
+    if "@" in parts.netloc:
+        yield "it holds user information, which ends up in logs; a token goes into auth_token"
+    if not re.fullmatch(r"[A-Za-z0-9._:%\[\]-]+", parts.netloc.rpartition("@")[2]):
+        yield "its host holds characters that no host name has"
+
+
+def sends_token_in_the_open(url: str) -> bool:
+    """Tell whether a token sent to ``url`` would cross a network that is not private."""
+    parts = _split(url)
+    if parts is None or parts.scheme != "http" or not parts.hostname:
+        return False
+    host = parts.hostname.partition("%")[0]
+    if host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    private = address.is_loopback or address.is_private or address.is_link_local
+    in_carrier_net = address.version == 4 and address in _CARRIER_GRADE
+    return not (private or in_carrier_net) or address.is_unspecified
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts

@@ -1,0 +1,54 @@
+"""Which files Aegis reads before ours: the first valid one wins, and nothing is merged.
+
+The order (contract, section 4): ``./.aegis/config.yaml``, ``./.aegis/config.yml``,
+``./aegis.config.json``, the first two and ``config.json`` under ``~/.aegis``,
+``./manus.config.json``, ``~/.manus/config.json``; ``--config`` before all of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+_IN_DIRECTORY = (
+    ".aegis/config.yaml",
+    ".aegis/config.yml",
+    "aegis.config.json",
+    ".aegis/config.json",
+    "manus.config.json",
+    ".manus/config.json",
+)
+# In the working directory only the first of them are looked for; the rest are looked for at home.
+# Whether one directory is both is not known, so a file counts where it surely comes before ours.
+_BEFORE = {
+    "aegis.config.json": _IN_DIRECTORY[:2],
+    ".aegis/config.json": _IN_DIRECTORY[:2],
+    "manus.config.json": _IN_DIRECTORY[:3],
+    ".manus/config.json": (*_IN_DIRECTORY[:2], ".aegis/config.json"),
+}
+
+
+def shadowing(config_path: str, read_via: str) -> tuple[str, ...]:
+    """Return the paths of files that Aegis would read instead of ``config_path``.
+
+    They are absolute if it is. Where Aegis is started with ``--config`` on it (``read_via`` is
+    ``explicit``), there are none.
+    """
+    name = _found_name(config_path)
+    if read_via == "explicit" or name is None:
+        return ()
+    base = config_path[: -len(name)]
+    return tuple(base + other for other in _BEFORE[name])
+
+
+def findable(config_path: str) -> bool:
+    """Tell whether Aegis looks for a file of this name by itself."""
+    return _found_name(config_path) is not None
+
+
+def _found_name(config_path: str) -> str | None:
+    path = PurePosixPath(config_path)
+    for name in _BEFORE:
+        wanted = PurePosixPath(name).parts
+        if path.parts[-len(wanted) :] == wanted and config_path.endswith(name):
+            return name
+    return None
