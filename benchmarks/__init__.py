@@ -1,0 +1,1 @@
+"""Measures the speeds that the tool promises."""

@@ -1,0 +1,31 @@
+"""An inventory of many hosts, each written out by name: the case that takes longest to read."""
+
+from __future__ import annotations
+
+_GROUPS = 100
+_PROVIDERS = ("openrouter", "glm", "ollama", "azure-openai")
+_PIN_EVERY = 10
+
+
+def large_inventory(hosts: int) -> str:
+    """Return an inventory of ``hosts`` hosts in 100 groups, every tenth of them with a pin."""
+    lines = [
+        "all:",
+        "  vars:",
+        "    user: deploy",
+        "    become_user: aegis",
+        "    config_path: /opt/aegis/aegis.config.json",
+        "  children:",
+    ]
+    for group in range(_GROUPS):
+        lines += [
+            f"    site{group:02}:",
+            f"      vars: {{provider: {_PROVIDERS[group % len(_PROVIDERS)]}, model: model-{group}}}",
+            "      hosts:",
+        ]
+        for number in range(group, hosts, _GROUPS):
+            settings = f"address: 10.{number // 65536}.{number // 256 % 256}.{number % 256}"
+            if number % _PIN_EVERY == 0:
+                settings += ", provider: glm"
+            lines.append(f"        host-{number:05}.example.com: {{{settings}}}")
+    return "\n".join(lines) + "\n"
