@@ -16,7 +16,12 @@ from aegis_provision.aegis.limits import (
 from aegis_provision.documents.diagnostic import Diagnostic, Severity, error, warning
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.sensitivity import HARMLESS_TOKENS
-from aegis_provision.providers.templates import expand, references, without_references
+from aegis_provision.providers.templates import (
+    expand,
+    references,
+    single_reference,
+    without_references,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +133,14 @@ def _timeout_problems(variable: Variable, text: str) -> Iterator[Diagnostic]:
 
 
 def _is_harmless(variable: Variable, text: str) -> bool:
-    return variable.setting == "auth_token" and text in HARMLESS_TOKENS
+    """Tell whether a placeholder is a local server's stand-in token, put there by its recipe."""
+    reference = single_reference(variable.template)
+    return (
+        variable.setting == "auth_token"
+        and text in HARMLESS_TOKENS
+        and reference is not None
+        and reference.default == text
+    )
 
 
 def _stand_in(variable: Variable) -> Diagnostic:

@@ -140,15 +140,16 @@ def fill_sessions(
             missing.setdefault(variable, []).extend(names)
         findings.extend(check_session(session))
     if missing:
-        findings.insert(0, _missing_variables(missing))
+        findings.insert(0, missing_variables(missing))
     if has_errors(findings):
         raise InvalidInputError(findings)
     return sessions, tuple(findings)
 
 
-def _missing_variables(missing: Mapping[str, Sequence[str]]) -> Diagnostic:
+def missing_variables(missing: Mapping[str, Sequence[str]]) -> Diagnostic:
+    """Return the one error for all of ``missing``: variables, each with the hosts that need it."""
     needed = ", ".join(
-        f"{name} (needed by {_counted(len(hosts), 'host')})"
+        f"{name} (needed by {_counted(len(hosts), 'host')})" if hosts else name
         for name, hosts in sorted(missing.items())
     )
     verb = "is" if len(missing) == 1 else "are"

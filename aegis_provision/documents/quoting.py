@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -63,14 +64,14 @@ def _random(run: str) -> bool:
     changes = sum(
         before.isdigit() != after.isdigit()
         for word in words
-        for before, after in zip(word, word[1:], strict=False)
+        for before, after in itertools.pairwise(word)
     )
     return changes >= 4
 
 
 def _many_cases(word: str) -> bool:
     changes = sum(
-        before.isupper() != after.isupper() for before, after in zip(word, word[1:], strict=False)
+        before.isupper() != after.isupper() for before, after in itertools.pairwise(word)
     )
     return changes >= 5
 

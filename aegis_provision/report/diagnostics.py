@@ -60,9 +60,7 @@ def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[Document]:
             "hint": item.hint,
             "hosts": list(item.hosts),
             **_place(item.span),
-            "related": [
-                {"message": other.message, **_place(other.span)} for other in item.related
-            ],
+            "related": [{"message": other.message, **_place(other.span)} for other in item.related],
         }
         for item in _in_order(_merged(diagnostics))
     ]

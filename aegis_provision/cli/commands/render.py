@@ -10,7 +10,7 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import fill_sessions, find_host, load_fleet
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options
-from aegis_provision.cli.recipes import load_recipes, session_of_recipe
+from aegis_provision.cli.recipes import recipe_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +49,7 @@ def command(
     if (host is None) == (provider is None):
         raise click.UsageError("name either a HOST or a recipe with --provider NAME")
     if provider is not None:
-        recipes = load_recipes(inventory)
-        session, findings = session_of_recipe(recipes, provider, environ)
+        session, findings = recipe_session(inventory, provider, environ)
     else:
         session, findings = _host_session(host or "", inventory, environ)
     show_findings(output, findings)

@@ -1,0 +1,165 @@
+"""``aegis.config.json``: what Aegis makes of a file, and the merge that changes only what is ours.
+
+Aegis checks the file as a whole. If anything is wrong it prints one warning, ignores all of it,
+its own API token included, and goes on (contract, section 2): so a file like that is told apart
+here, with every reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aegis_provision.aegis.json_text import NotJsonError, as_javascript, dump, parse
+from aegis_provision.aegis.limits import denied_name_problem, value_problem
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.providers.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+
+SESSION_ENV = "defaultSessionEnv"
+_SCHEMA = "aegis.config"
+_BOMS = {b"\xef\xbb\xbf": "a byte order mark", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_KINDS = {
+    "string": "a string",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "an object",
+    "array": "a list",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A file that Aegis takes. Its content holds secrets and never shows.
+
+    ``root`` is the whole file, in order, with numbers as they were written; ``session_env`` the
+    variables under ``defaultSessionEnv``.
+    """
+
+    root: Mapping[str, Any] = field(repr=False)
+    session_env: Mapping[str, str] = field(repr=False)
+    has_auth_token: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A file that Aegis would ignore, crash on, or fail every session over, and why."""
+
+    reasons: tuple[str, ...]
+
+
+def parse_config(data: bytes) -> ConfigFile | Ignored:
+    """Return what Aegis would make of ``data``. Reasons never repeat a value."""
+    try:
+        root = parse(_decoded(data))
+    except NotJsonError as problem:
+        return _ignored(f"it is not JSON: {problem}")
+    except UnicodeDecodeError:
+        return _ignored("it is not UTF-8 text")
+    except ValueError as problem:
+        return _ignored(str(problem))
+    if not isinstance(root, dict):
+        return _ignored("its root is no object")
+    reasons = tuple(_field_reasons(root))
+    if reasons:
+        return Ignored(reasons)
+    environment: dict[str, str] = root.get(SESSION_ENV, {})
+    reasons = tuple(_session_reasons(environment))
+    if reasons:
+        return Ignored(reasons)
+    return ConfigFile(root, environment, bool(root.get("authToken")))
+
+
+def merge(config: ConfigFile | None, values: Mapping[str, str | Secret]) -> bytes:
+    """Return the whole new file: ``config`` with ``values`` as session variables.
+
+    Every other key keeps its place and value, and so do session variables that ``values`` does
+    not name. New keys come last.
+    """
+    root = dict(config.root) if config else {}
+    plain = {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in values.items()
+    }
+    root[SESSION_ENV] = {**(config.session_env if config else {}), **plain}
+    return (dump(root) + "\n").encode()
+
+
+def render(values: Mapping[str, str | Secret], *, mask: str | None) -> str:
+    """Return the text of a new file with ``values``; secrets show as ``mask``, if there is one."""
+    plain = {
+        name: value if isinstance(value, str) else value.reveal() if mask is None else mask
+        for name, value in values.items()
+    }
+    return dump({SESSION_ENV: plain}) + "\n"
+
+
+def _decoded(data: bytes) -> str:
+    for mark, name in _BOMS.items():
+        if data.startswith(mark):
+            raise ValueError(f"Aegis ignores it: it begins with {name}, and must be plain UTF-8")
+    if not data.strip():
+        raise ValueError("Aegis ignores it: it is empty")
+    return data.decode("utf-8")
+
+
+def _ignored(reason: str) -> Ignored:
+    prefix = "" if reason.startswith("Aegis") else "Aegis ignores it: "
+    return Ignored((prefix + reason,))
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(load_schema(_SCHEMA))
+
+
+def _field_reasons(root: dict[str, Any]) -> Iterator[str]:
+    problems = sorted(
+        _validator().iter_errors(as_javascript(root)),
+        key=lambda problem: [str(step) for step in problem.absolute_path],
+    )
+    for problem in problems:
+        yield _reason(problem)
+
+
+def _reason(problem: ValidationError) -> str:
+    field_name = ".".join(_step(step) for step in problem.absolute_path)
+    match problem.validator:
+        case "required":
+            absent = next(name for name in problem.validator_value if name not in problem.instance)
+            crash = field_name == "alerting" and absent == "webhooks"
+            verb = "Aegis crashes at its start over" if crash else "Aegis ignores it over"
+            return f'{verb} "{field_name}": it has no "{absent}"'
+        case "type":
+            return f'Aegis ignores it over "{field_name}": it must be {_KINDS[problem.validator_value]}'
+        case "enum":
+            words = ", ".join(str(item) for item in problem.validator_value)
+            return f'Aegis ignores it over "{field_name}": it must be one of {words}'
+        case "maximum":
+            return f'Aegis dies at its start over "{field_name}": it is above {problem.validator_value}'
+        case "minimum" | "exclusiveMinimum":
+            return f'Aegis ignores it over "{field_name}": it is too small'
+        case _:
+            return f'Aegis ignores it over "{field_name}": it must be a URL'
+
+
+def _step(step: str | int) -> str:
+    text = str(step)
+    return text if text.replace("_", "").isalnum() else shown(text)
+
+
+def _session_reasons(environment: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environment.items():
+        problem = denied_name_problem(name) or value_problem(value)
+        if problem is not None:
+            yield f"Aegis would fail every session over {SESSION_ENV}.{_step(name)}: {problem}"

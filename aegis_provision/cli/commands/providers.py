@@ -1,0 +1,61 @@
+"""``providers``: recipes, their variables, and which of them are set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.options import (
+    env_file_option,
+    format_option,
+    inventory_option,
+    output_options,
+)
+from aegis_provision.cli.recipes import find_recipe, fleet_if_any
+from aegis_provision.providers.recipes import builtin_recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from aegis_provision.cli.invocation import Output
+
+
+@click.command("providers")
+@click.argument("name", required=False)
+@inventory_option
+@env_file_option
+@format_option
+@output_options
+def command(
+    name: str | None,
+    inventory: tuple[Path, ...],
+    *,
+    environ: Mapping[str, str],
+    as_json: bool,
+    output: Output,
+) -> int:
+    """List the recipes with their variables and which of them are set; with NAME, one in full.
+
+    Knows your own recipes too where there is an inventory. Only names are shown, never a value
+    out of your environment.
+    """
+    from aegis_provision.report import providers_text
+    from aegis_provision.report.console import print_lines
+    from aegis_provision.report.documents import as_text
+
+    fleet = fleet_if_any(inventory)
+    recipes = fleet.recipes if fleet is not None else builtin_recipes()
+    uses = Counter(spec.provider for spec in fleet.specs.values()) if fleet is not None else None
+    if name is not None:
+        recipes = {name: find_recipe(recipes, name)}
+    if as_json:
+        click.echo(as_text(providers_text.providers_document(recipes, environ, uses)))
+    elif name is not None:
+        print_lines(output.result, providers_text.recipe_lines(recipes[name], environ, uses))
+    else:
+        print_lines(output.result, providers_text.list_lines(recipes, environ, uses))
+    return ExitCode.DONE

@@ -1,0 +1,124 @@
+"""Recipes as text and JSON: what they need from the environment, and whether it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.templates import references
+from aegis_provision.report.documents import Document, document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.providers.recipes import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    name: str
+    required: bool
+    is_set: bool
+
+    @property
+    def state(self) -> str:
+        if self.is_set:
+            return "set"
+        return "missing" if self.required else "not set"
+
+
+def list_lines(
+    recipes: Mapping[str, Recipe], environ: Mapping[str, str], uses: Mapping[str, int] | None
+) -> list[Text]:
+    """Return each recipe with its variables. ``uses`` counts hosts, where there are any."""
+    lines: list[Text] = []
+    for recipe in recipes.values():
+        head = Text(recipe.name, style="bold")
+        head.append(_origin(recipe) + _used(recipe, uses), style="not bold")
+        lines.append(head)
+        needed = _needed(recipe, environ)
+        required = [item for item in needed if item.required]
+        optional = [item for item in needed if not item.required]
+        lines.append(Text(f"  needs:    {_named(required) or 'nothing'}"))
+        lines.append(Text(f"  optional: {_named(optional) or 'nothing'}"))
+    return lines
+
+
+def recipe_lines(
+    recipe: Recipe, environ: Mapping[str, str], uses: Mapping[str, int] | None
+) -> list[Text]:
+    """Return one recipe in full: every template, and every variable of the environment."""
+    head = Text(recipe.name, style="bold")
+    head.append(_origin(recipe) + _used(recipe, uses), style="not bold")
+    lines = [head]
+    lines.extend(
+        Text(f"  {VARIABLE_OF[key]:<29} {value.template}") for key, value in recipe.values.items()
+    )
+    lines.extend(Text(f"  {name:<29} {value.template}") for name, value in recipe.env.items())
+    if recipe.allow_http:
+        lines.append(Text("  allow_http: a token may go over plain http://"))
+    lines.extend(
+        Text(f"  ${{{item.name}}}: {'required' if item.required else 'optional'}, {item.state}")
+        for item in _needed(recipe, environ)
+    )
+    return lines
+
+
+def providers_document(
+    recipes: Mapping[str, Recipe], environ: Mapping[str, str], uses: Mapping[str, int] | None
+) -> Document:
+    """Return the ``providers`` document."""
+    return document(
+        "providers",
+        {
+            "providers": [
+                {
+                    "name": recipe.name,
+                    "builtin": recipe.builtin,
+                    "lineage": list(recipe.lineage),
+                    "hosts": uses.get(recipe.name, 0) if uses is not None else None,
+                    "allow_http": recipe.allow_http,
+                    "variables": {
+                        **{VARIABLE_OF[key]: item.template for key, item in recipe.values.items()},
+                        **{name: item.template for name, item in recipe.env.items()},
+                    },
+                    "environment": [
+                        {"name": item.name, "required": item.required, "set": item.is_set}
+                        for item in _needed(recipe, environ)
+                    ],
+                }
+                for recipe in recipes.values()
+            ]
+        },
+    )
+
+
+def _needed(recipe: Recipe, environ: Mapping[str, str]) -> list[_Needed]:
+    required: dict[str, bool] = {}
+    for value in (*recipe.values.values(), *recipe.env.values()):
+        for reference in references(value.template):
+            required[reference.name] = (
+                required.get(reference.name, False) or reference.default is None
+            )
+    return [_Needed(name, needs, bool(environ.get(name))) for name, needs in required.items()]
+
+
+def _named(needed: list[_Needed]) -> str:
+    return ", ".join(f"{item.name} ({item.state})" for item in needed)
+
+
+def _origin(recipe: Recipe) -> str:
+    if recipe.builtin:
+        return ""
+    chain = " > ".join(recipe.lineage[1:])
+    return f"  (yours{f', extends {chain}' if chain else ''})"
+
+
+def _used(recipe: Recipe, uses: Mapping[str, int] | None) -> str:
+    if uses is None:
+        return ""
+    count = uses.get(recipe.name, 0)
+    return f"  {count} host{'' if count == 1 else 's'}"
