@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.child import BenchmarkError
 from tests.fleet.openssh import running_sshd
+
+from benchmarks.child import BenchmarkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 _ENDS: Mapping[str, str] = {
     "ANTHROPIC_BASE_URL": "https://open.bigmodel.cn/api/paas/v4",
@@ -72,7 +73,7 @@ class Bed:
         for name, path in self.hosts.items():
             if path.read_bytes() != right:
                 raise BenchmarkError(f"{program} left {name} with another content than it should")
-            if path.stat().st_mode & 0o7777 != 0o600:  # noqa: PLR2004 - a mode is a number
+            if path.stat().st_mode & 0o7777 != 0o600:
                 raise BenchmarkError(f"{program} left {name} with another mode than it should")
 
 

@@ -20,7 +20,9 @@ def large_inventory(hosts: int) -> str:
     for group in range(_GROUPS):
         lines += [
             f"    site{group:02}:",
-            f"      vars: {{provider: {_PROVIDERS[group % len(_PROVIDERS)]}, model: model-{group}}}",
+            "      vars:",
+            f"        provider: {_PROVIDERS[group % len(_PROVIDERS)]}",
+            f"        model: model-{group}",
             "      hosts:",
         ]
         for number in range(group, hosts, _GROUPS):

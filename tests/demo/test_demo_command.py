@@ -1,0 +1,196 @@
+"""``aegis-provision demo`` as a whole process."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aegis_provision.demo.scenario import VARIABLES, demo_hosts
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "aegis_provision"]
+READY = "press Ctrl-C"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """An environment whose home is empty, read-only, and whose temporary files are watched."""
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir(mode=0o500)
+    temporary.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return {**kept, "HOME": str(home), "TMPDIR": str(temporary), "LC_ALL": "C.UTF-8"}
+
+
+def secrets_of(count: int) -> list[str]:
+    found = [value for name, value in VARIABLES.items() if "KEY" in name or "TOKEN" in name]
+    for host in demo_hosts(count):
+        found += re.findall(r'"(?:authToken|ANTHROPIC_AUTH_TOKEN)": "([^"]+)"', host.content or "")
+    return found
+
+
+def run_demo(environ: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, "demo", *args],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_it_shows_every_step_and_leaves_nothing(environ: dict[str, str]) -> None:
+    said = run_demo(environ, "--hosts", "6")
+    assert said.returncode == 0, said.stdout + said.stderr
+    typed = re.findall(r"^\$ aegis-provision (\S+)", said.stdout, re.MULTILINE)
+    assert typed == ["validate", "plan", "apply", "plan"]
+    assert "Valid: 6 hosts, 5 groups, 6 providers in use, 1 pin." in said.stdout
+    assert "Plan: 1 to create, 4 to update, 1 unchanged" in said.stdout
+    assert "Plan: 6 unchanged" in said.stdout
+    assert not list(Path(environ["HOME"]).iterdir())
+    assert not list(Path(environ["TMPDIR"]).iterdir())
+
+
+def test_it_shows_no_secret(environ: dict[str, str]) -> None:
+    said = run_demo(environ, "--hosts", "8")
+    assert said.returncode == 0, said.stdout + said.stderr
+    shown = [secret for secret in secrets_of(8) if secret in said.stdout + said.stderr]
+    # Ollama's token is a harmless placeholder of the recipe's own; it is masked all the same.
+    assert shown == []
+
+
+def test_the_operators_own_settings_do_not_reach_it(environ: dict[str, str]) -> None:
+    own = {
+        "OPENROUTER_API_KEY": "canary-of-the-operator",
+        "OPENROUTER_MODEL": "canary-model",
+        "AEGIS_PROVISION_INVENTORY": "/nonexistent",
+        "AEGIS_PROVISION_LIMIT": "nobody",
+        "SSH_AUTH_SOCK": "/nonexistent/agent",
+    }
+    said = run_demo({**environ, **own}, "--hosts", "6")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "canary-model" not in said.stdout
+    assert "Plan: 6 unchanged" in said.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_keep_stays_up_until_a_signal_and_then_tidies_up(
+    environ: dict[str, str], number: signal.Signals
+) -> None:
+    with start_kept(environ) as demo:
+        try:
+            before = read_until_ready(demo)
+            directory = Path(commands_in(before)[0][1])
+            tokens = directory / "tokens.env"
+            assert stat.S_IMODE(tokens.stat().st_mode) == 0o600
+            demo.send_signal(number)
+            after, errors = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
+    assert (demo.returncode, errors_of(errors)) == (0, [])
+    assert "cat hosts/" in before + after
+    assert not directory.exists()
+    assert not list(Path(environ["TMPDIR"]).iterdir())
+
+
+def test_the_commands_to_try_work(environ: dict[str, str]) -> None:
+    with start_kept(environ) as demo:
+        try:
+            text = read_until_ready(demo) + read_to_last_command(demo)
+            offered = text.partition(READY)[2].replace("\\\n", " ")
+            lines = [line for line in offered.splitlines() if line and not line.startswith("#")]
+            cd, *commands = [shlex.split(line) for line in lines if line.split()[0].islower()]
+            programs = [command[0] for command in commands]
+            results = [
+                subprocess.run(
+                    [*PROGRAM, *command[1:]] if command[0] == "aegis-provision" else command,
+                    cwd=cd[1],
+                    env=environ,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=60,
+                )
+                for command in commands
+            ]
+            demo.send_signal(signal.SIGINT)
+            demo.communicate(timeout=60)
+        finally:
+            demo.kill()
+    assert cd[0] == "cd"
+    assert programs.count("aegis-provision") == 6
+    assert programs[-1] == "cat"
+    assert [result.returncode for result in results] == [0] * len(results), results
+
+
+def test_too_few_hosts_is_a_usage_error(environ: dict[str, str]) -> None:
+    said = run_demo(environ, "--hosts", "2")
+    assert said.returncode == 64
+    assert "6<=x<=99" in said.stderr
+    assert not list(Path(environ["TMPDIR"]).iterdir())
+
+
+def test_no_room_for_its_files_is_said_plainly(environ: dict[str, str], tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.write_text("")
+    code = (
+        "import sys, tempfile; tempfile.tempdir = sys.argv.pop(1);"
+        "from aegis_provision.cli.main import main; main()"
+    )
+    said = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, nowhere, "demo"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert said.returncode == 6
+    assert said.stderr == "error: the demo's hosts can't be set up: Not a directory\n"
+
+
+def start_kept(environ: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PROGRAM, "demo", "--hosts", "6", "--keep"],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_until_ready(demo: subprocess.Popen[str]) -> str:
+    return _read_through(demo, READY)
+
+
+def read_to_last_command(demo: subprocess.Popen[str]) -> str:
+    return _read_through(demo, "cat hosts/")
+
+
+def _read_through(demo: subprocess.Popen[str], mark: str) -> str:
+    assert demo.stdout is not None
+    text = ""
+    for line in demo.stdout:
+        text += line
+        if mark in line:
+            return text
+    raise AssertionError(f"the demo ended early:\n{text}")
+
+
+def commands_in(text: str) -> list[list[str]]:
+    return [shlex.split(line[2:]) for line in text.splitlines() if line.startswith("$ ")]
+
+
+def errors_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("error")]
