@@ -1,6 +1,7 @@
-"""``${NAME}`` and ``${NAME:-default}``: the templates in recipes and inventories.
+"""``${NAME}`` and ``${NAME:-default}``, exactly as the BYO-LLM recipes use them.
 
-The grammar and its corner cases are those of Aegis' BYO-LLM recipes, as observed.
+One pass, no nesting, no escapes; unset and empty are the same; whatever is not of this form is
+left alone (Aegis contract, section 1).
 """
 
 from __future__ import annotations
@@ -12,93 +13,63 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-GRAMMAR = (
-    "a reference is ${NAME} or ${NAME:-default}: NAME has upper-case letters, digits and _ "
-    "only, and the default ends at the first }"
-)
-"""The grammar in a person's words, for hints."""
+GRAMMAR = "a reference is ${NAME} or ${NAME:-default}, with NAME of A-Z, 0-9 and _"
+"""The grammar in the words of a hint."""
 
 _REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}")
-_STRAY = re.compile(r"\$\{[^}]{0,40}\}?")
-_BARE = re.compile(r"\$[A-Z_][A-Z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One reference to an environment variable. ``default`` is ``None`` where it has none."""
+    """One reference to the environment. ``default`` is ``None`` where there is none."""
 
     name: str
-    default: str | None = field(repr=False)
+    default: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A template with the environment filled in.
-
-    ``missing`` names what is unset or empty and has no default, sorted, once each; ``text`` is
-    then of no use. ``defaulted`` names what took its default, in the same way.
-    """
+    """A template with the environment filled in. ``missing`` is sorted, each name once."""
 
     text: str = field(repr=False)
     missing: tuple[str, ...]
-    defaulted: tuple[str, ...]
 
 
 def expand(text: str, environ: Mapping[str, str]) -> Expansion:
-    """Fill the references in ``text`` from ``environ``, in one pass.
-
-    An unset and an empty variable both take the default. Results are not expanded again, and
-    what is no reference stays as it is.
-    """
+    """Return ``text`` with its references replaced; a missing one is replaced by nothing."""
     missing: set[str] = set()
-    defaulted: set[str] = set()
 
-    def value(found: re.Match[str]) -> str:
-        name, default = found.groups()
-        given = environ.get(name, "")
-        if given:
-            return given
+    def value(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = environ.get(name)
+        if found:
+            return found
         if default is None:
             missing.add(name)
             return ""
-        defaulted.add(name)
-        return str(default)
+        return default
 
-    filled = _REFERENCE.sub(value, text)
-    return Expansion(filled, tuple(sorted(missing)), tuple(sorted(defaulted)))
+    return Expansion(_REFERENCE.sub(value, text), tuple(sorted(missing)))
 
 
 def references(text: str) -> tuple[Reference, ...]:
-    """Return the references in ``text``, in order, repetitions included."""
-    return tuple(Reference(found[1], found[2]) for found in _REFERENCE.finditer(text))
+    """Return the references in ``text``, in order."""
+    return tuple(Reference(match[1], match[2]) for match in _REFERENCE.finditer(text))
 
 
 def single_reference(text: str) -> Reference | None:
-    """Return the reference that ``text`` is as a whole, if it is one."""
-    found = _REFERENCE.fullmatch(text)
-    return Reference(found[1], found[2]) if found else None
+    """Return the reference that ``text`` consists of, ``None`` where it is anything else."""
+    match = _REFERENCE.fullmatch(text)
+    return Reference(match[1], match[2]) if match else None
 
 
-def literal_parts(text: str) -> tuple[str, ...]:
-    """Return what stands before, between and after the references of ``text``."""
-    return tuple(_REFERENCE.split(text)[::3])
+def without_references(text: str) -> str:
+    """Return the parts of ``text`` that stand whatever the environment says."""
+    return _REFERENCE.sub("", text)
 
 
-def with_references_as(text: str, replacement: str) -> str:
-    """Return ``text`` with every reference replaced by the same text."""
-    return _REFERENCE.sub(lambda _: replacement, text)
-
-
-def stray_references(text: str) -> tuple[str, ...]:
-    """Return every ``${`` that the grammar does not take, each with a little of what follows.
-
-    A ``${`` inside a default counts: nothing nests, and the default ends at the first ``}``.
-    """
-    inside = (found[2] or "" for found in _REFERENCE.finditer(text))
-    parts = (*literal_parts(text), *inside)
-    return tuple(found.group() for part in parts for found in _STRAY.finditer(part))
-
-
-def bare_names(text: str) -> tuple[str, ...]:
-    """Return every ``$NAME`` in ``text``: shells would fill it in, these templates do not."""
-    return tuple(found.group() for part in literal_parts(text) for found in _BARE.finditer(part))
+def has_stray_reference(text: str) -> bool:
+    """Tell whether a ``${`` in ``text`` is outside the grammar and would be left as it is."""
+    return "${" in without_references(text) or any(
+        "${" in (reference.default or "") for reference in references(text)
+    )
