@@ -1,0 +1,155 @@
+"""``known_hosts`` files, read line by line (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+
+A line that this tool does not understand, certificate authorities among them, is passed over; it
+never takes the rest of the file with it. A revoked key is refused wherever it stands.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+_DEFAULT_PORT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """A host's public key: its type and its blob."""
+
+    key_type: str
+    blob: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the key's fingerprint the way OpenSSH shows it."""
+        digest = base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
+        return f"SHA256:{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    names: tuple[str, ...]
+    key: HostKey
+    revoked: bool
+
+    def is_about(self, name: str) -> bool:
+        found = False
+        for pattern in self.names:
+            if pattern.startswith("|1|"):
+                found = found or _hash_matches(pattern, name)
+            elif pattern.startswith("!"):
+                if fnmatchcase(name, _glob(pattern[1:])):
+                    return False
+            else:
+                found = found or fnmatchcase(name, _glob(pattern))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHosts:
+    """The lines of all files, in order."""
+
+    lines: tuple[_Line, ...]
+
+    def trusted(self, name: str) -> tuple[HostKey, ...]:
+        """Return the keys that are trusted for ``name`` (see :func:`entry_name`)."""
+        return tuple(
+            line.key for line in self.lines if not line.revoked and line.is_about(name)
+        )
+
+    def is_revoked(self, name: str, key: HostKey) -> bool:
+        """Tell whether ``key`` is revoked for ``name``."""
+        return any(
+            line.revoked and line.key.blob == key.blob and line.is_about(name)
+            for line in self.lines
+        )
+
+
+def entry_name(host: str, port: int) -> str:
+    """Return the name under which a host's key is kept."""
+    host = host.lower()
+    return host if port == _DEFAULT_PORT else f"[{host}]:{port}"
+
+
+def parse_known_hosts(texts: Iterable[str]) -> KnownHosts:
+    """Return what the files' ``texts`` hold."""
+    found = (_line(line) for text in texts for line in text.splitlines())
+    return KnownHosts(tuple(line for line in found if line is not None))
+
+
+def read_known_hosts(paths: Sequence[Path]) -> KnownHosts:
+    """Return what the files at ``paths`` hold; a missing one is empty.
+
+    Raises ``OSError`` for a file that is there and can't be read.
+    """
+    texts = []
+    for path in paths:
+        try:
+            texts.append(path.read_text(encoding="utf-8", errors="replace"))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return parse_known_hosts(texts)
+
+
+def add_known_host(path: Path, name: str, key: HostKey) -> None:
+    """Append a line for ``key`` to ``path``, which is made (0600) if it is not there.
+
+    Safe against other threads and processes that do the same. Raises ``OSError``.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "r+b") as stream:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        before = stream.read()
+        line = f"{name} {key.key_type} {base64.b64encode(key.blob).decode()}\n".encode()
+        if line in before.splitlines(keepends=True):
+            return
+        if before and not before.endswith(b"\n"):
+            line = b"\n" + line
+        stream.write(line)
+
+
+def _line(text: str) -> _Line | None:
+    fields = text.split()
+    if not fields or fields[0].startswith("#"):
+        return None
+    revoked = fields[0] == "@revoked"
+    if fields[0].startswith("@"):
+        if not revoked:
+            return None
+        fields = fields[1:]
+    if len(fields) < 3:
+        return None
+    try:
+        blob = base64.b64decode(fields[2], validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    names = tuple(name if name.startswith("|1|") else name.lower() for name in fields[0].split(","))
+    return _Line(names, HostKey(fields[1], blob), revoked)
+
+
+def _hash_matches(pattern: str, name: str) -> bool:
+    parts = pattern.split("|")
+    if len(parts) != 4:
+        return False
+    try:
+        salt, wanted = base64.b64decode(parts[2]), base64.b64decode(parts[3])
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(hmac.new(salt, name.encode(), hashlib.sha1).digest(), wanted)
+
+
+def _glob(pattern: str) -> str:
+    # OpenSSH knows * and ? only; brackets belong to [host]:port.
+    return pattern.replace("[", "[[]")
