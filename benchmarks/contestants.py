@@ -28,13 +28,14 @@ def _nothing() -> None:
 class Contestant:
     """One program. ``needs`` says what the hosts' files must hold before it starts.
 
-    Afterwards they must all hold the right content, whatever it was before. ``afterwards`` ends
-    what the program left running.
+    Afterwards they must all hold the right content, whatever it was before, and be 0600 where
+    the program ``sets_mode``. ``afterwards`` ends what the program left running.
     """
 
     name: str
     argv: Sequence[str]
     needs: Literal["right", "changed"]
+    sets_mode: bool = True
     environ: Mapping[str, str] = field(default_factory=dict)
     afterwards: Callable[[], None] = _nothing
 
@@ -62,7 +63,7 @@ def our_argv(bed: Bed, verb: str) -> tuple[str, ...]:
 
 
 def _ours(bed: Bed, verb: str, needs: Literal["right", "changed"]) -> Contestant:
-    return Contestant(verb, our_argv(bed, verb), needs, bed.variables)
+    return Contestant(verb, our_argv(bed, verb), needs, environ=bed.variables)
 
 
 def _bare(
@@ -74,7 +75,7 @@ def _bare(
         *("--key", str(bed.key), "--known-hosts", str(bed.known_hosts)),
         *("--paths", str(bed.paths_file), *more),
     )
-    return Contestant(name, argv, needs)
+    return Contestant(name, argv, needs, sets_mode=False)
 
 
 def _pyinfra(bed: Bed, environment: Path) -> Contestant:
@@ -155,9 +156,12 @@ def _ansible(bed: Bed, environment: Path) -> Contestant:
         *(str(environment / "bin" / "ansible-playbook"), "-i", str(work / "inventory.yml")),
         str(work / "play.yml"),
     )
-    environ = {"ANSIBLE_CONFIG": str(work / "ansible.cfg")}
     return Contestant(
-        "ansible", argv, "changed", environ, lambda: _close_masters(sockets, bed.address)
+        "ansible",
+        argv,
+        "changed",
+        environ={"ANSIBLE_CONFIG": str(work / "ansible.cfg")},
+        afterwards=lambda: _close_masters(sockets, bed.address),
     )
 
 

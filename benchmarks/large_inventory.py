@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 _GROUPS = 100
-_PROVIDERS = ("openrouter", "glm", "ollama", "azure-openai")
+_PROVIDERS = ("openrouter", "glm", "ollama", "gateway")
 _PIN_EVERY = 10
 
 
 def large_inventory(hosts: int) -> str:
-    """Return an inventory of ``hosts`` hosts in 100 groups, every tenth of them with a pin."""
+    """Return an inventory of ``hosts`` hosts in 100 groups, with a pin on every tenth of a group."""
     lines = [
+        "providers:",
+        "  gateway:",
+        "    extends: openrouter",
+        "    base_url: https://llm.example.com/v1",
+        "    auth_token: ${GATEWAY_TOKEN}",
         "all:",
         "  vars:",
         "    user: deploy",
@@ -27,7 +32,7 @@ def large_inventory(hosts: int) -> str:
         ]
         for number in range(group, hosts, _GROUPS):
             settings = f"address: 10.{number // 65536}.{number // 256 % 256}.{number % 256}"
-            if number % _PIN_EVERY == 0:
+            if number // _GROUPS % _PIN_EVERY == 0:
                 settings += ", provider: glm"
             lines.append(f"        host-{number:05}.example.com: {{{settings}}}")
     return "\n".join(lines) + "\n"

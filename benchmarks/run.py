@@ -62,7 +62,7 @@ def _once(contestant: Contestant, bed: Bed) -> float:
         seconds = measure(contestant.argv, environ, _CHECKOUT).seconds
     finally:
         contestant.afterwards()
-    bed.check(contestant.name)
+    bed.check(contestant.name, mode=contestant.sets_mode)
     return seconds
 
 

@@ -20,9 +20,6 @@ VARIABLES: Mapping[str, str] = {
     "GLM_API_KEY": "demo-glm-token-not-real",
     "GATEWAY_TOKEN": "demo-gateway-token-not-real",
     "AZURE_OPENAI_API_KEY": "demo-azure-token-not-real",
-    "AZURE_OPENAI_BASE_URL": "https://demo.openai.azure.com/openai/v1",
-    "AZURE_OPENAI_DEPLOYMENT": "team-gpt-4.1-mini",
-    "AZURE_OPENAI_FAST_DEPLOYMENT": "team-gpt-4.1-nano",
 }
 """What an operator would have in the environment. No token in it opens anything."""
 
@@ -142,6 +139,9 @@ all:
     eu:
       vars:
         provider: azure-openai
+        base_url: https://demo.openai.azure.com/openai/v1
+        model: team-gpt-4.1-mini            # for Azure: the deployment's name
+        fast_model: team-gpt-4.1-nano
       hosts:
         eu-01:
 
