@@ -8,7 +8,7 @@ _PIN_EVERY = 10
 
 
 def large_inventory(hosts: int) -> str:
-    """Return an inventory of ``hosts`` hosts in 100 groups, with a pin on every tenth of a group."""
+    """Return an inventory of ``hosts`` hosts in 100 groups; every tenth of a group has a pin."""
     lines = [
         "providers:",
         "  gateway:",
