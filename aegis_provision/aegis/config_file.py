@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.aegis.json_text import NotJsonError, as_javascript, dump, parse
+from aegis_provision.aegis.json_text import NotJsonError, TooDeepError, as_javascript, dump, parse
 from aegis_provision.aegis.limits import denied_name_problem, value_problem
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.schema_files import load_schema
@@ -62,6 +62,8 @@ def parse_config(data: bytes) -> ConfigFile | Ignored:
         root = parse(_decoded(data))
     except NotJsonError as problem:
         return _ignored(f"it is not JSON: {problem}")
+    except TooDeepError as problem:
+        return Ignored((f"this tool does not rewrite the file: {problem}",))
     except UnicodeDecodeError:
         return _ignored("it is not UTF-8 text")
     except ValueError as problem:
@@ -134,19 +136,21 @@ def _field_reasons(root: dict[str, Any]) -> Iterator[str]:
 
 def _reason(problem: ValidationError) -> str:
     field_name = ".".join(_step(step) for step in problem.absolute_path)
+    rule: Any = problem.validator_value
+    present: Any = problem.instance
     match problem.validator:
         case "required":
-            absent = next(name for name in problem.validator_value if name not in problem.instance)
+            absent = next(name for name in rule if name not in present)
             crash = field_name == "alerting" and absent == "webhooks"
             verb = "Aegis crashes at its start over" if crash else "Aegis ignores it over"
             return f'{verb} "{field_name}": it has no "{absent}"'
         case "type":
-            return f'Aegis ignores it over "{field_name}": it must be {_KINDS[problem.validator_value]}'
+            return f'Aegis ignores it over "{field_name}": it must be {_KINDS[rule]}'
         case "enum":
-            words = ", ".join(str(item) for item in problem.validator_value)
+            words = ", ".join(str(item) for item in rule)
             return f'Aegis ignores it over "{field_name}": it must be one of {words}'
         case "maximum":
-            return f'Aegis dies at its start over "{field_name}": it is above {problem.validator_value}'
+            return f'Aegis dies at its start over "{field_name}": it is above {rule}'
         case "minimum" | "exclusiveMinimum":
             return f'Aegis ignores it over "{field_name}": it is too small'
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.limits import (
+    fixed_url_problem,
     is_short_timeout,
     name_problem,
     placeholder_problem,
@@ -51,8 +52,11 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
         return
     fixed = without_references(variable.template)
     problem = value_problem(fixed) or (placeholder_problem(fixed) if fixed else None)
+    if problem is None and variable.setting == "base_url":
+        problem = fixed_url_problem(variable.template)
     if problem is not None:
-        yield _refused(variable, problem)
+        # The text itself is at fault, not what the references in it hold.
+        yield error("refused-value", f"{variable.name} is refused: {problem}", variable.span)
         return
     if variable.sensitive:
         return
@@ -78,6 +82,8 @@ def check_session(session: Session) -> tuple[Diagnostic, ...]:
         text = value.reveal() if isinstance(value, Secret) else value
         found.extend(_name_problems(variable))
         found.extend(_value_problems(session.spec, variable, text))
+        if variable.name in session.by_default and _is_stand_in(variable, text):
+            found.append(_stand_in(variable))
     return tuple(dict.fromkeys(found))
 
 
@@ -114,8 +120,6 @@ def _value_problems(spec: SessionSpec, variable: Variable, text: str) -> Iterato
                 )
         case "timeout_ms":
             yield from _timeout_problems(variable, text)
-        case setting if setting in _MODELS and variable.from_recipe and text in _STAND_IN_MODELS:
-            yield _stand_in(variable)
         case _:
             pass
 
@@ -141,6 +145,11 @@ def _is_harmless(variable: Variable, text: str) -> bool:
         and reference is not None
         and reference.default == text
     )
+
+
+def _is_stand_in(variable: Variable, text: str) -> bool:
+    """Tell whether a model is only a recipe's word for one that the operator must name."""
+    return variable.setting in _MODELS and variable.from_recipe and text in _STAND_IN_MODELS
 
 
 def _stand_in(variable: Variable) -> Diagnostic:

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+DEEPEST = 100
+"""How deep objects and lists may lie in each other: far more than Aegis' file has use for."""
+
 _INDENT = "  "
+_MARKS = re.compile(
+    r'"(?:[^"\\]++|\\.)*+"?|(?P<open>[\[{])|(?P<close>[\]}])|(?P<constant>-?Infinity|NaN)',
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +42,52 @@ class NotJsonError(ValueError):
         super().__init__(f"{reason} in line {line}, column {column}")
 
 
+class TooDeepError(ValueError):
+    """A text that may be JSON, but is nested too deep to be read and written safely."""
+
+
 def parse(text: str) -> Any:
     """Return the value of a JSON ``text`` (RFC 8259), with numbers as :class:`Number`.
 
     Of a key that stands twice the last value counts, as in JavaScript. Raises
-    :class:`NotJsonError`.
+    :class:`NotJsonError`, and :class:`TooDeepError` for what is nested beyond :data:`DEEPEST`.
     """
+    _check_depth(text)
     try:
-        return json.loads(
-            text, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant
-        )
+        return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse)
     except json.JSONDecodeError as problem:
         raise NotJsonError(problem.msg.lower(), problem.lineno, problem.colno) from None
-    except RecursionError:
-        raise NotJsonError("nested too deep", 1, 1) from None
+    except _ConstantError:
+        raise _constant_in(text) from None
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise NotJsonError(f"{name} is no JSON", 1, 1)
+def _check_depth(text: str) -> None:
+    """Raise where ``text`` is nested so deep that reading or writing it would exhaust the stack."""
+    depth = 0
+    for found in _MARKS.finditer(text):
+        depth += (found["open"] is not None) - (found["close"] is not None)
+        if depth > DEEPEST:
+            line, column = _position(text, found.start())
+            raise TooDeepError(
+                f"it is nested more than {DEEPEST} levels deep in line {line}, column {column}"
+            )
+
+
+class _ConstantError(Exception):
+    """The text holds ``NaN`` or ``Infinity``, which JSON does not have."""
+
+
+def _refuse(name: str) -> NoReturn:
+    raise _ConstantError(name)
+
+
+def _constant_in(text: str) -> NotJsonError:
+    found = next(found for found in _MARKS.finditer(text) if found["constant"])
+    return NotJsonError(f"{found.group()} is no JSON", *_position(text, found.start()))
+
+
+def _position(text: str, offset: int) -> tuple[int, int]:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def dump(value: Any) -> str:

@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from aegis_provision.providers.templates import without_references
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -123,7 +125,28 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _PLACEHOLDER = re.compile(r"<[A-Za-z][A-Za-z0-9 _-]*>")
 _RESOURCE = "YOUR-RESOURCE"
-_CARRIER_GRADE = ipaddress.ip_network("100.64.0.0/10")
+_QUERY = (
+    "it holds '?' or '#', and sessions append their path to it (where a provider wants a "
+    "query, such as Azure's api-version, put a small proxy in front)"
+)
+_USER_INFORMATION = "it holds user information, which ends up in logs; a token goes into auth_token"
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+# Named one by one: what the standard library calls private also holds addresses that are merely
+# reserved, and which ones depends on its version.
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",  # shared by carriers and by overlay networks (RFC 6598)
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
 
 
 def name_problem(name: str) -> str | None:
@@ -188,18 +211,26 @@ def url_problems(url: str) -> Iterator[str]:
         yield "it holds white space"
         return
     if "?" in url or "#" in url:
-        yield (
-            "it holds '?' or '#', and sessions append their path to it (where a provider wants a "
-            "query, such as Azure's api-version, put a small proxy in front)"
-        )
+        yield _QUERY
     parts = _split(url)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         yield "it must be http:// or https:// with a host"
         return
     if "@" in parts.netloc:
-        yield "it holds user information, which ends up in logs; a token goes into auth_token"
-    if not re.fullmatch(r"[A-Za-z0-9._:%\[\]-]+", parts.netloc.rpartition("@")[2]):
+        yield _USER_INFORMATION
+    if not _HOST.fullmatch(_host_of(parts)):
         yield "its host holds characters that no host name has"
+
+
+def fixed_url_problem(template: str) -> str | None:
+    """Return what is wrong with the literal parts of a base URL, whatever its references hold."""
+    fixed = without_references(template)
+    if "?" in fixed or "#" in fixed:
+        return _QUERY
+    scheme, mark, rest = template.partition("://")
+    if mark and "${" not in scheme and "@" in without_references(rest).partition("/")[0]:
+        return _USER_INFORMATION
+    return None
 
 
 def sends_token_in_the_open(url: str) -> bool:
@@ -207,16 +238,21 @@ def sends_token_in_the_open(url: str) -> bool:
     parts = _split(url)
     if parts is None or parts.scheme != "http" or not parts.hostname:
         return False
-    host = parts.hostname.partition("%")[0]
+    host = parts.hostname
     if host == "localhost" or host.endswith(".localhost"):
         return False
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return True
-    private = address.is_loopback or address.is_private or address.is_link_local
-    in_carrier_net = address.version == 4 and address in _CARRIER_GRADE
-    return not (private or in_carrier_net) or address.is_unspecified
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return not any((mapped or address) in network for network in _PRIVATE)
+
+
+def _host_of(parts: SplitResult) -> str:
+    """Return the host as it is written: in brackets where it is an IPv6 address."""
+    host = parts.netloc.rpartition("@")[2]
+    return re.sub(r":[0-9]*\Z", "", host)
 
 
 def _split(url: str) -> SplitResult | None:

@@ -18,13 +18,17 @@ def fill(spec: SessionSpec, environ: Mapping[str, str]) -> Session:
     """Return ``spec`` with ``environ`` filled in; sensitive values become secrets."""
     values: dict[str, str | Secret] = {}
     missing: set[str] = set()
+    by_default: set[str] = set()
     for variable in spec.variables:
         expansion = expand(variable.template, environ)
+        names = dict.fromkeys(item.name for item in references(variable.template))
+        if names and set(expansion.defaulted) == names.keys():
+            by_default.add(variable.name)
         if expansion.missing:
             missing.update(expansion.missing)
         elif variable.sensitive:
-            names = ", ".join(f"${{{item.name}}}" for item in references(variable.template))
-            values[variable.name] = Secret(expansion.text, names or "the inventory")
+            origin = ", ".join(f"${{{name}}}" for name in names)
+            values[variable.name] = Secret(expansion.text, origin or "the inventory")
         else:
             values[variable.name] = expansion.text
-    return Session(spec, values, tuple(sorted(missing)))
+    return Session(spec, values, tuple(sorted(missing)), frozenset(by_default))

@@ -49,13 +49,38 @@ class _Resolver:
     entries: Mapping[str, ProviderEntry]
     findings: list[Diagnostic] = field(default_factory=list)
     _done: dict[str, Recipe] = field(default_factory=dict)
-    _path: list[str] = field(default_factory=list)
+    _cut: set[str] = field(default_factory=set)
 
     def recipe(self, name: str) -> Recipe:
-        """Return the recipe called ``name`` with all that it inherits."""
-        if name not in self._done:
-            self._done[name] = self._resolved(self.entries[name])
+        """Return the recipe called ``name`` with all that it inherits.
+
+        The far end of a chain is resolved first, so that a long one costs no stack.
+        """
+        chain: dict[str, None] = {}
+        step: str | None = name
+        while step is not None and step not in self._done:
+            if step in chain:
+                self._cut_cycle([*list(chain)[list(chain).index(step) :], step])
+                break
+            chain[step] = None
+            extends = _extends(self.entries[step])
+            base = extends.text if extends is not None else None
+            step = base if base in self.entries and base not in builtin_recipes() else None
+        for link in reversed(chain):
+            self._done[link] = self._resolved(self.entries[link])
         return self._done[name]
+
+    def _cut_cycle(self, way: list[str]) -> None:
+        last = _extends(self.entries[way[-2]])
+        self._cut.add(way[-2])
+        self.findings.append(
+            error(
+                "extends-cycle",
+                f"a provider extends itself: {' > '.join(way)}",
+                last.span if last is not None else None,
+                hint="let one of them extend a built-in recipe",
+            )
+        )
 
     def _resolved(self, entry: ProviderEntry) -> Recipe:
         if entry.name in builtin_recipes():
@@ -70,9 +95,7 @@ class _Resolver:
         values = template_values(entry.body, builtin=False)
         env = self._env(entry.body)
         self.findings.extend(_value_problems(values, env))
-        self._path.append(entry.name)
         base = self._base(entry)
-        self._path.pop()
         allow = entry.body.entry("allow_http")
         allows = isinstance(allow.value, Scalar) and allow.value.value is True if allow else None
         merged = {**base.values, **values} if base else values
@@ -87,19 +110,12 @@ class _Resolver:
         )
 
     def _base(self, entry: ProviderEntry) -> Recipe | None:
-        extends = entry.body.entry("extends")
-        if extends is None or not isinstance(extends.value, Scalar):
+        extends = _extends(entry)
+        if extends is None or entry.name in self._cut:
             return None
-        name, span = extends.value.text, extends.value.span
-        if name in self._path:
-            way = " > ".join([*self._path[self._path.index(name) :], name])
-            self.findings.append(
-                error("extends-cycle", f"a provider extends itself: {way}", span,
-                      hint="let one of them extend a built-in recipe")
-            )  # fmt: skip
-            return None
-        if name in self.entries and name not in builtin_recipes():
-            return self.recipe(name)
+        name, span = extends.text, extends.span
+        if name in self._done and name not in builtin_recipes():
+            return self._done[name]
         if name in builtin_recipes():
             return builtin_recipes()[name]
         known = [*builtin_recipes(), *self.entries]
@@ -116,6 +132,11 @@ class _Resolver:
             if isinstance(item.value, Scalar) and isinstance(item.value.value, str):
                 found[item.key.text] = RecipeValue(item.value.value, item.value.span, builtin=False)
         return found
+
+
+def _extends(entry: ProviderEntry) -> Scalar | None:
+    found = entry.body.entry("extends")
+    return found.value if found is not None and isinstance(found.value, Scalar) else None
 
 
 def _value_problems(

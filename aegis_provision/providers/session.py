@@ -57,8 +57,11 @@ class Session:
     ``values`` maps variable names to text, or to a :class:`Secret` where it is sensitive, in the
     spec's order; a variable with a missing reference is absent. ``missing`` names the
     environment variables that are unset or empty and have no default, sorted, once each.
+    ``by_default`` names the session variables for which nothing was set: every reference in
+    them took its default.
     """
 
     spec: SessionSpec
     values: Mapping[str, str | Secret]
     missing: tuple[str, ...]
+    by_default: frozenset[str] = frozenset()

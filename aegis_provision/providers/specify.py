@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import Related, error
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.providers.host_checks import setting_problems
 from aegis_provision.providers.recipes import RecipeValue
-from aegis_provision.providers.resolve import template_problems
 from aegis_provision.providers.sensitivity import is_secret_name, refers_to_secret
 from aegis_provision.providers.session import VARIABLE_OF, SessionSpec, Variable
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
     from aegis_provision.inventory.model import Host, Inventory, Setting
     from aegis_provision.providers.recipes import Recipe
 
@@ -34,7 +33,7 @@ def specify(
     work = _Work(recipes)
     for host in inventory.hosts.values():
         work.take(host)
-    return work.specs, work.all_findings()
+    return work.specs, (*setting_problems(inventory), *work.all_findings())
 
 
 def spec_of_recipe(recipe: Recipe) -> SessionSpec:
@@ -46,15 +45,12 @@ def spec_of_recipe(recipe: Recipe) -> SessionSpec:
 class _Work:
     recipes: Mapping[str, Recipe]
     specs: dict[str, SessionSpec] = field(default_factory=dict)
-    _findings: list[Diagnostic] = field(default_factory=list)
     _known: dict[tuple[object, ...], SessionSpec] = field(default_factory=dict)
-    _checked: set[Span] = field(default_factory=set)
     _unknown: dict[Setting, list[str]] = field(default_factory=dict)
     _incomplete: dict[tuple[Setting, tuple[str, ...]], list[str]] = field(default_factory=dict)
 
     def take(self, host: Host) -> None:
         """Take the next host."""
-        self._check_settings(host)
         if host.provider is None:
             return
         recipe = self.recipes.get(str(host.provider.value))
@@ -70,7 +66,7 @@ class _Work:
 
     def all_findings(self) -> tuple[Diagnostic, ...]:
         """Return what was found, once per place, with the hosts it concerns."""
-        found = [*self._findings]
+        found: list[Diagnostic] = []
         for setting, hosts in self._unknown.items():
             name = str(setting.value)
             hint = did_you_mean(name, self.recipes) or f"known: {', '.join(self.recipes)}"
@@ -82,18 +78,6 @@ class _Work:
             recipe = self.recipes[str(setting.value)]
             found.append(_incomplete(setting, recipe, absent, hosts))
         return tuple(found)
-
-    def _check_settings(self, host: Host) -> None:
-        settings = {**host.overrides, **{f"env.{name}": item for name, item in host.env.items()}}
-        if "api_token" in host.settings:
-            settings["api_token"] = host.settings["api_token"]
-        for item in host.ignored:
-            settings.setdefault(item.key, item)
-        for key, item in settings.items():
-            if item.span in self._checked:
-                continue
-            self._checked.add(item.span)
-            self._findings.extend(template_problems(key, str(item.value), item.span))
 
     def _spec_of(self, host: Host, recipe: Recipe) -> SessionSpec:
         signature = (

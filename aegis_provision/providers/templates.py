@@ -29,15 +29,21 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A template with the environment filled in. ``missing`` is sorted, each name once."""
+    """A template with the environment filled in.
+
+    ``missing`` names what is unset or empty without a default, ``defaulted`` what took its
+    default; both are sorted, each name once.
+    """
 
     text: str = field(repr=False)
     missing: tuple[str, ...]
+    defaulted: tuple[str, ...]
 
 
 def expand(text: str, environ: Mapping[str, str]) -> Expansion:
     """Return ``text`` with its references replaced; a missing one is replaced by nothing."""
     missing: set[str] = set()
+    defaulted: set[str] = set()
 
     def value(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
@@ -47,9 +53,11 @@ def expand(text: str, environ: Mapping[str, str]) -> Expansion:
         if default is None:
             missing.add(name)
             return ""
+        defaulted.add(name)
         return default
 
-    return Expansion(_REFERENCE.sub(value, text), tuple(sorted(missing)))
+    filled = _REFERENCE.sub(value, text)
+    return Expansion(filled, tuple(sorted(missing)), tuple(sorted(defaulted)))
 
 
 def references(text: str) -> tuple[Reference, ...]:
