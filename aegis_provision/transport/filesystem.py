@@ -75,12 +75,12 @@ class Filesystem(Protocol):
         """Return where a link leads."""
         ...
 
-    def read(self, path: str, limit: int) -> tuple[bytes, Facts]:
-        """Return a file's content, ``limit`` bytes at most, and the open file's facts."""
+    def read(self, path: str, limit: int) -> bytes:
+        """Return a file's content, at most ``limit`` bytes."""
         ...
 
-    def create(self, path: str, mode: int) -> OpenFile:
-        """Make a file that is not there yet, with ``mode`` from its birth."""
+    def create(self, path: str) -> OpenFile:
+        """Make a file that is not there yet, 0600 from its birth, and open it for writing."""
         ...
 
     def mkdir(self, path: str, mode: int) -> None:
@@ -97,6 +97,10 @@ class Filesystem(Protocol):
 
     def replace(self, source: str, target: str) -> None:
         """Rename ``source`` to ``target``, atomically replacing what is there."""
+        ...
+
+    def put_back(self, source: str, target: str) -> None:
+        """Rename ``source`` to ``target`` unless something is there."""
         ...
 
     def remove(self, path: str) -> None:

@@ -64,9 +64,7 @@ class KnownHosts:
 
     def trusted(self, name: str) -> tuple[HostKey, ...]:
         """Return the keys that are trusted for ``name`` (see :func:`entry_name`)."""
-        return tuple(
-            line.key for line in self.lines if not line.revoked and line.is_about(name)
-        )
+        return tuple(line.key for line in self.lines if not line.revoked and line.is_about(name))
 
     def is_revoked(self, name: str, key: HostKey) -> bool:
         """Tell whether ``key`` is revoked for ``name``."""

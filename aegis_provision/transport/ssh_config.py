@@ -73,9 +73,7 @@ class SshConfig:
         """Return what applies to ``host``; ``user`` and ``port`` are what was asked for."""
         found: dict[str, list[str]] = {}
         for block in self.blocks:
-            if all(
-                self._applies(item, host, found, user) for item in (*block.outer, block)
-            ):
+            if all(self._applies(item, host, found, user) for item in (*block.outer, block)):
                 for key, value in block.options:
                     values = found.setdefault(key, [])
                     if key == "identityfile" or not values:

@@ -1,0 +1,64 @@
+"""SFTP as another user: the SFTP server itself runs under sudo.
+
+So one code path serves with and without it, and a sudoers rule for that one command is enough.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from aegis_provision.transport.protocol import Unreachable
+
+SERVERS = (
+    "/usr/lib/openssh/sftp-server",
+    "/usr/libexec/openssh/sftp-server",
+    "/usr/lib/ssh/sftp-server",
+    "/usr/libexec/sftp-server",
+    "/usr/libexec/ssh/sftp-server",
+    "/usr/lib/sftp-server",
+    "/usr/local/libexec/sftp-server",
+)
+"""Where the SFTP server lies: Debian, Fedora, Arch and SUSE, macOS and the BSDs, Alpine."""
+
+NO_SERVER = "no sftp-server in the usual places"
+_STEP = "sudo"
+
+
+def sudo_words(user: str, server: str) -> list[str]:
+    """Return the command that runs ``server`` as ``user``, asking nobody anything."""
+    return ["sudo", "-n", "-u", user, server]
+
+
+def remote_command(user: str) -> str:
+    """Return a command for the login shell, whichever it is: one word for /bin/sh to run."""
+    places = " ".join(shlex.quote(place) for place in SERVERS)
+    sudo = " ".join(shlex.quote(word) for word in sudo_words(user, ""))[: -len("''")]
+    script = (
+        f"LC_ALL=C; export LC_ALL; for server in {places}; do "
+        f'if [ -x "$server" ]; then exec {sudo}"$server"; fi; done; '
+        f"echo {shlex.quote(NO_SERVER)} >&2; exit 127"
+    )
+    return f"exec /bin/sh -c {shlex.quote(script)}"
+
+
+def sudo_problem(user: str, login: str, said: str) -> Unreachable:
+    """Return what is wrong, going by what sudo or the shell ``said`` on standard error."""
+    rule = f"{login} ALL=({user}) NOPASSWD: {SERVERS[0]}"
+    lower = said.lower()
+    if "password is required" in lower or "a terminal is required" in lower:
+        return Unreachable(
+            _STEP, f"sudo wants a password to become {user}", f"allow it with: {rule}"
+        )
+    if "unknown user" in lower:
+        return Unreachable(_STEP, f"there is no user {user} on the host", "correct become_user")
+    if "not allowed" in lower or "not in the sudoers" in lower or "may not run" in lower:
+        return Unreachable(
+            _STEP, f"sudo does not let {login} become {user}", f"allow it with: {rule}"
+        )
+    if NO_SERVER in said:
+        return Unreachable(_STEP, NO_SERVER, "install OpenSSH's SFTP server on the host")
+    if "not found" in lower:
+        return Unreachable(
+            _STEP, "there is no sudo on the host", "log in as the file's owner instead"
+        )
+    return Unreachable(_STEP, f"the SFTP server did not start as {user}", f"allow it with: {rule}")

@@ -1,0 +1,108 @@
+"""Which hosts a connection leads through, and as whom, out of inventory and ssh config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from aegis_provision.inventory.names import parse_bastion
+from aegis_provision.transport.known_hosts import entry_name
+from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.ssh_config import SshConfig, SshConfigError, read_ssh_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aegis_provision.inventory.model import Target
+    from aegis_provision.transport.protocol import ConnectOptions
+    from aegis_provision.transport.ssh_config import HostOptions
+
+_DEFAULT_PORT = 22
+_DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+_MOST_HOPS = 8
+_STEP = "ssh config"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One SSH server on the way, the last one included.
+
+    ``key_name`` is the name that its key is kept under. ``agent_too`` says whether any of the
+    agent's keys may be offered, or only those that belong to ``identity_files``.
+    """
+
+    host: str
+    port: int
+    user: str
+    key_name: str
+    identity_files: tuple[str, ...]
+    agent_too: bool
+
+
+def endpoints(target: Target, options: ConnectOptions) -> tuple[Endpoint, ...]:
+    """Return the servers to go through, the host itself last. Raises :class:`Unreachable`."""
+    try:
+        config = _config(options.ssh_config, options.home, options.login_name)
+    except SshConfigError as problem:
+        raise Unreachable(_STEP, str(problem), "correct it, or say --ssh-config none") from None
+    found = config.lookup(target.address, user=target.user, port=target.port)
+    last = _endpoint(found, target.user, target.port, target.identity_file, options)
+    hops = target.jump if target.jump is not None else found.proxy_jump
+    if hops is None and found.proxy_command is not None:
+        raise Unreachable(
+            _STEP,
+            "ProxyCommand is set for this host and is not supported",
+            "use ProxyJump there, or 'jump' in the inventory",
+        )
+    return (*_hops(hops or (), config, options, _MOST_HOPS), last)
+
+
+@lru_cache(maxsize=16)
+def _config(path: Path | None, home: Path, local_user: str) -> SshConfig:
+    return read_ssh_config(path, home=home, local_user=local_user)
+
+
+def _hops(
+    hops: tuple[str, ...], config: SshConfig, options: ConnectOptions, left: int
+) -> tuple[Endpoint, ...]:
+    if len(hops) > left:
+        raise Unreachable(_STEP, f"more than {_MOST_HOPS} bastions", "is one behind itself?")
+    way: list[Endpoint] = []
+    for index, hop in enumerate(hops):
+        bastion = parse_bastion(hop)
+        if bastion is None:
+            raise Unreachable(_STEP, "ProxyJump is not [user@]host[:port]", "correct it")
+        found = config.lookup(bastion.host, user=bastion.user, port=bastion.port)
+        if index == 0 and found.proxy_jump:
+            way.extend(_hops(found.proxy_jump, config, options, left - len(hops)))
+        way.append(_endpoint(found, bastion.user, bastion.port, None, options))
+    return tuple(way)
+
+
+def _endpoint(
+    found: HostOptions,
+    user: str | None,
+    port: int | None,
+    identity_file: str | None,
+    options: ConnectOptions,
+) -> Endpoint:
+    number = port or found.port or _DEFAULT_PORT
+    if identity_file is not None:
+        files = (_at_home(identity_file, options.home),)
+    elif found.identity_files:
+        files = found.identity_files
+    else:
+        files = tuple(str(options.home / ".ssh" / name) for name in _DEFAULT_KEYS)
+    return Endpoint(
+        host=found.host_name,
+        port=number,
+        user=user or found.user or options.login_name,
+        key_name=found.host_key_alias or entry_name(found.host_name, number),
+        identity_files=files,
+        agent_too=identity_file is None and not found.identities_only,
+    )
+
+
+def _at_home(path: str, home: Path) -> str:
+    return str(home / path[2:]) if path.startswith("~/") else path

@@ -1,0 +1,264 @@
+"""From an open socket to an authenticated SSH connection, each step bounded and checked."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import paramiko
+
+from aegis_provision.transport.failures import step
+from aegis_provision.transport.identities import identities, open_agent
+from aegis_provision.transport.known_hosts import (
+    HostKey,
+    KnownHosts,
+    add_known_host,
+    read_known_hosts,
+)
+from aegis_provision.transport.protocol import AcceptedKey, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.transport.endpoints import Endpoint
+    from aegis_provision.transport.identities import Identities
+    from aegis_provision.transport.protocol import ConnectOptions, Deadline
+
+# Nobody asked for the library's log, and it would go to the operator's terminal.
+_LIBRARY_LOG = logging.getLogger("paramiko")
+_LIBRARY_LOG.addHandler(logging.NullHandler())
+_LIBRARY_LOG.propagate = False
+
+# Modern algorithms alone, the cheapest first: no SHA-1, no CBC, no DSA, no MD5.
+_KEX = (
+    "curve25519-sha256@libssh.org",
+    "mlkem768x25519-sha256",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group14-sha256",
+)
+_CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+)
+_DIGESTS = (
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+)
+_HOST_KEYS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+_KEEPALIVE = 15
+
+
+def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
+    """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
+    with step("connect"):
+        problem: OSError = TimeoutError()
+        for family, kind, protocol, _, address in _resolve(host, port, options, deadline):
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.settimeout(patience(options, deadline))
+                connection.connect(address)
+            except OSError as error:
+                connection.close()
+                problem = error
+                continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        raise problem
+
+
+def patience(options: ConnectOptions, deadline: Deadline) -> float:
+    """Return how many seconds the next step may take. Raises :class:`Unreachable` for none."""
+    left = deadline.remaining()
+    if left <= 0:
+        raise Unreachable("deadline", "the host's deadline passed", "raise --deadline")
+    return min(options.timeout, left)
+
+
+def _resolve(
+    host: str, port: int, options: ConnectOptions, deadline: Deadline
+) -> Sequence[tuple[int, int, int, str, tuple[object, ...]]]:
+    """Look a name up, in a thread of its own: the resolver takes no timeout."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass
+    answers: queue.SimpleQueue[Sequence[object] | OSError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as problem:
+            answers.put(problem)
+
+    threading.Thread(target=ask, name=f"resolve-{host}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=patience(options, deadline))
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def secure(
+    connection: socket.socket | paramiko.Channel,
+    endpoint: Endpoint,
+    options: ConnectOptions,
+    deadline: Deadline,
+) -> tuple[paramiko.Transport, AcceptedKey | None]:
+    """Shake hands, check the host's key and log in. Raises :class:`Unreachable`.
+
+    Returns the transport, and the host's key if it was new and taken on trust.
+    """
+    with step("known_hosts"):
+        known = read_known_hosts(options.known_hosts)
+    connection.settimeout(None)
+    transport = paramiko.Transport(connection)
+    try:
+        with step("handshake"):
+            _shake_hands(transport, known.trusted(endpoint.key_name), options, deadline)
+        key = transport.get_remote_server_key()
+        found = HostKey(key.get_name(), key.asbytes())
+        accepted = check_host_key(found, endpoint, known, options)
+        _log_in(transport, endpoint, options, deadline)
+        transport.set_keepalive(_KEEPALIVE)
+    except BaseException:
+        transport.close()
+        raise
+    return transport, accepted
+
+
+def _shake_hands(
+    transport: paramiko.Transport,
+    trusted: Sequence[HostKey],
+    options: ConnectOptions,
+    deadline: Deadline,
+) -> None:
+    limit = patience(options, deadline)
+    transport.daemon = True
+    transport.banner_timeout = limit
+    transport.handshake_timeout = limit
+    transport.auth_timeout = limit
+    transport.channel_timeout = limit
+    wanted = transport.get_security_options()
+    wanted.kex = _available(_KEX, wanted.kex)
+    wanted.ciphers = _available(_CIPHERS, wanted.ciphers)
+    wanted.digests = _available(_DIGESTS, wanted.digests)
+    wanted.key_types = _available(_by_trust(trusted), wanted.key_types)
+    transport.start_client(timeout=limit)
+
+
+def _available(names: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in offered)
+
+
+def _by_trust(trusted: Sequence[HostKey]) -> tuple[str, ...]:
+    """Return the key types to ask for: first those that we hold keys of."""
+    held = {key.key_type for key in trusted}
+    if "ssh-rsa" in held:
+        held |= {"rsa-sha2-512", "rsa-sha2-256"}
+    return tuple(sorted(_HOST_KEYS, key=lambda name: name not in held))
+
+
+def check_host_key(
+    found: HostKey, endpoint: Endpoint, known: KnownHosts, options: ConnectOptions
+) -> AcceptedKey | None:
+    """Return the key if it was new and taken on trust, ``None`` if it was known.
+
+    Raises :class:`Unreachable` for a key that is revoked, changed, or unknown and not to be taken.
+    """
+    name = endpoint.key_name
+    if known.is_revoked(name, found):
+        raise Unreachable(
+            "host key",
+            f"the key of {name} is revoked ({found.fingerprint})",
+            "somebody may be in between; ask who runs the host",
+        )
+    trusted = known.trusted(name)
+    if found in trusted:
+        return None
+    if trusted:
+        old = ", ".join(dict.fromkeys(key.fingerprint for key in trusted))
+        raise Unreachable(
+            "host key",
+            f"the key of {name} has changed: known is {old}, and it shows {found.fingerprint}",
+            f"somebody may be in between; if the host was reinstalled: ssh-keygen -R '{name}'",
+        )
+    if not options.accept_new or not options.known_hosts:
+        raise Unreachable(
+            "host key",
+            f"the key of {name} is not known ({found.key_type} {found.fingerprint})",
+            "compare it with the host's own, then add it with ssh-keyscan, "
+            "or take it with --host-key accept-new",
+        )
+    with step("known_hosts"):
+        add_known_host(options.known_hosts[0], name, found)
+    return AcceptedKey(name, found.key_type, found.fingerprint)
+
+
+def _log_in(
+    transport: paramiko.Transport,
+    endpoint: Endpoint,
+    options: ConnectOptions,
+    deadline: Deadline,
+) -> None:
+    agent = open_agent(options.agent_socket, patience(options, deadline))
+    try:
+        found = identities(endpoint, agent.get_keys() if agent is not None else ())
+        for key in found.keys:
+            transport.auth_timeout = patience(options, deadline)
+            if _accepted(transport, endpoint.user, key):
+                return
+            if not transport.is_active():
+                break
+    finally:
+        if agent is not None:
+            agent.close()
+    raise _refused(endpoint, found, agent_answers=agent is not None)
+
+
+def _accepted(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> bool:
+    with step("login"):
+        try:
+            return not transport.auth_publickey(user, key)
+        except paramiko.AuthenticationException as refusal:
+            if "timeout" in str(refusal).lower():
+                raise TimeoutError from None
+            return False
+        except (paramiko.SSHException, EOFError, OSError):
+            # Too many keys make sshd hang up: that is a refusal, and is told as one.
+            if transport.is_active():
+                raise
+            return False
+
+
+def _refused(endpoint: Endpoint, found: Identities, *, agent_answers: bool) -> Unreachable:
+    tried = ", ".join(found.tried) or "no key"
+    where = f"as {endpoint.user} at {endpoint.key_name}"
+    reason = f"the host took none of the keys offered {where} (tried: {tried})"
+    if not found.keys:
+        reason = f"there is no key to log in with {where}"
+    if found.unusable:
+        reason += "; " + "; ".join(found.unusable)
+    agent = "" if agent_answers else "start an ssh agent, "
+    return Unreachable(
+        "login", reason, f"{agent}add the key with ssh-add, or set 'user' or 'identity_file'"
+    )

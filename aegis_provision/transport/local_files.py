@@ -1,0 +1,122 @@
+"""File operations on the machine that the tool runs on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from aegis_provision.transport.filesystem import Facts
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class LocalFiles:
+    """A :class:`~aegis_provision.transport.filesystem.Filesystem` of this machine's."""
+
+    def __init__(self, home: Path) -> None:
+        """Resolve relative paths from ``home``, as a login would."""
+        self._home = home
+
+    def absolute(self, path: str) -> str:
+        """Return ``path`` as an absolute path."""
+        return str(self._home.absolute() / path)
+
+    def lstat(self, path: str) -> Facts:
+        """Return a file's facts, a link's own where it is one."""
+        return _facts(Path(path).lstat())
+
+    def stat(self, path: str) -> Facts:
+        """Return a file's facts, following links."""
+        return _facts(Path(path).stat())
+
+    def readlink(self, path: str) -> str:
+        """Return where a link leads."""
+        return str(Path(path).readlink())
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Return a file's content, at most ``limit`` bytes."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read(limit)
+
+    def create(self, path: str) -> LocalFile:
+        """Make a file that is not there yet, for its owner alone."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return LocalFile(os.open(path, flags, 0o600))
+
+    def mkdir(self, path: str, mode: int) -> None:
+        """Make a directory."""
+        Path(path).mkdir(mode)
+
+    def chmod(self, path: str, mode: int) -> None:
+        """Change permission bits."""
+        Path(path).chmod(mode)
+
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        """Change the owner."""
+        os.chown(path, uid, gid, follow_symlinks=False)
+
+    def replace(self, source: str, target: str) -> None:
+        """Rename atomically, over what is there."""
+        Path(source).replace(target)
+        directory = os.open(Path(target).parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def put_back(self, source: str, target: str) -> None:
+        """Rename unless something is there."""
+        os.link(source, target, follow_symlinks=False)
+        Path(source).unlink()
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        Path(path).unlink()
+
+
+class LocalFile:
+    """A file that was just made here."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take over an open descriptor."""
+        self._descriptor = descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
+
+    def write(self, data: bytes) -> None:
+        """Write all of ``data``."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def facts(self) -> Facts:
+        """Return the open file's facts."""
+        return _facts(os.fstat(self._descriptor))
+
+    def chown(self, uid: int, gid: int) -> None:
+        """Change the open file's owner."""
+        os.fchown(self._descriptor, uid, gid)
+
+    def chmod(self, mode: int) -> None:
+        """Change the open file's permission bits."""
+        os.fchmod(self._descriptor, mode)
+
+    def sync(self) -> None:
+        """Bring the content to the disk."""
+        os.fsync(self._descriptor)
+
+
+def _facts(found: os.stat_result) -> Facts:
+    return Facts(found.st_mode, found.st_uid, found.st_gid, found.st_size, int(found.st_mtime))

@@ -1,0 +1,144 @@
+"""The lock that keeps two operators from writing one file at once.
+
+A file made exclusively in our own directory on the host; it says who holds it and since when. An
+expired one is broken by renaming it to a name that nobody else uses and then looking at what was
+moved, so that of two who break it at once only one goes on. Age is told by the host's clock alone.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aegis_provision.transport.protocol import WriteRefused
+
+if TYPE_CHECKING:
+    from aegis_provision.transport.filesystem import Filesystem
+
+EXPIRES_AFTER = 600
+"""Seconds after which a lock's holder is taken for dead."""
+
+_LARGEST = 4096
+_STEP = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    text: bytes
+    mtime: int
+
+    def words(self) -> str:
+        try:
+            content = json.loads(self.text)
+            return f"held by {_safe(content['owner'])} since {_safe(content['since'])}"
+        except (ValueError, KeyError, TypeError):
+            return "held by somebody who did not leave a name"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock that is held."""
+
+    files: Filesystem
+    path: str
+    text: bytes
+
+    def is_still_ours(self) -> bool:
+        """Tell whether nobody broke the lock. Raises ``OSError`` where that can't be told."""
+        try:
+            return self.files.read(self.path, _LARGEST) == self.text
+        except FileNotFoundError:
+            return False
+
+    def release(self) -> None:
+        """Give the lock back, if it is still ours."""
+        if self.is_still_ours():
+            self.files.remove(self.path)
+
+
+def take_lock(files: Filesystem, directory: str, owner: str) -> Lock:
+    """Take the lock in ``directory`` for ``owner``.
+
+    Raises :class:`WriteRefused` where another holds it, and ``OSError``.
+    """
+    path = posixpath.join(directory, "lock")
+    lock = Lock(files, path, _text(owner))
+    if _create(lock):
+        return lock
+    holder = _holder(files, path)
+    if holder is not None:
+        age = _server_time(files, directory) - holder.mtime
+        if age <= EXPIRES_AFTER:
+            raise _held(holder.words(), EXPIRES_AFTER - age)
+        _break(files, directory, holder)
+    if _create(lock):
+        return lock
+    raise _held("another operator was quicker", EXPIRES_AFTER)
+
+
+def _text(owner: str) -> bytes:
+    since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    content = {"owner": owner, "since": since, "nonce": secrets.token_hex(16)}
+    return (json.dumps(content) + "\n").encode()
+
+
+def _create(lock: Lock) -> bool:
+    try:
+        with lock.files.create(lock.path) as stream:
+            stream.write(lock.text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _holder(files: Filesystem, path: str) -> _Holder | None:
+    try:
+        mtime = files.lstat(path).mtime
+        return _Holder(files.read(path, _LARGEST), mtime)
+    except FileNotFoundError:
+        return None
+
+
+def _server_time(files: Filesystem, directory: str) -> int:
+    """Return the host's time: that of a file made just now."""
+    path = posixpath.join(directory, f"clock.{secrets.token_hex(8)}")
+    with files.create(path) as stream:
+        now = stream.facts().mtime
+    files.remove(path)
+    return now
+
+
+def _break(files: Filesystem, directory: str, expired: _Holder) -> None:
+    path = posixpath.join(directory, "lock")
+    aside = posixpath.join(directory, f"broken.{secrets.token_hex(8)}")
+    try:
+        files.replace(path, aside)
+    except FileNotFoundError:
+        return
+    if files.read(aside, _LARGEST) == expired.text:
+        files.remove(aside)
+        return
+    # Somebody broke the expired lock first, and this is the live one that they took since. Where
+    # it can't go back because a third has come, its holder will see so before the rename.
+    with suppress(OSError):
+        files.put_back(aside, path)
+        raise _held("another operator was quicker", EXPIRES_AFTER)
+    files.remove(aside)
+    raise _held("another operator was quicker", EXPIRES_AFTER)
+
+
+def _held(words: str, seconds: int) -> WriteRefused:
+    return WriteRefused(
+        _STEP,
+        f"another run is writing here ({words})",
+        f"wait until it is done; a dead run's lock is broken in {max(1, seconds)} seconds",
+    )
+
+
+def _safe(text: object) -> str:
+    return "".join(char for char in str(text)[:120] if char.isprintable())

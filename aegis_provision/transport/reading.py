@@ -1,0 +1,116 @@
+"""Reads a host's target and what surrounds it: facts, and no judgement."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.actual import (
+    Actual,
+    DirectoryFacts,
+    FileFacts,
+    Login,
+    ReadProblem,
+)
+from aegis_provision.aegis.search_order import shadowing
+from aegis_provision.transport.protocol import Unreachable
+
+if TYPE_CHECKING:
+    from aegis_provision.inventory.model import Target
+    from aegis_provision.transport.filesystem import Facts, Filesystem
+
+LARGEST_CONFIG = 1024 * 1024
+"""How many bytes a configuration may have; Aegis' own has a few hundred."""
+
+_STATUS_LINE = re.compile(rb"^(Uid|Gid|Groups):\s*(.*)$", re.MULTILINE)
+
+
+def read_actual(files: Filesystem, target: Target) -> Actual:
+    """Return what is at ``target``'s path. Raises :class:`Unreachable` alone."""
+    try:
+        path = files.absolute(target.config_path)
+        return _read(files, path, target.read_via)
+    except OSError as problem:
+        raise Unreachable("read", f"the file could not be read ({_words(problem)})") from None
+
+
+def read_login(files: Filesystem) -> Login | None:
+    """Return as whom ``files`` works on a Linux host, by proc(5); ``None`` elsewhere."""
+    try:
+        text = files.read("/proc/self/status", 64 * 1024)
+    except OSError:
+        return None
+    fields = {match[1]: match[2].split() for match in _STATUS_LINE.finditer(text)}
+    try:
+        # The second number is the effective one, which files are made with.
+        uid, gid = int(fields[b"Uid"][1]), int(fields[b"Gid"][1])
+        groups = {int(number) for number in fields[b"Groups"]}
+    except (KeyError, IndexError, ValueError):
+        return None
+    return Login(uid, frozenset({gid, *groups}))
+
+
+def _read(files: Filesystem, path: str, read_via: str) -> Actual:
+    directory, problem = _directory(files, posixpath.dirname(path))
+    if directory is None:
+        return Actual(path, problem=problem)
+    shadows = tuple(name for name in shadowing(path, read_via) if _exists(files, name))
+    facts, problem = _facts(files, path)
+    if facts is None:
+        return Actual(path, directory=directory, shadows=shadows, problem=problem)
+    found = _kind_problem(files, path, facts)
+    if found is None:
+        try:
+            content = files.read(path, LARGEST_CONFIG + 1)
+        except PermissionError:
+            found = ReadProblem.PERMISSION_DENIED, ""
+        else:
+            file = FileFacts(content, stat.S_IMODE(facts.mode), facts.uid, facts.gid)
+            return Actual(path, file, directory, shadows)
+    problem, detail = found
+    return Actual(path, directory=directory, shadows=shadows, problem=problem, detail=detail)
+
+
+def _directory(files: Filesystem, path: str) -> tuple[DirectoryFacts | None, ReadProblem | None]:
+    try:
+        facts = files.stat(path)
+    except PermissionError:
+        return None, ReadProblem.PERMISSION_DENIED
+    except (FileNotFoundError, NotADirectoryError):
+        return None, ReadProblem.NO_DIRECTORY
+    if not stat.S_ISDIR(facts.mode):
+        return None, ReadProblem.NO_DIRECTORY
+    return DirectoryFacts(stat.S_IMODE(facts.mode), facts.uid, facts.gid), None
+
+
+def _facts(files: Filesystem, path: str) -> tuple[Facts | None, ReadProblem | None]:
+    try:
+        return files.lstat(path), None
+    except PermissionError:
+        return None, ReadProblem.PERMISSION_DENIED
+    except FileNotFoundError:
+        return None, None
+
+
+def _kind_problem(files: Filesystem, path: str, facts: Facts) -> tuple[ReadProblem, str] | None:
+    if stat.S_ISLNK(facts.mode):
+        return ReadProblem.SYMLINK, f"it leads to {files.readlink(path)}"
+    if not stat.S_ISREG(facts.mode):
+        return ReadProblem.NOT_A_FILE, ""
+    if facts.size > LARGEST_CONFIG:
+        return ReadProblem.TOO_LARGE, f"{facts.size} bytes"
+    return None
+
+
+def _exists(files: Filesystem, path: str) -> bool:
+    try:
+        files.lstat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _words(problem: OSError) -> str:
+    return problem.strerror or "the server only says: failure"

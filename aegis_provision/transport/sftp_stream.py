@@ -1,0 +1,120 @@
+"""The byte stream under SFTP: bounded in time, and deaf to what a login shell prints first."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Protocol
+
+from aegis_provision.transport.protocol import Unreachable
+
+if TYPE_CHECKING:
+    from aegis_provision.transport.protocol import Deadline
+
+MOST_NOISE = 64 * 1024
+"""How many bytes before the first packet are put down to a talkative login shell."""
+
+_VERSION_TYPE = 2
+_SFTP_VERSION = 3
+_LARGEST_VERSION_PACKET = 16 * 1024
+
+
+class ByteStream(Protocol):
+    """What both an SSH channel and a socket are."""
+
+    def send(self, data: bytes) -> int:
+        """Send some of ``data`` and return how much."""
+        ...
+
+    def recv(self, size: int) -> bytes:
+        """Return up to ``size`` bytes, none at the end."""
+        ...
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Bound each of the above."""
+        ...
+
+    def close(self) -> None:
+        """Close both directions."""
+        ...
+
+
+class SftpStream:
+    """Passes bytes on, each step within ``timeout`` and all of them within a deadline.
+
+    The first packet from an SFTP server is its version, whose form is known
+    (draft-ietf-secsh-filexfer-02, section 4): bytes before it come from a login shell's start-up
+    files and are dropped. This is handed to the SFTP client in place of a channel.
+    """
+
+    def __init__(self, stream: ByteStream, timeout: float, deadline: Deadline) -> None:
+        """Begin before any packet was sent."""
+        self._stream = stream
+        self._timeout = timeout
+        self._buffer = b""
+        self._greeted = False
+        self.deadline = deadline
+        self.noise = b""
+
+    def send(self, data: bytes) -> int:
+        """Send some of ``data``."""
+        self._arm()
+        return self._stream.send(data)
+
+    def recv(self, size: int) -> bytes:
+        """Return up to ``size`` bytes of SFTP."""
+        if not self._greeted:
+            self._await_greeting()
+        if self._buffer:
+            data, self._buffer = self._buffer[:size], self._buffer[size:]
+            return data
+        self._arm()
+        return self._stream.recv(size)
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+    def get_name(self) -> str:
+        """Return a name for logs."""
+        return "sftp"
+
+    def _arm(self) -> None:
+        left = self.deadline.remaining()
+        if left <= 0:
+            raise Unreachable("sftp", "the host's deadline passed", "raise --deadline")
+        self._stream.settimeout(min(self._timeout, left))
+
+    def _await_greeting(self) -> None:
+        while True:
+            start = _greeting(self._buffer)
+            if start is not None:
+                self.noise, self._buffer = self._buffer[:start], self._buffer[start:]
+                self._greeted = True
+                return
+            if len(self._buffer) > MOST_NOISE:
+                self.noise = self._buffer[:200]
+                raise Unreachable(
+                    "sftp",
+                    "the login shell prints without end",
+                    "make its start-up files silent where there is no terminal",
+                )
+            self._arm()
+            data = self._stream.recv(4096)
+            if not data:
+                self.noise, self._buffer = self._buffer, b""
+                self._greeted = True
+                return
+            self._buffer += data
+
+
+def _greeting(data: bytes) -> int | None:
+    """Return where the version packet begins, ``None`` where it has not come yet."""
+    marker = struct.pack(">BI", _VERSION_TYPE, _SFTP_VERSION)
+    at = data.find(marker)
+    while at >= 0:
+        if at >= 4:
+            (length,) = struct.unpack(">I", data[at - 4 : at])
+            if len(marker) <= length <= _LARGEST_VERSION_PACKET:
+                return at - 4
+        at = data.find(marker, at + 1)
+    return None
