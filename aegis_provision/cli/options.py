@@ -12,7 +12,7 @@ import click
 from aegis_provision.cli.invocation import Invocation, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +50,15 @@ def option(*args: Any, **kwargs: Any) -> Callable[[Callable[P, R]], Callable[P, 
     return click.option(*args, cls=EnvironOption, **kwargs)
 
 
+def _with_flags(
+    command: Callable[..., R], flags: Sequence[Callable[[Callable[..., R]], Callable[..., R]]]
+) -> Callable[..., R]:
+    """Return ``command`` with ``flags`` on it; the last of them is listed first in its help."""
+    for flag in flags:
+        command = flag(command)
+    return command
+
+
 _A_PATH = click.Path(path_type=Path)
 
 
@@ -82,7 +91,7 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
         output = Output(color, no_color, verbose, quiet)
         return command(*args, output=output, **kwargs)
 
-    for flag in (
+    flags = (
         option("-q", "--quiet", is_flag=True, help="No progress, no notes."),
         option("-v", "--verbose", count=True, help="More about what goes on; up to -vvv."),
         option(
@@ -92,9 +101,8 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
             show_default=True,
             help="When to use colour.",
         ),
-    ):
-        packed = flag(packed)
-    return packed
+    )
+    return _with_flags(packed, flags)
 
 
 def format_option(command: Callable[..., R]) -> Callable[..., R]:
@@ -176,7 +184,7 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
         )
         return command(*args, flags=flags, **kwargs)
 
-    for flag in (
+    flags = (
         option(
             "--host-key",
             type=click.Choice(["strict", "accept-new"]),
@@ -222,6 +230,5 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
             show_default=True,
             help="How many hosts at once.",
         ),
-    ):
-        packed = flag(packed)
-    return packed
+    )
+    return _with_flags(packed, flags)

@@ -64,15 +64,13 @@ def _random(run: str) -> bool:
     changes = sum(
         before.isdigit() != after.isdigit()
         for word in words
-        for before, after in itertools.pairwise(word)
+        for before, after in itertools.pairwise(str(word))
     )
     return changes >= 4
 
 
 def _many_cases(word: str) -> bool:
-    changes = sum(
-        before.isupper() != after.isupper() for before, after in itertools.pairwise(word)
-    )
+    changes = sum(before.isupper() != after.isupper() for before, after in itertools.pairwise(word))
     return changes >= 5
 
 

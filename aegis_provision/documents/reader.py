@@ -27,8 +27,13 @@ MOST_NODES = 1_000_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
-_COLLECTION_TAGS = frozenset({None, "!", f"{_CORE}map", f"{_CORE}seq"})
-_SCALAR_TYPES = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}
+_COLLECTION_TAGS = frozenset({"!", f"{_CORE}map", f"{_CORE}seq"})
+_SCALAR_TYPES: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "null": type(None),
+}
 
 
 class _GiveUpError(Exception):
@@ -102,8 +107,7 @@ class _Builder:
                 )
 
     def _span(self, event: yaml.Event) -> Span:
-        start, end = event.start_mark, event.end_mark
-        return Span(self._source, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+        return _between(self._source, _start(event), _end(event))
 
     def _give_up(self, code: str, message: str, span: Span, *, hint: str = "") -> None:
         self.findings.append(error(code, message, span, hint=hint))
@@ -167,14 +171,14 @@ class _Builder:
             )
         if len(self._stack) >= DEEPEST:
             self._give_up("too-deep", f"nested more than {DEEPEST} levels deep", span)
-        if event.tag not in _COLLECTION_TAGS:
+        if event.tag is not None and event.tag not in _COLLECTION_TAGS:
             self._unknown_tag(event.tag, span)
         self._stack.append(_Frame(span, event.anchor, is_mapping))
 
     def _close(self, event: yaml.MappingEndEvent | yaml.SequenceEndEvent) -> None:
         frame = self._stack.pop()
-        start, end = frame.start, event.end_mark
-        span = Span(self._source, start.line, start.column, end.line + 1, end.column + 1)
+        start = (frame.start.line, frame.start.column)
+        span = _between(self._source, start, _end(event))
         if frame.is_mapping:
             for merged in frame.merges:
                 self._merge(frame, merged)
@@ -185,7 +189,7 @@ class _Builder:
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         span = self._span(event)
-        known = self._anchors.get(event.anchor)
+        known = self._anchors.get(event.anchor or "")
         if known is None:
             if any(frame.anchor == event.anchor for frame in self._stack):
                 self._give_up("recursive-alias", "this alias contains itself", span)
@@ -257,6 +261,20 @@ class _Builder:
                 continue
             for entry in node:
                 frame.entries.setdefault(entry.key.text, entry)
+
+
+def _start(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+
+
+def _end(event: yaml.Event) -> tuple[int, int]:
+    mark = event.end_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+
+
+def _between(source: Source, start: tuple[int, int], end: tuple[int, int]) -> Span:
+    return Span(source, *start, *end)
 
 
 def _mappings(merged: Node) -> Iterator[Node]:

@@ -7,7 +7,7 @@ of them is used but which rule failed and where.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, plain_value
@@ -64,6 +64,11 @@ def _validator(schema: str, fragment: str) -> Draft202012Validator:
     return Draft202012Validator(reference, registry=registry)
 
 
+def _rules(problem: ValidationError) -> dict[str, Any]:
+    """Return the part of the schema that was broken; ours are all objects."""
+    return problem.schema if isinstance(problem.schema, dict) else {}
+
+
 def _leaves(problem: ValidationError) -> Iterator[ValidationError]:
     """Yield the errors to tell: of alternatives, only those of the one that was meant."""
     if problem.validator != "oneOf":
@@ -89,7 +94,7 @@ def _explain(root: Node, problem: ValidationError) -> Iterator[Diagnostic]:
         case "minimum" | "maximum":
             yield _out_of_range(span, where, problem)
         case "pattern":
-            yield error("bad-name", str(problem.schema["description"]), _key_span(node, problem))
+            yield error("bad-name", str(_rules(problem)["description"]), _key_span(node, problem))
         case rule:
             yield error("schema", f"{where} breaks the schema's rule {shown(str(rule))}", span)
 
@@ -122,9 +127,9 @@ def _place(root: Node, problem: ValidationError, node: Node) -> tuple[Span, str]
 
 
 def _unknown_keys(node: Node, problem: ValidationError) -> Iterator[Diagnostic]:
-    known = list(problem.schema.get("properties", {}))
+    known = list(_rules(problem).get("properties", {}))
     prefixes = tuple(
-        pattern.removeprefix("^") for pattern in problem.schema.get("patternProperties", {})
+        pattern.removeprefix("^") for pattern in _rules(problem).get("patternProperties", {})
     )
     for entry in node if isinstance(node, Mapping) else ():
         name = entry.key.text
@@ -133,17 +138,19 @@ def _unknown_keys(node: Node, problem: ValidationError) -> Iterator[Diagnostic]:
         hint = did_you_mean(name, known)
         if not hint and len(known) <= _MOST_NAMED:
             hint = "known here: " + ", ".join(known)
-        title = problem.schema.get("title", "this mapping")
-        yield error("unknown-key", f"unknown key {shown(name)} in {title}", entry.key.span, hint=hint)
+        title = _rules(problem).get("title", "this mapping")
+        yield error(
+            "unknown-key", f"unknown key {shown(name)} in {title}", entry.key.span, hint=hint
+        )
 
 
 def _wrong_type(node: Node, span: Span, where: str, problem: ValidationError) -> Diagnostic:
-    kinds = problem.validator_value
+    kinds: Any = problem.validator_value
     wanted = [kinds] if isinstance(kinds, str) else list(kinds)
     words = " or ".join(_KINDS[kind] for kind in wanted if kind != "null")
     hint = ""
     if "string" in wanted and isinstance(node, Scalar) and node.value is not None:
-        secret = problem.schema.get("writeOnly")
+        secret = _rules(problem).get("writeOnly")
         hint = "put quotes around it" + ("" if secret else f": {shown(node.text)}")
     elif isinstance(node, Scalar) and isinstance(node.value, str) and "boolean" in wanted:
         hint = "write true or false"
@@ -171,13 +178,14 @@ def _kind_of(node: Node) -> str:
 
 
 def _not_one_of(node: Node, span: Span, where: str, problem: ValidationError) -> Diagnostic:
-    allowed = [str(item) for item in problem.validator_value]
+    values: Any = problem.validator_value
+    allowed = [str(item) for item in values]
     hint = did_you_mean(node.text, allowed) if isinstance(node, Scalar) else ""
     return error("not-allowed", f"{where} must be one of: {', '.join(allowed)}", span, hint=hint)
 
 
 def _out_of_range(span: Span, where: str, problem: ValidationError) -> Diagnostic:
-    low, high = problem.schema.get("minimum"), problem.schema.get("maximum")
+    low, high = _rules(problem).get("minimum"), _rules(problem).get("maximum")
     return error("out-of-range", f"{where} must be between {low} and {high}", span)
 
 

@@ -88,6 +88,7 @@ def _endpoint(
     options: ConnectOptions,
 ) -> Endpoint:
     number = port or found.port or _DEFAULT_PORT
+    files: tuple[str, ...]
     if identity_file is not None:
         files = (_at_home(identity_file, options.home),)
     elif found.identity_files:

@@ -59,8 +59,8 @@ def explain(problem: Exception) -> tuple[str, str]:
             )
         case paramiko.SSHException():
             return _ssh_words(problem)
-        case OSError():
-            return _system_words(problem)
+        case OSError() as system:
+            return _system_words(system)
         case _:
             return type(problem).__name__, ""
 
@@ -78,8 +78,6 @@ def _ssh_words(problem: paramiko.SSHException) -> tuple[str, str]:
 
 def _system_words(problem: OSError) -> tuple[str, str]:
     number = problem.errno
-    if isinstance(problem, paramiko.ssh_exception.NoValidConnectionsError):
-        number = next((item.errno for item in problem.errors.values()), None)
     if number in _ERRNO_WORDS:
         return _ERRNO_WORDS[number]
     if number is None:

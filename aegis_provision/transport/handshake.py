@@ -70,8 +70,8 @@ def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> s
     """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
     with step("connect"):
         problem: OSError = TimeoutError()
-        for family, kind, protocol, _, address in _resolve(host, port, options, deadline):
-            connection = socket.socket(family, kind, protocol)
+        for family, address in _resolve(host, port, options, deadline):
+            connection = socket.socket(family, socket.SOCK_STREAM)
             try:
                 connection.settimeout(patience(options, deadline))
                 connection.connect(address)
@@ -92,19 +92,20 @@ def patience(options: ConnectOptions, deadline: Deadline) -> float:
     return min(options.timeout, left)
 
 
-def _resolve(
-    host: str, port: int, options: ConnectOptions, deadline: Deadline
-) -> Sequence[tuple[int, int, int, str, tuple[object, ...]]]:
+_Found = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
+
+
+def _resolve(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> list[_Found]:
     """Look a name up, in a thread of its own: the resolver takes no timeout."""
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return _addresses(host, port, socket.AI_NUMERICHOST)
     except socket.gaierror:
         pass
-    answers: queue.SimpleQueue[Sequence[object] | OSError] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[list[_Found] | OSError] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            answers.put(_addresses(host, port, 0))
         except OSError as problem:
             answers.put(problem)
 
@@ -116,6 +117,11 @@ def _resolve(
     if isinstance(answer, OSError):
         raise answer
     return answer
+
+
+def _addresses(host: str, port: int, flags: int) -> list[_Found]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [(family, address) for family, _, _, _, address in found]
 
 
 def secure(

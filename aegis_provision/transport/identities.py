@@ -42,14 +42,14 @@ class Agent(AgentSSH):
         try:
             connection.settimeout(timeout)
             connection.connect(path)
-            self._connect(connection)
+            self._connect(connection)  # type: ignore[attr-defined] # the stubs leave it out
         except (OSError, paramiko.SSHException):
             connection.close()
             raise
 
     def close(self) -> None:
         """Close the connection to the agent."""
-        self._close()
+        self._close()  # type: ignore[attr-defined] # the stubs leave it out
 
 
 def open_agent(path: str | None, timeout: float) -> Agent | None:

@@ -42,8 +42,8 @@ def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadl
     try:
         process = subprocess.Popen(
             sudo_words(user, server),
-            stdin=theirs,
-            stdout=theirs,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
             stderr=subprocess.PIPE,
             env={"PATH": os.defpath, "LC_ALL": "C"},
             cwd="/",

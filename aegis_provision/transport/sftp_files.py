@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from paramiko.message import Message
     from paramiko.sftp_client import SFTPClient
 
     from aegis_provision.transport.sftp_stream import SftpStream
@@ -139,9 +140,7 @@ class SftpFiles:
         attributes = SFTPAttributes()
         attributes.st_mode = 0o600
         flags = SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL
-        kind, answer = self._client._request(  # noqa: SLF001
-            CMD_OPEN, path.encode(), flags, attributes
-        )
+        kind, answer = _request(self._client, CMD_OPEN, path.encode(), flags, attributes)
         if kind != CMD_HANDLE:
             raise Unreachable("sftp", "the server answered out of turn", "try again")
         return SFTPFile(self._client, answer.get_binary(), "wb", -1)
@@ -199,14 +198,16 @@ class SftpFile:
         """Ask for fsync (OpenSSH's extension); a server that has none is not asked again."""
         with _calls():
             try:
-                self._client._request(  # noqa: SLF001 - the library has no call for extensions
-                    CMD_EXTENDED,
-                    "fsync@openssh.com",
-                    self._file.handle,
-                )
+                _request(self._client, CMD_EXTENDED, "fsync@openssh.com", self._file.handle)
             except OSError as problem:
                 if "unsupported" not in str(problem).lower():
                     raise
+
+
+def _request(client: SFTPClient, *words: object) -> tuple[int, Message]:
+    """Send a request that the library has no call for, and return its answer."""
+    answer: tuple[int, Message] = client._request(*words)  # type: ignore[attr-defined]  # noqa: SLF001
+    return answer
 
 
 def _facts(attributes: SFTPAttributes) -> Facts:
