@@ -1,0 +1,277 @@
+"""Aegis' file: what it would make of it, and a merge that changes only what is ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_provision.aegis.config_file import ConfigFile, Ignored, merge, parse_config, render
+from aegis_provision.aegis.json_text import DEEPEST
+from aegis_provision.providers.secret import Secret
+
+CANARY = "canary-5d2f"
+ENV = "defaultSessionEnv"
+OURS = {"ANTHROPIC_BASE_URL": "https://a.example/v1", "API_TIMEOUT_MS": "60000"}
+
+
+def taken(data: str | bytes) -> ConfigFile:
+    result = parse_config(data if isinstance(data, bytes) else data.encode())
+    assert isinstance(result, ConfigFile), result
+    return result
+
+
+def reasons(data: str | bytes) -> tuple[str, ...]:
+    result = parse_config(data if isinstance(data, bytes) else data.encode())
+    assert isinstance(result, Ignored)
+    return result.reasons
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        ("{}".encode("utf-16"), "UTF-16"),
+        ("{}".encode("utf-16-be"), "not JSON"),
+        (b'{"x": "\xff"}', "UTF-8"),
+        (b"[]", "root"),
+        (b"null", "root"),
+        (b"{,}", "line 1, column 2"),
+        (b'{\n "a": 1,\n "b": 2,\n}', "line 4, column 1"),
+        (b'{"x":\n  NaN}', "NaN is no JSON in line 2, column 3"),
+        (b'{"s": "NaN", "x": -Infinity}', "column 19"),
+        (b'{"x": "a\nb"}', "not JSON"),
+        (b"{} {}", "not JSON"),
+        (b'{"x": 01}', "not JSON"),
+        (b"{'x': 1}", "not JSON"),
+        (b'{"x": 1} // c', "not JSON"),
+    ],
+)
+def test_what_is_no_file(data: bytes, word: str) -> None:
+    (reason,) = reasons(data)
+    assert word in reason
+    assert reason.startswith("Aegis ignores it")
+
+
+WRONG: list[tuple[str, Any]] = [
+    *((name, CANARY) for name in ("port", "reaperIntervalMs", "sseMaxPerIp", "tgTopicTTLHours")),
+    *(("port", value) for value in (0, -1, 1.5, 65536, True, None, "9100")),
+    *((name, 5) for name in ("host", "authToken", "stateDir", "postgresUrl", "tgBotToken")),
+    *((name, None) for name in ("authToken", "webhooks", "rateLimit", ENV, "dashboardEnabled")),
+    ("baseUrl", CANARY),
+    ("dashboardEnabled", CANARY),
+    ("webhooks", CANARY),
+    ("webhooks", [1]),
+    ("allowedWorkDirs", [None]),
+    ("tgAllowedUsers", [CANARY]),
+    ("tgTopicTTLHours", -1),
+    ("defaultPermissionMode", CANARY),
+    ("stateStore", CANARY),
+    ("memoryBridge", {}),
+    ("memoryBridge", {"enabled": CANARY}),
+    ("memoryBridge", {"enabled": True, "reaperIntervalMs": 0}),
+    ("verificationProtocol", {"criticalOnly": CANARY}),
+    ("alerting", {}),
+    ("alerting", {"webhooks": [], "cooldownMs": 0}),
+    ("tenantWorkdirs", {"t": {}}),
+    ("tenantWorkdirs", {"t": {"root": 5}}),
+    ("rateLimit", {"generalMax": 1.5}),
+    (ENV, []),
+    (ENV, CANARY),
+    (ENV, {"API_TIMEOUT_MS": 60000}),
+    (ENV, {"X": None}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_field_of_the_wrong_type(name: str, value: object) -> None:
+    found = reasons(json.dumps({name: value}))
+    assert len(found) == 1
+    assert name in found[0]
+    assert CANARY not in found[0]
+
+
+def test_every_wrong_field_is_named() -> None:
+    found = reasons('{"port": "x", "host": 5, "webhooks": [1, "a", 2], "odd": 1}')
+    assert len(found) == 4
+    assert not any("odd" in reason for reason in found)
+
+
+def test_what_crashes_is_told_apart() -> None:
+    assert "crash" in reasons('{"alerting": {"failureThreshold": 3}}')[0]
+    assert "dies" in reasons('{"port": 70000}')[0]
+
+
+def test_fields_of_the_right_type() -> None:
+    config = taken(
+        json.dumps(
+            {
+                "port": 9100,
+                "baseUrl": "http://127.0.0.1:9100",
+                "tgTopicTTLHours": 0,
+                "defaultPermissionMode": "acceptEdits",
+                "stateStore": "redis",
+                "memoryBridge": {"enabled": False},
+                "verificationProtocol": {},
+                "alerting": {"webhooks": []},
+                "tenantWorkdirs": {"t": {"root": "/x", "allowedPaths": ["/y"]}},
+                "rateLimit": {"enabled": True, "sessionsMax": 1},
+                "typo": {"anything": [1, None]},
+                "authToken": CANARY,
+                ENV: {"A": "", "B": "\t"},
+            }
+        )
+    )
+    assert config.has_auth_token
+    assert config.session_env == {"A": "", "B": "\t"}
+    assert CANARY not in repr(config)
+
+
+@pytest.mark.parametrize("number", ["9100.0", "1e3", "9.1E3", "91e2"])
+def test_whole_numbers_as_javascript_sees_them(number: str) -> None:
+    taken(f'{{"port": {number}}}')
+
+
+@pytest.mark.parametrize("number", ["1e400", "-0.0", "0.5", "-9100.0"])
+def test_no_whole_number_above_zero(number: str) -> None:
+    assert "port" in reasons(f'{{"port": {number}}}')[0]
+
+
+@pytest.mark.parametrize("text", ["{}", '{"authToken": ""}'])
+def test_without_a_token(text: str) -> None:
+    assert not taken(text).has_auth_token
+
+
+@pytest.mark.parametrize(
+    "entry", [{"PATH": "x"}, {"a": "x"}, {"A": f"{CANARY}\n"}, {"A": CANARY * 1000}]
+)
+def test_entries_that_break_every_session(entry: dict[str, str]) -> None:
+    (reason,) = reasons(json.dumps({ENV: entry}))
+    assert "every session" in reason
+    assert CANARY not in reason
+
+
+def test_prefixes_that_only_single_sessions_refuse_do_not_condemn_a_file() -> None:
+    assert taken('{"defaultSessionEnv": {"AWS_REGION": "x"}}').session_env == {"AWS_REGION": "x"}
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_depth(opening: str) -> None:
+    closing = "]" if opening == "[" else "}"
+
+    def nested(levels: int) -> str:
+        return '{"x": ' + opening * levels + "1" + closing * levels + "}"
+
+    fits = nested(DEEPEST - 1)
+    assert json.loads(merge(taken(fits), {}))["x"] == json.loads(fits)["x"]
+    for levels in (DEEPEST, 1000, 200_000):
+        (reason,) = reasons(nested(levels))
+        assert "nested more than" in reason
+        assert not reason.startswith("Aegis")
+
+
+def test_brackets_inside_of_strings_are_no_depth() -> None:
+    text = json.dumps({"x": '"\\' + "[" * 500})
+    assert json.loads(merge(taken(text), {}))["x"] == json.loads(text)["x"]
+
+
+def test_numbers_keep_their_text() -> None:
+    numbers = ["1.10", "1e400", "123456789012345678901234567890", "-0.0", "1E5", "-0", "9" * 5000]
+    text = '{"a": [' + ", ".join(numbers) + "]}"
+    merged = merge(taken(text), OURS).decode()
+    assert re.findall(r"^ {4}(-?[0-9].*?),?$", merged, re.MULTILINE) == numbers
+
+
+def test_order_and_foreign_entries_stay() -> None:
+    text = json.dumps(
+        {
+            "z": 1,
+            ENV: {"MINE": "x", "API_TIMEOUT_MS": "1", "OTHER": "y"},
+            "__proto__": {"a": 1},
+            "a": [],
+        }
+    )
+    merged = json.loads(merge(taken(text), OURS))
+    assert list(merged) == ["z", ENV, "__proto__", "a"]
+    assert list(merged[ENV].items()) == [
+        ("MINE", "x"),
+        ("API_TIMEOUT_MS", "60000"),
+        ("OTHER", "y"),
+        ("ANTHROPIC_BASE_URL", "https://a.example/v1"),
+    ]
+
+
+def test_of_a_key_that_stands_twice_the_last_counts() -> None:
+    merged = json.loads(merge(taken('{"a": 1, "b": 2, "a": 3}'), {}))
+    assert merged == {"a": 3, "b": 2, ENV: {}}
+
+
+def test_half_a_surrogate_pair_stays_an_escape() -> None:
+    merged = merge(taken(r'{"x\ud800": "\udfff \ud83d\ude00"}'), {})
+    assert rb'"x\ud800": "\udfff ' in merged
+    assert "😀".encode() in merged
+
+
+def test_a_new_file() -> None:
+    values: dict[str, str | Secret] = {"A": "é\u2028", "T": Secret(CANARY, "${T}")}
+    plain = {ENV: {"A": "é\u2028", "T": CANARY}}
+    expected = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+    assert merge(None, values) == expected.encode()
+    assert render(values, mask=None) == expected
+    assert CANARY not in render(values, mask="<secret>")
+
+
+names = st.text(max_size=8)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12)
+)
+json_values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
+# A leading x keeps foreign keys apart from the fields that Aegis knows.
+foreign = st.dictionaries(
+    st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8).map("x{}".format),
+    json_values,
+    max_size=5,
+)
+environments = st.dictionaries(
+    st.from_regex(r"\AX[A-Z0-9_]{0,6}\Z"), st.text(alphabet="ab é\t", max_size=6), max_size=4
+)
+
+
+def _sane(text: str) -> bool:
+    return not re.search("[\ud800-\udfff]", text)
+
+
+@given(foreign, environments, environments)
+def test_a_merge_keeps_what_is_not_ours(
+    root: dict[str, Any], there: dict[str, str], wanted: dict[str, str]
+) -> None:
+    before = {**root, ENV: there}
+    data = json.dumps(before).encode()
+    merged = merge(taken(data), wanted)
+    after = {**root, ENV: {**there, **wanted}}
+    expected = json.dumps(after, indent=2, ensure_ascii=False) + "\n"
+    if _sane(expected):
+        assert merged.decode() == expected
+    assert json.loads(merged) == after
+    assert list(json.loads(merged)) == list(after)
+    assert merge(taken(merged), wanted) == merged
+    assert all(taken(merged).session_env[name] == value for name, value in wanted.items())
+
+
+@given(st.binary(max_size=40) | st.text(alphabet='{}[]",:0e-.NnaI\\u', max_size=30).map(str.encode))
+def test_no_bytes_are_too_odd(data: bytes) -> None:
+    assert isinstance(parse_config(data), ConfigFile | Ignored)

@@ -1,0 +1,65 @@
+"""The built-in recipes are data of the same shape as an inventory's providers."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pytest
+
+from aegis_provision.documents.nodes import Mapping
+from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.schema import check
+from aegis_provision.documents.source import Source
+from aegis_provision.providers.fill import fill
+from aegis_provision.providers.recipes import builtin_recipes
+from aegis_provision.providers.resolve import template_problems
+from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.specify import spec_of_recipe
+
+NAMES = ["glm", "openrouter", "lm-studio", "ollama", "azure-openai"]
+
+
+def test_the_five_in_order() -> None:
+    assert list(builtin_recipes()) == NAMES
+
+
+def test_the_file_fits_the_inventory_schema() -> None:
+    file = resources.files("aegis_provision.providers").joinpath("recipes.yml")
+    node, findings = read_document(Source("recipes.yml", file.read_text(encoding="utf-8")))
+    assert findings == ()
+    assert isinstance(node, Mapping)
+    for entry in node:
+        assert check(entry.value, "inventory", "/$defs/provider") == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_complete_and_within_the_rules(name: str) -> None:
+    recipe = builtin_recipes()[name]
+    assert list(recipe.values) == list(VARIABLE_OF)
+    for key, value in recipe.values.items():
+        assert list(template_problems(key, value.template, value.span)) == []
+        assert value.span.source.text.split("\n")[value.span.line - 1].strip().startswith(key)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_token_is_a_secret(name: str) -> None:
+    spec = spec_of_recipe(builtin_recipes()[name])
+    secret = [variable.name for variable in spec.variables if variable.sensitive]
+    assert secret == ["ANTHROPIC_AUTH_TOKEN"]
+    assert [variable.name for variable in spec.variables] == list(VARIABLE_OF.values())
+
+
+def test_filling_hides_the_token_and_tells_what_is_missing() -> None:
+    spec = spec_of_recipe(builtin_recipes()["glm"])
+    session = fill(spec, {"GLM_API_KEY": "canary-token", "GLM_MODEL": "m"})
+    token = session.values["ANTHROPIC_AUTH_TOKEN"]
+    assert isinstance(token, Secret)
+    assert token.matches("canary-token")
+    assert token.origin == "${GLM_API_KEY}"
+    assert "canary" not in repr(session)
+    assert "ANTHROPIC_DEFAULT_MODEL" not in session.by_default
+    assert "ANTHROPIC_DEFAULT_FAST_MODEL" in session.by_default
+    missing = fill(spec, {"GLM_API_KEY": ""})
+    assert missing.missing == ("GLM_API_KEY",)
+    assert "ANTHROPIC_AUTH_TOKEN" not in missing.values

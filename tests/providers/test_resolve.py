@@ -1,0 +1,256 @@
+"""Own providers, what hosts make of them, and the rules for what may be written down."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.documents.diagnostic import Severity
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.specify import specify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.providers.session import SessionSpec
+
+CANARY = "canaryliteral"
+
+
+def resolved(text: str) -> tuple[Mapping[str, SessionSpec], list[Diagnostic]]:
+    inventory, found = load_inventory([InputFile("inventory", "", "inv.yml", text.encode(), 0)])
+    assert inventory is not None, found
+    recipes, more = resolve_providers(inventory)
+    specs, most = specify(inventory, recipes)
+    return specs, [*found, *more, *most]
+
+
+def host(settings: str, providers: str = "") -> tuple[Mapping[str, SessionSpec], list[Diagnostic]]:
+    return resolved(f"{providers}\nall: {{hosts: {{h1: {settings}}}}}\n")
+
+
+def templates(spec: SessionSpec) -> dict[str, str]:
+    return {variable.name: variable.template for variable in spec.variables}
+
+
+def codes(findings: list[Diagnostic]) -> list[str]:
+    return [item.code for item in findings]
+
+
+GATEWAY = """
+providers:
+  far: {extends: near, model: far-model, env: {A: "far", C: "3"}}
+  near:
+    extends: openrouter
+    base_url: https://llm.example.com/v1
+    auth_token: "${GATEWAY_TOKEN}"
+    allow_http: true
+    timeout_ms: 5000
+    env: {A: "near", B: "2"}
+"""
+
+
+def test_values_override_along_the_chain() -> None:
+    specs, findings = host("{provider: far, env: {B: host, D: '4'}}", GATEWAY)
+    assert findings == []
+    spec = specs["h1"]
+    assert spec.provider == "far"
+    assert spec.allow_http
+    assert list(templates(spec).items()) == [
+        ("ANTHROPIC_BASE_URL", "https://llm.example.com/v1"),
+        ("ANTHROPIC_AUTH_TOKEN", "${GATEWAY_TOKEN}"),
+        ("ANTHROPIC_DEFAULT_MODEL", "far-model"),
+        ("ANTHROPIC_DEFAULT_FAST_MODEL", "${OPENROUTER_FAST_MODEL:-openai/gpt-4.1-mini}"),
+        ("API_TIMEOUT_MS", "5000"),
+        ("A", "far"),
+        ("B", "host"),
+        ("C", "3"),
+        ("D", "4"),
+    ]
+    built_in = [variable.setting for variable in spec.variables if variable.from_recipe]
+    assert built_in == ["fast_model"]
+
+
+def test_allow_http_may_be_taken_back() -> None:
+    own = GATEWAY + "  shut: {extends: near, allow_http: false}\n"
+    specs, findings = host("{provider: shut}", own)
+    assert findings == []
+    assert not specs["h1"].allow_http
+
+
+def test_unknown_providers() -> None:
+    _, findings = host("{provider: glmm}", "providers: {a: {extends: opnrouter}}")
+    assert codes(findings) == ["unknown-provider", "unknown-provider"]
+    assert [item.hint for item in findings] == [
+        'did you mean "openrouter"?',
+        'did you mean "glm"?',
+    ]
+    assert findings[1].hosts == ("h1",)
+
+
+def test_a_cycle_is_told_once_with_its_way() -> None:
+    _, findings = host(
+        "{provider: glm}", "providers: {a: {extends: b}, b: {extends: c}, c: {extends: b}}"
+    )
+    assert codes(findings) == ["extends-cycle"]
+    assert findings[0].message.endswith("b > c > b")
+
+
+def test_a_provider_that_extends_itself() -> None:
+    _, findings = host("{provider: glm}", "providers: {a: {extends: a}}")
+    assert codes(findings) == ["extends-cycle"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_long_chain_costs_no_stack(turned: bool) -> None:
+    lines = [f"  p{number}: {{extends: p{number + 1}}}\n" for number in range(3000)]
+    lines.append("  p3000: {extends: glm}\n")
+    own = "providers:\n" + "".join(reversed(lines) if turned else lines)
+    specs, findings = host("{provider: p0}", own)
+    assert findings == []
+    assert templates(specs["h1"])["ANTHROPIC_AUTH_TOKEN"] == "${GLM_API_KEY}"
+
+
+def test_a_built_in_name_is_taken() -> None:
+    _, findings = host("{provider: glm}", "providers: {glm: {extends: openrouter}}")
+    assert codes(findings) == ["builtin-provider"]
+    assert "extends: glm" in findings[0].hint
+
+
+def test_an_incomplete_provider_says_what_is_missing() -> None:
+    own = "providers: {bare: {base_url: https://a.example/v1, auth_token: '${T}'}}"
+    _, findings = host("{provider: bare, model: m}", own)
+    assert codes(findings) == ["incomplete-provider"]
+    assert "fast_model" in findings[0].message
+    assert "timeout_ms" in findings[0].message
+    assert " model" not in findings[0].message
+    _, findings = host("{provider: bare, model: m, fast_model: f, timeout_ms: 1000}", own)
+    assert findings == []
+
+
+def test_an_unused_provider_may_be_incomplete() -> None:
+    _, findings = host("{provider: glm}", "providers: {base: {model: m}}")
+    assert findings == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        f"auth_token: {CANARY}",
+        f"auth_token: '${{T:-{CANARY}}}'",
+        f"auth_token: 'Bearer ${{T}}{CANARY}'",
+        f"auth_token: '${{{CANARY}}}'",
+        f"api_token: {CANARY}",
+        f"env: {{MY_TOKEN: {CANARY}}}",
+        f"env: {{MY_api_Key_2: {CANARY}}}",
+        f"env: {{PASSWORD: '${{A}}{CANARY}'}}",
+        f"env: {{A_SECRET: {CANARY}}}",
+    ],
+)
+def test_a_secret_is_one_reference(setting: str) -> None:
+    _, findings = host(f"{{provider: glm, {setting}}}")
+    assert codes(findings) == ["literal-secret"]
+    assert CANARY not in findings[0].message + findings[0].hint
+    assert findings[0].hosts == ("h1",)
+
+
+@pytest.mark.parametrize(
+    "template", ["${T}", "${T:-}", "${T:-<local-token>}", "${T:-ollama-local}"]
+)
+def test_what_a_secret_may_be(template: str) -> None:
+    specs, findings = host(f"{{provider: glm, auth_token: '{template}', env: {{K_KEY: '${{K}}'}}}}")
+    assert findings == []
+    hidden = [variable.name for variable in specs["h1"].variables if variable.sensitive]
+    assert hidden == ["ANTHROPIC_AUTH_TOKEN", "K_KEY"]
+
+
+ONE_HOST = "all: {vars: {provider: glm}, hosts: {h1: }"
+LITERALS = {
+    "alias-in-env": "all: {hosts: {h1: {provider: glm, env: {A: &t LITERAL, A_TOKEN: *t}}}}",
+    "alias": "all: {hosts: {h1: {provider: glm, base_url: &t LITERAL, auth_token: *t}}}",
+    "beaten": "all: {vars: {provider: glm, auth_token: LITERAL}, "
+    "hosts: {h1: {auth_token: '${T}'}}}",
+    "beside-a-pin": "all: {vars: {auth_token: LITERAL}, hosts: {h1: {provider: glm}}}",
+    "no-hosts": ONE_HOST + ", children: {e: {vars: {auth_token: LITERAL}}}}",
+    "unused-provider": "providers: {p: {auth_token: LITERAL}}\n" + ONE_HOST + "}",
+}
+
+
+@pytest.mark.parametrize("text", LITERALS.values(), ids=LITERALS.keys())
+def test_a_literal_secret_is_found_wherever_it_stands(text: str) -> None:
+    _, findings = resolved(text.replace("LITERAL", CANARY))
+    assert "literal-secret" in codes(findings)
+    assert not any(CANARY in item.message + item.hint for item in findings)
+
+
+def test_a_literal_secret_that_another_file_overrides() -> None:
+    text = f"all: {{hosts: {{h1: {{provider: glm, auth_token: {CANARY}}}}}}}"
+    inventory, _ = load_inventory(
+        [
+            InputFile("inventory", "", "inv.yml", text.encode(), 0),
+            InputFile("host_vars", "h1", "host_vars/h1.yml", b"auth_token: ${T}", 0),
+        ]
+    )
+    assert inventory is not None
+    assert inventory.hosts["h1"].overrides["auth_token"].value == "${T}"
+    recipes, _ = resolve_providers(inventory)
+    _, findings = specify(inventory, recipes)
+    assert codes(list(findings)) == ["literal-secret"]
+    assert str(findings[0].span).startswith("inv.yml:1:")
+
+
+@pytest.mark.parametrize("template", ["${low}", "${A-d}", "${A", "${A:-${B}}", "${ A }"])
+def test_stray_references(template: str) -> None:
+    _, findings = host(f"{{provider: glm, model: '{template}'}}")
+    assert codes(findings) == ["stray-reference"]
+    assert findings[0].hosts == ("h1",)
+
+
+@pytest.mark.parametrize("key", ["base_url", "model", "fast_model"])
+def test_a_secret_stays_out_of_what_is_shown(key: str) -> None:
+    _, findings = host(f"{{provider: glm, {key}: 'https://a.example/${{MY_TOKEN}}'}}")
+    assert codes(findings) == ["secret-in-the-open"]
+
+
+def test_env_that_takes_a_secret_is_masked() -> None:
+    specs, findings = host("{provider: glm, env: {HEADERS: 'x: ${MY_TOKEN}'}}")
+    assert findings == []
+    assert specs["h1"].variables[-1].sensitive
+
+
+def test_managed_variables_have_keys_of_their_own() -> None:
+    _, findings = host("{provider: glm, env: {ANTHROPIC_DEFAULT_MODEL: m}}")
+    assert codes(findings) == ["managed-variable"]
+    assert '"model"' in findings[0].hint
+
+
+def test_a_place_is_told_once_with_all_its_hosts() -> None:
+    text = "all: {vars: {provider: nope, model: '${low}'}, hosts: {'h[1:50]': }}"
+    _, findings = resolved(text)
+    assert sorted(codes(findings)) == ["stray-reference", "unknown-provider"]
+    assert all(len(item.hosts) == 50 for item in findings)
+    assert all(item.severity is Severity.ERROR for item in findings)
+
+
+def test_hosts_with_the_same_settings_share_a_spec() -> None:
+    specs, _ = resolved(
+        "all: {vars: {provider: glm, model: m}, hosts: {'a[1:9]': , b: {model: own}}}"
+    )
+    assert len({id(spec) for name, spec in specs.items() if name != "b"}) == 1
+    assert specs["b"] is not specs["a1"]
+
+
+def test_ten_thousand_hosts_are_quick() -> None:
+    text = "all: {vars: {provider: glm, model: m}, hosts: {'h[00001:10000]': }}"
+    inventory, _ = load_inventory([InputFile("inventory", "", "inv.yml", text.encode(), 0)])
+    assert inventory is not None
+    recipes, _ = resolve_providers(inventory)
+    start = time.perf_counter()
+    specs, _ = specify(inventory, recipes)
+    assert time.perf_counter() - start < 0.3
+    assert len(specs) == 10_000
