@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tests.fleet.openssh import running_sshd
-
 from benchmarks.child import BenchmarkError
+from tests.fleet.openssh import running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,7 +88,11 @@ def running_bed(directory: Path, count: int) -> Iterator[Bed]:
         name = f"host-{number:03}"
         hosts[name] = directory / "hosts" / name / "aegis.config.json"
         hosts[name].parent.mkdir(parents=True)
-    with running_sshd(directory / "sshd", max_startups=1000) as sshd:
+    # A login shell's start-up files would slow the programs that use a shell: not these hosts'.
+    empty = directory / "login"
+    empty.mkdir()
+    settings = (f"SetEnv HOME={empty}", "LogLevel ERROR")
+    with running_sshd(directory / "sshd", max_startups=1000, settings=settings) as sshd:
         bed = Bed(
             directory,
             sshd.address,

@@ -16,7 +16,9 @@ import pytest
 from aegis_provision.demo.scenario import VARIABLES, demo_hosts
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "aegis_provision"]
-READY = "press Ctrl-C"
+KEPT = ["demo", "--hosts", "6", "--keep"]
+OFFERED = "In another terminal:\n"
+LAST = "\ncat hosts/"
 
 
 @pytest.fixture
@@ -86,29 +88,25 @@ def test_the_operators_own_settings_do_not_reach_it(environ: dict[str, str]) -> 
 def test_keep_stays_up_until_a_signal_and_then_tidies_up(
     environ: dict[str, str], number: signal.Signals
 ) -> None:
-    with start_kept(environ) as demo:
+    with start(environ, *KEPT) as demo:
         try:
-            before = read_until_ready(demo)
-            directory = Path(commands_in(before)[0][1])
+            directory = Path(read_offers(demo)[0][1])
             tokens = directory / "tokens.env"
             assert stat.S_IMODE(tokens.stat().st_mode) == 0o600
             demo.send_signal(number)
             after, errors = demo.communicate(timeout=60)
         finally:
             demo.kill()
-    assert (demo.returncode, errors_of(errors)) == (0, [])
-    assert "cat hosts/" in before + after
+    assert demo.returncode == 0, errors
+    assert "stopped and everything of theirs is removed" in after
     assert not directory.exists()
     assert not list(Path(environ["TMPDIR"]).iterdir())
 
 
 def test_the_commands_to_try_work(environ: dict[str, str]) -> None:
-    with start_kept(environ) as demo:
+    with start(environ, *KEPT) as demo:
         try:
-            text = read_until_ready(demo) + read_to_last_command(demo)
-            offered = text.partition(READY)[2].replace("\\\n", " ")
-            lines = [line for line in offered.splitlines() if line and not line.startswith("#")]
-            cd, *commands = [shlex.split(line) for line in lines if line.split()[0].islower()]
+            cd, *commands = read_offers(demo)
             programs = [command[0] for command in commands]
             results = [
                 subprocess.run(
@@ -131,6 +129,34 @@ def test_the_commands_to_try_work(environ: dict[str, str]) -> None:
     assert programs.count("aegis-provision") == 6
     assert programs[-1] == "cat"
     assert [result.returncode for result in results] == [0] * len(results), results
+
+
+def test_it_says_what_of_the_operators_shell_is_in_the_way(environ: dict[str, str]) -> None:
+    own = {"OPENROUTER_MODEL": "canary-model", "GLM_API_KEY": "canary-token", "OTHER": "x"}
+    with start({**environ, **own}, *KEPT) as demo:
+        try:
+            offers = read_offers(demo)
+            demo.send_signal(signal.SIGINT)
+            demo.communicate(timeout=60)
+        finally:
+            demo.kill()
+    assert ["unset", "GLM_API_KEY", "OPENROUTER_MODEL"] in offers
+
+
+def test_a_reader_that_goes_away_ends_it_in_order(environ: dict[str, str]) -> None:
+    with start(environ, "demo", "--hosts", "6") as demo:
+        try:
+            assert demo.stdout is not None
+            assert demo.stderr is not None
+            demo.stdout.readline()
+            demo.stdout.close()
+            errors = demo.stderr.read()
+            code = demo.wait(timeout=60)
+        finally:
+            demo.kill()
+    assert code == 0, errors
+    assert "error" not in errors
+    assert not list(Path(environ["TMPDIR"]).iterdir())
 
 
 def test_too_few_hosts_is_a_usage_error(environ: dict[str, str]) -> None:
@@ -159,9 +185,9 @@ def test_no_room_for_its_files_is_said_plainly(environ: dict[str, str], tmp_path
     assert said.stderr == "error: the demo's hosts can't be set up: Not a directory\n"
 
 
-def start_kept(environ: dict[str, str]) -> subprocess.Popen[str]:
+def start(environ: dict[str, str], *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*PROGRAM, "demo", "--hosts", "6", "--keep"],
+        [*PROGRAM, *args],
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -170,27 +196,14 @@ def start_kept(environ: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def read_until_ready(demo: subprocess.Popen[str]) -> str:
-    return _read_through(demo, READY)
-
-
-def read_to_last_command(demo: subprocess.Popen[str]) -> str:
-    return _read_through(demo, "cat hosts/")
-
-
-def _read_through(demo: subprocess.Popen[str], mark: str) -> str:
+def read_offers(demo: subprocess.Popen[str]) -> list[list[str]]:
+    """Read the demo's output up to the last command it offers; return those, as words."""
     assert demo.stdout is not None
     text = ""
-    for line in demo.stdout:
+    while LAST not in text:
+        line = demo.stdout.readline()
+        assert line, f"the demo ended early:\n{text}"
         text += line
-        if mark in line:
-            return text
-    raise AssertionError(f"the demo ended early:\n{text}")
-
-
-def commands_in(text: str) -> list[list[str]]:
-    return [shlex.split(line[2:]) for line in text.splitlines() if line.startswith("$ ")]
-
-
-def errors_of(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("error")]
+    offered = text.partition(OFFERED)[2].replace("\\\n", " ")
+    lines = [line for line in offered.splitlines() if line and not line.startswith("#")]
+    return [shlex.split(line) for line in lines]

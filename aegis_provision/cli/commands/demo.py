@@ -21,6 +21,7 @@ from aegis_provision.demo.scenario import FEWEST_HOSTS, LOGIN, MOST_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from aegis_provision.demo.fleet import DemoFleet
 
@@ -98,6 +99,29 @@ def command(count: int, *, keep: bool) -> int:
     their own keys, inventory and ssh config, in a directory that is removed at the end; no file
     of yours is read or written. Needs the extra 'demo': pip install 'aegis-provision[demo]'.
     """
+    environ = Invocation.current().environ
+    try:
+        with _signals_interrupt() as ignore_signals, _fleet(count) as fleet:
+            try:
+                with chdir(fleet.directory):
+                    code = _show(fleet, environ, keep=keep)
+            except KeyboardInterrupt:
+                click.echo("interrupted", err=True)
+                code = ExitCode.INTERRUPTED
+            finally:
+                ignore_signals()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise CommandFailedError(
+            ExitCode.REFUSED, f"the demo's hosts can't be set up: {problem.strerror or problem}"
+        ) from None
+    click.echo("\nThe hosts are stopped and everything of theirs is removed.")
+    return code
+
+
+def _fleet(count: int) -> AbstractContextManager[DemoFleet]:
+    # asyncssh is an extra, and even its import looks for room for temporary files.
     try:
         from aegis_provision.demo.fleet import running_fleet
     except ModuleNotFoundError as problem:
@@ -108,23 +132,7 @@ def command(count: int, *, keep: bool) -> int:
             "the demo needs asyncssh, which is not installed",
             "pip install 'aegis-provision[demo]'",
         ) from None
-    environ = Invocation.current().environ
-    try:
-        with _signals_interrupt() as ignore_signals, running_fleet(count) as fleet:
-            try:
-                with chdir(fleet.directory):
-                    code = _show(fleet, environ, keep=keep)
-            except KeyboardInterrupt:
-                click.echo("interrupted", err=True)
-                code = ExitCode.INTERRUPTED
-            finally:
-                ignore_signals()
-    except OSError as problem:
-        raise CommandFailedError(
-            ExitCode.REFUSED, f"the demo's hosts can't be set up: {problem.strerror or problem}"
-        ) from None
-    click.echo("The hosts are stopped and everything of theirs is removed.")
-    return code
+    return running_fleet(count)
 
 
 @contextmanager
@@ -164,7 +172,7 @@ def _show(fleet: DemoFleet, environ: Mapping[str, str], *, keep: bool) -> int:
         f"\nDemo: all {len(_STEPS)} commands did what they should on {len(fleet.hosts)} hosts."
     )
     if keep:
-        _wait_for_interrupt(fleet, environ)
+        _keep_up(fleet, environ)
     return ExitCode.DONE
 
 
@@ -176,7 +184,15 @@ def _environ_of(fleet: DemoFleet, environ: Mapping[str, str]) -> dict[str, str]:
     return own
 
 
-def _wait_for_interrupt(fleet: DemoFleet, environ: Mapping[str, str]) -> None:
+def _keep_up(fleet: DemoFleet, environ: Mapping[str, str]) -> None:
+    try:
+        _print_commands_to_try(fleet, environ)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        return
+
+
+def _print_commands_to_try(fleet: DemoFleet, environ: Mapping[str, str]) -> None:
     click.echo("\nThe hosts stay up until you press Ctrl-C here. In another terminal:\n")
     click.echo(f"cd {shlex.quote(str(fleet.directory))}")
     in_the_way = sorted(
@@ -189,7 +205,3 @@ def _wait_for_interrupt(fleet: DemoFleet, environ: Mapping[str, str]) -> None:
         click.echo(f"\n# {example.words}\n{example.typed()}")
     file = fleet.config_file("gpu-02").relative_to(fleet.directory)
     click.echo(f"\n# what a host has now:\ncat {file}")
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        click.echo()
