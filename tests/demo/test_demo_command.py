@@ -151,10 +151,9 @@ def test_a_reader_that_goes_away_ends_it_in_order(environ: dict[str, str]) -> No
             demo.stdout.readline()
             demo.stdout.close()
             errors = demo.stderr.read()
-            code = demo.wait(timeout=60)
+            demo.wait(timeout=60)
         finally:
             demo.kill()
-    assert code == 0, errors
     assert "error" not in errors
     assert not list(Path(environ["TMPDIR"]).iterdir())
 
