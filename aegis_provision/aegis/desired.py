@@ -65,7 +65,7 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
         for found in _value_problems(spec, variable, by_default.text):
             yield Diagnostic(
                 Severity.WARNING,
-                found.code,
+                "unusable-default",
                 f"by default, {found.message}",
                 found.span,
                 f"set {' or '.join(dict.fromkeys(item.name for item in names))} before you plan",

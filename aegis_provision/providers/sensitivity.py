@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.quoting import excerpt
 from aegis_provision.providers.templates import references, single_reference
 
 if TYPE_CHECKING:
@@ -34,17 +35,19 @@ def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None
     reference = single_reference(template)
     if reference is None:
         what = "is not exactly one reference" if references(template) else "is a literal"
-        return error(
-            "literal-secret",
-            f'"{setting}" {what}: a secret never stands in an inventory',
-            span,
-            hint=_HINT,
-        )
+        return _literal(f'"{setting}" {what}: a secret never stands in an inventory', span)
     if reference.default is not None and reference.default not in HARMLESS_TOKENS:
-        return error(
-            "literal-secret",
-            f'"{setting}" has a default, and that would be a secret in the inventory',
-            span,
-            hint=_HINT,
+        return _literal(
+            f'"{setting}" has a default, and that would be a secret in the inventory', span
         )
     return None
+
+
+def _literal(message: str, span: Span) -> Diagnostic:
+    """Return the error, with a place to quote only where the quote would be withheld.
+
+    Behind an alias the text stands under another key, one that is not named like a secret.
+    """
+    if excerpt(span) is None:
+        return error("literal-secret", message, span, hint=_HINT)
+    return error("literal-secret", f"{span}: {message}", hint=_HINT)

@@ -142,6 +142,7 @@ def test_what_the_environment_decides_is_no_error_offline() -> None:
 def test_azure_without_its_resource() -> None:
     spec = spec_of_recipe(builtin_recipes()["azure-openai"])
     offline = check_spec(spec)
+    assert [item.code for item in offline] == ["unusable-default"]
     assert not has_errors(offline)
     assert any("AZURE_OPENAI_BASE_URL" in item.message + item.hint for item in offline)
     filled = check_session(fill(spec, {"AZURE_OPENAI_API_KEY": "k"}))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.documents.diagnostic import Severity
+from aegis_provision.documents.quoting import excerpt
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.resolve import resolve_providers
@@ -184,8 +185,28 @@ LITERALS = {
 @pytest.mark.parametrize("text", LITERALS.values(), ids=LITERALS.keys())
 def test_a_literal_secret_is_found_wherever_it_stands(text: str) -> None:
     _, findings = resolved(text.replace("LITERAL", CANARY))
-    assert "literal-secret" in codes(findings)
-    assert not any(CANARY in item.message + item.hint for item in findings)
+    found = [item for item in findings if item.code == "literal-secret"]
+    assert found
+    for item in found:
+        assert CANARY not in item.message + item.hint
+        assert item.span is None or excerpt(item.span) is None
+        assert "inv.yml:" in f"{item.span} {item.message}"
+
+
+def test_a_literal_secret_under_a_harmless_key_is_not_quoted() -> None:
+    text = f"""
+all:
+  vars:
+    provider: glm
+    env:
+      FOO: &t {CANARY}
+      FOO_TOKEN: *t
+  hosts: {{h1: }}
+"""
+    _, findings = resolved(text)
+    assert codes(findings) == ["literal-secret"]
+    assert findings[0].span is None
+    assert findings[0].message.startswith("inv.yml:6:")
 
 
 def test_a_literal_secret_that_another_file_overrides() -> None:
