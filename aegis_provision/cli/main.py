@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PROGRAM = "aegis-provision"
-_SUMMARIES = {
+SUMMARIES = {
     "init": "Write a starter inventory.",
     "validate": "Check everything that needs neither SSH nor secrets.",
     "providers": "List the recipes, their variables, and which of them are set.",
@@ -36,11 +36,11 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the commands in the order of a first day's work."""
-        return list(_SUMMARIES)
+        return list(SUMMARIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import and return a command."""
-        if cmd_name not in _SUMMARIES:
+        if cmd_name not in SUMMARIES:
             return None
         module = import_module(f"aegis_provision.cli.commands.{cmd_name}")
         command: click.Command = module.command
@@ -49,7 +49,7 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(_SUMMARIES.items()))
+            formatter.write_dl(list(SUMMARIES.items()))
 
 
 @click.command(

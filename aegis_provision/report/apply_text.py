@@ -63,6 +63,8 @@ def recap_lines(results: Sequence[HostResult], *, width: int) -> list[Text]:
     counts = Counter(item.status for item in results)
     parts = [f"{counts[status]} {words}" for status, words in WORDS.items() if counts[status]]
     lines.append(Text("Recap: " + (", ".join(parts) if parts else "no hosts"), style="bold"))
+    if nothing_to_do(results):
+        lines.append(Text("Nothing to do: no host was written."))
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))
     return lines

@@ -1,0 +1,117 @@
+"""Every command, inventory and example in our documents, run as a reader would."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+
+from aegis_provision.cli.main import SUMMARIES
+from aegis_provision.demo.servers import ADDRESS, Served, Servers
+from aegis_provision.documents.schema_files import load_schema
+from tests.docs.transcripts import Reader, blocks, commands, matches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+HOSTS = ("build-01", "build-02", "gpu-01", "gpu-02")
+_HOST_FILE = '{\n  "authToken": "the-hosts-own",\n  "port": 9100\n}\n'
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """A reader with a home directory and four hosts that the ssh config leads to."""
+    home = tmp_path / "home"
+    ssh = home / ".ssh"
+    ssh.mkdir(parents=True, mode=0o700)
+    client = asyncssh.generate_private_key("ssh-ed25519")
+    client.write_private_key(ssh / "id_ed25519")
+    (ssh / "id_ed25519").chmod(0o600)
+    served = [_host(tmp_path / "hosts" / name, name) for name in HOSTS]
+    with Servers(served, client) as servers:
+        config, known = [], []
+        for host in served:
+            port = servers.ports[host.name]
+            config.append(f"Host {host.name}.example.com\n  HostName {ADDRESS}\n  Port {port}\n")
+            known.append(f"[{ADDRESS}]:{port} {host.key.export_public_key().decode()}")
+        (ssh / "config").write_text("".join(config))
+        (ssh / "known_hosts").write_text("".join(known))
+        directory = tmp_path / "work"
+        directory.mkdir()
+        yield Reader(directory, _environ(home, tmp_path / "bin"))
+
+
+def _host(root: Path, name: str) -> Served:
+    directory = root / "opt" / "aegis"
+    directory.mkdir(parents=True)
+    if name != "build-02":
+        file = directory / "aegis.config.json"
+        file.write_text(_HOST_FILE)
+        file.chmod(0o600)
+    return Served(name, root, asyncssh.generate_private_key("ssh-ed25519"))
+
+
+def _environ(home: Path, programs: Path) -> dict[str, str]:
+    programs.mkdir()
+    program = programs / "aegis-provision"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m aegis_provision "$@"\n')
+    program.chmod(0o755)
+    return {
+        "HOME": str(home),
+        "USER": "reader",
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "LANG": "C.UTF-8",
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_reader_sees_what_the_document_shows(document: Path, reader: Reader) -> None:
+    for block in blocks(document.read_text(encoding="utf-8")):
+        reader.follow(block)
+
+
+def test_no_session_is_left_out() -> None:
+    """A block in another language would not be run, so none may hold our commands."""
+    for document in DOCUMENTS:
+        for block in blocks(document.read_text(encoding="utf-8")):
+            if block.language not in {"console", "yaml"}:
+                assert "aegis-provision " not in block.text, f"{document.name}:{block.line}"
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {"demo", "test"} <= set(named)
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_command_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in SUMMARIES:
+        assert f"`{name}" in text, name
+
+
+def test_a_session_is_compared_line_by_line() -> None:
+    assert matches(("a", "...", "d"), ["a", "b", "c", "d"])
+    assert not matches(("a", "...", "d"), ["a", "b"])
+    assert not matches((), ["a"])
+    block = next(iter(blocks("<!-- exit: 3 -->\n```console\n$ x \\\n    y\nout\n```\n")))
+    [command] = commands(block)
+    assert (command.text, command.expected, command.exit_code) == ("x y", ("out",), 3)
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8")
+    parts = load_schema("inventory")["$defs"]
+    for part in ("vars", "provider"):
+        for name in parts[part]["properties"]:
+            assert f"| `{name}` |" in text, name
