@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from aegis_provision.providers.session import Session, SessionSpec, Variable
 
+UNUSABLE_DEFAULT = "unusable-default"
+"""The code of warnings about defaults that work only once a variable is set."""
+
 _STAND_IN_MODELS = frozenset({"local-model", "gpt-4o-mini"})
 _MODELS = frozenset({"model", "fast_model"})
 _REQUIRED = frozenset({"base_url", "auth_token", "model", "fast_model", "timeout_ms"})
@@ -65,7 +68,7 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
         for found in _value_problems(spec, variable, by_default.text):
             yield Diagnostic(
                 Severity.WARNING,
-                "unusable-default",
+                UNUSABLE_DEFAULT,
                 f"by default, {found.message}",
                 found.span,
                 f"set {' or '.join(dict.fromkeys(item.name for item in names))} before you plan",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.desired import check_session, check_spec
+from aegis_provision.aegis.desired import UNUSABLE_DEFAULT, check_session, check_spec
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
 from aegis_provision.cli.inventory_files import gather
@@ -33,13 +33,15 @@ DEFAULT_INVENTORY = Path("inventory.yml")
 class Fleet:
     """A valid inventory with its recipes and each host's session variables.
 
-    ``findings`` holds warnings and notes only.
+    ``findings`` holds warnings and notes only; ``unset`` warns of defaults that could never
+    work, which matters as long as nobody looks at the environment.
     """
 
     inventory: Inventory
     recipes: Mapping[str, Recipe]
     specs: Mapping[str, SessionSpec]
     findings: tuple[Diagnostic, ...]
+    unset: tuple[Diagnostic, ...]
 
 
 def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
@@ -74,10 +76,12 @@ def load_fleet(named: Sequence[Path]) -> Fleet:
     findings += found
     specs, found = specify(inventory, recipes)
     findings += found
-    findings += tuple(item for spec in _distinct(specs) for item in check_spec(spec))
+    checked = [item for spec in _distinct(specs) for item in check_spec(spec)]
+    findings += tuple(item for item in checked if item.code != UNUSABLE_DEFAULT)
     if has_errors(findings):
         raise InvalidInputError(findings)
-    return Fleet(inventory, recipes, specs, findings)
+    unset = tuple(item for item in checked if item.code == UNUSABLE_DEFAULT)
+    return Fleet(inventory, recipes, specs, findings, unset)
 
 
 def _distinct(specs: Mapping[str, SessionSpec]) -> Iterable[SessionSpec]:

@@ -31,7 +31,7 @@ def command(inventory: tuple[Path, ...], *, as_json: bool, output: Output) -> in
     """
     if not as_json:
         fleet = load_fleet(inventory)
-        show_findings(output, fleet.findings)
+        show_findings(output, (*fleet.findings, *fleet.unset))
         output.result.print(_verdict(fleet))
         return ExitCode.DONE
     try:
@@ -39,7 +39,7 @@ def command(inventory: tuple[Path, ...], *, as_json: bool, output: Output) -> in
     except InvalidInputError as problem:
         _print_document(problem.diagnostics, hosts=0, valid=False)
         return ExitCode.INVALID_INPUT
-    _print_document(fleet.findings, hosts=len(fleet.inventory.hosts), valid=True)
+    _print_document((*fleet.findings, *fleet.unset), hosts=len(fleet.inventory.hosts), valid=True)
     return ExitCode.DONE
 
 
