@@ -18,7 +18,7 @@ from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
@@ -56,8 +56,13 @@ class Ignored:
     reasons: tuple[str, ...]
 
 
-def parse_config(data: bytes) -> ConfigFile | Ignored:
-    """Return what Aegis would make of ``data``. Reasons never repeat a value."""
+def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile | Ignored:
+    """Return what Aegis would make of ``data``. Reasons never repeat a value.
+
+    ``replaced`` names session variables whose values are about to be replaced: what Aegis would
+    fail every session over is no reason there. (A value of the wrong *type* is one all the same:
+    Aegis ignores the whole file over it, so nobody can tell what it runs on.)
+    """
     try:
         root = parse(_decoded(data))
     except NotJsonError as problem:
@@ -74,7 +79,9 @@ def parse_config(data: bytes) -> ConfigFile | Ignored:
     if reasons:
         return Ignored(reasons)
     environment: dict[str, str] = root.get(SESSION_ENV, {})
-    reasons = tuple(_session_reasons(environment))
+    reasons = tuple(
+        _session_reasons({key: environment[key] for key in environment if key not in replaced})
+    )
     if reasons:
         return Ignored(reasons)
     return ConfigFile(root, environment, bool(root.get("authToken")))
@@ -107,14 +114,16 @@ def render(values: Mapping[str, str | Secret], *, mask: str | None) -> str:
 def _decoded(data: bytes) -> str:
     for mark, name in _BOMS.items():
         if data.startswith(mark):
-            raise ValueError(f"Aegis ignores it: it begins with {name}, and must be plain UTF-8")
+            raise ValueError(
+                f"Aegis ignores the whole file: it begins with {name}, and must be plain UTF-8"
+            )
     if not data.strip():
-        raise ValueError("Aegis ignores it: it is empty")
+        raise ValueError("Aegis ignores the whole file: it is empty")
     return data.decode("utf-8")
 
 
 def _ignored(reason: str) -> Ignored:
-    prefix = "" if reason.startswith("Aegis") else "Aegis ignores it: "
+    prefix = "" if reason.startswith("Aegis") else "Aegis ignores the whole file: "
     return Ignored((prefix + reason,))
 
 
@@ -142,19 +151,19 @@ def _reason(problem: ValidationError) -> str:
         case "required":
             absent = next(name for name in rule if name not in present)
             crash = field_name == "alerting" and absent == "webhooks"
-            verb = "Aegis crashes at its start over" if crash else "Aegis ignores it over"
-            return f'{verb} "{field_name}": it has no "{absent}"'
+            does = "crashes at its start" if crash else "ignores the whole file"
+            return f'Aegis {does}: "{field_name}" has no "{absent}"'
         case "type":
-            return f'Aegis ignores it over "{field_name}": it must be {_KINDS[rule]}'
+            return f'Aegis ignores the whole file: "{field_name}" must be {_KINDS[rule]}'
         case "enum":
             words = ", ".join(str(item) for item in rule)
-            return f'Aegis ignores it over "{field_name}": it must be one of {words}'
+            return f'Aegis ignores the whole file: "{field_name}" must be one of {words}'
         case "maximum":
-            return f'Aegis dies at its start over "{field_name}": it is above {rule}'
+            return f'Aegis dies at its start: "{field_name}" is above {rule}'
         case "minimum" | "exclusiveMinimum":
-            return f'Aegis ignores it over "{field_name}": it is too small'
+            return f'Aegis ignores the whole file: "{field_name}" is too small'
         case _:
-            return f'Aegis ignores it over "{field_name}": it must be a URL'
+            return f'Aegis ignores the whole file: "{field_name}" must be a URL'
 
 
 def _step(step: str | int) -> str:

@@ -50,7 +50,9 @@ def plan_host(host: Host, session: Session, actual: Actual) -> HostPlan:
     are those of Aegis' configuration loading (it drops a bad file silently, so such a host is
     refused here).
     """
-    config = parse_config(actual.file.content) if actual.file else None
+    config = (
+        parse_config(actual.file.content, replaced=session.values.keys()) if actual.file else None
+    )
     refusals = _refusals(actual, config)
     if refusals or isinstance(config, Ignored):
         return _refused(host, session, actual, refusals)

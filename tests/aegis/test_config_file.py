@@ -56,7 +56,7 @@ def reasons(data: str | bytes) -> tuple[str, ...]:
 def test_what_is_no_file(data: bytes, word: str) -> None:
     (reason,) = reasons(data)
     assert word in reason
-    assert reason.startswith("Aegis ignores it")
+    assert reason.startswith("Aegis ignores the whole file")
 
 
 WRONG: list[tuple[str, Any]] = [
@@ -275,3 +275,15 @@ def test_a_merge_keeps_what_is_not_ours(
 @given(st.binary(max_size=40) | st.text(alphabet='{}[]",:0e-.NnaI\\u', max_size=30).map(str.encode))
 def test_no_bytes_are_too_odd(data: bytes) -> None:
     assert isinstance(parse_config(data), ConfigFile | Ignored)
+
+
+def test_a_value_that_is_about_to_be_replaced_breaks_no_session() -> None:
+    data = json.dumps({"defaultSessionEnv": {"API_TIMEOUT_MS": "1\n", "OTHER": "x\ny"}}).encode()
+    both = parse_config(data)
+    assert isinstance(both, Ignored)
+    assert len(both.reasons) == 2
+    foreign = parse_config(data, replaced=["API_TIMEOUT_MS"])
+    assert isinstance(foreign, Ignored)
+    assert len(foreign.reasons) == 1
+    assert "OTHER" in foreign.reasons[0]
+    assert isinstance(parse_config(data, replaced=["API_TIMEOUT_MS", "OTHER"]), ConfigFile)
