@@ -49,18 +49,19 @@ clean: ## remove the environments, the caches and what was built
 	rm -rf build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environment is made by the first Python on the PATH that is new enough.
+# The environment is made by the first Python on the PATH that is new enough and can make one.
 $(BIN)/python:
-	@for python in python3.11 python3 python3.14 python3.13 python3.12; do \
-	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    echo "Setting up $(VENV) (once, takes a minute) with $$($$python --version)" >&2; \
-	    $$python -c 'import ensurepip, venv' 2>/dev/null || { \
-	      echo "error: $$python has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; \
-	      exit 1; }; \
-	    exec $$python -m venv --clear $(VENV); \
-	  fi; \
+	@bare=; for python in python3.11 python3 python3.14 python3.13 python3.12; do \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  $$python -c 'import ensurepip, venv' 2>/dev/null || { bare=$$python; continue; }; \
+	  echo "Setting up $(VENV) with $$($$python --version), which takes a minute" >&2; \
+	  exec $$python -m venv $(VENV); \
 	done; \
-	echo "error: no Python 3.11 or newer on the PATH (tried python3.11, python3, python3.12 to .14)" >&2; \
+	if [ -n "$$bare" ]; then \
+	  echo "error: $$bare can't make environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	else \
+	  echo "error: no Python 3.11 or newer on the PATH (tried python3.11, python3, python3.12 to .14)" >&2; \
+	fi; \
 	exit 1
 
 $(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python
