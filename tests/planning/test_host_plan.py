@@ -1,0 +1,219 @@
+"""One host's plan: what it says, why it refuses, and that carrying it out leaves nothing to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, Login, ReadProblem
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.inventory.model import Host
+from aegis_provision.planning.host_plan import plan_host, unreachable
+from aegis_provision.planning.model import Action, ChangeKind, HostPlan
+from aegis_provision.providers.fill import fill
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.session import Session
+from aegis_provision.providers.specify import specify
+
+TOKEN = "canary-4d1f0a"
+PATH = "/opt/aegis/aegis.config.json"
+DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
+INVENTORY = """
+all:
+  vars: {provider: glm, model: "glm-4.6", config_path: /opt/aegis/aegis.config.json}
+  hosts:
+    plain:
+    pinned: {provider: ollama, env: {EXTRA_VARIABLE: "yes"}}
+    elsewhere: {config_path: /etc/aegis/custom.json}
+"""
+MANAGED = [
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_DEFAULT_MODEL",
+    "ANTHROPIC_DEFAULT_FAST_MODEL",
+    "API_TIMEOUT_MS",
+]
+
+
+def _wanted(name: str) -> tuple[Host, Session]:
+    inventory, findings = load_inventory(
+        [InputFile("inventory", "", "inventory.yml", INVENTORY.encode(), 0)]
+    )
+    assert inventory is not None
+    assert not findings
+    recipes, _ = resolve_providers(inventory)
+    specs, _ = specify(inventory, recipes)
+    return inventory.hosts[name], fill(specs[name], {"GLM_API_KEY": TOKEN})
+
+
+HOST, SESSION = _wanted("plain")
+
+
+def _file(content: object, mode: int = 0o600) -> FileFacts:
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return FileFacts(data, mode, 1000, 1000)
+
+
+def _plan(actual: Actual) -> HostPlan:
+    return plan_host(HOST, SESSION, actual)
+
+
+def _after(plan: HostPlan) -> Actual:
+    """Return what the host has once ``plan`` was carried out."""
+    assert plan.write is not None
+    write = plan.write
+    return Actual(
+        PATH, FileFacts(write.content, write.mode, write.uid, write.gid), directory=DIRECTORY
+    )
+
+
+def test_a_new_file() -> None:
+    plan = _plan(Actual(PATH, directory=DIRECTORY))
+    assert plan.action is Action.CREATE
+    assert [change.key for change in plan.changes] == [*MANAGED, "file.mode", "file.owner"]
+    assert {change.kind for change in plan.changes} == {ChangeKind.ADDED}
+    assert plan.changes[1].sensitive
+    assert (plan.changes[1].before, plan.changes[1].after) == (None, None)
+    assert "without a token" in plan.warnings[0]
+    assert plan.write is not None
+    assert (plan.write.mode, plan.write.base) == (0o600, None)
+
+
+def test_changes_are_told_key_by_key_and_the_rest_is_the_same() -> None:
+    environment = {"API_TIMEOUT_MS": "60000", "ANTHROPIC_AUTH_TOKEN": TOKEN, "OTHER": "1"}
+    plan = _plan(
+        Actual(PATH, _file({"authToken": "x", "defaultSessionEnv": environment}), DIRECTORY)
+    )
+    assert plan.action is Action.UPDATE
+    assert plan.same == ("ANTHROPIC_AUTH_TOKEN", "API_TIMEOUT_MS")
+    assert [change.key for change in plan.changes] == [
+        "ANTHROPIC_BASE_URL",
+        "ANTHROPIC_DEFAULT_MODEL",
+        "ANTHROPIC_DEFAULT_FAST_MODEL",
+    ]
+    assert plan.warnings == ()
+
+
+def test_a_mode_that_lets_others_read_is_a_change_of_its_own() -> None:
+    right = _after(_plan(Actual(PATH, _file({"authToken": "x"}), DIRECTORY)))
+    assert right.file is not None
+    plan = _plan(replace(right, file=replace(right.file, mode=0o644)))
+    assert plan.action is Action.UPDATE
+    assert [(change.key, change.before, change.after) for change in plan.changes] == [
+        ("file.mode", "0644", "0640")
+    ]
+
+
+def test_formatting_alone_is_no_change() -> None:
+    right = _after(_plan(Actual(PATH, _file({"authToken": "x"}), DIRECTORY)))
+    assert right.file is not None
+    squeezed = json.dumps(json.loads(right.file.content), separators=(",", ":")).encode()
+    plan = _plan(replace(right, file=replace(right.file, content=squeezed)))
+    assert plan.action is Action.UNCHANGED
+
+
+@pytest.mark.parametrize(
+    ("actual", "says"),
+    [
+        (Actual(PATH, problem=ReadProblem.NO_DIRECTORY), "its directory does not exist"),
+        (
+            Actual(PATH, directory=DIRECTORY, problem=ReadProblem.PERMISSION_DENIED),
+            "no permission to read it",
+        ),
+        (
+            Actual(PATH, directory=DIRECTORY, problem=ReadProblem.SYMLINK, detail="it leads to /x"),
+            "it is a symbolic link (it leads to /x)",
+        ),
+        (
+            Actual(PATH, directory=DIRECTORY, shadows=("/opt/aegis/.aegis/config.yaml",)),
+            "Aegis reads /opt/aegis/.aegis/config.yaml instead of it",
+        ),
+        (
+            Actual(PATH, _file(b"{"), DIRECTORY),
+            "Aegis ignores the whole file: it is not JSON",
+        ),
+        (
+            Actual(PATH, _file({"port": "9100"}), DIRECTORY),
+            'Aegis ignores the whole file: "port" must be a whole number',
+        ),
+        (
+            Actual(PATH, _file({"defaultSessionEnv": {"PATH": "/bin"}}), DIRECTORY),
+            "Aegis would fail every session over defaultSessionEnv.PATH",
+        ),
+        (
+            Actual(PATH, directory=DIRECTORY, login=Login(1001, frozenset({1001}))),
+            "no permission to write in its directory",
+        ),
+    ],
+)
+def test_refused(actual: Actual, says: str) -> None:
+    plan = _plan(actual)
+    assert plan.action is Action.ERROR
+    assert says in plan.message
+    assert plan.hint
+    assert plan.write is None
+    assert plan.changes == ()
+
+
+def test_all_reasons_come_at_once() -> None:
+    plan = _plan(Actual(PATH, _file({"port": "x", "host": 1}), DIRECTORY, shadows=("/s",)))
+    assert "/s" in plan.message
+    assert '"port"' in plan.message
+    assert '"host"' in plan.message
+
+
+def test_what_a_pin_leaves_behind_is_said() -> None:
+    host, session = _wanted("pinned")
+    plan = plan_host(host, session, Actual(PATH, directory=DIRECTORY))
+    assert any("model from all" in warning and "ollama" in warning for warning in plan.warnings)
+    assert "EXTRA_VARIABLE" in [change.key for change in plan.changes]
+
+
+def test_a_name_that_aegis_does_not_search_is_warned_of() -> None:
+    host, session = _wanted("elsewhere")
+    plan = plan_host(host, session, Actual("/etc/aegis/custom.json", directory=DIRECTORY))
+    assert any("read_via: explicit" in warning for warning in plan.warnings)
+
+
+def test_an_unreachable_host_names_its_path_and_reason() -> None:
+    plan = unreachable(HOST, SESSION, "connect: nothing listens there", "check the port")
+    assert (plan.action, plan.path, plan.provider) == (Action.UNREACHABLE, PATH, "glm")
+
+
+_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30)
+_FOREIGN = st.dictionaries(
+    st.sampled_from(["x", "note", "futureField", "é", "a.b"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXT,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+        max_leaves=8,
+    ),
+)
+_ENVIRONMENT = st.dictionaries(
+    st.sampled_from([*MANAGED, "OTHER", "HTTP_PROXY", "_X"]), _TEXT, max_size=8
+)
+
+
+@given(foreign=_FOREIGN, environment=_ENVIRONMENT, mode=st.sampled_from([0o600, 0o644, 0o640]))
+def test_after_a_plan_is_carried_out_nothing_is_left_and_the_rest_survives(
+    foreign: dict[str, object], environment: dict[str, str], mode: int
+) -> None:
+    content = {**foreign, "defaultSessionEnv": environment, "authToken": "t"}
+    plan = _plan(Actual(PATH, _file(content, mode), DIRECTORY))
+    assert plan.write is not None or plan.action is Action.UNCHANGED
+    if plan.write is None:
+        return
+    assert TOKEN not in repr(plan)
+    again = _plan(_after(plan))
+    assert again.action is Action.UNCHANGED
+    now = json.loads(plan.write.content)
+    assert list(now) == list(content)
+    assert {**now, "defaultSessionEnv": None} == {**content, "defaultSessionEnv": None}
+    for name, value in environment.items():
+        if name not in MANAGED:
+            assert now["defaultSessionEnv"][name] == value
