@@ -6,6 +6,7 @@ import logging
 import queue
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -64,6 +65,7 @@ _HOST_KEYS = (
     "rsa-sha2-256",
 )
 _KEEPALIVE = 15
+_CLOCK_GRAIN = 0.25
 
 
 def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
@@ -169,7 +171,16 @@ def _shake_hands(
     wanted.ciphers = _available(_CIPHERS, wanted.ciphers)
     wanted.digests = _available(_DIGESTS, wanted.digests)
     wanted.key_types = _available(_by_trust(trusted), wanted.key_types)
-    transport.start_client(timeout=limit)
+    until = time.monotonic() + limit
+    try:
+        transport.start_client(timeout=limit)
+        if not transport.is_active() or transport.get_remote_server_key() is None:
+            raise EOFError
+    except (paramiko.SSHException, EOFError):
+        # The library tells silence and hanging up apart in texts alone, and not always.
+        if time.monotonic() >= until - _CLOCK_GRAIN:
+            raise TimeoutError from None
+        raise
 
 
 def _available(names: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:

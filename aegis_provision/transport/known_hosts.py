@@ -14,10 +14,11 @@ import hmac
 import os
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 _DEFAULT_PORT = 22
@@ -58,20 +59,22 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class KnownHosts:
-    """The lines of all files, in order."""
+    """The lines of all files. Those that name hosts in plain are found by name at once."""
 
-    lines: tuple[_Line, ...]
+    by_name: Mapping[str, tuple[_Line, ...]]
+    patterns: tuple[_Line, ...]
 
     def trusted(self, name: str) -> tuple[HostKey, ...]:
         """Return the keys that are trusted for ``name`` (see :func:`entry_name`)."""
-        return tuple(line.key for line in self.lines if not line.revoked and line.is_about(name))
+        return tuple(line.key for line in self._about(name) if not line.revoked)
 
     def is_revoked(self, name: str, key: HostKey) -> bool:
         """Tell whether ``key`` is revoked for ``name``."""
-        return any(
-            line.revoked and line.key.blob == key.blob and line.is_about(name)
-            for line in self.lines
-        )
+        return any(line.revoked and line.key.blob == key.blob for line in self._about(name))
+
+    def _about(self, name: str) -> list[_Line]:
+        found = [line for line in self.patterns if line.is_about(name)]
+        return [*self.by_name.get(name, ()), *found]
 
 
 def entry_name(host: str, port: int) -> str:
@@ -82,22 +85,44 @@ def entry_name(host: str, port: int) -> str:
 
 def parse_known_hosts(texts: Iterable[str]) -> KnownHosts:
     """Return what the files' ``texts`` hold."""
-    found = (_line(line) for text in texts for line in text.splitlines())
-    return KnownHosts(tuple(line for line in found if line is not None))
+    by_name: dict[str, list[_Line]] = {}
+    patterns: list[_Line] = []
+    for text in texts:
+        for written in text.splitlines():
+            line = _line(written)
+            if line is None:
+                continue
+            if any(
+                name.startswith(("|", "!")) or "*" in name or "?" in name for name in line.names
+            ):
+                patterns.append(line)
+                continue
+            for name in line.names:
+                by_name.setdefault(name, []).append(line)
+    return KnownHosts({name: tuple(lines) for name, lines in by_name.items()}, tuple(patterns))
 
 
 def read_known_hosts(paths: Sequence[Path]) -> KnownHosts:
     """Return what the files at ``paths`` hold; a missing one is empty.
 
-    Raises ``OSError`` for a file that is there and can't be read.
+    Files that did not change since are not read again. Raises ``OSError`` for a file that is
+    there and can't be read.
     """
-    texts = []
-    for path in paths:
-        try:
-            texts.append(path.read_text(encoding="utf-8", errors="replace"))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return parse_known_hosts(texts)
+    return _read(tuple((path, _version(path)) for path in paths))
+
+
+def _version(path: Path) -> tuple[int, int]:
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return (0, 0)
+    return (facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(versions: tuple[tuple[Path, tuple[int, int]], ...]) -> KnownHosts:
+    there = [path for path, version in versions if version != (0, 0)]
+    return parse_known_hosts(path.read_text(encoding="utf-8", errors="replace") for path in there)
 
 
 def add_known_host(path: Path, name: str, key: HostKey) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,13 +13,15 @@ from hypothesis import strategies as st
 from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, Login, ReadProblem
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.model import Host
 from aegis_provision.planning.host_plan import plan_host, unreachable
 from aegis_provision.planning.model import Action, ChangeKind, HostPlan
 from aegis_provision.providers.fill import fill
 from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.session import Session
 from aegis_provision.providers.specify import specify
+
+if TYPE_CHECKING:
+    from aegis_provision.inventory.model import Host
+    from aegis_provision.providers.session import Session
 
 TOKEN = "canary-4d1f0a"
 PATH = "/opt/aegis/aegis.config.json"
@@ -189,7 +192,11 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 _FOREIGN = st.dictionaries(
     st.sampled_from(["x", "note", "futureField", "é", "a.b"]),
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXT,
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | _TEXT,
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
         max_leaves=8,
     ),
