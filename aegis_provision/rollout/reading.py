@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 KEPT_CONNECTIONS = 200
 """How many connections a plan keeps open for the write that follows; more hosts reconnect."""
+
+_FRESH = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class KeptConnections:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._sessions: dict[str, HostSession] = {}
+        self._sessions: dict[str, tuple[HostSession, float]] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -58,20 +61,30 @@ class KeptConnections:
 
     def __exit__(self, *_: object) -> None:
         while self._sessions:
-            self._sessions.popitem()[1].close()
+            self._sessions.popitem()[1][0].close()
 
     def offer(self, host: str, session: HostSession) -> bool:
         """Keep ``session`` if there is room; tell whether it was kept."""
         with self._lock:
             if len(self._sessions) >= self._limit:
                 return False
-            self._sessions[host] = session
+            self._sessions[host] = session, time.monotonic()
             return True
 
-    def take(self, host: str) -> HostSession | None:
-        """Hand out the connection to ``host``, if one was kept. The caller closes it."""
+    def take(self, host: str, deadline: Deadline) -> HostSession | None:
+        """Hand out the connection to ``host`` if one was kept and still answers.
+
+        One that lay idle for long is asked first: the host may have closed it meanwhile. The
+        caller closes it.
+        """
         with self._lock:
-            return self._sessions.pop(host, None)
+            session, since = self._sessions.pop(host, (None, 0.0))
+        if session is None:
+            return None
+        if time.monotonic() - since < _FRESH or session.alive(deadline):
+            return session
+        session.close()
+        return None
 
 
 @dataclass(frozen=True, slots=True)

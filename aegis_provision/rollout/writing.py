@@ -92,14 +92,9 @@ def _write_host(
 
 def _write(write: Write, host: Host, reach: Reach, kept: KeptConnections, owner: str) -> Written:
     deadline = Deadline.after(reach.deadline)
-    session = kept.take(host.name)
-    if session is not None:
-        with session:
-            if session.alive(deadline):
-                return session.write(write, owner, deadline)
-    # None was kept, or the host closed it while the operator was thinking.
-    with reach.connect(host.target, reach.options, deadline) as fresh:
-        return fresh.write(write, owner, deadline)
+    session = kept.take(host.name, deadline) or reach.connect(host.target, reach.options, deadline)
+    with session:
+        return session.write(write, owner, deadline)
 
 
 def _written(plan: HostPlan, written: Written) -> HostResult:

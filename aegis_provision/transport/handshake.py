@@ -174,8 +174,7 @@ def _shake_hands(
     until = time.monotonic() + limit
     try:
         transport.start_client(timeout=limit)
-        if not transport.is_active() or transport.get_remote_server_key() is None:
-            raise EOFError
+        transport.get_remote_server_key()  # raises where there was no handshake after all
     except (paramiko.SSHException, EOFError):
         # The library tells silence and hanging up apart in texts alone, and not always.
         if time.monotonic() >= until - _CLOCK_GRAIN:

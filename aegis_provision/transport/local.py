@@ -68,6 +68,7 @@ def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadl
     return FileSession(
         target,
         SftpFiles(client, stream),
+        user=user,
         until=until,
         closers=[ours.close, lambda: _end(process)],
     )

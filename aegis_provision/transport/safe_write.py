@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.planning.model import Write
-    from aegis_provision.transport.filesystem import Facts, Filesystem
+    from aegis_provision.transport.filesystem import Facts, Filesystem, OpenFile
 
 OWN_DIRECTORY = ".aegis-provision"
 _PRIVATE = 0o700
+_OWNER_ONLY = 0o600
 _ROOT = 0
 _MOVED = "the file changed since the plan saw it"
 _AGAIN = "plan again and look at what changed"
@@ -51,6 +52,7 @@ class _SafeWrite:
     owner: str
     step: str = "prepare"
     renamed: bool = False
+    gives_away: bool = False
     own: str = field(init=False)
     staging: str = field(init=False)
 
@@ -107,7 +109,7 @@ class _SafeWrite:
 
     def _replace(self, lock: Lock) -> None:
         self.step = "stage"
-        self._make(self.staging, self.write.content, self.write.mode)
+        self._stage()
         self.step = "compare"
         self._compare()
         self.step = "keep the previous file"
@@ -121,16 +123,22 @@ class _SafeWrite:
         self.step = "read back"
         self._read_back()
 
-    def _make(self, path: str, content: bytes, mode: int) -> None:
-        with suppress(FileNotFoundError):
+    def _create(self, path: str) -> OpenFile:
+        try:
+            return self.files.create(path)
+        except FileExistsError:
             self.files.remove(path)  # left by a run that died; the lock is ours
-        with self.files.create(path) as stream:
-            stream.write(content)
+            return self.files.create(path)
+
+    def _stage(self) -> None:
+        with self._create(self.staging) as stream:
+            stream.write(self.write.content)
             facts = stream.facts()
-            if (facts.uid, facts.gid) != (self.write.uid, self.write.gid):
+            self.gives_away = (facts.uid, facts.gid) != (self.write.uid, self.write.gid)
+            if self.gives_away:
                 self._give_to_owner(stream.chown, facts)
-            if stat.S_IMODE(facts.mode) != mode:
-                stream.chmod(mode)
+            if stat.S_IMODE(facts.mode) != self.write.mode:
+                stream.chmod(self.write.mode)
             stream.sync()
 
     def _give_to_owner(self, chown: Callable[[int, int], None], facts: Facts) -> None:
@@ -168,7 +176,12 @@ class _SafeWrite:
                 self.files.remove(previous)
             return
         fresh = previous + ".new"
-        self._make(fresh, self.write.base.content, self.write.mode & 0o600)
+        with self._create(fresh) as stream:
+            stream.write(self.write.base.content)
+            if self.gives_away:
+                stream.chown(self.write.uid, self.write.gid)
+            if self.write.mode & _OWNER_ONLY != _OWNER_ONLY:
+                stream.chmod(self.write.mode & _OWNER_ONLY)
         self.files.replace(fresh, previous)
 
     def _read_back(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from aegis_provision.aegis.actual import Login
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.reading import read_actual, read_login
 from aegis_provision.transport.safe_write import safe_write
@@ -13,17 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from aegis_provision.aegis.actual import Actual, Login
+    from aegis_provision.aegis.actual import Actual
     from aegis_provision.inventory.model import Target
     from aegis_provision.planning.model import Write
     from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.protocol import AcceptedKey, Deadline, Written
 
+ROOT = "root"
+
 
 class FileSession:
     """A :class:`~aegis_provision.transport.protocol.HostSession` over a file system.
 
-    ``until`` is told the deadline before each piece of work; ``closers`` run on closing, in order.
+    ``user`` is as whom files are written, where that is known: root needs no asking. ``until``
+    is told the deadline before each piece of work; ``closers`` run on closing, in order.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class FileSession:
         target: Target,
         files: Filesystem,
         *,
+        user: str | None = None,
         accepted: tuple[AcceptedKey, ...] = (),
         until: Callable[[Deadline], None] = lambda _: None,
         closers: Sequence[Callable[[], object]] = (),
@@ -39,6 +44,7 @@ class FileSession:
         self.accepted = accepted
         self._target = target
         self._files = files
+        self._user = user
         self._until = until
         self._closers = closers
 
@@ -60,6 +66,8 @@ class FileSession:
 
     def login(self, deadline: Deadline) -> Login | None:
         """Return as whom files are written here."""
+        if self._user == ROOT:
+            return Login(0, frozenset({0}))
         self._until(deadline)
         return read_login(self._files)
 

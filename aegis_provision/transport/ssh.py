@@ -58,6 +58,7 @@ def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> 
     return FileSession(
         target,
         SftpFiles(client, stream),
+        user=target.become_user or way[-1].user,
         accepted=tuple(accepted),
         until=until,
         closers=[transport.close for transport in reversed(transports)],
