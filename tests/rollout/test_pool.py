@@ -62,9 +62,7 @@ class _Gate:
 
 def _run(stop: Stop, gate: _Gate, done: list[str], told: Callable[[], None]) -> threading.Thread:
     def consume() -> None:
-        for _, result in run_all(
-            ["a", "b", "c"], gate.work, workers=1, stop=stop, on_stop=told
-        ):
+        for _, result in run_all(["a", "b", "c"], gate.work, workers=1, stop=stop, on_stop=told):
             done.append(result)
 
     thread = threading.Thread(target=consume)
