@@ -48,8 +48,17 @@ def text_width(console: Console) -> int:
 
 
 def print_lines(console: Console, lines: Iterable[Text]) -> None:
-    """Print ``lines`` as they are: no wrapping, no markup."""
-    for line in lines:
+    """Print ``lines`` as they are: no wrapping, no markup.
+
+    Where there is nothing to style they go out as one piece: a plan of a thousand hosts has ten
+    thousand lines, and styling each costs more than reading a host.
+    """
+    whole = list(lines)
+    if console.color_system is None:
+        console.file.write("".join(f"{line.plain}\n" for line in whole))
+        console.file.flush()
+        return
+    for line in whole:
         console.print(line, soft_wrap=True)
 
 
