@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.model import Action
-from aegis_provision.rollout.outcome import Status
+from aegis_provision.rollout.outcome import COUNT_AS_FAILED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def exit_of_run(results: Sequence[HostResult], *, interrupted: bool) -> ExitCode
     statuses = {result.status for result in results}
     if interrupted:
         return ExitCode.INTERRUPTED
-    if statuses & {Status.FAILED, Status.REFUSED}:
+    if statuses & (COUNT_AS_FAILED - {Status.UNREACHABLE}):
         return ExitCode.HOST_FAILED
     if Status.UNREACHABLE in statuses:
         return ExitCode.HOST_UNREACHABLE

@@ -67,6 +67,7 @@ class HostPlan:
     ``changes`` is empty and ``write`` is ``None`` unless ``action`` is create or update.
     ``same`` names session variables that stay as they are. ``message`` says why for an error or
     an unreachable host, with what to do next in ``hint``; ``warnings`` hold for any action.
+    ``restart_owed`` says that the file is right and Aegis has not been restarted since it came.
     """
 
     host: str
@@ -79,3 +80,4 @@ class HostPlan:
     hint: str = ""
     warnings: tuple[str, ...] = ()
     write: Write | None = field(default=None, repr=False)
+    restart_owed: bool = False

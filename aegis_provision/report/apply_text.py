@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.report.console import name_lines, visible
-from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.outcome import WENT_WELL, HostResult, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,8 @@ _STYLE = {
     Status.RESTART_PENDING: "green",
     Status.FAILED: "bold red",
     Status.UNREACHABLE: "bold red",
+    Status.ROLLED_BACK: "bold yellow",
+    Status.ROLLBACK_FAILED: "bold red",
     Status.REFUSED: "bold red",
     Status.NOT_ATTEMPTED: "yellow",
 }
@@ -28,10 +30,11 @@ WORDS = {
     Status.RESTART_PENDING: "written, restart pending",
     Status.FAILED: "failed",
     Status.UNREACHABLE: "unreachable",
+    Status.ROLLED_BACK: "rolled back",
+    Status.ROLLBACK_FAILED: "rollback failed",
     Status.REFUSED: "refused",
     Status.NOT_ATTEMPTED: "not attempted",
 }
-WENT_WELL = {Status.UNCHANGED, Status.APPLIED, Status.RESTART_PENDING}
 
 
 def result_lines(result: HostResult) -> list[Text]:

@@ -9,7 +9,7 @@ from rich.progress import TimeElapsedColumn as Elapsed
 from rich.text import Text
 
 from aegis_provision.planning.model import Action
-from aegis_provision.report.apply_text import WENT_WELL, result_lines
+from aegis_provision.report.apply_text import result_lines
 from aegis_provision.report.console import print_lines, visible
 from aegis_provision.rollout.events import (
     HostFinished,
@@ -19,6 +19,7 @@ from aegis_provision.rollout.events import (
     StopRequested,
     WritingStarted,
 )
+from aegis_provision.rollout.outcome import WENT_WELL
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +56,7 @@ class ProgressDisplay:
                 self._advance()
                 if self._verbosity or plan.action in _BAD:
                     self._say(Text(f"{plan.host}: {plan.action}"))
-            case HostFinished(result):
+            case HostFinished(_, result):
                 self._advance()
                 if not self._quiet and (self._bar is None or result.status not in WENT_WELL):
                     print_lines(self._console, result_lines(result))

@@ -14,8 +14,17 @@ class Status(StrEnum):
     RESTART_PENDING = "restart_pending"
     FAILED = "failed"
     UNREACHABLE = "unreachable"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
     REFUSED = "refused"
     NOT_ATTEMPTED = "not_attempted"
+
+
+WENT_WELL = frozenset({Status.UNCHANGED, Status.APPLIED, Status.RESTART_PENDING})
+"""The statuses that are successes."""
+
+COUNT_AS_FAILED = frozenset(Status) - WENT_WELL - {Status.NOT_ATTEMPTED}
+"""The statuses that count against a play's ``max_fail``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +36,13 @@ class HostResult:
     message: str = ""
     hint: str = ""
     warnings: tuple[str, ...] = ()
+
+
+def later_result(earlier: HostResult | None, later: HostResult) -> HostResult:
+    """Return how a host ended that was worked on in two plays of one run.
+
+    A play that found nothing left to do does not hide what an earlier one did.
+    """
+    if earlier is not None and later.status is Status.UNCHANGED:
+        return earlier
+    return later

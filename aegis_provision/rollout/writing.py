@@ -57,7 +57,7 @@ def write_fleet(
 
     for plan, result in run_all(to_write, work, workers=reach.forks, stop=stop, on_stop=tell):
         results[plan.host] = result
-        emit(HostFinished(result))
+        emit(HostFinished(0, result))
     for host in begun - results.keys():
         results[host] = HostResult(host, Status.FAILED, _UNKNOWN, "look at it with 'plan'")
     return tuple(results.get(plan.host) or _not_attempted(plan) for plan in plans)

@@ -1,0 +1,1 @@
+"""A rollout as values: plays, the batches they make of an inventory, and their failure budgets."""
