@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from typing import TYPE_CHECKING
@@ -29,17 +30,20 @@ def read_env_file(path: Path) -> dict[str, str]:
 
     Lines are ``NAME=value``, with ``export`` before it, quotes around the value and ``#``
     comments allowed; nothing is expanded. A file that others can read is refused, as is one with
-    a line of another form (named by its number alone: it may hold a secret). Raises
-    :class:`CommandFailedError`.
+    a line of another form (named by its number alone: it may hold a secret), or a huge one.
+    Raises :class:`CommandFailedError`.
     """
     try:
-        with path.open("rb") as stream:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
             mode = stat.S_IMODE(_regular(path, stream.fileno()))
             if mode & 0o077:
                 raise _refuse(
                     f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}"
                 )
-            text = stream.read(_LARGEST + 1).decode("utf-8")
+            data = stream.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise _refuse(f"{path} is larger than {_LARGEST} bytes: it is no file of variables")
+        text = data.decode("utf-8")
     except OSError as error:
         raise _refuse(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -48,8 +52,6 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def _regular(path: Path, descriptor: int) -> int:
-    import os
-
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         raise _refuse(f"{path} is not a regular file")

@@ -12,23 +12,47 @@ if TYPE_CHECKING:
 
     from aegis_provision.rollout.pool import Stop
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """What a signal means: the end at once, or, while hosts are written, that ``stop`` is asked."""
+
+    def __init__(self, stop: Stop) -> None:
+        """Begin with the end at once."""
+        self._stop = stop
+        self._writing = False
+
+    def writing_begins(self) -> None:
+        """From now on let signals ask ``stop`` rather than raise.
+
+        A write that is under way must finish or fail in order; an exception in the middle of the
+        program could do neither.
+        """
+        self._writing = True
+
+    def take(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal. Raises :class:`KeyboardInterrupt` as long as nothing is written."""
+        if self._writing:
+            self._stop.ask()
+        else:
+            signal.default_int_handler(number, frame)
 
 
 @contextmanager
-def stop_on_signals(stop: Stop) -> Iterator[None]:
-    """Let SIGINT and SIGTERM ask ``stop`` rather than raise, for as long as the block runs.
+def interrupts(stop: Stop) -> Iterator[Interrupts]:
+    """Take Ctrl-C, a polite kill and a lost terminal for as long as the block runs.
 
-    A write that is under way must finish or fail in order; an exception in the middle of the
-    program could do neither. Call it in the main thread, the only one that Python gives signals.
+    A signal that was ignored before (``nohup``, a shell's background job) stays so. Call it in
+    the main thread, the only one that Python gives signals.
     """
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.ask()
-
-    before = {number: signal.signal(number, ask) for number in _SIGNALS}
+    taker = Interrupts(stop)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, taker.take)
     try:
-        yield
+        yield taker
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

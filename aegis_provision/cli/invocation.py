@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from aegis_provision.report.console import Color
 
 
-@dataclass(frozen=True)
+@dataclass
 class Invocation:
-    """What a command knows of the world outside."""
+    """What a command knows of the world outside, and how the operator wants to be told of it."""
 
     environ: Mapping[str, str]
+    color: Color = "auto"
+
+    @property
+    def no_color(self) -> bool:
+        """Whether ``NO_COLOR`` is set (and not empty, https://no-color.org)."""
+        return bool(self.environ.get("NO_COLOR"))
 
     @classmethod
     def current(cls) -> Invocation:

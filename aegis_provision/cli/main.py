@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -14,6 +15,9 @@ from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
 from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.streams import endure, lost_result
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +50,16 @@ class _Commands(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; suggest one where it is not ours. Raises :class:`click.UsageError`."""
+        name = args[0]
+        if name not in SUMMARIES and not name.startswith("-"):
+            hint = did_you_mean(name, SUMMARIES)
+            raise click.UsageError(f"no command is called {shown(name)}" + (hint and f"; {hint}"))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -73,8 +87,9 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     ``sys.stderr``. Never raises for expected failures; a bug is told without any values, since
     they may be secret.
     """
+    invocation = Invocation(environ)
     try:
-        with program.make_context(PROGRAM, list(argv), obj=Invocation(environ)) as context:
+        with program.make_context(PROGRAM, list(argv), obj=invocation) as context:
             return int(program.invoke(context) or ExitCode.DONE)
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -82,7 +97,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         problem.show()
         return ExitCode.USAGE
     except InvalidInputError as problem:
-        _show_findings(problem, environ)
+        _show_findings(problem, invocation)
         return ExitCode.INVALID_INPUT
     except CommandFailedError as problem:
         _say(f"error: {problem.message}" + (f"\n  try: {problem.hint}" if problem.hint else ""))
@@ -90,10 +105,6 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted; nothing was written")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone: there is nobody to tell, and nothing went wrong.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-        return ExitCode.DONE
     except Exception as bug:  # noqa: BLE001 - the last line: a bug must not print what it holds
         _show_bug(bug)
         return ExitCode.BUG
@@ -101,11 +112,15 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    endure()
+    # A polite kill is a Ctrl-C: what is under way ends in order, and the exit code says so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = run(sys.argv[1:], os.environ)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if lost := lost_result():
+        _say(f"error: the result could not be printed: {lost}")
+        code = code if code > ExitCode.CHANGES_PENDING else ExitCode.BUG
     sys.exit(code)
 
 
@@ -113,11 +128,11 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201
 
 
-def _show_findings(problem: InvalidInputError, environ: Mapping[str, str]) -> None:
+def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
     from aegis_provision.report.console import make_console
     from aegis_provision.report.diagnostics import print_diagnostics
 
-    console = make_console(sys.stderr, "auto", no_color=bool(environ.get("NO_COLOR")))
+    console = make_console(sys.stderr, invocation.color, no_color=invocation.no_color)
     print_diagnostics(console, problem.diagnostics)
 
 

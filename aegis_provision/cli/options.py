@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -87,13 +88,19 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def packed(*args: Any, color: Any, verbose: int, quiet: bool, **kwargs: Any) -> R:
-        no_color = bool(Invocation.current().environ.get("NO_COLOR"))
-        output = Output(color, no_color, verbose, quiet)
+        invocation = Invocation.current()
+        invocation.color = color
+        output = Output(color, invocation.no_color, verbose, quiet)
         return command(*args, output=output, **kwargs)
 
     flags = (
         option("-q", "--quiet", is_flag=True, help="No progress, no notes."),
-        option("-v", "--verbose", count=True, help="More about what goes on; up to -vvv."),
+        option(
+            "-v",
+            "--verbose",
+            count=True,
+            help="Name every host, as it is read and in the plan; may be repeated.",
+        ),
         option(
             "--color",
             type=click.Choice(["auto", "always", "never"]),
@@ -162,7 +169,22 @@ class ConnectionFlags:
     accept_new: bool
 
 
-_SECONDS = click.FloatRange(min=0, min_open=True, max=86_400)
+class _Seconds(click.FloatRange):
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True, max=86_400)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return seconds
+
+
+_SECONDS = _Seconds()
 
 
 def connection_options(command: Callable[..., R]) -> Callable[..., R]:

@@ -19,10 +19,18 @@ class Answer(Enum):
 def confirm(question: str) -> Answer:
     """Ask ``question`` on stderr and read the answer from the terminal.
 
-    Only ``yes`` or ``y`` is a yes; the end of input is a no. Without a terminal nobody is asked.
+    Only ``yes`` or ``y`` is a yes; the end of input is a no. Without a terminal to ask and to
+    answer on nobody is asked.
     """
-    if not sys.stdin.isatty():
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return Answer.NOBODY
     click.echo(f"{question} [y/N] ", err=True, nl=False)
-    said = sys.stdin.readline().strip().lower()
-    return Answer.YES if said in {"y", "yes"} else Answer.NO
+    said = ""
+    try:
+        said = sys.stdin.readline()
+    except UnicodeDecodeError:
+        return Answer.NO
+    finally:
+        if not said.endswith("\n"):
+            click.echo(err=True)
+    return Answer.YES if said.strip().lower() in {"y", "yes"} else Answer.NO

@@ -15,14 +15,6 @@ Color = Literal["auto", "always", "never"]
 PLAIN_WIDTH = 100
 
 
-class _PipeConsole(Console):
-    """Lets a closed pipe be told by the caller: the library itself would exit with a code."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise the error that is being handled."""
-        raise BrokenPipeError
-
-
 def make_console(stream: IO[str], color: Color, *, no_color: bool) -> Console:
     """Return a console on ``stream``.
 
@@ -30,7 +22,7 @@ def make_console(stream: IO[str], color: Color, *, no_color: bool) -> Console:
     terminal, lines are never wrapped or cut, so that they can be searched and compared.
     """
     plain = color == "never" or (color == "auto" and no_color)
-    return _PipeConsole(
+    return Console(
         file=stream,
         force_terminal=True if color == "always" else None,
         no_color=plain or None,

@@ -79,7 +79,7 @@ class ProgressDisplay:
         noun = "host" if hosts == 1 else "hosts"
         if self._quiet or not hosts:
             return
-        if not self._console.is_terminal:
+        if not self._console.file.isatty():
             self._say(Text(f"{verb} {hosts} {noun}"))
             return
         self._bar = Progress(

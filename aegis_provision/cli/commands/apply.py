@@ -11,7 +11,8 @@ import click
 
 from aegis_provision.cli.exits import ExitCode, exit_of_plan, exit_of_run
 from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.interrupts import stop_on_signals
+from aegis_provision.cli.fleet import load_fleet, select_hosts
+from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.options import (
     ConnectionFlags,
     connection_options,
@@ -20,6 +21,7 @@ from aegis_provision.cli.options import (
     format_option,
     inventory_option,
     limit_option,
+    option,
     output_options,
 )
 from aegis_provision.cli.planned import Job, display_plan, prepare, print_plan_document
@@ -51,10 +53,10 @@ class _Wishes:
 @limit_option
 @env_file_option
 @connection_options
-@click.option("-C", "--check", is_flag=True, help="Only show the plan: asks and writes nothing.")
-@click.option("-D", "--diff", "as_diff", is_flag=True, help="Show changes as a unified diff.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--list-hosts", is_flag=True, help="List the hosts, without connecting.")
+@option("-C", "--check", is_flag=True, help="Only show the plan: asks and writes nothing.")
+@option("-D", "--diff", "as_diff", is_flag=True, help="Show changes as a unified diff.")
+@option("-y", "--yes", is_flag=True, from_environ=False, help="Do not ask.")
+@option("--list-hosts", is_flag=True, help="List the hosts; connects nowhere, needs no secrets.")
 @detailed_exitcode_option
 @format_option
 @output_options
@@ -78,20 +80,26 @@ def command(
     A host that fails keeps its old file, and the others go on. Ctrl-C begins no further host and
     lets writes under way finish.
     """
+    if list_hosts:
+        return _list_hosts(inventory, limit)
     job = prepare(inventory, limit, environ, flags)
     show_findings(output, job.findings)
-    if list_hosts:
-        for work in job.works:
-            click.echo(work.host.name)
-        return ExitCode.DONE
     wishes = _Wishes(check, as_diff, yes, detailed_exitcode, as_json)
     return _plan_and_write(job, wishes, output)
+
+
+def _list_hosts(inventory: tuple[Path, ...], limit: str | None) -> int:
+    for name in select_hosts(load_fleet(inventory), "--limit", limit):
+        click.echo(name)
+    return ExitCode.DONE
 
 
 def _plan_and_write(job: Job, wishes: _Wishes, output: Output) -> int:
     from aegis_provision.report.progress import ProgressDisplay
 
+    stop = Stop()
     with (
+        interrupts(stop) as signals,
         KeptConnections(limit=0 if wishes.check else KEPT_CONNECTIONS) as kept,
         ProgressDisplay(output.aside, verbosity=output.verbosity, quiet=output.quiet) as show,
     ):
@@ -109,16 +117,16 @@ def _plan_and_write(job: Job, wishes: _Wishes, output: Output) -> int:
                 _print_results(run, [without_write(plan) for plan in plans], ExitCode.REFUSED)
             click.echo(f"error: {refusal}", err=True)
             return ExitCode.REFUSED
-        stop = Stop()
-        with stop_on_signals(stop):
-            hosts = {work.host.name: work.host for work in job.works}
-            owner = f"{job.reach.options.login_name} (run {run})"
-            results = write_fleet(plans, hosts, job.reach, kept, owner=owner, stop=stop, emit=show)
-    code = exit_of_run(results, interrupted=stop.asked)
-    if wishes.as_json:
-        _print_results(run, results, code)
-    else:
-        _show_recap(output, results)
+        signals.writing_begins()
+        hosts = {work.host.name: work.host for work in job.works}
+        owner = f"{job.reach.options.login_name} (run {run})"
+        results = write_fleet(plans, hosts, job.reach, kept, owner=owner, stop=stop, emit=show)
+        show.pause()
+        code = exit_of_run(results, interrupted=stop.asked)
+        if wishes.as_json:
+            _print_results(run, results, code)
+        else:
+            _show_recap(output, results)
     return code
 
 

@@ -110,8 +110,6 @@ def command(count: int, *, keep: bool) -> int:
                 code = ExitCode.INTERRUPTED
             finally:
                 ignore_signals()
-    except BrokenPipeError:
-        raise
     except OSError as problem:
         raise CommandFailedError(
             ExitCode.REFUSED, f"the demo's hosts can't be set up: {problem.strerror or problem}"

@@ -50,8 +50,10 @@ def command(
     from aegis_provision.report.documents import as_text
     from aegis_provision.report.hosts_document import host_document, hosts_document
 
-    if sum([graph, one is not None]) > 1 or (graph and as_json):
-        raise click.UsageError("--graph, --host and --format json of a tree exclude each other")
+    if graph and (one is not None or as_json):
+        raise click.UsageError("--graph goes neither with --host nor with --format json")
+    if one is not None and (pattern is not None or limit is not None):
+        raise click.UsageError("--host shows one host; it takes no PATTERN and no --limit")
     fleet = load_fleet(inventory)
     show_findings(output, fleet.findings)
     if one is not None:
@@ -61,13 +63,8 @@ def command(
         else:
             print_lines(output.result, hosts_text.host_lines(host))
         return ExitCode.DONE
-    names = select_hosts(fleet, "PATTERN", pattern) if pattern else None
-    limited = select_hosts(fleet, "--limit", limit) if limit else None
-    chosen = [
-        name
-        for name in fleet.inventory.hosts
-        if (names is None or name in names) and (limited is None or name in limited)
-    ]
+    limited = set(select_hosts(fleet, "--limit", limit))
+    chosen = [name for name in select_hosts(fleet, "PATTERN", pattern) if name in limited]
     if as_json:
         click.echo(as_text(hosts_document(fleet.inventory, chosen)))
     elif graph:
