@@ -79,6 +79,13 @@ class Filesystem(Protocol):
         """Return a file's content, at most ``limit`` bytes."""
         ...
 
+    def read_whole(self, path: str, limit: int) -> tuple[Facts, bytes]:
+        """Return a file's facts and its content, at most ``limit`` bytes.
+
+        Both are those of one open file, whatever is put at ``path`` meanwhile.
+        """
+        ...
+
     def create(self, path: str) -> OpenFile:
         """Make a file that is not there yet, 0600 from its birth, and open it for writing."""
         ...
@@ -87,20 +94,24 @@ class Filesystem(Protocol):
         """Make a directory."""
         ...
 
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        ...
+
     def chmod(self, path: str, mode: int) -> None:
-        """Change permission bits."""
+        """Change a directory's permission bits, never through a link."""
         ...
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        """Change the owner."""
+        """Change a directory's owner, never through a link."""
         ...
 
     def replace(self, source: str, target: str) -> None:
         """Rename ``source`` to ``target``, atomically replacing what is there."""
         ...
 
-    def put_back(self, source: str, target: str) -> None:
-        """Rename ``source`` to ``target`` unless something is there."""
+    def rename(self, source: str, target: str) -> None:
+        """Rename ``source`` to ``target``; ``FileExistsError`` where something is there."""
         ...
 
     def remove(self, path: str) -> None:

@@ -7,14 +7,12 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-import paramiko
-
 from aegis_provision.transport.become import NO_SERVER, SERVERS, sudo_problem, sudo_words
 from aegis_provision.transport.failures import step
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.session import FileSession
-from aegis_provision.transport.sftp_files import SftpFiles
+from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
 from aegis_provision.transport.sftp_stream import SftpStream
 
 if TYPE_CHECKING:
@@ -47,6 +45,7 @@ def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadl
             stderr=subprocess.PIPE,
             env={"PATH": os.defpath, "LC_ALL": "C"},
             cwd="/",
+            start_new_session=True,  # Ctrl-C stops us, and a write under way is still finished
         )
     except FileNotFoundError:
         ours.close()
@@ -56,7 +55,7 @@ def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadl
     stream = SftpStream(ours, options.timeout, deadline)
     try:
         with step("sftp"):
-            client = paramiko.SFTPClient(stream)  # type: ignore[arg-type] # all it uses
+            client = SftpClient(stream)  # type: ignore[arg-type] # all it uses
     except Unreachable:
         ours.close()
         said = _end(process)

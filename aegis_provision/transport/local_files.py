@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from aegis_provision.transport.filesystem import Facts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class LocalFiles:
@@ -37,9 +43,13 @@ class LocalFiles:
 
     def read(self, path: str, limit: int) -> bytes:
         """Return a file's content, at most ``limit`` bytes."""
+        return self.read_whole(path, limit)[1]
+
+    def read_whole(self, path: str, limit: int) -> tuple[Facts, bytes]:
+        """Return one open file's facts and content."""
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as stream:
-            return stream.read(limit)
+            return _facts(os.fstat(descriptor)), stream.read(limit)
 
     def create(self, path: str) -> LocalFile:
         """Make a file that is not there yet, for its owner alone."""
@@ -50,27 +60,36 @@ class LocalFiles:
         """Make a directory."""
         Path(path).mkdir(mode)
 
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        Path(path).rmdir()
+
     def chmod(self, path: str, mode: int) -> None:
-        """Change permission bits."""
-        Path(path).chmod(mode)
+        """Change a directory's permission bits, never through a link."""
+        with _directory(path) as descriptor:
+            os.fchmod(descriptor, mode)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        """Change the owner."""
-        os.chown(path, uid, gid, follow_symlinks=False)
+        """Change a directory's owner, never through a link."""
+        with _directory(path) as descriptor:
+            os.fchown(descriptor, uid, gid)
 
     def replace(self, source: str, target: str) -> None:
         """Rename atomically, over what is there."""
         Path(source).replace(target)
-        directory = os.open(Path(target).parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync_directory_of(target)
 
-    def put_back(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str) -> None:
         """Rename unless something is there."""
-        os.link(source, target, follow_symlinks=False)
-        Path(source).unlink()
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError as problem:
+            if problem.errno not in _NO_LINKS or os.path.lexists(target):
+                raise
+            Path(source).rename(target)  # as OpenSSH does where a file system has no links
+        else:
+            Path(source).unlink()
+        _sync_directory_of(target)
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -116,6 +135,24 @@ class LocalFile:
     def sync(self) -> None:
         """Bring the content to the disk."""
         os.fsync(self._descriptor)
+
+
+@contextmanager
+def _directory(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory_of(path: str) -> None:
+    """Bring a rename to the disk where that can be done: it has happened, whatever comes of this.
+
+    A directory that may not be read can't be synced, and some file systems sync none.
+    """
+    with suppress(OSError), _directory(str(Path(path).parent.resolve())) as descriptor:
+        os.fsync(descriptor)
 
 
 def _facts(found: os.stat_result) -> Facts:

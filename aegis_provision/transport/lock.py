@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.protocol import WriteRefused
+from aegis_provision.transport.protocol import Unreachable, WriteRefused
 
 if TYPE_CHECKING:
     from aegis_provision.transport.filesystem import Filesystem
@@ -25,6 +25,7 @@ EXPIRES_AFTER = 600
 """Seconds after which a lock's holder is taken for dead."""
 
 _LARGEST = 4096
+_TRIES = 3
 _STEP = "lock"
 
 
@@ -95,10 +96,16 @@ def _text(owner: str) -> bytes:
 
 def _create(lock: Lock) -> bool:
     try:
-        with lock.files.create(lock.path) as stream:
-            stream.write(lock.text)
+        stream = lock.files.create(lock.path)
     except FileExistsError:
         return False
+    try:
+        with stream:
+            stream.write(lock.text)
+    except OSError:  # a full disk, say: a lock without a name would keep everybody out
+        with suppress(OSError, Unreachable):
+            lock.files.remove(lock.path)
+        raise
     return True
 
 
@@ -112,11 +119,20 @@ def _holder(files: Filesystem, path: str) -> _Holder | None:
 
 def _server_time(files: Filesystem, directory: str) -> int:
     """Return the host's time: that of a file made just now."""
-    path = posixpath.join(directory, f"clock.{secrets.token_hex(8)}")
-    with files.create(path) as stream:
-        now = stream.facts().mtime
-    files.remove(path)
-    return now
+    path = posixpath.join(directory, "clock")
+    for _ in range(_TRIES):
+        try:
+            stream = files.create(path)
+        except FileExistsError:  # left by a run that died, or another asks for the time too
+            with suppress(FileNotFoundError):
+                files.remove(path)
+            continue
+        with stream:
+            now = stream.facts().mtime
+        with suppress(FileNotFoundError):
+            files.remove(path)
+        return now
+    raise _held("another operator was quicker", EXPIRES_AFTER)
 
 
 def _break(files: Filesystem, directory: str, expired: _Holder) -> None:
@@ -132,7 +148,7 @@ def _break(files: Filesystem, directory: str, expired: _Holder) -> None:
     # Somebody broke the expired lock first, and this is the live one that they took since. Where
     # it can't go back because a third has come, its holder will see so before the rename.
     with suppress(OSError):
-        files.put_back(aside, path)
+        files.rename(aside, path)
         raise _held("another operator was quicker", EXPIRES_AFTER)
     files.remove(aside)
     raise _held("another operator was quicker", EXPIRES_AFTER)

@@ -57,20 +57,30 @@ def _read(files: Filesystem, path: str, read_via: str) -> Actual:
     if directory is None:
         return Actual(path, problem=problem)
     shadows = tuple(name for name in shadowing(path, read_via) if _exists(files, name))
-    facts, problem = _facts(files, path)
-    if facts is None:
-        return Actual(path, directory=directory, shadows=shadows, problem=problem)
-    found = _kind_problem(files, path, facts)
-    if found is None:
-        try:
-            content = files.read(path, LARGEST_CONFIG + 1)
-        except PermissionError:
-            found = ReadProblem.PERMISSION_DENIED, ""
-        else:
-            file = FileFacts(content, stat.S_IMODE(facts.mode), facts.uid, facts.gid)
-            return Actual(path, file, directory, shadows)
+    found = _target(files, path)
+    if found is None or isinstance(found, FileFacts):
+        return Actual(path, found, directory, shadows)
     problem, detail = found
     return Actual(path, directory=directory, shadows=shadows, problem=problem, detail=detail)
+
+
+def _target(files: Filesystem, path: str) -> FileFacts | tuple[ReadProblem, str] | None:
+    """Return what is at ``path``: a file, why it is not to be read, or nothing at all."""
+    try:
+        found = _kind_problem(files, path, files.lstat(path))
+        if found is not None:
+            return found
+        facts, content = files.read_whole(path, LARGEST_CONFIG + 1)
+    except PermissionError:
+        return ReadProblem.PERMISSION_DENIED, ""
+    except FileNotFoundError:
+        return None
+    # Another file may have taken the place of the one seen: what was opened is what counts.
+    if not stat.S_ISREG(facts.mode):
+        return ReadProblem.NOT_A_FILE, ""
+    if len(content) > LARGEST_CONFIG:
+        return ReadProblem.TOO_LARGE, f"more than {LARGEST_CONFIG} bytes"
+    return FileFacts(content, stat.S_IMODE(facts.mode), facts.uid, facts.gid)
 
 
 def _directory(files: Filesystem, path: str) -> tuple[DirectoryFacts | None, ReadProblem | None]:
@@ -83,15 +93,6 @@ def _directory(files: Filesystem, path: str) -> tuple[DirectoryFacts | None, Rea
     if not stat.S_ISDIR(facts.mode):
         return None, ReadProblem.NO_DIRECTORY
     return DirectoryFacts(stat.S_IMODE(facts.mode), facts.uid, facts.gid), None
-
-
-def _facts(files: Filesystem, path: str) -> tuple[Facts | None, ReadProblem | None]:
-    try:
-        return files.lstat(path), None
-    except PermissionError:
-        return None, ReadProblem.PERMISSION_DENIED
-    except FileNotFoundError:
-        return None, None
 
 
 def _kind_problem(files: Filesystem, path: str, facts: Facts) -> tuple[ReadProblem, str] | None:

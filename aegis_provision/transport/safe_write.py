@@ -2,12 +2,18 @@
 
 All that is ours lies in ``.aegis-provision/`` beside the target: ``lock``, ``staging`` and
 ``previous``. A crash at any moment leaves either the old file or the new one. SFTP has no
-compare-and-swap: between the last look at the target and the rename lies one round trip in which
-a third party's write would be lost; among our own operators the lock closes it.
+compare-and-swap: between the last look at the target and its rename lies the rename of the file
+kept, in which a third party's write would be lost; among our own operators the lock closes it.
+
+The login may be root's and the directory somebody else's who is not to be trusted. So no path in
+it is ever given away or opened up through a link, files are made exclusively, and their owner and
+mode are set on the open file.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import posixpath
 import stat
 from contextlib import suppress
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 OWN_DIRECTORY = ".aegis-provision"
 _PRIVATE = 0o700
 _OWNER_ONLY = 0o600
+_OTHERS = 0o077
 _ROOT = 0
 _MOVED = "the file changed since the plan saw it"
 _AGAIN = "plan again and look at what changed"
@@ -53,26 +60,19 @@ class _SafeWrite:
     step: str = "prepare"
     renamed: bool = False
     gives_away: bool = False
+    made: bool = False
+    lost_lock: bool = False
     own: str = field(init=False)
     staging: str = field(init=False)
+    fresh_previous: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.own = posixpath.join(posixpath.dirname(self.write.path), OWN_DIRECTORY)
         self.staging = posixpath.join(self.own, "staging")
+        self.fresh_previous = posixpath.join(self.own, "previous.new")
 
     def run(self) -> Written:
-        try:
-            self._prepare()
-            self.step = "lock"
-            lock = take_lock(self.files, self.own, self.owner)
-        except PermissionError:
-            raise WriteRefused(
-                self.step,
-                "no permission to write in its directory",
-                "log in as the directory's owner, or set become_user to it",
-            ) from None
-        except OSError as problem:
-            raise WriteRefused(self.step, _words(problem)) from None
+        lock = self._begin()
         try:
             self._replace(lock)
         except (OSError, WriteRefused, WriteFailed, Unreachable) as problem:
@@ -80,45 +80,99 @@ class _SafeWrite:
         warnings = self._release(lock)
         return Written(self.write.path, warnings)
 
+    def _begin(self) -> Lock:
+        try:
+            self._prepare()
+            self.step = "lock"
+            return take_lock(self.files, self.own, self.owner)
+        except PermissionError:
+            self._remove_directory()
+            raise self._no_permission() from None
+        except OSError as problem:
+            self._remove_directory()
+            raise WriteRefused(self.step, _words(problem)) from None
+        except Unreachable as problem:
+            if self.step != "lock":
+                raise
+            hint = f"a lock may be left there, which expires in {EXPIRES_AFTER} seconds"
+            raise Unreachable(problem.step, problem.reason, hint) from None
+
+    def _no_permission(self) -> WriteRefused:
+        if self.step == "lock" and not self.made:
+            return WriteRefused(
+                self.step,
+                f"no permission to write in {self.own}, which an earlier run made as another user",
+                "remove it on the host as its owner, or log in as that user",
+            )
+        return WriteRefused(
+            self.step,
+            "no permission to write in its directory",
+            "log in as the directory's owner, or set become_user to it",
+        )
+
     def _prepare(self) -> None:
         """Make our directory, or see that it is one that nobody else can look into."""
         try:
             facts = self.files.lstat(self.own)
         except FileNotFoundError:
-            self._make_directory()
-            return
+            facts = self._make_directory()
         if not stat.S_ISDIR(facts.mode):
             raise WriteRefused(
                 self.step, f"{self.own} is not a directory", "move it away, then try again"
             )
-        if facts.uid not in {self.write.uid, _ROOT}:
+        if facts.uid not in {self.write.uid, _ROOT} and not self.made:
             raise WriteRefused(
                 self.step,
                 f"{self.own} belongs to neither the file's owner nor root (uid {facts.uid})",
                 "move it away, then try again",
             )
-        if stat.S_IMODE(facts.mode) & 0o077:
-            self.files.chmod(self.own, _PRIVATE)
+        if stat.S_IMODE(facts.mode) & _OTHERS:
+            self._shut()
 
-    def _make_directory(self) -> None:
+    def _make_directory(self) -> Facts:
         with suppress(FileExistsError):  # another operator was quicker, and the lock decides
             self.files.mkdir(self.own, _PRIVATE)
+            self.made = True
         facts = self.files.lstat(self.own)
-        if facts.uid != self.write.uid and facts.uid == _ROOT:
-            self.files.chown(self.own, self.write.uid, self.write.gid)
+        if stat.S_ISDIR(facts.mode) and facts.uid == _ROOT != self.write.uid:
+            with suppress(OSError):  # a server without lsetstat: it stays root's
+                self.files.chown(self.own, self.write.uid, self.write.gid)
+                facts = self.files.lstat(self.own)
+        return facts
+
+    def _shut(self) -> None:
+        """Let nobody but its owner look into our directory."""
+        with suppress(OSError):
+            self.files.chmod(self.own, _PRIVATE)
+        facts = self.files.lstat(self.own)
+        if not stat.S_ISDIR(facts.mode) or stat.S_IMODE(facts.mode) & _OTHERS:
+            mode = stat.S_IMODE(facts.mode)
+            raise WriteRefused(
+                self.step,
+                f"others may look into {self.own} (mode {mode:04o})",
+                "set its mode to 0700 on the host, then try again",
+            )
+
+    def _remove_directory(self) -> None:
+        if self.made:
+            with suppress(OSError, Unreachable):  # it stays if there is something in it
+                self.files.rmdir(self.own)
 
     def _replace(self, lock: Lock) -> None:
         self.step = "stage"
         self._stage()
+        self.step = "keep the previous file"
+        self._stage_previous()
+        self.step = "check the lock"
+        self.lost_lock = not lock.is_still_ours()
+        if self.lost_lock:
+            raise WriteRefused(self.step, "the lock was broken by another run", _AGAIN)
         self.step = "compare"
         self._compare()
         self.step = "keep the previous file"
         self._keep_previous()
-        self.step = "check the lock"
-        if not lock.is_still_ours():
-            raise WriteRefused(self.step, "the lock was broken by another run", _AGAIN)
         self.step = "rename"
-        self.files.replace(self.staging, self.write.path)
+        self._rename()
         self.renamed = True
         self.step = "read back"
         self._read_back()
@@ -153,40 +207,62 @@ class _SafeWrite:
             ) from None
 
     def _compare(self) -> None:
+        """See that the target is what the plan saw: its content first, its place last.
+
+        Whoever edits by renaming leaves the file that is open as it was, so the path is looked at
+        after the content was read.
+        """
         base = self.write.base
         try:
-            facts = self.files.lstat(self.write.path)
+            seen = None
+            if base is not None:
+                seen, content = self.files.read_whole(self.write.path, len(base.content) + 1)
+                if content != base.content or not _same_facts(seen, base.mode, base.uid, base.gid):
+                    raise WriteRefused(self.step, _MOVED, _AGAIN)
+            now = self.files.lstat(self.write.path)
         except FileNotFoundError:
             if base is None:
                 return
             raise WriteRefused(
                 self.step, "the file is gone since the plan saw it", _AGAIN
             ) from None
-        if base is None:
-            raise WriteRefused(self.step, "a file has come since the plan saw none", _AGAIN)
-        if not stat.S_ISREG(facts.mode) or not _same_facts(facts, base.mode, base.uid, base.gid):
+        if seen is None:
+            raise self._has_come()
+        if now != seen:
             raise WriteRefused(self.step, _MOVED, _AGAIN)
-        if self.files.read(self.write.path, len(base.content) + 1) != base.content:
-            raise WriteRefused(self.step, _MOVED, _AGAIN)
+
+    def _stage_previous(self) -> None:
+        if self.write.base is None:
+            return
+        with self._create(self.fresh_previous) as stream:
+            stream.write(self.write.base.content)
+            if self.gives_away:
+                stream.chown(self.write.uid, self.write.gid)
+            if self.write.mode & _OWNER_ONLY != _OWNER_ONLY:
+                stream.chmod(self.write.mode & _OWNER_ONLY)
 
     def _keep_previous(self) -> None:
         previous = posixpath.join(self.own, "previous")
         if self.write.base is None:
             with suppress(FileNotFoundError):
                 self.files.remove(previous)
+        else:
+            self.files.replace(self.fresh_previous, previous)
+
+    def _rename(self) -> None:
+        if self.write.base is not None:
+            self.files.replace(self.staging, self.write.path)
             return
-        fresh = previous + ".new"
-        with self._create(fresh) as stream:
-            stream.write(self.write.base.content)
-            if self.gives_away:
-                stream.chown(self.write.uid, self.write.gid)
-            if self.write.mode & _OWNER_ONLY != _OWNER_ONLY:
-                stream.chmod(self.write.mode & _OWNER_ONLY)
-        self.files.replace(fresh, previous)
+        try:
+            self.files.rename(self.staging, self.write.path)
+        except FileExistsError:
+            raise self._has_come() from None
+
+    def _has_come(self) -> WriteRefused:
+        return WriteRefused(self.step, "a file has come since the plan saw none", _AGAIN)
 
     def _read_back(self) -> None:
-        facts = self.files.lstat(self.write.path)
-        content = self.files.read(self.write.path, len(self.write.content) + 1)
+        facts, content = self.files.read_whole(self.write.path, len(self.write.content) + 1)
         if content != self.write.content:
             raise WriteFailed(
                 self.step, "what is there now is not what was written", "look at the host"
@@ -209,17 +285,14 @@ class _SafeWrite:
     def _give_up(self, lock: Lock, problem: Exception) -> NoReturn:
         """Clean up as far as the connection lets us, and say what is on the host now."""
         lost = isinstance(problem, Unreachable)
-        if not lost:
-            with suppress(OSError, Unreachable):
-                if not self.renamed:
-                    self.files.remove(self.staging)
-                lock.release()
+        if not lost and not self.lost_lock:  # without the lock, what lies there is another's
+            self._clean_up(lock)
         if isinstance(problem, WriteRefused | WriteFailed):
             raise problem
         reason = problem.reason if isinstance(problem, Unreachable) else _words(problem)
         if self.renamed:
             raise WriteFailed(
-                self.step, f"{reason}; the new file is in place but was not checked", "plan again"
+                self.step, f"{reason}; the new file was put in place but not checked", "plan again"
             ) from None
         if self.step == "rename" and lost:
             raise WriteFailed(
@@ -227,6 +300,14 @@ class _SafeWrite:
             ) from None
         hint = f"the lock there expires in {EXPIRES_AFTER} seconds" if lost else ""
         raise WriteFailed(self.step, f"{reason}; the old file is untouched", hint) from None
+
+    def _clean_up(self, lock: Lock) -> None:
+        for path in (self.staging, self.fresh_previous):
+            with suppress(OSError, Unreachable):
+                self.files.remove(path)
+        with suppress(OSError, Unreachable):
+            lock.release()
+        self._remove_directory()
 
 
 def _same_facts(facts: Facts, mode: int, uid: int, gid: int) -> bool:
@@ -236,9 +317,9 @@ def _same_facts(facts: Facts, mode: int, uid: int, gid: int) -> bool:
 def _words(problem: Exception) -> str:
     if isinstance(problem, PermissionError):
         return "no permission"
-    text = str(getattr(problem, "strerror", "") or problem)
-    if "nsupported" in text:
+    number = getattr(problem, "errno", None)
+    if number == errno.EOPNOTSUPP:
         return "the host's SFTP server can't rename over a file (posix-rename@openssh.com)"
-    if text == "Failure":
+    if number is None:
         return "the host says no more than 'failure' (is its disk full?)"
-    return text
+    return os.strerror(number).lower()

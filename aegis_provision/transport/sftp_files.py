@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import paramiko
 from paramiko.sftp import (
+    CMD_ATTRS,
     CMD_CLOSE,
     CMD_DATA,
     CMD_EXTENDED,
+    CMD_FSTAT,
     CMD_HANDLE,
     CMD_OPEN,
     CMD_READ,
+    CMD_STATUS,
+    SFTP_EOF,
     SFTP_FLAG_CREATE,
     SFTP_FLAG_EXCL,
     SFTP_FLAG_READ,
     SFTP_FLAG_WRITE,
+    SFTP_NO_SUCH_FILE,
+    SFTP_OK,
+    SFTP_OP_UNSUPPORTED,
+    SFTP_PERMISSION_DENIED,
     SFTPError,
     int64,
 )
@@ -39,6 +48,11 @@ if TYPE_CHECKING:
 
 _CHUNK = 32 * 1024  # what every server answers in one packet
 _LOST = (EOFError, ConnectionError, TimeoutError, paramiko.SSHException, SFTPError)
+_ERRNO = {
+    SFTP_NO_SUCH_FILE: errno.ENOENT,
+    SFTP_PERMISSION_DENIED: errno.EACCES,
+    SFTP_OP_UNSUPPORTED: errno.EOPNOTSUPP,
+}
 
 
 @contextmanager
@@ -54,10 +68,31 @@ def _calls() -> Iterator[None]:
         raise Unreachable(
             "sftp", f"the connection was lost ({type(problem).__name__})", "try again"
         ) from None
+    except UnicodeDecodeError:
+        raise Unreachable("sftp", "the host names a path that is not UTF-8", "") from None
     except OSError as problem:
         if problem.errno is None and str(problem) == "Socket is closed":
             raise Unreachable("sftp", "the connection was closed", "try again") from None
         raise
+
+
+class SftpClient(paramiko.SFTPClient):
+    """The library's client, made to go by a status' number and never by the host's words.
+
+    They may be in any language and encoding, and a hostile host may put anything into them. An
+    ``OSError`` without a number is the protocol's plain "failure".
+    """
+
+    def _convert_status(self, msg: Message) -> None:
+        code = msg.get_int()
+        if code == SFTP_OK:
+            return
+        if code == SFTP_EOF:
+            raise EOFError
+        number = _ERRNO.get(code)
+        if number is None:
+            raise OSError("failure")
+        raise OSError(number, os.strerror(number))
 
 
 class SftpFiles:
@@ -88,7 +123,8 @@ class SftpFiles:
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
         with _calls():
-            return self._client.readlink(path) or ""
+            found: str | bytes | None = self._client.readlink(path)
+            return found.decode(errors="replace") if isinstance(found, bytes) else found or ""
 
     def read(self, path: str, limit: int) -> bytes:
         """Return a file's content, at most ``limit`` bytes.
@@ -103,46 +139,57 @@ class SftpFiles:
             finally:
                 _close_unseen(self._client, handle)
 
+    def read_whole(self, path: str, limit: int) -> tuple[Facts, bytes]:
+        """Return one open file's facts and content, for which the host is asked at one go."""
+        with _calls():
+            handle = self._open(path, SFTP_FLAG_READ)
+            try:
+                facts = _Later(self._client, CMD_FSTAT, handle)
+                content = self._read_open(handle, limit)
+                kind, answer = facts.wait()
+                if kind != CMD_ATTRS:
+                    raise Unreachable("sftp", "the server answered out of turn", "try again")
+                return _facts(SFTPAttributes._from_msg(answer)), content  # type: ignore[attr-defined]  # noqa: SLF001
+            finally:
+                _close_unseen(self._client, handle)
+
     def create(self, path: str) -> SftpFile:
         """Make a file that is not there yet."""
         with _calls():
-            try:
+            with self._exists_for_failure(path):
                 handle = self._open_new(path)
-                return SftpFile(self._client, SFTPFile(self._client, handle, "wb", -1))
-            except OSError as problem:
-                # An old protocol version has no word for "exists": it says "failure".
-                if problem.errno is None and self._exists(path):
-                    raise FileExistsError(errno.EEXIST, "File exists") from None
-                raise
+            return SftpFile(self._client, SFTPFile(self._client, handle, "wb", -1))
 
     def mkdir(self, path: str, mode: int) -> None:
         """Make a directory."""
+        with _calls(), self._exists_for_failure(path):
+            self._client.mkdir(path, mode)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
         with _calls():
-            try:
-                self._client.mkdir(path, mode)
-            except OSError as problem:
-                if problem.errno is None and self._exists(path):
-                    raise FileExistsError(errno.EEXIST, "File exists") from None
-                raise
+            self._client.rmdir(path)
 
     def chmod(self, path: str, mode: int) -> None:
-        """Change permission bits."""
-        with _calls():
-            self._client.chmod(path, mode)
+        """Change a directory's permission bits, never through a link."""
+        attributes = SFTPAttributes()
+        attributes.st_mode = mode
+        self._set_unfollowed(path, attributes)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        """Change the owner."""
-        with _calls():
-            self._client.chown(path, uid, gid)
+        """Change a directory's owner, never through a link."""
+        attributes = SFTPAttributes()
+        attributes.st_uid, attributes.st_gid = uid, gid
+        self._set_unfollowed(path, attributes)
 
     def replace(self, source: str, target: str) -> None:
         """Rename atomically, over what is there."""
         with _calls():
             self._client.posix_rename(source, target)
 
-    def put_back(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str) -> None:
         """Rename unless something is there, as plain SFTP renames do."""
-        with _calls():
+        with _calls(), self._exists_for_failure(target):
             self._client.rename(source, target)
 
     def remove(self, path: str) -> None:
@@ -177,6 +224,21 @@ class SftpFiles:
             if len(chunk) < size:
                 break
         return content
+
+    def _set_unfollowed(self, path: str, attributes: SFTPAttributes) -> None:
+        # OpenSSH's extension, since its version 8.0: the protocol's own way follows links.
+        with _calls():
+            _request(self._client, CMD_EXTENDED, "lsetstat@openssh.com", path, attributes)
+
+    @contextmanager
+    def _exists_for_failure(self, path: str) -> Iterator[None]:
+        """Find the word "exists", which protocol version 3 has not: it says "failure"."""
+        try:
+            yield
+        except OSError as problem:
+            if problem.errno is None and self._exists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+            raise
 
     def _exists(self, path: str) -> bool:
         try:
@@ -233,13 +295,37 @@ class SftpFile:
             try:
                 _request(self._client, CMD_EXTENDED, "fsync@openssh.com", self._file.handle)
             except OSError as problem:
-                if "unsupported" not in str(problem).lower():
+                if problem.errno != errno.EOPNOTSUPP:
                     raise
 
 
 def _close_unseen(client: SFTPClient, handle: bytes) -> None:
     """Close a file that was only read, without waiting to hear that it went well."""
     client._async_request(type(None), CMD_CLOSE, handle)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+class _Later:
+    """The answer to a question that others follow before it is waited for.
+
+    The library hands it over here, in whichever order the answers come.
+    """
+
+    def __init__(self, client: SFTPClient, *words: object) -> None:
+        self._client = client
+        self._answer: tuple[int, Message] | None = None
+        client._async_request(self, *words)  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def _async_response(self, kind: int, answer: Message, _number: int) -> None:
+        self._answer = kind, answer
+
+    def wait(self) -> tuple[int, Message]:
+        """Return the answer as :func:`_request` would, once it is there."""
+        while self._answer is None:
+            self._client._read_response()  # type: ignore[attr-defined]  # noqa: SLF001
+        kind, message = self._answer
+        if kind == CMD_STATUS:
+            self._client._convert_status(message)  # type: ignore[attr-defined]  # noqa: SLF001
+        return kind, message
 
 
 def _request(client: SFTPClient, *words: object) -> tuple[int, Message]:

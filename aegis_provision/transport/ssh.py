@@ -12,7 +12,7 @@ from aegis_provision.transport.failures import step
 from aegis_provision.transport.handshake import dial, patience, secure
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.session import FileSession
-from aegis_provision.transport.sftp_files import SftpFiles
+from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
 from aegis_provision.transport.sftp_stream import SftpStream
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _sftp(
     stream = SftpStream(channel, options.timeout, deadline)
     try:
         with step("sftp"):
-            return stream, paramiko.SFTPClient(stream)  # type: ignore[arg-type] # all it uses
+            return stream, SftpClient(stream)  # type: ignore[arg-type] # all it uses
     except Unreachable as problem:
         raise _no_sftp(problem, channel, target, endpoint, stream) from None
 

@@ -1,0 +1,88 @@
+"""What the tests of writing share: a file on the host, plans for it, and a look at what is left."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from aegis_provision.inventory.model import Target
+from aegis_provision.planning.model import Write
+from aegis_provision.planning.ownership import wanted_ownership
+from aegis_provision.transport.lock import EXPIRES_AFTER
+from aegis_provision.transport.protocol import TransportError, Written
+from aegis_provision.transport.reading import read_actual
+from aegis_provision.transport.safe_write import safe_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aegis_provision.aegis.actual import Actual
+    from aegis_provision.transport.filesystem import Filesystem
+
+OLD = b'{"authToken": "old"}\n'
+NEW = b'{"authToken": "old", "defaultSessionEnv": {"X": "new"}}\n'
+OWNER = "anna@desk"
+OWN = ".aegis-provision"
+OURS = {"lock", "staging", "previous", "previous.new", "clock"}
+
+
+def target(path: Path | str, *, become_user: str | None = None) -> Target:
+    """Return a target at ``path``."""
+    return Target(
+        "host", "127.0.0.1", None, None, "local", None, None, become_user, str(path), "search"
+    )
+
+
+def look(files: Filesystem, path: Path) -> Actual:
+    """Read what is at ``path``."""
+    return read_actual(files, target(path))
+
+
+def plan_write(actual: Actual, content: bytes = NEW) -> Write:
+    """Return the write of ``content`` over what was found."""
+    assert actual.directory is not None
+    assert actual.problem is None
+    wanted = wanted_ownership(actual.file, actual.directory)
+    return Write(actual.path, content, wanted.mode, wanted.uid, wanted.gid, actual.file)
+
+
+def put(path: Path, content: bytes = OLD, mode: int = 0o600) -> None:
+    """Put a file there by renaming, as an editor would."""
+    fresh = path.with_name(f"{path.name}.edit")
+    fresh.write_bytes(content)
+    fresh.chmod(mode)
+    fresh.replace(path)
+
+
+def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> Written | TransportError:
+    """Write, and return how it ended."""
+    try:
+        return safe_write(files, write, owner)
+    except TransportError as problem:
+        return problem
+
+
+def write_now(files: Filesystem, path: Path, content: bytes = NEW) -> Written:
+    """Read and write, which must go well."""
+    return safe_write(files, plan_write(look(files, path), content), OWNER)
+
+
+def leftovers(directory: Path) -> set[str]:
+    """Return the names in our directory, none where there is none."""
+    own = directory / OWN
+    return set(os.listdir(own)) if own.is_dir() else set()  # noqa: PTH208 - names are wanted
+
+
+def age_lock(directory: Path) -> None:
+    """Let the lock in our directory, if there is one, be older than any run."""
+    lock = directory / OWN / "lock"
+    if lock.exists():
+        then = time.time() - EXPIRES_AFTER - 5
+        os.utime(lock, (then, then))
+
+
+def mode_of(path: Path) -> int:
+    """Return a file's permission bits."""
+    return stat.S_IMODE(path.lstat().st_mode)

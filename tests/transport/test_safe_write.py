@@ -1,0 +1,372 @@
+"""The safe write, broken off at every request: old or new, never half, and the truth about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.protocol import (
+    TransportError,
+    Unreachable,
+    WriteFailed,
+    WriteRefused,
+    Written,
+)
+from tests.fleet.sftp_wire import Trouble, wired
+from tests.transport.targets import (
+    NEW,
+    OLD,
+    OURS,
+    OWN,
+    age_lock,
+    attempt,
+    leftovers,
+    look,
+    mode_of,
+    plan_write,
+    put,
+    write_now,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MOST_REQUESTS = 60
+
+
+def _requests(path: Path, *, old: bytes | None) -> Iterator[int]:
+    """Yield the number of every request of a write, each time with everything as before it."""
+    count = 1
+    for number in range(1, MOST_REQUESTS):
+        if number > count:
+            return
+        _reset(path, old)
+        if number == 1:
+            with wired() as (files, wire):
+                write = plan_write(look(files, path))
+                before = len(wire.requests)
+                attempt(files, write)
+                count = len(wire.requests) - before
+            _reset(path, old)
+        yield number
+    pytest.fail("a write takes more requests than this test is ready for")
+
+
+def _reset(path: Path, old: bytes | None) -> None:
+    own = path.parent / OWN
+    for name in leftovers(path.parent):
+        (own / name).unlink()
+    if own.is_dir():
+        own.rmdir()
+    path.unlink(missing_ok=True)
+    if old is not None:
+        put(path, old, 0o640)
+
+
+def _check_truth(end: Written | TransportError, now: bytes | None, old: bytes | None) -> None:
+    if isinstance(end, Written):
+        assert now == NEW
+    elif isinstance(end, Unreachable | WriteRefused) or "old file is untouched" in end.reason:
+        assert now == old
+    elif "was put in place" in end.reason:
+        assert now == NEW
+    else:
+        assert "is not known" in end.reason
+        assert now in {old, NEW}
+
+
+@pytest.mark.parametrize("old", [OLD, None], ids=["over a file", "a new file"])
+@pytest.mark.parametrize("trouble", list(Trouble), ids=lambda trouble: trouble.name.lower())
+def test_whatever_request_breaks_the_file_is_whole_and_the_next_write_succeeds(
+    tmp_path: Path, trouble: Trouble, old: bytes | None
+) -> None:
+    path = tmp_path / "aegis.config.json"
+    ends = set()
+    for number in _requests(path, old=old):
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+        with wired(at=number, trouble=trouble) as (files, _):
+            end = attempt(files, write)
+        ends.add(type(end))
+        now = path.read_bytes() if path.exists() else None
+        assert now in {old, NEW}, number
+        _check_truth(end, now, old)
+        if now is not None:
+            assert mode_of(path) & ~0o640 == 0
+        assert {item.name for item in tmp_path.iterdir()} <= {path.name, OWN}
+        assert leftovers(tmp_path) <= OURS
+        for name in leftovers(tmp_path):
+            assert mode_of(tmp_path / OWN / name) & ~0o640 == 0
+        if trouble is Trouble.FAILS and not isinstance(end, Written):
+            assert leftovers(tmp_path) <= {"previous", "lock"}
+        age_lock(tmp_path)
+        with wired() as (files, _):
+            write_now(files, path)
+        assert path.read_bytes() == NEW
+        assert leftovers(tmp_path) <= {"previous"}
+    assert WriteFailed in ends
+
+
+@pytest.mark.parametrize("old", [OLD, None], ids=["over a file", "a new file"])
+def test_a_request_that_fails_leaves_no_lock(tmp_path: Path, old: bytes | None) -> None:
+    path = tmp_path / "aegis.config.json"
+    kept = []
+    for number in _requests(path, old=old):
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+        with wired(at=number, trouble=Trouble.FAILS) as (files, _):
+            end = attempt(files, write)
+        if "lock" in leftovers(tmp_path):
+            kept.append(end)
+    assert len(kept) == 1, "only where removing the lock itself fails"
+    assert isinstance(kept[0], Written)
+    assert "lock" in kept[0].warnings[0]
+
+
+def test_an_edit_at_any_moment_is_not_lost_but_in_one_rename_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    edited = b'{"authToken": "edited"}\n'
+    lost = []
+    for number in _requests(path, old=OLD):
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+        with wired(at=number, meanwhile=lambda: put(path, edited, 0o640)) as (files, _):
+            end = attempt(files, write)
+        if path.read_bytes() != edited:
+            assert isinstance(end, Written)
+            lost.append(number)
+        else:
+            assert not isinstance(end, Unreachable)
+    assert len(lost) <= 2
+    assert lost == list(range(lost[0], lost[0] + len(lost)))
+
+
+def test_a_file_that_comes_at_any_moment_where_the_plan_saw_none_is_never_lost(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "aegis.config.json"
+    come = b'{"authToken": "come"}\n'
+    refused = 0
+    for number in _requests(path, old=None):
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+
+        def come_now() -> None:
+            if not path.exists():
+                put(path, come)
+
+        with wired(at=number, meanwhile=come_now) as (files, _):
+            end = attempt(files, write)
+        if isinstance(end, WriteRefused):
+            refused += 1
+            assert path.read_bytes() == come
+            assert leftovers(tmp_path) == set()
+        else:
+            assert path.read_bytes() == NEW
+    assert refused > 5
+
+
+def test_a_lock_taken_away_before_the_rename_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    ends = []
+    for number in _requests(path, old=OLD):
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+
+        def take_away() -> None:
+            (tmp_path / OWN / "lock").unlink(missing_ok=True)
+
+        with wired(at=number, meanwhile=take_away) as (files, _):
+            end = attempt(files, write)
+        _check_truth(end, path.read_bytes(), OLD)
+        ends.append(end)
+    broken = [end for end in ends if isinstance(end, WriteRefused)]
+    assert len(broken) > 5
+    assert all("the lock was broken" in end.reason for end in broken)
+
+
+@pytest.mark.parametrize("missing", ["fsync@openssh.com", "lsetstat@openssh.com"])
+def test_a_server_without_an_extension_that_can_be_spared(tmp_path: Path, missing: str) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    with wired(without=frozenset({missing})) as (files, _):
+        write_now(files, path)
+    assert path.read_bytes() == NEW
+
+
+def test_a_server_that_cannot_rename_over_a_file_is_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    with wired(without=frozenset({"posix-rename@openssh.com"})) as (files, _):
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, WriteFailed)
+    assert "posix-rename@openssh.com" in end.reason
+    assert "untouched" in end.reason
+    assert path.read_bytes() == OLD
+    assert leftovers(tmp_path) == set()
+
+
+def test_such_a_server_can_still_make_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    with wired(without=frozenset({"posix-rename@openssh.com"})) as (files, _):
+        write_now(files, path)
+    assert path.read_bytes() == NEW
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_nothing_depends_on_the_servers_umask(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "aegis.config.json"
+    modes: list[tuple[str, int]] = []
+
+    def note() -> None:
+        own = tmp_path / OWN
+        modes.extend((name, mode_of(own / name)) for name in leftovers(tmp_path))
+        modes.extend([(OWN, mode_of(own))] if own.exists() else [])
+
+    for number in range(1, 25):
+        put(path, OLD)
+        with wired(umask=umask, at=number, meanwhile=note) as (files, _):
+            write_now(files, path)
+    assert {"lock", "staging", "previous.new", OWN} <= {name for name, _ in modes}
+    assert {mode for name, mode in modes if name != OWN} == {0o600}
+    assert {mode for name, mode in modes if name == OWN} == {0o700}
+    assert mode_of(path) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o664, 0o640, 0o600, 0o400, 0o4755, 0o2640])
+def test_the_mode_is_kept_less_what_others_could_use(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path, OLD, mode)
+    with wired() as (files, _):
+        write_now(files, path)
+    assert mode_of(path) == mode & 0o750
+    previous = tmp_path / OWN / "previous"
+    assert previous.read_bytes() == OLD
+    assert mode_of(previous) == mode & 0o600
+
+
+def _file(own: Path) -> None:
+    own.write_bytes(b"mine")
+
+
+def _link(own: Path) -> None:
+    own.with_name("elsewhere").mkdir(0o700)
+    own.symlink_to("elsewhere")
+
+
+def _dangling(own: Path) -> None:
+    own.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("plant", [_file, _link, _dangling])
+@pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
+def test_our_directory_must_be_one(tmp_path: Path, plant: object, local: bool) -> None:
+    assert callable(plant)
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    plant(tmp_path / OWN)
+    before = sorted(tmp_path.rglob("*"))
+    with wired() as (sftp, _):
+        files = LocalFiles(tmp_path) if local else sftp
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, WriteRefused)
+    assert "is not a directory" in end.reason
+    assert sorted(tmp_path.rglob("*")) == before
+    assert path.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
+def test_our_directory_is_shut_where_others_could_look_in(tmp_path: Path, local: bool) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    (tmp_path / OWN).mkdir()
+    (tmp_path / OWN).chmod(0o777)
+    with wired() as (sftp, _):
+        write_now(LocalFiles(tmp_path) if local else sftp, path)
+    assert mode_of(tmp_path / OWN) == 0o700
+
+
+def test_our_directory_is_refused_where_it_cannot_be_shut_safely(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    (tmp_path / OWN).mkdir()
+    (tmp_path / OWN).chmod(0o755)
+    with wired(without=frozenset({"lsetstat@openssh.com"})) as (files, _):
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, WriteRefused)
+    assert "others may look into" in end.reason
+    assert "0700" in end.hint
+    assert path.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("name", ["staging", "previous.new"])
+def test_a_link_planted_for_our_files_is_not_followed(tmp_path: Path, name: str) -> None:
+    path, victim = tmp_path / "aegis.config.json", tmp_path / "victim"
+    put(path)
+    put(victim, b"precious")
+    (tmp_path / OWN).mkdir(0o700)
+    (tmp_path / OWN / name).symlink_to(victim)
+    with wired() as (files, _):
+        write_now(files, path)
+    assert victim.read_bytes() == b"precious"
+    assert path.read_bytes() == NEW
+    assert leftovers(tmp_path) == {"previous"}
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
+def test_staging_that_cannot_be_removed_leaves_no_lock(tmp_path: Path, local: bool) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    (tmp_path / OWN / "staging").mkdir(parents=True)
+    (tmp_path / OWN).chmod(0o700)
+    with wired() as (sftp, _):
+        files = LocalFiles(tmp_path) if local else sftp
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, WriteFailed)
+    assert "untouched" in end.reason
+    assert leftovers(tmp_path) == {"staging"}
+
+
+def test_a_refused_first_write_leaves_nothing_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    with wired() as (files, _):
+        write = plan_write(look(files, path))
+        put(path, b"{}")
+        end = attempt(files, write)
+    assert isinstance(end, WriteRefused)
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_previous_file_of_another_time_is_not_kept_for_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    with wired() as (files, _):
+        write_now(files, path)
+        path.unlink()
+        write_now(files, path)
+    assert leftovers(tmp_path) == set()
+
+
+def test_a_new_file_is_private_and_its_directorys_owners(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    with wired(umask=0) as (files, _):
+        write_now(files, path)
+    assert mode_of(path) == 0o600
+    assert path.stat().st_uid == tmp_path.stat().st_uid
+
+
+def test_words_of_the_host_never_reach_a_message(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    said = b"\x1b[2J\xff\xfeowned"
+    for number in _requests(path, old=OLD):
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+        with wired(at=number, trouble=Trouble.FAILS, words=said) as (files, _):
+            end = attempt(files, write)
+        text = repr(end.warnings) if isinstance(end, Written) else str(end) + end.hint
+        assert "owned" not in text
+        assert "\x1b" not in text
