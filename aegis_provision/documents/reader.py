@@ -153,7 +153,7 @@ class _Builder:
 
     def _unknown_tag(self, tag: str, span: Span) -> None:
         name = tag.replace(_CORE, "!!")
-        hint = "remove the tag"
+        hint = "remove the tag, or put quotes around a value that begins with '!'"
         if name == "!vault":
             hint = "secrets are references here, such as ${GLM_API_KEY}, and stay outside the file"
         short = name if len(name) <= 40 and name.isprintable() else "of this name"

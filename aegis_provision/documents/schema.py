@@ -16,7 +16,7 @@ from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.suggestion import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
@@ -74,34 +74,46 @@ def _leaves(problem: ValidationError) -> Iterator[ValidationError]:
     if problem.validator != "oneOf":
         yield problem
         return
-    meant = [item for item in problem.context or () if item.validator_value != "null"]
-    for item in meant:
+    found = [item for item in problem.context or () if item.validator_value != "null"]
+    other = {item.schema_path[0] for item in found if _is_of_another_type(item)}
+    meant = [item for item in found if item.schema_path[0] not in other]
+    for item in meant or found:
         yield from _leaves(item)
 
 
+def _is_of_another_type(problem: ValidationError) -> bool:
+    """Tell whether an alternative is for another type of value altogether."""
+    return problem.validator == "type" and not problem.relative_path
+
+
 def _explain(root: Node, problem: ValidationError) -> Iterator[Diagnostic]:
-    node = _node_at(root, problem)
+    node = _node_at(root, problem.absolute_path)
     if node is None:
         return
     span, where = _place(root, problem, node)
     match problem.validator:
         case "additionalProperties":
             yield from _unknown_keys(node, problem)
+        case "required":
+            yield _missing_keys(node, span, problem)
         case "type":
             yield _wrong_type(node, span, where, problem)
         case "enum":
             yield _not_one_of(node, span, where, problem)
         case "minimum" | "maximum":
             yield _out_of_range(span, where, problem)
-        case "pattern":
+        case "pattern" if "propertyNames" in problem.absolute_schema_path:
             yield error("bad-name", str(_rules(problem)["description"]), _key_span(node, problem))
+        case "pattern":
+            hint = str(_rules(problem).get("description", ""))
+            yield error("bad-value", f"{where} is not written as it has to be", span, hint=hint)
         case rule:
             yield error("schema", f"{where} breaks the schema's rule {shown(str(rule))}", span)
 
 
-def _node_at(root: Node, problem: ValidationError) -> Node | None:
+def _node_at(root: Node, path: Iterable[str | int]) -> Node | None:
     node: Node = root
-    for step in problem.absolute_path:
+    for step in path:
         if isinstance(node, Sequence) and isinstance(step, int):
             node = node.items[step]
         elif isinstance(node, Mapping) and (entry := node.entry(str(step))):
@@ -116,12 +128,8 @@ def _place(root: Node, problem: ValidationError, node: Node) -> tuple[Span, str]
     names = [step for step in problem.absolute_path if isinstance(step, str)]
     where = shown(names[-1]) if names else "this file"
     if isinstance(node, Scalar) and node.text == "" and names:
-        parent: Node | None = root
-        for step in list(problem.absolute_path)[:-1]:
-            if isinstance(parent, Mapping):
-                entry = parent.entry(str(step))
-                parent = entry.value if entry else None
-        if isinstance(parent, Mapping) and (entry := parent.entry(str(names[-1]))):
+        parent = _node_at(root, list(problem.absolute_path)[:-1])
+        if isinstance(parent, Mapping) and (entry := parent.entry(names[-1])):
             return entry.key.span, where
     return node.span, where
 
@@ -142,6 +150,18 @@ def _unknown_keys(node: Node, problem: ValidationError) -> Iterator[Diagnostic]:
         yield error(
             "unknown-key", f"unknown key {shown(name)} in {title}", entry.key.span, hint=hint
         )
+
+
+def _missing_keys(node: Node, span: Span, problem: ValidationError) -> Diagnostic:
+    keys: Any = problem.validator_value
+    missing = [key for key in keys if isinstance(node, Mapping) and node.entry(key) is None]
+    title = _rules(problem).get("title", "this mapping")
+    names = " and ".join(f'"{key}"' for key in missing)
+    meanings = (_rules(problem).get("properties", {}).get(key, {}) for key in missing)
+    hint = " ".join(meaning["description"] for meaning in meanings if "description" in meaning)
+    if isinstance(node, Mapping) and node.entries:
+        span = node.entries[0].key.span
+    return error("missing-key", f"{title} needs {names}", span, hint=hint)
 
 
 def _wrong_type(node: Node, span: Span, where: str, problem: ValidationError) -> Diagnostic:
@@ -186,6 +206,9 @@ def _not_one_of(node: Node, span: Span, where: str, problem: ValidationError) ->
 
 def _out_of_range(span: Span, where: str, problem: ValidationError) -> Diagnostic:
     low, high = _rules(problem).get("minimum"), _rules(problem).get("maximum")
+    if low is None or high is None:
+        words = f"at least {low}" if high is None else f"at most {high}"
+        return error("out-of-range", f"{where} must be {words}", span)
     return error("out-of-range", f"{where} must be between {low} and {high}", span)
 
 

@@ -41,7 +41,7 @@ class Share:
     percent: bool
 
     def __str__(self) -> str:
-        return f"{self.amount:g}%" if self.percent else f"{self.amount:g}"
+        return f"{self.amount:.15g}{'%' * self.percent}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ class Play:
 
     ``hosts`` is a host pattern as written; ``serial`` the sizes of the batches in order, the last
     of which repeats; ``pause`` the seconds between two batches; ``max_fail`` how many hosts of
-    the run may have failed, or which share of them. ``span`` is ``None`` for a play that nobody
+    the run may have failed, or which share of them. ``span`` is where the play stands,
+    ``hosts_span`` and ``restart_span`` where those of its values do: ``None`` for what nobody
     wrote down.
     """
 
@@ -86,6 +87,8 @@ class Play:
     pause: float = 0.0
     max_fail: Share = Share(0, percent=False)
     gates: Gates = Gates()
+    hosts_span: Span | None = None
+    restart_span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)

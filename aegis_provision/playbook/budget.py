@@ -1,0 +1,72 @@
+"""How many hosts may fail, with the arithmetic, and what is spent before anything begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aegis_provision.playbook.shares import rounded_down
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aegis_provision.playbook.model import Play, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a play allows: ``allowed`` hosts of the whole run, and how that comes about in words.
+
+    The words are those of ``max_fail`` as written (``5% of 40 hosts = 2``, ``2 hosts``).
+    """
+
+    allowed: int
+    words: str
+
+    def is_spent(self, failed: int) -> bool:
+        """Tell whether ``failed`` hosts are more than allowed: then nothing new begins."""
+        return failed > self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Where a run would stop without having begun the batch: indices from 0.
+
+    ``failed`` names the hosts that count by then, in the order in which their turns come.
+    """
+
+    play: int
+    batch: int
+    failed: tuple[str, ...]
+    budget: Budget
+
+
+def budget_of(play: Play, run_hosts: int) -> Budget:
+    """Return what ``play`` allows in a run over ``run_hosts`` distinct hosts."""
+    share = play.max_fail
+    allowed = rounded_down(share, run_hosts)
+    if share.percent:
+        return Budget(allowed, f"{share} of {_hosts(run_hosts)} = {allowed}")
+    return Budget(allowed, _hosts(allowed))
+
+
+def foreseen(schedule: Schedule, bad: Collection[str]) -> Foreseen | None:
+    """Return where ``bad`` hosts alone would stop the run, ``None`` where they would not.
+
+    ``bad`` are the hosts that the plan already knows to be in error or unreachable. Each counts
+    when its turn comes, once in the whole run, against the allowance of the play that is under
+    way then.
+    """
+    run_hosts = len(schedule.hosts)
+    failed: dict[str, None] = {}
+    for play, scheduled in enumerate(schedule.plays):
+        budget = budget_of(scheduled.play, run_hosts)
+        for batch, hosts in enumerate(scheduled.batches):
+            failed.update(dict.fromkeys(host for host in hosts if host in bad))
+            if budget.is_spent(len(failed)):
+                return Foreseen(play, batch, tuple(failed), budget)
+    return None
+
+
+def _hosts(number: int) -> str:
+    return f"{number} host" if number == 1 else f"{number} hosts"

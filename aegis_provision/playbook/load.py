@@ -1,0 +1,297 @@
+"""The text of a playbook to plays, or all that is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from aegis_provision.documents.decoding import decode
+from aegis_provision.documents.diagnostic import Severity, error, warning
+from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
+from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.schema import check
+from aegis_provision.playbook.durations import HOW_TO_WRITE_DURATION, parse_duration
+from aegis_provision.playbook.elsewhere import where_instead
+from aegis_provision.playbook.model import (
+    Gates,
+    OnFailure,
+    Play,
+    Playbook,
+    Restart,
+    Sessions,
+    Verify,
+)
+from aegis_provision.playbook.shares import (
+    HOW_TO_WRITE_MAX_FAIL,
+    HOW_TO_WRITE_SERIAL,
+    max_fail_share,
+    serial_share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import StrEnum
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
+    from aegis_provision.playbook.model import Share
+
+_Word = TypeVar("_Word", bound="StrEnum")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class _Form(Generic[_Value]):
+    """What a scalar has to be: in words, as a function, and how to write it."""
+
+    noun: str
+    parse: Callable[[str], _Value]
+    hint: str
+
+
+_SERIAL = _Form("a number of hosts or a share of them", serial_share, HOW_TO_WRITE_SERIAL)
+_MAX_FAIL = _Form("a number of hosts or a share of them", max_fail_share, HOW_TO_WRITE_MAX_FAIL)
+_DURATION = _Form("a duration", parse_duration, HOW_TO_WRITE_DURATION)
+_HOW_TO_BEGIN = "begin each play with '- hosts: ...', or '- name: ...'"
+
+
+def load_playbook(name: str, data: bytes) -> tuple[Playbook | None, tuple[Diagnostic, ...]]:
+    """Return the playbook in the file called ``name``, and everything that is wrong with it.
+
+    The playbook is ``None`` where there is no play to schedule. With errors among the findings
+    it may be incomplete: good for finding more of them, and for nothing else.
+    """
+    source, found = decode(name, data)
+    if source is None:
+        return None, found
+    node, found = read_document(source)
+    if node is None:
+        if not found:
+            found = (error("empty-file", f"{name} is empty", hint=_HOW_TO_BEGIN),)
+        return None, found
+    reader = _Reader()
+    plays = reader.plays(node)
+    # Where the reader has said what is wrong with a value, it knows better than the schema.
+    told = {item.span for item in (*found, *reader.findings) if item.severity is Severity.ERROR}
+    by_schema = (item for item in check(node, "playbook") if item.span not in told)
+    return Playbook(name, plays) if plays else None, (*found, *reader.findings, *by_schema)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads plays and gathers what is wrong with their values.
+
+    What the schema can say as well (unknown keys, words that are none of the allowed) is left
+    to it: a value that it refuses counts here as one that is not there.
+    """
+
+    findings: list[Diagnostic] = field(default_factory=list)
+
+    def plays(self, node: Node) -> tuple[Play, ...]:
+        """Return the plays that name their hosts."""
+        if not isinstance(node, Sequence):
+            self._refuse(
+                "wrong-type", "a playbook is a list of plays", node.span, _not_a_list(node)
+            )
+            return ()
+        if not node.items:
+            self._refuse("no-plays", "a playbook without a play does nothing", node.span,
+                         _HOW_TO_BEGIN)  # fmt: skip
+        return tuple(play for item in node.items if (play := self._play(item)) is not None)
+
+    def _play(self, node: Node) -> Play | None:
+        if not isinstance(node, Mapping):
+            self._refuse("wrong-type", "a play is a mapping, and this is none", node.span,
+                         _HOW_TO_BEGIN)  # fmt: skip
+            return None
+        for entry in node:
+            if hint := where_instead(entry.key.text):
+                self._refuse("not-in-a-playbook", f'"{entry.key.text}" has no place in a playbook',
+                             entry.key.span, hint)  # fmt: skip
+        written, restart = node.entry("hosts"), node.entry("restart")
+        hosts = self._hosts(written)
+        serial = self._serial(node.entry("serial"))
+        max_fail = self._value(node.entry("max_fail"), _MAX_FAIL)
+        pause = self._duration(node.entry("pause"))
+        gates = self._gates(node)
+        if written is None or hosts is None:
+            return None
+        plain = Play(_text(node.entry("name")) or hosts, hosts)
+        return Play(
+            name=plain.name,
+            hosts=hosts,
+            span=node.span,
+            serial=serial or plain.serial,
+            pause=_either(pause, plain.pause),
+            max_fail=_either(max_fail, plain.max_fail),
+            gates=gates,
+            hosts_span=written.value.span,
+            restart_span=restart.value.span if restart is not None else None,
+        )
+
+    def _hosts(self, entry: Entry | None) -> str | None:
+        if entry is None:
+            return None
+        if isinstance(entry.value, Sequence):
+            self._refuse("wrong-type", '"hosts" is one pattern, and this is a list',
+                         entry.value.span, "put commas between the terms: a,b,!c")  # fmt: skip
+            return None
+        if isinstance(entry.value, Scalar) and entry.value.value in {None, ""}:
+            self._refuse("wrong-type", '"hosts" must be a host pattern, and this is empty',
+                         _place(entry), "'all' is everyone; a pattern that begins with '!', '&', "
+                         "'*' or '@' needs quotes")  # fmt: skip
+            return None
+        return _text(entry)
+
+    def _serial(self, entry: Entry | None) -> tuple[Share, ...]:
+        if entry is None:
+            return ()
+        if not isinstance(entry.value, Sequence):
+            share = self._value(entry, _SERIAL)
+            return (share,) if share is not None else ()
+        if not entry.value.items:
+            self._refuse("bad-value", '"serial" is a list without a batch', entry.value.span,
+                         HOW_TO_WRITE_SERIAL)  # fmt: skip
+        sizes = (self._value(Entry(entry.key, item), _SERIAL) for item in entry.value.items)
+        return tuple(share for share in sizes if share is not None)
+
+    def _duration(self, entry: Entry | None, *, at_once: str = "") -> float | None:
+        """Return the seconds of ``entry``. ``at_once`` says what to write instead of no time."""
+        seconds = self._value(entry, _DURATION)
+        if entry is not None and seconds == 0 and at_once:
+            self._refuse("bad-value", f'"{entry.key.text}" leaves no time at all',
+                         entry.value.span, at_once)  # fmt: skip
+            return None
+        return seconds
+
+    def _gates(self, node: Mapping) -> Gates:
+        plain = Gates()
+        restart = _word(Restart, node.entry("restart")) or plain.restart
+        on_failure = _word(OnFailure, node.entry("on_failure")) or plain.on_failure
+        sessions, wait = self._sessions(node.entry("sessions"))
+        verify = self._verify(node.entry("verify"), restart)
+        preflight = self._parts(node.entry("preflight"), "{probe: true}")
+        rollback = node.entry("on_failure")
+        if rollback is not None and on_failure is OnFailure.ROLLBACK and _cannot_fail(node):
+            self._warn("nothing-to-fail", '"on_failure: rollback" has nothing to wait for',
+                       rollback.value.span,
+                       "a host rolls back where its restart or verify fails: add one of them",
+                       )  # fmt: skip
+        return Gates(
+            restart=restart,
+            verify=verify,
+            on_failure=on_failure,
+            sessions=sessions or plain.sessions,
+            sessions_wait=_either(wait, plain.sessions_wait),
+            probe_first=_flag(_inside(preflight, "probe")),
+        )
+
+    def _sessions(self, entry: Entry | None) -> tuple[Sessions | None, float | None]:
+        if entry is None:
+            return None, None
+        if not isinstance(entry.value, Mapping):
+            if _text(entry) is None:
+                self._refuse("wrong-type", '"sessions" must be one of: wait, refuse, ignore',
+                             _place(entry), "or, to wait for no more than 2m: {wait: 2m}",
+                             )  # fmt: skip
+            return _word(Sessions, entry), None
+        wait = self._duration(
+            entry.value.entry("wait"),
+            at_once="to leave such a host alone, write 'sessions: refuse'",
+        )
+        return Sessions.WAIT, wait
+
+    def _verify(self, entry: Entry | None, restart: Restart) -> Verify | None:
+        parts = self._parts(entry, "{health: true}")
+        health, probe = _inside(parts, "health"), _inside(parts, "probe")
+        timeout = self._duration(
+            _inside(parts, "timeout"), at_once="give it as long as Aegis takes to start"
+        )
+        verify = Verify(_flag(health), _flag(probe), _either(timeout, Verify().timeout))
+        if not verify.health and not verify.probe:
+            if parts is not None:
+                self._warn("verifies-nothing", '"verify" asks nothing', parts.span,
+                           "write 'health: true', 'probe: true', or both")  # fmt: skip
+            return None
+        if verify.health and health is not None and restart is Restart.NEVER:
+            self._warn("health-without-restart", '"health" asks whether Aegis runs with the new '
+                       "file, and this play restarts nothing", health.value.span,
+                       "add 'restart: changed', or leave health out")  # fmt: skip
+        return verify
+
+    def _value(self, entry: Entry | None, form: _Form[_Value]) -> _Value | None:
+        """Return what a scalar of this form means, ``None`` for none; a refusal is a finding."""
+        if entry is None:
+            return None
+        if not isinstance(entry.value, Scalar) or not _is_number_or_text(entry.value):
+            self._refuse("wrong-type", f'"{entry.key.text}" must be {form.noun}', _place(entry),
+                         form.hint)  # fmt: skip
+            return None
+        try:
+            return form.parse(entry.value.text)
+        except ValueError as problem:
+            self._refuse("bad-value", f'"{entry.key.text}" {problem}', _place(entry), form.hint)
+            return None
+
+    def _parts(self, entry: Entry | None, example: str) -> Mapping | None:
+        """Return the mapping that ``entry`` holds, ``None`` where there is none."""
+        if entry is not None and isinstance(entry.value, Mapping):
+            return entry.value
+        if entry is not None:
+            self._refuse("wrong-type", f'"{entry.key.text}" must be a mapping', _place(entry),
+                         f"write {entry.key.text}: {example}")  # fmt: skip
+        return None
+
+    def _refuse(self, code: str, message: str, span: Span, hint: str) -> None:
+        self.findings.append(error(code, message, span, hint=hint))
+
+    def _warn(self, code: str, message: str, span: Span, hint: str) -> None:
+        self.findings.append(warning(code, message, span, hint=hint))
+
+
+def _cannot_fail(play: Mapping) -> bool:
+    restart = play.entry("restart")
+    never = restart is None or _text(restart) == Restart.NEVER
+    return never and play.entry("verify") is None
+
+
+def _not_a_list(node: Node) -> str:
+    if isinstance(node, Mapping) and node.entry("hosts") is not None:
+        return "put '- ' before the play's first key, and indent the others alike"
+    if isinstance(node, Mapping) and (node.entry("all") or node.entry("providers")):
+        return "this looks like an inventory, which goes to -i"
+    return _HOW_TO_BEGIN
+
+
+def _place(entry: Entry) -> Span:
+    """Return where a value stands; of an empty one its key's place, as the schema's check does."""
+    empty = isinstance(entry.value, Scalar) and entry.value.text == ""
+    return entry.key.span if empty else entry.value.span
+
+
+def _is_number_or_text(node: Scalar) -> bool:
+    return isinstance(node.value, str | int | float) and not isinstance(node.value, bool)
+
+
+def _text(entry: Entry | None) -> str | None:
+    """Return text in one line, ``None`` where there is none."""
+    if entry is None or not isinstance(entry.value, Scalar):
+        return None
+    return " ".join(entry.value.value.split()) if isinstance(entry.value.value, str) else None
+
+
+def _word(words: type[_Word], entry: Entry | None) -> _Word | None:
+    text = _text(entry)
+    return words(text) if text in set(words) else None
+
+
+def _flag(entry: Entry | None) -> bool:
+    return entry is not None and isinstance(entry.value, Scalar) and entry.value.value is True
+
+
+def _inside(parts: Mapping | None, name: str) -> Entry | None:
+    return parts.entry(name) if parts is not None else None
+
+
+def _either(value: _Value | None, default: _Value) -> _Value:
+    return default if value is None else value
