@@ -1,0 +1,91 @@
+"""Numbers and shares of hosts: exact arithmetic, and reasons for what is none."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_provision.playbook.model import Share
+from aegis_provision.playbook.shares import (
+    max_fail_share,
+    parse_max_fail,
+    parse_serial,
+    rounded_down,
+    serial_share,
+)
+
+
+@given(percent=st.integers(0, 100), hosts=st.integers(0, 100_000))
+def test_a_share_is_rounded_down_by_the_arithmetic_of_whole_numbers(
+    percent: int, hosts: int
+) -> None:
+    assert rounded_down(Share(percent, percent=True), hosts) == percent * hosts // 100
+
+
+@given(thousandths=st.integers(1, 100_000), hosts=st.integers(0, 100_000))
+def test_decimal_digits_count_as_written(thousandths: int, hosts: int) -> None:
+    share = serial_share(f"{thousandths // 1000}.{thousandths % 1000:03}%")
+    assert rounded_down(share, hosts) == thousandths * hosts // 100_000
+
+
+@given(hosts=st.integers(0, 1000), number=st.integers(1, 999_999_999))
+def test_a_number_is_itself_whatever_the_number_of_hosts(hosts: int, number: int) -> None:
+    assert rounded_down(serial_share(str(number)), hosts) == number
+
+
+@given(number=st.integers(1, 999_999_999))
+def test_a_share_shows_as_it_was_written(number: int) -> None:
+    assert str(serial_share(str(number))) == str(number)
+    assert str(max_fail_share(f"{number % 100}.5%")) == f"{number % 100}.5%"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0", "batches of no hosts"),
+        ("0%", "batches of no hosts"),
+        ("0.0%", "batches of no hosts"),
+        ("-1", "no fewer hosts than none"),
+        ("-10%", "no fewer hosts than none"),
+        ("150%", "more than all hosts"),
+        ("100.1%", "more than all hosts"),
+        ("1.5", "hosts come whole"),
+        ("half", "neither a number of hosts nor a share"),
+        ("10 %", "neither a number of hosts nor a share"),
+        ("10%%", "neither a number of hosts nor a share"),
+        ("1e3", "neither a number of hosts nor a share"),
+        ("", "neither a number of hosts nor a share"),
+        ("9999999999", "neither a number of hosts nor a share"),
+    ],
+)
+def test_a_size_that_is_none_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        serial_share(text)
+
+
+def test_no_failure_at_all_is_an_allowance() -> None:
+    assert max_fail_share("0") == Share(0, percent=False)
+    assert max_fail_share("0%") == Share(0, percent=True)
+
+
+def test_flags_say_what_a_playbook_says() -> None:
+    assert parse_serial("1, 10%,50%") == (
+        Share(1, percent=False),
+        Share(10, percent=True),
+        Share(50, percent=True),
+    )
+    assert parse_serial("5") == (Share(5, percent=False),)
+    assert parse_max_fail("5%") == Share(5, percent=True)
+
+
+@pytest.mark.parametrize("text", ["", "1,,2", "1,0", "1,200%", "1 2", ","])
+def test_a_wrong_serial_flag_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write a number of hosts.*1,10%,50%"):
+        parse_serial(text)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "101%", "1.5", "few", "1,2"])
+def test_a_wrong_max_fail_flag_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(ValueError, match="write how many hosts may fail"):
+        parse_max_fail(text)
