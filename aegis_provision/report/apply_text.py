@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.report.console import name_lines, visible
+from aegis_provision.report.ranges import folded
 from aegis_provision.rollout.outcome import WENT_WELL, HostResult, Status
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def recap_lines(results: Sequence[HostResult], *, width: int) -> list[Text]:
         names = [item.host for item in results if item.status is status]
         if names:
             lines.append(Text(f"{WORDS[status]} ({len(names)}):", style=_STYLE[status]))
-            lines.extend(name_lines(names, width))
+            lines.extend(name_lines(folded(names), width))
     for item in results:
         if item.status not in WENT_WELL:
             lines.extend(result_lines(item))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.report.console import name_lines, visible
+from aegis_provision.report.ranges import folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def _add_group(
     for label, names in _by_provider(inventory, own).items():
         lines.append(Text(f"{indent}  {label}", style="cyan"))
         lines.extend(
-            Text(indent) + line for line in name_lines(names, max(40, width - len(indent)))
+            Text(indent) + line for line in name_lines(folded(names), max(40, width - len(indent)))
         )
     for child in group.children:
         _add_group(inventory, child, wanted, depth + 1, width, lines)

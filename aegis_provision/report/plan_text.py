@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.inventory.ranges import expand_range
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.console import name_lines, visible
+from aegis_provision.report.ranges import folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +55,14 @@ _NAME_WIDTH = 30
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
-    """Hosts whose plans differ in nothing but the host's name."""
+    """Hosts whose plans differ in nothing but the host's name, and perhaps the path.
+
+    ``path`` is that of all: where they differ, what they have in common around ``...``.
+    """
 
     plan: HostPlan
     hosts: tuple[str, ...]
+    path: str
 
 
 def plan_lines(
@@ -64,10 +71,10 @@ def plan_lines(
     """Return the lines that show ``plans``.
 
     Hosts with the same plan are shown together, at the place of the first. ``every_host`` names
-    unchanged hosts without abridging; ``as_diff`` shows changes as a unified diff.
+    each host and each path without abridging; ``as_diff`` shows changes as a unified diff.
     """
     lines: list[Text] = []
-    for alike in _grouped(plans):
+    for alike in _grouped(plans, by_path=every_host):
         lines.extend(_group_lines(alike, width, every_host=every_host, as_diff=as_diff))
     lines.append(summary_line(plans))
     return lines
@@ -80,13 +87,13 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
     return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
 
 
-def _grouped(plans: Sequence[HostPlan]) -> list[_Alike]:
+def _grouped(plans: Sequence[HostPlan], *, by_path: bool) -> list[_Alike]:
     groups: dict[object, list[HostPlan]] = {}
     for plan in plans:
         key = (
             plan.action,
             plan.provider,
-            plan.path,
+            plan.path if by_path else None,
             plan.changes,
             plan.same,
             plan.message,
@@ -94,7 +101,28 @@ def _grouped(plans: Sequence[HostPlan]) -> list[_Alike]:
             plan.warnings,
         )
         groups.setdefault(key, []).append(plan)
-    return [_Alike(group[0], tuple(plan.host for plan in group)) for group in groups.values()]
+    return [
+        _Alike(group[0], tuple(plan.host for plan in group), _common([plan.path for plan in group]))
+        for group in groups.values()
+    ]
+
+
+def _common(paths: Sequence[str]) -> str:
+    parts = [path.split("/") for path in paths]
+    head = _same_parts(parts)
+    if all(len(part) == len(head) for part in parts):
+        return paths[0]
+    tail = _same_parts([part[len(head) :][::-1] for part in parts])[::-1]
+    return "/".join([*head, "...", *tail])
+
+
+def _same_parts(paths: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        parts[0]
+        for parts in itertools.takewhile(
+            lambda parts: len(set(parts)) == 1, zip(*paths, strict=False)
+        )
+    ]
 
 
 def _group_lines(alike: _Alike, width: int, *, every_host: bool, as_diff: bool) -> list[Text]:
@@ -105,7 +133,7 @@ def _group_lines(alike: _Alike, width: int, *, every_host: bool, as_diff: bool) 
     if plan.hint:
         lines.append(Text(f"    try: {visible(plan.hint)}"))
     if as_diff and plan.changes:
-        lines.extend(_diff_lines(plan))
+        lines.extend(_diff_lines(alike))
     else:
         lines.extend(_change_line(change) for change in plan.changes)
         if plan.changes and plan.same:
@@ -117,12 +145,12 @@ def _group_lines(alike: _Alike, width: int, *, every_host: bool, as_diff: bool) 
 def _headline(alike: _Alike, width: int, *, every_host: bool) -> list[Text]:
     plan = alike.plan
     label = f"{_SIGN[plan.action]} {plan.action:<12}"
-    tail = f"  [{plan.provider}]  {visible(plan.path)}"
+    tail = f"  [{plan.provider}]  {visible(alike.path)}"
     if len(alike.hosts) == 1:
         return [Text(f"{label}{plan.host}{tail}", style=_STYLE[plan.action])]
-    names = list(alike.hosts)
+    names = list(alike.hosts) if every_host else folded(alike.hosts)
     if plan.action is Action.UNCHANGED and not every_host and len(names) > _LISTED_UNCHANGED:
-        rest = len(names) - _LISTED_UNCHANGED
+        rest = sum(len(expand_range(name)) for name in names[_LISTED_UNCHANGED:])
         names = [*names[:_LISTED_UNCHANGED], f"and {rest} more (-v names all)"]
     head = Text(f"{label}{len(alike.hosts)} hosts{tail}", style=_STYLE[plan.action])
     return [head, *name_lines(names, width)]
@@ -150,8 +178,8 @@ def _shown(value: str | None) -> str:
     return '""' if not value else visible(value)
 
 
-def _diff_lines(plan: HostPlan) -> list[Text]:
-    path = visible(plan.path)
+def _diff_lines(alike: _Alike) -> list[Text]:
+    plan, path = alike.plan, visible(alike.path)
     before = "/dev/null" if plan.action is Action.CREATE else path
     lines = [Text(f"    --- {before}", style="bold"), Text(f"    +++ {path}", style="bold")]
     for change in plan.changes:

@@ -1,0 +1,73 @@
+"""How a plan reads: hosts with the same plan stand together, on one screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
+from aegis_provision.report.plan_text import plan_lines
+
+CHANGES = (
+    Change("ANTHROPIC_AUTH_TOKEN", ChangeKind.CHANGED, None, None, sensitive=True),
+    Change("ANTHROPIC_DEFAULT_MODEL", ChangeKind.ADDED, None, "glm-4.5", sensitive=False),
+)
+
+
+def plan_of(host: str, *, path: str = "/opt/aegis/aegis.config.json") -> HostPlan:
+    return HostPlan(host, "glm", path, Action.UPDATE, CHANGES)
+
+
+def text_of(*plans: HostPlan, width: int = 80, every_host: bool = False) -> list[str]:
+    return [line.plain for line in plan_lines(plans, width=width, every_host=every_host)]
+
+
+def test_hosts_that_differ_in_their_path_alone_stand_together() -> None:
+    plans = [plan_of(f"n{number}", path=f"/srv/n{number}/a.json") for number in range(1, 6)]
+    assert text_of(*plans)[:2] == ["~ update      5 hosts  [glm]  /srv/.../a.json", "    n[1:5]"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "shown"),
+    [
+        (["/a/x.json", "/a/x.json"], "/a/x.json"),
+        (["/a/x.json", "/b/x.json"], "/.../x.json"),
+        (["/a/x.json", "/a/y.json"], "/a/..."),
+        (["/a/x.json", "/a/b/x.json"], "/a/.../x.json"),
+        (["x.json", "/a/x.json"], ".../x.json"),
+        (["x.json", "y.json"], "..."),
+    ],
+)
+def test_of_different_paths_the_common_parts_are_shown(paths: list[str], shown: str) -> None:
+    plans = [plan_of(f"host-{at}", path=path) for at, path in enumerate(paths)]
+    assert text_of(*plans)[0] == f"~ update      2 hosts  [glm]  {shown}"
+
+
+def test_verbose_shows_every_path_and_name() -> None:
+    plans = [plan_of(f"n{number}", path=f"/srv/n{number % 2}/a.json") for number in range(10)]
+    lines = text_of(*plans, every_host=True)
+    assert lines[0] == "~ update      5 hosts  [glm]  /srv/n0/a.json"
+    assert lines[1] == "    n0, n2, n4, n6, n8"
+
+
+def test_many_unchanged_names_are_abridged_and_counted() -> None:
+    names = [f"{letter}-{number}" for letter in "abcdefghijkl" for number in range(5)]
+    plans = [HostPlan(name, "glm", "/f", Action.UNCHANGED) for name in names]
+    lines = text_of(*plans, width=200)
+    assert lines[1].endswith("h-[0:4], and 20 more (-v names all)")
+    assert "l-4" in "\n".join(text_of(*plans, every_host=True))
+
+
+def test_different_changes_stand_apart() -> None:
+    other = replace(plan_of("b"), changes=CHANGES[:1])
+    assert text_of(plan_of("a"), other)[-1] == "Plan: 2 to update"
+    assert [line[:16] for line in text_of(plan_of("a"), other) if line[0] == "~"] == [
+        "~ update      a ",
+        "~ update      b ",
+    ]
+
+
+def test_a_host_can_not_drive_the_terminal() -> None:
+    wicked = replace(plan_of("a"), message="\x1b[2J\u202egone", warnings=("\x07",))
+    assert not any(char in "\n".join(text_of(wicked)) for char in "\x1b\u202e\x07")
