@@ -55,4 +55,4 @@ def test_a_whole_range_comes_back(first: int, length: int, width: str) -> None:
     names = [f"host-{number:{width}d}.x" for number in range(first, first + length + 4)]
     once = folded(names)
     assert [name for item in once for name in expand_range(item)] == names
-    assert len(once) <= 2
+    assert len(once) <= 4

@@ -1,0 +1,250 @@
+"""A canary token in every place a secret can be, looked for in every place it must not reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fleet.operator import Operator, Said
+
+CANARY = "canary4f1d"
+MAY_HOLD_SECRETS = {"aegis.config.json", "previous"}
+
+ON_HOSTS = {
+    # Each host's file holds canaries of its own, in all the ways a file can be.
+    "plain": json.dumps({"authToken": f"{CANARY}-auth", "port": 9100}),
+    "old": json.dumps(
+        {
+            "authToken": f"{CANARY}-auth",
+            "webhooks": [f"https://hooks.example.com/{CANARY}"],
+            "defaultSessionEnv": {
+                "ANTHROPIC_AUTH_TOKEN": f"{CANARY}-old",
+                "ANTHROPIC_BASE_URL": f"https://user:{CANARY}@old.example.com/v1",
+                "MY_API_KEY": f"{CANARY}-key",
+            },
+        }
+    ),
+    "broken": f'{{"authToken": "{CANARY}-auth", "defaultSessionEnv": {{"X": {CANARY}}}',
+    "number": json.dumps({"defaultSessionEnv": {"ANTHROPIC_AUTH_TOKEN": 1, CANARY: "x"}}),
+    "wrongtype": json.dumps({"authToken": [f"{CANARY}-auth"], "port": f"{CANARY}"}),
+    "notext": f"\ufeff{CANARY}",
+    "root": json.dumps([CANARY]),
+    "twice": f'{{"authToken": "{CANARY}", "authToken": "{CANARY}2"}}',
+}
+COMMANDS = [
+    ["validate"],
+    ["validate", "--format", "json"],
+    ["hosts"],
+    ["hosts", "--graph"],
+    ["hosts", "--format", "json"],
+    ["hosts", "--host", "old"],
+    ["hosts", "--host", "old", "--format", "json"],
+    ["providers"],
+    ["providers", "openrouter"],
+    ["providers", "--format", "json"],
+    ["render", "old"],
+    ["render", "--provider", "openrouter"],
+    ["plan"],
+    ["plan", "--format", "json"],
+    ["apply"],
+    ["apply", "--check", "--diff"],
+    ["apply", "--check", "--format", "json"],
+    ["apply", "--list-hosts"],
+    ["apply", "--yes"],
+    ["apply", "--yes", "--diff", "--format", "json"],
+    ["apply", "--yes", "--forks", "1", "--timeout", "5"],
+]
+
+
+@pytest.fixture
+def fleet(operator: Operator) -> Operator:
+    """An operator with a canary in the environment, the env file, and every host's file."""
+    operator.environ.pop("OPENROUTER_API_KEY")
+    for host, content in ON_HOSTS.items():
+        operator.furnish(host, content=content)
+    operator.furnish("new", content=None)
+    operator.inventory(*ON_HOSTS, "new", "gone", unreachable=("gone",))
+    inventory = operator.work / "inventory.yml"
+    text = inventory.read_text(encoding="utf-8")
+    env = "    env: {GATEWAY_API_KEY: '${MY_KEY}', X_HEADER_TOKEN: '${MY_TOKEN:-}'}\n"
+    inventory.write_text(text.replace("  hosts:\n", f"{env}  hosts:\n"), encoding="utf-8")
+    tokens = operator.work / "tokens.env"
+    tokens.touch(mode=0o600)
+    tokens.write_text(f"OPENROUTER_API_KEY={CANARY}-file\nMY_KEY='{CANARY} key'\n")
+    operator.environ |= {
+        "MY_TOKEN": f"{CANARY}-environment",
+        "UNRELATED_SECRET": f"{CANARY}-unrelated",
+        "AEGIS_PROVISION_ENV_FILE": "tokens.env",
+    }
+    return operator
+
+
+def holders(operator: Operator) -> Iterator[Path]:
+    """Yield every file that holds the canary, or is named by it, the operator's own apart."""
+    for path in operator.root.rglob("*"):
+        if CANARY in path.name or (path.is_file() and CANARY.encode() in path.read_bytes()):
+            yield path
+
+
+def check_files(operator: Operator) -> None:
+    given = {operator.work / "tokens.env"}
+    for path in set(holders(operator)) - given:
+        assert path.is_relative_to(operator.root / "hosts"), path
+        assert path.name in MAY_HOLD_SECRETS, path
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+        if path.parent.name == ".aegis-provision":
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700, path
+    assert CANARY not in operator.sshd.known_hosts.read_text()
+    assert CANARY not in operator.sshd.log.read_text(errors="replace")
+
+
+def check(operator: Operator, said: Said) -> None:
+    assert CANARY not in said.out
+    assert CANARY not in said.err
+    check_files(operator)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_command_shows_or_leaves_a_secret(fleet: Operator, command: list[str]) -> None:
+    said = fleet.call(*command, "-vvv")
+    assert said.code in {0, 4, 5, 6}, said.err
+    check(fleet, said)
+
+
+def test_secrets_do_get_to_the_hosts(fleet: Operator) -> None:
+    """The other tests would pass where nothing was ever written."""
+    said = fleet.call("apply", "--yes", "-vvv")
+    assert "Recap: 4 written, restart pending" in said.out
+    written = json.loads(fleet.file_of("old").read_text())["defaultSessionEnv"]
+    assert written["ANTHROPIC_AUTH_TOKEN"] == f"{CANARY}-file"
+    assert written["GATEWAY_API_KEY"] == f"{CANARY} key"
+    assert written["X_HEADER_TOKEN"] == f"{CANARY}-environment"
+    check(fleet, said)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"{CANARY}\n{CANARY}",
+        f"{CANARY}\x7f",
+        CANARY * 1000,
+        f"<{CANARY}>",
+        f"{CANARY}\udcff",
+    ],
+    ids=["newline", "delete", "long", "placeholder", "surrogate"],
+)
+@pytest.mark.parametrize("variable", ["OPENROUTER_API_KEY", "OPENROUTER_BASE_URL", "MY_TOKEN"])
+@pytest.mark.parametrize("command", [["plan"], ["render", "old"], ["apply", "--yes"]], ids=" ".join)
+def test_a_value_that_is_refused_is_not_repeated(
+    fleet: Operator, command: list[str], variable: str, value: str
+) -> None:
+    said = fleet.call(*command, "-vvv", environ={variable: value})
+    assert said.code == 3
+    check(fleet, said)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"OPENROUTER_API_KEY={CANARY} {CANARY}",
+        f"{CANARY}",
+        f'OPENROUTER_API_KEY="{CANARY}',
+        f"{CANARY}=x y",
+    ],
+)
+def test_a_wrong_line_of_the_env_file_is_not_repeated(fleet: Operator, line: str) -> None:
+    (fleet.work / "tokens.env").write_text(f"{line}\n")
+    said = fleet.call("plan", "-vvv")
+    assert said.code == 3
+    check(fleet, said)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        f"auth_token: {CANARY}",
+        f"auth_token: '{CANARY}-${{MY_KEY}}'",
+        f"auth_token: '${{MY_KEY:-{CANARY}}}'",
+        f"auth_token: [{CANARY}]",
+        f"api_token: {CANARY}",
+        f"env: {{SOME_TOKEN: {CANARY}}}",
+        f"auth_tokn: {CANARY}",
+        f"auth_token: {CANARY}: x",
+        f"auth_token: &{CANARY} {CANARY}",
+        f"base_url: https://user:{CANARY}@example.com/v1",
+    ],
+)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_literal_in_the_inventory_is_not_repeated(
+    fleet: Operator, setting: str, form: str
+) -> None:
+    inventory = fleet.work / "inventory.yml"
+    text = inventory.read_text(encoding="utf-8").replace("  hosts:\n", f"    {setting}\n  hosts:\n")
+    inventory.write_text(text, encoding="utf-8")
+    said = fleet.call("validate", "-vvv", "--format", form)
+    assert said.code == 3
+    assert CANARY not in said.out + said.err
+
+
+def test_a_bug_is_told_without_what_it_holds(
+    fleet: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aegis_provision.report import plan_text
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(f"{CANARY} in an exception")
+
+    monkeypatch.setattr(plan_text, "plan_lines", broken)
+    said = fleet.call("plan", "-vvv")
+    assert said.code == 1
+    assert "internal error: RuntimeError" in said.err
+    check(fleet, said)
+
+
+def test_a_write_that_fails_half_way_leaves_no_secret_about(fleet: Operator) -> None:
+    """A directory stands where the previous file would be kept, so the write can't go through."""
+    kept = fleet.file_of("old").parent / ".aegis-provision"
+    (kept / "previous" / "x").mkdir(parents=True, mode=0o700)
+    kept.chmod(0o700)
+    said = fleet.call("apply", "--yes", "-vvv", "--limit", "old")
+    assert said.code == 4
+    assert json.loads(fleet.file_of("old").read_text()) == json.loads(ON_HOSTS["old"])
+    check(fleet, said)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc here")
+def test_no_process_has_a_secret_among_its_arguments(fleet: Operator) -> None:
+    seen: set[bytes] = set()
+    over = threading.Event()
+    watching = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            for entry in os.scandir("/proc"):
+                if entry.name.isdigit():
+                    try:
+                        seen.add(Path(entry.path, "cmdline").read_bytes())
+                    except OSError:
+                        continue
+            watching.set()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        assert watching.wait(30)
+        said = fleet.run("apply", "--yes", "-vvv")
+    finally:
+        over.set()
+        watcher.join()
+    assert any(b"aegis_provision" in line for line in seen)
+    assert not [line for line in seen if CANARY.encode() in line]
+    check(fleet, said)
