@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LARGEST_CONFIG = 1024 * 1024
 """How many bytes a configuration may have; Aegis' own has a few hundred."""
 
-_STATUS_LINE = re.compile(rb"^(Uid|Gid|Groups):\s*(.*)$", re.MULTILINE)
+_STATUS_LINE = re.compile(rb"^(Uid|Gid|Groups):[ \t]*(.*)$", re.MULTILINE)
 
 
 def read_actual(files: Filesystem, target: Target) -> Actual:
@@ -97,12 +97,19 @@ def _directory(files: Filesystem, path: str) -> tuple[DirectoryFacts | None, Rea
 
 def _kind_problem(files: Filesystem, path: str, facts: Facts) -> tuple[ReadProblem, str] | None:
     if stat.S_ISLNK(facts.mode):
-        return ReadProblem.SYMLINK, f"it leads to {files.readlink(path)}"
+        return ReadProblem.SYMLINK, _leads_to(files, path)
     if not stat.S_ISREG(facts.mode):
         return ReadProblem.NOT_A_FILE, ""
     if facts.size > LARGEST_CONFIG:
         return ReadProblem.TOO_LARGE, f"{facts.size} bytes"
     return None
+
+
+def _leads_to(files: Filesystem, path: str) -> str:
+    try:
+        return f"it leads to {files.readlink(path)}"
+    except OSError:  # it is none any more, or the server does not tell
+        return ""
 
 
 def _exists(files: Filesystem, path: str) -> bool:

@@ -7,7 +7,8 @@ kept, in which a third party's write would be lost; among our own operators the 
 
 The login may be root's and the directory somebody else's who is not to be trusted. So no path in
 it is ever given away or opened up through a link, files are made exclusively, and their owner and
-mode are set on the open file.
+mode are set on the open file. What such an owner can bring about by swapping our directory for a
+link at the right moment is a file of one of these names elsewhere; ``become_user`` rules that out.
 """
 
 from __future__ import annotations

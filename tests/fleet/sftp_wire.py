@@ -23,7 +23,7 @@ from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
 from aegis_provision.transport.sftp_stream import SftpStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _INIT, _STATUS, _EXTENDED = 1, 101, 200
 FAILURE, UNSUPPORTED = 4, 8
@@ -41,15 +41,15 @@ class Trouble(Enum):
 class Wire:
     """Passes whole packets between a client and the server at ``server``.
 
-    ``trouble`` strikes at request number ``at``, and ``meanwhile`` is called before that request
-    goes out. ``without`` names extensions that the server is made to lack. ``words`` is what a
-    failure says. ``requests`` holds the kinds of all requests so far.
+    ``trouble`` strikes at request number ``at``; ``meanwhile`` holds what is called before the
+    request of a number goes out. ``without`` names extensions that the server is made to lack.
+    ``words`` is what a failure says. ``requests`` holds the kinds of all requests so far.
     """
 
     server: socket.socket
     at: int = 0
     trouble: Trouble | None = None
-    meanwhile: Callable[[], object] = lambda: None
+    meanwhile: Mapping[int, Callable[[], object]] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
     words: bytes = b"Failure"
     requests: list[int] = field(default_factory=list)
@@ -97,8 +97,9 @@ class Wire:
             self.server.sendall(packet)
             return
         self.requests.append(packet[4])
+        if len(self.requests) in self.meanwhile:
+            self.meanwhile[len(self.requests)]()
         if len(self.requests) == self.at:
-            self.meanwhile()
             match self.trouble:
                 case Trouble.NEVER_ARRIVES:
                     self._cut = True
@@ -132,7 +133,7 @@ def wired(
     *,
     at: int = 0,
     trouble: Trouble | None = None,
-    meanwhile: Callable[[], object] = lambda: None,
+    meanwhile: Mapping[int, Callable[[], object]] | None = None,
     without: frozenset[str] = frozenset(),
     words: bytes = b"Failure",
     user: int | None = None,
@@ -154,7 +155,7 @@ def wired(
                 cwd="/",
             )
         try:
-            wire = Wire(ours, at, trouble, meanwhile, without, words)
+            wire = Wire(ours, at, trouble, meanwhile or {}, without, words)
             stream = SftpStream(wire, 20.0, Deadline.after(60.0))
             yield SftpFiles(SftpClient(stream), stream), wire  # type: ignore[arg-type]
         finally:

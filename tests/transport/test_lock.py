@@ -122,7 +122,7 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
             with wired() as (files, _):
                 ends.append(attempt(files, rival, "bert@desk"))  # type: ignore[arg-type]
 
-        with wired(at=number, meanwhile=second) as (files, wire):
+        with wired(meanwhile={number: second}) as (files, wire):
             first = attempt(files, write)
             last = len(wire.requests)
         if last < number:
@@ -222,7 +222,7 @@ def test_the_lock_says_who_holds_it_and_since_when(tmp_path: Path) -> None:
 
     with wired() as (files, _):
         write = plan_write(look(files, path))
-    with wired(at=8, meanwhile=note) as (files, _):
+    with wired(meanwhile={8: note}) as (files, _):
         safe_write(files, write, OWNER)
     assert seen[0]["owner"] == OWNER
     assert seen[0]["since"].endswith("UTC")

@@ -133,7 +133,7 @@ def test_an_edit_at_any_moment_is_not_lost_but_in_one_rename_at_most(tmp_path: P
     for number in _requests(path, old=OLD):
         with wired() as (files, _):
             write = plan_write(look(files, path))
-        with wired(at=number, meanwhile=lambda: put(path, edited, 0o640)) as (files, _):
+        with wired(meanwhile={number: lambda: put(path, edited, 0o640)}) as (files, _):
             end = attempt(files, write)
         if path.read_bytes() != edited:
             assert isinstance(end, Written)
@@ -158,7 +158,7 @@ def test_a_file_that_comes_at_any_moment_where_the_plan_saw_none_is_never_lost(
             if not path.exists():
                 put(path, come)
 
-        with wired(at=number, meanwhile=come_now) as (files, _):
+        with wired(meanwhile={number: come_now}) as (files, _):
             end = attempt(files, write)
         if isinstance(end, WriteRefused):
             refused += 1
@@ -179,7 +179,7 @@ def test_a_lock_taken_away_before_the_rename_is_noticed(tmp_path: Path) -> None:
         def take_away() -> None:
             (tmp_path / OWN / "lock").unlink(missing_ok=True)
 
-        with wired(at=number, meanwhile=take_away) as (files, _):
+        with wired(meanwhile={number: take_away}) as (files, _):
             end = attempt(files, write)
         _check_truth(end, path.read_bytes(), OLD)
         ends.append(end)
@@ -228,7 +228,7 @@ def test_nothing_depends_on_the_servers_umask(tmp_path: Path, umask: int) -> Non
 
     for number in range(1, 25):
         put(path, OLD)
-        with wired(umask=umask, at=number, meanwhile=note) as (files, _):
+        with wired(umask=umask, meanwhile={number: note}) as (files, _):
             write_now(files, path)
     assert {"lock", "staging", "previous.new", OWN} <= {name for name, _ in modes}
     assert {mode for name, mode in modes if name != OWN} == {0o600}

@@ -1,0 +1,246 @@
+"""Writing where login and owner differ, and where the owner is not to be trusted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.protocol import WriteFailed, WriteRefused
+from tests.fleet.sftp_wire import wired
+from tests.transport.targets import (
+    NEW,
+    OLD,
+    OWN,
+    attempt,
+    leftovers,
+    look,
+    mode_of,
+    plan_write,
+    put,
+    write_now,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.root
+
+NOBODY, DAEMON, GROUP = 65534, 1, 33
+SECRET = b'{"password": "of root alone"}'
+MOST_REQUESTS = 60
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return a directory of nobody's, which they can get to."""
+    for above in (tmp_path, *list(tmp_path.parents)[:2]):
+        above.chmod(0o755)
+    directory = tmp_path / "home"
+    directory.mkdir()
+    os.chown(directory, NOBODY, NOBODY)
+    return directory
+
+
+def _config(home: Path, uid: int = NOBODY, gid: int = NOBODY, mode: int = 0o600) -> Path:
+    path = home / "aegis.config.json"
+    put(path, OLD, mode)
+    os.chown(path, uid, gid)
+    path.chmod(mode)
+    return path
+
+
+def _owner(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_uid, found.st_gid
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
+@pytest.mark.parametrize(
+    ("uid", "gid", "mode"), [(NOBODY, NOBODY, 0o600), (0, GROUP, 0o640), (DAEMON, GROUP, 0o440)]
+)
+def test_root_keeps_owner_group_and_mode(
+    home: Path, uid: int, gid: int, mode: int, local: bool
+) -> None:
+    path = _config(home, uid, gid, mode)
+    with wired() as (sftp, _):
+        write_now(LocalFiles(home) if local else sftp, path)
+    assert (path.read_bytes(), _owner(path), mode_of(path)) == (NEW, (uid, gid), mode)
+    previous = home / OWN / "previous"
+    assert (previous.read_bytes(), _owner(previous)) == (OLD, (uid, gid))
+    assert mode_of(previous) == mode & 0o600
+    assert mode_of(home / OWN) == 0o700
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
+def test_what_root_made_its_owner_can_use_later(home: Path, local: bool) -> None:
+    path = home / "aegis.config.json"
+    with wired() as (sftp, _):
+        write_now(LocalFiles(home) if local else sftp, path)
+    assert _owner(path) == _owner(home / OWN) == (NOBODY, NOBODY)
+    with wired(user=NOBODY) as (files, _):
+        write_now(files, path, OLD)
+    assert path.read_bytes() == OLD
+
+
+def test_our_directory_stays_roots_where_it_cannot_be_given_away_safely(home: Path) -> None:
+    path = _config(home)
+    with wired(without=frozenset({"lsetstat@openssh.com"})) as (files, _):
+        write_now(files, path)
+    assert _owner(home / OWN) == (0, 0)
+    with wired(user=NOBODY) as (files, _):
+        end = attempt(files, plan_write(look(files, path), OLD))
+    assert isinstance(end, WriteRefused)
+    assert "which an earlier run made as another user" in end.reason
+    assert path.read_bytes() == NEW
+
+
+@pytest.mark.parametrize(("uid", "gid"), [(0, 0), (DAEMON, NOBODY), (NOBODY, GROUP)])
+def test_an_owner_that_the_login_cannot_keep_is_refused(home: Path, uid: int, gid: int) -> None:
+    path = _config(home, uid, gid, 0o644)
+    with wired(user=NOBODY) as (files, _):
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, WriteRefused)
+    assert f"(uid {uid}, gid {gid})" in end.reason
+    assert "become_user" in end.hint
+    assert (path.read_bytes(), _owner(path)) == (OLD, (uid, gid))
+    assert os.listdir(home) == [path.name]  # noqa: PTH208 - names are wanted
+
+
+def test_a_directory_that_the_login_cannot_write_in_is_refused(home: Path) -> None:
+    path = _config(home)
+    os.chown(home, 0, 0)
+    with wired(user=NOBODY) as (files, _):
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, WriteRefused)
+    assert "no permission to write in its directory" in end.reason
+    assert os.listdir(home) == [path.name]  # noqa: PTH208 - names are wanted
+
+
+def test_our_directory_must_not_be_a_third_ones(home: Path) -> None:
+    path = _config(home)
+    (home / OWN).mkdir(mode=0o700)
+    os.chown(home / OWN, DAEMON, DAEMON)
+    with wired() as (files, _):
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, WriteRefused)
+    assert f"uid {DAEMON}" in end.reason
+    assert leftovers(home) == set()
+
+
+def test_an_owner_who_swaps_our_directory_for_a_link_is_given_nothing(
+    home: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o755)
+    put(victim / "precious", SECRET)
+    before = (_owner(victim), mode_of(victim))
+
+    def swap() -> None:
+        own = home / OWN
+        if own.is_dir() and not own.is_symlink():
+            own.rename(home / "aside")
+        if not os.path.lexists(own):
+            own.symlink_to(victim)
+
+    for number in range(1, MOST_REQUESTS):
+        path = _config(home)
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+        with wired(meanwhile={number: swap}) as (files, wire):
+            attempt(files, write)
+        assert (_owner(victim), mode_of(victim)) == before, number
+        assert _owner(victim / "precious") == (0, 0)
+        assert (victim / "precious").read_bytes() == SECRET
+        _clear(home)
+        for name in ("lock", "staging", "previous", "previous.new"):
+            (victim / name).unlink(missing_ok=True)
+        if len(wire.requests) < number:
+            return
+    pytest.fail("a write takes more requests than this test is ready for")
+
+
+def _clear(home: Path) -> None:
+    subprocess.run(["find", str(home), "-mindepth", "1", "-delete"], check=True)
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["and swaps it back", "for good"])
+def test_an_owner_who_swaps_the_file_for_a_link_learns_nothing(
+    home: Path, tmp_path: Path, back: bool
+) -> None:
+    secret = tmp_path / "secret.json"
+    put(secret, SECRET, 0o600)
+    path = home / "aegis.config.json"
+
+    def swap() -> None:
+        path.unlink(missing_ok=True)
+        path.symlink_to(secret)
+
+    def swap_back() -> None:
+        _config(home)
+
+    # The link is there for every stretch of requests that begins at one and ends at another.
+    for begin in range(1, 14):
+        for end in range(begin + 1, begin + 4):
+            _config(home)
+            steps = {begin: swap, end: swap_back} if back else {begin: swap}
+            with wired(meanwhile=steps) as (files, _):
+                actual = look(files, path)
+                if actual.problem is None:
+                    content = actual.file.content + b"\n" if actual.file else NEW
+                    attempt(files, plan_write(actual, content))
+            assert secret.read_bytes() == SECRET
+            assert (_owner(secret), mode_of(secret)) == ((0, 0), 0o600)
+            for found in home.rglob("*"):
+                if found.is_file() and not found.is_symlink() and SECRET in found.read_bytes():
+                    assert _owner(found)[0] == 0, (begin, end, found)
+                    assert mode_of(found) & 0o077 == 0
+            _clear(home)
+
+
+@contextmanager
+def _small_disk(directory: Path, *, pages: int) -> Iterator[None]:
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={pages * 4}k", "tmpfs", str(directory)], check=True
+    )
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3])
+@pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
+def test_a_full_disk_leaves_the_old_file_and_no_lock(home: Path, local: bool, pages: int) -> None:
+    """With one page there is room for the file alone, then for the lock, then for half of it."""
+    disk = home / "disk"
+    disk.mkdir()
+    with _small_disk(disk, pages=pages):
+        path = disk / "aegis.config.json"
+        put(path)
+        with wired() as (sftp, _):
+            files = LocalFiles(disk) if local else sftp
+            write = plan_write(look(files, path), b" " * 6000)
+            end = attempt(files, write)
+        assert isinstance(end, WriteRefused if pages == 1 else WriteFailed)
+        assert "disk" in str(end) or "space" in str(end)
+        assert path.read_bytes() == OLD
+        assert [item.name for item in disk.iterdir()] == [path.name]
+
+
+def test_a_read_only_file_system_is_refused(home: Path) -> None:
+    disk = home / "disk"
+    disk.mkdir()
+    with _small_disk(disk, pages=8):
+        path = disk / "aegis.config.json"
+        put(path)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with wired() as (files, _):
+            end = attempt(files, plan_write(look(files, path)))
+        assert isinstance(end, WriteRefused)
+        assert path.read_bytes() == OLD
