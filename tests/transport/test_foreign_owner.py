@@ -36,17 +36,6 @@ SECRET = b'{"password": "of root alone"}'
 MOST_REQUESTS = 60
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """Return a directory of nobody's, which they can get to."""
-    for above in (tmp_path, *list(tmp_path.parents)[:2]):
-        above.chmod(0o755)
-    directory = tmp_path / "home"
-    directory.mkdir()
-    os.chown(directory, NOBODY, NOBODY)
-    return directory
-
-
 def _config(home: Path, uid: int = NOBODY, gid: int = NOBODY, mode: int = 0o600) -> Path:
     path = home / "aegis.config.json"
     put(path, OLD, mode)
@@ -115,6 +104,7 @@ def test_an_owner_that_the_login_cannot_keep_is_refused(home: Path, uid: int, gi
 def test_a_directory_that_the_login_cannot_write_in_is_refused(home: Path) -> None:
     path = _config(home)
     os.chown(home, 0, 0)
+    home.chmod(0o755)
     with wired(user=NOBODY) as (files, _):
         end = attempt(files, plan_write(look(files, path)))
     assert isinstance(end, WriteRefused)
@@ -134,9 +124,9 @@ def test_our_directory_must_not_be_a_third_ones(home: Path) -> None:
 
 
 def test_an_owner_who_swaps_our_directory_for_a_link_is_given_nothing(
-    home: Path, tmp_path: Path
+    home: Path, public_path: Path
 ) -> None:
-    victim = tmp_path / "victim"
+    victim = public_path / "victim"
     victim.mkdir(mode=0o755)
     put(victim / "precious", SECRET)
     before = (_owner(victim), mode_of(victim))
@@ -171,9 +161,9 @@ def _clear(home: Path) -> None:
 
 @pytest.mark.parametrize("back", [True, False], ids=["and swaps it back", "for good"])
 def test_an_owner_who_swaps_the_file_for_a_link_learns_nothing(
-    home: Path, tmp_path: Path, back: bool
+    home: Path, public_path: Path, back: bool
 ) -> None:
-    secret = tmp_path / "secret.json"
+    secret = public_path / "secret.json"
     put(secret, SECRET, 0o600)
     path = home / "aegis.config.json"
 

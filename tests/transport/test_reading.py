@@ -168,17 +168,15 @@ def test_the_login_is_learnt_from_the_host(files: Filesystem) -> None:
 
 
 @pytest.mark.root
-def test_another_login(tmp_path: Path) -> None:
+def test_another_login() -> None:
     with wired(user=NOBODY) as (files, _):
         assert read_login(files) == Login(NOBODY, frozenset({NOBODY}))
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("which", ["file", "directory"])
-def test_no_permission(tmp_path: Path, which: str) -> None:
-    for above in (tmp_path, *list(tmp_path.parents)[:2]):
-        above.chmod(0o755)
-    directory = tmp_path / "d"
+def test_no_permission(public_path: Path, which: str) -> None:
+    directory = public_path / "d"
     directory.mkdir(mode=0o700 if which == "directory" else 0o755)
     put(directory / "c.json")
     with wired(user=NOBODY) as (files, _):

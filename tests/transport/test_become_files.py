@@ -1,0 +1,103 @@
+"""Writing as another user, with a real sudo: over SSH and on this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.aegis.actual import Login, ReadProblem
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.protocol import (
+    ConnectOptions,
+    Deadline,
+    Unreachable,
+    WriteRefused,
+)
+from tests.fleet.openssh import Sshd, running_sshd
+from tests.transport.targets import (
+    NEW,
+    OLD,
+    OWN,
+    OWNER,
+    leftovers,
+    mode_of,
+    plan_write,
+    put,
+    target,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aegis_provision.inventory.model import Target
+
+pytestmark = pytest.mark.root
+
+NOBODY, DAEMON = 65534, 1
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Yield a server that everybody here logs in to as root."""
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(params=["ssh", "local"])
+def way(request: pytest.FixtureRequest, sshd: Sshd, home: Path) -> tuple[Target, ConnectOptions]:
+    """Return a target of nobody's and how to get there."""
+    there = target(home / "aegis.config.json", become_user="nobody")
+    if request.param == "ssh":
+        there = replace(
+            there,
+            connection="ssh",
+            port=sshd.port,
+            user=sshd.user,
+            identity_file=str(sshd.client_key),
+        )
+    return there, ConnectOptions(15.0, None, (sshd.known_hosts,), False, None, home, "anna")
+
+
+def test_a_new_file_is_the_other_users(way: tuple[Target, ConnectOptions], home: Path) -> None:
+    deadline = Deadline.after(60)
+    with connect(*way, deadline) as session:
+        assert session.login(deadline) == Login(NOBODY, frozenset({NOBODY}))
+        session.write(plan_write(session.read(deadline)), OWNER, deadline)
+    path = home / "aegis.config.json"
+    assert (path.read_bytes(), mode_of(path), path.stat().st_uid) == (NEW, 0o600, NOBODY)
+    assert (home / OWN).stat().st_uid == NOBODY
+    assert leftovers(home) == set()
+
+
+def test_a_file_of_a_third_user_is_refused(way: tuple[Target, ConnectOptions], home: Path) -> None:
+    path = home / "aegis.config.json"
+    put(path, OLD, 0o644)
+    os.chown(path, DAEMON, DAEMON)
+    deadline = Deadline.after(60)
+    with connect(*way, deadline) as session:
+        write = plan_write(session.read(deadline))
+        with pytest.raises(WriteRefused, match="can't give the file to its owner"):
+            session.write(write, OWNER, deadline)
+    assert path.read_bytes() == OLD
+    assert leftovers(home) == set()
+
+
+def test_what_roots_login_may_read_the_other_user_may_not(
+    way: tuple[Target, ConnectOptions], home: Path
+) -> None:
+    put(home / "aegis.config.json")  # root's own
+    deadline = Deadline.after(60)
+    with connect(*way, deadline) as session:
+        assert session.read(deadline).problem is ReadProblem.PERMISSION_DENIED
+
+
+def test_a_user_who_is_not_there(way: tuple[Target, ConnectOptions]) -> None:
+    there, options = way
+    with pytest.raises(Unreachable, match="no user not-here") as caught:
+        connect(replace(there, become_user="not-here"), options, Deadline.after(60))
+    assert caught.value.step == "sudo"
+    assert "become_user" in caught.value.hint
