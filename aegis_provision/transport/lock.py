@@ -111,8 +111,8 @@ def _create(lock: Lock) -> bool:
 
 def _holder(files: Filesystem, path: str) -> _Holder | None:
     try:
-        mtime = files.lstat(path).mtime
-        return _Holder(files.read(path, _LARGEST), mtime)
+        facts, text = files.read_whole(path, _LARGEST)  # of one lock, though another may come
+        return _Holder(text, facts.mtime)
     except FileNotFoundError:
         return None
 

@@ -139,6 +139,39 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
     assert winners == {True, False}
 
 
+def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path) -> None:
+    """It takes the expired one's place, or, once that is broken, that of our own."""
+    path, lock = tmp_path / "aegis.config.json", tmp_path / OWN / "lock"
+    living = json.dumps({"owner": "cleo@desk", "since": "just now"}).encode()
+    seen = set()
+    for number in range(1, MOST_REQUESTS):
+        put(path)
+        for name in leftovers(tmp_path):
+            (tmp_path / OWN / name).unlink()
+        _leave_lock(tmp_path)
+        age_lock(tmp_path)
+        ours: list[bool] = []
+
+        def come(ours: list[bool] = ours) -> None:
+            ours.append(lock.exists() and OWNER.encode() in lock.read_bytes())
+            put(lock, living)
+
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+        with wired(meanwhile={number: come}) as (files, wire):
+            end = attempt(files, write)
+        if len(wire.requests) < number:
+            break
+        if isinstance(end, Written):
+            assert ours == [True], f"a lock that came first was overlooked at {number}"
+            continue
+        assert isinstance(end, WriteRefused)
+        assert lock.read_bytes() == living, number
+        assert "clock" not in leftovers(tmp_path)
+        seen.add(end.step)
+    assert seen == {"lock", "check the lock"}
+
+
 def _count_up(files: Filesystem, path: Path, name: str) -> bool:
     actual = look(files, path)
     assert actual.file is not None

@@ -129,7 +129,7 @@ def test_a_request_that_fails_leaves_no_lock(tmp_path: Path, old: bytes | None) 
 def test_an_edit_at_any_moment_is_not_lost_but_in_one_rename_at_most(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     edited = b'{"authToken": "edited"}\n'
-    lost = []
+    lost, said = [], set()
     for number in _requests(path, old=OLD):
         with wired() as (files, _):
             write = plan_write(look(files, path))
@@ -140,8 +140,22 @@ def test_an_edit_at_any_moment_is_not_lost_but_in_one_rename_at_most(tmp_path: P
             lost.append(number)
         else:
             assert not isinstance(end, Unreachable)
+            said.add(str(end))
     assert len(lost) <= 2
     assert lost == list(range(lost[0], lost[0] + len(lost)))
+    assert "compare: the file changed since the plan saw it" in said
+    assert "read back: what is there now is not what was written" in said
+
+
+def test_a_mode_that_is_not_the_one_that_was_set_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    said = set()
+    for number in _requests(path, old=OLD):
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+        with wired(meanwhile={number: lambda: path.chmod(0o660)}) as (files, _):
+            said.add(str(attempt(files, write)))
+    assert any("the new file is there, but with mode 0660" in words for words in said)
 
 
 def test_a_file_that_comes_at_any_moment_where_the_plan_saw_none_is_never_lost(
