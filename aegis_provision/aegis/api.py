@@ -1,0 +1,140 @@
+"""What Aegis' API says about the process that answers (contract, section 6).
+
+Whatever comes in was sent by a host: nothing here trusts its size, its shape or its words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+HEALTH_PATH = "/v1/health"
+SESSIONS_PATH = "/v1/sessions"
+OK = "ok"
+
+HEALTH_PER_MINUTE = 60
+"""How often Aegis answers one address for its health in a minute; then it says 429."""
+
+_MOST_BYTES = 1 << 20
+_STATUS = re.compile(r"[A-Za-z][A-Za-z_-]{0,19}")
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,39}")
+_LONGEST_TIME = 40
+# Seconds since the epoch from 2001 to 5138; the same span in milliseconds begins where it ends.
+_FIRST_SECOND, _FIRST_MILLISECOND, _LAST_MILLISECOND = 1e9, 1e11, 1e14
+_MOST_SESSIONS = 1_000_000
+_ROUNDING = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What ``/v1/health`` said. Without the API's token there is ``status`` and no more.
+
+    ``status`` is Aegis' own word: ``ok``, ``degraded``, ``draining``. ``started`` is when the
+    process began, in seconds since the epoch by the host's clock; ``active`` how many sessions a
+    restart would end. Either is ``None``, and ``version`` empty, where it was not told.
+    """
+
+    status: str
+    started: float | None = None
+    active: int | None = None
+    version: str = ""
+
+
+def parse_health(status: int, body: bytes) -> Health | None:
+    """Return what an answer from ``/v1/health`` says, ``None`` where it is none of Aegis'.
+
+    Aegis answers with 200 whatever its health is. A field that is not as it should be counts as
+    not told.
+    """
+    if status != 200:
+        return None
+    root = _object(body)
+    word = root.get("status")
+    if not isinstance(word, str) or not _STATUS.fullmatch(word):
+        return None
+    version = root.get("version")
+    return Health(
+        word,
+        started=_started(root),
+        active=_active(root.get("sessions")),
+        version=version if isinstance(version, str) and _VERSION.fullmatch(version) else "",
+    )
+
+
+def lost_its_file(status_of_sessions_without_token: int) -> bool:
+    """Tell whether a server whose file has an ``authToken`` runs without that file.
+
+    It does where it answers ``/v1/sessions`` to somebody without a token: the token went with
+    the file. Anything else, failures included, is no sign of it.
+    """
+    return 200 <= status_of_sessions_without_token < 300
+
+
+def start_is_older(health: Health, mtime: float) -> bool | None:
+    """Tell whether the process began before its file was written, ``None`` where nobody knows.
+
+    ``mtime`` is the file's time by the same host's clock. SFTP tells it in whole seconds and
+    Aegis' own times may be rounded too, so one second either way is no difference.
+    """
+    if health.started is None:
+        return None
+    return health.started < mtime - _ROUNDING
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if len(body) > _MOST_BYTES:
+        return {}
+    try:
+        root = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return root if isinstance(root, dict) else {}
+
+
+def _started(root: dict[str, Any]) -> float | None:
+    now, uptime = _seconds(root.get("timestamp")), _number(root.get("uptime"))
+    if now is None or uptime is None or not 0 <= uptime <= now:
+        return None
+    return now - uptime
+
+
+def _seconds(value: object) -> float | None:
+    """Return a point in time as seconds since the epoch: ISO 8601 with a zone, or a number."""
+    if isinstance(value, str):
+        return _iso_seconds(value)
+    number = _number(value)
+    if number is None:
+        return None
+    if _FIRST_SECOND <= number < _FIRST_MILLISECOND:
+        return float(number)
+    if _FIRST_MILLISECOND <= number < _LAST_MILLISECOND:
+        return number / 1000
+    return None
+
+
+def _iso_seconds(text: str) -> float | None:
+    if len(text) > _LONGEST_TIME:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    # Without a zone it is anybody's guess which clock that was.
+    if moment.tzinfo is None:
+        return None
+    seconds = moment.timestamp()
+    return seconds if _FIRST_SECOND <= seconds < _FIRST_MILLISECOND else None
+
+
+def _active(sessions: object) -> int | None:
+    count = _number(sessions.get("active")) if isinstance(sessions, dict) else None
+    if count is None or not 0 <= count <= _MOST_SESSIONS or count != int(count):
+        return None
+    return int(count)
+
+
+def _number(value: object) -> int | float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
