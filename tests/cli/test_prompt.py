@@ -1,0 +1,184 @@
+"""The question before a write, on a real terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.operator import PROGRAM, Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PATIENCE = 60.0
+QUESTION = "Write to 3 hosts? [y/N] "
+
+
+@dataclass(slots=True)
+class Terminal:
+    """A terminal with the program on it."""
+
+    descriptor: int
+    program: subprocess.Popen[bytes]
+    seen: str = ""
+
+    def read_until(self, words: str) -> None:
+        """Read on until ``words`` were seen."""
+        while words not in self.seen:
+            assert self._read(), f"it ended before it said {words!r}:\n{self.seen}"
+
+    def type(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self.descriptor, keys)
+
+    def end(self) -> int:
+        """Read all the rest; return the exit code."""
+        while self._read():
+            pass
+        return self.program.wait(_PATIENCE)
+
+    def _read(self) -> bool:
+        until = time.monotonic() + _PATIENCE
+        ready, _, _ = select.select([self.descriptor], [], [], max(0, until - time.monotonic()))
+        assert ready, f"nothing more came:\n{self.seen}"
+        try:
+            data = os.read(self.descriptor, 65536)
+        except OSError:  # how Linux says that nobody holds the other end any more
+            return False
+        self.seen += data.decode(errors="replace").replace("\r\n", "\n")
+        return bool(data)
+
+
+@contextmanager
+def on_terminal(
+    operator: Operator, *args: str, columns: int = 80, rows: int = 50, stderr: int | None = None
+) -> Iterator[Terminal]:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    with subprocess.Popen(
+        [*PROGRAM, *args],
+        cwd=operator.work,
+        env={**operator.environ, "TERM": "xterm-256color"},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs if stderr is None else stderr,
+    ) as program:
+        os.close(theirs)
+        try:
+            yield Terminal(ours, program)
+        finally:
+            program.kill()
+            os.close(ours)
+
+
+def written(operator: Operator) -> list[bool]:
+    return ["defaultSessionEnv" in operator.file_of(host).read_text() for host in "abc"]
+
+
+@pytest.mark.parametrize("answer", [b"y\n", b"yes\n", b" YES \n"])
+def test_a_yes_writes(operator: Operator, answer: bytes) -> None:
+    with on_terminal(operator, "apply") as terminal:
+        terminal.read_until(QUESTION)
+        assert written(operator) == [False] * 3
+        terminal.type(answer)
+        assert terminal.end() == 0
+    assert "3 written, restart pending" in terminal.seen
+    assert written(operator) == [True] * 3
+
+
+@pytest.mark.parametrize(
+    "answer", [b"n\n", b"\n", b"yess\n", b"ja\n", b"\x04", b"\xff\xfe\n"], ids=repr
+)
+def test_anything_else_writes_nothing(operator: Operator, answer: bytes) -> None:
+    with on_terminal(operator, "apply") as terminal:
+        terminal.read_until(QUESTION)
+        terminal.type(answer)
+        assert terminal.end() == 6
+    assert "\nerror: not confirmed; nothing was written\n" in terminal.seen
+    assert written(operator) == [False] * 3
+
+
+def test_ctrl_c_at_the_question_writes_nothing(operator: Operator) -> None:
+    with on_terminal(operator, "apply") as terminal:
+        terminal.read_until(QUESTION)
+        terminal.type(b"\x03")
+        assert terminal.end() == 130
+    assert terminal.seen.endswith("\ninterrupted; nothing was written\n")
+    assert written(operator) == [False] * 3
+
+
+@pytest.mark.parametrize("args", [["--yes"], ["--check"], ["--limit", "a:!a"]], ids=" ".join)
+def test_where_nothing_hangs_on_it_nobody_is_asked(operator: Operator, args: list[str]) -> None:
+    with on_terminal(operator, "apply", *args) as terminal:
+        assert terminal.end() == 0
+    assert "[y/N]" not in terminal.seen
+
+
+def test_nothing_to_do_is_done_without_a_question(operator: Operator) -> None:
+    operator.call("apply", "--yes")
+    with on_terminal(operator, "apply") as terminal:
+        assert terminal.end() == 0
+    assert "Nothing to do: no host was written." in terminal.seen
+    assert "[y/N]" not in terminal.seen
+
+
+def test_nobody_is_asked_a_question_that_is_not_seen(operator: Operator) -> None:
+    with on_terminal(operator, "apply", stderr=subprocess.DEVNULL) as terminal:
+        assert terminal.end() == 6
+    assert written(operator) == [False] * 3
+
+
+def test_without_a_terminal_it_refuses(operator: Operator) -> None:
+    said = operator.run("apply", stdin="yes\n")
+    assert said.code == 6
+    assert said.err.endswith(
+        "error: nothing was written: there is no terminal to ask on; say --yes to go ahead\n"
+    )
+    assert written(operator) == [False] * 3
+
+
+def test_the_bar_is_gone_when_the_plan_is_shown(operator: Operator) -> None:
+    with on_terminal(operator, "plan") as terminal:
+        assert terminal.end() == 0
+    before, _, after = terminal.seen.partition("~ update")
+    assert "Reading 3 hosts" in before
+    assert "Reading" not in after
+    assert before.rstrip("\x1b[0123456789;m").endswith("\x1b[2K")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 50)])
+@pytest.mark.parametrize("command", [["hosts", "--graph"], ["plan"], ["apply", "--yes", "-q"]])
+def test_two_hundred_hosts_fit_one_screen(
+    operator: Operator, command: list[str], columns: int, rows: int
+) -> None:
+    groups = {"builders": 120, "gpu": 50, "eu": 30}
+    pins = {"builders": (5, 17, 33, 60), "gpu": (1, 5, 20), "eu": (1, 2, 10, 30)}
+    lines = (operator.work / "inventory.yml").read_text().partition("  hosts:")[0] + "  children:\n"
+    for group, count in groups.items():
+        lines += f"    {group}:\n"
+        if group == "gpu":
+            lines += '      vars: {provider: ollama, model: "qwen2.5-coder:32b"}\n'
+        lines += "      hosts:\n"
+        for number in range(1, count + 1):
+            host = f"{group}-{number:03}.example.com"
+            operator.furnish(host)
+            pin = ", provider: glm" if number in pins[group] else ""
+            lines += f"        {host}: {{config_path: {operator.file_of(host)}{pin}}}\n"
+    (operator.work / "inventory.yml").write_text(lines)
+    operator.environ["GLM_API_KEY"] = "x"
+    with on_terminal(operator, *command, columns=columns, rows=rows) as terminal:
+        assert terminal.end() == 0
+    assert terminal.seen.count("\n") < rows
