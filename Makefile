@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint ruff format-check types imports bench format clean
+.PHONY: help demo test lint ruff format-check types imports docs golden bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,13 @@ types: $(READY) ## run the type checker
 
 imports: $(READY) ## check which package imports which
 	@$(BIN)/lint-imports
+
+docs: $(READY) ## write docs/commands.md anew from the commands' own help
+	@$(BIN)/python -m tests.docs.reference >docs/commands.md.new
+	@mv docs/commands.md.new docs/commands.md
+
+golden: $(READY) ## write the expected outputs in tests/golden anew (then look at the difference)
+	@GOLDEN=write $(BIN)/pytest -q -n $(WORKERS) tests/cli/test_golden.py
 
 bench: $(READY) ## measure the promised speeds against bare paramiko, Ansible and pyinfra
 	@$(BIN)/python -m benchmarks.run --environment $(BENCH_VENV) $(BENCH_ARGS)

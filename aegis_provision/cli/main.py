@@ -57,7 +57,8 @@ class _Commands(click.Group):
         name = args[0]
         if name not in SUMMARIES and not name.startswith("-"):
             hint = did_you_mean(name, SUMMARIES)
-            raise click.UsageError(f"no command is called {shown(name)}" + (hint and f"; {hint}"))
+            words = f"no command is called {shown(name)}" + (hint and f"; {hint}")
+            raise click.UsageError(words, ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -100,7 +101,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         _show_findings(problem, invocation)
         return ExitCode.INVALID_INPUT
     except CommandFailedError as problem:
-        _say(f"error: {problem.message}" + (f"\n  try: {problem.hint}" if problem.hint else ""))
+        _say(f"error: {problem.message}" + (f"\n  = {problem.hint}" if problem.hint else ""))
         return problem.code
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted; nothing was written")

@@ -36,6 +36,7 @@ WORDS = {
     Status.REFUSED: "refused",
     Status.NOT_ATTEMPTED: "not attempted",
 }
+_NOT_WRITTEN = {Status.UNCHANGED, Status.UNREACHABLE, Status.REFUSED, Status.NOT_ATTEMPTED}
 
 
 def result_lines(result: HostResult) -> list[Text]:
@@ -69,6 +70,8 @@ def recap_lines(results: Sequence[HostResult], *, width: int) -> list[Text]:
     lines.append(Text("Recap: " + (", ".join(parts) if parts else "no hosts"), style="bold"))
     if nothing_to_do(results):
         lines.append(Text("Nothing to do: no host was written."))
+    elif counts.keys() <= _NOT_WRITTEN:
+        lines.append(Text("No host was written."))
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))
     return lines

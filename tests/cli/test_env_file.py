@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,3 +73,17 @@ def test_files_that_are_none(tmp_path: Path, make: str) -> None:
     with pytest.raises(CommandFailedError) as refused:
         read_env_file(path)
     assert str(path) in refused.value.message
+
+
+def test_a_huge_file_is_refused_and_not_cut(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailedError) as refused:
+        read_env_file(_file(tmp_path, "#" * 1024 * 1024 + "\nA=1"))
+    assert "is larger than" in refused.value.message
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    with pytest.raises(CommandFailedError) as refused:
+        read_env_file(pipe)
+    assert refused.value.message == f"{pipe} is not a regular file"

@@ -14,6 +14,7 @@ import pytest
 from aegis_provision.cli.main import SUMMARIES
 from aegis_provision.demo.servers import ADDRESS, Served, Servers
 from aegis_provision.documents.schema_files import load_schema
+from tests.docs.reference import reference
 from tests.docs.transcripts import Reader, blocks, commands, matches
 
 if TYPE_CHECKING:
@@ -78,11 +79,16 @@ def test_a_reader_sees_what_the_document_shows(document: Path, reader: Reader) -
         reader.follow(block)
 
 
+def test_the_reference_of_commands_is_up_to_date() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert text == reference(), "run 'make docs'"
+
+
 def test_no_session_is_left_out() -> None:
     """A block in another language would not be run, so none may hold our commands."""
     for document in DOCUMENTS:
         for block in blocks(document.read_text(encoding="utf-8")):
-            if block.language not in {"console", "yaml"}:
+            if block.language not in {"console", "yaml"} and document.name != "commands.md":
                 assert "aegis-provision " not in block.text, f"{document.name}:{block.line}"
 
 

@@ -42,8 +42,8 @@ def command(
 ) -> int:
     """Show the hosts that PATTERN selects (all without one) and the provider of each.
 
-    Needs no secrets. With --format json the result has the shape of Ansible's dynamic
-    inventories ('--list', or '--host').
+    Needs no secrets. With --format json the result has the shape that Ansible expects of a
+    dynamic inventory's --list, or of its --host.
     """
     from aegis_provision.report import hosts_text
     from aegis_provision.report.console import print_lines, text_width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,10 @@ def command(directory: Path) -> int:
     """
     target = directory / DEFAULT_INVENTORY
     starter = resources.files("aegis_provision.cli").joinpath("starter", "inventory.yml")
+    if directory.exists() and not directory.is_dir():
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT, f"{directory} is no directory", "init takes a directory's name"
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as stream:
@@ -29,13 +34,14 @@ def command(directory: Path) -> int:
         raise CommandFailedError(
             ExitCode.INVALID_INPUT,
             f"{target} is there already, and init replaces nothing",
-            f"edit it, or name another directory: aegis-provision init {directory / 'fleet'}",
+            "edit it, or name another directory: "
+            f"aegis-provision init {shlex.quote(str(directory / 'fleet'))}",
         ) from None
     except OSError as problem:
         raise CommandFailedError(
             ExitCode.INVALID_INPUT, f"{target} can't be written: {problem.strerror}"
         ) from None
     click.echo(f"Wrote {target}. Put your hosts into it, then:")
-    click.echo(f"  aegis-provision validate -i {target}")
-    click.echo(f"  aegis-provision plan -i {target}")
+    for command in ("validate", "plan"):
+        click.echo(f"  aegis-provision {command} -i {shlex.quote(str(target))}")
     return ExitCode.DONE

@@ -1,0 +1,171 @@
+"""What every command prints, to the letter: ``tests/golden/cli`` holds it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.golden.compare import assert_golden
+
+if TYPE_CHECKING:
+    from tests.fleet.operator import Operator
+
+INVENTORY = """\
+providers:
+  gateway:
+    extends: openrouter
+    base_url: https://llm.example.com/v1
+    auth_token: ${GATEWAY_TOKEN}
+all:
+  vars:
+    provider: openrouter
+  children:
+    builders:
+      hosts:
+        build-[01:05]:
+    gpu:
+      vars: {provider: ollama, model: "qwen2.5-coder:32b", env: {ANTHROPIC_MODEL: x}}
+      hosts:
+        gpu-01:
+        gpu-02: {provider: glm}
+    edge:
+      children:
+        lab:
+          hosts:
+            lab-01: {provider: gateway, timeout_ms: 900}
+"""
+HOSTS = (*(f"build-0{number}" for number in range(1, 6)), "gpu-01", "gpu-02", "lab-01")
+FILES = {
+    "build-01": '{"authToken": "a", "port": 9100}',
+    "build-02": '{"authToken": "a", "port": 9100}',
+    "build-03": (
+        '{"authToken": "a", "defaultSessionEnv": {"ANTHROPIC_BASE_URL": "https://old.example.com",'
+        ' "ANTHROPIC_AUTH_TOKEN": "old", "ANTHROPIC_DEFAULT_MODEL": "openai/gpt-4.1-mini",'
+        ' "EDITOR_OF_MINE": "vi", "API_TIMEOUT_MS": "60000"}}'
+    ),
+    "build-04": '{"authToken": ',
+    "gpu-01": '{"authToken": "a", "port": "9100"}',
+    "gpu-02": '{"authToken": "a"}',
+}
+COMMANDS = {
+    "init": [
+        ["init"],
+        ["validate", "-i", "inventory.yml"],
+        ["init"],
+        ["init", "inventory.yml"],
+        ["init", "my fleet"],
+    ],
+    "validate": [["validate"], ["validate", "-q"], ["validate", "--format", "json"]],
+    "hosts": [
+        ["hosts"],
+        ["hosts", "gpu:lab"],
+        ["hosts", "--graph"],
+        ["hosts", "--graph", "--limit", "build-0?:!build-04"],
+        ["hosts", "--host", "gpu-02"],
+        ["hosts", "--host", "lab-01"],
+        ["hosts", "gpu", "--format", "json"],
+        ["hosts", "--host", "gpu-01", "--format", "json"],
+        ["hosts", "--host", "gpu-03"],
+        ["hosts", "gpus"],
+    ],
+    "providers": [
+        ["providers"],
+        ["providers", "gateway"],
+        ["providers", "glm", "--format", "json"],
+        ["providers", "azure"],
+    ],
+    "render": [
+        ["render", "gpu-01"],
+        ["render", "lab-01", "--reveal"],
+        ["render", "--provider", "lm-studio"],
+        ["render", "--provider", "azure-openai"],
+        ["render", "gpu-99"],
+        ["render"],
+    ],
+    "plan": [
+        ["plan"],
+        ["plan", "-v", "--limit", "build-01:build-02", "--forks", "1"],
+        ["plan", "-q", "--detailed-exitcode", "--limit", "gpu-02"],
+        ["plan", "--format", "json", "--limit", "build-03:build-04:lab-01"],
+        ["plan", "--limit", "gpu-02:!gpu-02"],
+        ["plan", "--limit", "bulid-01"],
+    ],
+    "apply": [
+        ["apply", "--check", "--diff", "--limit", "build-03:gpu-02"],
+        ["apply", "--list-hosts"],
+        ["apply", "--limit", "build-01"],
+        ["apply", "--limit", "build-01", "--format", "json"],
+        ["apply", "--yes", "--quiet"],
+        ["apply", "--yes", "--quiet"],
+        ["apply", "--limit", "gpu-02"],
+        ["apply", "--limit", "gpu-02:build-04", "--format", "json"],
+    ],
+    "usage": [
+        [],
+        ["plann"],
+        ["frobnicate"],
+        ["plan", "--forks", "0"],
+        ["plan", "--limt", "x"],
+        ["apply", "--format", "xml"],
+        ["render", "a", "--provider", "glm"],
+        ["hosts", "--graph", "--host", "a"],
+        ["-i", "inventory.yml", "plan"],
+    ],
+}
+
+
+@pytest.fixture
+def staged(operator: Operator) -> Operator:
+    """An operator with a fleet in which every kind of plan occurs."""
+    for host in HOSTS:
+        operator.furnish(host, content=FILES.get(host))
+        if os.geteuid() == 0:
+            # A directory of root's would earn a warning that other users never see.
+            os.chown(operator.file_of(host).parent, 4242, 4242)
+            if host in FILES:
+                os.chown(operator.file_of(host), 4242, 4242)
+        # Beside the inventory: paths of other lengths must not move columns in it.
+        variables = operator.work / "host_vars" / f"{host}.yml"
+        variables.parent.mkdir(exist_ok=True)
+        port = 1 if host == "lab-01" else operator.sshd.port
+        variables.write_text(f"port: {port}\nconfig_path: {operator.file_of(host)}\n")
+    groups = operator.work / "group_vars"
+    groups.mkdir()
+    (groups / "all.yml").write_text(
+        f"address: {operator.sshd.address}\nuser: {operator.sshd.user}\n"
+        f"identity_file: {operator.sshd.client_key}\n"
+    )
+    (operator.work / "inventory.yml").write_text(INVENTORY, encoding="utf-8")
+    operator.environ |= {"GATEWAY_TOKEN": "token-of-the-gateway", "GLM_API_KEY": "token-of-glm"}
+    operator.environ["AEGIS_PROVISION_FORKS"] = "1"
+    return operator
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_output(staged: Operator, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    if name == "init":
+        shutil.rmtree(staged.work)
+        staged.work.mkdir()
+    told = []
+    for command in COMMANDS[name]:
+        said = staged.call(*command)
+        told.append(" ".join(["$ aegis-provision", *command]) + f"\n{said.out}")
+        told.append(f"--- stderr\n{said.err}" if said.err else "")
+        told.append(f"--- exit {said.code}\n\n")
+    assert_golden(f"cli/{name}.txt", neutral(staged, "".join(told)))
+
+
+def neutral(operator: Operator, text: str) -> str:
+    """Put fixed words in the place of what differs from run to run."""
+    text = text.replace(str(operator.root), "/operator").replace(
+        str(operator.sshd.client_key), "/keys/client_key"
+    )
+    text = re.sub(rf"\b{operator.sshd.port}\b", "PORT", text)
+    text = re.sub(rf"(user\W+){operator.sshd.user}\b", r"\1USER", text)
+    text = re.sub(rf"\b(?:4242:4242|{os.geteuid()}:{os.getegid()})(?=[\"\n])", "UID:GID", text)
+    return re.sub(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}", "RUN", text)
