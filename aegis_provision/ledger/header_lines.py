@@ -145,7 +145,7 @@ def _scheduled(scheduled: ScheduledPlay) -> Mapping[str, object]:
         "serial": [_share(item) for item in play.serial],
         "pause": play.pause,
         "max_fail": _share(play.max_fail),
-        "gates": _gates(play.gates),
+        "gates": gates_content(play.gates),
         "batches": scheduled.batches,
     }
 
@@ -162,7 +162,8 @@ def _parse_scheduled(fields: Fields) -> ScheduledPlay:
     return ScheduledPlay(play, fields.lists_of_texts("batches"))
 
 
-def _gates(gates: Gates) -> Mapping[str, object]:
+def gates_content(gates: Gates) -> Mapping[str, object]:
+    """Return ``gates`` as JSON has them: here and in the history's document."""
     verify = gates.verify
     return {
         "restart": gates.restart.value,

@@ -21,7 +21,7 @@ def line(event: str, second: float = 1.0, **content: object) -> Line:
 
 def file(name: str) -> Mapping[str, object]:
     """Return a file whose digest says ``name``."""
-    return {"digest": f"hmac-sha256:{name:0>64}", "mode": "0600", "uid": 1000, "gid": 1000}
+    return {"digest": f"hmac-sha256:{name:0<64}", "mode": "0600", "uid": 1000, "gid": 1000}
 
 
 def write(host: str, second: float = 1.0, *, before: str = "0", after: str = "1") -> Line:
@@ -73,7 +73,7 @@ FINISHED_RUN = b"".join(
         finished("b", "rolled_back", 6.0, "health: no answer"),
         line("budget", 6.0, play=1, words="1 of 4 hosts failed, 0 may", failed=["b"]),
         finished("c", "unreachable", 6.5, "connect: refused"),
-        finished("d", "not_attempted", 7.0),
+        finished("d", "not_attempted", 7.0, "the budget was spent"),
         end(4, applied=1, rolled_back=1, unreachable=1, not_attempted=1),
     )
 )

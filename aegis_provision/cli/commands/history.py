@@ -1,0 +1,91 @@
+"""``history``: the runs so far, or all about one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.options import format_option, output_options
+from aegis_provision.ledger.past_run import DamagedRun
+from aegis_provision.ledger.places import StateError, places_of
+from aegis_provision.ledger.runs import NoSuchRun, find_run, read_run, run_names, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.cli.invocation import Output
+    from aegis_provision.ledger.past_run import PastRun
+    from aegis_provision.ledger.places import Places
+
+LISTED = 50
+"""How many runs are listed where not all are asked for."""
+
+
+@click.command("history")
+@click.argument("run", required=False)
+@click.option("--all", "every", is_flag=True, help=f"List all runs, not only the last {LISTED}.")
+@format_option
+@output_options
+def command(run: str | None, *, every: bool, as_json: bool, output: Output) -> int:
+    """List the runs so far, newest first, or show all about RUN.
+
+    RUN is a run's name, the beginning of it, or 'last'. Only what was run with your state
+    directory is known ($XDG_STATE_HOME/aegis-provision, else ~/.local/state/aegis-provision).
+    Records hold names, digests and statuses, never a value.
+    """
+    if run is not None and every:
+        raise click.UsageError("--all lists runs; with RUN there is nothing to list")
+    try:
+        places = places_of(Invocation.current().environ)
+        names = run_names(places)
+        if run is not None:
+            _show_run(places, find_run(names, run), output, as_json=as_json)
+        else:
+            _list(places, names if every else names[:LISTED], output, as_json=as_json)
+    except (StateError, NoSuchRun) as problem:
+        raise CommandFailedError(ExitCode.INVALID_INPUT, problem.message, problem.hint) from None
+    if run is None and not every and len(names) > LISTED and not output.quiet:
+        click.echo(f"The last {LISTED} of {len(names)} runs; --all lists them all.", err=True)
+    return ExitCode.DONE
+
+
+def _list(places: Places, names: Sequence[str], output: Output, *, as_json: bool) -> None:
+    from aegis_provision.report.console import print_lines
+    from aegis_provision.report.documents import as_text
+    from aegis_provision.report.history_document import history_document
+    from aegis_provision.report.history_text import history_lines
+
+    runs = list(summarise(places, names))
+    if as_json:
+        click.echo(as_text(history_document(runs)))
+    else:
+        print_lines(output.result, history_lines(runs))
+
+
+def _show_run(places: Places, name: str, output: Output, *, as_json: bool) -> None:
+    from aegis_provision.report.console import print_lines, text_width
+    from aegis_provision.report.documents import as_text
+    from aegis_provision.report.history_document import run_document
+    from aegis_provision.report.history_text import run_lines
+
+    past = _understood(read_run(places, name), places)
+    if as_json:
+        click.echo(as_text(run_document(past)))
+    else:
+        every_host = output.verbosity > 0
+        lines = run_lines(past, width=text_width(output.result), every_host=every_host)
+        print_lines(output.result, lines)
+
+
+def _understood(past: PastRun | DamagedRun, places: Places) -> PastRun:
+    if isinstance(past, DamagedRun):
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT,
+            f"the record of {past.run} is damaged: {past.reason}",
+            f"look at {places.record(past.run)}",
+        )
+    return past

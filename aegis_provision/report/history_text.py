@@ -1,0 +1,215 @@
+"""Past runs as text: a list of them, and one with every host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from aegis_provision.ledger.past_run import UNKNOWN, DamagedRun, RunState
+from aegis_provision.playbook.model import OnFailure, Restart
+from aegis_provision.report.apply_text import WORDS
+from aegis_provision.report.console import name_lines, visible
+from aegis_provision.report.ranges import folded
+from aegis_provision.rollout.outcome import WENT_WELL, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aegis_provision.ledger.header import Source
+    from aegis_provision.ledger.past_host import PastFile, PastHost
+    from aegis_provision.ledger.past_run import PastRun
+    from aegis_provision.ledger.summary import RunSummary
+    from aegis_provision.playbook.model import Gates, ScheduledPlay
+
+_HEADINGS = ("RUN", "STARTED (UTC)", "KIND", "WHO", "HOSTS", "STATE", "WHAT HAPPENED")
+_NUMBERS = 4
+_STATE_STYLE = {RunState.FINISHED: "", RunState.RUNNING: "cyan", RunState.CRASHED: "bold red"}
+_NO_END = "without an end"
+_SHORT = 12
+_BY_NAME = frozenset({Status.UNCHANGED, Status.NOT_ATTEMPTED})
+
+
+def history_lines(runs: Sequence[RunSummary | DamagedRun]) -> list[Text]:
+    """Return a line for each of ``runs``, in their order, under headings."""
+    if not runs:
+        return [Text("No runs yet.")]
+    rows = [_row(run) for run in runs if not isinstance(run, DamagedRun)]
+    cells = [_HEADINGS, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADINGS))]
+    widths[0] = max(widths[0], *(len(run.run) for run in runs))
+    lines = [Text(_aligned(_HEADINGS, widths), style="bold")]
+    for run in runs:
+        if isinstance(run, DamagedRun):
+            lines.append(Text(f"{run.run:<{widths[0]}}  {damage(run)}", style="bold red"))
+        else:
+            lines.append(Text(_aligned(_row(run), widths), style=_STATE_STYLE[run.state]))
+    return lines
+
+
+def damage(run: DamagedRun) -> str:
+    """Return why a record tells nothing."""
+    return f"its record is damaged: {visible(run.reason)}"
+
+
+def run_lines(past: PastRun, *, width: int, every_host: bool = False) -> list[Text]:
+    """Return the lines that tell all about one run.
+
+    Hosts where nothing was done stand together by name, unless ``every_host`` is wanted.
+    """
+    lines = _headlines(past)
+    shown: set[str] = set()
+    for index, scheduled in enumerate(past.header.schedule.plays):
+        lines.append(_play_line(past, index, scheduled))
+        names = [name for name in scheduled.hosts if name not in shown]
+        shown.update(names)
+        lines.extend(_host_lines([past.hosts[name] for name in names], width, every_host))
+    if past.budget:
+        lines.append(Text(f"Budget spent: {visible(past.budget)}", style="bold red"))
+    if past.stopped:
+        lines.append(Text("The operator asked to stop.", style="yellow"))
+    if past.state is RunState.CRASHED:
+        lines.append(Text("The run died before its end.", style="bold red"))
+    lines.append(Text(f"Sum: {_in_sum(past.counts)}", style="bold"))
+    lines.extend(_open_ends(past, width))
+    return lines
+
+
+def _row(run: RunSummary) -> tuple[str, ...]:
+    return (
+        run.run,
+        f"{run.started:%Y-%m-%d %H:%M}",
+        run.kind.value,
+        visible(run.operator),
+        str(run.hosts),
+        run.state.value,
+        _in_sum(run.counts),
+    )
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        f"{cell:>{width}}" if column == _NUMBERS else f"{cell:<{width}}"
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
+
+
+def _in_sum(counts: Mapping[str, int]) -> str:
+    words = {status.value: text for status, text in WORDS.items()} | {UNKNOWN: _NO_END}
+    parts = [f"{counts[word]} {text}" for word, text in words.items() if counts.get(word)]
+    others = sorted(set(counts) - set(words))
+    parts.extend(f"{counts[word]} {visible(word)}" for word in others)
+    return ", ".join(parts) if parts else "no hosts"
+
+
+def _headlines(past: PastRun) -> list[Text]:
+    header = past.header
+    end = f", exit {past.exit_code}" if past.exit_code is not None else ""
+    took = (past.ended - header.started).total_seconds()
+    until = "took" if past.state is RunState.FINISHED else "last heard of after"
+    facts = [
+        ("started", f"{header.started:%Y-%m-%d %H:%M:%S} UTC, {until} {_seconds(took)}"),
+        ("by", header.operator),
+        *(("inventory", _source(item)) for item in header.inventories),
+        ("playbook", _source(header.playbook) if header.playbook else ""),
+        ("limit", header.limit),
+        ("undoes", header.undoes or ""),
+        ("retries", header.retries or ""),
+        ("version", header.tool_version),
+    ]
+    title = f"{header.kind.value} {header.run}: {past.state.value}{end}"
+    lines = [Text(title, style=_STATE_STYLE[past.state] or "bold")]
+    lines.extend(Text(f"  {name:<9}  {visible(value)}") for name, value in facts if value)
+    return lines
+
+
+def _source(source: Source) -> str:
+    return f"{source.path}  (sha256 {source.sha256[:_SHORT]})"
+
+
+def _play_line(past: PastRun, index: int, scheduled: ScheduledPlay) -> Text:
+    play, hosts, batches = scheduled.play, len(scheduled.hosts), len(scheduled.batches)
+    name = f' "{play.name}"' if play.name else ""
+    begun = past.batches_begun[index]
+    parts = [
+        f"{play.hosts} ({hosts} {'host' if hosts == 1 else 'hosts'})",
+        f"{begun} of {batches} {'batch' if batches == 1 else 'batches'} begun",
+        *_gate_words(play.gates),
+    ]
+    return Text(visible(f"Play {index + 1}{name}: {', '.join(parts)}"), style="bold")
+
+
+def _gate_words(gates: Gates) -> list[str]:
+    words = [] if gates.restart is Restart.NEVER else [f"restart {gates.restart.value}"]
+    if gates.verify is not None:
+        checks = ("health" * gates.verify.health, "probe" * gates.verify.probe)
+        words.append(f"verify {' and '.join(check for check in checks if check)}")
+    if gates.on_failure is OnFailure.ROLLBACK:
+        words.append("roll back what fails")
+    return words
+
+
+def _host_lines(hosts: Sequence[PastHost], width: int, every_host: bool) -> list[Text]:
+    lines: list[Text] = []
+    together: dict[tuple[Status, str], list[str]] = {}
+    name_width = max((len(host.host) for host in hosts), default=0)
+    for host in hosts:
+        untouched = host.write is None and not host.restarted
+        if host.status in _BY_NAME and untouched and not every_host:
+            together.setdefault((host.status, host.message), []).append(host.host)
+        else:
+            lines.extend(_one_host(host, name_width))
+    for (status, message), names in together.items():
+        reason = f" {visible(message)}" if message else ""
+        lines.append(Text(f"  {WORDS[status]} ({len(names)}):{reason}", style="dim"))
+        lines.extend(name_lines(folded(names), width))
+    return lines
+
+
+def _one_host(host: PastHost, name_width: int) -> list[Text]:
+    status = WORDS[host.status] if host.status else _NO_END
+    parts = [f"  {host.host:<{name_width}}", status]
+    if host.seconds is not None:
+        parts.append(_seconds(host.seconds))
+    if host.write is not None:
+        parts.append(f"{_digest(host.write.before)} -> {_digest(host.write.after)}")
+    parts.extend(_deeds(host))
+    good = host.status in WENT_WELL and not host.write_unknown
+    lines = [Text("  ".join(parts), style="" if good else "bold red")]
+    if host.message:
+        lines.append(Text(f"      {visible(host.message)}"))
+    if host.hint:
+        lines.append(Text(f"      try: {visible(host.hint)}"))
+    if host.write is not None and host.write.secrets:
+        lines.append(Text(f"      secrets that changed: {', '.join(host.write.secrets)}"))
+    return lines
+
+
+def _deeds(host: PastHost) -> Iterable[str]:
+    if host.write_unknown:
+        yield "old file or new: not known"
+    elif host.rolled_back:
+        yield "old file back"
+    if host.restarted:
+        yield "restarted"
+    elif host.restart_owed and host.status is not Status.RESTART_PENDING:
+        yield "restart owed"
+
+
+def _digest(file: PastFile | None) -> str:
+    return file.digest.rpartition(":")[2][:_SHORT] if file is not None else "no file"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s"
+
+
+def _open_ends(past: PastRun, width: int) -> list[Text]:
+    """Return what a person should look after."""
+    unknown = [host.host for host in past.hosts.values() if host.write_unknown]
+    lines: list[Text] = []
+    if unknown and past.state is not RunState.RUNNING:
+        lines.append(Text("Either file may be there; 'plan' tells which:", style="bold red"))
+        lines.extend(name_lines(folded(unknown), width))
+    return lines
