@@ -38,8 +38,7 @@ imports: $(READY) ## check which package imports which
 	@$(BIN)/lint-imports
 
 docs: $(READY) ## write docs/commands.md anew from the commands' own help
-	@$(BIN)/python -m tests.docs.reference >docs/commands.md.new
-	@mv docs/commands.md.new docs/commands.md
+	@text=$$($(BIN)/python -m tests.docs.reference) && printf "%s\n" "$$text" >docs/commands.md
 
 golden: $(READY) ## write the expected outputs in tests/golden anew (then look at the difference)
 	@GOLDEN=write $(BIN)/pytest -q -n $(WORKERS) tests/cli/test_golden.py

@@ -16,8 +16,6 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.streams import endure, lost_result
-from aegis_provision.documents.quoting import shown
-from aegis_provision.documents.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +53,9 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; suggest one where it is not ours. Raises :class:`click.UsageError`."""
+        from aegis_provision.documents.quoting import shown
+        from aegis_provision.documents.suggestion import did_you_mean
+
         name = args[0]
         if name not in SUMMARIES and not name.startswith("-"):
             hint = did_you_mean(name, SUMMARIES)
@@ -102,7 +103,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         _show_findings(problem, invocation)
         return ExitCode.INVALID_INPUT
     except CommandFailedError as problem:
-        _say(f"error: {problem.message}" + (f"\n  = {problem.hint}" if problem.hint else ""))
+        _show_failure(problem)
         return problem.code
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted; nothing was written")
@@ -136,6 +137,14 @@ def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
 
     console = make_console(sys.stderr, invocation.color, no_color=invocation.no_color)
     print_diagnostics(console, problem.diagnostics)
+
+
+def _show_failure(problem: CommandFailedError) -> None:
+    from aegis_provision.report.console import visible
+
+    _say(f"error: {visible(problem.message)}")
+    if problem.hint:
+        _say(f"  = {visible(problem.hint)}")
 
 
 def _show_bug(bug: Exception) -> None:

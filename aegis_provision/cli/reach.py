@@ -24,7 +24,8 @@ def reach_of(flags: ConnectionFlags, environ: Mapping[str, str]) -> Reach:
     """Return how to reach hosts.
 
     Without flags the files are those that OpenSSH's client reads (ssh_config(5)). Raises
-    :class:`CommandFailedError` for an ssh config that was named and is not there.
+    :class:`CommandFailedError` for an ssh config that was named and is not there, and for a
+    directory in a file's place.
     """
     from aegis_provision.transport.connect import connect
 
@@ -32,7 +33,7 @@ def reach_of(flags: ConnectionFlags, environ: Mapping[str, str]) -> Reach:
     options = ConnectOptions(
         timeout=flags.timeout,
         ssh_config=_ssh_config(flags.ssh_config, home),
-        known_hosts=flags.known_hosts or _openssh_known_hosts(home),
+        known_hosts=_named_known_hosts(flags.known_hosts) or _openssh_known_hosts(home),
         accept_new=flags.accept_new,
         agent_socket=environ.get("SSH_AUTH_SOCK") or None,
         home=home,
@@ -45,11 +46,24 @@ def _ssh_config(named: Path | None, home: Path) -> Path | None:
     if named == _NO_SSH_CONFIG:
         return None
     if named is not None:
-        if not named.exists():
-            raise CommandFailedError(ExitCode.INVALID_INPUT, f"--ssh-config: no file {named}")
+        if not named.exists() or named.is_dir():
+            raise CommandFailedError(
+                ExitCode.INVALID_INPUT,
+                f"--ssh-config: no file {named}",
+                "name another, or say 'none' to read no file",
+            )
         return named
     usual = home / ".ssh" / "config"
     return usual if usual.exists() else None
+
+
+def _named_known_hosts(named: tuple[Path, ...]) -> tuple[Path, ...]:
+    for path in named:
+        if path.is_dir():
+            raise CommandFailedError(
+                ExitCode.INVALID_INPUT, f"--known-hosts: {path} is a directory, not a file"
+            )
+    return named
 
 
 def _openssh_known_hosts(home: Path) -> tuple[Path, ...]:

@@ -154,3 +154,20 @@ def test_a_wrong_command_line_is_usage(operator: Operator, argv: list[str]) -> N
 
 def test_a_mistyped_command_is_suggested(operator: Operator) -> None:
     assert 'no command is called "plam"; did you mean "plan"?' in operator.call("plam").err
+
+
+@pytest.mark.parametrize("flag", ["--ssh-config", "--known-hosts"])
+def test_a_directory_in_a_files_place_is_told_before_any_connection(
+    operator: Operator, flag: str
+) -> None:
+    said = operator.call("plan", flag, ".")
+    assert (said.code, said.out) == (INVALID, "")
+    assert said.err.startswith(f"error: {flag}: ")
+
+
+@pytest.mark.parametrize("flag", ["--env-file", "--inventory", "--ssh-config", "--limit"])
+def test_what_was_typed_can_not_drive_the_terminal(operator: Operator, flag: str) -> None:
+    said = operator.call("plan", flag, "no\x1b[2Jwhere")
+    assert said.code == INVALID
+    assert "\x1b" not in said.err
+    assert "no\\x1b[2Jwhere" in said.err
