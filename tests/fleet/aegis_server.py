@@ -11,7 +11,10 @@ A host is a directory:
 ``work/``            the working directory, with ``aegis.config.json``
 ``home/``            the service user's home
 ``misbehaviour/``    one file for each misbehaviour, see :data:`MISBEHAVIOURS`
-``settings.json``    ``{"port": 1234, "stop_timeout": 5.0, "config": null}``
+``settings.json``    ``{"port": 1234, "stop_timeout": 5.0, "config": null, "aged": 0,
+                     "owner": 1}``: ``config`` is what ``--config`` says; ``aged`` how many
+                     seconds more than it has a process says that it has been running;
+                     without a process ``owner`` it ends by itself
 ``log.jsonl``        what happened, one JSON object in a line
 ``console``          what it printed
 ``running``          its pid; locked as long as it runs
@@ -99,6 +102,7 @@ MISBEHAVIOURS: tuple[Misbehaviour, ...] = get_args(Misbehaviour)
 VERSION = "0.6.6-preview.1"
 _ADDRESS = "127.0.0.1"
 _POLL = 0.01
+_OWNER_POLL = 1.0
 _HEALTH_PER_MINUTE = 60
 _LARGEST_PORT = 65535
 _MOST_BYTES = 8192
@@ -136,6 +140,10 @@ class Place:
         """How the host is set up."""
         found: dict[str, Any] = json.loads((self.directory / "settings.json").read_text())
         return found
+
+    def settle(self, settings: Mapping[str, object]) -> None:
+        """Set the host up; a process goes by what was there at its start."""
+        write_whole(self.directory / "settings.json", json.dumps(settings))
 
     def note(self, event: str, **facts: object) -> None:
         """Write a line of the log."""
@@ -284,6 +292,16 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sshd_above(pid: int) -> int:
@@ -552,7 +570,8 @@ class Server:
     open_sessions: bool
     silent: bool
     degraded: float | None
-    born: float = field(default_factory=time.time)
+    born: float
+    aged: float
     draining: bool = False
     sessions: dict[str, dict[str, object]] = field(default_factory=dict)
     total: int = 0
@@ -562,6 +581,7 @@ class Server:
     @classmethod
     def prepare(cls, place: Place) -> Server:
         """Read the file, and what it was told about this start."""
+        born = time.time()
         lost = place.told("lost_file") is not None
         loaded = Loaded(None, None, {}) if lost else load(place)
         place.note(
@@ -579,6 +599,8 @@ class Server:
             open_sessions=place.told("open_sessions") is not None,
             silent=place.told("silent") is not None,
             degraded=place.told("degraded"),
+            born=born,
+            aged=place.settings["aged"],
         )
         signal.signal(signal.SIGTERM, server.terminated)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -596,7 +618,9 @@ class Server:
         listener.aegis = self
         threading.Thread(target=listener.serve_forever, args=(_POLL,), daemon=True).start()
         self.place.note("listening")
-        self.ended.wait()
+        while not self.ended.wait(_OWNER_POLL):
+            if not _alive(self.place.settings["owner"]):
+                return 1
         self.draining = True
         time.sleep(self.place.told("slow_stop") or 0)
         self.place.note("stopped")
@@ -630,7 +654,7 @@ class Server:
             "timestamp": _iso(now),
             "version": VERSION,
             "platform": sys.platform,
-            "uptime": now - self.born,
+            "uptime": now - self.born + self.aged,
             "sessions": {"active": len(self.active()), "total": self.total},
             "tmux": {"healthy": status != "degraded", "error": None},
             "claude": {"available": True, "healthy": True, "version": "2.0.0", "error": None},

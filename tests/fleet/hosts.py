@@ -47,6 +47,8 @@ OLD_ENV: Mapping[str, str] = {
 
 _SERVER = Path(__file__).with_name("aegis_server.py")
 _UP_WITHIN = 20.0
+# So long, by its own word, has every Aegis been running when a test begins; its file is older.
+_RUNNING_FOR = 3600.0
 # Below what the kernel gives to connections that are made: a port stays free across a restart.
 _PORTS = range(10_000, 32_000)
 
@@ -316,14 +318,21 @@ def running_hosts(
 def _furnish(directory: Path, name: str, port: int, stop_timeout: float) -> FleetHost:
     for part in ("work", "home", "misbehaviour"):
         (directory / part).mkdir(parents=True)
-    (directory / "settings.json").write_text(
-        json.dumps({"port": port, "stop_timeout": stop_timeout, "config": None})
+    place = Place(directory)
+    place.settle(
+        {
+            "port": port,
+            "stop_timeout": stop_timeout,
+            "config": None,
+            "aged": _RUNNING_FOR,
+            "owner": os.getpid(),
+        }
     )
     command = [sys.executable, "-I", "-S", str(_SERVER), "restart", str(directory)]
     script = directory / "restart"
     script.write_text(f"#!/bin/sh\nexec {shlex.join(command)}\n")
     script.chmod(0o700)
-    host = FleetHost(name, Place(directory), port, shlex.quote(str(script)))
+    host = FleetHost(name, place, port, shlex.quote(str(script)))
     host.write_config(
         {
             "authToken": host.api_token,
@@ -332,6 +341,8 @@ def _furnish(directory: Path, name: str, port: int, stop_timeout: float) -> Flee
             "defaultSessionEnv": dict(OLD_ENV),
         }
     )
+    written = time.time() - 2 * _RUNNING_FOR
+    os.utime(host.config_path, (written, written))
     return host
 
 
@@ -355,6 +366,7 @@ def _start(hosts: Sequence[FleetHost]) -> None:
             pytest.fail(f"{host.name}: its Aegis did not start")
     for host in hosts:
         host.wait_until_up()
+        host.place.settle({**host.place.settings, "aged": 0})
 
 
 @contextmanager

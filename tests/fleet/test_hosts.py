@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.aegis.api import Health, parse_health, start_is_older
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, FleetHost, running_hosts
 
 if TYPE_CHECKING:
@@ -85,6 +87,41 @@ def test_a_connection_is_cut_in_the_middle_of_a_restart(fleet: Fleet) -> None:
     assert host.pid() is None
     assert over_ssh(fleet, host.restart_command).returncode == 0
     assert host.pid() is not None
+
+
+def test_every_host_has_been_running_for_an_hour(tmp_path: Path) -> None:
+    with running_hosts(tmp_path, 1) as fleet:
+        [host] = fleet
+        health = health_of(host)
+        assert start_is_older(health, host.config_path.stat().st_mtime) is False
+        assert start_is_older(health, time.time()) is True
+        host.restart()
+        assert start_is_older(health_of(host), time.time()) is False
+
+
+def test_no_host_outlives_the_tests(tmp_path: Path) -> None:
+    with running_hosts(tmp_path, 1) as fleet, subprocess.Popen(["sleep", "60"]) as owner:
+        [host] = fleet
+        host.place.settle({**host.place.settings, "owner": owner.pid})
+        owner.kill()
+        owner.wait()
+        until = time.monotonic() + 20
+        while host.pid() is not None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+def health_of(host: FleetHost) -> Health:
+    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=10)
+    try:
+        authorization = {"Authorization": f"Bearer {host.api_token}"}
+        connection.request("GET", "/v1/health", headers=authorization)
+        answer = connection.getresponse()
+        health = parse_health(answer.status, answer.read())
+    finally:
+        connection.close()
+    assert health is not None
+    return health
 
 
 def test_nothing_is_left_running(tmp_path: Path) -> None:
