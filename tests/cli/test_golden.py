@@ -105,7 +105,6 @@ COMMANDS = {
         ["apply", "--limit", "gpu-02:build-04", "--format", "json"],
     ],
     "usage": [
-        [],
         ["plann"],
         ["frobnicate"],
         ["plan", "--forks", "0"],
