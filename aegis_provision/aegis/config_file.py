@@ -7,15 +7,17 @@ here, with every reason.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.aegis.json_text import NotJsonError, TooDeepError, as_javascript, dump, parse
 from aegis_provision.aegis.limits import denied_name_problem, value_problem
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import looks_secret, shown
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.sensitivity import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 SESSION_ENV = "defaultSessionEnv"
 _SCHEMA = "aegis.config"
 _BOMS = {b"\xef\xbb\xbf": "a byte order mark", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,60}")
 _KINDS = {
     "string": "a string",
     "integer": "a whole number",
@@ -47,6 +50,10 @@ class ConfigFile:
     root: Mapping[str, Any] = field(repr=False)
     session_env: Mapping[str, str] = field(repr=False)
     has_auth_token: bool
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the texts that stand, at any depth, under a key that is named like a secret."""
+        return tuple(_secrets(self.root, named=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,18 @@ def _reason(problem: ValidationError) -> str:
 
 def _step(step: str | int) -> str:
     text = str(step)
-    return text if text.replace("_", "").isalnum() else shown(text)
+    return text if _PLAIN_NAME.fullmatch(text) and not looks_secret(text) else shown(text)
+
+
+def _secrets(value: object, *, named: bool) -> Iterator[str]:
+    if isinstance(value, str) and named:
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _secrets(item, named=named or is_secret_name(key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets(item, named=named)
 
 
 def _session_reasons(environment: Mapping[str, str]) -> Iterator[str]:

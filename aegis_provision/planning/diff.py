@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.quoting import looks_secret
 from aegis_provision.planning.masking import exposes_secret
 from aegis_provision.planning.model import Change, ChangeKind
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aegis_provision.providers.session import Session
 
 
 def session_changes(
-    actual: Mapping[str, str], session: Session
+    actual: Mapping[str, str], session: Session, secrets: Iterable[str] = ()
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Return the changes of the managed variables, in the session's order, and the same ones.
 
-    ``actual`` is the host's ``defaultSessionEnv``, empty where there is no file. Names that the
-    session does not hold are not ours and appear in neither.
+    ``actual`` is the host's ``defaultSessionEnv``, empty where there is no file; ``secrets`` are
+    those of the host's own file, which may stand in the wrong place too. Names that the session
+    does not hold are not ours and appear in neither.
     """
     changes: list[Change] = []
     same: list[str] = []
-    secrets = _known_secrets(actual, session)
+    known = (*_known_secrets(actual, session), *secrets)
     for name, after in session.values.items():
         before = actual.get(name)
         if before is not None and _equal(before, after):
             same.append(name)
             continue
         kind = ChangeKind.ADDED if before is None else ChangeKind.CHANGED
-        changes.append(_change(name, kind, before, after, secrets))
+        changes.append(_change(name, kind, before, after, known))
     return tuple(changes), tuple(same)
 
 
@@ -52,8 +54,11 @@ def _change(
     after: str | Secret,
     secrets: tuple[Secret | str, ...],
 ) -> Change:
-    if isinstance(after, Secret) or any(
-        exposes_secret(text, secrets) for text in (before, after) if text is not None
+    if (
+        isinstance(after, Secret)
+        or exposes_secret(after, secrets)
+        or (before is not None and (exposes_secret(before, secrets) or looks_secret(before)))
     ):
+        # What the inventory holds was looked at there; what a host holds may be anything.
         return Change(name, kind, None, None, sensitive=True)
     return Change(name, kind, before, after, sensitive=False)

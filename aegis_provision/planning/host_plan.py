@@ -12,6 +12,8 @@ from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan,
 from aegis_provision.planning.ownership import Ownership, permission_problem, wanted_ownership
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aegis_provision.inventory.model import Host
     from aegis_provision.providers.session import Session
 
@@ -31,6 +33,8 @@ _PROBLEMS = {
     ReadProblem.NOT_A_FILE: ("it is not a regular file", "move it away or correct config_path"),
     ReadProblem.TOO_LARGE: ("it is too large to be Aegis' configuration", "correct config_path"),
 }
+
+_MOST_REASONS = 20
 
 _OPEN_API = "the file has no authToken: Aegis' API on this host answers without a token"
 _ROOT_OWNED = (
@@ -59,7 +63,7 @@ def plan_host(host: Host, session: Session, actual: Actual) -> HostPlan:
     if actual.directory is None:
         raise ValueError("a target that was read has a directory")
     ownership = wanted_ownership(actual.file, actual.directory)
-    changes, same = session_changes(config.session_env if config else {}, session)
+    changes, same = _session_changes(config, session)
     changes += _file_changes(actual, ownership)
     warnings = _warnings(host, actual, config, ownership)
     if not changes:
@@ -88,6 +92,14 @@ def plan_host(host: Host, session: Session, actual: Actual) -> HostPlan:
             actual.path, content, ownership.mode, ownership.uid, ownership.gid, actual.file
         ),
     )
+
+
+def _session_changes(
+    config: ConfigFile | None, session: Session
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    if config is None:
+        return session_changes({}, session)
+    return session_changes(config.session_env, session, config.secrets())
 
 
 def needs_login(plan: HostPlan) -> bool:
@@ -133,9 +145,17 @@ def _refused(
         session.spec.provider,
         actual.path,
         Action.ERROR,
-        message="; ".join(reason for reason, _ in refusals),
+        message="; ".join(_first(reason for reason, _ in refusals)),
         hint="; ".join(dict.fromkeys(hint for _, hint in refusals)),
     )
+
+
+def _first(reasons: Iterable[str]) -> list[str]:
+    """Return as many reasons as a person reads: a host's file may hold any number of errors."""
+    every = list(reasons)
+    if len(every) <= _MOST_REASONS:
+        return every
+    return [*every[:_MOST_REASONS], f"and {len(every) - _MOST_REASONS} more"]
 
 
 def _file_changes(actual: Actual, wanted: Ownership) -> tuple[Change, ...]:

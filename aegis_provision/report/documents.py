@@ -26,7 +26,13 @@ def document(kind: str, body: Mapping[str, Any]) -> Document:
 
 def as_text(content: Document) -> str:
     """Return a document as JSON text for a person and a program, without a final newline."""
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    if text.isascii():
+        return text
+    # Some invisible characters turn text around on a terminal: they are escaped, as JSON allows.
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def plan_document(plans: Sequence[HostPlan]) -> Document:

@@ -51,6 +51,7 @@ _SUMMARY = {
 }
 _LISTED_UNCHANGED = 8
 _NAME_WIDTH = 30
+_LONGEST_VALUE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,11 @@ def _change_words(change: Change) -> str:
 
 
 def _shown(value: str | None) -> str:
-    return '""' if not value else visible(value)
+    if not value:
+        return '""'
+    if len(value) > _LONGEST_VALUE:
+        value = f"{value[:_LONGEST_VALUE]}... ({len(value)} characters)"
+    return visible(value)
 
 
 def _diff_lines(alike: _Alike) -> list[Text]:

@@ -224,3 +224,47 @@ def test_after_a_plan_is_carried_out_nothing_is_left_and_the_rest_survives(
     for name, value in environment.items():
         if name not in MANAGED:
             assert now["defaultSessionEnv"][name] == value
+
+
+CANARY = "canary77secret"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"authToken": CANARY, "defaultSessionEnv": {"ANTHROPIC_DEFAULT_MODEL": CANARY}},
+        {"x": {"apiKeys": [CANARY]}, "defaultSessionEnv": {"API_TIMEOUT_MS": f"5{CANARY}"}},
+        {"defaultSessionEnv": {"OTHER_KEY": CANARY, "ANTHROPIC_BASE_URL": f"http://{CANARY}"}},
+        {"defaultSessionEnv": {"ANTHROPIC_AUTH_TOKEN": CANARY, "API_TIMEOUT_MS": CANARY}},
+        {"defaultSessionEnv": {"API_TIMEOUT_MS": f"9f8b7c6d5e4f3a2b1c0d{CANARY}"}},
+        {"defaultSessionEnv": {"ANTHROPIC_DEFAULT_MODEL": f"sk-or-v1-{CANARY}"}},
+        {"defaultSessionEnv": {"ANTHROPIC_BASE_URL": f"https://u:{CANARY}@llm.example.com"}},
+        {"authToken": [CANARY], "port": CANARY, "webhooks": CANARY, "stateStore": CANARY},
+        {"defaultSessionEnv": {f"sk-live-{CANARY}": "x", "lower": CANARY, "A": f"{CANARY}\n"}},
+        b'{"authToken": "' + CANARY.encode() + b'", oops',
+    ],
+)
+def test_no_secret_of_a_host_is_shown_wherever_it_stands(content: object) -> None:
+    plan = _plan(Actual(PATH, _file(content), DIRECTORY))
+    assert CANARY not in repr(plan)
+
+
+def test_a_file_full_of_errors_is_not_listed_to_the_end() -> None:
+    environment = {f"bad-{number}{'x' * 500}": "" for number in range(1000)}
+    plan = _plan(Actual(PATH, _file({"defaultSessionEnv": environment}), DIRECTORY))
+    assert plan.action is Action.ERROR
+    assert plan.message.endswith("; and 980 more")
+    assert len(plan.message) < 5000
+
+
+_NUMBER = st.from_regex(r"\A-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,4})?\Z")
+
+
+@given(numbers=st.lists(_NUMBER, min_size=1, max_size=6))
+def test_numbers_of_others_keep_their_text(numbers: list[str]) -> None:
+    text = '{"authToken": "t", "x": [' + ", ".join(numbers) + "]}"
+    plan = _plan(Actual(PATH, _file(text.encode()), DIRECTORY))
+    assert plan.write is not None
+    lines = [line.strip(" ,") for line in plan.write.content.decode().splitlines()]
+    begin = lines.index('"x": [') + 1
+    assert lines[begin : begin + len(numbers)] == numbers

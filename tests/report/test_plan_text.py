@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
+from aegis_provision.report.documents import as_text, plan_document
 from aegis_provision.report.plan_text import plan_lines
 
 CHANGES = (
@@ -71,3 +73,20 @@ def test_different_changes_stand_apart() -> None:
 def test_a_host_can_not_drive_the_terminal() -> None:
     wicked = replace(plan_of("a"), message="\x1b[2J\u202egone", warnings=("\x07",))
     assert not any(char in "\n".join(text_of(wicked)) for char in "\x1b\u202e\x07")
+
+
+def test_a_huge_value_is_cut_and_measured() -> None:
+    huge = Change("X", ChangeKind.CHANGED, "m" * 900_000, "small", sensitive=False)
+    line = text_of(replace(plan_of("a"), changes=(huge,)))[1]
+    assert line.endswith("mmm... (900000 characters) -> small")
+    assert len(line) < 300
+
+
+def test_json_does_not_drive_the_terminal_either_and_means_the_same() -> None:
+    wicked = "\x1b[2J\u202egone \U000e0041 \x9b é 😀"
+    change = Change("X", ChangeKind.CHANGED, wicked, "small", sensitive=False)
+    content = plan_document([replace(plan_of("a"), changes=(change,))])
+    text = as_text(content)
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert "é 😀" in text
+    assert json.loads(text) == content
