@@ -1,0 +1,94 @@
+"""A few hosts behind one real sshd, each of them a directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.providers.fill import fill
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.specify import specify
+from aegis_provision.rollout.reading import HostWork, Reach
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.protocol import ConnectOptions
+from tests.fleet.openssh import running_sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from aegis_provision.inventory.model import Host
+    from aegis_provision.rollout.events import Event
+    from tests.fleet.openssh import Sshd
+
+TOKEN = "token-of-the-fleet"
+
+
+@dataclass
+class Hosts:
+    """Hosts to work on; ``events`` takes what happens."""
+
+    root: Path
+    works: tuple[HostWork, ...]
+    reach: Reach
+    events: list[Event] = field(default_factory=list)
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""
+        self.events.append(event)
+
+    @property
+    def by_name(self) -> Mapping[str, Host]:
+        """The hosts by name."""
+        return {work.host.name: work.host for work in self.works}
+
+    def file_of(self, host: str) -> Path:
+        """Return where the file of ``host`` lies."""
+        return self.root / host / "aegis.config.json"
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def hosts_of(sshd: Sshd, tmp_path: Path) -> Callable[..., Hosts]:
+    """Return a maker of hosts by name; a name with a dash in front is nowhere to be reached."""
+
+    def make(*names: str) -> Hosts:
+        lines = [
+            "all:",
+            "  vars: {provider: glm, address: 127.0.0.1}",
+            "  hosts:",
+        ]
+        for name in names:
+            host, port = name.lstrip("-"), 1 if name.startswith("-") else sshd.port
+            (tmp_path / host).mkdir(mode=0o700)
+            path = tmp_path / host / "aegis.config.json"
+            lines.append(
+                f"    {host}: {{config_path: {path}, port: {port}, user: {sshd.user}, "
+                f"identity_file: {sshd.client_key}}}"
+            )
+        text = "\n".join(lines).encode()
+        inventory, findings = load_inventory([InputFile("inventory", "", "inventory.yml", text, 0)])
+        assert inventory is not None
+        assert not findings
+        recipes, _ = resolve_providers(inventory)
+        specs, _ = specify(inventory, recipes)
+        options = ConnectOptions(15.0, None, (sshd.known_hosts,), False, None, tmp_path, "anna")
+        return Hosts(
+            tmp_path,
+            tuple(
+                HostWork(host, fill(specs[host.name], {"GLM_API_KEY": TOKEN}))
+                for host in inventory.hosts.values()
+            ),
+            Reach(connect, options, forks=4, deadline=60.0),
+        )
+
+    return make

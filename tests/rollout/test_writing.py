@@ -1,0 +1,125 @@
+"""Writing many hosts: one that fails keeps its old file, and the others go on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.model import Action, HostPlan
+from aegis_provision.rollout.events import HostFinished
+from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.pool import Stop
+from aegis_provision.rollout.reading import KeptConnections, read_fleet
+from aegis_provision.rollout.writing import write_fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.rollout.conftest import Hosts
+
+OLD = '{"authToken": "x", "port": 9100}'
+
+
+def _plan(hosts: Hosts, kept: KeptConnections) -> tuple[HostPlan, ...]:
+    return read_fleet(hosts.works, hosts.reach, kept, hosts.emit)
+
+
+def _write(
+    hosts: Hosts, plans: Sequence[HostPlan], kept: KeptConnections, stop: Stop | None = None
+) -> tuple[HostResult, ...]:
+    return write_fleet(
+        plans,
+        hosts.by_name,
+        hosts.reach,
+        kept,
+        owner="anna@desk",
+        stop=stop or Stop(),
+        emit=hosts.emit,
+    )
+
+
+def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("new", "-gone", "old", "broken", "moved", "locked", "loose")
+    for name in ("old", "moved", "locked", "loose"):
+        hosts.file_of(name).write_text(OLD)
+        hosts.file_of(name).chmod(0o600)
+    hosts.file_of("broken").write_text("{")
+    own = hosts.file_of("locked").parent / ".aegis-provision"
+    own.mkdir(mode=0o700)
+    (own / "lock").write_text('{"owner": "bert@desk", "since": "now"}')
+    with KeptConnections(3) as kept:
+        plans = _plan(hosts, kept)
+        hosts.file_of("moved").write_text("{}")
+        results = _write(hosts, plans, kept)
+    assert [(result.host, result.status) for result in results] == [
+        ("new", Status.RESTART_PENDING),
+        ("gone", Status.UNREACHABLE),
+        ("old", Status.RESTART_PENDING),
+        ("broken", Status.REFUSED),
+        ("moved", Status.REFUSED),
+        ("locked", Status.REFUSED),
+        ("loose", Status.RESTART_PENDING),
+    ]
+    assert "changed since the plan saw it" in results[4].message
+    assert "bert@desk" in results[5].message
+    assert hosts.file_of("moved").read_text() == "{}"
+    assert hosts.file_of("locked").read_text() == OLD
+    finished = [event.result.host for event in hosts.events if isinstance(event, HostFinished)]
+    assert sorted(finished) == ["locked", "loose", "moved", "new", "old"]
+
+    before = {name: hosts.file_of(name).stat() for name in ("new", "old")}
+    with KeptConnections(3) as kept:
+        again = {plan.host: plan for plan in _plan(hosts, kept)}
+        assert {again[name].action for name in ("new", "old", "loose")} == {Action.UNCHANGED}
+        results = _write(hosts, [again[name] for name in ("new", "old")], kept)
+    assert {result.status for result in results} == {Status.UNCHANGED}
+    assert {name: hosts.file_of(name).stat() for name in before} == before
+
+
+def test_a_connection_that_was_closed_meanwhile_is_made_again(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("a")
+    with KeptConnections(1) as kept:
+        plans = _plan(hosts, kept)
+    with KeptConnections(0) as none:
+        (result,) = _write(hosts, plans, none)
+    assert result.status is Status.RESTART_PENDING
+    assert hosts.file_of("a").exists()
+
+
+def test_a_mode_alone_needs_no_restart(hosts_of: Callable[..., Hosts]) -> None:
+    hosts = hosts_of("a")
+    hosts.file_of("a").write_text(OLD)
+    with KeptConnections(1) as kept:
+        _write(hosts, _plan(hosts, kept), kept)
+        hosts.file_of("a").chmod(0o644)
+        (result,) = _write(hosts, _plan(hosts, kept), kept)
+    assert result.status is Status.APPLIED
+    assert hosts.file_of("a").stat().st_mode & 0o777 == 0o640
+
+
+def test_once_asked_to_stop_nothing_is_begun(hosts_of: Callable[..., Hosts]) -> None:
+    hosts = hosts_of("a", "b")
+    stop = Stop()
+    stop.ask()
+    with KeptConnections(2) as kept:
+        results = _write(hosts, _plan(hosts, kept), kept, stop)
+    assert {result.status for result in results} == {Status.NOT_ATTEMPTED}
+    assert not any(path.name == "aegis.config.json" for path in hosts.root.rglob("*"))
+
+
+def test_what_is_written_is_what_was_planned_and_the_rest_stays(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("a")
+    hosts.file_of("a").write_text('{"authToken": "x", "z": 1.10, "a": {"n": 1e400}}')
+    with KeptConnections(1) as kept:
+        _write(hosts, _plan(hosts, kept), kept)
+    text = hosts.file_of("a").read_text()
+    assert '"z": 1.10' in text
+    assert '"n": 1e400' in text
+    assert list(json.loads(text)) == ["authToken", "z", "a", "defaultSessionEnv"]
+    assert json.loads(text)["defaultSessionEnv"]["ANTHROPIC_AUTH_TOKEN"] == "token-of-the-fleet"
