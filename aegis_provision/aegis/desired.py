@@ -15,6 +15,7 @@ from aegis_provision.aegis.limits import (
     value_problem,
 )
 from aegis_provision.documents.diagnostic import Diagnostic, Severity, error, warning
+from aegis_provision.documents.quoting import shown
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.sensitivity import HARMLESS_TOKENS
 from aegis_provision.providers.templates import (
@@ -57,9 +58,16 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
     problem = value_problem(fixed) or (placeholder_problem(fixed) if fixed else None)
     if problem is None and variable.setting == "base_url":
         problem = fixed_url_problem(variable.template)
+    if problem is None and variable.setting == "timeout_ms" and fixed:
+        problem = timeout_problem(fixed)
     if problem is not None:
         # The text itself is at fault, not what the references in it hold.
-        yield error("refused-value", f"{variable.name} is refused: {problem}", variable.span)
+        yield error(
+            "refused-value",
+            f"{_called(variable)} is refused: {problem}",
+            variable.span,
+            hint="correct what stands around the references",
+        )
         return
     if variable.sensitive:
         return
@@ -93,7 +101,11 @@ def check_session(session: Session) -> tuple[Diagnostic, ...]:
 def _name_problems(variable: Variable) -> Iterator[Diagnostic]:
     problem = name_problem(variable.name)
     if problem is not None:
-        yield error("bad-variable-name", f"{variable.name}: {problem}", variable.span)
+        upper = variable.name.upper().replace("-", "_")
+        fits = upper != variable.name and name_problem(upper) is None
+        hint = f"write it as {shown(upper)}" if fits else "leave it out, or rename it"
+        message = f"{shown(variable.name)} can't be a session variable: {problem}"
+        yield error("bad-variable-name", message, variable.span, hint=hint)
 
 
 def _value_problems(spec: SessionSpec, variable: Variable, text: str) -> Iterator[Diagnostic]:
@@ -165,6 +177,11 @@ def _stand_in(variable: Variable) -> Diagnostic:
     )
 
 
+def _called(variable: Variable) -> str:
+    """Return the variable's name; a name that is none may hold anything, a secret too."""
+    return variable.name if name_problem(variable.name) is None else shown(variable.name)
+
+
 def _refused(variable: Variable, reason: str, *, hint: str = "") -> Diagnostic:
     names = " and ".join(dict.fromkeys(item.name for item in references(variable.template)))
     source = f" (from {names})" if names else ""
@@ -173,5 +190,8 @@ def _refused(variable: Variable, reason: str, *, hint: str = "") -> Diagnostic:
         if variable.from_recipe and not variable.sensitive:
             hint += f', or set "{variable.setting}" in the inventory'
     return error(
-        "refused-value", f"{variable.name}{source} is refused: {reason}", variable.span, hint=hint
+        "refused-value",
+        f"{_called(variable)}{source} is refused: {reason}",
+        variable.span,
+        hint=hint or "correct it here",
     )

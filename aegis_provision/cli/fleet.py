@@ -10,7 +10,12 @@ from aegis_provision.aegis.desired import UNUSABLE_DEFAULT, check_session, check
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
 from aegis_provision.cli.inventory_files import gather
-from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors
+from aegis_provision.documents.diagnostic import (
+    Diagnostic,
+    error,
+    has_errors,
+    without_consequences,
+)
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.load import load_inventory
@@ -71,7 +76,7 @@ def load_fleet(named: Sequence[Path]) -> Fleet:
     inventory, found = load_inventory(files) if files else (None, ())
     findings += found
     if inventory is None:
-        raise InvalidInputError(findings)
+        raise InvalidInputError(without_consequences(findings))
     recipes, found = resolve_providers(inventory)
     findings += found
     specs, found = specify(inventory, recipes)
@@ -79,7 +84,7 @@ def load_fleet(named: Sequence[Path]) -> Fleet:
     checked = [item for spec in _distinct(specs) for item in check_spec(spec)]
     findings += tuple(item for item in checked if item.code != UNUSABLE_DEFAULT)
     if has_errors(findings):
-        raise InvalidInputError(findings)
+        raise InvalidInputError(without_consequences(findings))
     unset = tuple(item for item in checked if item.code == UNUSABLE_DEFAULT)
     return Fleet(inventory, recipes, specs, findings, unset)
 

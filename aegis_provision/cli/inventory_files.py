@@ -25,12 +25,14 @@ def gather(paths: Sequence[Path]) -> tuple[tuple[InputFile, ...], tuple[Diagnost
     """Return every file of the inventories at ``paths``, read, and what could not be.
 
     A path is a file or a directory of YAML files; ``group_vars/`` and ``host_vars/`` lie beside
-    the file, or in the directory. Names are as the operator wrote them.
+    the file, or in the directory. Names are as the operator wrote them. A file that belongs to
+    several of ``paths`` counts for the last of them.
     """
     reader = _Reader()
     for rank, path in enumerate(paths):
         reader.add(path, rank)
-    return tuple(reader.files), tuple(reader.findings)
+    last = {(file.kind, file.subject, file.name): file for file in reader.files}
+    return tuple(last.values()), tuple(reader.findings)
 
 
 class _Reader:

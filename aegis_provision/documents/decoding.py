@@ -20,6 +20,8 @@ _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _NOT_PRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+# Line breaks to YAML 1.1 and to the parser, characters like any other to YAML 1.2 and to editors.
+_OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
 def decode(name: str, data: bytes) -> tuple[Source | None, tuple[Diagnostic, ...]]:
@@ -29,9 +31,14 @@ def decode(name: str, data: bytes) -> tuple[Source | None, tuple[Diagnostic, ...
     an editor shows.
     """
     if len(data) > LARGEST_FILE:
-        size = f"{len(data) / 1024 / 1024:.0f} MiB"
         limit = f"{LARGEST_FILE // 1024 // 1024} MiB"
-        return None, (error("too-large", f"{name} has {size}; at most {limit} are read"),)
+        return None, (
+            error(
+                "too-large",
+                f"{name} is larger than {limit}",
+                hint="write hosts as ranges, or split the file into a directory of files",
+            ),
+        )
     if data.startswith(_WIDE_BOMS) or b"\0" in data[:4]:
         return None, (
             error("not-utf8", f"{name} is UTF-16 or UTF-32 text", hint="save it as UTF-8"),
@@ -43,16 +50,20 @@ def decode(name: str, data: bytes) -> tuple[Source | None, tuple[Diagnostic, ...
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     source = Source(name, text)
     if found := _NOT_PRINTABLE.search(text):
-        char = found.group()
-        return None, (
-            error(
-                "control-character",
-                f"a character that YAML does not allow: U+{ord(char):04X}",
-                span_at(source, found.start()),
-                hint='remove it, or write it as an escape in double quotes: "\\x07"',
-            ),
-        )
+        return None, (_refused(source, found, "a character that YAML does not allow"),)
+    if found := _OTHER_BREAKS.search(text):
+        return None, (_refused(source, found, "a line break of a kind that only YAML 1.1 knows"),)
     return source, ()
+
+
+def _refused(source: Source, found: re.Match[str], what: str) -> Diagnostic:
+    code = f"U+{ord(found.group()):04X}"
+    return error(
+        "control-character",
+        f"{what}: {code}",
+        span_at(source, found.start()),
+        hint="remove it; editors may show it as nothing at all",
+    )
 
 
 def span_at(source: Source, offset: int, length: int = 1) -> Span:

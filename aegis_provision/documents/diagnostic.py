@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from aegis_provision.documents.source import Span
 
@@ -84,6 +84,28 @@ def note(
 ) -> Diagnostic:
     """Return a diagnostic that is only worth knowing."""
     return Diagnostic(Severity.NOTE, code, message, span, hint, related, hosts)
+
+
+_OF_FORM = frozenset(
+    ["ambiguous-number", "not-allowed", "out-of-range", "unknown-tag", "wrong-tag", "wrong-type",
+     "stray-reference"]
+)  # fmt: skip
+
+
+def without_consequences(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return ``diagnostics`` less the errors that follow from another one at the same place.
+
+    Where a value is of the wrong form, what a later check thinks of it tells nothing more.
+    """
+    malformed: dict[Span, str] = {}
+    for item in diagnostics:
+        if item.span is not None and item.code in _OF_FORM:
+            malformed.setdefault(item.span, item.code)
+    return tuple(
+        item
+        for item in diagnostics
+        if item.span is None or malformed.get(item.span, item.code) == item.code
+    )
 
 
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:

@@ -6,12 +6,15 @@ import itertools
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aegis_provision.documents.source import Source, Span
 
-_SECRET_NAME = re.compile(r"(?i)token|key|secret|passw|passphrase|credential|auth|bearer")
+_SECRET_NAME = re.compile(
+    r"(?i)token|key|secret|passw|passphrase|pass(?![a-z])|pwd|credential|auth|bearer"
+)
 _REFERENCE = re.compile(r"""["']?\$\{[A-Za-z0-9_]{1,80}(?::-)?\}["']?""")
 _HARMLESS_AFTER_KEY = re.compile(
     r"""\s*(?:["']?\$\{[A-Z0-9_]{1,80}(?::-(?:<local-token>|ollama-local)?)?\}["']?|\{\s*|)
@@ -19,8 +22,7 @@ _HARMLESS_AFTER_KEY = re.compile(
     re.VERBOSE,
 )
 _NAMED = re.compile(
-    r"""(?P<name>["']?[\w. -]{0,80}?(?:token|key|secret|passw|passphrase|credential|auth|bearer)
-        [\w.-]{0,80}["']?)\s*[:=]""",
+    rf"""(?:{_SECRET_NAME.pattern.removeprefix("(?i)")})[\w.-]{{0,80}}["']?\s*[:=]?""",
     re.VERBOSE | re.IGNORECASE,
 )
 _URL_SECRET = re.compile(r"://[^/\s]*@|[?&#][\w-]+=")
@@ -88,7 +90,7 @@ def excerpt(span: Span) -> Excerpt | None:
     A long line is cut around the span. A secret may be on a line whose key is named like one, on
     the lines of a longer value below such a key, and wherever something looks like a token.
     """
-    lines = span.source.text.split("\n")
+    lines = _lines(span.source)
     if not 1 <= span.line <= len(lines):
         return None
     line = lines[span.line - 1]
@@ -100,8 +102,13 @@ def excerpt(span: Span) -> Excerpt | None:
 
 def may_quote(source: Source, line: int) -> bool:
     """Tell whether the line (counted from 1) of ``source`` may be repeated."""
-    lines = source.text.split("\n")
+    lines = _lines(source)
     return _may_be_quoted(lines[line - 1]) and not _inside_secret_value(lines, line - 1)
+
+
+@lru_cache(maxsize=4)
+def _lines(source: Source) -> list[str]:
+    return source.text.split("\n")
 
 
 def _may_be_quoted(line: str) -> bool:
@@ -127,8 +134,14 @@ def _harmless(rest: str) -> bool:
 
 
 def _inside_secret_value(lines: list[str], index: int) -> bool:
-    """Tell whether the line continues a value whose key, further up, is named like a secret."""
-    indent = _indent(lines[index])
+    """Tell whether the line continues a value whose key, further up, is named like a secret.
+
+    A list may stand at its key's own indentation, and inside of braces indentation means nothing:
+    there the line before counts, if it ends with the key.
+    """
+    indent = _indent(lines[index]) + lines[index].lstrip().startswith("-")
+    if _ends_with_secret_key(lines, index):
+        return True
     for above in range(index - 1, max(-1, index - 2000), -1):
         text = lines[above]
         if not text.strip():
@@ -142,6 +155,15 @@ def _inside_secret_value(lines: list[str], index: int) -> bool:
             indent = min(indent, _indent(text))
             if indent == 0:
                 return False
+    return False
+
+
+def _ends_with_secret_key(lines: list[str], index: int) -> bool:
+    for above in range(index - 1, max(-1, index - 2000), -1):
+        text = lines[above].partition(" #")[0].strip()
+        if text and not text.startswith("#"):
+            name = re.split(r"[,{\[]", text)[-1].partition(":")[0]
+            return _BLOCK_SCALAR.search(text) is not None and bool(_SECRET_NAME.search(name))
     return False
 
 

@@ -148,7 +148,9 @@ class _Builder:
         if wanted is None:
             self._unknown_tag(tag, span)
         elif not isinstance(value, wanted):
-            self.findings.append(error("wrong-tag", f"this is no value of type {kind}", span))
+            self.findings.append(
+                error("wrong-tag", f"this is no value of type {kind}", span, hint="remove the tag")
+            )
         return Scalar(value, text, plain=True, span=span)
 
     def _unknown_tag(self, tag: str, span: Span) -> None:
@@ -156,8 +158,8 @@ class _Builder:
         hint = "remove the tag, or put quotes around a value that begins with '!'"
         if name == "!vault":
             hint = "secrets are references here, such as ${GLM_API_KEY}, and stay outside the file"
-        short = name if len(name) <= 40 and name.isprintable() else "of this name"
-        self.findings.append(error("unknown-tag", f"the tag {short} is not known", span, hint=hint))
+        # The name is not repeated: a value that begins with '!' stands where a tag does.
+        self.findings.append(error("unknown-tag", "this tag is not known", span, hint=hint))
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         span = self._span(event)
@@ -170,7 +172,12 @@ class _Builder:
                 hint="a value that begins with '{' or '[' needs quotes",
             )
         if len(self._stack) >= DEEPEST:
-            self._give_up("too-deep", f"nested more than {DEEPEST} levels deep", span)
+            self._give_up(
+                "too-deep",
+                f"nested more than {DEEPEST} levels deep",
+                span,
+                hint="name groups beside each other, and only refer to them under 'children'",
+            )
         if event.tag is not None and event.tag not in _COLLECTION_TAGS:
             self._unknown_tag(event.tag, span)
         self._stack.append(_Frame(span, event.anchor, is_mapping))
@@ -192,7 +199,12 @@ class _Builder:
         known = self._anchors.get(event.anchor or "")
         if known is None:
             if any(frame.anchor == event.anchor for frame in self._stack):
-                self._give_up("recursive-alias", "this alias contains itself", span)
+                self._give_up(
+                    "recursive-alias",
+                    "this alias contains itself",
+                    span,
+                    hint="remove it: what it stands for would never end",
+                )
             self._give_up(
                 "unknown-alias",
                 "this alias has no anchor before it",
@@ -210,6 +222,7 @@ class _Builder:
                 "too-many-nodes",
                 f"with its aliases written out this stands for more than {MOST_NODES:,} values",
                 node.span,
+                hint="use fewer aliases, or ranges of hosts",
             )
         if not self._stack:
             self.root = node

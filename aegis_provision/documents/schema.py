@@ -33,7 +33,7 @@ _KINDS = {
     "array": "a list",
     "null": "nothing",
 }
-_MOST_NAMED = 12
+_MOST_NAMED = 30
 
 
 def check(node: Node, schema: str, fragment: str = "") -> tuple[Diagnostic, ...]:
@@ -54,14 +54,24 @@ def check(node: Node, schema: str, fragment: str = "") -> tuple[Diagnostic, ...]
 @cache
 def _validator(schema: str, fragment: str) -> Draft202012Validator:
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
     from referencing import Registry
     from referencing.jsonschema import DRAFT202012
 
-    content = load_schema(schema)
+    # To JSON Schema 22.0 is an integer; to YAML, and to who reads settings, it is a float.
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: _is_int(value))
+    strict = extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
+    # Without its "$schema", which would make the library go back to its own reading of types.
+    content = {key: part for key, part in load_schema(schema).items() if key != "$schema"}
     resource = DRAFT202012.create_resource(content)
     registry = Registry().with_resource(content["$id"], resource)
     reference = {"$ref": f"{content['$id']}#{fragment}"}
-    return Draft202012Validator(reference, registry=registry)
+    validator: Draft202012Validator = strict(reference, registry=registry)
+    return validator
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _rules(problem: ValidationError) -> dict[str, Any]:
@@ -101,9 +111,12 @@ def _explain(root: Node, problem: ValidationError) -> Iterator[Diagnostic]:
         case "enum":
             yield _not_one_of(node, span, where, problem)
         case "minimum" | "maximum":
-            yield _out_of_range(span, where, problem)
+            # Of another number the type is told already.
+            if _is_int(problem.instance):
+                yield _out_of_range(span, where, problem)
         case "pattern" if "propertyNames" in problem.absolute_schema_path:
-            yield error("bad-name", str(_rules(problem)["description"]), _key_span(node, problem))
+            words = str(_rules(problem)["description"])
+            yield error("bad-name", words, _key_span(node, problem), hint="rename it")
         case "pattern":
             hint = str(_rules(problem).get("description", ""))
             yield error("bad-value", f"{where} is not written as it has to be", span, hint=hint)
@@ -169,12 +182,16 @@ def _wrong_type(node: Node, span: Span, where: str, problem: ValidationError) ->
     wanted = [kinds] if isinstance(kinds, str) else list(kinds)
     words = " or ".join(_KINDS[kind] for kind in wanted if kind != "null")
     hint = ""
-    if "string" in wanted and isinstance(node, Scalar) and node.value is not None:
+    if isinstance(node, Scalar) and node.value is None:
+        hint = "give it a value, or remove it"
+    elif "string" in wanted and isinstance(node, Scalar):
         secret = _rules(problem).get("writeOnly")
         hint = "put quotes around it" + ("" if secret else f": {shown(node.text)}")
     elif isinstance(node, Scalar) and isinstance(node.value, str) and "boolean" in wanted:
         hint = "write true or false"
-    elif isinstance(node, Scalar) and "object" in wanted and node.value is not None:
+    elif "string" in wanted:
+        hint = "write one value, in quotes"
+    elif isinstance(node, Scalar) and "object" in wanted:
         hint = "write 'name:' on a line of its own, with a colon"
     elif isinstance(node, Sequence) and "object" in wanted:
         hint = "write 'name:' lines, each ending in a colon, rather than '- name'"
@@ -206,10 +223,11 @@ def _not_one_of(node: Node, span: Span, where: str, problem: ValidationError) ->
 
 def _out_of_range(span: Span, where: str, problem: ValidationError) -> Diagnostic:
     low, high = _rules(problem).get("minimum"), _rules(problem).get("maximum")
+    words = f"between {low} and {high}"
     if low is None or high is None:
         words = f"at least {low}" if high is None else f"at most {high}"
-        return error("out-of-range", f"{where} must be {words}", span)
-    return error("out-of-range", f"{where} must be between {low} and {high}", span)
+    message = f"{where} must be {words}"
+    return error("out-of-range", message, span, hint="write a number within these bounds")
 
 
 def _key_span(node: Node, problem: ValidationError) -> Span:

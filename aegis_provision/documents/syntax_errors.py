@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
 
+_INI_SECTION = re.compile(r"(?:[ \t]*(?:[#;][^\n]*)?\n)*\[[A-Za-z0-9_.-]+(?::[a-z]+)?\][ \t]*\n")
 _QUOTES = "put the value into quotes"
 _INDENT = "line it up with its neighbours; YAML indents with spaces alone"
 
@@ -44,9 +46,12 @@ _WORDS: tuple[tuple[str, str, str, str, bool], ...] = (
      "double the backslash, or use single quotes", False),
     ("hexdecimal", "bad-escape", "an escape that YAML does not know",
      "double the backslash, or use single quotes", False),
-    ("nesting depth", "too-deep", "nested too deep", "", False),
+    ("nesting depth", "too-deep", "nested too deep",
+     "close brackets where they end, and nest less", False),
     ("tag", "bad-tag", "'!' begins a tag, and this is none", _QUOTES, False),
     ("directive", "bad-directive", "'%' begins a directive, and this is none", _QUOTES, False),
+    ("incompatible YAML", "bad-directive", "a version of YAML that is not known",
+     "remove the line", False),
     ("did not find expected <document start>", "after-document",
      "text that belongs to nothing before it", _INDENT, False),
 )  # fmt: skip
@@ -66,6 +71,15 @@ def explain(source: Source, problem: yaml.MarkedYAMLError) -> Diagnostic:
         return error("bad-start", f"a plain value can't begin with '{char}'", here, hint=_QUOTES)
     if char == "%" and "cannot start any token" in (problem.problem or ""):
         return error("bad-start", "a plain value can't begin with '%'", here, hint=_QUOTES)
+    if char and char in "}]" and "flow" not in (problem.context or ""):
+        return error("stray-bracket", f"a '{char}' that closes nothing", here, hint="remove it")
+    if _INI_SECTION.match(source.text):
+        return error(
+            "ini-inventory",
+            "this is an inventory in INI format, and only YAML is read",
+            Span(source, 1, 1, 1, 2),
+            hint="convert it with 'ansible-inventory --list --yaml'",
+        )
     said = f"{problem.context or ''} / {problem.problem or ''}"
     for words, code, message, hint, at_context in _WORDS:
         if words in said:
@@ -88,7 +102,11 @@ def _found(
     there = _span(source, began.line, began.column)
     if at_context:
         return error(code, message, there, hint=hint)
-    related = (Related(there, "the block around it begins here"),) if there != here else ()
+    related = (
+        (Related(there, "the block around it begins here"),)
+        if there != here and code == "bad-indentation"
+        else ()
+    )
     return error(code, message, here, hint=hint, related=related)
 
 

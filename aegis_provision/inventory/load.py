@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.decoding import decode
-from aegis_provision.documents.diagnostic import Related, error, warning
+from aegis_provision.documents.diagnostic import Related, error, has_errors, warning
+from aegis_provision.documents.nodes import Mapping as MappingNode
+from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
-from aegis_provision.inventory.graph import Ancestry, cycles
+from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.inventory.graph import ALL, Ancestry, cycles
 from aegis_provision.inventory.model import OVERRIDE_KEYS, Group, Host, Inventory, Setting
 from aegis_provision.inventory.precedence import (
     Conflict,
@@ -46,25 +49,30 @@ def load_inventory(
     """
     findings: list[Diagnostic] = []
     tree = Tree()
+    complete = True
     for file in sorted(files, key=lambda file: file.kind != "inventory"):
         node, found = _read(file)
         findings.extend(found)
         if node is None:
+            complete = complete and not has_errors(found)
             continue
         if file.kind == "inventory":
             tree.add_inventory(file, node)
         else:
             tree.add_variables(file, node)
-    findings.extend(tree.all_findings())
+    findings.extend(
+        item for item in tree.all_findings() if complete or item.code != "unused-variables"
+    )
     circular = cycles(tree.groups)
     findings.extend(circular)
     if circular:
         return None, tuple(findings)
     if not tree.hosts:
-        if not any(item.code == "empty-file" for item in findings):
+        # Where something could not be read, its hosts are merely unknown.
+        if not has_errors(findings):
             findings.append(_no_hosts(files))
         return None, tuple(findings)
-    resolver = _Resolver(tree)
+    resolver = _Resolver(tree, complete=complete)
     inventory = resolver.inventory()
     return inventory, (*findings, *resolver.findings)
 
@@ -116,6 +124,7 @@ class _Parts:
 @dataclass(slots=True)
 class _Resolver:
     tree: Tree
+    complete: bool
     findings: list[Diagnostic] = field(default_factory=list)
     ancestry: Ancestry = field(init=False)
     _own: dict[str, Settings] = field(default_factory=dict)
@@ -147,10 +156,27 @@ class _Resolver:
             unclear_override(setting, provider, names)
             for (setting, provider), names in unclear.items()
         )
-        self.findings.extend(_without_provider(hosts))
+        self.findings.extend(self._without_provider(hosts))
         self.findings.extend(_same_file(hosts))
         self.findings.extend(self._same_names(hosts))
         return Inventory(hosts, self._groups(), self.tree.providers)
+
+    def _without_provider(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
+        """Yield an error for hosts without a provider, unless that follows from another one."""
+        without = [host for host in hosts.values() if host.provider is None]
+        if not without or not self.complete:
+            return
+        doubtful = {
+            name for name, group in self.tree.groups.items() if _may_name_provider(group.bodies)
+        }
+        yield from _without_provider(
+            [
+                host
+                for host in without
+                if doubtful.isdisjoint((*host.groups, ALL))
+                and not _may_name_provider(self.tree.hosts[host.name].bodies)
+            ]
+        )
 
     def _groups(self) -> dict[str, Group]:
         return {
@@ -241,8 +267,18 @@ def _open(conflicts: tuple[Conflict, ...], own: Settings) -> tuple[Conflict, ...
     )
 
 
-def _without_provider(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
-    without = [host for host in hosts.values() if host.provider is None]
+def _may_name_provider(bodies: Sequence[Node]) -> bool:
+    """Tell whether settings that are wrong as they stand may name a provider once corrected."""
+    for body in bodies:
+        if not isinstance(body, MappingNode):
+            if not isinstance(body, Scalar) or body.value is not None:
+                return True
+        elif any(did_you_mean(entry.key.text, ("provider",)) for entry in body):
+            return True
+    return False
+
+
+def _without_provider(without: Sequence[Host]) -> Iterator[Diagnostic]:
     if without:
         yield error(
             "no-provider",

@@ -58,7 +58,7 @@ def expand_files(text: str, read: Callable[[str], str]) -> str:
         found = [line for line in lines if line]
         if not found:
             raise PatternError(f"@{path} names no hosts")
-        expanded.extend(found)
+        expanded.extend(term for line in found for term in _split(line))
     return ",".join(expanded)
 
 
@@ -176,7 +176,9 @@ def _sliced(text: str, match: re.Match[str], inventory: Inventory) -> set[str]:
     if not match["colon"]:
         return {hosts[number(match["first"])]}
     first = number(match["first"]) if match["first"] else 0
-    last = number(match["last"]) if match["last"] else len(hosts) - 1
+    # As in Ansible, a slice may end beyond the last host; it may not begin there.
+    last = int(match["last"]) if match["last"] else len(hosts) - 1
+    last = last + len(hosts) if last < 0 else last
     return set(hosts[first : last + 1])
 
 

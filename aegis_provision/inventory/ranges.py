@@ -9,7 +9,7 @@ MOST_HOSTS = 100_000
 """How many hosts one entry may stand for."""
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
-_NUMBERS = re.compile(r"([0-9]{1,9}):([0-9]{1,9})(?::([0-9]{1,9}))?")
+_NUMBERS = re.compile(r"([0-9]{1,18}):([0-9]{1,18})(?::([0-9]{1,18}))?")
 _LETTERS = re.compile(r"([a-z]):([a-z])(?::([0-9]{1,9}))?|([A-Z]):([A-Z])(?::([0-9]{1,9}))?")
 
 
@@ -57,7 +57,7 @@ def _values(inside: str) -> list[str]:
         if first is None:
             first, last, step = match.groups()[3:]
         return [chr(code) for code in _stepped(inside, ord(first), ord(last), step)]
-    raise RangeError(f"[{inside}] is no range: write [01:08], [1:9:2] or [a:f]")
+    raise RangeError("what stands in brackets is no range: write [01:08], [1:9:2] or [a:f]")
 
 
 def _stepped(inside: str, first: int, last: int, step: str | None) -> range:

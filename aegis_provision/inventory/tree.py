@@ -22,26 +22,37 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.files import InputFile
 
 ALL = "all"
+MOST_HOSTS = 500_000
+"""How many hosts all groups together may list, so that no file of a few lines fills the memory."""
 
 
 @dataclass(slots=True)
 class RawHost:
-    """A host as far as files mention it: where first, in which groups, with which settings."""
+    """A host as far as files mention it: where first, in which groups, with which settings.
+
+    ``bodies`` are the nodes that its settings came from.
+    """
 
     span: Span
     groups: dict[str, None] = field(default_factory=dict)
     declared: list[Declared] = field(default_factory=list)
+    bodies: list[Node] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class RawGroup:
-    """A group as far as files mention it. ``ranges`` says which range a host came from."""
+    """A group as far as files mention it.
+
+    ``bodies`` are the nodes its settings came from; ``ranged`` holds, for each priority of files,
+    the hosts that came from a range, and from which.
+    """
 
     span: Span | None
     hosts: dict[str, None] = field(default_factory=dict)
     children: dict[str, Span] = field(default_factory=dict)
     declared: list[Declared] = field(default_factory=list)
-    ranges: dict[str, Span] = field(default_factory=dict)
+    bodies: list[Node] = field(default_factory=list)
+    ranged: dict[int, dict[str, Span]] = field(default_factory=dict)
 
 
 class Tree:
@@ -53,6 +64,7 @@ class Tree:
         self.providers: dict[str, ProviderEntry] = {}
         self.findings: list[Diagnostic] = []
         self._settings = SettingsReader()
+        self._listed = 0
 
     def add_inventory(self, file: InputFile, node: Node) -> None:
         """Take the groups, hosts and providers of an inventory file."""
@@ -73,12 +85,14 @@ class Tree:
                 self._nobody(file, "group", node.span, list(self.groups))
             else:
                 group.declared.extend(declared)
+                group.bodies.append(node)
             return
         host = self.hosts.get(file.subject)
         if host is None:
             self._nobody(file, "host", node.span, list(self.hosts))
         else:
             host.declared.extend(declared)
+            host.bodies.append(node)
 
     def all_findings(self) -> Iterator[Diagnostic]:
         """Yield what was found in all files."""
@@ -108,6 +122,7 @@ class Tree:
             if not isinstance(entry.value, Mapping):
                 continue
             name = entry.key.text
+            self._name_is_text(entry.key)
             first = self.providers.get(name)
             if first is None:
                 self.providers[name] = ProviderEntry(name, entry.key.span, entry.value)
@@ -133,16 +148,33 @@ class Tree:
                 case "hosts":
                     self._add_hosts(name, part.value, priority)
                 case "children":
-                    for child in part.value if isinstance(part.value, Mapping) else ():
-                        group.children.setdefault(self._add_group(child, priority), child.key.span)
+                    self._add_children(group, part.value, priority)
                 case "vars":
                     group.declared.extend(self._settings.read(part.value, priority))
+                    group.bodies.append(part.value)
                 case _:
-                    pass
+                    # Perhaps a misspelt 'vars'.
+                    if isinstance(part.value, Mapping):
+                        group.bodies.append(part.value)
         return name
 
+    def _add_children(self, group: RawGroup, node: Node, priority: int) -> None:
+        for child in node if isinstance(node, Mapping) else ():
+            name = self._add_group(child, priority)
+            if name != ALL:
+                group.children.setdefault(name, child.key.span)
+                continue
+            self.findings.append(
+                error(
+                    "group-cycle",
+                    "'all' is above every group, so it can't be inside of one",
+                    child.key.span,
+                    hint="take it out of 'children'",
+                )
+            )
+
     def _add_hosts(self, group: str, node: Node, priority: int) -> None:
-        ranged: dict[str, Span] = {}
+        ranged = self.groups[group].ranged.setdefault(priority, {})
         for entry in node if isinstance(node, Mapping) else ():
             self._name_is_text(entry.key)
             declared = self._settings.read(entry.value, priority)
@@ -150,6 +182,7 @@ class Tree:
                 host = self.hosts.setdefault(name, RawHost(entry.key.span))
                 host.groups.setdefault(group)
                 host.declared.extend(declared)
+                host.bodies.append(entry.value)
                 self.groups[group].hosts.setdefault(name)
 
     def _names(self, key: Scalar, ranged: dict[str, Span]) -> list[str]:
@@ -158,7 +191,10 @@ class Tree:
         try:
             names = expand_range(key.text)
         except RangeError as problem:
-            self.findings.append(error("bad-range", str(problem), key.span))
+            hint = "the lower end comes first, as in web-[01:08]; at most 100,000 hosts a range"
+            self.findings.append(error("bad-range", str(problem), key.span, hint=hint))
+            return []
+        if not self._fits(len(names), key.span):
             return []
         if not self._is_host_name(names[0], key.span):
             return []
@@ -175,6 +211,21 @@ class Tree:
             )
         ranged.update(dict.fromkeys(names, key.span))
         return names
+
+    def _fits(self, count: int, span: Span) -> bool:
+        before, self._listed = self._listed, self._listed + count
+        if self._listed <= MOST_HOSTS:
+            return True
+        if before <= MOST_HOSTS:
+            self.findings.append(
+                error(
+                    "too-many-hosts",
+                    f"with this the groups list more than {MOST_HOSTS:,} hosts",
+                    span,
+                    hint="split the fleet into several inventories",
+                )
+            )
+        return False
 
     def _is_host_name(self, name: str, span: Span) -> bool:
         if is_address(name) and name != ALL:

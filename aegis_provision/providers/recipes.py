@@ -35,7 +35,8 @@ class Recipe:
     """A provider with everything it inherits already in it.
 
     ``values`` is keyed by our five keys, in their order; ``env`` by variable. ``lineage`` names
-    the recipes it was made of, itself first.
+    the recipes it was made of, itself first. ``broken`` recipes lack what an ``extends`` that
+    leads nowhere would have brought; that is told where it stands.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Recipe:
     lineage: tuple[str, ...]
     builtin: bool
     span: Span
+    broken: bool = False
 
 
 @cache

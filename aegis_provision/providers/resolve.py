@@ -72,18 +72,21 @@ class _Resolver:
 
     def _cut_cycle(self, way: list[str]) -> None:
         last = _extends(self.entries[way[-2]])
+        names = [shown(name).strip('"') for name in way]
         self._cut.add(way[-2])
         self.findings.append(
             error(
                 "extends-cycle",
-                f"a provider extends itself: {' > '.join(way)}",
+                f"a provider extends itself: {' > '.join(names)}",
                 last.span if last is not None else None,
                 hint="let one of them extend a built-in recipe",
             )
         )
 
     def _resolved(self, entry: ProviderEntry) -> Recipe:
+        base = self._base(entry)
         if entry.name in builtin_recipes():
+            base = builtin_recipes()[entry.name]
             self.findings.append(
                 error(
                     "builtin-provider",
@@ -95,7 +98,6 @@ class _Resolver:
         values = template_values(entry.body, builtin=False)
         env = self._env(entry.body)
         self.findings.extend(_value_problems(values, env))
-        base = self._base(entry)
         allow = entry.body.entry("allow_http")
         allows = isinstance(allow.value, Scalar) and allow.value.value is True if allow else None
         merged = {**base.values, **values} if base else values
@@ -107,6 +109,7 @@ class _Resolver:
             lineage=(entry.name, *(base.lineage if base else ())),
             builtin=False,
             span=entry.span,
+            broken=base.broken if base else entry.body.entry("extends") is not None,
         )
 
     def _base(self, entry: ProviderEntry) -> Recipe | None:
@@ -136,7 +139,9 @@ class _Resolver:
 
 def _extends(entry: ProviderEntry) -> Scalar | None:
     found = entry.body.entry("extends")
-    return found.value if found is not None and isinstance(found.value, Scalar) else None
+    if found is None or not isinstance(found.value, Scalar):
+        return None
+    return found.value if isinstance(found.value.value, str) else None
 
 
 def _value_problems(
@@ -168,14 +173,14 @@ def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagn
     if has_stray_reference(template):
         yield error(
             "stray-reference",
-            f'a "${{" in "{setting}" is no reference, and hosts would get it as it stands',
+            f'a "${{" in {shown(setting)} is no reference, and hosts would get it as it stands',
             span,
             hint=GRAMMAR,
         )
     if setting == name and refers_to_secret(template):
         yield error(
             "secret-in-the-open",
-            f'"{setting}" refers to a variable that is named like a secret, '
+            f"{shown(setting)} refers to a variable that is named like a secret, "
             "and this value is shown in plans",
             span,
             hint="use another variable; a token goes into auth_token",

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
-from aegis_provision.documents.quoting import excerpt
+from aegis_provision.documents.quoting import excerpt, shown
 from aegis_provision.providers.templates import references, single_reference
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None
     reference = single_reference(template)
     if reference is None:
         what = "is not exactly one reference" if references(template) else "is a literal"
-        return _literal(f'"{setting}" {what}: a secret never stands in an inventory', span)
+        return _literal(f"{shown(setting)} {what}: a secret never stands in an inventory", span)
     if reference.default is not None and reference.default not in HARMLESS_TOKENS:
         return _literal(
-            f'"{setting}" has a default, and that would be a secret in the inventory', span
+            f"{shown(setting)} has a default, and that would be a secret in the inventory", span
         )
     return None
 

@@ -61,7 +61,7 @@ class _Work:
         self.specs[host.name] = spec
         present = {variable.setting for variable in spec.variables}
         absent = tuple(key for key in VARIABLE_OF if key not in present)
-        if absent:
+        if absent and not recipe.broken:
             self._incomplete.setdefault((host.provider, absent), []).append(host.name)
 
     def all_findings(self) -> tuple[Diagnostic, ...]:
