@@ -36,6 +36,8 @@ class Diagnostic:
     why; ``hint`` what to do next (may be empty). Neither ever repeats a secret. ``span`` is
     ``None`` only where no text is at fault (a file that is missing, an unset variable).
     ``hosts`` names the hosts concerned, where the finding is not about the text alone.
+    ``quotable`` is false where ``span`` covers a secret: nobody repeats its lines, for whatever
+    finding.
     """
 
     severity: Severity
@@ -45,6 +47,7 @@ class Diagnostic:
     hint: str = ""
     related: tuple[Related, ...] = ()
     hosts: tuple[str, ...] = ()
+    quotable: bool = True
 
 
 def error(

@@ -187,7 +187,7 @@ def _wrong_type(node: Node, span: Span, where: str, problem: ValidationError) ->
     elif "string" in wanted and isinstance(node, Scalar):
         secret = _rules(problem).get("writeOnly")
         hint = "put quotes around it" + ("" if secret else f": {shown(node.text)}")
-    elif isinstance(node, Scalar) and isinstance(node.value, str) and "boolean" in wanted:
+    elif isinstance(node, Scalar) and "boolean" in wanted:
         hint = "write true or false"
     elif "string" in wanted:
         hint = "write one value, in quotes"

@@ -8,13 +8,20 @@ import re
 MOST_HOSTS = 100_000
 """How many hosts one entry may stand for."""
 
+_FEWER = "split it into several ranges"
+_FORMS = "write [01:08], [1:9:2] or [a:f]"
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _NUMBERS = re.compile(r"([0-9]{1,18}):([0-9]{1,18})(?::([0-9]{1,18}))?")
 _LETTERS = re.compile(r"([a-z]):([a-z])(?::([0-9]{1,9}))?|([A-Z]):([A-Z])(?::([0-9]{1,9}))?")
 
 
 class RangeError(ValueError):
-    """A range that is none; the text says why."""
+    """A range that is none; the text says why, and ``hint`` what to write."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Keep the parts."""
+        super().__init__(message)
+        self.hint = hint
 
 
 def is_range(name: str) -> bool:
@@ -35,12 +42,12 @@ def expand_range(name: str) -> list[str]:
         values = _values(match.group(1))
         count *= len(values)
         if count > MOST_HOSTS:
-            raise RangeError(f"this stands for more than {MOST_HOSTS:,} hosts")
+            raise RangeError(f"this stands for more than {MOST_HOSTS:,} hosts", _FEWER)
         parts.append([f"{value}" for value in values])
         end = match.end()
     parts.append([name[end:]])
     if any(char in literal for (literal, *_) in parts[::2] for char in "[]"):
-        raise RangeError("brackets that do not pair up")
+        raise RangeError("brackets that do not pair up", _FORMS)
     return ["".join(pieces) for pieces in itertools.product(*parts)]
 
 
@@ -49,7 +56,10 @@ def _values(inside: str) -> list[str]:
         first, last, step = match.groups()
         width = len(first) if first.startswith("0") else 0
         if width and len(first) != len(last):
-            raise RangeError(f"[{inside}]: both ends need the same number of digits")
+            raise RangeError(
+                f"[{inside}]: both ends need the same number of digits",
+                "fill up with zeros: [01:08]",
+            )
         numbers = _stepped(inside, int(first), int(last), step)
         return [f"{number:0{width}d}" for number in numbers]
     if match := _LETTERS.fullmatch(inside):
@@ -57,15 +67,17 @@ def _values(inside: str) -> list[str]:
         if first is None:
             first, last, step = match.groups()[3:]
         return [chr(code) for code in _stepped(inside, ord(first), ord(last), step)]
-    raise RangeError("what stands in brackets is no range: write [01:08], [1:9:2] or [a:f]")
+    raise RangeError("what stands in brackets is no range", _FORMS)
 
 
 def _stepped(inside: str, first: int, last: int, step: str | None) -> range:
     if step is not None and int(step) == 0:
-        raise RangeError(f"[{inside}]: a step of 0 never gets there")
+        raise RangeError(
+            f"[{inside}]: a step of 0 never gets there", "leave the step out, or name one"
+        )
     if first > last:
-        raise RangeError(f"[{inside}] runs backwards")
+        raise RangeError(f"[{inside}] runs backwards", "write the lower end first")
     numbers = range(first, last + 1, int(step) if step else 1)
     if len(numbers) > MOST_HOSTS:
-        raise RangeError(f"[{inside}] stands for more than {MOST_HOSTS:,} hosts")
+        raise RangeError(f"[{inside}] stands for more than {MOST_HOSTS:,} hosts", _FEWER)
     return numbers

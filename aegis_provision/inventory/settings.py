@@ -112,7 +112,7 @@ class SettingsReader:
                 "wrong-type",
                 f'"{written}" has a value that does not fit "{ALIASES[written]}"',
                 node.span,
-                hint="put quotes around text" if isinstance(node, Scalar) else "",
+                hint="write one value, and put quotes around text",
             )
         )
 

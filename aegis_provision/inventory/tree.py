@@ -191,8 +191,7 @@ class Tree:
         try:
             names = expand_range(key.text)
         except RangeError as problem:
-            hint = "the lower end comes first, as in web-[01:08]; at most 100,000 hosts a range"
-            self.findings.append(error("bad-range", str(problem), key.span, hint=hint))
+            self.findings.append(error("bad-range", str(problem), key.span, hint=problem.hint))
             return []
         if not self._fits(len(names), key.span):
             return []

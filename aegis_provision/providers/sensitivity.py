@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
-from aegis_provision.documents.quoting import excerpt, shown
+from aegis_provision.documents.quoting import shown
 from aegis_provision.providers.templates import references, single_reference
 
 if TYPE_CHECKING:
@@ -44,10 +45,8 @@ def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None
 
 
 def _literal(message: str, span: Span) -> Diagnostic:
-    """Return the error, with a place to quote only where the quote would be withheld.
+    """Return the error, with a place that is never quoted.
 
     Behind an alias the text stands under another key, one that is not named like a secret.
     """
-    if excerpt(span) is None:
-        return error("literal-secret", message, span, hint=_HINT)
-    return error("literal-secret", f"{span}: {message}", hint=_HINT)
+    return replace(error("literal-secret", message, span, hint=_HINT), quotable=False)

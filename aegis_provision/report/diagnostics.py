@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.source import Source, Span
     from aegis_provision.report.documents import Document
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
@@ -38,7 +38,13 @@ def diagnostics_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
     same finding is told once, with all its hosts.
     """
     merged = _in_order(_merged(diagnostics))
-    lines = [line for item in merged for line in _lines(item)]
+    secret = frozenset(
+        (item.span.source, line)
+        for item in merged
+        if item.span is not None and not item.quotable
+        for line in range(item.span.line, item.span.end_line + 1)
+    )
+    lines = [line for item in merged for line in _lines(item, secret)]
     counts = Counter(item.severity for item in merged)
     words = ", ".join(
         f"{counts[severity]} {severity.value}" + ("" if counts[severity] == 1 else "s")
@@ -100,7 +106,7 @@ def _in_order(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
     return sorted(diagnostics, key=place)
 
 
-def _lines(item: Diagnostic) -> list[Text]:
+def _lines(item: Diagnostic, secret: frozenset[tuple[Source, int]]) -> list[Text]:
     head = Text()
     if item.span is not None:
         head.append(f"{visible(str(item.span))}: ", style="bold")
@@ -108,10 +114,10 @@ def _lines(item: Diagnostic) -> list[Text]:
     head.append(visible(item.message + _hosts(item.hosts)))
     lines = [head]
     if item.span is not None:
-        lines.extend(_quoted(item.span, _STYLE[item.severity]))
+        lines.extend(_quoted(item.span, _STYLE[item.severity], secret))
     for other in item.related:
         lines.append(Text(visible(f"  {other.span}: {other.message}")))
-        lines.extend(_quoted(other.span, "cyan"))
+        lines.extend(_quoted(other.span, "cyan", secret))
     if item.hint:
         lines.append(Text(visible(f"  = {item.hint}")))
     return lines
@@ -126,10 +132,10 @@ def _hosts(hosts: Sequence[str]) -> str:
     return f" (on {len(hosts)} host{'' if len(hosts) == 1 else 's'}: {named}{rest})"
 
 
-def _quoted(span: Span, style: str) -> list[Text]:
+def _quoted(span: Span, style: str, secret: frozenset[tuple[Source, int]]) -> list[Text]:
     number = str(span.line)
     gutter = " " * max(4, len(number))
-    quote = excerpt(span)
+    quote = excerpt(span) if (span.source, span.line) not in secret else None
     if quote is None:
         return [Text(f"{gutter} | {_WITHHELD}", style="dim")]
     caret = Text(f"{gutter} | {' ' * quote.caret}")
