@@ -1,17 +1,14 @@
-"""Broken inventories and exactly what the command line says about each.
-
-``UPDATE_GOLDEN=1`` writes the expected texts anew; look at the difference before you commit it.
-"""
+"""Broken inventories and exactly what the command line says about each."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from aegis_provision.cli.main import run
+from tests.golden.compare import assert_golden
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "inventory"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if path.suffix != ".txt")
@@ -26,10 +23,7 @@ def beside_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_broken_inventory(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["validate", "-i", case], {})
     out, said = capsys.readouterr()
-    expected = (GOLDEN / case).with_suffix(".txt")
-    if os.environ.get("UPDATE_GOLDEN") == "1":
-        expected.write_text(said, encoding="utf-8")
-    assert said == expected.read_text(encoding="utf-8")
+    assert_golden(f"inventory/{Path(case).stem}.txt", said)
     assert out == ""
     assert code == 3
 
