@@ -62,6 +62,7 @@ COMMANDS = [
     ["apply", "--yes"],
     ["apply", "--yes", "--diff", "--format", "json"],
     ["apply", "--yes", "--forks", "1", "--timeout", "5"],
+    ["history"],
 ]
 
 
