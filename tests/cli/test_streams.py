@@ -161,3 +161,11 @@ def test_colour_off_a_terminal_is_only_what_was_asked_for(
 def test_forced_colour_draws_no_bar_into_a_file(operator: Operator) -> None:
     said = operator.call("plan", "--color", "always")
     assert said.err == "Reading 3 hosts\n"
+
+
+def test_a_deadline_that_passes_at_once_leaves_nothing_open(operator: Operator) -> None:
+    """Python would complain of an open socket on stderr."""
+    operator.inventory("a")
+    said = operator.run("plan", "--deadline", "0.000001")
+    assert said.code == 5
+    assert said.err == "Reading 1 host\na: unreachable\n"
