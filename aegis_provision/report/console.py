@@ -39,6 +39,11 @@ def text_width(console: Console) -> int:
     return max(60, console.width) if console.is_terminal else PLAIN_WIDTH
 
 
+def can_redraw(console: Console) -> bool:
+    """Tell whether what was printed on ``console`` can be drawn over: only a terminal can."""
+    return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+
+
 def print_lines(console: Console, lines: Iterable[Text]) -> None:
     """Print ``lines`` as they are: no wrapping, no markup.
 
@@ -47,11 +52,18 @@ def print_lines(console: Console, lines: Iterable[Text]) -> None:
     """
     whole = list(lines)
     if console.color_system is None:
-        console.file.write("".join(f"{line.plain}\n" for line in whole))
-        console.file.flush()
+        _print_plain(console, "".join(f"{line.plain}\n" for line in whole))
         return
     for line in whole:
         console.print(line, soft_wrap=True)
+
+
+def _print_plain(console: Console, text: str) -> None:
+    if console.is_terminal:
+        console.out(text, end="")  # above whatever is being drawn there
+        return
+    console.file.write(text)
+    console.file.flush()
 
 
 def name_lines(names: Iterable[str], width: int) -> list[Text]:

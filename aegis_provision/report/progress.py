@@ -1,107 +1,94 @@
-"""What goes on, while it goes on: a bar on a terminal, calm lines elsewhere."""
+"""What goes on, while it goes on: a picture on a terminal, calm lines elsewhere."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.progress import TimeElapsedColumn as Elapsed
-from rich.text import Text
+from rich.live import Live
 
-from aegis_provision.planning.model import Action
-from aegis_provision.report.apply_text import result_lines
-from aegis_provision.report.console import print_lines, visible
-from aegis_provision.rollout.events import (
-    HostFinished,
-    HostPlanned,
-    KeysAccepted,
-    ReadingStarted,
-    StopRequested,
-    WritingStarted,
-)
-from aegis_provision.rollout.outcome import WENT_WELL
+from aegis_provision.report.console import can_redraw, print_lines
+from aegis_provision.report.monitor import State, advance
+from aegis_provision.report.picture import picture
+from aegis_provision.report.running_text import event_lines
+from aegis_provision.rollout.events import ReadingStarted, RunFinished, RunStarted, WritingStarted
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Callable
+
+    from rich.console import Console, RenderableType
 
     from aegis_provision.rollout.events import Event
 
-_BAD = {Action.ERROR, Action.UNREACHABLE}
+_PER_SECOND = 4
 
 
 class ProgressDisplay:
-    """Shows events on ``console``. A context manager: on exit the bar is gone."""
+    """Shows events on ``console``. A context manager: on exit the picture is gone.
 
-    def __init__(self, console: Console, *, verbosity: int, quiet: bool) -> None:
+    Takes events one at a time, from any thread. ``forks`` is how many hosts are worked on at
+    once, for the estimate; ``clock`` tells the time in seconds. ``state`` is what is known.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        verbosity: int,
+        quiet: bool,
+        forks: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
         self._verbosity = verbosity
         self._quiet = quiet
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._forks = forks
+        self._clock = clock
+        self._live: Live | None = None
+        self.state = State()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop_bar()
+        self.pause()
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        match event:
-            case ReadingStarted(hosts):
-                self._begin("Reading", hosts)
-            case WritingStarted(hosts):
-                self._begin("Writing", hosts)
-            case HostPlanned(plan):
-                self._advance()
-                if self._verbosity or plan.action in _BAD:
-                    self._say(Text(f"{plan.host}: {plan.action}"))
-            case HostFinished(_, result):
-                self._advance()
-                if not self._quiet and (self._bar is None or result.status not in WENT_WELL):
-                    print_lines(self._console, result_lines(result))
-            case KeysAccepted(host, keys):
-                for key in keys:
-                    where = f"{host}: accepted new host key for {key.name}"
-                    print_lines(
-                        self._console, [Text(visible(f"{where}: {key.key_type} {key.fingerprint}"))]
-                    )
-            case StopRequested(running):
-                words = f"Stopping: no further host is begun; {running} under way will finish."
-                print_lines(self._console, [Text(words)])
+        before = self.state
+        self.state = advance(before, event, self._clock())
+        if isinstance(event, ReadingStarted | WritingStarted | RunStarted):
+            self._begin()
+        elif isinstance(event, RunFinished):
+            self.pause()
+        drawn = self._live is not None
+        lines = event_lines(
+            before, event, verbosity=self._verbosity, quiet=self._quiet, drawn=drawn
+        )
+        if lines:
+            print_lines(self._console, lines)
 
     def pause(self) -> None:
-        """Take the bar away: something else is about to be printed or asked."""
-        self._stop_bar()
+        """Take the picture away: something else is about to be printed or asked."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
-    def _begin(self, verb: str, hosts: int) -> None:
-        self._stop_bar()
-        noun = "host" if hosts == 1 else "hosts"
-        if self._quiet or not hosts:
+    def _begin(self) -> None:
+        self.pause()
+        if self._quiet or not can_redraw(self._console):
             return
-        if not self._console.file.isatty():
-            self._say(Text(f"{verb} {hosts} {noun}"))
-            return
-        self._bar = Progress(
-            TextColumn(f"{verb} {hosts} {noun}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            Elapsed(),
+        # What others print on stdout is the result, and must not come out here.
+        self._live = Live(
+            get_renderable=self._draw,
             console=self._console,
+            refresh_per_second=_PER_SECOND,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._bar.start()
-        self._task = self._bar.add_task("", total=hosts)
+        self._live.start()
 
-    def _advance(self) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task)
-
-    def _say(self, line: Text) -> None:
-        if not self._quiet:
-            print_lines(self._console, [line])
-
-    def _stop_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+    def _draw(self) -> RenderableType:
+        width, height = self._console.size
+        return picture(self.state, self._clock(), width=width, height=height, forks=self._forks)

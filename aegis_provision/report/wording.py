@@ -1,0 +1,46 @@
+"""How numbers of hosts and lengths of time are said, everywhere alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aegis_provision.playbook.model import Schedule
+
+_MINUTE = 60
+_HOUR = 3600
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``number`` with its noun: ``1 host``, ``2 hosts``, ``2 batches``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in whole seconds: ``12s``, ``3m 05s``, ``1h 04m``."""
+    whole = max(0, round(seconds))
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m {whole % _MINUTE:02}s"
+    return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02}m"
+
+
+def fine_duration(seconds: float) -> str:
+    """Return a length of time with tenths below ten seconds: ``0.4s``."""
+    short = f"{max(0.0, seconds):.1f}s"
+    return short if len(short) <= len("9.9s") else duration(seconds)
+
+
+def is_plain(schedule: Schedule) -> bool:
+    """Tell whether a schedule is one play that nobody named: then nothing is said of plays."""
+    return len(schedule.plays) == 1 and not schedule.plays[0].play.name
+
+
+def play_title(schedule: Schedule, index: int) -> str:
+    """Return how a play is called: ``Play 2/3 "Everyone else"``."""
+    name = schedule.plays[index].play.name
+    number = f"Play {index + 1}/{len(schedule.plays)}"
+    return f'{number} "{name}"' if name else number
