@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from aegis_provision.report.console import name_lines, visible
-from aegis_provision.report.ranges import folded
+from aegis_provision.report.monitor import tallies
+from aegis_provision.report.wording import counted, play_title
 from aegis_provision.rollout.outcome import WENT_WELL, HostResult, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aegis_provision.report.monitor import State, Tally
 
 _STYLE = {
     Status.UNCHANGED: "dim",
@@ -36,7 +40,19 @@ WORDS = {
     Status.REFUSED: "refused",
     Status.NOT_ATTEMPTED: "not attempted",
 }
-_NOT_WRITTEN = {Status.UNCHANGED, Status.UNREACHABLE, Status.REFUSED, Status.NOT_ATTEMPTED}
+MOST_URGENT_FIRST = (
+    Status.ROLLBACK_FAILED,
+    Status.FAILED,
+    Status.ROLLED_BACK,
+    Status.REFUSED,
+    Status.UNREACHABLE,
+    Status.NOT_ATTEMPTED,
+)
+"""The statuses of hosts that need a person, the most urgent first."""
+
+_MANY = 3
+_MOST_NAMES = 24
+_MOST_REASONS = 24
 
 
 def result_lines(result: HostResult) -> list[Text]:
@@ -52,29 +68,125 @@ def result_lines(result: HostResult) -> list[Text]:
     return lines
 
 
-def recap_lines(results: Sequence[HostResult], *, width: int) -> list[Text]:
-    """Return how the hosts ended: by name where all went well, with the reason where not."""
-    lines: list[Text] = []
+def recap_lines(
+    results: Sequence[HostResult],
+    *,
+    width: int,
+    every_host: bool = False,
+    state: State | None = None,
+    run: str = "",
+) -> list[Text]:
+    """Return how the hosts ended: those that need a person first, with the reason, then the sum.
+
+    Many hosts with the same reason are told together, and long lists are abridged unless
+    ``every_host``. With ``state``, what the monitor knows of the run, several plays are told one
+    by one, and so is a spent budget. ``run`` names the run, if there is something to look up.
+    """
+    trouble = [item for status in MOST_URGENT_FIRST for item in results if item.status is status]
+    lines = _told_together(trouble, width, every_host=every_host)
     for status in (Status.APPLIED, Status.RESTART_PENDING):
-        names = [item.host for item in results if item.status is status]
-        if names:
-            lines.append(Text(f"{WORDS[status]} ({len(names)}):", style=_STYLE[status]))
-            lines.extend(name_lines(folded(names), width))
+        good = [item for item in results if item.status is status]
+        lines.extend(_good_lines(status, good, width, every_host=every_host))
     for item in results:
-        if item.status not in WENT_WELL:
-            lines.extend(result_lines(item))
-        elif item.warnings:
+        if item.status in WENT_WELL and item.warnings:
             lines.extend(_warning_lines(item))
+    if state is not None and len(state.ended) > 1:
+        lines.extend(_play_line(state, index, tally) for index, tally in enumerate(tallies(state)))
     counts = Counter(item.status for item in results)
-    parts = [f"{counts[status]} {words}" for status, words in WORDS.items() if counts[status]]
-    lines.append(Text("Recap: " + (", ".join(parts) if parts else "no hosts"), style="bold"))
+    lines.append(Text("Recap: " + (_in_sum(counts) or "no hosts"), style="bold"))
+    if state is not None and state.spent is not None:
+        lines.append(Text(visible(state.spent.words), style="bold red"))
     if nothing_to_do(results):
         lines.append(Text("Nothing to do: no host was written."))
-    elif counts.keys() <= _NOT_WRITTEN:
-        lines.append(Text("No host was written."))
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))
+    if run:
+        lines.append(Text(f"Run {run}; see 'aegis-provision history'"))
     return lines
+
+
+def alike(results: Iterable[HostResult]) -> list[tuple[HostResult, list[str]]]:
+    """Return results that differ in nothing but the host's name together, as one and the names."""
+    groups: dict[HostResult, list[str]] = {}
+    for item in results:
+        groups.setdefault(replace(item, host=""), []).append(item.host)
+    return list(groups.items())
+
+
+def nothing_to_do(results: Sequence[HostResult]) -> bool:
+    """Tell whether every host already had what it should have."""
+    return all(item.status is Status.UNCHANGED for item in results)
+
+
+def _told_together(results: Sequence[HostResult], width: int, *, every_host: bool) -> list[Text]:
+    """Return the lines for results; the hosts of a reason that is rare are told one by one."""
+    lines: list[Text] = []
+    told = 0
+    for shared, names in alike(results):
+        if len(names) >= _MANY:
+            lines.extend(_group_lines(shared, names, width, every_host=every_host))
+            continue
+        for name in names:
+            told += 1
+            if every_host or told <= _MOST_REASONS:
+                lines.extend(result_lines(replace(shared, host=name)))
+    if not every_host and told > _MOST_REASONS:
+        more = f"and {counted(told - _MOST_REASONS, 'more host')} with other reasons"
+        lines.append(Text(f"{more} (-v names all)"))
+    return lines
+
+
+def _group_lines(
+    shared: HostResult, names: Sequence[str], width: int, *, every_host: bool
+) -> list[Text]:
+    head = f"{WORDS[shared.status]} ({len(names)}):"
+    if shared.message:
+        head += f" {visible(shared.message)}"
+    lines = [Text(head, style=_STYLE[shared.status])]
+    lines.extend(name_lines(_abridged(names, every_host=every_host), width))
+    if shared.hint:
+        lines.append(Text(f"    try: {visible(shared.hint)}"))
+    lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in shared.warnings)
+    return lines
+
+
+def _good_lines(
+    status: Status, results: Sequence[HostResult], width: int, *, every_host: bool
+) -> list[Text]:
+    """Return the names of hosts that did well; a hint says that there is more to it than that."""
+    plain = [item.host for item in results if not item.hint]
+    lines: list[Text] = []
+    if plain:
+        lines = [Text(f"{WORDS[status]} ({len(plain)}):", style=_STYLE[status])]
+        lines.extend(name_lines(_abridged(plain, every_host=every_host), width))
+    special = [replace(item, warnings=()) for item in results if item.hint]
+    for shared, names in alike(special):
+        lines.extend(_group_lines(shared, names, width, every_host=every_host))
+    return lines
+
+
+def _abridged(names: Sequence[str], *, every_host: bool) -> Sequence[str]:
+    rest = len(names) - _MOST_NAMES
+    if every_host or rest <= 0:
+        return names
+    return [*names[:_MOST_NAMES], f"and {rest} more (-v names all)"]
+
+
+def _play_line(state: State, index: int, tally: Tally) -> Text:
+    if state.schedule is None:
+        raise ValueError("a run that has not started has no plays")
+    parts = [_in_sum(tally.counts)] if tally.counts else []
+    if tally.left_out:
+        parts.append(f"{tally.left_out} left out after what went wrong before")
+    if tally.waiting:
+        parts.append(f"{tally.waiting} not begun")
+    title = visible(play_title(state.schedule, index))
+    return Text(f"{title}: {', '.join(parts) or 'no hosts'}")
+
+
+def _in_sum(counts: Mapping[Status, int]) -> str:
+    parts = [f"{counts[status]} {words}" for status, words in WORDS.items() if counts.get(status)]
+    return ", ".join(parts)
 
 
 def _warning_lines(result: HostResult) -> list[Text]:
@@ -82,8 +194,3 @@ def _warning_lines(result: HostResult) -> list[Text]:
         Text(f"{result.host}: warning: {visible(item)}", style="magenta")
         for item in result.warnings
     ]
-
-
-def nothing_to_do(results: Sequence[HostResult]) -> bool:
-    """Tell whether every host already had what it should have."""
-    return all(item.status is Status.UNCHANGED for item in results)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from aegis_provision.planning.model import Change, HostPlan
+    from aegis_provision.playbook.model import Schedule
     from aegis_provision.rollout.outcome import HostResult
 
 Document = dict[str, Any]
@@ -26,13 +27,27 @@ def document(kind: str, body: Mapping[str, Any]) -> Document:
 
 def as_text(content: Document) -> str:
     """Return a document as JSON text for a person and a program, without a final newline."""
-    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return _tame(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def as_line(content: Document) -> str:
+    """Return a document as JSON text on one line, without a newline."""
+    return _tame(json.dumps(content, ensure_ascii=False))
+
+
+def _tame(text: str) -> str:
+    """Escape what JSON lets through and terminals obey, or readers take for the end of a line."""
     if text.isascii():
         return text
-    # Some invisible characters turn text around on a terminal: they are escaped, as JSON allows.
     return "".join(
         char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
     )
+
+
+def schedule_document(schedule: Schedule) -> Document:
+    """Return the ``schedule`` document: which hosts a run takes on, in plays and batches."""
+    body = {"plays": schedule_content(schedule), "hosts": list(schedule.hosts)}
+    return document("schedule", body)
 
 
 def plan_document(plans: Sequence[HostPlan]) -> Document:
@@ -40,18 +55,7 @@ def plan_document(plans: Sequence[HostPlan]) -> Document:
     return document(
         "plan",
         {
-            "hosts": [
-                {
-                    "host": plan.host,
-                    "provider": plan.provider,
-                    "path": plan.path,
-                    "action": plan.action.value,
-                    "changes": [_change(change) for change in plan.changes],
-                    "message": _message(plan.message, plan.hint),
-                    "warnings": list(plan.warnings),
-                }
-                for plan in plans
-            ],
+            "hosts": [host_plan_content(plan) for plan in plans],
             "summary": _counted(Action, (plan.action for plan in plans)),
         },
     )
@@ -63,19 +67,50 @@ def apply_document(run: str, results: Sequence[HostResult], exit_code: int) -> D
         "apply",
         {
             "run": run,
-            "hosts": [
-                {
-                    "host": result.host,
-                    "status": result.status.value,
-                    "message": _message(result.message, result.hint),
-                    "warnings": list(result.warnings),
-                }
-                for result in results
-            ],
+            "hosts": [host_result_content(result) for result in results],
             "summary": _counted(Status, (result.status for result in results)),
             "exit_code": exit_code,
         },
     )
+
+
+def host_plan_content(plan: HostPlan) -> Document:
+    """Return one host's plan as it stands in a document."""
+    return {
+        "host": plan.host,
+        "provider": plan.provider,
+        "path": plan.path,
+        "action": plan.action.value,
+        "changes": [_change(change) for change in plan.changes],
+        "message": _message(plan.message, plan.hint),
+        "warnings": list(plan.warnings),
+        "restart_owed": plan.restart_owed,
+    }
+
+
+def host_result_content(result: HostResult) -> Document:
+    """Return one host's end as it stands in a document."""
+    return {
+        "host": result.host,
+        "status": result.status.value,
+        "message": _message(result.message, result.hint),
+        "warnings": list(result.warnings),
+    }
+
+
+def schedule_content(schedule: Schedule) -> list[Document]:
+    """Return the plays of a schedule as they stand in a document, each with its batches."""
+    return [
+        {
+            "name": scheduled.play.name,
+            "pattern": scheduled.play.hosts,
+            "serial": [str(share) for share in scheduled.play.serial],
+            "max_fail": str(scheduled.play.max_fail),
+            "pause": scheduled.play.pause,
+            "batches": [list(batch) for batch in scheduled.batches],
+        }
+        for scheduled in schedule.plays
+    ]
 
 
 def _message(message: str, hint: str) -> str:

@@ -85,6 +85,9 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
     """Return the plan in one line, in sum."""
     counts = Counter(plan.action for plan in plans)
     parts = [f"{counts[action]} {words}" for action, words in _SUMMARY.items() if counts[action]]
+    owed = sum(plan.restart_owed for plan in plans)
+    if owed:
+        parts.append(f"{owed} owed a restart")
     return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
 
 
@@ -100,6 +103,7 @@ def _grouped(plans: Sequence[HostPlan], *, by_path: bool) -> list[_Alike]:
             plan.message,
             plan.hint,
             plan.warnings,
+            plan.restart_owed,
         )
         groups.setdefault(key, []).append(plan)
     return [
@@ -131,6 +135,8 @@ def _group_lines(alike: _Alike, width: int, *, every_host: bool, as_diff: bool) 
     lines = _headline(alike, width, every_host=every_host)
     if plan.message:
         lines.append(Text(f"    {visible(plan.message)}", style=style))
+    if plan.restart_owed:
+        lines.append(Text("    restart owed: Aegis has not started since the file came", "cyan"))
     if plan.hint:
         lines.append(Text(f"    try: {visible(plan.hint)}"))
     if as_diff and plan.changes:

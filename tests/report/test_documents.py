@@ -1,0 +1,201 @@
+"""Documents and event lines: each is what its published schema says, and nothing besides."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from jsonschema import Draft202012Validator
+
+from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.planning.model import Action
+from aegis_provision.playbook.model import Schedule
+from aegis_provision.report.documents import (
+    apply_document,
+    as_text,
+    plan_document,
+    schedule_document,
+)
+from aegis_provision.report.ndjson import EventStream, event_content, timestamp
+from aegis_provision.rollout.events import (
+    BudgetSpent,
+    Event,
+    HostFinished,
+    HostPlanned,
+    HostRolledBack,
+    KeysAccepted,
+    RunFinished,
+    Step,
+    StepStarted,
+    StopRequested,
+    WritingStarted,
+)
+from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.transport.protocol import AcceptedKey
+from tests.report.runs import RUN, carried_out, hosts, plan, play, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.report.runs import Told
+
+NOON = 1795608000.5
+PLANS = (
+    plan("a"),
+    plan("b", Action.UNCHANGED, restart_owed=True),
+    plan("c", Action.ERROR, message="broken", hint="mend it", warnings=("look out",)),
+)
+RESULTS = tuple(HostResult(f"h{number}", status) for number, status in enumerate(Status))
+SCHEDULE = Schedule((play("first", ["a"], ["b", "c"]), play("", [])))
+RARE: tuple[Event, ...] = (
+    HostPlanned(PLANS[2]),
+    KeysAccepted("a", (AcceptedKey("a", "ssh-ed25519", "SHA256:abc"),)),
+    BudgetSpent(0, "3 of 4 hosts failed, 2 are allowed", ("a", "b", "c")),
+    StopRequested(2),
+    HostRolledBack("a"),
+    *(StepStarted("a", step, "more") for step in Step),
+    *(HostFinished(0, result) for result in RESULTS),
+)
+
+
+def _closed(schema: Any) -> Any:
+    """Return ``schema`` so that it refuses properties that it does not describe."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    return {"additionalProperties": False, **closed} if "required" in schema else closed
+
+
+@cache
+def _validator(kind: str) -> Draft202012Validator:
+    schema = load_schema(kind)
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(_closed(schema))
+
+
+def _check(kind: str, content: object) -> None:
+    _validator(kind).validate(json.loads(json.dumps(content)))
+
+
+def _lines(events: Sequence[Event]) -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    tell = EventStream(stream, run=RUN, clock=lambda: NOON)
+    for event in events:
+        tell(event)
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_plan_is_what_its_schema_says() -> None:
+    _check("plan", plan_document(PLANS))
+
+
+def test_a_run_is_what_its_schema_says() -> None:
+    _check("apply", apply_document(RUN, RESULTS, 4))
+
+
+def test_a_schedule_is_what_its_schema_says() -> None:
+    _check("schedule", schedule_document(SCHEDULE))
+
+
+@pytest.mark.parametrize("event", RARE, ids=lambda event: type(event).__name__)
+def test_an_event_is_what_its_schema_says(event: Event) -> None:
+    (line,) = _lines([event])
+    _check("event", line)
+
+
+@given(told=runs())
+@settings(max_examples=15, deadline=None)
+def test_every_line_of_a_run_is_what_the_schema_says(told: Told) -> None:
+    for line in _lines([event for _, event in told.events]):
+        _check("event", line)
+
+
+def test_every_event_has_a_line_but_the_one_that_says_nothing() -> None:
+    told = carried_out(
+        Schedule((play("", hosts(1), hosts(1, "other"), pause=1.0),)), lambda *_: Status.APPLIED
+    )
+    events = [event for _, event in told.events] + list(RARE)
+    seen = {type(event) for event in events if event_content(event)}
+    every = set(Event.__args__)
+    assert every - seen == {WritingStarted}
+
+
+@pytest.mark.parametrize("kind", ["plan", "apply", "schedule"])
+def test_the_schemas_agree_about_what_they_share(kind: str) -> None:
+    event, other = load_schema("event")["$defs"], load_schema(kind)["$defs"]
+    assert {name: event[name] for name in other} == other
+
+
+def test_the_last_line_of_a_run_holds_the_whole_document() -> None:
+    line = _lines([RunFinished(RESULTS, 4)])[-1]
+    whole = apply_document(RUN, RESULTS, 4)
+    assert line == {
+        "schema": "aegis-provision/event/v1",
+        "event": "run_finished",
+        "at": "2026-11-25T12:00:00.500Z",
+        **{key: value for key, value in whole.items() if key != "schema"},
+    }
+
+
+def test_the_last_line_of_a_plan_holds_the_whole_document() -> None:
+    stream = io.StringIO()
+    EventStream(stream, clock=lambda: NOON).plan_finished(PLANS)
+    line = json.loads(stream.getvalue())
+    _check("event", line)
+    assert line["hosts"] == plan_document(PLANS)["hosts"]
+
+
+def test_a_sensitive_change_has_no_value_on_either_side() -> None:
+    (line,) = _lines([HostPlanned(PLANS[0])])
+    secret = next(change for change in line["changes"] if change["sensitive"])
+    assert secret == {
+        "key": "ANTHROPIC_AUTH_TOKEN",
+        "change": "added",
+        "before": None,
+        "after": None,
+        "sensitive": True,
+    }
+    wrong = {**line, "changes": [{**secret, "after": "a token"}]}
+    assert not Draft202012Validator(load_schema("event")).is_valid(wrong)
+
+
+def test_an_event_is_written_out_the_moment_it_happens() -> None:
+    class Seen(io.StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    stream = Seen()
+    EventStream(stream)(StopRequested(1))
+    assert stream.flushed.endswith("}\n")
+
+
+HOSTILE = "one\ntwo\u2028three\x1b[2J \x9b2J \u202eevil \U000e0041"
+
+
+def test_what_a_host_says_breaks_no_line_and_drives_no_terminal() -> None:
+    stream = io.StringIO()
+    EventStream(stream)(HostFinished(0, HostResult("a", Status.FAILED, HOSTILE)))
+    assert stream.getvalue().removesuffix("\n").isprintable()
+    assert json.loads(stream.getvalue())["message"] == HOSTILE
+
+
+def test_a_document_drives_no_terminal_either() -> None:
+    text = as_text(apply_document(RUN, [HostResult("a", Status.FAILED, HOSTILE)], 4))
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text)["hosts"][0]["message"] == HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "1970-01-01T00:00:00.000Z"), (NOON + 0.4999, "2026-11-25T12:00:00.999Z")],
+)
+def test_times_are_utc_with_milliseconds(seconds: float, text: str) -> None:
+    assert timestamp(seconds) == text
