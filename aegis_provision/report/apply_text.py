@@ -143,9 +143,9 @@ def _group_lines(
     if shared.message:
         head += f" {visible(shared.message)}"
     lines = [Text(head, style=_STYLE[shared.status])]
-    lines.extend(name_lines(_abridged(names, every_host=every_host), width))
     if shared.hint:
         lines.append(Text(f"    try: {visible(shared.hint)}"))
+    lines.extend(name_lines(_abridged(names, every_host=every_host), width))
     lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in shared.warnings)
     return lines
 

@@ -74,6 +74,11 @@ class ProgressDisplay:
         if live is not None:
             live.stop()
 
+    def redraw(self) -> None:
+        """Draw the picture as it looks now; it is drawn again by itself several times a second."""
+        if self._live is not None:
+            self._live.refresh()
+
     def _begin(self) -> None:
         self.pause()
         if self._quiet or not can_redraw(self._console):
@@ -87,7 +92,7 @@ class ProgressDisplay:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._live.start()
+        self._live.start(refresh=True)
 
     def _draw(self) -> RenderableType:
         width, height = self._console.size
