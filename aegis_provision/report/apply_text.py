@@ -10,6 +10,7 @@ from rich.text import Text
 
 from aegis_provision.report.console import name_lines, visible
 from aegis_provision.report.monitor import tallies
+from aegis_provision.report.ranges import abridged
 from aegis_provision.report.wording import counted, play_title
 from aegis_provision.rollout.outcome import WENT_WELL, HostResult, Status
 
@@ -166,10 +167,7 @@ def _good_lines(
 
 
 def _abridged(names: Sequence[str], *, every_host: bool) -> Sequence[str]:
-    rest = len(names) - _MOST_NAMES
-    if every_host or rest <= 0:
-        return names
-    return [*names[:_MOST_NAMES], f"and {rest} more (-v names all)"]
+    return names if every_host else abridged(names, _MOST_NAMES)
 
 
 def _play_line(state: State, index: int, tally: Tally) -> Text:

@@ -147,12 +147,6 @@ def _moved_on(state: State, event: Event, at: float) -> State:
             return state
 
 
-def allowance(play: Play, fleet: int) -> int:
-    """Return how many hosts of a run over ``fleet`` hosts may have failed for ``play``."""
-    share = play.max_fail
-    return math.floor(fleet * share.amount / 100 if share.percent else share.amount)
-
-
 def _run_started(state: State, event: RunStarted, at: float) -> State:
     return replace(
         state,

@@ -9,8 +9,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from aegis_provision.playbook.budget import budget_of
 from aegis_provision.report.console import visible
-from aegis_provision.report.monitor import Phase, allowance, estimate, progress
+from aegis_provision.report.monitor import Phase, estimate, progress
 from aegis_provision.report.wording import counted, duration, is_plain, play_title
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _bar(state: State, width: int) -> RenderableType:
     done, total = progress(state)
     tail = Text(f"{done}/{total}")
     if state.failed and state.schedule is not None:
-        allowed = allowance(state.schedule.plays[state.play or 0].play, len(state.schedule.hosts))
+        play = state.schedule.plays[state.play or 0].play
+        allowed = budget_of(play, len(state.schedule.hosts)).allowed
         tail.append(f"  {len(state.failed)} failed", style="bold red")
         tail.append(f" ({allowed} allowed)")
     bar = max(4, min(_BAR_WIDTH, width - tail.cell_len - 2))

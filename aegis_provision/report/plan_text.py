@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.inventory.ranges import expand_range
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.console import name_lines, visible
-from aegis_provision.report.ranges import folded
+from aegis_provision.report.ranges import abridged, folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,9 +155,8 @@ def _headline(alike: _Alike, width: int, *, every_host: bool) -> list[Text]:
     if len(alike.hosts) == 1:
         return [Text(f"{label}{plan.host}{tail}", style=_STYLE[plan.action])]
     names = list(alike.hosts) if every_host else folded(alike.hosts)
-    if plan.action is Action.UNCHANGED and not every_host and len(names) > _LISTED_UNCHANGED:
-        rest = sum(len(expand_range(name)) for name in names[_LISTED_UNCHANGED:])
-        names = [*names[:_LISTED_UNCHANGED], f"and {rest} more (-v names all)"]
+    if plan.action is Action.UNCHANGED and not every_host:
+        names = abridged(alike.hosts, _LISTED_UNCHANGED)
     head = Text(f"{label}{len(alike.hosts)} hosts{tail}", style=_STYLE[plan.action])
     return [head, *name_lines(names, width)]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from aegis_provision.inventory.ranges import expand_range
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -26,6 +28,15 @@ def folded(names: Sequence[str]) -> list[str]:
         else:
             found.append(_range(run))
     return found
+
+
+def abridged(names: Sequence[str], most: int) -> list[str]:
+    """Return ``names`` folded, at most ``most`` of them; the last then says how many are left."""
+    shown = folded(names)
+    if len(shown) <= most:
+        return shown
+    rest = sum(len(expand_range(name)) for name in shown[most:])
+    return [*shown[:most], f"and {rest} more (-v names all)"]
 
 
 def _runs(names: Sequence[str]) -> Iterator[list[str]]:

@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.planning.model import Action
-from aegis_provision.playbook.model import Gates, Restart, Schedule, Share
+from aegis_provision.playbook.model import Gates, Restart, Schedule
 from aegis_provision.report.monitor import (
     Phase,
     State,
     advance,
-    allowance,
     estimate,
     progress,
     tallies,
@@ -173,20 +172,6 @@ def test_nothing_is_estimated_for_a_run_that_is_being_stopped(
     state, at = _after(told, HostFinished)
     assert estimate(state, at, 1) is not None
     assert estimate(advance(state, event, at), at, 1) is None
-
-
-@pytest.mark.parametrize(
-    ("share", "fleet", "allowed"),
-    [
-        (Share(0, percent=False), 100, 0),
-        (Share(3, percent=False), 100, 3),
-        (Share(5, percent=True), 100, 5),
-        (Share(5, percent=True), 19, 0),
-        (Share(100, percent=True), 7, 7),
-    ],
-)
-def test_a_share_of_the_fleet_is_rounded_down(share: Share, fleet: int, allowed: int) -> None:
-    assert allowance(play("", max_fail=share).play, fleet) == allowed
 
 
 def test_a_step_is_timed_apart_from_the_host() -> None:

@@ -64,21 +64,16 @@ def test_hosts_that_need_a_person_come_first_the_most_urgent_ahead() -> None:
 
 
 def test_many_hosts_with_the_same_reason_are_told_together() -> None:
-    down = [HostResult(name, Status.UNREACHABLE, DOWN, LOOK) for name in hosts(40)]
+    names = [*hosts(40), *(f"eu-{letter}{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
+    down = [HostResult(name, Status.UNREACHABLE, DOWN, LOOK) for name in names]
     assert _recap(*down, HostResult("other", Status.UNREACHABLE, "another reason")) == [
-        "unreachable (40): connect: no answer",
+        "unreachable (66): connect: no answer",
         "    try: check the network",
-        "    host-0001.example.com, host-0002.example.com, host-0003.example.com,",
-        "    host-0004.example.com, host-0005.example.com, host-0006.example.com,",
-        "    host-0007.example.com, host-0008.example.com, host-0009.example.com,",
-        "    host-0010.example.com, host-0011.example.com, host-0012.example.com,",
-        "    host-0013.example.com, host-0014.example.com, host-0015.example.com,",
-        "    host-0016.example.com, host-0017.example.com, host-0018.example.com,",
-        "    host-0019.example.com, host-0020.example.com, host-0021.example.com,",
-        "    host-0022.example.com, host-0023.example.com, host-0024.example.com, and 16",
-        "    more (-v names all)",
+        "    host-[0001:0040].example.com, eu-aa, eu-bb, eu-cc, eu-dd, eu-ee, eu-ff,",
+        "    eu-gg, eu-hh, eu-ii, eu-jj, eu-kk, eu-ll, eu-mm, eu-nn, eu-oo, eu-pp, eu-qq,",
+        "    eu-rr, eu-ss, eu-tt, eu-uu, eu-vv, eu-ww, and 3 more (-v names all)",
         "other: unreachable: another reason",
-        "Recap: 41 unreachable",
+        "Recap: 67 unreachable",
     ]
 
 
@@ -122,10 +117,7 @@ def test_plays_are_told_one_by_one_and_a_spent_budget_shows_its_arithmetic() -> 
         "host-0001.example.com: failed: no",
         "host-0002.example.com: failed: no",
         "not attempted (4): nothing was written there",
-        (
-            "    host-0003.example.com, host-0004.example.com, host-0005.example.com, "
-            "host-0006.example.com"
-        ),
+        "    host-[0003:0006].example.com",
         'Play 1/3 "Canaries": 2 failed',
         'Play 2/3 "Rest": 2 left out after what went wrong before, 4 not begun',
         'Play 3/3 "Last": 1 not begun',
