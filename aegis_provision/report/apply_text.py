@@ -51,6 +51,7 @@ MOST_URGENT_FIRST = (
 )
 """The statuses of hosts that need a person, the most urgent first."""
 
+_NOT_WRITTEN = {Status.UNCHANGED, Status.UNREACHABLE, Status.REFUSED, Status.NOT_ATTEMPTED}
 _MANY = 3
 _MOST_NAMES = 24
 _MOST_REASONS = 24
@@ -99,6 +100,8 @@ def recap_lines(
         lines.append(Text(visible(state.spent.words), style="bold red"))
     if nothing_to_do(results):
         lines.append(Text("Nothing to do: no host was written."))
+    elif counts.keys() <= _NOT_WRITTEN:
+        lines.append(Text("No host was written."))
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))
     if run:

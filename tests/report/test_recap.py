@@ -74,6 +74,7 @@ def test_many_hosts_with_the_same_reason_are_told_together() -> None:
         "    eu-rr, eu-ss, eu-tt, eu-uu, eu-vv, eu-ww, and 3 more (-v names all)",
         "other: unreachable: another reason",
         "Recap: 67 unreachable",
+        "No host was written.",
     ]
 
 
