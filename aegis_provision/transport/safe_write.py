@@ -2,8 +2,9 @@
 
 All that is ours lies in ``.aegis-provision/`` beside the target: ``lock``, ``staging`` and
 ``previous``. A crash at any moment leaves either the old file or the new one. SFTP has no
-compare-and-swap: between the last look at the target and its rename lies the rename of the file
-kept, in which a third party's write would be lost; among our own operators the lock closes it.
+compare-and-swap: between the last look at the target and the rename lies one round trip in which
+a third party's write would be lost; among our own operators the lock closes it. Where no file is
+replaced there is no such gap: a plain rename goes over nothing.
 
 The login may be root's and the directory somebody else's who is not to be trusted. So no path in
 it is ever given away or opened up through a link, files are made exclusively, and their owner and
@@ -169,9 +170,11 @@ class _SafeWrite:
         if self.lost_lock:
             raise WriteRefused(self.step, "the lock was broken by another run", _AGAIN)
         self.step = "compare"
-        self._compare()
+        seen = self._compare()
         self.step = "keep the previous file"
         self._keep_previous()
+        self.step = "compare"
+        self._look_again(seen)
         self.step = "rename"
         self._rename()
         self.renamed = True
@@ -207,30 +210,37 @@ class _SafeWrite:
                 "log in as the file's owner, or set become_user to it",
             ) from None
 
-    def _compare(self) -> None:
-        """See that the target is what the plan saw: its content first, its place last.
-
-        Whoever edits by renaming leaves the file that is open as it was, so the path is looked at
-        after the content was read.
-        """
+    def _compare(self) -> Facts | None:
+        """Return the facts of the target, whose content is what the plan saw; ``None`` for none."""
         base = self.write.base
+        if base is None:
+            return None
         try:
-            seen = None
-            if base is not None:
-                seen, content = self.files.read_whole(self.write.path, len(base.content) + 1)
-                if content != base.content or not _same_facts(seen, base.mode, base.uid, base.gid):
-                    raise WriteRefused(self.step, _MOVED, _AGAIN)
+            facts, content = self.files.read_whole(self.write.path, len(base.content) + 1)
+        except FileNotFoundError:
+            raise self._is_gone() from None
+        if content != base.content or not _same_facts(facts, base.mode, base.uid, base.gid):
+            raise WriteRefused(self.step, _MOVED, _AGAIN)
+        return facts
+
+    def _look_again(self, seen: Facts | None) -> None:
+        """See that the path still leads to what was compared.
+
+        Whoever edits by renaming leaves the file that was open as it was, so this comes last.
+        """
+        try:
             now = self.files.lstat(self.write.path)
         except FileNotFoundError:
-            if base is None:
+            if seen is None:
                 return
-            raise WriteRefused(
-                self.step, "the file is gone since the plan saw it", _AGAIN
-            ) from None
+            raise self._is_gone() from None
         if seen is None:
             raise self._has_come()
         if now != seen:
             raise WriteRefused(self.step, _MOVED, _AGAIN)
+
+    def _is_gone(self) -> WriteRefused:
+        return WriteRefused(self.step, "the file is gone since the plan saw it", _AGAIN)
 
     def _stage_previous(self) -> None:
         if self.write.base is None:

@@ -78,7 +78,7 @@ def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
     assert {name: hosts.file_of(name).stat() for name in before} == before
 
 
-def test_a_connection_that_was_closed_meanwhile_is_made_again(
+def test_a_host_whose_connection_was_not_kept_is_connected_to_again(
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of("a")
