@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from aegis_provision.inventory.names import parse_bastion
 from aegis_provision.transport.known_hosts import entry_name
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.ssh_config import SshConfig, SshConfigError, read_ssh_config
+from aegis_provision.transport.ssh_config import SshConfig, read_ssh_config
+from aegis_provision.transport.ssh_config_file import SshConfigError, at_home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +44,13 @@ class Endpoint:
 def endpoints(target: Target, options: ConnectOptions) -> tuple[Endpoint, ...]:
     """Return the servers to go through, the host itself last. Raises :class:`Unreachable`."""
     try:
-        config = _config(options.ssh_config, options.home, options.login_name)
+        return _way(target, options)
     except SshConfigError as problem:
         raise Unreachable(_STEP, str(problem), "correct it, or say --ssh-config none") from None
+
+
+def _way(target: Target, options: ConnectOptions) -> tuple[Endpoint, ...]:
+    config = _config(options.ssh_config, options.home, options.login_name)
     found = config.lookup(target.address, user=target.user, port=target.port)
     last = _endpoint(found, target.user, target.port, target.identity_file, options)
     hops = target.jump if target.jump is not None else found.proxy_jump
@@ -90,7 +95,7 @@ def _endpoint(
     number = port or found.port or _DEFAULT_PORT
     files: tuple[str, ...]
     if identity_file is not None:
-        files = (_at_home(identity_file, options.home),)
+        files = (at_home(identity_file, options.home),)
     elif found.identity_files:
         files = found.identity_files
     else:
@@ -103,7 +108,3 @@ def _endpoint(
         identity_files=files,
         agent_too=identity_file is None and not found.identities_only,
     )
-
-
-def _at_home(path: str, home: Path) -> str:
-    return str(home / path[2:]) if path.startswith("~/") else path

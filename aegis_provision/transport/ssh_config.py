@@ -2,54 +2,42 @@
 
 Only what a connection of ours needs is read: HostName, HostKeyAlias, Port, User, IdentityFile,
 IdentitiesOnly, ProxyJump and ProxyCommand, with Include, Host and Match. The first value wins. A
-Match criterion that is not understood counts as no match. Whatever ``StrictHostKeyChecking`` says,
-host keys are always checked.
+Match criterion that is not understood counts as no match, and so does ``exec``: no program is run
+for it. Whatever ``StrictHostKeyChecking`` says, host keys are always checked.
 """
 
 from __future__ import annotations
 
-import glob
-import shlex
-from dataclasses import dataclass, field
+import os
+import re
+import socket
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_WANTED = frozenset(
-    {
-        "hostname",
-        "hostkeyalias",
-        "port",
-        "user",
-        "identityfile",
-        "identitiesonly",
-        "proxyjump",
-        "proxycommand",
-    }
+from aegis_provision.transport.ssh_config_file import (
+    Block,
+    Option,
+    SshConfigError,
+    at_home,
+    read_blocks,
 )
-_DEEPEST_INCLUDE = 16
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-class SshConfigError(ValueError):
-    """An ssh config that can't be used; the text names file and line."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Lines under one ``Host`` or ``Match``; ``outer`` are the blocks an Include stands in."""
-
-    criterion: str
-    arguments: tuple[str, ...]
-    outer: tuple[_Block, ...]
-    options: list[tuple[str, str]] = field(default_factory=list)
+_DEFAULT_PORT = 22
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """What the config says about one host. ``proxy_jump`` is empty for an explicit ``none``."""
+    """What the config says about one host. ``None`` stands for "nothing".
+
+    ``proxy_jump`` is empty where it says ``none``; ``identity_files`` are paths with ``~`` and
+    tokens filled in.
+    """
 
     host_name: str
     host_key_alias: str | None
@@ -62,68 +50,104 @@ class HostOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a host was called by (``original``), and by what its blocks are found now."""
+
+    original: str
+    name: str
+    user: str | None
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SshConfig:
     """A config that was read. ``home`` and ``local_user`` fill the tokens in."""
 
-    blocks: tuple[_Block, ...]
+    blocks: tuple[Block, ...]
     home: Path
     local_user: str
 
     def lookup(self, host: str, *, user: str | None, port: int | None) -> HostOptions:
-        """Return what applies to ``host``; ``user`` and ``port`` are what was asked for."""
+        """Return what applies to ``host``; ``user`` and ``port`` are what was asked for.
+
+        Raises :class:`SshConfigError` for a value with something in it that can't be filled in.
+        """
         found: dict[str, list[str]] = {}
-        for block in self.blocks:
-            if all(self._applies(item, host, found, user) for item in (*block.outer, block)):
-                for key, value in block.options:
-                    values = found.setdefault(key, [])
-                    if key == "identityfile" or not values:
-                        values.append(value)
+        self._gather(self.blocks, _Asked(host, host, user, final=False), found)
+        if _wants_final(self.blocks):
+            # The same files once more, for the host's real name ("Match final").
+            again = _Asked(host, _host_name(host, found), user, final=True)
+            self._gather(self.blocks, again, found)
         return self._options(host, found, user, port)
 
-    def _applies(
-        self, block: _Block, host: str, found: dict[str, list[str]], user: str | None
-    ) -> bool:
+    def _gather(self, blocks: Sequence[Block], asked: _Asked, found: dict[str, list[str]]) -> None:
+        for block in blocks:
+            if not self._applies(block, asked, found):
+                continue
+            for item in block.body:
+                if isinstance(item, Option):
+                    _take(item, found)
+                else:
+                    self._gather(item, asked, found)
+
+    def _applies(self, block: Block, asked: _Asked, found: Mapping[str, list[str]]) -> bool:
+        if block.criterion == "always":
+            return True
         if block.criterion == "host":
-            return _matches(host, block.arguments)
-        current = found.get("hostname", [host])[0].replace("%h", host).replace("%n", host)
-        remote = user or found.get("user", [self.local_user])[0]
-        return _match_applies(block.arguments, host, current, remote, self.local_user)
+            return _matches(asked.name, block.arguments)
+        subjects = {
+            "host": _host_name(asked.name, found).lower(),
+            "originalhost": asked.original.lower(),
+            "user": asked.user or found.get("user", [self.local_user])[0],
+            "localuser": self.local_user,
+        }
+        return _match_applies(block.arguments, subjects, final=asked.final)
 
     def _options(
-        self, host: str, found: dict[str, list[str]], user: str | None, port: int | None
+        self, host: str, found: Mapping[str, list[str]], user: str | None, port: int | None
     ) -> HostOptions:
         def first(key: str) -> str | None:
-            return found.get(key, [None])[0] if key in found else None
+            return found[key][0] if key in found else None
 
-        host_name = (first("hostname") or host).replace("%%", "%")
-        host_name = host_name.replace("%h", host).replace("%n", host)
+        host_name = _host_name(host, found).lower()
         written_port = first("port")
         known_port = port or (int(written_port) if written_port else None)
-        remote = user or first("user")
+        remote, alias = user or first("user"), first("hostkeyalias")
+        alias = None if alias is None else alias.lower()
         tokens = {
             "%%": "%",
             "%h": host_name,
             "%n": host,
-            "%p": str(known_port or 22),
+            "%p": str(known_port or _DEFAULT_PORT),
             "%r": remote or self.local_user,
             "%u": self.local_user,
             "%d": str(self.home),
+            "%k": alias or host,
+            "%i": str(os.getuid()),
+            "%l": socket.gethostname(),
+            "%L": socket.gethostname().partition(".")[0],
         }
         jump = first("proxyjump")
+        files = dict.fromkeys(path for path in found.get("identityfile", ()) if not _none(path))
         return HostOptions(
             host_name=host_name,
-            host_key_alias=first("hostkeyalias"),
+            host_key_alias=alias,
             port=known_port,
             user=remote,
-            identity_files=tuple(
-                _expanded(path, tokens, self.home)
-                for path in found.get("identityfile", [])
-                if path.lower() != "none"
-            ),
-            identities_only=(first("identitiesonly") or "no").lower() == "yes",
+            identity_files=tuple(self._path(path, tokens) for path in files),
+            identities_only=(first("identitiesonly") or "no").lower() in {"yes", "true"},
             proxy_jump=None if jump is None else _hops(jump),
-            proxy_command=_command(first("proxycommand")),
+            proxy_command=None if _none(first("proxycommand")) else first("proxycommand"),
         )
+
+    def _path(self, path: str, tokens: Mapping[str, str]) -> str:
+        def variable(match: re.Match[str]) -> str:
+            if match[1] != "HOME":
+                raise SshConfigError(f"IdentityFile {path}: {match[0]} is not supported")
+            return str(self.home)
+
+        written = at_home(path, self.home)
+        return _VARIABLE.sub(variable, _expanded("IdentityFile", written, tokens))
 
 
 def read_ssh_config(path: Path | None, *, home: Path, local_user: str) -> SshConfig:
@@ -131,130 +155,100 @@ def read_ssh_config(path: Path | None, *, home: Path, local_user: str) -> SshCon
 
     Raises :class:`SshConfigError` for a line that can't be right, or a file that can't be read.
     """
-    blocks: list[_Block] = []
-    if path is not None:
-        _read(path, home, (), 0, blocks)
-    return SshConfig(tuple(blocks), home, local_user)
+    return SshConfig(() if path is None else read_blocks(path, home), home, local_user)
 
 
-def _read(
-    path: Path, home: Path, outer: tuple[_Block, ...], depth: int, blocks: list[_Block]
-) -> None:
-    if depth > _DEEPEST_INCLUDE:
-        raise SshConfigError(f"{path}: Include goes more than {_DEEPEST_INCLUDE} files deep")
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as problem:
-        raise SshConfigError(f"{path} can't be read: {problem.strerror}") from None
-    block = _Block("host", ("*",), outer)
-    blocks.append(block)
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = _words(path, number, line)
-        if not words:
-            continue
-        key, arguments = words[0].lower(), words[1:]
-        if key in {"host", "match"}:
-            block = _Block(key, tuple(arguments), outer)
-            blocks.append(block)
-        elif key == "include":
-            inside = (*outer, block)
-            for pattern in arguments:
-                for file in _included(pattern, home):
-                    _read(file, home, inside, depth + 1, blocks)
-            block = _Block(block.criterion, block.arguments, outer)
-            blocks.append(block)
-        elif key in _WANTED:
-            value = " ".join(arguments) if key == "proxycommand" else arguments[0]
-            if key == "port" and not (value.isdigit() and 1 <= int(value) <= 65535):
-                raise SshConfigError(f"{path}:{number}: Port is not a number from 1 to 65535")
-            block.options.append((key, value))
+def _take(option: Option, found: dict[str, list[str]]) -> None:
+    """Keep an option, if it is the first of its name. Of two proxies, the first one counts."""
+    key, value = option.key, option.value
+    if key == "identityfile":
+        found.setdefault(key, []).append(value)
+    elif key == "proxyjump":
+        if "proxycommand" not in found:
+            found.setdefault(key, [value])
+    elif key == "proxycommand":
+        if _none(found.get("proxyjump", ["none"])[0]):
+            found.setdefault(key, [value])
+    else:
+        found.setdefault(key, [value])
 
 
-def _words(path: Path, number: int, line: str) -> list[str]:
-    stripped = line.strip()
-    if not stripped or stripped.startswith("#"):
-        return []
-    key, _, rest = stripped.partition("=") if _equals_first(stripped) else stripped.partition(" ")
-    try:
-        arguments = shlex.split(rest.strip().removeprefix("="), comments=True, posix=True)
-    except ValueError:
-        raise SshConfigError(f"{path}:{number}: a quote is never closed") from None
-    key = key.strip()
-    if key.lower() in _WANTED and not arguments:
-        raise SshConfigError(f"{path}:{number}: {key} has no value")
-    return [key, *arguments]
+def _host_name(host: str, found: Mapping[str, list[str]]) -> str:
+    if "hostname" not in found:
+        return host
+    return _expanded("HostName", found["hostname"][0], {"%%": "%", "%h": host})
 
 
-def _equals_first(line: str) -> bool:
-    before, equals, _ = line.partition("=")
-    return bool(equals) and " " not in before.strip() and "\t" not in before.strip()
+def _wants_final(blocks: Sequence[Block]) -> bool:
+    return any(
+        (block.criterion == "match" and any(_is_final(word) for word in block.arguments))
+        or any(not isinstance(item, Option) and _wants_final(item) for item in block.body)
+        for block in blocks
+    )
 
 
-def _included(pattern: str, home: Path) -> Iterator[Path]:
-    expanded = _home(pattern, home)
-    if not expanded.startswith("/"):
-        expanded = str(home / ".ssh" / expanded)
-    return (Path(name) for name in sorted(glob.glob(expanded)) if Path(name).is_file())  # noqa: PTH207
+def _is_final(word: str) -> bool:
+    return word.lower().removeprefix("!") == "final"
 
 
-def _matches(host: str, patterns: Sequence[str]) -> bool:
+def _matches(subject: str, patterns: Sequence[str]) -> bool:
     found = False
     for pattern in patterns:
         if pattern.startswith("!"):
-            if fnmatchcase(host, _glob(pattern[1:])):
+            if fnmatchcase(subject, _glob(pattern[1:])):
                 return False
-        elif fnmatchcase(host, _glob(pattern)):
+        elif fnmatchcase(subject, _glob(pattern)):
             found = True
     return found
 
 
 def _glob(pattern: str) -> str:
+    # OpenSSH knows * and ? only.
     return pattern.replace("[", "[[]")
 
 
-def _match_applies(
-    arguments: Sequence[str], original: str, host: str, user: str, local_user: str
-) -> bool:
-    subjects = {
-        "host": host,
-        "originalhost": original,
-        "user": user,
-        "localuser": local_user,
-    }
+def _match_applies(arguments: Sequence[str], subjects: Mapping[str, str], *, final: bool) -> bool:
     words = iter(arguments)
     for word in words:
-        negated, criterion = word.startswith("!"), word.lstrip("!").lower()
+        name, equals, value = word.partition("=")
+        negated, criterion = name.startswith("!"), name.removeprefix("!").lower()
         if criterion == "all":
             applies = True
+        elif criterion in {"final", "canonical"}:
+            applies = final
         elif criterion in subjects:
-            applies = _matches(subjects[criterion], next(words, "").split(","))
+            if not equals:
+                value = next(words, "")
+            if value == "=" or (equals and not value):
+                value = next(words, "")
+            if criterion in {"host", "originalhost"}:
+                value = value.lower()
+            applies = _matches(subjects[criterion], value.split(","))
         else:
             return False
         if applies == negated:
             return False
-    return bool(arguments)
+    return True
 
 
-def _expanded(path: str, tokens: dict[str, str], home: Path) -> str:
+def _expanded(key: str, text: str, tokens: Mapping[str, str]) -> str:
     pieces: list[str] = []
-    rest = _home(path, home)
+    rest = text
     while "%" in rest:
         before, _, after = rest.partition("%")
         token = "%" + after[:1]
-        pieces += [before, tokens.get(token, token)]
+        if token not in tokens:
+            raise SshConfigError(f"{key} {text}: {token} is not supported there")
+        pieces += [before, tokens[token]]
         rest = after[1:]
     return "".join([*pieces, rest])
 
 
-def _home(path: str, home: Path) -> str:
-    return str(home / path[2:]) if path.startswith("~/") else path
+def _none(text: str | None) -> bool:
+    return text is not None and text.lower() == "none"
 
 
 def _hops(text: str) -> tuple[str, ...]:
-    if text.lower() == "none":
+    if _none(text):
         return ()
     return tuple(hop.strip().removeprefix("ssh://") for hop in text.split(","))
-
-
-def _command(text: str | None) -> str | None:
-    return None if text is None or text.lower() == "none" else text
