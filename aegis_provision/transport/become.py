@@ -22,6 +22,7 @@ SERVERS = (
 
 NO_SERVER = "no sftp-server in the usual places"
 _STEP = "sudo"
+_LONGEST_QUOTE = 120
 
 
 def sudo_words(user: str, server: str) -> list[str]:
@@ -61,4 +62,12 @@ def sudo_problem(user: str, login: str, said: str) -> Unreachable:
         return Unreachable(
             _STEP, "there is no sudo on the host", "log in as the file's owner instead"
         )
-    return Unreachable(_STEP, f"the SFTP server did not start as {user}", f"allow it with: {rule}")
+    return Unreachable(
+        _STEP, f"the SFTP server did not start as {user}{quoted(said)}", f"allow it with: {rule}"
+    )
+
+
+def quoted(said: str) -> str:
+    """Return what the far side ``said`` as a remark: its first words, and nothing unprintable."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    return f' (it said: "{words[:_LONGEST_QUOTE]}")' if words else ""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aegis_provision.inventory.names import parse_bastion
-from aegis_provision.transport.known_hosts import entry_name
+from aegis_provision.transport.known_hosts import entry_names
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.ssh_config import SshConfig, read_ssh_config
 from aegis_provision.transport.ssh_config_file import SshConfigError, at_home
@@ -29,16 +29,24 @@ _STEP = "ssh config"
 class Endpoint:
     """One SSH server on the way, the last one included.
 
-    ``key_name`` is the name that its key is kept under. ``agent_too`` says whether any of the
-    agent's keys may be offered, or only those that belong to ``identity_files``.
+    ``key_names`` are the names that its key may be kept under, the first one its own.
+    ``files_named`` is false where ``identity_files`` are only the usual ones, which need not be
+    there. ``agent_too`` says whether any of the agent's keys may be offered, or only those that
+    belong to ``identity_files``.
     """
 
     host: str
     port: int
     user: str
-    key_name: str
+    key_names: tuple[str, ...]
     identity_files: tuple[str, ...]
+    files_named: bool
     agent_too: bool
+
+    @property
+    def key_name(self) -> str:
+        """Return the name that its key is kept under."""
+        return self.key_names[0]
 
 
 def endpoints(target: Target, options: ConnectOptions) -> tuple[Endpoint, ...]:
@@ -104,7 +112,14 @@ def _endpoint(
         host=found.host_name,
         port=number,
         user=user or found.user or options.login_name,
-        key_name=found.host_key_alias or entry_name(found.host_name, number),
+        key_names=_key_names(found, number),
         identity_files=files,
+        files_named=identity_file is not None or bool(found.identity_files),
         agent_too=identity_file is None and not found.identities_only,
     )
+
+
+def _key_names(found: HostOptions, port: int) -> tuple[str, ...]:
+    if found.host_key_alias is not None:
+        return (found.host_key_alias,)
+    return entry_names(found.host_name, port)

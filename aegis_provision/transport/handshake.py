@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import logging
-import queue
-import socket
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import paramiko
 
-from aegis_provision.transport.failures import step
-from aegis_provision.transport.identities import identities, open_agent
+from aegis_provision.transport.dial import patience
+from aegis_provision.transport.failures import library_step, step
 from aegis_provision.transport.known_hosts import (
     HostKey,
     KnownHosts,
     add_known_host,
     read_known_hosts,
 )
+from aegis_provision.transport.login import log_in
 from aegis_provision.transport.protocol import AcceptedKey, Unreachable
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from aegis_provision.transport.endpoints import Endpoint
-    from aegis_provision.transport.identities import Identities
     from aegis_provision.transport.protocol import ConnectOptions, Deadline
 
 # Nobody asked for the library's log, and it would go to the operator's terminal.
@@ -68,65 +66,6 @@ _KEEPALIVE = 15
 _CLOCK_GRAIN = 0.25
 
 
-def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
-    """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
-    with step("connect"):
-        problem: OSError = TimeoutError()
-        for family, address in _resolve(host, port, options, deadline):
-            seconds = patience(options, deadline)
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                connection.settimeout(seconds)
-                connection.connect(address)
-            except OSError as error:
-                connection.close()
-                problem = error
-                continue
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
-        raise problem
-
-
-def patience(options: ConnectOptions, deadline: Deadline) -> float:
-    """Return how many seconds the next step may take. Raises :class:`Unreachable` for none."""
-    left = deadline.remaining()
-    if left <= 0:
-        raise Unreachable("deadline", "the host's deadline passed", "raise --deadline")
-    return min(options.timeout, left)
-
-
-_Found = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
-
-
-def _resolve(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> list[_Found]:
-    """Look a name up, in a thread of its own: the resolver takes no timeout."""
-    try:
-        return _addresses(host, port, socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        pass
-    answers: queue.SimpleQueue[list[_Found] | OSError] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put(_addresses(host, port, 0))
-        except OSError as problem:
-            answers.put(problem)
-
-    threading.Thread(target=ask, name=f"resolve-{host}", daemon=True).start()
-    try:
-        answer = answers.get(timeout=patience(options, deadline))
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
-
-
-def _addresses(host: str, port: int, flags: int) -> list[_Found]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    return [(family, address) for family, _, _, _, address in found]
-
-
 def secure(
     connection: socket.socket | paramiko.Channel,
     endpoint: Endpoint,
@@ -142,15 +81,17 @@ def secure(
     connection.settimeout(None)
     transport = paramiko.Transport(connection)
     try:
-        with step("handshake"):
-            _shake_hands(transport, known.trusted(endpoint.key_name), options, deadline)
+        with library_step("handshake"):
+            _shake_hands(transport, known.trusted(endpoint.key_names), options, deadline)
         key = transport.get_remote_server_key()
         found = HostKey(key.get_name(), key.asbytes())
         accepted = check_host_key(found, endpoint, known, options)
-        _log_in(transport, endpoint, options, deadline)
+        log_in(transport, endpoint, options, deadline)
         transport.set_keepalive(_KEEPALIVE)
     except BaseException:
         transport.close()
+        # A handshake that fails leaves its timer running, and the process would wait for it.
+        transport.packetizer.complete_handshake()
         raise
     return transport, accepted
 
@@ -203,15 +144,15 @@ def check_host_key(
     Raises :class:`Unreachable` for a key that is revoked, changed, or unknown and not to be taken.
     """
     name = endpoint.key_name
-    if known.is_revoked(name, found):
+    if known.is_revoked(endpoint.key_names, found):
         raise Unreachable(
             "host key",
             f"the key of {name} is revoked ({found.fingerprint})",
             "somebody may be in between; ask who runs the host",
         )
-    trusted = known.trusted(name)
-    if found in trusted:
+    if found in known.trusted(endpoint.key_names):
         return None
+    trusted = known.trusted((name,))
     if trusted:
         old = ", ".join(dict.fromkeys(key.fingerprint for key in trusted))
         raise Unreachable(
@@ -229,53 +170,3 @@ def check_host_key(
     with step("known_hosts"):
         add_known_host(options.known_hosts[0], name, found)
     return AcceptedKey(name, found.key_type, found.fingerprint)
-
-
-def _log_in(
-    transport: paramiko.Transport,
-    endpoint: Endpoint,
-    options: ConnectOptions,
-    deadline: Deadline,
-) -> None:
-    agent = open_agent(options.agent_socket, patience(options, deadline))
-    try:
-        found = identities(endpoint, agent.get_keys() if agent is not None else ())
-        for key in found.keys:
-            transport.auth_timeout = patience(options, deadline)
-            if _accepted(transport, endpoint.user, key):
-                return
-            if not transport.is_active():
-                break
-    finally:
-        if agent is not None:
-            agent.close()
-    raise _refused(endpoint, found, agent_answers=agent is not None)
-
-
-def _accepted(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> bool:
-    with step("login"):
-        try:
-            return not transport.auth_publickey(user, key)
-        except paramiko.AuthenticationException as refusal:
-            if "timeout" in str(refusal).lower():
-                raise TimeoutError from None
-            return False
-        except (paramiko.SSHException, EOFError, OSError):
-            # Too many keys make sshd hang up: that is a refusal, and is told as one.
-            if transport.is_active():
-                raise
-            return False
-
-
-def _refused(endpoint: Endpoint, found: Identities, *, agent_answers: bool) -> Unreachable:
-    tried = ", ".join(found.tried) or "no key"
-    where = f"as {endpoint.user} at {endpoint.key_name}"
-    reason = f"the host took none of the keys offered {where} (tried: {tried})"
-    if not found.keys:
-        reason = f"there is no key to log in with {where}"
-    if found.unusable:
-        reason += "; " + "; ".join(found.unusable)
-    agent = "" if agent_answers else "start an ssh agent, "
-    return Unreachable(
-        "login", reason, f"{agent}add the key with ssh-add, or set 'user' or 'identity_file'"
-    )

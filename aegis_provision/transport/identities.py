@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import copy
 import socket
+import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,18 +16,21 @@ from typing import TYPE_CHECKING
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.agent import AgentSSH
+from paramiko.pkey import UnknownKeyType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aegis_provision.transport.endpoints import Endpoint
+
+_PRIVATE_MAGIC = b"openssh-key-v1\0"
+_PRIVATE_ARMOUR = "-----BEGIN OPENSSH PRIVATE KEY-----"
+_LONGEST_FILE = 64 * 1024
 
 
 @dataclass(slots=True)
 class Identities:
     """Keys in the order to try them, and what to tell where none of them is taken.
 
-    ``tried`` says in words what was offered; ``unusable`` why further files were not.
+    ``tried`` says in words what was offered; ``unusable`` why further keys were not.
     """
 
     keys: list[paramiko.PKey] = field(default_factory=list)
@@ -36,14 +42,14 @@ class Agent(AgentSSH):
     """The agent behind a socket, wherever the environment says it is."""
 
     def __init__(self, path: str, timeout: float) -> None:
-        """Connect to the agent's socket. Raises ``OSError``."""
+        """Connect to the agent's socket and list its keys. Raises ``OSError`` and others."""
         super().__init__()
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.settimeout(timeout)
             connection.connect(path)
             self._connect(connection)  # type: ignore[attr-defined] # the stubs leave it out
-        except (OSError, paramiko.SSHException):
+        except BaseException:
             connection.close()
             raise
 
@@ -52,20 +58,30 @@ class Agent(AgentSSH):
         self._close()  # type: ignore[attr-defined] # the stubs leave it out
 
 
-def open_agent(path: str | None, timeout: float) -> Agent | None:
-    """Return the agent at ``path``, ``None`` where there is none that answers."""
+def open_agent(path: str | None, timeout: float) -> Agent | str:
+    """Return the agent at ``path``, or why there is none: ``""`` where none was named."""
     if path is None:
-        return None
+        return ""
     try:
         return Agent(path, timeout)
-    except (OSError, paramiko.SSHException):
-        return None
+    except TimeoutError:
+        return "the ssh agent does not answer"
+    except OSError:
+        return "there is no ssh agent where SSH_AUTH_SOCK says"
+    except (paramiko.SSHException, ValueError, TypeError, struct.error):
+        return "the ssh agent gives no proper answer"
 
 
-def identities(endpoint: Endpoint, agent_keys: Sequence[paramiko.AgentKey]) -> Identities:
-    """Return the keys to try at ``endpoint``: first those that were named for it."""
+def identities(endpoint: Endpoint, agent: Agent | str) -> Identities:
+    """Return the keys to try at ``endpoint``: first those that were named for it.
+
+    ``agent`` is what :func:`open_agent` returned.
+    """
     found = Identities()
-    left = {key.asbytes(): key for key in agent_keys}
+    if isinstance(agent, Agent):
+        left: dict[bytes, paramiko.PKey] = {key.asbytes(): key for key in agent.get_keys()}
+    else:
+        left = {}
     for path in endpoint.identity_files:
         public = _public_blob(path)
         if public is not None and public in left:
@@ -73,16 +89,21 @@ def identities(endpoint: Endpoint, agent_keys: Sequence[paramiko.AgentKey]) -> I
             found.tried.append(f"{path} (from the agent)")
             continue
         loaded = _load(path, _changed(path))
-        if isinstance(loaded, paramiko.PKey):
-            left.pop(loaded.asbytes(), None)
-            found.keys.append(loaded)
-            found.tried.append(path)
-        elif loaded:
-            found.unusable.append(f"{path} {loaded}")
+        if isinstance(loaded, str):
+            if endpoint.files_named or Path(path).exists():
+                found.unusable.append(f"{path} {loaded}")
+            continue
+        left.pop(loaded.asbytes(), None)
+        found.keys.append(loaded)
+        if loaded.public_blob is not None:  # a certificate; where its CA is not known, the key
+            found.keys.append(_without_certificate(loaded))
+        found.tried.append(path)
     if endpoint.agent_too:
         found.keys.extend(left.values())
         if left:
             found.tried.append(f"{len(left)} of the agent's")
+    if agent and isinstance(agent, str):
+        found.unusable.append(agent)
     return found
 
 
@@ -94,27 +115,56 @@ def _changed(path: str) -> int:
 
 
 @lru_cache(maxsize=256)
-def _load(path: str, changed: int) -> paramiko.PKey | str:
-    """Return the private key at ``path``, why it is of no use, or ``""`` where there is none."""
-    if not changed:
-        return "" if not Path(path).is_absolute() or _is_default(path) else "is not there"
+def _load(path: str, changed: int) -> paramiko.PKey | str:  # noqa: ARG001 - the cache's key
+    """Return the private key at ``path``, or why it is of no use."""
     try:
         return paramiko.PKey.from_path(path)
     except (paramiko.PasswordRequiredException, TypeError):
         return "has a passphrase and is not in the agent (ssh-add it)"
-    except PermissionError:
+    except (FileNotFoundError, NotADirectoryError):
+        return "is not there"
+    except OSError:
         return "can't be read"
-    except (OSError, ValueError, UnsupportedAlgorithm, paramiko.SSHException):
+    except (ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType):
         return "is no private key that can be used"
 
 
-def _is_default(path: str) -> bool:
-    return Path(path).name.startswith("id_")
+def _without_certificate(key: paramiko.PKey) -> paramiko.PKey:
+    plain = copy.copy(key)
+    plain.public_blob = None
+    return plain
 
 
 @lru_cache(maxsize=256)
 def _public_blob(path: str) -> bytes | None:
-    with suppress(OSError, ValueError, IndexError):
-        text = Path(path + ".pub").read_text(encoding="utf-8")
-        return base64.b64decode(text.split()[1])
+    """Return the public half of the key at ``path``, without its passphrase.
+
+    From ``path.pub`` beside it, from ``path`` itself where that is a public key, or out of
+    the private key's file, where OpenSSH's format keeps it in the clear.
+    """
+    for place in (f"{path}.pub", path):
+        with suppress(OSError, ValueError, IndexError, struct.error):
+            with Path(place).open(encoding="ascii") as stream:
+                text = stream.read(_LONGEST_FILE)
+            if text.startswith(_PRIVATE_ARMOUR):
+                return _public_half(text)
+            return base64.b64decode(text.split()[1], validate=True)
     return None
+
+
+def _public_half(text: str) -> bytes | None:
+    """Return the public key out of OpenSSH's private key format (its PROTOCOL.key)."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("-----")]
+    try:
+        data = base64.b64decode("".join(lines))
+    except binascii.Error:
+        return None
+    if not data.startswith(_PRIVATE_MAGIC):
+        return None
+    at = len(_PRIVATE_MAGIC)
+    for _ in ("cipher", "kdf", "kdf options"):
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 4 + length
+    at += 4  # the number of keys, which is always one
+    (length,) = struct.unpack_from(">I", data, at)
+    return data[at + 4 : at + 4 + length]

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _DEFAULT_PORT = 22
@@ -64,23 +64,28 @@ class KnownHosts:
     by_name: Mapping[str, tuple[_Line, ...]]
     patterns: tuple[_Line, ...]
 
-    def trusted(self, name: str) -> tuple[HostKey, ...]:
-        """Return the keys that are trusted for ``name`` (see :func:`entry_name`)."""
-        return tuple(line.key for line in self._about(name) if not line.revoked)
+    def trusted(self, names: Iterable[str]) -> tuple[HostKey, ...]:
+        """Return the keys that are trusted for any of ``names`` (see :func:`entry_names`)."""
+        return tuple(line.key for line in self._about(names) if not line.revoked)
 
-    def is_revoked(self, name: str, key: HostKey) -> bool:
-        """Tell whether ``key`` is revoked for ``name``."""
-        return any(line.revoked and line.key.blob == key.blob for line in self._about(name))
+    def is_revoked(self, names: Iterable[str], key: HostKey) -> bool:
+        """Tell whether ``key`` is revoked for any of ``names``."""
+        return any(line.revoked and line.key.blob == key.blob for line in self._about(names))
 
-    def _about(self, name: str) -> list[_Line]:
-        found = [line for line in self.patterns if line.is_about(name)]
-        return [*self.by_name.get(name, ()), *found]
+    def _about(self, names: Iterable[str]) -> Iterator[_Line]:
+        for name in names:
+            yield from self.by_name.get(name, ())
+            yield from (line for line in self.patterns if line.is_about(name))
 
 
-def entry_name(host: str, port: int) -> str:
-    """Return the name under which a host's key is kept."""
+def entry_names(host: str, port: int) -> tuple[str, ...]:
+    """Return the names under which a host's key may be kept: first its own, ``[host]:port``.
+
+    A key under the bare name is good for another port too: OpenSSH's client looks there when it
+    finds none under the first.
+    """
     host = host.lower()
-    return host if port == _DEFAULT_PORT else f"[{host}]:{port}"
+    return (host,) if port == _DEFAULT_PORT else (f"[{host}]:{port}", host)
 
 
 def parse_known_hosts(texts: Iterable[str]) -> KnownHosts:

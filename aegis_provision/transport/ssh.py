@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import paramiko
 
-from aegis_provision.transport.become import remote_command, sudo_problem
+from aegis_provision.transport.become import quoted, remote_command, sudo_problem
+from aegis_provision.transport.dial import dial, patience
 from aegis_provision.transport.endpoints import endpoints
-from aegis_provision.transport.failures import step
-from aegis_provision.transport.handshake import dial, patience, secure
+from aegis_provision.transport.failures import library_step
+from aegis_provision.transport.handshake import secure
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.session import FileSession
 from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
@@ -17,6 +19,7 @@ from aegis_provision.transport.sftp_stream import SftpStream
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from aegis_provision.inventory.model import Target
     from aegis_provision.transport.endpoints import Endpoint
@@ -28,6 +31,22 @@ if TYPE_CHECKING:
     )
 
 _LONGEST_COMPLAINT = 4096
+_LAST_WORDS = 1.0
+_CONNECT_FAILED = 2  # RFC 4254, section 5.1
+
+
+class _Answer(threading.Event):
+    """The answer to a channel's request, for which the library would wait for ever."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return once the answer is there. Raises ``TimeoutError``."""
+        if not super().wait(self._seconds if timeout is None else timeout):
+            raise TimeoutError
+        return True
 
 
 def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
@@ -73,13 +92,7 @@ def _hop(
 ) -> tuple[paramiko.Transport, AcceptedKey | None]:
     connection: socket.socket | paramiko.Channel
     if before:
-        with step("bastion"):
-            connection = before[-1].open_channel(
-                "direct-tcpip",
-                (endpoint.host, endpoint.port),
-                ("127.0.0.1", 0),
-                timeout=patience(options, deadline),
-            )
+        connection = _through(before[-1], endpoint, options, deadline)
     else:
         connection = dial(endpoint.host, endpoint.port, options, deadline)
     try:
@@ -87,6 +100,33 @@ def _hop(
     except BaseException:
         connection.close()
         raise
+
+
+def _through(
+    bastion: paramiko.Transport, endpoint: Endpoint, options: ConnectOptions, deadline: Deadline
+) -> paramiko.Channel:
+    """Return a connection to ``endpoint`` that the last bastion makes (RFC 4254, section 7.2)."""
+    with library_step("bastion"):
+        try:
+            return bastion.open_channel(
+                "direct-tcpip",
+                (endpoint.host, endpoint.port),
+                ("127.0.0.1", 0),
+                timeout=patience(options, deadline),
+            )
+        except paramiko.ChannelException as refusal:
+            there = f"{endpoint.host} port {endpoint.port}"
+            if refusal.code == _CONNECT_FAILED:
+                raise Unreachable(
+                    "bastion",
+                    f"it can't connect to {there}",
+                    "check the address as the bastion sees it, and that sshd runs there",
+                ) from None
+            raise Unreachable(
+                "bastion",
+                f"it does not let us through to {there}",
+                "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
+            ) from None
 
 
 def _at_bastion(problem: Unreachable, endpoint: Endpoint) -> Unreachable:
@@ -100,11 +140,12 @@ def _sftp(
     options: ConnectOptions,
     deadline: Deadline,
 ) -> tuple[SftpStream, paramiko.SFTPClient]:
-    with step("session"):
+    with library_step("session"):
         channel = transport.open_session(timeout=patience(options, deadline))
         channel.settimeout(patience(options, deadline))
+        channel.event = _Answer(patience(options, deadline))
     if target.become_user is None:
-        with step("sftp"):
+        with library_step("sftp"):
             try:
                 channel.invoke_subsystem("sftp")
             except (paramiko.SSHException, EOFError):
@@ -116,33 +157,31 @@ def _sftp(
                     "add 'Subsystem sftp internal-sftp' to its sshd_config",
                 ) from None
     else:
-        with step("sudo"):
+        with library_step("sudo"):
             channel.exec_command(remote_command(target.become_user))
     stream = SftpStream(channel, options.timeout, deadline)
-    try:
-        with step("sftp"):
+    with library_step("sftp"):
+        try:
             return stream, SftpClient(stream)  # type: ignore[arg-type] # all it uses
-    except Unreachable as problem:
-        raise _no_sftp(problem, channel, target, endpoint, stream) from None
+        except (paramiko.SSHException, OSError) as problem:
+            if isinstance(problem, TimeoutError) or not transport.is_active():
+                raise
+            raise _no_sftp(channel, target, endpoint, stream) from None
 
 
 def _no_sftp(
-    problem: Unreachable,
-    channel: paramiko.Channel,
-    target: Target,
-    endpoint: Endpoint,
-    stream: SftpStream,
+    channel: paramiko.Channel, target: Target, endpoint: Endpoint, stream: SftpStream
 ) -> Unreachable:
     """Return why SFTP did not begin, out of what the far side said instead."""
-    if "in time" in problem.reason or "deadline" in problem.reason:
-        return problem
-    said = _complaint(channel) + stream.noise[:_LONGEST_COMPLAINT].decode(errors="replace")
+    channel.settimeout(_LAST_WORDS)
+    noise = (stream.noise or _rest(channel.recv))[:_LONGEST_COMPLAINT].decode(errors="replace")
     if target.become_user is not None:
-        return sudo_problem(target.become_user, endpoint.user, said)
-    if stream.noise:
+        complaint = _rest(channel.recv_stderr).decode(errors="replace")
+        return sudo_problem(target.become_user, endpoint.user, complaint + noise)
+    if noise:
         return Unreachable(
             "sftp",
-            "the login shell answered instead of SFTP",
+            f"the login shell answered instead of SFTP{quoted(noise)}",
             "is the account allowed to use SFTP, and its shell a real one?",
         )
     return Unreachable(
@@ -150,9 +189,9 @@ def _no_sftp(
     )
 
 
-def _complaint(channel: paramiko.Channel) -> str:
-    channel.settimeout(1.0)
+def _rest(receive: Callable[[int], bytes]) -> bytes:
+    """Return what has come on one side of a channel that is at its end."""
     try:
-        return channel.recv_stderr(_LONGEST_COMPLAINT).decode(errors="replace")
+        return receive(_LONGEST_COMPLAINT)
     except (OSError, EOFError):
-        return ""
+        return b""

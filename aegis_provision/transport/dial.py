@@ -1,0 +1,75 @@
+"""TCP connections: names looked up and addresses tried, each within its time."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from aegis_provision.transport.failures import step
+from aegis_provision.transport.protocol import Unreachable
+
+if TYPE_CHECKING:
+    from aegis_provision.transport.protocol import ConnectOptions, Deadline
+
+
+def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
+    """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
+    with step("connect"):
+        problem: OSError = TimeoutError()
+        for family, address in _resolve(host, port, options, deadline):
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(patience(options, deadline))
+                connection.connect(address)
+            except OSError as error:
+                connection.close()
+                problem = error
+                continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        raise problem
+
+
+def patience(options: ConnectOptions, deadline: Deadline) -> float:
+    """Return how many seconds the next step may take. Raises :class:`Unreachable` for none."""
+    left = deadline.remaining()
+    if left <= 0:
+        raise Unreachable("deadline", "the host's deadline passed", "raise --deadline")
+    return min(options.timeout, left)
+
+
+_Found = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
+
+
+def _resolve(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> list[_Found]:
+    """Look a name up, in a thread of its own: the resolver takes no timeout."""
+    try:
+        return _addresses(host, port, socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass
+    answers: queue.SimpleQueue[list[_Found] | OSError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_addresses(host, port, 0))
+        except OSError as problem:
+            answers.put(problem)
+
+    threading.Thread(target=ask, name=f"resolve-{host}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=patience(options, deadline))
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _addresses(host: str, port: int, flags: int) -> list[_Found]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except UnicodeError:  # no name at all: an empty label, or one of more than 63 letters
+        raise socket.gaierror(socket.EAI_NONAME, host) from None
+    return [(family, address) for family, _, _, _, address in found]

@@ -1,0 +1,144 @@
+"""Servers that are no SSH servers, or poor ones: what a socket may do to a client."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Behaviour = Callable[[socket.socket, threading.Event], None]
+
+ADDRESS = "127.0.0.1"
+_PATIENCE = 60.0
+
+
+@contextmanager
+def answering(behave: Behaviour) -> Iterator[int]:
+    """Let ``behave`` have every connection to the port that is given out."""
+    over = threading.Event()
+    listener = socket.create_server((ADDRESS, 0))
+    threads: list[threading.Thread] = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(_PATIENCE)
+            behave(connection, over)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=serve, args=(connection,), daemon=True)
+            threads.append(thread)
+            thread.start()
+
+    acceptor = threading.Thread(target=accept, daemon=True)
+    acceptor.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        over.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for thread in (acceptor, *threads):
+            thread.join(_PATIENCE)
+
+
+def says_nothing(_connection: socket.socket, over: threading.Event) -> None:
+    """Accept, and never say a word."""
+    over.wait(_PATIENCE)
+
+
+def hangs_up(_connection: socket.socket, _over: threading.Event) -> None:
+    """Close at once."""
+
+
+def prints_lines_without_end(connection: socket.socket, over: threading.Event) -> None:
+    """Send line after line, none of which is SSH's first."""
+    while not over.is_set():
+        connection.sendall(b"welcome to this machine\r\n" * 20)
+
+
+def prints_one_line_without_end(connection: socket.socket, over: threading.Event) -> None:
+    """Send text that never comes to the end of its line."""
+    while not over.is_set():
+        connection.sendall(b"z" * 4096)
+
+
+def drips_lines(connection: socket.socket, over: threading.Event) -> None:
+    """Send a line each half second, so that something always comes."""
+    while not over.wait(0.5):
+        connection.sendall(b"please hold the line\r\n")
+
+
+def speaks_http(connection: socket.socket, _over: threading.Event) -> None:
+    """Answer as a web server does to what it does not understand."""
+    connection.recv(64)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nclosed, timeout, EOF")
+
+
+def speaks_old_ssh(connection: socket.socket, over: threading.Event) -> None:
+    """Say that only version 1 of the protocol is spoken."""
+    connection.sendall(b"SSH-1.5-ancient\r\n")
+    over.wait(_PATIENCE)
+
+
+def stops_after_the_banner(connection: socket.socket, over: threading.Event) -> None:
+    """Say what an SSH server says first, then nothing."""
+    connection.sendall(b"SSH-2.0-sleepy\r\n")
+    over.wait(_PATIENCE)
+
+
+def hangs_up_after_the_banner(connection: socket.socket, _over: threading.Event) -> None:
+    """Say what an SSH server says first, hear the client out, and close."""
+    connection.sendall(b"SSH-2.0-hasty\r\n")
+    connection.recv(4096)
+
+
+def talks_garbage_after_the_banner(connection: socket.socket, over: threading.Event) -> None:
+    """Begin as an SSH server and go on with bytes that are no packets."""
+    connection.sendall(b"SSH-2.0-mad\r\n")
+    while not over.is_set():
+        connection.sendall(b"\xff" * 512)
+
+
+def offers(*, kex: str, host_key: str, cipher: str, mac: str, reply: bytes = b"") -> Behaviour:
+    """Return an SSH server that offers these algorithms alone, and answers with ``reply``.
+
+    It goes as far as the key exchange's second message (RFC 4253, sections 6 and 7.1).
+    """
+
+    def behave(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(b"SSH-2.0-peculiar\r\n")
+        lists = [kex, host_key, cipher, cipher, mac, mac, "none", "none", "", ""]
+        names = b"".join(struct.pack(">I", len(text)) + text.encode() for text in lists)
+        connection.sendall(_packet(b"\x14" + bytes(16) + names + bytes(5)))
+        if reply:
+            _read_until(connection, b"\x1e")
+            connection.sendall(_packet(reply))
+        over.wait(_PATIENCE)
+
+    return behave
+
+
+def _packet(payload: bytes) -> bytes:
+    padding = 8 - (len(payload) + 5) % 8 + 8
+    return struct.pack(">IB", len(payload) + padding + 1, padding) + payload + bytes(padding)
+
+
+def _read_until(connection: socket.socket, kind: bytes) -> None:
+    """Read packets until one of that kind came."""
+    stream = connection.makefile("rb")
+    stream.readline()
+    while True:
+        (length,) = struct.unpack(">I", stream.read(4))
+        if stream.read(length)[1:2] == kind:
+            return
