@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from aegis_provision.transport.failures import step
-from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.protocol import out_of_time
 
 if TYPE_CHECKING:
     from aegis_provision.transport.protocol import ConnectOptions, Deadline
@@ -34,10 +34,9 @@ def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> s
 
 def patience(options: ConnectOptions, deadline: Deadline) -> float:
     """Return how many seconds the next step may take. Raises :class:`Unreachable` for none."""
-    left = deadline.remaining()
-    if left <= 0:
-        raise Unreachable("deadline", "the host's deadline passed", "raise --deadline")
-    return min(options.timeout, left)
+    if deadline.passed():
+        raise out_of_time("deadline")
+    return min(options.timeout, deadline.remaining())
 
 
 _Found = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import Write
 
 
+_CLOCK_GRAIN = 0.01
+
+
 class TransportError(Exception):
     """A host could not be worked on. ``step`` failed for ``reason``; ``hint`` says what to try.
 
@@ -56,6 +59,15 @@ class Deadline:
     def remaining(self) -> float:
         """Return the seconds left, never less than zero."""
         return max(0.0, self.at - time.monotonic())
+
+    def passed(self) -> bool:
+        """Tell whether it is over, or so near that nothing more would be done in time."""
+        return self.remaining() < _CLOCK_GRAIN
+
+
+def out_of_time(step: str) -> Unreachable:
+    """Return what to raise at ``step`` once a host's deadline has passed."""
+    return Unreachable(step, "the host's deadline passed", "raise --deadline")
 
 
 @dataclass(frozen=True, slots=True)

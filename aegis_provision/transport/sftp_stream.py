@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.protocol import Unreachable, out_of_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aegis_provision.transport.protocol import Deadline
 
 MOST_NOISE = 64 * 1024
 """How many bytes before the first packet are put down to a talkative login shell."""
 
+_STEP = "sftp"
 _VERSION_TYPE = 2
 _SFTP_VERSION = 3
 _LARGEST_VERSION_PACKET = 16 * 1024
@@ -57,8 +61,8 @@ class SftpStream:
 
     def send(self, data: bytes) -> int:
         """Send some of ``data``."""
-        self._arm()
-        return self._stream.send(data)
+        with self._in_time():
+            return self._stream.send(data)
 
     def recv(self, size: int) -> bytes:
         """Return up to ``size`` bytes of SFTP."""
@@ -67,8 +71,7 @@ class SftpStream:
         if self._buffer:
             data, self._buffer = self._buffer[:size], self._buffer[size:]
             return data
-        self._arm()
-        return self._stream.recv(size)
+        return self._receive(size)
 
     def close(self) -> None:
         """Close the stream."""
@@ -78,11 +81,21 @@ class SftpStream:
         """Return a name for logs."""
         return "sftp"
 
-    def _arm(self) -> None:
-        left = self.deadline.remaining()
-        if left <= 0:
-            raise Unreachable("sftp", "the host's deadline passed", "raise --deadline")
-        self._stream.settimeout(min(self._timeout, left))
+    def _receive(self, size: int) -> bytes:
+        with self._in_time():
+            return self._stream.recv(size)
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        if self.deadline.passed():
+            raise out_of_time(_STEP)
+        self._stream.settimeout(min(self._timeout, self.deadline.remaining()))
+        try:
+            yield
+        except TimeoutError:
+            if self.deadline.passed():
+                raise out_of_time(_STEP) from None
+            raise
 
     def _await_greeting(self) -> None:
         while True:
@@ -94,12 +107,11 @@ class SftpStream:
             if len(self._buffer) > MOST_NOISE:
                 self.noise = self._buffer[:200]
                 raise Unreachable(
-                    "sftp",
+                    _STEP,
                     "the login shell prints without end",
                     "make its start-up files silent where there is no terminal",
                 )
-            self._arm()
-            data = self._stream.recv(4096)
+            data = self._receive(4096)
             if not data:
                 self.noise, self._buffer = self._buffer, b""
                 self._greeted = True

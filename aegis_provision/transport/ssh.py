@@ -12,7 +12,7 @@ from aegis_provision.transport.dial import dial, patience
 from aegis_provision.transport.endpoints import endpoints
 from aegis_provision.transport.failures import library_step
 from aegis_provision.transport.handshake import secure
-from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.protocol import Unreachable, out_of_time
 from aegis_provision.transport.session import FileSession
 from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
 from aegis_provision.transport.sftp_stream import SftpStream
@@ -66,9 +66,11 @@ def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> 
             if key is not None:
                 accepted.append(key)
         stream, client = _sftp(transports[-1], target, way[-1], options, deadline)
-    except BaseException:
+    except BaseException as problem:
         for transport in reversed(transports):
             transport.close()
+        if isinstance(problem, Unreachable) and deadline.passed():
+            raise out_of_time(problem.step) from None
         raise
 
     def until(later: Deadline) -> None:
@@ -139,7 +141,7 @@ def _sftp(
     endpoint: Endpoint,
     options: ConnectOptions,
     deadline: Deadline,
-) -> tuple[SftpStream, paramiko.SFTPClient]:
+) -> tuple[SftpStream, SftpClient]:
     with library_step("session"):
         channel = transport.open_session(timeout=patience(options, deadline))
         channel.settimeout(patience(options, deadline))

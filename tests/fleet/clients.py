@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from aegis_provision.inventory.model import Target
-from aegis_provision.transport.protocol import ConnectOptions
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.protocol import ConnectOptions, Deadline, Unreachable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aegis_provision.transport.protocol import AcceptedKey
     from tests.fleet.openssh import Sshd
 
 
@@ -33,8 +39,13 @@ def target(address: str, port: int | None = None, **changes: Any) -> Target:
 
 def target_at(sshd: Sshd, **changes: Any) -> Target:
     """Return a target that leads to ``sshd`` with the key that it takes."""
-    fields = {"user": sshd.user, "identity_file": str(sshd.client_key), **changes}
-    return target(sshd.address, sshd.port, **fields)
+    fields = {
+        "port": sshd.port,
+        "user": sshd.user,
+        "identity_file": str(sshd.client_key),
+        **changes,
+    }
+    return target(sshd.address, **fields)
 
 
 def options(home: Path, *known_hosts: Path, **changes: Any) -> ConnectOptions:
@@ -49,3 +60,29 @@ def options(home: Path, *known_hosts: Path, **changes: Any) -> ConnectOptions:
         login_name="nobody-in-particular",
     )
     return replace(plain, **changes)
+
+
+def reach(target: Target, options: ConnectOptions) -> tuple[AcceptedKey, ...]:
+    """Connect, ask the far side something, close; return the keys that were taken on trust."""
+    deadline = Deadline.after(60.0)
+    with connect(target, options, deadline) as session:
+        assert session.alive(deadline)
+        return session.accepted
+
+
+def refusal(target: Target, options: ConnectOptions, seconds: float = 60.0) -> Unreachable:
+    """Return how connecting fails within a deadline of ``seconds``."""
+    with pytest.raises(Unreachable) as caught:
+        connect(target, options, Deadline.after(seconds)).close()
+    return caught.value
+
+
+def need(program: str, package: str) -> str:
+    """Return the path of ``program``. Without it the test is skipped, or fails where CI is set."""
+    found = shutil.which(program)
+    if found is None:
+        message = f"there is no {program} on this machine: install {package}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found

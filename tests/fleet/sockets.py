@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     Behaviour = Callable[[socket.socket, threading.Event], None]
 
@@ -110,15 +110,17 @@ def talks_garbage_after_the_banner(connection: socket.socket, over: threading.Ev
         connection.sendall(b"\xff" * 512)
 
 
-def offers(*, kex: str, host_key: str, cipher: str, mac: str, reply: bytes = b"") -> Behaviour:
-    """Return an SSH server that offers these algorithms alone, and answers with ``reply``.
+def offers(algorithms: Mapping[str, str], reply: bytes = b"") -> Behaviour:
+    """Return an SSH server that offers these ``algorithms`` alone, and answers with ``reply``.
 
-    It goes as far as the key exchange's second message (RFC 4253, sections 6 and 7.1).
+    They are its ``kex``, ``host_key``, ``cipher`` and ``mac``. It goes as far as the key
+    exchange's second message (RFC 4253, sections 6 and 7.1).
     """
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(b"SSH-2.0-peculiar\r\n")
-        lists = [kex, host_key, cipher, cipher, mac, mac, "none", "none", "", ""]
+        kinds = ("kex", "host_key", "cipher", "cipher", "mac", "mac")
+        lists = [*(algorithms[kind] for kind in kinds), "none", "none", "", ""]
         names = b"".join(struct.pack(">I", len(text)) + text.encode() for text in lists)
         connection.sendall(_packet(b"\x14" + bytes(16) + names + bytes(5)))
         if reply:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from aegis_provision.transport.ssh_config import HostOptions, read_ssh_config
 from aegis_provision.transport.ssh_config_file import SshConfigError
+from tests.fleet.clients import need
 
 HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 ME = getpass.getuser()
@@ -40,11 +40,7 @@ class Answer:
 
 @pytest.fixture(scope="session", autouse=True)
 def openssh() -> None:
-    if shutil.which("ssh") is None:
-        message = "there is no ssh on this machine: install openssh-client"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    need("ssh", "openssh-client")
 
 
 def theirs(config: Path, host: str, *arguments: str) -> Answer | None:
