@@ -40,12 +40,13 @@ def target(address: str, port: int | None = None, **changes: Any) -> Target:
 def target_at(sshd: Sshd, **changes: Any) -> Target:
     """Return a target that leads to ``sshd`` with the key that it takes."""
     fields = {
+        "address": sshd.address,
         "port": sshd.port,
         "user": sshd.user,
         "identity_file": str(sshd.client_key),
         **changes,
     }
-    return target(sshd.address, **fields)
+    return target(**fields)
 
 
 def options(home: Path, *known_hosts: Path, **changes: Any) -> ConnectOptions:

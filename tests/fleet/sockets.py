@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     Behaviour = Callable[[socket.socket, threading.Event], None]
 
@@ -144,3 +145,33 @@ def _read_until(connection: socket.socket, kind: bytes) -> None:
         (length,) = struct.unpack(">I", stream.read(4))
         if stream.read(length)[1:2] == kind:
             return
+
+
+@contextmanager
+def answering_at(path: Path, answer: bytes | None) -> Iterator[Path]:
+    """Listen at a Unix socket, and send ``answer`` to whoever says something; ``None``: nothing."""
+    over = threading.Event()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def serve() -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                if answer is None:
+                    over.wait(_PATIENCE)
+                else:
+                    connection.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield path
+    finally:
+        over.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(_PATIENCE)

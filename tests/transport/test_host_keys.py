@@ -1,0 +1,284 @@
+"""Host keys: known, unknown, changed, revoked. OpenSSH's client is the oracle for the files."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.transport.known_hosts import HostKey, add_known_host, read_known_hosts
+from tests.fleet.clients import need, options, reach, refusal, target_at
+from tests.fleet.openssh import make_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fleet.openssh import Sshd
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The pieces of a known_hosts line for a server, and of one for somebody else's key."""
+
+    name: str
+    port: int
+    key: str
+    other: str
+
+
+@pytest.fixture(scope="session")
+def lines(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Lines:
+    other = make_key(tmp_path_factory.mktemp("other") / "key").with_suffix(".pub")
+    return Lines(sshd.entry, sshd.port, _without_comment(sshd.host_key), _without_comment(other))
+
+
+def _without_comment(public: Path) -> str:
+    return " ".join(public.read_text().split()[:2])
+
+
+def openssh_connects(sshd: Sshd, known_hosts: Path) -> bool:
+    """Tell whether OpenSSH's own client trusts the server on account of ``known_hosts``."""
+    trusting = [
+        "StrictHostKeyChecking=yes",
+        f"UserKnownHostsFile={known_hosts}",
+        "GlobalKnownHostsFile=none",
+        "BatchMode=yes",
+        "IdentityAgent=none",
+        "UpdateHostKeys=no",
+    ]
+    command = [need("ssh", "openssh-client"), "-F", "none", "-i", str(sshd.client_key)]
+    command += ["-p", str(sshd.port), *(word for option in trusting for word in ("-o", option))]
+    told = subprocess.run(
+        [*command, f"{sshd.user}@{sshd.address}", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    trusted = told.returncode == 0
+    assert trusted or "Host key" in told.stderr or "HOST" in told.stderr, told.stderr
+    return trusted
+
+
+TRUSTED = {
+    "plain": "{name} {key}\n",
+    "with a comment": "{name} {key} put there by hand\n",
+    "without a newline at the end": "{name} {key}",
+    "CRLF": "{name} {key}\r\n",
+    "blanks and tabs": "  {name}\t{key}\n",
+    "among other names": "other.example.com,{name},192.0.2.1 {key}\n",
+    "a wildcard": "[127.0.0.*]:{port} {key}\n",
+    "a question mark": "[127.0.0.?]:{port} {key}\n",
+    "everyone": "* {key}\n",
+    "the bare name": "127.0.0.1 {key}\n",
+    "the bare name, where another port has another key": "[127.0.0.1]:1 {other}\n127.0.0.1 {key}\n",
+    "a negated pattern about somebody else": "*,!192.0.2.1 {key}\n",
+    "behind garbage": "\n# comment\nnonsense\n{name} ssh-ed25519 !!!\n{name}\n{name} {key}\n",
+    "behind an authority": "@cert-authority * {other}\n{name} {key}\n",
+    "behind a revoked key of somebody": "@revoked * {other}\n{name} {key}\n",
+    "behind an unknown marker": "@odd {name} {other}\n{name} {key}\n",
+    "the old key beside the new one": "{name} {other}\n{name} {key}\n",
+    "behind a line of SSH 1": "{name} 1024 35 1325432543\n{name} {key}\n",
+}  # fmt: skip
+DISTRUSTED = {
+    "an empty file": "",
+    "another port": "[127.0.0.1]:1 {key}\n",
+    "another host": "[127.0.0.2]:{port} {key}\n",
+    "another key": "{name} {other}\n",
+    "another key under the bare name": "127.0.0.1 {other}\n",
+    "a negated pattern": "*,![127.0.0.1]:{port},!127.0.0.1 {key}\n",
+    "a negated pattern alone": "!192.0.2.1 {key}\n",
+    "a comment": "#{name} {key}\n",
+    "an authority is no key": "@cert-authority {name} {key}\n",
+    "revoked": "@revoked {name} {key}\n{name} {key}\n",
+    "revoked for everyone": "{name} {key}\n@revoked * {key}\n",
+    "revoked under the bare name": "@revoked 127.0.0.1 {key}\n127.0.0.1 {key}\n",
+    "a key that is cut off": "{name} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI\n",
+    "the wrong type": "{name} ssh-rsa {blob}\n",
+}
+
+
+def _written(text: str, lines: Lines, path: Path) -> Path:
+    path.write_text(
+        text.format(
+            name=lines.name,
+            port=lines.port,
+            key=lines.key,
+            other=lines.other,
+            blob=lines.key.split()[1],
+        ),
+        newline="",
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", TRUSTED)
+def test_a_key_that_openssh_trusts_is_trusted(
+    name: str, sshd: Sshd, lines: Lines, home: Path
+) -> None:
+    known_hosts = _written(TRUSTED[name], lines, home / "known_hosts")
+    assert openssh_connects(sshd, known_hosts)
+    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+
+
+@pytest.mark.parametrize("name", DISTRUSTED)
+def test_a_key_that_openssh_does_not_trust_is_not_trusted(
+    name: str, sshd: Sshd, lines: Lines, home: Path
+) -> None:
+    known_hosts = _written(DISTRUSTED[name], lines, home / "known_hosts")
+    assert not openssh_connects(sshd, known_hosts)
+    assert refusal(target_at(sshd), options(home, known_hosts)).step == "host key"
+
+
+def test_hashed_names_are_found(sshd: Sshd, lines: Lines, home: Path) -> None:
+    known_hosts = _written("other.example.com {other}\n{name} {key}\n", lines, home / "known_hosts")
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", known_hosts], check=True, capture_output=True)
+    assert sshd.entry not in known_hosts.read_text()
+    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+
+
+def test_all_files_count_and_one_that_is_not_there_is_empty(sshd: Sshd, home: Path) -> None:
+    files = (home / "missing", home / "missing" / "too", sshd.known_hosts)
+    assert reach(target_at(sshd), options(home, *files)) == ()
+
+
+def test_a_key_that_is_revoked_in_another_file_is_revoked(
+    sshd: Sshd, lines: Lines, home: Path
+) -> None:
+    revoked = _written("@revoked * {key}\n", lines, home / "revoked")
+    problem = refusal(target_at(sshd), options(home, sshd.known_hosts, revoked))
+    assert problem.reason.startswith(f"the key of {sshd.entry} is revoked (SHA256:")
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_of_several_host_keys_the_one_that_is_known_is_asked_for(
+    kind: str, sshd: Sshd, home: Path
+) -> None:
+    known_hosts = home / "known_hosts"
+    place = sshd.host_key if kind == "ed25519" else sshd.host_key.parents[1] / f"host_{kind}.pub"
+    known_hosts.write_text(f"{sshd.entry} {place.read_text()}")
+    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+
+
+def fingerprint(public: Path) -> str:
+    told = subprocess.run(
+        ["ssh-keygen", "-l", "-f", public], capture_output=True, text=True, check=True
+    )
+    return told.stdout.split()[1]
+
+
+def test_an_unknown_key_is_told_with_its_fingerprint(sshd: Sshd, home: Path) -> None:
+    problem = refusal(target_at(sshd), options(home, home / "known_hosts"))
+    assert problem.reason == (
+        f"the key of {sshd.entry} is not known (ssh-ed25519 {fingerprint(sshd.host_key)})"
+    )
+    assert "ssh-keyscan" in problem.hint
+    assert not (home / "known_hosts").exists()
+
+
+def test_a_changed_key_is_told_with_both_fingerprints(
+    sshd: Sshd, lines: Lines, home: Path, tmp_path: Path
+) -> None:
+    known_hosts = _written("{name} {other}\n", lines, home / "known_hosts")
+    (tmp_path / "other.pub").write_text(lines.other)
+    problem = refusal(target_at(sshd), options(home, known_hosts, accept_new=True))
+    assert problem.reason == (
+        f"the key of {sshd.entry} has changed: known is {fingerprint(tmp_path / 'other.pub')}, "
+        f"and it shows {fingerprint(sshd.host_key)}"
+    )
+    assert f"ssh-keygen -R '{sshd.entry}'" in problem.hint
+    assert "somebody may be in between" in problem.hint
+    assert len(known_hosts.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("loose", ["no", "off", "accept-new", "ask"])
+def test_what_ssh_config_says_of_strictness_does_not_count(
+    loose: str, sshd: Sshd, home: Path
+) -> None:
+    config = home / "config"
+    config.write_text(f"Host *\n StrictHostKeyChecking {loose}\n UserKnownHostsFile /dev/null\n")
+    problem = refusal(target_at(sshd), options(home, home / "known_hosts", ssh_config=config))
+    assert problem.step == "host key"
+
+
+def test_a_file_that_can_not_be_read_is_named(sshd: Sshd, home: Path) -> None:
+    problem = refusal(target_at(sshd), options(home, home))
+    assert str(problem) == f"known_hosts: {home}: is a directory"
+
+
+def test_bytes_that_are_no_text_hide_nothing(sshd: Sshd, home: Path) -> None:
+    known_hosts = home / "known_hosts"
+    known_hosts.write_bytes(b"\xff\xfe\x00 \x80\n" + sshd.known_hosts.read_bytes())
+    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+
+
+def test_accept_new_lists_the_key_and_saves_it_for_the_next_time(sshd: Sshd, home: Path) -> None:
+    first = home / "new" / "known_hosts"
+    trusting = options(home, first, home / "second", accept_new=True)
+    (accepted,) = reach(target_at(sshd), trusting)
+    assert (accepted.name, accepted.key_type) == (sshd.entry, "ssh-ed25519")
+    assert accepted.fingerprint == fingerprint(sshd.host_key)
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+    assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
+    assert not (home / "second").exists()
+    assert openssh_connects(sshd, first)
+    assert reach(target_at(sshd), trusting) == ()
+    assert reach(target_at(sshd), options(home, first)) == ()
+
+
+def test_accept_new_keeps_a_file_that_ends_without_a_newline(
+    sshd: Sshd, lines: Lines, home: Path
+) -> None:
+    known_hosts = _written("other.example.com {other}", lines, home / "known_hosts")
+    known_hosts.chmod(0o644)
+    reach(target_at(sshd), options(home, known_hosts, accept_new=True))
+    assert known_hosts.read_text().splitlines() == [
+        f"other.example.com {lines.other}",
+        f"{sshd.entry} {lines.key}",
+    ]
+    assert stat.S_IMODE(known_hosts.stat().st_mode) == 0o644
+
+
+def test_accept_new_does_not_take_a_revoked_key(sshd: Sshd, lines: Lines, home: Path) -> None:
+    known_hosts = _written("@revoked * {key}\n", lines, home / "known_hosts")
+    problem = refusal(target_at(sshd), options(home, known_hosts, accept_new=True))
+    assert "is revoked" in problem.reason
+    assert len(known_hosts.read_text().splitlines()) == 1
+
+
+def test_accept_new_that_can_not_save_does_not_connect(sshd: Sshd, home: Path) -> None:
+    (home / "file").write_text("")
+    known_hosts = home / "file" / "known_hosts"
+    problem = refusal(target_at(sshd), options(home, known_hosts, accept_new=True))
+    assert problem.step == "known_hosts"
+    assert str(home / "file") in problem.reason
+
+
+def test_accept_new_without_a_file_to_save_to_does_not_connect(sshd: Sshd, home: Path) -> None:
+    assert refusal(target_at(sshd), options(home, accept_new=True)).step == "host key"
+
+
+def test_many_that_save_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "known_hosts"
+    path.write_text("last line without an end")
+    together = threading.Barrier(8)
+
+    def save(number: int) -> None:
+        together.wait(timeout=30)
+        for host in range(20):
+            add_known_host(path, f"host-{host}", HostKey("ssh-ed25519", b"the same for all"))
+            add_known_host(path, f"host-{host}", HostKey("ssh-ed25519", b"of %d" % number))
+
+    threads = [threading.Thread(target=save, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    written = path.read_text().splitlines()
+    assert written[0] == "last line without an end"
+    assert len(written) == len(set(written)) == 1 + 20 * (1 + 8)
+    assert len(read_known_hosts([path]).trusted(["host-7"])) == 9
