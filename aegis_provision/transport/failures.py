@@ -1,8 +1,9 @@
-"""Foreign exceptions in our own words, in this one place."""
+"""Foreign exceptions in our own words, in this one place, and the library's own words nowhere."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Nobody asked for the library's log, and it would go to the operator's terminal.
+_LIBRARY_LOG = logging.getLogger("paramiko")
+_LIBRARY_LOG.addHandler(logging.NullHandler())
+_LIBRARY_LOG.propagate = False
 
 _LOOK_AT_LOG = "look at sshd's log on the host"
 _ROUTE = "check the address and the network"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
 
     from aegis_provision.transport.endpoints import Endpoint
     from aegis_provision.transport.protocol import ConnectOptions, Deadline
-
-# Nobody asked for the library's log, and it would go to the operator's terminal.
-_LIBRARY_LOG = logging.getLogger("paramiko")
-_LIBRARY_LOG.addHandler(logging.NullHandler())
-_LIBRARY_LOG.propagate = False
 
 # Modern algorithms alone, the cheapest first: no SHA-1, no CBC, no DSA, no MD5.
 _KEX = (

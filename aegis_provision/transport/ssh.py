@@ -19,7 +19,7 @@ from aegis_provision.transport.sftp_stream import SftpStream
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aegis_provision.inventory.model import Target
     from aegis_provision.transport.endpoints import Endpoint
@@ -57,7 +57,7 @@ def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> 
     try:
         for index, endpoint in enumerate(way):
             try:
-                transport, key = _hop(transports, endpoint, options, deadline)
+                transport, key = _hop(transports, way[: index + 1], options, deadline)
             except Unreachable as problem:
                 if index < len(way) - 1:
                     raise _at_bastion(problem, endpoint) from None
@@ -88,13 +88,14 @@ def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> 
 
 def _hop(
     before: list[paramiko.Transport],
-    endpoint: Endpoint,
+    way: Sequence[Endpoint],
     options: ConnectOptions,
     deadline: Deadline,
 ) -> tuple[paramiko.Transport, AcceptedKey | None]:
     connection: socket.socket | paramiko.Channel
+    endpoint = way[-1]
     if before:
-        connection = _through(before[-1], endpoint, options, deadline)
+        connection = _through(before[-1], way[-2].key_name, endpoint, options, deadline)
     else:
         connection = dial(endpoint.host, endpoint.port, options, deadline)
     try:
@@ -105,9 +106,13 @@ def _hop(
 
 
 def _through(
-    bastion: paramiko.Transport, endpoint: Endpoint, options: ConnectOptions, deadline: Deadline
+    bastion: paramiko.Transport,
+    name: str,
+    endpoint: Endpoint,
+    options: ConnectOptions,
+    deadline: Deadline,
 ) -> paramiko.Channel:
-    """Return a connection to ``endpoint`` that the last bastion makes (RFC 4254, section 7.2)."""
+    """Return a connection to ``endpoint`` that the bastion makes (RFC 4254, section 7.2)."""
     with library_step("bastion"):
         try:
             return bastion.open_channel(
@@ -121,12 +126,12 @@ def _through(
             if refusal.code == _CONNECT_FAILED:
                 raise Unreachable(
                     "bastion",
-                    f"it can't connect to {there}",
+                    f"{name} can't connect to {there}",
                     "check the address as the bastion sees it, and that sshd runs there",
                 ) from None
             raise Unreachable(
                 "bastion",
-                f"it does not let us through to {there}",
+                f"{name} does not let us through to {there}",
                 "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
             ) from None
 

@@ -1,0 +1,187 @@
+"""Through one bastion or several, out of the inventory or out of ssh config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet import sockets
+from tests.fleet.clients import options, reach, refusal, target_at
+from tests.fleet.openssh import free_port, running_sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aegis_provision.inventory.model import Target
+    from aegis_provision.transport.protocol import ConnectOptions
+    from tests.fleet.openssh import Sshd
+
+
+@pytest.fixture(scope="module")
+def bastion(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Path]) -> Iterator[Sshd]:
+    directory = tmp_path_factory.mktemp("bastion")
+    with running_sshd(
+        directory, kind="ecdsa", authorized=[keys["ed25519"].with_suffix(".pub")]
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def closed_bastion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    directory = tmp_path_factory.mktemp("closed")
+    with running_sshd(directory, settings=["AllowTcpForwarding no"]) as server:
+        yield server
+
+
+def written(server: Sshd) -> str:
+    return f"{server.user}@{server.address}:{server.port}"
+
+
+def via(sshd: Sshd, *jump: str) -> Target:
+    return target_at(sshd, jump=jump)
+
+
+def knowing(
+    home: Path, *servers: Sshd, config: str = "", accept_new: bool = False
+) -> ConnectOptions:
+    """Return options that know these servers, and the key of the last for all bastions."""
+    path = home / "config"
+    path.write_text(f"{config}\nIdentityFile {servers[-1].client_key}\n")
+    files = [server.known_hosts for server in servers] or [home / "known_hosts"]
+    return options(home, *files, ssh_config=path, accept_new=accept_new)
+
+
+def connections(server: Sshd) -> int:
+    return server.log.read_text().count("Accepted publickey")
+
+
+def test_through_one(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    before = connections(bastion), connections(sshd)
+    reach(via(sshd, written(bastion)), knowing(home, sshd, bastion))
+    assert (connections(bastion), connections(sshd)) == (before[0] + 1, before[1] + 1)
+
+
+def test_through_two_the_outermost_first(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    before = connections(bastion), connections(sshd)
+    config = f"IdentityFile {sshd.client_key}"
+    asked = knowing(home, sshd, bastion, config=config)
+    reach(via(sshd, written(bastion), written(sshd)), asked)
+    assert (connections(bastion), connections(sshd)) == (before[0] + 1, before[1] + 2)
+
+
+def test_a_name_out_of_ssh_config(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    config = f"Host gate\n HostName 127.0.0.1\n Port {bastion.port}\n User {bastion.user}\n"
+    reach(via(sshd, "gate"), knowing(home, sshd, bastion, config=f"{config}Host *"))
+
+
+def test_ssh_configs_own_chain(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    before = connections(bastion), connections(sshd)
+    config = (
+        f"Host 127.0.0.1\n ProxyJump inner\n"
+        f"Host inner\n HostName 127.0.0.1\n Port {sshd.port}\n User {sshd.user}\n"
+        f" IdentityFile {sshd.client_key}\n ProxyJump outer\n"
+        f"Host outer\n HostName 127.0.0.1\n Port {bastion.port}\n User {bastion.user}\nHost *"
+    )
+    reach(target_at(sshd), knowing(home, sshd, bastion, config=config))
+    assert (connections(bastion), connections(sshd)) == (before[0] + 1, before[1] + 2)
+
+
+def test_the_inventory_wins_over_ssh_config(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    config = "Host 127.0.0.1\n ProxyJump nowhere.invalid\nHost gate\n"
+    config += f" HostName 127.0.0.1\n Port {bastion.port}\n User {bastion.user}\nHost *"
+    reach(via(sshd, "gate"), knowing(home, sshd, bastion, config=config))
+
+
+def test_none_in_the_inventory_goes_straight(sshd: Sshd, home: Path) -> None:
+    reach(
+        via(sshd), knowing(home, sshd, config="Host 127.0.0.1\n ProxyJump nowhere.invalid\nHost *")
+    )
+
+
+def test_none_in_ssh_config_goes_straight(sshd: Sshd, home: Path) -> None:
+    config = "Host 127.0.0.1\n ProxyJump none\nHost *\n ProxyJump nowhere.invalid\nHost *"
+    reach(target_at(sshd), knowing(home, sshd, config=config))
+
+
+def test_a_bastion_that_does_not_forward(sshd: Sshd, closed_bastion: Sshd, home: Path) -> None:
+    problem = refusal(via(sshd, written(closed_bastion)), knowing(home, sshd, closed_bastion))
+    assert str(problem) == (
+        f"bastion: {closed_bastion.entry} does not let us through to 127.0.0.1 port {sshd.port}"
+    )
+    assert "AllowTcpForwarding" in problem.hint
+
+
+def test_a_bastion_that_can_not_connect_to_the_host(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    port = free_port()
+    host = target_at(sshd, port=port, jump=(written(bastion),))
+    problem = refusal(host, knowing(home, sshd, bastion))
+    assert str(problem) == f"bastion: {bastion.entry} can't connect to 127.0.0.1 port {port}"
+
+
+def test_a_bastion_that_nobody_listens_at(sshd: Sshd, home: Path) -> None:
+    port = free_port()
+    problem = refusal(via(sshd, f"127.0.0.1:{port}"), knowing(home, sshd))
+    assert str(problem) == f"bastion [127.0.0.1]:{port}: connect: nothing listens there"
+
+
+def test_a_bastion_with_an_unknown_key(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    asked = options(home, sshd.known_hosts, ssh_config=knowing(home, bastion).ssh_config)
+    problem = refusal(via(sshd, written(bastion)), asked)
+    assert problem.step == f"bastion {bastion.entry}: host key"
+    assert "is not known" in problem.reason
+
+
+def test_a_host_with_an_unknown_key_behind_a_known_bastion(
+    sshd: Sshd, bastion: Sshd, home: Path
+) -> None:
+    problem = refusal(via(sshd, written(bastion)), knowing(home, bastion))
+    assert problem.step == "host key"
+    assert sshd.entry in problem.reason
+
+
+def test_accept_new_lists_the_bastions_key_too(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    config = knowing(home, bastion).ssh_config
+    asked = options(home, home / "known_hosts", ssh_config=config, accept_new=True)
+    accepted = reach(via(sshd, written(bastion)), asked)
+    assert [key.name for key in accepted] == [bastion.entry, sshd.entry]
+    assert len((home / "known_hosts").read_text().splitlines()) == 2
+
+
+def test_a_bastion_that_lets_nobody_in(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    asked = options(home, sshd.known_hosts, bastion.known_hosts)
+    problem = refusal(via(sshd, f"nobody@127.0.0.1:{bastion.port}"), asked)
+    assert problem.step == f"bastion {bastion.entry}: login"
+
+
+def test_a_host_behind_a_bastion_that_says_nothing(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    with sockets.answering(sockets.says_nothing) as port:
+        host = target_at(sshd, port=port, jump=(written(bastion),))
+        problem = refusal(host, knowing(home, bastion), seconds=1.5)
+    assert str(problem) == "handshake: the host's deadline passed"
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("Host *\n ProxyJump 127.0.0.1\n", "more than 8 bastions"),
+        ("Host *\n ProxyJump a;b\n", "ProxyJump is not [user@]host[:port]"),
+        ("Host 127.0.0.1\n ProxyJump a,,b\n", "ProxyJump is not [user@]host[:port]"),
+        ("ProxyCommand nc %h %p\n", "ProxyCommand is set for this host and is not supported"),
+        ("Host *\n Port x\n", "{config}:2: Port is not a number from 1 to 65535"),
+        ("Host *\n HostName %n\n", "HostName %n: %n is not supported there"),
+    ],
+)  # fmt: skip
+def test_an_ssh_config_that_leads_nowhere(config: str, reason: str, sshd: Sshd, home: Path) -> None:
+    path = home / "config"
+    path.write_text(config)
+    problem = refusal(target_at(sshd), options(home, sshd.known_hosts, ssh_config=path))
+    assert (problem.step, problem.reason) == ("ssh config", reason.format(config=path))
+    assert problem.hint
+
+
+def test_proxy_command_is_no_matter_where_the_inventory_names_the_way(
+    sshd: Sshd, home: Path
+) -> None:
+    reach(via(sshd), knowing(home, sshd, config="Host *\n ProxyCommand nc %h %p\nHost *"))
