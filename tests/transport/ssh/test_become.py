@@ -1,0 +1,224 @@
+"""As another user: the SFTP server under sudo, on a host that has users of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_provision.transport.become import (
+    NO_SERVER,
+    SERVERS,
+    quoted,
+    remote_command,
+    sudo_problem,
+)
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.protocol import Deadline
+from tests.fleet.clients import need, options, reach, refusal, target_at
+from tests.fleet.users import sshd_for, sudoers, user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aegis_provision.transport.protocol import ConnectOptions
+    from tests.fleet.openssh import Sshd
+
+SERVER = next((place for place in SERVERS if os.access(place, os.X_OK)), "")
+NOISE = "#!/bin/sh\necho 'Welcome, you have mail'\necho oops >&2\n"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host with a login that may become ``aegis`` and may not become ``other``."""
+
+    sshd: Sshd
+    login: str
+    aegis: str
+    other: str
+    options: ConnectOptions
+
+    def fails_as(self, become_user: str) -> tuple[str, str, str]:
+        host = target_at(self.sshd, user=self.login, become_user=become_user)
+        problem = refusal(host, self.options)
+        return problem.step, problem.reason, problem.hint
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    if os.geteuid() != 0:
+        message = "this needs root: it makes users and sudo rules"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    need("sudo", "sudo")
+    directory = tmp_path_factory.mktemp("machine")
+    with (
+        user("login") as login,
+        user("aegis", "/usr/sbin/nologin") as aegis,
+        user("other") as other,
+        sudoers(f"{login} ALL=({aegis}) NOPASSWD: {SERVER}", f"{login} ALL=({other}) ALL"),
+        sshd_for(login, directory) as sshd,
+    ):
+        yield Machine(sshd, login, aegis, other, options(directory, sshd.known_hosts))
+
+
+@pytest.mark.root
+def test_one_rule_for_the_sftp_server_is_enough(machine: Machine, public_path: Path) -> None:
+    file = public_path / "aegis.config.json"
+    file.write_text('{"authToken": "x"}')
+    shutil.chown(file, machine.aegis)
+    file.chmod(0o600)
+    host = target_at(
+        machine.sshd, user=machine.login, become_user=machine.aegis, config_path=str(file)
+    )
+    deadline = Deadline.after(60.0)
+    with connect(host, machine.options, deadline) as session:
+        actual = session.read(deadline)
+    assert actual.file is not None
+    assert actual.file.content == b'{"authToken": "x"}'
+
+
+@pytest.mark.root
+def test_a_login_without_become_is_only_itself(machine: Machine) -> None:
+    reach(target_at(machine.sshd, user=machine.login), machine.options)
+
+
+@pytest.mark.root
+def test_a_password_that_nobody_can_type(machine: Machine) -> None:
+    rule = f"{machine.login} ALL=({machine.other}) NOPASSWD: {SERVERS[0]}"
+    assert machine.fails_as(machine.other) == (
+        "sudo",
+        f"sudo wants a password to become {machine.other}",
+        f"allow it with: {rule}",
+    )
+
+
+@pytest.mark.root
+def test_a_user_that_is_not_there(machine: Machine) -> None:
+    assert machine.fails_as("no-such-user") == (
+        "sudo",
+        "there is no user no-such-user on the host",
+        "correct become_user",
+    )
+
+
+@pytest.mark.root
+def test_a_user_that_sudo_does_not_allow(machine: Machine) -> None:
+    step, reason, hint = machine.fails_as("root")
+    # Whom sudo does not let in at all, it asks for a password first.
+    assert (step, reason) in {
+        ("sudo", "sudo wants a password to become root"),
+        ("sudo", f"sudo does not let {machine.login} become root"),
+    }
+    assert hint.startswith("allow it with: ")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash", "/bin/dash"])
+def test_start_up_files_that_print_do_no_harm(
+    shell: str, machine: Machine, public_path: Path, tmp_path: Path
+) -> None:
+    if not os.access(shell, os.X_OK):
+        pytest.skip(f"there is no {shell} on this machine")
+    noisy = public_path / "noisy"
+    noisy.write_text(f'{NOISE}exec {shell} "$@"\n')
+    noisy.chmod(0o755)
+    with (
+        user("noisy", str(noisy)) as login,
+        sudoers(f"{login} ALL=({machine.aegis}) NOPASSWD: {SERVER}"),
+        sshd_for(login, tmp_path / "server", SERVER) as sshd,
+    ):
+        trusting = options(tmp_path, sshd.known_hosts)
+        reach(target_at(sshd, user=login, become_user=machine.aegis), trusting)
+        reach(target_at(sshd, user=login), trusting)
+
+
+@pytest.mark.root
+def test_a_login_that_may_not_log_in(machine: Machine, tmp_path: Path) -> None:
+    with sshd_for(machine.aegis, tmp_path / "server") as sshd:
+        host = target_at(sshd, user=machine.aegis, become_user=machine.other)
+        problem = refusal(host, options(tmp_path, sshd.known_hosts))
+    assert problem.step == "sudo"
+    assert 'it said: "This account is currently not available."' in problem.reason
+
+
+def run(user_name: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command for a host as its login shell would, with ``path`` for PATH."""
+    return subprocess.run(
+        ["/bin/sh", "-c", remote_command(user_name)],
+        env={"PATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_without_sudo_on_the_host(tmp_path: Path) -> None:
+    if not SERVER:
+        pytest.skip("there is no sftp-server on this machine")
+    said = run("aegis", tmp_path).stderr
+    assert sudo_problem("aegis", "me", said).reason == "there is no sudo on the host"
+
+
+def test_the_command_is_what_a_sudo_rule_allows(tmp_path: Path) -> None:
+    if not SERVER:
+        pytest.skip("there is no sftp-server on this machine")
+    fake = tmp_path / "sudo"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    assert run("aegis", tmp_path).stdout.split("\n") == ["-n", "-u", "aegis", SERVER, ""]
+
+
+@given(name=st.from_regex(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,20}", fullmatch=True))
+def test_the_command_is_one_line_of_harmless_characters(name: str) -> None:
+    command = remote_command(name)
+    assert "\n" not in command
+    assert f"sudo -n -u {name} " in command
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("sudo: a password is required\n", "sudo wants a password to become aegis"),
+        (
+            "sudo: a terminal is required to read the password; either use -S\n",
+            "sudo wants a password to become aegis",
+        ),
+        ("sudo: unknown user: aegis\n", "there is no user aegis on the host"),
+        ("sudo: unknown user aegis\n", "there is no user aegis on the host"),
+        (
+            "Sorry, user me is not allowed to execute '/x' as aegis on host.\n",
+            "sudo does not let me become aegis",
+        ),
+        ("me is not in the sudoers file.\n", "sudo does not let me become aegis"),
+        ("Sorry, user me may not run sudo on host.\n", "sudo does not let me become aegis"),
+        (f"{NO_SERVER}\n", NO_SERVER),
+        ("/bin/sh: 1: exec: sudo: not found\n", "there is no sudo on the host"),
+        ("sh: sudo: command not found\n", "there is no sudo on the host"),
+        ("", "the SFTP server did not start as aegis"),
+        (
+            "odd\x1b[31m\r\nthing",
+            'the SFTP server did not start as aegis (it said: "odd [31m thing")',
+        ),
+    ],
+)
+def test_what_sudo_says_in_our_words(said: str, reason: str) -> None:
+    problem = sudo_problem("aegis", "me", said)
+    assert (problem.step, problem.reason) == ("sudo", reason)
+    assert problem.hint
+
+
+@given(st.text(max_size=500))
+def test_a_quote_of_the_far_side_is_short_and_printable(said: str) -> None:
+    remark = quoted(said)
+    assert remark.isprintable()
+    assert len(remark) < 150
