@@ -65,7 +65,7 @@ def _answering(
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        stream = SftpStream(ours, timeout, Deadline.after(timeout))
+        stream = SftpStream(ours, timeout, Deadline.after(60.0))
         yield SftpFiles(SftpClient(stream), stream)  # type: ignore[arg-type]
     finally:
         ours.shutdown(socket.SHUT_RDWR)

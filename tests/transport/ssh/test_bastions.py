@@ -158,7 +158,7 @@ def test_a_bastion_that_lets_nobody_in(sshd: Sshd, bastion: Sshd, home: Path) ->
 def test_a_host_behind_a_bastion_that_says_nothing(sshd: Sshd, bastion: Sshd, home: Path) -> None:
     with sockets.answering(sockets.says_nothing) as port:
         host = target_at(sshd, port=port, jump=(written(bastion),))
-        problem = refusal(host, knowing(home, bastion), seconds=1.5)
+        problem = refusal(host, knowing(home, bastion), seconds=4.0)
     assert str(problem) == "handshake: the host's deadline passed"
 
 

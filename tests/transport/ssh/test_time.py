@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from tests.fleet.openssh import Sshd
     from tests.fleet.sockets import Behaviour
 
-SHORT = 0.7
-_ENOUGH = 10.0
+SHORT = 0.5  # where nothing else has to be done within it
+SOON = 3.0  # where a handshake on a busy machine has to be
+_ENOUGH = 40.0
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +63,9 @@ BROKEN = "what the host sends is not proper SSH"
     ],
 )
 def test_what_is_no_ssh_server(behave: Behaviour, reason: str, home: Path) -> None:
+    timeout = SHORT if reason == NO_TIME else _ENOUGH
     with sockets.answering(behave) as port:
-        problem = refusal(target("127.0.0.1", port), options(home, timeout=SHORT))
+        problem = refusal(target("127.0.0.1", port), options(home, timeout=timeout))
     assert (problem.step, problem.reason) == ("handshake", reason)
     assert problem.hint
 
@@ -95,7 +97,7 @@ def test_outdated_algorithms_are_not_used(
     outdated: dict[str, str], missing: str, home: Path
 ) -> None:
     with sockets.answering(sockets.offers(GOOD | outdated)) as port:
-        problem = refusal(target("127.0.0.1", port), options(home, timeout=SHORT))
+        problem = refusal(target("127.0.0.1", port), options(home))
     assert str(problem) == f"handshake: the host offers no modern {missing}"
     assert problem.hint == "update its sshd: SHA-1, CBC and DSA are not used"
 
@@ -133,7 +135,7 @@ _POINT = _text(bytes(range(32)))
 )
 def test_a_garbled_key_exchange_is_this_hosts_failure_alone(reply: bytes, home: Path) -> None:
     with sockets.answering(sockets.offers(GOOD, reply)) as port:
-        problem = refusal(target("127.0.0.1", port), options(home, timeout=SHORT))
+        problem = refusal(target("127.0.0.1", port), options(home))
     assert problem.step == "handshake"
     assert problem.reason in {BROKEN, CLOSED}
 
@@ -162,7 +164,8 @@ def test_a_server_that_stops_half_way(
 ) -> None:
     with stalling.serving(server, sshd, home) as port:
         host = target_at(sshd, port=port, become_user=become_user)
-        problem = refusal(host, options(home, home / "known_hosts", timeout=SHORT))
+        timeout = SOON if reason == NO_TIME else _ENOUGH
+        problem = refusal(host, options(home, home / "known_hosts", timeout=timeout))
     requested = "sftp" if become_user is None else "sudo"
     assert (problem.step, problem.reason) == (step or requested, reason)
     assert problem.hint
@@ -190,8 +193,6 @@ def test_what_the_far_side_says_in_place_of_sftp_is_passed_on(sshd: Sshd, home: 
     ("server", "step"),
     [
         (stalling.StallsAtLogin, "login"),
-        (stalling.StallsAtSession, "session"),
-        (stalling.StallsAtRequest, "sftp"),
         (stalling.StallsInSftp, "sftp"),
     ],
 )
@@ -201,7 +202,7 @@ def test_the_deadline_ends_what_the_timeout_would_not(
     with stalling.serving(server, sshd, home) as port:
         host = target_at(sshd, port=port)
         patient = options(home, home / "known_hosts", timeout=60.0)
-        problem = refusal(host, patient, seconds=1.5)
+        problem = refusal(host, patient, seconds=SOON)
     assert (problem.step, problem.reason) == (step, "the host's deadline passed")
     assert problem.hint == "raise --deadline"
 
