@@ -19,9 +19,10 @@ def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> s
     with step("connect"):
         problem: OSError = TimeoutError()
         for family, address in _resolve(host, port, options, deadline):
+            seconds = patience(options, deadline)
             connection = socket.socket(family, socket.SOCK_STREAM)
             try:
-                connection.settimeout(patience(options, deadline))
+                connection.settimeout(seconds)
                 connection.connect(address)
             except OSError as error:
                 connection.close()
