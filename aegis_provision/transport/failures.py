@@ -43,7 +43,9 @@ _ERRNO_WORDS = {
     errno.EMFILE: ("too many files are open here", "lower --forks, or raise 'ulimit -n'"),
     errno.ENFILE: ("too many files are open here", "lower --forks"),
 }
-_NO_TIME = ("no answer in time", "check the host and the network, or raise --timeout")
+NO_TIME = ("no answer in time", "check the host and the network, or raise --timeout")
+"""The reason and the hint where something took longer than it may."""
+
 _NO_SSH = ("what answers there is no SSH server", "check the address and the port")
 _NO_WORD = (
     "the host closed the connection before it said anything in SSH",
@@ -57,8 +59,8 @@ _NO_BANNER = "Error reading SSH protocol banner"
 _TEXTS = {
     "Indecipherable protocol version": _NO_SSH,
     "Invalid SSH banner": _NO_SSH,
-    "Timeout": _NO_TIME,
-    "Key-exchange timed out": _NO_TIME,
+    "Timeout": NO_TIME,
+    "Key-exchange timed out": NO_TIME,
     "Negotiation failed": _CLOSED,
     "Unable to open channel": _CLOSED,
     "EOF during negotiation": _CLOSED,
@@ -110,7 +112,7 @@ def explain(problem: Exception) -> tuple[str, str]:
         case socket.gaierror():
             return "the name is not known", "check the spelling, or set 'address'"
         case TimeoutError():
-            return _NO_TIME
+            return NO_TIME
         case EOFError():
             return _CLOSED
         case NoValidConnectionsError():
@@ -147,7 +149,7 @@ def _ssh_words(text: str) -> tuple[str, str]:
     if text.startswith(_NO_BANNER):
         after = text.removeprefix(_NO_BANNER)
         if "timed out" in after:
-            return _NO_TIME
+            return NO_TIME
         return _NO_WORD if not after or after.startswith("[Errno") else _NO_SSH
     return next((words for start, words in _TEXTS.items() if text.startswith(start)), _BROKEN)
 

@@ -10,7 +10,7 @@ import paramiko
 from aegis_provision.transport.become import quoted, remote_command, sudo_problem
 from aegis_provision.transport.dial import dial, patience
 from aegis_provision.transport.endpoints import endpoints
-from aegis_provision.transport.failures import library_step
+from aegis_provision.transport.failures import NO_TIME, library_step
 from aegis_provision.transport.handshake import secure
 from aegis_provision.transport.protocol import Unreachable, out_of_time
 from aegis_provision.transport.session import FileSession
@@ -69,7 +69,7 @@ def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> 
     except BaseException as problem:
         for transport in reversed(transports):
             transport.close()
-        if isinstance(problem, Unreachable) and deadline.passed():
+        if isinstance(problem, Unreachable) and problem.reason == NO_TIME[0] and deadline.passed():
             raise out_of_time(problem.step) from None
         raise
 
