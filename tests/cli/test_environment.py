@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MUST_BE_SAID = {"yes", "host_key"}
-OF_ONE_COMMAND = {"graph", "one", "provider", "reveal", "count", "keep"}
+OF_ONE_COMMAND = {"every", "graph", "one", "provider", "reveal", "count", "keep"}
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

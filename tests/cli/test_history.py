@@ -137,7 +137,7 @@ def test_what_is_shown(
 def test_no_runs(history: Callable[..., str]) -> None:
     assert history() == "No runs yet.\n"
     assert history("last", code=3) == (
-        "error: there are no runs yet\n  try: 'apply' makes the first\n"
+        "error: there are no runs yet\n  = 'apply' makes the first\n"
     )
 
 
@@ -146,7 +146,7 @@ def test_no_runs(history: Callable[..., str]) -> None:
     [
         ("last", f"error: the record of {DAMAGED} is damaged: line 1: the header is not whole\n"),
         ("2026112", 'error: 3 runs begin with "2026112": '),
-        ("20261126T090000Z-0d0d0f", f'  try: did you mean "{DEAD}"?\n'),
+        ("20261126T090000Z-0d0d0f", f'  = did you mean "{DEAD}"?\n'),
     ],
 )
 def test_a_run_that_can_not_be_shown(
