@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import Severity, error, warning
-from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
+from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
 from aegis_provision.playbook.durations import HOW_TO_WRITE_DURATION, parse_duration
@@ -209,7 +209,7 @@ class _Reader:
         )
         verify = Verify(_flag(health), _flag(probe), _either(timeout, Verify().timeout))
         if not verify.health and not verify.probe:
-            if parts is not None:
+            if parts is not None and _is_sound(parts):
                 self._warn("verifies-nothing", '"verify" asks nothing', parts.span,
                            "write 'health: true', 'probe: true', or both")  # fmt: skip
             return None
@@ -247,6 +247,15 @@ class _Reader:
 
     def _warn(self, code: str, message: str, span: Span, hint: str) -> None:
         self.findings.append(warning(code, message, span, hint=hint))
+
+
+def _is_sound(verify: Mapping) -> bool:
+    """Tell whether nothing is wrong with what ``verify`` asks: it just asks for nothing."""
+    return all(
+        entry.key.text == "timeout"
+        or (entry.key.text in {"health", "probe"} and plain_value(entry.value) is False)
+        for entry in verify
+    )
 
 
 def _cannot_fail(play: Mapping) -> bool:
