@@ -102,7 +102,7 @@ def select_hosts(fleet: Fleet, flag: str, pattern: str | None) -> tuple[str, ...
     if pattern is None:
         return tuple(fleet.inventory.hosts)
     try:
-        return select(parse_pattern(expand_files(pattern, _read_text)), fleet.inventory)
+        return select(parse_pattern(expand_files(pattern, read_pattern_file)), fleet.inventory)
     except PatternError as problem:
         raise CommandFailedError(ExitCode.INVALID_INPUT, f"{flag}: {problem}") from None
 
@@ -119,7 +119,8 @@ def find_host(fleet: Fleet, name: str) -> Host:
     return host
 
 
-def _read_text(path: str) -> str:
+def read_pattern_file(path: str) -> str:
+    """Return the text of an ``@file`` in a pattern. Raises :class:`PatternError`."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as problem:

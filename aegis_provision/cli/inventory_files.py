@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.decoding import LARGEST_FILE
+from aegis_provision.cli.file_content import file_content
 from aegis_provision.documents.diagnostic import Diagnostic, error
 from aegis_provision.inventory.files import InputFile
 
@@ -83,7 +81,7 @@ class _Reader:
 
     def _read(self, path: Path, kind: Kind, subject: str, rank: int) -> None:
         try:
-            data = _content(path)
+            data = file_content(path)
         except FileNotFoundError:
             what = "leads nowhere" if path.is_symlink() else "does not exist"
             self._refuse(
@@ -105,15 +103,6 @@ class _Reader:
 
     def _refuse(self, code: str, message: str, hint: str = "") -> None:
         self.findings.append(error(code, message, hint=hint))
-
-
-def _content(path: Path) -> bytes:
-    # A FIFO would block on opening; whoever means one can use a file.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError("it is not a regular file")
-        return stream.read(LARGEST_FILE + 1)
 
 
 def _is_yaml(path: Path) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "aegis-provision"
 SUMMARIES = {
-    "init": "Write a starter inventory.",
+    "init": "Write a starter inventory and playbook.",
     "validate": "Check everything that needs neither SSH nor secrets.",
     "providers": "List the recipes, their variables, and which of them are set.",
     "render": "Print the file that would be written.",

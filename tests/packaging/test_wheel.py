@@ -137,10 +137,12 @@ def test_render_a_recipe(bin_directory: Path, tmp_path: Path) -> None:
     assert rendered["API_TIMEOUT_MS"] == "120000"
 
 
-def test_init_finds_its_starter(bin_directory: Path, tmp_path: Path) -> None:
+def test_init_finds_its_starters_and_validate_both_schemas(
+    bin_directory: Path, tmp_path: Path
+) -> None:
     program = bin_directory / "aegis-provision"
     assert call([program, "init"], tmp_path).returncode == 0
-    assert call([program, "validate"], tmp_path).returncode == 0
+    assert call([program, "validate", "playbook.yml"], tmp_path).returncode == 0
 
 
 def test_the_demo_says_which_extra_it_needs(bin_directory: Path, tmp_path: Path) -> None:

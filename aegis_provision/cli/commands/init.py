@@ -1,4 +1,4 @@
-"""``init``: a starter inventory that validates as it stands."""
+"""``init``: a starter inventory and playbook that validate as they stand."""
 
 from __future__ import annotations
 
@@ -12,36 +12,51 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.fleet import DEFAULT_INVENTORY
 
+STARTER_PLAYBOOK = Path("playbook.yml")
+
 
 @click.command("init")
 @click.argument("directory", type=click.Path(path_type=Path), default=Path())
 def command(directory: Path) -> int:
-    """Write a starter inventory into DIRECTORY (here, if none is named).
+    """Write a starter inventory and playbook into DIRECTORY (here, if none is named).
 
-    A file that is there already is never replaced.
+    A file that is there already is never replaced: then neither is written.
     """
-    target = directory / DEFAULT_INVENTORY
-    starter = resources.files("aegis_provision.cli").joinpath("starter", "inventory.yml")
     if directory.exists() and not directory.is_dir():
         raise CommandFailedError(
             ExitCode.INVALID_INPUT, f"{directory} is no directory", "init takes a directory's name"
         )
+    inventory, playbook = directory / DEFAULT_INVENTORY, directory / STARTER_PLAYBOOK
+    for target in (inventory, playbook):
+        if target.exists() or target.is_symlink():
+            raise _is_there(target, directory)
+    for target in (inventory, playbook):
+        _write(target, directory)
+    named = shlex.quote(str(inventory))
+    click.echo(f"Wrote {inventory} and {playbook}. Put your hosts into the first, then:")
+    click.echo(f"  aegis-provision validate -i {named} {shlex.quote(str(playbook))}")
+    click.echo(f"  aegis-provision plan -i {named}")
+    return ExitCode.DONE
+
+
+def _write(target: Path, directory: Path) -> None:
+    starter = resources.files("aegis_provision.cli").joinpath("starter", target.name)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as stream:
             stream.write(starter.read_text(encoding="utf-8"))
     except FileExistsError:
-        raise CommandFailedError(
-            ExitCode.INVALID_INPUT,
-            f"{target} is there already, and init replaces nothing",
-            "edit it, or name another directory: "
-            f"aegis-provision init {shlex.quote(str(directory / 'fleet'))}",
-        ) from None
+        raise _is_there(target, directory) from None
     except OSError as problem:
         raise CommandFailedError(
             ExitCode.INVALID_INPUT, f"{target} can't be written: {problem.strerror}"
         ) from None
-    click.echo(f"Wrote {target}. Put your hosts into it, then:")
-    for command in ("validate", "plan"):
-        click.echo(f"  aegis-provision {command} -i {shlex.quote(str(target))}")
-    return ExitCode.DONE
+
+
+def _is_there(target: Path, directory: Path) -> CommandFailedError:
+    return CommandFailedError(
+        ExitCode.INVALID_INPUT,
+        f"{target} is there already, and init replaces nothing",
+        "edit it, or name another directory: "
+        f"aegis-provision init {shlex.quote(str(directory / 'fleet'))}",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,38 +11,71 @@ import click
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import InvalidInputError
 from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import Fleet, load_fleet
+from aegis_provision.cli.fleet import Fleet, load_fleet, read_pattern_file
 from aegis_provision.cli.options import format_option, inventory_option, output_options
+from aegis_provision.cli.playbook_files import read_playbooks
+from aegis_provision.documents.diagnostic import has_errors
+from aegis_provision.playbook.schedule import make_schedule
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.playbook.model import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What was found. There is no fleet, and so no schedule, where the inventory is wrong."""
+
+    fleet: Fleet | None
+    schedules: tuple[tuple[str, Schedule], ...]
+    findings: tuple[Diagnostic, ...]
 
 
 @click.command("validate")
+@click.argument("playbooks", metavar="[PLAYBOOK]...", nargs=-1, type=click.Path(path_type=Path))
 @inventory_option
 @format_option
 @output_options
-def command(inventory: tuple[Path, ...], *, as_json: bool, output: Output) -> int:
+def command(
+    playbooks: tuple[Path, ...], inventory: tuple[Path, ...], *, as_json: bool, output: Output
+) -> int:
     """Check everything that needs neither SSH nor secrets.
 
     Reads the inventory with its group_vars and host_vars, checks it against the schema, resolves
-    every host and every provider, and reports all errors at once.
+    every host and every provider, and reports all errors at once; those of each PLAYBOOK over
+    that inventory too.
     """
-    if not as_json:
-        fleet = load_fleet(inventory)
-        show_findings(output, (*fleet.findings, *fleet.unset))
-        output.result.print(_verdict(fleet))
-        return ExitCode.DONE
+    checked = _check(playbooks, inventory)
+    valid = checked.fleet is not None and not has_errors(checked.findings)
+    if as_json:
+        _print_document(checked, valid=valid)
+        return ExitCode.DONE if valid else ExitCode.INVALID_INPUT
+    if checked.fleet is None or not valid:
+        raise InvalidInputError(checked.findings)
+    show_findings(output, checked.findings)
+    output.result.print(_verdict(checked.fleet))
+    for name, schedule in checked.schedules:
+        output.result.print(_verdict_of_playbook(name, schedule))
+    return ExitCode.DONE
+
+
+def _check(playbooks: Sequence[Path], inventory: Sequence[Path]) -> _Checked:
+    books, findings = read_playbooks(playbooks)
     try:
         fleet = load_fleet(inventory)
     except InvalidInputError as problem:
-        _print_document(problem.diagnostics, hosts=0, valid=False)
-        return ExitCode.INVALID_INPUT
-    _print_document((*fleet.findings, *fleet.unset), hosts=len(fleet.inventory.hosts), valid=True)
-    return ExitCode.DONE
+        return _Checked(None, (), (*problem.diagnostics, *findings))
+    schedules: list[tuple[str, Schedule]] = []
+    for book in books:
+        schedule, found = make_schedule(
+            book, fleet.inventory, chosen=None, read_file=read_pattern_file
+        )
+        findings += found
+        schedules.append((book.name, schedule))
+    return _Checked(fleet, tuple(schedules), (*fleet.findings, *fleet.unset, *findings))
 
 
 def _verdict(fleet: Fleet) -> str:
@@ -54,13 +89,37 @@ def _verdict(fleet: Fleet) -> str:
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
-def _print_document(findings: tuple[Diagnostic, ...], *, hosts: int, valid: bool) -> None:
+def _verdict_of_playbook(name: str, schedule: Schedule) -> str:
+    from aegis_provision.report.console import visible
+
+    batches = sum(len(play.batches) for play in schedule.plays)
+    return (
+        f"{visible(name)}: {_count(len(schedule.plays), 'play')}, "
+        f"{_count(batches, 'batch', 'batches')}, {_count(len(schedule.hosts), 'host')}."
+    )
+
+
+def _print_document(checked: _Checked, *, valid: bool) -> None:
     from aegis_provision.report.diagnostics import diagnostics_json
     from aegis_provision.report.documents import as_text, document
 
-    body = {"valid": valid, "hosts": hosts, "diagnostics": diagnostics_json(findings)}
+    body = {
+        "valid": valid,
+        "hosts": len(checked.fleet.inventory.hosts) if checked.fleet is not None else 0,
+        "playbooks": [
+            {
+                "playbook": name,
+                "plays": [
+                    {"name": item.play.name, "batches": [list(hosts) for hosts in item.batches]}
+                    for item in schedule.plays
+                ],
+            }
+            for name, schedule in checked.schedules
+        ],
+        "diagnostics": diagnostics_json(checked.findings),
+    }
     click.echo(as_text(document("validate", body)))

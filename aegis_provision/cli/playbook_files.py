@@ -1,0 +1,45 @@
+"""Reads the playbooks that an operator names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aegis_provision.cli.file_content import file_content
+from aegis_provision.documents.diagnostic import Diagnostic, error
+from aegis_provision.playbook.load import load_playbook
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from aegis_provision.playbook.model import Playbook
+
+
+def read_playbooks(
+    paths: Sequence[Path],
+) -> tuple[tuple[Playbook, ...], tuple[Diagnostic, ...]]:
+    """Return the playbooks at ``paths``, less those without a play, and what is wrong with them.
+
+    Names are as the operator wrote them. Never raises for what may be at a path.
+    """
+    books: list[Playbook] = []
+    findings: list[Diagnostic] = []
+    for path in paths:
+        try:
+            data = file_content(path)
+        except OSError as problem:
+            findings.append(_unreadable(path, problem))
+            continue
+        book, found = load_playbook(str(path), data)
+        findings.extend(found)
+        if book is not None:
+            books.append(book)
+    return tuple(books), tuple(findings)
+
+
+def _unreadable(path: Path, problem: OSError) -> Diagnostic:
+    if isinstance(problem, FileNotFoundError):
+        what = "leads nowhere" if path.is_symlink() else "does not exist"
+        hint = "an inventory goes to -i; 'aegis-provision init' writes a starter of both"
+        return error("no-playbook", f"the playbook {path} {what}", hint=hint)
+    return error("unreadable", f"{path} can't be read: {problem.strerror or problem}")
