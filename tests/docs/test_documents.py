@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
@@ -18,7 +19,7 @@ from tests.docs.reference import reference
 from tests.docs.transcripts import Reader, blocks, commands, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -121,3 +122,23 @@ def test_every_setting_is_in_the_reference() -> None:
     for part in ("vars", "provider"):
         for name in parts[part]["properties"]:
             assert f"| `{name}` |" in text, name
+
+
+def test_every_key_of_a_play_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "playbook.md").read_text(encoding="utf-8")
+    play = load_schema("playbook")["$defs"]["play"]["properties"]
+    for name in (*play, *play["verify"]["properties"]):
+        [row] = re.findall(rf"^\| `{name}` \|.*", text, re.MULTILINE)
+        default = (play.get(name) or play["verify"]["properties"][name]).get("default")
+        if default is not None:
+            assert f"`{json.dumps(default).strip(chr(34))}`" in row, row
+    for part in ("preflight", "sessions"):
+        for name in _parts(play[part]):
+            assert re.search(rf"`{name}`|`{{{name}: ", text), name
+    for words in (play["restart"]["enum"], play["on_failure"]["enum"]):
+        assert all(f"`{word}`" in text for word in words)
+
+
+def _parts(schema: Mapping[str, Any]) -> list[str]:
+    kinds = (schema, *schema.get("oneOf", ()))
+    return [name for kind in kinds for name in kind.get("properties", {})]

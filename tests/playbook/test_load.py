@@ -145,7 +145,10 @@ YAML_VALUES: st.SearchStrategy[str] = st.sampled_from(
     ["0", "-1", "1.5", "true", "null", "''", "[]", "{}", "[[]]", "{wait: []}", "x", "5%", "~", "'"]
 )
 KEYS = st.sampled_from(
-    "name hosts serial pause restart verify on_failure max_fail sessions preflight tasks 5 <<".split()
+    [
+        *("name", "hosts", "serial", "pause", "restart", "verify", "on_failure", "max_fail"),
+        *("sessions", "preflight", "tasks", "5", "<<"),
+    ]
 )
 
 
