@@ -54,7 +54,7 @@ FILES = {
 COMMANDS = {
     "init": [
         ["init"],
-        ["validate", "-i", "inventory.yml"],
+        ["validate", "-i", "inventory.yml", "playbook.yml"],
         ["init"],
         ["init", "inventory.yml"],
         ["init", "my fleet"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -21,9 +21,12 @@ from aegis_provision.playbook.model import (
     Verify,
 )
 from aegis_provision.report.diagnostics import diagnostics_lines
+from tests.golden.compare import GOLDEN, assert_golden
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "playbook"
-BROKEN = sorted(GOLDEN.glob("*.yml"))
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BROKEN = sorted((GOLDEN / "playbook").glob("*.yml"))
 
 
 def loaded(text: str) -> Playbook:
@@ -118,17 +121,18 @@ def test_json_is_a_playbook_too() -> None:
 def test_what_is_wrong_is_told_in_the_words_of_a_person(path: Path) -> None:
     _, found = load_playbook(path.name, path.read_bytes())
     said = "".join(f"{line.plain}\n" for line in diagnostics_lines(found))
-    assert said == path.with_suffix(".txt").read_text(encoding="utf-8")
+    assert_golden(f"playbook/{path.stem}.txt", said)
 
 
 def test_a_pasted_token_is_not_repeated() -> None:
-    said = (GOLDEN / "pasted-token.txt").read_text(encoding="utf-8")
+    said = (GOLDEN / "playbook" / "pasted-token.txt").read_text(encoding="utf-8")
     assert said
     assert "REDACTME" not in said
 
 
 def test_what_makes_no_sense_is_a_warning_and_the_playbook_stands() -> None:
-    book, found = load_playbook("senseless.yml", (GOLDEN / "senseless.yml").read_bytes())
+    path = GOLDEN / "playbook" / "senseless.yml"
+    book, found = load_playbook(path.name, path.read_bytes())
     assert book is not None
     assert {item.severity for item in found} == {Severity.WARNING}
     assert len(book.plays) == 3
