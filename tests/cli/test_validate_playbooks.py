@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,8 +79,6 @@ def test_what_makes_no_sense_is_a_warning_beside_the_verdict(operator: Operator)
     ],
 )
 def test_a_playbook_that_is_no_file_is_told(operator: Operator, name: str, words: str) -> None:
-    import os
-
     (operator.work / "leads.yml").symlink_to("nowhere")
     os.mkfifo(operator.work / "fifo")
     said = operator.call("validate", name)
