@@ -1,0 +1,215 @@
+"""The hosts of a page, batch by batch: how each ended, its steps, and what changed there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.model import Change, ChangeKind
+from aegis_provision.report.apply_text import WORDS
+from aegis_provision.report.markup import Markup, element, together
+from aegis_provision.report.wording import counted, fine_duration, is_plain, play_title
+from aegis_provision.rollout.outcome import WENT_WELL, Status
+
+if TYPE_CHECKING:
+    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.report.timeline import BatchRows, HostRow, Timeline
+
+_LEFT_OUT = "left_out"
+WORDS_OF_STATE = {**{status.value: words for status, words in WORDS.items()}, _LEFT_OUT: "left out"}
+"""How a host's state is called, by the name of its class."""
+
+_BAD = frozenset(item.value for item in set(Status) - WENT_WELL - {Status.NOT_ATTEMPTED})
+_DONE = frozenset({Status.APPLIED.value, Status.RESTART_PENDING.value})
+_OPEN_AT_MOST = 20
+_LONGEST = 200
+_SECRET = {
+    ChangeKind.ADDED: "secret, set",
+    ChangeKind.CHANGED: "secret, changed",
+    ChangeKind.REMOVED: "secret, removed",
+}
+
+
+def state_of(row: HostRow) -> str:
+    """Return the state of a host in a play: its status, or why it has none."""
+    if row.result is not None:
+        return row.result.status.value
+    return _LEFT_OUT if row.passed_over else Status.NOT_ATTEMPTED.value
+
+
+def group_of(state: str) -> str:
+    """Return which filter shows a host in ``state``."""
+    if state in _BAD:
+        return "bad"
+    if state in _DONE:
+        return "done"
+    return "same" if state == Status.UNCHANGED.value else "left"
+
+
+def batch_section(
+    timeline: Timeline,
+    batch: BatchRows,
+    *,
+    folded: bool,
+    told: set[str],
+    told_changes: set[object] | None,
+) -> Markup:
+    """Return a batch with all its hosts; ``folded`` closes one in which nothing went wrong.
+
+    ``told`` are the hosts whose changes stand further up, and is added to. So are
+    ``told_changes``, the changes themselves: with them, what hosts share is shown once.
+    """
+    states = Counter(state_of(row) for row in batch.rows)
+    bad = sum(number for state, number in states.items() if state in _BAD)
+    rows = [
+        _host(timeline, row, is_open=row_is_open(row, bad), told=told, told_changes=told_changes)
+        for row in batch.rows
+    ]
+    summary = element(
+        "summary",
+        _title(timeline, batch),
+        element("span", f"  {_in_words(batch, states)}", class_="dim"),
+    )
+    return element("details", summary, *rows, class_="card batch", open=bool(bad) or not folded)
+
+
+def row_is_open(row: HostRow, bad: int) -> bool:
+    """Tell whether a host's details are open: where a person looks, unless it were too much."""
+    return state_of(row) in _BAD and bad <= _OPEN_AT_MOST
+
+
+def _title(timeline: Timeline, batch: BatchRows) -> str:
+    schedule = timeline.state.schedule
+    if schedule is None:
+        return ""
+    batches = len(schedule.plays[batch.play].batches)
+    words = [] if is_plain(schedule) else [play_title(schedule, batch.play)]
+    if batches > 1:
+        words.append(f"batch {batch.batch + 1}/{batches}")
+    return ", ".join(words) or "All hosts"
+
+
+def _in_words(batch: BatchRows, states: Counter[str]) -> str:
+    parts = [f"{states[state]} {words}" for state, words in WORDS_OF_STATE.items() if states[state]]
+    if batch.start is not None and batch.end is not None and batch.end > batch.start:
+        parts.append(f"took {fine_duration(batch.end - batch.start)}")
+    return f"{counted(len(batch.rows), 'host')}: {', '.join(parts)}"
+
+
+def _host(
+    timeline: Timeline,
+    row: HostRow,
+    *,
+    is_open: bool,
+    told: set[str],
+    told_changes: set[object] | None,
+) -> Markup:
+    state = state_of(row)
+    took = "" if row.start is None or row.end is None else fine_duration(row.end - row.start)
+    summary = element(
+        "summary",
+        element("i", class_="dot"),
+        element("span", row.host, class_="name"),
+        element("span", WORDS_OF_STATE[state], class_="state"),
+        _track(timeline, row),
+        element("span", took, class_="took"),
+    )
+    inside = [_reason(row), _steps(timeline, row)]
+    if row.plan is not None and row.host not in told and row.plan.changes:
+        told.add(row.host)
+        inside.append(_changes(row.plan, told_changes))
+    parts = [part for part in inside if part is not None]
+    if not parts:
+        parts = [element("p", "Nothing was done here.", class_="dim")]
+    return element(
+        "details",
+        summary,
+        element("div", *parts, class_="inside"),
+        class_=f"host {state} g-{group_of(state)}",
+        id=f"h{row.number}",
+        open=is_open,
+    )
+
+
+def _track(timeline: Timeline, row: HostRow) -> Markup:
+    """Return the host's own stretch of the whole run, drawn small."""
+    span = timeline.end - timeline.start
+    bar = None
+    if row.start is not None and row.end is not None and span > 0:
+        left = 100 * (row.start - timeline.start) / span
+        width = max(0.6, 100 * (row.end - row.start) / span)
+        left = min(left, 100 - width)
+        bar = element(
+            "rect", class_="bar", x=f"{left:.1f}%", width=f"{width:.1f}%", height="8", rx="2"
+        )
+    track = element("rect", class_="track", width="100%", height="8", rx="2")
+    return element("svg", track, bar, aria_hidden="true")
+
+
+def _reason(row: HostRow) -> Markup | None:
+    result = row.result
+    if result is None:
+        words = "It went wrong in an earlier play." if row.passed_over else "Not begun."
+        return element("p", words, class_="dim")
+    lines = [
+        element("p", result.message, class_="v") if result.message else None,
+        element("p", "Try: ", element("span", result.hint, class_="v")) if result.hint else None,
+        *(_warning(item) for item in result.warnings),
+        *(_warning(item) for item in (row.plan.warnings if row.plan else ())),
+    ]
+    return element("div", *lines) if any(lines) else None
+
+
+def _warning(text: str) -> Markup:
+    return element("p", "Warning: ", element("span", text, class_="v"), class_="warning")
+
+
+def _steps(timeline: Timeline, row: HostRow) -> Markup | None:
+    if not row.stretches:
+        return None
+    rows = [
+        element(
+            "tr",
+            element("td", step.step),
+            element("td", _short(step.detail), class_="v dim"),
+            element("td", f"+{fine_duration(step.start - timeline.start)}", class_="n dim"),
+            element("td", fine_duration(step.end - step.start), class_="n"),
+        )
+        for step in row.stretches
+    ]
+    return element("table", element("caption", "Steps"), together(rows))
+
+
+def _changes(plan: HostPlan, told_changes: set[object] | None) -> Markup:
+    caption = element("caption", "Changes in ", element("span", plan.path, class_="mono v"))
+    if told_changes is not None:
+        if plan.changes in told_changes:
+            words = f"{counted(len(plan.changes), 'change')}, the same as on a host above."
+            return element("p", words, class_="dim")
+        told_changes.add(plan.changes)
+    rows = [
+        element("tr", element("th", change.key, class_="mono", scope="row"), _values(change))
+        for change in plan.changes
+    ]
+    return element("table", caption, together(rows), class_="changes")
+
+
+def _values(change: Change) -> Markup:
+    if change.sensitive:
+        return element("td", _SECRET[change.kind], class_="secret")
+    before, after = _shown(change.before), _shown(change.after)
+    if change.kind is ChangeKind.ADDED:
+        return element("td", after)
+    if change.kind is ChangeKind.REMOVED:
+        return element("td", element("s", before), " removed")
+    return element("td", before, " \N{RIGHTWARDS ARROW} ", after)
+
+
+def _shown(value: str | None) -> Markup:
+    return element("code", _short(value) if value else '""', class_="v")
+
+
+def _short(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]}... ({len(text)} characters)"

@@ -1,0 +1,242 @@
+"""A run as one page that needs nothing besides itself: no script, no font, no request."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from aegis_provision import __version__
+from aegis_provision.playbook.budget import budget_of
+from aegis_provision.report.apply_text import MOST_URGENT_FIRST, WORDS, alike
+from aegis_provision.report.html_chart import chart
+from aegis_provision.report.html_hosts import batch_section, group_of, state_of
+from aegis_provision.report.markup import Markup, element
+from aegis_provision.report.timeline import timeline_of
+from aegis_provision.report.wording import counted, fine_duration
+from aegis_provision.rollout.outcome import WENT_WELL, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aegis_provision.report.timeline import HostRow, Timeline
+    from aegis_provision.rollout.events import Event
+    from aegis_provision.rollout.outcome import HostResult
+
+_MOST_NAMES = 24
+_MANY_HOSTS = 60
+_MANY_CHANGES = 8000
+_FILTERS = {
+    "bad": "Needs attention",
+    "done": "Written",
+    "same": "Unchanged",
+    "left": "Not attempted",
+}
+_INTERRUPTED = 130
+
+
+def render_page(
+    entries: Iterable[tuple[float, Event]], about: Mapping[str, str] | None = None
+) -> str:
+    """Return the page of the run that ``entries`` tell of, each with its time since the epoch.
+
+    ``about`` is what else the reader should know, by title: the playbook, who ran it. The page
+    holds no secret since no event does.
+    """
+    timeline = timeline_of(entries)
+    style = (resources.files("aegis_provision.report") / "page.css").read_text(encoding="utf-8")
+    title = f"Run {timeline.state.run}" if timeline.state.run else "Run that never began"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        _policy(style),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("meta", name="robots", content="noindex"),
+        element("title", f"{title} - aegis-provision"),
+        element("style", Markup(style)),
+    )
+    sections = [
+        _header(timeline, title, about or {}),
+        _attention(timeline),
+        chart(timeline),
+        _hosts(timeline),
+        _keys(timeline),
+        element("footer", f"Written by aegis-provision {__version__}. Holds no secrets."),
+    ]
+    page = element("html", head, element("body", element("main", *sections)), lang="en")
+    return f"<!DOCTYPE html>\n{page.text}\n"
+
+
+def _policy(style: str) -> Markup:
+    """Return the policy that lets the browser take this very style, and nothing from anywhere."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    rules = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return element("meta", http_equiv="Content-Security-Policy", content=rules)
+
+
+def _header(timeline: Timeline, title: str, about: Mapping[str, str]) -> Markup:
+    state = timeline.state
+    words, tone = _verdict(timeline)
+    facts = {
+        "Started": f"{datetime.fromtimestamp(timeline.start, UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "Took": fine_duration(timeline.end - timeline.start),
+        "Hosts": str(len(state.schedule.hosts) if state.schedule else 0),
+        "Exit code": "none" if state.exit_code is None else str(state.exit_code),
+        **about,
+    }
+    pairs = [
+        element("div", element("dt", name), element("dd", value, class_="v"))
+        for name, value in facts.items()
+    ]
+    counts = Counter(result.status for result in _results(timeline))
+    tiles = [
+        element("li", element("b", str(counts[status])), words_of, class_=status.value)
+        for status, words_of in WORDS.items()
+        if counts[status]
+    ]
+    return element(
+        "header",
+        element("p", "aegis-provision", class_="brand"),
+        element("h1", title),
+        element("p", element("span", words, class_=f"verdict {tone}".strip())),
+        element("dl", *pairs, class_="facts"),
+        element("ul", *tiles, class_="tiles") if tiles else None,
+        _budget(timeline),
+    )
+
+
+def _verdict(timeline: Timeline) -> tuple[str, str]:
+    state = timeline.state
+    if state.exit_code is None:
+        return "Cut off: this run has no end", "bad"
+    if state.exit_code == _INTERRUPTED:
+        return "Interrupted", "odd"
+    if state.spent is not None:
+        return "Stopped: too many hosts failed", "bad"
+    bad = [item for item in state.results if item.status not in WENT_WELL]
+    if bad:
+        return f"{counted(len(bad), 'host')} did not go well", "bad"
+    if any(item.status is Status.RESTART_PENDING for item in state.results):
+        return "All went well; restarts are pending", ""
+    return "All went well", ""
+
+
+def _budget(timeline: Timeline) -> Markup | None:
+    spent, schedule = timeline.state.spent, timeline.state.schedule
+    if spent is None or schedule is None:
+        return None
+    allowed = budget_of(schedule.plays[spent.play].play, len(schedule.hosts)).words
+    words = f"{spent.words} (allowed: {allowed})" if allowed not in spent.words else spent.words
+    return element("p", element("span", words, class_="v"), class_="card budget")
+
+
+def _results(timeline: Timeline) -> Sequence[HostResult]:
+    """Return how every host ended, as far as that is known."""
+    if timeline.state.results:
+        return timeline.state.results
+    ended = {host: result for play in timeline.state.ended for host, result in play.items()}
+    return tuple(ended.values())
+
+
+def _attention(timeline: Timeline) -> Markup | None:
+    results = _results(timeline)
+    numbers = _numbers(timeline)
+    wanted = [item for status in MOST_URGENT_FIRST for item in results if item.status is status]
+    wanted += [item for item in results if item.status in WENT_WELL and item.hint]
+    if not wanted:
+        return None
+    reasons = []
+    for shared, names in alike(wanted):
+        head = f"{WORDS[shared.status]} ({len(names)})" if len(names) > 1 else WORDS[shared.status]
+        links = [element("a", name, href=f"#h{numbers[name]}") for name in names[:_MOST_NAMES]]
+        listed = [part for link in links for part in (", ", link)][1:]
+        if len(names) > _MOST_NAMES:
+            listed.append(f" and {len(names) - _MOST_NAMES} more")
+        reasons.append(
+            element(
+                "li",
+                element("p", element("b", head), ": " if shared.message else "", _said(shared)),
+                _hint(shared),
+                element("p", *listed, class_="name"),
+                class_=f"card {shared.status.value}",
+            )
+        )
+    heading = element("h2", "Needs attention", id="attention")
+    return element("section", heading, element("ul", *reasons, class_="reasons"))
+
+
+def _said(result: HostResult) -> Markup:
+    return element("span", result.message, class_="v")
+
+
+def _hint(result: HostResult) -> Markup | None:
+    if not result.hint:
+        return None
+    return element("p", "Try: ", element("span", result.hint, class_="v"), class_="dim")
+
+
+def _numbers(timeline: Timeline) -> dict[str, int]:
+    """Return for every host the number of the row that tells of its end."""
+    numbers: dict[str, int] = {}
+    for row in _rows(timeline):
+        if row.host not in numbers or row.result is not None:
+            numbers[row.host] = row.number
+    return numbers
+
+
+def _rows(timeline: Timeline) -> Iterable[HostRow]:
+    return (row for batch in timeline.batches for row in batch.rows)
+
+
+def _hosts(timeline: Timeline) -> Markup:
+    rows = list(_rows(timeline))
+    if not rows:
+        return element("section", element("p", "No host was taken on."))
+    changes = sum(len(plan.changes) for plan in timeline.plans.values())
+    once: set[object] | None = set() if changes > _MANY_CHANGES else None
+    told: set[str] = set()
+    sections = [
+        batch_section(timeline, batch, folded=len(rows) > _MANY_HOSTS, told=told, told_changes=once)
+        for batch in timeline.batches
+    ]
+    return element("section", element("h2", "Hosts"), _filters(rows), *sections)
+
+
+def _filters(rows: Sequence[HostRow]) -> Markup | None:
+    counts = Counter(group_of(state_of(row)) for row in rows)
+    names = {"all": "All", **{key: name for key, name in _FILTERS.items() if counts[key]}}
+    if len(names) <= 2:
+        return None
+    labels = [
+        element(
+            "label",
+            element("input", type="radio", name="only", id=f"only-{key}", checked=key == "all"),
+            f"{name} {len(rows) if key == 'all' else counts[key]}",
+        )
+        for key, name in names.items()
+    ]
+    return element("fieldset", *labels, class_="filters", aria_label="Which hosts to show")
+
+
+def _keys(timeline: Timeline) -> Markup | None:
+    if not timeline.keys:
+        return None
+    items = [
+        element(
+            "li",
+            element("span", event.host, class_="name"),
+            f" {key.key_type} ",
+            element("code", key.fingerprint),
+        )
+        for event in timeline.keys
+        for key in event.keys
+    ]
+    return element(
+        "section",
+        element("h2", "Host keys taken on trust"),
+        element("ul", *items, class_="card keys"),
+    )
