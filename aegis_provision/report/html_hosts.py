@@ -170,7 +170,7 @@ def _steps(timeline: Timeline, row: HostRow) -> Markup | None:
     rows = [
         element(
             "tr",
-            element("td", step.step),
+            element("td", step.step, class_="step"),
             element("td", _short(step.detail), class_="v dim"),
             element("td", f"+{fine_duration(step.start - timeline.start)}", class_="n dim"),
             element("td", fine_duration(step.end - step.start), class_="n"),
