@@ -41,7 +41,7 @@ docs: $(READY) ## write docs/commands.md anew from the commands' own help
 	@text=$$($(BIN)/python -m tests.docs.reference) && printf "%s\n" "$$text" >docs/commands.md
 
 golden: $(READY) ## write the expected outputs in tests/golden anew (then look at the difference)
-	@GOLDEN=write $(BIN)/pytest -q -n $(WORKERS) tests/cli/test_golden.py tests/playbook/test_load.py
+	@GOLDEN=write $(BIN)/pytest -q -n $(WORKERS) tests/cli/test_golden.py tests/cli/test_broken_inventories.py tests/playbook/test_load.py
 
 bench: $(READY) ## measure the promised speeds against bare paramiko, Ansible and pyinfra
 	@$(BIN)/python -m benchmarks.run --environment $(BENCH_VENV) $(BENCH_ARGS)

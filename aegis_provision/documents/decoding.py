@@ -46,7 +46,7 @@ def decode(name: str, data: bytes) -> tuple[Source | None, tuple[Diagnostic, ...
     try:
         text = data.removeprefix(_UTF8_BOM).decode("utf-8")
     except UnicodeDecodeError as problem:
-        return None, (_bad_bytes(name, data, problem),)
+        return None, (_bad_bytes(name, data.removeprefix(_UTF8_BOM), problem.start),)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     source = Source(name, text)
     if found := _NOT_PRINTABLE.search(text):
@@ -74,13 +74,12 @@ def span_at(source: Source, offset: int, length: int = 1) -> Span:
     return Span(source, line, column, line, column + length)
 
 
-def _bad_bytes(name: str, data: bytes, problem: UnicodeDecodeError) -> Diagnostic:
-    offset = problem.start - (len(_UTF8_BOM) if data.startswith(_UTF8_BOM) else 0)
-    shown = data.removeprefix(_UTF8_BOM).decode("utf-8", errors="replace")
-    prefix = data.removeprefix(_UTF8_BOM)[:offset].decode("utf-8", errors="replace")
+def _bad_bytes(name: str, data: bytes, offset: int) -> Diagnostic:
+    shown = data.decode("utf-8", errors="replace")
+    prefix = data[:offset].decode("utf-8")
     return error(
         "not-utf8",
-        f"a byte that is not UTF-8: 0x{data[problem.start]:02x}",
+        f"a byte that is not UTF-8: 0x{data[offset]:02x}",
         span_at(Source(name, shown), len(prefix)),
         hint="save the file as UTF-8",
     )

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _SECRET_NAME = re.compile(
     r"(?i)token|key|secret|passw|passphrase|pass(?![a-z])|pwd|credential|auth|bearer"
 )
-_REFERENCE = re.compile(r"""["']?\$\{[A-Za-z0-9_]{1,80}(?::-)?\}["']?""")
+_REFERENCE = re.compile(
+    r"""["']?\$\{[A-Za-z0-9_]{1,80}(?::-(?:<local-token>|ollama-local)?)?\}["']?"""
+)
 _HARMLESS_AFTER_KEY = re.compile(
     r"""\s*(?:["']?\$\{[A-Z0-9_]{1,80}(?::-(?:<local-token>|ollama-local)?)?\}["']?|\{\s*|)
         \s*[,}]*\s*(?:\#.*)?""",

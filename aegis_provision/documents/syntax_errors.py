@@ -26,6 +26,8 @@ _WORDS: tuple[tuple[str, str, str, str, bool], ...] = (
      "separate entries with ',' and close with '}'", True),
     ("while parsing a flow sequence", "unclosed-bracket", "this '[' is not closed properly",
      "separate items with ',' and close with ']'", True),
+    ("while parsing a flow node", "unfinished", "inside of '[' or '{' a value is missing here",
+     "write the value, or close the brackets", False),
     ("mapping values are not allowed", "stray-colon", "a ':' that begins no entry here",
      f"check the indentation; if it belongs to a value, {_QUOTES}", False),
     ("could not find expected ':'", "missing-colon", "this key has no ':' after it",

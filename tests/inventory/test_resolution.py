@@ -1,0 +1,274 @@
+"""Which setting wins, what a provider brings along, and what nobody can decide."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.inventory.model import OVERRIDE_KEYS, Host, Inventory
+
+if TYPE_CHECKING:
+    from aegis_provision.documents.diagnostic import Diagnostic
+
+Loaded = tuple[Inventory | None, tuple["Diagnostic", ...]]
+
+
+def load(*files: tuple[str, str, str, int]) -> Loaded:
+    return load_inventory(
+        [
+            InputFile(kind, subject, f"{kind}-{subject}-{rank}", text.encode(), rank)  # type: ignore[arg-type]
+            for kind, subject, text, rank in files
+        ]
+    )
+
+
+def one(text: str) -> Loaded:
+    return load(("inventory", "", text, 0))
+
+
+def host(loaded: Loaded, name: str = "h") -> Host:
+    inventory, findings = loaded
+    assert [item.message for item in findings if item.severity.value == "error"] == []
+    assert inventory is not None
+    return inventory.hosts[name]
+
+
+def codes(loaded: Loaded) -> list[str]:
+    return [item.code for item in loaded[1]]
+
+
+LEVELS: list[tuple[str, str, str, int]] = [
+    ("inventory", "", "all: {vars: {user: u0}}", 0),
+    ("group_vars", "all", "user: u1", 0),
+    ("inventory", "", "all: {vars: {user: u2}}", 1),
+    ("group_vars", "all", "user: u3", 1),
+    ("inventory", "", "upper: {vars: {user: u4}}", 0),
+    ("group_vars", "upper", "user: u5", 0),
+    ("inventory", "", "lower: {vars: {user: u6}}", 0),
+    ("group_vars", "lower", "user: u7", 0),
+    ("inventory", "", "lower: {hosts: {h: {user: u8}}}", 0),
+    ("host_vars", "h", "user: u9", 0),
+    ("inventory", "", "lower: {hosts: {h: {user: u10}}}", 1),
+    ("host_vars", "h", "user: u11", 1),
+]
+FRAME = ("inventory", "",
+         "all: {vars: {provider: glm}}\nupper: {children: {lower: {hosts: {h: }}}}", 0)  # fmt: skip
+
+
+@given(st.sets(st.sampled_from(range(len(LEVELS))), min_size=1), st.randoms())
+def test_the_nearest_wins_and_then_the_later_file(places: set[int], random: Any) -> None:
+    chosen = [LEVELS[place] for place in places]
+    random.shuffle(chosen)
+    user = host(load(FRAME, *chosen)).settings["user"]
+    assert user.value == f"u{max(places)}"
+    assert [item.value for item in user.overrode] == [
+        f"u{place}" for place in sorted(places - {max(places)}, reverse=True)
+    ]
+
+
+GROUPS = {
+    "a": {"hosts": {"h": None, "i": None}, "vars": {"user": "x", "env": {"A": "1"}}},
+    "b": {"hosts": {"h": {"port": 1}}, "vars": {"env": {"B": "2"}}},
+    "c": {"children": {"a": None}, "vars": {"user": "far", "service": "s"}},
+    "d": {"hosts": {"i": None}, "vars": {"identity_file": "/k"}},
+    "all": {"vars": {"provider": "glm", "port": 2}},
+}
+
+
+@settings(max_examples=30)
+@given(st.permutations(sorted(GROUPS)))
+def test_the_order_of_declarations_does_not_matter(order: list[str]) -> None:
+    loaded = one(json.dumps({name: GROUPS[name] for name in order}))
+    for name, port in (("h", 1), ("i", 2)):
+        found = host(loaded, name)
+        values = {key: item.value for key, item in found.settings.items()}
+        assert values["user"] == "x"
+        assert values["port"] == port
+        assert values["service"] == "s"
+        assert found.env["A"].value == "1"
+        assert set(found.groups) == ({"a", "b", "c"} if name == "h" else {"a", "c", "d"})
+
+
+def test_env_merges_name_by_name() -> None:
+    loaded = one(
+        "all: {vars: {provider: glm, env: {A: far, B: far}}}\n"
+        "g: {vars: {env: {B: mid, C: mid}}, hosts: {h: {env: {C: near}}}}"
+    )
+    env = {name: item.value for name, item in host(loaded).env.items()}
+    assert env == {"A": "far", "B": "mid", "C": "near"}
+
+
+def test_unrelated_groups_that_differ_show_both_places() -> None:
+    loaded = one(
+        "a: {vars: {port: 1}, hosts: {h: {provider: glm}}}\nb: {vars: {port: 2}, hosts: {h: }}"
+    )
+    assert codes(loaded) == ["ambiguous-groups"]
+    (found,) = loaded[1]
+    assert found.hosts == ("h",)
+    assert {str(found.span).partition(":")[2], str(found.related[0].span).partition(":")[2]} == {
+        "1:18", "2:18",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: {vars: {port: 1}, hosts: {h: }}\nb: {vars: {port: 1}, hosts: {h: }}",
+        "a: {vars: {port: 1}, hosts: {h: {port: 3}}}\nb: {vars: {port: 2}, hosts: {h: }}",
+        "a: {vars: {port: 1}, children: {b: {vars: {port: 2}, hosts: {h: }}}, hosts: {h: }}",
+        "a: {vars: {port: 1}, hosts: {h: }}\nb: {vars: {port: 2}, hosts: {i: }}",
+    ],
+)
+def test_groups_that_do_not_quarrel(text: str) -> None:
+    loaded = one("all: {vars: {provider: glm}}\n" + text)
+    assert codes(loaded) == [] or codes(loaded) == ["same-file"]
+    host(loaded)
+
+
+@pytest.mark.parametrize("key", OVERRIDE_KEYS)
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("all: {vars: {provider: glm, KEY}, hosts: {h: }}", True),
+        ("all: {vars: {provider: glm}, hosts: {h: {KEY}}}", True),
+        ("all: {vars: {provider: glm}}\ng: {vars: {KEY}, hosts: {h: }}", True),
+        ("all: {vars: {KEY}, hosts: {h: {provider: glm}}}", False),
+        ("all: {vars: {provider: ollama, KEY}, hosts: {h: {provider: glm}}}", False),
+        ("all: {vars: {KEY}}\ng: {vars: {provider: glm}, hosts: {h: }}", False),
+        ("a: {vars: {provider: glm}, hosts: {h: }}\nb: {vars: {provider: glm, KEY}, hosts: {h: }}",
+         True),
+    ],
+)  # fmt: skip
+def test_a_provider_brings_its_own_values(key: str, text: str, *, counts: bool) -> None:
+    found = host(one(text.replace("KEY", f"{key}: '5'")))
+    assert (key in found.overrides) is counts
+    assert [item.key for item in found.ignored] == ([] if counts else [key])
+
+
+def test_an_override_beside_the_provider_is_nobodys_to_decide() -> None:
+    loaded = one("a: {vars: {provider: glm}, hosts: {h: }}\nb: {vars: {model: m}, hosts: {h: }}")
+    assert codes(loaded) == ["ambiguous-override"]
+
+
+def test_a_pin_inside_a_range() -> None:
+    inventory, findings = one(
+        "all: {vars: {provider: ollama}, hosts: {'w[1:3]': {user: u}, w2: {provider: glm}}}"
+    )
+    assert findings == ()
+    assert inventory is not None
+    assert [item.pinned for item in inventory.hosts.values()] == [False, True, False]
+    assert {item.target.user for item in inventory.hosts.values()} == {"u"}
+    assert list(inventory.hosts) == ["w1", "w2", "w3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("all: {hosts: {'w[1:3]': {port: 1}, w2: {port: 2}}}", "set-twice"),
+        ("all: {hosts: {'w[1:3]': , 'w[3:4]': }}", "overlapping-ranges"),
+        ("a: {children: {b: {children: {a: }}}, hosts: {w: }}", "group-cycle"),
+        ("a: {children: {all: }, hosts: {w: }}", "group-cycle"),
+        ("all: {hosts: {'w[2:1]': }}", "bad-range"),
+        ("all: {hosts: {1: }}", "wrong-type"),
+        ("all: {hosts: {all: }}", "bad-name"),
+        ("all: {hosts: }", "no-hosts"),
+        ("", "empty-file"),
+        ("all: {hosts: {w: {user: -l}}}", "bad-value"),
+        ("all: {hosts: {w: {become_user: x}}}", "relative-path"),
+    ],
+)
+def test_what_is_refused(text: str, code: str) -> None:
+    found = codes(one(text))
+    assert [item for item in found if item not in {"no-provider", "same-file"}] == [code]
+
+
+def test_ranges_may_overlap_across_inventories_and_groups() -> None:
+    first = ("inventory", "", "g: {hosts: {'w[1:3]': {provider: glm}}}", 0)
+    later = ("inventory", "", "g: {hosts: {'w[2:4]': {provider: ollama}}}", 1)
+    inventory, findings = load(first, later)
+    assert findings == ()
+    assert inventory is not None
+    assert [str(item.provider.value) for item in inventory.hosts.values() if item.provider] == [
+        "glm", "ollama", "ollama", "ollama",
+    ]  # fmt: skip
+
+
+def test_ranges_that_overlap_in_two_files_of_one_inventory() -> None:
+    text = "g: {hosts: {'w[1:3]': {provider: glm}}}"
+    assert codes(load(("inventory", "", text, 0), ("inventory", "", text, 0))) == [
+        "overlapping-ranges"
+    ]
+
+
+def test_all_hosts_together_are_bounded() -> None:
+    ranges = ", ".join(f"'w{number}-[1:100000]': " for number in range(6))
+    assert (
+        codes(one(f"all: {{vars: {{provider: glm}}, children: {{a: {{hosts: {{{ranges}}}}}}}}}"))[0]
+        == "too-many-hosts"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[provider, glm]",
+        "glm",
+        "{provider: 4}",
+        "{provider: }",
+        "{providr: glm}",
+        "{provider: [glm]}",
+    ],
+)
+def test_no_host_lacks_a_provider_that_is_only_misspelt(body: str) -> None:
+    assert "no-provider" not in codes(one(f"all: {{vars: {body}, hosts: {{h: }}}}"))
+
+
+def test_nothing_is_said_to_be_missing_beside_a_file_that_could_not_be_read() -> None:
+    files = [("inventory", "", "all: {hosts: {h: }}", 0), ("group_vars", "all", "provider: [", 0)]
+    assert codes(load(*files)) == ["unfinished"]
+
+
+def test_hosts_without_a_provider_are_told_once() -> None:
+    loaded = one("all: {hosts: {'w[1:9]': }}\ng: {vars: {port: 1}, hosts: {x: {provider: glm}}}")
+    assert codes(loaded) == ["no-provider"]
+    assert len(loaded[1][0].hosts) == 9
+
+
+ANSIBLE = {
+    "ansible_host: a.example": ("address", "a.example"),
+    "ansible_port: '2222'": ("port", 2222),
+    "ansible_port: 2222": ("port", 2222),
+    "ansible_user: u": ("user", "u"),
+    "ansible_ssh_private_key_file: /k": ("identity_file", "/k"),
+    "ansible_connection: smart": ("connection", "ssh"),
+    "ansible_connection: local": ("connection", "local"),
+    "ansible_become: yes, config_path: /c": ("become_user", "root"),
+    "ansible_become_user: a, config_path: /c": ("become_user", "a"),
+}
+
+
+@pytest.mark.parametrize("setting", ANSIBLE)
+def test_ansibles_names(setting: str) -> None:
+    key, value = ANSIBLE[setting]
+    target = host(one(f"all: {{hosts: {{h: {{provider: glm, {setting}}}}}}}")).target
+    assert getattr(target, key) == value
+
+
+def test_other_variables_of_ansibles_get_one_note() -> None:
+    loaded = one("all: {hosts: {h: {provider: glm, ansible_a: 1, ansible_b: [x]}}}")
+    assert codes(loaded) == ["ignored-variables"]
+    assert "2 variables" in loaded[1][0].message
+
+
+@pytest.mark.parametrize("kind", ["group_vars", "host_vars"])
+def test_a_file_of_nobodys_is_a_warning(kind: str) -> None:
+    loaded = load(
+        ("inventory", "", "all: {hosts: {h: {provider: glm}}}", 0), (kind, "x", "port: 1", 0)
+    )
+    assert codes(loaded) == ["unused-variables"]
