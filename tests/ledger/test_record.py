@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.aegis.actual import FileFacts
 from aegis_provision.ledger.digests import file_digest
 from aegis_provision.ledger.past_run import PastRun, RunState
 from aegis_provision.ledger.places import StateError, load_key
@@ -208,21 +209,30 @@ def test_the_end_corrects_what_was_told_of_hosts(places: Places) -> None:
     assert (host.status, host.message, host.write_unknown) == (Status.FAILED, "interrupted", True)
 
 
-def test_a_write_after_a_way_back_starts_over(places: Places) -> None:
-    """What a rollback of the run must bring back is the file from before the first write."""
+@pytest.mark.parametrize("went_back", [False, True])
+def test_two_writes_are_one_unless_the_first_was_undone(places: Places, went_back: bool) -> None:
+    """A rollback of the run brings back the file from before all that it left there."""
+    first = write_of("a")
+    second = replace(first, content=b"third", base=FileFacts(b"second", 0o600, 1, 1))
     with open_record(places, header()) as record:
-        first, second = write_of("a"), replace(write_of("a"), content=b"third")
         record.before_write("a", first)
         record(HostWritten("a"))
+        if went_back:
+            record(HostRolledBack("a"))
         record.before_write("a", second)
         record(HostWritten("a"))
     write = _read(places).hosts["a"].write
-    key = load_key(places)
+    key, base = load_key(places), second.base if went_back else first.base
     assert write is not None
     assert write.before is not None
-    assert first.base is not None
-    assert write.before.digest == file_digest(key, first.base.content)
+    assert base is not None
+    assert write.before.digest == file_digest(key, base.content)
     assert write.after.digest == file_digest(key, b"third")
+
+
+def test_a_write_that_was_seen_to_end_clears_up_an_earlier_doubt(places: Places) -> None:
+    host = _a_after(places, None, _end(Status.FAILED), None, HostWritten("a"))
+    assert not host.write_unknown
 
 
 def test_a_run_whose_writer_lives_is_running(places: Places) -> None:
