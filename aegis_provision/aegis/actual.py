@@ -18,12 +18,17 @@ class ReadProblem(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A regular file: its bytes (they hold secrets), permission bits (``0o7777``) and owner."""
+    """A regular file: its bytes (they hold secrets), permission bits (``0o7777``) and owner.
+
+    ``mtime`` is when it was last written, in seconds by the host's clock; files are compared
+    without it.
+    """
 
     content: bytes = field(repr=False)
     mode: int
     uid: int
     gid: int
+    mtime: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

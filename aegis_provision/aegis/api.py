@@ -33,14 +33,16 @@ class Health:
     """What ``/v1/health`` said. Without the API's token there is ``status`` and no more.
 
     ``status`` is Aegis' own word: ``ok``, ``degraded``, ``draining``. ``started`` is when the
-    process began, in seconds since the epoch by the host's clock; ``active`` how many sessions a
-    restart would end. Either is ``None``, and ``version`` empty, where it was not told.
+    process began, in seconds since the epoch by the host's clock; ``uptime`` for how many seconds
+    it has been up; ``active`` how many sessions a restart would end. Each is ``None``, and
+    ``version`` empty, where it was not told.
     """
 
     status: str
     started: float | None = None
     active: int | None = None
     version: str = ""
+    uptime: float | None = None
 
 
 def parse_health(status: int, body: bytes) -> Health | None:
@@ -59,6 +61,7 @@ def parse_health(status: int, body: bytes) -> Health | None:
     return Health(
         word,
         started=_started(root),
+        uptime=_uptime(root),
         active=_active(root.get("sessions")),
         version=version if isinstance(version, str) and _VERSION.fullmatch(version) else "",
     )
@@ -84,6 +87,23 @@ def start_is_older(health: Health, mtime: float) -> bool | None:
     return health.started < mtime - _ROUNDING
 
 
+def active_sessions(status: int, body: bytes) -> int | None:
+    """Return how many sessions an answer from ``/v1/sessions`` lists, ``None`` where it is no list.
+
+    It is a list of objects, or an object with such a list or with their number.
+    """
+    if status != 200 or len(body) > _MOST_BYTES:
+        return None
+    try:
+        root = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    listed = root.get("sessions", root.get("total")) if isinstance(root, dict) else root
+    if isinstance(listed, list):
+        return len(listed)
+    return _active({"active": listed})
+
+
 def _object(body: bytes) -> dict[str, Any]:
     if len(body) > _MOST_BYTES:
         return {}
@@ -95,10 +115,15 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _started(root: dict[str, Any]) -> float | None:
-    now, uptime = _seconds(root.get("timestamp")), _number(root.get("uptime"))
-    if now is None or uptime is None or not 0 <= uptime <= now:
+    now, uptime = _seconds(root.get("timestamp")), _uptime(root)
+    if now is None or uptime is None or uptime > now:
         return None
     return now - uptime
+
+
+def _uptime(root: dict[str, Any]) -> float | None:
+    uptime = _number(root.get("uptime"))
+    return uptime if uptime is not None and uptime >= 0 else None
 
 
 def _seconds(value: object) -> float | None:

@@ -51,6 +51,12 @@ class ConfigFile:
     session_env: Mapping[str, str] = field(repr=False)
     has_auth_token: bool
 
+    @property
+    def auth_token(self) -> Secret | None:
+        """Return the token of Aegis' API, which the file may hold."""
+        token = self.root.get("authToken")
+        return Secret(token, "authToken of the host's own file") if token else None
+
     def secrets(self) -> tuple[str, ...]:
         """Return the texts that stand, at any depth, under a key that is named like a secret."""
         return tuple(_secrets(self.root, named=False))

@@ -162,3 +162,14 @@ def _system_words(problem: OSError) -> tuple[str, str]:
         return _CLOSED
     place = f"{problem.filename}: " if problem.filename else ""
     return f"{place}{os.strerror(number).lower()}", ""
+
+
+def file_words(problem: OSError) -> str:
+    """Return why a file operation on a host failed."""
+    if isinstance(problem, PermissionError):
+        return "no permission"
+    if problem.errno == errno.EOPNOTSUPP:
+        return "the host's SFTP server can't rename over a file (posix-rename@openssh.com)"
+    if problem.errno is None:
+        return "the host says no more than 'failure' (is its disk full?)"
+    return os.strerror(problem.errno).lower()

@@ -47,8 +47,16 @@ class OpenFile(Protocol):
         """Change the open file's permission bits."""
         ...
 
+    def touch(self, mtime: int) -> None:
+        """Set when the open file was last written, in seconds since the epoch."""
+        ...
+
     def sync(self) -> None:
         """Bring the content to the disk, where the far side can."""
+        ...
+
+    def close(self) -> None:
+        """Close the file; leaving a ``with`` block does so too."""
         ...
 
 

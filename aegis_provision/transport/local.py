@@ -14,6 +14,7 @@ from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.session import FileSession
 from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
 from aegis_provision.transport.sftp_stream import SftpStream
+from aegis_provision.transport.ways import LocalWays
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.model import Target
@@ -28,7 +29,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
     As another user it speaks SFTP with a server under sudo, as it would on any host.
     """
     if target.become_user is None:
-        return FileSession(target, LocalFiles(options.home))
+        return FileSession(target, LocalFiles(options.home), ways=LocalWays(options))
     return _as_user(target, target.become_user, options, deadline)
 
 
@@ -67,6 +68,7 @@ def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadl
     return FileSession(
         target,
         SftpFiles(client, stream),
+        ways=LocalWays(options),
         user=user,
         until=until,
         closers=[ours.close, lambda: _end(process)],

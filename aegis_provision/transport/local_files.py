@@ -112,6 +112,10 @@ class LocalFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         os.close(self._descriptor)
 
     def write(self, data: bytes) -> None:
@@ -131,6 +135,10 @@ class LocalFile:
     def chmod(self, mode: int) -> None:
         """Change the open file's permission bits."""
         os.fchmod(self._descriptor, mode)
+
+    def touch(self, mtime: int) -> None:
+        """Set when the open file was last written."""
+        os.utime(self._descriptor, (mtime, mtime))
 
     def sync(self) -> None:
         """Bring the content to the disk."""

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.protocol import Unreachable, WriteRefused
+from aegis_provision.transport.protocol import Locked, Unreachable
 
 if TYPE_CHECKING:
-    from aegis_provision.transport.filesystem import Filesystem
+    from aegis_provision.transport.filesystem import Filesystem, OpenFile
 
 EXPIRES_AFTER = 600
 """Seconds after which a lock's holder is taken for dead."""
@@ -42,27 +42,54 @@ class _Holder:
             return "held by somebody who did not leave a name"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lock:
-    """A lock that is held, since ``taken`` by ``time.monotonic``."""
+    """A lock that is held, since ``taken`` by ``time.monotonic``.
+
+    ``stream`` is its open file, ``None`` where it was taken over another connection; ``lost`` says
+    that it was seen to be somebody else's.
+    """
 
     files: Filesystem
     path: str
     text: bytes
     taken: float
+    stream: OpenFile | None = None
+    lost: bool = False
+
+    def over(self, files: Filesystem) -> Lock:
+        """Return the same lock over another connection."""
+        return Lock(files, self.path, self.text, self.taken)
+
+    def renew(self) -> None:
+        """Make the lock young again. Raises ``OSError`` and :class:`Unreachable`.
+
+        Its time is set on the open file: where somebody broke the lock, nobody else's is touched.
+        The host's time is that of the lock's birth, by the host's clock, and what passed since.
+        """
+        if self.stream is not None:
+            now = time.monotonic()
+            self.stream.touch(self.stream.facts().mtime + round(now - self.taken))
+            self.taken = now
 
     def is_still_ours(self) -> bool:
         """Tell whether nobody broke the lock. Raises ``OSError`` where that can't be told."""
         try:
-            return self.files.read(self.path, _LARGEST) == self.text
+            self.lost = self.files.read(self.path, _LARGEST) != self.text
         except FileNotFoundError:
-            return False
+            self.lost = True
+        return not self.lost
 
     def release(self) -> None:
         """Give the lock back, if it is still ours.
 
         Nobody breaks a lock before it expires, so a young one need not be looked at again.
         """
+        if self.stream is not None:
+            with suppress(OSError, Unreachable):
+                self.stream.close()
+        if self.lost:
+            return
         age = time.monotonic() - self.taken
         if age < EXPIRES_AFTER / 2 or self.is_still_ours():
             self.files.remove(self.path)
@@ -71,7 +98,7 @@ class Lock:
 def take_lock(files: Filesystem, directory: str, owner: str) -> Lock:
     """Take the lock in ``directory`` for ``owner``.
 
-    Raises :class:`WriteRefused` where another holds it, and ``OSError``.
+    Raises :class:`Locked` where another holds it, and ``OSError``.
     """
     path = posixpath.join(directory, "lock")
     lock = Lock(files, path, _text(owner), time.monotonic())
@@ -100,12 +127,14 @@ def _create(lock: Lock) -> bool:
     except FileExistsError:
         return False
     try:
-        with stream:
-            stream.write(lock.text)
+        stream.write(lock.text)
     except OSError:  # a full disk, say: a lock without a name would keep everybody out
+        with suppress(OSError, Unreachable):
+            stream.close()
         with suppress(OSError, Unreachable):
             lock.files.remove(lock.path)
         raise
+    lock.stream = stream
     return True
 
 
@@ -154,8 +183,8 @@ def _break(files: Filesystem, directory: str, expired: _Holder) -> None:
     raise _held("another operator was quicker", EXPIRES_AFTER)
 
 
-def _held(words: str, seconds: int) -> WriteRefused:
-    return WriteRefused(
+def _held(words: str, seconds: int) -> Locked:
+    return Locked(
         _STEP,
         f"another run is writing here ({words})",
         f"wait until it is done; a dead run's lock is broken in {max(1, seconds)} seconds",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.actual import Actual, Login
     from aegis_provision.inventory.model import Target
     from aegis_provision.planning.model import Write
+    from aegis_provision.transport.command import CommandEnd
+    from aegis_provision.transport.http import Answer, NoAnswer, Question
 
 
 _CLOCK_GRAIN = 0.01
@@ -41,6 +43,10 @@ class WriteRefused(TransportError):
     """Nothing was written, because of the host's state: a moved file, a lock, a foreign owner."""
 
 
+class Locked(WriteRefused):
+    """Nothing was written, because another run is writing there."""
+
+
 class WriteFailed(TransportError):
     """The write failed half-way; the old file is whole unless ``reason`` says otherwise."""
 
@@ -59,6 +65,10 @@ class Deadline:
     def remaining(self) -> float:
         """Return the seconds left, never less than zero."""
         return max(0.0, self.at - time.monotonic())
+
+    def later(self, seconds: float) -> Self:
+        """Return the deadline put off by ``seconds`` that did not count."""
+        return type(self)(self.at + seconds)
 
     def passed(self) -> bool:
         """Tell whether it is over, or so near that nothing more would be done in time."""
@@ -106,6 +116,29 @@ class Written:
     warnings: tuple[str, ...] = field(default=())
 
 
+class Hold(Protocol):
+    """The lock beside a target, while it is ours."""
+
+    def is_on(self, session: HostSession) -> bool:
+        """Tell whether the lock is held over ``session``."""
+        ...
+
+    def renew(self, deadline: Deadline) -> None:
+        """Put off the moment at which the lock expires; never raises."""
+        ...
+
+    def write(self, write: Write, deadline: Deadline) -> Written:
+        """Replace the target as ``write`` says, or take it away, safely.
+
+        Raises :class:`WriteRefused`, :class:`WriteFailed` or :class:`Unreachable`.
+        """
+        ...
+
+    def release(self, deadline: Deadline) -> tuple[str, ...]:
+        """Give the lock back; returns warnings and never raises."""
+        ...
+
+
 class HostSession(Protocol):
     """An open connection to one host. Not shared between threads at the same time."""
 
@@ -134,11 +167,22 @@ class HostSession(Protocol):
         """Tell whether the connection still answers; never raises."""
         ...
 
-    def write(self, write: Write, owner: str, deadline: Deadline) -> Written:
-        """Replace the target as ``write`` says, safely; ``owner`` is who the lock names.
+    def hold(
+        self, write: Write, owner: str, deadline: Deadline, *, again: Hold | None = None
+    ) -> Hold:
+        """Take the lock beside the target of ``write``; ``owner`` is who it names.
 
-        Raises :class:`WriteRefused`, :class:`WriteFailed` or :class:`Unreachable`.
+        With ``again`` the lock that was taken over a connection now lost counts as ours. Raises
+        :class:`WriteRefused` or :class:`Unreachable`.
         """
+        ...
+
+    def run(self, command: str, deadline: Deadline) -> CommandEnd:
+        """Run ``command`` by /bin/sh, as the login. Raises :class:`Unreachable`."""
+        ...
+
+    def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
+        """Ask an HTTP question as if from the host. Raises :class:`Unreachable`."""
         ...
 
     def close(self) -> None:

@@ -80,7 +80,8 @@ def _target(files: Filesystem, path: str) -> FileFacts | tuple[ReadProblem, str]
         return ReadProblem.NOT_A_FILE, ""
     if len(content) > LARGEST_CONFIG:
         return ReadProblem.TOO_LARGE, f"more than {LARGEST_CONFIG} bytes"
-    return FileFacts(content, stat.S_IMODE(facts.mode), facts.uid, facts.gid)
+    mode = stat.S_IMODE(facts.mode)
+    return FileFacts(content, mode, facts.uid, facts.gid, facts.mtime)
 
 
 def _directory(files: Filesystem, path: str) -> tuple[DirectoryFacts | None, ReadProblem | None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from aegis_provision.aegis.actual import Login
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.reading import read_actual, read_login
-from aegis_provision.transport.safe_write import safe_write
+from aegis_provision.transport.safe_write import take_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,15 +17,37 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.actual import Actual
     from aegis_provision.inventory.model import Target
     from aegis_provision.planning.model import Write
+    from aegis_provision.transport.command import CommandEnd
     from aegis_provision.transport.filesystem import Filesystem
-    from aegis_provision.transport.protocol import AcceptedKey, Deadline, Written
+    from aegis_provision.transport.http import Answer, NoAnswer, Question
+    from aegis_provision.transport.protocol import (
+        AcceptedKey,
+        Deadline,
+        Hold,
+        HostSession,
+        Written,
+    )
+    from aegis_provision.transport.safe_write import FileHold
 
 ROOT = "root"
+
+
+class Ways(Protocol):
+    """Commands on a host, and HTTP questions asked from where it is."""
+
+    def run(self, command: str, stdin: bytes, deadline: Deadline) -> CommandEnd:
+        """Run ``command`` by /bin/sh. Raises :class:`Unreachable`."""
+        ...
+
+    def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
+        """Ask within ``timeout`` seconds. Raises :class:`Unreachable`."""
+        ...
 
 
 class FileSession:
     """A :class:`~aegis_provision.transport.protocol.HostSession` over a file system.
 
+    ``ways`` are the ways into the host that are no files.
     ``user`` is as whom files are written, where that is known: root needs no asking. ``until``
     is told the deadline before each piece of work; ``closers`` run on closing, in order.
     """
@@ -35,6 +57,7 @@ class FileSession:
         target: Target,
         files: Filesystem,
         *,
+        ways: Ways,
         user: str | None = None,
         accepted: tuple[AcceptedKey, ...] = (),
         until: Callable[[Deadline], None] = lambda _: None,
@@ -44,6 +67,7 @@ class FileSession:
         self.accepted = accepted
         self._target = target
         self._files = files
+        self._ways = ways
         self._user = user
         self._until = until
         self._closers = closers
@@ -82,13 +106,54 @@ class FileSession:
             return True
         return True
 
-    def write(self, write: Write, owner: str, deadline: Deadline) -> Written:
-        """Replace the target as ``write`` says."""
+    def hold(
+        self, write: Write, owner: str, deadline: Deadline, *, again: Hold | None = None
+    ) -> Hold:
+        """Take the lock beside the target of ``write``."""
         self._until(deadline)
-        return safe_write(self._files, write, owner)
+        held = again.hold.taken_over(self._files) if isinstance(again, _SessionHold) else None
+        return _SessionHold(self, held or take_hold(self._files, write, owner), self._until)
+
+    def run(self, command: str, deadline: Deadline) -> CommandEnd:
+        """Run ``command`` by /bin/sh, as the login."""
+        return self._ways.run(command, b"", deadline)
+
+    def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
+        """Ask an HTTP question as if from the host."""
+        return self._ways.ask(question, timeout)
 
     def close(self) -> None:
         """Close the connection."""
         for closer in self._closers:
             with suppress(Exception):  # nothing that goes wrong now matters any more
                 closer()
+
+
+class _SessionHold:
+    """A :class:`~aegis_provision.transport.protocol.Hold` over a session."""
+
+    def __init__(
+        self, session: HostSession, hold: FileHold, until: Callable[[Deadline], None]
+    ) -> None:
+        self.hold = hold
+        self._session = session
+        self._until = until
+
+    def is_on(self, session: HostSession) -> bool:
+        """Tell whether the lock is held over ``session``."""
+        return session is self._session
+
+    def renew(self, deadline: Deadline) -> None:
+        """Put off the moment at which the lock expires."""
+        self._until(deadline)
+        self.hold.renew()
+
+    def write(self, write: Write, deadline: Deadline) -> Written:
+        """Replace the target as ``write`` says, or take it away."""
+        self._until(deadline)
+        return self.hold.write(write)
+
+    def release(self, deadline: Deadline) -> tuple[str, ...]:
+        """Give the lock back."""
+        self._until(deadline)
+        return self.hold.release()

@@ -265,6 +265,10 @@ class SftpFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         with _calls():
             self._file.close()
 
@@ -288,6 +292,11 @@ class SftpFile:
         """Change the open file's permission bits."""
         with _calls():
             self._file.chmod(mode)
+
+    def touch(self, mtime: int) -> None:
+        """Set when the open file was last written."""
+        with _calls():
+            self._file.utime((mtime, mtime))
 
     def sync(self) -> None:
         """Ask for fsync (OpenSSH's extension); a server that has none is not asked again."""

@@ -16,6 +16,7 @@ from aegis_provision.transport.protocol import Unreachable, out_of_time
 from aegis_provision.transport.session import FileSession
 from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
 from aegis_provision.transport.sftp_stream import SftpStream
+from aegis_provision.transport.ways import SshWays
 
 if TYPE_CHECKING:
     import socket
@@ -79,6 +80,7 @@ def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> 
     return FileSession(
         target,
         SftpFiles(client, stream),
+        ways=SshWays(transports[-1], options),
         user=target.become_user or way[-1].user,
         accepted=tuple(accepted),
         until=until,

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.api import Health, lost_its_file, parse_health, start_is_older
+from aegis_provision.aegis.api import (
+    Health,
+    active_sessions,
+    lost_its_file,
+    parse_health,
+    start_is_older,
+)
 
 WHOLE = {
     "status": "ok",
@@ -31,7 +37,7 @@ def health(**changes: object) -> Health | None:
 
 
 def test_with_the_token_everything_is_told() -> None:
-    assert health() == Health("ok", AT - 60.25, 2, "0.6.6-preview.1")
+    assert health() == Health("ok", AT - 60.25, 2, "0.6.6-preview.1", 60.25)
 
 
 @pytest.mark.parametrize("word", ["ok", "degraded", "draining"])
@@ -71,7 +77,7 @@ def test_a_timestamp_comes_in_several_forms(timestamp: object) -> None:
 )
 def test_a_timestamp_that_is_none_tells_no_start(timestamp: object) -> None:
     found = health(timestamp=timestamp)
-    assert found == Health("ok", None, 2, "0.6.6-preview.1")
+    assert found == Health("ok", None, 2, "0.6.6-preview.1", 60.25)
 
 
 @pytest.mark.parametrize("uptime", [None, True, -1, "60", 1e300, 10**400, float("nan"), {}])
@@ -176,3 +182,25 @@ def test_a_start_is_older_by_more_than_a_second(started: float, expected: bool) 
 
 def test_nobody_knows_where_the_start_was_not_told() -> None:
     assert start_is_older(Health("ok"), 100.0) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [
+        ([], 0),
+        ([{"id": "a"}, {"id": "b"}], 2),
+        ({"sessions": [{"id": "a"}], "total": 7}, 1),
+        ({"total": 3}, 3),
+        ({"total": -1}, None),
+        ({}, None),
+        ("x", None),
+        (None, None),
+    ],
+)
+def test_sessions_are_counted_where_they_are_listed(answer: object, count: int | None) -> None:
+    assert active_sessions(200, json.dumps(answer).encode()) == count
+
+
+def test_sessions_are_not_counted_in_a_refusal() -> None:
+    assert active_sessions(401, b"[]") is None
+    assert active_sessions(200, b"<html>") is None

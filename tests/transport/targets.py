@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.actual import Actual
     from aegis_provision.transport.filesystem import Filesystem
+    from aegis_provision.transport.protocol import Deadline, HostSession
 
 OLD = b'{"authToken": "old"}\n'
 NEW = b'{"authToken": "old", "defaultSessionEnv": {"X": "new"}}\n'
@@ -62,6 +63,15 @@ def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> Written | Tr
         return safe_write(files, write, owner)
     except TransportError as problem:
         return problem
+
+
+def write_over(session: HostSession, write: Write, deadline: Deadline) -> Written:
+    """Write over a session, under a lock of its own."""
+    hold = session.hold(write, OWNER, deadline)
+    try:
+        return hold.write(write, deadline)
+    finally:
+        hold.release(deadline)
 
 
 def write_now(files: Filesystem, path: Path, content: bytes = NEW) -> Written:

@@ -21,12 +21,12 @@ from tests.transport.targets import (
     NEW,
     OLD,
     OWN,
-    OWNER,
     leftovers,
     mode_of,
     plan_write,
     put,
     target,
+    write_over,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_a_new_file_is_the_other_users(way: tuple[Target, ConnectOptions], home:
     deadline = Deadline.after(60)
     with connect(*way, deadline) as session:
         assert session.login(deadline) == Login(NOBODY, frozenset({NOBODY}))
-        session.write(plan_write(session.read(deadline)), OWNER, deadline)
+        write_over(session, plan_write(session.read(deadline)), deadline)
     path = home / "aegis.config.json"
     assert (path.read_bytes(), mode_of(path), path.stat().st_uid) == (NEW, 0o600, NOBODY)
     assert (home / OWN).stat().st_uid == NOBODY
@@ -81,7 +81,7 @@ def test_a_file_of_a_third_user_is_refused(way: tuple[Target, ConnectOptions], h
     with connect(*way, deadline) as session:
         write = plan_write(session.read(deadline))
         with pytest.raises(WriteRefused, match="can't give the file to its owner"):
-            session.write(write, OWNER, deadline)
+            write_over(session, write, deadline)
     assert path.read_bytes() == OLD
     assert leftovers(home) == set()
 

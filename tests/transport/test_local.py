@@ -16,13 +16,13 @@ from tests.transport.targets import (
     NEW,
     OLD,
     OWN,
-    OWNER,
     leftovers,
     mode_of,
     plan_write,
     put,
     target,
     write_now,
+    write_over,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def test_a_relative_path_begins_at_home(tmp_path: Path) -> None:
     deadline = Deadline.after(30)
     with connect_local(target("aegis.config.json"), _options(tmp_path), deadline) as session:
         actual = session.read(deadline)
-        session.write(plan_write(actual), OWNER, deadline)
+        write_over(session, plan_write(actual), deadline)
         assert session.alive(deadline)
     assert actual.path == str(tmp_path / "aegis.config.json")
     assert (tmp_path / "aegis.config.json").read_bytes() == NEW
@@ -123,7 +123,7 @@ import os, signal, sys
 from pathlib import Path
 from aegis_provision.transport.local import connect_local
 from aegis_provision.transport.protocol import ConnectOptions, Deadline
-from tests.transport.targets import OWNER, plan_write, target
+from tests.transport.targets import plan_write, target, write_over
 
 asked = []
 signal.signal(signal.SIGINT, lambda *_: asked.append(True))
@@ -133,7 +133,7 @@ there = target(sys.argv[1], become_user="nobody")
 with connect_local(there, options, deadline) as session:
     write = plan_write(session.read(deadline))
     os.killpg(0, signal.SIGINT)
-    session.write(write, OWNER, deadline)
+    write_over(session, write, deadline)
 print(asked)
 """
 

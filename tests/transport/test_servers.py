@@ -18,13 +18,13 @@ from tests.transport.targets import (
     NEW,
     OLD,
     OWN,
-    OWNER,
     age_lock,
     leftovers,
     mode_of,
     plan_write,
     put,
     target,
+    write_over,
 )
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ def test_a_file_is_made_replaced_and_kept(server: _Server) -> None:
     with connect(server.there, server.options, deadline) as session:
         first = session.read(deadline)
         assert (first.file, first.problem) == (None, None)
-        session.write(plan_write(first, OLD), OWNER, deadline)
+        write_over(session, plan_write(first, OLD), deadline)
         assert (server.place.read_bytes(), mode_of(server.place)) == (OLD, 0o600)
         second = session.read(deadline)
-        session.write(plan_write(second, NEW), OWNER, deadline)
+        write_over(session, plan_write(second, NEW), deadline)
         assert session.alive(deadline)
     assert server.place.read_bytes() == NEW
     own = server.place.parent / OWN
@@ -107,9 +107,9 @@ def test_a_dead_runs_lock_is_broken_and_a_living_ones_is_not(server: _Server) ->
     with connect(server.there, server.options, deadline) as session:
         write = plan_write(session.read(deadline))
         with pytest.raises(WriteRefused, match="another run is writing here"):
-            session.write(write, OWNER, deadline)
+            write_over(session, write, deadline)
         age_lock(server.place.parent)
-        session.write(write, OWNER, deadline)
+        write_over(session, write, deadline)
     assert server.place.read_bytes() == NEW
 
 
@@ -119,12 +119,12 @@ def test_a_file_that_came_or_changed_since_is_refused(server: _Server) -> None:
         none = plan_write(session.read(deadline))
         put(server.place)
         with pytest.raises(WriteRefused, match="a file has come"):
-            session.write(none, OWNER, deadline)
+            write_over(session, none, deadline)
         over = plan_write(session.read(deadline))
         put(server.place, b"{}")
         with pytest.raises(WriteRefused, match="the file changed"):
-            session.write(over, OWNER, deadline)
+            write_over(session, over, deadline)
         server.place.unlink()
         with pytest.raises(WriteRefused, match="the file is gone"):
-            session.write(over, OWNER, deadline)
+            write_over(session, over, deadline)
     assert leftovers(server.place.parent) == set()
