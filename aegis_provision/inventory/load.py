@@ -24,7 +24,7 @@ from aegis_provision.inventory.precedence import (
     unclear_override,
 )
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.inventory.targets import target_of
+from aegis_provision.inventory.targets import service_of, target_of
 from aegis_provision.inventory.tree import Tree
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Node
     from aegis_provision.inventory.files import InputFile
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.model import Service, Target
 
 _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
 
@@ -119,6 +119,7 @@ class _Parts:
     ignored: tuple[Setting, ...]
     unclear: tuple[Setting, ...]
     env: Mapping[str, Setting]
+    service: Service
 
 
 @dataclass(slots=True)
@@ -211,6 +212,7 @@ class _Resolver:
             ignored=parts.ignored,
             env=parts.env,
             target=target,
+            service=parts.service,
         )
         return host, parts, _open(inherited.conflicts, own)
 
@@ -239,6 +241,7 @@ class _Resolver:
                 for key, item in settings.items()
                 if key.startswith(ENV_PREFIX)
             },
+            service=service_of(settings),
         )
 
     def _target(self, name: str, parts: _Parts) -> tuple[Target, tuple[Diagnostic, ...]]:

@@ -58,6 +58,26 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """How Aegis is restarted on a host, and where its API is.
+
+    ``unit`` is a systemd unit; ``command`` a shell command, which goes before it where both are
+    named. ``api`` is ``HOST:PORT`` as the host itself sees it; ``api_token`` the setting whose
+    value is a reference to the token, ``None`` for "the one in the host's own file".
+    """
+
+    unit: str | None
+    command: str | None
+    api: str
+    api_token: Setting | None
+
+    @property
+    def restartable(self) -> bool:
+        """Tell whether anybody said how Aegis is restarted."""
+        return self.unit is not None or self.command is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One host with everything the inventory says about it.
 
@@ -78,6 +98,7 @@ class Host:
     ignored: tuple[Setting, ...]
     env: Mapping[str, Setting]
     target: Target
+    service: Service
 
     @property
     def pinned(self) -> bool:

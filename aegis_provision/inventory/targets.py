@@ -1,11 +1,11 @@
-"""A host's settings to the value that a connection needs."""
+"""A host's settings to the values that a connection and a restart need."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error
-from aegis_provision.inventory.model import Target
+from aegis_provision.inventory.model import Service, Target
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG_PATH = "aegis.config.json"
 DEFAULT_BECOME_USER = "root"
+DEFAULT_API = "127.0.0.1:9100"
 
 
 def target_of(host: str, settings: Settings) -> tuple[Target, tuple[Diagnostic, ...]]:
@@ -40,6 +41,16 @@ def target_of(host: str, settings: Settings) -> tuple[Target, tuple[Diagnostic, 
     if become_user is not None and not config_path.startswith("/"):
         return target, (_relative_become(host, settings),)
     return target, ()
+
+
+def service_of(settings: Settings) -> Service:
+    """Return how Aegis is restarted and asked, out of settings that are right each by itself."""
+    return Service(
+        unit=_text(settings, "service"),
+        command=_text(settings, "restart_command"),
+        api=_text(settings, "api") or DEFAULT_API,
+        api_token=settings.get("api_token"),
+    )
 
 
 def _text(settings: Settings, key: str) -> str | None:

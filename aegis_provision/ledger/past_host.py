@@ -30,13 +30,13 @@ class PastFile:
 
 @dataclass(frozen=True, slots=True)
 class PastWrite:
-    """What a run replaced (``None``: there was no file) and with what.
+    """What a run replaced and with what, ``None`` for no file.
 
     ``secrets`` names the sensitive variables that differ between the two.
     """
 
     before: PastFile | None
-    after: PastFile
+    after: PastFile | None
     secrets: tuple[str, ...]
 
 
@@ -96,7 +96,8 @@ class HostStory:
     def begin_write(self, line: Fields) -> None:
         """A write is about to begin. Raises :class:`LineError`."""
         before = _file(line.part("before")) if line.has("before") else None
-        self.pending = PastWrite(before, _file(line.part("after")), line.texts("secrets"))
+        after = _file(line.part("after")) if line.has("after") else None
+        self.pending = PastWrite(before, after, line.texts("secrets"))
         self.pending_since = line.when("at")
 
     def written(self, at: datetime) -> None:
@@ -175,7 +176,7 @@ class HostStory:
         else:
             self.write = pending
         self.back = False
-        if pending.before is None or pending.before.digest != pending.after.digest:
+        if _content(pending.before) != _content(pending.after):
             self.before_write = self.owed, self.touched
             self._changed(at)
 
@@ -187,3 +188,7 @@ def _file(fields: Fields) -> PastFile:
     return PastFile(
         fields.text("digest"), fields.text("mode"), fields.whole("uid"), fields.whole("gid")
     )
+
+
+def _content(file: PastFile | None) -> str | None:
+    return file.digest if file is not None else None

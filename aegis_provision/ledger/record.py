@@ -26,6 +26,7 @@ from aegis_provision.ledger.digests import file_digest
 from aegis_provision.ledger.header_lines import header_lines
 from aegis_provision.ledger.lines import encode, moment
 from aegis_provision.ledger.places import StateError, load_key, make_ready, sync_directory
+from aegis_provision.planning.undo import left_by
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from aegis_provision.aegis.actual import FileFacts
     from aegis_provision.ledger.header import RunHeader
     from aegis_provision.ledger.places import Places
     from aegis_provision.planning.model import HostPlan, Write
@@ -148,19 +150,7 @@ class RunRecord:
         Of variables it notes the names of those that are sensitive and change, as the plans of
         :class:`RunStarted` say.
         """
-        base = write.base
-        before = base and {
-            "digest": file_digest(self._key, base.content),
-            "mode": f"{base.mode:04o}",
-            "uid": base.uid,
-            "gid": base.gid,
-        }
-        after = {
-            "digest": file_digest(self._key, write.content),
-            "mode": f"{write.mode:04o}",
-            "uid": write.uid,
-            "gid": write.gid,
-        }
+        before, after = self._file(write.base), self._file(left_by(write))
         with self._lock:
             secrets = self._secrets.get(host, ())
             self._append("write", host=host, before=before, after=after, secrets=secrets)
@@ -168,6 +158,18 @@ class RunRecord:
                 raise JournalError(
                     f"the run's record, {self._path}, can't be written: {self.problem}"
                 )
+
+    def _file(self, file: FileFacts | None) -> Mapping[str, object] | None:
+        return (
+            None
+            if file is None
+            else {
+                "digest": file_digest(self._key, file.content),
+                "mode": f"{file.mode:04o}",
+                "uid": file.uid,
+                "gid": file.gid,
+            }
+        )
 
     def __call__(self, event: Event) -> None:
         """Take one event; never raises for a record that can't be written."""

@@ -74,6 +74,7 @@ def plan_host(host: Host, session: Session, actual: Actual) -> HostPlan:
             Action.UNCHANGED,
             same=same,
             warnings=warnings,
+            auth_token=config.auth_token if config else None,
         )
     content = merge(config, session.values)
     problem = permission_problem(actual, ownership) or _dropped(content)
@@ -91,6 +92,7 @@ def plan_host(host: Host, session: Session, actual: Actual) -> HostPlan:
         write=Write(
             actual.path, content, ownership.mode, ownership.uid, ownership.gid, actual.file
         ),
+        auth_token=config.auth_token if config else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.actual import FileFacts
+    from aegis_provision.providers.secret import Secret
 
 
 class Action(StrEnum):
@@ -47,13 +48,13 @@ class Change:
 class Write:
     """Exactly what to write on one host. ``content`` holds secrets and never shows.
 
-    ``path`` is absolute. ``base`` is the file the plan saw there, ``None`` for none: the write
-    is refused if it has changed since. ``mode`` is what the file gets, ``uid`` and ``gid`` whose
-    it will be.
+    ``path`` is absolute. ``content`` is ``None`` for "take the file away". ``base`` is the file
+    the plan saw there, ``None`` for none: the write is refused if it has changed since. ``mode`` is
+    what the file gets, ``uid`` and ``gid`` whose it will be.
     """
 
     path: str
-    content: bytes = field(repr=False)
+    content: bytes | None = field(repr=False)
     mode: int
     uid: int
     gid: int
@@ -67,7 +68,8 @@ class HostPlan:
     ``changes`` is empty and ``write`` is ``None`` unless ``action`` is create or update.
     ``same`` names session variables that stay as they are. ``message`` says why for an error or
     an unreachable host, with what to do next in ``hint``; ``warnings`` hold for any action.
-    ``restart_owed`` says that the file is right and Aegis has not been restarted since it came.
+    ``restart_owed`` says that the file is right and Aegis has not been restarted since it came;
+    ``auth_token`` is the token of Aegis' API in the host's own file, where there is one.
     """
 
     host: str
@@ -81,3 +83,4 @@ class HostPlan:
     warnings: tuple[str, ...] = ()
     write: Write | None = field(default=None, repr=False)
     restart_owed: bool = False
+    auth_token: Secret | None = field(default=None, repr=False, compare=False)

@@ -69,7 +69,7 @@ def make_schedule(
     """
     scheduler = _Scheduler(inventory, chosen, read_file)
     plays = tuple(scheduler.schedule(play) for play in playbook.plays)
-    if chosen is not None and scheduler.meant and not any(play.batches for play in plays):
+    if chosen and scheduler.meant and not any(play.batches for play in plays):
         scheduler.findings.append(_nobody_chosen(chosen))
     return Schedule(plays), tuple(scheduler.findings)
 
@@ -106,7 +106,7 @@ class _Scheduler:
         if self.chosen is None:
             return meant
         hosts = tuple(host for host in meant if host in self.chosen)
-        if meant and not hosts:
+        if meant and not hosts and play.hosts_span is not None:
             self.findings.append(
                 note("not-chosen", "the limit leaves this play no host", play.hosts_span)
             )

@@ -32,3 +32,12 @@ def fill(spec: SessionSpec, environ: Mapping[str, str]) -> Session:
         else:
             values[variable.name] = expansion.text
     return Session(spec, values, tuple(sorted(missing)), frozenset(by_default))
+
+
+def fill_secret(template: str, environ: Mapping[str, str]) -> Secret | tuple[str, ...]:
+    """Return the secret that ``template`` refers to, or the names of what is unset for it.
+
+    An empty default is no secret, and nothing is missing then.
+    """
+    expansion = expand(template, environ)
+    return Secret(expansion.text, template) if expansion.text else expansion.missing

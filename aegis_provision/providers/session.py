@@ -43,11 +43,13 @@ class SessionSpec:
     """Every session variable of a host, in the order in which the file holds them.
 
     Hosts with the same settings share one instance: compare with ``is`` to save work.
+    ``lineage`` names the recipes that the provider was made of, itself first.
     """
 
     provider: str
     variables: tuple[Variable, ...]
     allow_http: bool
+    lineage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

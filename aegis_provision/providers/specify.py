@@ -109,7 +109,7 @@ def _spec(
         if key in values
     ]
     variables += [_variable(name, f"env.{name}", value) for name, value in env.items()]
-    return SessionSpec(recipe.name, tuple(variables), recipe.allow_http)
+    return SessionSpec(recipe.name, tuple(variables), recipe.allow_http, recipe.lineage)
 
 
 def _variable(name: str, setting: str, value: RecipeValue) -> Variable:

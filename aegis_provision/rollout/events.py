@@ -52,13 +52,6 @@ class KeysAccepted:
 
 
 @dataclass(frozen=True, slots=True)
-class WritingStarted:
-    """Writing begins; ``hosts`` is how many there are to write."""
-
-    hosts: int
-
-
-@dataclass(frozen=True, slots=True)
 class RunStarted:
     """Carrying out begins: ``run`` is the run's name, ``plans`` what was read and agreed to.
 
@@ -162,7 +155,6 @@ Event = (
     ReadingStarted
     | HostPlanned
     | KeysAccepted
-    | WritingStarted
     | RunStarted
     | PlayStarted
     | BatchStarted

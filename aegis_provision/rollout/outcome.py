@@ -29,13 +29,30 @@ COUNT_AS_FAILED = frozenset(Status) - WENT_WELL - {Status.NOT_ATTEMPTED}
 
 @dataclass(frozen=True, slots=True)
 class HostResult:
-    """One host's end: ``message`` says why, ``hint`` what to do next; either may be empty."""
+    """One host's end: ``message`` says why, ``hint`` what to do next; either may be empty.
+
+    ``locked`` says that it was refused because another run was writing there.
+    """
 
     host: str
     status: Status
     message: str = ""
     hint: str = ""
     warnings: tuple[str, ...] = ()
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended: each host's result in the schedule's order, and what cut it short.
+
+    ``all_locked`` says that nothing was written since another run held every host to write.
+    """
+
+    results: tuple[HostResult, ...]
+    budget_spent: bool = False
+    interrupted: bool = False
+    all_locked: bool = False
 
 
 def later_result(earlier: HostResult | None, later: HostResult) -> HostResult:

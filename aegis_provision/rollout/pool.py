@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+_NAP = 0.1
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,6 +34,16 @@ class Stop:
         self.asked = True
         if self._wake is not None:
             self._wake()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait for ``seconds``, less once somebody asks to stop; tell whether nobody has.
+
+        Short naps rather than an event: a signal handler may not take an event's lock.
+        """
+        until = time.monotonic() + seconds
+        while not self.asked and (left := until - time.monotonic()) > 0:
+            time.sleep(min(_NAP, left))
+        return not self.asked
 
     def wake_with(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` whenever somebody asks, so that nobody sleeps through it."""
@@ -63,11 +76,13 @@ def run_all(
     workers: int,
     stop: Stop,
     on_stop: Callable[[], None] = lambda: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, work(item))`` for every item as it is done, ``workers`` at a time.
 
     Once ``stop`` was asked no item is begun and ``on_stop`` is called; items under way are still
-    yielded, unless it is asked again. An exception out of ``work`` is a bug in it and is raised
+    yielded, unless it is asked again. Workers ask ``enough`` before each item: once it says so, no
+    further item is begun. An exception out of ``work`` is a bug in it and is raised
     here. Workers are daemon threads: who interrupts twice need not wait for a host that hangs
     until its deadline.
     """
@@ -80,7 +95,7 @@ def run_all(
     stop.wake_with(lambda: done.put(_Asked()))
 
     def over() -> bool:
-        return stop.asked or left.is_set()
+        return stop.asked or left.is_set() or enough()
 
     count = min(workers, len(items))
     for number in range(count):

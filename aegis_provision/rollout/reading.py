@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
+from aegis_provision.aegis.api import start_is_older
 from aegis_provision.planning.host_plan import needs_login, plan_host, unreachable
+from aegis_provision.planning.model import Action
+from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
+from aegis_provision.rollout.gates import AegisApi, ask_health
 from aegis_provision.rollout.pool import Stop, run_all
+from aegis_provision.transport.http import NoAnswer
 from aegis_provision.transport.protocol import Deadline, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aegis_provision.aegis.actual import Actual
     from aegis_provision.inventory.model import Host
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.providers.session import Session
@@ -25,14 +31,34 @@ KEPT_CONNECTIONS = 200
 """How many connections a plan keeps open for the write that follows; more hosts reconnect."""
 
 _FRESH = 5.0
+_HEALTH = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class HostWork:
-    """One host and what it should have."""
+    """One host and what it should have.
+
+    ``api_token`` opens Aegis' API there, ``None`` for "the token in the host's own file".
+    ``restarts`` says whether a play of the run would make a restart good that is owed, so that
+    the host is asked whether one is; ``owed`` holds the absolute paths of files there for which
+    the operator's records know of one.
+    """
 
     host: Host
     session: Session
+    api_token: Secret | None = field(default=None, repr=False)
+    restarts: bool = False
+    owed: frozenset[str] = frozenset()
+
+    def api(self, plan: HostPlan) -> AegisApi:
+        """Return Aegis' API on the host, once ``plan`` has seen its file."""
+        token = self.api_token or plan.auth_token
+        return AegisApi(self.host.service.api, token, locked=plan.auth_token is not None)
+
+    def secrets(self, plan: HostPlan) -> tuple[Secret, ...]:
+        """Return every secret that what the host says may hold."""
+        tokens = [value for value in self.session.values.values() if isinstance(value, Secret)]
+        return (*tokens, *(item for item in (self.api_token, plan.auth_token) if item is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +148,8 @@ def _read_host(work: HostWork, reach: Reach, kept: KeptConnections) -> _Read:
     keep = False
     try:
         plan = _plan(work, session, deadline)
-        keep = plan.write is not None and kept.offer(work.host.name, session)
+        worked_on = plan.write is not None or plan.restart_owed
+        keep = worked_on and kept.offer(work.host.name, session)
     except Unreachable as error:
         plan = unreachable(work.host, work.session, str(error), error.hint)
     finally:
@@ -137,4 +164,22 @@ def _plan(work: HostWork, session: HostSession, deadline: Deadline) -> HostPlan:
     if needs_login(plan):
         actual = replace(actual, login=session.login(deadline))
         plan = plan_host(work.host, work.session, actual)
+    if plan.action is Action.UNCHANGED and work.restarts:
+        owed = _restart_owed(work, plan, actual, session, deadline)
+        plan = replace(plan, restart_owed=owed)
     return plan
+
+
+def _restart_owed(
+    work: HostWork, plan: HostPlan, actual: Actual, session: HostSession, deadline: Deadline
+) -> bool:
+    """Tell whether Aegis has not been restarted since its file came.
+
+    The server knows best: it says since when it is up. Where it does not, the records do.
+    """
+    health = ask_health(work.api(plan), session.ask, min(_HEALTH, deadline.remaining()))
+    if not isinstance(health, NoAnswer) and actual.file is not None:
+        older = start_is_older(health, actual.file.mtime)
+        if older is not None:
+            return older
+    return plan.path in work.owed

@@ -80,10 +80,12 @@ def _assert_true(past: PastRun, fleet: Path, key: bytes) -> None:
     for name, host in past.hosts.items():
         write = write_of(name)
         assert write.base is not None
+        assert write.content is not None
         old, new = write.base.content, write.content
         config = (fleet / name / "config").read_bytes()
         if host.write is not None:
             assert host.write.before is not None
+            assert host.write.after is not None
             assert host.write.before.digest == file_digest(key, old)
             assert host.write.after.digest == file_digest(key, new)
         if not host.write_unknown:

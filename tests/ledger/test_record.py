@@ -114,6 +114,8 @@ def test_before_and_after_are_digests_under_the_key(places: Places) -> None:
     assert host.write is not None
     assert host.write.before is not None
     assert write.base is not None
+    assert write.content is not None
+    assert host.write.after is not None
     assert host.write.before.digest == file_digest(key, write.base.content)
     assert host.write.after.digest == file_digest(key, write.content)
     assert (host.write.before.mode, host.write.before.uid, host.write.before.gid) == (
@@ -227,6 +229,7 @@ def test_two_writes_are_one_unless_the_first_was_undone(places: Places, went_bac
     assert write.before is not None
     assert base is not None
     assert write.before.digest == file_digest(key, base.content)
+    assert write.after is not None
     assert write.after.digest == file_digest(key, b"third")
 
 

@@ -44,6 +44,7 @@ def _work_on(name: str, host: Path, record: RunRecord) -> HostResult:
     record(StepStarted(name, Step.WRITE))
     record.before_write(name, write)
     _say()
+    assert write.content is not None
     _put(host, write.content)
     _say()
     record(HostWritten(name))

@@ -15,6 +15,7 @@ from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import plan_host, unreachable
 from aegis_provision.planning.model import Action, ChangeKind, HostPlan
+from aegis_provision.planning.undo import left_by
 from aegis_provision.providers.fill import fill
 from aegis_provision.providers.resolve import resolve_providers
 from aegis_provision.providers.specify import specify
@@ -69,10 +70,7 @@ def _plan(actual: Actual) -> HostPlan:
 def _after(plan: HostPlan) -> Actual:
     """Return what the host has once ``plan`` was carried out."""
     assert plan.write is not None
-    write = plan.write
-    return Actual(
-        PATH, FileFacts(write.content, write.mode, write.uid, write.gid), directory=DIRECTORY
-    )
+    return Actual(PATH, left_by(plan.write), directory=DIRECTORY)
 
 
 def test_a_new_file() -> None:
@@ -218,7 +216,7 @@ def test_after_a_plan_is_carried_out_nothing_is_left_and_the_rest_survives(
     assert TOKEN not in repr(plan)
     again = _plan(_after(plan))
     assert again.action is Action.UNCHANGED
-    now = json.loads(plan.write.content)
+    now = json.loads(plan.write.content or b"")
     assert list(now) == list(content)
     assert {**now, "defaultSessionEnv": None} == {**content, "defaultSessionEnv": None}
     for name, value in environment.items():
@@ -265,6 +263,7 @@ def test_numbers_of_others_keep_their_text(numbers: list[str]) -> None:
     text = '{"authToken": "t", "x": [' + ", ".join(numbers) + "]}"
     plan = _plan(Actual(PATH, _file(text.encode()), DIRECTORY))
     assert plan.write is not None
-    lines = [line.strip(" ,") for line in plan.write.content.decode().splitlines()]
+    content = plan.write.content or b""
+    lines = [line.strip(" ,") for line in content.decode().splitlines()]
     begin = lines.index('"x": [') + 1
     assert lines[begin : begin + len(numbers)] == numbers

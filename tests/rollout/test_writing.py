@@ -1,4 +1,4 @@
-"""Writing many hosts: one that fails keeps its old file, and the others go on."""
+"""Carrying a play out: one that fails keeps its old file, and the others go on."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import json
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.model import Action, HostPlan
+from aegis_provision.playbook.model import Schedule, ScheduledPlay
+from aegis_provision.playbook.schedule import single_play
 from aegis_provision.rollout.events import HostFinished
+from aegis_provision.rollout.host_run import Tools
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.pool import Stop
 from aegis_provision.rollout.reading import KeptConnections, read_fleet
-from aegis_provision.rollout.writing import write_fleet
+from aegis_provision.rollout.run import run_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from aegis_provision.planning.model import Write
     from tests.rollout.conftest import Hosts
 
 OLD = '{"authToken": "x", "port": 9100}'
@@ -24,18 +28,25 @@ def _plan(hosts: Hosts, kept: KeptConnections) -> tuple[HostPlan, ...]:
     return read_fleet(hosts.works, hosts.reach, kept, hosts.emit)
 
 
+class _Unwritten:
+    """A journal of a run that nobody wants to know of."""
+
+    def before_write(self, host: str, write: Write) -> None:
+        """Take note of nothing."""
+
+
 def _write(
     hosts: Hosts, plans: Sequence[HostPlan], kept: KeptConnections, stop: Stop | None = None
 ) -> tuple[HostResult, ...]:
-    return write_fleet(
-        plans,
-        hosts.by_name,
-        hosts.reach,
-        kept,
-        owner="anna@desk",
-        stop=stop or Stop(),
-        emit=hosts.emit,
-    )
+    names = tuple(plan.host for plan in plans)
+    (play,) = single_play().plays
+    tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, stop or Stop(), "anna@desk")
+    return run_schedule(
+        Schedule((ScheduledPlay(play, (names,)),)),
+        {work.host.name: work for work in hosts.works},
+        {plan.host: plan for plan in plans},
+        tools,
+    ).results
 
 
 def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
@@ -67,7 +78,7 @@ def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
     assert hosts.file_of("moved").read_text() == "{}"
     assert hosts.file_of("locked").read_text() == OLD
     finished = [event.result.host for event in hosts.events if isinstance(event, HostFinished)]
-    assert sorted(finished) == ["locked", "loose", "moved", "new", "old"]
+    assert sorted(finished) == sorted(result.host for result in results)
 
     before = {name: hosts.file_of(name).stat() for name in ("new", "old")}
     with KeptConnections(3) as kept:

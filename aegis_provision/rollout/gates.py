@@ -1,0 +1,283 @@
+"""What a host must pass on its way: no running session, a healthy server, a willing provider.
+
+Rules of Aegis' API are those of the contract, section 6.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.api import (
+    HEALTH_PATH,
+    SESSIONS_PATH,
+    active_sessions,
+    lost_its_file,
+    parse_health,
+)
+from aegis_provision.playbook.model import Sessions
+from aegis_provision.providers.probe import (
+    Silence,
+    judge,
+    judge_silence,
+    models_url,
+    overriding_variable,
+)
+from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.transport.http import NoAnswer, Question
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from aegis_provision.aegis.api import Health
+    from aegis_provision.providers.probe import Verdict
+    from aegis_provision.providers.session import Session
+    from aegis_provision.transport.http import Answer
+
+    class Ask(Protocol):
+        """Asks one HTTP question from the host's point of view."""
+
+        def __call__(self, question: Question, timeout: float) -> Answer | NoAnswer:
+            """Return the answer within ``timeout`` seconds. Raises ``Unreachable``."""
+            ...
+
+    class Pause(Protocol):
+        """Waits, and is cut short when the operator wants to stop."""
+
+        def __call__(self, seconds: float) -> bool:
+            """Wait for ``seconds``; tell whether to go on."""
+            ...
+
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
+_ONE_QUESTION = 10.0
+_SESSIONS_EVERY = 3.0
+_ROUNDING = 1.5
+_TOO_OFTEN = 429  # it answers one address 60 times a minute
+_NAMES_DEPLOYMENTS = "azure-openai"
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The gate is open; ``warnings`` are worth showing."""
+
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The gate is closed: why, and what to do next."""
+
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AegisApi:
+    """Aegis' API on one host.
+
+    ``address`` is ``HOST:PORT`` as the host sees it. ``token`` opens it; ``locked`` says that the
+    file holds an ``authToken``, so that a server which read it answers nobody without.
+    """
+
+    address: str
+    token: Secret | None = field(repr=False)
+    locked: bool
+
+    def question(self, path: str, *, with_token: bool = True) -> Question:
+        """Return the question for ``path``."""
+        return Question(f"http://{self.address}{path}", self.token if with_token else None)
+
+
+def ask_health(api: AegisApi, ask: Ask, timeout: float) -> Health | NoAnswer:
+    """Ask for ``/v1/health``."""
+    answer = ask(api.question(HEALTH_PATH), timeout)
+    if isinstance(answer, NoAnswer):
+        return answer
+    if answer.status == _TOO_OFTEN:
+        return NoAnswer(Silence.TIMED_OUT, "Aegis was asked for its health too often")
+    health = parse_health(answer.status, answer.body)
+    return health or NoAnswer(Silence.NOT_HTTP, "what answers there is not Aegis")
+
+
+def await_no_sessions(
+    api: AegisApi,
+    ask: Ask,
+    policy: Sessions,
+    limit: float,
+    *,
+    pause: Pause,
+    tell: Callable[[int], None],
+) -> Passed | Held:
+    """Return once no session is running, or why a restart must not be done.
+
+    ``limit`` is how many seconds to wait at most; ``tell`` hears how many sessions are running
+    whenever that changes. Where nothing listens there is no session to lose; where it can't be
+    told how many there are, nothing is restarted.
+    """
+    if policy is Sessions.IGNORE:
+        return Passed()
+    until, known = time.monotonic() + limit, 0
+    while True:
+        running = _running_sessions(api, ask)
+        if running == 0:
+            return Passed()
+        left = until - time.monotonic()
+        if isinstance(running, int):
+            if policy is Sessions.REFUSE:
+                return Held(f"{_sessions(running)} running there", "restart it when they are done")
+            if running != known:
+                tell(running)
+                known = running
+        if policy is Sessions.REFUSE or left <= 0:
+            return _still(running, limit)
+        if not pause(min(_SESSIONS_EVERY, left)):
+            return Held(
+                "the run was stopped while it waited for sessions to end",
+                "restart it when they are done",
+            )
+
+
+def _running_sessions(api: AegisApi, ask: Ask) -> int | str:
+    """Return how many sessions are running, or why that can't be told."""
+    health = ask_health(api, ask, _ONE_QUESTION)
+    if isinstance(health, NoAnswer):
+        return 0 if health.why is Silence.NOT_LISTENING else health.words
+    if health.active is not None:
+        return health.active
+    answer = ask(api.question(SESSIONS_PATH), _ONE_QUESTION)
+    if isinstance(answer, NoAnswer):
+        return answer.words
+    listed = active_sessions(answer.status, answer.body)
+    return listed if listed is not None else "the API does not take the token"
+
+
+def _still(running: int | str, limit: float) -> Held:
+    if isinstance(running, int):
+        return Held(
+            f"{_sessions(running)} still running after {limit:g} s of waiting",
+            "restart it when they are done",
+        )
+    return Held(
+        f"whether sessions are running can't be told: {running}",
+        "set api and api_token, or say 'sessions: ignore'",
+    )
+
+
+def _sessions(count: int) -> str:
+    return "1 session is" if count == 1 else f"{count} sessions are"
+
+
+def await_health(
+    api: AegisApi, ask: Ask, timeout: float, *, restarted: float | None, pause: Pause
+) -> Passed | Held:
+    """Return once the server is healthy and runs on its file, or what is wrong with it.
+
+    ``restarted`` is when its restart began (``time.monotonic``), ``None`` where there was none.
+    A server that answers without a token although its file holds one has dropped the file: no
+    waiting brings it back.
+    """
+    until, wait = time.monotonic() + timeout, _FIRST_WAIT
+    while True:
+        left = until - time.monotonic()
+        verdict = _look(api, ask, max(0.5, min(_ONE_QUESTION, left)), restarted)
+        if not isinstance(verdict, str):
+            return verdict
+        left = until - time.monotonic()
+        if left <= 0:
+            return Held(
+                f"Aegis is not healthy {timeout:g} s after its restart: {verdict}"
+                if restarted is not None
+                else f"Aegis is not healthy: {verdict}",
+                "look at its log on the host",
+            )
+        pause(min(wait, left))
+        wait = min(wait * 1.6, _LONGEST_WAIT)
+
+
+def _look(api: AegisApi, ask: Ask, timeout: float, restarted: float | None) -> Passed | Held | str:
+    """Look once: a verdict, or what to wait for."""
+    health = ask_health(api, ask, timeout)
+    if isinstance(health, NoAnswer):
+        if health.why is None:
+            return Passed((f"its health was not checked: {health.words}",))
+        return f"{health.words} ({api.address})"
+    if restarted is not None and _is_older(health, restarted):
+        return "the server that answers is the one from before the restart"
+    if api.locked:
+        answer = ask(api.question(SESSIONS_PATH, with_token=False), timeout)
+        if isinstance(answer, NoAnswer):
+            return answer.words
+        if lost_its_file(answer.status):
+            return Held(
+                "Aegis dropped its file: its API answers without a token",
+                "look at its log for why, and whether it can read the file",
+            )
+    if health.status != "ok":
+        return f"it says it is {health.status}"
+    if api.token is not None and health.uptime is None:
+        return "its API does not take the token"
+    if restarted is not None and health.uptime is None:
+        return Passed(("that it was restarted was not checked: its API's token is not known",))
+    return Passed()
+
+
+def _is_older(health: Health, restarted: float) -> bool:
+    return health.uptime is not None and health.uptime > (time.monotonic() - restarted + _ROUNDING)
+
+
+def probe_provider(session: Session, ask: Ask, timeout: float, *, pause: Pause) -> Passed | Held:
+    """Ask the provider for its models, with the host's token, from where the host is.
+
+    What may pass by itself is asked again until ``timeout`` seconds are over.
+    """
+    until, wait = time.monotonic() + timeout, _FIRST_WAIT
+    while True:
+        left = until - time.monotonic()
+        verdict = _probe(session, ask, max(1.0, min(_ONE_QUESTION, left)))
+        if isinstance(verdict, Passed):
+            return verdict
+        left = until - time.monotonic()
+        if verdict.ok:
+            return Passed(verdict.warnings)
+        if not verdict.passing or left <= 0:
+            return Held(verdict.message, verdict.hint)
+        pause(min(wait, left))
+        wait = min(wait * 1.6, _LONGEST_WAIT)
+
+
+def _probe(session: Session, ask: Ask, timeout: float) -> Passed | Verdict:
+    base_url = _text(session, "base_url")
+    variable = overriding_variable(_template(session, "base_url"))
+    token = session.values[VARIABLE_OF["auth_token"]]
+    question = Question(models_url(base_url), token if isinstance(token, Secret) else None)
+    answer = ask(question, timeout)
+    if not isinstance(answer, NoAnswer):
+        return judge(
+            answer.status,
+            answer.body,
+            model=_text(session, "model"),
+            fast_model=_text(session, "fast_model"),
+            checks_models=_NAMES_DEPLOYMENTS not in session.spec.lineage,
+            seconds=answer.seconds,
+            base_url=base_url,
+            base_url_variable=variable,
+            location=answer.location,
+        )
+    if answer.why is None:
+        return Passed((f"the provider was not asked: {answer.words}",))
+    return judge_silence(answer.why, base_url=base_url, base_url_variable=variable, seconds=timeout)
+
+
+def _text(session: Session, key: str) -> str:
+    value = session.values[VARIABLE_OF[key]]
+    if isinstance(value, Secret):
+        raise TypeError(f"{key} is no secret")
+    return value
+
+
+def _template(session: Session, key: str) -> str:
+    return next(item.template for item in session.spec.variables if item.name == VARIABLE_OF[key])

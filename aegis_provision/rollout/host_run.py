@@ -1,0 +1,410 @@
+"""One host's way through a play: probe, write, restart, verify, and back where it must."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.model import Action
+from aegis_provision.planning.undo import undo
+from aegis_provision.playbook.model import OnFailure, Restart, Verify
+from aegis_provision.rollout.events import (
+    HostRestarted,
+    HostRolledBack,
+    HostWritten,
+    KeysAccepted,
+    Step,
+    StepStarted,
+)
+from aegis_provision.rollout.gates import (
+    Held,
+    Passed,
+    await_health,
+    await_no_sessions,
+    probe_provider,
+)
+from aegis_provision.rollout.journal import JournalError
+from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.restart import complaint, restart_command
+from aegis_provision.transport.protocol import (
+    Deadline,
+    Locked,
+    TransportError,
+    Unreachable,
+    WriteFailed,
+    WriteRefused,
+)
+
+if TYPE_CHECKING:
+    from aegis_provision.planning.model import HostPlan, Write
+    from aegis_provision.playbook.model import Gates
+    from aegis_provision.providers.secret import Secret
+    from aegis_provision.rollout.events import Emit
+    from aegis_provision.rollout.gates import AegisApi
+    from aegis_provision.rollout.journal import Journal
+    from aegis_provision.rollout.pool import Stop
+    from aegis_provision.rollout.reading import HostWork, KeptConnections, Reach
+    from aegis_provision.transport.http import Answer, NoAnswer, Question
+    from aegis_provision.transport.protocol import Hold, HostSession
+
+_WITHOUT_WRITE = {
+    Action.UNCHANGED: Status.UNCHANGED,
+    Action.ERROR: Status.REFUSED,
+    Action.UNREACHABLE: Status.UNREACHABLE,
+}
+_RENEW_EVERY = 60.0
+_PREFLIGHT = 10.0
+_PROBE = 30.0
+_NEW_FILE = "the new file is in place"
+_OWED = "its file is right, and Aegis was not restarted since it came"
+_PENDING = "written; it takes effect when Aegis restarts there"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every host's work needs beside the host: how to reach it, and whom to tell.
+
+    ``owner`` is who the locks name.
+    """
+
+    reach: Reach
+    kept: KeptConnections
+    journal: Journal
+    emit: Emit
+    stop: Stop
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostTask:
+    """One host's part in one play.
+
+    ``restart_owed`` says that an earlier write waits for a restart; ``written`` is that write
+    where an earlier play of this run did it, so that it can be taken back.
+    """
+
+    work: HostWork
+    plan: HostPlan
+    gates: Gates
+    restart_owed: bool = False
+    written: Write | None = None
+
+    @property
+    def restarts(self) -> bool:
+        """Tell whether Aegis is to be restarted, provided that the write succeeds."""
+        match self.gates.restart:
+            case Restart.ALWAYS:
+                return self.plan.action in _WORKABLE
+            case Restart.CHANGED:
+                return self.restart_owed or changes_sessions(self.plan)
+            case Restart.NEVER:
+                return False
+
+    @property
+    def has_work(self) -> bool:
+        """Tell whether there is anything to do on the host."""
+        return self.plan.write is not None or self.restarts
+
+
+_WORKABLE = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
+
+
+def changes_sessions(plan: HostPlan) -> bool:
+    """Tell whether what is written takes effect at a restart only: a mode alone does not."""
+    return plan.write is not None and any(
+        not change.key.startswith("file.") for change in plan.changes
+    )
+
+
+def untouched(plan: HostPlan) -> HostResult:
+    """Return how a host ends on which nothing is done, by its plan."""
+    if plan.write is not None:
+        return HostResult(plan.host, Status.NOT_ATTEMPTED, "nothing was written there")
+    status = _WITHOUT_WRITE[plan.action]
+    message = _OWED if status is Status.UNCHANGED and plan.restart_owed else plan.message
+    return HostResult(plan.host, status, message, plan.hint)
+
+
+def carry_out(task: HostTask, tools: Tools) -> HostResult:
+    """Do a host's part in a play and return how it ended. Never raises for what may happen."""
+    if not task.has_work:
+        return untouched(task.plan)
+    return _HostRun(task, tools).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """What was tried after the write did not come off."""
+
+    message: str
+    hint: str = ""
+    restarted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """The restart is left to somebody else: why, and what to do next."""
+
+    message: str
+    hint: str
+
+
+@dataclass(slots=True)
+class _HostRun:
+    task: HostTask
+    tools: Tools
+    warnings: list[str] = field(default_factory=list)
+    _session: HostSession | None = None
+    _hold: Hold | None = None
+    _deadline: Deadline = field(default_factory=lambda: Deadline.after(0))
+    _renewed: float = 0.0
+
+    @property
+    def _host(self) -> str:
+        return self.task.plan.host
+
+    def run(self) -> HostResult:
+        try:
+            result = self._work()
+        finally:
+            self._close()
+        return replace(result, warnings=tuple(self.warnings))
+
+    def _work(self) -> HostResult:
+        self._deadline = Deadline.after(self.tools.reach.deadline)
+        write = self.task.plan.write
+        try:
+            self._step(Step.CONNECT)
+            self._open()
+            if self.task.gates.probe_first:
+                self._step(Step.PREFLIGHT)
+                held = self._probe(_PREFLIGHT)
+                if held is not None:
+                    return self._result(Status.REFUSED, f"not written: {held.message}", held.hint)
+            if write is not None:
+                self._write(write)
+        except JournalError as error:
+            return self._result(Status.REFUSED, f"not written: {error}")
+        except WriteRefused as error:
+            refused = self._result(Status.REFUSED, str(error), error.hint)
+            return replace(refused, locked=isinstance(error, Locked))
+        except WriteFailed as error:
+            return self._result(Status.FAILED, str(error), error.hint)
+        except Unreachable as error:
+            return self._result(Status.UNREACHABLE, str(error), error.hint)
+        return self._after(write or self.task.written, self._activate())
+
+    def _after(self, write: Write | None, end: _Waits | _Broken | None) -> HostResult:
+        if end is None:
+            if not self.task.restarts and changes_sessions(self.task.plan):
+                return self._result(Status.RESTART_PENDING, _PENDING)
+            return self._result(Status.APPLIED)
+        if isinstance(end, _Waits):
+            return self._result(Status.RESTART_PENDING, f"not restarted: {end.message}", end.hint)
+        if write is None:
+            return self._result(Status.FAILED, end.message, end.hint)
+        if self.task.gates.on_failure is OnFailure.KEEP:
+            return self._result(Status.FAILED, f"{end.message}; {_NEW_FILE}", end.hint)
+        return self._roll_back(write, end)
+
+    # Writing
+
+    def _write(self, write: Write) -> None:
+        self._step(Step.WRITE)
+        session = self._open()
+        self._hold = session.hold(write, self.tools.owner, self._deadline)
+        self._renewed = time.monotonic()
+        self.tools.journal.before_write(self._host, write)
+        written = self._hold.write(write, self._deadline)
+        self.warnings.extend(written.warnings)
+        self.tools.emit(HostWritten(self._host))
+
+    # Taking effect
+
+    def _activate(self) -> _Waits | _Broken | None:
+        """Restart and verify. Returns ``None`` where all went well."""
+        restarted: float | None = None
+        try:
+            if self.task.restarts:
+                self._step(Step.WAIT_FOR_SESSIONS)
+                held = self._await_no_sessions()
+                if held is not None:
+                    return _Waits(held.message, held.hint)
+                self._step(Step.RESTART)
+                restarted = time.monotonic()
+                broken = self._restart()
+                if broken is not None:
+                    return broken
+            return self._verify(restarted)
+        except TransportError as error:
+            return _Broken(str(error), error.hint, restarted=restarted is not None)
+
+    def _await_no_sessions(self) -> Held | None:
+        gates = self.task.gates
+
+        def tell(running: int) -> None:
+            word = "session" if running == 1 else "sessions"
+            self._step(Step.WAIT_FOR_SESSIONS, f"{running} {word} running")
+
+        return self._passed(
+            await_no_sessions(
+                self._api(),
+                self._ask,
+                gates.sessions,
+                gates.sessions_wait,
+                pause=self._pause_unless_stopped,
+                tell=tell,
+            )
+        )
+
+    def _restart(self) -> _Broken | None:
+        work = self.task.work
+        command = restart_command(work.host.service, work.host.target)
+        end = self._open().run(command, self._deadline)
+        if end.status == 0:
+            self.tools.emit(HostRestarted(self._host))
+            return None
+        if end.status is None:
+            return _Broken(
+                "restart: the command did not end in time", "raise --deadline", restarted=True
+            )
+        said = complaint(end.output, self._secrets())
+        return _Broken(
+            f"restart: the command ended with status {end.status} ({said})",
+            "run it by hand on the host",
+            restarted=True,
+        )
+
+    def _verify(self, restarted: float | None) -> _Broken | None:
+        """Ask what the play wants asked."""
+        verify = self.task.gates.verify
+        if verify is None:
+            return None
+        self._step(Step.VERIFY)
+        held = self._health(verify, restarted) if verify.health else None
+        if held is None and verify.probe:
+            held = self._probe(min(_PROBE, verify.timeout))
+        if held is None:
+            return None
+        return _Broken(f"verify: {held.message}", held.hint, restarted=restarted is not None)
+
+    def _probe(self, timeout: float) -> Held | None:
+        began = time.monotonic()
+        verdict = probe_provider(self.task.work.session, self._ask, timeout, pause=self._pause)
+        self._deadline = self._deadline.later(time.monotonic() - began)
+        return self._passed(verdict)
+
+    def _health(self, verify: Verify, restarted: float | None) -> Held | None:
+        began = time.monotonic()
+        api = self._api()
+        verdict = await_health(
+            api, self._ask, verify.timeout, restarted=restarted, pause=self._pause
+        )
+        self._deadline = self._deadline.later(time.monotonic() - began)
+        return self._passed(verdict)
+
+    # Going back
+
+    def _roll_back(self, write: Write, why: _Broken) -> HostResult:
+        # The step itself is what a record needs to know of the write that follows.
+        self._step(Step.ROLL_BACK, why.message)
+        self._deadline = Deadline.after(self.tools.reach.deadline)
+        back = undo(write)
+        try:
+            session = self._living()
+            if self._hold is None or not self._hold.is_on(session):
+                self._hold = session.hold(back, self.tools.owner, self._deadline, again=self._hold)
+            self._hold.write(back, self._deadline)
+            self.tools.emit(HostRolledBack(self._host))
+            problem = self._reactivate() if why.restarted else None
+        except TransportError as error:
+            return self._rollback_failed(why, f"{error}; {_NEW_FILE}", error.hint)
+        was = "is back" if back.content is not None else "is gone again, as before"
+        if problem is not None:
+            return self._rollback_failed(
+                why, f"the file {was}, but {problem.message}", problem.hint
+            )
+        return self._result(Status.ROLLED_BACK, f"{why.message}; the file {was}", why.hint)
+
+    def _reactivate(self) -> _Broken | None:
+        """Restart on the old file. Sessions are not waited for: Aegis was restarted just now."""
+        self._step(Step.RESTART)
+        restarted = time.monotonic()
+        broken = self._restart()
+        if broken is not None:
+            return broken
+        verify = self.task.gates.verify
+        if verify is None or not verify.health:
+            return None
+        self._step(Step.VERIFY)
+        held = self._health(verify, restarted)
+        return None if held is None else _Broken(held.message, held.hint)
+
+    def _rollback_failed(self, why: _Broken, problem: str, hint: str) -> HostResult:
+        return self._result(
+            Status.ROLLBACK_FAILED,
+            f"{why.message}; going back failed: {problem}",
+            hint or "look at the host at once",
+        )
+
+    # Connection, clock and words
+
+    def _open(self) -> HostSession:
+        """Return the open connection: the one that was kept, or a new one."""
+        if self._session is None:
+            reach, target = self.tools.reach, self.task.work.host.target
+            kept = self.tools.kept.take(self._host, self._deadline)
+            self._session = kept or reach.connect(target, reach.options, self._deadline)
+            if kept is None and self._session.accepted:
+                self.tools.emit(KeysAccepted(self._host, self._session.accepted))
+        return self._session
+
+    def _living(self) -> HostSession:
+        """Return a connection that answers, a new one if need be."""
+        if self._session is not None and not self._session.alive(self._deadline):
+            self._session.close()
+            self._session = None
+        return self._open()
+
+    def _close(self) -> None:
+        if self._hold is not None:
+            self.warnings.extend(self._hold.release(self._deadline))
+        if self._session is not None:
+            self._session.close()
+
+    def _ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
+        self._keep_lock()
+        return self._open().ask(question, timeout)
+
+    def _pause(self, seconds: float) -> bool:
+        time.sleep(seconds)
+        return True
+
+    def _pause_unless_stopped(self, seconds: float) -> bool:
+        self._deadline = self._deadline.later(seconds)
+        return self.tools.stop.pause(seconds)
+
+    def _keep_lock(self) -> None:
+        """Renew the lock now and then, so that a long wait does not let it expire."""
+        if self._hold is not None and time.monotonic() - self._renewed > _RENEW_EVERY:
+            self._hold.renew(self._deadline)
+            self._renewed = time.monotonic()
+
+    def _api(self) -> AegisApi:
+        return self.task.work.api(self.task.plan)
+
+    def _secrets(self) -> tuple[Secret, ...]:
+        return self.task.work.secrets(self.task.plan)
+
+    def _passed(self, verdict: Passed | Held) -> Held | None:
+        if isinstance(verdict, Held):
+            return verdict
+        self.warnings.extend(verdict.warnings)
+        return None
+
+    def _step(self, step: Step, detail: str = "") -> None:
+        self.tools.emit(StepStarted(self._host, step, detail))
+
+    def _result(self, status: Status, message: str = "", hint: str = "") -> HostResult:
+        return HostResult(self._host, status, message, hint)

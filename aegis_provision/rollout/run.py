@@ -1,0 +1,178 @@
+"""Carries a schedule out: play after play, batch after batch, as long as the budget lasts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.undo import without_write
+from aegis_provision.playbook.budget import budget_of
+from aegis_provision.rollout.events import (
+    BatchStarted,
+    BudgetSpent,
+    HostFinished,
+    PauseStarted,
+    PlayStarted,
+    StopRequested,
+)
+from aegis_provision.rollout.host_run import HostTask, carry_out, untouched
+from aegis_provision.rollout.outcome import (
+    COUNT_AS_FAILED,
+    WENT_WELL,
+    HostResult,
+    RunEnd,
+    Status,
+    later_result,
+)
+from aegis_provision.rollout.pool import run_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.playbook.budget import Budget
+    from aegis_provision.playbook.model import Schedule, ScheduledPlay
+    from aegis_provision.rollout.host_run import Tools
+    from aegis_provision.rollout.reading import HostWork
+
+_UNKNOWN = "interrupted while it was worked on: it has either the old file or the new one"
+
+
+def run_schedule(
+    schedule: Schedule,
+    works: Mapping[str, HostWork],
+    plans: Mapping[str, HostPlan],
+    tools: Tools,
+) -> RunEnd:
+    """Carry ``schedule`` out and return how each of its hosts ended.
+
+    ``works`` and ``plans`` hold every host of the schedule. A batch is a barrier; hosts that the
+    plan knows to be in error end when their batch begins. Once more hosts of the whole run have
+    failed than the current play allows, no host is begun any more, later plays' included; the same
+    goes once ``tools.stop`` was asked. A host that did not end well has no part in later plays.
+    """
+    return _Run(schedule, works, plans, tools).run()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """How hosts ended, counted in the threads in which they do."""
+
+    results: dict[str, HostResult] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, result: HostResult) -> None:
+        with self._lock:
+            self.results[result.host] = later_result(self.results.get(result.host), result)
+
+    def failed(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(
+                name for name, item in self.results.items() if item.status in COUNT_AS_FAILED
+            )
+
+
+@dataclass(slots=True)
+class _Run:
+    schedule: Schedule
+    works: Mapping[str, HostWork]
+    plans: Mapping[str, HostPlan]
+    tools: Tools
+    tally: _Tally = field(default_factory=_Tally)
+    under_way: set[str] = field(default_factory=set)
+    budget_spent: bool = False
+
+    def run(self) -> RunEnd:
+        for index, scheduled in enumerate(self.schedule.plays):
+            if not self._play(index, scheduled):
+                break
+        results = tuple(self._end_of(host) for host in self.schedule.hosts)
+        to_write = [item for item in results if self.plans[item.host].write is not None]
+        return RunEnd(
+            results,
+            budget_spent=self.budget_spent,
+            interrupted=self.tools.stop.asked,
+            all_locked=bool(to_write) and all(item.locked for item in to_write),
+        )
+
+    def _end_of(self, host: str) -> HostResult:
+        if host in self.under_way:
+            return HostResult(host, Status.FAILED, _UNKNOWN, "look at it with 'plan'")
+        known = self.tally.results.get(host)
+        return known or HostResult(host, Status.NOT_ATTEMPTED, "nothing was done there")
+
+    def _play(self, index: int, scheduled: ScheduledPlay) -> bool:
+        """Do one play; tell whether the run goes on."""
+        budget = budget_of(scheduled.play, len(self.schedule.hosts))
+        self.tools.emit(PlayStarted(index))
+        for number, batch in enumerate(scheduled.batches):
+            if number and scheduled.play.pause and not self._pause(scheduled.play.pause):
+                return False
+            if not self._batch(index, number, batch, budget):
+                return False
+        return True
+
+    def _pause(self, seconds: float) -> bool:
+        self.tools.emit(PauseStarted(seconds))
+        if self.tools.stop.pause(seconds):
+            return True
+        self.tools.emit(StopRequested(0))
+        return False
+
+    def _batch(self, play: int, number: int, hosts: Sequence[str], budget: Budget) -> bool:
+        self.tools.emit(BatchStarted(play, number, tuple(hosts)))
+        tasks = [self._task(play, host) for host in hosts if self._takes_part(host)]
+        for task in tasks:
+            if not task.has_work:
+                self._end(play, untouched(task.plan))
+        working = [task for task in tasks if task.has_work]
+        self._work_off(play, working, budget)
+        if not budget.is_spent(len(self.tally.failed())):
+            return not self.tools.stop.asked
+        failed = self.tally.failed()
+        self.budget_spent = True
+        self.tools.emit(BudgetSpent(play, _arithmetic(failed, budget), failed))
+        return False
+
+    def _work_off(self, play: int, tasks: Sequence[HostTask], budget: Budget) -> None:
+        def work(task: HostTask) -> HostResult:
+            self.under_way.add(task.plan.host)
+            result = carry_out(task, self.tools)
+            self.under_way.discard(task.plan.host)
+            self._end(play, result)
+            return result
+
+        def enough() -> bool:
+            return budget.is_spent(len(self.tally.failed()))
+
+        def tell() -> None:
+            self.tools.emit(StopRequested(len(self.under_way)))
+
+        forks, stop = self.tools.reach.forks, self.tools.stop
+        for _ in run_all(tasks, work, workers=forks, stop=stop, on_stop=tell, enough=enough):
+            continue
+
+    def _takes_part(self, host: str) -> bool:
+        known = self.tally.results.get(host)
+        return known is None or known.status in WENT_WELL
+
+    def _task(self, play: int, host: str) -> HostTask:
+        """Return a host's part in a play: what an earlier play did is not done again."""
+        gates = self.schedule.plays[play].play.gates
+        plan, known = self.plans[host], self.tally.results.get(host)
+        if known is None:
+            return HostTask(self.works[host], plan, gates, plan.restart_owed)
+        pending = known.status is Status.RESTART_PENDING or (
+            plan.restart_owed and known.status is Status.UNCHANGED
+        )
+        return HostTask(self.works[host], without_write(plan), gates, pending, plan.write)
+
+    def _end(self, play: int, result: HostResult) -> None:
+        self.tally.add(result)
+        self.tools.emit(HostFinished(play, result))
+
+
+def _arithmetic(failed: Sequence[str], budget: Budget) -> str:
+    noun = "host" if len(failed) == 1 else "hosts"
+    return f"{len(failed)} {noun} failed, and max_fail allows {budget.words}"
