@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.planning.model import HostPlan
-    from aegis_provision.rollout.outcome import HostResult
+    from aegis_provision.rollout.outcome import RunEnd
 
 
 class ExitCode(IntEnum):
@@ -41,12 +41,14 @@ def exit_of_plan(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def exit_of_run(results: Sequence[HostResult], *, interrupted: bool) -> ExitCode:
+def exit_of_run(end: RunEnd) -> ExitCode:
     """Return the exit code of an apply that was let loose on the hosts."""
-    statuses = {result.status for result in results}
-    if interrupted:
+    statuses = {result.status for result in end.results}
+    if end.interrupted:
         return ExitCode.INTERRUPTED
-    if statuses & (COUNT_AS_FAILED - {Status.UNREACHABLE}):
+    if end.all_locked:
+        return ExitCode.REFUSED
+    if end.budget_spent or statuses & (COUNT_AS_FAILED - {Status.UNREACHABLE}):
         return ExitCode.HOST_FAILED
     if Status.UNREACHABLE in statuses:
         return ExitCode.HOST_UNREACHABLE

@@ -20,13 +20,15 @@ from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
-from aegis_provision.providers.fill import fill
+from aegis_provision.providers.fill import fill, fill_secret
 from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.specify import specify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.model import Host, Inventory
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session import Session, SessionSpec
@@ -47,6 +49,7 @@ class Fleet:
     specs: Mapping[str, SessionSpec]
     findings: tuple[Diagnostic, ...]
     unset: tuple[Diagnostic, ...]
+    files: tuple[InputFile, ...] = ()
 
 
 def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
@@ -86,7 +89,7 @@ def load_fleet(named: Sequence[Path]) -> Fleet:
     if has_errors(findings):
         raise InvalidInputError(without_consequences(findings))
     unset = tuple(item for item in checked if item.code == UNUSABLE_DEFAULT)
-    return Fleet(inventory, recipes, specs, findings, unset)
+    return Fleet(inventory, recipes, specs, findings, unset, files)
 
 
 def _distinct(specs: Mapping[str, SessionSpec]) -> Iterable[SessionSpec]:
@@ -129,13 +132,29 @@ def read_pattern_file(path: str) -> str:
         raise PatternError(f"@{path} is not UTF-8 text") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What hosts get and what opens their API, with the operator's environment filled in.
+
+    Both map host names; a host without an entry in ``api_tokens`` uses its own file's token.
+    """
+
+    sessions: Mapping[str, Session]
+    api_tokens: Mapping[str, Secret]
+
+
 def fill_sessions(
-    fleet: Fleet, hosts: Sequence[str], environ: Mapping[str, str]
-) -> tuple[Mapping[str, Session], tuple[Diagnostic, ...]]:
+    fleet: Fleet,
+    hosts: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    with_api_token: Collection[str] = (),
+) -> tuple[Filled, tuple[Diagnostic, ...]]:
     """Fill the secrets in and check what Aegis would get, for ``hosts`` alone.
 
-    Returns each host's session and the warnings. Raises :class:`InvalidInputError` with every
-    missing variable in one error, and with every value that Aegis would drop or choke on.
+    ``with_api_token`` names the hosts whose API will be asked. Returns each host's values and the
+    warnings. Raises :class:`InvalidInputError` with every missing variable in one error, and with
+    every value that Aegis would drop or choke on.
     """
     users: dict[int, list[str]] = {}
     for name in hosts:
@@ -149,11 +168,35 @@ def fill_sessions(
         for variable in session.missing:
             missing.setdefault(variable, []).extend(names)
         findings.extend(check_session(session))
+    tokens = _api_tokens(
+        fleet, [name for name in hosts if name in with_api_token], environ, missing
+    )
     if missing:
         findings.insert(0, missing_variables(missing))
     if has_errors(findings):
         raise InvalidInputError(findings)
-    return sessions, tuple(findings)
+    return Filled(sessions, tokens), tuple(findings)
+
+
+def _api_tokens(
+    fleet: Fleet,
+    hosts: Sequence[str],
+    environ: Mapping[str, str],
+    missing: dict[str, list[str]],
+) -> dict[str, Secret]:
+    """Return the tokens that the inventory names; what is unset for them goes to ``missing``."""
+    tokens: dict[str, Secret] = {}
+    for name in hosts:
+        reference = fleet.inventory.hosts[name].service.api_token
+        token = fill_secret(str(reference.value), environ) if reference is not None else ()
+        if isinstance(token, Secret):
+            tokens[name] = token
+            continue
+        for variable in token:
+            needing = missing.setdefault(variable, [])
+            if name not in needing:
+                needing.append(name)
+    return tokens
 
 
 def missing_variables(missing: Mapping[str, Sequence[str]]) -> Diagnostic:

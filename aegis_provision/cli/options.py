@@ -129,6 +129,23 @@ def format_option(command: Callable[..., R]) -> Callable[..., R]:
     )(packed)
 
 
+def stream_format_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--format`` for what goes on for a while; the command gets ``output_format``."""
+    return option(
+        "--format",
+        "output_format",
+        type=click.Choice(["text", "json", "ndjson"]),
+        default="text",
+        show_default=True,
+        help="How the result is printed on stdout; ndjson is an event a line, as it happens.",
+    )(command)
+
+
+def playbook_argument(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``[PLAYBOOK]``; the command gets ``playbook``, a path or ``None``."""
+    return click.argument("playbook", required=False, type=_A_PATH)(command)
+
+
 def detailed_exitcode_option(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``--detailed-exitcode``; the command gets ``detailed_exitcode``."""
     return option(

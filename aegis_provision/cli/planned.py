@@ -7,47 +7,174 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.fleet import fill_sessions, load_fleet, select_hosts
+from aegis_provision.cli.failure import InvalidInputError
+from aegis_provision.cli.fleet import fill_sessions, load_fleet, read_pattern_file, select_hosts
 from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.playbook_files import read_playbooks
 from aegis_provision.cli.reach import reach_of
+from aegis_provision.cli.recording import RunFacts, operator_name
+from aegis_provision.documents.diagnostic import Diagnostic, has_errors
+from aegis_provision.ledger.header import source_of
+from aegis_provision.playbook.model import Restart
+from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from aegis_provision.rollout.reading import HostWork, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from aegis_provision.cli.fleet import Fleet
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import ConnectionFlags
-    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.cli.recording import OwedRestarts
+    from aegis_provision.ledger.header import RunKind, Source
     from aegis_provision.planning.model import HostPlan
+    from aegis_provision.playbook.model import Gates, Playbook, Schedule, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the operator wants done: where, in which order, and how much of it.
+
+    ``playbook`` is ``None`` for a run without one; ``only`` are the hosts of an earlier run that
+    are taken up again, ``None`` for no such choice.
+    """
+
+    inventory: tuple[Path, ...]
+    limit: str | None = None
+    playbook: Path | None = None
+    serial: tuple[Share, ...] | None = None
+    max_fail: Share | None = None
+    only: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The hosts to work on, how to reach them, and the warnings found on the way."""
+    """The hosts to work on, in which order, how to reach them, and what was found on the way."""
 
+    fleet: Fleet
+    playbook_source: Source | None
+    limit: str
+    schedule: Schedule
     works: tuple[HostWork, ...]
     reach: Reach
     findings: tuple[Diagnostic, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """What a run does, as far as that can be told without SSH and without secrets.
+
+    ``findings`` are warnings and notes; ``source`` is the playbook's file.
+    """
+
+    fleet: Fleet
+    schedule: Schedule
+    source: Source | None
+    findings: tuple[Diagnostic, ...]
+
+
+def schedule_of(scope: Scope) -> Scheduled:
+    """Return what a run over ``scope`` does.
+
+    Raises :class:`InvalidInputError` and :class:`CommandFailedError`.
+    """
+    playbook, source, found = _playbook(scope)
+    try:
+        fleet = load_fleet(scope.inventory)
+    except InvalidInputError as problem:
+        raise InvalidInputError((*problem.diagnostics, *found)) from None
+    findings = (*fleet.findings, *found)
+    if playbook is None:
+        raise InvalidInputError(findings)
+    playbook = with_overrides(playbook, scope.serial, scope.max_fail)
+    chosen = set(select_hosts(fleet, "--limit", scope.limit))
+    if scope.only is not None:
+        chosen &= set(scope.only)
+    schedule, found = make_schedule(
+        playbook, fleet.inventory, chosen=chosen, read_file=read_pattern_file
+    )
+    findings += found
+    if has_errors(findings):
+        raise InvalidInputError(findings)
+    return Scheduled(fleet, schedule, source, findings)
+
+
+def _playbook(scope: Scope) -> tuple[Playbook | None, Source | None, tuple[Diagnostic, ...]]:
+    if scope.playbook is None:
+        return single_play(), None, ()
+    files, findings = read_playbooks([scope.playbook])
+    if not files:
+        return None, None, findings
+    return files[0].playbook, files[0].source, findings
+
+
 def prepare(
-    inventory: Sequence[Path],
-    limit: str | None,
+    scope: Scope,
     environ: Mapping[str, str],
     flags: ConnectionFlags,
+    *,
+    owed: OwedRestarts | None = None,
 ) -> Job:
     """Return the job, or raise for input that is wrong, all before any connection.
 
     ``environ`` fills the templates; the connection's own variables come from the real
-    environment alone. Raises :class:`InvalidInputError` and :class:`CommandFailedError`.
+    environment alone. ``owed`` is what records know of restarts still to be done. Raises
+    :class:`InvalidInputError` and :class:`CommandFailedError`.
     """
-    fleet = load_fleet(inventory)
-    names = select_hosts(fleet, "--limit", limit)
-    sessions, warnings = fill_sessions(fleet, names, environ)
-    works = tuple(HostWork(fleet.inventory.hosts[name], sessions[name]) for name in names)
+    scheduled = schedule_of(scope)
+    fleet, schedule = scheduled.fleet, scheduled.schedule
+    asking = _hosts_where(schedule, _asks_aegis)
+    filled, warnings = fill_sessions(fleet, schedule.hosts, environ, with_api_token=asking)
+    restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
+    works = tuple(
+        HostWork(
+            host=fleet.inventory.hosts[name],
+            session=filled.sessions[name],
+            api_token=filled.api_tokens.get(name),
+            restarts=name in restarting,
+            owed=owed.at(fleet.inventory.hosts[name].target) if owed else frozenset(),
+        )
+        for name in schedule.hosts
+    )
     reach = reach_of(flags, Invocation.current().environ)
-    return Job(works, reach, (*fleet.findings, *warnings))
+    findings = (*scheduled.findings, *warnings)
+    return Job(fleet, scheduled.source, scope.limit or "", schedule, works, reach, findings)
+
+
+def _asks_aegis(gates: Gates) -> bool:
+    return gates.restart is not Restart.NEVER or (gates.verify is not None and gates.verify.health)
+
+
+def _hosts_where(schedule: Schedule, wanted: Callable[[Gates], bool]) -> frozenset[str]:
+    return frozenset(
+        host for play in schedule.plays if wanted(play.play.gates) for host in play.hosts
+    )
+
+
+def facts_of(job: Job, kind: RunKind, *, retries: str | None = None) -> RunFacts:
+    """Return what the record of a run of ``job`` says beside the hosts."""
+    source = job.playbook_source
+    return RunFacts(
+        kind=kind,
+        operator=operator_name(job.reach.options.login_name),
+        inventories=tuple(source_of(file.name, file.data) for file in job.fleet.files),
+        playbook=source,
+        limit=job.limit,
+        retries=retries,
+    )
+
+
+def print_schedule(output: Output, schedule: Schedule, *, as_json: bool) -> None:
+    """Print plays, batches and hosts on stdout."""
+    from aegis_provision.report.console import print_lines
+    from aegis_provision.report.documents import as_text, schedule_document
+    from aegis_provision.report.schedule_text import schedule_lines
+
+    if as_json:
+        click.echo(as_text(schedule_document(schedule)))
+    else:
+        print_lines(output.result, schedule_lines(schedule))
 
 
 def print_plan_document(plans: Sequence[HostPlan]) -> None:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.file_content import file_content
 from aegis_provision.documents.diagnostic import Diagnostic, error
+from aegis_provision.ledger.header import source_of
 from aegis_provision.playbook.load import load_playbook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from aegis_provision.ledger.header import Source
     from aegis_provision.playbook.model import Playbook
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybookFile:
+    """A playbook and the file it was read from, as a record names it."""
+
+    playbook: Playbook
+    source: Source
 
 
 def read_playbooks(
     paths: Sequence[Path],
-) -> tuple[tuple[Playbook, ...], tuple[Diagnostic, ...]]:
+) -> tuple[tuple[PlaybookFile, ...], tuple[Diagnostic, ...]]:
     """Return the playbooks at ``paths``, less those without a play, and what is wrong with them.
 
     Names are as the operator wrote them. Never raises for what may be at a path.
     """
-    books: list[Playbook] = []
+    books: list[PlaybookFile] = []
     findings: list[Diagnostic] = []
     for path in paths:
         try:
@@ -33,7 +44,7 @@ def read_playbooks(
         book, found = load_playbook(str(path), data)
         findings.extend(found)
         if book is not None:
-            books.append(book)
+            books.append(PlaybookFile(book, source_of(str(path), data)))
     return tuple(books), tuple(findings)
 
 

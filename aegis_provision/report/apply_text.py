@@ -76,13 +76,12 @@ def recap_lines(
     width: int,
     every_host: bool = False,
     state: State | None = None,
-    run: str = "",
 ) -> list[Text]:
     """Return how the hosts ended: those that need a person first, with the reason, then the sum.
 
     Many hosts with the same reason are told together, and long lists are abridged unless
     ``every_host``. With ``state``, what the monitor knows of the run, several plays are told one
-    by one, and so is a spent budget. ``run`` names the run, if there is something to look up.
+    by one, and so is a spent budget.
     """
     trouble = [item for status in MOST_URGENT_FIRST for item in results if item.status is status]
     lines = _told_together(trouble, width, every_host=every_host)
@@ -104,8 +103,6 @@ def recap_lines(
         lines.append(Text("No host was written."))
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))
-    if run:
-        lines.append(Text(f"Run {run}; see 'aegis-provision history'"))
     return lines
 
 

@@ -108,7 +108,7 @@ def _host(past: PastRun, host: PastHost) -> Document:
 def _write(write: PastWrite) -> Document:
     return {
         "before": _file(write.before) if write.before else None,
-        "after": _file(write.after),
+        "after": _file(write.after) if write.after else None,
         "secrets": list(write.secrets),
     }
 

@@ -22,7 +22,6 @@ from aegis_provision.rollout.events import (
     RunStarted,
     StepStarted,
     StopRequested,
-    WritingStarted,
 )
 from aegis_provision.rollout.outcome import COUNT_AS_FAILED, WENT_WELL, Status
 
@@ -128,8 +127,6 @@ def _moved_on(state: State, event: Event, at: float) -> State:
     match event:
         case ReadingStarted(hosts):
             return State(phase=Phase.READING, since=at, total=hosts)
-        case WritingStarted(hosts):
-            return replace(state, phase=Phase.WRITING, since=at, total=hosts, done=0)
         case PlayStarted(play):
             return replace(state, play=play, batch=None, pause_until=None)
         case BatchStarted(play, batch):

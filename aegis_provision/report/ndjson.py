@@ -44,20 +44,19 @@ if TYPE_CHECKING:
 class EventStream:
     """Writes each event to ``stream`` as one line and flushes it.
 
-    ``run`` names the run in the last line, which holds all that the ``apply`` document does.
-    ``clock`` tells the time in seconds since the epoch. A reader that has left is the caller's
-    to handle, as with any print.
+    The last line holds all that the ``apply`` document does. ``clock`` tells the time in seconds
+    since the epoch. A reader that has left is the caller's to handle, as with any print.
     """
 
-    def __init__(
-        self, stream: IO[str], *, run: str = "", clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, stream: IO[str], *, clock: Callable[[], float] = time.time) -> None:
         self._stream = stream
-        self._run = run
+        self._run = ""
         self._clock = clock
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
+        if isinstance(event, RunStarted):
+            self._run = event.run
         content = event_content(event, run=self._run)
         if content is not None:
             self._write(content)

@@ -11,7 +11,7 @@ from aegis_provision.report.console import can_redraw, print_lines
 from aegis_provision.report.monitor import State, advance
 from aegis_provision.report.picture import picture
 from aegis_provision.report.running_text import event_lines
-from aegis_provision.rollout.events import ReadingStarted, RunFinished, RunStarted, WritingStarted
+from aegis_provision.rollout.events import ReadingStarted, RunFinished, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ class ProgressDisplay:
         """Take one event."""
         before = self.state
         self.state = advance(before, event, self._clock())
-        if isinstance(event, ReadingStarted | WritingStarted | RunStarted):
+        if isinstance(event, ReadingStarted | RunStarted):
             self._begin()
         elif isinstance(event, RunFinished):
             self.pause()

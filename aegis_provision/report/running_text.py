@@ -22,7 +22,6 @@ from aegis_provision.rollout.events import (
     RunStarted,
     StepStarted,
     StopRequested,
-    WritingStarted,
 )
 from aegis_provision.rollout.outcome import WENT_WELL, Status
 
@@ -92,8 +91,6 @@ def _milestone(state: State, event: Event, verbosity: int) -> list[Text]:
     match event:
         case ReadingStarted(hosts) if hosts:
             words = f"Reading {counted(hosts, 'host')}"
-        case WritingStarted(hosts) if hosts:
-            words = f"Writing {counted(hosts, 'host')}"
         case RunStarted(_, schedule, plans) if is_plain(schedule):
             hosts = sum(plan.write is not None for plan in plans)
             words = f"Writing {counted(hosts, 'host')}" if hosts else ""

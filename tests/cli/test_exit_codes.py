@@ -9,7 +9,7 @@ import pytest
 
 from aegis_provision.cli.exits import ExitCode, exit_of_plan, exit_of_run
 from aegis_provision.planning.model import Action, HostPlan
-from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.outcome import HostResult, RunEnd, Status
 
 if TYPE_CHECKING:
     from tests.fleet.operator import Operator
@@ -100,15 +100,22 @@ def test_a_runs_code_is_that_of_its_worst_host() -> None:
     codes = {
         Status.FAILED: ExitCode.HOST_FAILED,
         Status.REFUSED: ExitCode.HOST_FAILED,
+        Status.ROLLED_BACK: ExitCode.HOST_FAILED,
+        Status.ROLLBACK_FAILED: ExitCode.HOST_FAILED,
         Status.UNREACHABLE: ExitCode.HOST_UNREACHABLE,
     }
     worst = [ExitCode.DONE, ExitCode.HOST_UNREACHABLE, ExitCode.HOST_FAILED]
     for one in codes.keys() | {Status.APPLIED, Status.RESTART_PENDING, Status.UNCHANGED}:
         for other in codes.keys() | {Status.APPLIED}:
-            results = [HostResult("x", one), HostResult("y", other)]
+            results = (HostResult("x", one), HostResult("y", other))
             both = (codes.get(one, ExitCode.DONE), codes.get(other, ExitCode.DONE))
-            assert exit_of_run(results, interrupted=False) is max(both, key=worst.index)
-            assert exit_of_run(results, interrupted=True) is ExitCode.INTERRUPTED
+            assert exit_of_run(RunEnd(results)) is max(both, key=worst.index)
+            assert exit_of_run(RunEnd(results, budget_spent=True)) is ExitCode.HOST_FAILED
+            assert exit_of_run(RunEnd(results, all_locked=True)) is ExitCode.REFUSED
+            assert (
+                exit_of_run(RunEnd(results, interrupted=True, all_locked=True))
+                is ExitCode.INTERRUPTED
+            )
 
 
 def test_the_document_holds_the_exit_code(operator: Operator) -> None:

@@ -1,42 +1,55 @@
-"""``apply``: show the plan, ask, write, and say how every host ended."""
+"""``apply``: show the plan, ask, carry it out, and say how every host ended."""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from aegis_provision.cli.exits import ExitCode, exit_of_plan, exit_of_run
+from aegis_provision.cli.carrying_out import Stage, Undertaking, carry_out
+from aegis_provision.cli.exits import ExitCode, exit_of_plan
 from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import load_fleet, select_hosts
 from aegis_provision.cli.interrupts import interrupts
+from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
     connection_options,
     detailed_exitcode_option,
     env_file_option,
-    format_option,
     inventory_option,
     limit_option,
     option,
     output_options,
+    playbook_argument,
+    stream_format_option,
 )
-from aegis_provision.cli.planned import Job, display_plan, prepare, print_plan_document
-from aegis_provision.cli.prompt import Answer, confirm
+from aegis_provision.cli.planned import (
+    Job,
+    Scope,
+    display_plan,
+    facts_of,
+    prepare,
+    print_plan_document,
+    print_schedule,
+    schedule_of,
+)
+from aegis_provision.cli.recording import about, owed_restarts, past_run
+from aegis_provision.cli.watching import watching
+from aegis_provision.ledger.header import RunKind
+from aegis_provision.ledger.retry import hosts_to_retry
+from aegis_provision.playbook.shares import parse_max_fail, parse_serial
 from aegis_provision.rollout.pool import Stop
 from aegis_provision.rollout.reading import KEPT_CONNECTIONS, KeptConnections, read_fleet
-from aegis_provision.rollout.writing import without_write, write_fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from aegis_provision.cli.invocation import Output
-    from aegis_provision.planning.model import HostPlan
-    from aegis_provision.rollout.outcome import HostResult
+    from aegis_provision.cli.recording import RunFacts
+    from aegis_provision.cli.watching import Format
+    from aegis_provision.playbook.model import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +58,29 @@ class _Wishes:
     as_diff: bool
     yes: bool
     detailed: bool
-    as_json: bool
+    output_format: Format
+    report: Path | None
+
+
+class _Parsed(click.ParamType[Any]):
+    """A flag's value that one of our own parsers reads."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """Return the value, or say what is wrong with it."""
+        try:
+            return self._parse(value) if isinstance(value, str) else value
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
 
 
 @click.command("apply")
+@playbook_argument
 @inventory_option
 @limit_option
 @env_file_option
@@ -56,11 +88,33 @@ class _Wishes:
 @option("-C", "--check", is_flag=True, help="Only show the plan: asks and writes nothing.")
 @option("-D", "--diff", "as_diff", is_flag=True, help="Show changes as a unified diff.")
 @option("-y", "--yes", is_flag=True, from_environ=False, help="Do not ask.")
-@option("--list-hosts", is_flag=True, help="List the hosts; connects nowhere, needs no secrets.")
+@option(
+    "--serial",
+    type=_Parsed("SIZES", parse_serial),
+    help="Batches of every play: a number, a share, or several: 1,10%,50%.",
+)
+@option(
+    "--max-fail",
+    type=_Parsed("SHARE", parse_max_fail),
+    help="How many hosts may fail before nothing new begins: a number or a share.",
+)
+@option("--retry", metavar="RUN", help="Take up the hosts of RUN that did not end well.")
+@option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the run as one HTML page.",
+)
+@option(
+    "--list-hosts",
+    is_flag=True,
+    help="List plays, batches and hosts; connects nowhere, needs no secrets.",
+)
 @detailed_exitcode_option
-@format_option
+@stream_format_option
 @output_options
 def command(
+    playbook: Path | None,
     inventory: tuple[Path, ...],
     limit: str | None,
     *,
@@ -69,94 +123,69 @@ def command(
     check: bool,
     as_diff: bool,
     yes: bool,
+    serial: tuple[Share, ...] | None,
+    max_fail: Share | None,
+    retry: str | None,
+    report: Path | None,
     list_hosts: bool,
     detailed_exitcode: bool,
-    as_json: bool,
+    output_format: Format,
     output: Output,
 ) -> int:
-    """Show the plan, ask, and write it to the hosts.
+    """Show the plan, ask, and carry it out: on all hosts at once, or as PLAYBOOK says.
 
     Each file is replaced as a whole or not at all, and only the session variables in it change.
-    A host that fails keeps its old file, and the others go on. Ctrl-C begins no further host and
-    lets writes under way finish.
+    A host that fails keeps its old file, and the others go on, as far as the playbook allows.
+    Ctrl-C begins no further host and lets those under way finish.
     """
+    past = past_run(Invocation.current().environ, retry) if retry else None
+    only = hosts_to_retry(past) if past is not None else None
+    scope = Scope(inventory, limit, playbook, serial, max_fail, only)
+    if report is not None and (check or list_hosts):
+        raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     if list_hosts:
-        return _list_hosts(inventory, limit)
-    job = prepare(inventory, limit, environ, flags)
+        return _list_hosts(scope, output, as_json=output_format != "text")
+    owed = owed_restarts(Invocation.current().environ)
+    job = prepare(scope, environ, flags, owed=owed)
     show_findings(output, job.findings)
-    wishes = _Wishes(check, as_diff, yes, detailed_exitcode, as_json)
-    return _plan_and_write(job, wishes, output)
+    wishes = _Wishes(check, as_diff, yes, detailed_exitcode, output_format, report)
+    facts = facts_of(job, RunKind.APPLY, retries=past.header.run if past else None)
+    return _plan_and_carry_out(job, facts, wishes, output)
 
 
-def _list_hosts(inventory: tuple[Path, ...], limit: str | None) -> int:
-    for name in select_hosts(load_fleet(inventory), "--limit", limit):
-        click.echo(name)
+def _list_hosts(scope: Scope, output: Output, *, as_json: bool) -> int:
+    scheduled = schedule_of(scope)
+    show_findings(output, scheduled.findings)
+    print_schedule(output, scheduled.schedule, as_json=as_json)
     return ExitCode.DONE
 
 
-def _plan_and_write(job: Job, wishes: _Wishes, output: Output) -> int:
-    from aegis_provision.report.progress import ProgressDisplay
-
+def _plan_and_carry_out(job: Job, facts: RunFacts, wishes: _Wishes, output: Output) -> int:
     stop = Stop()
     with (
         interrupts(stop) as signals,
         KeptConnections(limit=0 if wishes.check else KEPT_CONNECTIONS) as kept,
-        ProgressDisplay(output.aside, verbosity=output.verbosity, quiet=output.quiet) as show,
+        watching(
+            output,
+            wishes.output_format,
+            forks=job.reach.forks,
+            report=wishes.report,
+            about=about(facts),
+        ) as watch,
     ):
-        plans = read_fleet(job.works, job.reach, kept, show)
-        show.pause()
-        if not wishes.as_json:
+        plans = read_fleet(job.works, job.reach, kept, watch.emit)
+        watch.display.pause()
+        if wishes.output_format == "text":
             display_plan(output, plans, as_diff=wishes.as_diff)
+        elif wishes.check and watch.stream is not None:
+            watch.stream.plan_finished(plans)
         elif wishes.check:
             print_plan_document(plans)
         if wishes.check:
             return exit_of_plan(plans, detailed=wishes.detailed)
-        run = _new_run()
-        if refusal := _not_confirmed(plans, wishes):
-            if wishes.as_json:
-                _print_results(run, [without_write(plan) for plan in plans], ExitCode.REFUSED)
-            click.echo(f"error: {refusal}", err=True)
-            return ExitCode.REFUSED
-        signals.writing_begins()
-        hosts = {work.host.name: work.host for work in job.works}
-        owner = f"{job.reach.options.login_name} (run {run})"
-        results = write_fleet(plans, hosts, job.reach, kept, owner=owner, stop=stop, emit=show)
-        show.pause()
-        code = exit_of_run(results, interrupted=stop.asked)
-        if wishes.as_json:
-            _print_results(run, results, code)
-        else:
-            _show_recap(output, results)
-    return code
-
-
-def _not_confirmed(plans: Sequence[HostPlan], wishes: _Wishes) -> str | None:
-    changing = sum(plan.write is not None for plan in plans)
-    if not changing or wishes.yes:
-        return None
-    question = f"Write to {changing} {'host' if changing == 1 else 'hosts'}?"
-    match confirm(question):
-        case Answer.YES:
-            return None
-        case Answer.NO:
-            return "not confirmed; nothing was written"
-        case Answer.NOBODY:
-            return "nothing was written: there is no terminal to ask on; say --yes to go ahead"
-
-
-def _new_run() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
-def _print_results(run: str, results: Sequence[HostResult], code: ExitCode) -> None:
-    from aegis_provision.report.documents import apply_document, as_text
-
-    click.echo(as_text(apply_document(run, results, code)))
-
-
-def _show_recap(output: Output, results: Sequence[HostResult]) -> None:
-    from aegis_provision.report.apply_text import recap_lines
-    from aegis_provision.report.console import print_lines, text_width
-
-    console = output.result
-    print_lines(console, recap_lines(results, width=text_width(console)))
+        works = {work.host.name: work for work in job.works}
+        undertaking = Undertaking(
+            job.schedule, works, plans, job.reach, facts, len(job.fleet.inventory.hosts)
+        )
+        stage = Stage(output, watch, signals, stop, kept, wishes.output_format, wishes.yes)
+        return carry_out(undertaking, stage)

@@ -8,6 +8,7 @@ import click
 
 from aegis_provision.cli.exits import exit_of_plan
 from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
     connection_options,
@@ -17,8 +18,10 @@ from aegis_provision.cli.options import (
     inventory_option,
     limit_option,
     output_options,
+    playbook_argument,
 )
-from aegis_provision.cli.planned import display_plan, prepare, print_plan_document
+from aegis_provision.cli.planned import Scope, display_plan, prepare, print_plan_document
+from aegis_provision.cli.recording import owed_restarts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 
 @click.command("plan")
+@playbook_argument
 @inventory_option
 @limit_option
 @env_file_option
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 @format_option
 @output_options
 def command(
+    playbook: Path | None,
     inventory: tuple[Path, ...],
     limit: str | None,
     *,
@@ -52,7 +57,8 @@ def command(
     from aegis_provision.report.progress import ProgressDisplay
     from aegis_provision.rollout.reading import KeptConnections, read_fleet
 
-    job = prepare(inventory, limit, environ, flags)
+    owed = owed_restarts(Invocation.current().environ)
+    job = prepare(Scope(inventory, limit, playbook), environ, flags, owed=owed)
     show_findings(output, job.findings)
     with (
         KeptConnections(limit=0) as kept,

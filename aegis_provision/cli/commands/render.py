@@ -62,5 +62,5 @@ def _host_session(
 ) -> tuple[Session, tuple[Diagnostic, ...]]:
     fleet = load_fleet(inventory)
     find_host(fleet, name)
-    sessions, warnings = fill_sessions(fleet, [name], environ)
-    return sessions[name], (*fleet.findings, *warnings)
+    filled, warnings = fill_sessions(fleet, [name], environ)
+    return filled.sessions[name], (*fleet.findings, *warnings)

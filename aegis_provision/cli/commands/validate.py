@@ -69,7 +69,7 @@ def _check(playbooks: Sequence[Path], inventory: Sequence[Path]) -> _Checked:
     except InvalidInputError as problem:
         return _Checked(None, (), (*problem.diagnostics, *findings))
     schedules: list[tuple[str, Schedule]] = []
-    for book in books:
+    for book in (file.playbook for file in books):
         schedule, found = make_schedule(
             book, fleet.inventory, chosen=None, read_file=read_pattern_file
         )

@@ -1,0 +1,60 @@
+"""``--report``: the page of a run, written where the operator wants it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.rollout.events import RunStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from aegis_provision.report.timeline import Chronicle
+
+
+@contextmanager
+def page_at(path: Path, about: Mapping[str, str] | None) -> Iterator[Chronicle]:
+    """Collect events for as long as the block runs, then write the page of the run to ``path``.
+
+    The page replaces what is there as a whole. Raises :class:`CommandFailedError` at once where
+    nobody could write there; a page that can't be written in the end is told, and no more: the
+    run is what counts.
+    """
+    from aegis_provision.report.timeline import Chronicle
+
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a directory")
+        fresh.touch()
+    except OSError as problem:
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT,
+            f"--report: {path} can't be written: {problem.strerror or problem}",
+            "name a file in a directory of yours",
+        ) from None
+    chronicle = Chronicle()
+    try:
+        yield chronicle
+        _write(fresh, path, chronicle, about)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _write(fresh: Path, path: Path, chronicle: Chronicle, about: Mapping[str, str] | None) -> None:
+    from aegis_provision.report.html_page import render_page
+
+    if not any(isinstance(event, RunStarted) for _, event in chronicle.entries):
+        return
+    try:
+        fresh.write_text(render_page(chronicle.entries, about), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as problem:
+        click.echo(f"error: the page {path} can't be written: {problem.strerror}", err=True)

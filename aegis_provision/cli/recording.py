@@ -1,0 +1,134 @@
+"""Where a run is recorded, as commands need it: the operator's state directory in our words."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aegis_provision import __version__
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.ledger.header import RunHeader, RunHost, identity_of
+from aegis_provision.ledger.owed import restarts_owed
+from aegis_provision.ledger.past_run import DamagedRun
+from aegis_provision.ledger.places import StateError, places_of
+from aegis_provision.ledger.record import RunRecord, open_record
+from aegis_provision.ledger.runs import NoSuchRun, find_run, read_run, run_names, runs_that_touched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from aegis_provision.inventory.model import Target
+    from aegis_provision.ledger.header import Identity, RunKind, Source
+    from aegis_provision.ledger.past_run import PastRun
+    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.playbook.model import Schedule
+    from aegis_provision.rollout.reading import HostWork
+
+
+@dataclass(frozen=True, slots=True)
+class OwedRestarts:
+    """Restarts that the operator's records know to be owed: paths of files, by place."""
+
+    paths: Mapping[Identity, frozenset[str]]
+
+    def at(self, target: Target) -> frozenset[str]:
+        """Return the absolute paths of files at ``target`` for which a restart is owed."""
+        return self.paths.get(identity_of(target, ""), frozenset())
+
+
+def owed_restarts(environ: Mapping[str, str]) -> OwedRestarts:
+    """Return what all records together say. Raises :class:`CommandFailedError`."""
+    found: dict[Identity, set[str]] = {}
+    with _in_our_words():
+        places = places_of(environ)
+        for identity in restarts_owed(runs_that_touched(places, run_names(places))):
+            found.setdefault(replace(identity, path=""), set()).add(identity.path)
+    return OwedRestarts({place: frozenset(paths) for place, paths in found.items()})
+
+
+def past_run(environ: Mapping[str, str], wanted: str) -> PastRun:
+    """Return the run that ``wanted`` names. Raises :class:`CommandFailedError`."""
+    with _in_our_words():
+        places = places_of(environ)
+        past = read_run(places, find_run(run_names(places), wanted))
+    if isinstance(past, DamagedRun):
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT, f"the record of {past.run} is damaged: {past.reason}"
+        )
+    return past
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except (StateError, NoSuchRun) as problem:
+        raise CommandFailedError(ExitCode.INVALID_INPUT, problem.message, problem.hint) from None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a record says of its run beside the hosts."""
+
+    kind: RunKind
+    operator: str
+    inventories: tuple[Source, ...]
+    playbook: Source | None = None
+    limit: str = ""
+    undoes: str | None = None
+    retries: str | None = None
+
+
+def about(facts: RunFacts) -> Mapping[str, str]:
+    """Return what a page says of a run in its head, by title."""
+    return {
+        "Operator": facts.operator,
+        "Inventory": ", ".join(source.path for source in facts.inventories),
+        **({"Playbook": facts.playbook.path} if facts.playbook else {}),
+        **({"Limit": facts.limit} if facts.limit else {}),
+        **({"Undoes": facts.undoes} if facts.undoes else {}),
+        **({"Takes up again": facts.retries} if facts.retries else {}),
+    }
+
+
+def operator_name(login: str) -> str:
+    """Return who runs the tool, as records and locks name them."""
+    return f"{login}@{socket.gethostname()}"
+
+
+def begin_record(
+    environ: Mapping[str, str],
+    run: str,
+    facts: RunFacts,
+    schedule: Schedule,
+    works: Mapping[str, HostWork],
+    plans: Sequence[HostPlan],
+) -> RunRecord:
+    """Open the record of ``run``. Raises :class:`CommandFailedError`: no record, no run."""
+    header = RunHeader(
+        run=run,
+        kind=facts.kind,
+        tool_version=__version__,
+        operator=facts.operator,
+        started=datetime.now(UTC),
+        inventories=facts.inventories,
+        playbook=facts.playbook,
+        limit=facts.limit,
+        schedule=schedule,
+        hosts={
+            plan.host: RunHost(identity_of(works[plan.host].host.target, plan.path), plan.provider)
+            for plan in plans
+        },
+        undoes=facts.undoes,
+        retries=facts.retries,
+    )
+    try:
+        return open_record(places_of(environ), header)
+    except StateError as problem:
+        raise CommandFailedError(
+            ExitCode.REFUSED, f"nothing was written: {problem.message}", problem.hint
+        ) from None

@@ -1,0 +1,66 @@
+"""Who watches a run: the terminal, a stream of events, a page."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from aegis_provision.cli.page_file import page_at
+from aegis_provision.rollout.broadcast import Broadcast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from aegis_provision.cli.invocation import Output
+    from aegis_provision.report.ndjson import EventStream
+    from aegis_provision.report.progress import ProgressDisplay
+    from aegis_provision.rollout.events import Emit
+
+Format = Literal["text", "json", "ndjson"]
+"""How the result is printed on stdout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The display, the stream of events where one is wanted, and all who are told of events."""
+
+    display: ProgressDisplay
+    stream: EventStream | None
+    observers: tuple[Emit, ...]
+
+    @property
+    def emit(self) -> Broadcast:
+        """Return what tells all of them."""
+        return Broadcast(self.observers)
+
+
+@contextmanager
+def watching(
+    output: Output,
+    output_format: Format,
+    *,
+    forks: int,
+    report: Path | None = None,
+    about: Mapping[str, str] | None = None,
+) -> Iterator[Watch]:
+    """Watch for as long as the block runs; ``forks`` hosts are worked on at once.
+
+    A page is written to ``report`` at the end, with ``about`` in its head.
+    """
+    from aegis_provision.report.ndjson import EventStream
+    from aegis_provision.report.progress import ProgressDisplay
+
+    stream = EventStream(sys.stdout) if output_format == "ndjson" else None
+    # Events that scroll by on the same terminal say all that the picture would.
+    quiet = output.quiet or (stream is not None and sys.stdout.isatty())
+    observers: list[Emit] = [] if stream is None else [stream]
+    with ExitStack() as undo:
+        if report is not None:
+            observers.append(undo.enter_context(page_at(report, about)))
+        display = undo.enter_context(
+            ProgressDisplay(output.aside, verbosity=output.verbosity, quiet=quiet, forks=forks)
+        )
+        yield Watch(display, stream, (*observers, display))
