@@ -56,6 +56,7 @@ _WITHOUT_WRITE = {
 _RENEW_EVERY = 60.0
 _PREFLIGHT = 10.0
 _PROBE = 30.0
+_FAREWELL = 3.0
 _NEW_FILE = "the new file is in place"
 _OWED = "its file is right, and Aegis was not restarted since it came"
 _PENDING = "written; it takes effect when Aegis restarts there"
@@ -261,7 +262,11 @@ class _HostRun:
     def _restart(self) -> _Broken | None:
         work = self.task.work
         command = restart_command(work.host.service, work.host.target)
-        end = self._open().run(command, self._deadline)
+        session = self._open()
+        try:
+            end = session.run(command, self._deadline)
+        except Unreachable as error:
+            raise Unreachable("restart", error.reason, error.hint) from None
         if end.status == 0:
             self.tools.emit(HostRestarted(self._host))
             return None
@@ -270,8 +275,9 @@ class _HostRun:
                 "restart: the command did not end in time", "raise --deadline", restarted=True
             )
         said = complaint(end.output, self._secrets())
+        how = "was killed" if end.status < 0 else f"ended with status {end.status}"
         return _Broken(
-            f"restart: the command ended with status {end.status} ({said})",
+            f"restart: the command {how} ({said})",
             "run it by hand on the host",
             restarted=True,
         )
@@ -369,7 +375,9 @@ class _HostRun:
 
     def _close(self) -> None:
         if self._hold is not None:
-            self.warnings.extend(self._hold.release(self._deadline))
+            # A host that used its time up is still asked to give the lock back, if it is quick.
+            left = max(_FAREWELL, self._deadline.remaining())
+            self.warnings.extend(self._hold.release(Deadline.after(left)))
         if self._session is not None:
             self._session.close()
 

@@ -24,13 +24,14 @@ LARGEST_OUTPUT = 2 * 1024 * 1024
 
 _GLANCE = 0.25
 _LAST_WORD = 2.0
+_NO_STATUS = -1  # the library's word for a channel that closed without one
 
 
 @dataclass(frozen=True, slots=True)
 class CommandEnd:
     """How a command ended. ``status`` is ``None`` where it did not end in time.
 
-    ``output`` is standard output and error together, in one; it may hold anything, secrets too.
+    It is negative where a signal ended the command. ``output`` is standard output and error together, in one; it may hold anything, secrets too.
     """
 
     status: int | None
@@ -62,13 +63,19 @@ def run_over_ssh(
             output = _read(channel, deadline)
         if output is None:
             return CommandEnd(None, b"")
-        if not channel.status_event.wait(min(_LAST_WORD, deadline.remaining())):
-            if not transport.is_active():
-                raise Unreachable("command", "the connection was lost", "look at the host")
-            return CommandEnd(None, output)
-        return CommandEnd(channel.recv_exit_status(), output)
+        told = channel.status_event.wait(min(_LAST_WORD, deadline.remaining()))
+        status = channel.recv_exit_status() if told else _NO_STATUS
+        if status == _NO_STATUS and _is_lost(transport):
+            raise Unreachable("command", "the connection was lost", "look at the host")
+        return CommandEnd(status if told else None, output)
     finally:
         channel.close()
+
+
+def _is_lost(transport: paramiko.Transport) -> bool:
+    """Tell whether the connection ended: its thread closes the channels first, then itself."""
+    transport.join(_GLANCE)
+    return not transport.is_active()
 
 
 def _read(channel: paramiko.Channel, deadline: Deadline) -> bytes | None:
