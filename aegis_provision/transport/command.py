@@ -31,7 +31,8 @@ _NO_STATUS = -1  # the library's word for a channel that closed without one
 class CommandEnd:
     """How a command ended. ``status`` is ``None`` where it did not end in time.
 
-    It is negative where a signal ended the command. ``output`` is standard output and error together, in one; it may hold anything, secrets too.
+    It is negative where a signal ended the command. ``output`` is standard output and error
+    together, in one; it may hold anything, secrets too.
     """
 
     status: int | None
