@@ -30,13 +30,17 @@ class ExitCode(IntEnum):
 
 
 def exit_of_plan(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
-    """Return the exit code of a plan; ``detailed`` tells pending changes apart from none."""
+    """Return the exit code of a plan; ``detailed`` tells pending changes apart from none.
+
+    A restart that is owed, and that a play would make good, is pending too.
+    """
     actions = {plan.action for plan in plans}
     if Action.ERROR in actions:
         return ExitCode.HOST_FAILED
     if Action.UNREACHABLE in actions:
         return ExitCode.HOST_UNREACHABLE
-    if detailed and actions & {Action.CREATE, Action.UPDATE}:
+    changes = actions & {Action.CREATE, Action.UPDATE}
+    if detailed and (changes or any(plan.restart_owed for plan in plans)):
         return ExitCode.CHANGES_PENDING
     return ExitCode.DONE
 

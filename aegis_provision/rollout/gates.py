@@ -57,6 +57,7 @@ _ONE_QUESTION = 10.0
 _SESSIONS_EVERY = 3.0
 _ROUNDING = 1.5
 _TOO_OFTEN = 429  # it answers one address 60 times a minute
+_LOCKED_OUT = frozenset({401, 403})
 _NAMES_DEPLOYMENTS = "azure-openai"
 
 
@@ -116,7 +117,8 @@ def await_no_sessions(
 
     ``limit`` is how many seconds to wait at most; ``tell`` hears how many sessions are running
     whenever that changes. Where nothing listens there is no session to lose; where it can't be
-    told how many there are, nothing is restarted.
+    told how many there are, nothing is restarted, and a token that the API does not take is not
+    waited for.
     """
     if policy is Sessions.IGNORE:
         return Passed()
@@ -132,7 +134,8 @@ def await_no_sessions(
             if running != known:
                 tell(running)
                 known = running
-        if policy is Sessions.REFUSE or left <= 0:
+        hopeless = isinstance(running, _Untold) and not running.passing
+        if policy is Sessions.REFUSE or left <= 0 or hopeless:
             return _still(running, limit)
         if not pause(min(_SESSIONS_EVERY, left)):
             return Held(
@@ -141,28 +144,42 @@ def await_no_sessions(
             )
 
 
-def _running_sessions(api: AegisApi, ask: Ask) -> int | str:
+@dataclass(frozen=True, slots=True)
+class _Untold:
+    """Why it can't be told how many sessions are running, and whether waiting may help."""
+
+    words: str
+    passing: bool = True
+
+
+def _running_sessions(api: AegisApi, ask: Ask) -> int | _Untold:
     """Return how many sessions are running, or why that can't be told."""
     health = ask_health(api, ask, _ONE_QUESTION)
     if isinstance(health, NoAnswer):
-        return 0 if health.why is Silence.NOT_LISTENING else health.words
+        if health.why is Silence.NOT_LISTENING:
+            return 0
+        return _Untold(health.words, passing=health.why is not None)
     if health.active is not None:
         return health.active
     answer = ask(api.question(SESSIONS_PATH), _ONE_QUESTION)
     if isinstance(answer, NoAnswer):
-        return answer.words
+        return _Untold(answer.words)
     listed = active_sessions(answer.status, answer.body)
-    return listed if listed is not None else "the API does not take the token"
+    if listed is not None:
+        return listed
+    if answer.status in _LOCKED_OUT:
+        return _Untold("the API does not take the token", passing=False)
+    return _Untold("the API does not list them")
 
 
-def _still(running: int | str, limit: float) -> Held:
+def _still(running: int | _Untold, limit: float) -> Held:
     if isinstance(running, int):
         return Held(
             f"{_sessions(running)} still running after {limit:g} s of waiting",
             "restart it when they are done",
         )
     return Held(
-        f"whether sessions are running can't be told: {running}",
+        f"whether sessions are running can't be told: {running.words}",
         "set api and api_token, or say 'sessions: ignore'",
     )
 

@@ -174,15 +174,16 @@ class _HostRun:
 
     def _work(self) -> HostResult:
         self._deadline = Deadline.after(self.tools.reach.deadline)
-        write = self.task.plan.write
+        write, written = self.task.plan.write, self.task.written
         try:
             self._step(Step.CONNECT)
             self._open()
-            if self.task.gates.probe_first:
-                self._step(Step.PREFLIGHT)
-                held = self._probe(_PREFLIGHT)
-                if held is not None:
-                    return self._result(Status.REFUSED, f"not written: {held.message}", held.hint)
+            held = self._preflight()
+            if held is not None and written is not None:
+                return self._after(written, _Broken(f"preflight: {held.message}", held.hint))
+            if held is not None:
+                left = "written" if write is not None else "restarted"
+                return self._result(Status.REFUSED, f"not {left}: {held.message}", held.hint)
             if write is not None:
                 self._write(write)
         except JournalError as error:
@@ -193,8 +194,16 @@ class _HostRun:
         except WriteFailed as error:
             return self._result(Status.FAILED, str(error), error.hint)
         except Unreachable as error:
+            if written is not None:
+                return self._after(written, _Broken(str(error), error.hint))
             return self._result(Status.UNREACHABLE, str(error), error.hint)
-        return self._after(write or self.task.written, self._activate())
+        return self._after(write or written, self._activate())
+
+    def _preflight(self) -> Held | None:
+        if not self.task.gates.probe_first:
+            return None
+        self._step(Step.PREFLIGHT)
+        return self._probe(_PREFLIGHT)
 
     def _after(self, write: Write | None, end: _Waits | _Broken | None) -> HostResult:
         if end is None:
@@ -242,22 +251,22 @@ class _HostRun:
             return _Broken(str(error), error.hint, restarted=restarted is not None)
 
     def _await_no_sessions(self) -> Held | None:
-        gates = self.task.gates
+        gates, began = self.task.gates, time.monotonic()
 
         def tell(running: int) -> None:
             word = "session" if running == 1 else "sessions"
             self._step(Step.WAIT_FOR_SESSIONS, f"{running} {word} running")
 
-        return self._passed(
-            await_no_sessions(
-                self._api(),
-                self._ask,
-                gates.sessions,
-                gates.sessions_wait,
-                pause=self._pause_unless_stopped,
-                tell=tell,
-            )
+        verdict = await_no_sessions(
+            self._api(),
+            self._ask,
+            gates.sessions,
+            gates.sessions_wait,
+            pause=self.tools.stop.pause,
+            tell=tell,
         )
+        self._deadline = self._deadline.later(time.monotonic() - began)
+        return self._passed(verdict)
 
     def _restart(self) -> _Broken | None:
         work = self.task.work
@@ -389,14 +398,11 @@ class _HostRun:
         time.sleep(seconds)
         return True
 
-    def _pause_unless_stopped(self, seconds: float) -> bool:
-        self._deadline = self._deadline.later(seconds)
-        return self.tools.stop.pause(seconds)
-
     def _keep_lock(self) -> None:
         """Renew the lock now and then, so that a long wait does not let it expire."""
         if self._hold is not None and time.monotonic() - self._renewed > _RENEW_EVERY:
-            self._hold.renew(self._deadline)
+            # Waiting does not count: the host's own deadline may seem to have passed by now.
+            self._hold.renew(Deadline.after(self.tools.reach.options.timeout))
             self._renewed = time.monotonic()
 
     def _api(self) -> AegisApi:

@@ -1,0 +1,52 @@
+"""A fleet that several tests use, one after the other, each as if it were new."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from tests.fleet.aegis_server import MISBEHAVIOURS
+from tests.fleet.hosts import OLD_ENV
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.fleet.hosts import Fleet, FleetHost
+
+
+def old_config(host: FleetHost) -> dict[str, object]:
+    """Return what a host's file said before anybody applied anything."""
+    return {
+        "authToken": host.api_token,
+        "allowedWorkDirs": ["/srv/work"],
+        "defaultSessionEnv": dict(OLD_ENV),
+    }
+
+
+def reset(fleet: Fleet) -> None:
+    """Put old files back, end all misbehaviour, forget all runs; a restart only where needed."""
+    for host in fleet:
+        host.behave(*MISBEHAVIOURS)
+        host.write_config(old_config(host))
+        shutil.rmtree(host.config_path.parent / ".aegis-provision", ignore_errors=True)
+        if host.pid() is None or host.loaded_env() != OLD_ENV:
+            host.restart()
+    shutil.rmtree(fleet.state, ignore_errors=True)
+
+
+def with_settings(fleet: Fleet, changed: Mapping[str, Mapping[str, object]]) -> tuple[str, str]:
+    """Return ``-i FILE`` with an inventory that has ``changed`` settings of hosts.
+
+    ``None`` removes one; the host ``all`` stands for the vars of all.
+    """
+    document: dict[str, Any] = json.loads(fleet.inventory.read_text())
+    everywhere = document["all"]
+    for name, settings in changed.items():
+        entry = everywhere["vars"] if name == "all" else everywhere["hosts"][name]
+        entry.update(settings)
+        for key in [key for key, value in entry.items() if value is None]:
+            del entry[key]
+    path = fleet.directory / "changed-inventory.yml"
+    path.write_text(json.dumps(document))
+    return "-i", str(path)

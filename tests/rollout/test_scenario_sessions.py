@@ -1,0 +1,171 @@
+"""Sessions that are running: waited for, not killed, and what is said where nobody can tell."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
+from tests.rollout.resetting import reset, with_settings
+from tests.rollout.truth import is_new, left_behind, message_of, recorded, recorded_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fleet.hosts import Said
+
+NAMES = ("busy", "idle", "other")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def fleet(running: Fleet) -> Fleet:
+    reset(running)
+    return running
+
+
+def book(sessions: str, hosts: str = "busy:idle") -> str:
+    return (
+        f"- name: Now\n  hosts: {hosts}\n  restart: changed\n  sessions: {sessions}\n"
+        "  verify: {health: true, timeout: 10s}\n"
+    )
+
+
+def apply(fleet: Fleet, sessions: str, *flags: str) -> Said:
+    return fleet.run("apply", fleet.playbook(book(sessions)), "--yes", "--format", "json", *flags)
+
+
+def test_sessions_that_end_in_time_are_waited_for(fleet: Fleet) -> None:
+    fleet["busy"].misbehave("sessions", [2, 2])
+    said = apply(fleet, "{wait: 60s}", "--deadline", "20")
+    assert (said.exit_code, said.statuses) == (0, {"busy": "applied", "idle": "applied"})
+    assert fleet["busy"].loaded_env() == fleet["busy"].session_env()
+    start = fleet["busy"].log("start")[-1]
+    assert start["at"] >= _told(fleet, "busy") + 2
+    assert {host["host"] for host in recorded(fleet)["hosts"]} == {"busy", "idle"}
+
+
+def _told(fleet: Fleet, name: str) -> float:
+    content = json.loads((fleet[name].place.directory / "misbehaviour" / "sessions").read_text())
+    told: float = content["value"][2]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("sessions", "why"),
+    [
+        ("{wait: 1s}", "not restarted: 3 sessions are still running after 1 s of waiting"),
+        ("refuse", "not restarted: 3 sessions are running there"),
+    ],
+)
+def test_sessions_are_not_killed(fleet: Fleet, sessions: str, why: str) -> None:
+    fleet["busy"].misbehave("sessions", 3)
+    starts = fleet["busy"].starts
+    said = apply(fleet, sessions)
+    assert (said.exit_code, said.statuses) == (0, {"busy": "restart_pending", "idle": "applied"})
+    assert message_of(said, "busy") == f"{why}; try: restart it when they are done"
+    assert fleet["busy"].starts == starts
+    assert is_new(fleet["busy"])
+    assert left_behind(fleet["busy"]) == set()
+    assert recorded_hosts(fleet)["busy"]["restart_owed"]
+
+
+def test_sessions_are_ended_where_the_playbook_says_so(fleet: Fleet) -> None:
+    fleet["busy"].misbehave("sessions", 3)
+    said = apply(fleet, "ignore")
+    assert (said.exit_code, said.statuses["busy"]) == (0, "applied")
+    assert fleet["busy"].loaded_env() == fleet["busy"].session_env()
+
+
+def test_where_the_token_is_wrong_nothing_is_restarted_and_nobody_waits(fleet: Fleet) -> None:
+    inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
+    starts, began = fleet["busy"].starts, time.monotonic()
+    said = fleet.run(
+        "apply",
+        fleet.playbook(book("{wait: 5m}")),
+        "--yes",
+        "--format",
+        "json",
+        *inventory,
+        env={"API_TOKEN": "a-wrong-token"},
+    )
+    assert time.monotonic() - began < 60
+    assert (said.exit_code, said.statuses["busy"]) == (0, "restart_pending")
+    assert message_of(said, "busy") == (
+        "not restarted: whether sessions are running can't be told: the API does not take the "
+        "token; try: set api and api_token, or say 'sessions: ignore'"
+    )
+    assert fleet["busy"].starts == starts
+
+
+def test_a_token_of_the_operators_opens_the_api(fleet: Fleet) -> None:
+    inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
+    host = fleet["busy"]
+    asked = len(host.requests("/v1/health"))
+    said = fleet.run(
+        "apply",
+        fleet.playbook(book("refuse")),
+        "--yes",
+        "--format",
+        "json",
+        *inventory,
+        env={"API_TOKEN": host.api_token},
+    )
+    assert said.statuses == {"busy": "applied", "idle": "applied"}
+    assert {entry["token"] for entry in host.requests("/v1/health")[asked:]} == {"right"}
+
+
+def test_a_missing_token_is_told_before_any_connection(fleet: Fleet) -> None:
+    inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
+    log = fleet.sshd.log.read_text(errors="replace")
+    said = fleet.run("apply", fleet.playbook(book("refuse")), "--yes", *inventory)
+    assert said.exit_code == 3
+    assert "API_TOKEN (needed by 1 host)" in said.stderr
+    assert fleet.sshd.log.read_text(errors="replace") == log
+
+
+def test_a_token_that_nobody_asks_with_may_be_missing(fleet: Fleet) -> None:
+    inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
+    said = fleet.run("apply", "--yes", "--format", "json", "--limit", "busy", *inventory)
+    assert said.statuses == {"busy": "restart_pending"}
+
+
+def test_a_server_that_is_down_has_no_sessions_to_lose(fleet: Fleet) -> None:
+    fleet["busy"].place.stop(5)
+    said = apply(fleet, "refuse")
+    assert said.statuses == {"busy": "applied", "idle": "applied"}
+    assert fleet["busy"].loaded_env() == fleet["busy"].session_env()
+
+
+def test_ctrl_c_while_sessions_are_waited_for_restarts_nothing(fleet: Fleet) -> None:
+    fleet["busy"].misbehave("sessions", 1)
+    path = fleet.playbook(book("{wait: 5m}", "busy") + book("wait", "other"))
+    with fleet.started("apply", path, "--yes", "--format", "ndjson") as program:
+        assert program.stdout is not None
+        for line in program.stdout:
+            event = json.loads(line)
+            if event["event"] == "step_started" and event["detail"] == "1 session running":
+                break
+        program.send_signal(signal.SIGINT)
+        rest, err = program.communicate(timeout=60)
+    assert program.returncode == 130
+    last = json.loads(rest.splitlines()[-1])
+    ends = {host["host"]: host for host in last["hosts"]}
+    assert last["event"] == "run_finished"
+    assert ends["busy"]["status"] == "restart_pending"
+    assert "the run was stopped while it waited" in ends["busy"]["message"]
+    assert ends["other"]["status"] == "not_attempted"
+    assert fleet["busy"].loaded_env() == OLD_ENV
+    assert left_behind(fleet["busy"]) == set()
+    assert "Traceback" not in err
+    run = recorded(fleet)
+    assert (run["exit_code"], run["stopped"]) == (130, True)
