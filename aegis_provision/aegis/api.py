@@ -79,12 +79,12 @@ def lost_its_file(status_of_sessions_without_token: int) -> bool:
 def start_is_older(health: Health, mtime: float) -> bool | None:
     """Tell whether the process began before its file was written, ``None`` where nobody knows.
 
-    ``mtime`` is the file's time by the same host's clock. SFTP tells it in whole seconds and
-    Aegis' own times may be rounded too, so one second either way is no difference.
+    ``mtime`` is the file's time by the same host's clock. SFTP tells it in whole seconds, cut off,
+    and Aegis' own times may be rounded too: of two so near one another either may be the first.
     """
-    if health.started is None:
+    if health.started is None or -_ROUNDING <= health.started - mtime <= 1 + _ROUNDING:
         return None
-    return health.started < mtime - _ROUNDING
+    return health.started < mtime
 
 
 def active_sessions(status: int, body: bytes) -> int | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 from tests.fleet.aegis_server import MISBEHAVIOURS
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.fleet.hosts import Fleet, FleetHost
+
+_HOUR = 3600.0
 
 
 def old_config(host: FleetHost) -> dict[str, object]:
@@ -33,6 +37,17 @@ def reset(fleet: Fleet) -> None:
         if host.pid() is None or host.loaded_env() != OLD_ENV:
             host.restart()
     shutil.rmtree(fleet.state, ignore_errors=True)
+
+
+def age(fleet: Fleet) -> None:
+    """Let every Aegis have been running for an hour by its own word, its file older still."""
+    for host in fleet:
+        settings = host.place.settings
+        host.place.settle({**settings, "aged": _HOUR})
+        written = time.time() - 2 * _HOUR
+        os.utime(host.config_path, (written, written))
+        host.restart()
+        host.place.settle({**settings, "aged": 0})
 
 
 def with_settings(fleet: Fleet, changed: Mapping[str, Mapping[str, object]]) -> tuple[str, str]:

@@ -1,0 +1,170 @@
+"""Restarts that are still owed: known later from the record or the API, and made good once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
+from tests.rollout.resetting import age, reset, with_settings
+from tests.rollout.truth import is_new, message_of, recorded_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.fleet.hosts import Said
+
+NAMES = ("a", "b", "c")
+NOWHERE = {name: {"api": "127.0.0.1:1"} for name in NAMES}
+"""Settings of hosts whose API nobody can ask."""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def fleet(running: Fleet) -> Fleet:
+    reset(running)
+    age(running)
+    return running
+
+
+def book(fleet: Fleet, restart: str = "changed", more: str = "") -> str:
+    text = f"- name: Restart\n  hosts: all\n  restart: {restart}\n{more}"
+    return str(fleet.playbook(text))
+
+
+def write_only(fleet: Fleet, hosts: str) -> None:
+    said = fleet.run("apply", "--yes", "--format", "json", "--limit", hosts)
+    assert set(said.statuses.values()) == {"restart_pending"}
+
+
+def apply(fleet: Fleet, *flags: str) -> Said:
+    said = fleet.run("apply", book(fleet), "--yes", "--format", "json", *flags)
+    assert said.exit_code == 0, said.stderr
+    return said
+
+
+def restarts(fleet: Fleet) -> dict[str, int]:
+    return {host.name: len(host.log("restart")) for host in fleet}
+
+
+def restarted(fleet: Fleet, earlier: dict[str, int]) -> set[str]:
+    return {name for name, count in restarts(fleet).items() if count > earlier[name]}
+
+
+@pytest.mark.parametrize("known_from", ["api", "record"])
+def test_exactly_what_is_owed_is_made_good(fleet: Fleet, known_from: str) -> None:
+    write_only(fleet, "a:b")
+    inventory: tuple[str, ...] = ()
+    if known_from == "api":
+        shutil.rmtree(fleet.state)
+    else:
+        inventory = with_settings(fleet, NOWHERE)
+    apply(fleet, "--limit", "c", *inventory)
+    earlier = restarts(fleet)
+    said = apply(fleet, *inventory)
+    assert said.statuses == {"a": "applied", "b": "applied", "c": "unchanged"}
+    assert restarted(fleet, earlier) == {"a", "b"}
+    assert all(host.loaded_env() == host.session_env() for host in fleet)
+    earlier = restarts(fleet)
+    assert set(apply(fleet, *inventory).statuses.values()) == {"unchanged"}
+    assert restarted(fleet, earlier) == set()
+
+
+def test_a_restart_by_hand_pays_what_was_owed(fleet: Fleet) -> None:
+    write_only(fleet, "all")
+    # The same as waiting for some seconds before the restart: clocks are not that exact.
+    for host in fleet:
+        _let_pass(host.config_path, 30)
+    fleet["a"].restart()
+    earlier = restarts(fleet)
+    said = apply(fleet)
+    assert said.statuses == {"a": "unchanged", "b": "applied", "c": "applied"}
+    assert restarted(fleet, earlier) == {"b", "c"}
+
+
+def _let_pass(path: Path, seconds: float) -> None:
+    found = path.stat()
+    os.utime(path, (found.st_atime - seconds, found.st_mtime - seconds))
+
+
+def test_a_plan_shows_what_is_owed_and_counts_it_as_pending(fleet: Fleet) -> None:
+    write_only(fleet, "a")
+    apply(fleet, "--limit", "b:c")
+    path = book(fleet)
+    said = fleet.run("plan", path, "--format", "json", "--detailed-exitcode")
+    assert said.exit_code == 2
+    assert {host["host"]: host["restart_owed"] for host in said.json["hosts"]} == {
+        "a": True,
+        "b": False,
+        "c": False,
+    }
+    assert "restart owed" in fleet.run("plan", path).stdout
+    assert fleet.run("apply", path, "--check", "--detailed-exitcode").exit_code == 2
+    assert fleet.run("plan", "--detailed-exitcode").exit_code == 0
+    apply(fleet)
+    assert fleet.run("plan", path, "--detailed-exitcode").exit_code == 0
+
+
+def test_where_nothing_restarts_it_is_said_to_be_owed(fleet: Fleet) -> None:
+    write_only(fleet, "all")
+    text = "- name: A\n  hosts: a\n  restart: changed\n- name: B\n  hosts: b:c\n"
+    said = fleet.run("apply", fleet.playbook(text), "--yes", "--format", "json")
+    assert said.statuses == {"a": "applied", "b": "unchanged", "c": "unchanged"}
+
+
+def test_always_restarts_what_did_not_change(fleet: Fleet) -> None:
+    apply(fleet)
+    earlier = restarts(fleet)
+    said = fleet.run("apply", book(fleet, "always"), "--yes", "--format", "json")
+    assert set(said.statuses.values()) == {"applied"}
+    assert restarted(fleet, earlier) == set(NAMES)
+
+
+def test_a_run_that_died_between_write_and_restart_is_known_as_such(fleet: Fleet) -> None:
+    fleet["b"].misbehave("sessions", 1)
+    path = book(fleet, more="  serial: 1\n  sessions: {wait: 5m}\n")
+    with fleet.started("apply", path, "--yes", "--format", "ndjson") as program:
+        assert program.stdout is not None
+        for line in program.stdout:
+            event = json.loads(line)
+            if event["event"] == "step_started" and event["detail"] == "1 session running":
+                break
+        program.kill()
+        program.wait()
+    fleet["b"].behave("sessions")
+    assert is_new(fleet["b"])
+    assert fleet["b"].loaded_env() == OLD_ENV
+    shown = fleet.run("history", "last", "--format", "json").json["run"]
+    assert (shown["state"], shown["exit_code"]) == ("crashed", None)
+    hosts = recorded_hosts(fleet)
+    assert hosts["a"]["status"] == "applied"
+    assert (hosts["b"]["status"], hosts["b"]["restart_owed"]) == (None, True)
+    assert (hosts["c"]["status"], hosts["c"]["write"]) == (None, None)
+    earlier = restarts(fleet)
+    said = apply(fleet, "--retry", "last")
+    assert said.statuses == {"b": "applied", "c": "applied"}
+    assert restarted(fleet, earlier) == {"b", "c"}
+    assert all(host.loaded_env() == host.session_env() for host in fleet)
+
+
+def test_a_restart_that_is_owed_and_fails_is_still_owed(fleet: Fleet) -> None:
+    write_only(fleet, "a")
+    apply(fleet, "--limit", "b:c")
+    fleet["a"].misbehave("restart_fails", times=1)
+    said = fleet.run("apply", book(fleet, more="  on_failure: rollback\n"), "--yes", "--format",
+                     "json")  # fmt: skip
+    assert (said.exit_code, said.statuses["a"]) == (4, "failed")
+    assert "going back" not in message_of(said, "a")
+    assert is_new(fleet["a"])
+    said = apply(fleet)
+    assert said.statuses["a"] == "applied"
