@@ -42,7 +42,8 @@ class Undertaking:
     """A run that is about to be agreed to: what it does, where, and what its record will say.
 
     ``plans`` are those of the schedule's hosts, in its order; ``fleet_size`` is how many hosts
-    the inventory has. ``verb`` is what the operator is asked to agree to.
+    the inventory has. ``verb`` is what the operator is asked to agree to; ``going_back`` says that
+    it undoes a past run.
     """
 
     schedule: Schedule
@@ -52,6 +53,7 @@ class Undertaking:
     facts: RunFacts
     fleet_size: int
     verb: str = "Write to"
+    going_back: bool = False
 
     @property
     def changing(self) -> tuple[str, ...]:
@@ -107,9 +109,13 @@ def carry_out(undertaking: Undertaking, stage: Stage) -> int:
         )
         emit(RunStarted(run, undertaking.schedule, plans))
         end = run_schedule(
-            undertaking.schedule, undertaking.works, {plan.host: plan for plan in plans}, tools
+            undertaking.schedule,
+            undertaking.works,
+            {plan.host: plan for plan in plans},
+            tools,
+            going_back=undertaking.going_back,
         )
-        code = exit_of_run(end)
+        code = exit_of_run(end, going_back=undertaking.going_back)
         emit(RunFinished(end.results, code))
         stage.watch.display.pause()
     if stage.output_format == "text":
@@ -143,6 +149,8 @@ def _not_confirmed(undertaking: Undertaking, stage: Stage) -> str | None:
 
 def _warnings(undertaking: Undertaking) -> list[str]:
     bad = {plan.host for plan in undertaking.plans if plan.action in _BAD}
+    if undertaking.going_back:
+        bad = {plan.host for plan in undertaking.plans if plan.action is Action.UNREACHABLE}
     found = [_guard_words(undertaking)] if _guard_words(undertaking) else []
     stops = foreseen(undertaking.schedule, bad)
     if stops is not None:

@@ -45,9 +45,14 @@ def exit_of_plan(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def exit_of_run(end: RunEnd) -> ExitCode:
-    """Return the exit code of an apply that was let loose on the hosts."""
+def exit_of_run(end: RunEnd, *, going_back: bool = False) -> ExitCode:
+    """Return the exit code of a run that was let loose on the hosts.
+
+    Where it was ``going_back`` on purpose, a host that was rolled back is what was wanted.
+    """
     statuses = {result.status for result in end.results}
+    if going_back:
+        statuses.discard(Status.ROLLED_BACK)
     if end.interrupted:
         return ExitCode.INTERRUPTED
     if end.all_locked:

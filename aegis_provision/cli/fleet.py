@@ -178,6 +178,20 @@ def fill_sessions(
     return Filled(sessions, tokens), tuple(findings)
 
 
+def fill_api_tokens(
+    fleet: Fleet, hosts: Sequence[str], environ: Mapping[str, str]
+) -> Mapping[str, Secret]:
+    """Return the tokens of ``hosts``' APIs that the inventory names.
+
+    Raises :class:`InvalidInputError` with every missing variable in one error.
+    """
+    missing: dict[str, list[str]] = {}
+    tokens = _api_tokens(fleet, hosts, environ, missing)
+    if missing:
+        raise InvalidInputError([missing_variables(missing)])
+    return tokens
+
+
 def _api_tokens(
     fleet: Fleet,
     hosts: Sequence[str],

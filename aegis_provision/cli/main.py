@@ -29,6 +29,7 @@ SUMMARIES = {
     "hosts": "Show the resolved inventory.",
     "plan": "Read the hosts and show the masked diff.",
     "apply": "Write what the plan shows.",
+    "rollback": "Bring back the files from before a past run.",
     "history": "List past runs, or show one.",
     "demo": "Try all of it against a small fleet on loopback.",
 }

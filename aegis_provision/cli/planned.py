@@ -124,7 +124,7 @@ def prepare(
     """
     scheduled = schedule_of(scope)
     fleet, schedule = scheduled.fleet, scheduled.schedule
-    asking = _hosts_where(schedule, _asks_aegis)
+    asking = hosts_asked(schedule)
     filled, warnings = fill_sessions(fleet, schedule.hosts, environ, with_api_token=asking)
     restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
     works = tuple(
@@ -140,6 +140,11 @@ def prepare(
     reach = reach_of(flags, Invocation.current().environ)
     findings = (*scheduled.findings, *warnings)
     return Job(fleet, scheduled.source, scope.limit or "", schedule, works, reach, findings)
+
+
+def hosts_asked(schedule: Schedule) -> frozenset[str]:
+    """Return the hosts whose API some play of ``schedule`` asks."""
+    return _hosts_where(schedule, _asks_aegis)
 
 
 def _asks_aegis(gates: Gates) -> bool:

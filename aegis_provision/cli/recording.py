@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
-from aegis_provision.ledger.header import RunHeader, RunHost, identity_of
+from aegis_provision.ledger.header import RunHeader, RunHost, RunKind, identity_of
 from aegis_provision.ledger.owed import restarts_owed
 from aegis_provision.ledger.past_run import DamagedRun
-from aegis_provision.ledger.places import StateError, places_of
+from aegis_provision.ledger.places import StateError, load_key, places_of
 from aegis_provision.ledger.record import RunRecord, open_record
 from aegis_provision.ledger.runs import NoSuchRun, find_run, read_run, run_names, runs_that_touched
+from aegis_provision.rollout.outcome import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from aegis_provision.inventory.model import Target
-    from aegis_provision.ledger.header import Identity, RunKind, Source
+    from aegis_provision.ledger.header import Identity, Source
     from aegis_provision.ledger.past_run import PastRun
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Schedule
@@ -60,6 +61,50 @@ def past_run(environ: Mapping[str, str], wanted: str) -> PastRun:
             ExitCode.INVALID_INPUT, f"the record of {past.run} is damaged: {past.reason}"
         )
     return past
+
+
+def run_to_undo(environ: Mapping[str, str], wanted: str | None) -> PastRun:
+    """Return the run that ``wanted`` names, without a name the last apply that is not undone yet.
+
+    Raises :class:`CommandFailedError`, also where that run wrote nothing.
+    """
+    past = past_run(environ, wanted) if wanted is not None else _last_to_undo(environ)
+    if not any(host.can_be_undone for host in past.hosts.values()):
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT,
+            f"the run {past.header.run} wrote nothing that could be undone",
+            f"look at it with 'aegis-provision history {past.header.run}'",
+        )
+    return past
+
+
+def _last_to_undo(environ: Mapping[str, str]) -> PastRun:
+    undone: set[tuple[str | None, str]] = set()
+    with _in_our_words():
+        places = places_of(environ)
+        for past in runs_that_touched(places, run_names(places)):
+            if past.header.kind is RunKind.ROLLBACK:
+                undone.update(
+                    (past.header.undoes, host.host)
+                    for host in past.hosts.values()
+                    if host.status is Status.ROLLED_BACK
+                )
+            elif any(
+                host.can_be_undone and (past.header.run, host.host) not in undone
+                for host in past.hosts.values()
+            ):
+                return past
+    raise CommandFailedError(
+        ExitCode.INVALID_INPUT,
+        "no run has written anything that could be undone",
+        "list them with 'aegis-provision history'",
+    )
+
+
+def record_key(environ: Mapping[str, str]) -> bytes:
+    """Return the key that digests in records are made with. Raises :class:`CommandFailedError`."""
+    with _in_our_words():
+        return load_key(places_of(environ))
 
 
 @contextmanager

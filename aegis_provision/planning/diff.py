@@ -8,6 +8,7 @@ from aegis_provision.documents.quoting import looks_secret
 from aegis_provision.planning.masking import exposes_secret
 from aegis_provision.planning.model import Change, ChangeKind
 from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.sensitivity import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +36,34 @@ def session_changes(
         kind = ChangeKind.ADDED if before is None else ChangeKind.CHANGED
         changes.append(_change(name, kind, before, after, known))
     return tuple(changes), tuple(same)
+
+
+def environment_changes(
+    before: Mapping[str, str], after: Mapping[str, str], secrets: Iterable[str] = ()
+) -> tuple[Change, ...]:
+    """Return what turns one file's session variables into another's, all names of either.
+
+    ``secrets`` are those of both files. Nobody says here which values are sensitive, so names and
+    looks decide.
+    """
+    known = tuple(secrets)
+    changes: list[Change] = []
+    for name in dict.fromkeys((*after, *before)):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        kind = ChangeKind.CHANGED
+        if old is None or new is None:
+            kind = ChangeKind.ADDED if old is None else ChangeKind.REMOVED
+        if is_secret_name(name) or any(
+            exposes_secret(text, known) or looks_secret(text)
+            for text in (old, new)
+            if text is not None
+        ):
+            changes.append(Change(name, kind, None, None, sensitive=True))
+        else:
+            changes.append(Change(name, kind, old, new, sensitive=False))
+    return tuple(changes)
 
 
 def _equal(before: str, after: str | Secret) -> bool:

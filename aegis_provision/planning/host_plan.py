@@ -121,7 +121,8 @@ def unreachable(host: Host, session: Session, reason: str, hint: str) -> HostPla
     )
 
 
-def _refusals(actual: Actual, config: ConfigFile | Ignored | None) -> list[tuple[str, str]]:
+def refusals_of(actual: Actual) -> list[tuple[str, str]]:
+    """Return why nothing may be written at a target, whatever its file holds, with hints."""
     found: list[tuple[str, str]] = []
     if actual.problem is not None:
         reason, hint = _PROBLEMS[actual.problem]
@@ -133,6 +134,11 @@ def _refusals(actual: Actual, config: ConfigFile | Ignored | None) -> list[tuple
         )
         for shadow in actual.shadows
     )
+    return found
+
+
+def _refusals(actual: Actual, config: ConfigFile | Ignored | None) -> list[tuple[str, str]]:
+    found = refusals_of(actual)
     if isinstance(config, Ignored):
         hint = "correct the file on the host, then plan again"
         found.extend((reason, hint) for reason in config.reasons)

@@ -55,9 +55,11 @@ if TYPE_CHECKING:
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
 _ONE_QUESTION = 10.0
 _SESSIONS_EVERY = 3.0
+_UNKNOWN_WAIT = 10.0
 _ROUNDING = 1.5
 _TOO_OFTEN = 429  # it answers one address 60 times a minute
 _LOCKED_OUT = frozenset({401, 403})
+_ASKED_WITH = ("base_url", "auth_token", "model", "fast_model")
 _NAMES_DEPLOYMENTS = "azure-openai"
 
 
@@ -122,12 +124,14 @@ def await_no_sessions(
     """
     if policy is Sessions.IGNORE:
         return Passed()
-    until, known = time.monotonic() + limit, 0
+    began, known = time.monotonic(), 0
     while True:
         running = _running_sessions(api, ask)
         if running == 0:
             return Passed()
-        left = until - time.monotonic()
+        # Waiting ends sessions, and hardly ever an ignorance.
+        longest = limit if isinstance(running, int) else min(limit, _UNKNOWN_WAIT)
+        left = began + longest - time.monotonic()
         if isinstance(running, int):
             if policy is Sessions.REFUSE:
                 return Held(f"{_sessions(running)} running there", "restart it when they are done")
@@ -251,6 +255,8 @@ def probe_provider(session: Session, ask: Ask, timeout: float, *, pause: Pause) 
 
     What may pass by itself is asked again until ``timeout`` seconds are over.
     """
+    if not {VARIABLE_OF[key] for key in _ASKED_WITH} <= session.values.keys():
+        return Passed(("the provider was not asked: the file does not name one in full",))
     until, wait = time.monotonic() + timeout, _FIRST_WAIT
     while True:
         left = until - time.monotonic()
@@ -297,4 +303,5 @@ def _text(session: Session, key: str) -> str:
 
 
 def _template(session: Session, key: str) -> str:
-    return next(item.template for item in session.spec.variables if item.name == VARIABLE_OF[key])
+    templates = {item.name: item.template for item in session.spec.variables}
+    return templates.get(VARIABLE_OF[key], "")

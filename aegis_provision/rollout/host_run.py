@@ -58,6 +58,8 @@ _PREFLIGHT = 10.0
 _PROBE = 30.0
 _FAREWELL = 3.0
 _NEW_FILE = "the new file is in place"
+_OLD_FILE = "the file from before is in place"
+_IS_BACK = "the file from before the run is back"
 _OWED = "its file is right, and Aegis was not restarted since it came"
 _PENDING = "written; it takes effect when Aegis restarts there"
 
@@ -82,7 +84,8 @@ class HostTask:
     """One host's part in one play.
 
     ``restart_owed`` says that an earlier write waits for a restart; ``written`` is that write
-    where an earlier play of this run did it, so that it can be taken back.
+    where an earlier play of this run did it, so that it can be taken back. ``going_back`` says
+    that the write itself undoes a past run's.
     """
 
     work: HostWork
@@ -90,6 +93,7 @@ class HostTask:
     gates: Gates
     restart_owed: bool = False
     written: Write | None = None
+    going_back: bool = False
 
     @property
     def restarts(self) -> bool:
@@ -125,6 +129,20 @@ def untouched(plan: HostPlan) -> HostResult:
     status = _WITHOUT_WRITE[plan.action]
     message = _OWED if status is Status.UNCHANGED and plan.restart_owed else plan.message
     return HostResult(plan.host, status, message, plan.hint)
+
+
+_OF_GOING_BACK = {
+    Status.APPLIED: Status.ROLLED_BACK,
+    Status.RESTART_PENDING: Status.ROLLED_BACK,
+    Status.FAILED: Status.ROLLBACK_FAILED,
+}
+
+
+def _of_going_back(result: HostResult) -> HostResult:
+    """Return how a host ended on which a past run was undone."""
+    status = _OF_GOING_BACK.get(result.status, result.status)
+    message = _IS_BACK if result.status is Status.APPLIED else result.message
+    return replace(result, status=status, message=message)
 
 
 def carry_out(task: HostTask, tools: Tools) -> HostResult:
@@ -170,6 +188,8 @@ class _HostRun:
             result = self._work()
         finally:
             self._close()
+        if self.task.going_back:
+            result = _of_going_back(result)
         return replace(result, warnings=tuple(self.warnings))
 
     def _work(self) -> HostResult:
@@ -215,7 +235,8 @@ class _HostRun:
         if write is None:
             return self._result(Status.FAILED, end.message, end.hint)
         if self.task.gates.on_failure is OnFailure.KEEP:
-            return self._result(Status.FAILED, f"{end.message}; {_NEW_FILE}", end.hint)
+            in_place = _OLD_FILE if self.task.going_back else _NEW_FILE
+            return self._result(Status.FAILED, f"{end.message}; {in_place}", end.hint)
         return self._roll_back(write, end)
 
     # Writing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from aegis_provision.aegis.api import start_is_older
 from aegis_provision.planning.host_plan import needs_login, plan_host, unreachable
@@ -119,10 +119,24 @@ class _Read:
     accepted: tuple[AcceptedKey, ...]
 
 
+class Look(Protocol):
+    """Reads one host over an open session and returns its plan. Raises :class:`Unreachable`."""
+
+    def __call__(self, work: HostWork, session: HostSession, deadline: Deadline) -> HostPlan:
+        """Look at the host before ``deadline``."""
+        ...
+
+
 def read_fleet(
-    works: Sequence[HostWork], reach: Reach, kept: KeptConnections, emit: Emit
+    works: Sequence[HostWork],
+    reach: Reach,
+    kept: KeptConnections,
+    emit: Emit,
+    look: Look | None = None,
 ) -> tuple[HostPlan, ...]:
     """Read every host and return the plans in the order of ``works``.
+
+    ``look`` makes a host's plan, by default that of what the inventory wants there.
 
     A host's failure is its plan's action, never an exception. Connections of hosts that would
     change go to ``kept`` where there is room; the others are closed.
@@ -130,7 +144,10 @@ def read_fleet(
     emit(ReadingStarted(len(works)))
     plans: dict[str, HostPlan] = {}
     for work, read in run_all(
-        works, lambda work: _read_host(work, reach, kept), workers=reach.forks, stop=Stop()
+        works,
+        lambda work: _read_host(work, reach, kept, look or look_at_host),
+        workers=reach.forks,
+        stop=Stop(),
     ):
         if read.accepted:
             emit(KeysAccepted(work.host.name, read.accepted))
@@ -139,7 +156,7 @@ def read_fleet(
     return tuple(plans[work.host.name] for work in works)
 
 
-def _read_host(work: HostWork, reach: Reach, kept: KeptConnections) -> _Read:
+def _read_host(work: HostWork, reach: Reach, kept: KeptConnections, look: Look) -> _Read:
     deadline = Deadline.after(reach.deadline)
     try:
         session = reach.connect(work.host.target, reach.options, deadline)
@@ -147,7 +164,7 @@ def _read_host(work: HostWork, reach: Reach, kept: KeptConnections) -> _Read:
         return _Read(unreachable(work.host, work.session, str(error), error.hint), ())
     keep = False
     try:
-        plan = _plan(work, session, deadline)
+        plan = look(work, session, deadline)
         worked_on = plan.write is not None or plan.restart_owed
         keep = worked_on and kept.offer(work.host.name, session)
     except Unreachable as error:
@@ -158,7 +175,8 @@ def _read_host(work: HostWork, reach: Reach, kept: KeptConnections) -> _Read:
     return _Read(plan, session.accepted)
 
 
-def _plan(work: HostWork, session: HostSession, deadline: Deadline) -> HostPlan:
+def look_at_host(work: HostWork, session: HostSession, deadline: Deadline) -> HostPlan:
+    """Return what would turn the host into what the inventory wants."""
     actual = session.read(deadline)
     plan = plan_host(work.host, work.session, actual)
     if needs_login(plan):

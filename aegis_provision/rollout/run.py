@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.host_run import Tools
     from aegis_provision.rollout.reading import HostWork
 
+_NAMED = 3
 _UNKNOWN = "interrupted while it was worked on: it has either the old file or the new one"
 
 
@@ -44,6 +45,8 @@ def run_schedule(
     works: Mapping[str, HostWork],
     plans: Mapping[str, HostPlan],
     tools: Tools,
+    *,
+    going_back: bool = False,
 ) -> RunEnd:
     """Carry ``schedule`` out and return how each of its hosts ended.
 
@@ -51,14 +54,20 @@ def run_schedule(
     plan knows to be in error end when their batch begins. Once more hosts of the whole run have
     failed than the current play allows, no host is begun any more, later plays' included; the same
     goes once ``tools.stop`` was asked. A host that did not end well has no part in later plays.
+    ``going_back`` says that the plans undo a past run: hosts then end as ``rolled_back`` or
+    ``rollback_failed``.
     """
-    return _Run(schedule, works, plans, tools).run()
+    return _Run(schedule, works, plans, tools, going_back=going_back).run()
 
 
 @dataclass(slots=True)
 class _Tally:
-    """How hosts ended, counted in the threads in which they do."""
+    """How hosts ended, counted in the threads in which they do.
 
+    ``counting`` are the statuses that count against the budget.
+    """
+
+    counting: frozenset[Status]
     results: dict[str, HostResult] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,7 +78,7 @@ class _Tally:
     def failed(self) -> tuple[str, ...]:
         with self._lock:
             return tuple(
-                name for name, item in self.results.items() if item.status in COUNT_AS_FAILED
+                name for name, item in self.results.items() if item.status in self.counting
             )
 
 
@@ -79,9 +88,16 @@ class _Run:
     works: Mapping[str, HostWork]
     plans: Mapping[str, HostPlan]
     tools: Tools
-    tally: _Tally = field(default_factory=_Tally)
+    tally: _Tally = field(init=False)
     under_way: set[str] = field(default_factory=set)
     budget_spent: bool = False
+    going_back: bool = False
+
+    def __post_init__(self) -> None:
+        # A way back that ended where it should is no failure, and a host whose file has moved on is
+        # no reason to leave the others as they are.
+        back = {Status.ROLLED_BACK, Status.REFUSED} if self.going_back else set()
+        self.tally = _Tally(COUNT_AS_FAILED - back)
 
     def run(self) -> RunEnd:
         for index, scheduled in enumerate(self.schedule.plays):
@@ -162,7 +178,9 @@ class _Run:
         gates = self.schedule.plays[play].play.gates
         plan, known = self.plans[host], self.tally.results.get(host)
         if known is None:
-            return HostTask(self.works[host], plan, gates, plan.restart_owed)
+            return HostTask(
+                self.works[host], plan, gates, plan.restart_owed, going_back=self.going_back
+            )
         pending = known.status is Status.RESTART_PENDING or (
             plan.restart_owed and known.status is Status.UNCHANGED
         )
@@ -175,4 +193,8 @@ class _Run:
 
 def _arithmetic(failed: Sequence[str], budget: Budget) -> str:
     noun = "host" if len(failed) == 1 else "hosts"
-    return f"{len(failed)} {noun} failed, and max_fail allows {budget.words}"
+    names = ", ".join(failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
+    return (
+        f"Stopped: {len(failed)} {noun} failed ({names}), and max_fail allows {budget.words}; "
+        "nothing further is begun"
+    )

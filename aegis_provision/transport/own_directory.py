@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.filesystem import Facts, Filesystem
 
 OWN_DIRECTORY = ".aegis-provision"
+PREVIOUS = "previous"
 _PRIVATE = 0o700
 _OTHERS = 0o077
 _ROOT = 0
@@ -41,6 +42,11 @@ class OwnDirectory:
         if self.made:
             with suppress(OSError, Unreachable):
                 self.files.rmdir(self.path)
+
+
+def kept_beside(target: str) -> str:
+    """Return where the file is kept that was at ``target`` before the last write."""
+    return posixpath.join(posixpath.dirname(target), OWN_DIRECTORY, PREVIOUS)
 
 
 def own_directory(files: Filesystem, target: str, uid: int, gid: int) -> OwnDirectory:

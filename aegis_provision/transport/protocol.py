@@ -156,6 +156,13 @@ class HostSession(Protocol):
         """Read the target and what surrounds it. Raises :class:`Unreachable`."""
         ...
 
+    def previous(self, path: str, deadline: Deadline) -> bytes | None:
+        """Return the file that is kept beside the target at ``path``, ``None`` where none is.
+
+        Raises :class:`Unreachable`.
+        """
+        ...
+
     def login(self, deadline: Deadline) -> Login | None:
         """Return as whom files are written here, ``None`` where the host does not tell.
 

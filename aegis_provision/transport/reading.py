@@ -15,6 +15,7 @@ from aegis_provision.aegis.actual import (
     ReadProblem,
 )
 from aegis_provision.aegis.search_order import shadowing
+from aegis_provision.transport.own_directory import kept_beside
 from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
@@ -34,6 +35,20 @@ def read_actual(files: Filesystem, target: Target) -> Actual:
         return _read(files, path, target.read_via)
     except OSError as problem:
         raise Unreachable("read", f"the file could not be read ({_words(problem)})") from None
+
+
+def read_previous(files: Filesystem, path: str) -> bytes | None:
+    """Return the file that a write kept beside the target at ``path``, ``None`` for none.
+
+    Only a regular file counts. Raises :class:`Unreachable` alone.
+    """
+    try:
+        facts, content = files.read_whole(kept_beside(path), LARGEST_CONFIG + 1)
+    except OSError:
+        return None
+    if not stat.S_ISREG(facts.mode) or len(content) > LARGEST_CONFIG:
+        return None
+    return content
 
 
 def read_login(files: Filesystem) -> Login | None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from aegis_provision.transport.failures import file_words
 from aegis_provision.transport.lock import EXPIRES_AFTER
+from aegis_provision.transport.own_directory import PREVIOUS
 from aegis_provision.transport.protocol import (
     Unreachable,
     WriteFailed,
@@ -69,11 +70,11 @@ class _Replacement:
 
     @property
     def _previous(self) -> str:
-        return self.directory.inside("previous")
+        return self.directory.inside(PREVIOUS)
 
     @property
     def _fresh_previous(self) -> str:
-        return self.directory.inside("previous.new")
+        return self.directory.inside(PREVIOUS + ".new")
 
     def run(self) -> Written:
         try:

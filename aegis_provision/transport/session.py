@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from aegis_provision.aegis.actual import Login
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.reading import read_actual, read_login
+from aegis_provision.transport.reading import read_actual, read_login, read_previous
 from aegis_provision.transport.safe_write import take_hold
 
 if TYPE_CHECKING:
@@ -87,6 +87,11 @@ class FileSession:
         """Read the target and what surrounds it."""
         self._until(deadline)
         return read_actual(self._files, self._target)
+
+    def previous(self, path: str, deadline: Deadline) -> bytes | None:
+        """Return the file that is kept beside the target at ``path``."""
+        self._until(deadline)
+        return read_previous(self._files, path)
 
     def login(self, deadline: Deadline) -> Login | None:
         """Return as whom files are written here."""

@@ -1,0 +1,143 @@
+"""What it takes to undo on one host what a past run did there. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.config_file import Ignored, parse_config
+from aegis_provision.planning.diff import environment_changes
+from aegis_provision.planning.host_plan import refusals_of
+from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.planning.ownership import Ownership, permission_problem
+from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.session import VARIABLE_OF, Session, SessionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aegis_provision.aegis.actual import Actual, FileFacts
+    from aegis_provision.aegis.config_file import ConfigFile
+
+_MOVED_ON = "the file is no longer the one that the run wrote"
+_LOOK = "look at what changed since, and change it by hand or with 'apply'"
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What a past run did to a host's file: digests of before and after, ``None`` for no file.
+
+    ``digest`` makes such a digest of a content.
+    """
+
+    host: str
+    provider: str
+    before: str | None
+    after: str | None
+    digest: Callable[[bytes], str]
+
+
+def plan_going_back(undoing: Undoing, actual: Actual, previous: bytes | None) -> HostPlan:
+    """Return how the file from before the run comes back, or why it must not.
+
+    ``previous`` is the file that is kept beside the target. Nothing is undone unless the target is
+    still the one that the run wrote, and the one that is kept the one from before it: whatever
+    came since is somebody's work.
+    """
+    found = refusals_of(actual)
+    if found:
+        return _refused(undoing, actual, "; ".join(reason for reason, _ in found), found[0][1])
+    here = undoing.digest(actual.file.content) if actual.file else None
+    if here != undoing.after:
+        if here == undoing.before:
+            return _plan(undoing, actual, Action.UNCHANGED)
+        return _refused(undoing, actual, _MOVED_ON, _LOOK)
+    if undoing.before is not None and (
+        previous is None or undoing.digest(previous) != undoing.before
+    ):
+        return _refused(
+            undoing, actual, "the file that is kept there is not the one from before the run", _LOOK
+        )
+    return _restored(undoing, actual, previous if undoing.before is not None else None)
+
+
+def needs_previous(undoing: Undoing, actual: Actual) -> bool:
+    """Tell whether the decision rests on the file that is kept beside the target."""
+    return undoing.before is not None and actual.file is not None
+
+
+def session_in(content: bytes | None) -> Session:
+    """Return the session variables that a file holds; a provider's token is a secret in it.
+
+    What the file does not hold is absent, and so is all of it where there is no file.
+    """
+    config = parse_config(content) if content is not None else None
+    if config is None or isinstance(config, Ignored):
+        return Session(SessionSpec("", (), allow_http=True), {}, ())
+    token = VARIABLE_OF["auth_token"]
+    values: dict[str, str | Secret] = dict(config.session_env)
+    if token in values:
+        values[token] = Secret(config.session_env[token], "the file on the host")
+    return Session(SessionSpec("", (), allow_http=True), values, ())
+
+
+def _restored(undoing: Undoing, actual: Actual, content: bytes | None) -> HostPlan:
+    file = actual.file
+    if file is None:
+        return _refused(undoing, actual, "there is no file to go back from", _LOOK)
+    ownership = Ownership(file.mode, file.uid, file.gid)
+    problem = permission_problem(actual, ownership)
+    if problem:
+        hint = "log in as the file's owner, or set become_user to it"
+        return _refused(undoing, actual, problem, hint)
+    now, then = _config(file.content), _config(content)
+    changes = environment_changes(
+        now.session_env if now else {},
+        then.session_env if then else {},
+        (*(now.secrets() if now else ()), *(then.secrets() if then else ())),
+    )
+    if content is None:
+        changes += _gone(file, ownership)
+    return HostPlan(
+        undoing.host,
+        undoing.provider,
+        actual.path,
+        Action.UPDATE,
+        changes=changes,
+        warnings=_warnings(changes, then),
+        write=Write(actual.path, content, file.mode, file.uid, file.gid, file),
+        auth_token=now.auth_token if now else None,
+    )
+
+
+def _config(content: bytes | None) -> ConfigFile | None:
+    found = parse_config(content) if content is not None else None
+    return None if isinstance(found, Ignored) else found
+
+
+def _gone(file: FileFacts, ownership: Ownership) -> tuple[Change, ...]:
+    return (
+        Change("file.mode", ChangeKind.REMOVED, f"{file.mode:04o}", None, sensitive=False),
+        Change("file.owner", ChangeKind.REMOVED, ownership.owner, None, sensitive=False),
+    )
+
+
+def _warnings(changes: tuple[Change, ...], then: ConfigFile | None) -> tuple[str, ...]:
+    found = [
+        f"{change.key} becomes the one from before: if it was revoked since, sessions will fail"
+        for change in changes
+        if change.sensitive and change.kind is not ChangeKind.REMOVED
+    ]
+    if then is not None and not then.has_auth_token:
+        found.append("the file from before has no authToken: Aegis' API answers without a token")
+    return tuple(found)
+
+
+def _plan(undoing: Undoing, actual: Actual, action: Action) -> HostPlan:
+    return HostPlan(undoing.host, undoing.provider, actual.path, action)
+
+
+def _refused(undoing: Undoing, actual: Actual, reason: str, hint: str) -> HostPlan:
+    return HostPlan(
+        undoing.host, undoing.provider, actual.path, Action.ERROR, message=reason, hint=hint
+    )

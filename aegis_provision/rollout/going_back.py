@@ -1,0 +1,36 @@
+"""Reads hosts for the way back from a past run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.going_back import needs_previous, plan_going_back
+from aegis_provision.planning.host_plan import needs_login
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.planning.going_back import Undoing
+    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.rollout.reading import HostWork
+    from aegis_provision.transport.protocol import Deadline, HostSession
+
+
+def look_for_way_back(
+    undoings: Mapping[str, Undoing], work: HostWork, session: HostSession, deadline: Deadline
+) -> HostPlan:
+    """Return what would undo on the host what a past run did there.
+
+    ``undoings`` says so for every host. Raises :class:`~.protocol.Unreachable`.
+    """
+    undoing = undoings[work.host.name]
+    actual = session.read(deadline)
+    previous = None
+    if needs_previous(undoing, actual):
+        previous = session.previous(actual.path, deadline)
+    plan = plan_going_back(undoing, actual, previous)
+    if needs_login(plan):
+        actual = replace(actual, login=session.login(deadline))
+        plan = plan_going_back(undoing, actual, previous)
+    return plan

@@ -1,0 +1,148 @@
+"""``rollback``: a past run undone on hosts that really run, in reverse order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.hosts import OLD_ENV, TOKEN, running_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.fleet.hosts import Fleet
+
+OLD_URL = OLD_ENV["ANTHROPIC_BASE_URL"]
+NEW_URL = "http://127.0.0.1:9/v1"
+PLAYBOOK = """\
+- name: Canary
+  hosts: host-01
+  restart: changed
+  verify: {health: true, timeout: 10s}
+- name: Rest
+  hosts: all:!host-01
+  serial: [1, 50%]
+  restart: changed
+  verify: {health: true, timeout: 10s}
+"""
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with running_hosts(tmp_path, 4) as fleet:
+        yield fleet
+
+
+def _files(fleet: Fleet) -> dict[str, bytes | None]:
+    return {
+        host.name: host.config_path.read_bytes() if host.config_path.exists() else None
+        for host in fleet
+    }
+
+
+def _apply(fleet: Fleet, text: str = PLAYBOOK) -> None:
+    said = fleet.run("apply", fleet.playbook(text), "--yes", "--format", "json")
+    assert said.exit_code == 0, said.stderr
+    assert set(said.statuses.values()) == {"applied"}
+
+
+def test_every_file_is_as_before_and_in_effect(fleet: Fleet) -> None:
+    fleet["host-04"].config_path.unlink()
+    fleet["host-04"].restart()
+    before = _files(fleet)
+    _apply(fleet)
+    assert {host.loaded_provider() for host in fleet} == {NEW_URL}
+    shown = fleet.run("rollback", "--check")
+    assert shown.exit_code == 0
+    assert "if it was revoked since" in shown.stdout
+    assert _files(fleet)["host-01"] != before["host-01"]
+    said = fleet.run("rollback", "--yes", "--format", "json")
+    assert said.exit_code == 0, said.stderr
+    assert set(said.statuses.values()) == {"rolled_back"}
+    assert list(said.statuses) == ["host-04", "host-03", "host-02", "host-01"]
+    assert _files(fleet) == before
+    assert [host.loaded_provider() for host in fleet] == [OLD_URL, OLD_URL, OLD_URL, None]
+    for text in (said.stdout, said.stderr, shown.stdout):
+        assert TOKEN not in text
+        assert OLD_ENV["ANTHROPIC_AUTH_TOKEN"] not in text
+    past = fleet.run("history", "last", "--format", "json").json
+    assert "rolled_back" in str(past)
+
+
+def test_a_file_that_moved_on_is_left_alone_and_the_others_go_back(fleet: Fleet) -> None:
+    before = _files(fleet)
+    _apply(fleet)
+    fleet["host-02"].write_config({"authToken": "somebody's work"})
+    theirs = _files(fleet)["host-02"]
+    said = fleet.run("rollback", "--yes", "--format", "json")
+    assert said.exit_code == 4
+    assert said.statuses == {
+        "host-01": "rolled_back",
+        "host-02": "refused",
+        "host-03": "rolled_back",
+        "host-04": "rolled_back",
+    }
+    assert _files(fleet) == {**before, "host-02": theirs}
+
+
+def test_a_part_of_a_run_can_be_undone_and_the_rest_later(fleet: Fleet) -> None:
+    before = _files(fleet)
+    _apply(fleet)
+    assert fleet.run("rollback", "--yes", "--limit", "host-03").exit_code == 0
+    now = _files(fleet)
+    assert now["host-03"] == before["host-03"]
+    assert now["host-01"] != before["host-01"]
+    assert fleet.run("rollback", "--yes").exit_code == 0
+    assert _files(fleet) == before
+    said = fleet.run("rollback", "--yes")
+    assert said.exit_code == 3
+    assert "nothing" in said.stderr or "no run" in said.stderr
+
+
+def test_a_way_back_that_fails_is_never_a_success(fleet: Fleet) -> None:
+    _apply(fleet)
+    fleet["host-04"].misbehave("lost_file")
+    said = fleet.run("rollback", "--yes", "--format", "json")
+    assert said.exit_code == 4
+    assert said.statuses["host-04"] == "rollback_failed"
+    assert said.statuses["host-01"] == "not_attempted"
+    assert "dropped its file" in said.stdout
+
+
+def test_without_restarts_the_way_back_waits_for_one_too(fleet: Fleet) -> None:
+    before = _files(fleet)
+    said = fleet.run("apply", "--yes", "--format", "json")
+    assert set(said.statuses.values()) == {"restart_pending"}
+    back = fleet.run("rollback", "--yes", "--format", "json")
+    assert set(back.statuses.values()) == {"rolled_back"}
+    assert "restarts" in back.stdout
+    assert _files(fleet) == before
+    assert {host.starts for host in fleet} == {1}
+
+
+def test_without_a_terminal_nobody_goes_back_unasked(fleet: Fleet) -> None:
+    _apply(fleet)
+    now = _files(fleet)
+    said = fleet.run("rollback")
+    assert said.exit_code == 6
+    assert _files(fleet) == now
+
+
+def test_an_inventory_that_leads_elsewhere_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    _apply(fleet)
+    elsewhere = tmp_path / "elsewhere.yml"
+    elsewhere.write_text("all: {vars: {provider: ollama}, hosts: {host-01: , host-09: }}\n")
+    said = fleet.run("rollback", "--yes", "-i", elsewhere)
+    assert said.exit_code == 3
+    assert "does not know hosts of the run" in said.stderr
+    assert "leads to other machines" in said.stderr
+
+
+@pytest.mark.parametrize("name", ["20200101T000000Z-000000", "nonsense"])
+def test_a_run_that_is_not_there(fleet: Fleet, name: str) -> None:
+    _apply(fleet)
+    said = fleet.run("rollback", name, "--yes")
+    assert said.exit_code == 3
+    assert "there is no run" in said.stderr
