@@ -9,7 +9,6 @@ from aegis_provision.aegis.config_file import Ignored, parse_config
 from aegis_provision.planning.diff import environment_changes
 from aegis_provision.planning.host_plan import refusals_of
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
-from aegis_provision.planning.ownership import Ownership, permission_problem
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import VARIABLE_OF, Session, SessionSpec
 
@@ -85,11 +84,6 @@ def _restored(undoing: Undoing, actual: Actual, content: bytes | None) -> HostPl
     file = actual.file
     if file is None:
         return _refused(undoing, actual, "there is no file to go back from", _LOOK)
-    ownership = Ownership(file.mode, file.uid, file.gid)
-    problem = permission_problem(actual, ownership)
-    if problem:
-        hint = "log in as the file's owner, or set become_user to it"
-        return _refused(undoing, actual, problem, hint)
     now, then = _config(file.content), _config(content)
     changes = environment_changes(
         now.session_env if now else {},
@@ -97,7 +91,7 @@ def _restored(undoing: Undoing, actual: Actual, content: bytes | None) -> HostPl
         (*(now.secrets() if now else ()), *(then.secrets() if then else ())),
     )
     if content is None:
-        changes += _gone(file, ownership)
+        changes += _gone(file)
     return HostPlan(
         undoing.host,
         undoing.provider,
@@ -115,10 +109,10 @@ def _config(content: bytes | None) -> ConfigFile | None:
     return None if isinstance(found, Ignored) else found
 
 
-def _gone(file: FileFacts, ownership: Ownership) -> tuple[Change, ...]:
+def _gone(file: FileFacts) -> tuple[Change, ...]:
     return (
         Change("file.mode", ChangeKind.REMOVED, f"{file.mode:04o}", None, sensitive=False),
-        Change("file.owner", ChangeKind.REMOVED, ownership.owner, None, sensitive=False),
+        Change("file.owner", ChangeKind.REMOVED, f"{file.uid}:{file.gid}", None, sensitive=False),
     )
 
 

@@ -77,10 +77,9 @@ def plan_host(host: Host, session: Session, actual: Actual) -> HostPlan:
             auth_token=config.auth_token if config else None,
         )
     content = merge(config, session.values)
-    problem = permission_problem(actual, ownership) or _dropped(content)
+    problem = _dropped(content)
     if problem:
-        hint = "log in as the file's owner, or set become_user to it"
-        return _refused(host, session, actual, [(problem, hint)])
+        return _refused(host, session, actual, [(problem, "look at the file on the host")])
     return HostPlan(
         host.name,
         session.spec.provider,
@@ -107,6 +106,18 @@ def _session_changes(
 def needs_login(plan: HostPlan) -> bool:
     """Tell whether the plan rests on who the login is: only a write does."""
     return plan.write is not None
+
+
+def as_login(plan: HostPlan, actual: Actual) -> HostPlan:
+    """Return ``plan``, or why the login can't carry it out. ``actual`` knows who it is."""
+    write = plan.write
+    if write is None:
+        return plan
+    problem = permission_problem(actual, Ownership(write.mode, write.uid, write.gid))
+    if problem is None:
+        return plan
+    hint = "log in as the file's owner, or set become_user to it"
+    return HostPlan(plan.host, plan.provider, plan.path, Action.ERROR, message=problem, hint=hint)
 
 
 def unreachable(host: Host, session: Session, reason: str, hint: str) -> HostPlan:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
-from rich.live import Live
-
 from aegis_provision.report.console import can_redraw, print_lines
 from aegis_provision.report.monitor import State, advance
 from aegis_provision.report.picture import picture
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console, RenderableType
+    from rich.live import Live
 
     from aegis_provision.rollout.events import Event
 
@@ -83,6 +82,8 @@ class ProgressDisplay:
         self.pause()
         if self._quiet or not can_redraw(self._console):
             return
+        from rich.live import Live
+
         # What others print on stdout is the result, and must not come out here.
         self._live = Live(
             get_renderable=self._draw,

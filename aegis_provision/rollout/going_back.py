@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.going_back import needs_previous, plan_going_back
-from aegis_provision.planning.host_plan import needs_login
+from aegis_provision.planning.host_plan import as_login, needs_login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,5 @@ def look_for_way_back(
         previous = session.previous(actual.path, deadline)
     plan = plan_going_back(undoing, actual, previous)
     if needs_login(plan):
-        actual = replace(actual, login=session.login(deadline))
-        plan = plan_going_back(undoing, actual, previous)
+        plan = as_login(plan, replace(actual, login=session.login(deadline)))
     return plan

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from aegis_provision.aegis.api import start_is_older
-from aegis_provision.planning.host_plan import needs_login, plan_host, unreachable
+from aegis_provision.planning.host_plan import as_login, needs_login, plan_host, unreachable
 from aegis_provision.planning.model import Action
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
@@ -180,8 +180,7 @@ def look_at_host(work: HostWork, session: HostSession, deadline: Deadline) -> Ho
     actual = session.read(deadline)
     plan = plan_host(work.host, work.session, actual)
     if needs_login(plan):
-        actual = replace(actual, login=session.login(deadline))
-        plan = plan_host(work.host, work.session, actual)
+        plan = as_login(plan, replace(actual, login=session.login(deadline)))
     if plan.action is Action.UNCHANGED and work.restarts:
         owed = _restart_owed(work, plan, actual, session, deadline)
         plan = replace(plan, restart_owed=owed)

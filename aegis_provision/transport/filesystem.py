@@ -59,6 +59,10 @@ class OpenFile(Protocol):
         """Close the file; leaving a ``with`` block does so too."""
         ...
 
+    def let_go(self) -> None:
+        """Close the file without asking how that went."""
+        ...
+
 
 class Filesystem(Protocol):
     """File operations on one host.

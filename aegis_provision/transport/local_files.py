@@ -118,6 +118,11 @@ class LocalFile:
         """Close the file."""
         os.close(self._descriptor)
 
+    def let_go(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            self.close()
+
     def write(self, data: bytes) -> None:
         """Write all of ``data``."""
         view = memoryview(data)

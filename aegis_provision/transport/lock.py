@@ -87,7 +87,7 @@ class Lock:
         """
         if self.stream is not None:
             with suppress(OSError, Unreachable):
-                self.stream.close()
+                self.stream.let_go()
         if self.lost:
             return
         age = time.monotonic() - self.taken

@@ -19,6 +19,8 @@ from aegis_provision.transport.own_directory import kept_beside
 from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aegis_provision.inventory.model import Target
     from aegis_provision.transport.filesystem import Facts, Filesystem
 
@@ -71,12 +73,28 @@ def _read(files: Filesystem, path: str, read_via: str) -> Actual:
     directory, problem = _directory(files, posixpath.dirname(path))
     if directory is None:
         return Actual(path, problem=problem)
-    shadows = tuple(name for name in shadowing(path, read_via) if _exists(files, name))
+    shadows = _existing(files, shadowing(path, read_via), posixpath.dirname(path))
     found = _target(files, path)
     if found is None or isinstance(found, FileFacts):
         return Actual(path, found, directory, shadows)
     problem, detail = found
     return Actual(path, directory=directory, shadows=shadows, problem=problem, detail=detail)
+
+
+def _existing(files: Filesystem, paths: Iterable[str], known: str) -> tuple[str, ...]:
+    """Return those of ``paths`` that are there. ``known`` is a directory that surely is.
+
+    Most hosts have no other directory of Aegis', and then one question answers for all in it.
+    """
+    there = {known: True}
+    found = []
+    for path in paths:
+        directory = posixpath.dirname(path)
+        if directory not in there:
+            there[directory] = _exists(files, directory)
+        if there[directory] and _exists(files, path):
+            found.append(path)
+    return tuple(found)
 
 
 def _target(files: Filesystem, path: str) -> FileFacts | tuple[ReadProblem, str] | None:

@@ -272,6 +272,12 @@ class SftpFile:
         with _calls():
             self._file.close()
 
+    def let_go(self) -> None:
+        """Close the file without waiting for the answer."""
+        with _calls():
+            _close_unseen(self._client, self._file.handle)  # type: ignore[arg-type]
+            self._file._closed = True  # type: ignore[attr-defined]  # noqa: SLF001
+
     def write(self, data: bytes) -> None:
         """Write all of ``data``."""
         with _calls():

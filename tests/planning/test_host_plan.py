@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, Login, ReadProblem
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.planning.host_plan import plan_host, unreachable
+from aegis_provision.planning.host_plan import as_login, plan_host, unreachable
 from aegis_provision.planning.model import Action, ChangeKind, HostPlan
 from aegis_provision.planning.undo import left_by
 from aegis_provision.providers.fill import fill
@@ -64,7 +64,7 @@ def _file(content: object, mode: int = 0o600) -> FileFacts:
 
 
 def _plan(actual: Actual) -> HostPlan:
-    return plan_host(HOST, SESSION, actual)
+    return as_login(plan_host(HOST, SESSION, actual), actual)
 
 
 def _after(plan: HostPlan) -> Actual:

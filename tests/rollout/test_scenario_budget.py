@@ -74,7 +74,7 @@ def check_untouched(fleet: Fleet, said: Said, was: dict[str, Before]) -> None:
         ("ac", "1", "1", "FaF---", "2 hosts failed (a, c), and max_fail allows 1 host"),
         ("ab", "1", "[1, 50%]", "FF----", "2 hosts failed (a, b), and max_fail allows 1 host"),
         ("f", "0", "50%", "aaaaaF", "1 host failed (f), and max_fail allows 0 hosts"),
-        ("bd", "33%", "1", "aFaF--", "2 hosts failed (b, d), and max_fail allows 33% of 6 hosts = 1"),
+        ("bd", "33%", "1", "aFaF--", "(b, d), and max_fail allows 33% of 6 hosts = 1"),
         ("abcdef", "100%", "1", "FFFFFF", ""),
     ],
 )  # fmt: skip
