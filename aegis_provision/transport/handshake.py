@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
+from aegis_provision.transport.channels import Connection
 from aegis_provision.transport.dial import patience
 from aegis_provision.transport.failures import library_step, step
 from aegis_provision.transport.known_hosts import (
@@ -65,7 +66,7 @@ def secure(
     endpoint: Endpoint,
     options: ConnectOptions,
     deadline: Deadline,
-) -> tuple[paramiko.Transport, AcceptedKey | None]:
+) -> tuple[Connection, AcceptedKey | None]:
     """Shake hands, check the host's key and log in. Raises :class:`Unreachable`.
 
     Returns the transport, and the host's key if it was new and taken on trust.
@@ -73,7 +74,7 @@ def secure(
     with step("known_hosts"):
         known = read_known_hosts(options.known_hosts)
     connection.settimeout(None)
-    transport = paramiko.Transport(connection)
+    transport = Connection(connection)
     try:
         with library_step("handshake"):
             _shake_hands(transport, known.trusted(endpoint.key_names), options, deadline)

@@ -35,7 +35,7 @@ ROOT = "root"
 class Ways(Protocol):
     """Commands on a host, and HTTP questions asked from where it is."""
 
-    def run(self, command: str, stdin: bytes, deadline: Deadline) -> CommandEnd:
+    def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` by /bin/sh. Raises :class:`Unreachable`."""
         ...
 
@@ -121,7 +121,7 @@ class FileSession:
 
     def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` by /bin/sh, as the login."""
-        return self._ways.run(command, b"", deadline)
+        return self._ways.run(command, deadline)
 
     def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
         """Ask an HTTP question as if from the host."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import paramiko
 
 from aegis_provision.transport.become import quoted, remote_command, sudo_problem
+from aegis_provision.transport.channels import CONNECT_FAILED, open_connection, open_session
 from aegis_provision.transport.dial import dial, patience
 from aegis_provision.transport.endpoints import endpoints
 from aegis_provision.transport.failures import NO_TIME, library_step
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_provision.inventory.model import Target
+    from aegis_provision.transport.channels import Connection
     from aegis_provision.transport.endpoints import Endpoint
     from aegis_provision.transport.protocol import (
         AcceptedKey,
@@ -33,27 +34,12 @@ if TYPE_CHECKING:
 
 _LONGEST_COMPLAINT = 4096
 _LAST_WORDS = 1.0
-_CONNECT_FAILED = 2  # RFC 4254, section 5.1
-
-
-class _Answer(threading.Event):
-    """The answer to a channel's request, for which the library would wait for ever."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return once the answer is there. Raises ``TimeoutError``."""
-        if not super().wait(self._seconds if timeout is None else timeout):
-            raise TimeoutError
-        return True
 
 
 def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
     """Return a session to ``target`` over SSH. Raises :class:`Unreachable`."""
     way = endpoints(target, options)
-    transports: list[paramiko.Transport] = []
+    transports: list[Connection] = []
     accepted: list[AcceptedKey] = []
     try:
         for index, endpoint in enumerate(way):
@@ -89,11 +75,11 @@ def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> 
 
 
 def _hop(
-    before: list[paramiko.Transport],
+    before: list[Connection],
     way: Sequence[Endpoint],
     options: ConnectOptions,
     deadline: Deadline,
-) -> tuple[paramiko.Transport, AcceptedKey | None]:
+) -> tuple[Connection, AcceptedKey | None]:
     connection: socket.socket | paramiko.Channel
     endpoint = way[-1]
     if before:
@@ -114,18 +100,14 @@ def _through(
     options: ConnectOptions,
     deadline: Deadline,
 ) -> paramiko.Channel:
-    """Return a connection to ``endpoint`` that the bastion makes (RFC 4254, section 7.2)."""
+    """Return a connection to ``endpoint`` that the bastion makes."""
     with library_step("bastion"):
         try:
-            return bastion.open_channel(
-                "direct-tcpip",
-                (endpoint.host, endpoint.port),
-                ("127.0.0.1", 0),
-                timeout=patience(options, deadline),
-            )
+            seconds = patience(options, deadline)
+            return open_connection(bastion, endpoint.host, endpoint.port, seconds)
         except paramiko.ChannelException as refusal:
             there = f"{endpoint.host} port {endpoint.port}"
-            if refusal.code == _CONNECT_FAILED:
+            if refusal.code == CONNECT_FAILED:
                 raise Unreachable(
                     "bastion",
                     f"{name} can't connect to {there}",
@@ -150,9 +132,7 @@ def _sftp(
     deadline: Deadline,
 ) -> tuple[SftpStream, SftpClient]:
     with library_step("session"):
-        channel = transport.open_session(timeout=patience(options, deadline))
-        channel.settimeout(patience(options, deadline))
-        channel.event = _Answer(patience(options, deadline))
+        channel = open_session(transport, patience(options, deadline))
     if target.become_user is None:
         with library_step("sftp"):
             try:

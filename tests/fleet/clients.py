@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,16 @@ import pytest
 
 from aegis_provision.inventory.model import Target
 from aegis_provision.transport.connect import connect
+from aegis_provision.transport.dial import dial
+from aegis_provision.transport.endpoints import endpoints
+from aegis_provision.transport.handshake import secure
 from aegis_provision.transport.protocol import ConnectOptions, Deadline, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from aegis_provision.transport.channels import Connection
     from aegis_provision.transport.protocol import AcceptedKey
     from tests.fleet.openssh import Sshd
 
@@ -69,6 +75,20 @@ def reach(target: Target, options: ConnectOptions) -> tuple[AcceptedKey, ...]:
     with connect(target, options, deadline) as session:
         assert session.alive(deadline)
         return session.accepted
+
+
+@contextmanager
+def logged_in(target: Target, options: ConnectOptions) -> Iterator[Connection]:
+    """Log in at ``target`` and do nothing there."""
+    deadline = Deadline.after(60.0)
+    [endpoint] = endpoints(target, options)
+    transport, _ = secure(
+        dial(endpoint.host, endpoint.port, options, deadline), endpoint, options, deadline
+    )
+    try:
+        yield transport
+    finally:
+        transport.close()
 
 
 def refusal(target: Target, options: ConnectOptions, seconds: float = 60.0) -> Unreachable:

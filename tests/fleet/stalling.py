@@ -40,7 +40,7 @@ class StallsAtLogin(Login):
     """Never answers to a key."""
 
     def begin_auth(self, username: str) -> Awaitable[bool]:
-        return _never()
+        return never()
 
 
 class HangsUpAtLogin(Login):
@@ -56,7 +56,7 @@ class StallsAtSession(Login):
     """Never says whether a session may be opened."""
 
     def session_requested(self) -> Any:
-        return _never()
+        return never()
 
 
 class RefusesSessions(Login):
@@ -206,6 +206,7 @@ def serving(factory: type[Login], keys: Sshd, directory: Path, **options: Any) -
         thread.join(_PATIENCE)
 
 
-async def _never() -> NoReturn:
+async def never() -> NoReturn:
+    """Wait until the test is over."""
     await asyncio.get_running_loop().create_future()
     raise AssertionError

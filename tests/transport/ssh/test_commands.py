@@ -1,0 +1,161 @@
+"""Commands over SSH: whatever the login's shell is, and whatever becomes of the connection."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.transport.command import LARGEST_OUTPUT, CommandEnd, run_over_ssh
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.protocol import Deadline, Unreachable
+from tests.fleet import stalling, users
+from tests.fleet.clients import logged_in, need, options, target_at
+from tests.fleet.openssh import running_sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aegis_provision.transport.protocol import HostSession
+    from tests.fleet.openssh import Sshd
+    from tests.fleet.stalling import Login
+
+_ENOUGH = 30.0
+HARD = "printf '%s|' 'a b' \"it's\" 'back\\slash' 'ends\\' '!x' '$HOME' '%d' '`id`'\necho \u00fc"
+PLAIN = b"a b|it's|back\\slash|ends\\|!x|$HOME|%d|`id`|\xc3\xbc\n"
+
+
+@pytest.fixture
+def session(sshd: Sshd, home: Path) -> Iterator[HostSession]:
+    with connect(target_at(sshd), options(home, sshd.known_hosts), Deadline.after(60)) as opened:
+        yield opened
+
+
+def run(session: HostSession, command: str, seconds: float = _ENOUGH) -> CommandEnd:
+    return session.run(command, Deadline.after(seconds))
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "output"),
+    [
+        ("echo out; echo err >&2; exit 7", 7, b"out\nerr\n"),
+        ("cat", 0, b""),
+        ("exec >&- 2>&-; sleep 0.4; exit 3", 3, b""),
+        ("kill -TERM $$", -1, b""),
+        (HARD, 0, PLAIN),
+    ],
+    ids=["says and ends", "reads nothing", "closes its output first", "is killed", "quoting"],
+)
+def test_how_it_ends_and_what_it_says(
+    command: str, status: int, output: bytes, session: HostSession
+) -> None:
+    assert run(session, command) == CommandEnd(status, output)
+
+
+def test_only_so_much_of_the_output_is_kept(session: HostSession) -> None:
+    end = run(session, f"head -c {2 * LARGEST_OUTPUT} /dev/zero")
+    assert (end.status, len(end.output)) == (0, LARGEST_OUTPUT)
+
+
+@pytest.mark.parametrize("command", ["exec sleep 60", "exec yes"], ids=["silent", "talking"])
+def test_one_that_does_not_end_is_left_at_the_deadline(command: str, session: HostSession) -> None:
+    began = time.monotonic()
+    end = run(session, f"echo $$; {command}", seconds=1.0)
+    assert end.status is None
+    assert time.monotonic() - began < 10
+    pid = end.output.split()[0].decode()
+    assert run(session, f"kill {pid} 2>/dev/null; echo here").output == b"here\n"
+
+
+@pytest.mark.parametrize("child", ["sleep 60", "yes"], ids=["silent", "talking"])
+def test_a_child_that_keeps_the_output_open_is_not_waited_for(
+    child: str, session: HostSession, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    end = run(session, f"{child} & echo $! >{tmp_path}/pid; exit 4")
+    assert end.status == 4
+    assert time.monotonic() - began < 10
+    run(session, f"kill $(cat {tmp_path}/pid)")
+
+
+def test_the_connection_serves_files_and_commands_in_turn(session: HostSession) -> None:
+    for _ in range(20):
+        assert run(session, "true").status == 0
+        assert session.alive(Deadline.after(_ENOUGH))
+
+
+def test_no_time_left_is_told_as_the_deadline(session: HostSession) -> None:
+    with pytest.raises(Unreachable, match="the host's deadline passed"):
+        run(session, "true", seconds=0)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("shell", "package"), [("bash", "bash"), ("dash", "dash"), ("tcsh", "tcsh"), ("fish", "fish")]
+)
+def test_whatever_the_logins_shell_is(shell: str, package: str, tmp_path: Path, home: Path) -> None:
+    path = need(shell, package)
+    with users.user("shell", path) as name, users.sshd_for(name, tmp_path / "sshd") as sshd:
+        login = target_at(sshd, user=name)
+        with connect(login, options(home, sshd.known_hosts), Deadline.after(60)) as session:
+            end = run(session, HARD)
+    assert end.status == 0
+    assert end.output.endswith(PLAIN), "after whatever the shell itself has to say"
+
+
+@pytest.mark.root
+def test_a_login_that_runs_nothing_is_told_by_its_status(tmp_path: Path, home: Path) -> None:
+    shell = shutil.which("false")
+    assert shell is not None
+    with users.user("false", shell) as name, users.sshd_for(name, tmp_path / "sshd") as sshd:
+        login = target_at(sshd, user=name)
+        with connect(login, options(home, sshd.known_hosts), Deadline.after(60)) as session:
+            assert run(session, "echo here") == CommandEnd(1, b"")
+
+
+def test_a_host_that_allows_one_session_at_a_time_is_told_of(tmp_path: Path, home: Path) -> None:
+    with running_sshd(tmp_path / "sshd", settings=["MaxSessions 1"]) as sshd:
+        there, asked = target_at(sshd), options(home, sshd.known_hosts)
+        with connect(there, asked, Deadline.after(60)) as session:
+            with pytest.raises(Unreachable, match="command: the host refused") as caught:
+                run(session, "true")
+            assert "MaxSessions" in caught.value.hint
+            assert session.alive(Deadline.after(_ENOUGH))
+
+
+def _kill_connection(session: HostSession) -> str:
+    """Return a command that kills the sshd process which serves this connection."""
+    found = run(session, "echo $PPID").output.strip().decode()
+    return f"kill -9 {found}; exec sleep 60"
+
+
+def test_a_connection_lost_in_the_middle_is_no_status(session: HostSession) -> None:
+    with pytest.raises(Unreachable, match="command: the connection was lost"):
+        run(session, _kill_connection(session))
+    with pytest.raises(Unreachable):
+        run(session, "true")
+
+
+@pytest.mark.parametrize(
+    ("factory", "reason"),
+    [
+        (stalling.StallsAtRequest, "no answer in time"),
+        (stalling.StallsAtSession, "no answer in time"),
+        (stalling.RefusesSessions, "the host refused to open a channel"),
+        (stalling.HangsUpAtRequest, "the host closed the connection"),
+    ],
+)
+def test_a_server_that_does_not_answer(
+    factory: type[Login], reason: str, sshd: Sshd, home: Path, tmp_path: Path
+) -> None:
+    with stalling.serving(factory, sshd, tmp_path) as port:
+        patient = options(home, tmp_path / "known_hosts", timeout=3.0)
+        with logged_in(target_at(sshd, port=port), patient) as transport:
+            began = time.monotonic()
+            with pytest.raises(Unreachable) as caught:
+                run_over_ssh(transport, "true", b"", patient, Deadline.after(_ENOUGH))
+    assert (caught.value.step, caught.value.reason) == ("command", reason)
+    assert time.monotonic() - began < 20
