@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.providers.probe import Silence
-from aegis_provision.transport.http import LARGEST_BODY, USER_AGENT, Answer, NoAnswer
+from aegis_provision.transport.http import LARGEST_BODY, NO_TIME, Answer, NoAnswer, headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,21 +15,34 @@ if TYPE_CHECKING:
     from aegis_provision.transport.command import CommandEnd
     from aegis_provision.transport.http import Question
 
-COMMAND = "command -v curl >/dev/null 2>&1 || exit 127; exec curl -q --config -"
-"""The whole command line: what is asked, the token above all, comes on standard input."""
+_MARK = "--aegis-provision--"
+COMMAND = f"echo {_MARK}; command -v curl >/dev/null 2>&1 || exit 127; exec curl -q --config -"
+"""The whole command line: what is asked, the token above all, comes on standard input.
+
+``-q`` passes over the login's own settings. What the login's shell prints ends before the mark.
+"""
+
+NO_COMMANDS = NoAnswer(None, "the host's sshd forwards nothing, and the login runs no commands")
+"""What to say where there is neither way."""
 
 _NO_CURL = 127
 # curl(1), EXIT CODES.
+_NOT_HTTP = (Silence.NOT_HTTP, "what answers there does not speak HTTP")
+_HUNG_UP = (Silence.HUNG_UP, "it hung up without an answer")
 _SILENCES = {
-    1: (Silence.NOT_HTTP, "what answers there does not speak HTTP"),
+    1: _NOT_HTTP,
     6: (Silence.UNKNOWN_NAME, "the name is not known there"),
     7: (Silence.NOT_LISTENING, "nothing listens there"),
+    8: _NOT_HTTP,
+    18: _HUNG_UP,
     28: (Silence.TIMED_OUT, "no answer in time"),
     35: (Silence.NOT_TLS, "it does not speak TLS"),
-    52: (Silence.HUNG_UP, "it hung up without an answer"),
-    56: (Silence.HUNG_UP, "it hung up without an answer"),
+    52: _HUNG_UP,
+    56: _HUNG_UP,
     60: (Silence.UNTRUSTED, "the host does not trust its certificate"),
 }
+_TOO_LARGE = 63  # the answer is there, and as much of it as was wanted
+_ESCAPES = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))
 _STATUS = re.compile(rb"\n([0-9]{3}) (\S*)\n?\Z")
 
 
@@ -38,35 +51,45 @@ def ask_with_curl(
 ) -> Answer | NoAnswer:
     """Ask with the host's own curl; ``run`` runs a command there with the given input."""
     began = time.monotonic()
-    end = run(COMMAND, _config(question, timeout))
+    config = _config(question, timeout)
+    if isinstance(config, NoAnswer):
+        return config
+    end = run(COMMAND, config)
     if end.status is None:
-        return NoAnswer(Silence.TIMED_OUT, "no answer in time")
+        return NO_TIME
+    _, began_there, output = end.output.partition(f"{_MARK}\n".encode())
+    if not began_there:
+        return NO_COMMANDS
     if end.status == _NO_CURL:
         return NoAnswer(None, "the host's sshd forwards nothing, and there is no curl")
-    found = _STATUS.search(end.output)
-    if end.status != 0 or found is None:
+    found = _STATUS.search(output)
+    if end.status not in {0, _TOO_LARGE} or found is None:
         return NoAnswer(*_SILENCES.get(end.status, (Silence.UNREACHABLE, "curl got no answer")))
     location = found[2].decode(errors="replace")
     seconds = time.monotonic() - began
-    return Answer(int(found[1]), end.output[: found.start()], seconds, location)
+    return Answer(int(found[1]), output[: found.start()][:LARGEST_BODY], seconds, location)
 
 
-def _config(question: Question, timeout: float) -> bytes:
+def _config(question: Question, timeout: float) -> bytes | NoAnswer:
+    """Return curl's settings for ``question``: nothing of the login's or its environment's."""
+    wanted = headers(question)
+    if isinstance(wanted, NoAnswer):
+        return wanted
     lines = [
-        "silent",
-        f"max-time = {timeout:.3f}",
-        f"max-filesize = {LARGEST_BODY}",
-        f"user-agent = {_quoted(USER_AGENT)}",
-        f"url = {_quoted(question.url)}",
-        'header = "Accept: application/json"',
-        'write-out = "\\n%{http_code} %{redirect_url}\\n"',
-        "globoff",
+        b"silent",
+        b"globoff",
+        b'proto = "=http,https"',
+        b'noproxy = "*"',
+        f"max-time = {timeout:.3f}".encode(),
+        f"max-filesize = {LARGEST_BODY}".encode(),
+        b'write-out = "\\n%{http_code} %{redirect_url}\\n"',
+        b"url = " + _quoted(question.url.encode()),
+        *(b"header = " + _quoted(f"{name}: ".encode() + value) for name, value in wanted.items()),
     ]
-    if question.token is not None:
-        lines.append(f"header = {_quoted('Authorization: Bearer ' + question.token.reveal())}")
-    return ("\n".join(lines) + "\n").encode()
+    return b"\n".join(lines) + b"\n"
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _quoted(text: bytes) -> bytes:
+    for plain, escaped in _ESCAPES:
+        text = text.replace(plain, escaped)
+    return b'"' + text + b'"'

@@ -5,13 +5,16 @@ TLS is spoken from here, with the operator's own certificate authorities.
 
 from __future__ import annotations
 
+import functools
 import http.client
+import re
 import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from aegis_provision import __version__
@@ -25,6 +28,8 @@ LARGEST_BODY = 1024 * 1024
 
 USER_AGENT = f"aegis-provision/{__version__}"
 
+_UNSENDABLE = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f\\ud800-\\udfff]")
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -37,7 +42,12 @@ class Question:
     def place(self) -> tuple[str, int]:
         """Return the host and the port to connect to."""
         parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return parts.hostname or "", parts.port or self.default_port
+
+    @property
+    def default_port(self) -> int:
+        """Return the port of the URL's scheme."""
+        return 443 if urlsplit(self.url).scheme == "https" else 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,50 +71,93 @@ class NoAnswer:
     words: str
 
 
+NO_TIME = NoAnswer(Silence.TIMED_OUT, "no answer in time")
+_HUNG_UP = NoAnswer(Silence.HUNG_UP, "it hung up without an answer")
+_UNKNOWN = NoAnswer(Silence.UNKNOWN_NAME, "the name is not known there")
+
+
+def headers(question: Question) -> dict[str, bytes] | NoAnswer:
+    """Return the headers to ask with.
+
+    A token may come out of a file that the host's own users write. One that would end its header,
+    and begin something else, is sent nowhere.
+    """
+    found = {"User-Agent": USER_AGENT.encode(), "Accept": b"application/json"}
+    if question.token is not None:
+        token = question.token.reveal()
+        if _UNSENDABLE.search(token):
+            return NoAnswer(None, "the token holds characters that can't be sent")
+        found["Authorization"] = b"Bearer " + token.encode()
+    return found
+
+
 class _Open(http.client.HTTPConnection):
     """A connection that is open already and is never opened again."""
 
     auto_open = 0
 
+    def __init__(self, question: Question, connection: socket.socket) -> None:
+        super().__init__(*question.place)
+        self.default_port = question.default_port  # which is not named in the Host header
+        self.sock = connection
+
+
+class _Watch:
+    """Hangs a connection up after ``seconds``, whatever anybody is doing with it.
+
+    One bound for everything: a server that sends a byte now and then would outlive any other.
+    """
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self.over = False
+        self._connection = connection.dup()  # TLS takes the other one over
+        self._timer = threading.Timer(seconds, self._hang_up)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._connection.close()
+
+    def _hang_up(self) -> None:
+        self.over = True
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
 
 def ask(connection: socket.socket, question: Question, timeout: float) -> Answer | NoAnswer:
     """Ask over ``connection``, which is closed afterwards, within ``timeout`` seconds."""
+    with connection, _Watch(connection, timeout) as watch:
+        try:
+            answer = _ask(connection, question)
+        except (OSError, http.client.HTTPException, ValueError) as problem:
+            answer = silence(problem)
+        # A body without a length ends where the connection does, by whoever's hand.
+        return NO_TIME if watch.over else answer
+
+
+def _ask(connection: socket.socket, question: Question) -> Answer | NoAnswer:
     began = time.monotonic()
-    # One bound for everything: a server that sends a byte now and then would outlive any other.
-    watched = connection.dup()
-    watch = threading.Timer(timeout, _hang_up, [watched])
-    watch.daemon = True
-    watch.start()
-    try:
-        return _ask(connection, question, timeout, began)
-    except (OSError, http.client.HTTPException, ValueError) as problem:
-        if time.monotonic() - began >= timeout - 0.05:
-            return NoAnswer(Silence.TIMED_OUT, f"no answer within {timeout:g} s")
-        return silence(problem)
-    finally:
-        watch.cancel()
-        connection.close()
-        watched.close()
-
-
-def _ask(
-    connection: socket.socket, question: Question, timeout: float, began: float
-) -> Answer | NoAnswer:
+    wanted = headers(question)
+    if isinstance(wanted, NoAnswer):
+        return wanted
     parts = urlsplit(question.url)
-    host, port = question.place
-    connection.settimeout(timeout)
+    connection.settimeout(None)
     if parts.scheme == "https":
-        connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
-    client = _Open(host, port)
-    client.sock = connection
-    headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Connection": "close"}
-    if question.token is not None:
-        headers["Authorization"] = f"Bearer {question.token.reveal()}"
+        connection = _trust(ssl.get_default_verify_paths()).wrap_socket(
+            connection, server_hostname=parts.hostname
+        )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    client = _Open(question, connection)
     try:
-        client.request("GET", target, headers=headers)
+        client.request("GET", target, headers={**wanted, "Connection": b"close"})
         response = client.getresponse()
         body = response.read(LARGEST_BODY)
+        if response.length and len(body) < LARGEST_BODY:
+            return _HUNG_UP
         location = response.getheader("Location") or ""
         return Answer(response.status, body, time.monotonic() - began, location)
     finally:
@@ -112,11 +165,10 @@ def _ask(
         connection.close()
 
 
-def _hang_up(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
+@functools.lru_cache(maxsize=1)
+def _trust(_places: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
+    """Return whom TLS trusts: reading a system's authorities takes longer than a question."""
+    return ssl.create_default_context()
 
 
 def silence(problem: Exception) -> NoAnswer:
@@ -125,17 +177,17 @@ def silence(problem: Exception) -> NoAnswer:
         case ssl.SSLCertVerificationError():
             return NoAnswer(*_certificate(problem))
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return NoAnswer(Silence.HUNG_UP, "it hung up")
+            return _HUNG_UP
         case ssl.SSLError():
             return NoAnswer(Silence.NOT_TLS, "it does not speak TLS")
         case TimeoutError():
-            return NoAnswer(Silence.TIMED_OUT, "no answer in time")
+            return NO_TIME
         case ConnectionRefusedError():
             return NoAnswer(Silence.NOT_LISTENING, "nothing listens there")
-        case socket.gaierror():
-            return NoAnswer(Silence.UNKNOWN_NAME, "the name is not known there")
+        case socket.gaierror() | UnicodeError():
+            return _UNKNOWN
         case ConnectionError() | http.client.RemoteDisconnected() | http.client.IncompleteRead():
-            return NoAnswer(Silence.HUNG_UP, "it hung up without an answer")
+            return _HUNG_UP
         case http.client.HTTPException() | ValueError():
             return NoAnswer(Silence.NOT_HTTP, "what answers there does not speak HTTP")
         case _:
@@ -143,9 +195,9 @@ def silence(problem: Exception) -> NoAnswer:
 
 
 def _certificate(problem: ssl.SSLCertVerificationError) -> tuple[Silence, str]:
-    # X509_V_ERR_CERT_HAS_EXPIRED and ..._HOSTNAME_MISMATCH of OpenSSL's x509_vfy.h.
+    # X509_V_ERR_... of OpenSSL's x509_vfy.h: not yet valid, expired; another name, another address.
     match problem.verify_code:
-        case 10:
+        case 9 | 10:
             return Silence.EXPIRED, "its certificate is out of date"
         case 62 | 64:
             return Silence.WRONG_NAME, "its certificate is for another name"
@@ -157,5 +209,5 @@ def connect_here(host: str, port: int, timeout: float) -> socket.socket | NoAnsw
     """Return a connection from this machine."""
     try:
         return socket.create_connection((host, port), timeout=timeout)
-    except OSError as problem:
+    except (OSError, UnicodeError) as problem:
         return silence(problem)

@@ -9,50 +9,84 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from aegis_provision.providers.probe import Silence
-from aegis_provision.transport.failures import step
+from aegis_provision.transport.channels import (
+    CONNECT_FAILED,
+    PROHIBITED,
+    UNKNOWN_TYPE,
+    Connection,
+    open_connection,
+)
+from aegis_provision.transport.failures import library_step
 from aegis_provision.transport.http import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 32 * 1024
-_PROHIBITED = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254, section 5.1)
+_FORWARDS_NOTHING = NoAnswer(None, "the host's sshd does not forward connections")
+# What sshd says of a connection that failed: the host's own resolver's and system's words.
+_REFUSED = ("refused", "connect call failed")
+_NO_NAME = ("name", "resol", "nodename", "no address")
+_NO_TIME = ("timed out", "timeout")
 
 
 def tunnel(
-    transport: paramiko.Transport, host: str, port: int, timeout: float
+    transport: Connection, host: str, port: int, opening: float, idle: float
 ) -> socket.socket | NoAnswer:
     """Return a socket whose other end is ``host:port`` as the far side sees it.
 
-    A real socket, which TLS can be spoken over. Raises :class:`~.protocol.Unreachable` where the
-    SSH connection is gone.
+    A real socket, which TLS can be spoken over. It is there within ``opening`` seconds, and is
+    closed once nothing went through it for ``idle`` seconds; closing it closes both directions.
+    Raises :class:`~.protocol.Unreachable` where the SSH connection is gone.
     """
     try:
-        with step("tunnel"):
+        with library_step("tunnel"):
+            channel = _open(transport, host, port, opening)
+            if isinstance(channel, NoAnswer):
+                return channel
             try:
-                channel = transport.open_channel(
-                    "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=timeout
-                )
-            except paramiko.ChannelException as refusal:
-                return _refused(refusal)
-            except paramiko.SSHException:
-                if transport.is_active():
-                    raise TimeoutError from None
+                ours, theirs = socket.socketpair()
+            except OSError:
+                channel.close()
                 raise
     except TimeoutError:
         return NoAnswer(Silence.TIMED_OUT, "no connection in time")
-    ours, theirs = socket.socketpair()
+    # Whoever asked is not waiting any more by then, and a far side that takes nothing and says
+    # nothing would keep the threads for as long as the connection.
+    channel.settimeout(idle)
     _pump(channel.recv, theirs.sendall, lambda: theirs.shutdown(socket.SHUT_WR))
     _pump(theirs.recv, channel.sendall, channel.close, theirs.close)
     return ours
 
 
-def _refused(refusal: paramiko.ChannelException) -> NoAnswer:
-    if refusal.code == _PROHIBITED:
-        return NoAnswer(None, "the host's sshd does not forward connections")
-    if "resolv" in refusal.text.lower() or "name" in refusal.text.lower():
-        return NoAnswer(Silence.UNKNOWN_NAME, "the name is not known there")
-    return NoAnswer(Silence.NOT_LISTENING, "nothing listens there")
+def _open(
+    transport: Connection, host: str, port: int, seconds: float
+) -> paramiko.Channel | NoAnswer:
+    try:
+        return open_connection(transport, host, port, seconds)
+    except paramiko.ChannelException as refusal:
+        return _refused(refusal.code, transport.refusal.lower())
+    except paramiko.SSHException:
+        if transport.is_active():
+            return NoAnswer(Silence.TIMED_OUT, "no connection in time")
+        raise
+
+
+def _refused(code: int, text: str) -> NoAnswer:
+    """Return what a refusal means; nothing counts as not listening unless the host says so.
+
+    That nobody listens is what lets a restart go ahead: there is no session to lose then.
+    """
+    if code in {PROHIBITED, UNKNOWN_TYPE}:
+        return _FORWARDS_NOTHING
+    if code == CONNECT_FAILED:
+        if any(word in text for word in _REFUSED):
+            return NoAnswer(Silence.NOT_LISTENING, "nothing listens there")
+        if any(word in text for word in _NO_TIME):
+            return NoAnswer(Silence.TIMED_OUT, "no connection in time")
+        if any(word in text for word in _NO_NAME):
+            return NoAnswer(Silence.UNKNOWN_NAME, "the name is not known there")
+    return NoAnswer(Silence.UNREACHABLE, "the host can't connect there")
 
 
 def _pump(

@@ -1,4 +1,4 @@
-"""The ways into a host that are no files: commands, and HTTP questions asked from where it is."""
+"""The ways into the host that are no files: commands, and HTTP questions asked from where it is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.transport.command import CommandEnd, run_here, run_over_ssh
-from aegis_provision.transport.curl import ask_with_curl
+from aegis_provision.transport.curl import NO_COMMANDS, ask_with_curl
 from aegis_provision.transport.http import Answer, NoAnswer, Question, ask, connect_here
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.protocol import Deadline, Unreachable
 from aegis_provision.transport.tunnel import tunnel
 
 if TYPE_CHECKING:
-    import paramiko
-
+    from aegis_provision.transport.channels import Connection
     from aegis_provision.transport.protocol import ConnectOptions
 
 
@@ -21,25 +20,34 @@ if TYPE_CHECKING:
 class SshWays:
     """Ways through an SSH connection: its own tunnels, or else the host's curl."""
 
-    transport: paramiko.Transport
+    transport: Connection
     options: ConnectOptions
 
-    def run(self, command: str, stdin: bytes, deadline: Deadline) -> CommandEnd:
+    def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` as the login."""
-        return run_over_ssh(self.transport, command, stdin, self.options, deadline)
+        return run_over_ssh(self.transport, command, b"", self.options, deadline)
 
     def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
         """Ask within ``timeout`` seconds."""
-        host, port = question.place
-        opened = tunnel(self.transport, host, port, min(timeout, self.options.timeout))
+        deadline = Deadline.after(timeout)
+        opening = min(timeout, self.options.timeout)
+        opened = tunnel(self.transport, *question.place, opening=opening, idle=timeout)
         if not isinstance(opened, NoAnswer):
-            return ask(opened, question, timeout)
+            return ask(opened, question, deadline.remaining())
         if opened.why is not None:
             return opened
-        deadline = Deadline.after(timeout + self.options.timeout)
-        return ask_with_curl(
-            lambda command, stdin: self.run(command, stdin, deadline), question, timeout
-        )
+        # The login's shell has to start first, which is no part of the question.
+        patient = deadline.later(self.options.timeout)
+
+        def run(command: str, stdin: bytes) -> CommandEnd:
+            return run_over_ssh(self.transport, command, stdin, self.options, patient)
+
+        try:
+            return ask_with_curl(run, question, timeout)
+        except Unreachable:
+            if self.transport.is_active():
+                return NO_COMMANDS
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,14 @@ class LocalWays:
 
     options: ConnectOptions
 
-    def run(self, command: str, stdin: bytes, deadline: Deadline) -> CommandEnd:
+    def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` as whoever runs the tool."""
-        return run_here(command, stdin, self.options.home, deadline)
+        return run_here(command, self.options.home, deadline)
 
     def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
         """Ask within ``timeout`` seconds."""
+        deadline = Deadline.after(timeout)
         opened = connect_here(*question.place, timeout)
-        return opened if isinstance(opened, NoAnswer) else ask(opened, question, timeout)
+        if isinstance(opened, NoAnswer):
+            return opened
+        return ask(opened, question, deadline.remaining())

@@ -1,0 +1,206 @@
+"""TCP connections that begin on the host: what real servers say, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+
+from aegis_provision.providers.probe import Silence
+from aegis_provision.transport.http import NoAnswer
+from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.tunnel import tunnel
+from tests.fleet import sockets, stalling
+from tests.fleet.clients import logged_in, options, target_at
+from tests.fleet.openssh import free_port, running_sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aegis_provision.transport.channels import Connection
+    from tests.fleet.openssh import Sshd
+
+_ENOUGH = 20.0
+
+
+@pytest.fixture
+def connection(sshd: Sshd, home: Path) -> Iterator[Connection]:
+    with logged_in(target_at(sshd), options(home, sshd.known_hosts)) as transport:
+        yield transport
+
+
+def opened(connection: Connection, port: int, idle: float = _ENOUGH) -> socket.socket:
+    found = tunnel(connection, "127.0.0.1", port, opening=_ENOUGH, idle=idle)
+    assert isinstance(found, socket.socket), found
+    found.settimeout(_ENOUGH)
+    return found
+
+
+def refused(connection: Connection, host: str, port: int) -> Silence | None:
+    found = tunnel(connection, host, port, opening=_ENOUGH, idle=_ENOUGH)
+    assert isinstance(found, NoAnswer)
+    return found.why
+
+
+def echoes(peer: socket.socket, _over: threading.Event) -> None:
+    while data := peer.recv(65536):
+        peer.sendall(data)
+
+
+def takes_all_then_answers(peer: socket.socket, _over: threading.Event) -> None:
+    peer.sendall(b"hello")
+    peer.shutdown(socket.SHUT_WR)
+    while peer.recv(65536):
+        pass
+
+
+def sends_much(peer: socket.socket, _over: threading.Event) -> None:
+    peer.sendall(bytes(8 * 1024 * 1024))
+
+
+def takes_nothing(_peer: socket.socket, over: threading.Event) -> None:
+    over.wait(_ENOUGH)
+
+
+def read_all(found: socket.socket) -> int:
+    size = 0
+    while data := found.recv(65536):
+        size += len(data)
+    return size
+
+
+def settled(before: set[threading.Thread]) -> bool:
+    """Tell whether no thread of a tunnel is left, soon."""
+    until = time.monotonic() + _ENOUGH
+    for thread in set(threading.enumerate()) - before:
+        if thread.name == "tunnel":
+            thread.join(max(0, until - time.monotonic()))
+    left = set(threading.enumerate()) - before
+    return not [thread for thread in left if thread.name == "tunnel"]
+
+
+def test_bytes_go_both_ways(connection: Connection) -> None:
+    with sockets.answering(echoes) as port, opened(connection, port) as found:
+        found.sendall(b"there and back")
+        assert found.recv(100) == b"there and back"
+
+
+def test_much_comes_whole(connection: Connection) -> None:
+    with sockets.answering(sends_much) as port, opened(connection, port) as found:
+        assert read_all(found) == 8 * 1024 * 1024
+
+
+def test_the_far_side_may_end_its_half_first(connection: Connection) -> None:
+    with sockets.answering(takes_all_then_answers) as port, opened(connection, port) as found:
+        assert read_all(found) == 5
+        found.sendall(b"still taken")
+
+
+def test_a_far_side_that_closes_is_the_end(connection: Connection) -> None:
+    with sockets.answering(sockets.hangs_up) as port, opened(connection, port) as found:
+        assert found.recv(1) == b""
+
+
+def test_nothing_listens_there(connection: Connection) -> None:
+    assert refused(connection, "127.0.0.1", free_port()) is Silence.NOT_LISTENING
+
+
+def test_a_name_that_the_host_does_not_know(connection: Connection) -> None:
+    assert refused(connection, "no-such-host.invalid", 80) is Silence.UNKNOWN_NAME
+
+
+def test_an_address_that_nothing_leads_to_is_not_taken_for_nobody_listening(
+    connection: Connection,
+) -> None:
+    """Nobody can connect to everybody: the host's kernel says so itself, and sends nothing."""
+    assert refused(connection, "255.255.255.255", 80) is Silence.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "setting", ["AllowTcpForwarding no", "DisableForwarding yes", "PermitOpen 127.0.0.1:1"]
+)
+def test_a_host_that_does_not_forward_was_not_asked(
+    setting: str, tmp_path: Path, home: Path
+) -> None:
+    with running_sshd(tmp_path / "sshd", settings=[setting]) as sshd:
+        asked = options(home, sshd.known_hosts)
+        with logged_in(target_at(sshd), asked) as connection:
+            assert refused(connection, "127.0.0.1", sshd.port) is None
+
+
+class _Refuses(stalling.Login):
+    code, words = 2, "\x1b[2J\u202e no"
+
+    def connection_requested(self, *_: Any) -> Any:
+        raise asyncssh.ChannelOpenError(self.code, self.words)
+
+
+class _Prohibits(_Refuses):
+    code, words = 1, "connection refused"
+
+
+class _Shortage(_Refuses):
+    code, words = 4, "connection refused"
+
+
+class _Stalls(stalling.Login):
+    def connection_requested(self, *_: Any) -> Any:
+        return stalling.never()
+
+
+@pytest.mark.parametrize(
+    ("factory", "why"),
+    [
+        (_Prohibits, None),
+        (_Refuses, Silence.UNREACHABLE),
+        (_Shortage, Silence.UNREACHABLE),
+        (_Stalls, Silence.TIMED_OUT),
+    ],
+)
+def test_what_another_server_says(
+    factory: type[stalling.Login], why: Silence | None, sshd: Sshd, home: Path
+) -> None:
+    with stalling.serving(factory, sshd, home) as port:
+        asked = options(home, home / "known_hosts")
+        with logged_in(target_at(sshd, port=port), asked) as connection:
+            found = tunnel(connection, "127.0.0.1", 1, opening=1.0, idle=1.0)
+    assert isinstance(found, NoAnswer)
+    assert found.why is why
+    assert found.words.isprintable()
+
+
+def test_a_connection_that_is_gone_is_the_hosts_failure(connection: Connection) -> None:
+    connection.close()
+    with pytest.raises(Unreachable) as caught:
+        tunnel(connection, "127.0.0.1", 1, opening=1.0, idle=1.0)
+    assert caught.value.step == "tunnel"
+
+
+def test_many_in_turn_leave_nothing(connection: Connection) -> None:
+    before = set(threading.enumerate())
+    files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with sockets.answering(echoes) as port:
+        for _ in range(50):
+            with opened(connection, port) as found:
+                found.sendall(b"x")
+                assert found.recv(1) == b"x"
+            refused(connection, "127.0.0.1", 1)
+        assert settled(before)
+        assert len(os.listdir("/proc/self/fd")) - files <= 2  # noqa: PTH208 - the listener's own
+        assert connection.is_active()
+
+
+def test_a_far_side_that_takes_nothing_keeps_no_thread(connection: Connection) -> None:
+    before = set(threading.enumerate())
+    with sockets.answering(takes_nothing) as port:
+        found = opened(connection, port, idle=0.5)
+        found.settimeout(0.5)
+        with found, pytest.raises(TimeoutError):
+            found.sendall(bytes(64 * 1024 * 1024))
+        assert settled(before)

@@ -1,0 +1,343 @@
+"""One question over a socket: every kind of silence, each bound, and what is sent."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.providers.probe import Silence
+from aegis_provision.providers.secret import Secret
+from aegis_provision.transport.http import (
+    LARGEST_BODY,
+    Answer,
+    NoAnswer,
+    Question,
+    ask,
+    connect_here,
+)
+from tests.fleet import sockets
+from tests.fleet.certificates import make_authority
+from tests.fleet.openssh import free_port
+from tests.fleet.provider_server import running_provider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fleet.certificates import Authority
+    from tests.fleet.provider_server import Provider
+    from tests.fleet.sockets import Behaviour
+
+TOKEN = "token-of-this-test"
+_ENOUGH = 20.0
+
+
+def asked(url: str, timeout: float = _ENOUGH, token: str | None = TOKEN) -> Answer | NoAnswer:
+    secret = None if token is None else Secret(token, "${TOKEN}")
+    question = Question(url, secret)
+    connection = connect_here(*question.place, timeout)
+    return connection if isinstance(connection, NoAnswer) else ask(connection, question, timeout)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return make_authority(tmp_path_factory.mktemp("authority") / "ca")
+
+
+@pytest.fixture
+def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    return authority
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with running_provider(redirect_to="http://elsewhere.example/v1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def secure(authority: Authority) -> Iterator[Provider]:
+    with running_provider(certificate=authority.issue("127.0.0.1")) as server:
+        yield server
+
+
+def test_an_answer_with_the_token_that_was_sent(provider: Provider) -> None:
+    answer = asked(provider.base_url() + "/models")
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.body[:9]) == (200, b'{"object"')
+    assert answer.seconds < _ENOUGH
+    assert TOKEN in provider.tokens
+
+
+def test_no_token_is_sent_where_there_is_none(provider: Provider) -> None:
+    asked(provider.base_url() + "/models", token=None)
+    assert provider.asked[-1].authorization is None
+
+
+def test_over_tls_trusted_by_the_operators_own_authorities(
+    secure: Provider, trusted: Authority
+) -> None:
+    answer = asked(secure.base_url() + "/models")
+    assert isinstance(answer, Answer)
+    assert answer.status == 200
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(provider: Provider) -> None:
+    answer = asked(provider.base_url("redirect") + "/models")
+    assert isinstance(answer, Answer)
+    assert answer.status == 307
+    assert answer.location == "http://elsewhere.example/v1/v1/models"
+
+
+def garbage(connection: socket.socket, _over: threading.Event) -> None:
+    connection.recv(4096)
+    connection.sendall(b"\x00\x01 this is not HTTP\r\n\r\n")
+
+
+def endless_header(connection: socket.socket, over: threading.Event) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while not over.is_set():
+        connection.sendall(b"x" * 65536)
+
+
+def many_headers(connection: socket.socket, over: threading.Event) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000)
+    over.wait(_ENOUGH)
+
+
+def cut_off(connection: socket.socket, _over: threading.Event) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+
+
+def cut_off_in_a_chunk(connection: socket.socket, _over: threading.Event) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf")
+
+
+def hangs_up(connection: socket.socket, _over: threading.Event) -> None:
+    connection.recv(4096)
+
+
+def says_nothing(_connection: socket.socket, over: threading.Event) -> None:
+    over.wait(_ENOUGH)
+
+
+def drips_a_header(connection: socket.socket, over: threading.Event) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while not over.wait(0.05):
+        connection.sendall(b"x")
+
+
+def drips_a_body_without_a_length(connection: socket.socket, over: threading.Event) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while not over.wait(0.05):
+        connection.sendall(b" ")
+
+
+def continues_for_ever(connection: socket.socket, over: threading.Event) -> None:
+    while not over.wait(0.01):
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("behave", "why"),
+    [
+        (garbage, Silence.NOT_HTTP),
+        (endless_header, Silence.NOT_HTTP),
+        (many_headers, Silence.NOT_HTTP),
+        (cut_off, Silence.HUNG_UP),
+        (cut_off_in_a_chunk, Silence.HUNG_UP),
+        (hangs_up, Silence.HUNG_UP),
+        (sockets.hangs_up, Silence.HUNG_UP),
+    ],
+)
+def test_what_is_no_answer(behave: Behaviour, why: Silence) -> None:
+    with sockets.answering(behave) as port:
+        answer = asked(f"http://127.0.0.1:{port}/v1/models")
+    assert isinstance(answer, NoAnswer)
+    assert answer.why is why
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "behave",
+    [says_nothing, drips_a_header, drips_a_body_without_a_length, continues_for_ever],
+)
+def test_everything_is_over_in_time(behave: Behaviour, scheme: str, trusted: Authority) -> None:
+    certificate = trusted.issue("127.0.0.1")
+
+    def over_tls(connection: socket.socket, over: threading.Event) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        with context.wrap_socket(connection, server_side=True) as secured:
+            behave(secured, over)
+
+    with sockets.answering(behave if scheme == "http" else over_tls) as port:
+        began = time.monotonic()
+        answer = asked(f"{scheme}://127.0.0.1:{port}/v1/models", timeout=0.5)
+    assert time.monotonic() - began < 10
+    assert isinstance(answer, NoAnswer)
+    assert answer.why is Silence.TIMED_OUT
+
+
+def test_a_body_without_an_end_is_read_to_a_limit(provider: Provider) -> None:
+    answer = asked(provider.base_url("flood") + "/models")
+    assert isinstance(answer, Answer)
+    assert len(answer.body) == LARGEST_BODY
+
+
+def test_nothing_listens_there() -> None:
+    answer = asked(f"http://127.0.0.1:{free_port()}/v1/models")
+    assert isinstance(answer, NoAnswer)
+    assert answer.why is Silence.NOT_LISTENING
+
+
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 64, "a..b"])
+def test_a_name_that_nobody_knows(name: str) -> None:
+    answer = asked(f"http://{name}:1/v1/models")
+    assert isinstance(answer, NoAnswer)
+    assert answer.why is Silence.UNKNOWN_NAME
+
+
+def test_an_address_that_nothing_leads_to() -> None:
+    """Nobody can connect to everybody: the kernel says so itself, and sends nothing."""
+    answer = asked("http://255.255.255.255:1/v1/models", timeout=3.0)
+    assert isinstance(answer, NoAnswer)
+    assert answer.why is Silence.UNREACHABLE
+
+
+def test_plain_http_where_tls_is_asked_for(provider: Provider) -> None:
+    answer = asked(provider.base_url(scheme="https") + "/models")
+    assert isinstance(answer, NoAnswer)
+    assert answer.why is Silence.NOT_TLS
+
+
+def test_tls_where_plain_http_is_asked_for(secure: Provider) -> None:
+    answer = asked(secure.base_url(scheme="http") + "/models")
+    assert isinstance(answer, NoAnswer)
+    assert answer.why in {Silence.HUNG_UP, Silence.NOT_HTTP}
+
+
+def test_a_certificate_of_nobody_that_is_trusted(secure: Provider) -> None:
+    before = len(secure.asked)
+    answer = asked(secure.base_url() + "/models")
+    assert isinstance(answer, NoAnswer)
+    assert answer.why is Silence.UNTRUSTED
+    assert len(secure.asked) == before
+
+
+@pytest.mark.parametrize(
+    ("names", "expired", "why"),
+    [
+        (["other.example"], False, Silence.WRONG_NAME),
+        (["127.0.0.2"], False, Silence.WRONG_NAME),
+        (["127.0.0.1"], True, Silence.EXPIRED),
+    ],
+    ids=["another name", "another address", "expired"],
+)
+def test_a_certificate_that_does_not_do(
+    names: list[str], expired: bool, why: Silence, trusted: Authority
+) -> None:
+    with running_provider(certificate=trusted.issue(*names, expired=expired)) as server:
+        answer = asked(server.base_url() + "/models")
+        assert not server.asked
+    assert isinstance(answer, NoAnswer)
+    assert answer.why is why
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "host", "target"),
+    [
+        ("http://h.example/v1/models", ("h.example", 80), "h.example", "/v1/models"),
+        ("http://h.example:80/v1", ("h.example", 80), "h.example", "/v1"),
+        ("http://H.example:8080/v1", ("h.example", 8080), "h.example:8080", "/v1"),
+        ("https://h.example/v1", ("h.example", 443), "h.example", "/v1"),
+        ("https://h.example:80/v1", ("h.example", 80), "h.example:80", "/v1"),
+        ("http://[::1]:9100/v1/health", ("::1", 9100), "[::1]:9100", "/v1/health"),
+        ("http://[::1]", ("::1", 80), "[::1]", "/"),
+        ("http://h.example/a?b=c", ("h.example", 80), "h.example", "/a?b=c"),
+    ],
+)
+def test_where_it_goes_and_what_it_says(
+    url: str, place: tuple[str, int], host: str, target: str, trusted: Authority
+) -> None:
+    assert Question(url).place == place
+    certificate = trusted.issue(place[0])
+    ours, theirs = socket.socketpair()
+    sent: list[bytes] = []
+
+    def serve() -> None:
+        served: socket.socket = theirs
+        if url.startswith("https"):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            served = context.wrap_socket(theirs, server_side=True)
+        with served:
+            sent.append(served.recv(4096))
+            served.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    answer = ask(ours, Question(url, Secret(TOKEN, "")), _ENOUGH)
+    thread.join(_ENOUGH)
+    assert isinstance(answer, Answer), answer
+    lines = sent[0].decode().split("\r\n")
+    assert lines[0] == f"GET {target} HTTP/1.1"
+    assert [line for line in lines if line.startswith("Host:")] == [f"Host: {host}"]
+    assert f"Authorization: Bearer {TOKEN}" in lines
+    assert "Connection: close" in lines
+    assert ours.fileno() == -1
+
+
+@pytest.mark.parametrize(
+    "token", ["a\r\nX: y", "a\n folded", "a\rb", "a\x00b", "a\x7f", "a\ud800"], ids=ascii
+)
+def test_a_token_that_would_be_more_than_a_token_is_sent_nowhere(
+    token: str, provider: Provider
+) -> None:
+    before = len(provider.asked)
+    answer = asked(provider.base_url() + "/models", token=token)
+    assert answer == NoAnswer(None, "the token holds characters that can't be sent")
+    assert len(provider.asked) == before
+
+
+@pytest.mark.parametrize("token", ["\u00fc\u20ac", "a\tb", "a b", '"\\'])
+def test_any_other_token_is_sent_as_it_is(token: str, provider: Provider) -> None:
+    asked(provider.base_url() + "/models", token=token)
+    sent = provider.asked[-1].authorization
+    assert sent is not None
+    assert sent.encode("latin-1").decode() == f"Bearer {token}"
+
+
+def test_no_representation_shows_a_token_or_a_body() -> None:
+    question = Question("http://h.example", Secret(TOKEN, "${TOKEN}"))
+    answer = Answer(200, b"a body", 0.1)
+    assert not re.search(f"{TOKEN}|body", f"{question!r} {answer!r}")
+
+
+def test_nothing_is_left_open_or_running(provider: Provider, trusted: Authority) -> None:
+    asked(provider.base_url() + "/models")
+    before = threading.active_count(), open_files()
+    for _ in range(50):
+        asked(provider.base_url() + "/models")
+        asked(provider.base_url("close") + "/models")
+        asked(provider.base_url(scheme="https") + "/models")
+    until = time.monotonic() + _ENOUGH
+    while (threading.active_count(), open_files()) > before and time.monotonic() < until:
+        threading.Event().wait(0.02)
+    assert (threading.active_count(), open_files()) <= before
+
+
+def open_files() -> int:
+    with os.scandir("/proc/self/fd") as found:
+        return sum(1 for _ in found)
