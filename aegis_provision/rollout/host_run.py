@@ -53,7 +53,6 @@ _WITHOUT_WRITE = {
     Action.ERROR: Status.REFUSED,
     Action.UNREACHABLE: Status.UNREACHABLE,
 }
-_RENEW_EVERY = 60.0
 _PREFLIGHT = 10.0
 _PROBE = 30.0
 _FAREWELL = 3.0
@@ -68,7 +67,8 @@ _PENDING = "written; it takes effect when Aegis restarts there"
 class Tools:
     """What every host's work needs beside the host: how to reach it, and whom to tell.
 
-    ``owner`` is who the locks name.
+    ``owner`` is who the locks name, ``renew_every`` after how many seconds of waiting they are
+    renewed.
     """
 
     reach: Reach
@@ -77,6 +77,7 @@ class Tools:
     emit: Emit
     stop: Stop
     owner: str
+    renew_every: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +422,8 @@ class _HostRun:
 
     def _keep_lock(self) -> None:
         """Renew the lock now and then, so that a long wait does not let it expire."""
-        if self._hold is not None and time.monotonic() - self._renewed > _RENEW_EVERY:
+        due = self._renewed + self.tools.renew_every
+        if self._hold is not None and time.monotonic() > due:
             # Waiting does not count: the host's own deadline may seem to have passed by now.
             self._hold.renew(Deadline.after(self.tools.reach.options.timeout))
             self._renewed = time.monotonic()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.model import Action, HostPlan
-from aegis_provision.playbook.model import Schedule, ScheduledPlay
+from aegis_provision.playbook.model import Gates, Schedule, ScheduledPlay, Verify
 from aegis_provision.playbook.schedule import single_play
 from aegis_provision.rollout.events import HostFinished
-from aegis_provision.rollout.host_run import Tools
+from aegis_provision.rollout.host_run import HostTask, Tools, carry_out
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.pool import Stop
 from aegis_provision.rollout.reading import KeptConnections, read_fleet
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import Write
     from tests.rollout.conftest import Hosts
 
+DEADLINE = 3.0
+NOBODY_LISTENS = 1
 OLD = '{"authToken": "x", "port": 9100}'
 
 
@@ -134,3 +140,27 @@ def test_what_is_written_is_what_was_planned_and_the_rest_stays(
     assert '"n": 1e400' in text
     assert list(json.loads(text)) == ["authToken", "z", "a", "defaultSessionEnv"]
     assert json.loads(text)["defaultSessionEnv"]["ANTHROPIC_AUTH_TOKEN"] == "token-of-the-fleet"
+
+
+def test_the_lock_is_renewed_in_a_wait_that_is_longer_than_the_deadline(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("a")
+    [work] = hosts.works
+    service = replace(work.host.service, api=f"127.0.0.1:{NOBODY_LISTENS}")
+    work = replace(work, host=replace(work.host, service=service))
+    reach = replace(hosts.reach, deadline=DEADLINE)
+    gates = Gates(verify=Verify(health=True, timeout=2 * DEADLINE))
+    lock = hosts.file_of("a").parent / ".aegis-provision" / "lock"
+    with KeptConnections(1) as kept, ThreadPoolExecutor() as pool:
+        [plan] = read_fleet([work], reach, kept, hosts.emit)
+        tools = Tools(reach, kept, _Unwritten(), hosts.emit, Stop(), "anna@desk", renew_every=0.2)
+        end = pool.submit(carry_out, HostTask(work, plan, gates), tools)
+        times = set()
+        while not end.done():
+            with suppress(FileNotFoundError):
+                times.add(lock.stat().st_mtime)
+            time.sleep(0.01)
+    assert end.result().status is Status.FAILED
+    assert max(times) - min(times) > DEADLINE
+    assert not lock.exists()
