@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,21 +14,22 @@ from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.playbook_files import read_playbooks
 from aegis_provision.cli.reach import reach_of
 from aegis_provision.cli.recording import RunFacts, operator_name
-from aegis_provision.documents.diagnostic import Diagnostic, has_errors
+from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, warning
 from aegis_provision.ledger.header import source_of
+from aegis_provision.ledger.retry import hosts_to_retry
 from aegis_provision.playbook.model import Restart
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from aegis_provision.rollout.reading import HostWork, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from aegis_provision.cli.fleet import Fleet
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import ConnectionFlags
     from aegis_provision.cli.recording import OwedRestarts
     from aegis_provision.ledger.header import RunKind, Source
+    from aegis_provision.ledger.past_run import PastRun
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Gates, Playbook, Schedule, Share
 
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 class Scope:
     """What the operator wants done: where, in which order, and how much of it.
 
-    ``playbook`` is ``None`` for a run without one; ``only`` are the hosts of an earlier run that
-    are taken up again, ``None`` for no such choice.
+    ``playbook`` is ``None`` for a run without one; ``again`` is the earlier run whose hosts are
+    taken up again as far as they did not end well.
     """
 
     inventory: tuple[Path, ...]
@@ -45,7 +47,7 @@ class Scope:
     playbook: Path | None = None
     serial: tuple[Share, ...] | None = None
     max_fail: Share | None = None
-    only: Collection[str] | None = None
+    again: PastRun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,9 @@ def schedule_of(scope: Scope) -> Scheduled:
         raise InvalidInputError(findings)
     playbook = with_overrides(playbook, scope.serial, scope.max_fail)
     chosen = set(select_hosts(fleet, "--limit", scope.limit))
-    if scope.only is not None:
-        chosen &= set(scope.only)
+    if scope.again is not None:
+        chosen &= set(hosts_to_retry(scope.again))
+        findings += tuple(_since(scope.again, source, chosen))
     schedule, found = make_schedule(
         playbook, fleet.inventory, chosen=chosen, read_file=read_pattern_file
     )
@@ -107,6 +110,25 @@ def _playbook(scope: Scope) -> tuple[Playbook | None, Source | None, tuple[Diagn
     if not files:
         return None, None, findings
     return files[0].playbook, files[0].source, findings
+
+
+def again(scope: Scope, past: PastRun) -> Scope:
+    """Return ``scope`` for taking up the hosts of ``past``, with its playbook if none is named."""
+    playbook = scope.playbook
+    if playbook is None and past.header.playbook is not None:
+        playbook = Path(past.header.playbook.path)
+    return replace(scope, playbook=playbook, again=past)
+
+
+def _since(past: PastRun, source: Source | None, hosts: Collection[str]) -> Iterator[Diagnostic]:
+    """Yield what an operator should know who takes up a run."""
+    run, then = past.header.run, past.header.playbook
+    if not hosts:
+        yield note("nothing-to-retry", f"no host of {run} is left to be taken up again")
+    if then is None or source is None or source.path != then.path:
+        return
+    if source.sha256 != then.sha256:
+        yield warning("changed-playbook", f"{source.path} is not what it was in {run}")
 
 
 def prepare(

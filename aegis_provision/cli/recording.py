@@ -13,7 +13,7 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.ledger.header import RunHeader, RunHost, RunKind, identity_of
 from aegis_provision.ledger.owed import restarts_owed
-from aegis_provision.ledger.past_run import DamagedRun
+from aegis_provision.ledger.past_run import DamagedRun, RunState
 from aegis_provision.ledger.places import StateError, load_key, places_of
 from aegis_provision.ledger.record import RunRecord, open_record
 from aegis_provision.ledger.runs import NoSuchRun, find_run, read_run, run_names, runs_that_touched
@@ -63,12 +63,27 @@ def past_run(environ: Mapping[str, str], wanted: str) -> PastRun:
     return past
 
 
+def finished_run(environ: Mapping[str, str], wanted: str) -> PastRun:
+    """Return the run that ``wanted`` names, which nobody is carrying out any more.
+
+    Raises :class:`CommandFailedError`.
+    """
+    past = past_run(environ, wanted)
+    if past.state is RunState.RUNNING:
+        raise CommandFailedError(
+            ExitCode.REFUSED,
+            f"the run {past.header.run} is not over yet",
+            "wait for its end, or stop it with Ctrl-C",
+        )
+    return past
+
+
 def run_to_undo(environ: Mapping[str, str], wanted: str | None) -> PastRun:
     """Return the run that ``wanted`` names, without a name the last apply that is not undone yet.
 
     Raises :class:`CommandFailedError`, also where that run wrote nothing.
     """
-    past = past_run(environ, wanted) if wanted is not None else _last_to_undo(environ)
+    past = finished_run(environ, wanted) if wanted is not None else _last_to_undo(environ)
     if not any(host.can_be_undone for host in past.hosts.values()):
         raise CommandFailedError(
             ExitCode.INVALID_INPUT,
@@ -89,7 +104,7 @@ def _last_to_undo(environ: Mapping[str, str]) -> PastRun:
                     for host in past.hosts.values()
                     if host.status is Status.ROLLED_BACK
                 )
-            elif any(
+            elif past.state is not RunState.RUNNING and any(
                 host.can_be_undone and (past.header.run, host.host) not in undone
                 for host in past.hosts.values()
             ):

@@ -28,6 +28,7 @@ from aegis_provision.cli.options import (
 from aegis_provision.cli.planned import (
     Job,
     Scope,
+    again,
     display_plan,
     facts_of,
     prepare,
@@ -35,10 +36,9 @@ from aegis_provision.cli.planned import (
     print_schedule,
     schedule_of,
 )
-from aegis_provision.cli.recording import about, owed_restarts, past_run
+from aegis_provision.cli.recording import about, finished_run, owed_restarts
 from aegis_provision.cli.watching import watching
 from aegis_provision.ledger.header import RunKind
-from aegis_provision.ledger.retry import hosts_to_retry
 from aegis_provision.playbook.shares import parse_max_fail, parse_serial
 from aegis_provision.rollout.pool import Stop
 from aegis_provision.rollout.reading import KEPT_CONNECTIONS, KeptConnections, read_fleet
@@ -98,7 +98,12 @@ class _Parsed(click.ParamType[Any]):
     type=_Parsed("SHARE", parse_max_fail),
     help="How many hosts may fail before nothing new begins: a number or a share.",
 )
-@option("--retry", metavar="RUN", help="Take up the hosts of RUN that did not end well.")
+@option(
+    "--retry",
+    metavar="RUN",
+    help="Take up the hosts of RUN (or 'last') that did not end well, with its playbook "
+    "unless you name another.",
+)
 @option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -138,9 +143,9 @@ def command(
     A host that fails keeps its old file, and the others go on, as far as the playbook allows.
     Ctrl-C begins no further host and lets those under way finish.
     """
-    past = past_run(Invocation.current().environ, retry) if retry else None
-    only = hosts_to_retry(past) if past is not None else None
-    scope = Scope(inventory, limit, playbook, serial, max_fail, only)
+    scope = Scope(inventory, limit, playbook, serial, max_fail)
+    if retry is not None:
+        scope = again(scope, finished_run(Invocation.current().environ, retry))
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     if list_hosts:
@@ -149,7 +154,7 @@ def command(
     job = prepare(scope, environ, flags, owed=owed)
     show_findings(output, job.findings)
     wishes = _Wishes(check, as_diff, yes, detailed_exitcode, output_format, report)
-    facts = facts_of(job, RunKind.APPLY, retries=past.header.run if past else None)
+    facts = facts_of(job, RunKind.APPLY, retries=scope.again.header.run if scope.again else None)
     return _plan_and_carry_out(job, facts, wishes, output)
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.carrying_out import Stage, Undertaking, carry_out
-from aegis_provision.cli.exits import ExitCode, exit_of_plan
-from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
+from aegis_provision.cli.exits import exit_of_plan
+from aegis_provision.cli.failure import InvalidInputError
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import fill_api_tokens, load_fleet, select_hosts
 from aegis_provision.cli.interrupts import interrupts
@@ -39,7 +39,6 @@ from aegis_provision.cli.watching import watching
 from aegis_provision.documents.diagnostic import Diagnostic, error
 from aegis_provision.ledger.digests import file_digest
 from aegis_provision.ledger.header import RunKind, identity_of, source_of
-from aegis_provision.ledger.past_run import RunState
 from aegis_provision.planning.going_back import Undoing, session_in
 from aegis_provision.playbook.reversal import reversed_schedule
 from aegis_provision.rollout.going_back import look_for_way_back
@@ -134,12 +133,6 @@ def _way_back(
 ) -> _WayBack:
     real = Invocation.current().environ
     past = run_to_undo(real, run)
-    if past.state is RunState.RUNNING:
-        raise CommandFailedError(
-            ExitCode.REFUSED,
-            f"the run {past.header.run} is not over yet",
-            "wait for its end, or stop it with Ctrl-C",
-        )
     fleet = load_fleet(inventory)
     chosen = set(select_hosts(fleet, "--limit", limit)) if limit is not None else None
     hosts = [
