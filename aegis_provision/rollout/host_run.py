@@ -191,7 +191,7 @@ class _HostRun:
             self._close()
         if self.task.going_back:
             result = _of_going_back(result)
-        return replace(result, warnings=tuple(self.warnings))
+        return replace(result, warnings=tuple(dict.fromkeys(self.warnings)))
 
     def _work(self) -> HostResult:
         self._deadline = Deadline.after(self.tools.reach.deadline)

@@ -1,0 +1,242 @@
+"""Asking the provider, before the write and after the restart, and what its answers bring about."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.certificates import make_authority
+from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
+from tests.fleet.openssh import ADDRESS
+from tests.fleet.provider_server import Provider, running_provider
+from tests.rollout.resetting import reset
+from tests.rollout.truth import Before, before_all, is_new, left_behind, message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.fleet.hosts import Said
+
+API_TOKEN_END = "-api-token-not-real"
+PREFLIGHT = "- name: P\n  hosts: all\n  preflight: {probe: true}\n  max_fail: 100%\n"
+VERIFY = (
+    "- name: P\n  hosts: all\n  restart: changed\n  sessions: ignore\n  on_failure: rollback\n"
+    "  verify: {probe: true, timeout: 7s}\n  max_fail: 100%\n"
+)
+WHY = {
+    "unauthorized": "the provider refuses the token (401): the mapped token is not valid there",
+    "forbidden": "the provider refuses the token (403)",
+    "no-v1": "the base URL lacks its compatible path",
+    "no-models": 'the provider does not offer the models "big" (model) and "small" (fast_model)',
+    "not-listening": "nothing listens on ",
+    "no-tls": "does not speak TLS as https:// wants it",
+    "untrusted": "is not one that this machine trusts",
+    "garbage": "answered, but not in HTTP",
+    "hangs-up": "hung up without an answer",
+    "silent": "did not answer within",
+}
+HINTS = {
+    "unauthorized": "check which variable auth_token names",
+    "no-v1": "set base_url (or URL_NO_V1 in your environment) to ",
+    "not-listening": "set base_url (or URL_NOT_LISTENING in your environment)",
+    "untrusted": "set SSL_CERT_FILE",
+}
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Two runs over hosts whose providers differ: one asks first, one asks afterwards."""
+
+    fleet: Fleet
+    was: Mapping[str, Before]
+    preflight: Said
+    between: Mapping[str, Before]
+    verify: Said
+    provider: Provider
+
+
+def url_settings(urls: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    """Return settings by which each host has a base URL, with a variable that overrides it."""
+    return {
+        name: {"base_url": f"${{URL_{name.upper().replace('-', '_')}:-{url}}}"}
+        for name, url in urls.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
+    authority = make_authority(tmp_path_factory.mktemp("authority") / "ca")
+    with (
+        running_provider() as provider,
+        running_provider(certificate=authority.issue(ADDRESS)) as secure,
+    ):
+        urls = {
+            "well": provider.base_url(),
+            "slow": provider.base_url("slow-6"),
+            "unauthorized": provider.base_url("status-401"),
+            "forbidden": provider.base_url("status-403"),
+            "no-v1": provider.base_url("v1-only-404", path=""),
+            "no-models": provider.base_url("empty"),
+            "not-listening": f"http://{ADDRESS}:1/v1",
+            "no-tls": provider.base_url(scheme="https"),
+            "untrusted": secure.base_url(),
+            "garbage": provider.base_url("garbage"),
+            "hangs-up": provider.base_url("close"),
+            "silent": provider.base_url("hang"),
+        }
+        directory = tmp_path_factory.mktemp("fleet")
+        with running_hosts(directory, list(urls), settings=url_settings(urls)) as fleet:
+            was = before_all(fleet)
+            args = ("--yes", "--format", "json")
+            preflight = fleet.run("apply", fleet.playbook(PREFLIGHT), *args)
+            between = before_all(fleet)
+            for name in ("well", "slow"):
+                fleet[name].write_config(was[name].content or b"")
+            verify = fleet.run("apply", fleet.playbook(VERIFY), *args)
+            yield Probed(fleet, was, preflight, between, verify, provider)
+
+
+def test_a_willing_provider_opens_both_gates(probed: Probed) -> None:
+    assert probed.preflight.statuses["well"] == "restart_pending"
+    assert probed.verify.statuses["well"] == "applied"
+    well = probed.fleet["well"]
+    assert well.loaded_env() == well.session_env() != OLD_ENV
+    assert (probed.preflight.exit_code, probed.verify.exit_code) == (4, 4)
+
+
+def test_a_slow_one_is_a_warning(probed: Probed) -> None:
+    for said, status in ((probed.preflight, "restart_pending"), (probed.verify, "applied")):
+        [entry] = [host for host in said.json["hosts"] if host["host"] == "slow"]
+        assert entry["status"] == status
+        assert any("the provider is slow" in warning for warning in entry["warnings"])
+
+
+@pytest.mark.parametrize("name", WHY)
+def test_asked_first_nothing_is_written(probed: Probed, name: str) -> None:
+    assert probed.preflight.statuses[name] == "refused"
+    message = message_of(probed.preflight, name)
+    assert message.startswith("not written: ")
+    assert WHY[name] in message
+    assert HINTS.get(name, "") in message
+    assert probed.between[name] == probed.was[name]
+
+
+@pytest.mark.parametrize("name", WHY)
+def test_asked_afterwards_the_old_file_comes_back(probed: Probed, name: str) -> None:
+    host = probed.fleet[name]
+    assert probed.verify.statuses[name] == "rolled_back"
+    message = message_of(probed.verify, name)
+    assert message.startswith("verify: ")
+    assert WHY[name] in message
+    assert "; the file is back" in message
+    assert host.config_path.read_bytes() == probed.was[name].content
+    assert host.loaded_env() == OLD_ENV
+    assert left_behind(host) == set()
+
+
+def test_the_token_goes_to_the_provider_and_nowhere_else(probed: Probed) -> None:
+    assert probed.provider.tokens == {TOKEN}
+    for said in (probed.preflight, probed.verify):
+        assert TOKEN not in said.stdout + said.stderr
+        assert API_TOKEN_END not in said.stdout + said.stderr
+    for path in probed.fleet.state.rglob("*"):
+        assert path.is_dir() or TOKEN.encode() not in path.read_bytes()
+
+
+# --- where sshd forwards nothing ----------------------------------------------------------------
+
+NO_FORWARDING = "AllowTcpForwarding no"
+BOTH_GATES = (
+    "- name: P\n  hosts: all\n  restart: changed\n  sessions: {sessions}\n"
+    "  preflight: {{probe: true}}\n  verify: {{health: true, probe: true, timeout: 10s}}\n"
+    "  on_failure: rollback\n"
+)
+
+
+@contextmanager
+def argv_watched() -> Iterator[set[bytes]]:
+    """Collect the arguments of all processes that are seen while the block runs."""
+    seen: set[bytes] = set()
+    over, watching = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            for entry in os.scandir("/proc"):
+                if entry.name.isdigit():
+                    try:
+                        seen.add(Path(entry.path, "cmdline").read_bytes())
+                    except OSError:
+                        continue
+            watching.set()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        assert watching.wait(30)
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+
+
+def test_without_forwarding_the_hosts_curl_asks_and_tokens_are_in_no_argument(
+    tmp_path: Path,
+) -> None:
+    if shutil.which("curl") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no curl")
+    with running_provider() as provider:
+        settings = url_settings({"a": provider.base_url("slow-1"), "b": provider.base_url()})
+        with running_hosts(
+            tmp_path, ["a", "b"], settings=settings, sshd_settings=[NO_FORWARDING]
+        ) as fleet:
+            book = fleet.playbook(BOTH_GATES.format(sessions="refuse"))
+            with argv_watched() as seen:
+                said = fleet.run("apply", book, "--yes", "--format", "json", "-vvv")
+            assert (said.exit_code, said.statuses) == (0, {"a": "applied", "b": "applied"})
+            assert fleet["a"].loaded_env() == fleet["a"].session_env()
+            assert [host["warnings"] for host in said.json["hosts"]] == [[], []]
+            asked = {entry["token"] for entry in fleet["a"].requests("/v1/health")}
+            assert "right" in asked
+        assert provider.tokens == {TOKEN}
+    assert any(b"curl" in line for line in seen)
+    assert not [line for line in seen if TOKEN.encode() in line]
+    assert not [line for line in seen if API_TOKEN_END.encode() in line]
+
+
+@pytest.fixture(scope="module")
+def without_curl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    empty = tmp_path_factory.mktemp("no-commands")
+    own = [NO_FORWARDING, f"SetEnv PATH={empty}"]
+    with running_hosts(tmp_path_factory.mktemp("fleet"), ["a"], sshd_settings=own) as fleet:
+        yield fleet
+
+
+def test_without_curl_too_nothing_is_checked_and_that_is_said(without_curl: Fleet) -> None:
+    reset(without_curl)
+    book = without_curl.playbook(BOTH_GATES.format(sessions="ignore"))
+    said = without_curl.run("apply", book, "--yes", "--format", "json")
+    assert (said.exit_code, said.statuses) == (0, {"a": "applied"})
+    [host] = said.json["hosts"]
+    why = "the host's sshd forwards nothing, and there is no curl"
+    assert host["warnings"] == [
+        f"the provider was not asked: {why}",
+        f"its health was not checked: {why}",
+    ]
+    assert is_new(without_curl["a"])
+
+
+def test_without_curl_sessions_are_not_ended_unseen(without_curl: Fleet) -> None:
+    reset(without_curl)
+    starts = without_curl["a"].starts
+    book = without_curl.playbook(BOTH_GATES.format(sessions="{wait: 5m}"))
+    said = without_curl.run("apply", book, "--yes", "--format", "json")
+    assert (said.exit_code, said.statuses) == (0, {"a": "restart_pending"})
+    assert "whether sessions are running can't be told" in message_of(said, "a")
+    assert without_curl["a"].starts == starts
