@@ -1,4 +1,4 @@
-"""From a plan to the end of a run: asked, recorded, told as it happens, summed up."""
+"""From hosts that are looked at to the end of a run: shown, asked, recorded, told, summed up."""
 
 from __future__ import annotations
 
@@ -9,74 +9,64 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.exits import ExitCode, exit_of_run
+from aegis_provision.cli.exits import ExitCode, exit_of_plan, exit_of_run
+from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.planned import display_plan, print_plan_document
 from aegis_provision.cli.prompt import Answer, confirm
-from aegis_provision.cli.recording import begin_record
-from aegis_provision.planning.model import Action
-from aegis_provision.playbook.budget import foreseen
-from aegis_provision.playbook.guard import large_batches
+from aegis_provision.cli.recording import about, begin_record
+from aegis_provision.cli.undertaking import counted_hosts, foreseen_end, large_batch
+from aegis_provision.cli.watching import watching
 from aegis_provision.rollout.broadcast import Broadcast
 from aegis_provision.rollout.events import RunFinished, RunStarted
-from aegis_provision.rollout.host_run import HostTask, Tools, untouched
+from aegis_provision.rollout.host_run import Tools, untouched
+from aegis_provision.rollout.pool import Stop
+from aegis_provision.rollout.reading import KEPT_CONNECTIONS, KeptConnections, read_fleet
 from aegis_provision.rollout.run import run_schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from aegis_provision.cli.interrupts import Interrupts
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.recording import RunFacts
+    from aegis_provision.cli.undertaking import Undertaking
     from aegis_provision.cli.watching import Format, Watch
     from aegis_provision.planning.model import HostPlan
-    from aegis_provision.playbook.model import Schedule
     from aegis_provision.rollout.outcome import HostResult, RunEnd
-    from aegis_provision.rollout.pool import Stop
-    from aegis_provision.rollout.reading import HostWork, KeptConnections, Reach
-
-_BAD = frozenset({Action.ERROR, Action.UNREACHABLE})
+    from aegis_provision.rollout.reading import HostWork, Look, Reach
 
 
 @dataclass(frozen=True, slots=True)
-class Undertaking:
-    """A run that is about to be agreed to: what it does, where, and what its record will say.
+class Wishes:
+    """How the operator wants it done: only looked at, unasked, shown in which way."""
 
-    ``plans`` are those of the schedule's hosts, in its order; ``fleet_size`` is how many hosts
-    the inventory has. ``verb`` is what the operator is asked to agree to; ``going_back`` says that
-    it undoes a past run.
+    check: bool
+    yes: bool
+    output_format: Format
+    report: Path | None = None
+    as_diff: bool = False
+    detailed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Hosts to look at, how to reach them, and what is made of what is found there.
+
+    ``look`` makes a host's plan, ``None`` for that of the inventory; ``undertake`` makes all the
+    plans a run, which ``facts`` tell of.
     """
 
-    schedule: Schedule
-    works: Mapping[str, HostWork]
-    plans: tuple[HostPlan, ...]
+    works: Sequence[HostWork]
     reach: Reach
     facts: RunFacts
-    fleet_size: int
-    verb: str = "Write to"
-    going_back: bool = False
-
-    @property
-    def changing(self) -> tuple[str, ...]:
-        """Return the hosts that would be written."""
-        return tuple(plan.host for plan in self.plans if plan.write is not None)
-
-    @property
-    def restarting(self) -> tuple[str, ...]:
-        """Return the hosts on which a play would restart Aegis, if all goes well."""
-        plans = {plan.host: plan for plan in self.plans}
-        found = {
-            host: None
-            for play in self.schedule.plays
-            for host in play.hosts
-            if HostTask(
-                self.works[host], plans[host], play.play.gates, plans[host].restart_owed
-            ).restarts
-        }
-        return tuple(found)
+    undertake: Callable[[tuple[HostPlan, ...]], Undertaking]
+    look: Look | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class _Stage:
     """What a run is carried out with: who watches, signals, connections, the operator's word."""
 
     output: Output
@@ -84,15 +74,41 @@ class Stage:
     signals: Interrupts
     stop: Stop
     kept: KeptConnections
-    output_format: Format
-    yes: bool
+    wishes: Wishes
 
 
-def carry_out(undertaking: Undertaking, stage: Stage) -> int:
-    """Ask, carry out, sum up, and return the exit code.
+def look_and_carry_out(looking: Looking, wishes: Wishes, output: Output) -> int:
+    """Look at the hosts, show the plan, ask, carry it out, sum up, and return the exit code.
 
     Raises :class:`CommandFailedError` where the run can't be recorded.
     """
+    stop = Stop()
+    with (
+        interrupts(stop) as signals,
+        KeptConnections(limit=0 if wishes.check else KEPT_CONNECTIONS) as kept,
+        watching(
+            output,
+            wishes.output_format,
+            forks=looking.reach.forks,
+            report=wishes.report,
+            about=about(looking.facts),
+        ) as watch,
+    ):
+        plans = read_fleet(looking.works, looking.reach, kept, watch.emit, looking.look)
+        watch.display.pause()
+        if wishes.output_format == "text":
+            display_plan(output, plans, as_diff=wishes.as_diff)
+        elif wishes.check and watch.stream is not None:
+            watch.stream.plan_finished(plans)
+        elif wishes.check:
+            print_plan_document(plans)
+        if wishes.check:
+            return exit_of_plan(plans, detailed=wishes.detailed)
+        stage = _Stage(output, watch, signals, stop, kept, wishes)
+        return _carry_out(looking.undertake(plans), stage)
+
+
+def _carry_out(undertaking: Undertaking, stage: _Stage) -> int:
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     if refusal := _not_confirmed(undertaking, stage):
         _refuse(undertaking, stage, run, refusal)
@@ -118,24 +134,29 @@ def carry_out(undertaking: Undertaking, stage: Stage) -> int:
         code = exit_of_run(end, going_back=undertaking.going_back)
         emit(RunFinished(end.results, code))
         stage.watch.display.pause()
-    if stage.output_format == "text":
+        if record.problem is not None:
+            _warn(f"the record of this run is not whole: {record.problem}")
+    if stage.wishes.output_format == "text":
         _print_recap(stage, run, end)
     _print_result(stage, run, end.results, code)
     return code
 
 
-def _not_confirmed(undertaking: Undertaking, stage: Stage) -> str | None:
+def _not_confirmed(undertaking: Undertaking, stage: _Stage) -> str | None:
     changing, restarting = len(undertaking.changing), len(undertaking.restarting)
     if not changing and not restarting:
         return None
-    for warning in _warnings(undertaking):
-        click.echo(f"warning: {warning}", err=True)
-    if stage.yes:
+    _warn(foreseen_end(undertaking))
+    large = large_batch(undertaking)
+    if stage.wishes.yes:
+        _warn(large)
         return None
-    question = f"{undertaking.verb} {_hosts(changing)}"
+    question = f"{undertaking.verb} {counted_hosts(changing)}"
     if restarting:
         question += f" and restart Aegis on {restarting}"
-    questions = [f"{question}?", *_second_questions(undertaking)]
+    questions = [f"{question}?"]
+    if large:
+        questions.append(f"{large[0].upper()}{large[1:]}. Are you sure?")
     for asked in questions:
         match confirm(asked):
             case Answer.YES:
@@ -147,44 +168,12 @@ def _not_confirmed(undertaking: Undertaking, stage: Stage) -> str | None:
     return None
 
 
-def _warnings(undertaking: Undertaking) -> list[str]:
-    bad = {plan.host for plan in undertaking.plans if plan.action in _BAD}
-    if undertaking.going_back:
-        bad = {plan.host for plan in undertaking.plans if plan.action is Action.UNREACHABLE}
-    found = [_guard_words(undertaking)] if _guard_words(undertaking) else []
-    stops = foreseen(undertaking.schedule, bad)
-    if stops is not None:
-        name = undertaking.schedule.plays[stops.play].play.name
-        where = f' of "{name}"' if name else ""
-        found.append(
-            f"the run will stop before batch {stops.batch + 1}{where}: "
-            f"{_hosts(len(stops.failed))} can't be worked on, "
-            f"and max_fail allows {stops.budget.words}"
-        )
-    return found
+def _warn(words: str) -> None:
+    if words:
+        click.echo(f"warning: {words}", err=True)
 
 
-def _second_questions(undertaking: Undertaking) -> list[str]:
-    words = _guard_words(undertaking)
-    return [f"{words[0].upper()}{words[1:]}. Are you sure?"] if words else []
-
-
-def _guard_words(undertaking: Undertaking) -> str:
-    large = large_batches(undertaking.schedule, undertaking.changing, undertaking.fleet_size)
-    if not large:
-        return ""
-    most = max(large, key=lambda batch: batch.changes)
-    return (
-        f"one batch changes {most.changes} of the inventory's {_hosts(most.fleet)} at once, "
-        "more than half of them"
-    )
-
-
-def _hosts(number: int) -> str:
-    return "1 host" if number == 1 else f"{number} hosts"
-
-
-def _refuse(undertaking: Undertaking, stage: Stage, run: str, refusal: str) -> None:
+def _refuse(undertaking: Undertaking, stage: _Stage, run: str, refusal: str) -> None:
     results = tuple(untouched(plan) for plan in undertaking.plans)
     if stage.watch.stream is not None:
         stage.watch.stream(RunFinished(results, ExitCode.REFUSED))
@@ -192,15 +181,15 @@ def _refuse(undertaking: Undertaking, stage: Stage, run: str, refusal: str) -> N
     click.echo(f"error: {refusal}", err=True)
 
 
-def _print_result(stage: Stage, run: str, results: tuple[HostResult, ...], code: ExitCode) -> None:
+def _print_result(stage: _Stage, run: str, results: tuple[HostResult, ...], code: ExitCode) -> None:
     """Print what a program wants to know; a person is told in another way."""
     from aegis_provision.report.documents import apply_document, as_text
 
-    if stage.output_format == "json":
+    if stage.wishes.output_format == "json":
         click.echo(as_text(apply_document(run, results, code)))
 
 
-def _print_recap(stage: Stage, run: str, end: RunEnd) -> None:
+def _print_recap(stage: _Stage, run: str, end: RunEnd) -> None:
     from rich.text import Text
 
     from aegis_provision.report.apply_text import nothing_to_do, recap_lines

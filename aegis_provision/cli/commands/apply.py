@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aegis_provision.cli.carrying_out import Stage, Undertaking, carry_out
-from aegis_provision.cli.exits import ExitCode, exit_of_plan
+from aegis_provision.cli.carrying_out import Looking, Wishes, look_and_carry_out
+from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -26,40 +24,25 @@ from aegis_provision.cli.options import (
     stream_format_option,
 )
 from aegis_provision.cli.planned import (
-    Job,
     Scope,
     again,
-    display_plan,
     facts_of,
     prepare,
-    print_plan_document,
     print_schedule,
     schedule_of,
 )
-from aegis_provision.cli.recording import about, finished_run, owed_restarts
-from aegis_provision.cli.watching import watching
+from aegis_provision.cli.recording import finished_run, owed_restarts
+from aegis_provision.cli.undertaking import Undertaking
 from aegis_provision.ledger.header import RunKind
 from aegis_provision.playbook.shares import parse_max_fail, parse_serial
-from aegis_provision.rollout.pool import Stop
-from aegis_provision.rollout.reading import KEPT_CONNECTIONS, KeptConnections, read_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.recording import RunFacts
     from aegis_provision.cli.watching import Format
+    from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Share
-
-
-@dataclass(frozen=True, slots=True)
-class _Wishes:
-    check: bool
-    as_diff: bool
-    yes: bool
-    detailed: bool
-    output_format: Format
-    report: Path | None
 
 
 class _Parsed(click.ParamType[Any]):
@@ -153,9 +136,16 @@ def command(
     owed = owed_restarts(Invocation.current().environ)
     job = prepare(scope, environ, flags, owed=owed)
     show_findings(output, job.findings)
-    wishes = _Wishes(check, as_diff, yes, detailed_exitcode, output_format, report)
+    wishes = Wishes(check, yes, output_format, report, as_diff, detailed_exitcode)
     facts = facts_of(job, RunKind.APPLY, retries=scope.again.header.run if scope.again else None)
-    return _plan_and_carry_out(job, facts, wishes, output)
+    works = {work.host.name: work for work in job.works}
+
+    def undertake(plans: tuple[HostPlan, ...]) -> Undertaking:
+        fleet_size = len(job.fleet.inventory.hosts)
+        return Undertaking(job.schedule, works, plans, job.reach, facts, fleet_size)
+
+    looking = Looking(job.works, job.reach, facts, undertake)
+    return look_and_carry_out(looking, wishes, output)
 
 
 def _list_hosts(scope: Scope, output: Output, *, as_json: bool) -> int:
@@ -163,34 +153,3 @@ def _list_hosts(scope: Scope, output: Output, *, as_json: bool) -> int:
     show_findings(output, scheduled.findings)
     print_schedule(output, scheduled.schedule, as_json=as_json)
     return ExitCode.DONE
-
-
-def _plan_and_carry_out(job: Job, facts: RunFacts, wishes: _Wishes, output: Output) -> int:
-    stop = Stop()
-    with (
-        interrupts(stop) as signals,
-        KeptConnections(limit=0 if wishes.check else KEPT_CONNECTIONS) as kept,
-        watching(
-            output,
-            wishes.output_format,
-            forks=job.reach.forks,
-            report=wishes.report,
-            about=about(facts),
-        ) as watch,
-    ):
-        plans = read_fleet(job.works, job.reach, kept, watch.emit)
-        watch.display.pause()
-        if wishes.output_format == "text":
-            display_plan(output, plans, as_diff=wishes.as_diff)
-        elif wishes.check and watch.stream is not None:
-            watch.stream.plan_finished(plans)
-        elif wishes.check:
-            print_plan_document(plans)
-        if wishes.check:
-            return exit_of_plan(plans, detailed=wishes.detailed)
-        works = {work.host.name: work for work in job.works}
-        undertaking = Undertaking(
-            job.schedule, works, plans, job.reach, facts, len(job.fleet.inventory.hosts)
-        )
-        stage = Stage(output, watch, signals, stop, kept, wishes.output_format, wishes.yes)
-        return carry_out(undertaking, stage)

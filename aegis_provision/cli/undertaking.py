@@ -1,0 +1,90 @@
+"""A run that is about to be agreed to, and what the operator should know before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.model import Action
+from aegis_provision.playbook.budget import foreseen
+from aegis_provision.playbook.guard import large_batches
+from aegis_provision.rollout.host_run import HostTask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.cli.recording import RunFacts
+    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.playbook.model import Schedule
+    from aegis_provision.rollout.reading import HostWork, Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Undertaking:
+    """A run that is about to be agreed to: what it does, where, and what its record will say.
+
+    ``plans`` are those of the schedule's hosts, in its order; ``fleet_size`` is how many hosts
+    the inventory has. ``verb`` is what the operator is asked to agree to; ``going_back`` says that
+    it undoes a past run.
+    """
+
+    schedule: Schedule
+    works: Mapping[str, HostWork]
+    plans: tuple[HostPlan, ...]
+    reach: Reach
+    facts: RunFacts
+    fleet_size: int
+    verb: str = "Write to"
+    going_back: bool = False
+
+    @property
+    def changing(self) -> tuple[str, ...]:
+        """Return the hosts that would be written."""
+        return tuple(plan.host for plan in self.plans if plan.write is not None)
+
+    @property
+    def restarting(self) -> tuple[str, ...]:
+        """Return the hosts on which a play would restart Aegis, if all goes well."""
+        plans = {plan.host: plan for plan in self.plans}
+        found = {
+            host: None
+            for play in self.schedule.plays
+            for host in play.hosts
+            if HostTask(
+                self.works[host], plans[host], play.play.gates, plans[host].restart_owed
+            ).restarts
+        }
+        return tuple(found)
+
+
+def foreseen_end(undertaking: Undertaking) -> str:
+    """Return where hosts that can't be worked on will stop the run, empty where they will not."""
+    bad = {Action.UNREACHABLE} if undertaking.going_back else {Action.ERROR, Action.UNREACHABLE}
+    hosts = {plan.host for plan in undertaking.plans if plan.action in bad}
+    stops = foreseen(undertaking.schedule, hosts)
+    if stops is None:
+        return ""
+    name = undertaking.schedule.plays[stops.play].play.name
+    where = f' of "{name}"' if name else ""
+    return (
+        f"the run will stop before batch {stops.batch + 1}{where}: "
+        f"{counted_hosts(len(stops.failed))} can't be worked on, "
+        f"and max_fail allows {stops.budget.words}"
+    )
+
+
+def large_batch(undertaking: Undertaking) -> str:
+    """Return that one batch changes most of the fleet at once, empty where none does."""
+    large = large_batches(undertaking.schedule, undertaking.changing, undertaking.fleet_size)
+    if not large:
+        return ""
+    most = max(large, key=lambda batch: batch.changes)
+    return (
+        f"one batch changes {most.changes} of the inventory's {counted_hosts(most.fleet)} at once, "
+        "more than half of them"
+    )
+
+
+def counted_hosts(number: int) -> str:
+    """Return ``1 host``, ``2 hosts``."""
+    return "1 host" if number == 1 else f"{number} hosts"
