@@ -176,6 +176,7 @@ class _HostRun:
     tools: Tools
     warnings: list[str] = field(default_factory=list)
     _session: HostSession | None = None
+    _kept: bool = False
     _hold: Hold | None = None
     _deadline: Deadline = field(default_factory=lambda: Deadline.after(0))
     _renewed: float = 0.0
@@ -183,6 +184,11 @@ class _HostRun:
     @property
     def _host(self) -> str:
         return self.task.plan.host
+
+    @property
+    def _in_place(self) -> str:
+        """Words for which file is there after the write."""
+        return _OLD_FILE if self.task.going_back else _NEW_FILE
 
     def run(self) -> HostResult:
         try:
@@ -199,6 +205,8 @@ class _HostRun:
         try:
             self._step(Step.CONNECT)
             self._open()
+            if self._kept and (write is None or self.task.gates.probe_first):
+                self._living()  # what is asked first must not meet a connection that has died
             held = self._preflight()
             if held is not None and written is not None:
                 return self._after(written, _Broken(f"preflight: {held.message}", held.hint))
@@ -236,21 +244,33 @@ class _HostRun:
         if write is None:
             return self._result(Status.FAILED, end.message, end.hint)
         if self.task.gates.on_failure is OnFailure.KEEP:
-            in_place = _OLD_FILE if self.task.going_back else _NEW_FILE
-            return self._result(Status.FAILED, f"{end.message}; {in_place}", end.hint)
+            return self._result(Status.FAILED, f"{end.message}; {self._in_place}", end.hint)
         return self._roll_back(write, end)
 
     # Writing
 
     def _write(self, write: Write) -> None:
         self._step(Step.WRITE)
-        session = self._open()
-        self._hold = session.hold(write, self.tools.owner, self._deadline)
+        self._hold = self._take_hold(write)
         self._renewed = time.monotonic()
         self.tools.journal.before_write(self._host, write)
         written = self._hold.write(write, self._deadline)
         self.warnings.extend(written.warnings)
         self.tools.emit(HostWritten(self._host))
+
+    def _take_hold(self, write: Write) -> Hold:
+        """Take the lock, over a new connection where the one that was kept is dead by now."""
+        session = self._open()
+        try:
+            return session.hold(write, self.tools.owner, self._deadline)
+        except Unreachable as lost:
+            if not self._kept or self._deadline.passed():
+                raise
+            self._drop()
+            try:
+                return self._open().hold(write, self.tools.owner, self._deadline)
+            except Locked:  # maybe by ourselves, over the connection that is lost
+                raise lost from None
 
     # Taking effect
 
@@ -353,10 +373,12 @@ class _HostRun:
             if self._hold is None or not self._hold.is_on(session):
                 self._hold = session.hold(back, self.tools.owner, self._deadline, again=self._hold)
             self._hold.write(back, self._deadline)
-            self.tools.emit(HostRolledBack(self._host))
-            problem = self._reactivate() if why.restarted else None
+        except WriteFailed as error:  # which says itself what is there now
+            return self._rollback_failed(why, str(error), error.hint)
         except TransportError as error:
-            return self._rollback_failed(why, f"{error}; {_NEW_FILE}", error.hint)
+            return self._rollback_failed(why, f"{error}; {self._in_place}", error.hint)
+        self.tools.emit(HostRolledBack(self._host))
+        problem = self._reactivate() if why.restarted else None
         was = "is back" if back.content is not None else "is gone again, as before"
         if problem is not None:
             return self._rollback_failed(
@@ -368,14 +390,15 @@ class _HostRun:
         """Restart on the old file. Sessions are not waited for: Aegis was restarted just now."""
         self._step(Step.RESTART)
         restarted = time.monotonic()
-        broken = self._restart()
-        if broken is not None:
-            return broken
         verify = self.task.gates.verify
-        if verify is None or not verify.health:
-            return None
-        self._step(Step.VERIFY)
-        held = self._health(verify, restarted)
+        try:
+            broken = self._restart()
+            if broken is not None or verify is None or not verify.health:
+                return broken
+            self._step(Step.VERIFY)
+            held = self._health(verify, restarted)
+        except TransportError as error:
+            return _Broken(str(error), error.hint)
         return None if held is None else _Broken(held.message, held.hint)
 
     def _rollback_failed(self, why: _Broken, problem: str, hint: str) -> HostResult:
@@ -393,16 +416,21 @@ class _HostRun:
             reach, target = self.tools.reach, self.task.work.host.target
             kept = self.tools.kept.take(self._host, self._deadline)
             self._session = kept or reach.connect(target, reach.options, self._deadline)
-            if kept is None and self._session.accepted:
+            self._kept = kept is not None
+            if not self._kept and self._session.accepted:
                 self.tools.emit(KeysAccepted(self._host, self._session.accepted))
         return self._session
 
     def _living(self) -> HostSession:
         """Return a connection that answers, a new one if need be."""
         if self._session is not None and not self._session.alive(self._deadline):
+            self._drop()
+        return self._open()
+
+    def _drop(self) -> None:
+        if self._session is not None:
             self._session.close()
             self._session = None
-        return self._open()
 
     def _close(self) -> None:
         if self._hold is not None:

@@ -24,9 +24,18 @@ if TYPE_CHECKING:
 EXPIRES_AFTER = 600
 """Seconds after which a lock's holder is taken for dead."""
 
+_SURELY_OURS = 60
+"""Seconds after its birth, or its last renewal, for which a lock need not be looked at again."""
+
 _LARGEST = 4096
 _TRIES = 3
 _STEP = "lock"
+# One that goes on while this machine sleeps: the host's does, and with it the lock's age.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _now() -> float:
+    return time.clock_gettime(_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class _Holder:
 
 @dataclass(slots=True)
 class Lock:
-    """A lock that is held, since ``taken`` by ``time.monotonic``.
+    """A lock that is held, and was made young at ``taken`` by our own clock.
 
     ``stream`` is its open file, ``None`` where it was taken over another connection; ``lost`` says
     that it was seen to be somebody else's.
@@ -67,10 +76,11 @@ class Lock:
         Its time is set on the open file: where somebody broke the lock, nobody else's is touched.
         The host's time is that of the lock's birth, by the host's clock, and what passed since.
         """
-        if self.stream is not None:
-            now = time.monotonic()
-            self.stream.touch(self.stream.facts().mtime + round(now - self.taken))
-            self.taken = now
+        if self.stream is None or not self._is_surely_ours():
+            return
+        now = _now()
+        self.stream.touch(self.stream.facts().mtime + round(now - self.taken))
+        self.taken = now
 
     def is_still_ours(self) -> bool:
         """Tell whether nobody broke the lock. Raises ``OSError`` where that can't be told."""
@@ -83,16 +93,20 @@ class Lock:
     def release(self) -> None:
         """Give the lock back, if it is still ours.
 
-        Nobody breaks a lock before it expires, so a young one need not be looked at again.
+        Where that can't be told it stays, and expires. Raises ``OSError`` and
+        :class:`Unreachable`.
         """
         if self.stream is not None:
             with suppress(OSError, Unreachable):
                 self.stream.let_go()
-        if self.lost:
-            return
-        age = time.monotonic() - self.taken
-        if age < EXPIRES_AFTER / 2 or self.is_still_ours():
+        if self._is_surely_ours():
             self.files.remove(self.path)
+
+    def _is_surely_ours(self) -> bool:
+        """Tell whether nobody broke the lock. One that is young is nobody's to break."""
+        if not self.lost and 0 <= _now() - self.taken < _SURELY_OURS:
+            return True
+        return self.is_still_ours()
 
 
 def take_lock(files: Filesystem, directory: str, owner: str) -> Lock:
@@ -101,7 +115,7 @@ def take_lock(files: Filesystem, directory: str, owner: str) -> Lock:
     Raises :class:`Locked` where another holds it, and ``OSError``.
     """
     path = posixpath.join(directory, "lock")
-    lock = Lock(files, path, _text(owner), time.monotonic())
+    lock = Lock(files, path, _text(owner), _now())
     if _create(lock):
         return lock
     holder = _holder(files, path)

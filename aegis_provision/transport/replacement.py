@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from aegis_provision.transport.lock import Lock
     from aegis_provision.transport.own_directory import OwnDirectory
 
+_STAGING = "staging"
+_FRESH_PREVIOUS = f"{PREVIOUS}.new"
+_STAGED = (_STAGING, _FRESH_PREVIOUS)
 _OWNER_ONLY = 0o600
 _MOVED = "the file changed since the plan saw it"
 _AGAIN = "plan again and look at what changed"
@@ -53,6 +56,16 @@ def write_under_lock(
     return _Replacement(files, write, directory, lock).run()
 
 
+def sweep(directory: OwnDirectory) -> None:
+    """Remove what a write that was broken off has left. Raises :class:`Unreachable`.
+
+    Only for whoever holds the lock.
+    """
+    for name in _STAGED:
+        with suppress(OSError):
+            directory.files.remove(directory.inside(name))
+
+
 @dataclass(slots=True)
 class _Replacement:
     files: Filesystem
@@ -66,7 +79,7 @@ class _Replacement:
 
     @property
     def _staging(self) -> str:
-        return self.directory.inside("staging")
+        return self.directory.inside(_STAGING)
 
     @property
     def _previous(self) -> str:
@@ -74,7 +87,7 @@ class _Replacement:
 
     @property
     def _fresh_previous(self) -> str:
-        return self.directory.inside(PREVIOUS + ".new")
+        return self.directory.inside(_FRESH_PREVIOUS)
 
     def run(self) -> Written:
         try:
@@ -226,25 +239,21 @@ class _Replacement:
         """Clean up as far as the connection lets us, and say what is on the host now."""
         lost = isinstance(problem, Unreachable)
         if not lost and not self.lost_lock:  # without the lock, what lies there is another's
-            self._clean_up()
+            with suppress(Unreachable):
+                sweep(self.directory)
         if isinstance(problem, WriteRefused | WriteFailed):
             raise problem
         reason = problem.reason if isinstance(problem, Unreachable) else file_words(problem)
         if self.renamed:
             raise WriteFailed(
-                self.step, f"{reason}; the new file was put in place but not checked", "plan again"
+                self.step, f"{reason}; the file was replaced, but not checked", "plan again"
             ) from None
         if self.step == "rename" and lost:
             raise WriteFailed(
-                self.step, f"{reason}; whether the new file is in place is not known", "plan again"
+                self.step, f"{reason}; whether the file was replaced is not known", "plan again"
             ) from None
         hint = f"the lock there expires in {EXPIRES_AFTER} seconds" if lost else ""
-        raise WriteFailed(self.step, f"{reason}; the old file is untouched", hint) from None
-
-    def _clean_up(self) -> None:
-        for path in (self._staging, self._fresh_previous):
-            with suppress(OSError, Unreachable):
-                self.files.remove(path)
+        raise WriteFailed(self.step, f"{reason}; the file there is untouched", hint) from None
 
 
 def _same_facts(facts: Facts, mode: int, uid: int, gid: int) -> bool:

@@ -13,7 +13,7 @@ from aegis_provision.transport.failures import file_words
 from aegis_provision.transport.lock import EXPIRES_AFTER, Lock, take_lock
 from aegis_provision.transport.own_directory import OwnDirectory, own_directory
 from aegis_provision.transport.protocol import Unreachable, WriteRefused
-from aegis_provision.transport.replacement import write_under_lock
+from aegis_provision.transport.replacement import sweep, write_under_lock
 
 if TYPE_CHECKING:
     from aegis_provision.planning.model import Write
@@ -30,6 +30,7 @@ class FileHold:
         self._directory = directory
         self._lock = lock
         self._empty = directory.made
+        self._broken_off = False
 
     def renew(self) -> None:
         """Put off the moment at which the lock expires, as far as the host lets us."""
@@ -38,13 +39,19 @@ class FileHold:
 
     def write(self, write: Write) -> Written:
         """Carry ``write`` out (see :func:`~.replacement.write_under_lock`)."""
+        self._broken_off = True
         written = write_under_lock(self.files, write, self._directory, self._lock)
-        self._empty = False
+        self._broken_off = self._empty = False
         return written
 
     def release(self) -> tuple[str, ...]:
-        """Give the lock back, and leave no directory where nothing was written. Never raises."""
+        """Give the lock back, and leave no directory where nothing was written. Never raises.
+
+        A write that time ran out on could not clean up after itself: that is done first.
+        """
         try:
+            if self._broken_off and self._lock.is_still_ours():
+                sweep(self._directory)
             self._lock.release()
         except (OSError, Unreachable):
             return (f"the lock could not be removed; it expires in {EXPIRES_AFTER} seconds",)
@@ -53,10 +60,16 @@ class FileHold:
         return ()
 
     def taken_over(self, files: Filesystem) -> FileHold | None:
-        """Return the same hold over another connection, ``None`` where the lock is not ours now."""
+        """Return the same hold over another connection, ``None`` where the lock is not ours now.
+
+        Raises :class:`WriteRefused` where that can't be told, and :class:`Unreachable`.
+        """
         lock = self._lock.over(files)
-        if not lock.is_still_ours():
-            return None
+        try:
+            if not lock.is_still_ours():
+                return None
+        except OSError as problem:
+            raise WriteRefused("lock", file_words(problem)) from None
         return FileHold(files, OwnDirectory(files, self._directory.path, made=False), lock)
 
 

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from aegis_provision.planning.model import Action, HostPlan
-from aegis_provision.playbook.model import Gates, Schedule, ScheduledPlay, Verify
+from aegis_provision.playbook.model import (
+    Gates,
+    OnFailure,
+    Restart,
+    Schedule,
+    ScheduledPlay,
+    Sessions,
+    Verify,
+)
 from aegis_provision.playbook.schedule import single_play
+from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.rollout.events import HostFinished
 from aegis_provision.rollout.host_run import HostTask, Tools, carry_out
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.pool import Stop
 from aegis_provision.rollout.reading import KeptConnections, read_fleet
 from aegis_provision.rollout.run import run_schedule
+from tests.fleet.provider_server import running_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_provision.planning.model import Write
+    from aegis_provision.providers.session import Session
+    from tests.fleet.openssh import Sshd
+    from tests.fleet.provider_server import Provider
     from tests.rollout.conftest import Hosts
 
 DEADLINE = 3.0
@@ -105,6 +123,64 @@ def test_a_host_whose_connection_was_not_kept_is_connected_to_again(
         (result,) = _write(hosts, plans, none)
     assert result.status is Status.RESTART_PENDING
     assert hosts.file_of("a").exists()
+
+
+def _cut_connections(sshd: Sshd) -> None:
+    """Kill the processes of a server that serve connections."""
+    children = Path(f"/proc/{sshd.process.pid}/task/{sshd.process.pid}/children").read_text()
+    for pid in children.split():
+        os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("probe_first", [False, True], ids=["written at once", "probed first"])
+def test_a_kept_connection_that_died_meanwhile_is_made_anew(
+    probe_first: bool, hosts_of: Callable[..., Hosts], sshd: Sshd
+) -> None:
+    hosts = hosts_of("a")
+    gates = Gates(probe_first=probe_first)
+    with running_provider() as provider, KeptConnections(1) as kept:
+        (plan,) = _plan(hosts, kept)
+        _cut_connections(sshd)
+        work = replace(hosts.works[0], session=_asking(provider, hosts.works[0].session))
+        tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), "anna@desk")
+        result = carry_out(HostTask(work, plan, gates), tools)
+        assert bool(provider.asked) is probe_first
+    assert result.status is Status.RESTART_PENDING, result
+    assert hosts.file_of("a").exists()
+
+
+def _asking(provider: Provider, session: Session) -> Session:
+    """Return ``session`` with another provider to ask."""
+    values = {"base_url": provider.base_url(), "model": "big", "fast_model": "small"}
+    changed = {VARIABLE_OF[key]: value for key, value in values.items()}
+    return replace(session, values={**session.values, **changed})
+
+
+_RESTART = """[ -e {here}/failed ] && {{ kill -9 $PPID; exec sleep 60; }}
+touch {here}/failed; exit 1
+"""
+
+
+def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("a")
+    hosts.file_of("a").write_text(OLD)
+    work = hosts.works[0]
+    command = _RESTART.format(here=hosts.root)
+    service = replace(work.host.service, command=command)
+    work = replace(work, host=replace(work.host, service=service))
+    gates = Gates(Restart.CHANGED, on_failure=OnFailure.ROLLBACK, sessions=Sessions.IGNORE)
+    with KeptConnections(1) as kept:
+        (plan,) = _plan(hosts, kept)
+        tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), "anna@desk")
+        result = carry_out(HostTask(work, plan, gates), tools)
+    assert hosts.file_of("a").read_text() == OLD
+    assert result.status is Status.ROLLBACK_FAILED
+    assert result.message == (
+        "restart: the command ended with status 1 (it says nothing); "
+        "going back failed: the file is back, but restart: the connection was lost"
+    )
 
 
 def test_a_mode_alone_needs_no_restart(hosts_of: Callable[..., Hosts]) -> None:

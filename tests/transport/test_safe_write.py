@@ -69,9 +69,9 @@ def _reset(path: Path, old: bytes | None) -> None:
 def _check_truth(end: Written | TransportError, now: bytes | None, old: bytes | None) -> None:
     if isinstance(end, Written):
         assert now == NEW
-    elif isinstance(end, Unreachable | WriteRefused) or "old file is untouched" in end.reason:
+    elif isinstance(end, Unreachable | WriteRefused) or "the file there is untouched" in end.reason:
         assert now == old
-    elif "was put in place" in end.reason:
+    elif "was replaced, but not checked" in end.reason:
         assert now == NEW
     else:
         assert "is not known" in end.reason

@@ -1,0 +1,331 @@
+"""A lock that outlives its write: renewed, lost, taken over, and the write undone under it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.planning.undo import undo
+from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.lock import EXPIRES_AFTER, take_lock
+from aegis_provision.transport.protocol import (
+    Deadline,
+    Locked,
+    TransportError,
+    WriteFailed,
+    WriteRefused,
+    Written,
+)
+from aegis_provision.transport.safe_write import FileHold, take_hold
+from tests.fleet.sftp_wire import Trouble, wired
+from tests.transport.targets import (
+    NEW,
+    OLD,
+    OWN,
+    OWNER,
+    age_lock,
+    attempt,
+    leftovers,
+    look,
+    mode_of,
+    plan_write,
+    put,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aegis_provision.planning.model import Write
+    from aegis_provision.transport.filesystem import Filesystem
+
+LATER = b'{"authToken": "later"}\n'
+LONG_AGO = 1_000_000_000
+MOST_REQUESTS = 60
+
+
+@contextmanager
+def files_of(kind: str, home: Path) -> Iterator[Filesystem]:
+    if kind == "local":
+        yield LocalFiles(home)
+        return
+    with wired() as (files, _):
+        yield files
+
+
+both = pytest.mark.parametrize("kind", ["local", "sftp"])
+bases = pytest.mark.parametrize("old", [OLD, None], ids=["over a file", "a new file"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "aegis.config.json"
+
+
+def prepare(path: Path, old: bytes | None) -> None:
+    path.unlink(missing_ok=True)
+    for name in leftovers(path.parent):
+        (path.parent / OWN / name).unlink()
+    if (path.parent / OWN).is_dir():
+        (path.parent / OWN).rmdir()
+    if old is not None:
+        put(path, old, 0o640)
+
+
+def content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+@both
+@bases
+def test_a_write_its_undoing_and_a_write_again_under_one_lock(
+    kind: str, old: bytes | None, path: Path
+) -> None:
+    prepare(path, old)
+    lock, previous = (path.parent / OWN / name for name in ("lock", "previous"))
+    with files_of(kind, path.parent) as files:
+        write = plan_write(look(files, path))
+        hold = take_hold(files, write, OWNER)
+        held = lock.read_bytes()
+        hold.write(write)
+        assert (content(path), content(previous)) == (NEW, old)
+        hold.write(undo(write))
+        assert (content(path), content(previous)) == (old, NEW)
+        assert mode_of(previous) == 0o600
+        again = plan_write(look(files, path), LATER)
+        hold.write(again)
+        assert (content(path), content(previous)) == (LATER, old)
+        assert lock.read_bytes() == held
+        assert hold.release() == ()
+    assert leftovers(path.parent) == ({"previous"} if old is not None else set())
+
+
+@both
+@bases
+def test_where_nothing_was_written_nothing_is_left(
+    kind: str, old: bytes | None, path: Path
+) -> None:
+    prepare(path, old)
+    with files_of(kind, path.parent) as files:
+        hold = take_hold(files, plan_write(look(files, path)), OWNER)
+        assert leftovers(path.parent) == {"lock"}
+        hold.renew()
+        assert hold.release() == ()
+    assert not (path.parent / OWN).exists()
+
+
+@both
+def test_a_second_operator_is_kept_out_until_it_is_given_back(kind: str, path: Path) -> None:
+    put(path)
+    with files_of(kind, path.parent) as files, files_of(kind, path.parent) as others:
+        write = plan_write(look(files, path))
+        hold = take_hold(files, write, OWNER)
+        hold.write(write)
+        rival = plan_write(look(others, path), LATER)
+        refused = attempt(others, rival, "bert@desk")
+        assert isinstance(refused, Locked)
+        assert f"held by {OWNER}" in refused.reason
+        hold.release()
+        assert isinstance(attempt(others, rival, "bert@desk"), Written)
+
+
+@both
+def test_an_undo_is_refused_where_the_file_has_moved_on(kind: str, path: Path) -> None:
+    put(path)
+    with files_of(kind, path.parent) as files:
+        write = plan_write(look(files, path))
+        hold = take_hold(files, write, OWNER)
+        hold.write(write)
+        put(path, LATER)
+        with pytest.raises(WriteRefused, match="the file changed"):
+            hold.write(undo(write))
+        hold.release()
+    assert path.read_bytes() == LATER
+    assert leftovers(path.parent) == {"previous"}
+
+
+@both
+def test_renewing_makes_it_young_by_the_hosts_own_clock(kind: str, path: Path) -> None:
+    put(path)
+    (path.parent / OWN).mkdir(mode=0o700)
+    with files_of(kind, path.parent) as files:
+        lock = take_lock(files, str(path.parent / OWN), OWNER)
+        place = path.parent / OWN / "lock"
+        os.utime(place, (LONG_AGO, LONG_AGO))
+        lock.taken -= 300
+        lock.renew()
+        assert place.stat().st_mtime == pytest.approx(LONG_AGO + 300, abs=2)
+        lock.renew()
+        assert place.stat().st_mtime == pytest.approx(LONG_AGO + 300, abs=3)
+        lock.release()
+    assert leftovers(path.parent) == set()
+
+
+@both
+@pytest.mark.parametrize("away", [0, 100, EXPIRES_AFTER * 2], ids=str)
+def test_anothers_lock_is_never_renewed(kind: str, away: int, path: Path) -> None:
+    (path.parent / OWN).mkdir(mode=0o700)
+    with files_of(kind, path.parent) as files:
+        lock = take_lock(files, str(path.parent / OWN), OWNER)
+        place = path.parent / OWN / "lock"
+        put(place, b"another's")
+        os.utime(place, (LONG_AGO, LONG_AGO))
+        lock.taken -= away
+        lock.renew()
+    assert place.stat().st_mtime == LONG_AGO
+
+
+@both
+@pytest.mark.parametrize("renewed", [True, False], ids=["renewed", "not renewed"])
+def test_anothers_lock_is_not_removed_by_who_was_away_for_long(
+    kind: str, renewed: bool, path: Path
+) -> None:
+    (path.parent / OWN).mkdir(mode=0o700)
+    with files_of(kind, path.parent) as files:
+        lock = take_lock(files, str(path.parent / OWN), OWNER)
+        put(path.parent / OWN / "lock", b"another's")
+        lock.taken -= EXPIRES_AFTER + 1
+        if renewed:
+            lock.renew()
+        lock.release()
+    assert (path.parent / OWN / "lock").read_bytes() == b"another's"
+
+
+@both
+def test_a_lock_that_was_broken_stops_the_write_and_is_not_given_back(
+    kind: str, path: Path
+) -> None:
+    put(path)
+    with files_of(kind, path.parent) as files:
+        write = plan_write(look(files, path))
+        hold = take_hold(files, write, OWNER)
+        put(path.parent / OWN / "lock", b"another's")
+        with pytest.raises(WriteRefused, match="the lock was broken by another run"):
+            hold.write(write)
+        assert hold.release() == ()
+    assert path.read_bytes() == OLD
+    assert (path.parent / OWN / "lock").read_bytes() == b"another's"
+
+
+@bases
+def test_after_a_lost_connection_it_goes_on_over_another(old: bytes | None, path: Path) -> None:
+    prepare(path, old)
+    with wired() as (files, wire):
+        write = plan_write(look(files, path))
+        hold = take_hold(files, write, OWNER)
+        hold.write(write)
+        wire.close()
+        with wired() as (others, _):
+            again = hold.taken_over(others)
+            assert isinstance(again, FileHold)
+            again.write(undo(write))
+            assert again.release() == ()
+    assert content(path) == old
+    assert leftovers(path.parent) == {"previous"}
+
+
+@pytest.mark.parametrize("others", [b"another's", None], ids=["another's", "gone"])
+def test_a_lock_that_is_not_ours_any_more_is_not_taken_over(
+    others: bytes | None, path: Path
+) -> None:
+    put(path)
+    with wired() as (files, _):
+        hold = take_hold(files, plan_write(look(files, path)), OWNER)
+        (path.parent / OWN / "lock").unlink()
+        if others is not None:
+            put(path.parent / OWN / "lock", others)
+        with wired() as (again, _):
+            assert hold.taken_over(again) is None
+    assert content(path.parent / OWN / "lock") == others
+
+
+def test_a_lock_that_can_not_be_looked_at_is_refused(path: Path) -> None:
+    put(path)
+    with wired() as (files, _):
+        hold = take_hold(files, plan_write(look(files, path)), OWNER)
+        with (
+            wired(at=1, trouble=Trouble.FAILS) as (again, _),
+            pytest.raises(WriteRefused, match="lock: the host says no more than 'failure'"),
+        ):
+            hold.taken_over(again)
+
+
+def _undo_requests(path: Path, old: bytes | None) -> Iterator[tuple[int, Write]]:
+    """Yield the number of every request of an undo, each time after the write was done."""
+    write = _written(path, old)
+    with wired() as (files, wire):
+        attempt(files, undo(write))
+        count = len(wire.requests)
+    assert count < MOST_REQUESTS
+    for number in range(1, count + 1):
+        yield number, _written(path, old)
+
+
+def _written(path: Path, old: bytes | None) -> Write:
+    prepare(path, old)
+    with wired() as (files, _):
+        write = plan_write(look(files, path))
+        assert isinstance(attempt(files, write), Written)
+        return write
+
+
+@bases
+@pytest.mark.parametrize("trouble", list(Trouble), ids=lambda trouble: trouble.name.lower())
+def test_whatever_request_breaks_an_undo_the_file_is_whole_and_the_truth_is_told(
+    trouble: Trouble, old: bytes | None, path: Path
+) -> None:
+    ends: set[type] = set()
+    for number, write in _undo_requests(path, old):
+        with wired(at=number, trouble=trouble) as (files, _):
+            end = attempt(files, undo(write))
+        ends.add(type(end))
+        _check_truth(end, content(path), old)
+        age_lock(path.parent)
+        if content(path) == NEW:
+            with wired() as (files, _):
+                assert isinstance(attempt(files, undo(write)), Written), number
+        assert content(path) == old
+        assert leftovers(path.parent) <= {"previous", "lock"}
+    assert WriteFailed in ends
+
+
+def _check_truth(end: Written | TransportError, now: bytes | None, old: bytes | None) -> None:
+    if isinstance(end, Written):
+        assert now == old
+    elif not isinstance(end, WriteFailed) or "the file there is untouched" in end.reason:
+        assert now == NEW
+    elif "the file was replaced, but not checked" in end.reason:
+        assert now == old
+    else:
+        assert "whether the file was replaced is not known" in end.reason
+        assert now in {old, NEW}
+
+
+@bases
+def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, path: Path) -> None:
+    ends: list[Written | TransportError] = []
+    for number in range(1, MOST_REQUESTS):
+        prepare(path, old)
+        with wired() as (files, wire):
+            write = plan_write(look(files, path))
+            hold = take_hold(files, write, OWNER)
+
+            def run_out() -> None:
+                files.stream.deadline = Deadline.after(0)
+
+            wire.meanwhile = {len(wire.requests) + number: run_out}
+            try:
+                ends.append(hold.write(write))
+            except TransportError as problem:
+                ends.append(problem)
+            files.stream.deadline = Deadline.after(20)
+            assert hold.release() == (), number
+        assert leftovers(path.parent) <= {"previous"}, number
+        assert content(path) in {old, NEW}
+        if isinstance(ends[-1], Written):
+            break
+    assert len(ends) > 5
+    assert all(isinstance(end, WriteFailed) for end in ends[:-1])
