@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from aegis_provision.transport.channels import Connection
     from aegis_provision.transport.protocol import ConnectOptions
 
+_MARGIN = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class SshWays:
@@ -31,7 +33,9 @@ class SshWays:
         """Ask within ``timeout`` seconds."""
         deadline = Deadline.after(timeout)
         opening = min(timeout, self.options.timeout)
-        opened = tunnel(self.transport, *question.place, opening=opening, idle=timeout)
+        # A tunnel that closed first would pass for a far side that hangs up.
+        idle = timeout + _MARGIN
+        opened = tunnel(self.transport, *question.place, opening=opening, idle=idle)
         if not isinstance(opened, NoAnswer):
             return ask(opened, question, deadline.remaining())
         if opened.why is not None:

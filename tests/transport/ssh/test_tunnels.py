@@ -12,9 +12,10 @@ import asyncssh
 import pytest
 
 from aegis_provision.providers.probe import Silence
-from aegis_provision.transport.http import NoAnswer
+from aegis_provision.transport.http import NoAnswer, Question
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.tunnel import tunnel
+from aegis_provision.transport.ways import SshWays
 from tests.fleet import sockets, stalling
 from tests.fleet.clients import logged_in, options, target_at
 from tests.fleet.openssh import free_port, running_sshd
@@ -204,3 +205,14 @@ def test_a_far_side_that_takes_nothing_keeps_no_thread(connection: Connection) -
         with found, pytest.raises(TimeoutError):
             found.sendall(bytes(64 * 1024 * 1024))
         assert settled(before)
+
+
+def test_a_far_side_that_never_answers_is_told_from_one_that_hangs_up(
+    connection: Connection, home: Path
+) -> None:
+    ways = SshWays(connection, options(home))
+    with sockets.answering(takes_nothing) as port:
+        answers = [ways.ask(Question(f"http://127.0.0.1:{port}/"), 0.3) for _ in range(10)]
+    assert [answer.why for answer in answers if isinstance(answer, NoAnswer)] == [
+        Silence.TIMED_OUT
+    ] * 10
