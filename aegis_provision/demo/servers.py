@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncssh
 
@@ -84,40 +84,45 @@ class Servers:
                 await acceptor.wait_closed()
 
     async def _listen(self, host: Served) -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(ADDRESS, 0, **self.options(host))
+
+    def options(self, host: Served) -> dict[str, Any]:
+        """Return asyncssh's options for ``host``: it serves files, runs nothing, forwards nothing.
+
+        A subclass may let a host do more.
+        """
         # Every option that asyncssh would otherwise take from the user's own files is given.
-        return await asyncssh.listen(
-            ADDRESS,
-            0,
-            config=None,
-            server_factory=partial(_Login, self._connections),
-            server_host_keys=[host.key],
-            authorized_client_keys=asyncssh.import_authorized_keys(self._authorized),
-            password_auth=False,
-            kbdint_auth=False,
-            host_based_auth=False,
-            gss_host=None,
-            agent_forwarding=False,
-            allow_scp=False,
-            sftp_factory=partial(_HostFiles, chroot=os.fsencode(host.root)),
-        )
+        return {
+            "config": None,
+            "server_factory": partial(Login, self._connections),
+            "server_host_keys": [host.key],
+            "authorized_client_keys": asyncssh.import_authorized_keys(self._authorized),
+            "password_auth": False,
+            "kbdint_auth": False,
+            "host_based_auth": False,
+            "gss_host": None,
+            "agent_forwarding": False,
+            "allow_scp": False,
+            "sftp_factory": partial(_HostFiles, chroot=os.fsencode(host.root)),
+        }
 
 
-class _Login(asyncssh.SSHServer):
+class Login(asyncssh.SSHServer):
     """Remembers the open connections, so that they can be closed."""
 
     def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
         self._connections = connections
-        self._connection: asyncssh.SSHServerConnection | None = None
+        self.connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Note a connection that begins."""
-        self._connection = conn
+        self.connection = conn
         self._connections.add(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
         """Forget a connection that has ended."""
-        if self._connection is not None:
-            self._connections.discard(self._connection)
+        if self.connection is not None:
+            self._connections.discard(self.connection)
 
 
 class _HostFiles(asyncssh.SFTPServer):

@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import asyncssh
 import pytest
 
 from aegis_provision.cli.main import SUMMARIES
-from aegis_provision.demo.servers import ADDRESS, Served, Servers
 from aegis_provision.documents.schema_files import load_schema
+from tests.docs.hosts import running_hosts
 from tests.docs.reference import reference
 from tests.docs.transcripts import Reader, blocks, commands, matches
 
@@ -24,40 +23,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 HOSTS = ("build-01", "build-02", "gpu-01", "gpu-02")
-_HOST_FILE = '{\n  "authToken": "the-hosts-own",\n  "port": 9100\n}\n'
 
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
     """A reader with a home directory and four hosts that the ssh config leads to."""
-    home = tmp_path / "home"
-    ssh = home / ".ssh"
-    ssh.mkdir(parents=True, mode=0o700)
-    client = asyncssh.generate_private_key("ssh-ed25519")
-    client.write_private_key(ssh / "id_ed25519")
-    (ssh / "id_ed25519").chmod(0o600)
-    served = [_host(tmp_path / "hosts" / name, name) for name in HOSTS]
-    with Servers(served, client) as servers:
-        config, known = [], []
-        for host in served:
-            port = servers.ports[host.name]
-            config.append(f"Host {host.name}.example.com\n  HostName {ADDRESS}\n  Port {port}\n")
-            known.append(f"[{ADDRESS}]:{port} {host.key.export_public_key().decode()}")
-        (ssh / "config").write_text("".join(config))
-        (ssh / "known_hosts").write_text("".join(known))
+    with running_hosts(tmp_path, HOSTS, without_file="build-02") as home:
         directory = tmp_path / "work"
         directory.mkdir()
         yield Reader(directory, _environ(home, tmp_path / "bin"))
-
-
-def _host(root: Path, name: str) -> Served:
-    directory = root / "opt" / "aegis"
-    directory.mkdir(parents=True)
-    if name != "build-02":
-        file = directory / "aegis.config.json"
-        file.write_text(_HOST_FILE)
-        file.chmod(0o600)
-    return Served(name, root, asyncssh.generate_private_key("ssh-ed25519"))
 
 
 def _environ(home: Path, programs: Path) -> dict[str, str]:

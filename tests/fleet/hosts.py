@@ -300,7 +300,7 @@ def running_hosts(
     path = f"{commands}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
     own = (*sshd_settings, f"SetEnv HOME={login} PATH={path}")
     with ExitStack() as undo:
-        ports = [undo.enter_context(_reserved_port()) for _ in names]
+        ports = [undo.enter_context(reserved_port()) for _ in names]
         hosts = {
             name: _furnish(directory / "hosts" / name, name, port, stop_timeout)
             for name, port in zip(names, ports, strict=True)
@@ -370,7 +370,7 @@ def _start(hosts: Sequence[FleetHost]) -> None:
 
 
 @contextmanager
-def _reserved_port() -> Iterator[int]:
+def reserved_port() -> Iterator[int]:
     """Keep a port for one host, against every other test on this machine, until the block ends."""
     for port in random.sample(_PORTS, 200):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
