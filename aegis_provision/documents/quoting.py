@@ -29,7 +29,8 @@ _NAMED = re.compile(
 )
 _URL_SECRET = re.compile(r"://[^/\s]*@|[?&#][\w-]+=")
 _KNOWN_TOKEN = re.compile(
-    r"(?:sk|pk|rk)-[\w-]{3,}|gh[pousr]_\w{3,}|github_pat_|xox[a-z]-|AKIA[0-9A-Z]{4,}|eyJ[\w-]{4,}"
+    r"(?<![A-Za-z0-9])(?:sk|pk|rk)-[\w-]{3,}"  # but no disk-full
+    r"|gh[pousr]_\w{3,}|github_pat_|xox[a-z]-|AKIA[0-9A-Z]{4,}|eyJ[\w-]{4,}"
     r"|glpat-|hf_\w{3,}|Bearer\s+\S"
 )
 _RUN = re.compile(r"[A-Za-z0-9+/=_~-]{20,}")

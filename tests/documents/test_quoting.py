@@ -64,7 +64,10 @@ def test_the_line_after_a_secret_is_quoted_again() -> None:
     assert quotable("a:\n  auth_token: |\n    canary\nb:\n  modle: x")[-1]
 
 
-@pytest.mark.parametrize("text", ["gpt-4o-mini", "qwen2.5-coder:32b", "a" * 30, "build-01.example"])
+@pytest.mark.parametrize(
+    "text",
+    ["gpt-4o-mini", "qwen2.5-coder:32b", "a" * 30, "build-01.example", "disk-full", "task-runner"],
+)
 def test_names_do_not_look_like_secrets(text: str) -> None:
     assert not looks_secret(text)
 

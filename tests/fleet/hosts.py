@@ -56,6 +56,7 @@ _SYSTEMCTL = """\
 #!/bin/sh
 for unit; do :; done
 unit=${{unit%.service}}
+while case "$1" in -*) ;; *) false ;; esac; do shift; done
 if [ "$1" != restart ] || [ ! -x {hosts}/"$unit"/restart ]; then
     echo "Failed to $1 $unit.service: Unit $unit.service not found." >&2
     exit 5

@@ -1,0 +1,140 @@
+"""How Aegis is restarted: by its unit, by a command, and as root where the file is another's."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.hosts import TOKEN, Fleet, running_hosts
+from tests.fleet.users import sudoers, user
+from tests.rollout.resetting import reset, with_settings
+from tests.rollout.truth import is_new, left_behind, message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fleet.hosts import Said
+
+BOOK = (
+    "- name: P\n  hosts: all\n  restart: changed\n  on_failure: {on_failure}\n"
+    "  verify: {{health: true, timeout: 10s}}\n"
+)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with running_hosts(tmp_path_factory.mktemp("fleet"), ["a"]) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def fleet(running: Fleet) -> Fleet:
+    reset(running)
+    return running
+
+
+def apply(fleet: Fleet, *flags: str, on_failure: str = "keep") -> Said:
+    book = fleet.playbook(BOOK.format(on_failure=on_failure))
+    return fleet.run("apply", book, "--yes", "--format", "json", *flags)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"service": "a", "restart_command": None},
+        {"service": "a.service", "restart_command": None},
+        # Which of the two counts shows in that no such unit is there.
+        {"service": "no-such-unit"},
+    ],
+    ids=["unit", "unit-in-full", "command-over-unit"],
+)
+def test_it_is_restarted_as_the_inventory_says(fleet: Fleet, settings: dict[str, object]) -> None:
+    host, old = fleet["a"], fleet["a"].pid()
+    said = apply(fleet, *with_settings(fleet, {"a": settings}))
+    assert (said.exit_code, said.statuses) == (0, {"a": "applied"})
+    assert host.pid() not in {None, old}
+    assert host.loaded_env() == host.session_env()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"service": "no-such-unit", "restart_command": None},
+            "restart: the command ended with status 5 (it says: Failed to restart no-such-unit",
+        ),
+        ({"restart_command": "kill -9 $$"}, "restart: the command was killed"),
+        ({"restart_command": "exit 3"}, "restart: the command ended with status 3 (it says noth"),
+        (
+            {"restart_command": f"echo 'token: {TOKEN}'; exit 3"},
+            "restart: the command ended with status 3 (what it says may hold a secret)",
+        ),
+    ],
+    ids=["no-unit", "killed", "silent", "talks"],
+)
+def test_a_restart_that_fails_is_told_and_the_file_put_back(
+    fleet: Fleet, settings: dict[str, object], words: str
+) -> None:
+    host = fleet["a"]
+    content = host.config_path.read_bytes()
+    said = apply(fleet, *with_settings(fleet, {"a": settings}), on_failure="rollback")
+    # The way back restarts in the same way, and so fails in the same way.
+    assert (said.exit_code, said.statuses) == (4, {"a": "rollback_failed"})
+    assert message_of(said, "a").startswith(words)
+    assert host.config_path.read_bytes() == content
+    assert left_behind(host) == set()
+
+
+def test_without_a_way_to_restart_it_is_an_error_before_any_connection(fleet: Fleet) -> None:
+    inventory = with_settings(fleet, {"a": {"restart_command": None}})
+    log = fleet.sshd.log.read_text(errors="replace")
+    said = apply(fleet, *inventory)
+    assert said.exit_code == 3
+    assert "the inventory does not say how" in said.stderr
+    assert fleet.sshd.log.read_text(errors="replace") == log
+
+
+@pytest.fixture
+def public_directory() -> Iterator[Path]:
+    """A directory that every user of this machine may look into."""
+    with tempfile.TemporaryDirectory(prefix="fleet-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("fails", [False, True], ids=["well", "rolled-back"])
+def test_as_another_user_files_are_theirs_and_units_roots(
+    public_directory: Path, *, fails: bool
+) -> None:
+    with user("aegis") as aegis:
+        common: dict[str, object] = {"become_user": aegis, "service": "a"}
+        settings: dict[str, dict[str, object]] = {"a": {"restart_command": None}}
+        with running_hosts(
+            public_directory / "fleet", ["a"], common=common, settings=settings
+        ) as fleet:
+            host = fleet["a"]
+            shutil.chown(host.config_path.parent, aegis, aegis)
+            shutil.chown(host.config_path, aegis, aegis)
+            was = host.config_path.read_bytes()
+            commands = fleet.directory / "bin"
+            if fails:
+                host.misbehave("dies", times=1)
+            with sudoers(f"Defaults:root secure_path={commands}:/usr/bin:/bin"):
+                said = apply(fleet, on_failure="rollback")
+            owner = host.config_path.stat().st_uid
+            assert owner == pwd.getpwnam(aegis).pw_uid != os.getuid()
+            assert host.loaded_env() == host.session_env()
+            assert left_behind(host) == set()
+            if fails:
+                assert (said.exit_code, said.statuses) == (4, {"a": "rolled_back"}), said.stdout
+                assert host.config_path.read_bytes() == was
+            else:
+                assert (said.exit_code, said.statuses) == (0, {"a": "applied"}), said.stdout
+                assert is_new(host)
