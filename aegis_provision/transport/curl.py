@@ -26,6 +26,7 @@ NO_COMMANDS = NoAnswer(None, "the host's sshd forwards nothing, and the login ru
 """What to say where there is neither way."""
 
 _NO_CURL = 127
+_SHORTEST = 0.1  # none at all would mean for ever
 # curl(1), EXIT CODES.
 _NOT_HTTP = (Silence.NOT_HTTP, "what answers there does not speak HTTP")
 _HUNG_UP = (Silence.HUNG_UP, "it hung up without an answer")
@@ -80,7 +81,7 @@ def _config(question: Question, timeout: float) -> bytes | NoAnswer:
         b"globoff",
         b'proto = "=http,https"',
         b'noproxy = "*"',
-        f"max-time = {timeout:.3f}".encode(),
+        f"max-time = {max(timeout, _SHORTEST):.3f}".encode(),
         f"max-filesize = {LARGEST_BODY}".encode(),
         b'write-out = "\\n%{http_code} %{redirect_url}\\n"',
         b"url = " + _quoted(question.url.encode()),

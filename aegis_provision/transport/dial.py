@@ -11,26 +11,37 @@ from aegis_provision.transport.failures import step
 from aegis_provision.transport.protocol import out_of_time
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aegis_provision.transport.protocol import ConnectOptions, Deadline
 
 
 def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
     """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
     with step("connect"):
-        problem: OSError = TimeoutError()
-        for family, address in _resolve(host, port, options, deadline):
-            seconds = patience(options, deadline)
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                connection.settimeout(seconds)
-                connection.connect(address)
-            except OSError as error:
-                connection.close()
-                problem = error
-                continue
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
-        raise problem
+        return connect_tcp(host, port, lambda: patience(options, deadline))
+
+
+def connect_tcp(host: str, port: int, seconds: Callable[[], float]) -> socket.socket:
+    """Return a TCP connection to the first address of ``host`` that takes one.
+
+    ``seconds`` says how long the next step may take, and raises where nothing more may be tried.
+    Raises ``OSError``, ``socket.gaierror`` for a name that is not known.
+    """
+    problem: OSError = TimeoutError()
+    for family, address in _resolve(host, port, seconds):
+        limit = seconds()
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(limit)
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            problem = error
+            continue
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    raise problem
 
 
 def patience(options: ConnectOptions, deadline: Deadline) -> float:
@@ -43,7 +54,7 @@ def patience(options: ConnectOptions, deadline: Deadline) -> float:
 _Found = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
 
 
-def _resolve(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> list[_Found]:
+def _resolve(host: str, port: int, seconds: Callable[[], float]) -> list[_Found]:
     """Look a name up, in a thread of its own: the resolver takes no timeout."""
     try:
         return _addresses(host, port, socket.AI_NUMERICHOST)
@@ -59,7 +70,7 @@ def _resolve(host: str, port: int, options: ConnectOptions, deadline: Deadline) 
 
     threading.Thread(target=ask, name=f"resolve-{host}", daemon=True).start()
     try:
-        answer = answers.get(timeout=patience(options, deadline))
+        answer = answers.get(timeout=seconds())
     except queue.Empty:
         raise TimeoutError from None
     if isinstance(answer, OSError):

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from aegis_provision import __version__
 from aegis_provision.providers.probe import Silence
+from aegis_provision.transport.dial import connect_tcp
 
 if TYPE_CHECKING:
     from aegis_provision.providers.secret import Secret
@@ -130,13 +131,16 @@ class _Watch:
 
 def ask(connection: socket.socket, question: Question, timeout: float) -> Answer | NoAnswer:
     """Ask over ``connection``, which is closed afterwards, within ``timeout`` seconds."""
-    with connection, _Watch(connection, timeout) as watch:
-        try:
-            answer = _ask(connection, question)
-        except (OSError, http.client.HTTPException, ValueError) as problem:
-            answer = silence(problem)
-        # A body without a length ends where the connection does, by whoever's hand.
-        return NO_TIME if watch.over else answer
+    try:
+        with connection, _Watch(connection, timeout) as watch:
+            try:
+                answer = _ask(connection, question)
+            except (OSError, http.client.HTTPException, ValueError) as problem:
+                answer = silence(problem)
+            # A body without a length ends where the connection does, by whoever's hand.
+            return NO_TIME if watch.over else answer
+    except OSError as problem:  # too many files are open here, say
+        return silence(problem)
 
 
 def _ask(connection: socket.socket, question: Question) -> Answer | NoAnswer:
@@ -184,7 +188,7 @@ def silence(problem: Exception) -> NoAnswer:
             return NO_TIME
         case ConnectionRefusedError():
             return NoAnswer(Silence.NOT_LISTENING, "nothing listens there")
-        case socket.gaierror() | UnicodeError():
+        case socket.gaierror():
             return _UNKNOWN
         case ConnectionError() | http.client.RemoteDisconnected() | http.client.IncompleteRead():
             return _HUNG_UP
@@ -206,8 +210,16 @@ def _certificate(problem: ssl.SSLCertVerificationError) -> tuple[Silence, str]:
 
 
 def connect_here(host: str, port: int, timeout: float) -> socket.socket | NoAnswer:
-    """Return a connection from this machine."""
+    """Return a connection from this machine, within ``timeout`` seconds."""
+    until = time.monotonic() + timeout
+
+    def left() -> float:
+        seconds = until - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
+
     try:
-        return socket.create_connection((host, port), timeout=timeout)
-    except (OSError, UnicodeError) as problem:
+        return connect_tcp(host, port, left)
+    except OSError as problem:
         return silence(problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import asyncssh
 import pytest
 
 from aegis_provision.demo.servers import Served, Servers
+from aegis_provision.planning.undo import undo
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import ConnectOptions, Deadline, WriteRefused
 from tests.fleet.openssh import make_key, running_sshd
@@ -18,6 +20,7 @@ from tests.transport.targets import (
     NEW,
     OLD,
     OWN,
+    OWNER,
     age_lock,
     leftovers,
     mode_of,
@@ -128,3 +131,38 @@ def test_a_file_that_came_or_changed_since_is_refused(server: _Server) -> None:
         with pytest.raises(WriteRefused, match="the file is gone"):
             write_over(session, over, deadline)
     assert leftovers(server.place.parent) == set()
+
+
+def test_a_lock_outlives_its_write_and_the_connection(server: _Server) -> None:
+    put(server.place, OLD)
+    deadline = Deadline.after(60)
+    with connect(server.there, server.options, deadline) as session:
+        write = plan_write(session.read(deadline))
+        hold = session.hold(write, OWNER, deadline)
+        hold.write(write, deadline)
+        hold.renew(deadline)
+        assert hold.is_on(session)
+    assert leftovers(server.place.parent) == {"lock", "previous"}
+    with connect(server.there, server.options, deadline) as session:
+        with pytest.raises(WriteRefused, match=f"held by {OWNER}"):
+            session.hold(undo(write), OWNER, deadline)
+        again = session.hold(undo(write), OWNER, deadline, again=hold)
+        assert again.is_on(session)
+        assert not hold.is_on(session)
+        again.write(undo(write), deadline)
+        again.renew(deadline)
+        assert again.release(deadline) == ()
+    assert server.place.read_bytes() == OLD
+    assert leftovers(server.place.parent) == {"previous"}
+
+
+def test_a_renewed_lock_is_young(server: _Server) -> None:
+    deadline = Deadline.after(60)
+    lock = server.place.parent / OWN / "lock"
+    with connect(server.there, server.options, deadline) as session:
+        hold = session.hold(plan_write(session.read(deadline)), OWNER, deadline)
+        os.utime(lock, (1_000_000_000, 1_000_000_000))
+        hold.renew(deadline)
+        assert 0 <= lock.stat().st_mtime - 1_000_000_000 < 30, "by the host's own clock"
+        assert hold.release(deadline) == ()
+    assert not lock.parent.exists()

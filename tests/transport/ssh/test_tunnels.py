@@ -12,7 +12,7 @@ import asyncssh
 import pytest
 
 from aegis_provision.providers.probe import Silence
-from aegis_provision.transport.http import NoAnswer, Question
+from aegis_provision.transport.http import Answer, NoAnswer, Question
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.tunnel import tunnel
 from aegis_provision.transport.ways import SshWays
@@ -216,3 +216,23 @@ def test_a_far_side_that_never_answers_is_told_from_one_that_hangs_up(
     assert [answer.why for answer in answers if isinstance(answer, NoAnswer)] == [
         Silence.TIMED_OUT
     ] * 10
+
+
+def test_an_ipv6_literal_in_a_url_leads_there(connection: Connection, home: Path) -> None:
+    hosts: list[bytes] = []
+
+    def serve() -> None:
+        peer, _ = listener.accept()
+        with peer:
+            hosts.append(peer.recv(4096))
+            peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        ways = SshWays(connection, options(home))
+        answer = ways.ask(Question(f"http://[::1]:{port}/v1/health"), _ENOUGH)
+        thread.join(_ENOUGH)
+    assert isinstance(answer, Answer), answer
+    assert f"Host: [::1]:{port}\r\n".encode() in hosts[0]
