@@ -11,12 +11,8 @@ import click
 from aegis_provision.cli.failure import InvalidInputError
 from aegis_provision.cli.fleet import fill_sessions, load_fleet, read_pattern_file, select_hosts
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.playbook_files import read_playbooks
 from aegis_provision.cli.reach import reach_of
-from aegis_provision.cli.recording import RunFacts, operator_name
 from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, warning
-from aegis_provision.ledger.header import source_of
-from aegis_provision.ledger.retry import hosts_to_retry
 from aegis_provision.playbook.model import Restart
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from aegis_provision.rollout.reading import HostWork, Reach
@@ -28,7 +24,7 @@ if TYPE_CHECKING:
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import ConnectionFlags
     from aegis_provision.cli.recording import OwedRestarts
-    from aegis_provision.ledger.header import RunKind, Source
+    from aegis_provision.ledger.header import Source
     from aegis_provision.ledger.past_run import PastRun
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Gates, Playbook, Schedule, Share
@@ -92,6 +88,8 @@ def schedule_of(scope: Scope) -> Scheduled:
     playbook = with_overrides(playbook, scope.serial, scope.max_fail)
     chosen = set(select_hosts(fleet, "--limit", scope.limit))
     if scope.again is not None:
+        from aegis_provision.ledger.retry import hosts_to_retry
+
         chosen &= set(hosts_to_retry(scope.again))
         findings += tuple(_since(scope.again, source, chosen))
     schedule, found = make_schedule(
@@ -106,6 +104,8 @@ def schedule_of(scope: Scope) -> Scheduled:
 def _playbook(scope: Scope) -> tuple[Playbook | None, Source | None, tuple[Diagnostic, ...]]:
     if scope.playbook is None:
         return single_play(), None, ()
+    from aegis_provision.cli.playbook_files import read_playbooks
+
     files, findings = read_playbooks([scope.playbook])
     if not files:
         return None, None, findings
@@ -136,26 +136,28 @@ def prepare(
     environ: Mapping[str, str],
     flags: ConnectionFlags,
     *,
-    owed: OwedRestarts | None = None,
+    owed: Callable[[], OwedRestarts],
 ) -> Job:
     """Return the job, or raise for input that is wrong, all before any connection.
 
     ``environ`` fills the templates; the connection's own variables come from the real
-    environment alone. ``owed`` is what records know of restarts still to be done. Raises
-    :class:`InvalidInputError` and :class:`CommandFailedError`.
+    environment alone. ``owed`` tells what records know of restarts still to be done; it is asked
+    only where a play would do them. Raises :class:`InvalidInputError` and
+    :class:`CommandFailedError`.
     """
     scheduled = schedule_of(scope)
     fleet, schedule = scheduled.fleet, scheduled.schedule
     asking = hosts_asked(schedule)
     filled, warnings = fill_sessions(fleet, schedule.hosts, environ, with_api_token=asking)
     restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
+    known = owed() if restarting else None
     works = tuple(
         HostWork(
             host=fleet.inventory.hosts[name],
             session=filled.sessions[name],
             api_token=filled.api_tokens.get(name),
             restarts=name in restarting,
-            owed=owed.at(fleet.inventory.hosts[name].target) if owed else frozenset(),
+            owed=known.at(fleet.inventory.hosts[name].target) if known else frozenset(),
         )
         for name in schedule.hosts
     )
@@ -176,19 +178,6 @@ def _asks_aegis(gates: Gates) -> bool:
 def _hosts_where(schedule: Schedule, wanted: Callable[[Gates], bool]) -> frozenset[str]:
     return frozenset(
         host for play in schedule.plays if wanted(play.play.gates) for host in play.hosts
-    )
-
-
-def facts_of(job: Job, kind: RunKind, *, retries: str | None = None) -> RunFacts:
-    """Return what the record of a run of ``job`` says beside the hosts."""
-    source = job.playbook_source
-    return RunFacts(
-        kind=kind,
-        operator=operator_name(job.reach.options.login_name),
-        inventories=tuple(source_of(file.name, file.data) for file in job.fleet.files),
-        playbook=source,
-        limit=job.limit,
-        retries=retries,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
-from aegis_provision.ledger.header import RunHeader, RunHost, RunKind, identity_of
+from aegis_provision.ledger.header import RunHeader, RunHost, RunKind, identity_of, source_of
 from aegis_provision.ledger.owed import restarts_owed
 from aegis_provision.ledger.past_run import DamagedRun, RunState
 from aegis_provision.ledger.places import StateError, load_key, places_of
@@ -22,6 +22,7 @@ from aegis_provision.rollout.outcome import Status
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from aegis_provision.cli.planned import Job
     from aegis_provision.inventory.model import Target
     from aegis_provision.ledger.header import Identity, Source
     from aegis_provision.ledger.past_run import PastRun
@@ -153,6 +154,19 @@ def about(facts: RunFacts) -> Mapping[str, str]:
         **({"Undoes": facts.undoes} if facts.undoes else {}),
         **({"Takes up again": facts.retries} if facts.retries else {}),
     }
+
+
+def facts_of(job: Job, kind: RunKind, *, retries: str | None = None) -> RunFacts:
+    """Return what the record of a run of ``job`` says beside the hosts."""
+    source = job.playbook_source
+    return RunFacts(
+        kind=kind,
+        operator=operator_name(job.reach.options.login_name),
+        inventories=tuple(source_of(file.name, file.data) for file in job.fleet.files),
+        playbook=source,
+        limit=job.limit,
+        retries=retries,
+    )
 
 
 def operator_name(login: str) -> str:

@@ -7,31 +7,27 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
-from aegis_provision.aegis.api import start_is_older
 from aegis_provision.planning.host_plan import as_login, needs_login, plan_host, unreachable
 from aegis_provision.planning.model import Action
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
-from aegis_provision.rollout.gates import AegisApi, ask_health
 from aegis_provision.rollout.pool import Stop, run_all
-from aegis_provision.transport.http import NoAnswer
 from aegis_provision.transport.protocol import Deadline, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.aegis.actual import Actual
     from aegis_provision.inventory.model import Host
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.providers.session import Session
     from aegis_provision.rollout.events import Emit
+    from aegis_provision.rollout.gates import AegisApi
     from aegis_provision.transport.protocol import AcceptedKey, Connect, ConnectOptions, HostSession
 
 KEPT_CONNECTIONS = 200
 """How many connections a plan keeps open for the write that follows; more hosts reconnect."""
 
 _FRESH = 5.0
-_HEALTH = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +48,8 @@ class HostWork:
 
     def api(self, plan: HostPlan) -> AegisApi:
         """Return Aegis' API on the host, once ``plan`` has seen its file."""
+        from aegis_provision.rollout.gates import AegisApi
+
         token = self.api_token or plan.auth_token
         return AegisApi(self.host.service.api, token, locked=plan.auth_token is not None)
 
@@ -182,21 +180,8 @@ def look_at_host(work: HostWork, session: HostSession, deadline: Deadline) -> Ho
     if needs_login(plan):
         plan = as_login(plan, replace(actual, login=session.login(deadline)))
     if plan.action is Action.UNCHANGED and work.restarts:
-        owed = _restart_owed(work, plan, actual, session, deadline)
+        from aegis_provision.rollout.owed import restart_owed
+
+        owed = restart_owed(work, plan, actual, session, deadline)
         plan = replace(plan, restart_owed=owed)
     return plan
-
-
-def _restart_owed(
-    work: HostWork, plan: HostPlan, actual: Actual, session: HostSession, deadline: Deadline
-) -> bool:
-    """Tell whether Aegis has not been restarted since its file came.
-
-    The server knows best: it says since when it is up. Where it does not, the records do.
-    """
-    health = ask_health(work.api(plan), session.ask, min(_HEALTH, deadline.remaining()))
-    if not isinstance(health, NoAnswer) and actual.file is not None:
-        older = start_is_older(health, actual.file.mtime)
-        if older is not None:
-            return older
-    return plan.path in work.owed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,11 @@ from aegis_provision.cli.options import (
 from aegis_provision.cli.planned import (
     Scope,
     again,
-    facts_of,
     prepare,
     print_schedule,
     schedule_of,
 )
-from aegis_provision.cli.recording import finished_run, owed_restarts
+from aegis_provision.cli.recording import facts_of, finished_run, owed_restarts
 from aegis_provision.cli.undertaking import Undertaking
 from aegis_provision.ledger.header import RunKind
 from aegis_provision.playbook.shares import parse_max_fail, parse_serial
@@ -133,7 +133,7 @@ def command(
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     if list_hosts:
         return _list_hosts(scope, output, as_json=output_format != "text")
-    owed = owed_restarts(Invocation.current().environ)
+    owed = partial(owed_restarts, Invocation.current().environ)
     job = prepare(scope, environ, flags, owed=owed)
     show_findings(output, job.findings)
     wishes = Wishes(check, yes, output_format, report, as_diff, detailed_exitcode)

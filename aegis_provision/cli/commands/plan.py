@@ -21,13 +21,13 @@ from aegis_provision.cli.options import (
     playbook_argument,
 )
 from aegis_provision.cli.planned import Scope, display_plan, prepare, print_plan_document
-from aegis_provision.cli.recording import owed_restarts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.recording import OwedRestarts
 
 
 @click.command("plan")
@@ -57,8 +57,7 @@ def command(
     from aegis_provision.report.progress import ProgressDisplay
     from aegis_provision.rollout.reading import KeptConnections, read_fleet
 
-    owed = owed_restarts(Invocation.current().environ)
-    job = prepare(Scope(inventory, limit, playbook), environ, flags, owed=owed)
+    job = prepare(Scope(inventory, limit, playbook), environ, flags, owed=_owed)
     show_findings(output, job.findings)
     with (
         KeptConnections(limit=0) as kept,
@@ -70,3 +69,9 @@ def command(
     else:
         display_plan(output, plans)
     return exit_of_plan(plans, detailed=detailed_exitcode)
+
+
+def _owed() -> OwedRestarts:
+    from aegis_provision.cli.recording import owed_restarts
+
+    return owed_restarts(Invocation.current().environ)
