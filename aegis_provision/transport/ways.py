@@ -1,18 +1,19 @@
-"""The ways into the host that are no files: commands, and HTTP questions asked from where it is."""
+"""The ways into the host that are no files: commands, and HTTP questions asked from where it is.
+
+Most connections read a file and need none of them: what they are made of is loaded on first use.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.command import CommandEnd, run_here, run_over_ssh
-from aegis_provision.transport.curl import NO_COMMANDS, ask_with_curl
-from aegis_provision.transport.http import Answer, NoAnswer, Question, ask, connect_here
 from aegis_provision.transport.protocol import Deadline, Unreachable
-from aegis_provision.transport.tunnel import tunnel
 
 if TYPE_CHECKING:
     from aegis_provision.transport.channels import Connection
+    from aegis_provision.transport.command import CommandEnd
+    from aegis_provision.transport.http import Answer, NoAnswer, Question
     from aegis_provision.transport.protocol import ConnectOptions
 
 _MARGIN = 2.0
@@ -27,10 +28,15 @@ class SshWays:
 
     def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` as the login."""
+        from aegis_provision.transport.command import run_over_ssh
+
         return run_over_ssh(self.transport, command, b"", self.options, deadline)
 
     def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
         """Ask within ``timeout`` seconds."""
+        from aegis_provision.transport.http import NoAnswer, ask
+        from aegis_provision.transport.tunnel import tunnel
+
         deadline = Deadline.after(timeout)
         opening = min(timeout, self.options.timeout)
         # A tunnel that closed first would pass for a far side that hangs up.
@@ -40,6 +46,14 @@ class SshWays:
             return ask(opened, question, deadline.remaining())
         if opened.why is not None:
             return opened
+        return self._ask_there(question, timeout, deadline)
+
+    def _ask_there(
+        self, question: Question, timeout: float, deadline: Deadline
+    ) -> Answer | NoAnswer:
+        from aegis_provision.transport.command import run_over_ssh
+        from aegis_provision.transport.curl import NO_COMMANDS, ask_with_curl
+
         # The login's shell has to start first, which is no part of the question.
         patient = deadline.later(self.options.timeout)
 
@@ -62,10 +76,14 @@ class LocalWays:
 
     def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` as whoever runs the tool."""
+        from aegis_provision.transport.command import run_here
+
         return run_here(command, self.options.home, deadline)
 
     def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
         """Ask within ``timeout`` seconds."""
+        from aegis_provision.transport.http import NoAnswer, ask, connect_here
+
         deadline = Deadline.after(timeout)
         opened = connect_here(*question.place, timeout)
         if isinstance(opened, NoAnswer):
