@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATIENCE = 60.0
+TEN = tuple(f"h{number}" for number in range(10))
 QUESTION = "Write to 3 hosts? [y/N] "
 
 
@@ -182,3 +183,46 @@ def test_two_hundred_hosts_fit_one_screen(
     with on_terminal(operator, *command, columns=columns, rows=rows) as terminal:
         assert terminal.end() == 0
     assert terminal.seen.count("\n") < rows
+
+
+@pytest.fixture
+def ten(operator: Operator) -> Operator:
+    """An operator of ten hosts, of which half at once are more than a few."""
+    operator.furnish(*TEN)
+    operator.inventory(*TEN)
+    return operator
+
+
+def number_written(operator: Operator) -> int:
+    return sum("defaultSessionEnv" in operator.file_of(host).read_text() for host in TEN)
+
+
+@pytest.mark.parametrize(("second", "code", "expected"), [(b"y\n", 0, 10), (b"n\n", 6, 0)])
+def test_more_than_half_of_a_fleet_at_once_is_asked_a_second_time(
+    ten: Operator, second: bytes, code: int, expected: int
+) -> None:
+    with on_terminal(ten, "apply", columns=120) as terminal:
+        terminal.read_until("Write to 10 hosts? [y/N] ")
+        terminal.type(b"y\n")
+        terminal.read_until("One batch changes 10 of the inventory's 10 hosts at once")
+        terminal.read_until("Are you sure? [y/N] ")
+        assert number_written(ten) == 0
+        terminal.type(second)
+        assert terminal.end() == code
+    assert number_written(ten) == expected
+
+
+def test_half_of_a_fleet_at_once_is_asked_once(ten: Operator) -> None:
+    with on_terminal(ten, "apply", "--serial", "5") as terminal:
+        terminal.read_until("Write to 10 hosts? [y/N] ")
+        terminal.type(b"y\n")
+        assert terminal.end() == 0
+    assert "Are you sure?" not in terminal.seen
+    assert number_written(ten) == 10
+
+
+def test_with_yes_more_than_half_of_a_fleet_is_a_warning(ten: Operator) -> None:
+    said = ten.run("apply", "--yes")
+    assert said.code == 0
+    assert "warning: one batch changes 10 of the inventory's 10 hosts at once" in said.err
+    assert number_written(ten) == 10
