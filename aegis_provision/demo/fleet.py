@@ -14,6 +14,7 @@ import asyncssh
 from aegis_provision.demo.scenario import (
     CONFIG_PATH,
     LOGIN,
+    PLAYBOOK_TEXT,
     VARIABLES,
     DemoHost,
     demo_hosts,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 INVENTORY = "inventory.yml"
+PLAYBOOK = "playbook.yml"
 SSH_CONFIG = "ssh_config"
 KNOWN_HOSTS = "known_hosts"
 ENV_FILE = "tokens.env"
@@ -60,6 +62,7 @@ def running_fleet(count: int) -> Iterator[DemoFleet]:
         login_key = asyncssh.generate_private_key("ssh-ed25519", comment="aegis-provision demo")
         servers = undo.enter_context(Servers(served, login_key))
         (directory / INVENTORY).write_text(inventory_text(count), encoding="utf-8")
+        (directory / PLAYBOOK).write_text(PLAYBOOK_TEXT, encoding="utf-8")
         _write_private(directory / _IDENTITY, login_key.export_private_key().decode("ascii"))
         _write_private(directory / ENV_FILE, _env_lines(VARIABLES))
         _write_private(directory / KNOWN_HOSTS, _known_hosts(served, servers.ports))

@@ -102,6 +102,23 @@ def inventory_text(count: int) -> str:
     return _INVENTORY.replace("BUILDERS", f"{entry:<34}", 1)
 
 
+PLAYBOOK_TEXT = """\
+# In which order, and how many at once. What a host should be stands in inventory.yml alone.
+
+- name: Canary
+  hosts: canary
+  # Aegis does not run on the demo's hosts. On yours: restart: changed, verify: {health: true} and
+  # on_failure: rollback.
+  restart: never
+
+- name: Everyone else
+  hosts: all:!canary
+  serial: [1, 50%]                          # one host, then half of these hosts at a time
+  restart: never
+  max_fail: 10%                             # of all hosts; above it nothing new begins
+"""
+"""The rollout that the demo shows."""
+
 _INVENTORY = """\
 # Which LLM provider each host of the demo should use.
 # Where the hosts are, and with which key to log in, stands in ssh_config beside this file.

@@ -58,6 +58,15 @@ def test_it_shows_every_step_and_leaves_nothing(environ: dict[str, str]) -> None
     assert "Valid: 6 hosts, 5 groups, 6 providers in use, 1 pin." in said.stdout
     assert "Plan: 1 to create, 4 to update, 1 unchanged" in said.stdout
     assert "Plan: 6 unchanged" in said.stdout
+    assert "playbook.yml: 2 plays, 4 batches, 6 hosts." in said.stdout
+    batches = [line for line in said.stderr.splitlines() if line.startswith(("Play", "Batch"))]
+    assert batches == [
+        'Play 1/2 "Canary": 1 host',
+        'Play 2/2 "Everyone else": 5 hosts in 3 batches',
+        "Batch 1/3: 1 host",
+        "Batch 2/3: 2 hosts",
+        "Batch 3/3: 2 hosts",
+    ]
     assert not list(Path(environ["HOME"]).iterdir())
     assert not list(Path(environ["TMPDIR"]).iterdir())
 
@@ -126,7 +135,7 @@ def test_the_commands_to_try_work(environ: dict[str, str]) -> None:
         finally:
             demo.kill()
     assert cd[0] == "cd"
-    assert programs.count("aegis-provision") == 6
+    assert programs.count("aegis-provision") == 7
     assert programs[-1] == "cat"
     assert [result.returncode for result in results] == [0] * len(results), results
 

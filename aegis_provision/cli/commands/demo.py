@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aegis_provision.demo.fleet import DemoFleet
 
 _INVENTORY = ("-i", "inventory.yml")
+_PLAYBOOK = "playbook.yml"
 _SECRETS = ("--env-file", "tokens.env")
 _REACH = ("--ssh-config", "ssh_config", "--known-hosts", "known_hosts")
 _PLANNING = (*_SECRETS, *_REACH)
@@ -47,8 +48,9 @@ class _Example:
 
 _STEPS = (
     _Example(
-        "'validate' checks the inventory offline: it connects nowhere and needs no secrets.",
-        ("validate", *_INVENTORY),
+        "'validate' checks inventory and playbook offline: it connects nowhere and needs no "
+        "secrets.",
+        ("validate", *_INVENTORY, _PLAYBOOK),
     ),
     _Example(
         "'plan' reads every host and shows what would change. Tokens never show. gpu-02 is "
@@ -57,9 +59,11 @@ _STEPS = (
         ("plan", *_INVENTORY, *_PLANNING),
     ),
     _Example(
-        "'apply' shows that plan, asks (here --yes answers) and writes. Each file is replaced as "
-        "a whole or not at all, and all that is not ours in it stays: authToken, port, webhooks.",
-        ("apply", "--yes", *_INVENTORY, *_PLANNING),
+        "'apply' shows that plan, asks (here --yes answers) and writes, in the order and the "
+        "batches of playbook.yml. Each file is replaced as a whole or not at all, and all that is "
+        "not ours in it stays: authToken, port, webhooks. Aegis does not run on these hosts; on "
+        "yours the playbook also restarts it, asks whether it is well, and goes back if not.",
+        ("apply", _PLAYBOOK, "--yes", *_INVENTORY, *_PLANNING),
     ),
     _Example(
         "A second 'plan' finds nothing to change. If it did, --detailed-exitcode would make its "
@@ -75,6 +79,7 @@ _TO_TRY = (
         "a part of the fleet, once you have edited inventory.yml (a pin, another model):",
         ("plan", "--limit", "gpu:canary", *_INVENTORY, *_PLANNING),
     ),
+    _Example("plays and batches:", ("apply", _PLAYBOOK, "--list-hosts", *_INVENTORY)),
     _Example("the same as JSON:", ("plan", "--format", "json", *_INVENTORY, *_PLANNING)),
     _Example("and to write it:", ("apply", *_INVENTORY, *_PLANNING)),
 )
@@ -95,8 +100,8 @@ _RECIPE_PREFIXES = ("AZURE_OPENAI_", "GATEWAY_", "GLM_", "LM_STUDIO_", "OLLAMA_"
 def command(count: int, *, keep: bool) -> int:
     """Try all of it against a small fleet of SSH hosts on loopback.
 
-    Starts the hosts, then runs validate, plan, apply and plan on them as you would. The hosts have
-    their own keys, inventory and ssh config, in a directory that is removed at the end; no file
+    Starts the hosts, then runs validate, plan, apply with a playbook, and plan on them as you
+    would. They have their own keys, inventory and ssh config, in a directory that is removed at the end; no file
     of yours is read or written. Needs the extra 'demo': pip install 'aegis-provision[demo]'.
     """
     environ = Invocation.current().environ
