@@ -55,25 +55,43 @@ _ERRNO = {
 }
 
 
-@contextmanager
-def _calls() -> Iterator[None]:
-    """Let what is wrong with a file through, and name what is wrong with the connection."""
-    try:
-        yield
-    except Unreachable:
-        raise
-    except TimeoutError:
-        raise Unreachable("sftp", "the host did not answer in time", "raise --timeout") from None
-    except _LOST as problem:
-        raise Unreachable(
-            "sftp", f"the connection was lost ({type(problem).__name__})", "try again"
-        ) from None
-    except UnicodeDecodeError:
-        raise Unreachable("sftp", "the host names a path that is not UTF-8", "") from None
-    except OSError as problem:
-        if problem.errno is None and str(problem) == "Socket is closed":
-            raise Unreachable("sftp", "the connection was closed", "try again") from None
-        raise
+class _Calls:
+    """Lets what is wrong with a file through, and names what is wrong with the connection.
+
+    It is entered for every request; a generator would cost more than a small request itself.
+    """
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception):
+            lost = _lost(error)
+            if lost is not None:
+                raise lost from None
+
+
+def _lost(error: Exception) -> Unreachable | None:
+    """Return what to raise for an exception that is about the connection, not about a file."""
+    match error:
+        case TimeoutError():
+            return Unreachable("sftp", "the host did not answer in time", "raise --timeout")
+        case UnicodeDecodeError():
+            return Unreachable("sftp", "the host names a path that is not UTF-8", "")
+        case OSError(errno=None) if str(error) == "Socket is closed":
+            return Unreachable("sftp", "the connection was closed", "try again")
+        case _ if isinstance(error, _LOST):
+            kind = type(error).__name__
+            return Unreachable("sftp", f"the connection was lost ({kind})", "try again")
+    return None
+
+
+_CALLS = _Calls()
 
 
 class SftpClient(paramiko.SFTPClient):
@@ -107,22 +125,22 @@ class SftpFiles:
         """Return ``path`` as an absolute path; a relative one begins at the login directory."""
         if path.startswith("/"):
             return path
-        with _calls():
+        with _CALLS:
             return posixpath.join(self._client.normalize("."), path)
 
     def lstat(self, path: str) -> Facts:
         """Return a file's facts, a link's own where it is one."""
-        with _calls():
+        with _CALLS:
             return _facts(self._client.lstat(path))
 
     def stat(self, path: str) -> Facts:
         """Return a file's facts, following links."""
-        with _calls():
+        with _CALLS:
             return _facts(self._client.stat(path))
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
-        with _calls():
+        with _CALLS:
             found: str | bytes | None = self._client.readlink(path)
             return found.decode(errors="replace") if isinstance(found, bytes) else found or ""
 
@@ -132,7 +150,7 @@ class SftpFiles:
         A short answer is the end of a regular file (draft-ietf-secsh-filexfer-02, section 6.4),
         so that a small file takes one question and not two.
         """
-        with _calls():
+        with _CALLS:
             handle = self._open(path, SFTP_FLAG_READ)
             try:
                 return self._read_open(handle, limit)
@@ -141,7 +159,7 @@ class SftpFiles:
 
     def read_whole(self, path: str, limit: int) -> tuple[Facts, bytes]:
         """Return one open file's facts and content, for which the host is asked at one go."""
-        with _calls():
+        with _CALLS:
             handle = self._open(path, SFTP_FLAG_READ)
             try:
                 facts = _Later(self._client, CMD_FSTAT, handle)
@@ -155,19 +173,19 @@ class SftpFiles:
 
     def create(self, path: str) -> SftpFile:
         """Make a file that is not there yet."""
-        with _calls():
+        with _CALLS:
             with self._exists_for_failure(path):
                 handle = self._open_new(path)
             return SftpFile(self._client, SFTPFile(self._client, handle, "wb", -1))
 
     def mkdir(self, path: str, mode: int) -> None:
         """Make a directory."""
-        with _calls(), self._exists_for_failure(path):
+        with _CALLS, self._exists_for_failure(path):
             self._client.mkdir(path, mode)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
-        with _calls():
+        with _CALLS:
             self._client.rmdir(path)
 
     def chmod(self, path: str, mode: int) -> None:
@@ -184,17 +202,17 @@ class SftpFiles:
 
     def replace(self, source: str, target: str) -> None:
         """Rename atomically, over what is there."""
-        with _calls():
+        with _CALLS:
             self._client.posix_rename(source, target)
 
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there, as plain SFTP renames do."""
-        with _calls(), self._exists_for_failure(target):
+        with _CALLS, self._exists_for_failure(target):
             self._client.rename(source, target)
 
     def remove(self, path: str) -> None:
         """Remove a file."""
-        with _calls():
+        with _CALLS:
             self._client.remove(path)
 
     def _open_new(self, path: str) -> bytes:
@@ -227,7 +245,7 @@ class SftpFiles:
 
     def _set_unfollowed(self, path: str, attributes: SFTPAttributes) -> None:
         # OpenSSH's extension, since its version 8.0: the protocol's own way follows links.
-        with _calls():
+        with _CALLS:
             _request(self._client, CMD_EXTENDED, "lsetstat@openssh.com", path, attributes)
 
     @contextmanager
@@ -269,44 +287,44 @@ class SftpFile:
 
     def close(self) -> None:
         """Close the file."""
-        with _calls():
+        with _CALLS:
             self._file.close()
 
     def let_go(self) -> None:
         """Close the file without waiting for the answer."""
-        with _calls():
+        with _CALLS:
             _close_unseen(self._client, self._file.handle)  # type: ignore[arg-type]
             self._file._closed = True  # type: ignore[attr-defined]  # noqa: SLF001
 
     def write(self, data: bytes) -> None:
         """Write all of ``data``."""
-        with _calls():
+        with _CALLS:
             self._file.write(data)
             self._file.flush()
 
     def facts(self) -> Facts:
         """Return the open file's facts."""
-        with _calls():
+        with _CALLS:
             return _facts(self._file.stat())
 
     def chown(self, uid: int, gid: int) -> None:
         """Change the open file's owner."""
-        with _calls():
+        with _CALLS:
             self._file.chown(uid, gid)
 
     def chmod(self, mode: int) -> None:
         """Change the open file's permission bits."""
-        with _calls():
+        with _CALLS:
             self._file.chmod(mode)
 
     def touch(self, mtime: int) -> None:
         """Set when the open file was last written."""
-        with _calls():
+        with _CALLS:
             self._file.utime((mtime, mtime))
 
     def sync(self) -> None:
         """Ask for fsync (OpenSSH's extension); a server that has none is not asked again."""
-        with _calls():
+        with _CALLS:
             try:
                 _request(self._client, CMD_EXTENDED, "fsync@openssh.com", self._file.handle)
             except OSError as problem:

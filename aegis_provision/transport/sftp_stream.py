@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import struct
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from aegis_provision.transport.protocol import Unreachable, out_of_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aegis_provision.transport.protocol import Deadline
 
 MOST_NOISE = 64 * 1024
@@ -20,6 +17,7 @@ _STEP = "sftp"
 _VERSION_TYPE = 2
 _SFTP_VERSION = 3
 _LARGEST_VERSION_PACKET = 16 * 1024
+_CHUNK = 32 * 1024
 
 
 class ByteStream(Protocol):
@@ -61,17 +59,25 @@ class SftpStream:
 
     def send(self, data: bytes) -> int:
         """Send some of ``data``."""
-        with self._in_time():
+        self._arm()
+        try:
             return self._stream.send(data)
+        except TimeoutError:
+            self._disarm()
+            raise
 
     def recv(self, size: int) -> bytes:
-        """Return up to ``size`` bytes of SFTP."""
+        """Return up to ``size`` bytes of SFTP.
+
+        The library asks for a packet's length, then for the rest. Mostly both have come at once,
+        and waiting for each costs more than all else that is done with a packet.
+        """
         if not self._greeted:
             self._await_greeting()
-        if self._buffer:
-            data, self._buffer = self._buffer[:size], self._buffer[size:]
-            return data
-        return self._receive(size)
+        if not self._buffer:
+            self._buffer = self._receive(_CHUNK)
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
 
     def close(self) -> None:
         """Close the stream."""
@@ -82,20 +88,23 @@ class SftpStream:
         return "sftp"
 
     def _receive(self, size: int) -> bytes:
-        with self._in_time():
+        self._arm()
+        try:
             return self._stream.recv(size)
+        except TimeoutError:
+            self._disarm()
+            raise
 
-    @contextmanager
-    def _in_time(self) -> Iterator[None]:
+    def _arm(self) -> None:
+        """Bound the next step. Raises :class:`Unreachable` where there is no time left."""
         if self.deadline.passed():
             raise out_of_time(_STEP)
         self._stream.settimeout(min(self._timeout, self.deadline.remaining()))
-        try:
-            yield
-        except TimeoutError:
-            if self.deadline.passed():
-                raise out_of_time(_STEP) from None
-            raise
+
+    def _disarm(self) -> None:
+        """Raise :class:`Unreachable` where a step took too long because the deadline is over."""
+        if self.deadline.passed():
+            raise out_of_time(_STEP) from None
 
     def _await_greeting(self) -> None:
         while True:
