@@ -216,7 +216,7 @@ def _api_tokens(
 def missing_variables(missing: Mapping[str, Sequence[str]]) -> Diagnostic:
     """Return the one error for all of ``missing``: variables, each with the hosts that need it."""
     needed = ", ".join(
-        f"{name} (needed by {_counted(len(hosts), 'host')})" if hosts else name
+        f"{name} (needed by {_named(hosts)})" if hosts else name
         for name, hosts in sorted(missing.items())
     )
     verb = "is" if len(missing) == 1 else "are"
@@ -226,6 +226,10 @@ def missing_variables(missing: Mapping[str, Sequence[str]]) -> Diagnostic:
         hint="export them, or put them into a file that only you can read and name it "
         "with --env-file",
     )
+
+
+def _named(hosts: Sequence[str]) -> str:
+    return hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts, {hosts[0]} first"
 
 
 def _counted(number: int, noun: str) -> str:

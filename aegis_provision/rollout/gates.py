@@ -134,7 +134,10 @@ def await_no_sessions(
         left = began + longest - time.monotonic()
         if isinstance(running, int):
             if policy is Sessions.REFUSE:
-                return Held(f"{_sessions(running)} running there", "restart it when they are done")
+                return Held(
+                    f"{_sessions(running)} running there",
+                    "apply again when they are done, or restart it by hand",
+                )
             if running != known:
                 tell(running)
                 known = running
@@ -144,7 +147,7 @@ def await_no_sessions(
         if not pause(min(_SESSIONS_EVERY, left)):
             return Held(
                 "the run was stopped while it waited for sessions to end",
-                "restart it when they are done",
+                "apply again when they are done, or restart it by hand",
             )
 
 
@@ -180,7 +183,7 @@ def _still(running: int | _Untold, limit: float) -> Held:
     if isinstance(running, int):
         return Held(
             f"{_sessions(running)} still running after {limit:g} s of waiting",
-            "restart it when they are done",
+            "apply again when they are done, or restart it by hand",
         )
     return Held(
         f"whether sessions are running can't be told: {running.words}",

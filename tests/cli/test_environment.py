@@ -126,8 +126,8 @@ def test_all_missing_secrets_are_one_error_before_any_connection(tmp_path: Path)
             said = person.call(*command)
             assert (said.code, said.out) == (3, "")
             assert said.err == (
-                "error: 3 environment variables are unset or empty: A_SECRET (needed by 1 host), "
-                "GLM_API_KEY (needed by 1 host), OPENROUTER_API_KEY (needed by 2 hosts)\n"
+                "error: 3 environment variables are unset or empty: A_SECRET (needed by c), "
+                "GLM_API_KEY (needed by c), OPENROUTER_API_KEY (needed by 2 hosts, a first)\n"
                 "  = export them, or put them into a file that only you can read and name it "
                 "with --env-file\n1 error\n"
             )

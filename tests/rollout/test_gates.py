@@ -140,7 +140,7 @@ def test_sessions_are_waited_for_and_told_of_whenever_their_number_changes() -> 
 )
 def test_sessions_refuse_a_restart_at_once_where_the_play_says_so(count: int, words: str) -> None:
     wait = waited(whole(count), policy=Sessions.REFUSE)
-    assert wait.end == Held(words, "restart it when they are done")
+    assert wait.end == Held(words, "apply again when they are done, or restart it by hand")
     assert wait.clock.pauses == []
 
 

@@ -72,7 +72,10 @@ def test_sessions_are_not_killed(fleet: Fleet, sessions: str, why: str) -> None:
     starts = fleet["busy"].starts
     said = apply(fleet, sessions)
     assert (said.exit_code, said.statuses) == (0, {"busy": "restart_pending", "idle": "applied"})
-    assert message_of(said, "busy") == f"{why}; try: restart it when they are done"
+    assert (
+        message_of(said, "busy")
+        == f"{why}; try: apply again when they are done, or restart it by hand"
+    )
     assert fleet["busy"].starts == starts
     assert is_new(fleet["busy"])
     assert left_behind(fleet["busy"]) == set()
@@ -129,7 +132,7 @@ def test_a_missing_token_is_told_before_any_connection(fleet: Fleet) -> None:
     log = fleet.sshd.log.read_text(errors="replace")
     said = fleet.run("apply", fleet.playbook(book("refuse")), "--yes", *inventory)
     assert said.exit_code == 3
-    assert "API_TOKEN (needed by 1 host)" in said.stderr
+    assert "API_TOKEN (needed by busy)" in said.stderr
     assert fleet.sshd.log.read_text(errors="replace") == log
 
 

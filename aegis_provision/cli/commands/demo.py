@@ -101,8 +101,9 @@ def command(count: int, *, keep: bool) -> int:
     """Try all of it against a small fleet of SSH hosts on loopback.
 
     Starts the hosts, then runs validate, plan, apply with a playbook, and plan on them as you
-    would. They have their own keys, inventory and ssh config, in a directory that is removed at the end; no file
-    of yours is read or written. Needs the extra 'demo': pip install 'aegis-provision[demo]'.
+    would. They have their own keys, inventory and ssh config, in a directory that is removed at
+    the end; no file of yours is read or written. Needs the extra 'demo':
+    pip install 'aegis-provision[demo]'.
     """
     environ = Invocation.current().environ
     try:
