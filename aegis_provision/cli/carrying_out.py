@@ -12,7 +12,7 @@ import click
 from aegis_provision.cli.exits import ExitCode, exit_of_plan, exit_of_run
 from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.planned import display_plan, print_plan_document
+from aegis_provision.cli.planned import display_plan, print_plan_document, warn_of_plans
 from aegis_provision.cli.prompt import Answer, confirm
 from aegis_provision.cli.recording import about, begin_record
 from aegis_provision.cli.undertaking import counted_hosts, foreseen_end, large_batch
@@ -102,6 +102,8 @@ def look_and_carry_out(looking: Looking, wishes: Wishes, output: Output) -> int:
             watch.stream.plan_finished(plans)
         elif wishes.check:
             print_plan_document(plans)
+        elif watch.stream is None:
+            warn_of_plans(plans)
         if wishes.check:
             return exit_of_plan(plans, detailed=wishes.detailed)
         stage = _Stage(output, watch, signals, stop, kept, wishes)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Gates, Playbook, Schedule, Share
 
+_MOST_NAMES = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -198,6 +200,20 @@ def print_plan_document(plans: Sequence[HostPlan]) -> None:
     from aegis_provision.report.documents import as_text, plan_document
 
     click.echo(as_text(plan_document(plans)))
+
+
+def warn_of_plans(plans: Sequence[HostPlan]) -> None:
+    """Print on stderr what plans warn of, where nothing else shows them before they are done."""
+    from aegis_provision.report.console import visible
+    from aegis_provision.report.ranges import abridged
+
+    warned: dict[str, list[str]] = {}
+    for plan in plans:
+        for words in plan.warnings:
+            warned.setdefault(words, []).append(plan.host)
+    for words, hosts in warned.items():
+        names = ", ".join(abridged(hosts, _MOST_NAMES))
+        click.echo(visible(f"warning: {names}: {words}"), err=True)
 
 
 def display_plan(output: Output, plans: Sequence[HostPlan], *, as_diff: bool = False) -> None:

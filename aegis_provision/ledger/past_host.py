@@ -69,8 +69,15 @@ class PastHost:
 
     @property
     def can_be_undone(self) -> bool:
-        """Tell whether the file there may be the one that this run wrote."""
-        return self.write is not None and (not self.rolled_back or self.write_unknown)
+        """Tell whether the file there may be one that this run wrote, other than it found it.
+
+        Where only a mode was put right, there is no content to bring back.
+        """
+        return (
+            self.write is not None
+            and _content(self.write.before) != _content(self.write.after)
+            and (not self.rolled_back or self.write_unknown)
+        )
 
 
 @dataclass(slots=True)

@@ -68,8 +68,9 @@ class HostPlan:
     ``changes`` is empty and ``write`` is ``None`` unless ``action`` is create or update.
     ``same`` names session variables that stay as they are. ``message`` says why for an error or
     an unreachable host, with what to do next in ``hint``; ``warnings`` hold for any action.
-    ``restart_owed`` says that the file is right and Aegis has not been restarted since it came;
-    ``auth_token`` is the token of Aegis' API in the host's own file, where there is one.
+    ``restart_owed`` says that what the file holds for sessions is right and Aegis has not been
+    restarted since it came; ``auth_token`` is the token of Aegis' API in the host's own file, where
+    there is one.
     """
 
     host: str
@@ -84,3 +85,10 @@ class HostPlan:
     write: Write | None = field(default=None, repr=False)
     restart_owed: bool = False
     auth_token: Secret | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def changes_sessions(self) -> bool:
+        """Tell whether what is written takes effect at a restart only: a mode alone does not."""
+        return self.write is not None and any(
+            not change.key.startswith("file.") for change in self.changes
+        )

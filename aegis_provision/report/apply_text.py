@@ -61,7 +61,7 @@ def result_lines(result: HostResult) -> list[Text]:
     """Return the lines that tell how one host ended."""
     style = _STYLE[result.status]
     line = f"{result.host}: {WORDS[result.status]}"
-    if result.message and result.status not in WENT_WELL:
+    if result.message and (result.hint or result.status not in WENT_WELL):
         line += f": {visible(result.message)}"
     lines = [Text(line, style=style)]
     if result.hint:

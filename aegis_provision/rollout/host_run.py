@@ -60,7 +60,8 @@ _NEW_FILE = "the new file is in place"
 _OLD_FILE = "the file from before is in place"
 _IS_BACK = "the file from before the run is back"
 _OWED = "its file is right, and Aegis was not restarted since it came"
-_PENDING = "written; it takes effect when Aegis restarts there"
+_WRITTEN = "written; "
+_PENDING = f"{_WRITTEN}it takes effect when Aegis restarts there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,14 @@ class HostTask:
             case Restart.ALWAYS:
                 return self.plan.action in _WORKABLE
             case Restart.CHANGED:
-                return self.restart_owed or changes_sessions(self.plan)
+                return self.restart_owed or self.plan.changes_sessions
             case Restart.NEVER:
                 return False
+
+    @property
+    def leaves_owed(self) -> bool:
+        """Tell whether what is there waits for a restart that is none of this play's."""
+        return not self.restarts and (self.restart_owed or self.plan.changes_sessions)
 
     @property
     def has_work(self) -> bool:
@@ -114,13 +120,6 @@ class HostTask:
 
 
 _WORKABLE = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
-
-
-def changes_sessions(plan: HostPlan) -> bool:
-    """Tell whether what is written takes effect at a restart only: a mode alone does not."""
-    return plan.write is not None and any(
-        not change.key.startswith("file.") for change in plan.changes
-    )
 
 
 def untouched(plan: HostPlan) -> HostResult:
@@ -142,7 +141,11 @@ _OF_GOING_BACK = {
 def _of_going_back(result: HostResult) -> HostResult:
     """Return how a host ended on which a past run was undone."""
     status = _OF_GOING_BACK.get(result.status, result.status)
-    message = _IS_BACK if result.status is Status.APPLIED else result.message
+    message = result.message
+    if result.status is Status.APPLIED:
+        message = _IS_BACK
+    elif result.status is Status.RESTART_PENDING:
+        message = f"{_IS_BACK}; {message.removeprefix(_WRITTEN)}"
     return replace(result, status=status, message=message)
 
 
@@ -232,11 +235,11 @@ class _HostRun:
         if not self.task.gates.probe_first:
             return None
         self._step(Step.PREFLIGHT)
-        return self._probe(_PREFLIGHT)
+        return self._probe(min(_PREFLIGHT, self._deadline.remaining()))
 
     def _after(self, write: Write | None, end: _Waits | _Broken | None) -> HostResult:
         if end is None:
-            if not self.task.restarts and changes_sessions(self.task.plan):
+            if self.task.leaves_owed:
                 return self._result(Status.RESTART_PENDING, _PENDING)
             return self._result(Status.APPLIED)
         if isinstance(end, _Waits):
@@ -341,16 +344,17 @@ class _HostRun:
         self._step(Step.VERIFY)
         held = self._health(verify, restarted) if verify.health else None
         if held is None and verify.probe:
+            began = time.monotonic()
             held = self._probe(min(_PROBE, verify.timeout))
+            self._deadline = self._deadline.later(time.monotonic() - began)
         if held is None:
             return None
         return _Broken(f"verify: {held.message}", held.hint, restarted=restarted is not None)
 
     def _probe(self, timeout: float) -> Held | None:
-        began = time.monotonic()
-        verdict = probe_provider(self.task.work.session, self._ask, timeout, pause=self._pause)
-        self._deadline = self._deadline.later(time.monotonic() - began)
-        return self._passed(verdict)
+        return self._passed(
+            probe_provider(self.task.work.session, self._ask, timeout, pause=self._pause)
+        )
 
     def _health(self, verify: Verify, restarted: float | None) -> Held | None:
         began = time.monotonic()

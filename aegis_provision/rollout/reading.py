@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 KEPT_CONNECTIONS = 200
 """How many connections a plan keeps open for the write that follows; more hosts reconnect."""
 
+_RIGHT_FOR_SESSIONS = frozenset({Action.UPDATE, Action.UNCHANGED})
 _FRESH = 5.0
 
 
@@ -179,7 +180,7 @@ def look_at_host(work: HostWork, session: HostSession, deadline: Deadline) -> Ho
     plan = plan_host(work.host, work.session, actual)
     if needs_login(plan):
         plan = as_login(plan, replace(actual, login=session.login(deadline)))
-    if plan.action is Action.UNCHANGED and work.restarts:
+    if plan.action in _RIGHT_FOR_SESSIONS and work.restarts and not plan.changes_sessions:
         from aegis_provision.rollout.owed import restart_owed
 
         owed = restart_owed(work, plan, actual, session, deadline)

@@ -67,6 +67,9 @@ def test_every_file_is_as_before_and_in_effect(fleet: Fleet) -> None:
     for text in (said.stdout, said.stderr, shown.stdout):
         assert TOKEN not in text
         assert OLD_ENV["ANTHROPIC_AUTH_TOKEN"] not in text
+    assert (
+        "host-03, host-02, host-01: ANTHROPIC_AUTH_TOKEN becomes the one from before" in said.stderr
+    )
     past = fleet.run("history", "last", "--format", "json").json
     assert "rolled_back" in str(past)
 
@@ -117,7 +120,9 @@ def test_without_restarts_the_way_back_waits_for_one_too(fleet: Fleet) -> None:
     assert set(said.statuses.values()) == {"restart_pending"}
     back = fleet.run("rollback", "--yes", "--format", "json")
     assert set(back.statuses.values()) == {"rolled_back"}
-    assert "restarts" in back.stdout
+    assert {entry["message"] for entry in back.json["hosts"]} == {
+        "the file from before the run is back; it takes effect when Aegis restarts there"
+    }
     assert _files(fleet) == before
     assert {host.starts for host in fleet} == {1}
 
@@ -146,3 +151,12 @@ def test_a_run_that_is_not_there(fleet: Fleet, name: str) -> None:
     said = fleet.run("rollback", name, "--yes")
     assert said.exit_code == 3
     assert "there is no run" in said.stderr
+
+
+def test_a_mode_that_was_put_right_is_nothing_to_undo(fleet: Fleet) -> None:
+    _apply(fleet)
+    fleet["host-02"].config_path.chmod(0o644)
+    _apply(fleet, "- {hosts: host-02}\n")
+    assert fleet.run("rollback", "last", "--yes").exit_code == 3
+    said = fleet.run("rollback", "--yes", "--format", "json", "--limit", "!host-02")
+    assert set(said.statuses.values()) == {"rolled_back"}

@@ -168,3 +168,24 @@ def test_a_restart_that_is_owed_and_fails_is_still_owed(fleet: Fleet) -> None:
     assert is_new(fleet["a"])
     said = apply(fleet)
     assert said.statuses["a"] == "applied"
+
+
+def test_a_mode_that_is_put_right_does_not_hide_what_is_owed(fleet: Fleet) -> None:
+    write_only(fleet, "a:b")
+    apply(fleet, "--limit", "c")
+    for host in (fleet["a"], fleet["c"]):
+        host.config_path.chmod(0o644)
+    earlier = restarts(fleet)
+    assert apply(fleet).statuses == {"a": "applied", "b": "applied", "c": "applied"}
+    assert restarted(fleet, earlier) == {"a", "b"}
+    assert fleet["a"].loaded_env() == fleet["a"].session_env()
+
+
+def test_an_earlier_play_without_restarts_leaves_what_is_owed_to_a_later_one(fleet: Fleet) -> None:
+    write_only(fleet, "a")
+    fleet["a"].config_path.chmod(0o644)
+    text = "- {name: A, hosts: a}\n- {name: B, hosts: a, restart: changed}\n"
+    earlier = restarts(fleet)
+    said = fleet.run("apply", fleet.playbook(text), "--yes", "--format", "json")
+    assert said.statuses == {"a": "applied"}
+    assert restarted(fleet, earlier) == {"a"}

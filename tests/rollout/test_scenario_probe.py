@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from contextlib import contextmanager
@@ -240,3 +241,15 @@ def test_without_curl_sessions_are_not_ended_unseen(without_curl: Fleet) -> None
     assert (said.exit_code, said.statuses) == (0, {"a": "restart_pending"})
     assert "whether sessions are running can't be told" in message_of(said, "a")
     assert without_curl["a"].starts == starts
+
+
+def test_asked_first_a_provider_that_hangs_holds_a_host_no_longer_than_its_deadline(
+    tmp_path: Path,
+) -> None:
+    with running_provider() as provider:
+        hung = url_settings({"silent": provider.base_url("hang")})
+        with running_hosts(tmp_path, ["silent"], settings=hung) as fleet:
+            flags = ("--yes", "--format", "json", "--deadline", "4")
+            said = fleet.run("apply", fleet.playbook(PREFLIGHT), *flags)
+    assert said.statuses == {"silent": "refused"}
+    assert re.search(r"did not answer within [1-4] s", message_of(said, "silent"))
