@@ -123,7 +123,8 @@ def command(
     """Show the plan, ask, and carry it out: on all hosts at once, or as PLAYBOOK says.
 
     Each file is replaced as a whole or not at all, and only the session variables in it change.
-    A host that fails keeps its old file, and the others go on, as far as the playbook allows.
+    A host whose write fails keeps its old file; one that fails later gets it back where PLAYBOOK
+    says so. The others go on, as far as it allows.
     Ctrl-C begins no further host and lets those under way finish.
     """
     scope = Scope(inventory, limit, playbook, serial, max_fail)

@@ -34,8 +34,10 @@ def command(directory: Path) -> int:
         _write(target, directory)
     named = shlex.quote(str(inventory))
     click.echo(f"Wrote {inventory} and {playbook}. Put your hosts into the first, then:")
-    click.echo(f"  aegis-provision validate -i {named} {shlex.quote(str(playbook))}")
+    rollout = shlex.quote(str(playbook))
+    click.echo(f"  aegis-provision validate -i {named} {rollout}")
     click.echo(f"  aegis-provision plan -i {named}")
+    click.echo(f"  aegis-provision apply -i {named} {rollout}")
     return ExitCode.DONE
 
 
