@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -10,13 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
+from aegis_provision.cli.main import run
 from tests.fleet.aegis_server import Misbehaviour, Place, write_whole
 from tests.fleet.openssh import ADDRESS, Sshd, running_sshd
 
@@ -249,6 +252,18 @@ class Fleet:
             timeout=timeout,
         )
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def call(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Said:
+        """Run one command line in this process: what is printed is the same, only quicker."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            chdir(self.directory),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            mock.patch("sys.stdin", io.StringIO()),
+        ):
+            code = run([*map(str, args)], {**self.environ, **(env or {})})
+        return Said(code, out.getvalue(), err.getvalue())
 
     @contextmanager
     def started(

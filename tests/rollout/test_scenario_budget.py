@@ -8,7 +8,7 @@ import pytest
 
 from tests.fleet.hosts import Fleet, running_hosts
 from tests.rollout.resetting import reset, with_settings
-from tests.rollout.truth import Before, before_all, is_new, message_of, recorded
+from tests.rollout.truth import Before, before_all, is_new, logins, message_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def play(hosts: str, **settings: object) -> str:
 
 def apply(fleet: Fleet, text: str, *flags: str, environ: dict[str, str] | None = None) -> Said:
     book = fleet.playbook(text)
-    return fleet.run("apply", book, "--yes", "--format", "json", *flags, env=environ)
+    return fleet.call("apply", book, "--yes", "--format", "json", *flags, env=environ)
 
 
 def ends(said: Said) -> str:
@@ -184,7 +184,7 @@ def test_flags_override_every_play(fleet: Fleet) -> None:
 def test_without_a_playbook_no_failure_stops_a_run(fleet: Fleet) -> None:
     fleet["a"].write_config(b"{")
     fleet["b"].write_config(b"")
-    said = fleet.run("apply", "--yes", "--format", "json", "--serial", "1")
+    said = fleet.call("apply", "--yes", "--format", "json", "--serial", "1")
     assert ends(said) == "RRpppp"
     assert said.exit_code == 4
 
@@ -210,12 +210,14 @@ def test_batches_are_listed_without_connecting_and_then_carried_out(
     fleet: Fleet, serial: str, batches: list[list[str]]
 ) -> None:
     book = fleet.playbook(play("all", serial=serial, restart="never"))
-    log = fleet.sshd.log.read_text(errors="replace")
-    listed = fleet.run("apply", book, "--list-hosts", "--format", "json", env={"GATEWAY_TOKEN": ""})
+    earlier = logins(fleet)
+    listed = fleet.call(
+        "apply", book, "--list-hosts", "--format", "json", env={"GATEWAY_TOKEN": ""}
+    )
     assert listed.exit_code == 0, listed.stderr
-    assert fleet.sshd.log.read_text(errors="replace") == log
+    assert logins(fleet) == earlier
     assert [play["batches"] for play in listed.json["plays"]] == [batches]
-    done = fleet.run("apply", book, "--yes", "--format", "ndjson")
+    done = fleet.call("apply", book, "--yes", "--format", "ndjson")
     begun = [line["hosts"] for line in done.lines if line["event"] == "batch_started"]
     assert begun == batches
     assert _barriers(done) == batches

@@ -96,7 +96,7 @@ def test_killed_at_any_moment_it_is_taken_up_again(fleet: Fleet, moment: int) ->
     for name, entry in recorded_hosts(fleet).items():
         check_record_against_host(entry, fleet[name])
     let_locks_expire(fleet)
-    said = fleet.run("apply", book, "--yes", "--format", "json", "--retry", "last")
+    said = fleet.call("apply", book, "--yes", "--format", "json", "--retry", "last")
     assert said.exit_code == 0, said.stderr
     assert set(said.statuses.values()) <= {"applied", "unchanged"}
     for host in fleet:
@@ -110,13 +110,13 @@ def test_killed_at_any_moment_it_is_taken_up_again(fleet: Fleet, moment: int) ->
 def test_a_retry_leaves_alone_what_went_well(fleet: Fleet) -> None:
     fleet["c"].misbehave("restart_fails", times=1)
     book = fleet.playbook(BOOK)
-    first = fleet.run("apply", book, "--yes", "--format", "json")
+    first = fleet.call("apply", book, "--yes", "--format", "json")
     assert first.statuses == {"a": "applied", "b": "applied", "c": "failed", "d": "not_attempted"}
     restarts = len(fleet["a"].log("restart"))
-    again = fleet.run("apply", book, "--yes", "--format", "json", "--retry", "last")
+    again = fleet.call("apply", book, "--yes", "--format", "json", "--retry", "last")
     assert (again.exit_code, again.statuses) == (0, {"c": "applied", "d": "applied"})
     assert len(fleet["a"].log("restart")) == restarts
-    over = fleet.run("apply", book, "--yes", "--format", "json", "--retry", "last")
+    over = fleet.call("apply", book, "--yes", "--format", "json", "--retry", "last")
     assert "Traceback" not in over.stderr
     assert over.exit_code in {0, 3}
 
@@ -217,7 +217,7 @@ def test_connections_gone_stale_in_a_pause_are_made_anew(fleet: Fleet) -> None:
 def test_hosts_that_are_unreachable_when_read_are_only_that(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"a": {"port": 1}, "b": {"user": "nobody-at-all"}})
     was = {name: before(fleet[name]) for name in "ab"}
-    said = fleet.run("apply", "--yes", "--format", "json", *inventory)
+    said = fleet.call("apply", "--yes", "--format", "json", *inventory)
     assert said.exit_code == 5
     assert said.statuses == {
         "a": "unreachable",

@@ -43,12 +43,12 @@ def book(fleet: Fleet, restart: str = "changed", more: str = "") -> str:
 
 
 def write_only(fleet: Fleet, hosts: str) -> None:
-    said = fleet.run("apply", "--yes", "--format", "json", "--limit", hosts)
+    said = fleet.call("apply", "--yes", "--format", "json", "--limit", hosts)
     assert set(said.statuses.values()) == {"restart_pending"}
 
 
 def apply(fleet: Fleet, *flags: str) -> Said:
-    said = fleet.run("apply", book(fleet), "--yes", "--format", "json", *flags)
+    said = fleet.call("apply", book(fleet), "--yes", "--format", "json", *flags)
     assert said.exit_code == 0, said.stderr
     return said
 
@@ -101,31 +101,31 @@ def test_a_plan_shows_what_is_owed_and_counts_it_as_pending(fleet: Fleet) -> Non
     write_only(fleet, "a")
     apply(fleet, "--limit", "b:c")
     path = book(fleet)
-    said = fleet.run("plan", path, "--format", "json", "--detailed-exitcode")
+    said = fleet.call("plan", path, "--format", "json", "--detailed-exitcode")
     assert said.exit_code == 2
     assert {host["host"]: host["restart_owed"] for host in said.json["hosts"]} == {
         "a": True,
         "b": False,
         "c": False,
     }
-    assert "restart owed" in fleet.run("plan", path).stdout
-    assert fleet.run("apply", path, "--check", "--detailed-exitcode").exit_code == 2
-    assert fleet.run("plan", "--detailed-exitcode").exit_code == 0
+    assert "restart owed" in fleet.call("plan", path).stdout
+    assert fleet.call("apply", path, "--check", "--detailed-exitcode").exit_code == 2
+    assert fleet.call("plan", "--detailed-exitcode").exit_code == 0
     apply(fleet)
-    assert fleet.run("plan", path, "--detailed-exitcode").exit_code == 0
+    assert fleet.call("plan", path, "--detailed-exitcode").exit_code == 0
 
 
 def test_where_nothing_restarts_it_is_said_to_be_owed(fleet: Fleet) -> None:
     write_only(fleet, "all")
     text = "- name: A\n  hosts: a\n  restart: changed\n- name: B\n  hosts: b:c\n"
-    said = fleet.run("apply", fleet.playbook(text), "--yes", "--format", "json")
+    said = fleet.call("apply", fleet.playbook(text), "--yes", "--format", "json")
     assert said.statuses == {"a": "applied", "b": "unchanged", "c": "unchanged"}
 
 
 def test_always_restarts_what_did_not_change(fleet: Fleet) -> None:
     apply(fleet)
     earlier = restarts(fleet)
-    said = fleet.run("apply", book(fleet, "always"), "--yes", "--format", "json")
+    said = fleet.call("apply", book(fleet, "always"), "--yes", "--format", "json")
     assert set(said.statuses.values()) == {"applied"}
     assert restarted(fleet, earlier) == set(NAMES)
 
@@ -144,7 +144,7 @@ def test_a_run_that_died_between_write_and_restart_is_known_as_such(fleet: Fleet
     fleet["b"].behave("sessions")
     assert is_new(fleet["b"])
     assert fleet["b"].loaded_env() == OLD_ENV
-    shown = fleet.run("history", "last", "--format", "json").json["run"]
+    shown = fleet.call("history", "last", "--format", "json").json["run"]
     assert (shown["state"], shown["exit_code"]) == ("crashed", None)
     hosts = recorded_hosts(fleet)
     assert hosts["a"]["status"] == "applied"
@@ -161,7 +161,7 @@ def test_a_restart_that_is_owed_and_fails_is_still_owed(fleet: Fleet) -> None:
     write_only(fleet, "a")
     apply(fleet, "--limit", "b:c")
     fleet["a"].misbehave("restart_fails", times=1)
-    said = fleet.run("apply", book(fleet, more="  on_failure: rollback\n"), "--yes", "--format",
+    said = fleet.call("apply", book(fleet, more="  on_failure: rollback\n"), "--yes", "--format",
                      "json")  # fmt: skip
     assert (said.exit_code, said.statuses["a"]) == (4, "failed")
     assert "going back" not in message_of(said, "a")

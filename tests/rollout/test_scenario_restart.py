@@ -14,7 +14,7 @@ import pytest
 from tests.fleet.hosts import TOKEN, Fleet, running_hosts
 from tests.fleet.users import sudoers, user
 from tests.rollout.resetting import reset, with_settings
-from tests.rollout.truth import is_new, left_behind, message_of
+from tests.rollout.truth import is_new, left_behind, logins, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def fleet(running: Fleet) -> Fleet:
 
 def apply(fleet: Fleet, *flags: str, on_failure: str = "keep") -> Said:
     book = fleet.playbook(BOOK.format(on_failure=on_failure))
-    return fleet.run("apply", book, "--yes", "--format", "json", *flags)
+    return fleet.call("apply", book, "--yes", "--format", "json", *flags)
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_a_restart_that_fails_is_told_and_the_file_put_back(
 
 def test_without_a_way_to_restart_it_is_an_error_before_any_connection(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"a": {"restart_command": None}})
-    log = fleet.sshd.log.read_text(errors="replace")
+    earlier = logins(fleet)
     said = apply(fleet, *inventory)
     assert said.exit_code == 3
     assert "the inventory does not say how" in said.stderr
-    assert fleet.sshd.log.read_text(errors="replace") == log
+    assert logins(fleet) == earlier
 
 
 @pytest.fixture

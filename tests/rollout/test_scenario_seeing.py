@@ -12,7 +12,7 @@ import pytest
 
 from tests.fleet.hosts import PROGRAM, Fleet, Said, running_hosts
 from tests.rollout.resetting import reset, with_settings
-from tests.rollout.truth import before_all, message_of
+from tests.rollout.truth import before_all, message_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def of_host(said: Said, name: str) -> list[str]:
 
 def test_events_are_streamed_in_order_and_in_full(fleet: Fleet) -> None:
     fleet["bad"].misbehave("lost_file", times=1)
-    said = fleet.run("apply", fleet.playbook(BOOK), "--yes", "--format", "ndjson")
+    said = fleet.call("apply", fleet.playbook(BOOK), "--yes", "--format", "ndjson")
     assert said.exit_code == 4
     assert {line["schema"] for line in said.lines} == {"aegis-provision/event/v1"}
     times = [datetime.fromisoformat(line["at"]) for line in said.lines]
@@ -93,12 +93,12 @@ def test_no_secret_is_in_the_output_the_page_or_the_record(fleet: Fleet) -> None
     page = fleet.directory / "page.html"
     book = fleet.playbook(BOOK + "  max_fail: 100%\n")
     flags = ("--yes", "-vvv", "--diff", "--report", page, *with_settings(fleet, api))
-    said = fleet.run(
+    said = fleet.call(
         "apply", book, *flags, env={"GATEWAY_TOKEN": PROVIDER_CANARY, "API_TOKEN": API_CANARY}
     )
     assert said.exit_code == 4
     assert fleet["well"].loaded_env()["ANTHROPIC_AUTH_TOKEN"] == PROVIDER_CANARY
-    shown = fleet.run("history", "last", "-vvv")
+    shown = fleet.call("history", "last", "-vvv")
     texts = {
         "output": said.stdout + said.stderr,
         "history": shown.stdout + shown.stderr,
@@ -116,7 +116,7 @@ def test_no_secret_is_in_the_output_the_page_or_the_record(fleet: Fleet) -> None
 def test_the_page_is_written_whatever_becomes_of_the_run(fleet: Fleet) -> None:
     fleet["well"].misbehave("restart_fails")
     page = fleet.directory / "failed.html"
-    said = fleet.run("apply", fleet.playbook(BOOK), "--yes", "--report", page)
+    said = fleet.call("apply", fleet.playbook(BOOK), "--yes", "--report", page)
     assert said.exit_code == 4
     text = page.read_text()
     assert text.startswith("<!DOCTYPE html>")
@@ -126,7 +126,7 @@ def test_the_page_is_written_whatever_becomes_of_the_run(fleet: Fleet) -> None:
 @pytest.mark.parametrize("flag", ["--check", "--list-hosts"])
 def test_a_page_of_no_run_is_refused(fleet: Fleet, flag: str) -> None:
     page = fleet.directory / f"none{flag}.html"
-    said = fleet.run("apply", flag, "--report", page)
+    said = fleet.call("apply", flag, "--report", page)
     assert said.exit_code == 64
     assert "--report" in said.stderr
     assert not page.exists()
@@ -139,10 +139,10 @@ def test_without_a_place_for_the_record_nothing_is_written(fleet: Fleet) -> None
     was = before_all(fleet)
     file = fleet.directory / "no-directory"
     file.write_text("")
-    said = fleet.run("apply", "--yes", env={"XDG_STATE_HOME": str(file)})
+    said = fleet.call("apply", "--yes", env={"XDG_STATE_HOME": str(file)})
     assert said.exit_code == 6
     assert "error: nothing was written: " in said.stderr
-    restarting = fleet.run(
+    restarting = fleet.call(
         "apply", fleet.playbook(BOOK), "--yes", env={"XDG_STATE_HOME": str(file)}
     )
     assert restarting.exit_code in {3, 6}
@@ -174,7 +174,7 @@ def test_where_a_record_can_not_be_begun_the_run_is_refused(fleet: Fleet) -> Non
 
 def test_where_a_record_can_not_go_on_no_further_host_is_written(fleet: Fleet) -> None:
     args = ("apply", "--yes", "--format", "json", "--forks", "1")
-    fleet.run(*args)
+    fleet.call(*args)
     [record] = fleet.state.rglob("*.jsonl")
     lines = record.read_bytes().splitlines(keepends=True)
     writes = [at for at, line in enumerate(lines) if json.loads(line)["event"] == "write"]
@@ -189,3 +189,9 @@ def test_where_a_record_can_not_go_on_no_further_host_is_written(fleet: Fleet) -
     now = before_all(fleet)
     assert {name for name in NAMES if now[name] != was[name]} == {"well"}
     assert "Traceback" not in said.stderr
+
+
+def test_runs_that_begin_within_one_second_are_in_order(fleet: Fleet) -> None:
+    runs = [fleet.call("apply", "--yes", "--format", "json").json["run"] for _ in range(5)]
+    assert runs == sorted(runs)
+    assert recorded(fleet, "last")["run"] == runs[-1]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
 from tests.rollout.resetting import reset, with_settings
-from tests.rollout.truth import is_new, left_behind, message_of, recorded, recorded_hosts
+from tests.rollout.truth import is_new, left_behind, logins, message_of, recorded, recorded_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def book(sessions: str, hosts: str = "busy:idle") -> str:
 
 
 def apply(fleet: Fleet, sessions: str, *flags: str) -> Said:
-    return fleet.run("apply", fleet.playbook(book(sessions)), "--yes", "--format", "json", *flags)
+    return fleet.call("apply", fleet.playbook(book(sessions)), "--yes", "--format", "json", *flags)
 
 
 def test_sessions_that_end_in_time_are_waited_for(fleet: Fleet) -> None:
@@ -92,7 +92,7 @@ def test_sessions_are_ended_where_the_playbook_says_so(fleet: Fleet) -> None:
 def test_where_the_token_is_wrong_nothing_is_restarted_and_nobody_waits(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
     starts, began = fleet["busy"].starts, time.monotonic()
-    said = fleet.run(
+    said = fleet.call(
         "apply",
         fleet.playbook(book("{wait: 5m}")),
         "--yes",
@@ -114,7 +114,7 @@ def test_a_token_of_the_operators_opens_the_api(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
     host = fleet["busy"]
     asked = len(host.requests("/v1/health"))
-    said = fleet.run(
+    said = fleet.call(
         "apply",
         fleet.playbook(book("refuse")),
         "--yes",
@@ -129,16 +129,16 @@ def test_a_token_of_the_operators_opens_the_api(fleet: Fleet) -> None:
 
 def test_a_missing_token_is_told_before_any_connection(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
-    log = fleet.sshd.log.read_text(errors="replace")
-    said = fleet.run("apply", fleet.playbook(book("refuse")), "--yes", *inventory)
+    earlier = logins(fleet)
+    said = fleet.call("apply", fleet.playbook(book("refuse")), "--yes", *inventory)
     assert said.exit_code == 3
     assert "API_TOKEN (needed by busy)" in said.stderr
-    assert fleet.sshd.log.read_text(errors="replace") == log
+    assert logins(fleet) == earlier
 
 
 def test_a_token_that_nobody_asks_with_may_be_missing(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
-    said = fleet.run("apply", "--yes", "--format", "json", "--limit", "busy", *inventory)
+    said = fleet.call("apply", "--yes", "--format", "json", "--limit", "busy", *inventory)
     assert said.statuses == {"busy": "restart_pending"}
 
 

@@ -48,7 +48,7 @@ def left_behind(host: FleetHost) -> set[str]:
 
 def recorded(fleet: Fleet, run: str = "last") -> dict[str, Any]:
     """Return what the record of a run says."""
-    said = fleet.run("history", run, "--format", "json")
+    said = fleet.call("history", run, "--format", "json")
     assert said.exit_code == 0, said.stderr
     found: dict[str, Any] = said.json["run"]
     return found
@@ -57,6 +57,11 @@ def recorded(fleet: Fleet, run: str = "last") -> dict[str, Any]:
 def recorded_hosts(fleet: Fleet, run: str = "last") -> dict[str, dict[str, Any]]:
     """Return what the record of a run says of each host."""
     return {entry["host"]: entry for entry in recorded(fleet, run)["hosts"]}
+
+
+def logins(fleet: Fleet) -> int:
+    """Return how often somebody has logged in to a host."""
+    return fleet.sshd.log.read_text(errors="replace").count("Accepted publickey")
 
 
 def message_of(said: Said, host: str) -> str:
