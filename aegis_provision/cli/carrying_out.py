@@ -19,7 +19,7 @@ from aegis_provision.cli.undertaking import counted_hosts, foreseen_end, large_b
 from aegis_provision.cli.watching import watching
 from aegis_provision.rollout.broadcast import Broadcast
 from aegis_provision.rollout.events import RunFinished, RunStarted
-from aegis_provision.rollout.host_run import Tools, untouched
+from aegis_provision.rollout.host_task import Tools, untouched
 from aegis_provision.rollout.pool import Stop
 from aegis_provision.rollout.reading import KEPT_CONNECTIONS, KeptConnections, read_fleet
 from aegis_provision.rollout.run import run_schedule

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.planning.model import Action
 from aegis_provision.playbook.budget import foreseen
 from aegis_provision.playbook.guard import large_batches
-from aegis_provision.rollout.host_run import HostTask
+from aegis_provision.rollout.host_task import HostTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

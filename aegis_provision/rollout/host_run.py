@@ -6,14 +6,12 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.model import Action
 from aegis_provision.planning.undo import undo
-from aegis_provision.playbook.model import OnFailure, Restart, Verify
+from aegis_provision.playbook.model import OnFailure
 from aegis_provision.rollout.events import (
     HostRestarted,
     HostRolledBack,
     HostWritten,
-    KeysAccepted,
     Step,
     StepStarted,
 )
@@ -24,6 +22,8 @@ from aegis_provision.rollout.gates import (
     await_no_sessions,
     probe_provider,
 )
+from aegis_provision.rollout.host_connection import HostConnection
+from aegis_provision.rollout.host_task import untouched
 from aegis_provision.rollout.journal import JournalError
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.restart import complaint, restart_command
@@ -37,98 +37,19 @@ from aegis_provision.transport.protocol import (
 )
 
 if TYPE_CHECKING:
-    from aegis_provision.planning.model import HostPlan, Write
-    from aegis_provision.playbook.model import Gates
+    from aegis_provision.planning.model import Write
+    from aegis_provision.playbook.model import Verify
     from aegis_provision.providers.secret import Secret
-    from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.gates import AegisApi
-    from aegis_provision.rollout.journal import Journal
-    from aegis_provision.rollout.pool import Stop
-    from aegis_provision.rollout.reading import HostWork, KeptConnections, Reach
-    from aegis_provision.transport.http import Answer, NoAnswer, Question
-    from aegis_provision.transport.protocol import Hold, HostSession
+    from aegis_provision.rollout.host_task import HostTask, Tools
 
-_WITHOUT_WRITE = {
-    Action.UNCHANGED: Status.UNCHANGED,
-    Action.ERROR: Status.REFUSED,
-    Action.UNREACHABLE: Status.UNREACHABLE,
-}
 _PREFLIGHT = 10.0
 _PROBE = 30.0
-_FAREWELL = 3.0
 _NEW_FILE = "the new file is in place"
 _OLD_FILE = "the file from before is in place"
 _IS_BACK = "the file from before the run is back"
-_OWED = "its file is right, and Aegis was not restarted since it came"
 _WRITTEN = "written; "
 _PENDING = f"{_WRITTEN}it takes effect when Aegis restarts there"
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every host's work needs beside the host: how to reach it, and whom to tell.
-
-    ``owner`` is who the locks name, ``renew_every`` after how many seconds of waiting they are
-    renewed.
-    """
-
-    reach: Reach
-    kept: KeptConnections
-    journal: Journal
-    emit: Emit
-    stop: Stop
-    owner: str
-    renew_every: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class HostTask:
-    """One host's part in one play.
-
-    ``restart_owed`` says that an earlier write waits for a restart; ``written`` is that write
-    where an earlier play of this run did it, so that it can be taken back. ``going_back`` says
-    that the write itself undoes a past run's.
-    """
-
-    work: HostWork
-    plan: HostPlan
-    gates: Gates
-    restart_owed: bool = False
-    written: Write | None = None
-    going_back: bool = False
-
-    @property
-    def restarts(self) -> bool:
-        """Tell whether Aegis is to be restarted, provided that the write succeeds."""
-        match self.gates.restart:
-            case Restart.ALWAYS:
-                return self.plan.action in _WORKABLE
-            case Restart.CHANGED:
-                return self.restart_owed or self.plan.changes_sessions
-            case Restart.NEVER:
-                return False
-
-    @property
-    def leaves_owed(self) -> bool:
-        """Tell whether what is there waits for a restart that is none of this play's."""
-        return not self.restarts and (self.restart_owed or self.plan.changes_sessions)
-
-    @property
-    def has_work(self) -> bool:
-        """Tell whether there is anything to do on the host."""
-        return self.plan.write is not None or self.restarts
-
-
-_WORKABLE = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
-
-
-def untouched(plan: HostPlan) -> HostResult:
-    """Return how a host ends on which nothing is done, by its plan."""
-    if plan.write is not None:
-        return HostResult(plan.host, Status.NOT_ATTEMPTED, "nothing was written there")
-    status = _WITHOUT_WRITE[plan.action]
-    message = _OWED if status is Status.UNCHANGED and plan.restart_owed else plan.message
-    return HostResult(plan.host, status, message, plan.hint)
 
 
 _OF_GOING_BACK = {
@@ -178,11 +99,11 @@ class _HostRun:
     task: HostTask
     tools: Tools
     warnings: list[str] = field(default_factory=list)
-    _session: HostSession | None = None
-    _kept: bool = False
-    _hold: Hold | None = None
-    _deadline: Deadline = field(default_factory=lambda: Deadline.after(0))
-    _renewed: float = 0.0
+    _connection: HostConnection = field(init=False)
+
+    def __post_init__(self) -> None:
+        deadline = Deadline.after(self.tools.reach.deadline)
+        self._connection = HostConnection(self.task.work, self.tools, deadline)
 
     @property
     def _host(self) -> str:
@@ -197,19 +118,19 @@ class _HostRun:
         try:
             result = self._work()
         finally:
-            self._close()
+            self.warnings.extend(self._connection.close())
         if self.task.going_back:
             result = _of_going_back(result)
         return replace(result, warnings=tuple(dict.fromkeys(self.warnings)))
 
     def _work(self) -> HostResult:
-        self._deadline = Deadline.after(self.tools.reach.deadline)
         write, written = self.task.plan.write, self.task.written
         try:
             self._step(Step.CONNECT)
-            self._open()
-            if self._kept and (write is None or self.task.gates.probe_first):
-                self._living()  # what is asked first must not meet a connection that has died
+            if write is None or self.task.gates.probe_first:
+                self._connection.open_to_ask()
+            else:
+                self._connection.open()
             held = self._preflight()
             if held is not None and written is not None:
                 return self._after(written, _Broken(f"preflight: {held.message}", held.hint))
@@ -235,7 +156,7 @@ class _HostRun:
         if not self.task.gates.probe_first:
             return None
         self._step(Step.PREFLIGHT)
-        return self._probe(min(_PREFLIGHT, self._deadline.remaining()))
+        return self._probe(min(_PREFLIGHT, self._connection.deadline.remaining()))
 
     def _after(self, write: Write | None, end: _Waits | _Broken | None) -> HostResult:
         if end is None:
@@ -254,26 +175,11 @@ class _HostRun:
 
     def _write(self, write: Write) -> None:
         self._step(Step.WRITE)
-        self._hold = self._take_hold(write)
-        self._renewed = time.monotonic()
+        hold = self._connection.hold(write)
         self.tools.journal.before_write(self._host, write)
-        written = self._hold.write(write, self._deadline)
+        written = hold.write(write, self._connection.deadline)
         self.warnings.extend(written.warnings)
         self.tools.emit(HostWritten(self._host))
-
-    def _take_hold(self, write: Write) -> Hold:
-        """Take the lock, over a new connection where the one that was kept is dead by now."""
-        session = self._open()
-        try:
-            return session.hold(write, self.tools.owner, self._deadline)
-        except Unreachable as lost:
-            if not self._kept or self._deadline.passed():
-                raise
-            self._drop()
-            try:
-                return self._open().hold(write, self.tools.owner, self._deadline)
-            except Locked:  # maybe by ourselves, over the connection that is lost
-                raise lost from None
 
     # Taking effect
 
@@ -304,21 +210,21 @@ class _HostRun:
 
         verdict = await_no_sessions(
             self._api(),
-            self._ask,
+            self._connection.ask,
             gates.sessions,
             gates.sessions_wait,
             pause=self.tools.stop.pause,
             tell=tell,
         )
-        self._deadline = self._deadline.later(time.monotonic() - began)
+        self._connection.put_off(began)
         return self._passed(verdict)
 
     def _restart(self) -> _Broken | None:
         work = self.task.work
         command = restart_command(work.host.service, work.host.target)
-        session = self._open()
+        session = self._connection.open()
         try:
-            end = session.run(command, self._deadline)
+            end = session.run(command, self._connection.deadline)
         except Unreachable as error:
             raise Unreachable("restart", error.reason, error.hint) from None
         if end.status == 0:
@@ -346,23 +252,23 @@ class _HostRun:
         if held is None and verify.probe:
             began = time.monotonic()
             held = self._probe(min(_PROBE, verify.timeout))
-            self._deadline = self._deadline.later(time.monotonic() - began)
+            self._connection.put_off(began)
         if held is None:
             return None
         return _Broken(f"verify: {held.message}", held.hint, restarted=restarted is not None)
 
     def _probe(self, timeout: float) -> Held | None:
         return self._passed(
-            probe_provider(self.task.work.session, self._ask, timeout, pause=self._pause)
+            probe_provider(self.task.work.session, self._connection.ask, timeout, pause=self._pause)
         )
 
     def _health(self, verify: Verify, restarted: float | None) -> Held | None:
         began = time.monotonic()
         api = self._api()
         verdict = await_health(
-            api, self._ask, verify.timeout, restarted=restarted, pause=self._pause
+            api, self._connection.ask, verify.timeout, restarted=restarted, pause=self._pause
         )
-        self._deadline = self._deadline.later(time.monotonic() - began)
+        self._connection.put_off(began)
         return self._passed(verdict)
 
     # Going back
@@ -370,13 +276,10 @@ class _HostRun:
     def _roll_back(self, write: Write, why: _Broken) -> HostResult:
         # The step itself is what a record needs to know of the write that follows.
         self._step(Step.ROLL_BACK, why.message)
-        self._deadline = Deadline.after(self.tools.reach.deadline)
+        self._connection.deadline = Deadline.after(self.tools.reach.deadline)
         back = undo(write)
         try:
-            session = self._living()
-            if self._hold is None or not self._hold.is_on(session):
-                self._hold = session.hold(back, self.tools.owner, self._deadline, again=self._hold)
-            self._hold.write(back, self._deadline)
+            self._connection.hold_again(back).write(back, self._connection.deadline)
         except WriteFailed as error:  # which says itself what is there now
             return self._rollback_failed(why, str(error), error.hint)
         except TransportError as error:
@@ -412,53 +315,11 @@ class _HostRun:
             hint or "look at the host at once",
         )
 
-    # Connection, clock and words
-
-    def _open(self) -> HostSession:
-        """Return the open connection: the one that was kept, or a new one."""
-        if self._session is None:
-            reach, target = self.tools.reach, self.task.work.host.target
-            kept = self.tools.kept.take(self._host, self._deadline)
-            self._session = kept or reach.connect(target, reach.options, self._deadline)
-            self._kept = kept is not None
-            if not self._kept and self._session.accepted:
-                self.tools.emit(KeysAccepted(self._host, self._session.accepted))
-        return self._session
-
-    def _living(self) -> HostSession:
-        """Return a connection that answers, a new one if need be."""
-        if self._session is not None and not self._session.alive(self._deadline):
-            self._drop()
-        return self._open()
-
-    def _drop(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-
-    def _close(self) -> None:
-        if self._hold is not None:
-            # A host that used its time up is still asked to give the lock back, if it is quick.
-            left = max(_FAREWELL, self._deadline.remaining())
-            self.warnings.extend(self._hold.release(Deadline.after(left)))
-        if self._session is not None:
-            self._session.close()
-
-    def _ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
-        self._keep_lock()
-        return self._open().ask(question, timeout)
+    # Clock and words
 
     def _pause(self, seconds: float) -> bool:
         time.sleep(seconds)
         return True
-
-    def _keep_lock(self) -> None:
-        """Renew the lock now and then, so that a long wait does not let it expire."""
-        due = self._renewed + self.tools.renew_every
-        if self._hold is not None and time.monotonic() > due:
-            # Waiting does not count: the host's own deadline may seem to have passed by now.
-            self._hold.renew(Deadline.after(self.tools.reach.options.timeout))
-            self._renewed = time.monotonic()
 
     def _api(self) -> AegisApi:
         return self.task.work.api(self.task.plan)

@@ -16,7 +16,8 @@ from aegis_provision.rollout.events import (
     PlayStarted,
     StopRequested,
 )
-from aegis_provision.rollout.host_run import HostTask, carry_out, untouched
+from aegis_provision.rollout.host_run import carry_out
+from aegis_provision.rollout.host_task import HostTask, untouched
 from aegis_provision.rollout.outcome import (
     COUNT_AS_FAILED,
     WENT_WELL,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.budget import Budget
     from aegis_provision.playbook.model import Schedule, ScheduledPlay
-    from aegis_provision.rollout.host_run import Tools
+    from aegis_provision.rollout.host_task import Tools
     from aegis_provision.rollout.reading import HostWork
 
 _NAMED = 3

@@ -27,7 +27,8 @@ from aegis_provision.playbook.model import (
 from aegis_provision.playbook.schedule import single_play
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.rollout.events import HostFinished
-from aegis_provision.rollout.host_run import HostTask, Tools, carry_out
+from aegis_provision.rollout.host_run import carry_out
+from aegis_provision.rollout.host_task import HostTask, Tools
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.pool import Stop
 from aegis_provision.rollout.reading import KeptConnections, read_fleet
