@@ -188,7 +188,6 @@ class _HostRun:
         restarted: float | None = None
         try:
             if self.task.restarts:
-                self._step(Step.WAIT_FOR_SESSIONS)
                 held = self._await_no_sessions()
                 if held is not None:
                     return _Waits(held.message, held.hint)
@@ -203,6 +202,7 @@ class _HostRun:
 
     def _await_no_sessions(self) -> Held | None:
         gates, began = self.task.gates, time.monotonic()
+        self._step(Step.WAIT_FOR_SESSIONS)
 
         def tell(running: int) -> None:
             word = "session" if running == 1 else "sessions"
@@ -285,7 +285,8 @@ class _HostRun:
         except TransportError as error:
             return self._rollback_failed(why, f"{error}; {self._in_place}", error.hint)
         self.tools.emit(HostRolledBack(self._host))
-        problem = self._reactivate() if why.restarted else None
+        in_effect = why.restarted or self.task.in_effect
+        problem = self._reactivate(just_now=why.restarted) if in_effect else None
         was = "is back" if back.content is not None else "is gone again, as before"
         if problem is not None:
             return self._rollback_failed(
@@ -293,12 +294,15 @@ class _HostRun:
             )
         return self._result(Status.ROLLED_BACK, f"{why.message}; the file {was}", why.hint)
 
-    def _reactivate(self) -> _Broken | None:
-        """Restart on the old file. Sessions are not waited for: Aegis was restarted just now."""
-        self._step(Step.RESTART)
-        restarted = time.monotonic()
+    def _reactivate(self, *, just_now: bool) -> _Broken | None:
+        """Restart on the old file; no sessions are waited for that a restart ``just_now`` ended."""
         verify = self.task.gates.verify
         try:
+            held = None if just_now else self._await_no_sessions()
+            if held is not None:
+                return _Broken(f"not restarted: {held.message}", held.hint)
+            self._step(Step.RESTART)
+            restarted = time.monotonic()
             broken = self._restart()
             if broken is not None or verify is None or not verify.health:
                 return broken

@@ -48,8 +48,9 @@ class HostTask:
     """One host's part in one play.
 
     ``restart_owed`` says that an earlier write waits for a restart; ``written`` is that write
-    where an earlier play of this run did it, so that it can be taken back. ``going_back`` says
-    that the write itself undoes a past run's.
+    where an earlier play of this run did it, so that it can be taken back, and ``in_effect`` says
+    that Aegis was restarted on it then. ``going_back`` says that the write itself undoes a past
+    run's.
     """
 
     work: HostWork
@@ -57,6 +58,7 @@ class HostTask:
     gates: Gates
     restart_owed: bool = False
     written: Write | None = None
+    in_effect: bool = False
     going_back: bool = False
 
     @property

@@ -185,7 +185,14 @@ class _Run:
         pending = known.status is Status.RESTART_PENDING or (
             plan.restart_owed and known.status is Status.UNCHANGED
         )
-        return HostTask(self.works[host], without_write(plan), gates, pending, plan.write)
+        return HostTask(
+            self.works[host],
+            without_write(plan),
+            gates,
+            pending,
+            plan.write,
+            in_effect=plan.changes_sessions and known.status is Status.APPLIED,
+        )
 
     def _end(self, play: int, result: HostResult) -> None:
         self.tally.add(result)

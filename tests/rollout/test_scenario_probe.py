@@ -253,3 +253,21 @@ def test_asked_first_a_provider_that_hangs_holds_a_host_no_longer_than_its_deadl
             said = fleet.run("apply", fleet.playbook(PREFLIGHT), *flags)
     assert said.statuses == {"silent": "refused"}
     assert re.search(r"did not answer within [1-4] s", message_of(said, "silent"))
+
+
+TWO_PLAYS = """\
+- {name: Write, hosts: all, restart: changed}
+- name: Ask
+  hosts: all
+  preflight: {probe: true}
+  restart: always
+  on_failure: rollback
+"""
+
+
+def test_what_an_earlier_play_put_into_effect_is_taken_out_of_it_again(tmp_path: Path) -> None:
+    with running_hosts(tmp_path, 1) as fleet:
+        said = fleet.run("apply", fleet.playbook(TWO_PLAYS), "--yes", "--format", "json")
+        host = fleet["host-01"]
+        assert said.statuses == {"host-01": "rolled_back"}
+        assert host.loaded_env() == OLD_ENV == host.session_env()
