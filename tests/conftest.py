@@ -1,10 +1,17 @@
-"""Which tests can run on this machine."""
+"""Which tests can run on this machine, and the state that all of them begin in."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C even in a shell's background job: what tests start would inherit its deafness."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
