@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, cast
 
 import asyncssh
 
@@ -50,6 +50,7 @@ class GatedHost:
         self.host_key = asyncssh.generate_private_key("ssh-ed25519")
         self._root = root
         self._gates = (reading, renaming)
+        self._opened: list[IO[bytes]] = []
         self._ready: Future[int] = Future()
         self._stop: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
@@ -65,6 +66,9 @@ class GatedHost:
             gate.open()
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_PATIENCE)
+        # A client that is killed leaves files open, and the loop may end before they are closed.
+        for file in self._opened:
+            file.close()
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -76,7 +80,7 @@ class GatedHost:
             authorized_client_keys=asyncssh.import_authorized_keys(
                 self.client_key.export_public_key().decode()
             ),
-            sftp_factory=lambda channel: _Files(channel, self._root, *self._gates),
+            sftp_factory=lambda channel: _Files(channel, self._root, *self._gates, self._opened),
         )
         self._ready.set_result(acceptor.get_port())
         await self._stop.wait()
@@ -86,16 +90,24 @@ class GatedHost:
 
 class _Files(asyncssh.SFTPServer):
     def __init__(
-        self, channel: asyncssh.SSHServerChannel[bytes], root: Path, reading: Gate, renaming: Gate
+        self,
+        channel: asyncssh.SSHServerChannel[bytes],
+        root: Path,
+        reading: Gate,
+        renaming: Gate,
+        opened: list[IO[bytes]],
     ) -> None:
         super().__init__(channel, chroot=os.fsencode(root))
         self._reading = reading
         self._renaming = renaming
+        self._opened = opened
 
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
         if path.endswith(b"aegis.config.json"):
             await self._reading.through()
-        return super().open(path, pflags, attrs)
+        file = cast("IO[bytes]", super().open(path, pflags, attrs))
+        self._opened.append(file)
+        return file
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
         if newpath.endswith(b"aegis.config.json"):
