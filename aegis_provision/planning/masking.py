@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _CREDENTIALS_IN_URL = re.compile(r"://[^/?#\s]*@|[?&#][^\s]*=")
 _KNOWN_TOKEN = re.compile(
@@ -26,6 +26,20 @@ def exposes_secret(text: str, secrets: Iterable[Secret | str]) -> bool:
     if _CREDENTIALS_IN_URL.search(text) or _KNOWN_TOKEN.search(text):
         return True
     return any(_holds(text, secret) for secret in secrets)
+
+
+def without_exposed(values: Mapping[str, str | Secret]) -> dict[str, str | Secret]:
+    """Return ``values`` with those boxed up too that would show a secret among the others.
+
+    A variable that is not named like a secret may hold a token all the same, or a part of it.
+    """
+    secrets = [value for value in values.values() if isinstance(value, Secret)]
+    return {
+        name: Secret(value, name)
+        if isinstance(value, str) and exposes_secret(value, secrets)
+        else value
+        for name, value in values.items()
+    }
 
 
 def _holds(text: str, secret: Secret | str) -> bool:

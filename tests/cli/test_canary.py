@@ -196,6 +196,28 @@ def test_a_literal_in_the_inventory_is_not_repeated(
     assert CANARY not in said.out + said.err
 
 
+@pytest.mark.parametrize("command", [["plan"], ["plan", "--format", "json"], ["render", "old"]])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model: '${GATEWAY}'",
+        "base_url: 'https://llm.example.com/${GATEWAY}/v1'",
+        "env: {HEADERS: 'Authorization: Bearer ${GATEWAY}'}",
+    ],
+)
+def test_a_token_is_masked_where_no_name_says_that_it_is_one(
+    fleet: Operator, command: list[str], setting: str
+) -> None:
+    inventory = fleet.work / "inventory.yml"
+    text = inventory.read_text(encoding="utf-8").replace("    env: ", f"    {setting} # ")
+    inventory.write_text(
+        text.replace("  hosts:\n", "    auth_token: '${GATEWAY}'\n  hosts:\n"), encoding="utf-8"
+    )
+    said = fleet.call(*command, environ={"GATEWAY": f"{CANARY}-gateway"})
+    assert said.code in {0, 4}, said.err
+    check(fleet, said)
+
+
 def test_a_bug_is_told_without_what_it_holds(
     fleet: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.planning.masking import exposes_secret
+from aegis_provision.planning.masking import exposes_secret, without_exposed
 from aegis_provision.providers.secret import Secret
 
 TOKEN = "canary-1f9a77"
@@ -43,3 +43,10 @@ def test_shown(text: str) -> None:
 def test_a_tiny_token_hides_only_itself() -> None:
     assert exposes_secret("a", [Secret("a", "${T}")])
     assert not exposes_secret("glm-4.5-air", [Secret("a", "${T}")])
+
+
+def test_values_that_repeat_a_secret_become_secrets() -> None:
+    token = Secret(TOKEN, "${T}")
+    values = {"TOKEN": token, "URL": f"https://llm.example.com/{TOKEN}", "MODEL": "glm-4.5"}
+    hidden = without_exposed(values)
+    assert hidden == {**values, "URL": Secret(values["URL"], "URL")}

@@ -45,6 +45,7 @@ def command(
     or fail its sessions.
     """
     from aegis_provision.aegis.config_file import render
+    from aegis_provision.planning.masking import without_exposed
 
     if (host is None) == (provider is None):
         raise click.UsageError("name either a HOST or a recipe with --provider NAME")
@@ -53,7 +54,8 @@ def command(
     else:
         session, findings = _host_session(host or "", inventory, environ)
     show_findings(output, findings)
-    click.echo(render(session.values, mask=None if reveal else MASK), nl=False)
+    values = session.values if reveal else without_exposed(session.values)
+    click.echo(render(values, mask=None if reveal else MASK), nl=False)
     return ExitCode.DONE
 
 
