@@ -20,6 +20,8 @@ _IN_DIRECTORY = (
 # In the working directory only the first of them are looked for; the rest are looked for at home.
 # Whether one directory is both is not known, so a file counts where it surely comes before ours.
 _BEFORE = {
+    ".aegis/config.yaml": (),
+    ".aegis/config.yml": _IN_DIRECTORY[:1],
     "aegis.config.json": _IN_DIRECTORY[:2],
     ".aegis/config.json": _IN_DIRECTORY[:2],
     "manus.config.json": _IN_DIRECTORY[:3],

@@ -13,7 +13,7 @@ from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.names import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from aegis_provision.inventory.model import Inventory
 
@@ -125,7 +125,7 @@ def _matching(text: str, inventory: Inventory) -> set[str]:
     if text.startswith("~"):
         names = _by_expression(text, inventory)
     elif text.startswith(_PROVIDER):
-        names = _by_provider(text.removeprefix(_PROVIDER), inventory)
+        return _by_provider(text, inventory)
     elif text in inventory.groups:
         return set(inventory.members(text))
     elif text in inventory.hosts:
@@ -137,11 +137,14 @@ def _matching(text: str, inventory: Inventory) -> set[str]:
     else:
         names = set()
     if not names:
-        hint = did_you_mean(text, [*inventory.groups, *inventory.hosts])
-        raise PatternError(
-            f"{shown(text)} matches no host and no group" + (f"; {hint}" * bool(hint))
-        )
+        problem = f"{shown(text)} matches no host and no group"
+        raise PatternError(_hinted(problem, text, [*inventory.groups, *inventory.hosts]))
     return names
+
+
+def _hinted(problem: str, written: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(written, known)
+    return f"{problem}; {hint}" if hint else problem
 
 
 def _by_expression(text: str, inventory: Inventory) -> set[str]:
@@ -160,12 +163,15 @@ def _named(matches: Callable[[str], object], inventory: Inventory) -> set[str]:
     return names
 
 
-def _by_provider(provider: str, inventory: Inventory) -> set[str]:
-    return {
-        name
-        for name, host in inventory.hosts.items()
-        if host.provider is not None and host.provider.value == provider
-    }
+def _by_provider(text: str, inventory: Inventory) -> set[str]:
+    used: dict[str, set[str]] = {}
+    for name, host in inventory.hosts.items():
+        if host.provider is not None:
+            used.setdefault(str(host.provider.value), set()).add(name)
+    provider = text.removeprefix(_PROVIDER)
+    if provider not in used:
+        raise PatternError(_hinted(f"no host uses the provider {shown(provider)}", provider, used))
+    return used[provider]
 
 
 def _sliced(text: str, match: re.Match[str], inventory: Inventory) -> set[str]:

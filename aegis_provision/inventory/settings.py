@@ -194,7 +194,7 @@ def _jump_problem(value: Value) -> tuple[str, str] | None:
 
 def _path_problem(value: Value) -> tuple[str, str] | None:
     path = str(value)
-    if not path or path.endswith("/"):
+    if not path or path.rpartition("/")[2] in {"", "."}:
         return "names no file", "name the file itself, such as /opt/aegis/aegis.config.json"
     if _CONTROL.search(path):
         return "holds a control character", "remove it"
@@ -205,13 +205,20 @@ def _path_problem(value: Value) -> tuple[str, str] | None:
         )
     if ".." in path.split("/"):
         return "holds '..'", "write the path without it"
-    return None
+    return _reference_problem(path)
 
 
 def _local_path_problem(value: Value) -> tuple[str, str] | None:
-    if value and not _CONTROL.search(str(value)):
-        return None
-    return "names no file", "name the private key's file"
+    path = str(value)
+    if not path or _CONTROL.search(path):
+        return "names no file", "name the private key's file"
+    return _reference_problem(path)
+
+
+def _reference_problem(path: str) -> tuple[str, str] | None:
+    if "${" in path:
+        return "holds a '${', which nobody fills in here", "write the path itself"
+    return None
 
 
 def _unit_problem(value: Value) -> tuple[str, str] | None:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.quoting import shown
-from aegis_provision.providers.templates import references, single_reference
+from aegis_provision.providers.templates import (
+    GRAMMAR,
+    has_stray_reference,
+    references,
+    single_reference,
+)
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
@@ -34,6 +39,13 @@ def refers_to_secret(template: str) -> bool:
 def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None:
     """Return what is wrong with a secret's template; its text is never repeated."""
     reference = single_reference(template)
+    if reference is None and has_stray_reference(template):
+        return _literal(
+            f'{shown(setting)} holds a "${{" that is no reference: '
+            "a secret never stands in an inventory",
+            span,
+            hint=GRAMMAR,
+        )
     if reference is None:
         what = "is not exactly one reference" if references(template) else "is a literal"
         return _literal(f"{shown(setting)} {what}: a secret never stands in an inventory", span)
@@ -44,9 +56,9 @@ def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None
     return None
 
 
-def _literal(message: str, span: Span) -> Diagnostic:
+def _literal(message: str, span: Span, *, hint: str = _HINT) -> Diagnostic:
     """Return the error, with a place that is never quoted.
 
     Behind an alias the text stands under another key, one that is not named like a secret.
     """
-    return replace(error("literal-secret", message, span, hint=_HINT), quotable=False)
+    return replace(error("literal-secret", message, span, hint=hint), quotable=False)

@@ -10,6 +10,8 @@ from aegis_provision.aegis.search_order import findable, shadowing
 @pytest.mark.parametrize("base", ["", "/opt/aegis/", "sub/dir/"])
 def test_what_shadows(base: str) -> None:
     yaml = [f"{base}.aegis/config.yaml", f"{base}.aegis/config.yml"]
+    assert shadowing(yaml[0], "search") == ()
+    assert list(shadowing(yaml[1], "search")) == yaml[:1]
     assert list(shadowing(f"{base}aegis.config.json", "search")) == yaml
     assert list(shadowing(f"{base}.aegis/config.json", "search")) == yaml
     assert list(shadowing(f"{base}manus.config.json", "search"))[:3] == [
@@ -23,7 +25,8 @@ def test_what_shadows(base: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["aegis.config.json", "/x/.aegis/config.json", "/x/manus.config.json"]
+    "path",
+    ["aegis.config.json", "/x/.aegis/config.json", "/x/.aegis/config.yml", "/x/manus.config.json"],
 )
 def test_nothing_shadows_an_explicit_path(path: str) -> None:
     assert findable(path)

@@ -63,9 +63,10 @@ def test_a_term_that_matches_nothing_is_an_error(pattern: str) -> None:
         chosen(pattern)
 
 
-def test_an_unknown_name_gets_a_hint() -> None:
-    with pytest.raises(PatternError, match='did you mean "both"'):
-        chosen("boht")
+@pytest.mark.parametrize(("pattern", "meant"), [("boht", "both"), ("provider=olama", "ollama")])
+def test_an_unknown_name_gets_a_hint(pattern: str, meant: str) -> None:
+    with pytest.raises(PatternError, match=f'did you mean "{meant}"'):
+        chosen(pattern)
 
 
 TERMS = ["web", "db", "&both", "!w3", "!db", "w?", "~d"]

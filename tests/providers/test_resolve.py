@@ -12,6 +12,7 @@ from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.resolve import resolve_providers
 from aegis_provision.providers.specify import specify
+from aegis_provision.providers.templates import GRAMMAR
 from aegis_provision.report.diagnostics import diagnostics_lines
 
 if TYPE_CHECKING:
@@ -158,6 +159,14 @@ def test_a_secret_is_one_reference(setting: str) -> None:
     assert codes(findings) == ["literal-secret"]
     assert CANARY not in findings[0].message + findings[0].hint
     assert findings[0].hosts == ("h1",)
+
+
+@pytest.mark.parametrize("template", ["${low}", "${A-d}", "${A", "${T:-${U}}"])
+def test_a_reference_to_a_secret_that_is_misspelt_is_told_the_grammar(template: str) -> None:
+    _, findings = host(f"{{provider: glm, auth_token: '{template}'}}")
+    assert codes(findings) == ["literal-secret"]
+    assert findings[0].hint == GRAMMAR
+    assert not findings[0].quotable
 
 
 @pytest.mark.parametrize(
