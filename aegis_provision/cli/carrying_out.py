@@ -12,7 +12,8 @@ import click
 from aegis_provision.cli.exits import ExitCode, exit_of_plan, exit_of_run
 from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.planned import display_plan, print_plan_document, warn_of_plans
+from aegis_provision.cli.planned import print_plan, warn_of_plans
+from aegis_provision.cli.printing import print_document
 from aegis_provision.cli.prompt import Answer, confirm
 from aegis_provision.cli.recording import about, begin_record
 from aegis_provision.cli.undertaking import counted_hosts, foreseen_end, large_batch
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.interrupts import Interrupts
     from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
     from aegis_provision.cli.recording import RunFacts
     from aegis_provision.cli.undertaking import Undertaking
-    from aegis_provision.cli.watching import Format, Watch
+    from aegis_provision.cli.watching import Watch
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.rollout.outcome import HostResult, RunEnd
     from aegis_provision.rollout.reading import HostWork, Look, Reach
@@ -96,12 +98,8 @@ def look_and_carry_out(looking: Looking, wishes: Wishes, output: Output) -> int:
     ):
         plans = read_fleet(looking.works, looking.reach, kept, watch.emit, looking.look)
         watch.display.pause()
-        if wishes.output_format == "text":
-            display_plan(output, plans, as_diff=wishes.as_diff)
-        elif wishes.check and watch.stream is not None:
-            watch.stream.plan_finished(plans)
-        elif wishes.check:
-            print_plan_document(plans)
+        if wishes.check or wishes.output_format == "text":
+            print_plan(output, plans, wishes.output_format, watch.stream, as_diff=wishes.as_diff)
         elif watch.stream is None:
             warn_of_plans(plans)
         if wishes.check:
@@ -190,10 +188,10 @@ def _refuse(undertaking: Undertaking, stage: _Stage, run: str, refusal: str) -> 
 
 def _print_result(stage: _Stage, run: str, results: tuple[HostResult, ...], code: ExitCode) -> None:
     """Print what a program wants to know; a person is told in another way."""
-    from aegis_provision.report.documents import apply_document, as_text
+    from aegis_provision.report.documents import apply_document
 
     if stage.wishes.output_format == "json":
-        click.echo(as_text(apply_document(run, results, code)))
+        print_document(apply_document(run, results, code), stage.wishes.output_format)
 
 
 def _print_recap(stage: _Stage, run: str, end: RunEnd) -> None:

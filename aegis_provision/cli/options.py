@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import click
 
@@ -19,6 +19,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ENV_PREFIX = "AEGIS_PROVISION_"
+
+Format = Literal["text", "json", "ndjson"]
+"""How the result is printed on stdout."""
 
 
 class EnvironOption(click.Option):
@@ -113,31 +116,15 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def format_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--format``; the command gets ``as_json``."""
-
-    @functools.wraps(command)
-    def packed(*args: Any, output_format: str, **kwargs: Any) -> R:
-        return command(*args, as_json=output_format == "json", **kwargs)
-
+    """Add ``--format``; the command gets ``output_format``, a :data:`Format`."""
     return option(
         "--format",
         "output_format",
-        type=click.Choice(["text", "json"]),
+        type=click.Choice(get_args(Format)),
         default="text",
         show_default=True,
-        help="How the result is printed on stdout.",
-    )(packed)
-
-
-def stream_format_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--format`` for what goes on for a while; the command gets ``output_format``."""
-    return option(
-        "--format",
-        "output_format",
-        type=click.Choice(["text", "json", "ndjson"]),
-        default="text",
-        show_default=True,
-        help="How the result is printed on stdout; ndjson is an event a line, as it happens.",
+        help="How the result is printed on stdout; ndjson is one JSON document a line, "
+        "each event as it happens.",
     )(command)
 
 

@@ -11,6 +11,7 @@ import click
 from aegis_provision.cli.failure import InvalidInputError
 from aegis_provision.cli.fleet import fill_sessions, load_fleet, read_pattern_file, select_hosts
 from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.printing import print_document
 from aegis_provision.cli.reach import reach_of
 from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, warning
 from aegis_provision.playbook.model import Restart
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.fleet import Fleet
     from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import ConnectionFlags
+    from aegis_provision.cli.options import ConnectionFlags, Format
     from aegis_provision.cli.recording import OwedRestarts
     from aegis_provision.ledger.header import Source
     from aegis_provision.ledger.past_run import PastRun
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Gates, Playbook, Schedule, Share
+    from aegis_provision.report.ndjson import EventStream
 
 _MOST_NAMES = 24
 
@@ -183,23 +185,16 @@ def _hosts_where(schedule: Schedule, wanted: Callable[[Gates], bool]) -> frozens
     )
 
 
-def print_schedule(output: Output, schedule: Schedule, *, as_json: bool) -> None:
+def print_schedule(output: Output, schedule: Schedule, output_format: Format) -> None:
     """Print plays, batches and hosts on stdout."""
     from aegis_provision.report.console import print_lines
-    from aegis_provision.report.documents import as_text, schedule_document
+    from aegis_provision.report.documents import schedule_document
     from aegis_provision.report.schedule_text import schedule_lines
 
-    if as_json:
-        click.echo(as_text(schedule_document(schedule)))
-    else:
+    if output_format == "text":
         print_lines(output.result, schedule_lines(schedule))
-
-
-def print_plan_document(plans: Sequence[HostPlan]) -> None:
-    """Print ``plans`` on stdout as one JSON document."""
-    from aegis_provision.report.documents import as_text, plan_document
-
-    click.echo(as_text(plan_document(plans)))
+    else:
+        print_document(schedule_document(schedule), output_format)
 
 
 def warn_of_plans(plans: Sequence[HostPlan]) -> None:
@@ -216,12 +211,25 @@ def warn_of_plans(plans: Sequence[HostPlan]) -> None:
         click.echo(visible(f"warning: {names}: {words}"), err=True)
 
 
-def display_plan(output: Output, plans: Sequence[HostPlan], *, as_diff: bool = False) -> None:
-    """Print ``plans`` on stdout as text."""
+def print_plan(
+    output: Output,
+    plans: Sequence[HostPlan],
+    output_format: Format,
+    stream: EventStream | None,
+    *,
+    as_diff: bool = False,
+) -> None:
+    """Print ``plans`` on stdout, as the last line of ``stream`` where events are watched."""
     from aegis_provision.report.console import print_lines, text_width
+    from aegis_provision.report.documents import plan_document
     from aegis_provision.report.plan_text import plan_lines
 
-    console = output.result
-    every = output.verbosity > 0
-    lines = plan_lines(plans, width=text_width(console), every_host=every, as_diff=as_diff)
-    print_lines(console, lines)
+    if stream is not None:
+        stream.plan_finished(plans)
+    elif output_format == "json":
+        print_document(plan_document(plans), output_format)
+    else:
+        console = output.result
+        every = output.verbosity > 0
+        lines = plan_lines(plans, width=text_width(console), every_host=every, as_diff=as_diff)
+        print_lines(console, lines)

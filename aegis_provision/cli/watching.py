@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from aegis_provision.cli.page_file import page_at
 from aegis_provision.rollout.broadcast import Broadcast
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
     from aegis_provision.report.ndjson import EventStream
     from aegis_provision.report.progress import ProgressDisplay
     from aegis_provision.rollout.events import Emit
-
-Format = Literal["text", "json", "ndjson"]
-"""How the result is printed on stdout."""
 
 
 @dataclass(frozen=True, slots=True)

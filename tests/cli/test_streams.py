@@ -169,3 +169,18 @@ def test_a_deadline_that_passes_at_once_leaves_nothing_open(operator: Operator) 
     said = operator.run("plan", "--deadline", "0.000001")
     assert said.code == 5
     assert said.err == "Reading 1 host\na: unreachable\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["validate", "providers", "hosts", "hosts --host a", "plan", "apply --list-hosts", "history"],
+)
+def test_ndjson_is_the_document_of_json_on_the_last_line(operator: Operator, command: str) -> None:
+    document = json.loads(operator.call(*command.split(), "--format", "json").out)
+    said = operator.call(*command.split(), environ={"AEGIS_PROVISION_FORMAT": "ndjson"})
+    *events, last = [json.loads(line) for line in said.out.splitlines()]
+    named = {"schema": "aegis-provision/event/v1", "event": "plan_finished", "at": last.get("at")}
+    assert last == ({**document, **named} if command == "plan" else document)
+    assert [event["event"] for event in events] == (
+        ["reading_started", *["host_planned"] * 3] if command == "plan" else []
+    )

@@ -46,7 +46,6 @@ def test_a_tiny_token_hides_only_itself() -> None:
 
 
 def test_values_that_repeat_a_secret_become_secrets() -> None:
-    token = Secret(TOKEN, "${T}")
-    values = {"TOKEN": token, "URL": f"https://llm.example.com/{TOKEN}", "MODEL": "glm-4.5"}
-    hidden = without_exposed(values)
-    assert hidden == {**values, "URL": Secret(values["URL"], "URL")}
+    token, url = Secret(TOKEN, "${T}"), f"https://llm.example.com/{TOKEN}"
+    hidden = without_exposed({"TOKEN": token, "URL": url, "MODEL": "glm-4.5"})
+    assert hidden == {"TOKEN": token, "URL": Secret(url, "URL"), "MODEL": "glm-4.5"}

@@ -17,12 +17,12 @@ from aegis_provision.cli.options import (
     connection_options,
     detailed_exitcode_option,
     env_file_option,
+    format_option,
     inventory_option,
     limit_option,
     option,
     output_options,
     playbook_argument,
-    stream_format_option,
 )
 from aegis_provision.cli.planned import (
     Scope,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.watching import Format
+    from aegis_provision.cli.options import Format
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Share
 
@@ -99,7 +99,7 @@ class _Parsed(click.ParamType[Any]):
     help="List plays, batches and hosts; connects nowhere, needs no secrets.",
 )
 @detailed_exitcode_option
-@stream_format_option
+@format_option
 @output_options
 def command(
     playbook: Path | None,
@@ -133,7 +133,7 @@ def command(
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     if list_hosts:
-        return _list_hosts(scope, output, as_json=output_format != "text")
+        return _list_hosts(scope, output, output_format)
     owed = partial(owed_restarts, Invocation.current().environ)
     job = prepare(scope, environ, flags, owed=owed)
     show_findings(output, job.findings)
@@ -149,8 +149,8 @@ def command(
     return look_and_carry_out(looking, wishes, output)
 
 
-def _list_hosts(scope: Scope, output: Output, *, as_json: bool) -> int:
+def _list_hosts(scope: Scope, output: Output, output_format: Format) -> int:
     scheduled = schedule_of(scope)
     show_findings(output, scheduled.findings)
-    print_schedule(output, scheduled.schedule, as_json=as_json)
+    print_schedule(output, scheduled.schedule, output_format)
     return ExitCode.DONE

@@ -10,6 +10,7 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import format_option, output_options
+from aegis_provision.cli.printing import print_document
 from aegis_provision.ledger.past_run import DamagedRun
 from aegis_provision.ledger.places import StateError, places_of
 from aegis_provision.ledger.runs import NoSuchRun, find_run, read_run, run_names, summarise
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
     from aegis_provision.ledger.past_run import PastRun
     from aegis_provision.ledger.places import Places
 
@@ -30,7 +32,7 @@ LISTED = 50
 @click.option("--all", "every", is_flag=True, help=f"List all runs, not only the last {LISTED}.")
 @format_option
 @output_options
-def command(run: str | None, *, every: bool, as_json: bool, output: Output) -> int:
+def command(run: str | None, *, every: bool, output_format: Format, output: Output) -> int:
     """List the runs so far, newest first, or show all about RUN.
 
     RUN is a run's name, the beginning of it, or 'last'. Only what was run with your state
@@ -43,9 +45,9 @@ def command(run: str | None, *, every: bool, as_json: bool, output: Output) -> i
         places = places_of(Invocation.current().environ)
         names = run_names(places)
         if run is not None:
-            _show_run(places, find_run(names, run), output, as_json=as_json)
+            _show_run(places, find_run(names, run), output, output_format)
         else:
-            _list(places, names if every else names[:LISTED], output, as_json=as_json)
+            _list(places, names if every else names[:LISTED], output, output_format)
     except (StateError, NoSuchRun) as problem:
         raise CommandFailedError(ExitCode.INVALID_INPUT, problem.message, problem.hint) from None
     if run is None and not every and len(names) > LISTED and not output.quiet:
@@ -53,28 +55,26 @@ def command(run: str | None, *, every: bool, as_json: bool, output: Output) -> i
     return ExitCode.DONE
 
 
-def _list(places: Places, names: Sequence[str], output: Output, *, as_json: bool) -> None:
+def _list(places: Places, names: Sequence[str], output: Output, output_format: Format) -> None:
     from aegis_provision.report.console import print_lines
-    from aegis_provision.report.documents import as_text
     from aegis_provision.report.history_document import history_document
     from aegis_provision.report.history_text import history_lines
 
     runs = list(summarise(places, names))
-    if as_json:
-        click.echo(as_text(history_document(runs)))
+    if output_format != "text":
+        print_document(history_document(runs), output_format)
     else:
         print_lines(output.result, history_lines(runs))
 
 
-def _show_run(places: Places, name: str, output: Output, *, as_json: bool) -> None:
+def _show_run(places: Places, name: str, output: Output, output_format: Format) -> None:
     from aegis_provision.report.console import print_lines, text_width
-    from aegis_provision.report.documents import as_text
     from aegis_provision.report.history_document import run_document
     from aegis_provision.report.history_text import run_lines
 
     past = _understood(read_run(places, name), places)
-    if as_json:
-        click.echo(as_text(run_document(past)))
+    if output_format != "text":
+        print_document(run_document(past), output_format)
     else:
         every_host = output.verbosity > 0
         lines = run_lines(past, width=text_width(output.result), every_host=every_host)

@@ -15,11 +15,13 @@ from aegis_provision.cli.options import (
     limit_option,
     output_options,
 )
+from aegis_provision.cli.printing import print_document
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
 
 
 @click.command("hosts")
@@ -37,7 +39,7 @@ def command(
     *,
     graph: bool,
     one: str | None,
-    as_json: bool,
+    output_format: Format,
     output: Output,
 ) -> int:
     """Show the hosts that PATTERN selects (all without one) and the provider of each.
@@ -47,26 +49,25 @@ def command(
     """
     from aegis_provision.report import hosts_text
     from aegis_provision.report.console import print_lines, text_width
-    from aegis_provision.report.documents import as_text
     from aegis_provision.report.hosts_document import host_document, hosts_document
 
-    if graph and (one is not None or as_json):
-        raise click.UsageError("--graph goes neither with --host nor with --format json")
+    if graph and (one is not None or output_format != "text"):
+        raise click.UsageError("--graph goes neither with --host nor with a --format but text")
     if one is not None and (pattern is not None or limit is not None):
         raise click.UsageError("--host shows one host; it takes no PATTERN and no --limit")
     fleet = load_fleet(inventory)
     show_findings(output, fleet.findings)
     if one is not None:
         host = find_host(fleet, one)
-        if as_json:
-            click.echo(as_text(host_document(host)))
+        if output_format != "text":
+            print_document(host_document(host), output_format)
         else:
             print_lines(output.result, hosts_text.host_lines(host))
         return ExitCode.DONE
     limited = set(select_hosts(fleet, "--limit", limit))
     chosen = [name for name in select_hosts(fleet, "PATTERN", pattern) if name in limited]
-    if as_json:
-        click.echo(as_text(hosts_document(fleet.inventory, chosen)))
+    if output_format != "text":
+        print_document(hosts_document(fleet.inventory, chosen), output_format)
     elif graph:
         width = text_width(output.result)
         print_lines(output.result, hosts_text.graph_lines(fleet.inventory, chosen, width))

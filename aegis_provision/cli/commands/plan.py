@@ -20,13 +20,14 @@ from aegis_provision.cli.options import (
     output_options,
     playbook_argument,
 )
-from aegis_provision.cli.planned import Scope, display_plan, prepare, print_plan_document
+from aegis_provision.cli.planned import Scope, prepare, print_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
     from aegis_provision.cli.recording import OwedRestarts
 
 
@@ -47,27 +48,24 @@ def command(
     environ: Mapping[str, str],
     flags: ConnectionFlags,
     detailed_exitcode: bool,
-    as_json: bool,
+    output_format: Format,
     output: Output,
 ) -> int:
     """Read the hosts and show the masked diff; nothing is written.
 
     Shows host by host what 'apply' would change, or why it would refuse, and then the sum.
     """
-    from aegis_provision.report.progress import ProgressDisplay
+    from aegis_provision.cli.watching import watching
     from aegis_provision.rollout.reading import KeptConnections, read_fleet
 
     job = prepare(Scope(inventory, limit, playbook), environ, flags, owed=_owed)
     show_findings(output, job.findings)
     with (
         KeptConnections(limit=0) as kept,
-        ProgressDisplay(output.aside, verbosity=output.verbosity, quiet=output.quiet) as show,
+        watching(output, output_format, forks=flags.forks) as watch,
     ):
-        plans = read_fleet(job.works, job.reach, kept, show)
-    if as_json:
-        print_plan_document(plans)
-    else:
-        display_plan(output, plans)
+        plans = read_fleet(job.works, job.reach, kept, watch.emit)
+    print_plan(output, plans, output_format, watch.stream)
     return exit_of_plan(plans, detailed=detailed_exitcode)
 
 

@@ -14,6 +14,7 @@ from aegis_provision.cli.options import (
     inventory_option,
     output_options,
 )
+from aegis_provision.cli.printing import print_document
 from aegis_provision.cli.recipes import find_recipe, fleet_if_any
 from aegis_provision.providers.recipes import builtin_recipes
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
 
 
 @click.command("providers")
@@ -35,7 +37,7 @@ def command(
     inventory: tuple[Path, ...],
     *,
     environ: Mapping[str, str],
-    as_json: bool,
+    output_format: Format,
     output: Output,
 ) -> int:
     """List the recipes with their variables and which of them are set; with NAME, one in full.
@@ -45,15 +47,14 @@ def command(
     """
     from aegis_provision.report import providers_text
     from aegis_provision.report.console import print_lines
-    from aegis_provision.report.documents import as_text
 
     fleet = fleet_if_any(inventory)
     recipes = fleet.recipes if fleet is not None else builtin_recipes()
     uses = Counter(spec.provider for spec in fleet.specs.values()) if fleet is not None else None
     if name is not None:
         recipes = {name: find_recipe(recipes, name)}
-    if as_json:
-        click.echo(as_text(providers_text.providers_document(recipes, environ, uses)))
+    if output_format != "text":
+        print_document(providers_text.providers_document(recipes, environ, uses), output_format)
     elif name is not None:
         print_lines(output.result, providers_text.recipe_lines(recipes[name], environ, uses))
     else:

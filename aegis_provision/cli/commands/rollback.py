@@ -15,11 +15,11 @@ from aegis_provision.cli.options import (
     ConnectionFlags,
     connection_options,
     env_file_option,
+    format_option,
     inventory_option,
     limit_option,
     option,
     output_options,
-    stream_format_option,
 )
 from aegis_provision.cli.recording import (
     RunFacts,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.watching import Format
+    from aegis_provision.cli.options import Format
     from aegis_provision.cli.way_back import WayBack
     from aegis_provision.planning.model import HostPlan
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the way back as one HTML page.",
 )
-@stream_format_option
+@format_option
 @output_options
 def command(
     run: str | None,

@@ -14,6 +14,7 @@ from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import Fleet, load_fleet, read_pattern_file
 from aegis_provision.cli.options import format_option, inventory_option, output_options
 from aegis_provision.cli.playbook_files import read_playbooks
+from aegis_provision.cli.printing import print_document
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.playbook.schedule import make_schedule
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.playbook.model import Schedule
 
@@ -40,7 +42,11 @@ class _Checked:
 @format_option
 @output_options
 def command(
-    playbooks: tuple[Path, ...], inventory: tuple[Path, ...], *, as_json: bool, output: Output
+    playbooks: tuple[Path, ...],
+    inventory: tuple[Path, ...],
+    *,
+    output_format: Format,
+    output: Output,
 ) -> int:
     """Check everything that needs neither SSH nor secrets.
 
@@ -50,8 +56,8 @@ def command(
     """
     checked = _check(playbooks, inventory)
     valid = checked.fleet is not None and not has_errors(checked.findings)
-    if as_json:
-        _print_document(checked, valid=valid)
+    if output_format != "text":
+        _print_verdict_document(checked, output_format, valid=valid)
         return ExitCode.DONE if valid else ExitCode.INVALID_INPUT
     if checked.fleet is None or not valid:
         raise InvalidInputError(checked.findings)
@@ -103,9 +109,9 @@ def _verdict_of_playbook(name: str, schedule: Schedule) -> str:
     )
 
 
-def _print_document(checked: _Checked, *, valid: bool) -> None:
+def _print_verdict_document(checked: _Checked, output_format: Format, *, valid: bool) -> None:
     from aegis_provision.report.diagnostics import diagnostics_json
-    from aegis_provision.report.documents import as_text, document
+    from aegis_provision.report.documents import document
 
     body = {
         "valid": valid,
@@ -122,4 +128,4 @@ def _print_document(checked: _Checked, *, valid: bool) -> None:
         ],
         "diagnostics": diagnostics_json(checked.findings),
     }
-    click.echo(as_text(document("validate", body)))
+    print_document(document("validate", body), output_format)
