@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import TYPE_CHECKING
 
-import pytest
+from tests.fleet.needs import missing
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def pytest_configure() -> None:
@@ -18,7 +22,4 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests that need root where there is none, but let them fail in CI."""
     if item.get_closest_marker("root") is None or os.geteuid() == 0:
         return
-    message = "needs root, for other users and other owners of files"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
+    missing("needs root, for other users and other owners of files")

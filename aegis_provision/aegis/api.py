@@ -15,9 +15,6 @@ HEALTH_PATH = "/v1/health"
 SESSIONS_PATH = "/v1/sessions"
 OK = "ok"
 
-HEALTH_PER_MINUTE = 60
-"""How often Aegis answers one address for its health in a minute; then it says 429."""
-
 _MOST_BYTES = 1 << 20
 _STATUS = re.compile(r"[A-Za-z][A-Za-z_-]{0,19}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,39}")

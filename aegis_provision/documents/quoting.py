@@ -96,9 +96,9 @@ def excerpt(span: Span) -> Excerpt | None:
     lines = _lines(span.source)
     if not 1 <= span.line <= len(lines):
         return None
-    line = lines[span.line - 1]
-    if not _may_be_quoted(line) or _inside_secret_value(lines, span.line - 1):
+    if not may_quote(span.source, span.line):
         return None
+    line = lines[span.line - 1]
     end = span.end_column if span.end_line == span.line else len(line) + 1
     return _window(line, span.column - 1, max(1, end - span.column))
 

@@ -71,11 +71,6 @@ class Service:
     api: str
     api_token: Setting | None
 
-    @property
-    def restartable(self) -> bool:
-        """Tell whether anybody said how Aegis is restarted."""
-        return self.unit is not None or self.command is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Host:

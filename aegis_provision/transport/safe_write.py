@@ -97,22 +97,6 @@ def take_hold(files: Filesystem, write: Write, owner: str) -> FileHold:
         raise Unreachable(problem.step, problem.reason, hint) from None
 
 
-def safe_write(files: Filesystem, write: Write, owner: str) -> Written:
-    """Take the lock, carry ``write`` out and give the lock back.
-
-    Raises :class:`WriteRefused` (nothing was changed), :class:`~.protocol.WriteFailed` (the reason
-    says what is there now) or :class:`Unreachable` (the connection was gone before anything began).
-    """
-    hold = take_hold(files, write, owner)
-    try:
-        written = hold.write(write)
-    except BaseException:
-        hold.release()
-        raise
-    warnings = hold.release()
-    return type(written)(written.path, (*written.warnings, *warnings))
-
-
 def _not_ours(directory: OwnDirectory) -> WriteRefused:
     if directory.made:
         return _no_permission("lock")

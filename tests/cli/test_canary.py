@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
-import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fleet.arguments import arguments_watched
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.fleet.operator import Operator, Said
 
@@ -244,30 +244,9 @@ def test_a_write_that_fails_half_way_leaves_no_secret_about(fleet: Operator) -> 
     check(fleet, said)
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc here")
 def test_no_process_has_a_secret_among_its_arguments(fleet: Operator) -> None:
-    seen: set[bytes] = set()
-    over = threading.Event()
-    watching = threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            for entry in os.scandir("/proc"):
-                if entry.name.isdigit():
-                    try:
-                        seen.add(Path(entry.path, "cmdline").read_bytes())
-                    except OSError:
-                        continue
-            watching.set()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        assert watching.wait(30)
+    with arguments_watched() as seen:
         said = fleet.run("apply", "--yes", "-vvv")
-    finally:
-        over.set()
-        watcher.join()
     assert any(b"aegis_provision" in line for line in seen)
     assert not [line for line in seen if CANARY.encode() in line]
     check(fleet, said)

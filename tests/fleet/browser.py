@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-import pytest
+from tests.fleet.needs import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,13 +48,10 @@ _TABLET = 600
 
 def find_browser() -> str:
     """Return the browser's path. Without one the test is skipped, or fails where CI is set."""
-    for name in _NAMES:
-        if found := shutil.which(name):
-            return found
-    message = "there is no browser on this machine: install chromium"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
+    found = next(filter(None, map(shutil.which, _NAMES)), None)
+    if found is None:
+        missing("there is no browser on this machine: install chromium")
+    return found
 
 
 class Page:

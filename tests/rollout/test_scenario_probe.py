@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fleet.arguments import arguments_watched
 from tests.fleet.certificates import make_authority
+from tests.fleet.clients import need
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
 from tests.fleet.openssh import ADDRESS
 from tests.fleet.provider_server import Provider, running_provider
@@ -22,6 +19,7 @@ from tests.rollout.truth import Before, before_all, is_new, left_behind, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.fleet.hosts import Said
 
@@ -161,44 +159,17 @@ BOTH_GATES = (
 )
 
 
-@contextmanager
-def argv_watched() -> Iterator[set[bytes]]:
-    """Collect the arguments of all processes that are seen while the block runs."""
-    seen: set[bytes] = set()
-    over, watching = threading.Event(), threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            for entry in os.scandir("/proc"):
-                if entry.name.isdigit():
-                    try:
-                        seen.add(Path(entry.path, "cmdline").read_bytes())
-                    except OSError:
-                        continue
-            watching.set()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        assert watching.wait(30)
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
-
-
 def test_without_forwarding_the_hosts_curl_asks_and_tokens_are_in_no_argument(
     tmp_path: Path,
 ) -> None:
-    if shutil.which("curl") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no curl")
+    need("curl", "curl")
     with running_provider() as provider:
         settings = url_settings({"a": provider.base_url("slow-1"), "b": provider.base_url()})
         with running_hosts(
             tmp_path, ["a", "b"], settings=settings, sshd_settings=[NO_FORWARDING]
         ) as fleet:
             book = fleet.playbook(BOTH_GATES.format(sessions="refuse"))
-            with argv_watched() as seen:
+            with arguments_watched() as seen:
                 said = fleet.run("apply", book, "--yes", "--format", "json", "-vvv")
             assert (said.exit_code, said.statuses) == (0, {"a": "applied", "b": "applied"})
             assert fleet["a"].loaded_env() == fleet["a"].session_env()

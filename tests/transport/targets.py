@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.inventory.model import Target
@@ -13,7 +14,7 @@ from aegis_provision.planning.ownership import wanted_ownership
 from aegis_provision.transport.lock import EXPIRES_AFTER
 from aegis_provision.transport.protocol import TransportError, Written
 from aegis_provision.transport.reading import read_actual
-from aegis_provision.transport.safe_write import safe_write
+from aegis_provision.transport.safe_write import take_hold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,17 @@ def put(path: Path, content: bytes = OLD, mode: int = 0o600) -> None:
     fresh.replace(path)
 
 
+def safe_write(files: Filesystem, write: Write, owner: str = OWNER) -> Written:
+    """Take the lock, carry ``write`` out and give the lock back."""
+    hold = take_hold(files, write, owner)
+    try:
+        written = hold.write(write)
+    except BaseException:
+        hold.release()
+        raise
+    return replace(written, warnings=(*written.warnings, *hold.release()))
+
+
 def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> Written | TransportError:
     """Write, and return how it ended."""
     try:
@@ -76,7 +88,7 @@ def write_over(session: HostSession, write: Write, deadline: Deadline) -> Writte
 
 def write_now(files: Filesystem, path: Path, content: bytes = NEW) -> Written:
     """Read and write, which must go well."""
-    return safe_write(files, plan_write(look(files, path), content), OWNER)
+    return safe_write(files, plan_write(look(files, path), content))
 
 
 def leftovers(directory: Path) -> set[str]:

@@ -10,7 +10,6 @@ import pytest
 
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.protocol import TransportError, WriteRefused, Written
-from aegis_provision.transport.safe_write import safe_write
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     NEW,
@@ -22,6 +21,7 @@ from tests.transport.targets import (
     look,
     plan_write,
     put,
+    safe_write,
     write_now,
 )
 
@@ -256,6 +256,6 @@ def test_the_lock_says_who_holds_it_and_since_when(tmp_path: Path) -> None:
     with wired() as (files, _):
         write = plan_write(look(files, path))
     with wired(meanwhile={8: note}) as (files, _):
-        safe_write(files, write, OWNER)
+        safe_write(files, write)
     assert seen[0]["owner"] == OWNER
     assert seen[0]["since"].endswith("UTC")

@@ -22,6 +22,7 @@ from aegis_provision.transport.become import (
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import Deadline
 from tests.fleet.clients import need, options, reach, refusal, target_at
+from tests.fleet.needs import missing
 from tests.fleet.users import sshd_for, sudoers, user
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ class Machine:
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     if os.geteuid() != 0:
         message = "this needs root: it makes users and sudo rules"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(message)
     need("sudo", "sudo")
     directory = tmp_path_factory.mktemp("machine")
     with (
@@ -127,7 +126,7 @@ def test_start_up_files_that_print_do_no_harm(
     shell: str, machine: Machine, public_path: Path, tmp_path: Path
 ) -> None:
     if not os.access(shell, os.X_OK):
-        pytest.skip(f"there is no {shell} on this machine")
+        missing(f"there is no {shell} on this machine")
     noisy = public_path / "noisy"
     noisy.write_text(f'{NOISE}exec {shell} "$@"\n')
     noisy.chmod(0o755)
@@ -164,14 +163,14 @@ def run(user_name: str, path: Path) -> subprocess.CompletedProcess[str]:
 
 def test_without_sudo_on_the_host(tmp_path: Path) -> None:
     if not SERVER:
-        pytest.skip("there is no sftp-server on this machine")
+        missing("there is no sftp-server on this machine")
     said = run("aegis", tmp_path).stderr
     assert sudo_problem("aegis", "me", said).reason == "there is no sudo on the host"
 
 
 def test_the_command_is_what_a_sudo_rule_allows(tmp_path: Path) -> None:
     if not SERVER:
-        pytest.skip("there is no sftp-server on this machine")
+        missing("there is no sftp-server on this machine")
     fake = tmp_path / "sudo"
     fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     fake.chmod(0o755)
