@@ -89,7 +89,12 @@ def load_fleet(named: Sequence[Path]) -> Fleet:
     if has_errors(findings):
         raise InvalidInputError(without_consequences(findings))
     unset = tuple(item for item in checked if item.code == UNUSABLE_DEFAULT)
-    return Fleet(inventory, recipes, specs, findings, unset, files)
+    used = tuple(file for file in files if file.certain or _is_subject(file, inventory))
+    return Fleet(inventory, recipes, specs, findings, unset, used)
+
+
+def _is_subject(file: InputFile, inventory: Inventory) -> bool:
+    return file.subject in (inventory.groups if file.kind == "group_vars" else inventory.hosts)
 
 
 def _distinct(specs: Mapping[str, SessionSpec]) -> Iterable[SessionSpec]:

@@ -62,8 +62,9 @@ class _Reader:
                         self._read(file, kind, entry.name, rank)
                 elif _is_yaml(entry):
                     self._read(entry, kind, entry.name.removesuffix(entry.suffix), rank)
-                elif not entry.suffix and _is_visible(entry):
-                    self._read(entry, kind, entry.name, rank)
+                elif _is_visible(entry):
+                    # As in Ansible a file needs no ending; in a host's name dots are no ending.
+                    self._read(entry, kind, entry.name, rank, certain=not entry.suffix)
 
     def _yaml_in(self, directory: Path) -> Iterator[Path]:
         return (
@@ -79,7 +80,9 @@ class _Reader:
             self._refuse("unreadable", f"{directory} can't be read: {problem.strerror}")
             return []
 
-    def _read(self, path: Path, kind: Kind, subject: str, rank: int) -> None:
+    def _read(
+        self, path: Path, kind: Kind, subject: str, rank: int, *, certain: bool = True
+    ) -> None:
         try:
             data = file_content(path)
         except FileNotFoundError:
@@ -99,7 +102,7 @@ class _Reader:
                     "save what it prints as YAML",
                 )
                 return
-            self.files.append(InputFile(kind, subject, str(path), data, rank))
+            self.files.append(InputFile(kind, subject, str(path), data, rank, certain))
 
     def _refuse(self, code: str, message: str, hint: str = "") -> None:
         self.findings.append(error(code, message, hint=hint))

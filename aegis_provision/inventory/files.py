@@ -12,6 +12,8 @@ class InputFile:
 
     ``subject`` is the group's or host's name, empty for an inventory. ``rank`` is the index of
     the ``-i`` that it belongs to: a later one wins. ``name`` is the path as the operator sees it.
+    ``certain`` says that its name alone makes it one of ours: ``host_vars/eu-01.example.com`` is
+    one if there is such a host, and ``host_vars/README.md`` hardly ever.
     """
 
     kind: Literal["inventory", "group_vars", "host_vars"]
@@ -19,6 +21,7 @@ class InputFile:
     name: str
     data: bytes = field(repr=False)
     rank: int
+    certain: bool = True
 
     @property
     def priority(self) -> int:

@@ -51,6 +51,9 @@ def load_inventory(
     tree = Tree()
     complete = True
     for file in sorted(files, key=lambda file: file.kind != "inventory"):
+        if not file.certain and not tree.knows(file):
+            tree.pass_over(file)
+            continue
         node, found = _read(file)
         findings.extend(found)
         if node is None:

@@ -15,7 +15,7 @@ from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
 from aegis_provision.inventory.settings import Declared, SettingsReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.source import Span
@@ -82,17 +82,29 @@ class Tree:
         if file.kind == "group_vars":
             group = self.groups.get(file.subject)
             if group is None:
-                self._nobody(file, "group", node.span, list(self.groups))
+                self._nobody(file, node.span)
             else:
                 group.declared.extend(declared)
                 group.bodies.append(node)
             return
         host = self.hosts.get(file.subject)
         if host is None:
-            self._nobody(file, "host", node.span, list(self.hosts))
+            self._nobody(file, node.span)
         else:
             host.declared.extend(declared)
             host.bodies.append(node)
+
+    def knows(self, file: InputFile) -> bool:
+        """Tell whether a ``group_vars`` or ``host_vars`` file belongs to somebody."""
+        return file.subject in self._subjects(file)
+
+    def pass_over(self, file: InputFile) -> None:
+        """Leave a file of nobody's alone; say so where its name is nearly somebody's."""
+        if did_you_mean(file.subject, self._subjects(file)):
+            self._nobody(file, None)
+
+    def _subjects(self, file: InputFile) -> Collection[str]:
+        return self.groups if file.kind == "group_vars" else self.hosts
 
     def all_findings(self) -> Iterator[Diagnostic]:
         """Yield what was found in all files."""
@@ -107,13 +119,15 @@ class Tree:
                 self._settings.first_ignored,
             )
 
-    def _nobody(self, file: InputFile, noun: str, span: Span, known: list[str]) -> None:
+    def _nobody(self, file: InputFile, span: Span | None) -> None:
+        noun = file.kind.removesuffix("_vars")
+        which = "this file" if span is not None else file.name
         self.findings.append(
             warning(
                 "unused-variables",
-                f"no {noun} is called {shown(file.subject)}, so nobody uses this file",
+                f"no {noun} is called {shown(file.subject)}, so nobody uses {which}",
                 span,
-                hint=did_you_mean(file.subject, known),
+                hint=did_you_mean(file.subject, self._subjects(file)),
             )
         )
 
