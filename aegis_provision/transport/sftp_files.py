@@ -292,9 +292,10 @@ class SftpFile:
 
     def let_go(self) -> None:
         """Close the file without waiting for the answer."""
+        # First: what fails here would be tried again, and fail again, when nobody listens.
+        self._file._closed = True  # type: ignore[attr-defined]  # noqa: SLF001
         with _CALLS:
             _close_unseen(self._client, self._file.handle)  # type: ignore[arg-type]
-            self._file._closed = True  # type: ignore[attr-defined]  # noqa: SLF001
 
     def write(self, data: bytes) -> None:
         """Write all of ``data``."""
