@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -117,6 +118,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def main() -> NoReturn:
     """Run the command line of this process."""
     endure()
+    # A run makes many small values and few circles, and looking for those so often costs more.
+    gc.set_threshold(100_000)
     # A polite kill is a Ctrl-C: what is under way ends in order, and the exit code says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = run(sys.argv[1:], os.environ)
