@@ -116,7 +116,7 @@ def _term(text: str) -> Term:
             term = Term("remove", text[1:].strip())
         case _:
             term = Term("add", text)
-    if not term.text:
+    if term.text in {"", "~"}:  # an empty expression would match every name
         raise PatternError(f"{shown(text)} names no hosts")
     return term
 
@@ -124,7 +124,7 @@ def _term(text: str) -> Term:
 def _matching(text: str, inventory: Inventory) -> set[str]:
     if text.startswith("~"):
         names = _by_expression(text, inventory)
-    elif text.startswith(_PROVIDER):
+    elif text.startswith(_PROVIDER) and not text.endswith("]"):
         return _by_provider(text, inventory)
     elif text in inventory.groups:
         return set(inventory.members(text))

@@ -42,6 +42,7 @@ def chosen(pattern: str) -> str:
         ("all[0]", "w0"), ("w[0-1]*", "w0 w1"), ("w?:!w[2-5]*", "w0 w1"), ("~w[01]$", "w0 w1"),
         ("~(w0|d)", "w0 w3 d1"), ("provider=ollama", "fe80::1%eth0"), ("::1", "::1"),
         ("all,!::1,!web,!db", "fe80::1%eth0"), ("empty", ""), ("web:&empty", ""),
+        ("provider=glm[0:1]", "w0 w1"), ("provider=ollama[-1]", "fe80::1%eth0"),
         ("db[0]:web[1:2]:!w1", "w2 w3"), (" w0 , w1 ", "w0 w1"),
     ],
 )  # fmt: skip
@@ -56,7 +57,8 @@ def test_a_star_is_everyone_in_inventory_order() -> None:
 @pytest.mark.parametrize(
     "pattern",
     ["", " ", ",", "&", "!", "web:&", "nope", "web:nope", "web:!nope", "web:&nope", "web[6]",
-     "web[9:]", "web[3:1]", "empty[0]", "nope[0]", "x*", "~^x", "~(", "provider=nope", "web["],
+     "web[9:]", "web[3:1]", "empty[0]", "nope[0]", "x*", "~^x", "~(", "~", "&~", "!~",
+     "provider=nope", "provider=glm[9]", "provider=nope[0]", "web["],
 )  # fmt: skip
 def test_a_term_that_matches_nothing_is_an_error(pattern: str) -> None:
     with pytest.raises(PatternError):
