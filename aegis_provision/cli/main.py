@@ -28,6 +28,7 @@ SUMMARIES = {
     "providers": "List the recipes, their variables, and which of them are set.",
     "render": "Print the file that would be written.",
     "hosts": "Show the resolved inventory.",
+    "explain": "Show where each value of a host comes from, and what it overrode.",
     "plan": "Read the hosts and show the masked diff.",
     "apply": "Write what the plan shows.",
     "rollback": "Bring back the files from before a past run.",

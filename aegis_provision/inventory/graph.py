@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aegis_provision.documents.diagnostic import Related, error
 
@@ -16,13 +16,21 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
+class _Parent(Protocol):
+    """A group as it was written, or as it was resolved."""
+
+    @property
+    def children(self) -> Iterable[str]:
+        """The names of the groups right below."""
+
+
 class Ancestry:
     """The ancestors of every group, ``all`` left out: it is everyone's.
 
     Built from groups without cycles (see :func:`cycles`).
     """
 
-    def __init__(self, groups: Mapping[str, RawGroup]) -> None:
+    def __init__(self, groups: Mapping[str, _Parent]) -> None:
         self._parents: dict[str, list[str]] = {name: [] for name in groups}
         for name, group in groups.items():
             for child in group.children:

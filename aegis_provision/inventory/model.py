@@ -23,7 +23,7 @@ class Setting:
     be a literal secret only in input that is refused, and never shows in ``repr``.
     ``holder`` is the host or group that set it (``all`` for everyone's). ``overrode`` lists what
     it beat, nearest to the host first; ``agreeing`` further places that set the same value
-    with the same standing (two unrelated groups that say the same).
+    with the same standing (two unrelated groups that say the same, or two entries of one host).
     """
 
     key: str

@@ -61,10 +61,18 @@ def at_one_level(
         items.sort(key=lambda item: -item.priority)
         found = [Setting(key, item.value, item.span, holder, kind) for item in items]
         winner, *others = found
-        for item, setting in zip(items[1:], others, strict=True):
-            if item.priority == items[0].priority and item.value != items[0].value:
-                findings.append(_set_twice(winner, setting))
-        settings[key] = replace(winner, overrode=tuple(others)) if others else winner
+        if not others:
+            settings[key] = winner
+            continue
+        beside = sum(item.priority == items[0].priority for item in items) - 1
+        findings.extend(
+            _set_twice(winner, setting)
+            for setting in others[:beside]
+            if setting.value != winner.value
+        )
+        settings[key] = replace(
+            winner, overrode=tuple(others[beside:]), agreeing=tuple(others[:beside])
+        )
     return settings, tuple(findings)
 
 
@@ -102,11 +110,19 @@ def among_groups(
         conflicts.extend(
             Conflict(key, winner, rival) for rival in rivals if rival.value != winner.value
         )
-        found[key] = replace(
-            winner,
-            overrode=(*winner.overrode, *_chain(settings[group][key] for group in farther)),
-            agreeing=tuple(rivals),
-        )
+        if rivals or farther:
+            winner = replace(
+                winner,
+                overrode=(
+                    *(item for setting in (winner, *rivals) for item in setting.overrode),
+                    *_chain(settings[group][key] for group in farther),
+                ),
+                agreeing=(
+                    *winner.agreeing,
+                    *(item for rival in rivals for item in (_alone(rival), *rival.agreeing)),
+                ),
+            )
+        found[key] = winner
     return found, tuple(conflicts)
 
 
@@ -118,20 +134,23 @@ def host_over_groups(own: Settings, inherited: Settings) -> Settings:
     for key, setting in own.items():
         beaten = inherited.get(key)
         if beaten is not None:
-            beaten_all = (*setting.overrode, *_chain([beaten]), *beaten.agreeing)
-            found[key] = replace(setting, overrode=beaten_all)
+            found[key] = replace(setting, overrode=(*setting.overrode, *_chain([beaten])))
         else:
             found[key] = setting
     return found
 
 
 def _chain(settings: Iterable[Setting]) -> tuple[Setting, ...]:
-    """Return ``settings``, each followed by what it had overridden itself."""
+    """Return ``settings``, each followed by those beside it and by what it had overridden."""
     return tuple(
         item
         for setting in settings
-        for item in (replace(setting, overrode=(), agreeing=()), *setting.overrode)
+        for item in (_alone(setting), *setting.agreeing, *setting.overrode)
     )
+
+
+def _alone(setting: Setting) -> Setting:
+    return replace(setting, overrode=(), agreeing=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +177,7 @@ def scope_overrides(settings: Settings, ancestry: Ancestry) -> Scoped:
         setting = settings.get(key)
         if setting is None:
             continue
-        if provider is None or _counts(setting, provider, ancestry):
+        if provider is None or counts_beside(setting, provider, ancestry):
             overrides[key] = setting
         elif _is_farther(setting, provider, ancestry):
             ignored.append(setting)
@@ -181,7 +200,8 @@ def unclear_override(setting: Setting, provider: Setting, hosts: Sequence[str]) 
     )
 
 
-def _counts(setting: Setting, provider: Setting, ancestry: Ancestry) -> bool:
+def counts_beside(setting: Setting, provider: Setting, ancestry: Ancestry) -> bool:
+    """Tell whether an override key is set as near to the host as the provider, or nearer."""
     if setting.holder_kind == "host":
         return True
     if provider.holder_kind == "host":

@@ -53,7 +53,7 @@ class Recipe:
 def builtin_recipes() -> Mapping[str, Recipe]:
     """Return the five recipes of Aegis' BYO-LLM page by name."""
     text = resources.files(__package__).joinpath(RECIPES_FILE).read_text(encoding="utf-8")
-    node, findings = read_document(Source(RECIPES_FILE, text))
+    node, findings = read_document(Source(f"aegis_provision/providers/{RECIPES_FILE}", text))
     if findings or not isinstance(node, MappingNode):
         raise ValueError(f"{RECIPES_FILE} is damaged")
     return {
@@ -82,3 +82,13 @@ def template_values(body: MappingNode, *, builtin: bool) -> dict[str, RecipeValu
         if isinstance(value, str) or (key == "timeout_ms" and type(value) is int):
             found[key] = RecipeValue(str(value), entry.value.span, builtin)
     return found
+
+
+def template_env(body: MappingNode) -> dict[str, RecipeValue]:
+    """Return the further variables of ``body`` as far as they are of the right type."""
+    entry = body.entry("env")
+    return {
+        item.key.text: RecipeValue(item.value.value, item.value.span, builtin=False)
+        for item in (entry.value if entry and isinstance(entry.value, MappingNode) else ())
+        if isinstance(item.value, Scalar) and isinstance(item.value.value, str)
+    }

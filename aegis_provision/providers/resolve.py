@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
-from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
@@ -14,6 +13,7 @@ from aegis_provision.providers.recipes import (
     Recipe,
     RecipeValue,
     builtin_recipes,
+    template_env,
     template_values,
 )
 from aegis_provision.providers.sensitivity import (
@@ -96,7 +96,7 @@ class _Resolver:
                 )
             )
         values = template_values(entry.body, builtin=False)
-        env = self._env(entry.body)
+        env = template_env(entry.body)
         self.findings.extend(_value_problems(values, env))
         allow = entry.body.entry("allow_http")
         allows = isinstance(allow.value, Scalar) and allow.value.value is True if allow else None
@@ -127,14 +127,6 @@ class _Resolver:
             error("unknown-provider", f"no provider is called {shown(name)}", span, hint=hint)
         )
         return None
-
-    def _env(self, body: MappingNode) -> dict[str, RecipeValue]:
-        entry = body.entry("env")
-        found: dict[str, RecipeValue] = {}
-        for item in entry.value if entry and isinstance(entry.value, MappingNode) else ():
-            if isinstance(item.value, Scalar) and isinstance(item.value.value, str):
-                found[item.key.text] = RecipeValue(item.value.value, item.value.span, builtin=False)
-        return found
 
 
 def _extends(entry: ProviderEntry) -> Scalar | None:

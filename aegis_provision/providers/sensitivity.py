@@ -36,6 +36,12 @@ def refers_to_secret(template: str) -> bool:
     return any(is_secret_name(reference.name) for reference in references(template))
 
 
+def is_safe_reference(template: str) -> bool:
+    """Tell whether ``template`` is one reference and holds no secret: the rule for secrets."""
+    reference = single_reference(template)
+    return reference is not None and (reference.default or "") in HARMLESS_TOKENS
+
+
 def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None:
     """Return what is wrong with a secret's template; its text is never repeated."""
     reference = single_reference(template)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 GRAMMAR = "a reference is ${NAME} or ${NAME:-default}, with NAME of A-Z, 0-9 and _"
 """The grammar in the words of a hint."""
@@ -74,6 +74,23 @@ def single_reference(text: str) -> Reference | None:
 def without_references(text: str) -> str:
     """Return the parts of ``text`` that stand whatever the environment says."""
     return _REFERENCE.sub("", text)
+
+
+def outline(text: str, *, harmless: Collection[str]) -> str:
+    """Return ``text`` with its references alone; ``...`` stands for all else.
+
+    A default stays where it is one of the ``harmless`` ones.
+    """
+    pieces: list[str] = []
+    end = 0
+    for match in _REFERENCE.finditer(text):
+        name, default = match[1], match[2]
+        pieces.append("..." if match.start() > end else "")
+        shown = "" if default is None else f":-{default if default in harmless else '...'}"
+        pieces.append(f"${{{name}{shown}}}")
+        end = match.end()
+    pieces.append("..." if end < len(text) else "")
+    return "".join(pieces)
 
 
 def has_stray_reference(text: str) -> bool:

@@ -1,0 +1,83 @@
+"""``explain``: each value of a host, where it was set, and what that place overrode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.fleet import find_host, load_fleet
+from aegis_provision.cli.options import (
+    env_file_option,
+    format_option,
+    inventory_option,
+    output_options,
+)
+from aegis_provision.cli.printing import print_document
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.providers.explanation import Explained, explain, matching
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
+
+
+@click.command("explain")
+@click.argument("host")
+@click.argument("key", required=False)
+@inventory_option
+@env_file_option
+@format_option
+@output_options
+def command(
+    host: str,
+    key: str | None,
+    inventory: tuple[Path, ...],
+    *,
+    environ: Mapping[str, str],
+    output_format: Format,
+    output: Output,
+) -> int:
+    """Show each value of HOST, the place that set it, and what that place overrode.
+
+    KEY is one of them: a setting (model), a session variable (ANTHROPIC_DEFAULT_MODEL), or
+    env.NAME. Of your environment only names are shown, and whether they are set; no secret is
+    needed.
+    """
+    from aegis_provision.report.console import print_lines
+    from aegis_provision.report.explain_document import explain_document
+    from aegis_provision.report.explain_text import explanation_lines
+
+    fleet = load_fleet(inventory)
+    show_findings(output, fleet.findings)
+    chosen = find_host(fleet, host)
+    is_set = {name for name, value in environ.items() if value}
+    found = explain(chosen, fleet.inventory, fleet.recipes, is_set)
+    if key is not None:
+        found = _only(found, key)
+    if output_format != "text":
+        print_document(explain_document(chosen, found), output_format)
+    else:
+        print_lines(output.result, explanation_lines(chosen, found))
+    return ExitCode.DONE
+
+
+def _only(found: Sequence[Explained], key: str) -> tuple[Explained, ...]:
+    chosen = matching(found, key)
+    if not chosen:
+        known = dict.fromkeys(
+            name for item in found for name in (item.key, item.variable) if name is not None
+        )
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT,
+            f"the host has no value {shown(key)}",
+            did_you_mean(key, known) or f"known: {', '.join(known)}",
+        )
+    return chosen

@@ -1,0 +1,91 @@
+"""Why a host has its values, as text: each with the place it came from, and what that overrode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from aegis_provision.report.console import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aegis_provision.inventory.model import Host
+    from aegis_provision.inventory.settings import Value
+    from aegis_provision.providers.explanation import EnvironmentUse, Explained, Place
+
+_BENEATH = "  "
+
+
+def explanation_lines(host: Host, found: Sequence[Explained]) -> list[Text]:
+    """Return ``found`` about ``host``: a line for each value, and lines beneath on what it beat."""
+    pin = ", pinned" if host.pinned else ""
+    head = Text(host.name, style="bold")
+    head.append(f"  ({', '.join(host.groups) or 'in no group'}{pin})", style="not bold")
+    lines = [head]
+    width = max((len(_name(item)) for item in found), default=0)
+    indent = " " * (width + 4) + _BENEATH
+    for item in found:
+        style = "" if item.place is not None else "dim"
+        name = f"  {visible(_name(item)):<{width}}  "
+        lines.append(Text(name + visible(_value(item)) + _origin(item), style=style))
+        lines.extend(Text(indent + visible(words)) for words in _beneath(host, item))
+    return lines
+
+
+def _name(item: Explained) -> str:
+    return item.variable or item.key
+
+
+def _value(item: Explained) -> str:
+    return (item.remark or "none") if item.value is None else shown_value(item.value)
+
+
+def shown_value(value: Value) -> str:
+    """Return a setting's value as an inventory would have it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return str(value) or '""'
+
+
+def _origin(item: Explained) -> str:
+    if item.place is not None:
+        return f"  ({_where(item.place)})" + (f"  {item.remark}" if item.remark else "")
+    if item.value is None:
+        return "  (default)" if item.remark else ""
+    return f"  (default: {item.remark})" if item.remark else "  (default)"
+
+
+def _where(place: Place) -> str:
+    if place.holder_kind == "recipe":
+        kind = "built-in recipe" if place.builtin else "recipe"
+        return f"{kind} {place.holder}, {place.span}"
+    return f"{place.holder}, {place.span}"
+
+
+def _beneath(host: Host, item: Explained) -> Iterator[str]:
+    for use in item.environment:
+        yield _environment(use)
+    for place in item.agreeing:
+        yield f"also {shown_value(place.value)}  ({_where(place)})"
+    for place in item.overrode:
+        yield f"over {shown_value(place.value)}  ({_where(place)})"
+    for place in item.ignored:
+        provider = host.provider.value if host.provider is not None else ""
+        yield (
+            f"ignored {shown_value(place.value)}  ({_where(place)}): "
+            f"{provider} is set nearer to the host and brings its own values"
+        )
+
+
+def _environment(use: EnvironmentUse) -> str:
+    if use.is_set:
+        return f"{use.name} is set"
+    if not use.has_default:
+        return f"{use.name} is not set, and has no default"
+    if use.default is None:
+        return f"{use.name} is not set, and the default counts"
+    return f"{use.name} is not set: {shown_value(use.default)} by default"
