@@ -48,6 +48,8 @@ COMMANDS = [
     ["hosts", "--format", "json"],
     ["hosts", "--host", "old"],
     ["hosts", "--host", "old", "--format", "json"],
+    ["explain", "old"],
+    ["explain", "old", "--format", "json"],
     ["providers"],
     ["providers", "openrouter"],
     ["providers", "--format", "json"],

@@ -139,7 +139,14 @@ def test_all_missing_secrets_are_one_error_before_any_connection(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "command",
-    [["validate"], ["hosts"], ["providers"], ["hosts", "--graph"], ["apply", "--list-hosts"]],
+    [
+        ["validate"],
+        ["hosts"],
+        ["explain", "a"],
+        ["providers"],
+        ["hosts", "--graph"],
+        ["apply", "--list-hosts"],
+    ],
 )
 def test_what_only_looks_at_the_inventory_needs_no_secrets(
     operator: Operator, command: list[str]

@@ -72,6 +72,14 @@ COMMANDS = {
         ["hosts", "--host", "gpu-03"],
         ["hosts", "gpus"],
     ],
+    "explain": [
+        ["explain", "gpu-02", "--quiet"],
+        ["explain", "lab-01", "timeout_ms", "-q"],
+        ["explain", "gpu-01", "ANTHROPIC_MODEL", "-q"],
+        ["explain", "gpu-02", "model", "--format", "json", "-q"],
+        ["explain", "gpu-02", "modle", "-q"],
+        ["explain", "gpu-20", "-q"],
+    ],
     "providers": [
         ["providers"],
         ["providers", "gateway"],

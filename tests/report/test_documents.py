@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +36,7 @@ from aegis_provision.rollout.events import (
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.transport.protocol import AcceptedKey
 from tests.report.runs import RUN, carried_out, hosts, plan, play, runs
+from tests.schemas import check_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,27 +62,6 @@ RARE: tuple[Event, ...] = (
 )
 
 
-def _closed(schema: Any) -> Any:
-    """Return ``schema`` so that it refuses properties that it does not describe."""
-    if isinstance(schema, list):
-        return [_closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {key: _closed(value) for key, value in schema.items()}
-    return {"additionalProperties": False, **closed} if "required" in schema else closed
-
-
-@cache
-def _validator(kind: str) -> Draft202012Validator:
-    schema = load_schema(kind)
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(_closed(schema))
-
-
-def _check(kind: str, content: object) -> None:
-    _validator(kind).validate(json.loads(json.dumps(content)))
-
-
 def _lines(events: Sequence[Event]) -> list[dict[str, Any]]:
     stream = io.StringIO()
     tell = EventStream(stream, clock=lambda: NOON)
@@ -92,28 +71,28 @@ def _lines(events: Sequence[Event]) -> list[dict[str, Any]]:
 
 
 def test_a_plan_is_what_its_schema_says() -> None:
-    _check("plan", plan_document(PLANS))
+    check_document("plan", plan_document(PLANS))
 
 
 def test_a_run_is_what_its_schema_says() -> None:
-    _check("apply", apply_document(RUN, RESULTS, 4))
+    check_document("apply", apply_document(RUN, RESULTS, 4))
 
 
 def test_a_schedule_is_what_its_schema_says() -> None:
-    _check("schedule", schedule_document(SCHEDULE))
+    check_document("schedule", schedule_document(SCHEDULE))
 
 
 @pytest.mark.parametrize("event", RARE, ids=lambda event: type(event).__name__)
 def test_an_event_is_what_its_schema_says(event: Event) -> None:
     (line,) = _lines([event])
-    _check("event", line)
+    check_document("event", line)
 
 
 @given(told=runs())
 @settings(max_examples=15, deadline=None)
 def test_every_line_of_a_run_is_what_the_schema_says(told: Told) -> None:
     for line in _lines([event for _, event in told.events]):
-        _check("event", line)
+        check_document("event", line)
 
 
 def test_every_event_has_a_line() -> None:
@@ -147,7 +126,7 @@ def test_the_last_line_of_a_plan_holds_the_whole_document() -> None:
     stream = io.StringIO()
     EventStream(stream, clock=lambda: NOON).plan_finished(PLANS)
     line = json.loads(stream.getvalue())
-    _check("event", line)
+    check_document("event", line)
     assert line["hosts"] == plan_document(PLANS)["hosts"]
 
 
