@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.file_content import file_content
-from aegis_provision.documents.diagnostic import Diagnostic, error
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.documents.diagnostic import Diagnostic, error, warning
 from aegis_provision.inventory.files import InputFile
 
 if TYPE_CHECKING:
@@ -16,15 +20,19 @@ if TYPE_CHECKING:
     Kind = Literal["inventory", "group_vars", "host_vars"]
 
 _ENDINGS = frozenset({".yml", ".yaml", ".json"})
+# What Ansible passes over in a directory, whatever its mode.
+_NO_SCRIPTS = frozenset(
+    {".cfg", ".ini", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rpm", ".rst", ".swp", ".txt"}
+)
 _VARIABLES: tuple[Literal["group_vars", "host_vars"], ...] = ("group_vars", "host_vars")
 
 
 def gather(paths: Sequence[Path]) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
     """Return every file of the inventories at ``paths``, read, and what could not be.
 
-    A path is a file or a directory of YAML files; ``group_vars/`` and ``host_vars/`` lie beside
-    the file, or in the directory. Names are as the operator wrote them. A file that belongs to
-    several of ``paths`` counts for the last of them.
+    A path is a file, a script that is run (once), or a directory of those; ``group_vars/`` and
+    ``host_vars/`` lie beside the file, or in the directory. Names are as the operator wrote them. A
+    file that belongs to several of ``paths`` counts for the last of them.
     """
     reader = _Reader()
     for rank, path in enumerate(paths):
@@ -40,19 +48,48 @@ class _Reader:
 
     def add(self, path: Path, rank: int) -> None:
         if not path.is_dir():
-            self._read(path, "inventory", "", rank)
+            self._add_inventory(path, rank)
             self._add_variables(path.parent, rank)
             return
-        found = list(self._yaml_in(path))
+        found = list(self._inventories_in(path))
         if not found:
             self._refuse(
                 "no-inventory",
                 f"the directory {path} holds no inventory",
-                "put a .yml, .yaml or .json file into it",
+                "put a .yml, .yaml or .json file into it, or an executable script",
             )
         for file in found:
-            self._read(file, "inventory", "", rank)
+            self._add_inventory(file, rank)
         self._add_variables(path, rank)
+
+    def _add_inventory(self, path: Path, rank: int) -> None:
+        # On some file systems everything is executable, YAML too.
+        if _is_script(path) and (path.suffix not in _ENDINGS or _begins_as_script(path)):
+            self._run(path, rank)
+        else:
+            self._read(path, "inventory", "", rank)
+
+    def _run(self, path: Path, rank: int) -> None:
+        before = [file for file in self.files if file.printed and file.name == str(path)]
+        if before:
+            self.files.extend(replace(file, rank=rank) for file in before)
+            return
+        from aegis_provision.cli.inventory_scripts import ask_script
+
+        files, findings = ask_script(path, rank, Invocation.current().environ)
+        self.files.extend(files)
+        self.findings.extend(findings)
+
+    def _inventories_in(self, directory: Path) -> Iterator[Path]:
+        for entry in self._listed(directory):
+            if entry.is_dir() or not _is_visible(entry) or entry.suffix in _NO_SCRIPTS:
+                continue
+            if entry.suffix in _ENDINGS or _is_script(entry):
+                yield entry
+            elif _begins_as_script(entry):
+                words = f"{entry} is a script that is not executable, so it is passed over"
+                hint = f"'chmod +x {entry}', or move it elsewhere"
+                self.findings.append(warning("script", words, hint=hint))
 
     def _add_variables(self, directory: Path, rank: int) -> None:
         for kind in _VARIABLES:
@@ -98,8 +135,12 @@ class _Reader:
             if data.startswith(b"#!"):
                 self._refuse(
                     "script",
-                    f"{path} is a script, and inventories that are run are not supported",
-                    "save what it prints as YAML",
+                    f"{path} is a script, and it is not executable"
+                    if kind == "inventory"
+                    else f"{path} is a script, and only inventories are run",
+                    f"'chmod +x {path}', if it is to be run for its inventory"
+                    if kind == "inventory"
+                    else "save what it prints as YAML",
                 )
                 return
             self.files.append(InputFile(kind, subject, str(path), data, rank, certain))
@@ -114,3 +155,22 @@ def _is_yaml(path: Path) -> bool:
 
 def _is_visible(path: Path) -> bool:
     return not path.name.startswith(".") and not path.name.endswith("~")
+
+
+def _is_script(path: Path) -> bool:
+    """Tell whether ``path`` is to be run: a regular file that the operator may execute."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode) and os.access(path, os.X_OK)
+    except OSError:
+        return False
+
+
+def _begins_as_script(path: Path) -> bool:
+    """Tell whether the file at ``path`` names an interpreter in its first line (``#!``)."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as stream:
+            return stream.read(2) == b"#!"
+    except OSError:
+        return False

@@ -74,7 +74,7 @@ def inventory_option(command: Callable[..., R]) -> Callable[..., R]:
         multiple=True,
         type=_A_PATH,
         metavar="PATH",
-        help="Inventory file or directory; may be given several times. "
+        help="Inventory file, directory or script; may be given several times. "
         "Without it: ./inventory.yml.",
     )(command)
 

@@ -75,6 +75,17 @@ def read_document(source: Source) -> tuple[Node | None, tuple[Diagnostic, ...]]:
     return builder.root, tuple(builder.findings)
 
 
+def duplicate_key(first: Scalar, again: Scalar) -> Diagnostic:
+    """Return the error for a key that stands in a mapping already."""
+    return error(
+        "duplicate-key",
+        "this key stands twice in one mapping",
+        again.span,
+        hint="keep one of the two",
+        related=(Related(first.span, "first here"),),
+    )
+
+
 class _Builder:
     """Turns parser events into nodes. Iterative: depth costs no stack."""
 
@@ -250,15 +261,7 @@ class _Builder:
         if first is None:
             frame.entries[key.text] = Entry(key, value)
             return
-        self.findings.append(
-            error(
-                "duplicate-key",
-                "this key stands twice in one mapping",
-                key.span,
-                hint="keep one of the two",
-                related=(Related(first.key.span, "first here"),),
-            )
-        )
+        self.findings.append(duplicate_key(first.key, key))
 
     def _merge(self, frame: _Frame, merged: Node) -> None:
         for node in _mappings(merged):

@@ -13,7 +13,9 @@ class InputFile:
     ``subject`` is the group's or host's name, empty for an inventory. ``rank`` is the index of
     the ``-i`` that it belongs to: a later one wins. ``name`` is the path as the operator sees it.
     ``certain`` says that its name alone makes it one of ours: ``host_vars/eu-01.example.com`` is
-    one if there is such a host, and ``host_vars/README.md`` hardly ever.
+    one if there is such a host, and ``host_vars/README.md`` hardly ever. ``printed`` says that
+    ``name`` is a script, and ``data`` what it printed: an inventory for ``--list``, a host's
+    variables for ``--host``.
     """
 
     kind: Literal["inventory", "group_vars", "host_vars"]
@@ -22,11 +24,13 @@ class InputFile:
     data: bytes = field(repr=False)
     rank: int
     certain: bool = True
+    printed: bool = False
 
     @property
     def priority(self) -> int:
         """Return what wins among settings of one host or group: the higher number.
 
-        As in Ansible, a variable file beside the inventory comes after the inventory itself.
+        As in Ansible, a variable file beside the inventory comes after the inventory itself; what a
+        script says of a host is a part of the inventory, in however many pieces it is printed.
         """
-        return 2 * self.rank + (0 if self.kind == "inventory" else 1)
+        return 2 * self.rank + (0 if self.kind == "inventory" or self.printed else 1)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import Related, error, has_errors, warning
+from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.inventory.dynamic import inventory_of, settings_of
 from aegis_provision.inventory.graph import ALL, Ancestry, cycles
 from aegis_provision.inventory.model import OVERRIDE_KEYS, Group, Host, Inventory, Setting
 from aegis_provision.inventory.precedence import (
@@ -81,6 +83,13 @@ def load_inventory(
 
 
 def _read(file: InputFile) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+    fragment = "" if file.kind == "inventory" else "/$defs/vars"
+    if file.printed:
+        output, found = read_json(file.name, file.data)
+        if output is None:
+            return None, found
+        taken, more = inventory_of(output) if file.kind == "inventory" else settings_of(output)
+        return taken, (*found, *more, *check(taken, "inventory", fragment))
     source, found = decode(file.name, file.data)
     if source is None:
         return None, found
@@ -90,7 +99,6 @@ def _read(file: InputFile) -> tuple[Node | None, tuple[Diagnostic, ...]]:
             hint = "write hosts into it, or begin with 'aegis-provision init'"
             found = (error("empty-file", f"{file.name} is empty", hint=hint),)
         return None, found
-    fragment = "" if file.kind == "inventory" else "/$defs/vars"
     return node, (*found, *check(node, "inventory", fragment))
 
 
@@ -99,7 +107,9 @@ def _no_hosts(files: Sequence[InputFile]) -> Diagnostic:
     return error(
         "no-hosts",
         f"no host stands in {names or 'the inventory'}",
-        hint="write hosts as a mapping under a group's 'hosts:', each name with a colon",
+        hint="let it list hosts under a group, such as 'ungrouped'"
+        if all(file.printed for file in files)
+        else "write hosts as a mapping under a group's 'hosts:', each name with a colon",
     )
 
 
