@@ -100,6 +100,13 @@ class Host:
         """Tell whether the host has a provider entry of its own."""
         return self.provider is not None and self.provider.holder_kind == "host"
 
+    def effective(self) -> tuple[Setting, ...]:
+        """Return every setting that counts: the provider, overrides and ``env`` too."""
+        provider = () if self.provider is None else (self.provider,)
+        parts = (self.settings, self.overrides, self.env)
+        settings, overrides, env = (tuple(part.values()) for part in parts)
+        return (*settings, *provider, *overrides, *env)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.report.console import visible
+from aegis_provision.report.wording import setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aegis_provision.inventory.model import Host
-    from aegis_provision.inventory.settings import Value
     from aegis_provision.providers.explanation import EnvironmentUse, Explained, Place
 
 _BENEATH = "  "
@@ -39,16 +39,7 @@ def _name(item: Explained) -> str:
 
 
 def _value(item: Explained) -> str:
-    return (item.remark or "none") if item.value is None else shown_value(item.value)
-
-
-def shown_value(value: Value) -> str:
-    """Return a setting's value as an inventory would have it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return ", ".join(value) or "none"
-    return str(value) or '""'
+    return (item.remark or "none") if item.value is None else setting_text(item.value)
 
 
 def _origin(item: Explained) -> str:
@@ -70,13 +61,13 @@ def _beneath(host: Host, item: Explained) -> Iterator[str]:
     for use in item.environment:
         yield _environment(use)
     for place in item.agreeing:
-        yield f"also {shown_value(place.value)}  ({_where(place)})"
+        yield f"also {setting_text(place.value)}  ({_where(place)})"
     for place in item.overrode:
-        yield f"over {shown_value(place.value)}  ({_where(place)})"
+        yield f"over {setting_text(place.value)}  ({_where(place)})"
     for place in item.ignored:
         provider = host.provider.value if host.provider is not None else ""
         yield (
-            f"ignored {shown_value(place.value)}  ({_where(place)}): "
+            f"ignored {setting_text(place.value)}  ({_where(place)}): "
             f"{provider} is set nearer to the host and brings its own values"
         )
 
@@ -88,4 +79,4 @@ def _environment(use: EnvironmentUse) -> str:
         return f"{use.name} is not set, and has no default"
     if use.default is None:
         return f"{use.name} is not set, and the default counts"
-    return f"{use.name} is not set: {shown_value(use.default)} by default"
+    return f"{use.name} is not set: {setting_text(use.default)} by default"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from aegis_provision.report.console import name_lines, visible
 from aegis_provision.report.ranges import folded
+from aegis_provision.report.wording import counted, setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.inventory.model import Host, Inventory, Setting
+    from aegis_provision.inventory.model import Host, Inventory
 
-_PIN = "(pin)"
+_PIN_WORD = "pin"
+_PIN = f"({_PIN_WORD})"
+_NARROWEST = 40
 
 
 def list_lines(inventory: Inventory, chosen: Sequence[str]) -> list[Text]:
@@ -37,7 +39,7 @@ def list_lines(inventory: Inventory, chosen: Sequence[str]) -> list[Text]:
 
 
 def graph_lines(inventory: Inventory, chosen: Sequence[str], width: int) -> list[Text]:
-    """Return the tree of groups; hosts of one group stand together by provider."""
+    """Return the tree of groups; hosts of one group stand together by provider, pins apart."""
     wanted = set(chosen)
     lines: list[Text] = []
     nested = {child for group in inventory.groups.values() for child in group.children}
@@ -51,47 +53,57 @@ def _add_group(
     inventory: Inventory, name: str, wanted: set[str], depth: int, width: int, lines: list[Text]
 ) -> None:
     group = inventory.groups[name]
-    members = [member for member in inventory.members(name) if member in wanted]
+    members = [inventory.hosts[host] for host in inventory.members(name) if host in wanted]
+    pins = sum(host.pinned for host in members)
     provider = group.settings.get("provider")
-    chosen = f"  provider: {provider.value}" if provider is not None else ""
     indent = "  " * depth
-    count = f"{len(members)} host" + ("" if len(members) == 1 else "s")
+    count = counted(len(members), "host") + (f", {counted(pins, 'pin')}" if pins else "")
+    chosen = f"  provider: {visible(str(provider.value))}" if provider is not None else ""
     lines.append(Text(f"{indent}@{name}  ({count}){chosen}", style="bold"))
-    own = [host for host in group.hosts if host in wanted]
-    for label, names in _by_provider(inventory, own).items():
-        lines.append(Text(f"{indent}  {label}", style="cyan"))
+    own = [inventory.hosts[host] for host in group.hosts if host in wanted]
+    for label, names in _by_provider(own).items():
+        style = "cyan" if _PIN_WORD in label else ""
+        room = max(_NARROWEST, width - len(indent))
         lines.extend(
-            Text(indent) + line for line in name_lines(folded(names), max(40, width - len(indent)))
+            Text(indent, style=style) + line for line in labelled_names(label, names, room)
         )
     for child in group.children:
         _add_group(inventory, child, wanted, depth + 1, width, lines)
 
 
-def _by_provider(inventory: Inventory, names: Sequence[str]) -> dict[str, list[str]]:
+def _by_provider(hosts: Sequence[Host]) -> dict[str, list[str]]:
+    """Return the names of ``hosts`` by provider, those that follow their groups first."""
     found: dict[str, list[str]] = {}
-    for name in names:
-        host = inventory.hosts[name]
-        label = f"{_provider(host)} {_PIN}" if host.pinned else _provider(host)
-        found.setdefault(label, []).append(name)
-    sizes = Counter({label: len(group) for label, group in found.items()})
-    return {f"{label}: {sizes[label]}": group for label, group in found.items()}
+    for host in sorted(hosts, key=lambda host: host.pinned):
+        label = _provider(host)
+        if host.pinned:
+            until = host.settings.get("pin_until")
+            label += f" ({_PIN_WORD} until {until.value})" if until else f" ({_PIN_WORD})"
+        found.setdefault(label, []).append(host.name)
+    return {f"{label}: {len(names)}": names for label, names in found.items()}
+
+
+def labelled_names(label: str, names: Sequence[str], width: int) -> list[Text]:
+    """Return ``names`` folded, beside their label where both fit in one line, else beneath."""
+    shown = folded(names)
+    line = f"  {visible(label)}  {', '.join(shown)}"
+    if len(line) <= width:
+        return [Text(line)]
+    return [Text(f"  {visible(label)}"), *name_lines(shown, width)]
 
 
 def host_lines(host: Host) -> list[Text]:
     """Return every setting of ``host`` with the place that set it."""
-    settings: dict[str, Setting] = dict(host.settings)
-    if host.provider is not None:
-        settings["provider"] = host.provider
-    settings.update(host.overrides)
-    settings.update({f"env.{name}": item for name, item in host.env.items()})
+    settings = host.effective()
     groups = ", ".join(host.groups) or "none"
     lines = [Text(host.name, style="bold"), Text(f"  groups: {groups}")]
-    if not settings:
-        return lines
-    width = max(len(name) for name in settings)
+    width = max((len(item.key) for item in (*settings, *host.ignored)), default=0)
     lines.extend(
-        Text(f"  {name:<{width}}  {_shown(item.value)}  ({item.holder}, {item.span})")
-        for name, item in settings.items()
+        Text(
+            f"  {visible(item.key):<{width}}  {visible(setting_text(item.value))}"
+            f"  ({item.holder}, {item.span})"
+        )
+        for item in settings
     )
     lines.extend(
         Text(f"  {item.key:<{width}}  ignored: set farther away than the provider ({item.span})")
@@ -102,7 +114,3 @@ def host_lines(host: Host) -> list[Text]:
 
 def _provider(host: Host) -> str:
     return str(host.provider.value) if host.provider is not None else "-"
-
-
-def _shown(value: str | int | bool | tuple[str, ...]) -> str:
-    return visible(", ".join(value) if isinstance(value, tuple) else str(value))

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.providers.explanation import shown_template
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
+from aegis_provision.report.console import visible
 from aegis_provision.report.documents import Document, document
 
 if TYPE_CHECKING:
@@ -55,9 +58,9 @@ def recipe_lines(
     head.append(_origin(recipe) + _used(recipe, uses), style="not bold")
     lines = [head]
     lines.extend(
-        Text(f"  {VARIABLE_OF[key]:<29} {value.template}") for key, value in recipe.values.items()
+        Text(f"  {visible(name):<29} {visible(template)}")
+        for name, template in _variables(recipe).items()
     )
-    lines.extend(Text(f"  {name:<29} {value.template}") for name, value in recipe.env.items())
     if recipe.allow_http:
         lines.append(Text("  allow_http: a token may go over plain http://"))
     lines.extend(
@@ -81,10 +84,7 @@ def providers_document(
                     "lineage": list(recipe.lineage),
                     "hosts": uses.get(recipe.name, 0) if uses is not None else None,
                     "allow_http": recipe.allow_http,
-                    "variables": {
-                        **{VARIABLE_OF[key]: item.template for key, item in recipe.values.items()},
-                        **{name: item.template for name, item in recipe.env.items()},
-                    },
+                    "variables": _variables(recipe),
                     "environment": [
                         {"name": item.name, "required": item.required, "set": item.is_set}
                         for item in _needed(recipe, environ)
@@ -94,6 +94,20 @@ def providers_document(
             ]
         },
     )
+
+
+def _variables(recipe: Recipe) -> dict[str, str]:
+    """Return each session variable's template, less what could be a secret in it."""
+    return {
+        **{
+            VARIABLE_OF[key]: shown_template(key, value.template)
+            for key, value in recipe.values.items()
+        },
+        **{
+            name: shown_template(ENV_PREFIX + name, value.template)
+            for name, value in recipe.env.items()
+        },
+    }
 
 
 def _needed(recipe: Recipe, environ: Mapping[str, str]) -> list[_Needed]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aegis_provision.inventory.settings import Value
     from aegis_provision.playbook.model import Schedule
 
 _MINUTE = 60
@@ -16,6 +17,15 @@ def counted(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
+def setting_text(value: Value) -> str:
+    """Return a setting's value as an inventory would have it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return str(value) or '""'
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,126 @@
+"""The inventory in Ansible's protocol, and as a tree that fits on a screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, assume, given, settings
+
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.report.hosts_document import host_document, hosts_document
+from aegis_provision.report.hosts_text import graph_lines
+from tests.inventory.inventories import Files, inventories, load
+from tests.schemas import check_document
+
+if TYPE_CHECKING:
+    from aegis_provision.inventory.model import Inventory
+
+FLEET = """\
+all:
+  vars: {provider: openrouter, user: deploy, jump: none, become_user: aegis, config_path: /c}
+  children:
+    builders:
+      hosts:
+        build-[001:120].example.com:
+        build-017.example.com: {provider: glm}
+        build-018.example.com: {provider: glm}
+        build-044.example.com: {provider: lm-studio}
+        build-045.example.com: {provider: glm, model: glm-4.5-air}
+        build-103.example.com: {provider: ollama}
+    gpu:
+      vars: {provider: ollama, model: "qwen2.5-coder:32b", env: {ANTHROPIC_MODEL: x}}
+      hosts:
+        gpu-[01:50].example.com:
+        gpu-08.example.com: {provider: glm, port: 2222, jump: [a, b]}
+        gpu-21.example.com: {provider: glm}
+        gpu-33.example.com: {provider: lm-studio}
+    eu:
+      hosts:
+        eu-[01:30].example.com:
+        eu-02.example.com: {provider: azure-openai}
+        eu-14.example.com: {provider: azure-openai}
+        eu-30.example.com: {provider: glm}
+"""
+PINS = 11
+
+
+def inventory(text: str = FLEET) -> Inventory:
+    found, _ = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
+    assert found is not None
+    return found
+
+
+def hostvars(name: str) -> Any:
+    return hosts_document(inventory(), [name])["_meta"]["hostvars"][name]
+
+
+@given(files=inventories())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_documents_are_what_their_schemas_say(files: Files) -> None:
+    loaded = load(files)
+    assume(loaded is not None)
+    assert loaded is not None
+    check_document("hosts", hosts_document(loaded[0], list(loaded[0].hosts)))
+    for host in loaded[0].hosts.values():
+        check_document("host", host_document(host))
+
+
+def test_a_host_has_its_own_settings_and_a_group_has_its_own() -> None:
+    whole = hosts_document(inventory(), ["gpu-08.example.com"])
+    assert hostvars("gpu-08.example.com") == {
+        "ansible_port": 2222,
+        "aegis": {"jump": ["a", "b"], "provider": "glm"},
+    }
+    assert hostvars("gpu-07.example.com") == {}
+    assert whole["gpu"] == {
+        "hosts": ["gpu-08.example.com"],
+        "children": [],
+        "vars": {
+            "aegis": {
+                "provider": "ollama",
+                "model": "qwen2.5-coder:32b",
+                "env": {"ANTHROPIC_MODEL": "x"},
+            }
+        },
+    }
+    assert whole["all"]["vars"]["aegis"]["jump"] == "none"
+    assert whole["builders"]["hosts"] == []
+
+
+def test_what_comes_of_it_stands_beside_it() -> None:
+    resolved = hosts_document(inventory(), ["gpu-07.example.com", "gpu-08.example.com"])["_meta"]
+    assert resolved["resolved"] == {
+        "gpu-07.example.com": {"provider": "ollama", "pinned": False, "groups": ["gpu"]},
+        "gpu-08.example.com": {"provider": "glm", "pinned": True, "groups": ["gpu"]},
+    }
+
+
+def test_one_host_has_all_that_counts_for_it() -> None:
+    assert host_document(inventory().hosts["gpu-08.example.com"]) == {
+        "schema": "aegis-provision/host/v1",
+        "ansible_user": "deploy",
+        "ansible_become_user": "aegis",
+        "ansible_port": 2222,
+        "aegis": {
+            "jump": ["a", "b"],
+            "config_path": "/c",
+            "provider": "glm",
+            "env": {"ANTHROPIC_MODEL": "x"},
+        },
+    }
+
+
+def test_two_hundred_hosts_with_eleven_pins_are_one_screen() -> None:
+    found = inventory()
+    assert len(found.hosts) == 200
+    for width in (80, 100):
+        lines = [line.plain for line in graph_lines(found, list(found.hosts), width)]
+        assert len(lines) <= 24
+        assert all(len(line) <= width for line in lines)
+        assert lines[0] == f"@all  (200 hosts, {PINS} pins)  provider: openrouter"
+        text = "\n".join(lines)
+        pinned = [host.name for host in found.hosts.values() if host.pinned]
+        assert len(pinned) == PINS
+        assert all(name in text for name in pinned)
+        assert "    glm (pin): 2  gpu-08.example.com, gpu-21.example.com" in lines
