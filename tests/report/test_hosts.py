@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, assume, given, settings
 
+from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
+from aegis_provision.report.documents import as_text
 from aegis_provision.report.hosts_document import host_document, hosts_document
 from aegis_provision.report.hosts_text import graph_lines
 from tests.inventory.inventories import Files, inventories, load
@@ -124,3 +126,48 @@ def test_two_hundred_hosts_with_eleven_pins_are_one_screen() -> None:
         assert len(pinned) == PINS
         assert all(name in text for name in pinned)
         assert "    glm (pin): 2  gpu-08.example.com, gpu-21.example.com" in lines
+
+
+def load_back(text: str, providers: str) -> Inventory:
+    files = [
+        InputFile("inventory", "", "fleet.sh", text.encode(), 0, printed=True),
+        InputFile("inventory", "", "providers.yml", providers.encode(), 1),
+    ]
+    found, findings = load_inventory(files)
+    assert [item.message for item in findings if item.severity is Severity.ERROR] == []
+    assert found is not None
+    return found
+
+
+def meaning(found: Inventory) -> list[object]:
+    """Return what makes a difference to a run, host by host."""
+    return [
+        (
+            host.name,
+            set(host.groups),
+            host.pinned,
+            {(item.key, item.value, item.holder) for item in host.effective()},
+            {(item.key, item.value) for item in host.ignored},
+            host.target,
+        )
+        for host in sorted(found.hosts.values(), key=lambda host: host.name)
+    ]
+
+
+@given(files=inventories())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_an_inventory_script_that_prints_it_gives_the_same_fleet(files: Files) -> None:
+    loaded = load(files)
+    assume(loaded is not None)
+    assert loaded is not None
+    providers = "\n".join(files[0].lines).partition('"upper":')[0]
+    text = as_text(hosts_document(loaded[0], list(loaded[0].hosts)))
+    assert meaning(load_back(text, providers)) == meaning(loaded[0])
+
+
+def test_a_fleet_with_ranges_pins_and_bastions_comes_back_as_it_was() -> None:
+    found = inventory()
+    text = as_text(hosts_document(found, list(found.hosts)))
+    back = load_back(text, "all: {}")
+    assert list(back.hosts) == list(found.hosts)
+    assert meaning(back) == meaning(found)
