@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -14,7 +14,7 @@ from aegis_provision.report.console import name_lines, visible
 from aegis_provision.report.ranges import abridged, folded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _SIGN = {
     Action.CREATE: "+",
@@ -48,14 +48,16 @@ _SUMMARY = {
     Action.ERROR: "in error",
     Action.UNREACHABLE: "unreachable",
 }
-_LISTED_UNCHANGED = 8
+_LISTED = 8
+_FEW_LISTED = 4
 _NAME_WIDTH = 30
 _LONGEST_VALUE = 200
+_SCREEN = 40
 
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
-    """Hosts whose plans differ in nothing but the host's name, and perhaps the path.
+    """Hosts whose plans differ in nothing but the host's name, its warnings, and perhaps the path.
 
     ``path`` is that of all: where they differ, what they have in common around ``...``.
     """
@@ -65,18 +67,61 @@ class _Alike:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    width: int
+    every_host: bool
+    as_diff: bool
+    dense: bool = False
+
+    @property
+    def most_names(self) -> int:
+        """How many names, or ranges of them, are listed of hosts that need no attention."""
+        return _FEW_LISTED if self.dense else _LISTED
+
+
 def plan_lines(
     plans: Sequence[HostPlan], *, width: int, every_host: bool = False, as_diff: bool = False
 ) -> list[Text]:
     """Return the lines that show ``plans``.
 
-    Hosts with the same plan are shown together, at the place of the first. ``every_host`` names
-    each host and each path without abridging; ``as_diff`` shows changes as a unified diff.
+    Hosts with the same plan are shown together, at the place of the first; a warning that is not
+    about exactly those stands at the end, once, with its hosts. Where all of it fills more than a
+    screen, changes share lines, and what stays the same is left out. ``every_host`` names each host
+    and each path without abridging, and gives each change its line; ``as_diff`` shows changes as a
+    unified diff.
     """
+    groups = _grouped(plans, by_path=every_host)
+    looks = _Looks(width, every_host=every_host, as_diff=as_diff)
+    lines = _all_lines(groups, _warnings(plans), looks)
+    if len(lines) > _SCREEN and not every_host and not as_diff:
+        lines = _all_lines(groups, _warnings(plans), replace(looks, dense=True))
+    return [*lines, summary_line(plans)]
+
+
+def _warnings(plans: Sequence[HostPlan]) -> dict[str, tuple[str, ...]]:
+    """Return each warning with the hosts that it is about."""
+    found: dict[str, dict[str, None]] = {}
+    for plan in plans:
+        for words in plan.warnings:
+            found.setdefault(words, {})[plan.host] = None
+    return {words: tuple(hosts) for words, hosts in found.items()}
+
+
+def _all_lines(
+    groups: Sequence[_Alike], warnings: Mapping[str, tuple[str, ...]], looks: _Looks
+) -> list[Text]:
     lines: list[Text] = []
-    for alike in _grouped(plans, by_path=every_host):
-        lines.extend(_group_lines(alike, width, every_host=every_host, as_diff=as_diff))
-    lines.append(summary_line(plans))
+    told: set[str] = set()
+    for alike in groups:
+        own = [words for words, hosts in warnings.items() if hosts == alike.hosts]
+        told.update(own)
+        lines.extend(_group_lines(alike, own, looks))
+    for words, hosts in warnings.items():
+        if words not in told:
+            lines.append(Text(f"warning: {visible(words)}", style="magenta"))
+            names = hosts if looks.every_host else abridged(hosts, looks.most_names)
+            lines.extend(name_lines(names, looks.width))
     return lines
 
 
@@ -101,7 +146,6 @@ def _grouped(plans: Sequence[HostPlan], *, by_path: bool) -> list[_Alike]:
             plan.same,
             plan.message,
             plan.hint,
-            plan.warnings,
             plan.restart_owed,
         )
         groups.setdefault(key, []).append(plan)
@@ -129,36 +173,39 @@ def _same_parts(paths: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _group_lines(alike: _Alike, width: int, *, every_host: bool, as_diff: bool) -> list[Text]:
+def _group_lines(alike: _Alike, warnings: Sequence[str], looks: _Looks) -> list[Text]:
     plan, style = alike.plan, _STYLE[alike.plan.action]
-    lines = _headline(alike, width, every_host=every_host)
+    lines = _headline(alike, looks)
     if plan.message:
         lines.append(Text(f"    {visible(plan.message)}", style=style))
     if plan.restart_owed:
         lines.append(Text("    restart owed: Aegis has not started since the file came", "cyan"))
     if plan.hint:
         lines.append(Text(f"    try: {visible(plan.hint)}"))
-    if as_diff and plan.changes:
+    if looks.as_diff and plan.changes:
         lines.extend(_diff_lines(alike))
+    elif looks.dense:
+        lines.extend(_dense_lines(plan, looks.width))
     else:
         lines.extend(_change_line(change) for change in plan.changes)
         if plan.changes and plan.same:
             lines.append(Text(f"    = same: {', '.join(plan.same)}", style="dim"))
-    lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in plan.warnings)
+    lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in warnings)
     return lines
 
 
-def _headline(alike: _Alike, width: int, *, every_host: bool) -> list[Text]:
-    plan = alike.plan
+def _headline(alike: _Alike, looks: _Looks) -> list[Text]:
+    plan, style = alike.plan, _STYLE[alike.plan.action]
     label = f"{_SIGN[plan.action]} {plan.action:<12}"
     tail = f"  [{plan.provider}]  {visible(alike.path)}"
-    if len(alike.hosts) == 1:
-        return [Text(f"{label}{plan.host}{tail}", style=_STYLE[plan.action])]
-    names = list(alike.hosts) if every_host else folded(alike.hosts)
-    if plan.action is Action.UNCHANGED and not every_host:
-        names = abridged(alike.hosts, _LISTED_UNCHANGED)
-    head = Text(f"{label}{len(alike.hosts)} hosts{tail}", style=_STYLE[plan.action])
-    return [head, *name_lines(names, width)]
+    names = list(alike.hosts) if looks.every_host else folded(alike.hosts)
+    if plan.action is Action.UNCHANGED and not looks.every_host:
+        names = abridged(alike.hosts, looks.most_names)
+    line = f"{label}{', '.join(names)}{tail}"
+    if len(alike.hosts) == 1 or (looks.dense and len(line) <= looks.width):
+        return [Text(line, style=style)]
+    head = Text(f"{label}{len(alike.hosts)} hosts{tail}", style=style)
+    return [head, *name_lines(names, looks.width)]
 
 
 def _change_line(change: Change) -> Text:
@@ -167,6 +214,24 @@ def _change_line(change: Change) -> Text:
         f"    {sign} {change.key:<{_NAME_WIDTH}}{_change_words(change)}",
         style=_CHANGE_STYLE[change.kind],
     )
+
+
+def _dense_lines(plan: HostPlan, width: int) -> list[Text]:
+    """Return the changes of ``plan`` and nothing else, as many to a line as fit on it."""
+    pieces = [
+        Text(
+            f"{_CHANGE_SIGN[change.kind]} {change.key} {_change_words(change)}",
+            style=_CHANGE_STYLE[change.kind],
+        )
+        for change in plan.changes
+    ]
+    lines: list[Text] = []
+    for piece in pieces:
+        if lines and len(lines[-1]) + len("  ") + len(piece) <= width:
+            lines[-1] = lines[-1] + Text("  ") + piece
+        else:
+            lines.append(Text("    ") + piece)
+    return lines
 
 
 def _change_words(change: Change) -> str:

@@ -13,44 +13,11 @@ from aegis_provision.report.documents import as_text
 from aegis_provision.report.hosts_document import host_document, hosts_document
 from aegis_provision.report.hosts_text import graph_lines
 from tests.inventory.inventories import Files, inventories, load
+from tests.report.fleets import PINS, inventory
 from tests.schemas import check_document
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.model import Inventory
-
-FLEET = """\
-all:
-  vars: {provider: openrouter, user: deploy, jump: none, become_user: aegis, config_path: /c}
-  children:
-    builders:
-      hosts:
-        build-[001:120].example.com:
-        build-017.example.com: {provider: glm}
-        build-018.example.com: {provider: glm}
-        build-044.example.com: {provider: lm-studio}
-        build-045.example.com: {provider: glm, model: glm-4.5-air}
-        build-103.example.com: {provider: ollama}
-    gpu:
-      vars: {provider: ollama, model: "qwen2.5-coder:32b", env: {ANTHROPIC_MODEL: x}}
-      hosts:
-        gpu-[01:50].example.com:
-        gpu-08.example.com: {provider: glm, port: 2222, jump: [a, b]}
-        gpu-21.example.com: {provider: glm}
-        gpu-33.example.com: {provider: lm-studio}
-    eu:
-      hosts:
-        eu-[01:30].example.com:
-        eu-02.example.com: {provider: azure-openai}
-        eu-14.example.com: {provider: azure-openai}
-        eu-30.example.com: {provider: glm}
-"""
-PINS = 11
-
-
-def inventory(text: str = FLEET) -> Inventory:
-    found, _ = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
-    assert found is not None
-    return found
 
 
 def hostvars(name: str) -> Any:
@@ -107,6 +74,7 @@ def test_one_host_has_all_that_counts_for_it() -> None:
         "aegis": {
             "jump": ["a", "b"],
             "config_path": "/c",
+            "read_via": "explicit",
             "provider": "glm",
             "env": {"ANTHROPIC_MODEL": "x"},
         },

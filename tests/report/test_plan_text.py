@@ -10,6 +10,7 @@ import pytest
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.documents import as_text, plan_document
 from aegis_provision.report.plan_text import plan_lines
+from tests.report.fleets import FLEET, PINS, plans, written
 
 CHANGES = (
     Change("ANTHROPIC_AUTH_TOKEN", ChangeKind.CHANGED, None, None, sensitive=True),
@@ -90,3 +91,47 @@ def test_json_does_not_drive_the_terminal_either_and_means_the_same() -> None:
     assert all(char.isprintable() or char == "\n" for char in text)
     assert "é 😀" in text
     assert json.loads(text) == content
+
+
+def fits(made: list[HostPlan]) -> bool:
+    lines = text_of(*made, width=100)
+    unfolded = text_of(*made, width=100, every_host=True)
+    for plan in made:
+        assert all(any(change.key in line for line in lines) for change in plan.changes)
+        assert any(plan.host in line for line in unfolded)
+    return len(lines) <= 50
+
+
+def test_two_hundred_hosts_with_eleven_pins_are_one_screen() -> None:
+    first = plans()
+    assert fits(first)
+    without_pins = plans("\n".join(line for line in FLEET.split("\n") if ".com: {" not in line))
+    later = plans(contents=written(without_pins))
+    assert sum(plan.action is Action.UPDATE for plan in later) == PINS
+    assert fits(later)
+    assert fits(plans(contents=written(first)))
+
+
+def test_where_all_fits_on_a_screen_each_change_has_its_line() -> None:
+    assert "    + ANTHROPIC_DEFAULT_MODEL       glm-4.5" in text_of(plan_of("a"))
+    crowd = [plan_of(f"{letter}-{'x' * at}") for at, letter in enumerate("abcdefghijklmnopqrst")]
+    for at, plan in enumerate(crowd):
+        crowd[at] = replace(plan, message=f"said of {at}")
+    dense = text_of(*crowd)
+    assert "    ~ ANTHROPIC_AUTH_TOKEN (secret) changed  + ANTHROPIC_DEFAULT_MODEL glm-4.5" in dense
+    assert "    + ANTHROPIC_DEFAULT_MODEL       glm-4.5" in text_of(*crowd, every_host=True)
+
+
+def test_warnings_that_several_plans_share_are_told_once_with_their_hosts() -> None:
+    plans = [replace(plan_of(name), warnings=("look out",)) for name in ("a", "b", "d")]
+    plans.insert(2, plan_of("c"))
+    assert text_of(*plans)[:2] == ["~ update      4 hosts  [glm]  /opt/aegis/aegis.config.json",
+                                   "    a, b, c, d"]  # fmt: skip
+    assert text_of(*plans)[-3:] == ["warning: look out", "    a, b, d", "Plan: 4 to update"]
+
+
+def test_a_warning_of_exactly_the_hosts_that_stand_together_stands_with_them() -> None:
+    plans = [replace(plan_of(name), warnings=("look out",)) for name in ("a", "b")]
+    lines = text_of(*plans, replace(plan_of("c"), changes=CHANGES[:1]))
+    assert lines[4] == "    warning: look out"
+    assert lines[-1] == "Plan: 3 to update"
