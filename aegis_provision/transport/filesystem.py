@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from aegis_provision.transport.answers import Answer
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -20,8 +22,19 @@ class Facts:
     mtime: int
 
 
+class FoundFile(Protocol):
+    """A file that was there, open for reading."""
+
+    def ask_whole(self, limit: int) -> Answer[tuple[Facts, bytes]]:
+        """Ask for its facts and its content, at most ``limit`` bytes; it is closed then."""
+        ...
+
+
 class OpenFile(Protocol):
-    """A file that was just made and is being written."""
+    """A file that was just made and is being written.
+
+    What is asked of it is done in the order of asking, whatever came of the ones before.
+    """
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -31,32 +44,36 @@ class OpenFile(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def write(self, data: bytes) -> None:
-        """Write all of ``data``."""
+    def ask_write(self, data: bytes) -> Answer[None]:
+        """Ask to write all of ``data``."""
         ...
 
-    def facts(self) -> Facts:
-        """Return the open file's facts."""
+    def ask_facts(self) -> Answer[Facts]:
+        """Ask for the open file's facts."""
         ...
 
-    def chown(self, uid: int, gid: int) -> None:
-        """Change the open file's owner."""
+    def ask_chown(self, uid: int, gid: int) -> Answer[None]:
+        """Ask to change the open file's owner."""
         ...
 
-    def chmod(self, mode: int) -> None:
-        """Change the open file's permission bits."""
+    def ask_chmod(self, mode: int) -> Answer[None]:
+        """Ask to change the open file's permission bits."""
+        ...
+
+    def ask_sync(self) -> Answer[None]:
+        """Ask to bring the content to the disk, where the far side can."""
+        ...
+
+    def ask_close(self) -> Answer[None]:
+        """Ask to close the file."""
         ...
 
     def touch(self, mtime: int) -> None:
         """Set when the open file was last written, in seconds since the epoch."""
         ...
 
-    def sync(self) -> None:
-        """Bring the content to the disk, where the far side can."""
-        ...
-
     def close(self) -> None:
-        """Close the file; leaving a ``with`` block does so too."""
+        """Close the file, unless it is closed; leaving a ``with`` block does so too."""
         ...
 
     def let_go(self) -> None:
@@ -68,7 +85,9 @@ class Filesystem(Protocol):
     """File operations on one host.
 
     They raise ``FileNotFoundError``, ``FileExistsError``, ``PermissionError`` and other
-    ``OSError``, as ``os`` does, and :class:`~.protocol.Unreachable` once the connection is gone.
+    ``OSError``, as ``os`` does, and :class:`~.protocol.Unreachable` once the connection is gone;
+    where something is asked, its answer raises the former. Of questions about different files the
+    one that was asked later may be answered earlier.
     """
 
     def absolute(self, path: str) -> str:
@@ -81,6 +100,14 @@ class Filesystem(Protocol):
 
     def stat(self, path: str) -> Facts:
         """Return a file's facts, following links."""
+        ...
+
+    def ask_lstat(self, path: str) -> Answer[Facts]:
+        """Ask for a file's facts, a link's own where it is one."""
+        ...
+
+    def ask_stat(self, path: str) -> Answer[Facts]:
+        """Ask for a file's facts, following links."""
         ...
 
     def readlink(self, path: str) -> str:
@@ -98,8 +125,16 @@ class Filesystem(Protocol):
         """
         ...
 
+    def ask_open(self, path: str) -> Answer[FoundFile]:
+        """Ask to open a file for reading."""
+        ...
+
     def create(self, path: str) -> OpenFile:
         """Make a file that is not there yet, 0600 from its birth, and open it for writing."""
+        ...
+
+    def ask_create(self, path: str) -> Answer[OpenFile]:
+        """Ask for a file as :meth:`create` makes it."""
         ...
 
     def mkdir(self, path: str, mode: int) -> None:
@@ -120,6 +155,10 @@ class Filesystem(Protocol):
 
     def replace(self, source: str, target: str) -> None:
         """Rename ``source`` to ``target``, atomically replacing what is there."""
+        ...
+
+    def ask_replace(self, source: str, target: str) -> Answer[None]:
+        """Ask to rename as :meth:`replace` does."""
         ...
 
     def rename(self, source: str, target: str) -> None:

@@ -12,7 +12,8 @@ from aegis_provision.transport.failures import step
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.session import FileSession
-from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
+from aegis_provision.transport.sftp_files import SftpFiles
+from aegis_provision.transport.sftp_requests import SftpClient
 from aegis_provision.transport.sftp_stream import SftpStream
 from aegis_provision.transport.ways import LocalWays
 

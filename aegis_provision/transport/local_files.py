@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from aegis_provision.transport.answers import Settled
 from aegis_provision.transport.filesystem import Facts
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ class LocalFiles:
         """Return a file's facts, following links."""
         return _facts(Path(path).stat())
 
+    def ask_lstat(self, path: str) -> Settled[Facts]:
+        """Return :meth:`lstat`'s answer."""
+        return Settled(lambda: self.lstat(path))
+
+    def ask_stat(self, path: str) -> Settled[Facts]:
+        """Return :meth:`stat`'s answer."""
+        return Settled(lambda: self.stat(path))
+
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
         return str(Path(path).readlink())
@@ -47,14 +56,20 @@ class LocalFiles:
 
     def read_whole(self, path: str, limit: int) -> tuple[Facts, bytes]:
         """Return one open file's facts and content."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as stream:
-            return _facts(os.fstat(descriptor)), stream.read(limit)
+        return _found(path).ask_whole(limit).get()
+
+    def ask_open(self, path: str) -> Settled[LocalFound]:
+        """Open a file for reading; never waits for whoever writes into a pipe."""
+        return Settled(lambda: _found(path))
 
     def create(self, path: str) -> LocalFile:
         """Make a file that is not there yet, for its owner alone."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         return LocalFile(os.open(path, flags, 0o600))
+
+    def ask_create(self, path: str) -> Settled[LocalFile]:
+        """Return :meth:`create`'s answer."""
+        return Settled(lambda: self.create(path))
 
     def mkdir(self, path: str, mode: int) -> None:
         """Make a directory."""
@@ -79,6 +94,10 @@ class LocalFiles:
         Path(source).replace(target)
         _sync_directory_of(target)
 
+    def ask_replace(self, source: str, target: str) -> Settled[None]:
+        """Return :meth:`replace`'s answer."""
+        return Settled(lambda: self.replace(source, target))
+
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there."""
         try:
@@ -96,12 +115,32 @@ class LocalFiles:
         Path(path).unlink()
 
 
+def _found(path: str) -> LocalFound:
+    return LocalFound(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
+
+
+class LocalFound:
+    """A file that was there."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take over an open descriptor."""
+        self._descriptor = descriptor
+
+    def ask_whole(self, limit: int) -> Settled[tuple[Facts, bytes]]:
+        """Read the file and close it."""
+        return Settled(lambda: self._whole(limit))
+
+    def _whole(self, limit: int) -> tuple[Facts, bytes]:
+        with os.fdopen(self._descriptor, "rb") as stream:
+            return _facts(os.fstat(stream.fileno())), stream.read(limit)
+
+
 class LocalFile:
     """A file that was just made here."""
 
     def __init__(self, descriptor: int) -> None:
         """Take over an open descriptor."""
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
 
     def __enter__(self) -> Self:
         return self
@@ -115,39 +154,53 @@ class LocalFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the file, unless it is closed."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def let_go(self) -> None:
         """Close the file."""
         with suppress(OSError):
             self.close()
 
-    def write(self, data: bytes) -> None:
-        """Write all of ``data``."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-
-    def facts(self) -> Facts:
-        """Return the open file's facts."""
-        return _facts(os.fstat(self._descriptor))
-
-    def chown(self, uid: int, gid: int) -> None:
-        """Change the open file's owner."""
-        os.fchown(self._descriptor, uid, gid)
-
-    def chmod(self, mode: int) -> None:
-        """Change the open file's permission bits."""
-        os.fchmod(self._descriptor, mode)
-
     def touch(self, mtime: int) -> None:
         """Set when the open file was last written."""
-        os.utime(self._descriptor, (mtime, mtime))
+        os.utime(self._open(), (mtime, mtime))
 
-    def sync(self) -> None:
+    def ask_write(self, data: bytes) -> Settled[None]:
+        """Write all of ``data``."""
+        return Settled(lambda: self._write(data))
+
+    def ask_facts(self) -> Settled[Facts]:
+        """Return the open file's facts."""
+        return Settled(lambda: _facts(os.fstat(self._open())))
+
+    def ask_chown(self, uid: int, gid: int) -> Settled[None]:
+        """Change the open file's owner."""
+        return Settled(lambda: os.fchown(self._open(), uid, gid))
+
+    def ask_chmod(self, mode: int) -> Settled[None]:
+        """Change the open file's permission bits."""
+        return Settled(lambda: os.fchmod(self._open(), mode))
+
+    def ask_sync(self) -> Settled[None]:
         """Bring the content to the disk."""
-        os.fsync(self._descriptor)
+        return Settled(lambda: os.fsync(self._open()))
+
+    def ask_close(self) -> Settled[None]:
+        """Close the file."""
+        return Settled(self.close)
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._descriptor
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._open(), view) :]
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from aegis_provision.transport.protocol import Locked, Unreachable
 
 if TYPE_CHECKING:
-    from aegis_provision.transport.filesystem import Filesystem, OpenFile
+    from aegis_provision.transport.answers import Answer
+    from aegis_provision.transport.filesystem import Filesystem, FoundFile, OpenFile
 
 EXPIRES_AFTER = 600
 """Seconds after which a lock's holder is taken for dead."""
@@ -79,13 +80,21 @@ class Lock:
         if self.stream is None or not self._is_surely_ours():
             return
         now = _now()
-        self.stream.touch(self.stream.facts().mtime + round(now - self.taken))
+        self.stream.touch(self.stream.ask_facts().get().mtime + round(now - self.taken))
         self.taken = now
 
-    def is_still_ours(self) -> bool:
-        """Tell whether nobody broke the lock. Raises ``OSError`` where that can't be told."""
+    def ask(self) -> Answer[FoundFile]:
+        """Ask for the lock's file as it is now."""
+        return self.files.ask_open(self.path)
+
+    def is_still_ours(self, asked: Answer[FoundFile] | None = None) -> bool:
+        """Tell whether nobody broke the lock. Raises ``OSError`` where that can't be told.
+
+        ``asked`` is what :meth:`ask` returned, where it was asked ahead.
+        """
         try:
-            self.lost = self.files.read(self.path, _LARGEST) != self.text
+            _, text = (asked or self.ask()).get().ask_whole(_LARGEST).get()
+            self.lost = text != self.text
         except FileNotFoundError:
             self.lost = True
         return not self.lost
@@ -141,7 +150,7 @@ def _create(lock: Lock) -> bool:
     except FileExistsError:
         return False
     try:
-        stream.write(lock.text)
+        stream.ask_write(lock.text).get()
     except OSError:  # a full disk, say: a lock without a name would keep everybody out
         with suppress(OSError, Unreachable):
             stream.close()
@@ -171,7 +180,7 @@ def _server_time(files: Filesystem, directory: str) -> int:
                 files.remove(path)
             continue
         with stream:
-            now = stream.facts().mtime
+            now = stream.ask_facts().get().mtime
         with suppress(FileNotFoundError):
             files.remove(path)
         return now

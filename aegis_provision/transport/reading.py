@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.actual import (
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aegis_provision.inventory.model import Target
+    from aegis_provision.transport.answers import Answer
     from aegis_provision.transport.filesystem import Facts, Filesystem
 
 LARGEST_CONFIG = 1024 * 1024
@@ -70,37 +72,65 @@ def read_login(files: Filesystem) -> Login | None:
 
 
 def _read(files: Filesystem, path: str, read_via: str) -> Actual:
-    directory, problem = _directory(files, posixpath.dirname(path))
+    asked_directory = files.ask_stat(posixpath.dirname(path))
+    ways = _ask_ways(files, shadowing(path, read_via), posixpath.dirname(path))
+    asked = files.ask_lstat(path)
+    directory, problem = _directory(asked_directory)
     if directory is None:
         return Actual(path, problem=problem)
-    shadows = _existing(files, shadowing(path, read_via), posixpath.dirname(path))
-    found = _target(files, path)
+    shadows = _existing(files, ways)
+    found = _target(files, path, asked)
     if found is None or isinstance(found, FileFacts):
         return Actual(path, found, directory, shadows)
     problem, detail = found
     return Actual(path, directory=directory, shadows=shadows, problem=problem, detail=detail)
 
 
-def _existing(files: Filesystem, paths: Iterable[str], known: str) -> tuple[str, ...]:
-    """Return those of ``paths`` that are there. ``known`` is a directory that surely is.
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Paths in one directory, and the answer to whether that is there, ``None`` for surely."""
+
+    directory: Answer[Facts] | None
+    paths: tuple[str, ...]
+
+
+def _ask_ways(files: Filesystem, paths: Iterable[str], known: str) -> tuple[_Way, ...]:
+    """Ask for the directories of ``paths``. ``known`` is a directory that surely is.
 
     Most hosts have no other directory of Aegis', and then one question answers for all in it.
     """
-    there = {known: True}
-    found = []
+    by_directory: dict[str, list[str]] = {}
     for path in paths:
-        directory = posixpath.dirname(path)
-        if directory not in there:
-            there[directory] = _exists(files, directory)
-        if there[directory] and _exists(files, path):
-            found.append(path)
-    return tuple(found)
+        by_directory.setdefault(posixpath.dirname(path), []).append(path)
+    return tuple(
+        _Way(None if directory == known else files.ask_lstat(directory), tuple(inside))
+        for directory, inside in by_directory.items()
+    )
 
 
-def _target(files: Filesystem, path: str) -> FileFacts | tuple[ReadProblem, str] | None:
+def _existing(files: Filesystem, ways: Iterable[_Way]) -> tuple[str, ...]:
+    """Return those paths that are there."""
+    there = [path for way in ways if _is_there(way.directory) for path in way.paths]
+    asked = [(path, files.ask_lstat(path)) for path in there]
+    return tuple(path for path, answer in asked if _is_there(answer))
+
+
+def _is_there(asked: Answer[Facts] | None) -> bool:
+    if asked is None:
+        return True
+    try:
+        asked.get()
+    except OSError:
+        return False
+    return True
+
+
+def _target(
+    files: Filesystem, path: str, asked: Answer[Facts]
+) -> FileFacts | tuple[ReadProblem, str] | None:
     """Return what is at ``path``: a file, why it is not to be read, or nothing at all."""
     try:
-        found = _kind_problem(files, path, files.lstat(path))
+        found = _kind_problem(files, path, asked.get())
         if found is not None:
             return found
         facts, content = files.read_whole(path, LARGEST_CONFIG + 1)
@@ -117,9 +147,9 @@ def _target(files: Filesystem, path: str) -> FileFacts | tuple[ReadProblem, str]
     return FileFacts(content, mode, facts.uid, facts.gid, facts.mtime)
 
 
-def _directory(files: Filesystem, path: str) -> tuple[DirectoryFacts | None, ReadProblem | None]:
+def _directory(asked: Answer[Facts]) -> tuple[DirectoryFacts | None, ReadProblem | None]:
     try:
-        facts = files.stat(path)
+        facts = asked.get()
     except PermissionError:
         return None, ReadProblem.PERMISSION_DENIED
     except (FileNotFoundError, NotADirectoryError):
@@ -144,14 +174,6 @@ def _leads_to(files: Filesystem, path: str) -> str:
         return f"it leads to {files.readlink(path)}"
     except OSError:  # it is none any more, or the server does not tell
         return ""
-
-
-def _exists(files: Filesystem, path: str) -> bool:
-    try:
-        files.lstat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _words(problem: OSError) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from aegis_provision.transport.failures import file_words
@@ -30,10 +30,11 @@ from aegis_provision.transport.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator
 
     from aegis_provision.planning.model import Write
-    from aegis_provision.transport.filesystem import Facts, Filesystem, OpenFile
+    from aegis_provision.transport.answers import Answer
+    from aegis_provision.transport.filesystem import Facts, Filesystem, FoundFile, OpenFile
     from aegis_provision.transport.lock import Lock
     from aegis_provision.transport.own_directory import OwnDirectory
 
@@ -41,6 +42,8 @@ _STAGING = "staging"
 _FRESH_PREVIOUS = f"{PREVIOUS}.new"
 _STAGED = (_STAGING, _FRESH_PREVIOUS)
 _OWNER_ONLY = 0o600
+_STAGE, _KEEP, _CHECK_LOCK = "stage", "keep the previous file", "check the lock"
+_COMPARE, _RENAME = "compare", "rename"
 _MOVED = "the file changed since the plan saw it"
 _AGAIN = "plan again and look at what changed"
 
@@ -66,16 +69,52 @@ def sweep(directory: OwnDirectory) -> None:
             directory.files.remove(directory.inside(name))
 
 
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A file to put beside the target; ``synced`` where it must survive a power cut."""
+
+    path: str
+    content: bytes = field(repr=False)
+    mode: int
+    synced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The answer to whether a file could be given to its owner, with the words for a "no"."""
+
+    answer: Answer[None]
+    facts: Facts
+    write: Write
+
+    def get(self) -> None:
+        try:
+            self.answer.get()
+        except OSError:
+            raise WriteRefused(
+                _STAGE,
+                f"the login (uid {self.facts.uid}, gid {self.facts.gid}) can't give the file to "
+                f"its owner (uid {self.write.uid}, gid {self.write.gid})",
+                "log in as the file's owner, or set become_user to it",
+            ) from None
+
+
 @dataclass(slots=True)
 class _Replacement:
+    """One write, from the staged file to what is read back.
+
+    What does not rest on an answer is asked together with what comes before it. Every answer is
+    looked at before the next step that it has to do with, and all of them before the rename.
+    """
+
     files: Filesystem
     write: Write
     directory: OwnDirectory
     lock: Lock
-    step: str = "stage"
+    step: str = _STAGE
     renamed: bool = False
-    gives_away: bool = False
     lost_lock: bool = False
+    being_written: list[OpenFile] = field(default_factory=list)
 
     @property
     def _staging(self) -> str:
@@ -101,16 +140,8 @@ class _Replacement:
 
     def _replace(self, content: bytes) -> None:
         self._stage(content)
-        self.step = "keep the previous file"
-        self._stage_previous()
-        self._check_lock()
-        self.step = "compare"
-        seen = self._compare()
-        self.step = "keep the previous file"
-        self._keep_previous()
-        self.step = "compare"
-        self._look_again(seen)
-        self.step = "rename"
+        self._check_before_rename()
+        self.step = _RENAME
         self._rename()
         self.renamed = True
         self.step = "read back"
@@ -118,68 +149,104 @@ class _Replacement:
 
     def _take_away(self) -> None:
         """Make the target the file that is kept: one rename, and it is gone."""
-        self._check_lock()
-        self.step = "compare"
-        self._look_again(self._compare())
-        self.step = "rename"
+        seen = self._compare()
+        self.step = _COMPARE
+        self._look_again(seen, self.files.ask_lstat(self.write.path))
+        self.step = _RENAME
         self.files.replace(self.write.path, self._previous)
         self.renamed = True
 
-    def _check_lock(self) -> None:
-        self.step = "check the lock"
-        self.lost_lock = not self.lock.is_still_ours()
-        if self.lost_lock:
-            raise WriteRefused(self.step, "the lock was broken by another run", _AGAIN)
-
-    def _create(self, path: str) -> OpenFile:
-        try:
-            return self.files.create(path)
-        except FileExistsError:
-            self.files.remove(path)  # left by a run that died; the lock is ours
-            return self.files.create(path)
-
     def _stage(self, content: bytes) -> None:
-        with self._create(self._staging) as stream:
-            stream.write(content)
-            facts = stream.facts()
-            self.gives_away = (facts.uid, facts.gid) != (self.write.uid, self.write.gid)
-            if self.gives_away:
-                self._give_to_owner(stream.chown, facts)
-            if stat.S_IMODE(facts.mode) != self.write.mode:
-                stream.chmod(self.write.mode)
-            stream.sync()
+        """Put the new file, and a copy of the one it replaces, beside the target."""
+        fresh = self._fresh(content)
+        asked = [self.files.ask_create(item.path) for item in fresh]
+        made = [self._made(item, answer) for item, answer in zip(fresh, asked, strict=True)]
+        written = [file.ask_write(item.content) for item, file in zip(fresh, made, strict=True)]
+        asked_facts = made[0].ask_facts()
+        _get_all(written)
+        facts = asked_facts.get()
+        finished = [
+            answer
+            for item, file in zip(fresh, made, strict=True)
+            for answer in self._finish(item, file, facts)
+        ]
+        _get_all(finished)
+        self.being_written.clear()
 
-    def _give_to_owner(self, chown: Callable[[int, int], None], facts: Facts) -> None:
+    def _fresh(self, content: bytes) -> list[_Fresh]:
+        """Return what to put beside the target, the new file first."""
+        fresh = [_Fresh(self._staging, content, self.write.mode, synced=True)]
+        if self.write.base is not None:
+            mode = self.write.mode & _OWNER_ONLY
+            fresh.append(_Fresh(self._fresh_previous, self.write.base.content, mode))
+        return fresh
+
+    def _finish(self, item: _Fresh, file: OpenFile, facts: Facts) -> Iterator[Answer[None]]:
+        """Ask for all that is left to do with a file of ours that is as ``facts`` say."""
+        if (facts.uid, facts.gid) != (self.write.uid, self.write.gid):
+            yield _Given(file.ask_chown(self.write.uid, self.write.gid), facts, self.write)
+        if stat.S_IMODE(facts.mode) != item.mode:
+            yield file.ask_chmod(item.mode)
+        if item.synced:
+            yield file.ask_sync()
+        yield file.ask_close()
+
+    def _made(self, item: _Fresh, asked: Answer[OpenFile]) -> OpenFile:
         try:
-            chown(self.write.uid, self.write.gid)
-        except OSError:
-            raise WriteRefused(
-                self.step,
-                f"the login (uid {facts.uid}, gid {facts.gid}) can't give the file to its owner "
-                f"(uid {self.write.uid}, gid {self.write.gid})",
-                "log in as the file's owner, or set become_user to it",
-            ) from None
+            made = asked.get()
+        except FileExistsError:
+            self.files.remove(item.path)  # left by a run that died; the lock is ours
+            made = self.files.create(item.path)
+        self.being_written.append(made)
+        return made
+
+    def _check_before_rename(self) -> None:
+        seen = self._compare()
+        self.step = _KEEP
+        kept = None
+        if self.write.base is None:
+            with suppress(FileNotFoundError):
+                self.files.remove(self._previous)
+        else:
+            kept = self.files.ask_replace(self._fresh_previous, self._previous)
+        # Whoever edits by renaming leaves the file that was open as it was, so this comes last.
+        now = self.files.ask_lstat(self.write.path)
+        if kept is not None:
+            kept.get()
+        self.step = _COMPARE
+        self._look_again(seen, now)
 
     def _compare(self) -> Facts | None:
-        """Return the facts of the target, whose content is what the plan saw; ``None`` for none."""
+        """Return the facts of the target, whose content is what the plan saw; ``None`` for none.
+
+        Before anything is said of the target, the lock must be found to be ours.
+        """
         base = self.write.base
+        self.step = _CHECK_LOCK
+        lock = self.lock.ask()
         if base is None:
+            self._check_lock(lock)
             return None
+        target = self.files.ask_open(self.write.path)
+        self._check_lock(lock)
+        self.step = _COMPARE
         try:
-            facts, content = self.files.read_whole(self.write.path, len(base.content) + 1)
+            facts, content = target.get().ask_whole(len(base.content) + 1).get()
         except FileNotFoundError:
             raise self._is_gone() from None
         if content != base.content or not _same_facts(facts, base.mode, base.uid, base.gid):
             raise WriteRefused(self.step, _MOVED, _AGAIN)
         return facts
 
-    def _look_again(self, seen: Facts | None) -> None:
-        """See that the path still leads to what was compared.
+    def _check_lock(self, asked: Answer[FoundFile]) -> None:
+        self.lost_lock = not self.lock.is_still_ours(asked)
+        if self.lost_lock:
+            raise WriteRefused(self.step, "the lock was broken by another run", _AGAIN)
 
-        Whoever edits by renaming leaves the file that was open as it was, so this comes last.
-        """
+    def _look_again(self, seen: Facts | None, asked: Answer[Facts]) -> None:
+        """See that the path still leads to what was compared."""
         try:
-            now = self.files.lstat(self.write.path)
+            now = asked.get()
         except FileNotFoundError:
             if seen is None:
                 return
@@ -191,23 +258,6 @@ class _Replacement:
 
     def _is_gone(self) -> WriteRefused:
         return WriteRefused(self.step, "the file is gone since the plan saw it", _AGAIN)
-
-    def _stage_previous(self) -> None:
-        if self.write.base is None:
-            return
-        with self._create(self._fresh_previous) as stream:
-            stream.write(self.write.base.content)
-            if self.gives_away:
-                stream.chown(self.write.uid, self.write.gid)
-            if self.write.mode & _OWNER_ONLY != _OWNER_ONLY:
-                stream.chmod(self.write.mode & _OWNER_ONLY)
-
-    def _keep_previous(self) -> None:
-        if self.write.base is None:
-            with suppress(FileNotFoundError):
-                self.files.remove(self._previous)
-        else:
-            self.files.replace(self._fresh_previous, self._previous)
 
     def _rename(self) -> None:
         if self.write.base is not None:
@@ -238,6 +288,9 @@ class _Replacement:
     def _give_up(self, problem: OSError | WriteRefused | WriteFailed | Unreachable) -> NoReturn:
         """Clean up as far as the connection lets us, and say what is on the host now."""
         lost = isinstance(problem, Unreachable)
+        for stream in self.being_written:
+            with suppress(Unreachable):
+                stream.let_go()
         if not lost and not self.lost_lock:  # without the lock, what lies there is another's
             with suppress(Unreachable):
                 sweep(self.directory)
@@ -248,12 +301,17 @@ class _Replacement:
             raise WriteFailed(
                 self.step, f"{reason}; the file was replaced, but not checked", "plan again"
             ) from None
-        if self.step == "rename" and lost:
+        if self.step == _RENAME and lost:
             raise WriteFailed(
                 self.step, f"{reason}; whether the file was replaced is not known", "plan again"
             ) from None
         hint = f"the lock there expires in {EXPIRES_AFTER} seconds" if lost else ""
         raise WriteFailed(self.step, f"{reason}; the file there is untouched", hint) from None
+
+
+def _get_all(answers: Iterable[Answer[None]]) -> None:
+    for answer in answers:
+        answer.get()
 
 
 def _same_facts(facts: Facts, mode: int, uid: int, gid: int) -> bool:

@@ -18,6 +18,7 @@ _VERSION_TYPE = 2
 _SFTP_VERSION = 3
 _LARGEST_VERSION_PACKET = 16 * 1024
 _CHUNK = 32 * 1024
+_MOST_UNSENT = 64 * 1024
 
 
 class ByteStream(Protocol):
@@ -43,6 +44,9 @@ class ByteStream(Protocol):
 class SftpStream:
     """Passes bytes on, each step within ``timeout`` and all of them within a deadline.
 
+    What is sent goes out once an answer is waited for: requests that were made meanwhile go
+    together, in a packet or two instead of one each, and packets are what talking to a host costs.
+
     The first packet from an SFTP server is its version, whose form is known
     (draft-ietf-secsh-filexfer-02, section 4): bytes before it come from a login shell's start-up
     files and are dropped. This is handed to the SFTP client in place of a channel.
@@ -53,18 +57,17 @@ class SftpStream:
         self._stream = stream
         self._timeout = timeout
         self._buffer = b""
+        self._unsent = b""
         self._greeted = False
         self.deadline = deadline
         self.noise = b""
 
     def send(self, data: bytes) -> int:
-        """Send some of ``data``."""
-        self._arm()
-        try:
-            return self._stream.send(data)
-        except TimeoutError:
-            self._disarm()
-            raise
+        """Take ``data``, which goes out before the next answer is waited for."""
+        self._unsent += data
+        if len(self._unsent) > _MOST_UNSENT:
+            self._send_all()
+        return len(data)
 
     def recv(self, size: int) -> bytes:
         """Return up to ``size`` bytes of SFTP.
@@ -72,6 +75,8 @@ class SftpStream:
         The library asks for a packet's length, then for the rest. Mostly both have come at once,
         and waiting for each costs more than all else that is done with a packet.
         """
+        if self._unsent:
+            self._send_all()
         if not self._greeted:
             self._await_greeting()
         if not self._buffer:
@@ -80,12 +85,25 @@ class SftpStream:
         return data
 
     def close(self) -> None:
-        """Close the stream."""
+        """Close the stream; what did not go out yet never will."""
         self._stream.close()
 
     def get_name(self) -> str:
         """Return a name for logs."""
         return "sftp"
+
+    def _send_all(self) -> None:
+        unsent, self._unsent = memoryview(self._unsent), b""
+        while unsent:
+            self._arm()
+            try:
+                sent = self._stream.send(bytes(unsent))
+            except TimeoutError:
+                self._disarm()
+                raise
+            if sent <= 0:  # as a channel says that it is closed
+                raise EOFError
+            unsent = unsent[sent:]
 
     def _receive(self, size: int) -> bytes:
         self._arm()

@@ -14,7 +14,8 @@ from aegis_provision.transport.failures import NO_TIME, library_step
 from aegis_provision.transport.handshake import secure
 from aegis_provision.transport.protocol import Unreachable, out_of_time
 from aegis_provision.transport.session import FileSession
-from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
+from aegis_provision.transport.sftp_files import SftpFiles
+from aegis_provision.transport.sftp_requests import SftpClient
 from aegis_provision.transport.sftp_stream import SftpStream
 from aegis_provision.transport.ways import SshWays
 

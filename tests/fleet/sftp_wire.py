@@ -6,6 +6,7 @@ OpenSSH's own server, run as whichever user. Requests are counted from 1, the gr
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import struct
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.transport.become import SERVERS
 from aegis_provision.transport.protocol import Deadline
-from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
+from aegis_provision.transport.sftp_files import SftpFiles
+from aegis_provision.transport.sftp_requests import SftpClient
 from aegis_provision.transport.sftp_stream import SftpStream
 from tests.fleet.needs import missing
 
@@ -42,7 +44,8 @@ class Wire:
 
     ``trouble`` strikes at request number ``at``; ``meanwhile`` holds what is called before the
     request of a number goes out. ``without`` names extensions that the server is made to lack.
-    ``words`` is what a failure says. ``requests`` holds the kinds of all requests so far.
+    ``words`` is what a failure says. ``requests`` holds the kinds of all requests so far, ``ways``
+    counts how often the client had something to send.
     """
 
     server: socket.socket
@@ -52,34 +55,31 @@ class Wire:
     without: frozenset[str] = frozenset()
     words: bytes = b"Failure"
     requests: list[int] = field(default_factory=list)
+    ways: int = 0
     _out: bytes = b""
     _in: bytes = b""
     _ready: bytes = b""
     _last: bytes | None = None
     _cut: bool = False
+    _unanswered: set[bytes] = field(default_factory=set)
 
     def send(self, data: bytes) -> int:
         """Take a part of the client's stream."""
         if self._cut:
             raise BrokenPipeError
+        self.ways += 1
         self._out += data
         packets, self._out = _whole_packets(self._out)
-        for packet in packets:
-            self._forward(packet)
+        # With a request that never arrives, what was to go out after it does not either.
+        for _ in itertools.takewhile(self._forward, packets):
+            continue
         return len(data)
 
     def recv(self, size: int) -> bytes:
         """Return a part of the server's stream, nothing once the wire is cut."""
         while not self._ready and not self._cut:
-            data = self.server.recv(65536)
-            if not data:
+            if not self._take_answers():
                 return b""
-            packets, self._in = _whole_packets(self._in + data)
-            for packet in packets:
-                if self._last is not None and packet[5:9] == self._last:
-                    self._cut = True
-                    break
-                self._ready += packet
         data, self._ready = self._ready[:size], self._ready[size:]
         return data
 
@@ -91,29 +91,46 @@ class Wire:
         """Cut the wire."""
         self._cut = True
 
-    def _forward(self, packet: bytes) -> None:
+    def _take_answers(self) -> bool:
+        """Wait for something from the server; tell whether there was."""
+        data = self.server.recv(65536)
+        packets, self._in = _whole_packets(self._in + data)
+        for packet in packets:
+            self._unanswered.discard(packet[5:9])
+            if self._last is not None and packet[5:9] == self._last:
+                self._cut = True
+                break
+            self._ready += packet
+        return bool(data)
+
+    def _forward(self, packet: bytes) -> bool:
+        """Pass a packet on; tell whether the wire is still whole."""
         if packet[4] == _INIT:
             self.server.sendall(packet)
-            return
+            return True
         self.requests.append(packet[4])
         if len(self.requests) in self.meanwhile:
+            while self._unanswered and self._take_answers():
+                continue  # what was asked before has happened by then
             self.meanwhile[len(self.requests)]()
         if len(self.requests) == self.at:
             match self.trouble:
                 case Trouble.NEVER_ARRIVES:
                     self._cut = True
-                    return
+                    return False
                 case Trouble.NEVER_ANSWERED:
                     self._last = packet[5:9]
                 case Trouble.FAILS:
                     self._ready += _status(packet[5:9], FAILURE, self.words)
-                    return
+                    return True
                 case None:
                     pass
         if packet[4] == _EXTENDED and _extension(packet) in self.without:
             self._ready += _status(packet[5:9], UNSUPPORTED, b"Operation unsupported")
-            return
+            return True
+        self._unanswered.add(packet[5:9])
         self.server.sendall(packet)
+        return True
 
 
 def find_sftp_server() -> str:

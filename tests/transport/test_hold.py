@@ -321,7 +321,7 @@ def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, pat
                 ends.append(hold.write(write))
             except TransportError as problem:
                 ends.append(problem)
-            files.stream.deadline = Deadline.after(20)
+            files.stream.deadline, wire.meanwhile = Deadline.after(20), {}
             assert hold.release() == (), number
         assert leftovers(path.parent) <= {"previous"}, number
         assert content(path) in {old, NEW}

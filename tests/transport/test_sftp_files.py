@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.transport.protocol import Deadline, Unreachable
-from aegis_provision.transport.sftp_files import SftpClient, SftpFiles
+from aegis_provision.transport.sftp_files import SftpFiles
+from aegis_provision.transport.sftp_requests import SftpClient
 from aegis_provision.transport.sftp_stream import SftpStream
 from tests.fleet.sftp_wire import wired
 
@@ -142,6 +143,31 @@ def test_an_answer_too_long_to_be_one_is_given_up(tmp_path: Path) -> None:
         pytest.raises(Unreachable),
     ):
         files.lstat("/x")
+
+
+def test_what_is_asked_together_goes_out_together(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    with wired() as (files, wire):
+        before = wire.ways
+        asked = [files.ask_lstat(str(tmp_path / name)) for name in "ab"]
+        found = files.ask_open(str(tmp_path / "a"))
+        assert (len(wire.requests), wire.ways) == (0, before)
+        assert found.get().ask_whole(10).get()[1] == b"a"
+        with pytest.raises(FileNotFoundError):
+            asked[1].get()
+        assert asked[0].get() == asked[0].get()
+        assert wire.ways == before + 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 32 * 1024, 32 * 1024 + 1, 200_000])
+def test_content_of_any_size_is_written_and_read_whole(tmp_path: Path, size: int) -> None:
+    content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    path = str(tmp_path / "file")
+    with wired() as (files, _):
+        with files.create(path) as stream:
+            stream.ask_write(content).get()
+        assert files.read(path, size + 1) == content
+        assert files.read_whole(path, 1000)[1] == content[:1000]
 
 
 def test_rename_goes_over_nothing(tmp_path: Path) -> None:
