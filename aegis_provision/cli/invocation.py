@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, cast
 
@@ -28,6 +29,11 @@ class Invocation:
     def no_color(self) -> bool:
         """Whether ``NO_COLOR`` is set (and not empty, https://no-color.org)."""
         return bool(self.environ.get("NO_COLOR"))
+
+    @cached_property
+    def today(self) -> date:
+        """The day it is, in UTC: pins end by it."""
+        return datetime.now(UTC).date()
 
     @classmethod
     def current(cls) -> Invocation:

@@ -14,6 +14,7 @@ from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.printing import print_document
 from aegis_provision.cli.reach import reach_of
 from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, warning
+from aegis_provision.inventory.pins import pin_findings
 from aegis_provision.playbook.model import Restart
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from aegis_provision.rollout.reading import HostWork, Reach
@@ -96,6 +97,8 @@ def schedule_of(scope: Scope) -> Scheduled:
 
         chosen &= set(hosts_to_retry(scope.again))
         findings += tuple(_since(scope.again, source, chosen))
+    pinned = [host for name, host in fleet.inventory.hosts.items() if name in chosen]
+    findings += pin_findings(pinned, Invocation.current().today)
     schedule, found = make_schedule(
         playbook, fleet.inventory, chosen=chosen, read_file=read_pattern_file
     )

@@ -16,6 +16,7 @@ from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.dynamic import inventory_of, settings_of
 from aegis_provision.inventory.graph import ALL, Ancestry, cycles
 from aegis_provision.inventory.model import OVERRIDE_KEYS, Group, Host, Inventory, Setting
+from aegis_provision.inventory.pins import misplaced
 from aegis_provision.inventory.precedence import (
     Conflict,
     Settings,
@@ -173,7 +174,9 @@ class _Resolver:
         self.findings.extend(self._without_provider(hosts))
         self.findings.extend(_same_file(hosts))
         self.findings.extend(self._same_names(hosts))
-        return Inventory(hosts, self._groups(), self.tree.providers)
+        groups = self._groups()
+        self.findings.extend(misplaced(groups, hosts))
+        return Inventory(hosts, groups, self.tree.providers)
 
     def _without_provider(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
         """Yield an error for hosts without a provider, unless that follows from another one."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
+from aegis_provision.documents.quoting import looks_secret
 from aegis_provision.inventory.names import (
     ALLOWED,
     is_address,
@@ -15,6 +16,7 @@ from aegis_provision.inventory.names import (
     is_port,
     parse_bastion,
 )
+from aegis_provision.inventory.pins import LONGEST_REASON, parse_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -240,6 +242,22 @@ def _api_problem(value: Value) -> tuple[str, str] | None:
     return "is not HOST:PORT", "write it as the host itself sees it, such as 127.0.0.1:9100"
 
 
+def _until_problem(value: Value) -> tuple[str, str] | None:
+    if parse_date(str(value)) is not None:
+        return None
+    return "is no date", "write the last day as YYYY-MM-DD, such as 2026-12-31"
+
+
+def reason_problem(value: Value) -> tuple[str, str] | None:
+    """Return what is wrong with the reason of a pin, and what to do about it."""
+    text = str(value)
+    if not text.strip() or _CONTROL.search(text) or len(text) > LONGEST_REASON:
+        return "is no reason", f"write one line of {LONGEST_REASON} characters at most"
+    if looks_secret(text):
+        return "holds what looks like a token", "say it in words: this file holds no secret"
+    return None
+
+
 _CHECKS: dict[str, Callable[[Value], tuple[str, str] | None]] = {
     "address": _address_problem,
     "user": _name_problem,
@@ -252,4 +270,6 @@ _CHECKS: dict[str, Callable[[Value], tuple[str, str] | None]] = {
     "service": _unit_problem,
     "restart_command": _command_problem,
     "api": _api_problem,
+    "pin_until": _until_problem,
+    "pin_reason": reason_problem,
 }

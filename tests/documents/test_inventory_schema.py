@@ -21,7 +21,7 @@ SCHEMA = load_schema("inventory")
 SETTINGS = {
     "address", "port", "user", "connection", "identity_file", "jump", "become", "become_user",
     "config_path", "read_via", "service", "restart_command", "api", "api_token", "provider",
-    "base_url", "auth_token", "model", "fast_model", "timeout_ms", "env",
+    "pin_until", "pin_reason", "base_url", "auth_token", "model", "fast_model", "timeout_ms", "env",
 }  # fmt: skip
 
 
