@@ -76,21 +76,33 @@ def load_fleet(named: Sequence[Path]) -> Fleet:
     :class:`CommandFailedError` where there is no inventory.
     """
     files, findings = gather(inventory_paths(named))
+    fleet, findings = examine(files, findings)
+    if fleet is None or has_errors(findings):
+        raise InvalidInputError(without_consequences(findings))
+    return fleet
+
+
+def examine(
+    files: Sequence[InputFile], findings: tuple[Diagnostic, ...] = ()
+) -> tuple[Fleet | None, tuple[Diagnostic, ...]]:
+    """Return the fleet that ``files`` make up, and all that is wrong with it after ``findings``.
+
+    With errors among the findings the fleet may be incomplete; there is none where the files
+    hold nothing to resolve.
+    """
     inventory, found = load_inventory(files) if files else (None, ())
     findings += found
     if inventory is None:
-        raise InvalidInputError(without_consequences(findings))
+        return None, findings
     recipes, found = resolve_providers(inventory)
     findings += found
     specs, found = specify(inventory, recipes)
     findings += found
     checked = [item for spec in _distinct(specs) for item in check_spec(spec)]
     findings += tuple(item for item in checked if item.code != UNUSABLE_DEFAULT)
-    if has_errors(findings):
-        raise InvalidInputError(without_consequences(findings))
     unset = tuple(item for item in checked if item.code == UNUSABLE_DEFAULT)
     used = tuple(file for file in files if file.certain or _is_subject(file, inventory))
-    return Fleet(inventory, recipes, specs, findings, unset, used)
+    return Fleet(inventory, recipes, specs, findings, unset, used), findings
 
 
 def _is_subject(file: InputFile, inventory: Inventory) -> bool:

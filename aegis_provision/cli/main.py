@@ -29,6 +29,8 @@ SUMMARIES = {
     "render": "Print the file that would be written.",
     "hosts": "Show the resolved inventory.",
     "explain": "Show where each value of a host comes from, and what it overrode.",
+    "pin": "Give hosts a provider of their own, in the inventory's files.",
+    "unpin": "Leave hosts to their groups' providers again.",
     "plan": "Read the hosts and show the masked diff.",
     "apply": "Write what the plan shows.",
     "rollback": "Bring back the files from before a past run.",

@@ -117,15 +117,35 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
 
 def format_option(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``--format``; the command gets ``output_format``, a :data:`Format`."""
+    return _format_option(get_args(Format), "")(command)
+
+
+def findings_format_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--format`` with ``sarif`` too, for a command whose result is findings."""
+    return _format_option((*get_args(Format), "sarif"), " sarif is what code scanners exchange.")(
+        command
+    )
+
+
+def _format_option(
+    formats: Sequence[str], more: str
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     return option(
         "--format",
         "output_format",
-        type=click.Choice(get_args(Format)),
+        type=click.Choice(formats),
         default="text",
         show_default=True,
         help="How the result is printed on stdout; ndjson is one JSON document a line, "
-        "each event as it happens.",
-    )(command)
+        f"each event as it happens.{more}",
+    )
+
+
+def dry_run_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--dry-run``; the command gets ``dry_run``."""
+    return click.option("--dry-run", is_flag=True, help="Show the diff, and write nothing.")(
+        command
+    )
 
 
 def playbook_argument(command: Callable[..., R]) -> Callable[..., R]:

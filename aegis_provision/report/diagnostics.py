@@ -37,7 +37,7 @@ def diagnostics_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
     Files keep the order in which they first appear; findings without a place come first. The
     same finding is told once, with all its hosts.
     """
-    merged = _in_order(_merged(diagnostics))
+    merged = told_once(diagnostics)
     secret = frozenset(
         (item.span.source, line)
         for item in merged
@@ -68,7 +68,7 @@ def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[Document]:
             **_place(item.span),
             "related": [{"message": other.message, **_place(other.span)} for other in item.related],
         }
-        for item in _in_order(_merged(diagnostics))
+        for item in told_once(diagnostics)
     ]
 
 
@@ -82,6 +82,11 @@ def _place(span: Span | None) -> Document:
         "end_line": span.end_line,
         "end_column": span.end_column,
     }
+
+
+def told_once(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Return ``diagnostics`` in the order in which they are told, the same finding once."""
+    return _in_order(_merged(diagnostics))
 
 
 def _merged(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -111,7 +116,7 @@ def _lines(item: Diagnostic, secret: frozenset[tuple[Source, int]]) -> list[Text
     if item.span is not None:
         head.append(f"{visible(str(item.span))}: ", style="bold")
     head.append(f"{item.severity.value}: ", style=_STYLE[item.severity])
-    head.append(visible(item.message + _hosts(item.hosts)))
+    head.append(visible(item.message + hosts_words(item.hosts)))
     lines = [head]
     if item.span is not None:
         lines.extend(_quoted(item.span, _STYLE[item.severity], secret))
@@ -123,7 +128,8 @@ def _lines(item: Diagnostic, secret: frozenset[tuple[Source, int]]) -> list[Text
     return lines
 
 
-def _hosts(hosts: Sequence[str]) -> str:
+def hosts_words(hosts: Sequence[str]) -> str:
+    """Return ``hosts`` as they follow a message, in brackets; nothing for no hosts."""
     if not hosts:
         return ""
     named = ", ".join(hosts[:_NAMED_HOSTS])

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MUST_BE_SAID = {"yes", "host_key"}
-OF_ONE_COMMAND = {"every", "graph", "one", "provider", "reveal", "count", "keep"}
+OF_ONE_COMMAND = {
+    *("every", "graph", "one", "provider", "reveal", "count", "keep"),
+    *("model", "fast_model", "base_url", "timeout_ms", "auth_token", "until", "reason", "dry_run"),
+}
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

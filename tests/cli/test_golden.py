@@ -80,6 +80,17 @@ COMMANDS = {
         ["explain", "gpu-02", "modle", "-q"],
         ["explain", "gpu-20", "-q"],
     ],
+    "pin": [
+        ["pin", "build-03", "glm", "--until", "2099-12-31", "--reason", "a trial"],
+        ["pin", "build-01:build-02:gpu-01", "gateway", "--dry-run"],
+        ["pin", "gpu-02", "ollama", "--format", "json"],
+        ["pin", "gpu-02", "ollama"],
+        ["validate"],
+        ["pin", "lab-01", "openrouter", "--timeout-ms", "900"],
+        ["unpin", "build-03:build-04:gpu-02"],
+        ["pin", "lab-01", "gatewya"],
+        ["pin", "build-09", "glm"],
+    ],
     "providers": [
         ["providers"],
         ["providers", "gateway"],

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import InvalidInputError
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import Fleet, load_fleet, read_pattern_file
-from aegis_provision.cli.options import format_option, inventory_option, output_options
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.options import findings_format_option, inventory_option, output_options
 from aegis_provision.cli.playbook_files import read_playbooks
 from aegis_provision.cli.printing import print_document
 from aegis_provision.documents.diagnostic import has_errors
+from aegis_provision.inventory.pins import pin_findings
 from aegis_provision.playbook.schedule import make_schedule
 
 if TYPE_CHECKING:
@@ -39,13 +42,13 @@ class _Checked:
 @click.command("validate")
 @click.argument("playbooks", metavar="[PLAYBOOK]...", nargs=-1, type=click.Path(path_type=Path))
 @inventory_option
-@format_option
+@findings_format_option
 @output_options
 def command(
     playbooks: tuple[Path, ...],
     inventory: tuple[Path, ...],
     *,
-    output_format: Format,
+    output_format: Format | Literal["sarif"],
     output: Output,
 ) -> int:
     """Check everything that needs neither SSH nor secrets.
@@ -56,6 +59,11 @@ def command(
     """
     checked = _check(playbooks, inventory)
     valid = checked.fleet is not None and not has_errors(checked.findings)
+    if output_format == "sarif":
+        from aegis_provision.report.sarif import sarif_log
+
+        print_document(sarif_log(checked.findings, __version__), "json")
+        return ExitCode.DONE if valid else ExitCode.INVALID_INPUT
     if output_format != "text":
         _print_verdict_document(checked, output_format, valid=valid)
         return ExitCode.DONE if valid else ExitCode.INVALID_INPUT
@@ -81,7 +89,9 @@ def _check(playbooks: Sequence[Path], inventory: Sequence[Path]) -> _Checked:
         )
         findings += found
         schedules.append((book.name, schedule))
-    return _Checked(fleet, tuple(schedules), (*fleet.findings, *fleet.unset, *findings))
+    pins = pin_findings(fleet.inventory.hosts.values(), Invocation.current().today)
+    found = (*fleet.findings, *fleet.unset, *pins, *findings)
+    return _Checked(fleet, tuple(schedules), found)
 
 
 def _verdict(fleet: Fleet) -> str:

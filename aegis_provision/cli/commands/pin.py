@@ -1,0 +1,137 @@
+"""``pin``: gives hosts a provider of their own, in the inventory's own files."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.options import (
+    dry_run_option,
+    format_option,
+    inventory_option,
+    output_options,
+)
+from aegis_provision.cli.pinning import carry_out
+from aegis_provision.inventory.pinning import PinRequest
+from aegis_provision.inventory.pins import parse_date
+from aegis_provision.inventory.settings import reason_problem
+from aegis_provision.providers.templates import single_reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
+
+_PERIOD = re.compile(r"([1-9][0-9]{0,3})([dw])")
+_DAYS = {"d": 1, "w": 7}
+
+
+@click.command("pin")
+@click.argument("host")
+@click.argument("provider")
+@click.option("--model", metavar="MODEL", help="The main model.")
+@click.option("--fast-model", metavar="MODEL", help="The faster or cheaper model.")
+@click.option("--base-url", metavar="URL", help="The base URL that sessions call.")
+@click.option(
+    "--timeout-ms",
+    type=click.IntRange(1, 2_147_483_647),
+    metavar="N",
+    help="The request timeout in milliseconds.",
+)
+@click.option(
+    "--auth-token",
+    metavar="REFERENCE",
+    help="Where the token is, as a reference: '${NAME}'. Never the token itself.",
+)
+@click.option(
+    "--until",
+    metavar="DATE",
+    help="The last day of the pin (UTC), as YYYY-MM-DD or from today on: 14d, 6w.",
+)
+@click.option("--reason", metavar="TEXT", help="Why, in one line.")
+@inventory_option
+@dry_run_option
+@format_option
+@output_options
+def command(
+    host: str,
+    provider: str,
+    inventory: tuple[Path, ...],
+    *,
+    model: str | None,
+    fast_model: str | None,
+    base_url: str | None,
+    timeout_ms: int | None,
+    auth_token: str | None,
+    until: str | None,
+    reason: str | None,
+    dry_run: bool,
+    output_format: Format,
+    output: Output,
+) -> int:
+    """Give HOST, a host or a pattern as in --limit, a PROVIDER of its own.
+
+    Edits the inventory's file in place: the diff is the pin and nothing else. The file is the one
+    that pins the host now, else the one with the host's own entry, else the one with its range,
+    where the host gets an entry. The result is checked as a whole before it is written.
+    'unpin HOST' gives the file back as it was. Pinning again to the same provider keeps what is
+    not named.
+    """
+    values: dict[str, str | int | None] = {
+        "base_url": base_url,
+        "auth_token": _reference(auth_token),
+        "model": model,
+        "fast_model": fast_model,
+        "timeout_ms": timeout_ms,
+    }
+    for name, value in (("PROVIDER", provider), *values.items()):
+        _check_text(name, value)
+    request = PinRequest(
+        provider=provider,
+        overrides={key: value for key, value in values.items() if value is not None},
+        until=_last_day(until, Invocation.current().today) if until is not None else None,
+        reason=_reason(reason),
+    )
+    return carry_out(inventory, host, request, output, output_format, dry_run=dry_run)
+
+
+def _check_text(name: str, value: str | int | None) -> None:
+    if isinstance(value, str) and not (value and value.isprintable()):
+        flag = name if name.isupper() else f"--{name.replace('_', '-')}"
+        raise click.UsageError(f"{flag}: is empty, or holds a control character")
+
+
+def _reference(text: str | None) -> str | None:
+    if text is not None and single_reference(text) is None:
+        # Not repeated: it may be the token.
+        raise click.UsageError(
+            "--auth-token: takes one reference, such as '${GLM_API_KEY}' in single quotes, and "
+            "never the token; if it was one, take it out of your shell's history"
+        )
+    return text
+
+
+def _reason(text: str | None) -> str:
+    if text is None:
+        return ""
+    problem = reason_problem(text)
+    if problem is not None:
+        raise click.UsageError(f"--reason: {problem[0]}; {problem[1]}")
+    return text
+
+
+def _last_day(text: str, today: date) -> date:
+    period = _PERIOD.fullmatch(text)
+    if period:
+        return today + timedelta(days=int(period[1]) * _DAYS[period[2]])
+    day = parse_date(text)
+    if day is None:
+        raise click.UsageError("--until: takes a day as YYYY-MM-DD, or a period such as 14d or 6w")
+    if day < today:
+        raise click.UsageError(f"--until: {day} is past; the pin would have ended already")
+    return day

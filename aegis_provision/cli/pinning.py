@@ -1,0 +1,158 @@
+"""``pin`` and ``unpin`` from the files of an inventory to the files as they are to be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import InvalidInputError
+from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.fleet import examine, inventory_paths, select_hosts
+from aegis_provision.cli.inventory_files import gather
+from aegis_provision.cli.printing import print_document
+from aegis_provision.cli.replacing import Replacement, replace_files
+from aegis_provision.documents.diagnostic import (
+    Diagnostic,
+    Severity,
+    has_errors,
+    note,
+    without_consequences,
+)
+from aegis_provision.documents.edits import EditError, edited
+from aegis_provision.inventory.pinning import pin_hosts, side_effects, unpin_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aegis_provision.cli.fleet import Fleet
+    from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
+    from aegis_provision.inventory.files import InputFile
+    from aegis_provision.inventory.pinning import Change, Pinning, PinRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What an edit makes of the files and of the hosts, before anything is written.
+
+    ``findings`` are warnings and notes; ``places`` names each host's files.
+    """
+
+    changes: Mapping[str, Change]
+    places: Mapping[str, tuple[str, ...]]
+    files: tuple[Replacement, ...]
+    findings: tuple[Diagnostic, ...]
+
+
+def edit_inventory(named: Sequence[Path], pattern: str, request: PinRequest | None) -> Edited:
+    """Return the files with the hosts of ``pattern`` pinned, or unpinned where there is none.
+
+    The result is read and checked as a whole. Raises :class:`InvalidInputError` where it would
+    have errors that were not there before or change anything that was not asked for, and
+    :class:`CommandFailedError` for a pattern that selects nothing.
+    """
+    files, findings = gather(inventory_paths(named))
+    fleet, findings = examine(files, findings)
+    if fleet is None:
+        raise InvalidInputError(without_consequences(findings))
+    hosts = select_hosts(fleet, "HOST", pattern)
+    if request is None:
+        pinning = unpin_hosts(fleet.inventory, fleet.files, hosts)
+    else:
+        pinning = pin_hosts(fleet.inventory, fleet.files, hosts, request)
+    if has_errors(pinning.findings):
+        raise InvalidInputError(pinning.findings)
+    after = _edited(files, pinning)
+    if pinning.edits:
+        _check(fleet, findings, after, hosts, request)
+    replacements = tuple(
+        Replacement(Path(old.name), old.data, new.data)
+        for old, new in zip(files, after, strict=True)
+        if old.data != new.data
+    )
+    return Edited(pinning.changes, pinning.places, replacements, pinning.findings)
+
+
+def carry_out(
+    named: Sequence[Path],
+    pattern: str,
+    request: PinRequest | None,
+    output: Output,
+    output_format: Format,
+    *,
+    dry_run: bool,
+) -> ExitCode:
+    """Edit the inventory as :func:`edit_inventory` says, write it unless ``dry_run``, and show it.
+
+    Raises as :func:`edit_inventory` does, and :class:`CommandFailedError` where a file can't be
+    replaced.
+    """
+    from aegis_provision.report.console import print_lines
+    from aegis_provision.report.pin_report import pin_document, pin_lines
+
+    edit = edit_inventory(named, pattern, request)
+    show_findings(output, edit.findings)
+    if not dry_run:
+        replace_files(edit.files)
+    files = [(str(file.path), file.before, file.after) for file in edit.files]
+    if output_format == "text":
+        provider = request.provider if request is not None else None
+        print_lines(output.result, pin_lines(edit.changes, files, provider, dry_run=dry_run))
+    else:
+        content = pin_document(edit.changes, edit.places, files, edit.findings, dry_run=dry_run)
+        print_document(content, output_format)
+    return ExitCode.DONE
+
+
+def _edited(files: Sequence[InputFile], pinning: Pinning) -> tuple[InputFile, ...]:
+    problems: list[Diagnostic] = []
+    found: list[InputFile] = []
+    for file in files:
+        edits = pinning.edits.get(file.name, ())
+        try:
+            data = edited(file.name, file.data, edits) if edits else file.data
+        except EditError as problem:
+            problems.append(problem.finding)
+            data = file.data
+        found.append(replace(file, data=data))
+    if problems:
+        raise InvalidInputError(problems)
+    return tuple(found)
+
+
+def _check(
+    fleet: Fleet,
+    findings: Sequence[Diagnostic],
+    after: Sequence[InputFile],
+    hosts: Sequence[str],
+    request: PinRequest | None,
+) -> None:
+    """Raise :class:`InvalidInputError` where the files ``after`` are not what they should be."""
+    result, found = examine(after)
+    fresh = _new_errors(findings, found)
+    if not fresh and result is not None:
+        fresh = list(side_effects(fleet.inventory, result.inventory, hosts, request))
+    if fresh or result is None:
+        words = "nothing was written, because of what would be wrong afterwards"
+        raise InvalidInputError([*without_consequences(fresh), note("not-written", words)])
+
+
+def _new_errors(before: Sequence[Diagnostic], after: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Return the errors that were not there before, wherever they stood."""
+    known = Counter(identity for item in before for identity in _identities(item))
+    fresh: list[Diagnostic] = []
+    for item in after:
+        identities = _identities(item)
+        known.subtract(identities)
+        if item.severity is Severity.ERROR and any(known[each] < 0 for each in identities):
+            fresh.append(item)
+    return fresh
+
+
+def _identities(item: Diagnostic) -> list[tuple[object, ...]]:
+    """Return what makes a finding the same before and after an edit, for each of its hosts."""
+    file = item.span.source.name if item.span else None
+    return [(item.code, item.message, file, host) for host in item.hosts or ("",)]

@@ -1,0 +1,119 @@
+"""Files of the operator's replaced as a whole: all of several, or none."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.file_content import file_content
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A file, what it held when it was read, and what it is to hold."""
+
+    path: Path
+    before: bytes = field(repr=False)
+    after: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    wanted: Replacement
+    real: Path
+    fresh: Path
+
+
+def replace_files(replacements: Sequence[Replacement]) -> None:
+    """Put each file's new content in its place: owner and mode stay, a symbolic link too.
+
+    Each is written beside its place first, and all are compared once more with what was read;
+    then they are renamed, one by one. Raises :class:`CommandFailedError`, and nothing has changed
+    where a file can't be written or somebody else has changed one meanwhile. (Between that look
+    and the rename is a moment that no file system closes.)
+    """
+    staged: list[_Staged] = []
+    try:
+        for wanted in replacements:
+            staged += (_stage(wanted),)
+        for item in staged:
+            _compare(item)
+        done: list[Path] = []
+        for item in staged:
+            _rename(item, done)
+            done.append(item.wanted.path)
+    finally:
+        for item in staged:
+            item.fresh.unlink(missing_ok=True)
+
+
+def _stage(wanted: Replacement) -> _Staged:
+    try:
+        real = wanted.path.resolve(strict=True)
+        found = real.stat()
+        if not found.st_mode & 0o222 or not os.access(real, os.W_OK):
+            raise PermissionError("it is read-only")
+        descriptor, name = tempfile.mkstemp(prefix=f".{real.name}.", dir=real.parent)
+    except OSError as problem:
+        raise _unwritable(wanted.path, problem) from None
+    fresh = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(wanted.after)
+            if (found.st_uid, found.st_gid) != (os.geteuid(), os.fstat(descriptor).st_gid):
+                os.fchown(descriptor, found.st_uid, found.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
+            stream.flush()
+            os.fsync(descriptor)
+    except BaseException as problem:
+        fresh.unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            raise _unwritable(wanted.path, problem) from None
+        raise
+    return _Staged(wanted, real, fresh)
+
+
+def _compare(item: _Staged) -> None:
+    try:
+        now = file_content(item.real)
+    except OSError:
+        now = None
+    if now != item.wanted.before:
+        raise CommandFailedError(
+            ExitCode.REFUSED,
+            f"{item.wanted.path} was changed by somebody else meanwhile; nothing was written",
+            "run the command again",
+        )
+
+
+def _rename(item: _Staged, done: Sequence[Path]) -> None:
+    try:
+        item.fresh.replace(item.real)
+    except OSError as problem:
+        raise _unwritable(item.wanted.path, problem, done) from None
+    # Not every file system lets a directory be synchronised; the file itself is safe.
+    with suppress(OSError):
+        directory = os.open(item.real.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _unwritable(path: Path, problem: OSError, done: Sequence[Path] = ()) -> CommandFailedError:
+    written = f"; written before it: {', '.join(map(str, done))}" if done else ""
+    return CommandFailedError(
+        ExitCode.INVALID_INPUT,
+        f"{path} can't be written: {problem.strerror or problem}{written}",
+        "it must be yours to write, and so must be its directory",
+    )

@@ -1,0 +1,89 @@
+"""Findings in SARIF 2.1.0, which code scanners and code review exchange.
+
+https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from aegis_provision.report.diagnostics import hosts_words, told_once
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.documents.diagnostic import Diagnostic, Related
+    from aegis_provision.documents.source import Span
+    from aegis_provision.report.documents import Document
+
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
+
+
+def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
+    """Return ``diagnostics`` as a log of one run of the tool in its ``version``.
+
+    As in the text each finding is told once, and no line of a file is repeated.
+    """
+    told = told_once(diagnostics)
+    rules = list(dict.fromkeys(item.code for item in told))
+    return {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "aegis-provision",
+                        "version": version,
+                        "rules": [{"id": rule, "name": _name(rule)} for rule in rules],
+                    }
+                },
+                "columnKind": "unicodeCodePoints",
+                "results": [_result(item, rules.index(item.code)) for item in told],
+            }
+        ],
+    }
+
+
+def _name(rule: str) -> str:
+    return "".join(word.capitalize() for word in rule.split("-"))
+
+
+def _result(item: Diagnostic, rule: int) -> Document:
+    hint = f"\n{item.hint}" if item.hint else ""
+    found: Document = {
+        "ruleId": item.code,
+        "ruleIndex": rule,
+        "level": item.severity.value,
+        "message": {"text": f"{item.message}{hosts_words(item.hosts)}{hint}"},
+        "locations": [_location(item.span)] if item.span is not None else [],
+    }
+    if item.related:
+        found["relatedLocations"] = [_related(other, at) for at, other in enumerate(item.related)]
+    return found
+
+
+def _related(other: Related, number: int) -> Document:
+    return {"id": number, **_location(other.span), "message": {"text": other.message}}
+
+
+def _location(span: Span) -> Document:
+    return {
+        "physicalLocation": {
+            "artifactLocation": {"uri": _uri(span.source.name)},
+            "region": {
+                "startLine": span.line,
+                "startColumn": span.column,
+                "endLine": span.end_line,
+                "endColumn": span.end_column,
+            },
+        }
+    }
+
+
+def _uri(name: str) -> str:
+    """Return a file's name as a reference: relative to where the tool ran, or absolute."""
+    path = PurePosixPath(name)
+    return path.as_uri() if path.is_absolute() else quote(str(path))

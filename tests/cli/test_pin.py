@@ -1,0 +1,369 @@
+"""``pin`` and ``unpin``: which file is edited, what becomes of it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.replacing import Replacement, replace_files
+from tests.schemas import check_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fleet.operator import Operator
+
+INVENTORY = """\
+# The fleet.
+all:
+  vars: {provider: openrouter}
+  children:
+    gpu:
+      vars: {provider: ollama, model: "qwen2.5-coder:32b"}   # big
+      hosts:
+        gpu-[01:03]:
+        gpu-04: {provider: glm, model: glm-4.5}   # by hand
+    eu:
+      hosts:
+        eu-01:
+        eu-02: {port: 2222}
+        eu-03:
+          port: 2222
+"""
+
+
+@pytest.fixture
+def fleet(operator: Operator) -> Operator:
+    """An operator with the inventory above."""
+    (operator.work / "inventory.yml").write_text(INVENTORY, encoding="utf-8")
+    return operator
+
+
+def text(operator: Operator, name: str = "inventory.yml") -> str:
+    return (operator.work / name).read_text(encoding="utf-8")
+
+
+def _script(operator: Operator, variables: str) -> None:
+    script = operator.work / "hosts.sh"
+    hosts = json.dumps(list(json.loads(variables)))
+    listed = f'{{"all": {{"hosts": {hosts}}}, "_meta": {{"hostvars": {variables}}}}}'
+    script.write_text(f"#!/bin/sh\necho '{listed}'\n")
+    script.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("host", "before", "after"),
+    [
+        (
+            "gpu-02",
+            "        gpu-[01:03]:\n",
+            "        gpu-[01:03]:\n        gpu-02: {provider: glm}\n",
+        ),
+        ("eu-01", "        eu-01:\n", "        eu-01:\n          provider: glm\n"),
+        ("eu-02", "{port: 2222}\n", "{port: 2222, provider: glm}\n"),
+        ("eu-03", "          port: 2222\n", "          port: 2222\n          provider: glm\n"),
+    ],
+)
+def test_the_edit_is_the_pin_and_nothing_else(
+    fleet: Operator, host: str, before: str, after: str
+) -> None:
+    assert fleet.call("pin", host, "glm").code == 0
+    assert text(fleet) == INVENTORY.replace(before, after)
+    assert fleet.call("hosts", "provider=glm").out.count(host) == 1
+    assert fleet.call("unpin", host).code == 0
+    assert text(fleet) == INVENTORY
+
+
+def test_a_pin_holds_its_values_in_order(fleet: Operator) -> None:
+    said = fleet.call(
+        *("pin", "eu-01", "glm", "--reason", "to compare", "--until", "2099-12-31"),
+        *("--timeout-ms", "9000", "--fast-model", "glm-4.5-air", "--model", "a:b"),
+        *("--auth-token", "${GLM_API_KEY}", "--base-url", "https://llm.example.com/v1"),
+    )
+    assert said.code == 0, said.err
+    assert (
+        "        eu-01:\n"
+        "          provider: glm\n"
+        "          base_url: https://llm.example.com/v1\n"
+        "          auth_token: ${GLM_API_KEY}\n"
+        '          model: "a:b"\n'
+        "          fast_model: glm-4.5-air\n"
+        "          timeout_ms: 9000\n"
+        "          pin_until: 2099-12-31\n"
+        '          pin_reason: "to compare"\n'
+        "        eu-02:"
+    ) in text(fleet)
+
+
+def test_several_hosts_are_pinned_by_pattern(fleet: Operator) -> None:
+    said = fleet.call("pin", "gpu[0:1]:eu-0?:!eu-02", "glm")
+    assert said.code == 0
+    assert said.out.endswith("pinned to glm: gpu-01, gpu-02, eu-01, eu-03\n")
+    assert "gpu-01: {provider: glm}\n        gpu-02: {provider: glm}\n" in text(fleet)
+    fleet.call("unpin", "all:!gpu-04")
+    assert text(fleet) == INVENTORY
+
+
+def test_a_dry_run_shows_the_same_diff_and_writes_nothing(fleet: Operator) -> None:
+    shown = fleet.call("pin", "eu", "glm", "--dry-run")
+    assert text(fleet) == INVENTORY
+    assert shown.out == fleet.call("pin", "eu", "glm").out + "Dry run: nothing was written.\n"
+
+
+def test_pinning_again_to_the_same_provider_keeps_what_is_not_named(fleet: Operator) -> None:
+    assert fleet.call("pin", "gpu-04", "glm", "--reason", "still").code == 0
+    assert "{provider: glm, model: glm-4.5, pin_reason: still}   # by hand\n" in text(fleet)
+
+
+def test_pinning_to_another_provider_drops_the_values_of_the_first(fleet: Operator) -> None:
+    assert fleet.call("pin", "gpu-04", "ollama", "--fast-model", "x").code == 0
+    assert "gpu-04: {provider: ollama, fast_model: x}   # by hand\n" in text(fleet)
+
+
+def test_a_pin_that_is_there_already_is_left_alone(fleet: Operator) -> None:
+    said = fleet.call("pin", "gpu-04", "glm", "--model", "glm-4.5")
+    assert (said.code, said.out) == (0, "pinned to glm already: gpu-04\n")
+    assert text(fleet) == INVENTORY
+
+
+def test_a_host_without_a_pin_is_left_alone(fleet: Operator) -> None:
+    said = fleet.call("unpin", "eu-01")
+    assert (said.code, said.out) == (0, "not pinned: eu-01\n")
+    assert text(fleet) == INVENTORY
+
+
+def test_the_last_inventory_that_knows_the_host_is_edited(fleet: Operator) -> None:
+    (fleet.work / "second.yml").write_text("eu: {hosts: {eu-01: {port: 2223}}}\n")
+    both = ("-i", "inventory.yml", "-i", "second.yml")
+    assert fleet.call("pin", "eu-01:eu-02", "glm", *both).code == 0
+    assert text(fleet, "second.yml") == "eu: {hosts: {eu-01: {port: 2223, provider: glm}}}\n"
+    assert "eu-02: {port: 2222, provider: glm}" in text(fleet)
+
+
+def test_host_vars_are_edited_where_the_settings_are(fleet: Operator) -> None:
+    variables = fleet.work / "host_vars" / "eu-01.yml"
+    variables.parent.mkdir()
+    variables.write_text("# eu\nport: 2222")
+    assert fleet.call("pin", "eu-01", "glm").code == 0
+    assert variables.read_text() == "# eu\nport: 2222\nprovider: glm"
+    assert text(fleet) == INVENTORY
+    assert fleet.call("unpin", "eu-01").code == 0
+    assert variables.read_text() == "# eu\nport: 2222"
+
+
+def test_a_pin_in_two_files_is_taken_from_both(fleet: Operator) -> None:
+    variables = fleet.work / "host_vars" / "gpu-04.yml"
+    variables.parent.mkdir()
+    variables.write_text("provider: ollama\n")
+    said = fleet.call("unpin", "gpu-04")
+    assert said.code == 0
+    assert "host_vars/gpu-04.yml:1:1: note: the host was pinned in 2 places" in said.err
+    assert "inventory.yml:9:9: also here" in said.err
+    assert variables.read_text() == ""
+    assert "gpu-04: {}   # by hand" in text(fleet)
+
+
+def test_what_the_host_says_itself_can_not_be_pinned(fleet: Operator) -> None:
+    own = INVENTORY.replace("{port: 2222}", "{model: own}")
+    (fleet.work / "inventory.yml").write_text(own)
+    said = fleet.call("pin", "eu-02", "glm", "--model", "glm-4.5")
+    assert said.code == 3
+    assert 'inventory.yml:13:24: error: "model" is set here by the host itself' in said.err
+    assert text(fleet) == own
+
+
+def test_what_the_host_says_itself_stays_and_is_told(fleet: Operator) -> None:
+    own = INVENTORY.replace("{port: 2222}", "{model: own}")
+    (fleet.work / "inventory.yml").write_text(own)
+    said = fleet.call("pin", "eu-02", "glm")
+    assert 'note: "model" is set here by the host itself, and counts with glm too' in said.err
+    assert "eu-02: {model: own, provider: glm}" in text(fleet)
+    said = fleet.call("unpin", "eu-02")
+    assert 'note: "model" stands before the provider' in said.err
+    assert text(fleet) == own
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [
+        ("{h: &x {port: 22}, i: *x}", "can't be edited in place without changing something else"),
+        ("{h: &x {port: 22}, i: {<<: *x}}", "without changing something else"),
+    ],
+)
+def test_an_edit_that_would_change_another_host_is_refused(
+    fleet: Operator, hosts: str, words: str
+) -> None:
+    before = f"all: {{vars: {{provider: openrouter}}, hosts: {hosts}}}\n"
+    (fleet.work / "inventory.yml").write_text(before)
+    said = fleet.call("pin", "h", "glm")
+    assert said.code == 3
+    assert words in said.err
+    assert "make this edit by hand" in said.err
+    assert text(fleet) == before
+
+
+def test_settings_that_are_an_alias_are_not_edited(fleet: Operator) -> None:
+    before = "all: {vars: {provider: openrouter}, hosts: {h: &x {port: 22}, i: *x}}\n"
+    (fleet.work / "inventory.yml").write_text(before)
+    said = fleet.call("pin", "i", "glm")
+    assert said.code == 3
+    assert "inventory.yml:1:63: error: the settings of this host are an alias, *x" in said.err
+
+
+def test_a_provider_by_a_merge_key_is_told_and_stays(fleet: Operator) -> None:
+    before = "all: {hosts: {h: &x {provider: glm}, i: {<<: *x}}}\n"
+    (fleet.work / "inventory.yml").write_text(before)
+    said = fleet.call("unpin", "i")
+    assert said.code == 3
+    assert "comes from here by an alias or a merge key" in said.err
+    assert text(fleet) == before
+
+
+def test_a_pinned_range_is_changed_as_a_whole_or_not_at_all(fleet: Operator) -> None:
+    before = "all: {vars: {provider: glm}, hosts: {'g[1:3]': {provider: ollama}}}\n"
+    (fleet.work / "inventory.yml").write_text(before)
+    said = fleet.call("unpin", "g2")
+    assert said.code == 3
+    assert "a range of 3 hosts is pinned here, and 1 of them are to be changed" in said.err
+    assert text(fleet) == before
+    assert fleet.call("unpin", "g*").code == 0
+    assert text(fleet) == before.replace("{provider: ollama}", "{}")
+
+
+def test_a_pin_without_effect_is_refused(fleet: Operator) -> None:
+    _script(fleet, '{"eu-01": {"aegis": {"provider": "glm"}}}')
+    said = fleet.call("pin", "eu-01", "ollama", "-i", "inventory.yml", "-i", "hosts.sh")
+    assert said.code == 3
+    assert "this edit would have no effect" in said.err
+    assert text(fleet) == INVENTORY
+
+
+def test_errors_that_the_edit_would_bring_are_told_and_nothing_is_written(fleet: Operator) -> None:
+    said = fleet.call("pin", "eu-01", "glmm")
+    assert (said.code, said.out) == (3, "")
+    assert 'no provider is called "glmm" (on 1 host: eu-01)' in said.err
+    assert "nothing was written" in said.err
+    assert text(fleet) == INVENTORY
+
+
+def test_errors_that_were_there_before_do_not_hinder(fleet: Operator) -> None:
+    before = INVENTORY.replace("provider: openrouter", "provider: opnrouter")
+    (fleet.work / "inventory.yml").write_text(before)
+    assert fleet.call("pin", "eu-01", "glm").code == 0
+    assert "          provider: glm\n" in text(fleet)
+
+
+def test_a_host_of_a_script_gets_a_hint(fleet: Operator) -> None:
+    _script(fleet, '{"s1": {"aegis": {"provider": "glm"}}}')
+    said = fleet.call("pin", "s1", "ollama", "-i", "hosts.sh")
+    assert said.code == 3
+    assert "begin a file host_vars/s1.yml beside the script" in said.err
+    (fleet.work / "host_vars").mkdir()
+    (fleet.work / "host_vars" / "s1.yml").write_text("port: 22\n")
+    assert fleet.call("pin", "s1", "ollama", "-i", "hosts.sh").code == 0
+    assert text(fleet, "host_vars/s1.yml") == "port: 22\nprovider: ollama\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--until", "2020-01-01"], "2020-01-01 is past"),
+        (["--until", "soon"], "takes a day as YYYY-MM-DD"),
+        (["--until", "2026-02-30"], "takes a day as YYYY-MM-DD"),
+        (["--reason", " "], "is no reason"),
+        (["--reason", "a\nb"], "is no reason"),
+        (["--reason", "for sk-live-4f1d9a"], "holds what looks like a token"),
+        (["--auth-token", "sk-live-4f1d9a"], "takes one reference"),
+        (["--model", ""], "is empty, or holds a control character"),
+        (["--timeout-ms", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_flags_are_usage_errors_that_repeat_no_secret(
+    fleet: Operator, flags: list[str], words: str
+) -> None:
+    said = fleet.call("pin", "eu-01", "glm", *flags)
+    assert (said.code, said.out) == (64, "")
+    assert words in said.err
+    assert "4f1d9a" not in said.err
+    assert text(fleet) == INVENTORY
+
+
+def test_a_pattern_that_selects_nothing_is_an_error(fleet: Operator) -> None:
+    said = fleet.call("pin", "gpu-05", "glm")
+    assert said.code == 3
+    assert said.err.startswith('error: HOST: "gpu-05" matches no host')
+
+
+def test_lines_that_may_hold_a_secret_are_not_shown(fleet: Operator) -> None:
+    literal = INVENTORY.replace("eu-02: {port: 2222}", "eu-02: {auth_token: canary4f1d}")
+    (fleet.work / "inventory.yml").write_text(literal)
+    for flags in ((), ("--format", "json")):
+        said = fleet.call("pin", "eu-01:eu-02", "glm", "--dry-run", *flags)
+        assert said.code == 0
+        assert "(line not shown: it may hold a secret)" in said.out
+        assert "canary4f1d" not in said.out + said.err
+
+
+@pytest.mark.parametrize("command", [["pin", "gpu", "glm"], ["unpin", "gpu"]])
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_the_document_is_what_its_schema_says(
+    fleet: Operator, command: list[str], flags: list[str]
+) -> None:
+    said = fleet.call(*command, *flags, "--format", "json")
+    content = json.loads(said.out)
+    check_document("pin", content)
+    assert [file["written"] for file in content["files"]] == [not flags]
+
+
+# ---- the file itself
+
+
+def test_mode_and_a_symbolic_link_stay(fleet: Operator) -> None:
+    inventory = fleet.work / "inventory.yml"
+    real = fleet.root / "real.yml"
+    inventory.rename(real)
+    real.chmod(0o640)
+    inventory.symlink_to(real)
+    assert fleet.call("pin", "eu-01", "glm").code == 0
+    assert inventory.readlink() == real
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert "provider: glm\n" in real.read_text()
+    assert [path.name for path in fleet.work.iterdir()] == ["inventory.yml"]
+
+
+def test_the_owner_stays(fleet: Operator) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    inventory = fleet.work / "inventory.yml"
+    os.chown(inventory, 4242, 4243)
+    assert fleet.call("pin", "eu-01", "glm").code == 0
+    assert (inventory.stat().st_uid, inventory.stat().st_gid) == (4242, 4243)
+
+
+def test_a_read_only_file_is_not_written(fleet: Operator) -> None:
+    (fleet.work / "inventory.yml").chmod(0o444)
+    said = fleet.call("pin", "eu-01", "glm")
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith("error: inventory.yml can't be written: it is read-only\n")
+    assert text(fleet) == INVENTORY
+    assert [path.name for path in fleet.work.iterdir()] == ["inventory.yml"]
+
+
+def test_a_file_that_somebody_changed_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"1")
+    two.write_bytes(b"saved by an editor")
+    with pytest.raises(CommandFailedError) as refused:
+        replace_files([Replacement(one, b"1", b"new"), Replacement(two, b"2", b"new")])
+    assert refused.value.code == ExitCode.REFUSED
+    assert "two was changed by somebody else meanwhile; nothing was written" in str(refused.value)
+    assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == [
+        ("one", b"1"),
+        ("two", b"saved by an editor"),
+    ]
