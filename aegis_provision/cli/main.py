@@ -123,6 +123,9 @@ def main() -> NoReturn:
     endure()
     # A run makes many small values and few circles, and looking for those so often costs more.
     gc.set_threshold(100_000)
+    # paramiko imports this where it is there, for a part of its ssh config reader that nothing here
+    # uses, and with it asyncio and unittest: much of the time that passes before we begin.
+    sys.modules.setdefault("invoke", None)  # type: ignore[arg-type]
     # A polite kill is a Ctrl-C: what is under way ends in order, and the exit code says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = run(sys.argv[1:], os.environ)
