@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -40,3 +41,26 @@ class Settled(Generic[T]):
         if self._error is not None:
             raise self._error
         return cast("T", self._value)
+
+
+class Failed(Generic[T]):
+    """An answer that was an error."""
+
+    def __init__(self, error: OSError) -> None:
+        """Keep the error for whoever waits for the answer."""
+        self._error = error
+
+    def get(self) -> T:
+        """Raise the error."""
+        raise self._error
+
+
+def then(asked: Answer[T], ask: Callable[[T], Answer[R]]) -> Answer[R]:
+    """Wait for one answer, ask what follows from it, and return the answer to that.
+
+    An ``OSError`` that the first one ends with is what the second ends with.
+    """
+    try:
+        return ask(asked.get())
+    except OSError as problem:
+        return Failed(problem)

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from aegis_provision.transport.answers import then
 from aegis_provision.transport.protocol import Locked, Unreachable
 
 if TYPE_CHECKING:
     from aegis_provision.transport.answers import Answer
-    from aegis_provision.transport.filesystem import Filesystem, FoundFile, OpenFile
+    from aegis_provision.transport.filesystem import Facts, Filesystem, FoundFile, OpenFile
 
 EXPIRES_AFTER = 600
 """Seconds after which a lock's holder is taken for dead."""
@@ -84,16 +85,20 @@ class Lock:
         self.taken = now
 
     def ask(self) -> Answer[FoundFile]:
-        """Ask for the lock's file as it is now."""
+        """Ask to open the lock's file as it is now."""
         return self.files.ask_open(self.path)
 
-    def is_still_ours(self, asked: Answer[FoundFile] | None = None) -> bool:
+    def ask_content(self, asked: Answer[FoundFile]) -> Answer[tuple[Facts, bytes]]:
+        """Ask for the content of the file that :meth:`ask` asked for."""
+        return then(asked, lambda found: found.ask_whole(_LARGEST))
+
+    def is_still_ours(self, asked: Answer[tuple[Facts, bytes]] | None = None) -> bool:
         """Tell whether nobody broke the lock. Raises ``OSError`` where that can't be told.
 
-        ``asked`` is what :meth:`ask` returned, where it was asked ahead.
+        ``asked`` is for the lock's content, where that was asked ahead.
         """
         try:
-            _, text = (asked or self.ask()).get().ask_whole(_LARGEST).get()
+            _, text = (asked or self.ask_content(self.ask())).get()
             self.lost = text != self.text
         except FileNotFoundError:
             self.lost = True

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
+from aegis_provision.transport.answers import then
 from aegis_provision.transport.failures import file_words
 from aegis_provision.transport.lock import EXPIRES_AFTER
 from aegis_provision.transport.own_directory import PREVIOUS
@@ -99,6 +100,14 @@ class _Given:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _There:
+    """The answers for the lock's file and, where one is replaced, the target."""
+
+    lock: Answer[FoundFile]
+    target: Answer[FoundFile] | None
+
+
 @dataclass(slots=True)
 class _Replacement:
     """One write, from the staged file to what is read back.
@@ -139,8 +148,11 @@ class _Replacement:
         return Written(self.write.path)
 
     def _replace(self, content: bytes) -> None:
-        self._stage(content)
-        self._check_before_rename()
+        staged = self._stage(content)
+        there = self._ask_for_what_is_there()
+        _get_all(staged)
+        self.being_written.clear()
+        self._check_before_rename(there)
         self.step = _RENAME
         self._rename()
         self.renamed = True
@@ -149,15 +161,17 @@ class _Replacement:
 
     def _take_away(self) -> None:
         """Make the target the file that is kept: one rename, and it is gone."""
-        seen = self._compare()
-        self.step = _COMPARE
+        seen = self._compare(self._ask_for_what_is_there())
         self._look_again(seen, self.files.ask_lstat(self.write.path))
         self.step = _RENAME
         self.files.replace(self.write.path, self._previous)
         self.renamed = True
 
-    def _stage(self, content: bytes) -> None:
-        """Put the new file, and a copy of the one it replaces, beside the target."""
+    def _stage(self, content: bytes) -> list[Answer[None]]:
+        """Put the new file, and a copy of the one it replaces, beside the target.
+
+        Nothing of it is certain before the answers that this returns.
+        """
         fresh = self._fresh(content)
         asked = [self.files.ask_create(item.path) for item in fresh]
         made = [self._made(item, answer) for item, answer in zip(fresh, asked, strict=True)]
@@ -165,13 +179,11 @@ class _Replacement:
         asked_facts = made[0].ask_facts()
         _get_all(written)
         facts = asked_facts.get()
-        finished = [
+        return [
             answer
             for item, file in zip(fresh, made, strict=True)
             for answer in self._finish(item, file, facts)
         ]
-        _get_all(finished)
-        self.being_written.clear()
 
     def _fresh(self, content: bytes) -> list[_Fresh]:
         """Return what to put beside the target, the new file first."""
@@ -200,8 +212,8 @@ class _Replacement:
         self.being_written.append(made)
         return made
 
-    def _check_before_rename(self) -> None:
-        seen = self._compare()
+    def _check_before_rename(self, there: _There) -> None:
+        seen = self._compare(there)
         self.step = _KEEP
         kept = None
         if self.write.base is None:
@@ -213,38 +225,44 @@ class _Replacement:
         now = self.files.ask_lstat(self.write.path)
         if kept is not None:
             kept.get()
-        self.step = _COMPARE
         self._look_again(seen, now)
 
-    def _compare(self) -> Facts | None:
+    def _ask_for_what_is_there(self) -> _There:
+        base = self.write.base
+        lock = self.lock.ask()
+        return _There(lock, self.files.ask_open(self.write.path) if base else None)
+
+    def _compare(self, there: _There) -> Facts | None:
         """Return the facts of the target, whose content is what the plan saw; ``None`` for none.
 
         Before anything is said of the target, the lock must be found to be ours.
         """
-        base = self.write.base
+        base, target = self.write.base, there.target
         self.step = _CHECK_LOCK
-        lock = self.lock.ask()
-        if base is None:
+        lock = self.lock.ask_content(there.lock)
+        if base is None or target is None:
             self._check_lock(lock)
             return None
-        target = self.files.ask_open(self.write.path)
+        limit = len(base.content) + 1
+        asked = then(target, lambda found: found.ask_whole(limit))
         self._check_lock(lock)
         self.step = _COMPARE
         try:
-            facts, content = target.get().ask_whole(len(base.content) + 1).get()
+            facts, content = asked.get()
         except FileNotFoundError:
             raise self._is_gone() from None
         if content != base.content or not _same_facts(facts, base.mode, base.uid, base.gid):
             raise WriteRefused(self.step, _MOVED, _AGAIN)
         return facts
 
-    def _check_lock(self, asked: Answer[FoundFile]) -> None:
+    def _check_lock(self, asked: Answer[tuple[Facts, bytes]]) -> None:
         self.lost_lock = not self.lock.is_still_ours(asked)
         if self.lost_lock:
             raise WriteRefused(self.step, "the lock was broken by another run", _AGAIN)
 
     def _look_again(self, seen: Facts | None, asked: Answer[Facts]) -> None:
         """See that the path still leads to what was compared."""
+        self.step = _COMPARE
         try:
             now = asked.get()
         except FileNotFoundError:
