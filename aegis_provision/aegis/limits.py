@@ -124,7 +124,8 @@ _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _PLACEHOLDER = re.compile(r"<[A-Za-z][A-Za-z0-9 _-]*>")
-_RESOURCE = "YOUR-RESOURCE"
+RESOURCE = "YOUR-RESOURCE"
+"""What stands in a recipe's base URL for the name of an Azure resource."""
 _QUERY = (
     "it holds '?' or '#', and sessions append their path to it (where a provider wants a "
     "query, such as Azure's api-version, put a small proxy in front)"
@@ -200,8 +201,8 @@ def placeholder_problem(value: str) -> str | None:
     """Return why ``value`` is a placeholder that somebody forgot to replace."""
     if _PLACEHOLDER.fullmatch(value):
         return "it is a placeholder, not a value"
-    if _RESOURCE in value:
-        return f"it still holds {_RESOURCE}"
+    if RESOURCE in value:
+        return f"it still holds {RESOURCE}"
     return None
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from aegis_provision.adoption.model import Fate
 from aegis_provision.planning.model import Action
 from aegis_provision.rollout.outcome import COUNT_AS_FAILED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aegis_provision.adoption.model import HostEnd
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.rollout.outcome import RunEnd
 
@@ -60,5 +62,14 @@ def exit_of_run(end: RunEnd, *, going_back: bool = False) -> ExitCode:
     if end.budget_spent or statuses & (COUNT_AS_FAILED - {Status.UNREACHABLE}):
         return ExitCode.HOST_FAILED
     if Status.UNREACHABLE in statuses:
+        return ExitCode.HOST_UNREACHABLE
+    return ExitCode.DONE
+
+
+def exit_of_import(ends: Sequence[HostEnd]) -> ExitCode:
+    """Return the exit code of taking hosts over: whether all that they have was taken."""
+    if any(end.fate is Fate.LEFT_OUT or end.unmanaged for end in ends):
+        return ExitCode.HOST_FAILED
+    if any(end.fate is Fate.UNREACHABLE for end in ends):
         return ExitCode.HOST_UNREACHABLE
     return ExitCode.DONE

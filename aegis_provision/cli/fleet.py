@@ -119,10 +119,15 @@ def select_hosts(fleet: Fleet, flag: str, pattern: str | None) -> tuple[str, ...
     ``flag`` is where the operator wrote it. Raises :class:`CommandFailedError` for a pattern
     that is wrong or matches nothing.
     """
+    return select_names(fleet.inventory, flag, pattern)
+
+
+def select_names(inventory: Inventory, flag: str, pattern: str | None) -> tuple[str, ...]:
+    """Return what :func:`select_hosts` does, of an inventory that may name no providers."""
     if pattern is None:
-        return tuple(fleet.inventory.hosts)
+        return tuple(inventory.hosts)
     try:
-        return select(parse_pattern(expand_files(pattern, read_pattern_file)), fleet.inventory)
+        return select(parse_pattern(expand_files(pattern, read_pattern_file)), inventory)
     except PatternError as problem:
         raise CommandFailedError(ExitCode.INVALID_INPUT, f"{flag}: {problem}") from None
 

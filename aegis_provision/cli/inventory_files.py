@@ -41,6 +41,13 @@ def gather(paths: Sequence[Path]) -> tuple[tuple[InputFile, ...], tuple[Diagnost
     return tuple(last.values()), tuple(reader.findings)
 
 
+def variables_beside(path: Path) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
+    """Return the ``group_vars`` and ``host_vars`` that count for an inventory at ``path``."""
+    reader = _Reader()
+    reader.add_variables(path.parent, 0)
+    return tuple(reader.files), tuple(reader.findings)
+
+
 class _Reader:
     def __init__(self) -> None:
         self.files: list[InputFile] = []
@@ -49,7 +56,7 @@ class _Reader:
     def add(self, path: Path, rank: int) -> None:
         if not path.is_dir():
             self._add_inventory(path, rank)
-            self._add_variables(path.parent, rank)
+            self.add_variables(path.parent, rank)
             return
         found = list(self._inventories_in(path))
         if not found:
@@ -60,7 +67,7 @@ class _Reader:
             )
         for file in found:
             self._add_inventory(file, rank)
-        self._add_variables(path, rank)
+        self.add_variables(path, rank)
 
     def _add_inventory(self, path: Path, rank: int) -> None:
         # On some file systems everything is executable, YAML too.
@@ -91,7 +98,7 @@ class _Reader:
                 hint = f"'chmod +x {entry}', or move it elsewhere"
                 self.findings.append(warning("script", words, hint=hint))
 
-    def _add_variables(self, directory: Path, rank: int) -> None:
+    def add_variables(self, directory: Path, rank: int) -> None:
         for kind in _VARIABLES:
             for entry in self._listed(directory / kind):
                 if entry.is_dir():

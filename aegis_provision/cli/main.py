@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from importlib import import_module
+from keyword import iskeyword
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -35,6 +36,7 @@ SUMMARIES = {
     "apply": "Write what the plan shows.",
     "rollback": "Bring back the files from before a past run.",
     "history": "List past runs, or show one.",
+    "import": "Make an inventory out of what the hosts have.",
     "demo": "Try all of it against a small fleet on loopback.",
 }
 
@@ -50,7 +52,8 @@ class _Commands(click.Group):
         """Import and return a command."""
         if cmd_name not in SUMMARIES:
             return None
-        module = import_module(f"aegis_provision.cli.commands.{cmd_name}")
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        module = import_module(f"aegis_provision.cli.commands.{name}")
         command: click.Command = module.command
         return command
 

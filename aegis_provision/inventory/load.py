@@ -42,9 +42,11 @@ _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
 
 
 def load_inventory(
-    files: Sequence[InputFile],
+    files: Sequence[InputFile], *, with_providers: bool = True
 ) -> tuple[Inventory | None, tuple[Diagnostic, ...]]:
     """Return the inventory that ``files`` make up, and everything that is wrong with it.
+
+    ``with_providers`` says that each host needs one.
 
     The inventory is ``None`` where there is nothing to resolve (no host, or groups that contain
     themselves). With errors among the findings it may be incomplete: good for finding more of
@@ -78,7 +80,7 @@ def load_inventory(
         if not has_errors(findings):
             findings.append(_no_hosts(files))
         return None, tuple(findings)
-    resolver = _Resolver(tree, complete=complete)
+    resolver = _Resolver(tree, needs_providers=complete and with_providers)
     inventory = resolver.inventory()
     return inventory, (*findings, *resolver.findings)
 
@@ -139,7 +141,7 @@ class _Parts:
 @dataclass(slots=True)
 class _Resolver:
     tree: Tree
-    complete: bool
+    needs_providers: bool
     findings: list[Diagnostic] = field(default_factory=list)
     ancestry: Ancestry = field(init=False)
     _own: dict[str, Settings] = field(default_factory=dict)
@@ -181,7 +183,7 @@ class _Resolver:
     def _without_provider(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
         """Yield an error for hosts without a provider, unless that follows from another one."""
         without = [host for host in hosts.values() if host.provider is None]
-        if not without or not self.complete:
+        if not without or not self.needs_providers:
             return
         doubtful = {
             name for name, group in self.tree.groups.items() if _may_name_provider(group.bodies)

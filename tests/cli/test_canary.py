@@ -38,6 +38,19 @@ ON_HOSTS = {
     "wrongtype": json.dumps({"authToken": [f"{CANARY}-auth"], "port": f"{CANARY}"}),
     "notext": f"\ufeff{CANARY}",
     "root": json.dumps([CANARY]),
+    "whole": json.dumps(
+        {
+            "defaultSessionEnv": {
+                "ANTHROPIC_BASE_URL": "https://llm.example.com/v1",
+                "ANTHROPIC_AUTH_TOKEN": f"{CANARY}-whole",
+                "ANTHROPIC_DEFAULT_MODEL": "m",
+                "ANTHROPIC_DEFAULT_FAST_MODEL": "m",
+                "API_TIMEOUT_MS": "1000",
+                "MY_API_KEY": f"{CANARY}-key",
+                "HEADERS": f"Authorization: Bearer {CANARY}-whole",
+            }
+        }
+    ),
     "twice": f'{{"authToken": "{CANARY}", "authToken": "{CANARY}2"}}',
 }
 COMMANDS = [
@@ -65,6 +78,8 @@ COMMANDS = [
     ["apply", "--yes", "--diff", "--format", "json"],
     ["apply", "--yes", "--forks", "1", "--timeout", "5"],
     ["history"],
+    ["import", "--out", "new.yml"],
+    ["import", "--out", "new.yml", "--format", "json"],
 ]
 
 
@@ -126,7 +141,7 @@ def test_no_command_shows_or_leaves_a_secret(fleet: Operator, command: list[str]
 def test_secrets_do_get_to_the_hosts(fleet: Operator) -> None:
     """The other tests would pass where nothing was ever written."""
     said = fleet.call("apply", "--yes", "-vvv")
-    assert "Recap: 4 written, restart pending" in said.out
+    assert "Recap: 5 written, restart pending" in said.out
     written = json.loads(fleet.file_of("old").read_text())["defaultSessionEnv"]
     assert written["ANTHROPIC_AUTH_TOKEN"] == f"{CANARY}-file"
     assert written["GATEWAY_API_KEY"] == f"{CANARY} key"

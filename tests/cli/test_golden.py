@@ -123,6 +123,14 @@ COMMANDS = {
         ["apply", "--limit", "gpu-02"],
         ["apply", "--limit", "gpu-02:build-04", "--format", "json"],
     ],
+    "import": [
+        ["import", "--limit", "gpu-0?:lab-01", "--out", "new.yml"],
+        ["apply", "--yes", "--quiet"],
+        ["import", "--out", "new.yml"],
+        ["import", "--out", "new.yml"],
+        ["import", "--out", "new.yml", "--force", "--format", "json", "--limit", "gpu"],
+        ["import"],
+    ],
     "usage": [
         ["plann"],
         ["frobnicate"],

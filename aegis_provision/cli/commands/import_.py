@@ -1,0 +1,130 @@
+"""``import``: an inventory out of what the hosts have now."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli.exits import ExitCode, exit_of_import
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.fleet import select_names
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.options import (
+    ConnectionFlags,
+    connection_options,
+    env_file_option,
+    format_option,
+    inventory_option,
+    limit_option,
+    output_options,
+)
+from aegis_provision.cli.printing import print_document
+from aegis_provision.cli.reach import reach_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.options import Format
+
+_MODE = 0o644
+
+
+@click.command("import")
+@inventory_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    required=True,
+    help="The inventory to write.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@limit_option
+@env_file_option
+@connection_options
+@format_option
+@output_options
+def command(
+    inventory: tuple[Path, ...],
+    out: Path,
+    limit: str | None,
+    *,
+    force: bool,
+    environ: Mapping[str, str],
+    flags: ConnectionFlags,
+    output_format: Format,
+    output: Output,
+) -> int:
+    """Write an inventory that says what the hosts have now; nothing is written on them.
+
+    The inventory named with -i says where the hosts are; they need no provider there. Tokens stay
+    where they are: the new inventory refers to variables, and the summary names them. With these
+    set, 'plan' with the new inventory changes nothing. A host that no inventory can describe is
+    left out, with the reason.
+    """
+    from aegis_provision.cli.taking_over import load_hosts, take_over
+    from aegis_provision.cli.watching import watching
+    from aegis_provision.rollout.survey import survey
+
+    _check_free(out, force=force)
+    hosts = load_hosts(inventory)
+    chosen = select_names(hosts.inventory, "--limit", limit)
+    show_findings(output, hosts.findings)
+    reach = reach_of(flags, Invocation.current().environ)
+    with watching(output, "text", forks=flags.forks) as watch:
+        surveyed = survey([hosts.inventory.hosts[name] for name in chosen], reach, watch.emit)
+    taken = take_over(hosts, surveyed, environ, out)
+    if taken.text is not None:
+        _write(out, taken.text, force=force)
+    code = exit_of_import(taken.ends)
+    path = str(out) if taken.text is not None else None
+    if output_format == "text":
+        from aegis_provision.report.console import print_lines
+        from aegis_provision.report.import_text import import_lines
+
+        every = output.verbosity > 0
+        lines = import_lines(path, taken.adoption, taken.ends, every_host=every)
+        print_lines(output.result, lines)
+    else:
+        from aegis_provision.providers.recipes import builtin_recipes
+        from aegis_provision.report.import_document import import_document
+
+        content = import_document(path, taken.adoption, taken.ends, builtin_recipes(), code)
+        print_document(content, output_format)
+    return code
+
+
+def _check_free(out: Path, *, force: bool) -> None:
+    if out.is_dir():
+        raise _refused(f"{out} is a directory", "name the file to write")
+    if not force and (out.exists() or out.is_symlink()):
+        raise _refused(f"{out} is there already", "name another file, or say --force to replace it")
+    if not out.parent.is_dir():
+        raise _refused(f"there is no directory {out.parent}", "make it first")
+
+
+def _write(out: Path, text: str, *, force: bool) -> None:
+    """Write the file as a whole or not at all. Raises :class:`CommandFailedError`."""
+    fresh = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            _check_free(out, force=force)
+            fresh.replace(out)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as problem:
+        raise _refused(f"{out} can't be written: {problem.strerror}", "") from None
+
+
+def _refused(message: str, hint: str) -> CommandFailedError:
+    return CommandFailedError(ExitCode.INVALID_INPUT, f"--out: {message}", hint)

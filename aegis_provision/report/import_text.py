@@ -1,0 +1,97 @@
+"""What was taken over, told to a person: what was written, what to export, what is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from aegis_provision.adoption.model import Fate
+from aegis_provision.report.console import visible
+from aegis_provision.report.ranges import abridged
+from aegis_provision.report.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aegis_provision.adoption.model import Adoption, HostEnd, Needed
+
+_MOST_NAMES = 12
+_EVERY = 1_000_000
+
+
+def import_lines(
+    path: str | None, adoption: Adoption, ends: Sequence[HostEnd], *, every_host: bool
+) -> list[Text]:
+    """Return the summary; ``path`` is ``None`` where nothing was written."""
+    most = _EVERY if every_host else _MOST_NAMES
+    return [
+        *_written(path, adoption, ends, most),
+        *_variables(adoption.needed, most),
+        *_alike("Left out:", "", [(_why(end), end.host) for end in ends if end.message], most),
+        *_alike(
+            "Not in the inventory, and left as they are on the hosts:",
+            "",
+            [(name, end.host) for end in ends for name in end.unmanaged],
+            most,
+        ),
+        *_alike(
+            "Worth knowing:",
+            "warning: ",
+            [(words, end.host) for end in ends for words in end.warnings],
+            most,
+        ),
+    ]
+
+
+def _why(end: HostEnd) -> str:
+    return f"unreachable: {end.message}" if end.fate is Fate.UNREACHABLE else end.message
+
+
+def _written(
+    path: str | None, adoption: Adoption, ends: Sequence[HostEnd], most: int
+) -> Iterator[Text]:
+    taken = [end for end in ends if end.fate is Fate.IMPORTED]
+    if path is None:
+        yield Text("Nothing was written: no host could be taken over.", style="bold")
+        return
+    pins = sum(end.pinned for end in taken)
+    yield Text(
+        f"Wrote {visible(path)}: {len(taken)} of {counted(len(ends), 'host')}, "
+        f"{counted(len(set(adoption.providers.values())), 'provider')}, {counted(pins, 'pin')}.",
+        style="bold",
+    )
+    used = Counter(adoption.providers.values())
+    new = {recipe.name for recipe in adoption.recipes}
+    width = max(len(name) for name in used)
+    for name, hosts in used.most_common():
+        names = [end.host for end in taken if end.provider == name]
+        tail = "  (a new recipe)" if name in new else ""
+        shown = ", ".join(abridged(names, most))
+        yield Text(f"  {name:<{width}}  {counted(hosts, 'host')}: {shown}{tail}")
+
+
+def _variables(needed: Sequence[Needed], most: int) -> Iterator[Text]:
+    if not needed:
+        return
+    yield Text("What the inventory takes out of your environment:", style="bold")
+    width = max(len(item.name) for item in needed)
+    for item in needed:
+        names = ", ".join(abridged(item.hosts, most))
+        if item.is_set:
+            words, style = f"set: it is the {item.holds} of {names}", ""
+        else:
+            words, style = f"export it before you plan: the {item.holds} of {names}", "yellow"
+        yield Text(f"  {item.name:<{width}}  {words}", style=style)
+
+
+def _alike(title: str, prefix: str, told: Sequence[tuple[str, str]], most: int) -> Iterator[Text]:
+    hosts: dict[str, list[str]] = {}
+    for words, host in told:
+        hosts.setdefault(words, []).append(host)
+    if hosts:
+        yield Text(title, style="bold")
+    for words, names in hosts.items():
+        shown = ", ".join(abridged(names, most))
+        yield Text(f"  {shown}: {prefix}{visible(words)}", style="magenta")
