@@ -100,18 +100,25 @@ def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile |
     return ConfigFile(root, environment, bool(root.get("authToken")))
 
 
-def merge(config: ConfigFile | None, values: Mapping[str, str | Secret]) -> bytes:
+def merge(
+    config: ConfigFile | None,
+    values: Mapping[str, str | Secret],
+    *,
+    removed: Collection[str] = (),
+) -> bytes:
     """Return the whole new file: ``config`` with ``values`` as session variables.
 
-    Every other key keeps its place and value, and so do session variables that ``values`` does
-    not name. New keys come last.
+    Every other key keeps its place and value, and so do session variables that neither ``values``
+    nor ``removed`` names. New keys come last.
     """
     root = dict(config.root) if config else {}
     plain = {
         name: value.reveal() if isinstance(value, Secret) else value
         for name, value in values.items()
     }
-    root[SESSION_ENV] = {**(config.session_env if config else {}), **plain}
+    there = config.session_env if config else {}
+    kept = {name: value for name, value in there.items() if name not in removed}
+    root[SESSION_ENV] = {**kept, **plain}
     return (dump(root) + "\n").encode()
 
 

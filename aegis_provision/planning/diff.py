@@ -11,7 +11,7 @@ from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.sensitivity import is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aegis_provision.providers.session import Session
 
@@ -30,7 +30,7 @@ def session_changes(
     known = (*_known_secrets(actual, session), *secrets)
     for name, after in session.values.items():
         before = actual.get(name)
-        if before is not None and _equal(before, after):
+        if before is not None and is_equal(before, after):
             same.append(name)
             continue
         kind = ChangeKind.ADDED if before is None else ChangeKind.CHANGED
@@ -52,21 +52,37 @@ def environment_changes(
         old, new = before.get(name), after.get(name)
         if old == new:
             continue
-        kind = ChangeKind.CHANGED
-        if old is None or new is None:
-            kind = ChangeKind.ADDED if old is None else ChangeKind.REMOVED
-        if is_secret_name(name) or any(
-            exposes_secret(text, known) or looks_secret(text)
-            for text in (old, new)
-            if text is not None
-        ):
-            changes.append(Change(name, kind, None, None, sensitive=True))
-        else:
-            changes.append(Change(name, kind, old, new, sensitive=False))
+        changes.append(_unnamed_change(name, old, new, known))
     return tuple(changes)
 
 
-def _equal(before: str, after: str | Secret) -> bool:
+def removals(
+    actual: Mapping[str, str], names: Iterable[str], secrets: Iterable[str] = ()
+) -> tuple[Change, ...]:
+    """Return what it means to take ``names`` out of ``actual``, which holds all of them.
+
+    ``secrets`` are those of the host's own file. No spec says any more which were sensitive.
+    """
+    known = tuple(secrets)
+    return tuple(_unnamed_change(name, actual[name], None, known) for name in names)
+
+
+def _unnamed_change(name: str, old: str | None, new: str | None, secrets: Sequence[str]) -> Change:
+    """Return the change of a variable of which nobody says whether it is sensitive."""
+    kind = ChangeKind.CHANGED
+    if old is None or new is None:
+        kind = ChangeKind.ADDED if old is None else ChangeKind.REMOVED
+    if is_secret_name(name) or any(
+        exposes_secret(text, secrets) or looks_secret(text)
+        for text in (old, new)
+        if text is not None
+    ):
+        return Change(name, kind, None, None, sensitive=True)
+    return Change(name, kind, old, new, sensitive=False)
+
+
+def is_equal(before: str, after: str | Secret) -> bool:
+    """Tell whether a file holds the value that is wanted there."""
     return after.matches(before) if isinstance(after, Secret) else before == after
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.actual import Actual, ReadProblem
 from aegis_provision.aegis.config_file import ConfigFile, Ignored, merge, parse_config
 from aegis_provision.aegis.search_order import findable
-from aegis_provision.planning.diff import session_changes
+from aegis_provision.planning.diff import removals, session_changes
+from aegis_provision.planning.drift import dropped_names
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
 from aegis_provision.planning.ownership import Ownership, permission_problem, wanted_ownership
+from aegis_provision.planning.receipts import Ours, Receipt, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aegis_provision.inventory.model import Host
+    from aegis_provision.planning.drift import Dropped
     from aegis_provision.providers.session import Session
 
 _PROBLEMS = {
@@ -47,60 +51,123 @@ _NOT_SEARCHED = (
 )
 
 
-def plan_host(host: Host, session: Session, actual: Actual) -> HostPlan:
-    """Return what would happen to ``host``, or why nothing may.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a host should have beside what it has, before a receipt is looked at.
 
-    ``session`` has no missing variables. All reasons against a host are given at once. The rules
+    ``config`` is the file as Aegis takes it, ``None`` for no file. ``changes`` are those of the
+    wanted variables, ``file_changes`` those of mode and owner, ``same`` the variables that are
+    right; all are empty where ``refusals`` say why nothing may be written.
+    """
+
+    host: Host
+    session: Session
+    actual: Actual
+    config: ConfigFile | None
+    refusals: tuple[tuple[str, str], ...] = ()
+    ownership: Ownership | None = None
+    changes: tuple[Change, ...] = ()
+    file_changes: tuple[Change, ...] = ()
+    same: tuple[str, ...] = ()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Return the session variables that the file holds."""
+        return self.config.session_env if self.config else {}
+
+    @property
+    def needs_receipt(self) -> bool:
+        """Tell whether what is to be done depends on what was ours in the file.
+
+        It does where names in it are not wanted any more, and where it is about to be replaced: a
+        way back then makes ours again what was.
+        """
+        if self.refusals or self.config is None:
+            return False
+        return bool(self.changes or self.file_changes or self.has_others)
+
+    @property
+    def has_others(self) -> bool:
+        """Tell whether the file holds session variables that are not wanted there."""
+        return not self.session.names.issuperset(self.environment)
+
+
+def compare(host: Host, session: Session, actual: Actual) -> Comparison:
+    """Compare what ``host`` should have with what was found there.
+
+    ``session`` has no missing variables. All reasons against a host are found at once. The rules
     are those of Aegis' configuration loading (it drops a bad file silently, so such a host is
     refused here).
     """
     config = (
         parse_config(actual.file.content, replaced=session.values.keys()) if actual.file else None
     )
-    refusals = _refusals(actual, config)
+    refusals = tuple(_refusals(actual, config))
     if refusals or isinstance(config, Ignored):
-        return _refused(host, session, actual, refusals)
+        return Comparison(host, session, actual, None, refusals)
     if actual.directory is None:
         raise ValueError("a target that was read has a directory")
     ownership = wanted_ownership(actual.file, actual.directory)
-    changes, same = _session_changes(config, session)
-    changes += _file_changes(actual, ownership)
-    warnings = _warnings(host, actual, config, ownership)
-    if not changes:
-        return HostPlan(
-            host.name,
-            session.spec.provider,
-            actual.path,
-            Action.UNCHANGED,
-            same=same,
-            warnings=warnings,
-            auth_token=config.auth_token if config else None,
-        )
-    content = merge(config, session.values)
-    problem = _dropped(content)
-    if problem:
-        return _refused(host, session, actual, [(problem, "look at the file on the host")])
-    return HostPlan(
+    there, secrets = (config.session_env, config.secrets()) if config else ({}, ())
+    changes, same = session_changes(there, session, secrets)
+    of_file = _file_changes(actual, ownership)
+    return Comparison(host, session, actual, config, (), ownership, changes, of_file, same)
+
+
+def plan_host(
+    host: Host, session: Session, actual: Actual, receipt: Receipt | Untrusted | None = None
+) -> HostPlan:
+    """Return what would happen to ``host``, or why nothing may (see :func:`compare`)."""
+    return plan_compared(compare(host, session, actual), receipt)
+
+
+def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = None) -> HostPlan:
+    """Return the plan that comes of a comparison, and of the receipt where it needs one.
+
+    Variables that we wrote and that are not wanted any more are removed, and no others.
+    """
+    host, session, actual = comparison.host, comparison.session, comparison.actual
+    config, ownership = comparison.config, comparison.ownership
+    if comparison.refusals or ownership is None:
+        return _refused(host, session, actual, comparison.refusals)
+    trusted = receipt if isinstance(receipt, Receipt) else None
+    dropped = dropped_names(comparison.environment, session, trusted)
+    secrets = config.secrets() if config and dropped.ours else ()
+    gone = removals(comparison.environment, dropped.ours, secrets)
+    changes = (*comparison.changes, *gone, *comparison.file_changes)
+    plan = HostPlan(
         host.name,
         session.spec.provider,
         actual.path,
-        Action.CREATE if actual.file is None else Action.UPDATE,
-        changes=changes,
-        same=same,
-        warnings=warnings,
-        write=Write(
-            actual.path, content, ownership.mode, ownership.uid, ownership.gid, actual.file
+        Action.UNCHANGED,
+        same=comparison.same,
+        warnings=(
+            *_warnings(host, actual, config, ownership),
+            *_receipt_warnings(comparison, receipt, dropped),
         ),
         auth_token=config.auth_token if config else None,
     )
-
-
-def _session_changes(
-    config: ConfigFile | None, session: Session
-) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    if config is None:
-        return session_changes({}, session)
-    return session_changes(config.session_env, session, config.secrets())
+    if not changes:
+        return plan
+    content = merge(config, session.values, removed=dropped.ours)
+    problem = _dropped_by_aegis(content)
+    if problem:
+        return _refused(host, session, actual, [(problem, "look at the file on the host")])
+    return replace(
+        plan,
+        action=Action.CREATE if actual.file is None else Action.UPDATE,
+        changes=changes,
+        write=Write(
+            actual.path,
+            content,
+            ownership.mode,
+            ownership.uid,
+            ownership.gid,
+            actual.file,
+            ours=Ours(session.spec.provider, tuple(session.values)),
+            ours_before=trusted.ours if trusted else None,
+        ),
+    )
 
 
 def needs_login(plan: HostPlan) -> bool:
@@ -157,7 +224,7 @@ def _refusals(actual: Actual, config: ConfigFile | Ignored | None) -> list[tuple
 
 
 def _refused(
-    host: Host, session: Session, actual: Actual, refusals: list[tuple[str, str]]
+    host: Host, session: Session, actual: Actual, refusals: Sequence[tuple[str, str]]
 ) -> HostPlan:
     return HostPlan(
         host.name,
@@ -208,7 +275,22 @@ def _warnings(
     return tuple(found)
 
 
-def _dropped(content: bytes) -> str | None:
+def _receipt_warnings(
+    comparison: Comparison, receipt: Receipt | Untrusted | None, dropped: Dropped
+) -> Iterator[str]:
+    if isinstance(receipt, Untrusted) and comparison.has_others:
+        yield (
+            f"the receipt beside the file does not count ({receipt.reason}): variables that the "
+            "inventory does not have are left alone"
+        )
+    if dropped.theirs:
+        yield (
+            f"{', '.join(dropped.theirs)}: no longer in the inventory, but changed by somebody "
+            "since it was written; left alone"
+        )
+
+
+def _dropped_by_aegis(content: bytes) -> str | None:
     result = parse_config(content)
     if isinstance(result, Ignored):
         return "the merged file would be dropped by Aegis: " + "; ".join(result.reasons)

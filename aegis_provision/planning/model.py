@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.actual import FileFacts
+    from aegis_provision.planning.receipts import Ours
     from aegis_provision.providers.secret import Secret
 
 
@@ -51,6 +52,10 @@ class Write:
     ``path`` is absolute. ``content`` is ``None`` for "take the file away". ``base`` is the file
     the plan saw there, ``None`` for none: the write is refused if it has changed since. ``mode`` is
     what the file gets, ``uid`` and ``gid`` whose it will be.
+
+    ``ours`` is what in the file is ours once it is written, and ``ours_before`` what was until
+    then; ``None`` where no receipt says so. ``receipt`` is the receipt to leave, made of them when
+    the write is about to begin; ``None`` leaves none.
     """
 
     path: str
@@ -59,6 +64,9 @@ class Write:
     uid: int
     gid: int
     base: FileFacts | None
+    ours: Ours | None = None
+    ours_before: Ours | None = None
+    receipt: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ def undo(write: Write) -> Write:
     """Return what brings back the file that ``write`` replaced, or takes the new one away.
 
     It holds only as long as the target is still the file that ``write`` left. The mode stays the
-    new file's: where it was tightened, going back must not loosen it.
+    new file's: where it was tightened, going back must not loosen it. What is ours is again what
+    was before.
     """
     return Write(
         path=write.path,
@@ -21,6 +22,8 @@ def undo(write: Write) -> Write:
         uid=write.uid,
         gid=write.gid,
         base=left_by(write),
+        ours=write.ours_before,
+        ours_before=write.ours,
     )
 
 

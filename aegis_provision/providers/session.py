@@ -67,3 +67,8 @@ class Session:
     values: Mapping[str, str | Secret]
     missing: tuple[str, ...]
     by_default: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of all variables, those without a value too."""
+        return frozenset(item.name for item in self.spec.variables).union(self.values)

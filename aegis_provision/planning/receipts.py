@@ -1,0 +1,211 @@
+"""The receipt that a write leaves beside its file: what in it was ours, and as which run.
+
+It lies on the host under the same protection as the file, and still holds no value: a digest of
+each variable, salted per receipt, tells whether a value is the one that was written and nothing
+more. What lies there may be anybody's work, so it is judged before a word of it counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import stat
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aegis_provision.aegis.actual import FileFacts, ReadProblem
+from aegis_provision.providers.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.aegis.actual import Actual
+
+_NAME = "aegis-provision/receipt/"
+SCHEMA = f"{_NAME}v1"
+"""What the receipts are called that this version writes and reads."""
+
+_KIND = "hmac-sha256"
+_DIGEST = re.compile(rf"{_KIND}:[0-9a-f]{{64}}")
+_SALT = re.compile(r"[0-9a-f]{32}")
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_PLAIN = re.compile(r"[!-~]{1,100}")  # what may be shown as it stands, wherever it came from
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_ABSOLUTE = re.compile(r"/.*", re.DOTALL)
+_OTHERS_MAY_WRITE = 0o022
+_ROOT = 0
+_ANY_TEXT = ("utf-8", "surrogatepass")
+
+_PROBLEMS = {
+    ReadProblem.SYMLINK: "it is a symbolic link",
+    ReadProblem.TOO_LARGE: "it is too large",
+    ReadProblem.PERMISSION_DENIED: "no permission to read it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who wrote a file, and when: the run's name, the moment (UTC), this tool's version."""
+
+    run: str
+    written: datetime
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What of a file is ours: the names of session variables, and the provider they are of."""
+
+    provider: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a write left word of.
+
+    ``digests`` maps the names that were ours to digests of what was written, made with ``salt``.
+    ``before`` is what was ours before that write, ``None`` where no receipt was there.
+    """
+
+    stamp: Stamp
+    path: str
+    provider: str
+    salt: bytes = field(repr=False)
+    digests: Mapping[str, str] = field(repr=False)
+    before: Ours | None
+
+    @property
+    def ours(self) -> Ours:
+        """Return what is ours by this receipt."""
+        return Ours(self.provider, tuple(self.digests))
+
+    def is_as_written(self, name: str, value: str | Secret | None) -> bool:
+        """Tell whether ``value`` is what was written as the variable ``name``.
+
+        A name that is not in the receipt was written as nothing at all, ``None``.
+        """
+        known = self.digests.get(name)
+        if known is None or value is None:
+            return known is None and value is None
+        return hmac.compare_digest(known, _digest(self.salt, name, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Untrusted:
+    """Something lies where the receipt would, and ``reason`` says why it does not count."""
+
+    reason: str
+
+
+Found = FileFacts | ReadProblem | None
+"""What was found where the receipt would be: a file, why it can't be read, or nothing."""
+
+
+def compose(
+    path: str, ours: Ours, before: Ours | None, values: Mapping[str, str], stamp: Stamp, salt: bytes
+) -> bytes:
+    """Return the receipt of a write to ``path`` that left ``values`` as session variables.
+
+    ``ours`` are the names to vouch for; those that are not in ``values`` are left out. ``salt``
+    is 16 random bytes, fresh for each receipt.
+    """
+    content = {
+        "schema": SCHEMA,
+        "run": stamp.run,
+        "written": stamp.written.astimezone(UTC).strftime(_TIME),
+        "version": stamp.version,
+        "path": path,
+        "provider": ours.provider,
+        "salt": salt.hex(),
+        "variables": {
+            name: _digest(salt, name, values[name]) for name in ours.names if name in values
+        },
+        "before": None
+        if before is None
+        else {"provider": before.provider, "variables": list(before.names)},
+    }
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def judge(found: Found, actual: Actual) -> Receipt | Untrusted | None:
+    """Return the receipt that was found beside the target, or why it does not count.
+
+    It must be a regular file of the target's owner's, or root's, which nobody else can write, and
+    speak of the target's own path. ``None`` for none.
+    """
+    if found is None:
+        return None
+    if not isinstance(found, FileFacts):
+        return Untrusted(_PROBLEMS.get(found, "it is not a regular file"))
+    owner = actual.file or actual.directory
+    if owner is None or found.uid not in {owner.uid, _ROOT}:
+        return Untrusted(f"it belongs to neither the file's owner nor root (uid {found.uid})")
+    if stat.S_IMODE(found.mode) & _OTHERS_MAY_WRITE:
+        return Untrusted(f"others may write it (mode {stat.S_IMODE(found.mode):04o})")
+    receipt = parse(found.content)
+    if isinstance(receipt, Receipt) and receipt.path != actual.path:
+        return Untrusted("it speaks of another file")
+    return receipt
+
+
+def parse(data: bytes) -> Receipt | Untrusted:
+    """Return what a receipt says, or why it is none. Never raises; nothing of it is repeated."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return Untrusted("it is damaged: it is not JSON")
+    if not isinstance(content, dict) or not isinstance(content.get("schema"), str):
+        return Untrusted("it is not one of this tool's")
+    if content["schema"] != SCHEMA:
+        kind = (
+            "a newer version of" if content["schema"].startswith(_NAME) else "something else than"
+        )
+        return Untrusted(f"it was written by {kind} this tool")
+    try:
+        return _receipt(content)
+    except (KeyError, TypeError, ValueError):
+        return Untrusted("it is damaged: parts of it are missing or make no sense")
+
+
+def _receipt(content: Mapping[str, Any]) -> Receipt:
+    written = datetime.strptime(content["written"], _TIME).replace(tzinfo=UTC)
+    before = content["before"]
+    return Receipt(
+        stamp=Stamp(
+            _matching(_PLAIN, content["run"]), written, _matching(_PLAIN, content["version"])
+        ),
+        path=_matching(_ABSOLUTE, content["path"]),
+        provider=_matching(_PLAIN, content["provider"]),
+        salt=bytes.fromhex(_matching(_SALT, content["salt"])),
+        digests={
+            _matching(_VARIABLE, name): _matching(_DIGEST, digest)
+            for name, digest in dict(content["variables"]).items()
+        },
+        before=None
+        if before is None
+        else Ours(
+            _matching(_PLAIN, before["provider"]),
+            tuple(_matching(_VARIABLE, name) for name in before["variables"]),
+        ),
+    )
+
+
+def _matching(pattern: re.Pattern[str], text: object) -> str:
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise ValueError(pattern.pattern)
+    return text
+
+
+def _digest(salt: bytes, name: str, value: str | Secret) -> str:
+    """Return the keyed digest (RFC 2104) of a value under its name.
+
+    The name goes into it so that two variables with one value do not show that they have. No name
+    holds the byte between them.
+    """
+    text = value.reveal() if isinstance(value, Secret) else value
+    message = name.encode() + b"\0" + text.encode(*_ANY_TEXT)
+    return f"{_KIND}:{hmac.new(salt, message, hashlib.sha256).hexdigest()}"
