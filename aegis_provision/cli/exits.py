@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.adoption.model import Fate
 from aegis_provision.planning.model import Action
+from aegis_provision.planning.status import State
 from aegis_provision.rollout.outcome import COUNT_AS_FAILED, Status
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.adoption.model import HostEnd
     from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.status import HostStatus
     from aegis_provision.rollout.outcome import RunEnd
 
 
@@ -43,6 +45,21 @@ def exit_of_plan(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
         return ExitCode.HOST_UNREACHABLE
     changes = actions & {Action.CREATE, Action.UPDATE}
     if detailed and (changes or any(plan.restart_owed for plan in plans)):
+        return ExitCode.CHANGES_PENDING
+    return ExitCode.DONE
+
+
+def exit_of_status(statuses: Sequence[HostStatus], *, detailed: bool) -> ExitCode:
+    """Return the exit code of a look at how hosts stand, as :func:`exit_of_plan` would.
+
+    What has drifted counts as pending: what is wanted is not what is there.
+    """
+    states = {state for status in statuses for state in status.states}
+    if State.ERROR in states:
+        return ExitCode.HOST_FAILED
+    if State.UNREACHABLE in states:
+        return ExitCode.HOST_UNREACHABLE
+    if detailed and any(status.drifted or status.pending for status in statuses):
         return ExitCode.CHANGES_PENDING
     return ExitCode.DONE
 

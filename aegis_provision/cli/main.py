@@ -34,6 +34,7 @@ SUMMARIES = {
     "unpin": "Leave hosts to their groups' providers again.",
     "plan": "Read the hosts and show the masked diff.",
     "apply": "Write what the plan shows.",
+    "status": "Tell what drifted on the hosts and what is pending.",
     "rollback": "Bring back the files from before a past run.",
     "history": "List past runs, or show one.",
     "import": "Make an inventory out of what the hosts have.",

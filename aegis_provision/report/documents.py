@@ -82,7 +82,7 @@ def host_plan_content(plan: HostPlan) -> Document:
         "path": plan.path,
         "action": plan.action.value,
         "changes": [_change(change) for change in plan.changes],
-        "message": _message(plan.message, plan.hint),
+        "message": message_of(plan.message, plan.hint),
         "warnings": list(plan.warnings),
         "restart_owed": plan.restart_owed,
     }
@@ -93,7 +93,7 @@ def host_result_content(result: HostResult) -> Document:
     return {
         "host": result.host,
         "status": result.status.value,
-        "message": _message(result.message, result.hint),
+        "message": message_of(result.message, result.hint),
         "warnings": list(result.warnings),
     }
 
@@ -113,7 +113,8 @@ def schedule_content(schedule: Schedule) -> list[Document]:
     ]
 
 
-def _message(message: str, hint: str) -> str:
+def message_of(message: str, hint: str) -> str:
+    """Return why, and what to do next, as one text."""
     return f"{message}; try: {hint}" if hint else message
 
 

@@ -13,6 +13,7 @@ from aegis_provision.playbook.model import Restart
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
+    HostChecked,
     HostFinished,
     HostPlanned,
     PauseStarted,
@@ -111,7 +112,7 @@ class State:
 def advance(state: State, event: Event, at: float) -> State:
     """Return what is known after ``event``, which was told at the time ``at``."""
     match event:
-        case HostPlanned():
+        case HostPlanned() | HostChecked():
             return replace(state, done=state.done + 1)
         case StepStarted():
             return _step_started(state, event, at)

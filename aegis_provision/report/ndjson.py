@@ -16,9 +16,11 @@ from aegis_provision.report.documents import (
     plan_document,
     schedule_content,
 )
+from aegis_provision.report.status_document import host_status_content, status_document
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
+    HostChecked,
     HostFinished,
     HostPlanned,
     HostRestarted,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.status import HostStatus
+    from aegis_provision.report.status_document import By
     from aegis_provision.rollout.events import Event
 
 
@@ -64,6 +68,10 @@ class EventStream:
     def plan_finished(self, plans: Sequence[HostPlan]) -> None:
         """Write the last line of a plan that nobody carries out: all of the ``plan`` document."""
         self._write(_named("plan_finished", plan_document(plans)))
+
+    def status_finished(self, statuses: Sequence[HostStatus], by: By | None) -> None:
+        """Write the last line of a look at hosts: all of the ``status`` document."""
+        self._write(_named("status_finished", status_document(statuses, by)))
 
     def _write(self, content: Document) -> None:
         at = {"at": timestamp(self._clock())}
@@ -116,6 +124,8 @@ def _of_host(event: Event) -> Document | None:
     match event:
         case HostPlanned(plan):
             return {"event": "host_planned", **host_plan_content(plan)}
+        case HostChecked(status):
+            return {"event": "host_checked", **host_status_content(status)}
         case KeysAccepted(host, keys):
             taken = [
                 {"name": key.name, "type": key.key_type, "fingerprint": key.fingerprint}

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.planning.model import Action
+from aegis_provision.planning.status import State
 from aegis_provision.report.apply_text import result_lines
 from aegis_provision.report.console import visible
+from aegis_provision.report.status_text import WORDS
 from aegis_provision.report.wording import counted, duration, is_plain, play_title
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
+    HostChecked,
     HostFinished,
     HostPlanned,
     KeysAccepted,
@@ -26,14 +29,15 @@ from aegis_provision.rollout.events import (
 from aegis_provision.rollout.outcome import WENT_WELL, Status
 
 if TYPE_CHECKING:
-    from aegis_provision.report.monitor import State
+    from aegis_provision.report import monitor
     from aegis_provision.rollout.events import Event
 
 _BAD = {Action.ERROR, Action.UNREACHABLE}
+_BAD_STATES = {State.ERROR, State.UNREACHABLE}
 
 
 def event_lines(
-    state: State, event: Event, *, verbosity: int, quiet: bool, drawn: bool
+    state: monitor.State, event: Event, *, verbosity: int, quiet: bool, drawn: bool
 ) -> list[Text]:
     """Return what is printed for ``event``, told while ``state`` was what was known.
 
@@ -64,11 +68,14 @@ def _always(event: Event) -> list[Text]:
             return []
 
 
-def _finding(state: State, event: Event, *, verbosity: int, drawn: bool) -> list[Text]:
+def _finding(state: monitor.State, event: Event, *, verbosity: int, drawn: bool) -> list[Text]:
     match event:
         case HostPlanned(plan):
             if verbosity or plan.action in _BAD:
                 return [Text(f"{plan.host}: {plan.action}")]
+        case HostChecked(status):
+            if verbosity or _BAD_STATES.intersection(status.states):
+                return [Text(f"{status.host}: {', '.join(WORDS[item] for item in status.states)}")]
         case HostFinished(_, result):
             fine = drawn and result.status in WENT_WELL
             if verbosity or not (fine or _is_no_news(state, event)):
@@ -78,7 +85,7 @@ def _finding(state: State, event: Event, *, verbosity: int, drawn: bool) -> list
     return []
 
 
-def _is_no_news(state: State, event: HostFinished) -> bool:
+def _is_no_news(state: monitor.State, event: HostFinished) -> bool:
     """Tell whether the plan has said so already, or the recap will say it for many at once."""
     if event.result.status is Status.NOT_ATTEMPTED:
         return True
@@ -86,7 +93,7 @@ def _is_no_news(state: State, event: HostFinished) -> bool:
     return plan is not None and plan.write is None and plan.host not in state.in_flight
 
 
-def _milestone(state: State, event: Event, verbosity: int) -> list[Text]:
+def _milestone(state: monitor.State, event: Event, verbosity: int) -> list[Text]:
     words = ""
     match event:
         case ReadingStarted(hosts) if hosts:
@@ -109,7 +116,7 @@ def _milestone(state: State, event: Event, verbosity: int) -> list[Text]:
     return [Text(visible(words))] if words else []
 
 
-def _play_words(state: State, play: int) -> str:
+def _play_words(state: monitor.State, play: int) -> str:
     if state.schedule is None:
         return ""
     scheduled = state.schedule.plays[play]

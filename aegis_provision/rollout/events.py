@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.status import HostStatus
     from aegis_provision.playbook.model import Schedule
     from aegis_provision.rollout.outcome import HostResult
     from aegis_provision.transport.protocol import AcceptedKey
@@ -41,6 +42,13 @@ class HostPlanned:
     """One host was read (or could not be) and has a plan."""
 
     plan: HostPlan
+
+
+@dataclass(frozen=True, slots=True)
+class HostChecked:
+    """One host was looked at (or could not be), and it is known how it stands."""
+
+    status: HostStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,7 @@ class RunFinished:
 Event = (
     ReadingStarted
     | HostPlanned
+    | HostChecked
     | KeysAccepted
     | RunStarted
     | PlayStarted

@@ -7,8 +7,15 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
-from aegis_provision.planning.host_plan import as_login, needs_login, plan_host, unreachable
+from aegis_provision.planning.host_plan import (
+    as_login,
+    compare,
+    needs_login,
+    plan_compared,
+    unreachable,
+)
 from aegis_provision.planning.model import Action
+from aegis_provision.planning.receipts import judge
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
 from aegis_provision.rollout.pool import Stop, run_all
@@ -177,7 +184,11 @@ def _read_host(work: HostWork, reach: Reach, kept: KeptConnections, look: Look) 
 def look_at_host(work: HostWork, session: HostSession, deadline: Deadline) -> HostPlan:
     """Return what would turn the host into what the inventory wants."""
     actual = session.read(deadline)
-    plan = plan_host(work.host, work.session, actual)
+    comparison = compare(work.host, work.session, actual)
+    receipt = None
+    if comparison.needs_receipt:
+        receipt = judge(session.receipt(actual.path, deadline), actual)
+    plan = plan_compared(comparison, receipt)
     if needs_login(plan):
         plan = as_login(plan, replace(actual, login=session.login(deadline)))
     if plan.action in _RIGHT_FOR_SESSIONS and work.restarts and not plan.changes_sessions:

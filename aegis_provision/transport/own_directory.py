@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OWN_DIRECTORY = ".aegis-provision"
 PREVIOUS = "previous"
+RECEIPT = "receipt.json"
 _PRIVATE = 0o700
 _OTHERS = 0o077
 _ROOT = 0
@@ -44,9 +45,9 @@ class OwnDirectory:
                 self.files.rmdir(self.path)
 
 
-def kept_beside(target: str) -> str:
-    """Return where the file is kept that was at ``target`` before the last write."""
-    return posixpath.join(posixpath.dirname(target), OWN_DIRECTORY, PREVIOUS)
+def beside(target: str, name: str) -> str:
+    """Return where ``name`` lies in our directory beside ``target``."""
+    return posixpath.join(posixpath.dirname(target), OWN_DIRECTORY, name)
 
 
 def own_directory(files: Filesystem, target: str, uid: int, gid: int) -> OwnDirectory:
@@ -55,7 +56,7 @@ def own_directory(files: Filesystem, target: str, uid: int, gid: int) -> OwnDire
     Raises :class:`WriteRefused` where it is one that others can look into, ``OSError`` and
     :class:`Unreachable`.
     """
-    path = posixpath.join(posixpath.dirname(target), OWN_DIRECTORY)
+    path = beside(target, "").rstrip("/")
     made = False
     try:
         facts = files.lstat(path)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.actual import Actual, Login
     from aegis_provision.inventory.model import Target
     from aegis_provision.planning.model import Write
+    from aegis_provision.planning.receipts import Found
     from aegis_provision.transport.command import CommandEnd
     from aegis_provision.transport.http import Answer, NoAnswer, Question
 
@@ -158,6 +159,13 @@ class HostSession(Protocol):
 
     def previous(self, path: str, deadline: Deadline) -> bytes | None:
         """Return the file that is kept beside the target at ``path``, ``None`` where none is.
+
+        Raises :class:`Unreachable`.
+        """
+        ...
+
+    def receipt(self, path: str, deadline: Deadline) -> Found:
+        """Return what lies where the receipt of the target at ``path`` would be, unjudged.
 
         Raises :class:`Unreachable`.
         """

@@ -16,13 +16,14 @@ from aegis_provision.aegis.actual import (
     ReadProblem,
 )
 from aegis_provision.aegis.search_order import shadowing
-from aegis_provision.transport.own_directory import kept_beside
+from aegis_provision.transport.own_directory import PREVIOUS, RECEIPT, beside
 from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aegis_provision.inventory.model import Target
+    from aegis_provision.planning.receipts import Found
     from aegis_provision.transport.answers import Answer
     from aegis_provision.transport.filesystem import Facts, Filesystem
 
@@ -47,12 +48,25 @@ def read_previous(files: Filesystem, path: str) -> bytes | None:
     Only a regular file counts. Raises :class:`Unreachable` alone.
     """
     try:
-        facts, content = files.read_whole(kept_beside(path), LARGEST_CONFIG + 1)
+        facts, content = files.read_whole(beside(path, PREVIOUS), LARGEST_CONFIG + 1)
     except OSError:
         return None
     if not stat.S_ISREG(facts.mode) or len(content) > LARGEST_CONFIG:
         return None
     return content
+
+
+def read_receipt(files: Filesystem, path: str) -> Found:
+    """Return what lies where the receipt of the target at ``path`` would be.
+
+    Raises :class:`Unreachable` alone.
+    """
+    try:
+        place = beside(path, RECEIPT)
+        found = _target(files, place, files.ask_lstat(place))
+    except OSError:
+        return ReadProblem.NOT_A_FILE
+    return found[0] if isinstance(found, tuple) else found
 
 
 def read_login(files: Filesystem) -> Login | None:

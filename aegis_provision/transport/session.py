@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from aegis_provision.aegis.actual import Login
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.reading import read_actual, read_login, read_previous
+from aegis_provision.transport.reading import read_actual, read_login, read_previous, read_receipt
 from aegis_provision.transport.safe_write import take_hold
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.actual import Actual
     from aegis_provision.inventory.model import Target
     from aegis_provision.planning.model import Write
+    from aegis_provision.planning.receipts import Found
     from aegis_provision.transport.command import CommandEnd
     from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.http import Answer, NoAnswer, Question
@@ -92,6 +93,11 @@ class FileSession:
         """Return the file that is kept beside the target at ``path``."""
         self._until(deadline)
         return read_previous(self._files, path)
+
+    def receipt(self, path: str, deadline: Deadline) -> Found:
+        """Return what lies where the receipt of the target at ``path`` would be."""
+        self._until(deadline)
+        return read_receipt(self._files, path)
 
     def login(self, deadline: Deadline) -> Login | None:
         """Return as whom files are written here."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MUST_BE_SAID = {"yes", "host_key"}
 OF_ONE_COMMAND = {
-    *("every", "graph", "one", "provider", "reveal", "count", "keep"),
+    *("by", "every", "graph", "one", "provider", "reveal", "count", "keep"),
     *("model", "fast_model", "base_url", "timeout_ms", "auth_token", "until", "reason", "dry_run"),
     *("force", "out"),
 }

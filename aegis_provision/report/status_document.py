@@ -1,0 +1,91 @@
+"""How hosts stand, as the ``status`` document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
+
+from aegis_provision.planning.status import Holding, OnNone, State
+from aegis_provision.report.documents import Document, document, message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.planning.receipts import Stamp
+    from aegis_provision.planning.status import HostStatus
+
+By = Literal["provider", "secret"]
+"""By what hosts are counted beside being listed."""
+
+
+def status_document(statuses: Sequence[HostStatus], by: By | None = None) -> Document:
+    """Return the ``status`` document, with the numbers that ``by`` asks for in it."""
+    counts = Counter(state for status in statuses for state in status.states)
+    body: Document = {
+        "hosts": [host_status_content(status) for status in statuses],
+        "summary": {state.value: counts[state] for state in State},
+    }
+    if by == "provider":
+        body["providers"] = _providers(statuses)
+    elif by == "secret":
+        body["secrets"] = _secrets(statuses)
+    return document("status", body)
+
+
+def host_status_content(status: HostStatus) -> Document:
+    """Return how one host stands as it stands in a document."""
+    runs_on = status.runs_on
+    return {
+        "host": status.host,
+        "provider": status.wanted,
+        "path": status.path,
+        "state": [state.value for state in status.states],
+        "drifted": list(status.drifted),
+        "pending": list(status.pending),
+        "message": message_of(status.message, status.hint),
+        "written": None if status.wrote is None else _stamp(status.wrote),
+        "runs_on": None if isinstance(runs_on, OnNone) else runs_on,
+        "runs_on_kind": runs_on.value if isinstance(runs_on, OnNone) else "named",
+        "tokens": {name: held.value for name, held in status.tokens.items()},
+    }
+
+
+def _stamp(stamp: Stamp) -> Document:
+    return {
+        "run": stamp.run,
+        "at": f"{stamp.written:%Y-%m-%dT%H:%M:%SZ}",
+        "version": stamp.version,
+    }
+
+
+def _providers(statuses: Sequence[HostStatus]) -> Document:
+    now = Counter(status.runs_on for status in statuses)
+    wanted = Counter(status.wanted for status in statuses)
+    return {
+        "named": [
+            {"provider": name, "hosts": now[name], "wanted": wanted[name]}
+            for name in providers_of(statuses)
+        ],
+        **{kind.value: now[kind] for kind in OnNone},
+    }
+
+
+def providers_of(statuses: Sequence[HostStatus]) -> list[str]:
+    """Return the providers that hosts run on or should, by name, those wanted first."""
+    names = [status.wanted for status in statuses]
+    names += [status.runs_on for status in statuses if not isinstance(status.runs_on, OnNone)]
+    return list(dict.fromkeys(names))
+
+
+def _secrets(statuses: Sequence[HostStatus]) -> list[Document]:
+    names = dict.fromkeys(name for status in statuses for name in status.tokens)
+    return [
+        {
+            "variable": name,
+            **{
+                held.value: sum(status.tokens.get(name) is held for status in statuses)
+                for held in Holding
+            },
+        }
+        for name in names
+    ]

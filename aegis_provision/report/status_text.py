@@ -1,0 +1,162 @@
+"""How hosts stand, as text: hosts in the same state together, and the sum."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from aegis_provision.planning.status import Holding, HostStatus, OnNone, State
+from aegis_provision.report.console import name_lines, visible
+from aegis_provision.report.ranges import abridged
+from aegis_provision.report.status_document import providers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+WORDS = {
+    State.IN_SYNC: "in sync",
+    State.DRIFTED: "drifted",
+    State.PENDING: "pending",
+    State.NEVER_PROVISIONED: "never provisioned",
+    State.RESTART_PENDING: "restart pending",
+    State.ERROR: "in error",
+    State.UNREACHABLE: "unreachable",
+}
+"""What each state is called in text."""
+
+_STYLE = {
+    State.IN_SYNC: "green",
+    State.DRIFTED: "bold magenta",
+    State.PENDING: "yellow",
+    State.NEVER_PROVISIONED: "yellow",
+    State.RESTART_PENDING: "cyan",
+    State.ERROR: "bold red",
+    State.UNREACHABLE: "bold red",
+}
+_SIGN = {
+    State.IN_SYNC: "=",
+    State.DRIFTED: "!",
+    State.PENDING: "~",
+    State.NEVER_PROVISIONED: "+",
+    State.RESTART_PENDING: "=",
+    State.ERROR: "x",
+    State.UNREACHABLE: "?",
+}
+_UNNAMED = {
+    OnNone.OTHER: "(another one)",
+    OnNone.NONE: "(none)",
+    OnNone.UNKNOWN: "(not known)",
+}
+_HELD = {
+    Holding.CURRENT: "current",
+    Holding.OLDER: "an older one",
+    Holding.ANOTHER: "another",
+    Holding.NONE: "none",
+    Holding.UNKNOWN: "not known",
+}
+_MOST_NAMES = 8
+_WIDTH = 26
+
+
+def status_lines(
+    statuses: Sequence[HostStatus], *, width: int, every_host: bool = False
+) -> list[Text]:
+    """Return how ``statuses`` stand, those that are alike together at the place of the first.
+
+    ``every_host`` names each host without abridging, and says which run wrote its file and when.
+    """
+    groups: dict[object, list[HostStatus]] = {}
+    for status in statuses:
+        groups.setdefault(_alike(status, every_host=every_host), []).append(status)
+    lines: list[Text] = []
+    for group in groups.values():
+        lines.extend(_group_lines(group, width, every_host=every_host))
+    lines.append(_sum(statuses))
+    return lines
+
+
+def provider_lines(statuses: Sequence[HostStatus]) -> list[Text]:
+    """Return a line per provider: on how many hosts it is now, and on how many it should be."""
+    now = Counter(status.runs_on for status in statuses)
+    wanted = Counter(status.wanted for status in statuses)
+    rows = [("PROVIDER", "NOW", "WANTED")]
+    rows += [(name, str(now[name]), str(wanted[name])) for name in providers_of(statuses)]
+    rows += [(words, str(now[kind]), "-") for kind, words in _UNNAMED.items() if now[kind]]
+    first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        Text(f"{name:<{first}}  {here:>{second}}  {there:>{third}}", style="" if at else "bold")
+        for at, (name, here, there) in enumerate(rows)
+    ]
+
+
+def secret_lines(
+    statuses: Sequence[HostStatus], *, width: int, every_host: bool = False
+) -> list[Text]:
+    """Return per variable of the operator's what hosts hold of it, and which lag behind."""
+    lines: list[Text] = []
+    for name in dict.fromkeys(name for status in statuses for name in status.tokens):
+        holders: dict[Holding, list[str]] = {}
+        for status in statuses:
+            if name in status.tokens:
+                holders.setdefault(status.tokens[name], []).append(status.host)
+        counts = [f"{len(holders[held])} {_HELD[held]}" for held in Holding if held in holders]
+        lines.append(Text(f"${{{name}}}: {', '.join(counts)}", style="bold"))
+        for held in Holding:
+            if held is not Holding.CURRENT and held in holders:
+                lines.append(Text(f"  {_HELD[held]}:"))
+                names = _names(holders[held], every_host=every_host)
+                lines.extend(name_lines(names, width))
+    return lines or [Text("No host needs a secret.")]
+
+
+def _alike(status: HostStatus, *, every_host: bool) -> object:
+    return (
+        status.states,
+        status.drifted,
+        status.pending,
+        status.message,
+        status.hint,
+        status.wrote if every_host else None,
+    )
+
+
+def _group_lines(group: Sequence[HostStatus], width: int, *, every_host: bool) -> Iterator[Text]:
+    first = group[0]
+    state = first.states[0]
+    words = ", ".join(WORDS[item] for item in first.states)
+    label = f"{_SIGN[state]} {words:<{_WIDTH}}"
+    style = _STYLE[state]
+    if len(group) == 1:
+        yield Text(f"{label}{first.host}", style=style)
+    else:
+        yield Text(f"{label}{len(group)} hosts", style=style)
+        yield from name_lines(
+            _names([status.host for status in group], every_host=every_host), width
+        )
+    if first.drifted:
+        yield Text(f"    drifted: {', '.join(first.drifted)}", style=_STYLE[State.DRIFTED])
+    if first.pending:
+        yield Text(f"    pending: {', '.join(first.pending)}", style=_STYLE[State.PENDING])
+    if first.message:
+        yield Text(f"    {visible(first.message)}")
+    if first.hint:
+        yield Text(f"    try: {visible(first.hint)}")
+    if every_host and first.wrote is not None:
+        stamp = first.wrote
+        yield Text(
+            f"    written by {stamp.run} at {stamp.written:%Y-%m-%d %H:%M:%S} UTC "
+            f"(aegis-provision {stamp.version})",
+            style="dim",
+        )
+
+
+def _names(hosts: Sequence[str], *, every_host: bool) -> list[str]:
+    return list(hosts) if every_host else abridged(hosts, _MOST_NAMES)
+
+
+def _sum(statuses: Sequence[HostStatus]) -> Text:
+    counts = Counter(state for status in statuses for state in status.states)
+    parts = [f"{counts[state]} {words}" for state, words in WORDS.items() if counts[state]]
+    return Text("Status: " + (", ".join(parts) if parts else "no hosts"), style="bold")

@@ -1,0 +1,323 @@
+"""Written, there, wanted: each variable is in exactly the state that the three of them make."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, ReadProblem
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.planning.drift import drift_of, dropped_names
+from aegis_provision.planning.host_plan import compare, plan_host
+from aegis_provision.planning.model import Action, ChangeKind
+from aegis_provision.planning.receipts import Ours, Receipt, Stamp, Untrusted, compose, judge, parse
+from aegis_provision.planning.status import Holding, OnNone, State, status_of
+from aegis_provision.planning.undo import left_by, undo
+from aegis_provision.providers.fill import fill
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.specify import specify
+
+if TYPE_CHECKING:
+    from aegis_provision.inventory.model import Host
+    from aegis_provision.planning.model import Write
+    from aegis_provision.planning.status import HostStatus
+    from aegis_provision.providers.session import Session
+
+PATH = "/opt/aegis/aegis.config.json"
+DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
+STAMP = Stamp("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+SALT = bytes(16)
+FIVE = [
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_DEFAULT_MODEL",
+    "ANTHROPIC_DEFAULT_FAST_MODEL",
+    "API_TIMEOUT_MS",
+]
+NAMES = [*FIVE, "EXTRA_ONE", "EXTRA_TWO"]
+
+
+def _wanted(provider: str = "glm", **env: str) -> tuple[Host, Session]:
+    variables = f"provider: {provider}, config_path: {PATH}, env: {json.dumps(env)}"
+    text = f"all: {{vars: {{{variables}}}, hosts: {{a: }}}}"
+    inventory, findings = load_inventory(
+        [InputFile("inventory", "", "inventory.yml", text.encode(), 0)]
+    )
+    assert inventory is not None, findings
+    recipes, _ = resolve_providers(inventory)
+    specs, _ = specify(inventory, recipes)
+    environ = {"GLM_API_KEY": "token-one", "OPENROUTER_API_KEY": "token-two"}
+    return inventory.hosts["a"], fill(specs["a"], environ)
+
+
+def _content(environment: dict[str, str]) -> bytes:
+    return json.dumps({"authToken": "t", "defaultSessionEnv": environment}).encode()
+
+
+def _actual(content: bytes | None, mode: int = 0o600) -> Actual:
+    file = FileFacts(content, mode, 1000, 1000) if content is not None else None
+    return Actual(PATH, file, DIRECTORY)
+
+
+def _receipt_of(write: Write) -> Receipt | None:
+    """Return what a write leaves beside its file."""
+    if write.content is None or write.ours is None:
+        return None
+    values = json.loads(write.content).get("defaultSessionEnv", {})
+    found = parse(compose(write.path, write.ours, write.ours_before, values, STAMP, SALT))
+    assert isinstance(found, Receipt)
+    return found
+
+
+def _receipt(values: dict[str, str], provider: str = "glm") -> Receipt:
+    found = parse(compose(PATH, Ours(provider, tuple(values)), None, values, STAMP, SALT))
+    assert isinstance(found, Receipt)
+    return found
+
+
+HOST, SESSION = _wanted()
+FILE = plan_host(HOST, SESSION, _actual(b'{"authToken": "t"}')).write
+assert FILE is not None
+assert FILE.content is not None
+RIGHT: dict[str, str] = json.loads(FILE.content)["defaultSessionEnv"]
+
+
+def _status(
+    environment: dict[str, str] | None,
+    receipt: Receipt | Untrusted | None,
+    *,
+    session: Session = SESSION,
+    mode: int = 0o600,
+) -> HostStatus:
+    actual = _actual(None if environment is None else _content(environment), mode)
+    return status_of(compare(HOST, session, actual), receipt)
+
+
+def test_what_was_written_and_is_wanted_is_in_sync() -> None:
+    status = _status(RIGHT, _receipt(RIGHT))
+    assert status.states == (State.IN_SYNC,)
+    assert (status.wrote, status.message) == (STAMP, "")
+
+
+def test_an_edit_on_the_host_has_drifted() -> None:
+    status = _status({**RIGHT, "API_TIMEOUT_MS": "1"}, _receipt(RIGHT))
+    assert status.states == (State.DRIFTED,)
+    assert (status.drifted, status.pending) == (("API_TIMEOUT_MS",), ())
+
+
+def test_an_edit_of_the_inventory_is_pending() -> None:
+    before = {**RIGHT, "API_TIMEOUT_MS": "30000"}
+    status = _status(before, _receipt(before))
+    assert status.states == (State.PENDING,)
+    assert (status.drifted, status.pending) == ((), ("API_TIMEOUT_MS",))
+
+
+def test_both_edits_are_both() -> None:
+    before = {**RIGHT, "API_TIMEOUT_MS": "30000", "ANTHROPIC_DEFAULT_MODEL": "small"}
+    there = {**before, "ANTHROPIC_BASE_URL": "https://evil.example.com", "API_TIMEOUT_MS": "1"}
+    status = _status(there, _receipt(before))
+    assert status.states == (State.DRIFTED, State.PENDING)
+    assert status.drifted == ("ANTHROPIC_BASE_URL", "API_TIMEOUT_MS")
+    assert status.pending == ("ANTHROPIC_DEFAULT_MODEL", "API_TIMEOUT_MS")
+
+
+def test_a_file_that_is_gone_has_drifted_in_all_of_it() -> None:
+    status = _status(None, _receipt(RIGHT))
+    assert (status.states, status.drifted) == ((State.DRIFTED,), tuple(FIVE))
+
+
+def test_a_mode_that_was_loosened_has_drifted() -> None:
+    status = _status(RIGHT, _receipt(RIGHT), mode=0o644)
+    assert (status.states, status.drifted) == ((State.DRIFTED,), ("file.mode",))
+
+
+def test_without_a_receipt_nobody_provisioned_the_host() -> None:
+    status = _status({**RIGHT, "API_TIMEOUT_MS": "1"}, None)
+    assert status.states == (State.NEVER_PROVISIONED,)
+    assert (status.drifted, status.pending) == ((), ("API_TIMEOUT_MS",))
+
+
+def test_a_file_that_is_right_without_a_receipt_says_so() -> None:
+    status = _status(RIGHT, None)
+    assert status.states == (State.IN_SYNC, State.NEVER_PROVISIONED)
+    assert "no receipt" in status.message
+
+
+@pytest.mark.parametrize(
+    ("environment", "states"),
+    [(RIGHT, (State.IN_SYNC,)), ({**RIGHT, "API_TIMEOUT_MS": "1"}, (State.PENDING,))],
+)
+def test_a_receipt_that_does_not_count_is_told_and_nothing_has_drifted(
+    environment: dict[str, str], states: tuple[State, ...]
+) -> None:
+    status = _status(environment, Untrusted("it is damaged"))
+    assert (status.states, status.drifted) == (states, ())
+    assert "it is damaged" in status.message
+
+
+def test_a_restart_that_is_owed_is_added_to_the_rest() -> None:
+    comparison = compare(HOST, SESSION, _actual(_content(RIGHT)))
+    status = status_of(comparison, _receipt(RIGHT), restart_pending=True)
+    assert status.states == (State.IN_SYNC, State.RESTART_PENDING)
+
+
+def test_a_host_that_would_be_refused_is_in_error() -> None:
+    actual = Actual(PATH, directory=DIRECTORY, problem=ReadProblem.SYMLINK)
+    status = status_of(compare(HOST, SESSION, actual), None)
+    assert status.states == (State.ERROR,)
+    assert "symbolic link" in status.message
+    assert status.tokens == {"GLM_API_KEY": Holding.UNKNOWN}
+
+
+OLDER = {**RIGHT, "ANTHROPIC_AUTH_TOKEN": "token-zero"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "receipt", "held"),
+    [
+        (RIGHT, _receipt(RIGHT), Holding.CURRENT),
+        (RIGHT, None, Holding.CURRENT),
+        (OLDER, _receipt(OLDER), Holding.OLDER),
+        (OLDER, _receipt(OLDER, provider="ollama"), Holding.ANOTHER),
+        (OLDER, _receipt(RIGHT), Holding.ANOTHER),
+        (OLDER, None, Holding.ANOTHER),
+        ({}, _receipt(RIGHT), Holding.NONE),
+        (None, None, Holding.NONE),
+    ],
+)
+def test_what_a_host_has_of_a_token(
+    environment: dict[str, str] | None, receipt: Receipt | None, held: Holding
+) -> None:
+    assert _status(environment, receipt).tokens == {"GLM_API_KEY": held}
+
+
+ELSEWHERE = {**RIGHT, "ANTHROPIC_BASE_URL": "http://127.0.0.1:11434/v1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "receipt", "runs_on"),
+    [
+        (RIGHT, _receipt(RIGHT), "glm"),
+        (RIGHT, None, "glm"),
+        ({**RIGHT, "API_TIMEOUT_MS": "1"}, _receipt(RIGHT), "glm"),
+        (ELSEWHERE, _receipt(ELSEWHERE, provider="ollama"), "ollama"),
+        (ELSEWHERE, _receipt(RIGHT), OnNone.OTHER),
+        (ELSEWHERE, None, OnNone.OTHER),
+        ({"OTHER": "x"}, _receipt(RIGHT), OnNone.NONE),
+        (None, None, OnNone.NONE),
+    ],
+)
+def test_the_provider_that_a_host_is_on(
+    environment: dict[str, str] | None, receipt: Receipt | None, runs_on: str | OnNone
+) -> None:
+    assert _status(environment, receipt).runs_on == runs_on
+
+
+def test_a_name_that_the_inventory_dropped_is_removed_where_it_is_what_we_wrote() -> None:
+    there = {**RIGHT, "EXTRA_ONE": "mine", "EXTRA_TWO": "changed", "FOREIGN": "theirs"}
+    receipt = _receipt({**RIGHT, "EXTRA_ONE": "mine", "EXTRA_TWO": "as it was"})
+    actual = _actual(_content(there))
+    plan = plan_host(HOST, SESSION, actual, receipt)
+    assert plan.action is Action.UPDATE
+    (change,) = plan.changes
+    assert (change.key, change.kind, change.before) == ("EXTRA_ONE", ChangeKind.REMOVED, "mine")
+    assert any("EXTRA_TWO: no longer in the inventory" in item for item in plan.warnings)
+    status = status_of(compare(HOST, SESSION, actual), receipt)
+    assert (status.drifted, status.pending) == (("EXTRA_TWO",), ("EXTRA_ONE",))
+    assert plan.write is not None
+    assert plan.write.content is not None
+    left = json.loads(plan.write.content)["defaultSessionEnv"]
+    assert left == {**RIGHT, "EXTRA_TWO": "changed", "FOREIGN": "theirs"}
+
+
+@pytest.mark.parametrize("receipt", [None, Untrusted("it is damaged")])
+def test_without_a_receipt_that_counts_no_name_is_removed(receipt: Untrusted | None) -> None:
+    plan = plan_host(HOST, SESSION, _actual(_content({**RIGHT, "EXTRA_ONE": "x"})), receipt)
+    assert plan.action is Action.UNCHANGED
+    assert any("it is damaged" in item for item in plan.warnings) is (receipt is not None)
+
+
+def test_a_secret_that_is_removed_is_masked() -> None:
+    there = {**RIGHT, "OTHER_KEY": "canary-1234567"}
+    plan = plan_host(HOST, SESSION, _actual(_content(there)), _receipt(there))
+    (change,) = plan.changes
+    assert (change.key, change.sensitive, change.before) == ("OTHER_KEY", True, None)
+    assert "canary" not in repr(plan)
+
+
+def test_going_back_makes_ours_again_what_was() -> None:
+    host, session = _wanted("openrouter", EXTRA_ONE="x")
+    first = plan_host(host, session, _actual(b'{"authToken": "t"}')).write
+    assert first is not None
+    assert first.ours_before is None
+    assert _receipt_of(undo(first)) is None
+    receipt = _receipt_of(first)
+    second = plan_host(HOST, SESSION, Actual(PATH, left_by(first), DIRECTORY), receipt).write
+    assert second is not None
+    back = _receipt_of(undo(second))
+    assert receipt is not None
+    assert back is not None
+    assert (back.provider, back.digests) == ("openrouter", receipt.digests)
+    assert back.before == Ours("glm", tuple(FIVE))
+
+
+_VALUE = st.sampled_from(["a", "b", "c"])
+_VALUES = st.dictionaries(st.sampled_from(["EXTRA_ONE", "EXTRA_TWO", "EXTRA_THREE"]), _VALUE)
+
+
+@given(written=_VALUES, there=_VALUES, wanted=_VALUES)
+def test_every_key_is_in_the_states_that_written_there_and_wanted_make(
+    written: dict[str, str], there: dict[str, str], wanted: dict[str, str]
+) -> None:
+    _, session = _wanted(**wanted)
+    receipt = _receipt({**RIGHT, **written})
+    drift = drift_of({**RIGHT, **there}, session, receipt)
+    for name in ("EXTRA_ONE", "EXTRA_TWO", "EXTRA_THREE"):
+        was, here, then = written.get(name), there.get(name), wanted.get(name)
+        ours = name in written
+        left_alone = then is None and (not ours or here != was)
+        assert (name in drift.drifted) is (ours and here not in {was, then}), name
+        assert (name in drift.pending) is (here != then and then != was and not left_alone), name
+    dropped = dropped_names({**RIGHT, **there}, session, receipt)
+    assert set(dropped.ours).isdisjoint(wanted)
+    assert not set(dropped.ours) & set(drift.drifted)
+
+
+@given(
+    first=_VALUES,
+    second=_VALUES,
+    edits=st.dictionaries(st.sampled_from(["EXTRA_ONE", "API_TIMEOUT_MS", "FOREIGN"]), _VALUE),
+    foreign=st.dictionaries(st.sampled_from(["FOREIGN", "EXTRA_FOUR"]), _VALUE),
+)
+def test_after_each_write_nothing_is_left_to_do_and_what_is_not_ours_survives(
+    first: dict[str, str], second: dict[str, str], edits: dict[str, str], foreign: dict[str, str]
+) -> None:
+    content, receipt = _content(foreign), None
+    ours: dict[str, str] = {}
+    for env, edit in ((first, edits), (second, {})):
+        host, session = _wanted(**env)
+        there = json.loads(content)["defaultSessionEnv"]
+        plan = plan_host(host, session, _actual(content), receipt)
+        status = status_of(compare(host, session, _actual(content)), receipt)
+        assert plan.write is None or status.pending or status.drifted
+        if plan.write is not None:
+            assert plan.write.content is not None
+            content, receipt = plan.write.content, _receipt_of(plan.write)
+            assert receipt is not None
+        assert plan_host(host, session, _actual(content), receipt).action is Action.UNCHANGED
+        now = json.loads(content)["defaultSessionEnv"]
+        kept = {name: value for name, value in there.items() if ours.get(name) != value}
+        assert now == {**kept, **{name: now[name] for name in FIVE}, **env}
+        ours, content = env, _content({**now, **edit})
+
+
+def test_a_receipt_is_judged_by_what_it_lies_beside() -> None:
+    data = compose("/elsewhere", Ours("glm", ()), None, {}, STAMP, SALT)
+    judged = judge(FileFacts(data, 0o600, 1000, 1000), _actual(_content(RIGHT)))
+    assert isinstance(judged, Untrusted)
