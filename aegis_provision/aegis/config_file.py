@@ -7,6 +7,7 @@ here, with every reason.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -120,6 +121,21 @@ def merge(
     kept = {name: value for name, value in there.items() if name not in removed}
     root[SESSION_ENV] = {**kept, **plain}
     return (dump(root) + "\n").encode()
+
+
+def session_env_in(content: bytes) -> Mapping[str, str]:
+    """Return the session variables in a file that was checked before, or in whatever it is.
+
+    What Aegis would make of it is not asked: where there is nothing of the kind, it is empty.
+    """
+    try:
+        root = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    found = root.get(SESSION_ENV) if isinstance(root, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def render(values: Mapping[str, str | Secret], *, mask: str | None) -> str:

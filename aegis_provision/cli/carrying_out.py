@@ -121,7 +121,13 @@ def _carry_out(undertaking: Undertaking, stage: _Stage) -> int:
         stage.signals.writing_begins()
         emit = Broadcast([record, *stage.watch.observers])
         tools = Tools(
-            undertaking.reach, stage.kept, record, emit, stage.stop, f"{facts.operator}, run {run}"
+            undertaking.reach,
+            stage.kept,
+            record,
+            emit,
+            stage.stop,
+            run,
+            f"{facts.operator}, run {run}",
         )
         emit(RunStarted(run, undertaking.schedule, plans))
         end = run_schedule(

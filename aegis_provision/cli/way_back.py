@@ -80,6 +80,7 @@ def way_back(
         there = replace(host, target=replace(host.target, config_path=known.identity.path))
         works.append(HostWork(there, session_in(None), tokens.get(name)))
         undoings[name] = Undoing(
+            past.header.run,
             name,
             known.provider,
             write.before.digest if write.before else None,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.config_file import Ignored, parse_config
+from aegis_provision.aegis.config_file import Ignored, parse_config, session_env_in
 from aegis_provision.planning.diff import environment_changes
 from aegis_provision.planning.host_plan import refusals_of
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.actual import Actual, FileFacts
     from aegis_provision.aegis.config_file import ConfigFile
+    from aegis_provision.planning.receipts import Receipt
 
 _MOVED_ON = "the file is no longer the one that the run wrote"
 _LOOK = "look at what changed since, and change it by hand or with 'apply'"
@@ -26,9 +27,10 @@ _LOOK = "look at what changed since, and change it by hand or with 'apply'"
 class Undoing:
     """What a past run did to a host's file: digests of before and after, ``None`` for no file.
 
-    ``digest`` makes such a digest of a content.
+    ``run`` is its name; ``digest`` makes such a digest of a content.
     """
 
+    run: str
     host: str
     provider: str
     before: str | None
@@ -58,6 +60,24 @@ def plan_going_back(undoing: Undoing, actual: Actual, previous: bytes | None) ->
             undoing, actual, "the file that is kept there is not the one from before the run", _LOOK
         )
     return _restored(undoing, actual, previous if undoing.before is not None else None)
+
+
+def with_ours_from_before(plan: HostPlan, undoing: Undoing, receipt: Receipt | None) -> HostPlan:
+    """Return ``plan`` so that what is ours is again what was before the run.
+
+    ``receipt`` is the one beside the file. Another run's speaks of this file where a later write
+    was taken back: then nobody knows any more what was ours before, and nothing will be. Or else
+    the run broke off before it left its own: then it is the one from before.
+    """
+    if plan.write is None or plan.write.base is None or receipt is None:
+        return plan
+    if receipt.stamp.run == undoing.run:
+        before = receipt.before
+    else:
+        there = session_env_in(plan.write.base.content)
+        is_of_this = all(receipt.is_as_written(name, there.get(name)) for name in receipt.digests)
+        before = None if is_of_this else receipt.ours
+    return replace(plan, write=replace(plan.write, ours=before, ours_before=receipt.ours))
 
 
 def needs_previous(undoing: Undoing, actual: Actual) -> bool:

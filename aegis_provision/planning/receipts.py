@@ -12,17 +12,19 @@ import hmac
 import json
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.aegis.actual import FileFacts, ReadProblem
+from aegis_provision.aegis.config_file import session_env_in
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.aegis.actual import Actual
+    from aegis_provision.planning.model import Write
 
 _NAME = "aegis-provision/receipt/"
 SCHEMA = f"{_NAME}v1"
@@ -129,6 +131,18 @@ def compose(
         else {"provider": before.provider, "variables": list(before.names)},
     }
     return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def with_receipt(write: Write, stamp: Stamp, salt: bytes) -> Write:
+    """Return ``write`` with the receipt that it leaves: none where nothing will be ours.
+
+    It vouches for what the file will hold. ``salt`` is as for :func:`compose`.
+    """
+    receipt = None
+    if write.content is not None and write.ours is not None:
+        values = session_env_in(write.content)
+        receipt = compose(write.path, write.ours, write.ours_before, values, stamp, salt)
+    return replace(write, receipt=receipt)
 
 
 def judge(found: Found, actual: Actual) -> Receipt | Untrusted | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from aegis_provision import __version__
+from aegis_provision.planning.receipts import Stamp, with_receipt
 from aegis_provision.planning.undo import undo
 from aegis_provision.playbook.model import OnFailure
 from aegis_provision.rollout.events import (
@@ -177,9 +181,13 @@ class _HostRun:
         self._step(Step.WRITE)
         hold = self._connection.hold(write)
         self.tools.journal.before_write(self._host, write)
-        written = hold.write(write, self._connection.deadline)
+        written = hold.write(self._with_receipt(write), self._connection.deadline)
         self.warnings.extend(written.warnings)
         self.tools.emit(HostWritten(self._host))
+
+    def _with_receipt(self, write: Write) -> Write:
+        stamp = Stamp(self.tools.run, datetime.now(UTC), __version__)
+        return with_receipt(write, stamp, secrets.token_bytes(16))
 
     # Taking effect
 
@@ -279,11 +287,13 @@ class _HostRun:
         self._connection.deadline = Deadline.after(self.tools.reach.deadline)
         back = undo(write)
         try:
-            self._connection.hold_again(back).write(back, self._connection.deadline)
+            hold = self._connection.hold_again(back)
+            written = hold.write(self._with_receipt(back), self._connection.deadline)
         except WriteFailed as error:  # which says itself what is there now
             return self._rollback_failed(why, str(error), error.hint)
         except TransportError as error:
             return self._rollback_failed(why, f"{error}; {self._in_place}", error.hint)
+        self.warnings.extend(written.warnings)
         self.tools.emit(HostRolledBack(self._host))
         in_effect = why.restarted or self.task.in_effect
         problem = self._reactivate(just_now=why.restarted) if in_effect else None

@@ -30,8 +30,8 @@ _OWED = "its file is right, and Aegis was not restarted since it came"
 class Tools:
     """What every host's work needs beside the host: how to reach it, and whom to tell.
 
-    ``owner`` is who the locks name, ``renew_every`` after how many seconds of waiting they are
-    renewed.
+    ``run`` is the run's name, which receipts give; ``owner`` is who the locks name,
+    ``renew_every`` after how many seconds of waiting they are renewed.
     """
 
     reach: Reach
@@ -39,6 +39,7 @@ class Tools:
     journal: Journal
     emit: Emit
     stop: Stop
+    run: str
     owner: str
     renew_every: float = 60.0
 

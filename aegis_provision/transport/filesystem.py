@@ -168,3 +168,7 @@ class Filesystem(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file."""
         ...
+
+    def ask_remove(self, path: str) -> Answer[None]:
+        """Ask to remove a file."""
+        ...

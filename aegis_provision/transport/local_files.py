@@ -114,6 +114,10 @@ class LocalFiles:
         """Remove a file."""
         Path(path).unlink()
 
+    def ask_remove(self, path: str) -> Settled[None]:
+        """Return :meth:`remove`'s answer."""
+        return Settled(lambda: self.remove(path))
+
 
 def _found(path: str) -> LocalFound:
     return LocalFound(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))

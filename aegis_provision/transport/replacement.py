@@ -1,10 +1,14 @@
 """Replaces a file as a whole or not at all, and keeps the one before.
 
-All that is ours lies in ``.aegis-provision/`` beside the target: ``lock``, ``staging`` and
-``previous``. A crash at any moment leaves either the old file or the new one. SFTP has no
-compare-and-swap: between the last look at the target and the rename lies one round trip in which
-a third party's write would be lost; among our own operators the lock closes it. Where no file is
-replaced there is no such gap: a plain rename goes over nothing.
+All that is ours lies in ``.aegis-provision/`` beside the target: ``lock``, ``staging``,
+``previous`` and ``receipt.json``. A crash at any moment leaves either the old file or the new one.
+SFTP has no compare-and-swap: between the last look at the target and the rename lies one round trip
+in which a third party's write would be lost; among our own operators the lock closes it. Where no
+file is replaced there is no such gap: a plain rename goes over nothing.
+
+The receipt comes last, when the new file is there. Where a write breaks off before, the one from
+before it lies beside the new file, and whoever compares finds that the file is what is wanted: that
+is no drift, whatever the receipt says.
 
 The login may be root's and the directory somebody else's who is not to be trusted. So files are
 made exclusively, and their owner and mode are set on the open file. What such an owner can bring
@@ -22,7 +26,7 @@ from typing import TYPE_CHECKING, NoReturn
 from aegis_provision.transport.answers import then
 from aegis_provision.transport.failures import file_words
 from aegis_provision.transport.lock import EXPIRES_AFTER
-from aegis_provision.transport.own_directory import PREVIOUS
+from aegis_provision.transport.own_directory import PREVIOUS, RECEIPT
 from aegis_provision.transport.protocol import (
     Unreachable,
     WriteFailed,
@@ -41,7 +45,8 @@ if TYPE_CHECKING:
 
 _STAGING = "staging"
 _FRESH_PREVIOUS = f"{PREVIOUS}.new"
-_STAGED = (_STAGING, _FRESH_PREVIOUS)
+_FRESH_RECEIPT = f"{RECEIPT}.new"
+_STAGED = (_STAGING, _FRESH_PREVIOUS, _FRESH_RECEIPT)
 _OWNER_ONLY = 0o600
 _STAGE, _KEEP, _CHECK_LOCK = "stage", "keep the previous file", "check the lock"
 _COMPARE, _RENAME = "compare", "rename"
@@ -124,6 +129,7 @@ class _Replacement:
     renamed: bool = False
     lost_lock: bool = False
     being_written: list[OpenFile] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
 
     @property
     def _staging(self) -> str:
@@ -145,7 +151,7 @@ class _Replacement:
                 self._replace(self.write.content)
         except (OSError, WriteRefused, WriteFailed, Unreachable) as problem:
             self._give_up(problem)
-        return Written(self.write.path)
+        return Written(self.write.path, self.warnings)
 
     def _replace(self, content: bytes) -> None:
         staged = self._stage(content)
@@ -157,7 +163,10 @@ class _Replacement:
         self._rename()
         self.renamed = True
         self.step = "read back"
+        # The file is there: what it turns out to be is for the receipt to be compared with.
+        kept = self._ask_to_keep_receipt()
         self._read_back(content)
+        self._check_receipt(kept)
 
     def _take_away(self) -> None:
         """Make the target the file that is kept: one rename, and it is gone."""
@@ -166,6 +175,7 @@ class _Replacement:
         self.step = _RENAME
         self.files.replace(self.write.path, self._previous)
         self.renamed = True
+        self._check_receipt()
 
     def _stage(self, content: bytes) -> list[Answer[None]]:
         """Put the new file, and a copy of the one it replaces, beside the target.
@@ -186,11 +196,14 @@ class _Replacement:
         ]
 
     def _fresh(self, content: bytes) -> list[_Fresh]:
-        """Return what to put beside the target, the new file first."""
+        """Return what to put beside the target, the new file first and its receipt last."""
         fresh = [_Fresh(self._staging, content, self.write.mode, synced=True)]
         if self.write.base is not None:
             mode = self.write.mode & _OWNER_ONLY
             fresh.append(_Fresh(self._fresh_previous, self.write.base.content, mode))
+        if self.write.receipt is not None:
+            place = self.directory.inside(_FRESH_RECEIPT)
+            fresh.append(_Fresh(place, self.write.receipt, _OWNER_ONLY))
         return fresh
 
     def _finish(self, item: _Fresh, file: OpenFile, facts: Facts) -> Iterator[Answer[None]]:
@@ -302,6 +315,27 @@ class _Replacement:
                 f"and owner {facts.uid}:{facts.gid}",
                 "look at the host",
             )
+
+    def _ask_to_keep_receipt(self) -> Answer[None]:
+        """Ask for the receipt to be this write's, or to be gone where it leaves none."""
+        place = self.directory.inside(RECEIPT)
+        if self.write.receipt is None:
+            return self.files.ask_remove(place)
+        return self.files.ask_replace(self.directory.inside(_FRESH_RECEIPT), place)
+
+    def _check_receipt(self, asked: Answer[None] | None = None) -> None:
+        """Warn where the receipt is not this write's: the file is right by now all the same."""
+        try:
+            with suppress(FileNotFoundError):
+                (asked or self._ask_to_keep_receipt()).get()
+            return
+        except OSError as problem:
+            reason = file_words(problem)
+            with suppress(OSError, Unreachable):
+                self.files.remove(self.directory.inside(_FRESH_RECEIPT))
+        except Unreachable as problem:
+            reason = problem.reason
+        self.warnings = (f"the receipt beside the file is not this write's: {reason}",)
 
     def _give_up(self, problem: OSError | WriteRefused | WriteFailed | Unreachable) -> NoReturn:
         """Clean up as far as the connection lets us, and say what is on the host now."""

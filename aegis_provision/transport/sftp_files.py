@@ -156,7 +156,11 @@ class SftpFiles:
 
     def remove(self, path: str) -> None:
         """Remove a file."""
-        self._ask(CMD_REMOVE, path.encode()).get()
+        self.ask_remove(path).get()
+
+    def ask_remove(self, path: str) -> Reply[None]:
+        """Ask to remove a file."""
+        return self._ask(CMD_REMOVE, path.encode())
 
     def _ask(self, *words: object) -> Reply[None]:
         return Reply(self._client, done, *words)

@@ -44,6 +44,7 @@ def _plan(
 ) -> HostPlan:
     file = FileFacts(here, 0o600, 1000, 1000) if here is not None else None
     undoing = Undoing(
+        "run",
         "host",
         "glm",
         _digest(before) if before is not None else None,
@@ -101,7 +102,7 @@ def test_a_file_that_is_gone_is_not_replaced() -> None:
 
 
 def test_a_target_that_can_not_be_read_says_why() -> None:
-    undoing = Undoing("host", "glm", _digest(BEFORE), _digest(AFTER), _digest)
+    undoing = Undoing("run", "host", "glm", _digest(BEFORE), _digest(AFTER), _digest)
     actual = Actual(PATH, directory=DIRECTORY, problem=ReadProblem.PERMISSION_DENIED)
     plan = plan_going_back(undoing, actual, None)
     assert (plan.action, plan.write) == (Action.ERROR, None)

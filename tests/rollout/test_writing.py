@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 3.0
 NOBODY_LISTENS = 1
+RUN = "20261125T101500Z-0a1b2c"
 OLD = '{"authToken": "x", "port": 9100}'
 
 
@@ -65,7 +66,7 @@ def _write(
 ) -> tuple[HostResult, ...]:
     names = tuple(plan.host for plan in plans)
     (play,) = single_play().plays
-    tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, stop or Stop(), "anna@desk")
+    tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, stop or Stop(), RUN, "anna@desk")
     return run_schedule(
         Schedule((ScheduledPlay(play, (names,)),)),
         {work.host.name: work for work in hosts.works},
@@ -143,7 +144,7 @@ def test_a_kept_connection_that_died_meanwhile_is_made_anew(
         (plan,) = _plan(hosts, kept)
         _cut_connections(sshd)
         work = replace(hosts.works[0], session=_asking(provider, hosts.works[0].session))
-        tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), "anna@desk")
+        tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk")
         result = carry_out(HostTask(work, plan, gates), tools)
         assert bool(provider.asked) is probe_first
     assert result.status is Status.RESTART_PENDING, result
@@ -174,7 +175,7 @@ def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
     gates = Gates(Restart.CHANGED, on_failure=OnFailure.ROLLBACK, sessions=Sessions.IGNORE)
     with KeptConnections(1) as kept:
         (plan,) = _plan(hosts, kept)
-        tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), "anna@desk")
+        tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk")
         result = carry_out(HostTask(work, plan, gates), tools)
     assert hosts.file_of("a").read_text() == OLD
     assert result.status is Status.ROLLBACK_FAILED
@@ -231,7 +232,9 @@ def test_the_lock_is_renewed_in_a_wait_that_is_longer_than_the_deadline(
     lock = hosts.file_of("a").parent / ".aegis-provision" / "lock"
     with KeptConnections(1) as kept, ThreadPoolExecutor() as pool:
         [plan] = read_fleet([work], reach, kept, hosts.emit)
-        tools = Tools(reach, kept, _Unwritten(), hosts.emit, Stop(), "anna@desk", renew_every=0.2)
+        tools = Tools(
+            reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk", renew_every=0.2
+        )
         end = pool.submit(carry_out, HostTask(work, plan, gates), tools)
         times = set()
         while not end.done():

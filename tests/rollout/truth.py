@@ -41,9 +41,9 @@ def is_new(host: FleetHost) -> bool:
 
 
 def left_behind(host: FleetHost) -> set[str]:
-    """Return what of ours lies on a host, the previous file apart."""
+    """Return what of ours lies on a host, the previous file and the receipt apart."""
     own = host.config_path.parent / ".aegis-provision"
-    return {path.name for path in own.glob("*")} - {"previous"}
+    return {path.name for path in own.glob("*")} - {"previous", "receipt.json"}
 
 
 def recorded(fleet: Fleet, run: str = "last") -> dict[str, Any]:
