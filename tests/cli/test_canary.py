@@ -77,6 +77,10 @@ COMMANDS = [
     ["apply", "--yes"],
     ["apply", "--yes", "--diff", "--format", "json"],
     ["apply", "--yes", "--forks", "1", "--timeout", "5"],
+    ["status"],
+    ["status", "--by", "secret"],
+    ["status", "--by", "provider", "--format", "json"],
+    ["status", "--format", "ndjson"],
     ["history"],
     ["import", "--out", "new.yml"],
     ["import", "--out", "new.yml", "--format", "json"],
@@ -147,6 +151,10 @@ def test_secrets_do_get_to_the_hosts(fleet: Operator) -> None:
     assert written["GATEWAY_API_KEY"] == f"{CANARY} key"
     assert written["X_HEADER_TOKEN"] == f"{CANARY}-environment"
     check(fleet, said)
+    for flags in ((), ("--by", "secret"), ("--format", "json")):
+        stands = fleet.call("status", "-vvv", *flags)
+        assert "4 in sync" in stands.out or "current" in stands.out, stands.out
+        check(fleet, stands)
 
 
 @pytest.mark.parametrize(

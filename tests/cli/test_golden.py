@@ -131,6 +131,17 @@ COMMANDS = {
         ["import", "--out", "new.yml", "--force", "--format", "json", "--limit", "gpu"],
         ["import"],
     ],
+    "status": [
+        ["status"],
+        ["apply", "--yes", "--quiet", "--format", "json", "--limit", "build-03:gpu-02"],
+        ["status", "-q", "--limit", "!build-04:!gpu-01:!lab-01"],
+        ["status", "-q", "-v", "--limit", "build-03"],
+        ["status", "--by", "provider"],
+        ["status", "-q", "--by", "secret"],
+        ["status", "-q", "--format", "json", "--limit", "build-03:build-04"],
+        ["status", "-q", "--detailed-exitcode", "--limit", "build-01"],
+        ["status", "--by", "weather"],
+    ],
     "usage": [
         ["plann"],
         ["frobnicate"],
@@ -194,4 +205,5 @@ def neutral(operator: Operator, text: str) -> str:
     text = re.sub(rf"\b{operator.sshd.port}\b", "PORT", text)
     text = re.sub(rf"(user\W+){operator.sshd.user}\b", r"\1USER", text)
     text = re.sub(rf"\b(?:4242:4242|{os.geteuid()}:{os.getegid()})(?=[\"\n])", "UID:GID", text)
+    text = re.sub(r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2}([ T])[0-9:]{8}", r"DATE\1TIME", text)
     return re.sub(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}", "RUN", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,8 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.planning.model import Action
+from aegis_provision.planning.receipts import Stamp
+from aegis_provision.planning.status import Holding, HostStatus, OnNone, State
 from aegis_provision.playbook.model import Schedule
 from aegis_provision.report.documents import (
     apply_document,
@@ -20,9 +23,11 @@ from aegis_provision.report.documents import (
     schedule_document,
 )
 from aegis_provision.report.ndjson import EventStream, event_content, timestamp
+from aegis_provision.report.status_document import status_document
 from aegis_provision.rollout.events import (
     BudgetSpent,
     Event,
+    HostChecked,
     HostFinished,
     HostPlanned,
     HostRolledBack,
@@ -41,6 +46,7 @@ from tests.schemas import check_document
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aegis_provision.report.status_document import By
     from tests.report.runs import Told
 
 NOON = 1795608000.5
@@ -51,8 +57,24 @@ PLANS = (
 )
 RESULTS = tuple(HostResult(f"h{number}", status) for number, status in enumerate(Status))
 SCHEDULE = Schedule((play("first", ["a"], ["b", "c"]), play("", [])))
+STATUSES = (
+    HostStatus("a", "/x", "glm", (State.UNREACHABLE,), message="broken", hint="mend it"),
+    HostStatus(
+        "b",
+        "/x",
+        "glm",
+        (State.DRIFTED, State.PENDING, State.RESTART_PENDING),
+        ("API_TIMEOUT_MS", "file.mode"),
+        ("EXTRA",),
+        wrote=Stamp(RUN, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0"),
+        runs_on="other",
+        tokens={held.name: held for held in Holding},
+    ),
+    *(HostStatus("c", "/x", "ollama", (state,), runs_on=OnNone.OTHER) for state in State),
+)
 RARE: tuple[Event, ...] = (
     HostPlanned(PLANS[2]),
+    HostChecked(STATUSES[1]),
     KeysAccepted("a", (AcceptedKey("a", "ssh-ed25519", "SHA256:abc"),)),
     BudgetSpent(0, "3 of 4 hosts failed, 2 are allowed", ("a", "b", "c")),
     StopRequested(2),
@@ -76,6 +98,23 @@ def test_a_plan_is_what_its_schema_says() -> None:
 
 def test_a_run_is_what_its_schema_says() -> None:
     check_document("apply", apply_document(RUN, RESULTS, 4))
+
+
+@pytest.mark.parametrize("by", [None, "provider", "secret"])
+def test_a_status_is_what_its_schema_says(by: By | None) -> None:
+    content = status_document(STATUSES, by)
+    check_document("status", content)
+    stream = io.StringIO()
+    EventStream(stream, clock=lambda: NOON).status_finished(STATUSES, by)
+    last = json.loads(stream.getvalue())
+    check_document("event", last)
+    assert {**last, **content, "event": None, "at": None}.keys() == {*content, "event", "at"}
+
+
+def test_a_provider_that_is_called_like_a_word_of_ours_is_counted_by_its_name() -> None:
+    counted = status_document(STATUSES, "provider")["providers"]
+    assert {"provider": "other", "hosts": 1, "wanted": 0} in counted["named"]
+    assert (counted["other"], counted["unknown"]) == (len(State), 1)
 
 
 def test_a_schedule_is_what_its_schema_says() -> None:

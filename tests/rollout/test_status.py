@@ -7,12 +7,11 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from aegis_provision import __version__
-from aegis_provision.documents.schema_files import load_schema
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, FleetHost, running_hosts
 from tests.rollout.resetting import age, reset
+from tests.schemas import check_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +64,7 @@ def _receipt(host: FleetHost) -> Path:
 
 def _status(fleet: Fleet, *flags: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
     said = fleet.call("status", "--format", "json", *flags, env=env)
-    Draft202012Validator(load_schema("status")).validate(said.json)
+    check_document("status", said.json)
     for token in (TOKEN, OLD_ENV["ANTHROPIC_AUTH_TOKEN"]):
         assert token not in said.stdout + said.stderr
     return {entry["host"]: entry for entry in said.json["hosts"]}
@@ -290,9 +289,8 @@ def test_a_host_in_error_goes_before_one_that_is_unreachable(fleet: Fleet) -> No
 
 def test_events_end_with_the_document(fleet: Fleet) -> None:
     said = fleet.call("status", "--format", "ndjson", "--by", "provider")
-    validator = Draft202012Validator(load_schema("event"))
     for line in said.lines:
-        validator.validate(line)
+        check_document("event", line)
     assert [line["event"] for line in said.lines] == [
         "reading_started",
         *["host_checked"] * 3,
