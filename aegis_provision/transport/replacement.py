@@ -52,6 +52,7 @@ _STAGE, _KEEP, _CHECK_LOCK = "stage", "keep the previous file", "check the lock"
 _COMPARE, _RENAME = "compare", "rename"
 _MOVED = "the file changed since the plan saw it"
 _AGAIN = "plan again and look at what changed"
+_NO_RECEIPT = "the receipt beside the file is not this write's"
 
 
 def write_under_lock(
@@ -326,16 +327,15 @@ class _Replacement:
     def _check_receipt(self, asked: Answer[None] | None = None) -> None:
         """Warn where the receipt is not this write's: the file is right by now all the same."""
         try:
-            with suppress(FileNotFoundError):
-                (asked or self._ask_to_keep_receipt()).get()
-            return
+            (asked or self._ask_to_keep_receipt()).get()
         except OSError as problem:
-            reason = file_words(problem)
+            if self.write.receipt is None and isinstance(problem, FileNotFoundError):
+                return  # there was none to take away
+            self.warnings = (f"{_NO_RECEIPT}: {file_words(problem)}",)
             with suppress(OSError, Unreachable):
                 self.files.remove(self.directory.inside(_FRESH_RECEIPT))
         except Unreachable as problem:
-            reason = problem.reason
-        self.warnings = (f"the receipt beside the file is not this write's: {reason}",)
+            self.warnings = (f"{_NO_RECEIPT}: {problem.reason}",)
 
     def _give_up(self, problem: OSError | WriteRefused | WriteFailed | Unreachable) -> NoReturn:
         """Clean up as far as the connection lets us, and say what is on the host now."""

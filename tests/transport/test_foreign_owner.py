@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,7 @@ from tests.transport.targets import (
     mode_of,
     plan_write,
     put,
+    safe_write,
     write_now,
 )
 
@@ -58,8 +60,11 @@ def test_root_keeps_owner_group_and_mode(
 ) -> None:
     path = _config(home, uid, gid, mode)
     with wired() as (sftp, _):
-        write_now(LocalFiles(home) if local else sftp, path)
+        files = LocalFiles(home) if local else sftp
+        safe_write(files, replace(plan_write(look(files, path)), receipt=b"{}"))
     assert (path.read_bytes(), _owner(path), mode_of(path)) == (NEW, (uid, gid), mode)
+    receipt = home / OWN / "receipt.json"
+    assert (_owner(receipt), mode_of(receipt)) == ((uid, gid), 0o600)
     previous = home / OWN / "previous"
     assert (previous.read_bytes(), _owner(previous)) == (OLD, (uid, gid))
     assert mode_of(previous) == mode & 0o600

@@ -1,0 +1,264 @@
+"""The receipt of a write, whatever breaks off: never a new one beside an old file, never half."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.aegis.actual import FileFacts, ReadProblem
+from aegis_provision.planning.undo import undo
+from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.protocol import WriteFailed, Written
+from aegis_provision.transport.reading import read_receipt
+from tests.fleet.sftp_wire import Trouble, wired
+from tests.transport.targets import (
+    NEW,
+    OLD,
+    OWN,
+    age_lock,
+    attempt,
+    leftovers,
+    look,
+    mode_of,
+    plan_write,
+    put,
+    safe_write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from aegis_provision.planning.model import Write
+    from aegis_provision.transport.filesystem import Filesystem
+
+EARLIER, LATER = b'{"run": "earlier"}\n', b'{"run": "later"}\n'
+MOST_REQUESTS = 60
+
+bases = pytest.mark.parametrize("old", [OLD, None], ids=["over a file", "a new file"])
+troubles = pytest.mark.parametrize("trouble", list(Trouble), ids=lambda item: item.name.lower())
+both = pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "aegis.config.json"
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _receipt(path: Path) -> Path:
+    return path.parent / OWN / "receipt.json"
+
+
+def _before(path: Path, old: bytes | None) -> None:
+    """Put the file and the receipt from before there, or neither."""
+    path.unlink(missing_ok=True)
+    for name in leftovers(path.parent):
+        (path.parent / OWN / name).unlink()
+    if old is not None:
+        (path.parent / OWN).mkdir(mode=0o700, exist_ok=True)
+        put(path, old, 0o640)
+        put(_receipt(path), EARLIER)
+
+
+def _write(files: Filesystem, path: Path, receipt: bytes | None = LATER) -> Write:
+    return replace(plan_write(look(files, path)), receipt=receipt)
+
+
+def _requests(prepare: Callable[[], Write]) -> Iterator[tuple[int, Write]]:
+    """Yield the number of every request of the write that ``prepare`` makes ready each time."""
+    write = prepare()
+    with wired() as (files, wire):
+        assert isinstance(attempt(files, write), Written)
+        count = len(wire.requests)
+    assert count < MOST_REQUESTS
+    for number in range(1, count + 1):
+        yield number, prepare()
+
+
+@bases
+@troubles
+def test_whatever_request_breaks_no_receipt_speaks_of_a_file_that_is_not_there(
+    trouble: Trouble, old: bytes | None, path: Path
+) -> None:
+    def prepare() -> Write:
+        _before(path, old)
+        with wired() as (files, _):
+            return _write(files, path)
+
+    earlier = None if old is None else EARLIER
+    seen = set()
+    for number, write in _requests(prepare):
+        with wired(at=number, trouble=trouble) as (files, _):
+            end = attempt(files, write)
+        now = _content(path), _content(_receipt(path))
+        seen.add(now)
+        assert now in {(old, earlier), (NEW, earlier), (NEW, LATER)}, number
+        if isinstance(end, Written):
+            told = any("the receipt" in words for words in end.warnings)
+            assert now[1] == LATER or told, number
+        if now[1] is not None:
+            assert mode_of(_receipt(path)) == 0o600
+        age_lock(path.parent)
+        with wired() as (files, _):
+            safe_write(files, _write(files, path))
+        assert _content(_receipt(path)) == LATER
+        assert leftovers(path.parent) <= {"previous", "receipt.json"}
+    assert {(old, earlier), (NEW, LATER)} <= seen
+
+
+@bases
+@troubles
+def test_whatever_request_breaks_a_way_back_takes_no_receipt_before_its_file(
+    trouble: Trouble, old: bytes | None, path: Path
+) -> None:
+    def prepare() -> Write:
+        _before(path, None)
+        if old is not None:
+            put(path, old)
+        with wired() as (files, _):
+            write = _write(files, path)
+            safe_write(files, write)
+        return undo(write)
+
+    seen = set()
+    for number, write in _requests(prepare):
+        with wired(at=number, trouble=trouble) as (files, _):
+            attempt(files, write)
+        now = _content(path), _content(_receipt(path))
+        seen.add(now)
+        assert now in {(NEW, LATER), (old, LATER), (old, None)}, number
+    assert {(NEW, LATER), (old, None)} <= seen
+
+
+@both
+@bases
+def test_a_write_leaves_its_receipt_and_its_undoing_none(
+    local: bool, old: bytes | None, path: Path
+) -> None:
+    _before(path, old)
+    with wired() as (sftp, _):
+        files = LocalFiles(path.parent) if local else sftp
+        write = _write(files, path)
+        assert safe_write(files, write).warnings == ()
+        assert (_content(_receipt(path)), mode_of(_receipt(path))) == (LATER, 0o600)
+        assert safe_write(files, undo(write)).warnings == ()
+    assert leftovers(path.parent) == {"previous"}
+    assert _content(path) == old
+
+
+@both
+def test_a_receipt_that_can_not_be_put_in_place_is_a_warning(local: bool, path: Path) -> None:
+    put(path)
+    _receipt(path).mkdir(parents=True)
+    (path.parent / OWN).chmod(0o700)
+    with wired() as (sftp, _):
+        files = LocalFiles(path.parent) if local else sftp
+        (warning,) = safe_write(files, _write(files, path)).warnings
+    assert warning.startswith("the receipt beside the file is not this write's: ")
+    assert path.read_bytes() == NEW
+    assert leftovers(path.parent) == {"previous", "receipt.json"}
+
+
+@both
+def test_a_receipt_that_can_not_be_staged_stops_the_write(local: bool, path: Path) -> None:
+    put(path)
+    (path.parent / OWN / "receipt.json.new").mkdir(parents=True)
+    (path.parent / OWN).chmod(0o700)
+    with wired() as (sftp, _):
+        files = LocalFiles(path.parent) if local else sftp
+        end = attempt(files, _write(files, path))
+    assert isinstance(end, WriteFailed)
+    assert "untouched" in end.reason
+    assert path.read_bytes() == OLD
+
+
+def test_a_receipt_is_not_waited_for(path: Path) -> None:
+    ways = []
+    for receipt in (None, LATER):
+        _before(path, OLD)
+        with wired() as (files, wire):
+            safe_write(files, _write(files, path, receipt))
+            ways.append(wire.ways)
+    assert ways[0] == ways[1]
+
+
+@both
+def test_a_link_planted_for_the_receipt_is_replaced_and_not_followed(
+    local: bool, path: Path
+) -> None:
+    put(path)
+    victim = path.with_name("victim")
+    put(victim, b"precious")
+    (path.parent / OWN).mkdir(0o700)
+    for name in ("receipt.json", "receipt.json.new"):
+        (path.parent / OWN / name).symlink_to(victim)
+    with wired() as (sftp, _):
+        files = LocalFiles(path.parent) if local else sftp
+        safe_write(files, _write(files, path))
+    assert victim.read_bytes() == b"precious"
+    assert not _receipt(path).is_symlink()
+    assert _receipt(path).read_bytes() == LATER
+
+
+def _nothing(_: Path) -> None:
+    return
+
+
+def _no_directory(receipt: Path) -> None:
+    receipt.parent.rmdir()
+
+
+def _own_is_a_file(receipt: Path) -> None:
+    receipt.parent.rmdir()
+    receipt.parent.write_bytes(b"")
+
+
+def _a_link(receipt: Path) -> None:
+    receipt.symlink_to(receipt.parent.with_name("aegis.config.json"))
+
+
+def _a_pipe(receipt: Path) -> None:
+    os.mkfifo(receipt)
+
+
+def _too_large(receipt: Path) -> None:
+    receipt.write_bytes(b" " * (1024 * 1024 + 1))
+
+
+@both
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (_nothing, {None}),
+        (_no_directory, {None}),
+        (_own_is_a_file, {None, ReadProblem.NOT_A_FILE}),
+        (_a_link, {ReadProblem.SYMLINK}),
+        (_a_pipe, {ReadProblem.NOT_A_FILE}),
+        (_too_large, {ReadProblem.TOO_LARGE}),
+    ],
+)
+def test_whatever_lies_there_is_a_value(
+    local: bool, plant: object, found: set[ReadProblem | None], path: Path
+) -> None:
+    assert callable(plant)
+    put(path)
+    (path.parent / OWN).mkdir(0o700)
+    plant(_receipt(path))
+    with wired() as (sftp, _):
+        assert read_receipt(LocalFiles(path.parent) if local else sftp, str(path)) in found
+
+
+@both
+def test_a_receipt_is_read_with_its_facts(local: bool, path: Path) -> None:
+    _before(path, OLD)
+    with wired() as (sftp, _):
+        found = read_receipt(LocalFiles(path.parent) if local else sftp, str(path))
+    assert isinstance(found, FileFacts)
+    assert (found.content, found.mode) == (EARLIER, 0o600)
