@@ -30,7 +30,7 @@ _NAMED = re.compile(
 _URL_SECRET = re.compile(r"://[^/\s]*@|[?&#][\w-]+=")
 _KNOWN_TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:sk|pk|rk)-[\w-]{3,}"  # but no disk-full
-    r"|gh[pousr]_\w{3,}|github_pat_|xox[a-z]-|AKIA[0-9A-Z]{4,}|eyJ[\w-]{4,}"
+    r"|gh[pousr]_\w{3,}|github_pat_|xox[a-z]-|AKIA[0-9A-Za-z]{4,}|eyJ[\w-]{4,}"
     r"|glpat-|hf_\w{3,}|Bearer\s+\S"
 )
 _RUN = re.compile(r"[A-Za-z0-9+/=_~-]{20,}")
@@ -48,13 +48,18 @@ class Excerpt:
     width: int
 
 
+def holds_known_token(text: str) -> bool:
+    """Tell whether ``text`` holds a token of a well-known kind, by its prefix."""
+    return _KNOWN_TOKEN.search(text) is not None
+
+
 def looks_secret(text: str) -> bool:
     """Tell whether ``text`` holds something that looks like a token.
 
     That is a well-known prefix, a URL's user information or query, or a long run of letters and
     digits that is no path, host name or model's name.
     """
-    if _KNOWN_TOKEN.search(text) or _URL_SECRET.search(text):
+    if holds_known_token(text) or _URL_SECRET.search(text):
         return True
     return any(_random(run.group()) for run in _RUN.finditer(text))
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.quoting import holds_known_token
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _CREDENTIALS_IN_URL = re.compile(r"://[^/?#\s]*@|[?&#][^\s]*=")
-_KNOWN_TOKEN = re.compile(
-    r"\b(?:sk|pk|rk)-[\w-]{6,}|\bgh[pousr]_\w{6,}|\beyJ[\w-]{8,}|\bAKIA\w{8,}"
-)
 
 
 def exposes_secret(text: str, secrets: Iterable[Secret | str]) -> bool:
@@ -23,7 +21,7 @@ def exposes_secret(text: str, secrets: Iterable[Secret | str]) -> bool:
     wrong place (a URL with user information, a key pasted as a model): such a value is masked
     like a token.
     """
-    if _CREDENTIALS_IN_URL.search(text) or _KNOWN_TOKEN.search(text):
+    if _CREDENTIALS_IN_URL.search(text) or holds_known_token(text):
         return True
     return any(_holds(text, secret) for secret in secrets)
 

@@ -185,12 +185,14 @@ def look_at_host(work: HostWork, session: HostSession, deadline: Deadline) -> Ho
     """Return what would turn the host into what the inventory wants."""
     actual = session.read(deadline)
     comparison = compare(work.host, work.session, actual)
-    receipt = None
+    receipt, login = None, None
     if comparison.needs_receipt:
-        receipt = judge(session.receipt(actual.path, deadline), actual)
+        found, login = session.receipt_and_login(actual.path, deadline)
+        receipt = judge(found, actual)
     plan = plan_compared(comparison, receipt)
     if needs_login(plan):
-        plan = as_login(plan, replace(actual, login=session.login(deadline)))
+        login = login if comparison.needs_receipt else session.login(deadline)
+        plan = as_login(plan, replace(actual, login=login))
     if plan.action in _RIGHT_FOR_SESSIONS and work.restarts and not plan.changes_sessions:
         from aegis_provision.rollout.owed import restart_owed
 

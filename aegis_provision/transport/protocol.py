@@ -178,6 +178,13 @@ class HostSession(Protocol):
         """
         ...
 
+    def receipt_and_login(self, path: str, deadline: Deadline) -> tuple[Found, Login | None]:
+        """Return what :meth:`receipt` and :meth:`login` do, asked for at one go.
+
+        Raises :class:`Unreachable`.
+        """
+        ...
+
     def alive(self, deadline: Deadline) -> bool:
         """Tell whether the connection still answers; never raises."""
         ...

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.model import Target
     from aegis_provision.planning.receipts import Found
     from aegis_provision.transport.answers import Answer
-    from aegis_provision.transport.filesystem import Facts, Filesystem
+    from aegis_provision.transport.filesystem import Facts, Filesystem, FoundFile
 
 LARGEST_CONFIG = 1024 * 1024
 """How many bytes a configuration may have; Aegis' own has a few hundred."""
 
+_STATUS = "/proc/self/status"
+_LARGEST_STATUS = 64 * 1024
 _STATUS_LINE = re.compile(rb"^(Uid|Gid|Groups):[ \t]*(.*)$", re.MULTILINE)
 
 
@@ -61,18 +63,42 @@ def read_receipt(files: Filesystem, path: str) -> Found:
 
     Raises :class:`Unreachable` alone.
     """
+    return _receipt(files, path, files.ask_lstat(beside(path, RECEIPT)))
+
+
+def read_receipt_and_login(files: Filesystem, path: str) -> tuple[Found, Login | None]:
+    """Return what :func:`read_receipt` and :func:`read_login` do, asked for at one go.
+
+    Raises :class:`Unreachable` alone.
+    """
+    receipt = files.ask_lstat(beside(path, RECEIPT))
+    status = _ask_status(files.ask_open(_STATUS))
+    return _receipt(files, path, receipt), _login(status)
+
+
+def read_login(files: Filesystem) -> Login | None:
+    """Return as whom ``files`` works on a Linux host, by proc(5); ``None`` elsewhere."""
+    return _login(_ask_status(files.ask_open(_STATUS)))
+
+
+def _receipt(files: Filesystem, path: str, asked: Answer[Facts]) -> Found:
     try:
-        place = beside(path, RECEIPT)
-        found = _target(files, place, files.ask_lstat(place))
+        found = _target(files, beside(path, RECEIPT), asked)
     except OSError:
         return ReadProblem.NOT_A_FILE
     return found[0] if isinstance(found, tuple) else found
 
 
-def read_login(files: Filesystem) -> Login | None:
-    """Return as whom ``files`` works on a Linux host, by proc(5); ``None`` elsewhere."""
+def _ask_status(opened: Answer[FoundFile]) -> Answer[tuple[Facts, bytes]] | None:
     try:
-        text = files.read("/proc/self/status", 64 * 1024)
+        return opened.get().ask_whole(_LARGEST_STATUS)
+    except OSError:
+        return None
+
+
+def _login(asked: Answer[tuple[Facts, bytes]] | None) -> Login | None:
+    try:
+        text = asked.get()[1] if asked is not None else b""
     except OSError:
         return None
     fields = {match[1]: match[2].split() for match in _STATUS_LINE.finditer(text)}

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from aegis_provision.aegis.actual import Login
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.reading import read_actual, read_login, read_previous, read_receipt
+from aegis_provision.transport.reading import (
+    read_actual,
+    read_login,
+    read_previous,
+    read_receipt,
+    read_receipt_and_login,
+)
 from aegis_provision.transport.safe_write import take_hold
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.safe_write import FileHold
 
 ROOT = "root"
+_ROOTS = Login(0, frozenset({0}))
 
 
 class Ways(Protocol):
@@ -102,9 +109,16 @@ class FileSession:
     def login(self, deadline: Deadline) -> Login | None:
         """Return as whom files are written here."""
         if self._user == ROOT:
-            return Login(0, frozenset({0}))
+            return _ROOTS
         self._until(deadline)
         return read_login(self._files)
+
+    def receipt_and_login(self, path: str, deadline: Deadline) -> tuple[Found, Login | None]:
+        """Return what :meth:`receipt` and :meth:`login` do, asked for at one go."""
+        if self._user == ROOT:
+            return self.receipt(path, deadline), _ROOTS
+        self._until(deadline)
+        return read_receipt_and_login(self._files, path)
 
     def alive(self, deadline: Deadline) -> bool:
         """Tell whether the connection still answers."""

@@ -11,7 +11,13 @@ import pytest
 from aegis_provision.aegis.actual import DirectoryFacts, FileFacts, Login, ReadProblem
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.reading import LARGEST_CONFIG, read_actual, read_login
+from aegis_provision.transport.reading import (
+    LARGEST_CONFIG,
+    read_actual,
+    read_login,
+    read_receipt,
+    read_receipt_and_login,
+)
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import OLD, look, put, target
 
@@ -158,6 +164,19 @@ def test_a_relative_path_begins_at_the_login_directory(files: Filesystem, tmp_pa
     home = "/" if not isinstance(files, LocalFiles) else str(tmp_path)  # where the server runs
     actual = read_actual(files, target("no-such-directory/c.json"))
     assert actual.path == os.path.join(home, "no-such-directory/c.json")  # noqa: PTH118
+
+
+def test_receipt_and_login_are_learnt_at_one_go(files: Filesystem, tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    assert read_receipt_and_login(files, str(path)) == (None, read_login(files))
+    receipt = tmp_path / ".aegis-provision" / "receipt.json"
+    receipt.parent.mkdir()
+    receipt.write_bytes(b"{}")
+    assert read_receipt_and_login(files, str(path)) == (
+        read_receipt(files, str(path)),
+        read_login(files),
+    )
+    assert isinstance(read_receipt(files, str(path)), FileFacts)
 
 
 def test_the_login_is_learnt_from_the_host(files: Filesystem) -> None:

@@ -1,0 +1,197 @@
+"""Random fleets and random edits: 'status' says of every key what happened to it, and no more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis_provision.cli.main import run
+
+FIVE = {
+    "ANTHROPIC_BASE_URL": "https://llm.example.com/v1",
+    "ANTHROPIC_AUTH_TOKEN": "token-of-the-law",
+    "ANTHROPIC_DEFAULT_MODEL": "big",
+    "ANTHROPIC_DEFAULT_FAST_MODEL": "small",
+    "API_TIMEOUT_MS": "60000",
+}
+OTHERS = ("ALPHA", "BETA", "GAMMA")
+HOSTS = ("a", "b", "c")
+
+_NAME = st.sampled_from([*OTHERS, "API_TIMEOUT_MS"])
+_VALUE = st.sampled_from(["1", "2", "3"])
+_ENV = st.dictionaries(st.sampled_from(OTHERS), _VALUE)
+_HOST = st.sampled_from(HOSTS)
+_STEP = st.one_of(
+    st.tuples(st.just("want"), _HOST, _ENV),
+    st.tuples(st.just("edit"), _HOST, st.tuples(_NAME, st.none() | _VALUE)),
+    st.tuples(st.just("lose receipt"), _HOST, st.none()),
+    st.tuples(st.just("lose file"), _HOST, st.none()),
+    st.tuples(st.just("there and back"), _HOST, st.none()),
+    st.tuples(st.just("apply"), st.lists(_HOST, min_size=1, unique=True), st.none()),
+)
+
+
+@dataclass
+class Fleet:
+    """Hosts on this machine, and what a bystander knows of each."""
+
+    root: Path
+    wanted: dict[str, dict[str, str]] = field(default_factory=dict)
+    written: dict[str, dict[str, str] | None] = field(default_factory=dict)
+
+    def file(self, host: str) -> Path:
+        return self.root / host / "aegis.config.json"
+
+    def there(self, host: str) -> dict[str, str]:
+        if not self.file(host).exists():
+            return {}
+        found: dict[str, str] = json.loads(self.file(host).read_bytes())["defaultSessionEnv"]
+        return found
+
+    def put(self, host: str, env: dict[str, str]) -> None:
+        self.file(host).parent.mkdir(exist_ok=True)
+        self.file(host).write_text(json.dumps({"authToken": "x", "defaultSessionEnv": env}))
+        self.file(host).chmod(0o600)
+
+    def call(self, *args: str) -> dict[str, Any]:
+        hosts = {
+            name: {"config_path": str(self.file(name)), "env": self.wanted[name]} for name in HOSTS
+        }
+        recipe = {
+            "base_url": FIVE["ANTHROPIC_BASE_URL"],
+            "auth_token": "${LAW_TOKEN}",
+            "model": "big",
+            "fast_model": "small",
+            "timeout_ms": "60000",
+        }
+        common = {"provider": "law", "connection": "local", "api": "127.0.0.1:1"}
+        inventory = self.root / "inventory.yml"
+        inventory.write_text(
+            json.dumps({"providers": {"law": recipe}, "all": {"vars": common, "hosts": hosts}})
+        )
+        environ = {
+            "HOME": str(self.root),
+            "LOGNAME": "law",
+            "LAW_TOKEN": FIVE["ANTHROPIC_AUTH_TOKEN"],
+            "AEGIS_PROVISION_SSH_CONFIG": "none",
+        }
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run([*args, "-i", str(inventory), "--format", "json"], environ)
+        assert code == 0, err.getvalue()
+        found: dict[str, Any] = json.loads(out.getvalue())
+        return found
+
+    def check(self) -> None:
+        for entry in self.call("status")["hosts"]:
+            host = entry["host"]
+            drifted, pending = self.expected(host)
+            assert set(entry["drifted"]) == drifted, (host, entry)
+            assert set(entry["pending"]) == pending, (host, entry)
+            states = set(entry["state"]) - {"restart_pending"}
+            expected = {"drifted"} if drifted else set()
+            if self.written[host] is None:
+                expected.add("never_provisioned")
+            elif pending:
+                expected.add("pending")
+            assert states == (expected | ({"in_sync"} if not drifted | pending else set()))
+
+    def expected(self, host: str) -> tuple[set[str], set[str]]:
+        """Return what has drifted and what is pending, by the words of the contract."""
+        wanted, there = {**FIVE, **self.wanted[host]}, self.there(host)
+        written = self.written[host]
+        if written is None:
+            return set(), {name for name in wanted if there.get(name) != wanted[name]}
+        drifted, pending = set(), set()
+        for name in {*wanted, *written}:
+            was, now, then = written.get(name), there.get(name), wanted.get(name)
+            if now == then:
+                continue
+            if was is not None and now != was:
+                drifted.add(name)
+            if then != was and (then is not None or now == was):
+                pending.add(name)
+        return drifted, pending
+
+    def apply(self, hosts: list[str]) -> None:
+        before = {host: self.there(host) for host in hosts}
+        due = {host: self.call("plan", "--limit", host)["hosts"][0] for host in hosts}
+        self.call("apply", "--yes", "--limit", ",".join(hosts))
+        for host in hosts:
+            wanted, written = {**FIVE, **self.wanted[host]}, self.written[host] or {}
+            mine = {name for name in written if before[host].get(name) == written[name]}
+            kept = {name: value for name, value in before[host].items() if name not in mine}
+            assert self.there(host) == {**kept, **wanted}
+            if due[host]["action"] != "unchanged":
+                self.written[host] = wanted
+            assert self.call("plan", "--limit", host)["hosts"][0]["action"] == "unchanged"
+
+    def there_and_back(self, host: str) -> None:
+        """Apply and undo it: what a way back wrote is what was ours before, as it was then."""
+        file, written = self.file(host), self.written[host]
+        there, before = file.read_bytes() if file.exists() else None, self.there(host)
+        if self.call("plan", "--limit", host)["hosts"][0]["action"] == "unchanged":
+            return
+        self.apply([host])
+        self.call("rollback", "--yes")
+        assert (file.read_bytes() if file.exists() else None) == there
+        self.written[host] = None
+        if written is not None and there is not None:
+            self.written[host] = {name: before[name] for name in written if name in before}
+
+
+@given(
+    first=st.fixed_dictionaries(dict.fromkeys(HOSTS, _ENV)),
+    foreign=st.fixed_dictionaries({host: st.none() | _ENV for host in HOSTS}),
+    steps=st.lists(_STEP, min_size=1, max_size=6),
+)
+@settings(max_examples=40, deadline=None)
+def test_status_is_what_happened(
+    first: dict[str, dict[str, str]],
+    foreign: dict[str, dict[str, str] | None],
+    steps: list[tuple[str, Any, Any]],
+) -> None:
+    root = Path(tempfile.mkdtemp(prefix="aegis-provision-law-"))
+    try:
+        fleet = Fleet(root, dict(first), dict.fromkeys(HOSTS))
+        for host in HOSTS:
+            fleet.put(host, foreign[host] or {})
+            if foreign[host] is None:
+                fleet.file(host).unlink()
+        fleet.check()
+        fleet.apply(["a", "b"])
+        fleet.check()
+        for step in steps:
+            _take(fleet, *step)
+            fleet.check()
+    finally:
+        shutil.rmtree(root)
+
+
+def _take(fleet: Fleet, kind: str, where: Any, what: Any) -> None:
+    match kind:
+        case "want":
+            fleet.wanted[where] = what
+        case "edit":
+            name, value = what
+            env = {**fleet.there(where), name: value}
+            fleet.put(where, {key: text for key, text in env.items() if text is not None})
+        case "lose receipt":
+            receipt = fleet.file(where).parent / ".aegis-provision" / "receipt.json"
+            receipt.unlink(missing_ok=True)
+            fleet.written[where] = None
+        case "lose file":
+            fleet.file(where).unlink(missing_ok=True)
+        case "there and back":
+            fleet.there_and_back(where)
+        case "apply":
+            fleet.apply(where)
