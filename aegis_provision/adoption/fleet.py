@@ -79,8 +79,15 @@ class _Work:
             recognised = recognise(found.values, self.recipes, self.environ)
         except NotExpressibleError as problem:
             self.refused[found.host.name] = str(problem)
-        else:
-            self._taken[found.host.name] = found, recognised
+            return
+        gone = [name for name in recognised.unmanaged if name in found.ours]
+        if gone:
+            self.refused[found.host.name] = (
+                f"{', '.join(gone)} can't stand in an inventory, and a plan would take away "
+                "what this tool has written and nobody wants any more"
+            )
+            return
+        self._taken[found.host.name] = found, recognised
 
     def adoption(self) -> Adoption:
         """Return what all hosts together come to."""

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A host and the session variables that its file holds. They hold secrets."""
+    """A host and the session variables that its file holds. They hold secrets.
+
+    ``ours`` names those that this tool wrote there, by its receipt: a plan takes them away where
+    the inventory has them no more.
+    """
 
     host: Host
     values: Mapping[str, str] = field(repr=False)
+    ours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import plan_host
 from aegis_provision.planning.model import Action
+from aegis_provision.planning.receipts import Receipt
 from aegis_provision.providers.resolve import resolve_providers
 
 if TYPE_CHECKING:
@@ -138,8 +139,20 @@ def _sorted_out(surveyed: Sequence[Surveyed]) -> tuple[list[Found], dict[str, st
         if not isinstance(config, ConfigFile) or not config.session_env:
             left_out[item.host.name] = "its file has no session variables yet"
             continue
-        found.append(Found(item.host, config.session_env))
+        found.append(Found(item.host, config.session_env, _ours(item, config)))
     return found, left_out
+
+
+def _ours(item: Surveyed, config: ConfigFile) -> frozenset[str]:
+    """Return the variables that are as the receipt says that this tool wrote them."""
+    receipt = item.receipt
+    if not isinstance(receipt, Receipt):
+        return frozenset()
+    return frozenset(
+        name
+        for name, value in config.session_env.items()
+        if name in receipt.digests and receipt.is_as_written(name, value)
+    )
 
 
 def _message(plan: HostPlan) -> str:
@@ -171,7 +184,7 @@ def _end(item: Surveyed, adoption: Adoption, left_out: Mapping[str, str]) -> Hos
 def _leaves_as_it_is(item: Surveyed, host: Host, sessions: Mapping[str, Session]) -> bool:
     if item.actual is None or host.target != item.host.target:
         return False
-    plan = plan_host(host, sessions[host.name], item.actual)
+    plan = plan_host(host, sessions[host.name], item.actual, item.receipt)
     return plan.action is not Action.ERROR and not plan.changes_sessions
 
 

@@ -228,6 +228,42 @@ def test_variables_that_no_inventory_may_hold_stay_where_they_are(fleet: Fleet) 
     assert said.json["hosts"][0]["unmanaged"] == ["AWS_REGION", "X"]
 
 
+def test_what_a_plan_would_take_away_is_not_taken_over(fleet: Fleet) -> None:
+    """By its receipt the variable is ours; no inventory can say it, so it would be dropped."""
+    inventory(fleet, a=values("glm"), b=values("glm"))
+    path = fleet.directory / "hosts.yml"
+    (fleet.directory / "before.yml").write_text(
+        path.read_text() + "  vars: {provider: glm, env: {X: '${A_TEXT}'}}\n"
+    )
+    fleet.environ = {"GLM_API_KEY": TOKEN, "A_TEXT": "${B}"}
+    assert fleet.call("apply", "-i", "before.yml", "--limit", "a", "--yes").code == 0
+    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
+    [left, taken] = said.json["hosts"]
+    assert (left["result"], taken["result"]) == ("left_out", "imported")
+    assert "X can't stand in an inventory, and a plan would take away" in left["message"]
+
+
+def test_hosts_that_this_tool_wrote_are_taken_over_as_they_are(fleet: Fleet) -> None:
+    inventory(fleet, a=values("glm"))
+    path = fleet.directory / "hosts.yml"
+    (fleet.directory / "before.yml").write_text(
+        path.read_text() + "  vars: {provider: glm, env: {X: x, MY_KEY: '${K}'}}\n"
+    )
+    fleet.environ = {"GLM_API_KEY": TOKEN, "K": "k", "MY_KEY": "k"}
+    assert fleet.call("apply", "-i", "before.yml", "--yes").code == 0
+    assert imported(fleet)["all"]["vars"]["env"] == {"X": "x", "MY_KEY": "${MY_KEY}"}
+    status = fleet.call("status", "-i", "out.yml", "--format", "json")
+    assert [host["state"][0] for host in status.json["hosts"]] == ["in_sync"]
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(fleet: Fleet) -> None:
+    inventory(fleet, a=values("glm"))
+    out = fleet.directory / "out.yml"
+    out.touch(mode=0o600)
+    imported(fleet, "--force")
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+
+
 def test_hosts_that_can_not_be_read_are_named(fleet: Fleet) -> None:
     inventory(fleet, good=values("glm"), broken={}, link={})
     (fleet.directory / "hosts" / "broken" / "aegis.config.json").write_text("{")

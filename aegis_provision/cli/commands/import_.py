@@ -109,7 +109,13 @@ def _check_free(out: Path, *, force: bool) -> None:
 
 
 def _write(out: Path, text: str, *, force: bool) -> None:
-    """Write the file as a whole or not at all. Raises :class:`CommandFailedError`."""
+    """Write the file as a whole or not at all. Raises :class:`CommandFailedError`.
+
+    One that is replaced keeps its owner and mode.
+    """
+    if force and out.exists():
+        _replace(out, text)
+        return
     fresh = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         try:
@@ -124,6 +130,17 @@ def _write(out: Path, text: str, *, force: bool) -> None:
             fresh.unlink(missing_ok=True)
     except OSError as problem:
         raise _refused(f"{out} can't be written: {problem.strerror}", "") from None
+
+
+def _replace(out: Path, text: str) -> None:
+    from aegis_provision.cli.file_content import file_content
+    from aegis_provision.cli.replacing import Replacement, replace_files
+
+    try:
+        before = file_content(out)
+    except OSError as problem:
+        raise _refused(f"{out} can't be read: {problem.strerror or problem}", "") from None
+    replace_files([Replacement(out, before, text.encode())])
 
 
 def _refused(message: str, hint: str) -> CommandFailedError:
