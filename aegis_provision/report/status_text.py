@@ -57,7 +57,6 @@ _HELD = {
     Holding.UNKNOWN: "not known",
 }
 _MOST_NAMES = 8
-_WIDTH = 26
 
 
 def status_lines(
@@ -71,8 +70,9 @@ def status_lines(
     for status in statuses:
         groups.setdefault(_alike(status, every_host=every_host), []).append(status)
     lines: list[Text] = []
+    column = max((len(_words(group[0])) for group in groups.values()), default=0)
     for group in groups.values():
-        lines.extend(_group_lines(group, width, every_host=every_host))
+        lines.extend(_group_lines(group, column, width, every_host=every_host))
     lines.append(_sum(statuses))
     return lines
 
@@ -122,11 +122,12 @@ def _alike(status: HostStatus, *, every_host: bool) -> object:
     )
 
 
-def _group_lines(group: Sequence[HostStatus], width: int, *, every_host: bool) -> Iterator[Text]:
+def _group_lines(
+    group: Sequence[HostStatus], column: int, width: int, *, every_host: bool
+) -> Iterator[Text]:
     first = group[0]
     state = first.states[0]
-    words = ", ".join(WORDS[item] for item in first.states)
-    label = f"{_SIGN[state]} {words:<{_WIDTH}}"
+    label = f"{_SIGN[state]} {_words(first):<{column}}  "
     style = _STYLE[state]
     if len(group) == 1:
         yield Text(f"{label}{first.host}", style=style)
@@ -150,6 +151,10 @@ def _group_lines(group: Sequence[HostStatus], width: int, *, every_host: bool) -
             f"(aegis-provision {stamp.version})",
             style="dim",
         )
+
+
+def _words(status: HostStatus) -> str:
+    return ", ".join(WORDS[item] for item in status.states)
 
 
 def _names(hosts: Sequence[str], *, every_host: bool) -> list[str]:

@@ -54,10 +54,11 @@ def test_it_shows_every_step_and_leaves_nothing(environ: dict[str, str]) -> None
     said = run_demo(environ, "--hosts", "6")
     assert said.returncode == 0, said.stdout + said.stderr
     typed = re.findall(r"^\$ aegis-provision (\S+)", said.stdout, re.MULTILINE)
-    assert typed == ["validate", "plan", "apply", "plan"]
+    assert typed == ["validate", "plan", "apply", "plan", "status"]
     assert "Valid: 6 hosts, 5 groups, 6 providers in use, 1 pin." in said.stdout
     assert "Plan: 1 to create, 4 to update, 1 unchanged" in said.stdout
     assert "Plan: 6 unchanged" in said.stdout
+    assert "Status: 6 in sync, 1 never provisioned, 5 restart pending" in said.stdout
     assert "playbook.yml: 2 plays, 4 batches, 6 hosts." in said.stdout
     batches = [line for line in said.stderr.splitlines() if line.startswith(("Play", "Batch"))]
     assert batches == [

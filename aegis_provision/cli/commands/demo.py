@@ -70,6 +70,11 @@ _STEPS = (
         "exit code 2.",
         ("plan", "--detailed-exitcode", *_INVENTORY, *_PLANNING),
     ),
+    _Example(
+        "'status' tells whether somebody changed on a host what we wrote there, and what still "
+        "waits for a restart: each write left a receipt beside the file, without any value in it.",
+        ("status", *_INVENTORY, *_PLANNING),
+    ),
 )
 _TO_TRY = (
     _Example("the tree of groups, with providers and pins:", ("hosts", *_INVENTORY, "--graph")),
@@ -100,8 +105,8 @@ _RECIPE_PREFIXES = ("AZURE_OPENAI_", "GATEWAY_", "GLM_", "LM_STUDIO_", "OLLAMA_"
 def command(count: int, *, keep: bool) -> int:
     """Try all of it against a small fleet of SSH hosts on loopback.
 
-    Starts the hosts, then runs validate, plan, apply with a playbook, and plan on them as you
-    would. They have their own keys, inventory and ssh config, in a directory that is removed at
+    Starts the hosts, then runs validate, plan, apply with a playbook, plan and status on them as
+    you would. They have their own keys, inventory and ssh config, in a directory that is removed at
     the end; no file of yours is read or written. Needs the extra 'demo':
     pip install 'aegis-provision[demo]'.
     """
