@@ -26,7 +26,7 @@ def user_of_the_host(capsys: pytest.CaptureFixture[str]) -> str:
     assert run(["hosts", "--host", "eu-01.example.com", "--format", "json"], {}) == 0
     out, said = capsys.readouterr()
     assert said == ""
-    user: str = json.loads(out).get("user", "")
+    user: str = json.loads(out).get("ansible_user", "")
     return user
 
 
