@@ -74,7 +74,8 @@ OPERATORS_OWN = (
 )
 
 one_of = st.sampled_from
-MODELS = one_of([*AWKWARD, "glm-4.5", "gpt-4o-mini", "other/model:1"])
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+MODELS = one_of([*AWKWARD, "glm-4.5", "gpt-4o-mini", "other/model:1"]) | TEXTS
 
 
 @st.composite
@@ -98,7 +99,7 @@ def environments(draw: st.DrawFn) -> dict[str, str] | None:
     found = dict(zip(KEYS, values, strict=True))
     if kind == "absent":
         del found[draw(one_of(KEYS))]
-    further = one_of([*AWKWARD, *TOKENS, *WRONG])
+    further = one_of([*AWKWARD, *TOKENS, *WRONG]) | TEXTS
     found.update(draw(st.dictionaries(one_of(FOREIGN_NAMES), further, max_size=3)))
     return dict(draw(st.permutations(list(found.items()))))
 
