@@ -27,14 +27,17 @@ _NO_SCRIPTS = frozenset(
 _VARIABLES: tuple[Literal["group_vars", "host_vars"], ...] = ("group_vars", "host_vars")
 
 
-def gather(paths: Sequence[Path]) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
+def gather(
+    paths: Sequence[Path], *, run: bool = True
+) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
     """Return every file of the inventories at ``paths``, read, and what could not be.
 
     A path is a file, a script that is run (once), or a directory of those; ``group_vars/`` and
     ``host_vars/`` lie beside the file, or in the directory. Names are as the operator wrote them. A
-    file that belongs to several of ``paths`` counts for the last of them.
+    file that belongs to several of ``paths`` counts for the last of them. Without ``run`` scripts
+    are left out.
     """
-    reader = _Reader()
+    reader = _Reader(run=run)
     for rank, path in enumerate(paths):
         reader.add(path, rank)
     last = {(file.kind, file.subject, file.name): file for file in reader.files}
@@ -49,7 +52,8 @@ def variables_beside(path: Path) -> tuple[tuple[InputFile, ...], tuple[Diagnosti
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, *, run: bool) -> None:
+        self._runs = run
         self.files: list[InputFile] = []
         self.findings: list[Diagnostic] = []
 
@@ -77,6 +81,8 @@ class _Reader:
             self._read(path, "inventory", "", rank)
 
     def _run(self, path: Path, rank: int) -> None:
+        if not self._runs:
+            return
         before = [file for file in self.files if file.printed and file.name == str(path)]
         if before:
             self.files.extend(replace(file, rank=rank) for file in before)

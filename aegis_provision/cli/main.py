@@ -22,7 +22,12 @@ from aegis_provision.cli.streams import endure, lost_result
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from click.shell_completion import CompletionItem
+
 PROGRAM = "aegis-provision"
+COMPLETE = "_AEGIS_PROVISION_COMPLETE"
+"""The variable in which a shell says what to complete (see :mod:`.completion`)."""
+
 SUMMARIES = {
     "init": "Write a starter inventory and playbook.",
     "validate": "Check everything that needs neither SSH nor secrets.",
@@ -72,6 +77,17 @@ class _Commands(click.Group):
             raise click.UsageError(words, ctx)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin with ``incomplete``, importing none."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=words)
+            for name, words in SUMMARIES.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -101,6 +117,8 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     invocation = Invocation(environ)
     try:
+        if COMPLETE in environ:
+            return _complete(invocation)
         with program.make_context(PROGRAM, list(argv), obj=invocation) as context:
             return int(program.invoke(context) or ExitCode.DONE)
     except click.exceptions.Exit as stop:
@@ -120,6 +138,19 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except Exception as bug:  # noqa: BLE001 - the last line: a bug must not print what it holds
         _show_bug(bug)
         return ExitCode.BUG
+
+
+def _complete(invocation: Invocation) -> int:
+    """Answer a shell that completes a command line, or asks for the script that makes it do so."""
+    from aegis_provision.cli.completion import SHELLS, answer
+
+    found = answer(program, COMPLETE, invocation)
+    if found is None:
+        forms = ", ".join(f"{shell}_source" for shell in SHELLS)
+        _say(f"error: {COMPLETE} is none of: {forms}")
+        return ExitCode.USAGE
+    click.echo(found, nl=False)
+    return ExitCode.DONE
 
 
 def main() -> NoReturn:

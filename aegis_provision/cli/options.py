@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import click
 
+from aegis_provision.cli import candidates
 from aegis_provision.cli.invocation import Invocation, Output
 
 if TYPE_CHECKING:
@@ -82,7 +83,11 @@ def inventory_option(command: Callable[..., R]) -> Callable[..., R]:
 def limit_option(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``-l``; the command gets ``limit``, a host pattern or ``None``."""
     return option(
-        "-l", "--limit", metavar="PATTERN", help="Only these hosts: a:b, a:&b, a:!b, globs, @file."
+        "-l",
+        "--limit",
+        metavar="PATTERN",
+        shell_complete=candidates.patterns,
+        help="Only these hosts: a:b, a:&b, a:!b, globs, @file.",
     )(command)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aegis_provision.cli import candidates
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.findings import show_findings
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("host")
-@click.argument("key", required=False)
+@click.argument("host", shell_complete=candidates.hosts)
+@click.argument("key", required=False, shell_complete=candidates.keys)
 @inventory_option
 @env_file_option
 @format_option

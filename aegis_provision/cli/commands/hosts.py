@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aegis_provision.cli import candidates
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import find_host, load_fleet, select_hosts
@@ -25,9 +26,15 @@ if TYPE_CHECKING:
 
 
 @click.command("hosts")
-@click.argument("pattern", required=False)
+@click.argument("pattern", required=False, shell_complete=candidates.patterns)
 @click.option("--graph", is_flag=True, help="The tree of groups, with providers and pins.")
-@click.option("--host", "one", metavar="HOST", help="All settings of one host.")
+@click.option(
+    "--host",
+    "one",
+    metavar="HOST",
+    shell_complete=candidates.hosts,
+    help="All settings of one host.",
+)
 @inventory_option
 @limit_option
 @format_option

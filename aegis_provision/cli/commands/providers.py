@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aegis_provision.cli import candidates
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.options import (
     env_file_option,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command("providers")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=candidates.providers)
 @inventory_option
 @env_file_option
 @format_option

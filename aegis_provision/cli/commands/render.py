@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aegis_provision.cli import candidates
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import fill_sessions, find_host, load_fleet
@@ -24,8 +25,13 @@ MASK = "<secret>"
 
 
 @click.command("render")
-@click.argument("host", required=False)
-@click.option("--provider", metavar="NAME", help="A recipe alone; needs no inventory.")
+@click.argument("host", required=False, shell_complete=candidates.hosts)
+@click.option(
+    "--provider",
+    metavar="NAME",
+    shell_complete=candidates.providers,
+    help="A recipe alone; needs no inventory.",
+)
 @click.option("--reveal", is_flag=True, help="Print the secrets too. Mind who is looking.")
 @inventory_option
 @env_file_option

@@ -1,0 +1,90 @@
+"""Shell completion: the scripts that shells load, and the answers that these ask for.
+
+``_AEGIS_PROVISION_COMPLETE=bash_source aegis-provision`` prints the script for bash (zsh and fish
+likewise), as programs made with click do. The script calls the program with ``bash_complete`` and
+the line up to the cursor; each line of the answer is a candidate: its kind, its text, and a few
+words on it, with tabs between them.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem, ShellComplete
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aegis_provision.cli.invocation import Invocation
+
+SHELLS = ("bash", "zsh", "fish")
+_LINE = "_AEGIS_PROVISION_LINE"
+_WORD = "_AEGIS_PROVISION_WORD"
+_CURSOR = "\x1f"
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+
+
+def answer(program: click.Command, variable: str, invocation: Invocation) -> str | None:
+    """Return what the shell asks for in ``variable`` of the environment, ``None`` for nonsense.
+
+    Where nothing fits, or the line makes no sense, the answer is empty.
+    """
+    shell, _, wanted = invocation.environ.get(variable, "").partition("_")
+    if shell not in SHELLS or wanted not in {"source", "complete"}:
+        return None
+    if wanted == "source":
+        script = resources.files("aegis_provision.cli").joinpath("shell", f"completion.{shell}")
+        return script.read_text(encoding="utf-8")
+    *args, word = words_before_cursor(invocation.environ.get(_LINE, ""))
+    found = _candidates(program, invocation, args, word)
+    return "".join(_lines(found, invocation.environ, word))
+
+
+def words_before_cursor(line: str) -> list[str]:
+    """Return the words of ``line`` after the command's name; the last is the one being typed.
+
+    A quote that is still open ends at the cursor.
+    """
+    lexer = shlex.shlex(line + _CURSOR, posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    words: list[str] = []
+    try:
+        words.extend(lexer)
+    except ValueError:
+        words.append(lexer.token)
+    words = [word.replace(_CURSOR, "") for word in words]
+    while len(words) > 1 and _ASSIGNMENT.fullmatch(words[0]):
+        del words[0]
+    return words[1:] or [""]
+
+
+def _candidates(
+    program: click.Command, invocation: Invocation, args: list[str], word: str
+) -> list[CompletionItem]:
+    """Return whole words that may stand in the place of ``word``."""
+    flag = ""
+    if word.startswith("--") and "=" in word:
+        option, _, word = word.partition("=")
+        flag, args = f"{option}=", [*args, option]
+    shell = ShellComplete(program, {"obj": invocation}, program.name or "", "")
+    try:
+        found = shell.get_completions(args, word)
+    except click.UsageError:
+        return []
+    for item in found:
+        item.value = flag + item.value
+    return found
+
+
+def _lines(found: Iterable[CompletionItem], environ: Mapping[str, str], word: str) -> Iterable[str]:
+    # bash also breaks words at ':' and '=', and takes what follows the last of them.
+    kept = environ.get(_WORD, word)
+    cut = len(word) - len(kept) if word.endswith(kept) else 0
+    for item in found:
+        words = " ".join((item.help or "").split())
+        yield f"{item.type}\t{str(item.value)[cut:]}\t{words}".rstrip("\t") + "\n"

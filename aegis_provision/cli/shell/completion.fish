@@ -1,0 +1,19 @@
+# Completion of aegis-provision for fish.
+
+function __aegis_provision_complete
+    set -l line (commandline -cp | string collect)
+    set -l program (commandline -opc)[1]
+    for item in (env _AEGIS_PROVISION_COMPLETE=fish_complete _AEGIS_PROVISION_LINE=$line $program 2>/dev/null)
+        set -l parts (string split \t -- $item)
+        switch $parts[1]
+            case file
+                __fish_complete_path (commandline -ct)
+            case dir
+                __fish_complete_directories (commandline -ct)
+            case plain
+                string join \t -- $parts[2..-1]
+        end
+    end
+end
+
+complete --no-files --keep-order --command aegis-provision --arguments '(__aegis_provision_complete)'
