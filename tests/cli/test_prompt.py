@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.operator import PROGRAM, Operator
+from tests.fleet.terminal import Terminal, running_on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,63 +27,19 @@ TEN = tuple(f"h{number}" for number in range(10))
 QUESTION = "Write to 3 hosts? [y/N] "
 
 
-@dataclass(slots=True)
-class Terminal:
-    """A terminal with the program on it."""
-
-    descriptor: int
-    program: subprocess.Popen[bytes]
-    seen: str = ""
-
-    def read_until(self, words: str) -> None:
-        """Read on until ``words`` were seen."""
-        while words not in self.seen:
-            assert self._read(), f"it ended before it said {words!r}:\n{self.seen}"
-
-    def type(self, keys: bytes) -> None:
-        """Press keys."""
-        os.write(self.descriptor, keys)
-
-    def end(self) -> int:
-        """Read all the rest; return the exit code."""
-        while self._read():
-            pass
-        return self.program.wait(_PATIENCE)
-
-    def _read(self) -> bool:
-        until = time.monotonic() + _PATIENCE
-        ready, _, _ = select.select([self.descriptor], [], [], max(0, until - time.monotonic()))
-        assert ready, f"nothing more came:\n{self.seen}"
-        try:
-            data = os.read(self.descriptor, 65536)
-        except OSError:  # how Linux says that nobody holds the other end any more
-            return False
-        self.seen += data.decode(errors="replace").replace("\r\n", "\n")
-        return bool(data)
-
-
 @contextmanager
 def on_terminal(
     operator: Operator, *args: str, columns: int = 80, rows: int = 50, stderr: int | None = None
 ) -> Iterator[Terminal]:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    with subprocess.Popen(
+    with running_on_terminal(
         [*PROGRAM, *args],
-        cwd=operator.work,
-        env={**operator.environ, "TERM": "xterm-256color"},
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs if stderr is None else stderr,
-    ) as program:
-        os.close(theirs)
-        try:
-            yield Terminal(ours, program)
-        finally:
-            program.kill()
-            os.close(ours)
+        operator.work,
+        {**operator.environ, "TERM": "xterm-256color"},
+        columns=columns,
+        rows=rows,
+        stderr=stderr,
+    ) as terminal:
+        yield terminal
 
 
 def written(operator: Operator) -> list[bool]:
