@@ -52,7 +52,7 @@ def variables_beside(path: Path) -> tuple[tuple[InputFile, ...], tuple[Diagnosti
 
 
 class _Reader:
-    def __init__(self, *, run: bool) -> None:
+    def __init__(self, *, run: bool = False) -> None:
         self._runs = run
         self.files: list[InputFile] = []
         self.findings: list[Diagnostic] = []

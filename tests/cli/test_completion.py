@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.cli.completion import words_before_cursor
-from aegis_provision.cli.main import SUMMARIES
 from tests.fleet.needs import missing
 from tests.fleet.operator import ROOT
 from tests.fleet.terminal import Terminal, running_on_terminal
@@ -149,7 +148,7 @@ def shell(
         ("aegis-provision plan --limit builde", ["builders"]),
         ("aegis-provision plan --limit=builde", ["--limit=builders"]),
         ("aegis-provision plan --limit all:!builde", ["all:!builders"]),
-        ("aegis-provision plan --limit gpu:builders:!build-[1]:builde", ["gpu:builders:!build-[1]:builders"]),
+        ("aegis-provision plan --limit gpu:!build-[1]:builde", ["gpu:!build-[1]:builders"]),
         ("aegis-provision plan --limit 'all:&builde", ["all:&builders"]),
         ("aegis-provision plan --limit provider=g", ["provider=gateway"]),
         ("aegis-provision plan --lim", ["--limit"]),
@@ -158,6 +157,10 @@ def shell(
         ("aegis-provision render --provider ol", ["ollama"]),
         ("aegis-provision explain build-1 env.", ["env.MY_VARIABLE"]),
         ("aegis-provision explain build-1 API_T", ["API_TIMEOUT_MS"]),
+        ("aegis-provision pin build-", ["build-1", "build-2"]),
+        ("aegis-provision pin build-1 gat", ["gateway"]),
+        ("aegis-provision unpin builde", ["builders"]),
+        ("aegis-provision status --by p", ["provider"]),
         ("aegis-provision validate -i inv", ["inventory.yml"]),
     ],
 )  # fmt: skip

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import select
-import struct
 import subprocess
-import termios
-import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +14,6 @@ from tests.fleet.terminal import Terminal, running_on_terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PATIENCE = 60.0
 TEN = tuple(f"h{number}" for number in range(10))
 QUESTION = "Write to 3 hosts? [y/N] "
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aegis_provision.cli import candidates
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     dry_run_option,
@@ -32,8 +33,8 @@ _DAYS = {"d": 1, "w": 7}
 
 
 @click.command("pin")
-@click.argument("host")
-@click.argument("provider")
+@click.argument("host", shell_complete=candidates.patterns)
+@click.argument("provider", shell_complete=candidates.providers)
 @click.option("--model", metavar="MODEL", help="The main model.")
 @click.option("--fast-model", metavar="MODEL", help="The faster or cheaper model.")
 @click.option("--base-url", metavar="URL", help="The base URL that sessions call.")

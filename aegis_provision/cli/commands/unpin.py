@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aegis_provision.cli import candidates
 from aegis_provision.cli.options import (
     dry_run_option,
     format_option,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("unpin")
-@click.argument("host")
+@click.argument("host", shell_complete=candidates.patterns)
 @inventory_option
 @dry_run_option
 @format_option
