@@ -1,14 +1,12 @@
-"""What the exit codes mean, and which one a plan or a run ends with (the public contract)."""
+"""What the exit codes mean, and which one a plan or a run ends with (the public contract).
+
+Every start of the program loads this, so what a decision knows of plans and runs is loaded for it.
+"""
 
 from __future__ import annotations
 
 from enum import IntEnum
 from typing import TYPE_CHECKING
-
-from aegis_provision.adoption.model import Fate
-from aegis_provision.planning.model import Action
-from aegis_provision.planning.status import State
-from aegis_provision.rollout.outcome import COUNT_AS_FAILED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +36,8 @@ def exit_of_plan(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
 
     A restart that is owed, and that a play would make good, is pending too.
     """
+    from aegis_provision.planning.model import Action
+
     actions = {plan.action for plan in plans}
     if Action.ERROR in actions:
         return ExitCode.HOST_FAILED
@@ -54,6 +54,8 @@ def exit_of_status(statuses: Sequence[HostStatus], *, detailed: bool) -> ExitCod
 
     What has drifted counts as pending: what is wanted is not what is there.
     """
+    from aegis_provision.planning.status import State
+
     states = {state for status in statuses for state in status.states}
     if State.ERROR in states:
         return ExitCode.HOST_FAILED
@@ -69,6 +71,8 @@ def exit_of_run(end: RunEnd, *, going_back: bool = False) -> ExitCode:
 
     Where it was ``going_back`` on purpose, a host that was rolled back is what was wanted.
     """
+    from aegis_provision.rollout.outcome import COUNT_AS_FAILED, Status
+
     statuses = {result.status for result in end.results}
     if going_back:
         statuses.discard(Status.ROLLED_BACK)
@@ -85,6 +89,8 @@ def exit_of_run(end: RunEnd, *, going_back: bool = False) -> ExitCode:
 
 def exit_of_import(ends: Sequence[HostEnd]) -> ExitCode:
     """Return the exit code of taking hosts over: whether all that they have was taken."""
+    from aegis_provision.adoption.model import Fate
+
     if any(end.fate is Fate.LEFT_OUT or end.unmanaged for end in ends):
         return ExitCode.HOST_FAILED
     if any(end.fate is Fate.UNREACHABLE for end in ends):

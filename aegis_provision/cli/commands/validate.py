@@ -15,17 +15,16 @@ from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import Fleet, load_fleet, read_pattern_file
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import findings_format_option, inventory_option, output_options
-from aegis_provision.cli.playbook_files import read_playbooks
 from aegis_provision.cli.printing import print_document
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.inventory.pins import pin_findings
-from aegis_provision.playbook.schedule import make_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
+    from aegis_provision.cli.playbook_files import PlaybookFile
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.playbook.model import Schedule
 
@@ -77,21 +76,41 @@ def command(
 
 
 def _check(playbooks: Sequence[Path], inventory: Sequence[Path]) -> _Checked:
-    books, findings = read_playbooks(playbooks)
+    books, findings = _read(playbooks)
     try:
         fleet = load_fleet(inventory)
     except InvalidInputError as problem:
         return _Checked(None, (), (*problem.diagnostics, *findings))
+    schedules, found = _schedules(books, fleet)
+    pins = pin_findings(fleet.inventory.hosts.values(), Invocation.current().today)
+    findings = (*fleet.findings, *fleet.unset, *pins, *findings, *found)
+    return _Checked(fleet, schedules, findings)
+
+
+def _read(
+    playbooks: Sequence[Path],
+) -> tuple[tuple[PlaybookFile, ...], tuple[Diagnostic, ...]]:
+    if not playbooks:
+        return (), ()
+    from aegis_provision.cli.playbook_files import read_playbooks
+
+    return read_playbooks(playbooks)
+
+
+def _schedules(
+    books: Sequence[PlaybookFile], fleet: Fleet
+) -> tuple[tuple[tuple[str, Schedule], ...], tuple[Diagnostic, ...]]:
     schedules: list[tuple[str, Schedule]] = []
+    findings: list[Diagnostic] = []
     for book in (file.playbook for file in books):
+        from aegis_provision.playbook.schedule import make_schedule
+
         schedule, found = make_schedule(
             book, fleet.inventory, chosen=None, read_file=read_pattern_file
         )
-        findings += found
+        findings.extend(found)
         schedules.append((book.name, schedule))
-    pins = pin_findings(fleet.inventory.hosts.values(), Invocation.current().today)
-    found = (*fleet.findings, *fleet.unset, *pins, *findings)
-    return _Checked(fleet, tuple(schedules), found)
+    return tuple(schedules), tuple(findings)
 
 
 def _verdict(fleet: Fleet) -> str:
