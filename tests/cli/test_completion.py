@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.cli.completion import words_before_cursor
+from aegis_provision.cli.main import run
 from tests.fleet.needs import missing
 from tests.fleet.operator import ROOT
 from tests.fleet.terminal import Terminal, running_on_terminal
@@ -194,3 +195,31 @@ def test_where_nothing_is_known_nothing_is_offered_said_or_run(shell: Shell, lin
     typed = line.rpartition(" ")[2]
     assert [word for word in shell.complete(line) if word != typed] == []
     assert not (shell.directory / "script-was-run").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("aegis-provision", [""]),
+        ("aegis-provision ", [""]),
+        ("aegis-provision plan -l", ["plan", "-l"]),
+        ("aegis-provision plan -l ", ["plan", "-l", ""]),
+        ("A=1 B='x y' /usr/bin/aegis-provision plan 'a b", ["plan", "a b"]),
+        ('aegis-provision plan "a:!', ["plan", "a:!"]),
+        (r"aegis-provision plan a\ b", ["plan", "a b"]),
+        ("aegis-provision plan '", ["plan", ""]),
+        ("aegis-provision plan # no comment", ["plan", "#", "no", "comment"]),
+    ],
+)
+def test_a_line_is_taken_apart_as_a_shell_would(line: str, words: list[str]) -> None:
+    assert words_before_cursor(line) == words
+
+
+@pytest.mark.parametrize("request_", ["", "bash", "tcsh_source", "bash_frobnicate"])
+def test_a_request_that_no_script_of_ours_makes_is_a_usage_error(
+    request_: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["hosts"], {"_AEGIS_PROVISION_COMPLETE": request_}) == 64
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "bash_source, zsh_source, fish_source" in said.err

@@ -139,3 +139,12 @@ def test_a_fleet_with_ranges_pins_and_bastions_comes_back_as_it_was() -> None:
     back = load_back(text, "all: {}")
     assert list(back.hosts) == list(found.hosts)
     assert meaning(back) == meaning(found)
+
+
+def test_a_pin_that_ends_says_when_and_stands_apart_from_those_that_do_not() -> None:
+    found = inventory(
+        "all:\n  vars: {provider: openrouter}\n  hosts:\n    a: {provider: glm}\n"
+        "    b: {provider: glm, pin_until: '2027-12-31'}\n    c: {provider: glm}\n"
+    )
+    lines = [line.plain for line in graph_lines(found, list(found.hosts), 100)]
+    assert lines[1:] == ["  glm (pin): 2  a, c", "  glm (pin until 2027-12-31): 1  b"]
