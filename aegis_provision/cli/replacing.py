@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.file_content import file_content
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,24 @@ def replace_files(replacements: Sequence[Replacement]) -> None:
 
     Each is written beside its place first, and all are compared once more with what was read;
     then they are renamed, one by one. Raises :class:`CommandFailedError`, and nothing has changed
-    where a file can't be written or somebody else has changed one meanwhile. (Between that look
-    and the rename is a moment that no file system closes.)
+    where a file can't be written or somebody else has changed one meanwhile. Between that look
+    and the rename is a moment that no file system closes; among those who use this tool a lock on
+    the file does.
     """
     staged: list[_Staged] = []
     try:
         for wanted in replacements:
             staged += (_stage(wanted),)
-        for item in staged:
-            _compare(item)
-        done: list[Path] = []
-        for item in staged:
-            _rename(item, done)
-            done.append(item.wanted.path)
+        with ExitStack() as locks:
+            # In one order for everybody, so that nobody waits for each other.
+            for real in sorted({item.real for item in staged}):
+                locks.enter_context(_locked(real))
+            for item in staged:
+                _compare(item)
+            done: list[Path] = []
+            for item in staged:
+                _rename(item, done)
+                done.append(item.wanted.path)
     finally:
         for item in staged:
             item.fresh.unlink(missing_ok=True)
@@ -81,6 +87,25 @@ def _stage(wanted: Replacement) -> _Staged:
             raise _unwritable(wanted.path, problem) from None
         raise
     return _Staged(wanted, real, fresh)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the file that is at ``path`` now, as far as its file system has locks.
+
+    Whoever waited for it finds another file there, and with other content.
+    """
+    descriptor = None
+    with suppress(OSError):  # it is gone, or not to be read: the comparison tells
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if descriptor is not None:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _compare(item: _Staged) -> None:

@@ -367,3 +367,17 @@ def test_a_file_that_somebody_changed_meanwhile_is_not_replaced(tmp_path: Path) 
         ("one", b"1"),
         ("two", b"saved by an editor"),
     ]
+
+
+def test_of_two_who_edit_at_once_nobody_loses_a_pin(fleet: Operator) -> None:
+    hosts = ("gpu-01", "gpu-02", "gpu-03", "eu-01", "eu-02", "eu-03")
+    running = {host: fleet.start("pin", host, "glm") for host in hosts}
+    ended = {}
+    for host, process in running.items():
+        _, said = process.communicate(timeout=120)
+        ended[host] = process.returncode
+        assert process.returncode in {0, 6}, said
+    pinned = fleet.call("hosts", "provider=glm:!gpu-04").out
+    assert [host for host in hosts if host in pinned] == [h for h in hosts if ended[h] == 0]
+    assert 0 in ended.values()
+    assert [path.name for path in fleet.work.iterdir()] == ["inventory.yml"]
