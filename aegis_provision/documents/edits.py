@@ -109,7 +109,9 @@ def edited(name: str, data: bytes, edits: Sequence[Edit]) -> bytes:
     bom = _BOM if data.startswith(_BOM) else b""
     text = data.removeprefix(_BOM).decode("utf-8")
     if node is None:
-        raise EditError(error("cannot-edit", f"{name} can't be read", hint=_BY_HAND))
+        words = f"{name} has errors of its own, so it can't be edited"
+        hint = "correct what 'aegis-provision validate' tells of it first"
+        raise EditError(error("cannot-edit", words, hint=hint))
     try:
         root = lay_out(text)
     except LayoutError:
@@ -151,6 +153,8 @@ class _Editor:
 
     def __init__(self, source: Source, text: str, root: Part) -> None:
         self.as_json = root.flow and _is_json(text.encode("utf-8"))
+        compact = self.as_json and '": ' not in text and '", ' not in text
+        self._comma, self._colon = (",", ":") if compact else (", ", ": ")
         self._source = source
         self._text = text
         self._root = root
@@ -210,7 +214,7 @@ class _Editor:
     def _insert(self, edit: Insert) -> Iterator[Splice]:
         parent, item, _ = self._find(edit.after)
         name = scalar_text(edit.name, as_json=self.as_json, flow=parent.flow)
-        entry = f"{name}: {{{self._in_braces(edit.pairs)}}}"
+        entry = f"{name}{self._colon}{{{self._in_braces(edit.pairs)}}}"
         if parent.flow:
             yield Splice(item.end, item.end, f",{self._gap(parent, item)}{entry}")
             return
@@ -359,10 +363,11 @@ class _Editor:
 
     def _pair(self, key: str, value: str | int, *, flow: bool) -> str:
         name = scalar_text(key, as_json=self.as_json, flow=flow)
-        return f"{name}: {scalar_text(value, as_json=self.as_json, flow=flow)}"
+        colon = self._colon if flow else ": "
+        return f"{name}{colon}{scalar_text(value, as_json=self.as_json, flow=flow)}"
 
     def _in_braces(self, pairs: Mapping[str, str | int]) -> str:
-        return ", ".join(self._pair(key, value, flow=True) for key, value in pairs.items())
+        return self._comma.join(self._pair(key, item, flow=True) for key, item in pairs.items())
 
     def _in_lines(self, place: int, indent: str, pairs: Mapping[str, str | int]) -> str:
         begin = line_end_at(self._text, place) + indent
@@ -374,7 +379,7 @@ class _Editor:
         indent = self._text[start : item.key.start]
         end = end_of_line(self._text, item.end)
         if indent.strip() or end >= parent.end or "#" in self._text[item.end : end]:
-            return " "
+            return self._comma[1:]
         return line_end_at(self._text, end) + indent
 
     def _line_of(self, item: Item) -> int:

@@ -56,6 +56,9 @@ ON_HOSTS = {
 COMMANDS = [
     ["validate"],
     ["validate", "--format", "json"],
+    ["validate", "--format", "sarif"],
+    ["pin", "old", "openrouter", "--auth-token", "${MY_TOKEN}", "--dry-run"],
+    ["pin", "old", "openrouter", "--dry-run", "--format", "json"],
     ["hosts"],
     ["hosts", "--graph"],
     ["hosts", "--format", "json"],

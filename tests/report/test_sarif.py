@@ -1,0 +1,88 @@
+"""Findings for other programs: the ``validate`` document and SARIF, from the same findings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from aegis_provision.cli.main import run
+from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.source import Source, Span
+from aegis_provision.report.sarif import sarif_log
+from tests.schemas import check_document
+
+HERE = Path(__file__).parent
+SCHEMA = json.loads((HERE / "sarif.schema.json").read_text(encoding="utf-8"))
+BROKEN = HERE.parent / "golden" / "inventory"
+CASES = sorted(BROKEN.glob("*.yml"))
+EXPIRED = "all: {hosts: {h: {provider: glm, pin_until: 2020-01-01}}}\n"
+
+
+def checked(log: Any) -> Any:
+    Draft202012Validator.check_schema(SCHEMA)
+    Draft202012Validator(SCHEMA).validate(log)
+    return log["runs"][0]["results"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_both_forms_tell_the_same_of_every_broken_inventory(
+    case: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(["validate", "-i", str(case), "--format", "json"], {})
+    document = json.loads(capsys.readouterr().out)
+    check_document("validate", document)
+    assert run(["validate", "-i", str(case), "--format", "sarif"], {}) == code
+    results = checked(json.loads(capsys.readouterr().out))
+    assert document["valid"] is (code == 0)
+    assert [item["code"] for item in document["diagnostics"]] == [
+        item["ruleId"] for item in results
+    ]
+    for finding, result in zip(document["diagnostics"], results, strict=True):
+        assert result["level"] == finding["severity"]
+        assert result["message"]["text"].startswith(finding["message"])
+        places = [item["physicalLocation"] for item in result["locations"]]
+        assert [place["region"]["startLine"] for place in places] == [
+            line for line in [finding["line"]] if line is not None
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        ("inventory.yml", "inventory.yml"),
+        ("my fleet/ü#1.yml", "my%20fleet/%C3%BC%231.yml"),
+        ("/etc/fleet/hosts.yml", "file:///etc/fleet/hosts.yml"),
+    ],
+)
+def test_a_place_is_a_reference_to_its_file(name: str, uri: str) -> None:
+    source = Source(name, "a: b\n")
+    here, there = Span(source, 1, 1, 1, 2), Span(source, 1, 4, 1, 5)
+    finding = error("set-twice", "this", here, hint="that", related=(Related(there, "the other"),))
+    [result] = checked(sarif_log([finding, finding], "1.0"))
+    assert result["message"]["text"] == "this\nthat"
+    assert result["locations"] == [
+        {
+            "physicalLocation": {
+                "artifactLocation": {"uri": uri},
+                "region": {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 2},
+            }
+        }
+    ]
+    assert result["relatedLocations"][0]["message"]["text"] == "the other"
+
+
+def test_an_expired_pin_is_an_error_in_every_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(EXPIRED, encoding="utf-8")
+    for form in ("text", "json", "sarif"):
+        assert run(["validate", "-i", str(inventory), "--format", form], {}) == 3
+        out, err = capsys.readouterr()
+        assert ("expired-pin" in out) or "ended on 2020-01-01" in err
+    assert run(["plan", "-i", str(inventory)], {"GLM_API_KEY": "x"}) == 3
+    assert "ended on 2020-01-01" in capsys.readouterr().err
