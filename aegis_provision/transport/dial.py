@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.transport.failures import step
 from aegis_provision.transport.protocol import out_of_time
+from aegis_provision.transport.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
     """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
     with step("connect"):
-        return connect_tcp(host, port, lambda: patience(options, deadline))
+        return Wire(connect_tcp(host, port, lambda: patience(options, deadline)))
 
 
 def connect_tcp(host: str, port: int, seconds: Callable[[], float]) -> socket.socket:

@@ -57,7 +57,7 @@ def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadl
     stream = SftpStream(ours, options.timeout, deadline)
     try:
         with step("sftp"):
-            client = SftpClient(stream)  # type: ignore[arg-type] # all it uses
+            client = SftpClient(stream)
     except Unreachable:
         ours.close()
         said = _end(process)

@@ -7,46 +7,18 @@ import os
 import posixpath
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from paramiko.sftp import (
-    CMD_CLOSE,
-    CMD_EXTENDED,
-    CMD_FSETSTAT,
-    CMD_FSTAT,
-    CMD_LSTAT,
-    CMD_MKDIR,
-    CMD_OPEN,
-    CMD_REMOVE,
-    CMD_RENAME,
-    CMD_RMDIR,
-    CMD_STAT,
-    CMD_WRITE,
-    SFTP_FLAG_CREATE,
-    SFTP_FLAG_EXCL,
-    SFTP_FLAG_READ,
-    SFTP_FLAG_WRITE,
-    int64,
-)
-from paramiko.sftp_attr import SFTPAttributes
-
-from aegis_provision.transport.sftp_requests import (
-    CALLS,
-    Piece,
-    Reply,
-    close_unseen,
-    done,
-    facts,
-    handle,
-)
+from aegis_provision.transport import sftp_packets as packets
+from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.sftp_packets import string
+from aegis_provision.transport.sftp_requests import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from paramiko.message import Message
-    from paramiko.sftp_client import SFTPClient
-
     from aegis_provision.transport.answers import Answer
     from aegis_provision.transport.filesystem import Facts
+    from aegis_provision.transport.sftp_requests import SftpClient
     from aegis_provision.transport.sftp_stream import SftpStream
 
 T = TypeVar("T")
@@ -57,7 +29,7 @@ _CHUNK = 32 * 1024  # what every server takes, and answers, in one packet
 class SftpFiles:
     """A :class:`~aegis_provision.transport.filesystem.Filesystem` on the far side of SFTP."""
 
-    def __init__(self, client: SFTPClient, stream: SftpStream) -> None:
+    def __init__(self, client: SftpClient, stream: SftpStream) -> None:
         """Work with a client that has said hello over ``stream``."""
         self._client = client
         self.stream = stream
@@ -66,8 +38,11 @@ class SftpFiles:
         """Return ``path`` as an absolute path; a relative one begins at the login directory."""
         if path.startswith("/"):
             return path
-        with CALLS:
-            return posixpath.join(self._client.normalize("."), path)
+        here = Reply(self._client, packets.read_name, packets.REALPATH, string(b".")).get()
+        try:
+            return posixpath.join(here.decode(), path)
+        except UnicodeDecodeError:
+            raise Unreachable("sftp", "the host names a path that is not UTF-8", "") from None
 
     def lstat(self, path: str) -> Facts:
         """Return a file's facts, a link's own where it is one."""
@@ -75,7 +50,7 @@ class SftpFiles:
 
     def ask_lstat(self, path: str) -> Reply[Facts]:
         """Ask for a file's facts, a link's own where it is one."""
-        return Reply(self._client, facts, CMD_LSTAT, path.encode())
+        return Reply(self._client, packets.read_facts, packets.LSTAT, string(path.encode()))
 
     def stat(self, path: str) -> Facts:
         """Return a file's facts, following links."""
@@ -83,13 +58,12 @@ class SftpFiles:
 
     def ask_stat(self, path: str) -> Reply[Facts]:
         """Ask for a file's facts, following links."""
-        return Reply(self._client, facts, CMD_STAT, path.encode())
+        return Reply(self._client, packets.read_facts, packets.STAT, string(path.encode()))
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
-        with CALLS:
-            found: str | bytes | None = self._client.readlink(path)
-            return found.decode(errors="replace") if isinstance(found, bytes) else found or ""
+        asked = Reply(self._client, packets.read_name, packets.READLINK, string(path.encode()))
+        return asked.get().decode(errors="replace")
 
     def read(self, path: str, limit: int) -> bytes:
         """Return a file's content, at most ``limit`` bytes."""
@@ -102,11 +76,11 @@ class SftpFiles:
     def ask_open(self, path: str) -> Reply[SftpFound]:
         """Ask to open a file for reading."""
 
-        def opened(kind: int, answer: Message) -> SftpFound:
-            return SftpFound(self._client, handle(kind, answer))
+        def opened(kind: int, body: bytes) -> SftpFound:
+            return SftpFound(self._client, packets.read_handle(kind, body))
 
-        attributes = SFTPAttributes()
-        return Reply(self._client, opened, CMD_OPEN, path.encode(), SFTP_FLAG_READ, attributes)
+        words = string(path.encode()), packets.number(packets.FOR_READING), packets.NO_ATTRIBUTES
+        return Reply(self._client, opened, packets.OPEN, b"".join(words))
 
     def create(self, path: str) -> SftpFile:
         """Make a file that is not there yet."""
@@ -115,30 +89,29 @@ class SftpFiles:
     def ask_create(self, path: str) -> Answer[SftpFile]:
         """Ask for a file that is not there yet."""
 
-        def made(kind: int, answer: Message) -> SftpFile:
-            return SftpFile(self._client, handle(kind, answer))
+        def made(kind: int, body: bytes) -> SftpFile:
+            return SftpFile(self._client, packets.read_handle(kind, body))
 
-        # With a mode: the library's open() sends none, and the server would take its umask's.
-        flags = SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL
-        words = CMD_OPEN, path.encode(), flags, _with_mode(0o600)
-        return self._unless_there(path, Reply(self._client, made, *words))
+        # With a mode: without one the server would take its umask's.
+        words = string(path.encode()), packets.number(packets.TO_MAKE), packets.with_mode(0o600)
+        return self._unless_there(path, Reply(self._client, made, packets.OPEN, b"".join(words)))
 
     def mkdir(self, path: str, mode: int) -> None:
         """Make a directory."""
-        words = CMD_MKDIR, path.encode(), _with_mode(mode)
-        self._unless_there(path, self._ask(*words)).get()
+        asked = self._ask(packets.MKDIR, string(path.encode()) + packets.with_mode(mode))
+        self._unless_there(path, asked).get()
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
-        self._ask(CMD_RMDIR, path.encode()).get()
+        self._ask(packets.RMDIR, string(path.encode())).get()
 
     def chmod(self, path: str, mode: int) -> None:
         """Change a directory's permission bits, never through a link."""
-        self._set_unfollowed(path, _with_mode(mode))
+        self._set_unfollowed(path, packets.with_mode(mode))
 
     def chown(self, path: str, uid: int, gid: int) -> None:
         """Change a directory's owner, never through a link."""
-        self._set_unfollowed(path, _with_owner(uid, gid))
+        self._set_unfollowed(path, packets.with_owner(uid, gid))
 
     def replace(self, source: str, target: str) -> None:
         """Rename atomically, over what is there."""
@@ -146,13 +119,13 @@ class SftpFiles:
 
     def ask_replace(self, source: str, target: str) -> Reply[None]:
         """Ask to rename atomically (OpenSSH's extension: the protocol goes over nothing)."""
-        name = "posix-rename@openssh.com"
-        return self._ask(CMD_EXTENDED, name, source.encode(), target.encode())
+        words = b"posix-rename@openssh.com", source.encode(), target.encode()
+        return self._ask(packets.EXTENDED, b"".join(map(string, words)))
 
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there, as plain SFTP renames do."""
-        words = CMD_RENAME, source.encode(), target.encode()
-        self._unless_there(target, self._ask(*words)).get()
+        asked = self._ask(packets.RENAME, string(source.encode()) + string(target.encode()))
+        self._unless_there(target, asked).get()
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -160,14 +133,15 @@ class SftpFiles:
 
     def ask_remove(self, path: str) -> Reply[None]:
         """Ask to remove a file."""
-        return self._ask(CMD_REMOVE, path.encode())
+        return self._ask(packets.REMOVE, string(path.encode()))
 
-    def _ask(self, *words: object) -> Reply[None]:
-        return Reply(self._client, done, *words)
+    def _ask(self, kind: int, body: bytes) -> Reply[None]:
+        return Reply(self._client, packets.read_done, kind, body)
 
-    def _set_unfollowed(self, path: str, attributes: SFTPAttributes) -> None:
+    def _set_unfollowed(self, path: str, attributes: bytes) -> None:
         # OpenSSH's extension, since its version 8.0: the protocol's own way follows links.
-        self._ask(CMD_EXTENDED, "lsetstat@openssh.com", path.encode(), attributes).get()
+        words = string(b"lsetstat@openssh.com"), string(path.encode()), attributes
+        self._ask(packets.EXTENDED, b"".join(words)).get()
 
     def _unless_there(self, path: str, reply: Reply[T]) -> _UnlessThere[T]:
         return _UnlessThere(reply, lambda: self._exists(path))
@@ -199,7 +173,7 @@ class _UnlessThere(Generic[T]):
 class SftpFound:
     """A file on the far side that was there."""
 
-    def __init__(self, client: SFTPClient, open_file: bytes) -> None:
+    def __init__(self, client: SftpClient, open_file: bytes) -> None:
         """Take over an open file by its handle."""
         self._client = client
         self._handle = open_file
@@ -210,7 +184,7 @@ class SftpFound:
 
     def ask_whole(self, limit: int) -> _Whole:
         """Ask for the file's facts and content; it is closed once they were waited for."""
-        found = Reply(self._client, facts, CMD_FSTAT, self._handle)
+        found = Reply(self._client, packets.read_facts, packets.FSTAT, string(self._handle))
         return _Whole(found, self.ask_content(limit))
 
 
@@ -221,21 +195,22 @@ class _Content:
     a small file takes one question and not two.
     """
 
-    def __init__(self, client: SFTPClient, open_file: bytes, limit: int) -> None:
+    def __init__(self, client: SftpClient, open_file: bytes, limit: int) -> None:
         self._client = client
         self._handle = open_file
         self._limit = limit
         self._first = self._ask(0)
 
-    def _ask(self, offset: int) -> Piece:
+    def _ask(self, offset: int) -> Reply[bytes]:
         size = min(self._limit - offset, _CHUNK)
-        return Piece(self._client, self._handle, offset, size)
+        words = string(self._handle) + packets.piece(offset, size)
+        return Reply(self._client, _read_piece, packets.READ, words)
 
     def get(self) -> bytes:
         try:
             return self._content()
         finally:
-            close_unseen(self._client, self._handle)
+            self._client.ask(packets.CLOSE, string(self._handle))
 
     def _content(self) -> bytes:
         content = piece = self._first.get()
@@ -258,7 +233,7 @@ class _Whole:
 class SftpFile:
     """A file that was just made on the far side."""
 
-    def __init__(self, client: SFTPClient, open_file: bytes) -> None:
+    def __init__(self, client: SftpClient, open_file: bytes) -> None:
         """Take over an open file by its handle."""
         self._client = client
         self._handle = open_file
@@ -284,46 +259,46 @@ class SftpFile:
         """Close the file without waiting for the answer."""
         if not self._closed:
             self._closed = True
-            close_unseen(self._client, self._handle)
+            self._client.ask(packets.CLOSE, string(self._handle))
 
     def touch(self, mtime: int) -> None:
         """Set when the open file was last written."""
-        attributes = SFTPAttributes()
-        attributes.st_atime = attributes.st_mtime = mtime
-        self._ask(CMD_FSETSTAT, self._handle, attributes).get()
+        self._ask(packets.FSETSTAT, packets.with_time(mtime)).get()
 
     def ask_write(self, data: bytes) -> _Every:
         """Ask to write all of ``data``, at the beginning of the file."""
         return _Every(
             [
-                self._ask(CMD_WRITE, self._handle, int64(at), data[at : at + _CHUNK])
+                self._ask(packets.WRITE, packets.place(at) + string(data[at : at + _CHUNK]))
                 for at in range(0, len(data), _CHUNK)
             ]
         )
 
     def ask_facts(self) -> Reply[Facts]:
         """Ask for the open file's facts."""
-        return Reply(self._client, facts, CMD_FSTAT, self._handle)
+        return Reply(self._client, packets.read_facts, packets.FSTAT, string(self._handle))
 
     def ask_chown(self, uid: int, gid: int) -> Reply[None]:
         """Ask to change the open file's owner."""
-        return self._ask(CMD_FSETSTAT, self._handle, _with_owner(uid, gid))
+        return self._ask(packets.FSETSTAT, packets.with_owner(uid, gid))
 
     def ask_chmod(self, mode: int) -> Reply[None]:
         """Ask to change the open file's permission bits."""
-        return self._ask(CMD_FSETSTAT, self._handle, _with_mode(mode))
+        return self._ask(packets.FSETSTAT, packets.with_mode(mode))
 
     def ask_sync(self) -> _IfOffered:
         """Ask for fsync (OpenSSH's extension); a server that has none is not asked again."""
-        return _IfOffered(self._ask(CMD_EXTENDED, "fsync@openssh.com", self._handle))
+        words = string(b"fsync@openssh.com") + string(self._handle)
+        return _IfOffered(Reply(self._client, packets.read_done, packets.EXTENDED, words))
 
     def ask_close(self) -> Reply[None]:
         """Ask to close the file."""
         self._closed = True
-        return self._ask(CMD_CLOSE, self._handle)
+        return self._ask(packets.CLOSE)
 
-    def _ask(self, *words: object) -> Reply[None]:
-        return Reply(self._client, done, *words)
+    def _ask(self, kind: int, rest: bytes = b"") -> Reply[None]:
+        """Ask for something to be done with the open file."""
+        return Reply(self._client, packets.read_done, kind, string(self._handle) + rest)
 
 
 class _Every:
@@ -347,13 +322,8 @@ class _IfOffered:
                 raise
 
 
-def _with_mode(mode: int) -> SFTPAttributes:
-    attributes = SFTPAttributes()
-    attributes.st_mode = mode
-    return attributes
-
-
-def _with_owner(uid: int, gid: int) -> SFTPAttributes:
-    attributes = SFTPAttributes()
-    attributes.st_uid, attributes.st_gid = uid, gid
-    return attributes
+def _read_piece(kind: int, body: bytes) -> bytes:
+    try:
+        return packets.read_data(kind, body)
+    except EOFError:
+        return b""

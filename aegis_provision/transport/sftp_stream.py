@@ -17,6 +17,8 @@ _STEP = "sftp"
 _VERSION_TYPE = 2
 _SFTP_VERSION = 3
 _LARGEST_VERSION_PACKET = 16 * 1024
+_LARGEST_PACKET = 256 * 1024  # OpenSSH's own bound
+_LENGTH = struct.Struct(">I")
 _CHUNK = 32 * 1024
 _MOST_UNSENT = 64 * 1024
 
@@ -49,7 +51,7 @@ class SftpStream:
 
     The first packet from an SFTP server is its version, whose form is known
     (draft-ietf-secsh-filexfer-02, section 4): bytes before it come from a login shell's start-up
-    files and are dropped. This is handed to the SFTP client in place of a channel.
+    files and are dropped.
     """
 
     def __init__(self, stream: ByteStream, timeout: float, deadline: Deadline) -> None:
@@ -69,28 +71,35 @@ class SftpStream:
             self._send_all()
         return len(data)
 
-    def recv(self, size: int) -> bytes:
-        """Return up to ``size`` bytes of SFTP.
+    def packet(self) -> bytes:
+        """Return the next packet of SFTP, without its length.
 
-        The library asks for a packet's length, then for the rest. Mostly both have come at once,
-        and waiting for each costs more than all else that is done with a packet.
+        Raises ``EOFError`` at the end, ``OSError``, whatever the library does, and
+        :class:`Unreachable` for one that is none.
         """
         if self._unsent:
             self._send_all()
         if not self._greeted:
             self._await_greeting()
-        if not self._buffer:
-            self._buffer = self._receive(_CHUNK)
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return data
+        self._fill(_LENGTH.size)
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        if length > _LARGEST_PACKET:
+            raise Unreachable(_STEP, "what the server sends is not SFTP", "try again")
+        end = _LENGTH.size + length
+        self._fill(end)
+        packet, self._buffer = self._buffer[_LENGTH.size : end], self._buffer[end:]
+        return packet
 
     def close(self) -> None:
         """Close the stream; what did not go out yet never will."""
         self._stream.close()
 
-    def get_name(self) -> str:
-        """Return a name for logs."""
-        return "sftp"
+    def _fill(self, size: int) -> None:
+        while len(self._buffer) < size:
+            data = self._receive(_CHUNK)
+            if not data:
+                raise EOFError
+            self._buffer += data
 
     def _send_all(self) -> None:
         unsent, self._unsent = memoryview(self._unsent), b""

@@ -152,8 +152,8 @@ def _sftp(
     stream = SftpStream(channel, options.timeout, deadline)
     with library_step("sftp"):
         try:
-            return stream, SftpClient(stream)  # type: ignore[arg-type] # all it uses
-        except (paramiko.SSHException, OSError) as problem:
+            return stream, SftpClient(stream)
+        except (paramiko.SSHException, EOFError, OSError) as problem:
             if isinstance(problem, TimeoutError) or not transport.is_active():
                 raise
             raise _no_sftp(channel, target, endpoint, stream) from None

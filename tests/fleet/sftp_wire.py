@@ -171,7 +171,7 @@ def wired(
         try:
             wire = Wire(ours, at, trouble, meanwhile or {}, without, words)
             stream = SftpStream(wire, 20.0, Deadline.after(60.0))
-            yield SftpFiles(SftpClient(stream), stream), wire  # type: ignore[arg-type]
+            yield SftpFiles(SftpClient(stream), stream), wire
         finally:
             ours.close()
             process.wait(timeout=30)

@@ -67,7 +67,7 @@ def _answering(
     thread.start()
     try:
         stream = SftpStream(ours, timeout, Deadline.after(60.0))
-        yield SftpFiles(SftpClient(stream), stream)  # type: ignore[arg-type]
+        yield SftpFiles(SftpClient(stream), stream)
     finally:
         ours.shutdown(socket.SHUT_RDWR)
         ours.close()

@@ -49,32 +49,35 @@ class Pieces:
         pass
 
 
-def read_all(stream: SftpStream) -> bytes:
-    return b"".join(iter(lambda: stream.recv(7), b""))
-
-
 @given(
     noise=st.binary(max_size=300).filter(lambda data: b"\x02\0\0\0\x03" not in data),
-    rest=st.binary(max_size=100),
+    packets=st.lists(st.binary(max_size=60), max_size=4),
     sizes=st.lists(st.integers(1, 40), max_size=20),
 )
-def test_noise_is_dropped_and_nothing_else(noise: bytes, rest: bytes, sizes: list[int]) -> None:
-    stream = SftpStream(Pieces(noise + GREETING + rest, sizes), 5.0, Deadline.after(60.0))
-    assert read_all(stream) == GREETING + rest
+def test_noise_is_dropped_and_nothing_else(
+    noise: bytes, packets: list[bytes], sizes: list[int]
+) -> None:
+    sent = GREETING + b"".join(struct.pack(">I", len(packet)) + packet for packet in packets)
+    stream = SftpStream(Pieces(noise + sent, sizes), 5.0, Deadline.after(60.0))
+    assert stream.packet() == GREETING[4:]
+    assert [stream.packet() for _ in packets] == packets
     assert stream.noise == noise
+    with pytest.raises(EOFError):
+        stream.packet()
 
 
 @given(noise=st.binary(max_size=300).filter(lambda data: b"\x02\0\0\0\x03" not in data))
 def test_noise_alone_is_kept_and_the_stream_ends(noise: bytes) -> None:
     stream = SftpStream(Pieces(noise, []), 5.0, Deadline.after(60.0))
-    assert read_all(stream) == b""
+    with pytest.raises(EOFError):
+        stream.packet()
     assert stream.noise == noise
 
 
 def test_noise_without_end_is_not_listened_to_for_ever() -> None:
     stream = SftpStream(Pieces(b"z" * (2 * MOST_NOISE), []), 5.0, Deadline.after(60.0))
     with pytest.raises(Unreachable, match="prints without end"):
-        stream.recv(1)
+        stream.packet()
     assert len(stream.noise) == 200
 
 
