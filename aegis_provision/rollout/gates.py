@@ -26,7 +26,7 @@ from aegis_provision.providers.probe import (
 )
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import VARIABLE_OF
-from aegis_provision.transport.http import NoAnswer, Question
+from aegis_provision.transport.questions import NoAnswer, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.api import Health
     from aegis_provision.providers.probe import Verdict
     from aegis_provision.providers.session import Session
-    from aegis_provision.transport.http import Answer
+    from aegis_provision.transport.questions import Answer
 
     class Ask(Protocol):
         """Asks one HTTP question from the host's point of view."""

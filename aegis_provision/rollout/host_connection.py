@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import Write
     from aegis_provision.rollout.host_task import Tools
     from aegis_provision.rollout.reading import HostWork
-    from aegis_provision.transport.http import Answer, NoAnswer, Question
     from aegis_provision.transport.protocol import Hold, HostSession
+    from aegis_provision.transport.questions import Answer, NoAnswer, Question
 
 _FAREWELL = 3.0
 

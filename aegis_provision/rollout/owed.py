@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api import start_is_older
 from aegis_provision.rollout.gates import ask_health
-from aegis_provision.transport.http import NoAnswer
+from aegis_provision.transport.questions import NoAnswer
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.actual import Actual

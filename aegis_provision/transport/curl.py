@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.providers.probe import Silence
-from aegis_provision.transport.http import LARGEST_BODY, NO_TIME, Answer, NoAnswer, headers
+from aegis_provision.transport.questions import LARGEST_BODY, NO_TIME, Answer, NoAnswer, headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.transport.command import CommandEnd
-    from aegis_provision.transport.http import Question
+    from aegis_provision.transport.questions import Question
 
 _MARK = "--aegis-provision--"
 COMMAND = f"echo {_MARK}; command -v curl >/dev/null 2>&1 || exit 127; exec curl -q --config -"

@@ -137,8 +137,8 @@ class Filesystem(Protocol):
         """Ask for a file as :meth:`create` makes it."""
         ...
 
-    def mkdir(self, path: str, mode: int) -> None:
-        """Make a directory."""
+    def ask_mkdir(self, path: str, mode: int) -> Answer[None]:
+        """Ask for a directory. Where something is there the answer is any ``OSError``."""
         ...
 
     def rmdir(self, path: str) -> None:

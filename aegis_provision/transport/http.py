@@ -7,89 +7,27 @@ from __future__ import annotations
 
 import functools
 import http.client
-import re
 import socket
 import ssl
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-from aegis_provision import __version__
 from aegis_provision.providers.probe import Silence
 from aegis_provision.transport.dial import connect_tcp
+from aegis_provision.transport.questions import (
+    LARGEST_BODY,
+    NO_TIME,
+    Answer,
+    NoAnswer,
+    Question,
+    headers,
+)
 
-if TYPE_CHECKING:
-    from aegis_provision.providers.secret import Secret
-
-LARGEST_BODY = 1024 * 1024
-"""How many bytes of an answer are read."""
-
-USER_AGENT = f"aegis-provision/{__version__}"
-
-_UNSENDABLE = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f\\ud800-\\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A ``GET`` of ``url``, with ``token`` as bearer where there is one. Redirects are answers."""
-
-    url: str
-    token: Secret | None = field(default=None, repr=False)
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """Return the host and the port to connect to."""
-        parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or self.default_port
-
-    @property
-    def default_port(self) -> int:
-        """Return the port of the URL's scheme."""
-        return 443 if urlsplit(self.url).scheme == "https" else 80
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. ``seconds`` counts from the question to the end of the body.
-
-    ``location`` is where a redirect points, which nobody follows.
-    """
-
-    status: int
-    body: bytes = field(repr=False)
-    seconds: float
-    location: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """Why nothing came back, in words that hold no secret; ``why`` is ``None`` if nobody asked."""
-
-    why: Silence | None
-    words: str
-
-
-NO_TIME = NoAnswer(Silence.TIMED_OUT, "no answer in time")
 _HUNG_UP = NoAnswer(Silence.HUNG_UP, "it hung up without an answer")
 _UNKNOWN = NoAnswer(Silence.UNKNOWN_NAME, "the name is not known there")
-
-
-def headers(question: Question) -> dict[str, bytes] | NoAnswer:
-    """Return the headers to ask with.
-
-    A token may come out of a file that the host's own users write. One that would end its header,
-    and begin something else, is sent nowhere.
-    """
-    found = {"User-Agent": USER_AGENT.encode(), "Accept": b"application/json"}
-    if question.token is not None:
-        token = question.token.reveal()
-        if _UNSENDABLE.search(token):
-            return NoAnswer(None, "the token holds characters that can't be sent")
-        found["Authorization"] = b"Bearer " + token.encode()
-    return found
 
 
 class _Open(http.client.HTTPConnection):

@@ -71,9 +71,9 @@ class LocalFiles:
         """Return :meth:`create`'s answer."""
         return Settled(lambda: self.create(path))
 
-    def mkdir(self, path: str, mode: int) -> None:
+    def ask_mkdir(self, path: str, mode: int) -> Settled[None]:
         """Make a directory."""
-        Path(path).mkdir(mode)
+        return Settled(lambda: Path(path).mkdir(mode))
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""

@@ -57,13 +57,11 @@ def own_directory(files: Filesystem, target: str, uid: int, gid: int) -> OwnDire
     :class:`Unreachable`.
     """
     path = beside(target, "").rstrip("/")
-    made = False
-    try:
-        facts = files.lstat(path)
-    except FileNotFoundError:
-        made, facts = _make(files, path, uid, gid)
+    made, facts = _make(files, path)
     directory = OwnDirectory(files, path, made)
     try:
+        if made:
+            facts = _given(files, path, facts, uid, gid)
         _check(directory, facts, uid)
     except BaseException:
         directory.remove_if_made()
@@ -71,17 +69,27 @@ def own_directory(files: Filesystem, target: str, uid: int, gid: int) -> OwnDire
     return directory
 
 
-def _make(files: Filesystem, path: str, uid: int, gid: int) -> tuple[bool, Facts]:
-    made = False
-    with suppress(FileExistsError):  # another operator was quicker, and the lock decides
-        files.mkdir(path, _PRIVATE)
-        made = True
-    facts = files.lstat(path)
+def _make(files: Filesystem, path: str) -> tuple[bool, Facts]:
+    """Make it, unless something is there, and look at it: both are asked for at one go."""
+    asked, found = files.ask_mkdir(path, _PRIVATE), files.ask_lstat(path)
+    refusal: OSError | None = None
+    try:
+        asked.get()
+    except OSError as problem:  # maybe another operator was quicker, and the lock decides
+        refusal = problem
+    try:
+        return refusal is None, found.get()
+    except FileNotFoundError:
+        raise refusal or FileNotFoundError(path) from None
+
+
+def _given(files: Filesystem, path: str, facts: Facts, uid: int, gid: int) -> Facts:
+    """Give a directory that root made just now to the file's owner; return its facts."""
     if stat.S_ISDIR(facts.mode) and facts.uid == _ROOT != uid:
         with suppress(OSError):  # a server without lsetstat: it stays root's
             files.chown(path, uid, gid)
-            facts = files.lstat(path)
-    return made, facts
+            return files.lstat(path)
+    return facts
 
 
 def _check(directory: OwnDirectory, facts: Facts, uid: int) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import Write
     from aegis_provision.planning.receipts import Found
     from aegis_provision.transport.command import CommandEnd
-    from aegis_provision.transport.http import Answer, NoAnswer, Question
+    from aegis_provision.transport.questions import Answer, NoAnswer, Question
 
 
 _CLOCK_GRAIN = 0.01

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from aegis_provision.planning.receipts import Found
     from aegis_provision.transport.command import CommandEnd
     from aegis_provision.transport.filesystem import Filesystem
-    from aegis_provision.transport.http import Answer, NoAnswer, Question
     from aegis_provision.transport.protocol import (
         AcceptedKey,
         Deadline,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
         HostSession,
         Written,
     )
+    from aegis_provision.transport.questions import Answer, NoAnswer, Question
     from aegis_provision.transport.safe_write import FileHold
 
 ROOT = "root"

@@ -96,10 +96,9 @@ class SftpFiles:
         words = string(path.encode()), packets.number(packets.TO_MAKE), packets.with_mode(0o600)
         return self._unless_there(path, Reply(self._client, made, packets.OPEN, b"".join(words)))
 
-    def mkdir(self, path: str, mode: int) -> None:
-        """Make a directory."""
-        asked = self._ask(packets.MKDIR, string(path.encode()) + packets.with_mode(mode))
-        self._unless_there(path, asked).get()
+    def ask_mkdir(self, path: str, mode: int) -> Reply[None]:
+        """Ask for a directory. Where something is there the answer is any ``OSError``."""
+        return self._ask(packets.MKDIR, string(path.encode()) + packets.with_mode(mode))
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""

@@ -17,7 +17,7 @@ from aegis_provision.transport.channels import (
     open_connection,
 )
 from aegis_provision.transport.failures import library_step
-from aegis_provision.transport.http import NoAnswer
+from aegis_provision.transport.questions import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from aegis_provision.transport.protocol import Deadline, Unreachable
 if TYPE_CHECKING:
     from aegis_provision.transport.channels import Connection
     from aegis_provision.transport.command import CommandEnd
-    from aegis_provision.transport.http import Answer, NoAnswer, Question
     from aegis_provision.transport.protocol import ConnectOptions
+    from aegis_provision.transport.questions import Answer, NoAnswer, Question
 
 _MARGIN = 2.0
 
@@ -34,7 +34,8 @@ class SshWays:
 
     def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
         """Ask within ``timeout`` seconds."""
-        from aegis_provision.transport.http import NoAnswer, ask
+        from aegis_provision.transport.http import ask
+        from aegis_provision.transport.questions import NoAnswer
         from aegis_provision.transport.tunnel import tunnel
 
         deadline = Deadline.after(timeout)
@@ -82,7 +83,8 @@ class LocalWays:
 
     def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
         """Ask within ``timeout`` seconds."""
-        from aegis_provision.transport.http import NoAnswer, ask, connect_here
+        from aegis_provision.transport.http import ask, connect_here
+        from aegis_provision.transport.questions import NoAnswer
 
         deadline = Deadline.after(timeout)
         opened = connect_here(*question.place, timeout)

@@ -22,7 +22,7 @@ from aegis_provision.rollout.gates import (
     await_no_sessions,
     probe_provider,
 )
-from aegis_provision.transport.http import Answer, NoAnswer, Question
+from aegis_provision.transport.questions import Answer, NoAnswer, Question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

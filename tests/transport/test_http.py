@@ -14,14 +14,8 @@ import pytest
 
 from aegis_provision.providers.probe import Silence
 from aegis_provision.providers.secret import Secret
-from aegis_provision.transport.http import (
-    LARGEST_BODY,
-    Answer,
-    NoAnswer,
-    Question,
-    ask,
-    connect_here,
-)
+from aegis_provision.transport.http import ask, connect_here
+from aegis_provision.transport.questions import LARGEST_BODY, Answer, NoAnswer, Question
 from tests.fleet import sockets
 from tests.fleet.certificates import make_authority
 from tests.fleet.openssh import free_port

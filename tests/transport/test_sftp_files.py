@@ -184,9 +184,10 @@ def test_rename_goes_over_nothing(tmp_path: Path) -> None:
 def test_create_and_mkdir_go_over_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     with wired() as (files, _):
-        for call in (files.create, lambda path: files.mkdir(path, 0o700)):
-            with pytest.raises(FileExistsError):
-                call(str(tmp_path / "link"))
+        with pytest.raises(FileExistsError):
+            files.create(str(tmp_path / "link"))
+        with pytest.raises(OSError, match="failure"):
+            files.ask_mkdir(str(tmp_path / "link"), 0o700).get()
     assert not (tmp_path / "nowhere").exists()
 
 

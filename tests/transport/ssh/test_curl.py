@@ -11,7 +11,7 @@ import pytest
 
 from aegis_provision.providers.probe import Silence
 from aegis_provision.providers.secret import Secret
-from aegis_provision.transport.http import LARGEST_BODY, Answer, NoAnswer, Question
+from aegis_provision.transport.questions import LARGEST_BODY, Answer, NoAnswer, Question
 from aegis_provision.transport.ways import SshWays
 from tests.fleet import sockets
 from tests.fleet.certificates import make_authority

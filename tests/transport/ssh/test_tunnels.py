@@ -12,8 +12,8 @@ import asyncssh
 import pytest
 
 from aegis_provision.providers.probe import Silence
-from aegis_provision.transport.http import Answer, NoAnswer, Question
 from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.questions import Answer, NoAnswer, Question
 from aegis_provision.transport.tunnel import tunnel
 from aegis_provision.transport.ways import SshWays
 from tests.fleet import sockets, stalling
