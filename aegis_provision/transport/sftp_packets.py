@@ -9,8 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from aegis_provision.transport.filesystem import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+Reader: TypeAlias = "Callable[[int, bytes], T]"
+"""Makes a value of an answer's kind and body."""
 
 VERSION = 3
 

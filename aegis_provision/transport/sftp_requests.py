@@ -10,8 +10,6 @@ from aegis_provision.transport import sftp_packets as packets
 from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aegis_provision.transport.sftp_stream import SftpStream
 
 T = TypeVar("T")
@@ -65,9 +63,7 @@ class Reply(Generic[T]):
     :class:`~.protocol.Unreachable`.
     """
 
-    def __init__(
-        self, client: SftpClient, read: Callable[[int, bytes], T], kind: int, body: bytes
-    ) -> None:
+    def __init__(self, client: SftpClient, read: packets.Reader[T], kind: int, body: bytes) -> None:
         """Send a request; ``read`` makes a value of the answer's kind and body."""
         self._client = client
         self._read = read

@@ -1,0 +1,91 @@
+"""SFTP's packets: as the draft has them, and nonsense is told from a file's error."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paramiko.message import Message
+from paramiko.sftp_attr import SFTPAttributes
+
+from aegis_provision.transport import sftp_packets as packets
+from aegis_provision.transport.filesystem import Facts
+
+_U32 = st.integers(0, 2**32 - 1)
+_READERS = [
+    packets.read_done,
+    packets.read_handle,
+    packets.read_data,
+    packets.read_name,
+    packets.read_facts,
+]
+
+
+@given(kind=st.integers(0, 255), number=_U32, body=st.binary(max_size=50))
+def test_a_packet_taken_apart_is_what_it_was_made_of(kind: int, number: int, body: bytes) -> None:
+    packet = packets.request(kind, number, body)
+    assert struct.unpack(">I", packet[:4]) == (len(packet) - 4,)
+    assert packets.taken_apart(packet[4:]) == (kind, number, body)
+
+
+@pytest.mark.parametrize("packet", [b"", b"e", b"\x65\0\0\0"])
+def test_a_packet_without_a_number_is_none(packet: bytes) -> None:
+    with pytest.raises(packets.OutOfTurnError):
+        packets.taken_apart(packet)
+
+
+@given(
+    size=st.none() | st.integers(0, 2**64 - 1),
+    owner=st.none() | st.tuples(_U32, _U32),
+    mode=st.none() | _U32,
+    times=st.none() | st.tuples(_U32, _U32),
+)
+def test_facts_are_read_as_another_implementation_writes_them(
+    size: int | None,
+    owner: tuple[int, int] | None,
+    mode: int | None,
+    times: tuple[int, int] | None,
+) -> None:
+    theirs = SFTPAttributes()
+    theirs.st_size, theirs.st_mode = size, mode
+    theirs.st_uid, theirs.st_gid = owner or (None, None)
+    theirs.st_atime, theirs.st_mtime = times or (None, None)
+    message = Message()
+    theirs._pack(message)  # type: ignore[attr-defined]  # noqa: SLF001 - what we are held against
+    uid, gid = owner or (0, 0)
+    found = packets.read_facts(packets.ATTRS, message.asbytes())
+    assert found == Facts(mode or 0, uid, gid, size or 0, times[1] if times else 0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "there"),
+    [
+        (packets.with_mode(0o640), Facts(0o640, 0, 0, 0, 0)),
+        (packets.with_owner(5, 6), Facts(0, 5, 6, 0, 0)),
+        (packets.with_time(7), Facts(0, 0, 0, 0, 7)),
+        (packets.NO_ATTRIBUTES, Facts(0, 0, 0, 0, 0)),
+    ],
+)
+def test_attributes_that_are_set_are_those_and_no_others(attributes: bytes, there: Facts) -> None:
+    assert packets.read_facts(packets.ATTRS, attributes) == there
+
+
+@pytest.mark.parametrize("read", _READERS)
+@given(kind=st.sampled_from([101, 102, 103, 104, 105, 201]), body=st.binary(max_size=40))
+def test_whatever_a_server_says_is_an_answer_an_error_or_out_of_turn(
+    read: packets.Reader[object], kind: int, body: bytes
+) -> None:
+    try:
+        read(kind, body)
+    except (OSError, EOFError, packets.OutOfTurnError):
+        return
+
+
+@pytest.mark.parametrize("read", _READERS[1:])
+def test_a_plain_ok_where_something_was_asked_for_is_out_of_turn(
+    read: packets.Reader[object],
+) -> None:
+    with pytest.raises(packets.OutOfTurnError):
+        read(packets.STATUS, struct.pack(">I", 0))
