@@ -171,10 +171,12 @@ def fill_sessions(
     environ: Mapping[str, str],
     *,
     with_api_token: Collection[str] = (),
+    with_secrets: bool = True,
 ) -> tuple[Filled, tuple[Diagnostic, ...]]:
     """Fill the secrets in and check what Aegis would get, for ``hosts`` alone.
 
-    ``with_api_token`` names the hosts whose API will be asked. Returns each host's values and the
+    ``with_api_token`` names the hosts whose API will be asked; without secrets, none of those that
+    it or a host would get is read. Returns each host's values and the
     warnings. Raises :class:`InvalidInputError` with every missing variable in one error, and with
     every value that Aegis would drop or choke on.
     """
@@ -185,14 +187,13 @@ def fill_sessions(
     findings: list[Diagnostic] = []
     missing: dict[str, list[str]] = {}
     for names in users.values():
-        session = fill(fleet.specs[names[0]], environ)
+        session = fill(fleet.specs[names[0]], environ, with_secrets=with_secrets)
         sessions.update(dict.fromkeys(names, session))
         for variable in session.missing:
             missing.setdefault(variable, []).extend(names)
         findings.extend(check_session(session))
-    tokens = _api_tokens(
-        fleet, [name for name in hosts if name in with_api_token], environ, missing
-    )
+    asked = [name for name in hosts if name in with_api_token and with_secrets]
+    tokens = _api_tokens(fleet, asked, environ, missing)
     if missing:
         findings.insert(0, missing_variables(missing))
     if has_errors(findings):

@@ -91,6 +91,15 @@ def limit_option(command: Callable[..., R]) -> Callable[..., R]:
     )(command)
 
 
+def no_secrets_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--no-secrets``; the command gets ``no_secrets``."""
+    return option(
+        "--no-secrets",
+        is_flag=True,
+        help="Neither need nor read tokens: those on the hosts count as unknown until apply.",
+    )(command)
+
+
 def output_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add the flags about looks; the command gets ``output``, an :class:`Output`."""
 

@@ -40,7 +40,8 @@ class Scope:
     """What the operator wants done: where, in which order, and how much of it.
 
     ``playbook`` is ``None`` for a run without one; ``again`` is the earlier run whose hosts are
-    taken up again as far as they did not end well.
+    taken up again as far as they did not end well. ``no_secrets`` says that hosts are only looked
+    at, without what is secret.
     """
 
     inventory: tuple[Path, ...]
@@ -49,6 +50,7 @@ class Scope:
     serial: tuple[Share, ...] | None = None
     max_fail: Share | None = None
     again: PastRun | None = None
+    no_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,13 @@ def prepare(
     scheduled = schedule_of(scope)
     fleet, schedule = scheduled.fleet, scheduled.schedule
     asking = hosts_asked(schedule)
-    filled, warnings = fill_sessions(fleet, schedule.hosts, environ, with_api_token=asking)
+    filled, warnings = fill_sessions(
+        fleet,
+        schedule.hosts,
+        environ,
+        with_api_token=asking,
+        with_secrets=not scope.no_secrets,
+    )
     restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
     known = owed() if restarting else None
     works = tuple(

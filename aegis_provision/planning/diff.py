@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.quoting import looks_secret
@@ -16,26 +17,50 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session import Session
 
 
+@dataclass(frozen=True, slots=True)
+class SessionDiff:
+    """The managed variables of a host: those that change, that stay, and that nobody can tell of.
+
+    All are in the session's order. ``unknown`` names variables that are there, and whose wanted
+    values were withheld.
+    """
+
+    changes: tuple[Change, ...]
+    same: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
 def session_changes(
     actual: Mapping[str, str], session: Session, secrets: Iterable[str] = ()
-) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """Return the changes of the managed variables, in the session's order, and the same ones.
+) -> SessionDiff:
+    """Return how the managed variables of a host differ from what ``session`` wants.
 
     ``actual`` is the host's ``defaultSessionEnv``, empty where there is no file; ``secrets`` are
     those of the host's own file, which may stand in the wrong place too. Names that the session
-    does not hold are not ours and appear in neither.
+    does not hold are not ours and appear nowhere.
     """
     changes: list[Change] = []
     same: list[str] = []
+    unknown: list[str] = []
     known = (*_known_secrets(actual, session), *secrets)
-    for name, after in session.values.items():
-        before = actual.get(name)
-        if before is not None and is_equal(before, after):
-            same.append(name)
+    for name in session.in_order:
+        before, after = actual.get(name), session.values.get(name)
+        if name in session.withheld:
+            if before is not None:
+                unknown.append(name)
+            else:
+                changes.append(Change(name, ChangeKind.ADDED, None, None, sensitive=True))
+        elif after is None:
             continue
-        kind = ChangeKind.ADDED if before is None else ChangeKind.CHANGED
-        changes.append(_change(name, kind, before, after, known))
-    return tuple(changes), tuple(same)
+        elif before is not None and is_equal(before, after):
+            same.append(name)
+        elif isinstance(after, Secret):
+            changes.append(Change(name, _kind(before, after), None, None, sensitive=True))
+        else:
+            # What the inventory holds was looked at there; what a host holds may be anything.
+            sensitive = exposes_secret(after, known) or _is_sensitive(before, known)
+            changes.append(_change(name, before, after, sensitive=sensitive))
+    return SessionDiff(tuple(changes), tuple(same), tuple(unknown))
 
 
 def environment_changes(
@@ -47,13 +72,11 @@ def environment_changes(
     looks decide.
     """
     known = tuple(secrets)
-    changes: list[Change] = []
-    for name in dict.fromkeys((*after, *before)):
-        old, new = before.get(name), after.get(name)
-        if old == new:
-            continue
-        changes.append(_unnamed_change(name, old, new, known))
-    return tuple(changes)
+    return tuple(
+        _unnamed_change(name, before.get(name), after.get(name), known)
+        for name in dict.fromkeys((*after, *before))
+        if before.get(name) != after.get(name)
+    )
 
 
 def removals(
@@ -67,43 +90,38 @@ def removals(
     return tuple(_unnamed_change(name, actual[name], None, known) for name in names)
 
 
-def _unnamed_change(name: str, old: str | None, new: str | None, secrets: Sequence[str]) -> Change:
-    """Return the change of a variable of which nobody says whether it is sensitive."""
-    kind = ChangeKind.CHANGED
-    if old is None or new is None:
-        kind = ChangeKind.ADDED if old is None else ChangeKind.REMOVED
-    if is_secret_name(name) or any(
-        exposes_secret(text, secrets) or looks_secret(text)
-        for text in (old, new)
-        if text is not None
-    ):
-        return Change(name, kind, None, None, sensitive=True)
-    return Change(name, kind, old, new, sensitive=False)
-
-
 def is_equal(before: str, after: str | Secret) -> bool:
     """Tell whether a file holds the value that is wanted there."""
     return after.matches(before) if isinstance(after, Secret) else before == after
+
+
+def _unnamed_change(
+    name: str, before: str | None, after: str | None, secrets: Sequence[str]
+) -> Change:
+    """Return the change of a variable of which nobody says whether it is sensitive."""
+    looks_so = _is_sensitive(before, secrets) or _is_sensitive(after, secrets)
+    return _change(name, before, after, sensitive=is_secret_name(name) or looks_so)
+
+
+def _change(name: str, before: str | None, after: str | None, *, sensitive: bool) -> Change:
+    kind = _kind(before, after)
+    if sensitive:
+        return Change(name, kind, None, None, sensitive=True)
+    return Change(name, kind, before, after, sensitive=False)
+
+
+def _kind(before: object, after: object) -> ChangeKind:
+    if before is None:
+        return ChangeKind.ADDED
+    return ChangeKind.CHANGED if after is not None else ChangeKind.REMOVED
+
+
+def _is_sensitive(text: str | None, secrets: Iterable[Secret | str]) -> bool:
+    """Tell whether a value out of a host's file is one that nobody may see."""
+    return text is not None and (exposes_secret(text, secrets) or looks_secret(text))
 
 
 def _known_secrets(actual: Mapping[str, str], session: Session) -> tuple[Secret | str, ...]:
     sensitive = [item.name for item in session.spec.variables if item.sensitive]
     wanted = [value for value in session.values.values() if isinstance(value, Secret)]
     return (*wanted, *(actual[name] for name in sensitive if name in actual))
-
-
-def _change(
-    name: str,
-    kind: ChangeKind,
-    before: str | None,
-    after: str | Secret,
-    secrets: tuple[Secret | str, ...],
-) -> Change:
-    if (
-        isinstance(after, Secret)
-        or exposes_secret(after, secrets)
-        or (before is not None and (exposes_secret(before, secrets) or looks_secret(before)))
-    ):
-        # What the inventory holds was looked at there; what a host holds may be anything.
-        return Change(name, kind, None, None, sensitive=True)
-    return Change(name, kind, before, after, sensitive=False)

@@ -55,10 +55,11 @@ def drift_of(actual: Mapping[str, str], session: Session, receipt: Receipt | Non
     A key has drifted where it is neither what was written nor what is wanted; it is pending where
     what is wanted is neither there nor what was written. What was never written is pending alone.
     A name that the inventory dropped is wanted to be absent, and pending for as long as it is
-    ours.
+    ours. One whose wanted value was withheld is pending where it is not there at all; of any other
+    nobody can tell.
     """
     drifted: list[str] = []
-    pending: list[str] = []
+    pending = [name for name in session.in_order if name in session.withheld - actual.keys()]
     for name, wanted in session.values.items():
         there = actual.get(name)
         if there is not None and is_equal(there, wanted):

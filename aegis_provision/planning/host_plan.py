@@ -39,6 +39,7 @@ _PROBLEMS = {
 }
 
 _MOST_REASONS = 20
+_STAND_IN = "a value that was withheld"
 
 _OPEN_API = "the file has no authToken: Aegis' API on this host answers without a token"
 _ROOT_OWNED = (
@@ -57,7 +58,8 @@ class Comparison:
 
     ``config`` is the file as Aegis takes it, ``None`` for no file. ``changes`` are those of the
     wanted variables, ``file_changes`` those of mode and owner, ``same`` the variables that are
-    right; all are empty where ``refusals`` say why nothing may be written.
+    right, ``unknown`` those that can't be compared as the secrets were withheld; all are empty
+    where ``refusals`` say why nothing may be written.
     """
 
     host: Host
@@ -69,6 +71,7 @@ class Comparison:
     changes: tuple[Change, ...] = ()
     file_changes: tuple[Change, ...] = ()
     same: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -99,9 +102,7 @@ def compare(host: Host, session: Session, actual: Actual) -> Comparison:
     are those of Aegis' configuration loading (it drops a bad file silently, so such a host is
     refused here).
     """
-    config = (
-        parse_config(actual.file.content, replaced=session.values.keys()) if actual.file else None
-    )
+    config = parse_config(actual.file.content, replaced=session.names) if actual.file else None
     refusals = tuple(_refusals(actual, config))
     if refusals or isinstance(config, Ignored):
         return Comparison(host, session, actual, None, refusals)
@@ -109,9 +110,18 @@ def compare(host: Host, session: Session, actual: Actual) -> Comparison:
         raise ValueError("a target that was read has a directory")
     ownership = wanted_ownership(actual.file, actual.directory)
     there, secrets = (config.session_env, config.secrets()) if config else ({}, ())
-    changes, same = session_changes(there, session, secrets)
-    of_file = _file_changes(actual, ownership)
-    return Comparison(host, session, actual, config, (), ownership, changes, of_file, same)
+    found = session_changes(there, session, secrets)
+    return Comparison(
+        host,
+        session,
+        actual,
+        config,
+        ownership=ownership,
+        changes=found.changes,
+        file_changes=_file_changes(actual, ownership),
+        same=found.same,
+        unknown=found.unknown,
+    )
 
 
 def plan_host(
@@ -141,6 +151,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
         actual.path,
         Action.UNCHANGED,
         same=comparison.same,
+        unknown=comparison.unknown,
         warnings=(
             *_warnings(host, actual, config, ownership),
             *_receipt_warnings(comparison, receipt, dropped),
@@ -149,7 +160,8 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
     )
     if not changes:
         return plan
-    content = merge(config, session.values, removed=dropped.ours)
+    withheld = dict.fromkeys(session.withheld, _STAND_IN)
+    content = merge(config, {**session.values, **withheld}, removed=dropped.ours)
     problem = _dropped_by_aegis(content)
     if problem:
         return _refused(host, session, actual, [(problem, "look at the file on the host")])
@@ -164,7 +176,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
             ownership.uid,
             ownership.gid,
             actual.file,
-            ours=Ours(session.spec.provider, tuple(session.values)),
+            ours=Ours(session.spec.provider, session.in_order),
             ours_before=trusted.ours if trusted else None,
         ),
     )
@@ -173,6 +185,11 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
 def needs_login(plan: HostPlan) -> bool:
     """Tell whether the plan rests on who the login is: only a write does."""
     return plan.write is not None
+
+
+def only_to_show(plan: HostPlan) -> HostPlan:
+    """Return ``plan`` with nothing in it that could be written: its secrets were withheld."""
+    return replace(plan, write=None)
 
 
 def as_login(plan: HostPlan, actual: Actual) -> HostPlan:

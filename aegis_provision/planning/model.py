@@ -74,8 +74,10 @@ class HostPlan:
     """What would happen to one host.
 
     ``changes`` is empty and ``write`` is ``None`` unless ``action`` is create or update.
-    ``same`` names session variables that stay as they are. ``message`` says why for an error or
-    an unreachable host, with what to do next in ``hint``; ``warnings`` hold for any action.
+    ``same`` names session variables that stay as they are, and ``unknown`` those on the host that
+    could not be compared, as the secrets were withheld: nothing can be written then, and ``write``
+    is ``None`` too. ``message`` says why for an error or an unreachable host, with what to do next
+    in ``hint``; ``warnings`` hold for any action.
     ``restart_owed`` says that what the file holds for sessions is right and Aegis has not been
     restarted since it came; ``auth_token`` is the token of Aegis' API in the host's own file, where
     there is one.
@@ -87,6 +89,7 @@ class HostPlan:
     action: Action
     changes: tuple[Change, ...] = ()
     same: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     message: str = ""
     hint: str = ""
     warnings: tuple[str, ...] = ()

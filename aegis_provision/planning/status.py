@@ -62,7 +62,8 @@ class Holding(StrEnum):
 class HostStatus:
     """How one host stands.
 
-    ``drifted`` and ``pending`` are names of session variables, or ``file.mode``. ``message`` says
+    ``drifted`` and ``pending`` are names of session variables, or ``file.mode``; ``unknown`` names
+    variables there whose wanted values were withheld. ``message`` says
     why, or what is worth knowing, with what to do next in ``hint``. ``wrote`` says who wrote the
     file last, where a receipt does. ``runs_on`` names the provider of what the file holds,
     ``wanted`` that of the inventory; ``tokens`` tells, per variable of the operator's environment
@@ -75,6 +76,7 @@ class HostStatus:
     states: tuple[State, ...]
     drifted: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     message: str = ""
     hint: str = ""
     wrote: Stamp | None = None
@@ -120,6 +122,7 @@ def status_of(
         tuple(states),
         drifted,
         pending,
+        comparison.unknown,
         message=_message(receipt, states),
         wrote=trusted.stamp if trusted else None,
         runs_on=_runs_on(environment, session, trusted),

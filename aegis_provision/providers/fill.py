@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session import SessionSpec
 
 
-def fill(spec: SessionSpec, environ: Mapping[str, str]) -> Session:
-    """Return ``spec`` with ``environ`` filled in; sensitive values become secrets."""
+def fill(spec: SessionSpec, environ: Mapping[str, str], *, with_secrets: bool = True) -> Session:
+    """Return ``spec`` with ``environ`` filled in; sensitive values become secrets.
+
+    Without secrets, what only sensitive variables refer to is neither read nor missing.
+    """
     values: dict[str, str | Secret] = {}
     missing: set[str] = set()
     by_default: set[str] = set()
+    withheld = [item.name for item in spec.variables if item.sensitive and not with_secrets]
     for variable in spec.variables:
+        if variable.name in withheld:
+            continue
         expansion = expand(variable.template, environ)
         names = dict.fromkeys(item.name for item in references(variable.template))
         if names and set(expansion.defaulted) == names.keys():
@@ -31,7 +37,7 @@ def fill(spec: SessionSpec, environ: Mapping[str, str]) -> Session:
             values[variable.name] = Secret(expansion.text, origin or "the inventory")
         else:
             values[variable.name] = expansion.text
-    return Session(spec, values, tuple(sorted(missing)), frozenset(by_default))
+    return Session(spec, values, tuple(sorted(missing)), frozenset(by_default), frozenset(withheld))
 
 
 def fill_secret(template: str, environ: Mapping[str, str]) -> Secret | tuple[str, ...]:

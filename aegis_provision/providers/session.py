@@ -60,15 +60,22 @@ class Session:
     spec's order; a variable with a missing reference is absent. ``missing`` names the
     environment variables that are unset or empty and have no default, sorted, once each.
     ``by_default`` names the session variables for which nothing was set: every reference in
-    them took its default.
+    them took its default. ``withheld`` names the sensitive variables that nobody filled in: such a
+    session can be compared with what a host has, and never be written.
     """
 
     spec: SessionSpec
     values: Mapping[str, str | Secret]
     missing: tuple[str, ...]
     by_default: frozenset[str] = frozenset()
+    withheld: frozenset[str] = frozenset()
+
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """Return the names of all variables, those without a value too, in the spec's order."""
+        return tuple(dict.fromkeys((*(item.name for item in self.spec.variables), *self.values)))
 
     @property
     def names(self) -> frozenset[str]:
-        """Return the names of all variables, those without a value too."""
-        return frozenset(item.name for item in self.spec.variables).union(self.values)
+        """Return the same names, to look one up."""
+        return frozenset(self.in_order)

@@ -82,6 +82,7 @@ def host_plan_content(plan: HostPlan) -> Document:
         "path": plan.path,
         "action": plan.action.value,
         "changes": [_change(change) for change in plan.changes],
+        "unknown": list(plan.unknown),
         "message": message_of(plan.message, plan.hint),
         "warnings": list(plan.warnings),
         "restart_owed": plan.restart_owed,

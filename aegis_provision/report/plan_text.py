@@ -12,6 +12,7 @@ from rich.text import Text
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.console import name_lines, visible
 from aegis_provision.report.ranges import abridged, folded
+from aegis_provision.report.wording import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,6 +133,9 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
     owed = sum(plan.restart_owed for plan in plans)
     if owed:
         parts.append(f"{owed} owed a restart")
+    unknown = sum(bool(plan.unknown) for plan in plans)
+    if unknown:
+        parts.append(f"{unknown} with tokens {UNKNOWN}")
     return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
 
 
@@ -144,6 +148,7 @@ def _grouped(plans: Sequence[HostPlan], *, by_path: bool) -> list[_Alike]:
             plan.path if by_path else None,
             plan.changes,
             plan.same,
+            plan.unknown,
             plan.message,
             plan.hint,
             plan.restart_owed,
@@ -188,6 +193,10 @@ def _group_lines(alike: _Alike, warnings: Sequence[str], looks: _Looks) -> list[
         lines.extend(_dense_lines(plan, looks.width))
     else:
         lines.extend(_change_line(change) for change in plan.changes)
+        lines.extend(
+            Text(f"    ? {name:<{_NAME_WIDTH}}(secret) {UNKNOWN}", style="dim")
+            for name in plan.unknown
+        )
         if plan.changes and plan.same:
             lines.append(Text(f"    = same: {', '.join(plan.same)}", style="dim"))
     lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in warnings)
@@ -265,4 +274,5 @@ def _diff_lines(alike: _Alike) -> list[Text]:
             new = new if change.sensitive else _shown(change.after)
             lines.append(Text(f"    +{change.key}: {new}", style="green"))
     lines.extend(Text(f"     {name}: (same)", style="dim") for name in plan.same)
+    lines.extend(Text(f"     {name}: (secret, {UNKNOWN})", style="dim") for name in plan.unknown)
     return lines

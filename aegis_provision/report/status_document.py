@@ -42,6 +42,7 @@ def host_status_content(status: HostStatus) -> Document:
         "state": [state.value for state in status.states],
         "drifted": list(status.drifted),
         "pending": list(status.pending),
+        "unknown": list(status.unknown),
         "message": message_of(status.message, status.hint),
         "written": None if status.wrote is None else _stamp(status.wrote),
         "runs_on": None if isinstance(runs_on, OnNone) else runs_on,

@@ -11,6 +11,7 @@ from aegis_provision.planning.status import Holding, HostStatus, OnNone, State
 from aegis_provision.report.console import name_lines, visible
 from aegis_provision.report.ranges import abridged
 from aegis_provision.report.status_document import providers_of
+from aegis_provision.report.wording import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,6 +117,7 @@ def _alike(status: HostStatus, *, every_host: bool) -> object:
         status.states,
         status.drifted,
         status.pending,
+        status.unknown,
         status.message,
         status.hint,
         status.wrote if every_host else None,
@@ -140,6 +142,8 @@ def _group_lines(
         yield Text(f"    drifted: {', '.join(first.drifted)}", style=_STYLE[State.DRIFTED])
     if first.pending:
         yield Text(f"    pending: {', '.join(first.pending)}", style=_STYLE[State.PENDING])
+    if first.unknown:
+        yield Text(f"    {UNKNOWN}: {', '.join(first.unknown)}", style="dim")
     if first.message:
         yield Text(f"    {visible(first.message)}")
     if first.hint:
@@ -164,4 +168,6 @@ def _names(hosts: Sequence[str], *, every_host: bool) -> list[str]:
 def _sum(statuses: Sequence[HostStatus]) -> Text:
     counts = Counter(state for status in statuses for state in status.states)
     parts = [f"{counts[state]} {words}" for state, words in WORDS.items() if counts[state]]
+    if unknown := sum(bool(status.unknown) for status in statuses):
+        parts.append(f"{unknown} with tokens {UNKNOWN}")
     return Text("Status: " + (", ".join(parts) if parts else "no hosts"), style="bold")

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.settings import Value
     from aegis_provision.playbook.model import Schedule
 
+UNKNOWN = "unknown until apply"
+"""What a token on a host is where nobody may read the one that is wanted."""
+
 _MINUTE = 60
 _HOUR = 3600
 

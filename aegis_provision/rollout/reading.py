@@ -11,6 +11,7 @@ from aegis_provision.planning.host_plan import (
     as_login,
     compare,
     needs_login,
+    only_to_show,
     plan_compared,
     unreachable,
 )
@@ -198,4 +199,4 @@ def look_at_host(work: HostWork, session: HostSession, deadline: Deadline) -> Ho
 
         owed = restart_owed(work, plan, actual, session, deadline)
         plan = replace(plan, restart_owed=owed)
-    return plan
+    return only_to_show(plan) if work.session.withheld else plan

@@ -17,6 +17,7 @@ from aegis_provision.cli.options import (
     format_option,
     inventory_option,
     limit_option,
+    no_secrets_option,
     output_options,
     playbook_argument,
 )
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @inventory_option
 @limit_option
 @env_file_option
+@no_secrets_option
 @connection_options
 @detailed_exitcode_option
 @format_option
@@ -46,6 +48,7 @@ def command(
     limit: str | None,
     *,
     environ: Mapping[str, str],
+    no_secrets: bool,
     flags: ConnectionFlags,
     detailed_exitcode: bool,
     output_format: Format,
@@ -58,7 +61,8 @@ def command(
     from aegis_provision.cli.watching import watching
     from aegis_provision.rollout.reading import KeptConnections, read_fleet
 
-    job = prepare(Scope(inventory, limit, playbook), environ, flags, owed=_owed)
+    scope = Scope(inventory, limit, playbook, no_secrets=no_secrets)
+    job = prepare(scope, environ, flags, owed=_owed)
     show_findings(output, job.findings)
     with (
         KeptConnections(limit=0) as kept,

@@ -18,6 +18,7 @@ from aegis_provision.cli.options import (
     format_option,
     inventory_option,
     limit_option,
+    no_secrets_option,
     output_options,
 )
 from aegis_provision.cli.planned import Scope, prepare
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @inventory_option
 @limit_option
 @env_file_option
+@no_secrets_option
 @connection_options
 @click.option(
     "--by",
@@ -55,6 +57,7 @@ def command(
     limit: str | None,
     *,
     environ: Mapping[str, str],
+    no_secrets: bool,
     flags: ConnectionFlags,
     by: By | None,
     detailed_exitcode: bool,
@@ -71,11 +74,16 @@ def command(
     from aegis_provision.rollout.status import check_fleet
 
     owed = owed_restarts(Invocation.current().environ)
-    job = prepare(Scope(inventory, limit), environ, flags, owed=lambda: owed)
+    scope = Scope(inventory, limit, no_secrets=no_secrets)
+    job = prepare(scope, environ, flags, owed=lambda: owed)
     show_findings(output, job.findings)
     works = tuple(
         # All that helps to tell whether a restart is owed, as far as it is there.
-        replace(work, api_token=_api_token(work.host, environ), owed=owed.at(work.host.target))
+        replace(
+            work,
+            api_token=None if no_secrets else _api_token(work.host, environ),
+            owed=owed.at(work.host.target),
+        )
         for work in job.works
     )
     with watching(output, output_format, forks=flags.forks) as watch:
