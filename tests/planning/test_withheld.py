@@ -1,0 +1,117 @@
+"""A plan and a status without the secrets: the same as with them, but for what only they decide."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.planning.host_plan import compare, only_to_show, plan_host
+from aegis_provision.planning.model import Action, ChangeKind
+from aegis_provision.planning.status import State, status_of
+from aegis_provision.providers.fill import fill
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.specify import specify
+
+TOKEN = "canary-4d1f0a"
+TOKEN_NAME = "ANTHROPIC_AUTH_TOKEN"
+ENVIRON = {"GLM_API_KEY": TOKEN, "HEADER_TOKEN": f"{TOKEN}-2", "REGION": "eu"}
+PATH = "/opt/aegis/aegis.config.json"
+DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
+INVENTORY = b"""
+all:
+  vars:
+    provider: glm
+    model: glm-4.6
+    env: {WHERE: "${REGION:-nowhere}", EXTRA_TOKEN: "${HEADER_TOKEN}"}
+    config_path: /opt/aegis/aegis.config.json
+  hosts: {a: }
+"""
+_TOKENS = (TOKEN_NAME, "EXTRA_TOKEN")
+_NAMES = (*_TOKENS, "ANTHROPIC_BASE_URL", "ANTHROPIC_DEFAULT_MODEL", "WHERE", "API_TIMEOUT_MS")
+
+_inventory, _ = load_inventory([InputFile("inventory", "", "inventory.yml", INVENTORY, 0)])
+assert _inventory is not None
+HOST = _inventory.hosts["a"]
+SPEC = specify(_inventory, resolve_providers(_inventory)[0])[0]["a"]
+FULL = fill(SPEC, ENVIRON)
+WITHHELD = fill(SPEC, {"REGION": "eu"}, with_secrets=False)
+
+# A token that stands in a wrong place is known by its looks alone where it is withheld.
+_ENVIRONMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.sampled_from(
+            [TOKEN, f"{TOKEN}-2", "old"] if name in _TOKENS else ["glm-4.6", "eu", "3000000", "x"]
+        )
+        for name in _NAMES
+    },
+)
+_FILES = st.none() | st.builds(
+    lambda environment, mode: FileFacts(
+        json.dumps({"authToken": "t", "defaultSessionEnv": environment}).encode(), mode, 1000, 1000
+    ),
+    _ENVIRONMENTS,
+    st.sampled_from([0o600, 0o644]),
+)
+
+
+def test_what_only_secrets_need_is_neither_needed_nor_read() -> None:
+    bare = fill(SPEC, {}, with_secrets=False)
+    assert (bare.missing, bare.withheld) == ((), frozenset(_TOKENS))
+    assert fill(SPEC, ENVIRON, with_secrets=False) == WITHHELD
+    assert TOKEN_NAME not in WITHHELD.values
+    assert WITHHELD.names == FULL.names
+
+
+@given(file=_FILES)
+def test_a_plan_without_secrets_says_what_one_with_them_says_of_all_else(
+    file: FileFacts | None,
+) -> None:
+    actual = Actual(PATH, file, DIRECTORY)
+    full, bare = plan_host(HOST, FULL, actual), plan_host(HOST, WITHHELD, actual)
+    certain = [
+        change
+        for change in full.changes
+        if change.key not in _TOKENS or change.kind is ChangeKind.ADDED
+    ]
+    assert list(bare.changes) == certain
+    assert set(bare.same) == set(full.same) - set(_TOKENS)
+    there = json.loads(file.content)["defaultSessionEnv"] if file else {}
+    assert bare.unknown == tuple(name for name in FULL.in_order if name in {*_TOKENS} & {*there})
+    assert bare.warnings == full.warnings
+    if certain:
+        assert bare.action is full.action
+    else:
+        assert bare.action is Action.UNCHANGED
+
+
+@given(file=_FILES)
+def test_nothing_can_be_written_of_what_is_only_to_be_shown(file: FileFacts | None) -> None:
+    plan = only_to_show(plan_host(HOST, WITHHELD, Actual(PATH, file, DIRECTORY)))
+    assert plan.write is None
+
+
+@given(file=_FILES)
+def test_a_status_without_secrets_judges_by_all_else(file: FileFacts | None) -> None:
+    actual = Actual(PATH, file, DIRECTORY)
+    full = status_of(compare(HOST, FULL, actual), None)
+    bare = status_of(compare(HOST, WITHHELD, actual), None)
+    there = json.loads(file.content)["defaultSessionEnv"] if file else {}
+    assert set(bare.pending) == {
+        name for name in full.pending if name not in _TOKENS or name not in there
+    }
+    assert set(bare.unknown) == {*_TOKENS} & {*there}
+    assert (State.IN_SYNC in bare.states) == (not bare.pending)
+
+
+def test_a_value_there_that_aegis_would_fail_over_is_unknown_and_no_error() -> None:
+    content = {"authToken": "t", "defaultSessionEnv": {TOKEN_NAME: "bad\nvalue"}}
+    file = FileFacts(json.dumps(content).encode(), 0o600, 1000, 1000)
+    plan = plan_host(HOST, WITHHELD, Actual(PATH, file, DIRECTORY))
+    assert plan.action is Action.UPDATE
+    assert plan.unknown == (TOKEN_NAME,)
