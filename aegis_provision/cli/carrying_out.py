@@ -21,6 +21,7 @@ from aegis_provision.cli.watching import watching
 from aegis_provision.rollout.broadcast import Broadcast
 from aegis_provision.rollout.events import RunFinished, RunStarted
 from aegis_provision.rollout.host_task import Tools, untouched
+from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.pool import Stop
 from aegis_provision.rollout.reading import KEPT_CONNECTIONS, KeptConnections, read_fleet
 from aegis_provision.rollout.run import run_schedule
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
     from aegis_provision.cli.recording import RunFacts
+    from aegis_provision.cli.saved_plans import KeptPlan
     from aegis_provision.cli.undertaking import Undertaking
     from aegis_provision.cli.watching import Watch
     from aegis_provision.planning.model import HostPlan
-    from aegis_provision.rollout.outcome import HostResult, RunEnd
+    from aegis_provision.rollout.outcome import RunEnd
     from aegis_provision.rollout.reading import HostWork, Look, Reach
 
 
@@ -57,7 +59,7 @@ class Looking:
     """Hosts to look at, how to reach them, and what is made of what is found there.
 
     ``look`` makes a host's plan, ``None`` for that of the inventory; ``undertake`` makes all the
-    plans a run, which ``facts`` tell of.
+    plans a run, which ``facts`` tell of. Where there is a ``saved`` plan, nothing else is done.
     """
 
     works: Sequence[HostWork]
@@ -65,6 +67,7 @@ class Looking:
     facts: RunFacts
     undertake: Callable[[tuple[HostPlan, ...]], Undertaking]
     look: Look | None = None
+    saved: KeptPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ class _Stage:
 def look_and_carry_out(looking: Looking, wishes: Wishes, output: Output) -> int:
     """Look at the hosts, show the plan, ask, carry it out, sum up, and return the exit code.
 
-    Raises :class:`CommandFailedError` where the run can't be recorded.
+    Raises :class:`CommandFailedError` where the run can't be recorded, or where the hosts are not
+    what the saved plan saw.
     """
     stop = Stop()
     with (
@@ -102,10 +106,29 @@ def look_and_carry_out(looking: Looking, wishes: Wishes, output: Output) -> int:
             print_plan(output, plans, wishes.output_format, watch.stream, as_diff=wishes.as_diff)
         elif watch.stream is None:
             warn_of_plans(plans)
+        stage = _Stage(output, watch, signals, stop, kept, wishes)
+        if looking.saved is not None:
+            _check_saved(looking.saved, plans, stage)
         if wishes.check:
             return exit_of_plan(plans, detailed=wishes.detailed)
-        stage = _Stage(output, watch, signals, stop, kept, wishes)
         return _carry_out(looking.undertake(plans), stage)
+
+
+def _check_saved(saved: KeptPlan, plans: Sequence[HostPlan], stage: _Stage) -> None:
+    from aegis_provision.cli.saved_plans import objections_to, stale
+
+    objections = objections_to(saved, plans)
+    if not objections:
+        return
+    if not stage.wishes.check:
+        results = tuple(
+            HostResult(plan.host, Status.REFUSED, "; ".join(objections.hosts[plan.host]))
+            if plan.host in objections.hosts
+            else untouched(plan)
+            for plan in plans
+        )
+        _tell_programs(stage, _name_of_run(datetime.now(UTC)), results)
+    raise stale(saved, objections)
 
 
 def _carry_out(undertaking: Undertaking, stage: _Stage) -> int:
@@ -185,11 +208,15 @@ def _warn(words: str) -> None:
 
 
 def _refuse(undertaking: Undertaking, stage: _Stage, run: str, refusal: str) -> None:
-    results = tuple(untouched(plan) for plan in undertaking.plans)
+    _tell_programs(stage, run, tuple(untouched(plan) for plan in undertaking.plans))
+    click.echo(f"error: {refusal}", err=True)
+
+
+def _tell_programs(stage: _Stage, run: str, results: tuple[HostResult, ...]) -> None:
+    """Tell whoever reads events or a document that the run was refused."""
     if stage.watch.stream is not None:
         stage.watch.stream(RunFinished(results, ExitCode.REFUSED))
     _print_result(stage, run, results, ExitCode.REFUSED)
-    click.echo(f"error: {refusal}", err=True)
 
 
 def _print_result(stage: _Stage, run: str, results: tuple[HostResult, ...], code: ExitCode) -> None:

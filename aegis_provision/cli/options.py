@@ -162,6 +162,28 @@ def dry_run_option(command: Callable[..., R]) -> Callable[..., R]:
     )
 
 
+def check_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--check``; the command gets ``check``."""
+    return option(
+        "-C", "--check", is_flag=True, help="Only show the plan: asks and writes nothing."
+    )(command)
+
+
+def yes_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--yes``, which must be said each time; the command gets ``yes``."""
+    return option("-y", "--yes", is_flag=True, from_environ=False, help="Do not ask.")(command)
+
+
+def report_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--report``; the command gets ``report``, a path or ``None``."""
+    return option(
+        "--report",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write the run as one HTML page.",
+    )(command)
+
+
 def playbook_argument(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``[PLAYBOOK]``; the command gets ``playbook``, a path or ``None``."""
     return click.argument("playbook", required=False, type=_A_PATH)(command)

@@ -142,6 +142,7 @@ class RunFacts:
     limit: str = ""
     undoes: str | None = None
     retries: str | None = None
+    saved_plan: Source | None = None
 
 
 def about(facts: RunFacts) -> Mapping[str, str]:
@@ -150,13 +151,16 @@ def about(facts: RunFacts) -> Mapping[str, str]:
         "Operator": facts.operator,
         "Inventory": ", ".join(source.path for source in facts.inventories),
         **({"Playbook": facts.playbook.path} if facts.playbook else {}),
+        **({"Saved plan": facts.saved_plan.path} if facts.saved_plan else {}),
         **({"Limit": facts.limit} if facts.limit else {}),
         **({"Undoes": facts.undoes} if facts.undoes else {}),
         **({"Takes up again": facts.retries} if facts.retries else {}),
     }
 
 
-def facts_of(job: Job, kind: RunKind, *, retries: str | None = None) -> RunFacts:
+def facts_of(
+    job: Job, kind: RunKind, *, retries: str | None = None, saved_plan: Source | None = None
+) -> RunFacts:
     """Return what the record of a run of ``job`` says beside the hosts."""
     source = job.playbook_source
     return RunFacts(
@@ -166,6 +170,7 @@ def facts_of(job: Job, kind: RunKind, *, retries: str | None = None) -> RunFacts
         playbook=source,
         limit=job.limit,
         retries=retries,
+        saved_plan=saved_plan,
     )
 
 
@@ -199,6 +204,7 @@ def begin_record(
         },
         undoes=facts.undoes,
         retries=facts.retries,
+        saved_plan=facts.saved_plan,
     )
     try:
         return open_record(places_of(environ), header)

@@ -74,7 +74,8 @@ class RunHeader:
 
     ``operator`` is ``user@hostname``; ``started`` is in UTC. ``playbook`` is ``None`` for none,
     ``limit`` empty for none. ``hosts`` has every host of the schedule. ``undoes`` names the run
-    that a rollback undoes, ``retries`` the one whose hosts an apply takes up again.
+    that a rollback undoes, ``retries`` the one whose hosts an apply takes up again. ``saved_plan``
+    is the file of the plan that was carried out, where it was a saved one.
     """
 
     run: str
@@ -89,3 +90,4 @@ class RunHeader:
     hosts: Mapping[str, RunHost]
     undoes: str | None = None
     retries: str | None = None
+    saved_plan: Source | None = None

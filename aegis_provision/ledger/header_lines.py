@@ -45,6 +45,7 @@ def header_lines(header: RunHeader) -> bytes:
         "at": moment(header.started),
         "inventories": [_source(item) for item in header.inventories],
         "playbook": _source(header.playbook) if header.playbook is not None else None,
+        "saved_plan": _source(header.saved_plan) if header.saved_plan is not None else None,
         "limit": header.limit,
         "hosts": len(header.schedule.hosts),
     }
@@ -77,6 +78,7 @@ def parse_header(first: Fields, second: Fields) -> RunHeader:
         hosts={name: _parse_host(host) for name, host in second.items("hosts")},
         undoes=first.text("undoes") if first.has("undoes") else None,
         retries=first.text("retries") if first.has("retries") else None,
+        saved_plan=_parse_source(first.part("saved_plan")) if first.has("saved_plan") else None,
     )
 
 

@@ -157,6 +157,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
             *_receipt_warnings(comparison, receipt, dropped),
         ),
         auth_token=config.auth_token if config else None,
+        seen=actual.file,
     )
     if not changes:
         return plan

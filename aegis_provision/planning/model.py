@@ -45,6 +45,17 @@ class Change:
     sensitive: bool
 
 
+def change_content(change: Change) -> dict[str, str | bool | None]:
+    """Return a change as it stands in every document; a sensitive one has no values."""
+    return {
+        "key": change.key,
+        "change": change.kind.value,
+        "before": change.before,
+        "after": change.after,
+        "sensitive": change.sensitive,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """Exactly what to write on one host. ``content`` holds secrets and never shows.
@@ -80,7 +91,7 @@ class HostPlan:
     in ``hint``; ``warnings`` hold for any action.
     ``restart_owed`` says that what the file holds for sessions is right and Aegis has not been
     restarted since it came; ``auth_token`` is the token of Aegis' API in the host's own file, where
-    there is one.
+    there is one. ``seen`` is the file that the plan saw.
     """
 
     host: str
@@ -96,6 +107,7 @@ class HostPlan:
     write: Write | None = field(default=None, repr=False)
     restart_owed: bool = False
     auth_token: Secret | None = field(default=None, repr=False, compare=False)
+    seen: FileFacts | None = field(default=None, repr=False, compare=False)
 
     @property
     def changes_sessions(self) -> bool:

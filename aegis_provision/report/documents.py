@@ -6,14 +6,14 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.planning.model import Action
+from aegis_provision.planning.model import Action, change_content
 from aegis_provision.rollout.outcome import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from enum import StrEnum
 
-    from aegis_provision.planning.model import Change, HostPlan
+    from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Schedule
     from aegis_provision.rollout.outcome import HostResult
 
@@ -81,7 +81,7 @@ def host_plan_content(plan: HostPlan) -> Document:
         "provider": plan.provider,
         "path": plan.path,
         "action": plan.action.value,
-        "changes": [_change(change) for change in plan.changes],
+        "changes": [change_content(change) for change in plan.changes],
         "unknown": list(plan.unknown),
         "message": message_of(plan.message, plan.hint),
         "warnings": list(plan.warnings),
@@ -122,13 +122,3 @@ def message_of(message: str, hint: str) -> str:
 def _counted(words: type[StrEnum], seen: Iterable[StrEnum]) -> dict[str, int]:
     counts = Counter(seen)
     return {word.value: counts[word] for word in words}
-
-
-def _change(change: Change) -> Document:
-    return {
-        "key": change.key,
-        "change": change.kind.value,
-        "before": change.before,
-        "after": change.after,
-        "sensitive": change.sensitive,
-    }

@@ -34,6 +34,7 @@ def run_document(past: PastRun) -> Document:
         "sources": {
             "inventories": [_source(item) for item in header.inventories],
             "playbook": _source(header.playbook) if header.playbook else None,
+            "saved_plan": _source(header.saved_plan) if header.saved_plan else None,
         },
         "budget": past.budget,
         "stopped": past.stopped,

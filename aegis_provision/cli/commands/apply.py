@@ -14,6 +14,7 @@ from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
+    check_option,
     connection_options,
     detailed_exitcode_option,
     env_file_option,
@@ -22,7 +23,8 @@ from aegis_provision.cli.options import (
     limit_option,
     option,
     output_options,
-    playbook_argument,
+    report_option,
+    yes_option,
 )
 from aegis_provision.cli.planned import (
     Scope,
@@ -32,6 +34,7 @@ from aegis_provision.cli.planned import (
     schedule_of,
 )
 from aegis_provision.cli.recording import facts_of, finished_run, owed_restarts
+from aegis_provision.cli.saved_plans import bound, check_said, saved_plan_at, scope_of
 from aegis_provision.cli.undertaking import Undertaking
 from aegis_provision.ledger.header import RunKind
 from aegis_provision.playbook.shares import parse_max_fail, parse_serial
@@ -63,14 +66,16 @@ class _Parsed(click.ParamType[Any]):
 
 
 @click.command("apply")
-@playbook_argument
+@click.argument(
+    "playbook", required=False, type=click.Path(path_type=Path), metavar="[PLAYBOOK|PLANFILE]"
+)
 @inventory_option
 @limit_option
 @env_file_option
 @connection_options
-@option("-C", "--check", is_flag=True, help="Only show the plan: asks and writes nothing.")
+@check_option
 @option("-D", "--diff", "as_diff", is_flag=True, help="Show changes as a unified diff.")
-@option("-y", "--yes", is_flag=True, from_environ=False, help="Do not ask.")
+@yes_option
 @option(
     "--serial",
     type=_Parsed("SIZES", parse_serial),
@@ -87,12 +92,7 @@ class _Parsed(click.ParamType[Any]):
     help="Take up the hosts of RUN (or 'last') that did not end well, with its playbook "
     "unless you name another.",
 )
-@option(
-    "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the run as one HTML page.",
-)
+@report_option
 @option(
     "--list-hosts",
     is_flag=True,
@@ -122,13 +122,20 @@ def command(
 ) -> int:
     """Show the plan, ask, and carry it out: on all hosts at once, or as PLAYBOOK says.
 
+    Of PLANFILE, which 'plan --out' wrote, exactly that plan is carried out: where the inventory, a
+    secret or a file on a host is not what it was, nothing is written at all.
+
     Each file is replaced as a whole or not at all, and only the session variables in it change.
     A host whose write fails keeps its old file; one that fails later gets it back where PLAYBOOK
     says so. The others go on, as far as it allows.
     Ctrl-C begins no further host and lets those under way finish.
     """
+    saved = None if playbook is None else saved_plan_at(playbook)
     scope = Scope(inventory, limit, playbook, serial, max_fail)
-    if retry is not None:
+    if saved is not None:
+        check_said(click.get_current_context())
+        scope = scope_of(saved)
+    elif retry is not None:
         scope = again(scope, finished_run(Invocation.current().environ, retry))
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
@@ -136,16 +143,23 @@ def command(
         return _list_hosts(scope, output, output_format)
     owed = partial(owed_restarts, Invocation.current().environ)
     job = prepare(scope, environ, flags, owed=owed)
+    if saved is not None:
+        job = bound(saved, job)
     show_findings(output, job.findings)
     wishes = Wishes(check, yes, output_format, report, as_diff, detailed_exitcode)
-    facts = facts_of(job, RunKind.APPLY, retries=scope.again.header.run if scope.again else None)
+    facts = facts_of(
+        job,
+        RunKind.APPLY,
+        retries=scope.again.header.run if scope.again else None,
+        saved_plan=saved.source if saved else None,
+    )
     works = {work.host.name: work for work in job.works}
 
     def undertake(plans: tuple[HostPlan, ...]) -> Undertaking:
         fleet_size = len(job.fleet.inventory.hosts)
         return Undertaking(job.schedule, works, plans, job.reach, facts, fleet_size)
 
-    looking = Looking(job.works, job.reach, facts, undertake)
+    looking = Looking(job.works, job.reach, facts, undertake, saved=saved)
     return look_and_carry_out(looking, wishes, output)
 
 

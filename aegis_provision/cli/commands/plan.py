@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +26,6 @@ from aegis_provision.cli.planned import Scope, prepare, print_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 @env_file_option
 @no_secrets_option
 @connection_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep the plan in FILE, for 'apply FILE'. It holds no secret.",
+)
 @detailed_exitcode_option
 @format_option
 @output_options
@@ -50,6 +56,7 @@ def command(
     environ: Mapping[str, str],
     no_secrets: bool,
     flags: ConnectionFlags,
+    out: Path | None,
     detailed_exitcode: bool,
     output_format: Format,
     output: Output,
@@ -57,10 +64,19 @@ def command(
     """Read the hosts and show the masked diff; nothing is written.
 
     Shows host by host what 'apply' would change, or why it would refuse, and then the sum.
+    With --out, 'apply FILE' does exactly what was shown, or refuses.
     """
+    from aegis_provision.cli.saved_plans import check_place, keep_plan, saved_plan_at
     from aegis_provision.cli.watching import watching
     from aegis_provision.rollout.reading import KeptConnections, read_fleet
 
+    if playbook is not None and saved_plan_at(playbook) is not None:
+        raise click.UsageError(
+            f"{playbook} is a saved plan: 'aegis-provision apply --check {playbook}' shows it, and "
+            "whether it still holds"
+        )
+    if out is not None:
+        check_place(out)
     scope = Scope(inventory, limit, playbook, no_secrets=no_secrets)
     job = prepare(scope, environ, flags, owed=_owed)
     show_findings(output, job.findings)
@@ -70,6 +86,9 @@ def command(
     ):
         plans = read_fleet(job.works, job.reach, kept, watch.emit)
     print_plan(output, plans, output_format, watch.stream)
+    if out is not None:
+        keep_plan(out, scope, job, plans)
+        output.say(f"Saved to {out}; carry it out with: aegis-provision apply {out}")
     return exit_of_plan(plans, detailed=detailed_exitcode)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,13 +12,15 @@ from aegis_provision.cli.carrying_out import Looking, Wishes, look_and_carry_out
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.options import (
     ConnectionFlags,
+    check_option,
     connection_options,
     env_file_option,
     format_option,
     inventory_option,
     limit_option,
-    option,
     output_options,
+    report_option,
+    yes_option,
 )
 from aegis_provision.cli.recording import (
     RunFacts,
@@ -33,6 +34,7 @@ from aegis_provision.rollout.going_back import look_for_way_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
@@ -46,14 +48,9 @@ if TYPE_CHECKING:
 @limit_option
 @env_file_option
 @connection_options
-@option("-C", "--check", is_flag=True, help="Only show what would come back; writes nothing.")
-@option("-y", "--yes", is_flag=True, from_environ=False, help="Do not ask.")
-@option(
-    "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the way back as one HTML page.",
-)
+@check_option
+@yes_option
+@report_option
 @format_option
 @output_options
 def command(

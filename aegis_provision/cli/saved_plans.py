@@ -1,0 +1,259 @@
+"""``plan --out`` and ``apply PLANFILE``: a plan is kept, and nothing but that plan carried out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from aegis_provision import __version__
+from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.fleet import inventory_paths
+from aegis_provision.cli.planned import Scope
+from aegis_provision.documents.diagnostic import warning
+from aegis_provision.ledger.header import Source, source_of
+from aegis_provision.ledger.saved_plan_file import SavedPlanError, compose, is_saved_plan, parse
+from aegis_provision.planning.model import Action
+from aegis_provision.planning.saved_plan import (
+    Basis,
+    Chosen,
+    Place,
+    SavedPlan,
+    objections_to_begin,
+    objections_to_write,
+    save,
+)
+from aegis_provision.playbook.model import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aegis_provision.cli.planned import Job
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.inventory.files import InputFile
+    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.saved_plan import Objections
+
+_OWNER_ONLY = 0o600
+_BEGINNING = 4096
+_LARGEST = 256 * 1024 * 1024
+_DECIDED_BY_THE_PLAN = ("inventory", "limit", "serial", "max_fail", "retry")
+_WORDS = {Action.ERROR: "could not be written", Action.UNREACHABLE: "was unreachable"}
+_AGAIN = "plan again, look at what changed, and apply that plan"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPlan:
+    """A saved plan, and the file that keeps it as a run's record names it."""
+
+    plan: SavedPlan
+    source: Source
+
+
+def check_place(path: Path) -> None:
+    """Check that a plan can be kept at ``path``. Raises :class:`CommandFailedError`.
+
+    What is there already must be a saved plan: nobody means to write one over an inventory.
+    """
+    if path.is_dir():
+        raise _no_place(f"{path} is a directory", "name the file to write")
+    if path.is_symlink() or path.exists():
+        if not _is_one(path):
+            hint = "name another file: only an earlier saved plan is replaced"
+            raise _no_place(f"{path} is there already, and it is no saved plan", hint)
+    elif not path.parent.is_dir():
+        raise _no_place(f"there is no directory {path.parent}", "make it first")
+
+
+def keep_plan(path: Path, scope: Scope, job: Job, plans: Sequence[HostPlan]) -> None:
+    """Write the plan to ``path``, as a whole or not at all, for its owner alone.
+
+    Raises :class:`CommandFailedError`.
+    """
+    inventories = tuple(_place(item) for item in inventory_paths(scope.inventory))
+    playbook = None if scope.playbook is None else _place(scope.playbook)
+    chosen = Chosen(inventories, scope.limit or "", playbook, scope.no_secrets)
+    saved = save(
+        datetime.now(UTC), __version__, chosen, _basis(job), plans, secrets.token_bytes(16)
+    )
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(compose(saved))
+                stream.flush()
+                os.fsync(descriptor)
+            check_place(path)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as problem:
+        raise _no_place(f"{path} can't be written: {problem.strerror}", "") from None
+
+
+def saved_plan_at(path: Path) -> KeptPlan | None:
+    """Return the saved plan at ``path``, ``None`` where the file does not mean to be one.
+
+    Raises :class:`CommandFailedError` for one that can't be carried out.
+    """
+    if not _is_one(path):
+        return None
+    try:
+        data = _content(path)
+        return KeptPlan(parse(data), source_of(str(path), data))
+    except OSError as problem:
+        words = problem.strerror or str(problem)
+    except SavedPlanError as problem:
+        words = str(problem)
+    raise CommandFailedError(
+        ExitCode.INVALID_INPUT,
+        f"the saved plan {path} can't be used: {words}",
+        "make it anew with 'aegis-provision plan --out'",
+    )
+
+
+def check_said(context: click.Context) -> None:
+    """Check that nobody says beside a saved plan what it has decided. Raises ``UsageError``.
+
+    What the environment says is meant for all commands, and counts for none here.
+    """
+    said = [
+        max(flag.opts, key=len)
+        for flag in context.command.params
+        if flag.name in _DECIDED_BY_THE_PLAN
+        and context.get_parameter_source(flag.name) is ParameterSource.COMMANDLINE
+    ]
+    if said:
+        words = ", ".join(said)
+        raise click.UsageError(f"a saved plan has decided that already: leave out {words}")
+
+
+def scope_of(kept: KeptPlan) -> Scope:
+    """Return what the operator asked of the plan when it was made."""
+    chosen = kept.plan.chosen
+    return Scope(
+        tuple(_found(place) for place in chosen.inventories),
+        chosen.limit or None,
+        None if chosen.playbook is None else _found(chosen.playbook),
+    )
+
+
+def bound(kept: KeptPlan, job: Job) -> Job:
+    """Return ``job`` without the hosts that are no part of the plan, which warnings name.
+
+    Raises :class:`CommandFailedError` where what the plan rests on is not what it was.
+    """
+    objections = objections_to_begin(kept.plan, _basis(job))
+    if objections:
+        raise stale(kept, objections)
+    hosts = {host.host for host in kept.plan.hosts}
+    plays = tuple(
+        replace(
+            play,
+            batches=tuple(
+                batch
+                for every in play.batches
+                if (batch := tuple(host for host in every if host in hosts))
+            ),
+        )
+        for play in job.schedule.plays
+    )
+    works = tuple(work for work in job.works if work.host.name in hosts)
+    findings = (*job.findings, *_left_out(kept))
+    return replace(job, schedule=Schedule(plays), works=works, findings=findings)
+
+
+def objections_to(kept: KeptPlan, plans: Sequence[HostPlan]) -> Objections:
+    """Return why the hosts, as they are now, are not what the plan saw."""
+    return objections_to_write(kept.plan, plans)
+
+
+def stale(kept: KeptPlan, objections: Objections) -> CommandFailedError:
+    """Return what to raise where the plan is not what could be done now: all reasons at once."""
+    lines = [f"the saved plan {kept.source.path} does not hold any more; nothing was written"]
+    lines.extend(f"  {reason}" for reason in objections.whole)
+    lines.extend(_reasons(objections))
+    return CommandFailedError(ExitCode.REFUSED, "\n".join(lines), _AGAIN)
+
+
+def _left_out(kept: KeptPlan) -> Iterator[Diagnostic]:
+    for left in kept.plan.left_out:
+        what = _WORDS[left.action]
+        yield warning(
+            "left-out",
+            f"{left.host} is no part of the saved plan: it {what} when that was made "
+            f"({left.reason})",
+        )
+
+
+def _reasons(objections: Objections) -> Iterator[str]:
+    from aegis_provision.report.ranges import folded
+
+    alike: dict[str, list[str]] = {}
+    for host, reasons in objections.hosts.items():
+        for reason in reasons:
+            alike.setdefault(reason, []).append(host)
+    for reason, hosts in alike.items():
+        yield f"  {', '.join(folded(hosts))}: {reason}"
+
+
+def _basis(job: Job) -> Basis:
+    files = [(file.name, _sha256(file)) for file in job.fleet.files]
+    if job.playbook_source is not None:
+        files.append((job.playbook_source.path, job.playbook_source.sha256))
+    return Basis(
+        tuple(files),
+        tuple(play.batches for play in job.schedule.plays),
+        {work.host.name: work.session for work in job.works},
+    )
+
+
+def _sha256(file: InputFile) -> str:
+    """Return the digest of a file of an inventory; what a script prints may change its order."""
+    data = file.data
+    if file.printed:
+        with suppress(ValueError, RecursionError):
+            data = json.dumps(json.loads(data), sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _place(path: Path) -> Place:
+    return Place(str(path), str(path.absolute()))
+
+
+def _found(place: Place) -> Path:
+    """Return the path as it was said, from wherever the operator is now, if there is such a one."""
+    said = Path(place.said)
+    return said if said.exists() else Path(place.absolute)
+
+
+def _is_one(path: Path) -> bool:
+    try:
+        return is_saved_plan(_content(path, _BEGINNING))
+    except OSError:
+        return False
+
+
+def _content(path: Path, limit: int = _LARGEST) -> bytes:
+    # A FIFO would block on opening.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is not a regular file")
+        return stream.read(limit)
+
+
+def _no_place(message: str, hint: str) -> CommandFailedError:
+    return CommandFailedError(ExitCode.INVALID_INPUT, f"--out: {message}", hint)

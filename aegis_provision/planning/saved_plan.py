@@ -1,0 +1,332 @@
+"""A plan that is kept, and whether the world still is what it was made of.
+
+It travels, so there is no secret in it: of a host's file there is a digest with the plan's own salt
+(HMAC-SHA-256, RFC 2104), of a provider's token one that takes long to make (scrypt, RFC 7914), so
+that nobody tries out tokens, and one for each distinct token, so that a fleet does not take
+for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from aegis_provision.planning.model import Action
+from aegis_provision.providers.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from aegis_provision.aegis.actual import FileFacts
+    from aegis_provision.planning.model import Change, HostPlan
+    from aegis_provision.providers.session import Session
+
+Sources: TypeAlias = tuple[tuple[str, str], ...]
+"""Files of the operator's that decided what is to be done: each one's path and SHA-256."""
+
+Batches: TypeAlias = tuple[tuple[tuple[str, ...], ...], ...]
+"""The hosts of each batch of each play, in order."""
+
+_PARTS_OF_PLAN = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
+_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path as the operator said it, and as it is from wherever one looks."""
+
+    said: str
+    absolute: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the operator asked a plan of. ``limit`` is empty for none."""
+
+    inventories: tuple[Place, ...]
+    limit: str = ""
+    playbook: Place | None = None
+    no_secrets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SavedHost:
+    """What was planned for one host, and what that rested on.
+
+    ``seen`` is the digest of the file that was there, ``None`` for none. ``wanted`` holds, per
+    session variable, the digest of its value, ``None`` where it is secret; ``tokens`` names for
+    those the digest among the plan's own, where they were not withheld.
+    """
+
+    host: str
+    provider: str
+    path: str
+    action: Action
+    changes: tuple[Change, ...]
+    unknown: tuple[str, ...]
+    restart_owed: bool
+    seen: str | None
+    wanted: Mapping[str, str | None]
+    tokens: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A host that was looked at and is no part of the plan, and why."""
+
+    host: str
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan as it is kept. ``made`` is in UTC; ``tokens`` maps names to digests of tokens."""
+
+    made: datetime
+    tool_version: str
+    chosen: Chosen
+    sources: Sources
+    batches: Batches
+    salt: bytes
+    tokens: Mapping[str, str]
+    hosts: tuple[SavedHost, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan rests on before any host is looked at: files, batches, and what hosts get.
+
+    ``sessions`` has every host of the batches.
+    """
+
+    sources: Sources
+    batches: Batches
+    sessions: Mapping[str, Session]
+
+
+@dataclass(frozen=True, slots=True)
+class Objections:
+    """Why a saved plan may not be carried out: for all of it, and per host in inventory order."""
+
+    whole: tuple[str, ...] = ()
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self.whole or self.hosts)
+
+
+def save(
+    made: datetime,
+    tool_version: str,
+    chosen: Chosen,
+    basis: Basis,
+    plans: Sequence[HostPlan],
+    salt: bytes,
+) -> SavedPlan:
+    """Return what is to be kept of ``plans``; ``salt`` is 16 random bytes, fresh for each plan."""
+    digests = _TokenDigests(salt)
+    hosts = tuple(
+        _saved_host(plan, basis.sessions[plan.host], salt, digests)
+        for plan in plans
+        if plan.action in _PARTS_OF_PLAN
+    )
+    left_out = tuple(
+        LeftOut(plan.host, plan.action, plan.message)
+        for plan in plans
+        if plan.action not in _PARTS_OF_PLAN
+    )
+    return SavedPlan(
+        made,
+        tool_version,
+        chosen,
+        basis.sources,
+        basis.batches,
+        salt,
+        digests.by_name,
+        hosts,
+        left_out,
+    )
+
+
+def objections_to_begin(saved: SavedPlan, now: Basis) -> Objections:
+    """Return why the plan can't be carried out whatever is on the hosts.
+
+    That is where the operator's files, the batches, a value or a token is not what it was.
+    """
+    return Objections(tuple(_moved_on(saved, now)), _by_host(_host_moved_on(saved, now)))
+
+
+def objections_to_write(saved: SavedPlan, plans: Sequence[HostPlan]) -> Objections:
+    """Return why ``plans``, made of the hosts as they are now, are not what was saved.
+
+    A host that is unreachable now is none: nothing can happen there.
+    """
+    return Objections(hosts=_by_host(_host_differs(saved, plans)))
+
+
+def _saved_host(plan: HostPlan, session: Session, salt: bytes, digests: _TokenDigests) -> SavedHost:
+    return SavedHost(
+        plan.host,
+        plan.provider,
+        plan.path,
+        plan.action,
+        plan.changes,
+        plan.unknown,
+        plan.restart_owed,
+        _file_digest(salt, plan.seen),
+        _wanted(salt, session),
+        {name: digests.name_of(secret) for name, secret in _secrets(session)},
+    )
+
+
+def _moved_on(saved: SavedPlan, now: Basis) -> Iterator[str]:
+    before = [sha256 for _, sha256 in saved.sources]
+    after = [sha256 for _, sha256 in now.sources]
+    if before != after:
+        paths_now = {path for path, _ in now.sources}
+        gone = [path for path, sha256 in saved.sources if sha256 not in after]
+        come = [path for path, sha256 in now.sources if sha256 not in before]
+        for path in gone:
+            yield f"{path} {'has changed' if path in paths_now else 'is not there any more'}"
+        yield from (f"{path} has come" for path in come if path not in gone)
+        if not gone and not come:
+            yield "the inventories are read in another order"
+    elif saved.batches != now.batches:
+        yield "the hosts of its plays, or their batches, are not what they were"
+
+
+def _host_moved_on(saved: SavedPlan, now: Basis) -> Iterator[tuple[str, str]]:
+    digests = _TokenDigests(saved.salt)
+    known = {host.host for host in saved.hosts} | {host.host for host in saved.left_out}
+    for host in saved.hosts:
+        session = now.sessions.get(host.host)
+        if session is None:
+            yield host.host, "it is no part of what the plan is about any more"
+            continue
+        if session.spec.provider != host.provider:
+            yield host.host, f"its provider is {session.spec.provider} now, not {host.provider}"
+            continue
+        wanted = _wanted(saved.salt, session)
+        for name in dict.fromkeys((*host.wanted, *wanted)):
+            if host.wanted.get(name, "") != wanted.get(name, ""):
+                yield host.host, f"{name} is to be another value, or none"
+        for name, secret in _secrets(session):
+            kept = saved.tokens.get(host.tokens.get(name, ""))
+            if kept is not None and not hmac.compare_digest(kept, digests.of(secret)):
+                yield host.host, f"{name}: {secret.origin} is not what it was"
+    yield from (
+        (name, "it has come since the plan was made") for name in now.sessions if name not in known
+    )
+
+
+def _host_differs(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tuple[str, str]]:
+    hosts = {host.host: host for host in saved.hosts}
+    for plan in plans:
+        host = hosts.get(plan.host)
+        if host is None or plan.action is Action.UNREACHABLE:
+            continue
+        if plan.action is Action.ERROR:
+            yield plan.host, f"it can't be written any more: {plan.message}"
+            continue
+        seen = _file_digest(saved.salt, plan.seen)
+        if plan.path != host.path:
+            yield plan.host, f"the file is {plan.path} now, not {host.path}"
+        elif seen != host.seen:
+            yield plan.host, _file_words(host.seen, seen)
+        elif others := _other_changes(host, plan):
+            yield plan.host, f"what would change is not what the plan says: {', '.join(others)}"
+        if plan.restart_owed and not host.restart_owed:
+            yield plan.host, "it is owed a restart now, of which the plan does not know"
+
+
+def _file_words(before: str | None, now: str | None) -> str:
+    if before is None:
+        return "a file has come since the plan saw none"
+    return "the file is gone" if now is None else "the file, its mode or its owner has changed"
+
+
+def _other_changes(host: SavedHost, plan: HostPlan) -> list[str]:
+    """Return the keys of which the plan says another thing now; those unknown then may change."""
+    then = {change.key: change for change in host.changes}
+    now = {change.key: change for change in plan.changes if change.key not in host.unknown}
+    return [key for key in dict.fromkeys((*then, *now)) if then.get(key) != now.get(key)]
+
+
+def _by_host(found: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    reasons: dict[str, tuple[str, ...]] = {}
+    for host, reason in found:
+        reasons[host] = (*reasons.get(host, ()), reason)
+    return reasons
+
+
+def _secrets(session: Session) -> Iterator[tuple[str, Secret]]:
+    for name, value in session.values.items():
+        if isinstance(value, Secret):
+            yield name, value
+
+
+def _wanted(salt: bytes, session: Session) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name in session.in_order:
+        value = session.values.get(name)
+        found[name] = _digest(salt, [name, value]) if isinstance(value, str) else None
+    return found
+
+
+def _file_digest(salt: bytes, file: FileFacts | None) -> str | None:
+    if file is None:
+        return None
+    facts = [file.mode, file.uid, file.gid, hashlib.sha256(file.content).hexdigest()]
+    return _digest(salt, facts)
+
+
+def _digest(salt: bytes, content: object) -> str:
+    return hmac.new(salt, json.dumps(content).encode(), hashlib.sha256).hexdigest()
+
+
+class _TokenDigests:
+    """The digests of tokens, each distinct one made once; ``by_name`` has those with a name."""
+
+    def __init__(self, salt: bytes) -> None:
+        self._salt = salt
+        self._known: list[tuple[Secret, str]] = []
+        self.by_name: dict[str, str] = {}
+
+    def of(self, secret: Secret) -> str:
+        """Return the digest of ``secret``."""
+        for known, digest in self._known:
+            if known == secret:
+                return digest
+        digest = _slow_digest(self._salt, secret)
+        self._known.append((secret, digest))
+        return digest
+
+    def name_of(self, secret: Secret) -> str:
+        """Return the name under which the digest of ``secret`` is kept."""
+        digest = self.of(secret)
+        for name, known in self.by_name.items():
+            if known == digest:
+                return name
+        name = f"token-{len(self.by_name) + 1}"
+        self.by_name[name] = digest
+        return name
+
+
+def _slow_digest(salt: bytes, secret: Secret) -> str:
+    made = hashlib.scrypt(
+        secret.reveal().encode(),
+        salt=salt,
+        n=_SCRYPT_N,
+        r=_SCRYPT_R,
+        p=_SCRYPT_P,
+        maxmem=64 * 1024 * 1024,
+        dklen=32,
+    )
+    return made.hex()
