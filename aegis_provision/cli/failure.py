@@ -12,14 +12,20 @@ if TYPE_CHECKING:
 
 
 class CommandFailedError(Exception):
-    """A command can't go on: ``message`` says why, ``hint`` what to do next."""
+    """A command can't go on: ``message`` says why, ``hint`` what to do next.
 
-    def __init__(self, code: ExitCode, message: str, hint: str = "") -> None:
+    ``reasons`` are for what can't be done for several reasons at once, each a line of its own.
+    """
+
+    def __init__(
+        self, code: ExitCode, message: str, hint: str = "", reasons: Sequence[str] = ()
+    ) -> None:
         """Keep the parts; nobody shows this exception as such."""
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
+        self.reasons = tuple(reasons)
 
 
 class InvalidInputError(Exception):

@@ -197,6 +197,8 @@ def _show_failure(problem: CommandFailedError) -> None:
     from aegis_provision.report.console import visible
 
     _say(f"error: {visible(problem.message)}")
+    for reason in problem.reasons:
+        _say(f"  {visible(reason)}")
     if problem.hint:
         _say(f"  = {visible(problem.hint)}")
 

@@ -182,10 +182,9 @@ def objections_to(kept: KeptPlan, plans: Sequence[HostPlan]) -> Objections:
 
 def stale(kept: KeptPlan, objections: Objections) -> CommandFailedError:
     """Return what to raise where the plan is not what could be done now: all reasons at once."""
-    lines = [f"the saved plan {kept.source.path} does not hold any more; nothing was written"]
-    lines.extend(f"  {reason}" for reason in objections.whole)
-    lines.extend(_reasons(objections))
-    return CommandFailedError(ExitCode.REFUSED, "\n".join(lines), _AGAIN)
+    words = f"the saved plan {kept.source.path} does not hold any more; nothing was written"
+    reasons = [*objections.whole, *_per_host(objections)]
+    return CommandFailedError(ExitCode.REFUSED, words, _AGAIN, reasons)
 
 
 def _left_out(kept: KeptPlan) -> Iterator[Diagnostic]:
@@ -198,7 +197,7 @@ def _left_out(kept: KeptPlan) -> Iterator[Diagnostic]:
         )
 
 
-def _reasons(objections: Objections) -> Iterator[str]:
+def _per_host(objections: Objections) -> Iterator[str]:
     from aegis_provision.report.ranges import folded
 
     alike: dict[str, list[str]] = {}
@@ -206,7 +205,7 @@ def _reasons(objections: Objections) -> Iterator[str]:
         for reason in reasons:
             alike.setdefault(reason, []).append(host)
     for reason, hosts in alike.items():
-        yield f"  {', '.join(folded(hosts))}: {reason}"
+        yield f"{', '.join(folded(hosts))}: {reason}"
 
 
 def _basis(job: Job) -> Basis:

@@ -113,7 +113,7 @@ def _headlines(past: PastRun) -> list[Text]:
         ("by", header.operator),
         *(("inventory", _source(item)) for item in header.inventories),
         ("playbook", _source(header.playbook) if header.playbook else ""),
-        ("saved plan", _source(header.saved_plan) if header.saved_plan else ""),
+        ("plan", _source(header.saved_plan) if header.saved_plan else ""),
         ("limit", header.limit),
         ("undoes", header.undoes or ""),
         ("retries", header.retries or ""),
