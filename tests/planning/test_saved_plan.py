@@ -1,0 +1,223 @@
+"""What a saved plan rests on: nothing may change, and whatever does is named with its host."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.planning.host_plan import plan_host, unreachable
+from aegis_provision.planning.model import Action
+from aegis_provision.planning.saved_plan import (
+    Basis,
+    Chosen,
+    SavedPlan,
+    objections_to_begin,
+    objections_to_write,
+    save,
+)
+from aegis_provision.providers.fill import fill
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.specify import specify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.planning.model import HostPlan
+
+NAMES = ("a", "b", "c")
+INVENTORY = b"""
+all:
+  vars:
+    provider: glm
+    model: "${MODEL:-glm-4.6}"
+    env: {EXTRA: "x", EXTRA_TOKEN: "${EXTRA_TOKEN}"}
+    config_path: /opt/aegis/aegis.config.json
+  hosts: {a: , b: {provider: openrouter}, c: }
+"""
+ENVIRON = {
+    "GLM_API_KEY": "canary-glm",
+    "OPENROUTER_API_KEY": "canary-router",
+    "EXTRA_TOKEN": "canary-extra",
+}
+DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
+PATH = "/opt/aegis/aegis.config.json"
+_WHEN = datetime(2026, 11, 25, tzinfo=UTC)
+
+_inventory, _ = load_inventory([InputFile("inventory", "", "inventory.yml", INVENTORY, 0)])
+assert _inventory is not None
+HOSTS = _inventory.hosts
+SPECS = specify(_inventory, resolve_providers(_inventory)[0])[0]
+
+
+def _file(content: Mapping[str, object] = {"authToken": "t"}, mode: int = 0o600) -> FileFacts:
+    return FileFacts(json.dumps(content).encode(), mode, 1000, 1000)
+
+
+FILES: Mapping[str, FileFacts | None] = {
+    "a": _file(),
+    "b": None,
+    "c": _file({"authToken": "t", "defaultSessionEnv": {"ANTHROPIC_AUTH_TOKEN": "canary-there"}}),
+}
+
+
+def _basis(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) -> Basis:
+    sessions = {name: fill(SPECS[name], environ, with_secrets=with_secrets) for name in NAMES}
+    return Basis((("inventory.yml", "0" * 64), ("play.yml", "1" * 64)), ((NAMES,),), sessions)
+
+
+def _plans(
+    files: Mapping[str, FileFacts | None] = FILES, basis: Basis | None = None
+) -> tuple[HostPlan, ...]:
+    sessions = (basis or _basis()).sessions
+    return tuple(
+        plan_host(HOSTS[name], sessions[name], Actual(PATH, files[name], DIRECTORY))
+        for name in NAMES
+    )
+
+
+def _saved(*, with_secrets: bool = True) -> SavedPlan:
+    basis = _basis(with_secrets=with_secrets)
+    return save(_WHEN, "1", Chosen(()), basis, _plans(basis=basis), bytes(range(16)))
+
+
+SAVED = _saved()
+
+
+def test_where_nothing_has_changed_nothing_is_against_it() -> None:
+    assert not objections_to_begin(SAVED, _basis())
+    assert not objections_to_write(SAVED, _plans())
+
+
+def test_no_token_is_in_it_and_each_distinct_one_has_one_digest() -> None:
+    assert "canary" not in repr(SAVED)
+    assert len(SAVED.tokens) == 3
+    by_host = {host.host: host.tokens for host in SAVED.hosts}
+    assert by_host["a"] == by_host["c"]
+    assert by_host["a"]["EXTRA_TOKEN"] == by_host["b"]["EXTRA_TOKEN"]
+    assert by_host["a"]["ANTHROPIC_AUTH_TOKEN"] != by_host["b"]["ANTHROPIC_AUTH_TOKEN"]
+
+
+@given(
+    name=st.sampled_from(["GLM_API_KEY", "OPENROUTER_API_KEY", "EXTRA_TOKEN", "MODEL"]),
+    value=st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12),
+)
+@settings(max_examples=12, deadline=None)
+def test_another_value_is_named_with_the_hosts_that_would_get_it(name: str, value: str) -> None:
+    found = objections_to_begin(SAVED, _basis({**ENVIRON, name: value}))
+    uses_it = {
+        host: any(f"{{{name}" in variable.template for variable in SPECS[host].variables)
+        for host in NAMES
+    }
+    assert set(found.hosts) == {host for host, uses in uses_it.items() if uses}
+    assert not found.whole
+
+
+_CHANGED_FILES = (
+    st.builds(
+        lambda key, value, mode: _file({"authToken": "t", key: value}, mode),
+        st.sampled_from(["note", "defaultSessionEnv"]),
+        st.dictionaries(st.sampled_from(["EXTRA", "OTHER"]), st.sampled_from(["x", "y"])),
+        st.sampled_from([0o600, 0o640]),
+    )
+    | st.none()
+)
+
+
+@given(name=st.sampled_from(NAMES), file=_CHANGED_FILES)
+def test_another_file_is_named_with_its_host(name: str, file: FileFacts | None) -> None:
+    found = objections_to_write(SAVED, _plans({**FILES, name: file}))
+    assert set(found.hosts) == ({name} if file != FILES[name] else set())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"uid": 0}, "its owner has changed"),
+        ({"gid": 0}, "its owner has changed"),
+        ({"mode": 0o640}, "its mode"),
+        ({"content": b'{"authToken":"t"}'}, "the file"),
+    ],
+)
+def test_owner_and_mode_belong_to_the_file_and_so_does_its_layout(
+    change: dict[str, int | bytes], says: str
+) -> None:
+    file = FILES["a"]
+    assert file is not None
+    found = objections_to_write(SAVED, _plans({**FILES, "a": replace(file, **change)}))  # type: ignore[arg-type]
+    assert [*found.hosts] == ["a"]
+    assert says in found.hosts["a"][0]
+
+
+@pytest.mark.parametrize(
+    ("now", "says"),
+    [
+        ((("inventory.yml", "2" * 64), ("play.yml", "1" * 64)), ("inventory.yml has changed",)),
+        ((("inventory.yml", "0" * 64),), ("play.yml is not there any more",)),
+        (
+            (("inventory.yml", "0" * 64), ("more.yml", "3" * 64), ("play.yml", "1" * 64)),
+            ("more.yml has come",),
+        ),
+        (
+            (("play.yml", "1" * 64), ("inventory.yml", "0" * 64)),
+            ("the inventories are read in another order",),
+        ),
+        ((("elsewhere/inventory.yml", "0" * 64), ("play.yml", "1" * 64)), ()),
+    ],
+)
+def test_the_operators_files_are_what_they_were(
+    now: tuple[tuple[str, str], ...], says: tuple[str, ...]
+) -> None:
+    assert objections_to_begin(SAVED, replace(_basis(), sources=now)).whole == says
+
+
+def test_other_batches_are_another_plan() -> None:
+    found = objections_to_begin(SAVED, replace(_basis(), batches=((("a",), ("b", "c")),)))
+    assert "batches" in found.whole[0]
+
+
+def test_hosts_that_go_and_come_are_named() -> None:
+    sessions = dict(_basis().sessions)
+    sessions["d"] = sessions.pop("b")
+    found = objections_to_begin(SAVED, replace(_basis(), sessions=sessions))
+    assert {*found.hosts} == {"b", "d"}
+
+
+def test_a_host_nobody_can_talk_to_is_left_to_the_run() -> None:
+    plans = list(_plans())
+    plans[1] = unreachable(HOSTS["b"], _basis().sessions["b"], "no route", "")
+    assert not objections_to_write(SAVED, plans)
+
+
+def test_a_restart_that_is_owed_now_is_more_than_was_planned() -> None:
+    plans = [replace(plan, restart_owed=plan.host == "a") for plan in _plans()]
+    assert [*objections_to_write(SAVED, plans).hosts] == ["a"]
+    saved = replace(SAVED, hosts=tuple(replace(host, restart_owed=True) for host in SAVED.hosts))
+    assert not objections_to_write(saved, _plans()), "nothing is left to do there"
+
+
+def test_without_secrets_only_what_was_unknown_may_turn_out() -> None:
+    saved = _saved(with_secrets=False)
+    assert not saved.tokens
+    assert not objections_to_begin(saved, _basis())
+    assert not objections_to_begin(saved, _basis({**ENVIRON, "GLM_API_KEY": "another"}))
+    assert not objections_to_write(saved, _plans())
+    found = objections_to_write(saved, _plans({**FILES, "c": _file()}))
+    assert [*found.hosts] == ["c"]
+
+
+def test_what_can_not_be_written_is_no_part_of_it() -> None:
+    plans = list(_plans())
+    plans[0] = replace(plans[0], action=Action.ERROR, message="broken", changes=(), write=None)
+    saved = save(_WHEN, "1", Chosen(()), _basis(), plans, bytes(16))
+    assert [host.host for host in saved.hosts] == ["b", "c"]
+    assert [(left.host, left.reason) for left in saved.left_out] == [("a", "broken")]
+    assert not objections_to_begin(saved, _basis())
