@@ -32,6 +32,10 @@ class Connection(paramiko.Transport):
         super()._parse_channel_open_failure(m)  # type: ignore[misc] # the library's own handler
 
 
+    def _parse_debug(self, m: Message) -> None:
+        """Pass over what a server says for its own debugging: nobody looks at it here."""
+
+
 class _Answer(threading.Event):
     """The answer to a channel's request, for which the library would wait for ever."""
 

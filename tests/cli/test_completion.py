@@ -130,8 +130,6 @@ def shell(
 ) -> Iterator[Shell]:
     name: str = request.param
     if shutil.which(name) is None:
-        if name == "zsh":
-            pytest.skip("zsh is not on every machine, and not on this one")
         missing(f"{name} is needed to try completion in it")
     with running_shell(name, tmp_path_factory.mktemp(name)) as running:
         yield running
