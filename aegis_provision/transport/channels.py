@@ -24,13 +24,15 @@ class Connection(paramiko.Transport):
 
     refusal = ""
 
+    def _log(self, level: int, msg: str, *args: object) -> None:
+        """Pass over what the library would log: what is worth knowing it raises."""
+
     def _parse_channel_open_failure(self, m: Message) -> None:
         said = paramiko.Message(m.asbytes())
         said.get_int()
         said.get_int()
         self.refusal = said.get_string().decode(errors="replace")
         super()._parse_channel_open_failure(m)  # type: ignore[misc] # the library's own handler
-
 
     def _parse_debug(self, m: Message) -> None:
         """Pass over what a server says for its own debugging: nobody looks at it here."""

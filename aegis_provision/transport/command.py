@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from aegis_provision.transport.channels import open_session
 from aegis_provision.transport.dial import patience
-from aegis_provision.transport.failures import library_step, step
+from aegis_provision.transport.failures import step
+from aegis_provision.transport.library_failures import library_step
 from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:

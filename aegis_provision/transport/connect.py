@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aegis_provision.transport.protocol import Unreachable, out_of_time
+
 if TYPE_CHECKING:
     from aegis_provision.inventory.model import Target
     from aegis_provision.transport.protocol import ConnectOptions, Deadline, HostSession
@@ -15,6 +17,24 @@ def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> Host
         from aegis_provision.transport.local import connect_local
 
         return connect_local(target, options, deadline)
-    from aegis_provision.transport.ssh import connect_ssh
+    return _connect_ssh(target, options, deadline)
 
-    return connect_ssh(target, options, deadline)
+
+def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
+    from aegis_provision.transport.dial import dial
+    from aegis_provision.transport.endpoints import at_hop, endpoints
+    from aegis_provision.transport.failures import NO_TIME
+
+    way = endpoints(target, options)
+    try:
+        with at_hop(way, 0):
+            connection = dial(way[0].host, way[0].port, options, deadline)
+        # Loading the SSH library takes longest of all. The host, once it was called, gets ready
+        # meanwhile.
+        from aegis_provision.transport.ssh import connect_over
+
+        return connect_over(connection, target, way, options, deadline)
+    except Unreachable as problem:
+        if problem.reason == NO_TIME[0] and deadline.passed():
+            raise out_of_time(problem.step) from None
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from aegis_provision.transport.ssh_config import SshConfig, read_ssh_config
 from aegis_provision.transport.ssh_config_file import SshConfigError, at_home
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from aegis_provision.inventory.model import Target
@@ -47,6 +49,18 @@ class Endpoint:
     def key_name(self) -> str:
         """Return the name that its key is kept under."""
         return self.key_names[0]
+
+
+@contextmanager
+def at_hop(way: Sequence[Endpoint], index: int) -> Iterator[None]:
+    """Name the bastion in :class:`Unreachable` that is raised on the way to one."""
+    try:
+        yield
+    except Unreachable as problem:
+        if index == len(way) - 1:
+            raise
+        step = f"bastion {way[index].key_name}: {problem.step}"
+        raise Unreachable(step, problem.reason, problem.hint) from None
 
 
 def endpoints(target: Target, options: ConnectOptions) -> tuple[Endpoint, ...]:

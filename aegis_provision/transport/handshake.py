@@ -9,13 +9,14 @@ import paramiko
 
 from aegis_provision.transport.channels import Connection
 from aegis_provision.transport.dial import patience
-from aegis_provision.transport.failures import library_step, step
+from aegis_provision.transport.failures import step
 from aegis_provision.transport.known_hosts import (
     HostKey,
     KnownHosts,
     add_known_host,
     read_known_hosts,
 )
+from aegis_provision.transport.library_failures import library_step
 from aegis_provision.transport.login import log_in
 from aegis_provision.transport.protocol import AcceptedKey, Unreachable
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from aegis_provision.transport.dial import patience
-from aegis_provision.transport.failures import library_step
 from aegis_provision.transport.identities import Agent, identities, open_agent
+from aegis_provision.transport.library_failures import library_step
 from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:

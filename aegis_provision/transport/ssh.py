@@ -8,11 +8,11 @@ import paramiko
 
 from aegis_provision.transport.become import quoted, remote_command, sudo_problem
 from aegis_provision.transport.channels import CONNECT_FAILED, open_connection, open_session
-from aegis_provision.transport.dial import dial, patience
-from aegis_provision.transport.endpoints import endpoints
-from aegis_provision.transport.failures import NO_TIME, library_step
+from aegis_provision.transport.dial import patience
+from aegis_provision.transport.endpoints import at_hop
 from aegis_provision.transport.handshake import secure
-from aegis_provision.transport.protocol import Unreachable, out_of_time
+from aegis_provision.transport.library_failures import library_step
+from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.session import FileSession
 from aegis_provision.transport.sftp_files import SftpFiles
 from aegis_provision.transport.sftp_requests import SftpClient
@@ -37,28 +37,32 @@ _LONGEST_COMPLAINT = 4096
 _LAST_WORDS = 1.0
 
 
-def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
-    """Return a session to ``target`` over SSH. Raises :class:`Unreachable`."""
-    way = endpoints(target, options)
+def connect_over(
+    connection: socket.socket,
+    target: Target,
+    way: Sequence[Endpoint],
+    options: ConnectOptions,
+    deadline: Deadline,
+) -> HostSession:
+    """Return a session to ``target`` over SSH; ``connection`` leads to the first of ``way``.
+
+    Raises :class:`Unreachable`; ``connection`` is closed then.
+    """
     transports: list[Connection] = []
     accepted: list[AcceptedKey] = []
     try:
-        for index, endpoint in enumerate(way):
-            try:
-                transport, key = _hop(transports, way[: index + 1], options, deadline)
-            except Unreachable as problem:
-                if index < len(way) - 1:
-                    raise _at_bastion(problem, endpoint) from None
-                raise
+        for index in range(len(way)):
+            with at_hop(way, index):
+                through = _through(transports[-1], way, index, options, deadline) if index else None
+                hop = connection if through is None else through
+                transport, key = _hop(hop, way[index], options, deadline)
             transports.append(transport)
             if key is not None:
                 accepted.append(key)
         stream, client = _sftp(transports[-1], target, way[-1], options, deadline)
-    except BaseException as problem:
+    except BaseException:
         for transport in reversed(transports):
             transport.close()
-        if isinstance(problem, Unreachable) and problem.reason == NO_TIME[0] and deadline.passed():
-            raise out_of_time(problem.step) from None
         raise
 
     def until(later: Deadline) -> None:
@@ -76,17 +80,11 @@ def connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> 
 
 
 def _hop(
-    before: list[Connection],
-    way: Sequence[Endpoint],
+    connection: socket.socket | paramiko.Channel,
+    endpoint: Endpoint,
     options: ConnectOptions,
     deadline: Deadline,
 ) -> tuple[Connection, AcceptedKey | None]:
-    connection: socket.socket | paramiko.Channel
-    endpoint = way[-1]
-    if before:
-        connection = _through(before[-1], way[-2].key_name, endpoint, options, deadline)
-    else:
-        connection = dial(endpoint.host, endpoint.port, options, deadline)
     try:
         return secure(connection, endpoint, options, deadline)
     except BaseException:
@@ -96,12 +94,13 @@ def _hop(
 
 def _through(
     bastion: paramiko.Transport,
-    name: str,
-    endpoint: Endpoint,
+    way: Sequence[Endpoint],
+    index: int,
     options: ConnectOptions,
     deadline: Deadline,
 ) -> paramiko.Channel:
-    """Return a connection to ``endpoint`` that the bastion makes."""
+    """Return a connection to the endpoint of ``index`` that the bastion before it makes."""
+    name, endpoint = way[index - 1].key_name, way[index]
     with library_step("bastion"):
         try:
             seconds = patience(options, deadline)
@@ -119,10 +118,6 @@ def _through(
                 f"{name} does not let us through to {there}",
                 "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
             ) from None
-
-
-def _at_bastion(problem: Unreachable, endpoint: Endpoint) -> Unreachable:
-    return Unreachable(f"bastion {endpoint.key_name}: {problem.step}", problem.reason, problem.hint)
 
 
 def _sftp(

@@ -16,7 +16,7 @@ from aegis_provision.transport.channels import (
     Connection,
     open_connection,
 )
-from aegis_provision.transport.failures import library_step
+from aegis_provision.transport.library_failures import library_step
 from aegis_provision.transport.questions import NoAnswer
 
 if TYPE_CHECKING:

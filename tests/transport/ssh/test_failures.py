@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paramiko import ssh_exception
 
-from aegis_provision.transport.failures import explain, library_step, step
+from aegis_provision.transport.failures import step
+from aegis_provision.transport.library_failures import explain, library_step
 from aegis_provision.transport.protocol import Unreachable
 
 SECRET = "canary-7f3a"
