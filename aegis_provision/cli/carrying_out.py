@@ -115,9 +115,7 @@ def look_and_carry_out(looking: Looking, wishes: Wishes, output: Output) -> int:
 
 
 def _check_saved(saved: KeptPlan, plans: Sequence[HostPlan], stage: _Stage) -> None:
-    from aegis_provision.cli.saved_plans import objections_to, stale
-
-    objections = objections_to(saved, plans)
+    objections = saved.objections_to(plans)
     if not objections:
         return
     if not stage.wishes.check:
@@ -128,7 +126,7 @@ def _check_saved(saved: KeptPlan, plans: Sequence[HostPlan], stage: _Stage) -> N
             for plan in plans
         )
         _tell_programs(stage, _name_of_run(datetime.now(UTC)), results)
-    raise stale(saved, objections)
+    raise saved.stale(objections)
 
 
 def _carry_out(undertaking: Undertaking, stage: _Stage) -> int:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def show_findings(output: Output, findings: Sequence[Diagnostic]) -> None:
     """Print ``findings`` on stderr; notes only where the operator did not ask for quiet."""
-    from aegis_provision.report.diagnostics import print_diagnostics
-
     told = [item for item in findings if not (output.quiet and item.severity is Severity.NOTE)]
     if told:
+        from aegis_provision.report.diagnostics import print_diagnostics
+
         print_diagnostics(output.aside, told)

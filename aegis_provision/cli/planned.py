@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aegis_provision.cli.fleet import Fleet
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import ConnectionFlags, Format
-    from aegis_provision.cli.recording import OwedRestarts
+    from aegis_provision.cli.past_runs import OwedRestarts
     from aegis_provision.ledger.header import Source
     from aegis_provision.ledger.past_run import PastRun
     from aegis_provision.planning.model import HostPlan

@@ -60,6 +60,59 @@ class KeptPlan:
     plan: SavedPlan
     source: Source
 
+    @property
+    def scope(self) -> Scope:
+        """Return what the operator asked of the plan when it was made."""
+        chosen = self.plan.chosen
+        return Scope(
+            tuple(_found(place) for place in chosen.inventories),
+            chosen.limit or None,
+            None if chosen.playbook is None else _found(chosen.playbook),
+        )
+
+    def bind(self, job: Job) -> Job:
+        """Return ``job`` without the hosts that are no part of the plan, which warnings name.
+
+        Raises :class:`CommandFailedError` where what the plan rests on is not what it was.
+        """
+        objections = objections_to_begin(self.plan, _basis(job))
+        if objections:
+            raise self.stale(objections)
+        hosts = {host.host for host in self.plan.hosts}
+        plays = tuple(
+            replace(
+                play,
+                batches=tuple(
+                    batch
+                    for every in play.batches
+                    if (batch := tuple(host for host in every if host in hosts))
+                ),
+            )
+            for play in job.schedule.plays
+        )
+        works = tuple(work for work in job.works if work.host.name in hosts)
+        findings = (*job.findings, *self._left_out())
+        return replace(job, schedule=Schedule(plays), works=works, findings=findings)
+
+    def objections_to(self, plans: Sequence[HostPlan]) -> Objections:
+        """Return why the hosts, as they are now, are not what the plan saw."""
+        return objections_to_write(self.plan, plans)
+
+    def stale(self, objections: Objections) -> CommandFailedError:
+        """Return what to raise where the plan does not hold any more: all reasons at once."""
+        words = f"the saved plan {self.source.path} does not hold any more; nothing was written"
+        reasons = [*objections.whole, *_per_host(objections)]
+        return CommandFailedError(ExitCode.REFUSED, words, _AGAIN, reasons)
+
+    def _left_out(self) -> Iterator[Diagnostic]:
+        for left in self.plan.left_out:
+            what = _WORDS[left.action]
+            yield warning(
+                "left-out",
+                f"{left.host} is no part of the saved plan: it {what} when that was made "
+                f"({left.reason})",
+            )
+
 
 def check_place(path: Path) -> None:
     """Check that a plan can be kept at ``path``. Raises :class:`CommandFailedError`.
@@ -87,7 +140,8 @@ def keep_plan(path: Path, scope: Scope, job: Job, plans: Sequence[HostPlan]) -> 
     saved = save(
         datetime.now(UTC), __version__, chosen, _basis(job), plans, secrets.token_bytes(16)
     )
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    real = path.resolve()  # a symbolic link stays one
+    fresh = real.with_name(f".{real.name}.{os.getpid()}")
     try:
         try:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
@@ -96,7 +150,7 @@ def keep_plan(path: Path, scope: Scope, job: Job, plans: Sequence[HostPlan]) -> 
                 stream.flush()
                 os.fsync(descriptor)
             check_place(path)
-            fresh.replace(path)
+            fresh.replace(real)
         finally:
             fresh.unlink(missing_ok=True)
     except OSError as problem:
@@ -138,63 +192,6 @@ def check_said(context: click.Context) -> None:
     if said:
         words = ", ".join(said)
         raise click.UsageError(f"a saved plan has decided that already: leave out {words}")
-
-
-def scope_of(kept: KeptPlan) -> Scope:
-    """Return what the operator asked of the plan when it was made."""
-    chosen = kept.plan.chosen
-    return Scope(
-        tuple(_found(place) for place in chosen.inventories),
-        chosen.limit or None,
-        None if chosen.playbook is None else _found(chosen.playbook),
-    )
-
-
-def bound(kept: KeptPlan, job: Job) -> Job:
-    """Return ``job`` without the hosts that are no part of the plan, which warnings name.
-
-    Raises :class:`CommandFailedError` where what the plan rests on is not what it was.
-    """
-    objections = objections_to_begin(kept.plan, _basis(job))
-    if objections:
-        raise stale(kept, objections)
-    hosts = {host.host for host in kept.plan.hosts}
-    plays = tuple(
-        replace(
-            play,
-            batches=tuple(
-                batch
-                for every in play.batches
-                if (batch := tuple(host for host in every if host in hosts))
-            ),
-        )
-        for play in job.schedule.plays
-    )
-    works = tuple(work for work in job.works if work.host.name in hosts)
-    findings = (*job.findings, *_left_out(kept))
-    return replace(job, schedule=Schedule(plays), works=works, findings=findings)
-
-
-def objections_to(kept: KeptPlan, plans: Sequence[HostPlan]) -> Objections:
-    """Return why the hosts, as they are now, are not what the plan saw."""
-    return objections_to_write(kept.plan, plans)
-
-
-def stale(kept: KeptPlan, objections: Objections) -> CommandFailedError:
-    """Return what to raise where the plan is not what could be done now: all reasons at once."""
-    words = f"the saved plan {kept.source.path} does not hold any more; nothing was written"
-    reasons = [*objections.whole, *_per_host(objections)]
-    return CommandFailedError(ExitCode.REFUSED, words, _AGAIN, reasons)
-
-
-def _left_out(kept: KeptPlan) -> Iterator[Diagnostic]:
-    for left in kept.plan.left_out:
-        what = _WORDS[left.action]
-        yield warning(
-            "left-out",
-            f"{left.host} is no part of the saved plan: it {what} when that was made "
-            f"({left.reason})",
-        )
 
 
 def _per_host(objections: Objections) -> Iterator[str]:

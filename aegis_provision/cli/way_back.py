@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from aegis_provision.cli.failure import InvalidInputError
 from aegis_provision.cli.fleet import fill_api_tokens, load_fleet, select_hosts
 from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.past_runs import record_key, run_to_undo
 from aegis_provision.cli.planned import hosts_asked
 from aegis_provision.cli.reach import reach_of
-from aegis_provision.cli.recording import record_key, run_to_undo
 from aegis_provision.documents.diagnostic import Diagnostic, error
 from aegis_provision.ledger.digests import file_digest
 from aegis_provision.ledger.header import identity_of

@@ -19,13 +19,6 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
-from aegis_provision.rollout.gates import (
-    Held,
-    Passed,
-    await_health,
-    await_no_sessions,
-    probe_provider,
-)
 from aegis_provision.rollout.host_connection import HostConnection
 from aegis_provision.rollout.host_task import untouched
 from aegis_provision.rollout.journal import JournalError
@@ -44,7 +37,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import Write
     from aegis_provision.playbook.model import Verify
     from aegis_provision.providers.secret import Secret
-    from aegis_provision.rollout.gates import AegisApi
+    from aegis_provision.rollout.gates import AegisApi, Held, Passed
     from aegis_provision.rollout.host_task import HostTask, Tools
 
 _PREFLIGHT = 10.0
@@ -209,6 +202,8 @@ class _HostRun:
             return _Broken(str(error), error.hint, restarted=restarted is not None)
 
     def _await_no_sessions(self) -> Held | None:
+        from aegis_provision.rollout.gates import await_no_sessions
+
         gates, began = self.task.gates, time.monotonic()
         self._step(Step.WAIT_FOR_SESSIONS)
 
@@ -266,11 +261,15 @@ class _HostRun:
         return _Broken(f"verify: {held.message}", held.hint, restarted=restarted is not None)
 
     def _probe(self, timeout: float) -> Held | None:
+        from aegis_provision.rollout.gates import probe_provider
+
         return self._passed(
             probe_provider(self.task.work.session, self._connection.ask, timeout, pause=self._pause)
         )
 
     def _health(self, verify: Verify, restarted: float | None) -> Held | None:
+        from aegis_provision.rollout.gates import await_health
+
         began = time.monotonic()
         api = self._api()
         verdict = await_health(
@@ -342,6 +341,8 @@ class _HostRun:
         return self.task.work.secrets(self.task.plan)
 
     def _passed(self, verdict: Passed | Held) -> Held | None:
+        from aegis_provision.rollout.gates import Held
+
         if isinstance(verdict, Held):
             return verdict
         self.warnings.extend(verdict.warnings)

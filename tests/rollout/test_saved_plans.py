@@ -300,6 +300,19 @@ def test_only_a_saved_plan_is_written_over(fleet: Fleet) -> None:
     assert [entry["host"] for entry in _saved(fleet)["hosts"]] == ["a"]
 
 
+def test_a_link_to_a_saved_plan_stays_one(fleet: Fleet, tmp_path: Path) -> None:
+    _save(fleet)
+    link, real = fleet.directory / "link.json", tmp_path / "real.json"
+    (fleet.directory / "plan.json").rename(real)
+    link.symlink_to(real)
+    try:
+        assert fleet.call("plan", "--out", "link.json", "--limit", "a").exit_code == 0
+        assert link.is_symlink()
+        assert [host["host"] for host in json.loads(real.read_text())["hosts"]] == ["a"]
+    finally:
+        link.unlink()
+
+
 def test_nothing_is_kept_of_input_that_is_wrong(fleet: Fleet) -> None:
     said = fleet.call("plan", "--out", "plan.json", env={"GATEWAY_TOKEN": ""})
     assert said.exit_code == 3

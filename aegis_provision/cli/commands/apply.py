@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +32,7 @@ from aegis_provision.cli.planned import (
     print_schedule,
     schedule_of,
 )
-from aegis_provision.cli.recording import facts_of, finished_run, owed_restarts
-from aegis_provision.cli.saved_plans import bound, check_said, saved_plan_at, scope_of
+from aegis_provision.cli.recording import facts_of
 from aegis_provision.cli.undertaking import Undertaking
 from aegis_provision.ledger.header import RunKind
 from aegis_provision.playbook.shares import parse_max_fail, parse_serial
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
+    from aegis_provision.cli.past_runs import OwedRestarts
+    from aegis_provision.cli.saved_plans import KeptPlan
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Share
 
@@ -130,21 +130,19 @@ def command(
     says so. The others go on, as far as it allows.
     Ctrl-C begins no further host and lets those under way finish.
     """
-    saved = None if playbook is None else saved_plan_at(playbook)
+    saved = None
     scope = Scope(inventory, limit, playbook, serial, max_fail)
-    if saved is not None:
-        check_said(click.get_current_context())
-        scope = scope_of(saved)
+    if playbook is not None and (saved := _saved_plan(playbook)) is not None:
+        scope = saved.scope
     elif retry is not None:
-        scope = again(scope, finished_run(Invocation.current().environ, retry))
+        scope = _again(scope, retry)
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     if list_hosts:
         return _list_hosts(scope, output, output_format)
-    owed = partial(owed_restarts, Invocation.current().environ)
-    job = prepare(scope, environ, flags, owed=owed)
+    job = prepare(scope, environ, flags, owed=_owed)
     if saved is not None:
-        job = bound(saved, job)
+        job = saved.bind(job)
     show_findings(output, job.findings)
     wishes = Wishes(check, yes, output_format, report, as_diff, detailed_exitcode)
     facts = facts_of(
@@ -161,6 +159,28 @@ def command(
 
     looking = Looking(job.works, job.reach, facts, undertake, saved=saved)
     return look_and_carry_out(looking, wishes, output)
+
+
+def _saved_plan(path: Path) -> KeptPlan | None:
+    """Return the saved plan at ``path``, ``None`` where that is a playbook."""
+    from aegis_provision.cli.saved_plans import check_said, saved_plan_at
+
+    saved = saved_plan_at(path)
+    if saved is not None:
+        check_said(click.get_current_context())
+    return saved
+
+
+def _again(scope: Scope, run: str) -> Scope:
+    from aegis_provision.cli.past_runs import finished_run
+
+    return again(scope, finished_run(Invocation.current().environ, run))
+
+
+def _owed() -> OwedRestarts:
+    from aegis_provision.cli.past_runs import owed_restarts
+
+    return owed_restarts(Invocation.current().environ)
 
 
 def _list_hosts(scope: Scope, output: Output, output_format: Format) -> int:

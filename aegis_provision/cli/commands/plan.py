@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.cli.recording import OwedRestarts
+    from aegis_provision.cli.past_runs import OwedRestarts
 
 
 @click.command("plan")
@@ -93,6 +93,6 @@ def command(
 
 
 def _owed() -> OwedRestarts:
-    from aegis_provision.cli.recording import owed_restarts
+    from aegis_provision.cli.past_runs import owed_restarts
 
     return owed_restarts(Invocation.current().environ)

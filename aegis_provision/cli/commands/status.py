@@ -21,9 +21,9 @@ from aegis_provision.cli.options import (
     no_secrets_option,
     output_options,
 )
+from aegis_provision.cli.past_runs import owed_restarts
 from aegis_provision.cli.planned import Scope, prepare
 from aegis_provision.cli.printing import print_document
-from aegis_provision.cli.recording import owed_restarts
 from aegis_provision.providers.fill import fill_secret
 from aegis_provision.providers.secret import Secret
 from aegis_provision.report.status_document import By
