@@ -212,6 +212,7 @@ def _basis(job: Job) -> Basis:
     return Basis(
         tuple(files),
         tuple(play.batches for play in job.schedule.plays),
+        {work.host.name: work.host for work in job.works},
         {work.host.name: work.session for work in job.works},
     )
 

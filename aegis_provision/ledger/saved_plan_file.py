@@ -84,6 +84,7 @@ def _host(host: SavedHost) -> Mapping[str, object]:
         "changes": [change_content(change) for change in host.changes],
         "unknown": host.unknown,
         "restart_owed": host.restart_owed,
+        "settings": host.settings,
         "seen": host.seen,
         "wanted": dict(host.wanted),
         "tokens": dict(host.tokens),
@@ -133,6 +134,7 @@ def _parse_host(fields: Fields) -> SavedHost:
         changes=tuple(_parse_change(item) for item in fields.parts("changes")),
         unknown=fields.texts("unknown"),
         restart_owed=fields.flag("restart_owed"),
+        settings=fields.text("settings"),
         seen=_text_or_none(fields, "seen"),
         wanted={
             name: _text_or_none(Fields({"value": value}), "value")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from aegis_provision.planning.model import Action
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from aegis_provision.aegis.actual import FileFacts
+    from aegis_provision.inventory.model import Host
     from aegis_provision.planning.model import Change, HostPlan
     from aegis_provision.providers.session import Session
 
@@ -57,8 +58,8 @@ class Chosen:
 class SavedHost:
     """What was planned for one host, and what that rested on.
 
-    ``seen`` is the digest of the file that was there, ``None`` for none. ``wanted`` holds, per
-    session variable, the digest of its value, ``None`` where it is secret; ``tokens`` names for
+    ``settings`` is the digest of how it is reached and restarted, ``seen`` that of the file that
+    was there, ``None`` for none. ``wanted`` holds, per session variable, the digest of its value, ``None`` where it is secret; ``tokens`` names for
     those the digest among the plan's own, where they were not withheld.
     """
 
@@ -69,6 +70,7 @@ class SavedHost:
     changes: tuple[Change, ...]
     unknown: tuple[str, ...]
     restart_owed: bool
+    settings: str
     seen: str | None
     wanted: Mapping[str, str | None]
     tokens: Mapping[str, str]
@@ -100,13 +102,14 @@ class SavedPlan:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a plan rests on before any host is looked at: files, batches, and what hosts get.
+    """What a plan rests on before any host is looked at: files, batches, hosts, what they get.
 
-    ``sessions`` has every host of the batches.
+    ``hosts`` and ``sessions`` have every host of the batches.
     """
 
     sources: Sources
     batches: Batches
+    hosts: Mapping[str, Host]
     sessions: Mapping[str, Session]
 
 
@@ -133,7 +136,7 @@ def save(
     """Return what is to be kept of ``plans``; ``salt`` is 16 random bytes, fresh for each plan."""
     digests = _TokenDigests(salt)
     hosts = tuple(
-        _saved_host(plan, basis.sessions[plan.host], salt, digests)
+        _saved_host(plan, basis, salt, digests)
         for plan in plans
         if plan.action in _PARTS_OF_PLAN
     )
@@ -171,7 +174,8 @@ def objections_to_write(saved: SavedPlan, plans: Sequence[HostPlan]) -> Objectio
     return Objections(hosts=_by_host(_host_differs(saved, plans)))
 
 
-def _saved_host(plan: HostPlan, session: Session, salt: bytes, digests: _TokenDigests) -> SavedHost:
+def _saved_host(plan: HostPlan, basis: Basis, salt: bytes, digests: _TokenDigests) -> SavedHost:
+    session = basis.sessions[plan.host]
     return SavedHost(
         plan.host,
         plan.provider,
@@ -180,6 +184,7 @@ def _saved_host(plan: HostPlan, session: Session, salt: bytes, digests: _TokenDi
         plan.changes,
         plan.unknown,
         plan.restart_owed,
+        _settings_digest(salt, basis.hosts[plan.host]),
         _file_digest(salt, plan.seen),
         _wanted(salt, session),
         {name: digests.name_of(secret) for name, secret in _secrets(session)},
@@ -213,6 +218,8 @@ def _host_moved_on(saved: SavedPlan, now: Basis) -> Iterator[tuple[str, str]]:
         if session.spec.provider != host.provider:
             yield host.host, f"its provider is {session.spec.provider} now, not {host.provider}"
             continue
+        if _settings_digest(saved.salt, now.hosts[host.host]) != host.settings:
+            yield host.host, "how it is reached or restarted is not what it was"
         wanted = _wanted(saved.salt, session)
         for name in dict.fromkeys((*host.wanted, *wanted)):
             if host.wanted.get(name, "") != wanted.get(name, ""):
@@ -278,6 +285,12 @@ def _wanted(salt: bytes, session: Session) -> dict[str, str | None]:
         value = session.values.get(name)
         found[name] = _digest(salt, [name, value]) if isinstance(value, str) else None
     return found
+
+
+def _settings_digest(salt: bytes, host: Host) -> str:
+    service, token = host.service, host.service.api_token
+    asked = None if token is None else token.value
+    return _digest(salt, [asdict(host.target), service.unit, service.command, service.api, asked])
 
 
 def _file_digest(salt: bytes, file: FileFacts | None) -> str | None:

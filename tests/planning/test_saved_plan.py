@@ -71,7 +71,7 @@ FILES: Mapping[str, FileFacts | None] = {
 
 def _basis(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) -> Basis:
     sessions = {name: fill(SPECS[name], environ, with_secrets=with_secrets) for name in NAMES}
-    return Basis((("inventory.yml", "0" * 64), ("play.yml", "1" * 64)), ((NAMES,),), sessions)
+    return Basis((("inventory.yml", "0" * 64), ("play.yml", "1" * 64)), ((NAMES,),), HOSTS, sessions)
 
 
 def _plans(
@@ -182,6 +182,29 @@ def test_the_operators_files_are_what_they_were(
 def test_other_batches_are_another_plan() -> None:
     found = objections_to_begin(SAVED, replace(_basis(), batches=((("a",), ("b", "c")),)))
     assert "batches" in found.whole[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("address", "10.0.0.9"),
+        ("port", "2222"),
+        ("jump", "bastion.example.com"),
+        ("become_user", "aegis"),
+        ("read_via", "explicit"),
+        ("restart_command", "/opt/aegis/restart"),
+        ("api", "127.0.0.1:9101"),
+        ("api_token", '"${AEGIS_TOKEN}"'),
+    ],
+)
+def test_who_is_reached_or_restarted_otherwise_is_named(setting: str, value: str) -> None:
+    """Whatever file says so: one that is only renamed has the bytes it had."""
+    vars_of_b = InputFile("host_vars", "b", "host_vars/b.yml", f"{setting}: {value}".encode(), 0)
+    of_all = InputFile("inventory", "", "inventory.yml", INVENTORY, 0)
+    inventory, _ = load_inventory([of_all, vars_of_b])
+    assert inventory is not None
+    found = objections_to_begin(SAVED, replace(_basis(), hosts=inventory.hosts))
+    assert found.hosts == {"b": ("how it is reached or restarted is not what it was",)}
 
 
 def test_hosts_that_go_and_come_are_named() -> None:

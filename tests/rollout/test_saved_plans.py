@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -160,6 +161,24 @@ def test_any_change_refuses_the_whole(
         for reason in reasons:
             assert reason in said.stderr
     assert held == {name: path.read_bytes() for name, path in before.items() if path.exists()}
+
+
+def test_a_file_that_is_only_renamed_says_it_of_another_host(fleet: Fleet) -> None:
+    """Not a byte is another one, and no host gets another value: b is reached otherwise."""
+    directory = fleet.directory / "host_vars"
+    directory.mkdir()
+    try:
+        of_a = directory / "a.yml"
+        of_a.write_text("read_via: explicit\n")
+        _save(fleet)
+        of_a.rename(directory / "b.yml")
+        before = _files(fleet)
+        said = _apply(fleet)
+        assert said.exit_code == 6
+        assert "a, b: how it is reached or restarted is not what it was" in said.stderr
+        assert _files(fleet) == before
+    finally:
+        shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize(
