@@ -75,7 +75,7 @@ class KeptPlan:
 
         Raises :class:`CommandFailedError` where what the plan rests on is not what it was.
         """
-        objections = objections_to_begin(self.plan, _basis(job))
+        objections = objections_to_begin(self.plan, self._as_said(_basis(job)))
         if objections:
             raise self.stale(objections)
         hosts = {host.host for host in self.plan.hosts}
@@ -103,6 +103,13 @@ class KeptPlan:
         words = f"the saved plan {self.source.path} does not hold any more; nothing was written"
         reasons = [*objections.whole, *_per_host(objections)]
         return CommandFailedError(ExitCode.REFUSED, words, _AGAIN, reasons)
+
+    def _as_said(self, basis: Basis) -> Basis:
+        """Return ``basis`` with the paths that are found where the plan was made as it has them."""
+        chosen = self.plan.chosen
+        places = chosen.inventories + (() if chosen.playbook is None else (chosen.playbook,))
+        sources = tuple((_said(Path(path), places), sha256) for path, sha256 in basis.sources)
+        return replace(basis, sources=sources)
 
     def _left_out(self) -> Iterator[Diagnostic]:
         for left in self.plan.left_out:
@@ -234,6 +241,16 @@ def _found(place: Place) -> Path:
     """Return the path as it was said, from wherever the operator is now, if there is such a one."""
     said = Path(place.said)
     return said if said.exists() else Path(place.absolute)
+
+
+def _said(path: Path, places: Sequence[Place]) -> str:
+    """Return how who made the plan would have said ``path``, beside or below one of ``places``."""
+    for place in places:
+        said, absolute = Path(place.said), Path(place.absolute)
+        for there, here in ((absolute, said), (absolute.parent, said.parent)):
+            if path.is_relative_to(there):
+                return str(here / path.relative_to(there))
+    return str(path)
 
 
 def _is_one(path: Path) -> bool:

@@ -192,19 +192,25 @@ def _saved_host(plan: HostPlan, basis: Basis, salt: bytes, digests: _TokenDigest
 
 
 def _moved_on(saved: SavedPlan, now: Basis) -> Iterator[str]:
-    before = [sha256 for _, sha256 in saved.sources]
-    after = [sha256 for _, sha256 in now.sources]
-    if before != after:
-        paths_now = {path for path, _ in now.sources}
-        gone = [path for path, sha256 in saved.sources if sha256 not in after]
-        come = [path for path, sha256 in now.sources if sha256 not in before]
-        for path in gone:
-            yield f"{path} {'has changed' if path in paths_now else 'is not there any more'}"
-        yield from (f"{path} has come" for path in come if path not in gone)
-        if not gone and not come:
-            yield "the inventories are read in another order"
-    elif saved.batches != now.batches:
+    if [sha256 for _, sha256 in saved.sources] != [sha256 for _, sha256 in now.sources]:
+        words = list(_other_sources(dict(saved.sources), dict(now.sources)))
+        yield from words or ["the inventories are read in another order"]
+    elif _as_sets(saved.batches) != _as_sets(now.batches):
         yield "the hosts of its plays, or their batches, are not what they were"
+
+
+def _other_sources(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for path, sha256 in before.items():
+        if path not in now:
+            yield f"{path} is not there any more"
+        elif now[path] != sha256:
+            yield f"{path} has changed"
+    yield from (f"{path} has come" for path in now if path not in before)
+
+
+def _as_sets(batches: Batches) -> list[list[frozenset[str]]]:
+    """Return ``batches`` without the order in each: it is the inventory's, and decides nothing."""
+    return [[frozenset(batch) for batch in play] for play in batches]
 
 
 def _host_moved_on(saved: SavedPlan, now: Basis) -> Iterator[tuple[str, str]]:

@@ -170,6 +170,14 @@ def test_owner_and_mode_belong_to_the_file_and_so_does_its_layout(
             (("play.yml", "1" * 64), ("inventory.yml", "0" * 64)),
             ("the inventories are read in another order",),
         ),
+        (
+            (("inventory.yml", "1" * 64), ("play.yml", "0" * 64)),
+            ("inventory.yml has changed", "play.yml has changed"),
+        ),
+        (
+            (("inventory.yml", "0" * 64), ("play.yml", "0" * 64)),
+            ("play.yml has changed",),
+        ),
         ((("elsewhere/inventory.yml", "0" * 64), ("play.yml", "1" * 64)), ()),
     ],
 )
@@ -177,6 +185,12 @@ def test_the_operators_files_are_what_they_were(
     now: tuple[tuple[str, str], ...], says: tuple[str, ...]
 ) -> None:
     assert objections_to_begin(SAVED, replace(_basis(), sources=now)).whole == says
+
+
+def test_the_order_within_a_batch_decides_nothing() -> None:
+    """A script may print its groups in another order each time."""
+    batches = ((tuple(reversed(NAMES)),),)
+    assert not objections_to_begin(SAVED, replace(_basis(), batches=batches))
 
 
 def test_other_batches_are_another_plan() -> None:

@@ -278,7 +278,17 @@ def test_it_is_found_from_another_directory(fleet: Fleet, tmp_path: Path) -> Non
     assert said.exit_code == 0, said.stderr
     moved = replace(fleet, directory=tmp_path)
     (tmp_path / "plan.json").write_bytes((fleet.directory / "plan.json").read_bytes())
-    assert _apply(moved).exit_code == 0
+    assert _apply(moved, "--check").exit_code == 0
+    (fleet.directory / "group_vars").mkdir()
+    try:
+        (fleet.directory / "group_vars" / "all.yml").write_text("read_via: search\n")
+        fleet.inventory.write_text(fleet.inventory.read_text() + "\n")
+        said = _apply(moved)
+    finally:
+        shutil.rmtree(fleet.directory / "group_vars")
+    assert said.exit_code == 6
+    reasons = [line.strip() for line in said.stderr.splitlines() if line.startswith("  ")]
+    assert reasons[:2] == ["inventory.yml has changed", "group_vars/all.yml has come"]
 
 
 @pytest.mark.parametrize(
