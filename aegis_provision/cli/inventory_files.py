@@ -44,6 +44,16 @@ def gather(
     return tuple(last.values()), tuple(reader.findings)
 
 
+def belongs_to(path: Path, inventory: Path) -> bool:
+    """Tell whether a new file at ``path`` would be read with ``inventory``, as a part of it."""
+    directory = path.parent.resolve()
+    beside = inventory if inventory.is_dir() else inventory.parent
+    variables = [(beside / kind).resolve() for kind in _VARIABLES]
+    if directory in variables or directory.parent in variables:
+        return True
+    return inventory.is_dir() and directory == inventory.resolve() and _is_yaml(path)
+
+
 def variables_beside(path: Path) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
     """Return the ``group_vars`` and ``host_vars`` that count for an inventory at ``path``."""
     reader = _Reader()

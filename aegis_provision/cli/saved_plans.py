@@ -20,6 +20,7 @@ from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.fleet import inventory_paths
+from aegis_provision.cli.inventory_files import belongs_to
 from aegis_provision.cli.planned import Scope
 from aegis_provision.documents.diagnostic import warning
 from aegis_provision.ledger.header import Source, source_of
@@ -121,11 +122,27 @@ class KeptPlan:
             )
 
 
-def check_place(path: Path) -> None:
-    """Check that a plan can be kept at ``path``. Raises :class:`CommandFailedError`.
+def check_place(path: Path, inventories: Sequence[Path]) -> None:
+    """Check that a plan of ``inventories`` can be kept at ``path``.
 
-    What is there already must be a saved plan: nobody means to write one over an inventory.
+    What is there already must be a saved plan: nobody means to write one over an inventory, nor
+    into one. Whether a file can be made there is tried, for nobody wants to hear of it only when
+    all hosts are read. Raises :class:`CommandFailedError`.
     """
+    try:
+        _check_file(path)
+        fresh = _fresh(path.resolve())
+        os.close(_create(fresh))
+        fresh.unlink()
+    except OSError as problem:
+        raise _not_written(path, problem) from None
+    for inventory in inventories:
+        if belongs_to(path, inventory):
+            words = f"{path} would be read as a part of the inventory {inventory}"
+            raise _no_place(words, "name a file in another directory")
+
+
+def _check_file(path: Path) -> None:
     if path.is_dir():
         raise _no_place(f"{path} is a directory", "name the file to write")
     if path.is_symlink() or path.exists():
@@ -148,20 +165,32 @@ def keep_plan(path: Path, scope: Scope, job: Job, plans: Sequence[HostPlan]) -> 
         datetime.now(UTC), __version__, chosen, _basis(job), plans, secrets.token_bytes(16)
     )
     real = path.resolve()  # a symbolic link stays one
-    fresh = real.with_name(f".{real.name}.{os.getpid()}")
+    fresh = _fresh(real)
     try:
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+            descriptor = _create(fresh)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(compose(saved))
                 stream.flush()
                 os.fsync(descriptor)
-            check_place(path)
+            _check_file(path)
             fresh.replace(real)
         finally:
             fresh.unlink(missing_ok=True)
     except OSError as problem:
-        raise _no_place(f"{path} can't be written: {problem.strerror}", "") from None
+        raise _not_written(path, problem) from None
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
+
+
+def _not_written(path: Path, problem: OSError) -> CommandFailedError:
+    return _no_place(f"{path} can't be written: {problem.strerror}", "name another file")
 
 
 def saved_plan_at(path: Path) -> KeptPlan | None:

@@ -319,14 +319,41 @@ def test_only_a_saved_plan_is_written_over(fleet: Fleet) -> None:
         (fleet.inventory.name, "it is no saved plan"),
         ("place", "is a directory"),
         ("nowhere/plan.json", "there is no directory nowhere"),
+        ("n" * 300, "can't be written: File name too long"),
+        ("n" * 250, "can't be written: File name too long"),
     ):
         said = fleet.call("plan", "--out", place)
         assert said.exit_code == 3
         assert says in said.stderr
+        assert not said.stdout, "no host was read"
     assert fleet.inventory.read_bytes() == inventory
     _save(fleet)
     _save(fleet, "--limit", "a")
     assert [entry["host"] for entry in _saved(fleet)["hosts"]] == ["a"]
+
+
+@pytest.mark.parametrize("place", ["many/p.json", "many/group_vars/p", "many/host_vars/a/p.json"])
+def test_no_plan_is_put_where_it_would_be_read_as_inventory(fleet: Fleet, place: str) -> None:
+    many = fleet.directory / "many"
+    try:
+        (fleet.directory / place).parent.mkdir(parents=True)
+        (many / "inventory.yml").write_bytes(fleet.inventory.read_bytes())
+        said = fleet.call("plan", "-i", "many", "--out", place)
+        assert said.exit_code == 3
+        assert f"{place} would be read as a part of the inventory many" in said.stderr
+        assert fleet.call("plan", "-i", "many", "--out", "many/saved.plan").exit_code == 0
+        assert fleet.call("apply", "many/saved.plan", "--check").exit_code == 0
+    finally:
+        shutil.rmtree(many)
+
+
+def test_the_hint_can_be_pasted_into_a_shell(fleet: Fleet) -> None:
+    place = fleet.directory / "the plan.json"
+    try:
+        said = fleet.call("plan", "--out", place.name)
+        assert "carry it out with: aegis-provision apply 'the plan.json'" in said.stderr
+    finally:
+        place.unlink(missing_ok=True)
 
 
 def test_a_link_to_a_saved_plan_stays_one(fleet: Fleet, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from aegis_provision.cli.exits import exit_of_plan
 from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.fleet import inventory_paths
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -76,7 +78,7 @@ def command(
             "whether it still holds"
         )
     if out is not None:
-        check_place(out)
+        check_place(out, inventory_paths(inventory))
     scope = Scope(inventory, limit, playbook, no_secrets=no_secrets)
     job = prepare(scope, environ, flags, owed=_owed)
     show_findings(output, job.findings)
@@ -88,7 +90,7 @@ def command(
     print_plan(output, plans, output_format, watch.stream)
     if out is not None:
         keep_plan(out, scope, job, plans)
-        output.say(f"Saved to {out}; carry it out with: aegis-provision apply {out}")
+        output.say(f"Saved to {out}; carry it out with: aegis-provision apply {shlex.quote(str(out))}")
     return exit_of_plan(plans, detailed=detailed_exitcode)
 
 
