@@ -32,6 +32,7 @@ from aegis_provision.planning.saved_plan import (
     Place,
     SavedPlan,
     objections_to_begin,
+    objections_to_schedule,
     objections_to_write,
     save,
 )
@@ -40,11 +41,12 @@ from aegis_provision.playbook.model import Schedule
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aegis_provision.cli.planned import Job
+    from aegis_provision.cli.fleet import Fleet
+    from aegis_provision.cli.planned import Job, Scheduled
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.planning.model import HostPlan
-    from aegis_provision.planning.saved_plan import Objections
+    from aegis_provision.planning.saved_plan import Batches, Objections, Sources
 
 _OWNER_ONLY = 0o600
 _BEGINNING = 4096
@@ -76,24 +78,24 @@ class KeptPlan:
 
         Raises :class:`CommandFailedError` where what the plan rests on is not what it was.
         """
-        objections = objections_to_begin(self.plan, self._as_said(_basis(job)))
-        if objections:
+        basis = _basis(job)
+        basis = replace(basis, sources=self._as_said(basis.sources))
+        if objections := objections_to_begin(self.plan, basis):
             raise self.stale(objections)
-        hosts = {host.host for host in self.plan.hosts}
-        plays = tuple(
-            replace(
-                play,
-                batches=tuple(
-                    batch
-                    for every in play.batches
-                    if (batch := tuple(host for host in every if host in hosts))
-                ),
-            )
-            for play in job.schedule.plays
-        )
+        schedule = self._narrowed(job.schedule)
+        hosts = frozenset(schedule.hosts)
         works = tuple(work for work in job.works if work.host.name in hosts)
         findings = (*job.findings, *self._left_out())
-        return replace(job, schedule=Schedule(plays), works=works, findings=findings)
+        return replace(job, schedule=schedule, works=works, findings=findings)
+
+    def bind_schedule(self, scheduled: Scheduled) -> Scheduled:
+        """Return what :meth:`bind` does, of what is known without secrets. Raises alike."""
+        sources = self._as_said(_sources(scheduled.fleet, scheduled.source))
+        batches = _batches(scheduled.schedule)
+        if objections := objections_to_schedule(self.plan, sources, batches):
+            raise self.stale(objections)
+        findings = (*scheduled.findings, *self._left_out())
+        return replace(scheduled, schedule=self._narrowed(scheduled.schedule), findings=findings)
 
     def objections_to(self, plans: Sequence[HostPlan]) -> Objections:
         """Return why the hosts, as they are now, are not what the plan saw."""
@@ -105,12 +107,26 @@ class KeptPlan:
         reasons = [*objections.whole, *_per_host(objections)]
         return CommandFailedError(ExitCode.REFUSED, words, _AGAIN, reasons)
 
-    def _as_said(self, basis: Basis) -> Basis:
-        """Return ``basis`` with the paths that are found where the plan was made as it has them."""
+    def _narrowed(self, schedule: Schedule) -> Schedule:
+        hosts = {host.host for host in self.plan.hosts}
+        plays = tuple(
+            replace(
+                play,
+                batches=tuple(
+                    batch
+                    for every in play.batches
+                    if (batch := tuple(host for host in every if host in hosts))
+                ),
+            )
+            for play in schedule.plays
+        )
+        return Schedule(plays)
+
+    def _as_said(self, sources: Sources) -> Sources:
+        """Return ``sources``, with the plan's words for those found where it was made."""
         chosen = self.plan.chosen
         places = chosen.inventories + (() if chosen.playbook is None else (chosen.playbook,))
-        sources = tuple((_said(Path(path), places), sha256) for path, sha256 in basis.sources)
-        return replace(basis, sources=sources)
+        return tuple((_said(Path(path), places), sha256) for path, sha256 in sources)
 
     def _left_out(self) -> Iterator[Diagnostic]:
         for left in self.plan.left_out:
@@ -242,15 +258,23 @@ def _per_host(objections: Objections) -> Iterator[str]:
 
 
 def _basis(job: Job) -> Basis:
-    files = [(file.name, _sha256(file)) for file in job.fleet.files]
-    if job.playbook_source is not None:
-        files.append((job.playbook_source.path, job.playbook_source.sha256))
     return Basis(
-        tuple(files),
-        tuple(play.batches for play in job.schedule.plays),
+        _sources(job.fleet, job.playbook_source),
+        _batches(job.schedule),
         {work.host.name: work.host for work in job.works},
         {work.host.name: work.session for work in job.works},
     )
+
+
+def _sources(fleet: Fleet, playbook: Source | None) -> Sources:
+    files = [(file.name, _sha256(file)) for file in fleet.files]
+    if playbook is not None:
+        files.append((playbook.path, playbook.sha256))
+    return tuple(files)
+
+
+def _batches(schedule: Schedule) -> Batches:
+    return tuple(play.batches for play in schedule.plays)
 
 
 def _sha256(file: InputFile) -> str:

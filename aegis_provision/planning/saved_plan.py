@@ -59,8 +59,9 @@ class SavedHost:
     """What was planned for one host, and what that rested on.
 
     ``settings`` is the digest of how it is reached and restarted, ``seen`` that of the file that
-    was there, ``None`` for none. ``wanted`` holds, per session variable, the digest of its value, ``None`` where it is secret; ``tokens`` names for
-    those the digest among the plan's own, where they were not withheld.
+    was there, ``None`` for none. ``wanted`` holds, per session variable, the digest of its value,
+    ``None`` where it is secret; ``tokens`` names for those the digest among the plan's own, where
+    they were not withheld.
     """
 
     host: str
@@ -136,9 +137,7 @@ def save(
     """Return what is to be kept of ``plans``; ``salt`` is 16 random bytes, fresh for each plan."""
     digests = _TokenDigests(salt)
     hosts = tuple(
-        _saved_host(plan, basis, salt, digests)
-        for plan in plans
-        if plan.action in _PARTS_OF_PLAN
+        _saved_host(plan, basis, salt, digests) for plan in plans if plan.action in _PARTS_OF_PLAN
     )
     left_out = tuple(
         LeftOut(plan.host, plan.action, plan.message)
@@ -163,7 +162,13 @@ def objections_to_begin(saved: SavedPlan, now: Basis) -> Objections:
 
     That is where the operator's files, the batches, a value or a token is not what it was.
     """
-    return Objections(tuple(_moved_on(saved, now)), _by_host(_host_moved_on(saved, now)))
+    whole = objections_to_schedule(saved, now.sources, now.batches).whole
+    return Objections(whole, _by_host(_host_moved_on(saved, now)))
+
+
+def objections_to_schedule(saved: SavedPlan, sources: Sources, batches: Batches) -> Objections:
+    """Return what :func:`objections_to_begin` does, as far as it needs no secrets."""
+    return Objections(tuple(_moved_on(saved, sources, batches)))
 
 
 def objections_to_write(saved: SavedPlan, plans: Sequence[HostPlan]) -> Objections:
@@ -191,11 +196,11 @@ def _saved_host(plan: HostPlan, basis: Basis, salt: bytes, digests: _TokenDigest
     )
 
 
-def _moved_on(saved: SavedPlan, now: Basis) -> Iterator[str]:
-    if [sha256 for _, sha256 in saved.sources] != [sha256 for _, sha256 in now.sources]:
-        words = list(_other_sources(dict(saved.sources), dict(now.sources)))
+def _moved_on(saved: SavedPlan, sources: Sources, batches: Batches) -> Iterator[str]:
+    if [sha256 for _, sha256 in saved.sources] != [sha256 for _, sha256 in sources]:
+        words = list(_other_sources(dict(saved.sources), dict(sources)))
         yield from words or ["the inventories are read in another order"]
-    elif _as_sets(saved.batches) != _as_sets(now.batches):
+    elif _as_sets(saved.batches) != _as_sets(batches):
         yield "the hosts of its plays, or their batches, are not what they were"
 
 

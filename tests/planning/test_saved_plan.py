@@ -71,7 +71,9 @@ FILES: Mapping[str, FileFacts | None] = {
 
 def _basis(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) -> Basis:
     sessions = {name: fill(SPECS[name], environ, with_secrets=with_secrets) for name in NAMES}
-    return Basis((("inventory.yml", "0" * 64), ("play.yml", "1" * 64)), ((NAMES,),), HOSTS, sessions)
+    return Basis(
+        (("inventory.yml", "0" * 64), ("play.yml", "1" * 64)), ((NAMES,),), HOSTS, sessions
+    )
 
 
 def _plans(

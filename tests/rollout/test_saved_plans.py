@@ -216,6 +216,20 @@ def test_a_host_that_could_not_be_reached_is_no_part_of_it(fleet: Fleet) -> None
     assert "c is no part of the saved plan: it could not be written" in said.stderr
 
 
+def test_what_is_listed_are_the_plans_own_hosts_and_no_secret_is_needed(fleet: Fleet) -> None:
+    fleet.hosts["b"].write_config(b"{")
+    _save(fleet, "playbook.yml", code=4)
+    words = ("apply", "plan.json", "--list-hosts")
+    said = fleet.call(*words, "--format", "json", env={"GATEWAY_TOKEN": ""})
+    assert said.exit_code == 0, said.stderr
+    assert [play["batches"] for play in said.json["plays"]] == [[["a"], ["c"]]]
+    assert "b is no part of the saved plan" in said.stderr
+    fleet.playbook(PLAYBOOK + "# a word\n")
+    said = fleet.call(*words)
+    assert (said.exit_code, said.stdout) == (6, "")
+    assert "playbook.yml has changed" in said.stderr
+
+
 def test_a_host_that_is_unreachable_now_is_reported_and_the_rest_goes_on(
     fleet: Fleet, tmp_path: Path
 ) -> None:

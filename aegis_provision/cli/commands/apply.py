@@ -139,7 +139,7 @@ def command(
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     if list_hosts:
-        return _list_hosts(scope, output, output_format)
+        return _list_hosts(scope, saved, output, output_format)
     job = prepare(scope, environ, flags, owed=_owed)
     if saved is not None:
         job = saved.bind(job)
@@ -183,8 +183,10 @@ def _owed() -> OwedRestarts:
     return owed_restarts(Invocation.current().environ)
 
 
-def _list_hosts(scope: Scope, output: Output, output_format: Format) -> int:
+def _list_hosts(scope: Scope, saved: KeptPlan | None, output: Output, output_format: Format) -> int:
     scheduled = schedule_of(scope)
+    if saved is not None:
+        scheduled = saved.bind_schedule(scheduled)
     show_findings(output, scheduled.findings)
     print_schedule(output, scheduled.schedule, output_format)
     return ExitCode.DONE

@@ -90,7 +90,9 @@ def command(
     print_plan(output, plans, output_format, watch.stream)
     if out is not None:
         keep_plan(out, scope, job, plans)
-        output.say(f"Saved to {out}; carry it out with: aegis-provision apply {shlex.quote(str(out))}")
+        output.say(
+            f"Saved to {out}; carry it out with: aegis-provision apply {shlex.quote(str(out))}"
+        )
     return exit_of_plan(plans, detailed=detailed_exitcode)
 
 
