@@ -82,11 +82,11 @@ class Fields:
         """Return a moment in UTC."""
         try:
             value = datetime.fromisoformat(self.text(key))
-        except ValueError:
-            value = None
-        if value is None or value.tzinfo is None:
-            raise LineError(f'"{key}" is no time')
-        return value.astimezone(UTC)
+            if value.tzinfo is not None:
+                return value.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        raise LineError(f'"{key}" is no time')
 
     def has(self, key: str) -> bool:
         """Tell whether there is a value, one other than null."""

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from aegis_provision.ledger.header_lines import word
 from aegis_provision.ledger.lines import Fields, LineError, moment
 from aegis_provision.planning.model import Action, Change, ChangeKind, change_content
-from aegis_provision.planning.saved_plan import Chosen, LeftOut, Place, SavedHost, SavedPlan
+from aegis_provision.planning.saved_plan import (
+    PARTS_OF_PLAN,
+    Chosen,
+    LeftOut,
+    Place,
+    SavedHost,
+    SavedPlan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +25,7 @@ _KIND = "aegis-provision/saved-plan/"
 SCHEMA = f"{_KIND}v1"
 _BEGINS_WITHIN = 4096
 _SEAL = "seal"
+_SALT_SIZE = 16
 
 
 class SavedPlanError(Exception):
@@ -49,8 +57,12 @@ def compose(saved: SavedPlan) -> bytes:
 
 
 def is_saved_plan(data: bytes) -> bool:
-    """Tell whether a file that begins with ``data`` means to be a saved plan, of any version."""
-    return f'"{_KIND}'.encode() in data[:_BEGINS_WITHIN]
+    """Tell whether a file that begins with ``data`` means to be a saved plan, of any version.
+
+    A playbook may speak of one, in a comment; it is no JSON object.
+    """
+    beginning = data[:_BEGINS_WITHIN]
+    return beginning.lstrip().startswith(b"{") and f'"{_KIND}'.encode() in beginning
 
 
 def parse(data: bytes) -> SavedPlan:
@@ -108,21 +120,34 @@ def _plan(fields: Fields) -> SavedPlan:
         tokens=_texts_by_name(fields, "token_digests"),
         hosts=tuple(_parse_host(item) for item in fields.parts("hosts")),
         left_out=tuple(
-            LeftOut(item.text("host"), word(Action, item, "action"), item.text("reason"))
+            LeftOut(item.text("host"), _action(item, part_of_plan=False), item.text("reason"))
             for item in fields.parts("left_out")
         ),
     )
 
 
 def _parse_place(fields: Fields) -> Place:
-    return Place(fields.text("path"), fields.text("absolute"))
+    place = Place(fields.text("path"), fields.text("absolute"))
+    if "\0" in place.said + place.absolute or not place.said:
+        raise LineError('"path" is no path')
+    return place
 
 
 def _salt(fields: Fields) -> bytes:
     try:
-        return bytes.fromhex(fields.text("salt"))
+        salt = bytes.fromhex(fields.text("salt"))
     except ValueError:
-        raise LineError('"salt" is no salt') from None
+        salt = b""
+    if len(salt) != _SALT_SIZE:
+        raise LineError('"salt" is no salt')
+    return salt
+
+
+def _action(fields: Fields, *, part_of_plan: bool) -> Action:
+    action = word(Action, fields, "action")
+    if (action in PARTS_OF_PLAN) is not part_of_plan:
+        raise LineError(f'"action" can\'t be "{action.value}" here')
+    return action
 
 
 def _parse_host(fields: Fields) -> SavedHost:
@@ -130,7 +155,7 @@ def _parse_host(fields: Fields) -> SavedHost:
         host=fields.text("host"),
         provider=fields.text("provider"),
         path=fields.text("path"),
-        action=word(Action, fields, "action"),
+        action=_action(fields, part_of_plan=True),
         changes=tuple(_parse_change(item) for item in fields.parts("changes")),
         unknown=fields.texts("unknown"),
         restart_owed=fields.flag("restart_owed"),

@@ -32,7 +32,9 @@ Sources: TypeAlias = tuple[tuple[str, str], ...]
 Batches: TypeAlias = tuple[tuple[tuple[str, ...], ...], ...]
 """The hosts of each batch of each play, in order."""
 
-_PARTS_OF_PLAN = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
+PARTS_OF_PLAN = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
+"""What is planned where a host is part of a plan; with anything else it is left out."""
+
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 
 
@@ -137,12 +139,12 @@ def save(
     """Return what is to be kept of ``plans``; ``salt`` is 16 random bytes, fresh for each plan."""
     digests = _TokenDigests(salt)
     hosts = tuple(
-        _saved_host(plan, basis, salt, digests) for plan in plans if plan.action in _PARTS_OF_PLAN
+        _saved_host(plan, basis, salt, digests) for plan in plans if plan.action in PARTS_OF_PLAN
     )
     left_out = tuple(
         LeftOut(plan.host, plan.action, plan.message)
         for plan in plans
-        if plan.action not in _PARTS_OF_PLAN
+        if plan.action not in PARTS_OF_PLAN
     )
     return SavedPlan(
         made,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from tests.schemas import check_document
 
 _NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=8)
 _DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
-_PLACES = st.builds(Place, _NAMES, _NAMES)
+_PATHS = _NAMES.filter(lambda name: "\0" not in name)
+_PLACES = st.builds(Place, _PATHS, _PATHS)
 _CHANGES = st.builds(
     Change,
     _NAMES,
@@ -123,7 +125,11 @@ def test_no_byte_can_be_changed_unseen(at: int, byte: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"- hosts: all\n", b"{}", b"all: {hosts: {a: }}", b"\xff\xfe", b"[]"]
+    "data",
+    [
+        *(b"", b"- hosts: all\n", b"{}", b"all: {hosts: {a: }}", b"\xff\xfe", b"[]"),
+        b'# see "aegis-provision/saved-plan/v1"\n- hosts: all\n',
+    ],
 )
 def test_other_files_do_not_mean_to_be_one(data: bytes) -> None:
     assert not is_saved_plan(data)
@@ -141,6 +147,28 @@ def test_other_files_do_not_mean_to_be_one(data: bytes) -> None:
 def test_the_reason_is_said(change: dict[str, object], says: str) -> None:
     with pytest.raises(SavedPlanError, match=says):
         parse(json.dumps({**json.loads(FILE), **change}).encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"left_out": [{"host": "a", "action": "update", "reason": ""}]}, 'can\'t be "update"'),
+        ({"inventories": [{"path": "a\0", "absolute": "/a"}]}, '"path" is no path'),
+        ({"playbook": {"path": "", "absolute": "/a"}}, '"path" is no path'),
+        ({"salt": "00"}, '"salt" is no salt'),
+        ({"made": "9999-12-31T23:59:59-14:00"}, '"made" is no time'),
+        ({"made": "2026-11-25T12:00:00"}, '"made" is no time'),
+    ],
+)
+def test_what_no_plan_can_hold_is_told_though_it_is_sealed(
+    change: dict[str, object], says: str
+) -> None:
+    content = {**json.loads(FILE), **change}
+    del content["seal"]
+    sealed = json.dumps(content, sort_keys=True).encode()
+    content["seal"] = hashlib.sha256(sealed).hexdigest()
+    with pytest.raises(SavedPlanError, match=says):
+        parse(json.dumps(content).encode())
 
 
 def test_two_plans_differ_where_anything_in_them_does() -> None:
