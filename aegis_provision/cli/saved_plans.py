@@ -198,7 +198,8 @@ def keep_plan(path: Path, scope: Scope, job: Job, plans: Sequence[HostPlan]) -> 
 
 
 def _fresh(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    # A name may be as long as the file system allows.
+    return path.with_name(f".{path.name[:40]}.{os.getpid()}")
 
 
 def _create(path: Path) -> int:
