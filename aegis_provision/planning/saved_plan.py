@@ -14,6 +14,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from aegis_provision.planning.masking import without_exposed
 from aegis_provision.planning.model import Action
 from aegis_provision.providers.secret import Secret
 
@@ -235,6 +236,8 @@ def _host_moved_on(saved: SavedPlan, now: Basis) -> Iterator[tuple[str, str]]:
             yield host.host, "how it is reached or restarted is not what it was"
         wanted = _wanted(saved.salt, session)
         for name in dict.fromkeys((*host.wanted, *wanted)):
+            if saved.chosen.no_secrets and host.wanted.get(name, "") is None and name in wanted:
+                continue  # Whatever was withheld is nobody's to compare.
             if host.wanted.get(name, "") != wanted.get(name, ""):
                 yield host.host, f"{name} is to be another value, or none"
         for name, secret in _secrets(session):
@@ -276,7 +279,18 @@ def _other_changes(host: SavedHost, plan: HostPlan) -> list[str]:
     """Return the keys of which the plan says another thing now; those unknown then may change."""
     then = {change.key: change for change in host.changes}
     now = {change.key: change for change in plan.changes if change.key not in host.unknown}
-    return [key for key in dict.fromkeys((*then, *now)) if then.get(key) != now.get(key)]
+    return [key for key in dict.fromkeys((*then, *now)) if not _alike(then.get(key), now.get(key))]
+
+
+def _alike(then: Change | None, now: Change | None) -> bool:
+    """Tell whether two changes are one, as far as both are shown.
+
+    Who has the tokens recognises more of them in wrong places, and masks more.
+    """
+    if then is None or now is None:
+        return then is now
+    hidden = then.sensitive or now.sensitive
+    return then.kind is now.kind if hidden else then == now
 
 
 def _by_host(found: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
@@ -287,15 +301,17 @@ def _by_host(found: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _secrets(session: Session) -> Iterator[tuple[str, Secret]]:
-    for name, value in session.values.items():
+    """Yield the values that are secret, and those in which a secret is."""
+    for name, value in without_exposed(session.values).items():
         if isinstance(value, Secret):
             yield name, value
 
 
 def _wanted(salt: bytes, session: Session) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
+    values = without_exposed(session.values)
     for name in session.in_order:
-        value = session.values.get(name)
+        value = values.get(name)
         found[name] = _digest(salt, [name, value]) if isinstance(value, str) else None
     return found
 

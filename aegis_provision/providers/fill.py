@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 def fill(spec: SessionSpec, environ: Mapping[str, str], *, with_secrets: bool = True) -> Session:
     """Return ``spec`` with ``environ`` filled in; sensitive values become secrets.
 
-    Without secrets, what only sensitive variables refer to is neither read nor missing.
+    Without secrets, what sensitive variables refer to is neither read nor missing; a variable that
+    is none of them and refers to it too would show it, and is withheld with them.
     """
     values: dict[str, str | Secret] = {}
     missing: set[str] = set()
     by_default: set[str] = set()
-    withheld = [item.name for item in spec.variables if item.sensitive and not with_secrets]
+    withheld = frozenset() if with_secrets else _withheld(spec)
     for variable in spec.variables:
         if variable.name in withheld:
             continue
@@ -37,7 +38,23 @@ def fill(spec: SessionSpec, environ: Mapping[str, str], *, with_secrets: bool = 
             values[variable.name] = Secret(expansion.text, origin or "the inventory")
         else:
             values[variable.name] = expansion.text
-    return Session(spec, values, tuple(sorted(missing)), frozenset(by_default), frozenset(withheld))
+    return Session(spec, values, tuple(sorted(missing)), frozenset(by_default), withheld)
+
+
+def _withheld(spec: SessionSpec) -> frozenset[str]:
+    """Return the variables that are sensitive, or refer to what one of those refers to."""
+    secret = {
+        reference.name
+        for variable in spec.variables
+        if variable.sensitive
+        for reference in references(variable.template)
+    }
+    return frozenset(
+        variable.name
+        for variable in spec.variables
+        if variable.sensitive
+        or any(reference.name in secret for reference in references(variable.template))
+    )
 
 
 def fill_secret(template: str, environ: Mapping[str, str]) -> Secret | tuple[str, ...]:

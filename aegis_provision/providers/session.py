@@ -60,8 +60,8 @@ class Session:
     spec's order; a variable with a missing reference is absent. ``missing`` names the
     environment variables that are unset or empty and have no default, sorted, once each.
     ``by_default`` names the session variables for which nothing was set: every reference in
-    them took its default. ``withheld`` names the sensitive variables that nobody filled in: such a
-    session can be compared with what a host has, and never be written.
+    them took its default. ``withheld`` names the variables that nobody filled in, as secrets are in
+    them: such a session can be compared with what a host has, and never be written.
     """
 
     spec: SessionSpec

@@ -88,7 +88,8 @@ def _plans(
 
 def _saved(*, with_secrets: bool = True) -> SavedPlan:
     basis = _basis(with_secrets=with_secrets)
-    return save(_WHEN, "1", Chosen(()), basis, _plans(basis=basis), bytes(range(16)))
+    chosen = Chosen((), no_secrets=not with_secrets)
+    return save(_WHEN, "1", chosen, basis, _plans(basis=basis), bytes(range(16)))
 
 
 SAVED = _saved()
@@ -251,6 +252,40 @@ def test_without_secrets_only_what_was_unknown_may_turn_out() -> None:
     assert not objections_to_write(saved, _plans())
     found = objections_to_write(saved, _plans({**FILES, "c": _file()}))
     assert [*found.hosts] == ["c"]
+
+
+def _sharing(environ: Mapping[str, str], *, with_secrets: bool = True) -> Basis:
+    """Return a basis where a variable that is no secret holds one all the same."""
+    text = INVENTORY.replace(b"${MODEL:-glm-4.6}", b"${GLM_API_KEY:-big}")
+    inventory, _ = load_inventory([InputFile("inventory", "", "inventory.yml", text, 0)])
+    assert inventory is not None
+    specs = specify(inventory, resolve_providers(inventory)[0])[0]
+    sessions = {name: fill(specs[name], environ, with_secrets=with_secrets) for name in NAMES}
+    return replace(_basis(), sessions=sessions)
+
+
+@pytest.mark.parametrize("with_secrets", [True, False])
+def test_a_value_that_a_token_is_in_is_kept_as_a_token_is(with_secrets: bool) -> None:
+    basis = _sharing(ENVIRON, with_secrets=with_secrets)
+    chosen = Chosen((), no_secrets=not with_secrets)
+    saved = save(_WHEN, "1", chosen, basis, _plans(basis=basis), bytes(16))
+    host = saved.hosts[0]
+    assert host.wanted["ANTHROPIC_DEFAULT_MODEL"] is None
+    assert ("ANTHROPIC_DEFAULT_MODEL" in host.tokens) is with_secrets
+    now = _sharing(ENVIRON)
+    assert not objections_to_begin(saved, now)
+    assert not objections_to_write(saved, _plans(basis=now))
+    other = objections_to_begin(saved, _sharing({**ENVIRON, "GLM_API_KEY": "canary-other"}))
+    assert bool(other) is with_secrets
+
+
+def test_a_token_in_a_wrong_place_that_is_recognised_now_is_the_change_it_was() -> None:
+    there = {"ANTHROPIC_DEFAULT_MODEL": ENVIRON["GLM_API_KEY"]}
+    files = {**FILES, "a": _file({"authToken": "t", "defaultSessionEnv": there})}
+    bare = _basis(with_secrets=False)
+    chosen = Chosen((), no_secrets=True)
+    saved = save(_WHEN, "1", chosen, bare, _plans(files, bare), bytes(16))
+    assert not objections_to_write(saved, _plans(files))
 
 
 def test_what_can_not_be_written_is_no_part_of_it() -> None:

@@ -68,6 +68,21 @@ def test_what_only_secrets_need_is_neither_needed_nor_read() -> None:
     assert WITHHELD.names == FULL.names
 
 
+def test_what_shares_a_variable_with_a_token_is_withheld_with_it() -> None:
+    """Nobody would know the token there, and so nobody would mask it."""
+    text = INVENTORY.replace(b"glm-4.6", b'"${GLM_API_KEY:-none}"')
+    inventory, _ = load_inventory([InputFile("inventory", "", "inventory.yml", text, 0)])
+    assert inventory is not None
+    spec = specify(inventory, resolve_providers(inventory)[0])[0]["a"]
+    unset = {"REGION": "eu"}
+    bare, full = (fill(spec, environ, with_secrets=False) for environ in (unset, ENVIRON))
+    assert bare == full
+    assert bare.withheld == {*_TOKENS, "ANTHROPIC_DEFAULT_MODEL"}
+    plan = plan_host(HOST, full, Actual(PATH, None, DIRECTORY))
+    shown = {change.key: (change.after, change.sensitive) for change in plan.changes}
+    assert shown["ANTHROPIC_DEFAULT_MODEL"] == (None, True)
+
+
 @given(file=_FILES)
 def test_a_plan_without_secrets_says_what_one_with_them_says_of_all_else(
     file: FileFacts | None,
