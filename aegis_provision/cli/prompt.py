@@ -24,9 +24,10 @@ def confirm(question: str) -> Answer:
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return Answer.NOBODY
-    click.echo(f"{question} [y/N] ", err=True, nl=False)
     said = ""
     try:
+        # Within, as Ctrl-C may come as soon as somebody can read it.
+        click.echo(f"{question} [y/N] ", err=True, nl=False)
         said = sys.stdin.readline()
     except UnicodeDecodeError:
         return Answer.NO

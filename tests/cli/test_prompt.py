@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.cli.prompt import confirm
 from tests.fleet.operator import PROGRAM, Operator
 from tests.fleet.terminal import Terminal, running_on_terminal
 
@@ -67,6 +70,31 @@ def test_ctrl_c_at_the_question_writes_nothing(operator: Operator) -> None:
         assert terminal.end() == 130
     assert terminal.seen.endswith("\ninterrupted; nothing was written\n")
     assert written(operator) == [False] * 3
+
+
+class _InterruptedTerminal(io.StringIO):
+    """A terminal whose operator presses Ctrl-C as soon as anything can be read on it."""
+
+    interrupts = 1
+
+    def isatty(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        if self.interrupts and self.getvalue():
+            self.interrupts -= 1
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_the_question_is_put_ends_its_line_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = _InterruptedTerminal()
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with pytest.raises(KeyboardInterrupt):
+        confirm("Write?")
+    assert terminal.getvalue() == "Write? [y/N] \n"
 
 
 @pytest.mark.parametrize("args", [["--yes"], ["--check"], ["--limit", "a:!a"]], ids=" ".join)
