@@ -44,7 +44,7 @@ _BOM = b"\xef\xbb\xbf"
 _BY_HAND = "make this edit by hand"
 _TIED = f"{_BY_HAND}; an anchor or an alias may tie this entry to another one"
 _BLANKS = {"null": 2, "~": 3, "Null": 4, "NULL": 5}
-_EMPTY_BESIDE_RANGE, _NO_VALUE, _NO_COLON = 6, 7, 8
+_EMPTY_BESIDE_RANGE, _NO_VALUE, _NO_COLON = 6, 1, 7
 
 
 @dataclass(frozen=True, slots=True)

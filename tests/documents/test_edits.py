@@ -66,9 +66,9 @@ def test_put_adds_keys_and_drop_takes_them_away(before: str, after: str, line_en
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("{h}", "{h: {        provider: glm, model: m        }}"),
-        ("{h: }", "{h: {       provider: glm, model: m       } }"),
-        ('{"h":, i: }', '{"h": {       provider: glm, model: m       }, i: }'),
+        ("{h}", "{h: {       provider: glm, model: m       }}"),
+        ("{h: }", "{h: { provider: glm, model: m } }"),
+        ('{"h":, i: }', '{"h": { provider: glm, model: m }, i: }'),
         ("{h: {}, i}", "{h: {provider: glm, model: m}, i}"),
     ],
 )
