@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.actual import FileFacts
+    from aegis_provision.inventory.pins import Pin
     from aegis_provision.planning.receipts import Ours
     from aegis_provision.providers.secret import Secret
 
@@ -91,7 +92,8 @@ class HostPlan:
     in ``hint``; ``warnings`` hold for any action.
     ``restart_owed`` says that what the file holds for sessions is right and Aegis has not been
     restarted since it came; ``auth_token`` is the token of Aegis' API in the host's own file, where
-    there is one. ``seen`` is the file that the plan saw.
+    there is one. ``seen`` is the file that the plan saw, and ``pin`` why the host has a provider
+    of its own.
     """
 
     host: str
@@ -108,6 +110,7 @@ class HostPlan:
     restart_owed: bool = False
     auth_token: Secret | None = field(default=None, repr=False, compare=False)
     seen: FileFacts | None = field(default=None, repr=False, compare=False)
+    pin: Pin | None = field(default=None, compare=False)
 
     @property
     def changes_sessions(self) -> bool:

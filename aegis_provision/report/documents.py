@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from enum import StrEnum
 
+    from aegis_provision.inventory.pins import Pin
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Schedule
     from aegis_provision.rollout.outcome import HostResult
@@ -79,6 +80,7 @@ def host_plan_content(plan: HostPlan) -> Document:
     return {
         "host": plan.host,
         "provider": plan.provider,
+        "pin": None if plan.pin is None else _pin(plan.pin),
         "path": plan.path,
         "action": plan.action.value,
         "changes": [change_content(change) for change in plan.changes],
@@ -87,6 +89,11 @@ def host_plan_content(plan: HostPlan) -> Document:
         "warnings": list(plan.warnings),
         "restart_owed": plan.restart_owed,
     }
+
+
+def _pin(pin: Pin) -> Document:
+    day = pin.last_day
+    return {"until": None if day is None else day.isoformat(), "reason": pin.reason}
 
 
 def host_result_content(result: HostResult) -> Document:

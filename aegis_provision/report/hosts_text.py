@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.inventory.pins import PIN_KEYS
+from aegis_provision.inventory.pins import pin_of
 from aegis_provision.report.console import name_lines, visible
 from aegis_provision.report.ranges import folded
-from aegis_provision.report.wording import counted, setting_text
+from aegis_provision.report.wording import counted, pin_words, setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,19 +78,11 @@ def _by_provider(hosts: Sequence[Host]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for host in sorted(hosts, key=lambda host: host.pinned):
         label = _provider(host)
-        if host.pinned:
-            label += f" ({pin_words(host)})"
+        pin = pin_of(host)
+        if pin is not None:
+            label += f" ({pin_words(pin, longest_reason=_LONGEST_REASON)})"
         found.setdefault(label, []).append(host.name)
     return {f"{label}: {len(names)}": names for label, names in found.items()}
-
-
-def pin_words(host: Host) -> str:
-    """Return what is said of the pin of ``host``: until when it holds, and why."""
-    until, reason = (host.settings.get(key) for key in PIN_KEYS)
-    words = f"{_PIN_WORD} until {until.value}" if until is not None else _PIN_WORD
-    if reason is None:
-        return words
-    return f"{words}: {shorten(str(reason.value), _LONGEST_REASON, placeholder='...')}"
 
 
 def labelled_names(label: str, names: Sequence[str], width: int) -> list[Text]:

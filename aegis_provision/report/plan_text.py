@@ -12,7 +12,7 @@ from rich.text import Text
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.console import name_lines, visible
 from aegis_provision.report.ranges import abridged, folded
-from aegis_provision.report.wording import UNKNOWN
+from aegis_provision.report.wording import UNKNOWN, pin_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,12 +60,22 @@ _SCREEN = 40
 class _Alike:
     """Hosts whose plans differ in nothing but the host's name, its warnings, and perhaps the path.
 
-    ``path`` is that of all: where they differ, what they have in common around ``...``.
+    ``path`` is that of all: where they differ, what they have in common around ``...``. ``pin`` is
+    what is said of the pins of all.
     """
 
     plan: HostPlan
     hosts: tuple[str, ...]
     path: str
+    pin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouping:
+    """What sets hosts apart that are alike otherwise."""
+
+    by_path: bool
+    by_pin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +98,16 @@ def plan_lines(
 
     Hosts with the same plan are shown together, at the place of the first; a warning that is not
     about exactly those stands at the end, once, with its hosts. Where all of it fills more than a
-    screen, changes share lines, and what stays the same is left out. ``every_host`` names each host
+    screen, changes share lines, and what stays the same is left out, as are the reasons of pins
+    where hosts that are alike have several. ``every_host`` names each host
     and each path without abridging, and gives each change its line; ``as_diff`` shows changes as a
     unified diff.
     """
-    groups = _grouped(plans, by_path=every_host)
+    groups = _grouped(plans, _Grouping(by_path=every_host, by_pin=True))
     looks = _Looks(width, every_host=every_host, as_diff=as_diff)
     lines = _all_lines(groups, _warnings(plans), looks)
     if len(lines) > _SCREEN and not every_host and not as_diff:
+        groups = _grouped(plans, _Grouping(by_path=False, by_pin=False))
         lines = _all_lines(groups, _warnings(plans), replace(looks, dense=True))
     return [*lines, summary_line(plans)]
 
@@ -139,13 +151,15 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
     return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
 
 
-def _grouped(plans: Sequence[HostPlan], *, by_path: bool) -> list[_Alike]:
+def _grouped(plans: Sequence[HostPlan], grouping: _Grouping) -> list[_Alike]:
     groups: dict[object, list[HostPlan]] = {}
     for plan in plans:
         key = (
             plan.action,
             plan.provider,
-            plan.path if by_path else None,
+            bool(plan.pin),
+            _pin_of(plan) if grouping.by_pin else "",
+            plan.path if grouping.by_path else None,
             plan.changes,
             plan.same,
             plan.unknown,
@@ -155,9 +169,21 @@ def _grouped(plans: Sequence[HostPlan], *, by_path: bool) -> list[_Alike]:
         )
         groups.setdefault(key, []).append(plan)
     return [
-        _Alike(group[0], tuple(plan.host for plan in group), _common([plan.path for plan in group]))
+        _Alike(
+            group[0],
+            tuple(plan.host for plan in group),
+            _common([plan.path for plan in group]),
+            _pin_of(group[0]) if len({_pin_of(plan) for plan in group}) == 1 else "",
+        )
         for group in groups.values()
     ]
+
+
+def _pin_of(plan: HostPlan) -> str:
+    """Return what is said of a host's pin beside that there is one, empty where nothing is."""
+    if plan.pin is None or not (plan.pin.until or plan.pin.reason):
+        return ""
+    return pin_words(plan.pin)
 
 
 def _common(paths: Sequence[str]) -> str:
@@ -181,6 +207,8 @@ def _same_parts(paths: Sequence[Sequence[str]]) -> list[str]:
 def _group_lines(alike: _Alike, warnings: Sequence[str], looks: _Looks) -> list[Text]:
     plan, style = alike.plan, _STYLE[alike.plan.action]
     lines = _headline(alike, looks)
+    if alike.pin:
+        lines.append(Text(f"    {visible(alike.pin)}", style="dim"))
     if plan.message:
         lines.append(Text(f"    {visible(plan.message)}", style=style))
     if plan.restart_owed:
@@ -206,7 +234,8 @@ def _group_lines(alike: _Alike, warnings: Sequence[str], looks: _Looks) -> list[
 def _headline(alike: _Alike, looks: _Looks) -> list[Text]:
     plan, style = alike.plan, _STYLE[alike.plan.action]
     label = f"{_SIGN[plan.action]} {plan.action:<12}"
-    tail = f"  [{plan.provider}]  {visible(alike.path)}"
+    pin = " (pin)" if plan.pin else ""
+    tail = f"  [{plan.provider}{pin}]  {visible(alike.path)}"
     names = list(alike.hosts) if looks.every_host else folded(alike.hosts)
     if plan.action is Action.UNCHANGED and not looks.every_host:
         names = abridged(alike.hosts, looks.most_names)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from aegis_provision.inventory.pins import LONGEST_REASON
+
 if TYPE_CHECKING:
+    from aegis_provision.inventory.pins import Pin
     from aegis_provision.inventory.settings import Value
     from aegis_provision.playbook.model import Schedule
 
@@ -20,6 +24,13 @@ def counted(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
+def pin_words(pin: Pin, *, longest_reason: int = LONGEST_REASON) -> str:
+    """Return what is said of a pin: ``pin until 2026-12-31: tries another model``."""
+    until = f" until {pin.until.value}" if pin.until is not None else ""
+    reason = shorten(pin.reason, longest_reason, placeholder="...")
+    return f"pin{until}: {reason}" if reason else f"pin{until}"
 
 
 def setting_text(value: Value) -> str:

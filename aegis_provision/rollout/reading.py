@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
+from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
     as_login,
     compare,
@@ -143,7 +144,7 @@ def read_fleet(
 ) -> tuple[HostPlan, ...]:
     """Read every host and return the plans in the order of ``works``.
 
-    ``look`` makes a host's plan, by default that of what the inventory wants there.
+    ``look`` makes a host's plan, by default that of what the inventory wants there, pins and all.
 
     A host's failure is its plan's action, never an exception. Connections of hosts that would
     change go to ``kept`` where there is room; the others are closed.
@@ -152,7 +153,7 @@ def read_fleet(
     plans: dict[str, HostPlan] = {}
     for work, read in run_all(
         works,
-        lambda work: _read_host(work, reach, kept, look or look_at_host),
+        lambda work: _read_host(work, reach, kept, look),
         workers=reach.forks,
         stop=Stop(),
     ):
@@ -163,7 +164,14 @@ def read_fleet(
     return tuple(plans[work.host.name] for work in works)
 
 
-def _read_host(work: HostWork, reach: Reach, kept: KeptConnections, look: Look) -> _Read:
+def _read_host(work: HostWork, reach: Reach, kept: KeptConnections, look: Look | None) -> _Read:
+    found = _read(work, reach, kept, look or look_at_host)
+    if look is None:
+        found = replace(found, plan=replace(found.plan, pin=pin_of(work.host)))
+    return found
+
+
+def _read(work: HostWork, reach: Reach, kept: KeptConnections, look: Look) -> _Read:
     deadline = Deadline.after(reach.deadline)
     try:
         session = reach.connect(work.host.target, reach.options, deadline)

@@ -152,7 +152,8 @@ def test_two_hundred_hosts_fit_one_screen(
         for number in range(1, count + 1):
             host = f"{group}-{number:03}.example.com"
             operator.furnish(host)
-            pin = ", provider: glm" if number in pins[group] else ""
+            said = f", provider: glm, pin_until: 2099-12-31, pin_reason: trial {number}"
+            pin = said if number in pins[group] else ""
             lines += f"        {host}: {{config_path: {operator.file_of(host)}{pin}}}\n"
     (operator.work / "inventory.yml").write_text(lines)
     operator.environ["GLM_API_KEY"] = "x"

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.documents import as_text, plan_document
 from aegis_provision.report.plan_text import plan_lines
-from tests.report.fleets import FLEET, PINS, plans, written
+from tests.report.fleets import FLEET, PINS, inventory, plans, written
 
 CHANGES = (
     Change("ANTHROPIC_AUTH_TOKEN", ChangeKind.CHANGED, None, None, sensitive=True),
@@ -52,6 +53,34 @@ def test_verbose_shows_every_path_and_name() -> None:
     lines = text_of(*plans, every_host=True)
     assert lines[0] == "~ update      5 hosts  [glm]  /srv/n0/a.json"
     assert lines[1] == "    n0, n2, n4, n6, n8"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("", ["[glm (pin)]", "+ file.mode"]),
+        (", pin_until: 2099-12-31", ["[glm (pin)]", "    pin until 2099-12-31"]),
+        (", pin_reason: a trial", ["[glm (pin)]", "    pin: a trial"]),
+        (
+            ", pin_until: 2099-12-31, pin_reason: a trial",
+            ["[glm (pin)]", "    pin until 2099-12-31: a trial"],
+        ),
+    ],
+)
+def test_a_pin_is_shown_with_its_end_and_its_reason(said: str, shown: list[str]) -> None:
+    hosts = inventory(f"all: {{hosts: {{a: {{provider: glm{said}}}}}}}").hosts
+    change = Change("file.mode", ChangeKind.ADDED, None, "0600", sensitive=False)
+    plan = replace(plan_of("a"), changes=(change,), pin=pin_of(hosts["a"]))
+    first, second = text_of(plan)[:2]
+    assert shown[0] in first
+    assert shown[1] in second
+
+
+def test_hosts_that_are_pinned_for_another_reason_stand_apart() -> None:
+    text = "all: {hosts: {a: {provider: glm}, b: {provider: glm, pin_reason: x}, c: }}"
+    hosts = inventory(text).hosts
+    made = [replace(plan_of(name), pin=pin_of(hosts[name])) for name in "abc"]
+    assert [line[14] for line in text_of(*made) if line[0] == "~"] == ["a", "b", "c"]
 
 
 def test_many_unchanged_names_are_abridged_and_counted() -> None:
