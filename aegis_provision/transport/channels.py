@@ -24,6 +24,21 @@ class Connection(paramiko.Transport):
 
     refusal = ""
 
+    def run(self) -> None:
+        """Serve the connection until it ends; through a bastion that was lost first, too.
+
+        The library would raise out of its thread then, on the operator's terminal, and leave those
+        who wait for an answer waiting.
+        """
+        try:
+            super().run()
+        except (EOFError, OSError) as lost:
+            self.saved_exception = lost
+            self.active = False
+            for event in (self.completion_event, *self.channel_events.values()):
+                if event is not None:
+                    event.set()
+
     def _log(self, level: int, msg: str, *args: object) -> None:
         """Pass over what the library would log: what is worth knowing it raises."""
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,8 @@ def connections(fleet: Fleet) -> set[int]:
 def cut_connections(fleet: Fleet) -> None:
     """Cut every connection to the fleet, as a network does that loses its state."""
     for pid in connections(fleet):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # one that had ended by itself
+            os.kill(pid, signal.SIGKILL)
 
 
 def play(on_failure: str, more: str = "") -> str:
