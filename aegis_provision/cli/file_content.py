@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def file_content(path: Path) -> bytes:
-    """Return what the regular file at ``path`` holds, a byte more than the limit at most.
+def file_content(path: Path, limit: int = LARGEST_FILE) -> bytes:
+    """Return what the regular file at ``path`` holds, a byte more than ``limit`` at most.
 
     Raises :class:`OSError`.
     """
     # A FIFO would block on opening; whoever means one can use a file.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("it is not a regular file")
-        return stream.read(LARGEST_FILE + 1)
+        return stream.read(limit + 1)

@@ -176,9 +176,9 @@ def fill_sessions(
     """Fill the secrets in and check what Aegis would get, for ``hosts`` alone.
 
     ``with_api_token`` names the hosts whose API will be asked; without secrets, none of those that
-    it or a host would get is read. Returns each host's values and the
-    warnings. Raises :class:`InvalidInputError` with every missing variable in one error, and with
-    every value that Aegis would drop or choke on.
+    it or a host would get is read. Returns each host's values and the warnings. Raises
+    :class:`InvalidInputError` with every missing variable in one error, and with every value that
+    Aegis would drop or choke on.
     """
     users: dict[int, list[str]] = {}
     for name in hosts:

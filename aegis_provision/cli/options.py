@@ -186,7 +186,16 @@ def report_option(command: Callable[..., R]) -> Callable[..., R]:
 
 def playbook_argument(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``[PLAYBOOK]``; the command gets ``playbook``, a path or ``None``."""
-    return click.argument("playbook", required=False, type=_A_PATH)(command)
+    return _playbook_called("[PLAYBOOK]")(command)
+
+
+def playbook_or_plan_argument(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``[PLAYBOOK|PLANFILE]``; the command gets ``playbook``, the path of either."""
+    return _playbook_called("[PLAYBOOK|PLANFILE]")(command)
+
+
+def _playbook_called(metavar: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    return click.argument("playbook", required=False, type=_A_PATH, metavar=metavar)
 
 
 def detailed_exitcode_option(command: Callable[..., R]) -> Callable[..., R]:

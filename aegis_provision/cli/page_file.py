@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -27,9 +26,10 @@ def page_at(path: Path, about: Mapping[str, str] | None) -> Iterator[Chronicle]:
     nobody could write there; a page that can't be written in the end is told, and no more: the
     run is what counts.
     """
+    from aegis_provision.cli.replacing import fresh_beside
     from aegis_provision.report.timeline import Chronicle
 
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = fresh_beside(path)
     try:
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a directory")

@@ -145,13 +145,13 @@ def prepare(
     environ: Mapping[str, str],
     flags: ConnectionFlags,
     *,
-    owed: Callable[[], OwedRestarts],
+    owed: OwedRestarts | None = None,
 ) -> Job:
     """Return the job, or raise for input that is wrong, all before any connection.
 
     ``environ`` fills the templates; the connection's own variables come from the real
-    environment alone. ``owed`` tells what records know of restarts still to be done; it is asked
-    only where a play would do them. Raises :class:`InvalidInputError` and
+    environment alone. ``owed`` is what records know of restarts still to be done, ``None`` to read
+    them where a play would do such. Raises :class:`InvalidInputError` and
     :class:`CommandFailedError`.
     """
     scheduled = schedule_of(scope)
@@ -165,7 +165,9 @@ def prepare(
         with_secrets=not scope.no_secrets,
     )
     restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
-    known = owed() if restarting else None
+    known = None
+    if restarting:
+        known = _owed_by_records() if owed is None else owed
     works = tuple(
         HostWork(
             host=fleet.inventory.hosts[name],
@@ -179,6 +181,12 @@ def prepare(
     reach = reach_of(flags, Invocation.current().environ)
     findings = (*scheduled.findings, *warnings)
     return Job(fleet, scheduled.source, scope.limit or "", schedule, works, reach, findings)
+
+
+def _owed_by_records() -> OwedRestarts:
+    from aegis_provision.cli.past_runs import owed_restarts
+
+    return owed_restarts(Invocation.current().environ)
 
 
 def hosts_asked(schedule: Schedule) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Files of the operator's replaced as a whole: all of several, or none."""
+"""Files of the operator's written as a whole or not at all, and of several all or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.file_content import file_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,41 @@ class _Staged:
     wanted: Replacement
     real: Path
     fresh: Path
+
+
+def fresh_beside(path: Path) -> Path:
+    """Return where what is to lie at ``path`` is written before it goes there."""
+    # A name may be as long as the file system allows.
+    return path.with_name(f".{path.name[:40]}.{os.getpid()}")
+
+
+def try_place(path: Path, mode: int) -> None:
+    """Make sure that a file can be made beside ``path``. Raises ``OSError``."""
+    fresh = fresh_beside(path)
+    os.close(_create(fresh, mode))
+    fresh.unlink()
+
+
+def write_new(path: Path, data: bytes, mode: int, check: Callable[[], None]) -> None:
+    """Write a file to ``path``, with ``mode``, in the place of what is there.
+
+    ``check`` is called when all is written, and raises where nothing may go there. Raises
+    ``OSError`` too; nothing has changed then.
+    """
+    fresh = fresh_beside(path)
+    try:
+        with os.fdopen(_create(fresh, mode), "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        check()
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _create(path: Path, mode: int) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
 
 def replace_files(replacements: Sequence[Replacement]) -> None:

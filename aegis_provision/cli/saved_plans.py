@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
-import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,9 +17,11 @@ from click.core import ParameterSource
 from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.file_content import file_content
 from aegis_provision.cli.fleet import inventory_paths
 from aegis_provision.cli.inventory_files import belongs_to
 from aegis_provision.cli.planned import Scope
+from aegis_provision.cli.replacing import try_place, write_new
 from aegis_provision.documents.diagnostic import warning
 from aegis_provision.ledger.header import Source, source_of
 from aegis_provision.ledger.saved_plan_file import SavedPlanError, compose, is_saved_plan, parse
@@ -36,7 +36,6 @@ from aegis_provision.planning.saved_plan import (
     objections_to_write,
     save,
 )
-from aegis_provision.playbook.model import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.planning.saved_plan import Batches, Objections, Sources
+    from aegis_provision.playbook.model import Schedule
 
 _OWNER_ONLY = 0o600
 _BEGINNING = 4096
@@ -82,8 +82,8 @@ class KeptPlan:
         basis = replace(basis, sources=self._as_said(basis.sources))
         if objections := objections_to_begin(self.plan, basis):
             raise self.stale(objections)
-        schedule = self._narrowed(job.schedule)
-        hosts = frozenset(schedule.hosts)
+        hosts = self._hosts
+        schedule = job.schedule.narrowed_to(hosts)
         works = tuple(work for work in job.works if work.host.name in hosts)
         findings = (*job.findings, *self._left_out())
         return replace(job, schedule=schedule, works=works, findings=findings)
@@ -95,7 +95,8 @@ class KeptPlan:
         if objections := objections_to_schedule(self.plan, sources, batches):
             raise self.stale(objections)
         findings = (*scheduled.findings, *self._left_out())
-        return replace(scheduled, schedule=self._narrowed(scheduled.schedule), findings=findings)
+        schedule = scheduled.schedule.narrowed_to(self._hosts)
+        return replace(scheduled, schedule=schedule, findings=findings)
 
     def objections_to(self, plans: Sequence[HostPlan]) -> Objections:
         """Return why the hosts, as they are now, are not what the plan saw."""
@@ -107,20 +108,9 @@ class KeptPlan:
         reasons = [*objections.whole, *_per_host(objections)]
         return CommandFailedError(ExitCode.REFUSED, words, _AGAIN, reasons)
 
-    def _narrowed(self, schedule: Schedule) -> Schedule:
-        hosts = {host.host for host in self.plan.hosts}
-        plays = tuple(
-            replace(
-                play,
-                batches=tuple(
-                    batch
-                    for every in play.batches
-                    if (batch := tuple(host for host in every if host in hosts))
-                ),
-            )
-            for play in schedule.plays
-        )
-        return Schedule(plays)
+    @property
+    def _hosts(self) -> frozenset[str]:
+        return frozenset(host.host for host in self.plan.hosts)
 
     def _as_said(self, sources: Sources) -> Sources:
         """Return ``sources``, with the plan's words for those found where it was made."""
@@ -147,9 +137,7 @@ def check_place(path: Path, inventories: Sequence[Path]) -> None:
     """
     try:
         _check_file(path)
-        fresh = _fresh(path.resolve())
-        os.close(_create(fresh))
-        fresh.unlink()
+        try_place(path.resolve(), _OWNER_ONLY)
     except OSError as problem:
         raise _not_written(path, problem) from None
     for inventory in inventories:
@@ -180,30 +168,11 @@ def keep_plan(path: Path, scope: Scope, job: Job, plans: Sequence[HostPlan]) -> 
     saved = save(
         datetime.now(UTC), __version__, chosen, _basis(job), plans, secrets.token_bytes(16)
     )
-    real = path.resolve()  # a symbolic link stays one
-    fresh = _fresh(real)
     try:
-        try:
-            descriptor = _create(fresh)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(compose(saved))
-                stream.flush()
-                os.fsync(descriptor)
-            _check_file(path)
-            fresh.replace(real)
-        finally:
-            fresh.unlink(missing_ok=True)
+        # To where a symbolic link leads: it stays one.
+        write_new(path.resolve(), compose(saved), _OWNER_ONLY, lambda: _check_file(path))
     except OSError as problem:
         raise _not_written(path, problem) from None
-
-
-def _fresh(path: Path) -> Path:
-    # A name may be as long as the file system allows.
-    return path.with_name(f".{path.name[:40]}.{os.getpid()}")
-
-
-def _create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
 
 
 def _not_written(path: Path, problem: OSError) -> CommandFailedError:
@@ -218,7 +187,7 @@ def saved_plan_at(path: Path) -> KeptPlan | None:
     if not _is_one(path):
         return None
     try:
-        data = _content(path)
+        data = file_content(path, _LARGEST)
         return KeptPlan(parse(data), source_of(str(path), data))
     except OSError as problem:
         words = problem.strerror or str(problem)
@@ -309,18 +278,9 @@ def _said(path: Path, places: Sequence[Place]) -> str:
 
 def _is_one(path: Path) -> bool:
     try:
-        return is_saved_plan(_content(path, _BEGINNING))
+        return is_saved_plan(file_content(path, _BEGINNING))
     except OSError:
         return False
-
-
-def _content(path: Path, limit: int = _LARGEST) -> bytes:
-    # A FIFO would block on opening.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError("it is not a regular file")
-        return stream.read(limit)
 
 
 def _no_place(message: str, hint: str) -> CommandFailedError:

@@ -76,8 +76,8 @@ def parse_header(first: Fields, second: Fields) -> RunHeader:
         limit=first.text("limit"),
         schedule=Schedule(tuple(_parse_scheduled(item) for item in second.parts("plays"))),
         hosts={name: _parse_host(host) for name, host in second.items("hosts")},
-        undoes=first.text("undoes") if first.has("undoes") else None,
-        retries=first.text("retries") if first.has("retries") else None,
+        undoes=first.text_or_none("undoes"),
+        retries=first.text_or_none("retries"),
         saved_plan=_parse_source(first.part("saved_plan")) if first.has("saved_plan") else None,
     )
 

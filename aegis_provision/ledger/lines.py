@@ -62,6 +62,10 @@ class Fields:
         """Return a string."""
         return self._typed(key, str, "text")
 
+    def text_or_none(self, key: str) -> str | None:
+        """Return a string, ``None`` where there is none."""
+        return self.text(key) if self.has(key) else None
+
     def whole(self, key: str) -> int:
         """Return an integer."""
         return self._typed(key, int, "a whole number")

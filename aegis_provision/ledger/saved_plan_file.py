@@ -151,6 +151,7 @@ def _action(fields: Fields, *, part_of_plan: bool) -> Action:
 
 
 def _parse_host(fields: Fields) -> SavedHost:
+    wanted = fields.part("wanted")
     return SavedHost(
         host=fields.text("host"),
         provider=fields.text("provider"),
@@ -160,11 +161,8 @@ def _parse_host(fields: Fields) -> SavedHost:
         unknown=fields.texts("unknown"),
         restart_owed=fields.flag("restart_owed"),
         settings=fields.text("settings"),
-        seen=_text_or_none(fields, "seen"),
-        wanted={
-            name: _text_or_none(Fields({"value": value}), "value")
-            for name, value in fields.part("wanted").content.items()
-        },
+        seen=fields.text_or_none("seen"),
+        wanted={name: wanted.text_or_none(name) for name in wanted.content},
         tokens=_texts_by_name(fields, "tokens"),
     )
 
@@ -173,8 +171,8 @@ def _parse_change(fields: Fields) -> Change:
     return Change(
         fields.text("key"),
         word(ChangeKind, fields, "change"),
-        _text_or_none(fields, "before"),
-        _text_or_none(fields, "after"),
+        fields.text_or_none("before"),
+        fields.text_or_none("after"),
         fields.flag("sensitive"),
     )
 
@@ -182,7 +180,3 @@ def _parse_change(fields: Fields) -> Change:
 def _texts_by_name(fields: Fields, key: str) -> Mapping[str, str]:
     part = fields.part(key)
     return {name: part.text(name) for name in part.content}
-
-
-def _text_or_none(fields: Fields, key: str) -> str | None:
-    return fields.text(key) if fields.has(key) else None

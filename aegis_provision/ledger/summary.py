@@ -72,8 +72,8 @@ def parse_summary(first: bytes, last: bytes) -> RunSummary | None:
         return RunSummary(
             run=head.text("run"),
             kind=word(RunKind, head, "kind"),
-            undoes=head.text("undoes") if head.has("undoes") else None,
-            retries=head.text("retries") if head.has("retries") else None,
+            undoes=head.text_or_none("undoes"),
+            retries=head.text_or_none("retries"),
             operator=head.text("operator"),
             started=head.when("at"),
             ended=end.when("at"),

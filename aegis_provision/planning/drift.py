@@ -59,7 +59,8 @@ def drift_of(actual: Mapping[str, str], session: Session, receipt: Receipt | Non
     nobody can tell.
     """
     drifted: list[str] = []
-    pending = [name for name in session.in_order if name in session.withheld - actual.keys()]
+    absent = session.withheld - actual.keys()
+    pending = [name for name in session.in_order if name in absent]
     for name, wanted in session.values.items():
         there = actual.get(name)
         if there is not None and is_equal(there, wanted):

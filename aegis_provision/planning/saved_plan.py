@@ -36,6 +36,7 @@ Batches: TypeAlias = tuple[tuple[tuple[str, ...], ...], ...]
 PARTS_OF_PLAN = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
 """What is planned where a host is part of a plan; with anything else it is left out."""
 
+_ABSENT = ""
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 
 
@@ -138,9 +139,9 @@ def save(
     salt: bytes,
 ) -> SavedPlan:
     """Return what is to be kept of ``plans``; ``salt`` is 16 random bytes, fresh for each plan."""
-    digests = _TokenDigests(salt)
+    digests = _Digests(salt)
     hosts = tuple(
-        _saved_host(plan, basis, salt, digests) for plan in plans if plan.action in PARTS_OF_PLAN
+        _saved_host(plan, basis, digests) for plan in plans if plan.action in PARTS_OF_PLAN
     )
     left_out = tuple(
         LeftOut(plan.host, plan.action, plan.message)
@@ -154,7 +155,7 @@ def save(
         basis.sources,
         basis.batches,
         salt,
-        digests.by_name,
+        digests.tokens_by_name,
         hosts,
         left_out,
     )
@@ -182,8 +183,8 @@ def objections_to_write(saved: SavedPlan, plans: Sequence[HostPlan]) -> Objectio
     return Objections(hosts=_by_host(_host_differs(saved, plans)))
 
 
-def _saved_host(plan: HostPlan, basis: Basis, salt: bytes, digests: _TokenDigests) -> SavedHost:
-    session = basis.sessions[plan.host]
+def _saved_host(plan: HostPlan, basis: Basis, digests: _Digests) -> SavedHost:
+    wanted = digests.of_session(basis.sessions[plan.host])
     return SavedHost(
         plan.host,
         plan.provider,
@@ -192,10 +193,10 @@ def _saved_host(plan: HostPlan, basis: Basis, salt: bytes, digests: _TokenDigest
         plan.changes,
         plan.unknown,
         plan.restart_owed,
-        _settings_digest(salt, basis.hosts[plan.host]),
-        _file_digest(salt, plan.seen),
-        _wanted(salt, session),
-        {name: digests.name_of(secret) for name, secret in _secrets(session)},
+        digests.of_settings(basis.hosts[plan.host]),
+        digests.of_file(plan.seen),
+        wanted.values,
+        {name: digests.name_of_token(secret) for name, secret in wanted.secrets.items()},
     )
 
 
@@ -222,7 +223,7 @@ def _as_sets(batches: Batches) -> list[list[frozenset[str]]]:
 
 
 def _host_moved_on(saved: SavedPlan, now: Basis) -> Iterator[tuple[str, str]]:
-    digests = _TokenDigests(saved.salt)
+    digests = _Digests(saved.salt)
     known = {host.host for host in saved.hosts} | {host.host for host in saved.left_out}
     for host in saved.hosts:
         session = now.sessions.get(host.host)
@@ -232,17 +233,18 @@ def _host_moved_on(saved: SavedPlan, now: Basis) -> Iterator[tuple[str, str]]:
         if session.spec.provider != host.provider:
             yield host.host, f"its provider is {session.spec.provider} now, not {host.provider}"
             continue
-        if _settings_digest(saved.salt, now.hosts[host.host]) != host.settings:
+        if digests.of_settings(now.hosts[host.host]) != host.settings:
             yield host.host, "how it is reached or restarted is not what it was"
-        wanted = _wanted(saved.salt, session)
-        for name in dict.fromkeys((*host.wanted, *wanted)):
-            if saved.chosen.no_secrets and host.wanted.get(name, "") is None and name in wanted:
+        wanted = digests.of_session(session)
+        for name in dict.fromkeys((*host.wanted, *wanted.values)):
+            then, value = host.wanted.get(name, _ABSENT), wanted.values.get(name, _ABSENT)
+            if saved.chosen.no_secrets and then is None and value is not _ABSENT:
                 continue  # Whatever was withheld is nobody's to compare.
-            if host.wanted.get(name, "") != wanted.get(name, ""):
+            if then != value:
                 yield host.host, f"{name} is to be another value, or none"
-        for name, secret in _secrets(session):
+        for name, secret in wanted.secrets.items():
             kept = saved.tokens.get(host.tokens.get(name, ""))
-            if kept is not None and not hmac.compare_digest(kept, digests.of(secret)):
+            if kept is not None and not hmac.compare_digest(kept, digests.of_token(secret)):
                 yield host.host, f"{name}: {secret.origin} is not what it was"
     yield from (
         (name, "it has come since the plan was made") for name in now.sessions if name not in known
@@ -251,6 +253,7 @@ def _host_moved_on(saved: SavedPlan, now: Basis) -> Iterator[tuple[str, str]]:
 
 def _host_differs(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tuple[str, str]]:
     hosts = {host.host: host for host in saved.hosts}
+    digests = _Digests(saved.salt)
     for plan in plans:
         host = hosts.get(plan.host)
         if host is None or plan.action is Action.UNREACHABLE:
@@ -258,7 +261,7 @@ def _host_differs(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tuple
         if plan.action is Action.ERROR:
             yield plan.host, f"it can't be written any more: {plan.message}"
             continue
-        seen = _file_digest(saved.salt, plan.seen)
+        seen = digests.of_file(plan.seen)
         if plan.path != host.path:
             yield plan.host, f"the file is {plan.path} now, not {host.path}"
         elif seen != host.seen:
@@ -300,65 +303,72 @@ def _by_host(found: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     return reasons
 
 
-def _secrets(session: Session) -> Iterator[tuple[str, Secret]]:
-    """Yield the values that are secret, and those in which a secret is."""
-    for name, value in without_exposed(session.values).items():
-        if isinstance(value, Secret):
-            yield name, value
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What hosts with one session get: the digest of each value, ``None`` for one that is secret.
+
+    ``secrets`` are those, and values in which a secret is.
+    """
+
+    values: Mapping[str, str | None]
+    secrets: Mapping[str, Secret]
 
 
-def _wanted(salt: bytes, session: Session) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    values = without_exposed(session.values)
-    for name in session.in_order:
-        value = values.get(name)
-        found[name] = _digest(salt, [name, value]) if isinstance(value, str) else None
-    return found
-
-
-def _settings_digest(salt: bytes, host: Host) -> str:
-    service, token = host.service, host.service.api_token
-    asked = None if token is None else token.value
-    return _digest(salt, [asdict(host.target), service.unit, service.command, service.api, asked])
-
-
-def _file_digest(salt: bytes, file: FileFacts | None) -> str | None:
-    if file is None:
-        return None
-    facts = [file.mode, file.uid, file.gid, hashlib.sha256(file.content).hexdigest()]
-    return _digest(salt, facts)
-
-
-def _digest(salt: bytes, content: object) -> str:
-    return hmac.new(salt, json.dumps(content).encode(), hashlib.sha256).hexdigest()
-
-
-class _TokenDigests:
-    """The digests of tokens, each distinct one made once; ``by_name`` has those with a name."""
+class _Digests:
+    """Digests under one plan's salt; of a session that hosts share, and of a token, made once."""
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
-        self._known: list[tuple[Secret, str]] = []
-        self.by_name: dict[str, str] = {}
+        self._wanted: dict[int, _Wanted] = {}
+        self._tokens: list[tuple[Secret, str]] = []
+        self._names: dict[str, str] = {}
 
-    def of(self, secret: Secret) -> str:
-        """Return the digest of ``secret``."""
-        for known, digest in self._known:
+    @property
+    def tokens_by_name(self) -> Mapping[str, str]:
+        """Return the digests of tokens that were given a name."""
+        return {name: digest for digest, name in self._names.items()}
+
+    def of_session(self, session: Session) -> _Wanted:
+        """Return the digests of what ``session`` wants; it lives on meanwhile."""
+        if id(session) not in self._wanted:
+            values = without_exposed(session.values)
+            self._wanted[id(session)] = _Wanted(
+                {name: self._of_value(name, values.get(name)) for name in session.in_order},
+                {name: value for name, value in values.items() if isinstance(value, Secret)},
+            )
+        return self._wanted[id(session)]
+
+    def of_settings(self, host: Host) -> str:
+        """Return the digest of how ``host`` is reached and restarted."""
+        service, token = host.service, host.service.api_token
+        asked = None if token is None else token.value
+        return self._of([asdict(host.target), service.unit, service.command, service.api, asked])
+
+    def of_file(self, file: FileFacts | None) -> str | None:
+        """Return the digest of a file with its mode and owner, ``None`` for none."""
+        if file is None:
+            return None
+        content = hashlib.sha256(file.content).hexdigest()
+        return self._of([file.mode, file.uid, file.gid, content])
+
+    def of_token(self, secret: Secret) -> str:
+        """Return the digest of ``secret``, which takes long to make."""
+        for known, digest in self._tokens:
             if known == secret:
                 return digest
         digest = _slow_digest(self._salt, secret)
-        self._known.append((secret, digest))
+        self._tokens.append((secret, digest))
         return digest
 
-    def name_of(self, secret: Secret) -> str:
+    def name_of_token(self, secret: Secret) -> str:
         """Return the name under which the digest of ``secret`` is kept."""
-        digest = self.of(secret)
-        for name, known in self.by_name.items():
-            if known == digest:
-                return name
-        name = f"token-{len(self.by_name) + 1}"
-        self.by_name[name] = digest
-        return name
+        return self._names.setdefault(self.of_token(secret), f"token-{len(self._names) + 1}")
+
+    def _of_value(self, name: str, value: str | Secret | None) -> str | None:
+        return self._of([name, value]) if isinstance(value, str) else None
+
+    def _of(self, content: object) -> str:
+        return hmac.new(self._salt, json.dumps(content).encode(), hashlib.sha256).hexdigest()
 
 
 def _slow_digest(salt: bytes, secret: Secret) -> str:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from aegis_provision.documents.source import Span
 
 
@@ -111,6 +113,11 @@ class ScheduledPlay:
         """Return the play's hosts in order."""
         return tuple(host for batch in self.batches for host in batch)
 
+    def narrowed_to(self, hosts: Collection[str]) -> ScheduledPlay:
+        """Return what is left of it for ``hosts`` alone; a batch with none of them is gone."""
+        left = (tuple(host for host in batch if host in hosts) for batch in self.batches)
+        return ScheduledPlay(self.play, tuple(batch for batch in left if batch))
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -122,3 +129,7 @@ class Schedule:
     def hosts(self) -> tuple[str, ...]:
         """Return every host of the run once, in the order in which plays first name it."""
         return tuple(dict.fromkeys(host for play in self.plays for host in play.hosts))
+
+    def narrowed_to(self, hosts: Collection[str]) -> Schedule:
+        """Return what is left of every play for ``hosts`` alone."""
+        return Schedule(tuple(play.narrowed_to(hosts) for play in self.plays))

@@ -15,7 +15,7 @@ from aegis_provision.report.ranges import abridged, folded
 from aegis_provision.report.wording import UNKNOWN, pin_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 _SIGN = {
     Action.CREATE: "+",
@@ -71,14 +71,6 @@ class _Alike:
 
 
 @dataclass(frozen=True, slots=True)
-class _Grouping:
-    """What sets hosts apart that are alike otherwise."""
-
-    by_path: bool
-    by_pin: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Looks:
     width: int
     every_host: bool
@@ -99,16 +91,13 @@ def plan_lines(
     Hosts with the same plan are shown together, at the place of the first; a warning that is not
     about exactly those stands at the end, once, with its hosts. Where all of it fills more than a
     screen, changes share lines, and what stays the same is left out, as are the reasons of pins
-    where hosts that are alike have several. ``every_host`` names each host
-    and each path without abridging, and gives each change its line; ``as_diff`` shows changes as a
-    unified diff.
+    where hosts that are alike have several. ``every_host`` names each host and each path without
+    abridging, and gives each change its line; ``as_diff`` shows changes as a unified diff.
     """
-    groups = _grouped(plans, _Grouping(by_path=every_host, by_pin=True))
     looks = _Looks(width, every_host=every_host, as_diff=as_diff)
-    lines = _all_lines(groups, _warnings(plans), looks)
+    lines = _all_lines(plans, looks)
     if len(lines) > _SCREEN and not every_host and not as_diff:
-        groups = _grouped(plans, _Grouping(by_path=False, by_pin=False))
-        lines = _all_lines(groups, _warnings(plans), replace(looks, dense=True))
+        lines = _all_lines(plans, replace(looks, dense=True))
     return [*lines, summary_line(plans)]
 
 
@@ -121,9 +110,8 @@ def _warnings(plans: Sequence[HostPlan]) -> dict[str, tuple[str, ...]]:
     return {words: tuple(hosts) for words, hosts in found.items()}
 
 
-def _all_lines(
-    groups: Sequence[_Alike], warnings: Mapping[str, tuple[str, ...]], looks: _Looks
-) -> list[Text]:
+def _all_lines(plans: Sequence[HostPlan], looks: _Looks) -> list[Text]:
+    groups, warnings = _grouped(plans, looks), _warnings(plans)
     lines: list[Text] = []
     told: set[str] = set()
     for alike in groups:
@@ -151,15 +139,15 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
     return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
 
 
-def _grouped(plans: Sequence[HostPlan], grouping: _Grouping) -> list[_Alike]:
+def _grouped(plans: Sequence[HostPlan], looks: _Looks) -> list[_Alike]:
     groups: dict[object, list[HostPlan]] = {}
     for plan in plans:
         key = (
             plan.action,
             plan.provider,
             bool(plan.pin),
-            _pin_of(plan) if grouping.by_pin else "",
-            plan.path if grouping.by_path else None,
+            "" if looks.dense else _pin_of(plan),
+            plan.path if looks.every_host else None,
             plan.changes,
             plan.same,
             plan.unknown,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Protocol
 
+from aegis_provision.transport import sftp_packets as packets
 from aegis_provision.transport.protocol import Unreachable, out_of_time
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ MOST_NOISE = 64 * 1024
 """How many bytes before the first packet are put down to a talkative login shell."""
 
 _STEP = "sftp"
-_VERSION_TYPE = 2
-_SFTP_VERSION = 3
 _LARGEST_VERSION_PACKET = 16 * 1024
 _LARGEST_PACKET = 256 * 1024  # OpenSSH's own bound
 _LENGTH = struct.Struct(">I")
@@ -157,7 +156,7 @@ class SftpStream:
 
 def _greeting(data: bytes) -> int | None:
     """Return where the version packet begins, ``None`` where it has not come yet."""
-    marker = struct.pack(">BI", _VERSION_TYPE, _SFTP_VERSION)
+    marker = struct.pack(">BI", packets.GREETING, packets.VERSION)
     at = data.find(marker)
     while at >= 0:
         if at >= 4:

@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, ReadProblem
-from aegis_provision.inventory.files import InputFile
-from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.drift import drift_of, dropped_names
 from aegis_provision.planning.host_plan import compare, plan_host
 from aegis_provision.planning.model import Action, ChangeKind
@@ -20,8 +18,7 @@ from aegis_provision.planning.receipts import Ours, Receipt, Stamp, Untrusted, c
 from aegis_provision.planning.status import Holding, OnNone, State, status_of
 from aegis_provision.planning.undo import left_by, undo
 from aegis_provision.providers.fill import fill
-from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
+from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.model import Host
@@ -45,13 +42,7 @@ NAMES = [*FIVE, "EXTRA_ONE", "EXTRA_TWO"]
 
 def _wanted(provider: str = "glm", **env: str) -> tuple[Host, Session]:
     variables = f"provider: {provider}, config_path: {PATH}, env: {json.dumps(env)}"
-    text = f"all: {{vars: {{{variables}}}, hosts: {{a: }}}}"
-    inventory, findings = load_inventory(
-        [InputFile("inventory", "", "inventory.yml", text.encode(), 0)]
-    )
-    assert inventory is not None, findings
-    recipes, _ = resolve_providers(inventory)
-    specs, _ = specify(inventory, recipes)
+    inventory, specs = specified(f"all: {{vars: {{{variables}}}, hosts: {{a: }}}}")
     environ = {"GLM_API_KEY": "token-one", "OPENROUTER_API_KEY": "token-two"}
     return inventory.hosts["a"], fill(specs["a"], environ)
 

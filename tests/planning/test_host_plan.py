@@ -11,14 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, Login, ReadProblem
-from aegis_provision.inventory.files import InputFile
-from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import as_login, plan_host, unreachable
 from aegis_provision.planning.model import Action, ChangeKind, HostPlan
 from aegis_provision.planning.undo import left_by
 from aegis_provision.providers.fill import fill
-from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
+from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.model import Host
@@ -45,13 +42,7 @@ MANAGED = [
 
 
 def _wanted(name: str) -> tuple[Host, Session]:
-    inventory, findings = load_inventory(
-        [InputFile("inventory", "", "inventory.yml", INVENTORY.encode(), 0)]
-    )
-    assert inventory is not None
-    assert not findings
-    recipes, _ = resolve_providers(inventory)
-    specs, _ = specify(inventory, recipes)
+    inventory, specs = specified(INVENTORY)
     return inventory.hosts[name], fill(specs[name], {"GLM_API_KEY": TOKEN})
 
 

@@ -25,8 +25,7 @@ from aegis_provision.planning.saved_plan import (
     save,
 )
 from aegis_provision.providers.fill import fill
-from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
+from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import HostPlan
 
 NAMES = ("a", "b", "c")
-INVENTORY = b"""
+INVENTORY = """
 all:
   vars:
     provider: glm
@@ -52,10 +51,8 @@ DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
 PATH = "/opt/aegis/aegis.config.json"
 _WHEN = datetime(2026, 11, 25, tzinfo=UTC)
 
-_inventory, _ = load_inventory([InputFile("inventory", "", "inventory.yml", INVENTORY, 0)])
-assert _inventory is not None
+_inventory, SPECS = specified(INVENTORY)
 HOSTS = _inventory.hosts
-SPECS = specify(_inventory, resolve_providers(_inventory)[0])[0]
 
 
 def _file(content: Mapping[str, object] = {"authToken": "t"}, mode: int = 0o600) -> FileFacts:
@@ -217,7 +214,7 @@ def test_other_batches_are_another_plan() -> None:
 def test_who_is_reached_or_restarted_otherwise_is_named(setting: str, value: str) -> None:
     """Whatever file says so: one that is only renamed has the bytes it had."""
     vars_of_b = InputFile("host_vars", "b", "host_vars/b.yml", f"{setting}: {value}".encode(), 0)
-    of_all = InputFile("inventory", "", "inventory.yml", INVENTORY, 0)
+    of_all = InputFile("inventory", "", "inventory.yml", INVENTORY.encode(), 0)
     inventory, _ = load_inventory([of_all, vars_of_b])
     assert inventory is not None
     found = objections_to_begin(SAVED, replace(_basis(), hosts=inventory.hosts))
@@ -256,10 +253,7 @@ def test_without_secrets_only_what_was_unknown_may_turn_out() -> None:
 
 def _sharing(environ: Mapping[str, str], *, with_secrets: bool = True) -> Basis:
     """Return a basis where a variable that is no secret holds one all the same."""
-    text = INVENTORY.replace(b"${MODEL:-glm-4.6}", b"${GLM_API_KEY:-big}")
-    inventory, _ = load_inventory([InputFile("inventory", "", "inventory.yml", text, 0)])
-    assert inventory is not None
-    specs = specify(inventory, resolve_providers(inventory)[0])[0]
+    _, specs = specified(INVENTORY.replace("${MODEL:-glm-4.6}", "${GLM_API_KEY:-big}"))
     sessions = {name: fill(specs[name], environ, with_secrets=with_secrets) for name in NAMES}
     return replace(_basis(), sessions=sessions)
 

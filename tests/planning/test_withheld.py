@@ -8,21 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts
-from aegis_provision.inventory.files import InputFile
-from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import compare, only_to_show, plan_host
 from aegis_provision.planning.model import Action, ChangeKind
 from aegis_provision.planning.status import State, status_of
 from aegis_provision.providers.fill import fill
-from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
+from tests.fleet.specs import specified
 
 TOKEN = "canary-4d1f0a"
 TOKEN_NAME = "ANTHROPIC_AUTH_TOKEN"
 ENVIRON = {"GLM_API_KEY": TOKEN, "HEADER_TOKEN": f"{TOKEN}-2", "REGION": "eu"}
 PATH = "/opt/aegis/aegis.config.json"
 DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
-INVENTORY = b"""
+INVENTORY = """
 all:
   vars:
     provider: glm
@@ -34,10 +31,8 @@ all:
 _TOKENS = (TOKEN_NAME, "EXTRA_TOKEN")
 _NAMES = (*_TOKENS, "ANTHROPIC_BASE_URL", "ANTHROPIC_DEFAULT_MODEL", "WHERE", "API_TIMEOUT_MS")
 
-_inventory, _ = load_inventory([InputFile("inventory", "", "inventory.yml", INVENTORY, 0)])
-assert _inventory is not None
-HOST = _inventory.hosts["a"]
-SPEC = specify(_inventory, resolve_providers(_inventory)[0])[0]["a"]
+_inventory, _specs = specified(INVENTORY)
+HOST, SPEC = _inventory.hosts["a"], _specs["a"]
 FULL = fill(SPEC, ENVIRON)
 WITHHELD = fill(SPEC, {"REGION": "eu"}, with_secrets=False)
 
@@ -70,10 +65,7 @@ def test_what_only_secrets_need_is_neither_needed_nor_read() -> None:
 
 def test_what_shares_a_variable_with_a_token_is_withheld_with_it() -> None:
     """Nobody would know the token there, and so nobody would mask it."""
-    text = INVENTORY.replace(b"glm-4.6", b'"${GLM_API_KEY:-none}"')
-    inventory, _ = load_inventory([InputFile("inventory", "", "inventory.yml", text, 0)])
-    assert inventory is not None
-    spec = specify(inventory, resolve_providers(inventory)[0])[0]["a"]
+    spec = specified(INVENTORY.replace("glm-4.6", '"${GLM_API_KEY:-none}"'))[1]["a"]
     unset = {"REGION": "eu"}
     bare, full = (fill(spec, environ, with_secrets=False) for environ in (unset, ENVIRON))
     assert bare == full

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.inventory.files import InputFile
-from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.fill import fill
-from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
 from aegis_provision.rollout.reading import HostWork, Reach
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import ConnectOptions
 from tests.fleet.openssh import running_sshd
+from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,12 +72,7 @@ def hosts_of(sshd: Sshd, tmp_path: Path) -> Callable[..., Hosts]:
                 f"    {host}: {{config_path: {path}, port: {port}, user: {sshd.user}, "
                 f"identity_file: {sshd.client_key}}}"
             )
-        text = "\n".join(lines).encode()
-        inventory, findings = load_inventory([InputFile("inventory", "", "inventory.yml", text, 0)])
-        assert inventory is not None
-        assert not findings
-        recipes, _ = resolve_providers(inventory)
-        specs, _ = specify(inventory, recipes)
+        inventory, specs = specified("\n".join(lines))
         options = ConnectOptions(15.0, None, (sshd.known_hosts,), False, None, tmp_path, "anna")
         return Hosts(
             tmp_path,

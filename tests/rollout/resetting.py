@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.fleet.aegis_server import MISBEHAVIOURS
 from tests.fleet.hosts import OLD_ENV
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.fleet.hosts import Fleet, FleetHost
 
@@ -37,6 +38,15 @@ def reset(fleet: Fleet) -> None:
         if host.pid() is None or host.loaded_env() != OLD_ENV:
             host.restart()
     shutil.rmtree(fleet.state, ignore_errors=True)
+
+
+@contextmanager
+def as_new(fleet: Fleet) -> Iterator[Fleet]:
+    """Give ``fleet`` as if it were new, and put its inventory back at the end."""
+    reset(fleet)
+    inventory = fleet.inventory.read_bytes()
+    yield fleet
+    fleet.inventory.write_bytes(inventory)
 
 
 def age(fleet: Fleet) -> None:

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from io import StringIO
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.cli.main import run
+from tests.rollout.here import FIVE, HOSTS, FleetHere, place
 
-FIVE = {
-    "ANTHROPIC_BASE_URL": "https://llm.example.com/v1",
-    "ANTHROPIC_AUTH_TOKEN": "token-of-the-law",
-    "ANTHROPIC_DEFAULT_MODEL": "big",
-    "ANTHROPIC_DEFAULT_FAST_MODEL": "small",
-    "API_TIMEOUT_MS": "60000",
-}
 OTHERS = ("ALPHA", "BETA", "GAMMA")
-HOSTS = ("a", "b", "c")
 
 _NAME = st.sampled_from([*OTHERS, "API_TIMEOUT_MS"])
 _VALUE = st.sampled_from(["1", "2", "3"])
@@ -41,15 +28,10 @@ _STEP = st.one_of(
 
 
 @dataclass
-class Fleet:
+class Fleet(FleetHere):
     """Hosts on this machine, and what a bystander knows of each."""
 
-    root: Path
-    wanted: dict[str, dict[str, str]] = field(default_factory=dict)
     written: dict[str, dict[str, str] | None] = field(default_factory=dict)
-
-    def file(self, host: str) -> Path:
-        return self.root / host / "aegis.config.json"
 
     def there(self, host: str) -> dict[str, str]:
         if not self.file(host).exists():
@@ -57,38 +39,10 @@ class Fleet:
         found: dict[str, str] = json.loads(self.file(host).read_bytes())["defaultSessionEnv"]
         return found
 
-    def put(self, host: str, env: dict[str, str]) -> None:
-        self.file(host).parent.mkdir(exist_ok=True)
-        self.file(host).write_text(json.dumps({"authToken": "x", "defaultSessionEnv": env}))
-        self.file(host).chmod(0o600)
-
     def call(self, *args: str) -> dict[str, Any]:
-        hosts = {
-            name: {"config_path": str(self.file(name)), "env": self.wanted[name]} for name in HOSTS
-        }
-        recipe = {
-            "base_url": FIVE["ANTHROPIC_BASE_URL"],
-            "auth_token": "${LAW_TOKEN}",
-            "model": "big",
-            "fast_model": "small",
-            "timeout_ms": "60000",
-        }
-        common = {"provider": "law", "connection": "local", "api": "127.0.0.1:1"}
-        inventory = self.root / "inventory.yml"
-        inventory.write_text(
-            json.dumps({"providers": {"law": recipe}, "all": {"vars": common, "hosts": hosts}})
-        )
-        environ = {
-            "HOME": str(self.root),
-            "LOGNAME": "law",
-            "LAW_TOKEN": FIVE["ANTHROPIC_AUTH_TOKEN"],
-            "AEGIS_PROVISION_SSH_CONFIG": "none",
-        }
-        out, err = StringIO(), StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = run([*args, "-i", str(inventory), "--format", "json"], environ)
-        assert code == 0, err.getvalue()
-        found: dict[str, Any] = json.loads(out.getvalue())
+        self.write_inventory()
+        code, found, said = self.run(*args, "-i", str(self.inventory))
+        assert code == 0, said
         return found
 
     def check(self) -> None:
@@ -160,21 +114,16 @@ def test_status_is_what_happened(
     foreign: dict[str, dict[str, str] | None],
     steps: list[tuple[str, Any, Any]],
 ) -> None:
-    root = Path(tempfile.mkdtemp(prefix="aegis-provision-law-"))
-    try:
-        fleet = Fleet(root, dict(first), dict.fromkeys(HOSTS))
+    with place() as root:
+        fleet = Fleet(root, dict(first), written=dict.fromkeys(HOSTS))
         for host in HOSTS:
-            fleet.put(host, foreign[host] or {})
-            if foreign[host] is None:
-                fleet.file(host).unlink()
+            fleet.put(host, foreign[host])
         fleet.check()
         fleet.apply(["a", "b"])
         fleet.check()
         for step in steps:
             _take(fleet, *step)
             fleet.check()
-    finally:
-        shutil.rmtree(root)
 
 
 def _take(fleet: Fleet, kind: str, where: Any, what: Any) -> None:

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from io import StringIO
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.cli.main import run
+from tests.rollout.here import FIVE, HOSTS, TOKEN, FleetHere, place
 
-HOSTS = ("a", "b", "c")
-TOKEN = "token-of-the-law"
-FIVE = {
-    "ANTHROPIC_BASE_URL": "https://llm.example.com/v1",
-    "ANTHROPIC_AUTH_TOKEN": TOKEN,
-    "ANTHROPIC_DEFAULT_MODEL": "big",
-    "ANTHROPIC_DEFAULT_FAST_MODEL": "small",
-    "API_TIMEOUT_MS": "60000",
-}
 _HOST = st.sampled_from(HOSTS)
 _VALUE = st.sampled_from(["1", "2"])
 _NAME = st.sampled_from(["ALPHA", "BETA", "API_TIMEOUT_MS", "ANTHROPIC_AUTH_TOKEN"])
@@ -39,54 +24,16 @@ _EDIT = st.one_of(
 )
 
 
-@dataclass
-class World:
-    """Hosts on this machine, what they should have, and the operator's token."""
+class World(FleetHere):
+    """Hosts on this machine, and all that a plan of them rests on."""
 
-    root: Path
-    wanted: dict[str, dict[str, str]]
-    token: str = TOKEN
-
-    def file(self, host: str) -> Path:
-        return self.root / host / "aegis.config.json"
-
-    def put(self, host: str, env: dict[str, str] | None) -> None:
-        self.file(host).parent.mkdir(exist_ok=True)
-        self.file(host).unlink(missing_ok=True)
-        if env is not None:
-            self.file(host).touch(mode=0o600)
-            self.file(host).write_text(json.dumps({"authToken": "x", "defaultSessionEnv": env}))
-
-    def write_inventory(self) -> None:
-        recipe = {
-            "base_url": FIVE["ANTHROPIC_BASE_URL"],
-            "auth_token": "${LAW_TOKEN}",
-            "model": "big",
-            "fast_model": "small",
-            "timeout_ms": "60000",
-        }
-        hosts = {
-            name: {"config_path": str(self.file(name)), "env": self.wanted[name]} for name in HOSTS
-        }
-        common = {"provider": "law", "connection": "local"}
-        document = {"providers": {"law": recipe}, "all": {"vars": common, "hosts": hosts}}
-        (self.root / "inventory.yml").write_text(json.dumps(document))
-
-    def facts(self) -> object:
-        """Return all that a plan rests on."""
-        inventory = (self.root / "inventory.yml").read_bytes()
-        return inventory, self.token, {host: self.facts_of(host) for host in HOSTS}
+    def facts(self) -> tuple[bytes, str, dict[str, tuple[bytes, int] | None]]:
+        files = {host: self.facts_of(host) for host in HOSTS}
+        return self.inventory.read_bytes(), self.token, files
 
     def facts_of(self, host: str) -> tuple[bytes, int] | None:
         path = self.file(host)
         return (path.read_bytes(), path.stat().st_mode) if path.exists() else None
-
-    def call(self, *args: str) -> tuple[int, dict[str, Any]]:
-        environ = {"HOME": str(self.root), "LOGNAME": "law", "LAW_TOKEN": self.token}
-        out, err = StringIO(), StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = run([*args, "--format", "json"], environ)
-        return code, json.loads(out.getvalue() or "{}")
 
     def edit(self, kind: str, host: str, what: Any) -> None:
         match kind:
@@ -118,31 +65,27 @@ def test_a_saved_plan_does_what_it_said_or_nothing(
     edits: list[tuple[str, str, Any]],
     no_secrets: bool,
 ) -> None:
-    root = Path(tempfile.mkdtemp(prefix="aegis-provision-law-"))
-    try:
+    with place() as root:
         world = World(root, dict(wanted))
         for host, env in first.items():
             world.put(host, env)
         world.write_inventory()
         said = ["--no-secrets"] if no_secrets else []
-        inventory, saved = str(root / "inventory.yml"), str(root / "plan.json")
-        code, plan = world.call("plan", "-i", inventory, "--out", saved, *said)
+        saved = str(root / "plan.json")
+        code, plan, _ = world.run("plan", "-i", str(world.inventory), "--out", saved, *said)
         assert code == 0
         then = world.facts()
         for edit in edits:
             world.edit(*edit)
         now = world.facts()
         before = {host: world.facts_of(host) for host in HOSTS}
-        code, _ = world.call("apply", saved, "--yes")
-        token_alone = isinstance(then, tuple) and isinstance(now, tuple) and then[::2] == now[::2]
-        if now == then or (no_secrets and token_alone):
+        code, _, _ = world.run("apply", saved, "--yes")
+        if now == then or (no_secrets and then[::2] == now[::2]):
             assert code == 0
             _is_as_planned(world, plan, before)
         else:
             assert code == 6
             assert {host: world.facts_of(host) for host in HOSTS} == before
-    finally:
-        shutil.rmtree(root)
 
 
 def _is_as_planned(

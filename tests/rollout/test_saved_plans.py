@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.documents.schema_files import load_schema
 from tests.fleet.hosts import TOKEN, Fleet, running_hosts
-from tests.rollout.resetting import reset
+from tests.rollout.resetting import as_new
 from tests.schemas import check_document
 
 if TYPE_CHECKING:
@@ -35,12 +35,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(running: Fleet) -> Iterator[Fleet]:
-    reset(running)
-    inventory = running.inventory.read_bytes()
     running.playbook(PLAYBOOK)
     (running.directory / "plan.json").unlink(missing_ok=True)
-    yield running
-    running.inventory.write_bytes(inventory)
+    with as_new(running):
+        yield running
 
 
 def _save(fleet: Fleet, *words: str, env: Mapping[str, str] | None = None, code: int = 0) -> Said:

@@ -10,7 +10,7 @@ import pytest
 
 from aegis_provision import __version__
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, FleetHost, running_hosts
-from tests.rollout.resetting import age, reset
+from tests.rollout.resetting import age, as_new
 from tests.schemas import check_document
 
 if TYPE_CHECKING:
@@ -31,11 +31,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(running: Fleet) -> Iterator[Fleet]:
-    reset(running)
-    age(running)
-    inventory = running.inventory.read_bytes()
-    yield running
-    running.inventory.write_bytes(inventory)
+    with as_new(running):
+        age(running)
+        yield running
 
 
 def _set(fleet: Fleet, **settings: object) -> None:

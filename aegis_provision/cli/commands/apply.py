@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +21,7 @@ from aegis_provision.cli.options import (
     limit_option,
     option,
     output_options,
+    playbook_or_plan_argument,
     report_option,
     yes_option,
 )
@@ -39,10 +39,10 @@ from aegis_provision.playbook.shares import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.cli.past_runs import OwedRestarts
     from aegis_provision.cli.saved_plans import KeptPlan
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.model import Share
@@ -66,9 +66,7 @@ class _Parsed(click.ParamType[Any]):
 
 
 @click.command("apply")
-@click.argument(
-    "playbook", required=False, type=click.Path(path_type=Path), metavar="[PLAYBOOK|PLANFILE]"
-)
+@playbook_or_plan_argument
 @inventory_option
 @limit_option
 @env_file_option
@@ -140,7 +138,7 @@ def command(
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     if list_hosts:
         return _list_hosts(scope, saved, output, output_format)
-    job = prepare(scope, environ, flags, owed=_owed)
+    job = prepare(scope, environ, flags)
     if saved is not None:
         job = saved.bind(job)
     show_findings(output, job.findings)
@@ -175,12 +173,6 @@ def _again(scope: Scope, run: str) -> Scope:
     from aegis_provision.cli.past_runs import finished_run
 
     return again(scope, finished_run(Invocation.current().environ, run))
-
-
-def _owed() -> OwedRestarts:
-    from aegis_provision.cli.past_runs import owed_restarts
-
-    return owed_restarts(Invocation.current().environ)
 
 
 def _list_hosts(scope: Scope, saved: KeptPlan | None, output: Output, output_format: Format) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,21 +112,13 @@ def _write(out: Path, text: str, *, force: bool) -> None:
 
     One that is replaced keeps its owner and mode.
     """
+    from aegis_provision.cli.replacing import write_new
+
     if force and out.exists():
         _replace(out, text)
         return
-    fresh = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            _check_free(out, force=force)
-            fresh.replace(out)
-        finally:
-            fresh.unlink(missing_ok=True)
+        write_new(out, text.encode(), _MODE, lambda: _check_free(out, force=force))
     except OSError as problem:
         raise _refused(f"{out} can't be written: {problem.strerror}", "") from None
 

@@ -11,7 +11,6 @@ import click
 from aegis_provision.cli.exits import exit_of_plan
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import inventory_paths
-from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
     connection_options,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.cli.past_runs import OwedRestarts
 
 
 @click.command("plan")
@@ -68,19 +66,12 @@ def command(
     Shows host by host what 'apply' would change, or why it would refuse, and then the sum.
     With --out, 'apply FILE' does exactly what was shown, or refuses.
     """
-    from aegis_provision.cli.saved_plans import check_place, keep_plan, saved_plan_at
     from aegis_provision.cli.watching import watching
     from aegis_provision.rollout.reading import KeptConnections, read_fleet
 
-    if playbook is not None and saved_plan_at(playbook) is not None:
-        raise click.UsageError(
-            f"{playbook} is a saved plan: 'aegis-provision apply --check {playbook}' shows it, and "
-            "whether it still holds"
-        )
-    if out is not None:
-        check_place(out, inventory_paths(inventory))
+    _check_arguments(playbook, out, inventory)
     scope = Scope(inventory, limit, playbook, no_secrets=no_secrets)
-    job = prepare(scope, environ, flags, owed=_owed)
+    job = prepare(scope, environ, flags)
     show_findings(output, job.findings)
     with (
         KeptConnections(limit=0) as kept,
@@ -89,6 +80,8 @@ def command(
         plans = read_fleet(job.works, job.reach, kept, watch.emit)
     print_plan(output, plans, output_format, watch.stream)
     if out is not None:
+        from aegis_provision.cli.saved_plans import keep_plan
+
         keep_plan(out, scope, job, plans)
         output.say(
             f"Saved to {out}; carry it out with: aegis-provision apply {shlex.quote(str(out))}"
@@ -96,7 +89,15 @@ def command(
     return exit_of_plan(plans, detailed=detailed_exitcode)
 
 
-def _owed() -> OwedRestarts:
-    from aegis_provision.cli.past_runs import owed_restarts
+def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[Path, ...]) -> None:
+    if playbook is None and out is None:
+        return
+    from aegis_provision.cli.saved_plans import check_place, saved_plan_at
 
-    return owed_restarts(Invocation.current().environ)
+    if playbook is not None and saved_plan_at(playbook) is not None:
+        raise click.UsageError(
+            f"{playbook} is a saved plan: 'aegis-provision apply --check {playbook}' shows it, and "
+            "whether it still holds"
+        )
+    if out is not None:
+        check_place(out, inventory_paths(inventory))

@@ -75,7 +75,7 @@ def command(
 
     owed = owed_restarts(Invocation.current().environ)
     scope = Scope(inventory, limit, no_secrets=no_secrets)
-    job = prepare(scope, environ, flags, owed=lambda: owed)
+    job = prepare(scope, environ, flags, owed=owed)
     show_findings(output, job.findings)
     works = tuple(
         # All that helps to tell whether a restart is owed, as far as it is there.

@@ -1,0 +1,27 @@
+"""The hosts of an inventory's text, with what their sessions are to hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.specify import specify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.providers.session import SessionSpec
+
+
+def specified(text: str) -> tuple[Inventory, Mapping[str, SessionSpec]]:
+    """Return the inventory that ``text`` is, which has no errors, and its hosts' specs by name."""
+    file = InputFile("inventory", "", "inventory.yml", text.encode(), 0)
+    inventory, findings = load_inventory([file])
+    assert inventory is not None, findings
+    assert not findings
+    recipes, _ = resolve_providers(inventory)
+    specs, _ = specify(inventory, recipes)
+    return inventory, specs
