@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.suggested_commands import completed_findings
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 
 if TYPE_CHECKING:
@@ -18,4 +20,5 @@ def show_findings(output: Output, findings: Sequence[Diagnostic]) -> None:
     if told:
         from aegis_provision.report.diagnostics import print_diagnostics
 
-        print_diagnostics(output.aside, told)
+        given = Invocation.current().given
+        print_diagnostics(output.aside, completed_findings(told, given))

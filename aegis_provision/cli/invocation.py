@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, cast
@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from aegis_provision.cli.suggested_commands import Given
     from aegis_provision.report.console import Color
 
 
 @dataclass
 class Invocation:
-    """What a command knows of the world outside, and how the operator wants to be told of it."""
+    """What a command knows of the world outside, and how the operator wants to be told of it.
+
+    ``given`` are the flags of the command line that a suggested one repeats, as they were typed
+    (see :mod:`.suggested_commands`).
+    """
 
     environ: Mapping[str, str]
     color: Color = "auto"
+    given: Given = field(default_factory=dict)
 
     @property
     def no_color(self) -> bool:

@@ -130,7 +130,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         _show_findings(problem, invocation)
         return ExitCode.INVALID_INPUT
     except CommandFailedError as problem:
-        _show_failure(problem)
+        _show_failure(problem, invocation)
         return problem.code
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted; nothing was written")
@@ -186,21 +186,23 @@ def _say(text: str) -> None:
 
 
 def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
+    from aegis_provision.cli.suggested_commands import completed_findings
     from aegis_provision.report.console import make_console
     from aegis_provision.report.diagnostics import print_diagnostics
 
     console = make_console(sys.stderr, invocation.color, no_color=invocation.no_color)
-    print_diagnostics(console, problem.diagnostics)
+    print_diagnostics(console, completed_findings(problem.diagnostics, invocation.given))
 
 
-def _show_failure(problem: CommandFailedError) -> None:
+def _show_failure(problem: CommandFailedError, invocation: Invocation) -> None:
+    from aegis_provision.cli.suggested_commands import completed
     from aegis_provision.report.console import visible
 
     _say(f"error: {visible(problem.message)}")
     for reason in problem.reasons:
         _say(f"  {visible(reason)}")
     if problem.hint:
-        _say(f"  = {visible(problem.hint)}")
+        _say(f"  = {visible(completed(problem.hint, invocation.given))}")
 
 
 def _show_bug(bug: Exception) -> None:

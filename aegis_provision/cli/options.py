@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import click
+from click.core import ParameterSource
 
 from aegis_provision.cli import candidates
 from aegis_provision.cli.invocation import Invocation, Output
+from aegis_provision.cli.suggested_commands import CARRIED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +50,21 @@ class EnvironOption(click.Option):
         if not isinstance(invocation, Invocation):
             return None
         return invocation.environ.get(self.envvar) or None
+
+    def consume_value(
+        self, ctx: click.Context, opts: Mapping[str, Any]
+    ) -> tuple[Any, ParameterSource]:
+        """Return the value and where it comes from; note what was typed, for suggested commands."""
+        value, source = super().consume_value(ctx, opts)
+        invocation = ctx.find_root().obj
+        if (
+            source is ParameterSource.COMMANDLINE
+            and self.name in CARRIED
+            and isinstance(invocation, Invocation)
+        ):
+            typed = value if isinstance(value, (list, tuple)) else (value,)
+            invocation.given[self.name] = tuple(str(item) for item in typed)
+        return value, source
 
 
 def option(*args: Any, **kwargs: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -74,19 +74,32 @@ def finished_run(environ: Mapping[str, str], wanted: str) -> PastRun:
 def run_to_undo(environ: Mapping[str, str], wanted: str | None) -> PastRun:
     """Return the run that ``wanted`` names, without a name the last apply that is not undone yet.
 
-    Raises :class:`CommandFailedError`, also where that run wrote nothing.
+    Raises :class:`CommandFailedError`, also where that run wrote nothing: it then names the run
+    that would be meant without a name.
     """
-    past = finished_run(environ, wanted) if wanted is not None else _last_to_undo(environ)
+    if wanted is None:
+        last = _last_to_undo(environ)
+        if last is None:
+            raise CommandFailedError(
+                ExitCode.INVALID_INPUT,
+                "no run has written anything that could be undone",
+                "list them with 'aegis-provision history'",
+            )
+        return last
+    past = finished_run(environ, wanted)
     if not any(host.can_be_undone for host in past.hosts.values()):
-        raise CommandFailedError(
-            ExitCode.INVALID_INPUT,
-            f"the run {past.header.run} wrote nothing that could be undone",
-            f"look at it with 'aegis-provision history {past.header.run}'",
-        )
+        run, last = past.header.run, _last_to_undo(environ)
+        hint = f"look at it with 'aegis-provision history {run}'"
+        if last is not None:
+            undo = f"'aegis-provision rollback {last.header.run}'"
+            hint = f"the last run that can be undone is {last.header.run}: {undo}"
+        words = f"the run {run} wrote nothing that could be undone"
+        raise CommandFailedError(ExitCode.INVALID_INPUT, words, hint)
     return past
 
 
-def _last_to_undo(environ: Mapping[str, str]) -> PastRun:
+def _last_to_undo(environ: Mapping[str, str]) -> PastRun | None:
+    """Return the last apply that wrote what is not undone yet, ``None`` where there is none."""
     undone: set[tuple[str | None, str]] = set()
     with _in_our_words():
         places = places_of(environ)
@@ -102,11 +115,7 @@ def _last_to_undo(environ: Mapping[str, str]) -> PastRun:
                 for host in past.hosts.values()
             ):
                 return past
-    raise CommandFailedError(
-        ExitCode.INVALID_INPUT,
-        "no run has written anything that could be undone",
-        "list them with 'aegis-provision history'",
-    )
+    return None
 
 
 def record_key(environ: Mapping[str, str]) -> bytes:

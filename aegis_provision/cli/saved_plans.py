@@ -20,8 +20,10 @@ from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.file_content import file_content
 from aegis_provision.cli.fleet import inventory_paths
 from aegis_provision.cli.inventory_files import belongs_to
+from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.planned import Scope
 from aegis_provision.cli.replacing import try_place, write_new
+from aegis_provision.cli.suggested_commands import command_line, operand
 from aegis_provision.documents.diagnostic import warning
 from aegis_provision.ledger.header import Source, source_of
 from aegis_provision.ledger.saved_plan_file import SavedPlanError, compose, is_saved_plan, parse
@@ -193,11 +195,23 @@ def saved_plan_at(path: Path) -> KeptPlan | None:
         words = problem.strerror or str(problem)
     except SavedPlanError as problem:
         words = str(problem)
+    given = Invocation.current().given
     raise CommandFailedError(
         ExitCode.INVALID_INPUT,
         f"the saved plan {path} can't be used: {words}",
-        "make it anew with 'aegis-provision plan --out'",
+        f"make it anew with: {command_line(given, 'plan', '--out', str(path))}",
     )
+
+
+def apply_line(path: Path, *flags: str) -> str:
+    """Return the command line that carries out the saved plan at ``path``, with ``flags``.
+
+    It has what this command line said of connections and of secrets, and not what the plan has
+    decided.
+    """
+    given = Invocation.current().given
+    words = (*flags, operand(str(path)))
+    return command_line(given, "apply", *words, without=_DECIDED_BY_THE_PLAN)
 
 
 def check_said(context: click.Context) -> None:

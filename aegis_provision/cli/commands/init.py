@@ -11,6 +11,7 @@ import click
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.fleet import DEFAULT_INVENTORY
+from aegis_provision.cli.suggested_commands import operand
 
 STARTER_PLAYBOOK = Path("playbook.yml")
 
@@ -34,7 +35,7 @@ def command(directory: Path) -> int:
         _write(target, directory)
     named = shlex.quote(str(inventory))
     click.echo(f"Wrote {inventory} and {playbook}. Put your hosts into the first, then:")
-    rollout = shlex.quote(str(playbook))
+    rollout = shlex.quote(operand(str(playbook)))
     click.echo(f"  aegis-provision validate -i {named} {rollout}")
     click.echo(f"  aegis-provision plan -i {named}")
     click.echo(f"  aegis-provision apply -i {named} {rollout}")
@@ -60,5 +61,5 @@ def _is_there(target: Path, directory: Path) -> CommandFailedError:
         ExitCode.INVALID_INPUT,
         f"{target} is there already, and init replaces nothing",
         "edit it, or name another directory: "
-        f"aegis-provision init {shlex.quote(str(directory / 'fleet'))}",
+        f"aegis-provision init {shlex.quote(operand(str(directory / 'fleet')))}",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from aegis_provision.cli.exits import exit_of_plan
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import inventory_paths
+from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
     connection_options,
@@ -24,6 +24,7 @@ from aegis_provision.cli.options import (
     playbook_argument,
 )
 from aegis_provision.cli.planned import Scope, prepare, print_plan
+from aegis_provision.cli.suggested_commands import piped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,21 +84,28 @@ def command(
         from aegis_provision.cli.saved_plans import keep_plan
 
         keep_plan(out, scope, job, plans)
-        output.say(
-            f"Saved to {out}; carry it out with: aegis-provision apply {shlex.quote(str(out))}"
-        )
+        output.say(_how_to_go_on(out))
     return exit_of_plan(plans, detailed=detailed_exitcode)
+
+
+def _how_to_go_on(saved: Path) -> str:
+    """Return where the plan is, and the command line that carries it out from the same place."""
+    from aegis_provision.cli.saved_plans import apply_line
+
+    again = piped(Invocation.current().given)
+    with_pipes = f" (and {' and '.join(again)} again)" if again else ""
+    return f"Saved to {saved}; carry it out{with_pipes} with: {apply_line(saved)}"
 
 
 def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[Path, ...]) -> None:
     if playbook is None and out is None:
         return
-    from aegis_provision.cli.saved_plans import check_place, saved_plan_at
+    from aegis_provision.cli.saved_plans import apply_line, check_place, saved_plan_at
 
     if playbook is not None and saved_plan_at(playbook) is not None:
         raise click.UsageError(
-            f"{playbook} is a saved plan: 'aegis-provision apply --check {playbook}' shows it, and "
-            "whether it still holds"
+            f"{playbook} is a saved plan; this shows it, and whether it still holds: "
+            f"{apply_line(playbook, '--check')}"
         )
     if out is not None:
         check_place(out, inventory_paths(inventory))

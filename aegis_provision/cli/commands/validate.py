@@ -16,6 +16,7 @@ from aegis_provision.cli.fleet import Fleet, load_fleet, read_pattern_file
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import findings_format_option, inventory_option, output_options
 from aegis_provision.cli.printing import print_document
+from aegis_provision.cli.suggested_commands import completed_findings
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.inventory.pins import pin_findings
 
@@ -61,7 +62,7 @@ def command(
     if output_format == "sarif":
         from aegis_provision.report.sarif import sarif_log
 
-        print_document(sarif_log(checked.findings, __version__), "json")
+        print_document(sarif_log(_completed(checked), __version__), "json")
         return ExitCode.DONE if valid else ExitCode.INVALID_INPUT
     if output_format != "text":
         _print_verdict_document(checked, output_format, valid=valid)
@@ -124,6 +125,10 @@ def _verdict(fleet: Fleet) -> str:
     )
 
 
+def _completed(checked: _Checked) -> tuple[Diagnostic, ...]:
+    return completed_findings(checked.findings, Invocation.current().given)
+
+
 def _count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
@@ -155,6 +160,6 @@ def _print_verdict_document(checked: _Checked, output_format: Format, *, valid: 
             }
             for name, schedule in checked.schedules
         ],
-        "diagnostics": diagnostics_json(checked.findings),
+        "diagnostics": diagnostics_json(_completed(checked)),
     }
     print_document(document("validate", body), output_format)

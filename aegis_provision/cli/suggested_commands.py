@@ -1,0 +1,123 @@
+"""Command lines that messages suggest: they work with the flags that this one was given.
+
+A flag that the operator typed is a part of what they want (which host keys to trust, which file
+the tokens are in). What ``AEGIS_PROVISION_*`` variables say holds for the next command too, and is
+left out.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import import_module
+from keyword import iskeyword
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+
+Given = dict[str, tuple[str, ...]]
+"""The values of flags as they were typed, by the flag's name, in the order of the command line."""
+
+CARRIED = frozenset(
+    {
+        "inventory",
+        "limit",
+        "env_file",
+        "ssh_config",
+        "known_hosts",
+        "host_key",
+        "timeout",
+        "deadline",
+        "forks",
+    }
+)
+"""The flags that a suggested command line repeats, where its command has them."""
+
+_SUGGESTED = re.compile(r"'aegis-provision ([a-z]+)([^']*)'")
+_STANDARD_INPUT = frozenset({"-", "/dev/stdin"})
+_DESCRIPTOR = re.compile(r"/dev/fd/|/proc/[^/]+/fd/")
+_UNSAFE = re.compile(r"([^\w@%+=:,./-])", re.ASCII)
+
+
+def command_line(
+    given: Mapping[str, Sequence[str]], command: str, *words: str, without: Collection[str] = ()
+) -> str:
+    """Return ``aegis-provision COMMAND WORDS`` with what was ``given``, quoted for a POSIX shell.
+
+    ``words`` are the command's own arguments; ``without`` names flags that it has and that must
+    not be repeated. What came through a pipe can't be read again and is left out
+    (see :func:`piped`).
+    """
+    flags = _flags(given, command, without)
+    return shlex.join(["aegis-provision", command, *words, *flags])
+
+
+def operand(path: str) -> str:
+    """Return ``path`` so that no command takes it for a flag."""
+    return f"./{path}" if path.startswith("-") else path
+
+
+def completed(text: str, given: Mapping[str, Sequence[str]]) -> str:
+    """Return ``text`` with the flags that were ``given`` in every command line that it quotes.
+
+    Those lines stand in single quotes (``'aegis-provision validate'``), so what is put into them is
+    quoted with backslashes.
+    """
+
+    def complete(found: re.Match[str]) -> str:
+        command, words = found.groups()
+        flags = [_UNSAFE.sub(r"\\\1", word) for word in _flags(given, command, ())]
+        return f"'{' '.join(['aegis-provision', command + words, *flags])}'"
+
+    return _SUGGESTED.sub(complete, text)
+
+
+def completed_findings(
+    findings: Sequence[Diagnostic], given: Mapping[str, Sequence[str]]
+) -> tuple[Diagnostic, ...]:
+    """Return ``findings`` with their hints :func:`completed`."""
+    from dataclasses import replace
+
+    return tuple(
+        replace(item, hint=completed(item.hint, given)) if item.hint else item for item in findings
+    )
+
+
+def piped(given: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the flags, as they are typed, whose file came through a pipe."""
+    return tuple(_typed(name) for name, values in given.items() if any(map(_is_pipe, values)))
+
+
+def _flags(
+    given: Mapping[str, Sequence[str]], command: str, without: Collection[str]
+) -> Iterator[str]:
+    taken = _flags_of(command) - frozenset(without)
+    for name, values in given.items():
+        if name in taken and not any(map(_is_pipe, values)):
+            for value in values:
+                yield from (_typed(name), value)
+
+
+def _flags_of(command: str) -> frozenset[str]:
+    """Return which of :data:`CARRIED` the command has."""
+    name = f"{command}_" if iskeyword(command) else command
+    module = import_module(f"aegis_provision.cli.commands.{name}")
+    return CARRIED.intersection(param.name for param in module.command.params)
+
+
+def _typed(name: str) -> str:
+    short = {"inventory": "-i", "limit": "-l", "forks": "-f"}
+    return short.get(name) or f"--{name.replace('_', '-')}"
+
+
+def _is_pipe(value: str) -> bool:
+    if value in _STANDARD_INPUT or _DESCRIPTOR.match(value):
+        return True
+    try:
+        return Path(value).is_fifo()
+    except (OSError, ValueError):
+        return False
