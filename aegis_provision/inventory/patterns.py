@@ -1,4 +1,7 @@
-"""Host patterns, as in Ansible: ``a:b``, ``a:&b``, ``a:!b``, globs, ``~regex``, slices."""
+"""Host patterns, as in Ansible: ``a:b``, ``a:&b``, ``a:!b``, globs, ``~regex``, slices.
+
+To these come ``provider=NAME``, and the ranges that name hosts in an inventory: ``gpu-[01:08]``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.names import is_address
+from aegis_provision.inventory.ranges import RangeError, expand_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 
 _SLICE = re.compile(r"(?P<base>.+)\[(?P<first>-?[0-9]+)?(?P<colon>:)?(?P<last>-?[0-9]+)?\]")
 _PROVIDER = "provider="
+# A host's name has no colon, so that one in brackets makes them a range: no glob's set has a use
+# for it.
+_RANGE = re.compile(r"\[[^\[\]]*:[^\[\]]*\]")
+_MOST_NAMED = 5
 # Between terms of one pattern; not inside of brackets, where slices and globs use it.
 _COLON = re.compile(r":(?![^\[]*\])")
 
@@ -131,7 +139,9 @@ def _matching(text: str, inventory: Inventory) -> set[str]:
     elif text in inventory.hosts:
         return {text}
     elif (match := _SLICE.fullmatch(text)) and (match["first"] or match["colon"]):
-        names = _sliced(text, match, inventory)
+        names = _slice_or_range(text, match, inventory)
+    elif _RANGE.search(text):
+        names = _ranged(text, inventory)
     elif any(char in text for char in "*?["):
         names = _named(re.compile(translate(text)).match, inventory)
     else:
@@ -140,6 +150,77 @@ def _matching(text: str, inventory: Inventory) -> set[str]:
         problem = f"{shown(text)} matches no host and no group"
         raise PatternError(_hinted(problem, text, [*inventory.groups, *inventory.hosts]))
     return names
+
+
+def _ranged(text: str, inventory: Inventory) -> set[str]:
+    """Return the hosts that a range names, as it would in an inventory.
+
+    One that is not in the inventory raises :class:`PatternError`, though others are: whoever
+    excludes ``gpu-[1:12]`` of nine hosts is mistaken about the fleet.
+    """
+    if any(char in _RANGE.sub("", text) for char in "*?[]"):
+        raise PatternError(
+            f"{shown(text)}: a range can't stand beside wildcards in one term; "
+            "write a range alone, or a set such as [1-3]"
+        )
+    try:
+        names = expand_range(text)
+    except RangeError as problem:
+        raise PatternError(f"{shown(text)}: {problem}; {problem.hint}") from None
+    missing = [name for name in names if name not in inventory.hosts]
+    if len(missing) == len(names):
+        hint = did_you_mean(text.partition("[")[0], inventory.groups)
+        problem = f"{shown(text)} matches no host and no group"
+        raise PatternError(
+            f"{problem}; {hint}" if hint else _hinted(problem, names[0], inventory.hosts)
+        )
+    if missing:
+        named = ", ".join(shown(name) for name in missing[:_MOST_NAMED])
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        verb = "is" if len(missing) == 1 else "are"
+        raise PatternError(
+            f"{shown(text)}: of its {len(names)} hosts {named}{more} {verb} not in the inventory"
+        )
+    return set(names)
+
+
+def _slice_or_range(text: str, match: re.Match[str], inventory: Inventory) -> set[str]:
+    """Return what ``base[1:3]`` means: a part of ``base``, or the hosts ``base1`` to ``base3``.
+
+    Ansible takes it for a part. Where there are such hosts too, and they are others, nobody can
+    say which are meant: that raises :class:`PatternError`.
+    """
+    base = match["base"]
+    try:
+        size = len(_matching(base, inventory))
+    except PatternError:
+        if match["colon"] and not any(char in base for char in "*?="):
+            return _ranged(text, inventory)
+        raise
+    hosts = _in_range(text, inventory)
+    try:
+        part = _sliced(text, match, inventory)
+    except PatternError:
+        if not hosts:
+            raise
+        part = hosts  # there is no such part, so that only the range is left
+    if not hosts or part in (hosts, set()):
+        return hosts or part
+    first, last = int(match["first"]), int(match["last"])
+    raise PatternError(
+        f"{shown(text)} is a part of {shown(base)}, and a range of other hosts too; "
+        f'write "{base}[{first - size}:{min(last, size - 1) - size}]" for the part, '
+        f'"{base}[{match["first"]}:{match["last"]}:1]" for the range'
+    )
+
+
+def _in_range(text: str, inventory: Inventory) -> set[str]:
+    """Return the hosts of the range ``text`` where all of them are there, else none."""
+    try:
+        names = expand_range(text)
+    except RangeError:
+        return set()
+    return set(names) if all(name in inventory.hosts for name in names) else set()
 
 
 def _hinted(problem: str, written: str, known: Iterable[str]) -> str:
