@@ -169,11 +169,10 @@ def _ranged(text: str, inventory: Inventory) -> set[str]:
         raise PatternError(f"{shown(text)}: {problem}; {problem.hint}") from None
     missing = [name for name in names if name not in inventory.hosts]
     if len(missing) == len(names):
-        hint = did_you_mean(text.partition("[")[0], inventory.groups)
-        problem = f"{shown(text)} matches no host and no group"
-        raise PatternError(
-            f"{problem}; {hint}" if hint else _hinted(problem, names[0], inventory.hosts)
-        )
+        nothing = f"{shown(text)} matches no host and no group"
+        meant = did_you_mean(text.partition("[")[0], inventory.groups)
+        meant = meant or did_you_mean(names[0], inventory.hosts)
+        raise PatternError(f"{nothing}; {meant}" if meant else nothing)
     if missing:
         named = ", ".join(shown(name) for name in missing[:_MOST_NAMED])
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from aegis_provision.cli.main import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 INVENTORY = """\
 all:
@@ -30,7 +27,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    code = run(args, {"PATH": os.environ["PATH"], "HOME": os.getcwd()})
+    code = run(args, {"PATH": os.environ["PATH"], "HOME": str(Path.cwd())})
     out, err = capsys.readouterr()
     return code, out, err
 

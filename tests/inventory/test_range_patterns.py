@@ -153,15 +153,15 @@ def test_hosts_that_are_not_in_the_inventory_are_told(operator: str) -> None:
         ("gpu-[9:1].example.com",
          '"gpu-[9:1].example.com": [9:1] runs backwards; write the lower end first'),
         ("gpu-[9:1]", '"gpu-[9:1]": [9:1] runs backwards; write the lower end first'),
-        ("gpu-[1:b].example.com", '"gpu-[1:b].example.com": what stands in brackets is no range; '
-                                  "write [01:08], [1:9:2] or [a:f]"),
-        ("gpu-[1:9:0].example.com", '"gpu-[1:9:0].example.com": [1:9:0]: a step of 0 never gets '
-                                    "there; leave the step out, or name one"),
-        ("gpu-[1:3].*", '"gpu-[1:3].*": a range can\'t stand beside wildcards in one term; '
-                        "write a range alone, or a set such as [1-3]"),
-        ("gpu-[1:3].ex[am]mple.com", '"gpu-[1:3].ex[am]mple.com": a range can\'t stand beside '
+        ("gpu-[1:b].example.com", ('"gpu-[1:b].example.com": what stands in brackets is no range; '
+                                  "write [01:08], [1:9:2] or [a:f]")),
+        ("gpu-[1:9:0].example.com", ('"gpu-[1:9:0].example.com": [1:9:0]: a step of 0 never gets '
+                                    "there; leave the step out, or name one")),
+        ("gpu-[1:3].*", ('"gpu-[1:3].*": a range can\'t stand beside wildcards in one term; '
+                        "write a range alone, or a set such as [1-3]")),
+        ("gpu-[1:3].ex[am]mple.com", ('"gpu-[1:3].ex[am]mple.com": a range can\'t stand beside '
                                      "wildcards in one term; "
-                                     "write a range alone, or a set such as [1-3]"),
+                                     "write a range alone, or a set such as [1-3]")),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_range_is_told(pattern: str, words: str) -> None:
