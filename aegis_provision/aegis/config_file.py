@@ -7,14 +7,18 @@ here, with every reason.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.aegis.json_text import NotJsonError, TooDeepError, as_javascript, dump, parse
-from aegis_provision.aegis.limits import denied_name_problem, value_problem
+from aegis_provision.aegis.limits import (
+    denied_name_problem,
+    failing_value_problem,
+    tmux_session_problem,
+)
+from aegis_provision.aegis.whatwg_url import is_javascript_url
 from aegis_provision.documents.quoting import looks_secret, shown
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.providers.secret import Secret
@@ -29,6 +33,11 @@ if TYPE_CHECKING:
 SESSION_ENV = "defaultSessionEnv"
 _SCHEMA = "aegis.config"
 _BOMS = {b"\xef\xbb\xbf": "a byte order mark", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_URL_FORMAT = "whatwg-url"
+_LARGEST_PORT = 65535
+_LARGEST_INTEGER = 2**53 - 1  # JavaScript's Number.MAX_SAFE_INTEGER
+_PROTOTYPE = "__proto__"
+_RECORDS = (SESSION_ENV, "tenantWorkdirs")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,60}")
 _KINDS = {
     "string": "a string",
@@ -45,12 +54,14 @@ class ConfigFile:
     """A file that Aegis takes. Its content holds secrets and never shows.
 
     ``root`` is the whole file, in order, with numbers as they were written; ``session_env`` the
-    variables under ``defaultSessionEnv``.
+    variables under ``defaultSessionEnv``. Where the bytes are not all UTF-8 (``is_utf8``), both
+    hold U+FFFD in their place, as Aegis sees them.
     """
 
     root: Mapping[str, Any] = field(repr=False)
     session_env: Mapping[str, str] = field(repr=False)
     has_auth_token: bool
+    is_utf8: bool = True
 
     @property
     def auth_token(self) -> Secret | None:
@@ -83,22 +94,21 @@ def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile |
         return _ignored(f"it is not JSON: {problem}")
     except TooDeepError as problem:
         return Ignored((f"this tool does not rewrite the file: {problem}",))
-    except UnicodeDecodeError:
-        return _ignored("it is not UTF-8 text")
     except ValueError as problem:
         return _ignored(str(problem))
     if not isinstance(root, dict):
         return _ignored("its root is no object")
-    reasons = tuple(_field_reasons(root))
+    reasons = (*_field_reasons(root), *_start_reasons(root))
     if reasons:
         return Ignored(reasons)
-    environment: dict[str, str] = root.get(SESSION_ENV, {})
+    environment: dict[str, str] = _as_record(root.get(SESSION_ENV, {}))
     reasons = tuple(
         _session_reasons({key: environment[key] for key in environment if key not in replaced})
     )
     if reasons:
         return Ignored(reasons)
-    return ConfigFile(root, environment, bool(root.get("authToken")))
+    is_utf8 = _as_text(data).encode("utf-8") == data
+    return ConfigFile(root, environment, bool(root.get("authToken")), is_utf8=is_utf8)
 
 
 def merge(
@@ -129,13 +139,13 @@ def session_env_in(content: bytes) -> Mapping[str, str]:
     What Aegis would make of it is not asked: where there is nothing of the kind, it is empty.
     """
     try:
-        root = json.loads(content)
-    except (ValueError, RecursionError):
+        root = parse(_as_text(content))
+    except ValueError:
         return {}
     found = root.get(SESSION_ENV) if isinstance(root, dict) else None
     if not isinstance(found, dict):
         return {}
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    return {name: value for name, value in _as_record(found).items() if isinstance(value, str)}
 
 
 def render(values: Mapping[str, str | Secret], *, mask: str | None) -> str:
@@ -155,7 +165,12 @@ def _decoded(data: bytes) -> str:
             )
     if not data.strip():
         raise ValueError("Aegis ignores the whole file: it is empty")
-    return data.decode("utf-8")
+    return _as_text(data)
+
+
+def _as_text(data: bytes) -> str:
+    """Return ``data`` as Node.js reads it: each broken part of a character becomes U+FFFD."""
+    return data.decode("utf-8", "replace")
 
 
 def _ignored(reason: str) -> Ignored:
@@ -165,18 +180,50 @@ def _ignored(reason: str) -> Ignored:
 
 @cache
 def _validator() -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator, FormatChecker
 
-    return Draft202012Validator(load_schema(_SCHEMA))
+    formats = FormatChecker(formats=())
+    formats.checks(_URL_FORMAT)(
+        lambda value: not isinstance(value, str) or is_javascript_url(value)
+    )
+    return Draft202012Validator(load_schema(_SCHEMA), format_checker=formats)
 
 
 def _field_reasons(root: dict[str, Any]) -> Iterator[str]:
     problems = sorted(
-        _validator().iter_errors(as_javascript(root)),
+        _validator().iter_errors(as_javascript(_as_checked(root))),
         key=lambda problem: [str(step) for step in problem.absolute_path],
     )
+    mistyped = {tuple(item.absolute_path) for item in problems if item.validator == "type"}
     for problem in problems:
-        yield _reason(problem)
+        if problem.validator == "type" or tuple(problem.absolute_path) not in mistyped:
+            yield _reason(problem)
+
+
+def _as_checked(root: dict[str, Any]) -> dict[str, Any]:
+    """Return ``root`` less what Aegis' schema (zod) passes over: a record's ``__proto__``."""
+    return {
+        name: _as_record(value) if name in _RECORDS and isinstance(value, dict) else value
+        for name, value in root.items()
+    }
+
+
+def _as_record(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in value.items() if name != _PROTOTYPE}
+
+
+def _start_reasons(root: dict[str, Any]) -> Iterator[str]:
+    """Yield over what Aegis stops at its start although it takes the file.
+
+    Its message names AEGIS_POSTGRES_URL, which nothing of it reads: the URL must be in the file.
+    A Redis that does not answer is not seen from here.
+    """
+    if root.get("stateStore") == "postgres" and not root.get("postgresUrl"):
+        yield 'Aegis crashes at its start: "stateStore" is postgres, and there is no "postgresUrl"'
+    session = root.get("tmuxSession")
+    problem = tmux_session_problem(session) if isinstance(session, str) else None
+    if problem is not None:
+        yield f'Aegis crashes at its start: "tmuxSession" is a bad name: {problem}'
 
 
 def _reason(problem: ValidationError) -> str:
@@ -194,8 +241,10 @@ def _reason(problem: ValidationError) -> str:
         case "enum":
             words = ", ".join(str(item) for item in rule)
             return f'Aegis ignores the whole file: "{field_name}" must be one of {words}'
-        case "maximum":
+        case "maximum" if rule == _LARGEST_PORT and present <= _LARGEST_INTEGER:
             return f'Aegis dies at its start: "{field_name}" is above {rule}'
+        case "maximum":
+            return f'Aegis ignores the whole file: "{field_name}" is too large'
         case "minimum" | "exclusiveMinimum":
             return f'Aegis ignores the whole file: "{field_name}" is too small'
         case _:
@@ -220,6 +269,6 @@ def _secrets(value: object, *, named: bool) -> Iterator[str]:
 
 def _session_reasons(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
-        problem = denied_name_problem(name) or value_problem(value)
+        problem = denied_name_problem(name) or failing_value_problem(value)
         if problem is not None:
             yield f"Aegis would fail every session over {SESSION_ENV}.{_step(name)}: {problem}"

@@ -121,7 +121,11 @@ DENIED_PREFIXES = (
 """Prefixes, in either case, that Aegis refuses for one session's variables: refused everywhere."""
 
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NO_TMUX_SESSION = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]|\A[=$@%]|\A[-+].|\A[*^_~]\Z|\$[A-Za-z_{]|;\Z|#[#A-Z{(,}]",
+    re.DOTALL,
+)
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _PLACEHOLDER = re.compile(r"<[A-Za-z][A-Za-z0-9 _-]*>")
 RESOURCE = "YOUR-RESOURCE"
@@ -171,15 +175,45 @@ def denied_name_problem(name: str) -> str | None:
 
 
 def value_problem(value: str) -> str | None:
-    """Return why Aegis would fail every session over a variable of this value."""
+    """Return why a variable of this value may not be written.
+
+    Half of a surrogate pair stands for a byte of the environment that is not UTF-8: what Aegis
+    would make of it is not what the operator has.
+    """
     if any("\ud800" <= char <= "\udfff" for char in value):
         return "it is not valid UTF-8"
+    return failing_value_problem(value)
+
+
+def failing_value_problem(value: str) -> str | None:
+    """Return why Aegis would fail every session over a variable of this value.
+
+    It takes tabs, and the control characters from U+0080 on; half of a surrogate pair counts
+    three bytes.
+    """
     found = _CONTROL.search(value)
     if found is not None:
         return f"it holds a control character (U+{ord(found.group()):04X})"
-    size = len(value.encode())
+    size = len(value.encode("utf-8", "surrogatepass"))
     if size > MOST_BYTES:
         return f"it has {size} bytes, and Aegis takes at most {MOST_BYTES}"
+    return None
+
+
+def tmux_session_problem(name: str) -> str | None:
+    """Return why Aegis would not survive a ``tmuxSession`` of this name.
+
+    Aegis makes the session and looks for it again by its name, which ends in an error where tmux
+    refuses the name, writes it down in another form, or takes it for something else: a window
+    (``:``), a pane (``.``), an id (``$``, ``@``, ``%``) or a format (``#{...}``). Found with
+    tmux 3.3a.
+    """
+    if not name:
+        return "it is empty"
+    if re.search("[ .:]", name):
+        return "it holds a space, '.' or ':', which tmux takes for something else"
+    if _NO_TMUX_SESSION.search(name):
+        return "tmux would not find a session of this name again"
     return None
 
 

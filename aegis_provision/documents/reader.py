@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ _SCALAR_TYPES: dict[str, type | tuple[type, ...]] = {
     "null": type(None),
 }
 
+# One character beyond U+FFFF as JSON escapes it (RFC 8259, 7), behind no backslash of its own.
+_PAIR = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\(u[dD][89abAB][0-9a-fA-F]{2})\\(u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_PRIVATE_USE = range(0xE000, 0xF900)
+
 
 class _GiveUpError(Exception):
     """The document can't be read further; the finding is already recorded."""
@@ -61,9 +68,10 @@ def read_document(source: Source) -> tuple[Node | None, tuple[Diagnostic, ...]]:
     keys, unknown tags and ambiguous numbers are errors, but the rest is still returned, so that
     more can be found. Never raises for any text.
     """
-    builder = _Builder(source)
+    pairs = _Pairs.of(source.text)
+    builder = _Builder(source, pairs)
     try:
-        for event in yaml.parse(source.text, Loader=_LOADER):
+        for event in yaml.parse(pairs.marked(source.text), Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as problem:
         return None, (*builder.findings, explain(source, problem))
@@ -86,13 +94,64 @@ def duplicate_key(first: Scalar, again: Scalar) -> Diagnostic:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Surrogate pairs in escapes, which JSON has (``"\\ud83d\\ude00"``) and YAML's parser refuses.
+
+    Whether a text is in double quotes, where escapes count, only the parser knows. So the two
+    backslashes of a pair become a ``mark``, one character that the text holds neither as such nor
+    escaped, and in each scalar that comes of it the pair becomes the character, or the marks
+    backslashes again. Places stay what they are. Without pairs, or a character to mark them with,
+    ``mark`` is empty.
+    """
+
+    mark: str
+
+    @classmethod
+    def of(cls, text: str) -> _Pairs:
+        """Return what marks the pairs in ``text``."""
+        if _PAIR.search(text) is None:
+            return cls("")
+        escapes = text.lower()
+        return cls(
+            next(
+                (
+                    chr(code)
+                    for code in _PRIVATE_USE
+                    if chr(code) not in text and f"{code:04x}" not in escapes
+                ),
+                "",
+            )
+        )
+
+    def marked(self, text: str) -> str:
+        """Return ``text`` with the pairs marked."""
+        if not self.mark:
+            return text
+        return _PAIR.sub(rf"\1{self.mark}\2{self.mark}\3", text)
+
+    def resolved(self, text: str, *, escapes: bool) -> str:
+        """Return a scalar's text without marks; ``escapes`` says that it was in double quotes."""
+        if not self.mark or self.mark not in text:
+            return text
+        if escapes:
+            text = re.sub(f"{self.mark}u(.{{4}}){self.mark}u(.{{4}})", _character, text)
+        return text.replace(self.mark, "\\")
+
+
+def _character(pair: re.Match[str]) -> str:
+    high, low = int(pair[1], 16), int(pair[2], 16)
+    return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+
+
 class _Builder:
     """Turns parser events into nodes. Iterative: depth costs no stack."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, pairs: _Pairs) -> None:
         self.root: Node | None = None
         self.findings: list[Diagnostic] = []
         self._source = source
+        self._pairs = pairs
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._documents = 0
@@ -126,7 +185,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         span = self._span(event)
-        text: str = event.value
+        text = self._pairs.resolved(event.value, escapes=event.style == '"')
         is_key = self._expects_key()
         if event.tag is not None and event.tag != "!":
             node = self._tagged(event.tag, text, span)

@@ -42,6 +42,10 @@ _MOST_REASONS = 20
 _STAND_IN = "a value that was withheld"
 
 _OPEN_API = "the file has no authToken: Aegis' API on this host answers without a token"
+_NOT_UTF8 = (
+    "the file holds bytes that are not UTF-8: Aegis reads each as U+FFFD, and so will a write "
+    "leave them"
+)
 _ROOT_OWNED = (
     "the new file will be root's, like its directory: Aegis must run as root to read it, "
     "or give the directory to its service user first"
@@ -280,6 +284,8 @@ def _warnings(
     found = []
     if config is None or not config.has_auth_token:
         found.append(_OPEN_API)
+    if config is not None and not config.is_utf8:
+        found.append(_NOT_UTF8)
     if actual.file is None and wanted.uid == 0:
         found.append(_ROOT_OWNED)
     if host.target.read_via == "search" and not findable(host.target.config_path):

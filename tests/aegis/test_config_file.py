@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.config_file import ConfigFile, Ignored, merge, parse_config, render
+from aegis_provision.aegis.config_file import (
+    ConfigFile,
+    Ignored,
+    merge,
+    parse_config,
+    render,
+    session_env_in,
+)
 from aegis_provision.aegis.json_text import DEEPEST
 from aegis_provision.providers.secret import Secret
 
@@ -39,7 +46,8 @@ def reasons(data: str | bytes) -> tuple[str, ...]:
         (b"\xef\xbb\xbf{}", "byte order mark"),
         ("{}".encode("utf-16"), "UTF-16"),
         ("{}".encode("utf-16-be"), "not JSON"),
-        (b'{"x": "\xff"}', "UTF-8"),
+        (b'{"x": 1}\xff', "line 1, column 9"),
+        (b'\xff{"x": 1}', "line 1, column 1"),
         (b"[]", "root"),
         (b"null", "root"),
         (b"{,}", "line 1, column 2"),
@@ -61,7 +69,18 @@ def test_what_is_no_file(data: bytes, word: str) -> None:
 
 WRONG: list[tuple[str, Any]] = [
     *((name, CANARY) for name in ("port", "reaperIntervalMs", "sseMaxPerIp", "tgTopicTTLHours")),
-    *(("port", value) for value in (0, -1, 1.5, 65536, True, None, "9100")),
+    *(("port", value) for value in (0, -1, 1.5, 65536, 2**53, True, None, "9100")),
+    *(("sseIdleMs", value) for value in (0, 1.5, 2**53, 1e308, 10**400, True, "1")),
+    ("tgTopicTTLHours", 2**53),
+    ("memoryBridge", {"enabled": True, "reaperIntervalMs": 2**53}),
+    ("alerting", {"webhooks": [], "failureThreshold": 2**53}),
+    ("rateLimit", {"sessionsMax": 2**53}),
+    ("tgAllowedUsers", [10**400]),
+    ("tgAllowedUsers", [-(10**400)]),
+    *(("baseUrl", url) for url in ("", "http://", "http://a b", "http://[::1", "http://h:99999")),
+    ("baseUrl", "http://%zz/"),
+    ("stateStore", "postgres"),
+    *(("tmuxSession", value) for value in ("", "a b", "a.b", "a:b", 5)),
     *((name, 5) for name in ("host", "authToken", "stateDir", "postgresUrl", "tgBotToken")),
     *((name, None) for name in ("authToken", "webhooks", "rateLimit", ENV, "dashboardEnabled")),
     ("baseUrl", CANARY),
@@ -95,6 +114,105 @@ def test_a_field_of_the_wrong_type(name: str, value: object) -> None:
     assert len(found) == 1
     assert name in found[0]
     assert CANARY not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"port": 9007199254740991}', 'Aegis dies at its start: "port" is above 65535'),
+        ('{"port": 65536}', 'Aegis dies at its start: "port" is above 65535'),
+        ('{"port": 9007199254740992}', 'Aegis ignores the whole file: "port" is too large'),
+        ('{"sseIdleMs": 9007199254740991.6}',
+         'Aegis ignores the whole file: "sseIdleMs" is too large'),
+        ('{"sseIdleMs": 1e400}',
+         'Aegis ignores the whole file: "sseIdleMs" must be a whole number'),
+        ('{"sseIdleMs": -0.5}', 'Aegis ignores the whole file: "sseIdleMs" must be a whole number'),
+        ('{"tgAllowedUsers": [1, 1e400]}',
+         'Aegis ignores the whole file: "tgAllowedUsers.1" is too large'),
+        ('{"tgAllowedUsers": [-1e400]}',
+         'Aegis ignores the whole file: "tgAllowedUsers.0" is too small'),
+        ('{"baseUrl": "http://h:99999"}', 'Aegis ignores the whole file: "baseUrl" must be a URL'),
+        ('{"stateStore": "postgres", "postgresUrl": ""}',
+         'Aegis crashes at its start: "stateStore" is postgres, and there is no "postgresUrl"'),
+        ('{"tmuxSession": ""}',
+         'Aegis crashes at its start: "tmuxSession" is a bad name: it is empty'),
+        ('{"tenantWorkdirs": {"t": 5, "__proto__": 5}}',
+         'Aegis ignores the whole file: "tenantWorkdirs.t" must be an object'),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_field(text: str, reason: str) -> None:
+    assert reasons(text) == (reason,)
+
+
+def test_what_stops_the_start_is_told_beside_what_loses_the_file() -> None:
+    found = reasons('{"stateStore": "postgres", "tmuxSession": "a b", "host": 5}')
+    assert [reason.split(":")[0] for reason in found] == [
+        "Aegis ignores the whole file",
+        "Aegis crashes at its start",
+        "Aegis crashes at its start",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"sseIdleMs": 9007199254740991}',
+        '{"sseIdleMs": 9007199254740991.4}',
+        '{"port": 65535}',
+        '{"tgTopicTTLHours": -0}',
+        '{"tgAllowedUsers": [1.5, -0, 1e308, -1e308]}',
+        '{"baseUrl": " \\tHTTP:\\\\h"}',
+        '{"baseUrl": "http://aegis.example:65535/"}',
+        '{"stateStore": "postgres", "postgresUrl": "x"}',
+        '{"stateStore": "redis"}',
+        '{"postgresUrl": ""}',
+        '{"tmuxSession": "aegis-2"}',
+        '{"defaultSessionEnv": {"A": "\\u0080\\u009f\\ud800"}}',
+        '{"tenantWorkdirs": {"__proto__": 5}}',
+        '{"odd": [1e400, -1e999]}',
+    ],
+)
+def test_what_aegis_takes(text: str) -> None:
+    taken(text)
+
+
+def test_a_prototype_is_no_variable() -> None:
+    text = '{"defaultSessionEnv": {"__proto__": 5, "A": "x"}}'
+    assert taken(text).session_env == {"A": "x"}
+    assert session_env_in(text.encode()) == {"A": "x"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "read"),
+    [
+        (b"\xff", "\ufffd"),
+        (b"\xe9t\xe9", "\ufffdt\ufffd"),
+        (b"\xe2\x82", "\ufffd"),
+        (b"\xf0\x9f\x98", "\ufffd"),
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+        (b"\xc0\xaf", "\ufffd\ufffd"),
+    ],
+)
+def test_bytes_that_are_no_utf8_are_read_as_aegis_reads_them(broken: bytes, read: str) -> None:
+    config = taken(b'{"x": "' + broken + b'", "defaultSessionEnv": {"A": "' + broken + b'"}}')
+    assert not config.is_utf8
+    assert config.session_env == {"A": read}
+    assert json.loads(merge(config, {"B": "b"}))["x"] == read
+    assert session_env_in(b'{"defaultSessionEnv": {"A": "' + broken + b'"}}') == {"A": read}
+
+
+def test_a_replacement_character_of_its_own_is_utf8() -> None:
+    assert taken('{"x": "\ufffd"}').is_utf8
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"defaultSessionEnv": []}', b"[" * 500])
+def test_no_variables_in_what_is_no_file(content: bytes) -> None:
+    assert session_env_in(content) == {}
+
+
+def test_variables_beside_numbers_of_any_length() -> None:
+    content = b'{"n": ' + b"9" * 5000 + b', "defaultSessionEnv": {"A": "x", "B": 5}}'
+    assert session_env_in(content) == {"A": "x"}
 
 
 def test_every_wrong_field_is_named() -> None:
@@ -182,7 +300,19 @@ def test_brackets_inside_of_strings_are_no_depth() -> None:
 
 
 def test_numbers_keep_their_text() -> None:
-    numbers = ["1.10", "1e400", "123456789012345678901234567890", "-0.0", "1E5", "-0", "9" * 5000]
+    numbers = [
+        "1e3",
+        "2.50",
+        "1E400",
+        "1.0",
+        "1.10",
+        "1e400",
+        "123456789012345678901234567890",
+        "-0.0",
+        "1E5",
+        "-0",
+        "9" * 5000,
+    ]
     text = '{"a": [' + ", ".join(numbers) + "]}"
     merged = merge(taken(text), OURS).decode()
     assert re.findall(r"^ {4}(-?[0-9].*?),?$", merged, re.MULTILINE) == numbers

@@ -7,11 +7,13 @@ import pytest
 from aegis_provision.aegis.limits import (
     DENIED_NAMES,
     DENIED_PREFIXES,
+    failing_value_problem,
     fixed_url_problem,
     name_problem,
     placeholder_problem,
     sends_token_in_the_open,
     timeout_problem,
+    tmux_session_problem,
     url_problems,
     value_problem,
 )
@@ -38,19 +40,64 @@ def test_denied_prefixes_in_either_case(prefix: str) -> None:
     assert name_problem(prefix.upper() + "X")
 
 
-@pytest.mark.parametrize("char", ["\r", "\n", "\0", "\x1b", "\x7f", "\x85", "\x9f"])
+@pytest.mark.parametrize("char", ["\r", "\n", "\0", "\x08", "\x0b", "\x1b", "\x1f", "\x7f"])
 def test_control_characters(char: str) -> None:
-    assert value_problem(f"a{char}b")
+    words = f"it holds a control character (U+{ord(char):04X})"
+    assert value_problem(f"a{char}b") == words
+    assert failing_value_problem(f"a{char}b") == words
 
 
-@pytest.mark.parametrize("value", ["", " ", "\t", "x" * 8192, "é" * 4096, "\u2028", "a}b"])
+@pytest.mark.parametrize(
+    "value", ["", " ", "\t", "x" * 8192, "é" * 4096, "\u2028", "a}b", "\x80", "\x85", "\x9f"]
+)
 def test_values_that_are_taken(value: str) -> None:
     assert value_problem(value) is None
+    assert failing_value_problem(value) is None
 
 
 @pytest.mark.parametrize("value", ["x" * 8193, "é" * 4097, "\udcff"])
 def test_values_that_are_too_long_or_no_text(value: str) -> None:
     assert value_problem(value)
+
+
+def test_half_a_surrogate_pair_breaks_no_session() -> None:
+    assert failing_value_problem("\ud800" * 2730) is None
+    size = "it has 8193 bytes, and Aegis takes at most 8192"
+    assert failing_value_problem("\ud800" * 2731) == size
+    assert value_problem("\udc00") == "it is not valid UTF-8"
+    assert value_problem("\ud7ff\ue000") is None
+    assert value_problem("\udfff") == value_problem("\ud800") == "it is not valid UTF-8"
+
+
+SAFE_SESSIONS = [
+    *("aegis", "-", "+", "#", "a#b", "x$", "a*", "é", "日本", "\xa0", "a=b", "a@b", "a%b", "a;b"),
+    *("**", "~x", "^x", "__", "x_", "a#zb", "[a]", "\U0001f600"),
+]
+LOST_SESSIONS = [
+    *("a\\b", "a\tb", "\x1f", "a\x7fb", "a\x9fb", "a\u2028b", "a\u2029", "=x", "$", "@", "%x"),
+    *("-x", "+x", "-é", "*", "^", "_", "~", "x$y", "x$_", "x${", "x;", ";", "#{x}", "a##b"),
+    *("a#Sb", "#(id)", "a#,b", "a#}b"),
+]
+
+
+@pytest.mark.parametrize("name", SAFE_SESSIONS)
+def test_tmux_sessions(name: str) -> None:
+    assert tmux_session_problem(name) is None
+
+
+@pytest.mark.parametrize("name", LOST_SESSIONS)
+def test_names_that_tmux_does_not_find_again(name: str) -> None:
+    assert tmux_session_problem(name) == "tmux would not find a session of this name again"
+
+
+@pytest.mark.parametrize("name", ["a b", " ", "a.b", ".", "a:b", ":"])
+def test_tmux_sessions_that_look_like_something_else(name: str) -> None:
+    words = "it holds a space, '.' or ':', which tmux takes for something else"
+    assert tmux_session_problem(name) == words
+
+
+def test_a_tmux_session_needs_a_name() -> None:
+    assert tmux_session_problem("") == "it is empty"
 
 
 @pytest.mark.parametrize("value", ["1", "999", "60000", "2147483647", "060000"])

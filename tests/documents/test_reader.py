@@ -179,3 +179,57 @@ def test_a_value_does_not_show_in_repr() -> None:
     assert isinstance(node, Mapping)
     assert isinstance(node.entries[0].value, Scalar)
     assert "canary" not in repr(node.entries[0].value)
+
+
+PAIR = r"\ud83d\ude00"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f'"{PAIR}"', "\U0001f600"),
+        (r'"\uD800\uDC00 \udbff\uDFFF"', "\U00010000 \U0010ffff"),
+        (f'"a{PAIR}{PAIR}b"', "a\U0001f600\U0001f600b"),
+        (rf'"\\{PAIR}"', "\\\U0001f600"),
+        (rf'"\\\\{PAIR}"', "\\\\\U0001f600"),
+        (r'"\\ud83d\\ude00"', PAIR),
+        (f"'{PAIR}'", PAIR),
+        (rf"'\{PAIR}'", rf"\{PAIR}"),
+        (f"x{PAIR}", f"x{PAIR}"),
+        (f"|-\n {PAIR}", PAIR),
+        (rf'"{PAIR}\ue000\uE001"', "\U0001f600\ue000\ue001"),
+        (rf'"{PAIR}\U0000e000"', "\U0001f600\ue000"),
+        (f'"{PAIR}\ue000"', "\U0001f600\ue000"),
+        (rf'"{PAIR}\u00e9"', "\U0001f600é"),
+    ],
+)
+def test_a_surrogate_pair_is_one_character_where_escapes_count(text: str, expected: str) -> None:
+    assert value(text) == expected
+
+
+def test_a_pair_may_be_in_a_key_and_moves_no_place() -> None:
+    node, codes = read(f'{{"{PAIR}": "{PAIR}", "b": 1, "b": 2}}')
+    assert codes == ["duplicate-key"]
+    assert isinstance(node, Mapping)
+    assert node.entries[0].key.text == "\U0001f600"
+    spans = [entry.key.span for entry in node.entries]
+    assert [(span.column, span.end_column) for span in spans] == [(2, 16), (34, 37)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r'"\ud83d"', r'"\ude00\ud83d"', rf'"{PAIR}\ud83d"', r'"\ud83d\\ude00"', r'"\ud83d\u0041"'],
+)
+def test_half_a_pair_is_no_character(text: str) -> None:
+    assert read(text) == (None, ["bad-escape"])
+
+
+def test_where_every_mark_is_taken_a_pair_is_an_error() -> None:
+    every = "".join(map(chr, range(0xE000, 0xF900)))
+    assert value(f'"{PAIR}{every[:-1]}"') == f"\U0001f600{every[:-1]}"
+    assert read(f'"{PAIR}{every}"') == (None, ["bad-escape"])
+
+
+@given(st.text(st.characters(min_codepoint=0xA0, exclude_categories=["Cs", "Cc"]) | st.just("\\")))
+def test_text_as_json_escapes_it(text: str) -> None:
+    assert value(json.dumps({text: [text]})) == {text: [text]}

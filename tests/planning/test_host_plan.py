@@ -91,6 +91,26 @@ def test_changes_are_told_key_by_key_and_the_rest_is_the_same() -> None:
     assert plan.warnings == ()
 
 
+NOT_UTF8 = (
+    "the file holds bytes that are not UTF-8: Aegis reads each as U+FFFD, and so will a write "
+    "leave them"
+)
+
+
+@pytest.mark.parametrize(
+    ("note", "written", "warnings"),
+    [(b"caf\xe9", "caf\ufffd", (NOT_UTF8,)), ("café".encode(), "café", ())],
+)
+def test_bytes_that_are_not_utf8_are_warned_of(
+    note: bytes, written: str, warnings: tuple[str, ...]
+) -> None:
+    plan = _plan(Actual(PATH, _file(b'{"authToken": "x", "note": "' + note + b'"}'), DIRECTORY))
+    assert plan.warnings == warnings
+    assert plan.write is not None
+    assert plan.write.content is not None
+    assert json.loads(plan.write.content)["note"] == written
+
+
 def test_a_mode_that_lets_others_read_is_a_change_of_its_own() -> None:
     right = _after(_plan(Actual(PATH, _file({"authToken": "x"}), DIRECTORY)))
     assert right.file is not None
