@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 def show_findings(output: Output, findings: Sequence[Diagnostic]) -> None:
-    """Print ``findings`` on stderr; notes only where the operator did not ask for quiet."""
-    told = [item for item in findings if not (output.quiet and item.severity is Severity.NOTE)]
+    """Print ``findings`` on stderr; notes and reminders not where the operator asked for quiet."""
+    told = [item for item in findings if not (output.quiet and _is_quiet(item))]
     if told:
         from aegis_provision.report.diagnostics import print_diagnostics
 
         given = Invocation.current().given
         print_diagnostics(output.aside, completed_findings(told, given))
+
+
+def _is_quiet(item: Diagnostic) -> bool:
+    return item.severity is Severity.NOTE or item.reminder

@@ -37,7 +37,8 @@ class Diagnostic:
     ``None`` only where no text is at fault (a file that is missing, an unset variable).
     ``hosts`` names the hosts concerned, where the finding is not about the text alone.
     ``quotable`` is false where ``span`` covers a secret: nobody repeats its lines, for whatever
-    finding.
+    finding. A ``reminder`` is told in one line, without a quote and a hint, and not at all where
+    the operator asked for quiet.
     """
 
     severity: Severity
@@ -48,6 +49,7 @@ class Diagnostic:
     related: tuple[Related, ...] = ()
     hosts: tuple[str, ...] = ()
     quotable: bool = True
+    reminder: bool = False
 
 
 def error(

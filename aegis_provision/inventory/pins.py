@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 PIN_KEYS = ("pin_until", "pin_reason")
 """What a pin says beside the provider: until which day it holds (UTC), and why it is there."""
 
-DAYS_OF_WARNING = 30
-"""How long before its last day a pin is warned of."""
+DAYS_OF_WARNING = 3
+"""How many days before its last one a pin is warned of.
+
+Nothing says when a pin was made, so this is short: a pin of a week is no news in its first days. It
+is long enough to be told on a Friday of a pin that ends on Monday.
+"""
 
 LONGEST_REASON = 200
 
@@ -90,7 +94,7 @@ def pin_findings(hosts: Iterable[Host], today: date) -> tuple[Diagnostic, ...]:
     """Return what ``today`` (in UTC) means for the pins of ``hosts`` that have an end.
 
     A pin past its last day is an error, one that is near it a warning, told once for pins that
-    are alike; of the others one note names the next.
+    are alike; of the others one note names the next. What is no error is a reminder.
     """
     ends: dict[tuple[object, ...], list[Pin]] = {}
     for host in hosts:
@@ -125,11 +129,12 @@ def _near_end(pins: list[Pin], days: int) -> Diagnostic:
         return error("expired-pin", words, span, hint=hint, related=related, hosts=hosts)
     when = "today" if days == 0 else f"in {days} day{'' if days == 1 else 's'}"
     words = f"{what} ends on {day}, {when}"
-    return warning("ending-pin", words, span, hint=hint, hosts=hosts)
+    return replace(warning("ending-pin", words, span, hint=hint, hosts=hosts), reminder=True)
 
 
 def _with_end(pins: list[Pin]) -> Diagnostic:
     first = min(pins, key=lambda pin: pin.last_day or date.max)
     many = f"{len(pins)} pins have an end, the first of them" if len(pins) > 1 else "this pin ends"
     span = first.until.span if first.until is not None else None
-    return note("pin-with-end", f"{many} on {first.last_day}", span, hosts=(first.host,))
+    words = f"{many} on {first.last_day}"
+    return replace(note("pin-with-end", words, span, hosts=(first.host,)), reminder=True)

@@ -11,7 +11,7 @@ from aegis_provision.ledger.header_lines import parse_header, word
 from aegis_provision.ledger.lines import Fields, LineError
 from aegis_provision.ledger.past_host import HostStory, PastHost
 from aegis_provision.rollout.events import Step
-from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.outcome import INTERRUPTED_EXIT_CODE, HostResult, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +25,14 @@ UNKNOWN = "unknown"
 
 
 class RunState(StrEnum):
-    """Whether a run came to its end."""
+    """Whether a run came to its end.
+
+    ``INTERRUPTED``: it was asked to stop, and ended in order. ``CRASHED``: it has no end, and
+    nobody is carrying it out any more.
+    """
 
     FINISHED = "finished"
+    INTERRUPTED = "interrupted"
     RUNNING = "running"
     CRASHED = "crashed"
 
@@ -65,6 +70,11 @@ class DamagedRun:
 
     run: str
     reason: str
+
+
+def state_of_end(exit_code: int) -> RunState:
+    """Return the state of a run that ended with ``exit_code``."""
+    return RunState.INTERRUPTED if exit_code == INTERRUPTED_EXIT_CODE else RunState.FINISHED
 
 
 def parse_run(run: str, data: bytes, *, held: bool) -> PastRun | DamagedRun:
@@ -159,7 +169,7 @@ class _Story:
     def told(self, *, held: bool) -> PastRun:
         """Return all of it."""
         if self.exit_code is not None:
-            state = RunState.FINISHED
+            state = state_of_end(self.exit_code)
         else:
             state = RunState.RUNNING if held else RunState.CRASHED
         return PastRun(

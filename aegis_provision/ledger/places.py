@@ -21,10 +21,14 @@ _OTHERS = 0o077
 _KEY_BYTES = 32
 
 
+ELSEWHERE = "set XDG_STATE_HOME to a directory of yours that can be written"
+"""What helps wherever the state directory can't be used."""
+
+
 class StateError(Exception):
     """The state directory can't be used: ``message`` says why, ``hint`` what to do next."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = ELSEWHERE) -> None:
         """Keep both parts."""
         super().__init__(message)
         self.message = message
@@ -63,7 +67,9 @@ def places_of(environ: Mapping[str, str]) -> Places:
     if not Path(state).is_absolute():
         home = Path(environ.get("HOME") or Path.home())
         if not home.is_absolute():
-            raise StateError("HOME is no absolute path, and records lie in it", "set HOME")
+            raise StateError(
+                "HOME is no absolute path, and records lie in it", "set HOME or XDG_STATE_HOME"
+            )
         return Places(home / ".local" / "state" / "aegis-provision")
     return Places(Path(state) / "aegis-provision")
 
@@ -81,7 +87,6 @@ def make_ready(places: Places) -> None:
     except OSError as problem:
         raise StateError(
             f"the directory for records, {places.runs}, can't be made: {problem.strerror}",
-            "set XDG_STATE_HOME to a directory of yours",
         ) from None
     check(places)
 
@@ -102,7 +107,7 @@ def _is_ours(directory: Path) -> bool:
     except OSError as problem:
         raise StateError(f"{directory} can't be looked at: {problem.strerror}") from None
     if not stat.S_ISDIR(facts.st_mode):
-        raise StateError(f"{directory} is not a directory", "move it away")
+        raise StateError(f"{directory} is not a directory", f"move it away, or {ELSEWHERE}")
     if facts.st_uid != os.geteuid():
         raise StateError(
             f"{directory} belongs to another user (uid {facts.st_uid})",
@@ -111,7 +116,8 @@ def _is_ours(directory: Path) -> bool:
     mode = stat.S_IMODE(facts.st_mode)
     if mode & _OTHERS_WRITE:
         raise StateError(
-            f"{directory} can be written by others (mode {mode:04o})", f"chmod 700 {directory}"
+            f"{directory} can be written by others (mode {mode:04o})",
+            f"chmod 700 {directory}",
         )
     return True
 

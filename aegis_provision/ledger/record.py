@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING, Self
 from aegis_provision.ledger.digests import file_digest
 from aegis_provision.ledger.header_lines import header_lines
 from aegis_provision.ledger.lines import encode, moment
-from aegis_provision.ledger.places import StateError, load_key, make_ready, sync_directory
+from aegis_provision.ledger.places import (
+    ELSEWHERE,
+    StateError,
+    load_key,
+    make_ready,
+    sync_directory,
+)
 from aegis_provision.planning.undo import left_by
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -156,7 +162,8 @@ class RunRecord:
             self._append("write", host=host, before=before, after=after, secrets=secrets)
             if self.problem is not None:
                 raise JournalError(
-                    f"the run's record, {self._path}, can't be written: {self.problem}"
+                    f"the run's record, {self._path}, can't be written: {self.problem}",
+                    f"make room there, or {ELSEWHERE}; then apply again",
                 )
 
     def _file(self, file: FileFacts | None) -> Mapping[str, object] | None:

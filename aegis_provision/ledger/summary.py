@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from aegis_provision.ledger.header import RunKind
 from aegis_provision.ledger.header_lines import check_schema, word
 from aegis_provision.ledger.lines import Fields, LineError
-from aegis_provision.ledger.past_run import RunState
+from aegis_provision.ledger.past_run import state_of_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from aegis_provision.ledger.past_run import PastRun
+    from aegis_provision.ledger.past_run import PastRun, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def summary_of(past: PastRun) -> RunSummary:
 
 
 def parse_summary(first: bytes, last: bytes) -> RunSummary | None:
-    """Return a finished run in sum out of the first and the last line of its record.
+    """Return a run that came to its end in sum out of the first and the last line of its record.
 
     ``None`` for any other: then the whole record has to be looked at.
     """
@@ -80,7 +80,7 @@ def parse_summary(first: bytes, last: bytes) -> RunSummary | None:
             playbook=head.part("playbook").text("path") if head.has("playbook") else None,
             limit=head.text("limit"),
             hosts=head.whole("hosts"),
-            state=RunState.FINISHED,
+            state=state_of_end(end.whole("exit_code")),
             counts={name: end.part("counts").whole(name) for name in end.part("counts").content},
             exit_code=end.whole("exit_code"),
         )

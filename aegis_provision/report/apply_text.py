@@ -49,7 +49,7 @@ MOST_URGENT_FIRST = (
     Status.UNREACHABLE,
     Status.NOT_ATTEMPTED,
 )
-"""The statuses of hosts that need a person, the most urgent first."""
+"""The statuses of hosts that need a person, the most urgent first: all that are no success."""
 
 _NOT_WRITTEN = {Status.UNCHANGED, Status.UNREACHABLE, Status.REFUSED, Status.NOT_ATTEMPTED}
 _MANY = 3
@@ -104,6 +104,11 @@ def recap_lines(
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))
     return lines
+
+
+def needs_attention(result: HostResult) -> bool:
+    """Tell whether a person should look at the host: it did not go well, or there is a hint."""
+    return result.status not in WENT_WELL or bool(result.hint)
 
 
 def alike(results: Iterable[HostResult]) -> list[tuple[HostResult, list[str]]]:

@@ -118,6 +118,8 @@ def _lines(item: Diagnostic, secret: frozenset[tuple[Source, int]]) -> list[Text
     head.append(f"{item.severity.value}: ", style=_STYLE[item.severity])
     head.append(visible(item.message + hosts_words(item.hosts)))
     lines = [head]
+    if item.reminder:
+        return lines
     if item.span is not None:
         lines.extend(_quoted(item.span, _STYLE[item.severity], secret))
     for other in item.related:

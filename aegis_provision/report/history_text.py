@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("RUN", "STARTED (UTC)", "KIND", "WHO", "HOSTS", "STATE", "WHAT HAPPENED")
 _NUMBERS = 4
-_STATE_STYLE = {RunState.FINISHED: "", RunState.RUNNING: "cyan", RunState.CRASHED: "bold red"}
+_STATE_STYLE = {
+    RunState.FINISHED: "",
+    RunState.INTERRUPTED: "yellow",
+    RunState.RUNNING: "cyan",
+    RunState.CRASHED: "bold red",
+}
 _NO_END = "without an end"
 _SHORT = 12
 _BY_NAME = frozenset({Status.UNCHANGED, Status.NOT_ATTEMPTED})
@@ -107,7 +112,7 @@ def _headlines(past: PastRun) -> list[Text]:
     header = past.header
     end = f", exit {past.exit_code}" if past.exit_code is not None else ""
     took = (past.ended - header.started).total_seconds()
-    until = "took" if past.state is RunState.FINISHED else "last heard of after"
+    until = "took" if past.exit_code is not None else "last heard of after"
     facts = [
         ("started", f"{header.started:%Y-%m-%d %H:%M:%S} UTC, {until} {_seconds(took)}"),
         ("by", header.operator),

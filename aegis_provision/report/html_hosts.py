@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING
 from aegis_provision.planning.model import Change, ChangeKind
 from aegis_provision.report.apply_text import WORDS
 from aegis_provision.report.markup import Markup, element, together
-from aegis_provision.report.wording import counted, fine_duration, is_plain, play_title
+from aegis_provision.report.wording import (
+    counted,
+    fine_duration,
+    is_plain,
+    pin_words,
+    play_title,
+)
 from aegis_provision.rollout.outcome import WENT_WELL, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.report.timeline import BatchRows, HostRow, Timeline
 
@@ -37,18 +45,21 @@ def state_of(row: HostRow) -> str:
     return _LEFT_OUT if row.passed_over else Status.NOT_ATTEMPTED.value
 
 
-def group_of(state: str) -> str:
-    """Return which filter shows a host in ``state``."""
-    if state in _BAD:
-        return "bad"
+def groups_of(row: HostRow, wanted: frozenset[str]) -> tuple[str, ...]:
+    """Return which filters show a row; ``wanted`` are the hosts that need attention."""
+    state = state_of(row)
+    groups = ("bad",) if row.host in wanted else ()
     if state in _DONE:
-        return "done"
-    return "same" if state == Status.UNCHANGED.value else "left"
+        return (*groups, "done")
+    if state == Status.UNCHANGED.value:
+        return (*groups, "same")
+    return groups if state in _BAD else (*groups, "left")
 
 
 def batch_section(
     timeline: Timeline,
     batch: BatchRows,
+    wanted: frozenset[str],
     *,
     folded: bool,
     told: set[str],
@@ -56,13 +67,21 @@ def batch_section(
 ) -> Markup:
     """Return a batch with all its hosts; ``folded`` closes one in which nothing went wrong.
 
-    ``told`` are the hosts whose changes stand further up, and is added to. So are
-    ``told_changes``, the changes themselves: with them, what hosts share is shown once.
+    ``wanted`` are the hosts that need attention. ``told`` are those whose changes stand further up,
+    and is added to. So are ``told_changes``, the changes themselves: with them, what hosts share is
+    shown once.
     """
     states = Counter(state_of(row) for row in batch.rows)
     bad = sum(number for state, number in states.items() if state in _BAD)
     rows = [
-        _host(timeline, row, is_open=row_is_open(row, bad), told=told, told_changes=told_changes)
+        _host(
+            timeline,
+            row,
+            groups_of(row, wanted),
+            is_open=row_is_open(row, bad),
+            told=told,
+            told_changes=told_changes,
+        )
         for row in batch.rows
     ]
     summary = element(
@@ -99,6 +118,7 @@ def _in_words(batch: BatchRows, states: Counter[str]) -> str:
 def _host(
     timeline: Timeline,
     row: HostRow,
+    groups: tuple[str, ...],
     *,
     is_open: bool,
     told: set[str],
@@ -121,11 +141,14 @@ def _host(
     parts = [part for part in inside if part is not None]
     if not parts:
         parts = [element("p", "Nothing was done here.", class_="dim")]
+    if row.plan is not None and row.plan.pin is not None:
+        words = f"{row.plan.provider}: {pin_words(row.plan.pin)}"
+        parts.insert(0, element("p", words, class_="v dim"))
     return element(
         "details",
         summary,
         element("div", *parts, class_="inside"),
-        class_=f"host {state} g-{group_of(state)}",
+        class_=" ".join(("host", state, *(f"g-{group}" for group in groups))),
         id=f"h{row.number}",
         open=is_open,
     )
@@ -150,7 +173,7 @@ def _reason(row: HostRow) -> Markup | None:
     result = row.result
     if result is None:
         words = "It went wrong in an earlier play." if row.passed_over else "Not begun."
-        return element("p", words, class_="dim")
+        return element("div", element("p", words, class_="dim"), *_known_before(row))
     lines = [
         element("p", result.message, class_="v") if result.message else None,
         element("p", "Try: ", element("span", result.hint, class_="v")) if result.hint else None,
@@ -158,6 +181,16 @@ def _reason(row: HostRow) -> Markup | None:
         *(_warning(item) for item in (row.plan.warnings if row.plan else ())),
     ]
     return element("div", *lines) if any(lines) else None
+
+
+def _known_before(row: HostRow) -> Iterator[Markup]:
+    """Yield why a host that was not begun could not have been written anyway."""
+    if row.plan is None or row.passed_over:
+        return
+    if row.plan.message:
+        yield element("p", row.plan.message, class_="v")
+    if row.plan.hint:
+        yield element("p", "Try: ", element("span", row.plan.hint, class_="v"))
 
 
 def _warning(text: str) -> Markup:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from aegis_provision import __version__
 from aegis_provision.playbook.budget import budget_of
-from aegis_provision.report.apply_text import MOST_URGENT_FIRST, WORDS, alike
+from aegis_provision.report.apply_text import MOST_URGENT_FIRST, WORDS, alike, needs_attention
 from aegis_provision.report.html_chart import chart
-from aegis_provision.report.html_hosts import batch_section, group_of, state_of
+from aegis_provision.report.html_hosts import batch_section, groups_of
 from aegis_provision.report.markup import Markup, element
 from aegis_provision.report.timeline import timeline_of
 from aegis_provision.report.wording import counted, fine_duration
-from aegis_provision.rollout.outcome import WENT_WELL, Status
+from aegis_provision.rollout.outcome import INTERRUPTED_EXIT_CODE, WENT_WELL, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,6 @@ _FILTERS = {
     "same": "Unchanged",
     "left": "Not attempted",
 }
-_INTERRUPTED = 130
 
 
 def render_page(
@@ -113,7 +112,7 @@ def _verdict(timeline: Timeline) -> tuple[str, str]:
     state = timeline.state
     if state.exit_code is None:
         return "Cut off: this run has no end", "bad"
-    if state.exit_code == _INTERRUPTED:
+    if state.exit_code == INTERRUPTED_EXIT_CODE:
         return "Interrupted", "odd"
     if state.spent is not None:
         return "Stopped: too many hosts failed", "bad"
@@ -143,12 +142,10 @@ def _results(timeline: Timeline) -> Sequence[HostResult]:
 
 
 def _attention(timeline: Timeline) -> Markup | None:
-    results = _results(timeline)
-    numbers = _numbers(timeline)
-    wanted = [item for status in MOST_URGENT_FIRST for item in results if item.status is status]
-    wanted += [item for item in results if item.status in WENT_WELL and item.hint]
+    wanted = _wanted(timeline)
     if not wanted:
         return None
+    numbers = _numbers(timeline)
     reasons = []
     for shared, names in alike(wanted):
         head = f"{WORDS[shared.status]} ({len(names)})" if len(names) > 1 else WORDS[shared.status]
@@ -165,8 +162,15 @@ def _attention(timeline: Timeline) -> Markup | None:
                 class_=f"card {shared.status.value}",
             )
         )
-    heading = element("h2", "Needs attention", id="attention")
+    heading = element("h2", f"{_FILTERS['bad']} ({len(wanted)})", id="attention")
     return element("section", heading, element("ul", *reasons, class_="reasons"))
+
+
+def _wanted(timeline: Timeline) -> list[HostResult]:
+    """Return how the hosts ended that need attention, the most urgent first."""
+    urgency = {status: place for place, status in enumerate(MOST_URGENT_FIRST)}
+    wanted = [item for item in _results(timeline) if needs_attention(item)]
+    return sorted(wanted, key=lambda item: urgency.get(item.status, len(urgency)))
 
 
 def _said(result: HostResult) -> Markup:
@@ -199,15 +203,19 @@ def _hosts(timeline: Timeline) -> Markup:
     changes = sum(len(plan.changes) for plan in timeline.plans.values())
     once: set[object] | None = set() if changes > _MANY_CHANGES else None
     told: set[str] = set()
+    wanted = frozenset(item.host for item in _wanted(timeline))
+    folded = len(rows) > _MANY_HOSTS
     sections = [
-        batch_section(timeline, batch, folded=len(rows) > _MANY_HOSTS, told=told, told_changes=once)
+        batch_section(timeline, batch, wanted, folded=folded, told=told, told_changes=once)
         for batch in timeline.batches
     ]
-    return element("section", element("h2", "Hosts"), _filters(rows), *sections)
+    return element("section", element("h2", "Hosts"), _filters(rows, wanted), *sections)
 
 
-def _filters(rows: Sequence[HostRow]) -> Markup | None:
-    counts = Counter(group_of(state_of(row)) for row in rows)
+def _filters(rows: Sequence[HostRow], wanted: frozenset[str]) -> Markup | None:
+    """Return the buttons; each says how many hosts it shows, some of them in several plays."""
+    shown = {(group, row.host) for row in rows for group in groups_of(row, wanted)}
+    counts = Counter(group for group, _ in shown)
     names = {"all": "All", **{key: name for key, name in _FILTERS.items() if counts[key]}}
     if len(names) <= 2:
         return None
@@ -215,7 +223,7 @@ def _filters(rows: Sequence[HostRow]) -> Markup | None:
         element(
             "label",
             element("input", type="radio", name="only", id=f"only-{key}", checked=key == "all"),
-            f"{name} {len(rows) if key == 'all' else counts[key]}",
+            f"{name} {len({row.host for row in rows}) if key == 'all' else counts[key]}",
         )
         for key, name in names.items()
     ]

@@ -137,7 +137,7 @@ class _HostRun:
             if write is not None:
                 self._write(write)
         except JournalError as error:
-            return self._result(Status.REFUSED, f"not written: {error}")
+            return self._result(Status.REFUSED, f"not written: {error}", error.hint)
         except WriteRefused as error:
             refused = self._result(Status.REFUSED, str(error), error.hint)
             return replace(refused, locked=isinstance(error, Locked))

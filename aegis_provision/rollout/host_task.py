@@ -23,6 +23,7 @@ _WITHOUT_WRITE = {
     Action.UNREACHABLE: Status.UNREACHABLE,
 }
 _WORKABLE = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
+_HOPELESS = frozenset({Action.ERROR, Action.UNREACHABLE})
 _OWED = "its file is right, and Aegis was not restarted since it came"
 
 
@@ -91,3 +92,14 @@ def untouched(plan: HostPlan) -> HostResult:
     status = _WITHOUT_WRITE[plan.action]
     message = _OWED if status is Status.UNCHANGED and plan.restart_owed else plan.message
     return HostResult(plan.host, status, message, plan.hint)
+
+
+def not_begun(plan: HostPlan) -> HostResult:
+    """Return how a host ends whose turn did not come before the run was stopped.
+
+    The reason why it could not have been written anyway is kept.
+    """
+    message, hint = "nothing was done there", ""
+    if plan.action in _HOPELESS:
+        message, hint = f"{message}, and nothing could be: {plan.message}", plan.hint
+    return HostResult(plan.host, Status.NOT_ATTEMPTED, message, hint)

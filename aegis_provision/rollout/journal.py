@@ -9,7 +9,15 @@ if TYPE_CHECKING:
 
 
 class JournalError(Exception):
-    """The run's record can't be written; the text says why. Nothing may be written on a host."""
+    """The run's record can't be written; the text says why. Nothing may be written on a host.
+
+    ``hint`` says what to do next.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """Keep both parts."""
+        super().__init__(message)
+        self.hint = hint
 
 
 class Journal(Protocol):

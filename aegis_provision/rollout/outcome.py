@@ -27,6 +27,10 @@ COUNT_AS_FAILED = frozenset(Status) - WENT_WELL - {Status.NOT_ATTEMPTED}
 """The statuses that count against a play's ``max_fail``."""
 
 
+INTERRUPTED_EXIT_CODE = 130
+"""What a run's exit code is where the operator stopped it, whatever became of its hosts."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostResult:
     """One host's end: ``message`` says why, ``hint`` what to do next; either may be empty.

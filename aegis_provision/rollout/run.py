@@ -17,7 +17,7 @@ from aegis_provision.rollout.events import (
     StopRequested,
 )
 from aegis_provision.rollout.host_run import carry_out
-from aegis_provision.rollout.host_task import HostTask, untouched
+from aegis_provision.rollout.host_task import HostTask, not_begun, untouched
 from aegis_provision.rollout.outcome import (
     COUNT_AS_FAILED,
     WENT_WELL,
@@ -117,7 +117,7 @@ class _Run:
         if host in self.under_way:
             return HostResult(host, Status.FAILED, _UNKNOWN, "look at it with 'plan'")
         known = self.tally.results.get(host)
-        return known or HostResult(host, Status.NOT_ATTEMPTED, "nothing was done there")
+        return known or not_begun(self.plans[host])
 
     def _play(self, index: int, scheduled: ScheduledPlay) -> bool:
         """Do one play; tell whether the run goes on."""

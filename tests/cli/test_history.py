@@ -165,6 +165,26 @@ def test_a_run_that_goes_on_is_no_dead_one(places: Places, history: Callable[...
         assert "Either file" not in shown
 
 
+def test_a_run_that_was_stopped_stands_as_interrupted(
+    places: Places, history: Callable[..., str]
+) -> None:
+    stopped = [line("stop", running=1), finished("a", "applied"), end(130, applied=1)]
+    _keep(places, RUN, b"".join(map(encode, stopped)))
+    [_, row] = history().splitlines()
+    assert row == (f"{RUN}  2026-11-25 10:15  apply  ada@control      4  interrupted  1 applied")
+    shown = history("last")
+    assert shown.startswith(
+        f"apply {RUN}: interrupted, exit 130\n  started    2026-11-25 10:15:00 UTC, took 9.0 s\n"
+    )
+    assert "The operator asked to stop.\n" in shown
+    assert "died" not in shown
+    document = json.loads(history("last", "--format", "json"))
+    Draft202012Validator(_closed(load_schema("history"))).validate(document)
+    listed = json.loads(history("--format", "json"))
+    Draft202012Validator(_closed(load_schema("history"))).validate(listed)
+    assert document["run"]["state"] == listed["runs"][0]["state"] == "interrupted"
+
+
 def test_only_the_last_runs_are_listed_unless_all_are_wanted(
     places: Places, history: Callable[..., str]
 ) -> None:

@@ -105,6 +105,8 @@ def test_a_signal_while_a_host_is_written_lets_it_finish_and_begins_no_other(
     assert result["summary"]["restart_pending"] == 1
     assert result["summary"]["not_attempted"] == 3
     assert files(tmp_path / "gated") == {"a": True, "b": False, "c": False, "d": False}
+    past = held.call("history", result["run"], "--format", "json")
+    assert json.loads(past.out)["run"]["state"] == "interrupted"
 
 
 def test_those_not_attempted_are_named(
@@ -122,6 +124,28 @@ def test_those_not_attempted_are_named(
     assert "not attempted: nothing was done there\n" in out
     assert f"    {', '.join(left)}\n" in out or f"{left[0]}: not attempted" in out
     assert f"{list(written.values()).count(False)} not attempted" in out.splitlines()[-2]
+
+
+def test_a_host_that_could_not_be_written_anyway_keeps_its_reason(
+    held: Operator, gates: tuple[Gate, Gate], tmp_path: Path
+) -> None:
+    (tmp_path / "gated" / "d" / "aegis.config.json").write_text("no file of ours")
+    (held.work / "one.yml").write_text("- {hosts: all, serial: 1, max_fail: 100%}\n")
+    gates[0].open()
+    with started(held, "apply", "one.yml", "--yes", "--report", "run.html") as program:
+        gates[1].wait_until_reached()
+        program.send_signal(signal.SIGINT)
+        read_until(program, "Stopping")
+        gates[1].open()
+        out, _ = program.communicate(timeout=30)
+    assert program.returncode == 130
+    reason = "nothing was done there, and nothing could be: Aegis ignores the whole file: it is"
+    assert f"d: not attempted: {reason}" in out
+    assert "Recap: 1 written, restart pending, 3 not attempted\n" in out
+    assert out.count("nothing was done there\n") == 2
+    page = (held.work / "run.html").read_text()
+    assert reason in page
+    assert held.call("history", "last").out.count(reason) == 1
 
 
 def test_a_second_ctrl_c_does_not_wait_and_leaves_files_whole(

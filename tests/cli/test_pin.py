@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -381,3 +382,42 @@ def test_of_two_who_edit_at_once_nobody_loses_a_pin(fleet: Operator) -> None:
     assert [host for host in hosts if host in pinned] == [h for h in hosts if ended[h] == 0]
     assert 0 in ended.values()
     assert [path.name for path in fleet.work.iterdir()] == ["inventory.yml"]
+
+
+# ---- pins that end
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        ("7d", "note: this pin ends on {day} (on 1 host: eu-01)"),
+        ("4d", "note: this pin ends on {day} (on 1 host: eu-01)"),
+        ("3d", "warning: the pin to glm (a trial) ends on {day}, in 3 days (on 1 host: eu-01)"),
+        ("1d", "warning: the pin to glm (a trial) ends on {day}, in 1 day (on 1 host: eu-01)"),
+    ],
+)
+def test_a_pin_that_ends_is_told_in_one_line_and_not_at_all_to_the_quiet(
+    fleet: Operator, until: str, told: str
+) -> None:
+    assert fleet.call("pin", "eu-01", "glm", "--until", until, "--reason", "a trial").code == 0
+    [day] = re.findall(r"pin_until: (\S+)", text(fleet))
+    said = fleet.call("validate")
+    severity = told.partition(":")[0]
+    assert said.err.splitlines() == [
+        f"inventory.yml:14:22: {told.format(day=day)}",
+        f"1 {severity}",
+    ]
+    assert fleet.call("validate", "-q").err == ""
+    [finding] = json.loads(fleet.call("validate", "--format", "json").out)["diagnostics"]
+    assert (finding["severity"], finding["line"]) == (severity, 14)
+    assert ("--until DATE" in finding["hint"]) is (severity == "warning")
+
+
+def test_a_pin_that_has_ended_is_told_in_full_to_the_quiet_too(fleet: Operator) -> None:
+    ended = INVENTORY.replace("{port: 2222}", "{provider: glm, pin_until: 2020-01-01}")
+    (fleet.work / "inventory.yml").write_text(ended)
+    said = fleet.call("validate", "-q")
+    assert said.code == 3
+    assert "error: the pin to glm ended on 2020-01-01 (on 1 host: eu-02)\n" in said.err
+    assert "eu-02: {provider: glm, pin_until: 2020-01-01}\n" in said.err
+    assert "  = give it another end with 'aegis-provision pin HOST PROVIDER --until" in said.err

@@ -29,8 +29,9 @@ def found(text: str) -> tuple[Diagnostic, ...]:
         (-1, Severity.ERROR, "ended on 2026-06-14"),
         (0, Severity.WARNING, "ends on 2026-06-15, today"),
         (1, Severity.WARNING, "ends on 2026-06-16, in 1 day"),
-        (30, Severity.WARNING, "ends on 2026-07-15, in 30 days"),
-        (31, Severity.NOTE, "this pin ends on 2026-07-16"),
+        (3, Severity.WARNING, "ends on 2026-06-18, in 3 days"),
+        (4, Severity.NOTE, "this pin ends on 2026-06-19"),
+        (7, Severity.NOTE, "this pin ends on 2026-06-22"),
     ],
 )
 def test_a_pin_is_told_of_by_how_near_its_end_is(days: int, severity: Severity, words: str) -> None:
@@ -40,6 +41,7 @@ def test_a_pin_is_told_of_by_how_near_its_end_is(days: int, severity: Severity, 
     assert finding.message.endswith(words)
     assert finding.hosts == ("h",)
     assert str(finding.span) == "i.yml:1:45"
+    assert finding.reminder is (severity is not Severity.ERROR)
 
 
 def test_a_pin_without_an_end_is_not_told_of() -> None:
@@ -47,9 +49,9 @@ def test_a_pin_without_an_end_is_not_told_of() -> None:
 
 
 def test_pins_that_are_alike_are_told_once_with_the_reason() -> None:
-    pin = "{provider: glm, pin_until: 2026-06-20, pin_reason: a trial}"
+    pin = "{provider: glm, pin_until: 2026-06-17, pin_reason: a trial}"
     [finding] = found(f"all: {{hosts: {{h: {pin}, i: {pin}}}}}")
-    assert finding.message == "the pin to glm (a trial) ends on 2026-06-20, in 5 days"
+    assert finding.message == "the pin to glm (a trial) ends on 2026-06-17, in 2 days"
     assert finding.hosts == ("h", "i")
 
 

@@ -172,6 +172,10 @@ def test_a_full_disk_leaves_whole_lines_and_stops_further_writes(
             record.before_write("b", write_of("b"))
         assert record.problem is not None
         assert str(places.record(RUN)) in str(refused.value)
+        assert refused.value.hint == (
+            "make room there, or set XDG_STATE_HOME to a directory of yours that can be written; "
+            "then apply again"
+        )
     assert places.record(RUN).read_bytes().endswith(b"\n")
     past = _read(places)
     assert past.hosts["a"].status is None

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aegis_provision.cli.exits import ExitCode
 from aegis_provision.ledger.header import RunKind
 from aegis_provision.ledger.header_lines import header_lines, parse_header
 from aegis_provision.ledger.lines import Fields, encode
@@ -26,6 +27,7 @@ from aegis_provision.playbook.model import (
     Share,
     Verify,
 )
+from aegis_provision.rollout.outcome import INTERRUPTED_EXIT_CODE
 from tests.ledger.fleet import HOSTS, RUN, header
 from tests.ledger.stories import FINISHED_RUN, end, finished, write
 
@@ -129,6 +131,25 @@ def test_a_finished_run_in_sum_is_told_by_its_two_ends() -> None:
     lines = whole.splitlines()
     assert parse_summary(lines[0], lines[-1]) == summary_of(_parsed(whole))
     assert parse_summary(lines[0], lines[-2]) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (0, RunState.FINISHED),
+        (4, RunState.FINISHED),
+        (129, RunState.FINISHED),
+        (130, RunState.INTERRUPTED),
+        (131, RunState.FINISHED),
+    ],
+)
+def test_a_run_that_was_stopped_is_told_as_interrupted(code: int, state: RunState) -> None:
+    assert ExitCode.INTERRUPTED == INTERRUPTED_EXIT_CODE
+    whole = HEADER + encode(end(code))
+    first, *_, last = whole.splitlines()
+    found = parse_summary(first, last)
+    assert found is not None
+    assert (found.state, _parsed(whole).state) == (state, state)
 
 
 def test_hosts_without_an_end_are_counted_as_unknown() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from aegis_provision.ledger.places import Places, StateError, check, load_key, make_ready, places_of
-from tests.ledger.fleet import places_in
+from aegis_provision.ledger.record import open_record
+from aegis_provision.ledger.runs import run_names
+from tests.ledger.fleet import RUN, header, places_in
 
 _PRINT_KEY = """
 import sys
@@ -39,8 +41,9 @@ def test_where_it_is(environ: dict[str, str], directory: str) -> None:
 
 
 def test_a_home_that_could_be_anywhere_is_refused() -> None:
-    with pytest.raises(StateError, match="HOME"):
+    with pytest.raises(StateError, match="HOME") as refused:
         places_of({"HOME": "nowhere"})
+    assert refused.value.hint == "set HOME or XDG_STATE_HOME"
 
 
 @pytest.fixture
@@ -88,6 +91,57 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
         make_ready(places)
     with pytest.raises(StateError, match="not a directory"):
         check(places)
+
+
+ELSEWHERE = "set XDG_STATE_HOME to a directory of yours that can be written"
+
+
+def _unwritable(directory: Path) -> None:
+    """Put a directory there in which nobody can make anything, root neither."""
+    if os.geteuid() == 0:
+        directory.symlink_to("/proc")
+    else:
+        directory.mkdir(mode=0o500)
+
+
+def test_every_way_in_which_it_can_not_be_written_points_elsewhere(tmp_path: Path) -> None:
+    missing = places_in(tmp_path / "missing")
+    missing.directory.parent.parent.mkdir()
+    missing.directory.parent.mkdir()
+    _unwritable(missing.directory)
+    with pytest.raises(StateError) as refused:
+        make_ready(missing)
+    assert refused.value.message.startswith(f"the directory for records, {missing.runs}, can't be")
+    assert refused.value.hint == ELSEWHERE
+    with pytest.raises(StateError) as refused:
+        load_key(missing)
+    assert refused.value.message.startswith(f"{missing.key} can't be made or read: ")
+    assert refused.value.hint == ELSEWHERE
+
+
+def test_a_record_that_can_not_be_begun_points_elsewhere(places: Places) -> None:
+    places.runs.rmdir()
+    _unwritable(places.runs)
+    with pytest.raises(StateError) as refused:
+        open_record(places, header())
+    assert refused.value.message.startswith(
+        f"the run's record, {places.record(RUN)}, can't be begun: "
+    )
+    assert refused.value.hint == ELSEWHERE
+
+
+def test_what_is_no_directory_points_elsewhere_too(tmp_path: Path, places: Places) -> None:
+    places.runs.rmdir()
+    places.runs.touch()
+    with pytest.raises(StateError) as refused:
+        check(places)
+    assert refused.value.hint == f"move it away, or {ELSEWHERE}"
+    beyond = Places(tmp_path / "file" / "state")
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError) as refused:
+        run_names(beyond)
+    assert refused.value.message == f"{beyond.directory} can't be looked at: Not a directory"
+    assert refused.value.hint == ELSEWHERE
 
 
 def test_the_key_stays_the_same(places: Places) -> None:

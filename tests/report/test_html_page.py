@@ -14,6 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.model import Action, Change, ChangeKind, Write
 from aegis_provision.playbook.model import Schedule, Share
 from aegis_provision.report.html_page import render_page
@@ -27,6 +30,7 @@ from aegis_provision.rollout.events import (
     RunStarted,
     StepStarted,
 )
+from aegis_provision.rollout.host_task import not_begun
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.transport.protocol import AcceptedKey
 from tests.fleet.browser import browser
@@ -238,6 +242,113 @@ def test_an_account_of_a_host_has_its_steps_and_its_changes() -> None:
     assert "write+0.0s2.0srestart+2.0s2.0s" in text
     assert "ANTHROPIC_AUTH_TOKENsecret, set" in text
     assert f"Changes in {PATH}" in text
+
+
+def _filters(page: str) -> dict[str, int]:
+    """Return what the buttons of a page say: names and numbers."""
+    buttons = re.findall(r'<input[^>]*id="only-[^>]*>([^<]*) (\d+)</label>', page)
+    return {name: int(number) for name, number in buttons}
+
+
+def _attention(page: str) -> int:
+    found = re.search(r'<h2 id="attention">Needs attention \((\d+)\)</h2>', page)
+    return int(found[1]) if found is not None else 0
+
+
+@given(told=runs(), share=st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_the_numbers_of_a_page_agree(told: Told, share: float) -> None:
+    entries = told.events[: int(len(told.events) * share) + 1]
+    page = render_page(entries)
+    filters = _filters(page)
+    rows = re.findall(r'class="(host [^"]*)" id="h(\d+)"', page)
+    hosts_of = [host for play in told.schedule.plays for host in play.hosts]
+    for name, group in (("Needs attention", "g-bad"), ("Written", "g-done"),
+                        ("Unchanged", "g-same"), ("Not attempted", "g-left")):  # fmt: skip
+        shown = {hosts_of[int(row)] for kinds, row in rows if group in kinds.split()}
+        assert not filters or filters.get(name, 0) == len(shown)
+    assert not filters or filters["All"] == len({hosts_of[int(row)] for _, row in rows})
+    assert not filters or filters.get("Needs attention", 0) == _attention(page)
+
+
+def test_hosts_that_were_not_begun_need_attention_and_keep_their_button() -> None:
+    names = ("good", "bad", "late", "broken")
+    broken = plan("broken", Action.ERROR, message="not JSON", hint="mend it")
+    plans = {name: plan(name) for name in names} | {"broken": broken}
+    told = carried_out(
+        Schedule((play("", ["good", "bad"], ["late"], ["broken"]),)),
+        lambda _, host: Status.FAILED if host == "bad" else Status.APPLIED,
+        plans=plans,
+    )
+    begun = [
+        (at, event)
+        for at, event in told.events
+        if not isinstance(event, RunFinished)
+        and getattr(event, "host", "") not in {"late", "broken"}
+        and not (isinstance(event, HostFinished) and event.result.host in {"late", "broken"})
+    ]
+    results = (
+        HostResult("good", Status.APPLIED),
+        HostResult("bad", Status.FAILED, "it said no", "ask it again"),
+        HostResult("late", Status.NOT_ATTEMPTED, "nothing was done there"),
+        not_begun(broken),
+    )
+    page = render_page([*begun, (9.0, RunFinished(results, 4))])
+    assert _filters(page) == {"All": 4, "Needs attention": 3, "Written": 1, "Not attempted": 2}
+    assert _attention(page) == 3
+    text = _taken_apart(page).text
+    assert text.count("nothing was done there, and nothing could be: not JSON") == 2
+    order = [text.index(words) for words in ("failed: it said no", "not attempted: nothing")]
+    assert order == sorted(order)
+    cut = _taken_apart(render_page(begun)).text
+    assert "Not begun.not JSONTry: mend it" in cut
+    assert cut.count("Not begun.") == 2
+    assert cut.count("Try: mend it") == 1
+
+
+def test_a_host_that_went_wrong_is_no_more_than_one_that_needs_attention() -> None:
+    schedule = Schedule((play("one", ["a", "b"]), play("two", ["a", "b"])))
+    told = carried_out(schedule, lambda _, host: Status.FAILED if host == "a" else Status.UNCHANGED)
+    page = render_page(told.events)
+    assert _filters(page) == {"All": 2, "Needs attention": 1, "Unchanged": 1, "Not attempted": 1}
+    assert "It went wrong in an earlier play." in page
+
+
+def test_the_reason_of_a_pin_is_in_the_page() -> None:
+    inventory, findings = load_inventory(
+        [
+            InputFile(
+                "inventory",
+                "",
+                "i.yml",
+                b"all: {hosts: {a: {provider: glm, pin_until: 2099-12-31, pin_reason: a <trial>}, "
+                b"b: {provider: glm}, c: }, vars: {provider: ollama}}",
+                0,
+            )
+        ]
+    )
+    assert inventory is not None
+    assert not findings
+    names = ("a", "b", "c")
+    plans = {name: plan(name, pin=pin_of(inventory.hosts[name])) for name in names}
+    told = carried_out(Schedule((play("", names),)), lambda *_: Status.APPLIED, plans=plans)
+    text = _taken_apart(render_page(told.events)).text
+    assert text.count("glm: pin until 2099-12-31: a <trial>") == 1
+    assert text.count("glm: pin") == 2
+
+
+def test_a_pinned_host_where_nothing_was_done_says_so_too() -> None:
+    inventory, _ = load_inventory(
+        [InputFile("inventory", "", "i.yml", b"all: {hosts: {a: {provider: glm}}}", 0)]
+    )
+    assert inventory is not None
+    told = plan("a", Action.UNCHANGED, pin=pin_of(inventory.hosts["a"]))
+    schedule = Schedule((play("", ["a"]),))
+    events: list[tuple[float, Event]] = [
+        (0.0, RunStarted(RUN, schedule, (told,))),
+        (1.0, HostFinished(0, HostResult("a", Status.UNCHANGED))),
+    ]
+    assert "glm: pinNothing was done here." in _taken_apart(render_page(events)).text
 
 
 def test_a_spent_budget_shows_its_arithmetic() -> None:

@@ -8,12 +8,17 @@ import pytest
 
 from aegis_provision.planning.model import Action
 from aegis_provision.playbook.model import Schedule
-from aegis_provision.report.apply_text import WORDS, recap_lines
+from aegis_provision.report.apply_text import (
+    MOST_URGENT_FIRST,
+    WORDS,
+    needs_attention,
+    recap_lines,
+)
 from aegis_provision.report.monitor import State, advance
 from aegis_provision.report.plan_text import plan_lines
 from aegis_provision.report.schedule_text import schedule_lines
 from aegis_provision.rollout.events import BudgetSpent, RunFinished
-from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.outcome import WENT_WELL, HostResult, Status
 from tests.report.runs import carried_out, hosts, plan, play
 
 OK = HostResult("ok-1", Status.APPLIED)
@@ -171,3 +176,11 @@ def test_a_plan_tells_which_hosts_are_owed_a_restart() -> None:
         "    restart owed: Aegis has not started since the file came",
         "Plan: 3 unchanged, 2 owed a restart",
     ]
+
+
+def test_whoever_did_not_do_well_or_has_a_hint_needs_attention() -> None:
+    assert set(MOST_URGENT_FIRST) == set(Status) - WENT_WELL
+    for status in Status:
+        assert needs_attention(HostResult("a", status)) is (status not in WENT_WELL)
+        assert needs_attention(HostResult("a", status, hint="look"))
+        assert needs_attention(HostResult("a", status, "only words")) is (status not in WENT_WELL)

@@ -101,7 +101,13 @@ def test_a_part_of_a_run_can_be_undone_and_the_rest_later(fleet: Fleet) -> None:
     assert _files(fleet) == before
     said = fleet.run("rollback", "--yes")
     assert said.exit_code == 3
-    assert "nothing" in said.stderr or "no run" in said.stderr
+    assert said.stderr == (
+        "error: no run has written anything that could be undone\n"
+        "  = list them with 'aegis-provision history'\n"
+    )
+    assert set(fleet.run("apply", "--yes", "--check", "--format", "json").statuses.values()) == {
+        "update"
+    }
 
 
 def test_a_way_back_that_fails_is_never_a_success(fleet: Fleet) -> None:
@@ -157,6 +163,30 @@ def test_a_mode_that_was_put_right_is_nothing_to_undo(fleet: Fleet) -> None:
     _apply(fleet)
     fleet["host-02"].config_path.chmod(0o644)
     _apply(fleet, "- {hosts: host-02}\n")
-    assert fleet.run("rollback", "last", "--yes").exit_code == 3
+    nothing = fleet.run("rollback", "last", "--yes", "--limit", "!host-02")
+    assert nothing.exit_code == 3
+    last, before = (run["run"] for run in fleet.run("history", "--format", "json").json["runs"])
+    assert nothing.stderr == (
+        f"error: the run {last} wrote nothing that could be undone\n"
+        f"  = the last run that can be undone is {before}: "
+        f"'aegis-provision rollback {before} -l \\!host-02'\n"
+    )
     said = fleet.run("rollback", "--yes", "--format", "json", "--limit", "!host-02")
     assert set(said.statuses.values()) == {"rolled_back"}
+
+
+def test_where_no_run_can_be_undone_a_run_without_changes_names_none(fleet: Fleet) -> None:
+    _apply(fleet)
+    assert fleet.run("rollback", "--yes").exit_code == 0
+    fleet.run("apply", fleet.playbook("- {hosts: host-01}\n"), "--yes")
+    fleet.run("rollback", "--yes")
+    for host in fleet:
+        host.config_path.write_text("no file of ours")
+    fleet.run("apply", "--yes")
+    [last, *_] = (run["run"] for run in fleet.run("history", "--format", "json").json["runs"])
+    said = fleet.run("rollback", last, "--yes")
+    assert said.exit_code == 3
+    assert said.stderr == (
+        f"error: the run {last} wrote nothing that could be undone\n"
+        f"  = look at it with 'aegis-provision history {last}'\n"
+    )

@@ -256,4 +256,4 @@ def test_ctrl_c_in_a_pause_begins_nothing_new(fleet: Fleet) -> None:
     assert not is_new(fleet["b"])
     assert not is_new(fleet["c"])
     run = recorded(fleet)
-    assert (run["state"], run["exit_code"], run["stopped"]) == ("finished", 130, True)
+    assert (run["state"], run["exit_code"], run["stopped"]) == ("interrupted", 130, True)

@@ -142,11 +142,18 @@ def test_without_a_place_for_the_record_nothing_is_written(fleet: Fleet) -> None
     said = fleet.call("apply", "--yes", env={"XDG_STATE_HOME": str(file)})
     assert said.exit_code == 6
     assert "error: nothing was written: " in said.stderr
+    hint = "  = set XDG_STATE_HOME to a directory of yours that can be written\n"
+    assert said.stderr.endswith(hint)
     restarting = fleet.call(
         "apply", fleet.playbook(BOOK), "--yes", env={"XDG_STATE_HOME": str(file)}
     )
     assert restarting.exit_code in {3, 6}
+    assert restarting.stderr.endswith(hint)
     assert before_all(fleet) == was
+    for command in ("history", "rollback", "status", "plan"):
+        told = fleet.call(command, env={"XDG_STATE_HOME": str(file)})
+        assert told.exit_code in {0, 3}
+        assert told.exit_code == 0 or told.stderr.endswith(hint), command
 
 
 def with_files_of_at_most(fleet: Fleet, size: int, *args: str) -> Said:
@@ -186,6 +193,7 @@ def test_where_a_record_can_not_go_on_no_further_host_is_written(fleet: Fleet) -
     assert said.exit_code == 4, said.stderr
     assert said.statuses == {"well": "restart_pending", "bad": "refused", "left": "refused"}
     assert "not written: the run's record, " in message_of(said, "bad")
+    assert "set XDG_STATE_HOME to a directory of yours" in message_of(said, "bad")
     now = before_all(fleet)
     assert {name for name in NAMES if now[name] != was[name]} == {"well"}
     assert "Traceback" not in said.stderr
