@@ -16,8 +16,8 @@ from aegis_provision.documents.diagnostic import error, warning
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
 from aegis_provision.inventory.ranges import is_range
-from aegis_provision.inventory.settings import ALIASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ class _Work:
         shared = tuple(
             entry
             for entry in variables
-            if entry.key.text in ALIASES and ALIASES[entry.key.text] not in said
+            if entry.key.text.startswith(PREFIX) and ALIASES.get(entry.key.text) not in said
         )
         span = ours.value.span if ours is not None else variables.span
         return Mapping((*own, *shared), span)

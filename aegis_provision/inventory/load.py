@@ -23,6 +23,8 @@ from aegis_provision.inventory.precedence import (
     among_groups,
     at_one_level,
     host_over_groups,
+    outranked,
+    outranked_by,
     scope_overrides,
     unclear_override,
 )
@@ -134,6 +136,7 @@ class _Parts:
     overrides: Mapping[str, Setting]
     ignored: tuple[Setting, ...]
     unclear: tuple[Setting, ...]
+    outranked: tuple[tuple[Setting, Setting], ...]
     env: Mapping[str, Setting]
     service: Service
 
@@ -159,6 +162,7 @@ class _Resolver:
             self.findings.extend(found)
         conflicts: dict[Conflict, list[str]] = {}
         unclear: dict[tuple[Setting, Setting], list[str]] = {}
+        quarrels: dict[tuple[Setting, Setting], list[str]] = {}
         hosts: dict[str, Host] = {}
         for name in self.tree.hosts:
             host, parts, open_conflicts = self._host(name)
@@ -168,11 +172,14 @@ class _Resolver:
             for setting in parts.unclear:
                 if parts.provider is not None:
                     unclear.setdefault((setting, parts.provider), []).append(name)
+            for pair in parts.outranked:
+                quarrels.setdefault(pair, []).append(name)
         self.findings.extend(item.finding(names) for item, names in conflicts.items())
         self.findings.extend(
             unclear_override(setting, provider, names)
             for (setting, provider), names in unclear.items()
         )
+        self.findings.extend(outranked_by(*pair, names) for pair, names in quarrels.items())
         self.findings.extend(self._without_provider(hosts))
         self.findings.extend(_same_file(hosts))
         self.findings.extend(self._same_names(hosts))
@@ -254,6 +261,7 @@ class _Resolver:
             overrides=scoped.overrides,
             ignored=scoped.ignored,
             unclear=scoped.unclear,
+            outranked=tuple(outranked(settings)),
             env={
                 key.removeprefix(ENV_PREFIX): item
                 for key, item in settings.items()

@@ -24,6 +24,7 @@ class Setting:
     ``holder`` is the host or group that set it (``all`` for everyone's). ``overrode`` lists what
     it beat, nearest to the host first; ``agreeing`` further places that set the same value
     with the same standing (two unrelated groups that say the same, or two entries of one host).
+    ``written`` is the key as it stands there, which may be Ansible's name for it.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Setting:
     holder_kind: Literal["host", "group"]
     overrode: tuple[Setting, ...] = field(default=(), repr=False)
     agreeing: tuple[Setting, ...] = field(default=(), repr=False)
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.inventory.ansible_variables import STRONGER
 from aegis_provision.inventory.graph import ALL
 from aegis_provision.inventory.model import OVERRIDE_KEYS, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.inventory.graph import Ancestry
@@ -59,7 +60,10 @@ def at_one_level(
     findings: list[Diagnostic] = []
     for key, items in places.items():
         items.sort(key=lambda item: -item.priority)
-        found = [Setting(key, item.value, item.span, holder, kind) for item in items]
+        found = [
+            Setting(key, item.value, item.span, holder, kind, written=item.written)
+            for item in items
+        ]
         winner, *others = found
         if not others:
             settings[key] = winner
@@ -138,6 +142,35 @@ def host_over_groups(own: Settings, inherited: Settings) -> Settings:
         else:
             found[key] = setting
     return found
+
+
+def outranked(settings: Settings) -> Iterator[tuple[Setting, Setting]]:
+    """Yield each winner that Ansible would not take, and the one that it takes instead.
+
+    Of two names of Ansible's for one setting it obeys one, wherever the two were set: with
+    ``ansible_ssh_user`` on ``all`` and ``ansible_user`` on the host, the first.
+    """
+    for winner in settings.values():
+        stronger = STRONGER.get(winner.written)
+        if stronger is None:
+            continue
+        for other in (*winner.agreeing, *winner.overrode):
+            if other.written == stronger and other.value != winner.value:
+                yield winner, other
+                break
+
+
+def outranked_by(winner: Setting, other: Setting, hosts: Sequence[str]) -> Diagnostic:
+    """Return the error for what :func:`outranked` yields: the two tools would part ways."""
+    return error(
+        "ambiguous-names",
+        f'"{winner.written}" is nearer to the host, and yet Ansible takes "{other.written}", '
+        "wherever it is set",
+        winner.span,
+        hint=f'use one of the two names in both places, or "{winner.key}" here',
+        related=(Related(other.span, "this is what Ansible takes"),),
+        hosts=tuple(hosts),
+    )
 
 
 def _chain(settings: Iterable[Setting]) -> tuple[Setting, ...]:

@@ -6,9 +6,17 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.quoting import looks_secret
+from aegis_provision.documents.quoting import looks_secret, shown
+from aegis_provision.inventory.ansible_variables import (
+    ALIASES,
+    CONNECTIONS,
+    PREFIX,
+    Substitute,
+    counting,
+    substitute_for,
+)
 from aegis_provision.inventory.names import (
     ALLOWED,
     is_address,
@@ -19,57 +27,59 @@ from aegis_provision.inventory.names import (
 from aegis_provision.inventory.pins import LONGEST_REASON, parse_date
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.nodes import Entry
     from aegis_provision.documents.source import Span
 
 Value = str | int | bool | tuple[str, ...]
 
-ALIASES = {
-    "ansible_host": "address",
-    "ansible_port": "port",
-    "ansible_user": "user",
-    "ansible_ssh_private_key_file": "identity_file",
-    "ansible_connection": "connection",
-    "ansible_become": "become",
-    "ansible_become_user": "become_user",
-}
-"""Ansible's connection variables that are the same settings under another name."""
-
 ENV_PREFIX = "env."
 """How a further session variable is keyed: ``env`` merges name by name."""
 
-_ANSIBLE_CONNECTIONS = {"smart": "ssh", "paramiko": "ssh", "paramiko_ssh": "ssh"}
 _WORDS = {
     **dict.fromkeys(("yes", "true", "on", "1"), True),
     **dict.fromkeys(("no", "false", "off", "0"), False),
 }
+_MOST_NAMED = 3
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One setting at one place. ``priority`` orders places of one host or group."""
+    """One setting at one place. ``priority`` orders places of one host or group.
+
+    ``written`` is the key as it stands there, which may be Ansible's name for it.
+    """
 
     key: str
     value: Value = field(repr=False)
     span: Span
     priority: int
+    written: str = ""
+
+
+@dataclass(slots=True)
+class _Elsewhere:
+    """A variable of Ansible's that leads elsewhere: what stands for it, where, how often."""
+
+    instead: Substitute
+    span: Span
+    places: int = 0
 
 
 @dataclass(slots=True)
 class SettingsReader:
     """Reads mappings of settings and gathers what is wrong with them.
 
-    ``ignored`` counts Ansible's variables that mean nothing here; ``first_ignored`` is where the
-    first stands.
+    ``ignored`` holds Ansible's variables that mean nothing here, with the place of the first.
     """
 
     findings: list[Diagnostic] = field(default_factory=list)
-    ignored: int = 0
-    first_ignored: Span | None = None
+    ignored: dict[str, Span] = field(default_factory=dict)
+    _elsewhere: dict[str, _Elsewhere] = field(default_factory=dict)
 
     def read(self, node: Node | None, priority: int) -> tuple[Declared, ...]:
         """Return the settings in ``node``. What the schema refuses is passed over here."""
@@ -77,36 +87,70 @@ class SettingsReader:
             return ()
         return tuple(self._settings(node, priority))
 
+    def about_ansible(self) -> Iterator[Diagnostic]:
+        """Yield what is to be said of Ansible's variables that are not taken.
+
+        One that leads elsewhere is a warning, however often it stands; all others are one note.
+        """
+        for name, found in self._elsewhere.items():
+            more = f", in {found.places} places" if found.places > 1 else ""
+            yield warning(
+                "ansible-leads-elsewhere",
+                f'"{name}" changes how Ansible connects, and is not taken here{more}',
+                found.span,
+                hint=found.instead.words,
+            )
+        if self.ignored:
+            names = [shown(name) for name in self.ignored]
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            yield note(
+                "ignored-variables",
+                "variables of Ansible's that mean nothing here are ignored: "
+                f"{', '.join(names[:_MOST_NAMED])}{more}",
+                next(iter(self.ignored.values())),
+            )
+
+    def _not_taken(self, name: str, entry: Entry, names: Collection[str]) -> None:
+        instead = substitute_for(name, entry.value, names)
+        if instead is None:
+            self.ignored.setdefault(name, entry.key.span)
+            return
+        found = self._elsewhere.setdefault(name, _Elsewhere(instead, entry.key.span))
+        found.places += 1
+
     def _settings(self, node: Mapping, priority: int) -> Iterator[Declared]:
+        names = counting(node)
         for entry in node:
             written = entry.key.text
+            if written not in names:
+                continue
             key = ALIASES.get(written, written)
             if key == "env":
                 yield from self._env(entry.value, priority)
                 continue
-            if key.startswith("ansible_"):
-                self.ignored += 1
-                self.first_ignored = self.first_ignored or entry.key.span
+            if key.startswith(PREFIX):
+                self._not_taken(key, entry, names)
                 continue
             value = _value(key, entry.value, from_ansible=written in ALIASES)
             if value is None:
                 if written in ALIASES:
                     self._wrong_alias(written, entry.value)
                 continue
-            problem = _problem(key, value)
+            problem = _template_problem(value) if written in ALIASES else None
+            problem = problem or _problem(key, value)
             if problem is not None:
                 self.findings.append(
                     error("bad-value", f'"{written}" {problem[0]}', entry.value.span,
                           hint=problem[1])
                 )  # fmt: skip
                 continue
-            yield Declared(key, value, entry.value.span, priority)
+            yield Declared(key, value, entry.value.span, priority, written)
 
     def _env(self, node: Node, priority: int) -> Iterator[Declared]:
         for entry in node if isinstance(node, Mapping) else ():
             if isinstance(entry.value, Scalar) and isinstance(entry.value.value, str):
                 key = ENV_PREFIX + entry.key.text
-                yield Declared(key, entry.value.value, entry.value.span, priority)
+                yield Declared(key, entry.value.value, entry.value.span, priority, key)
 
     def _wrong_alias(self, written: str, node: Node) -> None:
         self.findings.append(
@@ -139,7 +183,7 @@ def _value(key: str, node: Node, *, from_ansible: bool) -> Value | None:
     if key == "jump":
         return () if value == "none" else tuple(item.strip() for item in value.split(","))
     if key == "connection" and from_ansible:
-        return _ANSIBLE_CONNECTIONS.get(value, value)
+        return CONNECTIONS.get(value, value)
     return value
 
 
@@ -156,6 +200,15 @@ def _port(value: object) -> int | None:
         return value
     # Other text is told as a port out of range rather than passed over: the schema allows text.
     return 0 if isinstance(value, str) else None
+
+
+def _template_problem(value: Value) -> tuple[str, str] | None:
+    if isinstance(value, str) and "{{" in value:
+        return (
+            "holds a template of Ansible's, which is not filled in here",
+            "write the value itself",
+        )
+    return None
 
 
 def _problem(key: str, value: Value) -> tuple[str, str] | None:

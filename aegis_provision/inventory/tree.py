@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.diagnostic import Related, error, note, warning
+from aegis_provision.documents.diagnostic import Related, error, warning
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
@@ -110,14 +110,7 @@ class Tree:
         """Yield what was found in all files."""
         yield from self.findings
         yield from self._settings.findings
-        if self._settings.first_ignored is not None:
-            count = self._settings.ignored
-            yield note(
-                "ignored-variables",
-                f"{count} variable{'' if count == 1 else 's'} of Ansible's "
-                "that mean nothing here are ignored; the first is this",
-                self._settings.first_ignored,
-            )
+        yield from self._settings.about_ansible()
 
     def _nobody(self, file: InputFile, span: Span | None) -> None:
         noun = file.kind.removesuffix("_vars")

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.graph import Ancestry
 from aegis_provision.inventory.precedence import counts_beside
-from aegis_provision.inventory.settings import ALIASES, ENV_PREFIX
+from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.providers.recipes import builtin_recipes, template_env, template_values
 from aegis_provision.providers.sensitivity import (
     HARMLESS_TOKENS,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.inventory.settings import ALIASES, ENV_PREFIX
+from aegis_provision.inventory.ansible_variables import ALIASES
+from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.report.documents import Document, document
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.settings import Value
 
 _OURS = "aegis"
-_ANSIBLES_NAME = {ours: ansibles for ansibles, ours in ALIASES.items()}
+_ANSIBLES_NAME = {ours: ansibles for ansibles, ours in reversed(ALIASES.items())}
 
 
 def hosts_document(inventory: Inventory, chosen: Sequence[str]) -> Document:

@@ -57,7 +57,7 @@ OURS = st.fixed_dictionaries(
     },
 )
 FOREIGN = st.dictionaries(
-    st.sampled_from(["ec2_id", "tags", "password", "provider", "ansible_winrm_transport"]),
+    st.sampled_from(["ec2_id", "tags", "password", "provider", "ansible"]),
     st.integers() | st.text() | st.lists(st.integers()) | st.dictionaries(st.text(), st.text()),
 )
 ANSIBLE = st.fixed_dictionaries(
@@ -66,6 +66,9 @@ ANSIBLE = st.fixed_dictionaries(
         "ansible_host": st.sampled_from(["10.0.0.1", "fe80::1"]),
         "ansible_user": st.just("deploy"),
         "ansible_ssh_private_key_file": st.just("/k"),
+        "ansible_ssh_user": st.sampled_from(["root", "ci"]),
+        "ansible_ssh_common_args": st.just("-J bastion"),
+        "ansible_winrm_transport": st.just("ntlm"),
     },
 )
 

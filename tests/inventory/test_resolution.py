@@ -240,32 +240,6 @@ def test_hosts_without_a_provider_are_told_once() -> None:
     assert len(loaded[1][0].hosts) == 9
 
 
-ANSIBLE = {
-    "ansible_host: a.example": ("address", "a.example"),
-    "ansible_port: '2222'": ("port", 2222),
-    "ansible_port: 2222": ("port", 2222),
-    "ansible_user: u": ("user", "u"),
-    "ansible_ssh_private_key_file: /k": ("identity_file", "/k"),
-    "ansible_connection: smart": ("connection", "ssh"),
-    "ansible_connection: local": ("connection", "local"),
-    "ansible_become: yes, config_path: /c": ("become_user", "root"),
-    "ansible_become_user: a, config_path: /c": ("become_user", "a"),
-}
-
-
-@pytest.mark.parametrize("setting", ANSIBLE)
-def test_ansibles_names(setting: str) -> None:
-    key, value = ANSIBLE[setting]
-    target = host(one(f"all: {{hosts: {{h: {{provider: glm, {setting}}}}}}}")).target
-    assert getattr(target, key) == value
-
-
-def test_other_variables_of_ansibles_get_one_note() -> None:
-    loaded = one("all: {hosts: {h: {provider: glm, ansible_a: 1, ansible_b: [x]}}}")
-    assert codes(loaded) == ["ignored-variables"]
-    assert "2 variables" in loaded[1][0].message
-
-
 @pytest.mark.parametrize("kind", ["group_vars", "host_vars"])
 def test_a_file_of_nobodys_is_a_warning(kind: str) -> None:
     loaded = load(

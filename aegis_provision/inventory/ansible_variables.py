@@ -1,0 +1,158 @@
+"""Ansible's connection variables: which are settings of ours, and which lead elsewhere.
+
+The names and their order are those of ansible-core 2.19 (the options of its connection plugins
+``ssh``, ``paramiko_ssh`` and ``local``, and of its become plugins ``sudo`` and ``su``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.nodes import Mapping, Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aegis_provision.documents.nodes import Node
+
+PREFIX = "ansible_"
+
+ALIASES = {
+    "ansible_host": "address",
+    "ansible_port": "port",
+    "ansible_user": "user",
+    "ansible_ssh_private_key_file": "identity_file",
+    "ansible_connection": "connection",
+    "ansible_become": "become",
+    "ansible_become_user": "become_user",
+    "ansible_ssh_host": "address",
+    "ansible_ssh_port": "port",
+    "ansible_ssh_user": "user",
+    "ansible_private_key_file": "identity_file",
+}
+"""Ansible's connection variables that are the same settings under another name.
+
+Of several for one setting the first is the one that we write ourselves.
+"""
+
+STRONGER = {
+    "ansible_host": "ansible_ssh_host",
+    "ansible_port": "ansible_ssh_port",
+    "ansible_user": "ansible_ssh_user",
+    "ansible_private_key_file": "ansible_ssh_private_key_file",
+}
+"""The name that Ansible takes instead where a host has both, however far away it was set."""
+
+CONNECTIONS = {
+    "smart": "ssh",
+    "paramiko": "ssh",
+    "ansible.builtin.ssh": "ssh",
+    "ansible.legacy.ssh": "ssh",
+    "paramiko_ssh": "ssh",
+    "ansible.builtin.paramiko_ssh": "ssh",
+    "ansible.legacy.paramiko_ssh": "ssh",
+    "ansible.builtin.local": "local",
+    "ansible.legacy.local": "local",
+}
+"""The values of ``ansible_connection`` that mean the same as ours, beside ``ssh`` and ``local``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Substitute:
+    """What stands for a variable that is not taken: in words, and as settings of ours."""
+
+    words: str
+    settings: tuple[str, ...] = ()
+
+
+_OPTIONS = Substitute(
+    "name a bastion with 'jump', and say the rest in your ssh config (--ssh-config)", ("jump",)
+)
+_PROGRAM = Substitute("no ssh program is run: say what it is for in your ssh config (--ssh-config)")
+_PASSWORD = Substitute(
+    "log in with a key, from your agent or with 'identity_file'", ("identity_file",)
+)
+_PASSPHRASE = Substitute("put the key into your agent: ssh-add")
+_KEY = Substitute("put the key into a file, and name it with 'identity_file'", ("identity_file",))
+_HOST_KEYS = Substitute(
+    "host keys are always checked: name a file with --known-hosts, or say --host-key accept-new"
+)
+_SUDO = Substitute("'become' is always 'sudo -n': allow it in sudoers")
+_BECOME_USER = Substitute("name that user with 'become_user'", ("become_user",))
+
+LEADING_ELSEWHERE = {
+    **dict.fromkeys(
+        ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args",
+         "ansible_sftp_extra_args", "ansible_scp_extra_args"),
+        _OPTIONS,
+    ),
+    "ansible_paramiko_proxy_command": Substitute("name a bastion with 'jump'", ("jump",)),
+    **dict.fromkeys(
+        ("ansible_ssh_executable", "ansible_sftp_executable", "ansible_scp_executable"), _PROGRAM
+    ),
+    "ansible_ssh_transfer_method": Substitute("files always go through SFTP: allow it on the host"),
+    **dict.fromkeys(
+        ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_paramiko_pass",
+         "ansible_paramiko_password"),
+        _PASSWORD,
+    ),
+    **dict.fromkeys(
+        ("ansible_private_key_passphrase", "ansible_ssh_private_key_passphrase"), _PASSPHRASE
+    ),
+    **dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"), _KEY),
+    "ansible_ssh_pkcs11_provider": Substitute(
+        "add the token to your agent (ssh-add -s), or name it in your ssh config (--ssh-config)"
+    ),
+    **dict.fromkeys(
+        ("ansible_host_key_checking", "ansible_ssh_host_key_checking",
+         "ansible_paramiko_host_key_checking"),
+        _HOST_KEYS,
+    ),
+    "ansible_paramiko_host": Substitute("name it with 'address'", ("address",)),
+    "ansible_paramiko_port": Substitute("name it with 'port'", ("port",)),
+    "ansible_paramiko_user": Substitute("name it with 'user'", ("user",)),
+    "ansible_paramiko_private_key_file": Substitute(
+        "name it with 'identity_file'", ("identity_file",)
+    ),
+    **dict.fromkeys(
+        ("ansible_become_method", "ansible_become_exe", "ansible_become_flags", "ansible_sudo_exe",
+         "ansible_sudo_flags", "ansible_su_exe", "ansible_su_flags"),
+        _SUDO,
+    ),
+    **dict.fromkeys(("ansible_sudo_user", "ansible_su_user"), _BECOME_USER),
+}  # fmt: skip
+"""Variables that change where, as whom or through what Ansible connects, and are not taken."""
+
+# What is done anyway: variables that say so change nothing.
+_AS_WE_DO = {
+    "ansible_become_method": frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo"}),
+    "ansible_ssh_transfer_method": frozenset({"sftp", "smart"}),
+    **dict.fromkeys(
+        (name for name, instead in LEADING_ELSEWHERE.items() if instead is _HOST_KEYS),
+        frozenset({"true", "yes", "on", "1"}),
+    ),
+}
+
+
+def counting(variables: Mapping) -> Collection[str]:
+    """Return the names among ``variables`` that count: less those that a stronger one replaces."""
+    names = {entry.key.text for entry in variables}
+    return {name for name in names if STRONGER.get(name) not in names}
+
+
+def substitute_for(name: str, value: Node, names: Collection[str]) -> Substitute | None:
+    """Return what stands for a variable that leads elsewhere, ``None`` where it does not.
+
+    It does not where its value is empty or what we do anyway, nor where ``names``, those of the
+    same mapping, hold a setting that stands for it already.
+    """
+    instead = LEADING_ELSEWHERE.get(name)
+    if instead is None:
+        return None
+    if isinstance(value, Scalar) and (
+        value.value in {None, ""} or value.text.lower() in _AS_WE_DO.get(name, ())
+    ):
+        return None
+    said = {ALIASES.get(other, other) for other in names}
+    return None if said.intersection(instead.settings) else instead
