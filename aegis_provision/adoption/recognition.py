@@ -16,6 +16,7 @@ from aegis_provision.aegis.limits import (
 )
 from aegis_provision.documents.quoting import looks_secret
 from aegis_provision.planning.masking import exposes_secret
+from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.sensitivity import HARMLESS_TOKENS, is_secret_name
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import expand, references, single_reference
@@ -204,7 +205,11 @@ def _shows_secret(value: str, values: Mapping[str, str]) -> bool:
         for name, text in values.items()
         if (name == VARIABLE_OF[_TOKEN] or is_secret_name(name)) and text not in HARMLESS_TOKENS
     ]
-    return looks_secret(value) or exposes_secret(value, secrets)
+    return (
+        looks_secret(value)
+        or exposes_secret(value, secrets)
+        or Redactor.of(secrets).finds(value, words=False)
+    )
 
 
 def _is_secret(name: str, value: str, values: Mapping[str, str]) -> bool:

@@ -19,6 +19,7 @@ from aegis_provision.documents.source import Source
 from aegis_provision.inventory.dynamic import hosts_to_ask
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.names import is_address
+from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.sensitivity import is_secret_name
 
 if TYPE_CHECKING:
@@ -192,11 +193,11 @@ class _Pipes:
 def _quoted(errors: bytes, environ: Mapping[str, str]) -> str:
     """Return the first and last lines of ``errors``; where one may hold a secret it is left out."""
     source = Source("stderr", errors.decode("utf-8", errors="replace").replace("\r", "\n"))
-    secrets = [
+    redactor = Redactor.of(
         value
         for name, value in environ.items()
         if is_secret_name(name) and len(value) >= _SHORTEST_SECRET
-    ]
+    )
     lines = source.text.split("\n")
     numbers = [number for number, line in enumerate(lines, start=1) if line.strip()]
     if len(numbers) > _FIRST_LINES + _LAST_LINES:
@@ -206,7 +207,7 @@ def _quoted(errors: bytes, environ: Mapping[str, str]) -> str:
         line = lines[number - 1].strip() if number else "..."
         if number and not may_quote(source, number):
             line = "(a line that may hold a secret)"
-        elif any(secret in line for secret in secrets):
+        elif redactor.finds(line):
             line = "(a line that holds a secret)"
         shown.append(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}...")
     return " | ".join(shown)

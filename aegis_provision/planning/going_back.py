@@ -105,10 +105,9 @@ def _restored(undoing: Undoing, actual: Actual, content: bytes | None) -> HostPl
     if file is None:
         return _refused(undoing, actual, "there is no file to go back from", _LOOK)
     now, then = _config(file.content), _config(content)
+    secrets = (*(now.secrets() if now else ()), *(then.secrets() if then else ()))
     changes = environment_changes(
-        now.session_env if now else {},
-        then.session_env if then else {},
-        (*(now.secrets() if now else ()), *(then.secrets() if then else ())),
+        now.session_env if now else {}, then.session_env if then else {}, secrets
     )
     if content is None:
         changes += _gone(file)
@@ -121,6 +120,7 @@ def _restored(undoing: Undoing, actual: Actual, content: bytes | None) -> HostPl
         warnings=_warnings(changes, then),
         write=Write(actual.path, content, file.mode, file.uid, file.gid, file),
         auth_token=now.auth_token if now else None,
+        secrets=secrets,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.actual import Actual, ReadProblem
@@ -63,7 +63,7 @@ class Comparison:
     ``config`` is the file as Aegis takes it, ``None`` for no file. ``changes`` are those of the
     wanted variables, ``file_changes`` those of mode and owner, ``same`` the variables that are
     right, ``unknown`` those that can't be compared as the secrets were withheld; all are empty
-    where ``refusals`` say why nothing may be written.
+    where ``refusals`` say why nothing may be written. ``secrets`` are those that the file holds.
     """
 
     host: Host
@@ -76,6 +76,7 @@ class Comparison:
     file_changes: tuple[Change, ...] = ()
     same: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -120,6 +121,7 @@ def compare(host: Host, session: Session, actual: Actual) -> Comparison:
         session,
         actual,
         config,
+        secrets=secrets,
         ownership=ownership,
         changes=found.changes,
         file_changes=_file_changes(actual, ownership),
@@ -146,8 +148,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
         return _refused(host, session, actual, comparison.refusals)
     trusted = receipt if isinstance(receipt, Receipt) else None
     dropped = dropped_names(comparison.environment, session, trusted)
-    secrets = config.secrets() if config and dropped.ours else ()
-    gone = removals(comparison.environment, dropped.ours, secrets)
+    gone = removals(comparison.environment, dropped.ours, comparison.secrets)
     changes = (*comparison.changes, *gone, *comparison.file_changes)
     plan = HostPlan(
         host.name,
@@ -162,6 +163,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
         ),
         auth_token=config.auth_token if config else None,
         seen=actual.file,
+        secrets=comparison.secrets,
     )
     if not changes:
         return plan

@@ -93,7 +93,8 @@ class HostPlan:
     ``restart_owed`` says that what the file holds for sessions is right and Aegis has not been
     restarted since it came; ``auth_token`` is the token of Aegis' API in the host's own file, where
     there is one. ``seen`` is the file that the plan saw, and ``pin`` why the host has a provider
-    of its own.
+    of its own. ``secrets`` are those that the plan's files hold: nobody may see them in any text
+    about the host.
     """
 
     host: str
@@ -111,6 +112,7 @@ class HostPlan:
     auth_token: Secret | None = field(default=None, repr=False, compare=False)
     seen: FileFacts | None = field(default=None, repr=False, compare=False)
     pin: Pin | None = field(default=None, compare=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def changes_sessions(self) -> bool:

@@ -67,7 +67,8 @@ class HostStatus:
     why, or what is worth knowing, with what to do next in ``hint``. ``wrote`` says who wrote the
     file last, where a receipt does. ``runs_on`` names the provider of what the file holds,
     ``wanted`` that of the inventory; ``tokens`` tells, per variable of the operator's environment
-    that holds a secret, what the host has of it.
+    that holds a secret, what the host has of it. ``secrets`` are those that the file there holds:
+    nobody may see them in any text about the host.
     """
 
     host: str
@@ -82,6 +83,7 @@ class HostStatus:
     wrote: Stamp | None = None
     runs_on: str | OnNone = OnNone.UNKNOWN
     tokens: Mapping[str, Holding] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 def status_of(
@@ -127,6 +129,7 @@ def status_of(
         wrote=trusted.stamp if trusted else None,
         runs_on=_runs_on(environment, session, trusted),
         tokens=_tokens(environment, session, trusted),
+        secrets=comparison.secrets,
     )
 
 

@@ -23,6 +23,7 @@ from aegis_provision.rollout.host_connection import HostConnection
 from aegis_provision.rollout.host_task import untouched
 from aegis_provision.rollout.journal import JournalError
 from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.outside_text import redacted
 from aegis_provision.rollout.restart import complaint, restart_command
 from aegis_provision.transport.protocol import (
     Deadline,
@@ -36,7 +37,8 @@ from aegis_provision.transport.protocol import (
 if TYPE_CHECKING:
     from aegis_provision.planning.model import Write
     from aegis_provision.playbook.model import Verify
-    from aegis_provision.providers.secret import Secret
+    from aegis_provision.providers.redaction import Redactor
+    from aegis_provision.rollout.events import Event
     from aegis_provision.rollout.gates import AegisApi, Held, Passed
     from aegis_provision.rollout.host_task import HostTask, Tools
 
@@ -67,11 +69,20 @@ def _of_going_back(result: HostResult) -> HostResult:
     return replace(result, status=status, message=message)
 
 
-def carry_out(task: HostTask, tools: Tools) -> HostResult:
-    """Do a host's part in a play and return how it ended. Never raises for what may happen."""
+def carry_out(task: HostTask, tools: Tools, redactor: Redactor) -> HostResult:
+    """Do a host's part in a play and return how it ended. Never raises for what may happen.
+
+    Neither the result nor an event holds a secret that ``redactor`` or the host's own file knows.
+    """
     if not task.has_work:
         return untouched(task.plan)
-    return _HostRun(task, tools).run()
+    redactor = redactor.along(task.plan.secrets)
+
+    def emit(event: Event) -> None:
+        tools.emit(redacted(event, redactor, task.work))
+
+    result = _HostRun(task, replace(tools, emit=emit)).run()
+    return redacted(result, redactor, task.work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +248,7 @@ class _HostRun:
             return _Broken(
                 "restart: the command did not end in time", "raise --deadline", restarted=True
             )
-        said = complaint(end.output, self._secrets())
+        said = complaint(end.output)
         how = "was killed" if end.status < 0 else f"ended with status {end.status}"
         return _Broken(
             f"restart: the command {how} ({said})",
@@ -336,9 +347,6 @@ class _HostRun:
 
     def _api(self) -> AegisApi:
         return self.task.work.api(self.task.plan)
-
-    def _secrets(self) -> tuple[Secret, ...]:
-        return self.task.work.secrets(self.task.plan)
 
     def _passed(self, verdict: Passed | Held) -> Held | None:
         from aegis_provision.rollout.gates import Held

@@ -20,6 +20,7 @@ from aegis_provision.planning.model import Action
 from aegis_provision.planning.receipts import judge
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
+from aegis_provision.rollout.outside_text import redacted, redactor_of
 from aegis_provision.rollout.pool import Stop, run_all
 from aegis_provision.transport.protocol import Deadline, Unreachable
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.model import Host
     from aegis_provision.planning.model import HostPlan
+    from aegis_provision.providers.redaction import Redactor
     from aegis_provision.providers.session import Session
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.gates import AegisApi
@@ -63,10 +65,10 @@ class HostWork:
         token = self.api_token or plan.auth_token
         return AegisApi(self.host.service.api, token, locked=plan.auth_token is not None)
 
-    def secrets(self, plan: HostPlan) -> tuple[Secret, ...]:
-        """Return every secret that what the host says may hold."""
-        tokens = [value for value in self.session.values.values() if isinstance(value, Secret)]
-        return (*tokens, *(item for item in (self.api_token, plan.auth_token) if item is not None))
+    def secrets(self) -> tuple[Secret, ...]:
+        """Return every secret that is known of the host before it is read."""
+        values = (*self.session.values.values(), self.api_token)
+        return tuple(value for value in values if isinstance(value, Secret))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,11 @@ def read_fleet(
     change go to ``kept`` where there is room; the others are closed.
     """
     emit(ReadingStarted(len(works)))
+    redactor = redactor_of(works)
     plans: dict[str, HostPlan] = {}
     for work, read in run_all(
         works,
-        lambda work: _read_host(work, reach, kept, look),
+        lambda work: _read_host(work, reach, kept, look, redactor),
         workers=reach.forks,
         stop=Stop(),
     ):
@@ -164,11 +167,18 @@ def read_fleet(
     return tuple(plans[work.host.name] for work in works)
 
 
-def _read_host(work: HostWork, reach: Reach, kept: KeptConnections, look: Look | None) -> _Read:
+def _read_host(
+    work: HostWork,
+    reach: Reach,
+    kept: KeptConnections,
+    look: Look | None,
+    redactor: Redactor,
+) -> _Read:
     found = _read(work, reach, kept, look or look_at_host)
+    plan = redacted(found.plan, redactor.along(found.plan.secrets), work)
     if look is None:
-        found = replace(found, plan=replace(found.plan, pin=pin_of(work.host)))
-    return found
+        plan = replace(plan, pin=pin_of(work.host))
+    return replace(found, plan=plan)
 
 
 def _read(work: HostWork, reach: Reach, kept: KeptConnections, look: Look) -> _Read:

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.quoting import looks_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aegis_provision.inventory.model import Service, Target
-    from aegis_provision.providers.secret import Secret
 
 _LONGEST_WORDS = 200
 
@@ -31,12 +28,12 @@ def restart_command(service: Service, target: Target) -> str:
     )
 
 
-def complaint(output: bytes, secrets: Sequence[Secret]) -> str:
+def complaint(output: bytes) -> str:
     """Return the last line of a command's output, in so far as it may be shown."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
     last = next((line for line in reversed(lines) if line), "")
     if not last:
         return "it says nothing"
-    if looks_secret(last) or any(secret.within(last) for secret in secrets):
+    if looks_secret(last):
         return "what it says may hold a secret"
     return "it says: " + last[:_LONGEST_WORDS]

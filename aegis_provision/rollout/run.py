@@ -26,6 +26,7 @@ from aegis_provision.rollout.outcome import (
     Status,
     later_result,
 )
+from aegis_provision.rollout.outside_text import redactor_of
 from aegis_provision.rollout.pool import run_all
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.model import HostPlan
     from aegis_provision.playbook.budget import Budget
     from aegis_provision.playbook.model import Schedule, ScheduledPlay
+    from aegis_provision.providers.redaction import Redactor
     from aegis_provision.rollout.host_task import Tools
     from aegis_provision.rollout.reading import HostWork
 
@@ -90,6 +92,7 @@ class _Run:
     plans: Mapping[str, HostPlan]
     tools: Tools
     tally: _Tally = field(init=False)
+    redactor: Redactor = field(init=False)
     under_way: set[str] = field(default_factory=set)
     budget_spent: bool = False
     going_back: bool = False
@@ -99,6 +102,7 @@ class _Run:
         # no reason to leave the others as they are.
         back = {Status.ROLLED_BACK, Status.REFUSED} if self.going_back else set()
         self.tally = _Tally(COUNT_AS_FAILED - back)
+        self.redactor = redactor_of(self.works.values())
 
     def run(self) -> RunEnd:
         for index, scheduled in enumerate(self.schedule.plays):
@@ -155,7 +159,7 @@ class _Run:
     def _work_off(self, play: int, tasks: Sequence[HostTask], budget: Budget) -> None:
         def work(task: HostTask) -> HostResult:
             self.under_way.add(task.plan.host)
-            result = carry_out(task, self.tools)
+            result = carry_out(task, self.tools, self.redactor)
             self.under_way.discard(task.plan.host)
             self._end(play, result)
             return result

@@ -8,6 +8,7 @@ from aegis_provision.planning.host_plan import compare, plan_compared
 from aegis_provision.planning.receipts import Receipt, judge
 from aegis_provision.planning.status import status_of, unreachable_status
 from aegis_provision.rollout.events import HostChecked, KeysAccepted, ReadingStarted
+from aegis_provision.rollout.outside_text import redacted, redactor_of
 from aegis_provision.rollout.owed import restart_owed
 from aegis_provision.rollout.pool import Stop, run_all
 from aegis_provision.transport.protocol import Deadline, Unreachable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.planning.status import HostStatus
+    from aegis_provision.providers.redaction import Redactor
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.reading import HostWork, Reach
     from aegis_provision.transport.protocol import AcceptedKey, HostSession
@@ -27,9 +29,10 @@ def check_fleet(works: Sequence[HostWork], reach: Reach, emit: Emit) -> tuple[Ho
     Nothing is written. A host's failure is its state, never an exception.
     """
     emit(ReadingStarted(len(works)))
+    redactor = redactor_of(works)
     found: dict[str, HostStatus] = {}
     for work, (status, accepted) in run_all(
-        works, lambda work: _check_host(work, reach), workers=reach.forks, stop=Stop()
+        works, lambda work: _check_host(work, reach, redactor), workers=reach.forks, stop=Stop()
     ):
         if accepted:
             emit(KeysAccepted(work.host.name, accepted))
@@ -38,7 +41,14 @@ def check_fleet(works: Sequence[HostWork], reach: Reach, emit: Emit) -> tuple[Ho
     return tuple(found[work.host.name] for work in works)
 
 
-def _check_host(work: HostWork, reach: Reach) -> tuple[HostStatus, tuple[AcceptedKey, ...]]:
+def _check_host(
+    work: HostWork, reach: Reach, redactor: Redactor
+) -> tuple[HostStatus, tuple[AcceptedKey, ...]]:
+    status, accepted = _look(work, reach)
+    return redacted(status, redactor.along(status.secrets), work), accepted
+
+
+def _look(work: HostWork, reach: Reach) -> tuple[HostStatus, tuple[AcceptedKey, ...]]:
     deadline = Deadline.after(reach.deadline)
     accepted: tuple[AcceptedKey, ...] = ()
     try:

@@ -73,7 +73,7 @@ def test_it_is_restarted_as_the_inventory_says(fleet: Fleet, settings: dict[str,
         ({"restart_command": "exit 3"}, "restart: the command ended with status 3 (it says noth"),
         (
             {"restart_command": f"echo 'token: {TOKEN}'; exit 3"},
-            "restart: the command ended with status 3 (what it says may hold a secret)",
+            "restart: the command ended with status 3 (it says: token: (secret))",
         ),
     ],
     ids=["no-unit", "killed", "silent", "talks"],

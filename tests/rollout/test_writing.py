@@ -25,6 +25,7 @@ from aegis_provision.playbook.model import (
     Verify,
 )
 from aegis_provision.playbook.schedule import single_play
+from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.rollout.events import HostFinished
 from aegis_provision.rollout.host_run import carry_out
@@ -145,7 +146,7 @@ def test_a_kept_connection_that_died_meanwhile_is_made_anew(
         _cut_connections(sshd)
         work = replace(hosts.works[0], session=_asking(provider, hosts.works[0].session))
         tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk")
-        result = carry_out(HostTask(work, plan, gates), tools)
+        result = carry_out(HostTask(work, plan, gates), tools, Redactor())
         assert bool(provider.asked) is probe_first
     assert result.status is Status.RESTART_PENDING, result
     assert hosts.file_of("a").exists()
@@ -176,7 +177,7 @@ def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
     with KeptConnections(1) as kept:
         (plan,) = _plan(hosts, kept)
         tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk")
-        result = carry_out(HostTask(work, plan, gates), tools)
+        result = carry_out(HostTask(work, plan, gates), tools, Redactor())
     assert hosts.file_of("a").read_text() == OLD
     assert result.status is Status.ROLLBACK_FAILED
     assert result.message == (
@@ -235,7 +236,7 @@ def test_the_lock_is_renewed_in_a_wait_that_is_longer_than_the_deadline(
         tools = Tools(
             reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk", renew_every=0.2
         )
-        end = pool.submit(carry_out, HostTask(work, plan, gates), tools)
+        end = pool.submit(carry_out, HostTask(work, plan, gates), tools, Redactor())
         times = set()
         while not end.done():
             with suppress(FileNotFoundError):
