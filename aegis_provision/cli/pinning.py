@@ -17,15 +17,16 @@ from aegis_provision.cli.replacing import Replacement, replace_files
 from aegis_provision.documents.diagnostic import (
     Diagnostic,
     Severity,
+    error,
     has_errors,
     note,
     without_consequences,
 )
 from aegis_provision.documents.edits import EditError, edited
-from aegis_provision.inventory.pinning import pin_hosts, side_effects, unpin_hosts
+from aegis_provision.inventory.pinning import BY_HAND, pin_hosts, side_effects, unpin_hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aegis_provision.cli.fleet import Fleet
     from aegis_provision.cli.invocation import Output
@@ -68,11 +69,7 @@ def edit_inventory(named: Sequence[Path], pattern: str, request: PinRequest | No
     after = _edited(files, pinning)
     if pinning.edits:
         _check(fleet, findings, after, hosts, request)
-    replacements = tuple(
-        Replacement(Path(old.name), old.data, new.data)
-        for old, new in zip(files, after, strict=True)
-        if old.data != new.data
-    )
+    replacements = _replacements(files, after, pinning)
     return Edited(pinning.changes, pinning.places, replacements, pinning.findings)
 
 
@@ -108,19 +105,57 @@ def carry_out(
 
 
 def _edited(files: Sequence[InputFile], pinning: Pinning) -> tuple[InputFile, ...]:
+    """Return ``files`` with the edits done; what is one file under several names changes in all.
+
+    A link in ``host_vars/`` is such a name: whoever edits one host's file edits another's too, and
+    a check of the result must see that. Raises :class:`InvalidInputError`.
+    """
     problems: list[Diagnostic] = []
-    found: list[InputFile] = []
-    for file in files:
-        edits = pinning.edits.get(file.name, ())
+    fresh: dict[Path, InputFile] = {}
+    for file in _first_of_each_name(files):
+        if file.name not in pinning.edits:
+            continue
         try:
-            data = edited(file.name, file.data, edits) if edits else file.data
+            data = edited(file.name, file.data, pinning.edits[file.name])
         except EditError as problem:
             problems.append(problem.finding)
-            data = file.data
-        found.append(replace(file, data=data))
+            continue
+        known = fresh.setdefault(_real(file), replace(file, data=data))
+        if known.data != data:
+            problems.append(_two_edits_of_one_file(known.name, file.name))
     if problems:
         raise InvalidInputError(problems)
-    return tuple(found)
+    return tuple(
+        replace(file, data=fresh[_real(file)].data)
+        if not file.printed and _real(file) in fresh
+        else file
+        for file in files
+    )
+
+
+def _first_of_each_name(files: Sequence[InputFile]) -> Iterable[InputFile]:
+    """Return ``files`` once each: two inventories of one directory share their variable files."""
+    return {file.name: file for file in reversed(files) if not file.printed}.values()
+
+
+def _real(file: InputFile) -> Path:
+    return Path(file.name).resolve()
+
+
+def _two_edits_of_one_file(one: str, other: str) -> Diagnostic:
+    words = f"{one} and {other} are one file, and each would be edited in another way"
+    return error("cannot-edit", words, hint=BY_HAND)
+
+
+def _replacements(
+    files: Sequence[InputFile], after: Sequence[InputFile], pinning: Pinning
+) -> tuple[Replacement, ...]:
+    """Return what is to be written: each file once, under the name by which it was edited."""
+    found: dict[Path, Replacement] = {}
+    for old, new in zip(files, after, strict=True):
+        if old.name in pinning.edits and old.data != new.data:
+            found.setdefault(_real(old), Replacement(Path(old.name), old.data, new.data))
+    return tuple(found.values())
 
 
 def _check(

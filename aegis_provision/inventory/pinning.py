@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 Change = Literal["pinned", "repinned", "unpinned", "unchanged"]
 
-_BY_HAND = "edit it by hand, then run 'aegis-provision validate'"
+BY_HAND = "edit it by hand, then run 'aegis-provision validate'"
+"""What to do where an edit can't be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ def _out_of_reach(host: str, provider: Setting, entries: Sequence[OwnEntry]) -> 
     words = "the host's provider comes from here by an alias or a merge key"
     if all(entry.span.source.name != provider.span.source.name for entry in entries):
         words = "a script names the host's provider, and what a script prints can't be edited"
-    return error("cannot-edit", words, provider.span, hint=_BY_HAND, hosts=(host,))
+    return error("cannot-edit", words, provider.span, hint=BY_HAND, hosts=(host,))
 
 
 def _pinned_twice(host: str, pinned: Sequence[OwnEntry]) -> Diagnostic:
@@ -274,7 +275,7 @@ def side_effects(
     """
     chosen = frozenset(hosts)
     if tuple(before.hosts) != tuple(after.hosts):
-        return (error("cannot-edit", "with this edit the list of hosts changes", hint=_BY_HAND),)
+        return (error("cannot-edit", "with this edit the list of hosts changes", hint=BY_HAND),)
     others = tuple(
         name
         for name, host in after.hosts.items()
@@ -283,11 +284,11 @@ def side_effects(
     found: list[Diagnostic] = []
     if others:
         words = "with this edit something else of these hosts changes too"
-        found.append(error("cannot-edit", words, hint=_BY_HAND, hosts=others))
+        found.append(error("cannot-edit", words, hint=BY_HAND, hosts=others))
     without = tuple(name for name in hosts if not _has_effect(after.hosts[name], request))
     if without:
         words = "this edit would have no effect: something else decides these hosts' providers"
-        found.append(error("cannot-edit", words, hint=_BY_HAND, hosts=without))
+        found.append(error("cannot-edit", words, hint=BY_HAND, hosts=without))
     return tuple(found)
 
 

@@ -245,6 +245,72 @@ def test_a_pin_without_effect_is_refused(fleet: Operator) -> None:
     assert text(fleet) == INVENTORY
 
 
+def test_an_unpin_without_effect_is_refused(fleet: Operator) -> None:
+    _script(fleet, '{"gpu-04": {"aegis": {"provider": "glm"}}}')
+    said = fleet.call("unpin", "gpu-04", "-i", "inventory.yml", "-i", "hosts.sh")
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith(
+        "error: this edit would have no effect: something else decides these hosts' providers "
+        "(on 1 host: gpu-04)\n"
+    )
+    assert text(fleet) == INVENTORY
+
+
+def _variables(fleet: Operator, host: str, content: str) -> Path:
+    path = fleet.work / "host_vars" / f"{host}.yml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+@pytest.mark.parametrize("command", [["pin", "eu-01", "glm"], ["unpin", "eu-01"]])
+def test_an_edit_that_moves_another_host_by_a_link_is_refused(
+    fleet: Operator, command: list[str]
+) -> None:
+    content = "port: 22\n" + ("provider: ollama\n" if command[0] == "unpin" else "")
+    shared = _variables(fleet, "eu-01", content)
+    (fleet.work / "host_vars" / "eu-03.yml").symlink_to("eu-01.yml")
+    (fleet.work / "inventory.yml").write_text(INVENTORY.replace("          port: 2222\n", ""))
+    said = fleet.call(*command)
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith(
+        "error: with this edit something else of these hosts changes too (on 1 host: eu-03)\n"
+    )
+    assert shared.read_text() == content
+
+
+def test_hosts_that_share_a_file_are_pinned_together(fleet: Operator) -> None:
+    shared = _variables(fleet, "eu-01", "port: 22\n")
+    (fleet.work / "host_vars" / "eu-03.yml").symlink_to("eu-01.yml")
+    (fleet.work / "inventory.yml").write_text(INVENTORY.replace("          port: 2222\n", ""))
+    said = fleet.call("pin", "eu-01:eu-03", "glm")
+    assert said.code == 0, said.err
+    assert said.out.count("+++ ") == 1
+    assert shared.read_text() == "port: 22\nprovider: glm\n"
+    assert (fleet.work / "host_vars" / "eu-03.yml").is_symlink()
+    assert fleet.call("unpin", "eu-01:eu-03").code == 0
+    assert shared.read_text() == "port: 22\n"
+
+
+def test_one_file_under_two_names_is_not_edited_in_two_ways(fleet: Operator) -> None:
+    whole = "all: {vars: {provider: openrouter}, hosts: {a: {port: 1}, b: {port: 2}}}\n"
+    (fleet.work / "inventory.yml").write_text(whole)
+    (fleet.work / "same.yml").symlink_to("inventory.yml")
+    named = ("-i", "inventory.yml", "-i", "same.yml")
+    assert fleet.call("pin", "a", "glm", *named).code == 0
+    assert text(fleet) == whole.replace("{port: 1}", "{port: 1, provider: glm}")
+
+
+def test_variables_of_two_inventories_in_one_directory_are_written_once(fleet: Operator) -> None:
+    variables = _variables(fleet, "eu-02", "user: root\n")
+    (fleet.work / "second.yml").write_text("eu: {hosts: {eu-02: }}\n")
+    (fleet.work / "inventory.yml").write_text(INVENTORY.replace("{port: 2222}", ""))
+    said = fleet.call("pin", "eu-02", "glm", "-i", "inventory.yml", "-i", "second.yml")
+    assert said.code == 0, said.err
+    assert said.out.count("+++ ") == 1
+    assert variables.read_text() == "user: root\nprovider: glm\n"
+
+
 def test_errors_that_the_edit_would_bring_are_told_and_nothing_is_written(fleet: Operator) -> None:
     said = fleet.call("pin", "eu-01", "glmm")
     assert (said.code, said.out) == (3, "")

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, ReadProblem
-from aegis_provision.planning.going_back import Undoing, plan_going_back, session_in
-from aegis_provision.planning.model import Action, ChangeKind
+from aegis_provision.planning.going_back import (
+    Undoing,
+    needs_previous,
+    plan_going_back,
+    session_in,
+)
+from aegis_provision.planning.model import (
+    Action,
+    Change,
+    ChangeKind,
+    HostPlan,
+    Write,
+    change_content,
+)
 from aegis_provision.providers.secret import Secret
-
-if TYPE_CHECKING:
-    from aegis_provision.planning.model import HostPlan
+from aegis_provision.report.plan_text import plan_lines
 
 PATH = "/opt/aegis/aegis.config.json"
 DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
@@ -42,8 +51,12 @@ def _plan(
     before: bytes | None = BEFORE,
     after: bytes | None = AFTER,
 ) -> HostPlan:
-    file = FileFacts(here, 0o600, 1000, 1000) if here is not None else None
-    undoing = Undoing(
+    file = FileFacts(here, 0o600, 1000, 1001) if here is not None else None
+    return plan_going_back(_undoing(before, after), Actual(PATH, file, DIRECTORY), previous)
+
+
+def _undoing(before: bytes | None, after: bytes | None) -> Undoing:
+    return Undoing(
         "run",
         "host",
         "glm",
@@ -51,16 +64,13 @@ def _plan(
         _digest(after) if after is not None else None,
         _digest,
     )
-    return plan_going_back(undoing, Actual(PATH, file, DIRECTORY), previous)
 
 
 def test_the_file_from_before_comes_back_and_no_token_shows() -> None:
     plan = _plan(AFTER, BEFORE)
     assert plan.action is Action.UPDATE
-    assert plan.write is not None
-    assert plan.write.content == BEFORE
-    assert plan.write.base is not None
-    assert plan.write.base.content == AFTER
+    file = FileFacts(AFTER, 0o600, 1000, 1001)
+    assert plan.write == Write(PATH, BEFORE, 0o600, 1000, 1001, file)
     changes = {change.key: (change.before, change.after) for change in plan.changes}
     assert changes == {
         "ANTHROPIC_AUTH_TOKEN": (None, None),
@@ -73,9 +83,179 @@ def test_the_file_from_before_comes_back_and_no_token_shows() -> None:
 
 def test_a_file_that_the_run_made_goes_away() -> None:
     plan = _plan(AFTER, None, before=None)
+    assert plan.write == Write(
+        PATH, None, 0o600, 1000, 1001, FileFacts(AFTER, 0o600, 1000, 1001), None, None
+    )
+    assert plan.changes == (
+        Change("ANTHROPIC_AUTH_TOKEN", ChangeKind.REMOVED, None, None, sensitive=True),
+        Change("ANTHROPIC_DEFAULT_MODEL", ChangeKind.REMOVED, "big", None, sensitive=False),
+        Change("file.mode", ChangeKind.REMOVED, "0600", None, sensitive=False),
+        Change("file.owner", ChangeKind.REMOVED, "1000:1001", None, sensitive=False),
+    )
+    assert plan.warnings == ()
+
+
+def _with_env(env: dict[str, str], **more: object) -> bytes:
+    return json.dumps({"authToken": "a" * 20, "defaultSessionEnv": env, **more}).encode()
+
+
+def _change(before: bytes, after: bytes) -> tuple[Change, ...]:
+    """Return what is shown of going back from ``after`` to ``before``."""
+    plan = _plan(after, before, before=before, after=after)
+    assert plan.action is Action.UPDATE, plan.message
+    return plan.changes
+
+
+def test_all_that_comes_back_is_shown_and_what_stays_is_not() -> None:
+    plan = _plan(
+        _with_env({"SAME": "1", "CHANGED": "new", "ADDED": "x", "EMPTY": ""}),
+        _with_env({"LOST": "y", "CHANGED": "old", "SAME": "1", "EMPTY": ""}),
+        before=_with_env({"LOST": "y", "CHANGED": "old", "SAME": "1", "EMPTY": ""}),
+        after=_with_env({"SAME": "1", "CHANGED": "new", "ADDED": "x", "EMPTY": ""}),
+    )
+    assert plan.changes == (
+        Change("LOST", ChangeKind.ADDED, None, "y", sensitive=False),
+        Change("CHANGED", ChangeKind.CHANGED, "new", "old", sensitive=False),
+        Change("ADDED", ChangeKind.REMOVED, "x", None, sensitive=False),
+    )
+    assert (plan.same, plan.unknown, plan.warnings, plan.message) == ((), (), (), "")
+    assert (plan.host, plan.provider, plan.path) == ("host", "glm", PATH)
+    assert plan.auth_token is not None
+    assert plan.auth_token.matches("a" * 20)
+    assert [line.plain for line in plan_lines([plan], width=100)] == [
+        "~ update      host  [glm]  /opt/aegis/aegis.config.json",
+        "    + LOST                          y",
+        "    ~ CHANGED                       new -> old",
+        "    - ADDED                         x removed",
+        "Plan: 1 to update",
+    ]
+
+
+@pytest.mark.parametrize("name", ["MY_API_TOKEN", "SOME_KEY", "DB_PASSWORD", "CLIENT_SECRET"])
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ("harmless", None, ChangeKind.ADDED),
+        ("harmless", "plain", ChangeKind.CHANGED),
+        (None, "plain", ChangeKind.REMOVED),
+    ],
+)
+def test_a_value_is_masked_by_its_variable_s_name_alone(
+    name: str, before: str | None, after: str | None, kind: ChangeKind
+) -> None:
+    there = {} if after is None else {name: after}
+    then = {} if before is None else {name: before}
+    masked = Change(name, kind, None, None, sensitive=True)
+    assert _change(_with_env(then), _with_env(there)) == (masked,)
+
+
+OWN = "the-file-s-own-secret"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("https://user:pw@example.com", "plain"),
+        ("plain", "https://user:pw@example.com"),
+        ("sk-or-v1-0123456789abcdef0123456789abcdef", "plain"),
+        ("plain", "sk-or-v1-0123456789abcdef0123456789abcdef"),
+    ],
+)
+def test_a_value_is_masked_by_its_looks_alone(before: str, after: str) -> None:
+    [change] = _change(_with_env({"NOTE": before}), _with_env({"NOTE": after}))
+    assert change == Change("NOTE", ChangeKind.CHANGED, None, None, sensitive=True)
+
+
+@pytest.mark.parametrize("kept_by", ["now", "then"])
+@pytest.mark.parametrize("shown_in", ["now", "then"])
+@pytest.mark.parametrize("text", [OWN, f"x-{OWN}-y"])
+def test_a_value_is_masked_by_the_secrets_of_either_file(
+    kept_by: str, shown_in: str, text: str
+) -> None:
+    keeper = {"clientAuthToken": OWN}
+    now = _with_env(
+        {"NOTE": text if shown_in == "now" else "plain", "MODEL": "b"},
+        **(keeper if kept_by == "now" else {}),
+    )
+    then = _with_env(
+        {"NOTE": text if shown_in == "then" else "plain", "MODEL": "a"},
+        **(keeper if kept_by == "then" else {}),
+    )
+    plan = _plan(now, then, before=then, after=now)
+    assert plan.changes == (
+        Change("NOTE", ChangeKind.CHANGED, None, None, sensitive=True),
+        Change("MODEL", ChangeKind.CHANGED, "b", "a", sensitive=False),
+    )
+    assert OWN not in "".join(line.plain for line in plan_lines([plan], width=100, as_diff=True))
+    assert OWN not in json.dumps([change_content(change) for change in plan.changes])
+
+
+def test_a_token_that_comes_back_is_warned_of_and_one_that_goes_is_not() -> None:
+    revoked = "becomes the one from before: if it was revoked since, sessions will fail"
+    back = _plan(_with_env({}), _with_env({"A_TOKEN": "one"}), before=_with_env({"A_TOKEN": "one"}),
+                 after=_with_env({}))  # fmt: skip
+    assert back.warnings == (f"A_TOKEN {revoked}",)
+    other = _plan(AFTER, BEFORE)
+    assert other.warnings == (f"ANTHROPIC_AUTH_TOKEN {revoked}",)
+    gone = _plan(_with_env({"A_TOKEN": "one"}), _with_env({}), before=_with_env({}),
+                 after=_with_env({"A_TOKEN": "one"}))  # fmt: skip
+    assert gone.warnings == ()
+
+
+def test_a_file_without_a_token_of_its_own_is_warned_of() -> None:
+    without = json.dumps({"defaultSessionEnv": {}}).encode()
+    now = _with_env({})
+    plan = _plan(now, without, before=without, after=now)
+    assert plan.warnings == (
+        "the file from before has no authToken: Aegis' API answers without a token",
+    )
+    assert _plan(without, now, before=now, after=without).warnings == ()
+
+
+@pytest.mark.parametrize("broken", [b"", b"{", b"[]"])
+def test_a_file_that_aegis_ignored_comes_back_all_the_same(broken: bytes) -> None:
+    now = _with_env({"MODEL": "b"})
+    plan = _plan(now, broken, before=broken, after=now)
     assert plan.write is not None
-    assert plan.write.content is None
-    assert {change.kind for change in plan.changes} == {ChangeKind.REMOVED}
+    assert plan.write.content == broken
+    assert plan.changes == (Change("MODEL", ChangeKind.REMOVED, "b", None, sensitive=False),)
+    assert plan.warnings == ()
+
+
+def test_a_host_without_a_file_to_go_back_from_is_refused() -> None:
+    plan = _plan(None, BEFORE, after=None)
+    assert plan == HostPlan(
+        "host",
+        "glm",
+        PATH,
+        Action.ERROR,
+        message="there is no file to go back from",
+        hint="look at what changed since, and change it by hand or with 'apply'",
+    )
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    look = "look at what changed since, and change it by hand or with 'apply'"
+    moved, other = _plan(b"moved", BEFORE), _plan(AFTER, b"other")
+    assert (moved.message, moved.hint) == (
+        "the file is no longer the one that the run wrote",
+        look,
+    )
+    assert (other.message, other.hint) == (
+        "the file that is kept there is not the one from before the run",
+        look,
+    )
+
+
+@pytest.mark.parametrize("before", [None, BEFORE])
+@pytest.mark.parametrize("here", [None, AFTER])
+def test_the_kept_file_is_read_where_there_is_something_to_bring_back(
+    before: bytes | None, here: bytes | None
+) -> None:
+    undoing = _undoing(before, AFTER)
+    file = FileFacts(here, 0o600, 1000, 1001) if here is not None else None
+    needed = needs_previous(undoing, Actual(PATH, file, DIRECTORY))
+    assert needed is (before is not None and here is not None)
 
 
 def test_a_file_that_is_back_already_is_left_alone() -> None:

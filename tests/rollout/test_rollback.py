@@ -90,6 +90,53 @@ def test_a_file_that_moved_on_is_left_alone_and_the_others_go_back(fleet: Fleet)
     assert _files(fleet) == {**before, "host-02": theirs}
 
 
+def test_a_host_without_a_file_to_go_back_from_is_refused_alone(fleet: Fleet) -> None:
+    before = _files(fleet)
+    _apply(fleet)
+    fleet["host-03"].config_path.unlink()
+    shown = fleet.run("rollback", "--check", "--format", "json")
+    assert shown.exit_code == 4
+    assert shown.statuses == {
+        "host-01": "update",
+        "host-02": "update",
+        "host-03": "error",
+        "host-04": "update",
+    }
+    said = fleet.run("rollback", "--yes", "--format", "json")
+    assert said.exit_code == 4
+    assert said.statuses == {
+        "host-01": "rolled_back",
+        "host-02": "rolled_back",
+        "host-03": "refused",
+        "host-04": "rolled_back",
+    }
+    assert _files(fleet) == {**before, "host-03": None}
+
+
+def test_the_plan_of_a_way_back_shows_what_comes_back_and_no_token(fleet: Fleet) -> None:
+    for host in fleet:
+        host.write_config(
+            {**host.config(), "defaultSessionEnv": {**OLD_ENV, "STAYS": "here", "A_TOKEN": "too"}}
+        )
+    _apply(fleet)
+    said = fleet.run("rollback", "--check", "--format", "json")
+    new = fleet["host-01"].session_env()
+    for host in said.json["hosts"]:
+        assert host["changes"] == [
+            {
+                "key": name,
+                "change": "changed",
+                "before": None if name == "ANTHROPIC_AUTH_TOKEN" else new[name],
+                "after": None if name == "ANTHROPIC_AUTH_TOKEN" else OLD_ENV[name],
+                "sensitive": name == "ANTHROPIC_AUTH_TOKEN",
+            }
+            for name in OLD_ENV
+        ]
+    for text in (said.stdout, fleet.run("rollback", "--check").stdout):
+        assert OLD_ENV["ANTHROPIC_AUTH_TOKEN"] not in text
+        assert TOKEN not in text
+
+
 def test_a_part_of_a_run_can_be_undone_and_the_rest_later(fleet: Fleet) -> None:
     before = _files(fleet)
     _apply(fleet)
