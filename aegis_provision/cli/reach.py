@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.rollout.reading import Reach
+from aegis_provision.transport.home import NoHomeError, home_directory
 from aegis_provision.transport.protocol import ConnectOptions
 
 if TYPE_CHECKING:
@@ -24,12 +25,17 @@ def reach_of(flags: ConnectionFlags, environ: Mapping[str, str]) -> Reach:
     """Return how to reach hosts.
 
     Without flags the files are those that OpenSSH's client reads (ssh_config(5)). Raises
-    :class:`CommandFailedError` for an ssh config that was named and is not there, and for a
-    directory in a file's place.
+    :class:`CommandFailedError` for an ssh config that was named and is not there, for a
+    directory in a file's place, and where nothing says where the operator's home is.
     """
     from aegis_provision.transport.connect import connect
 
-    home = Path(environ.get("HOME") or Path.home())
+    try:
+        home = home_directory(environ)
+    except NoHomeError as problem:
+        raise CommandFailedError(
+            ExitCode.INVALID_INPUT, f"{problem}: keys and known_hosts lie in it", "set HOME"
+        ) from None
     options = ConnectOptions(
         timeout=flags.timeout,
         ssh_config=_ssh_config(flags.ssh_config, home),
@@ -37,6 +43,7 @@ def reach_of(flags: ConnectionFlags, environ: Mapping[str, str]) -> Reach:
         accept_new=flags.accept_new,
         agent_socket=environ.get("SSH_AUTH_SOCK") or None,
         home=home,
+        home_variable=environ.get("HOME"),
         login_name=_login_name(environ),
     )
     return Reach(connect, options, flags.forks, flags.deadline)

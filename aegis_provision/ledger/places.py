@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aegis_provision.transport.home import NoHomeError, home_directory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -61,11 +63,16 @@ def places_of(environ: Mapping[str, str]) -> Places:
 
     ``XDG_STATE_HOME``, where it is absolute, else ``~/.local/state`` (XDG Base Directory
     Specification 0.8: a relative path is invalid and to be ignored). Raises :class:`StateError`
-    where ``HOME`` is needed and is not absolute.
+    where ``HOME`` is needed and is not absolute, or there is none.
     """
     state = environ.get("XDG_STATE_HOME", "")
     if not Path(state).is_absolute():
-        home = Path(environ.get("HOME") or Path.home())
+        try:
+            home = home_directory(environ)
+        except NoHomeError as problem:
+            raise StateError(
+                f"{problem}, so there is no place for records", "set HOME or XDG_STATE_HOME"
+            ) from None
         if not home.is_absolute():
             raise StateError(
                 "HOME is no absolute path, and records lie in it", "set HOME or XDG_STATE_HOME"

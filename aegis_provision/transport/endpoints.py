@@ -34,7 +34,7 @@ class Endpoint:
     ``key_names`` are the names that its key may be kept under, the first one its own.
     ``files_named`` is false where ``identity_files`` are only the usual ones, which need not be
     there. ``agent_too`` says whether any of the agent's keys may be offered, or only those that
-    belong to ``identity_files``.
+    belong to ``identity_files``. ``revoked_keys`` is the path of a file of keys to refuse.
     """
 
     host: str
@@ -44,6 +44,7 @@ class Endpoint:
     identity_files: tuple[str, ...]
     files_named: bool
     agent_too: bool
+    revoked_keys: str | None
 
     @property
     def key_name(self) -> str:
@@ -72,8 +73,10 @@ def endpoints(target: Target, options: ConnectOptions) -> tuple[Endpoint, ...]:
 
 
 def _way(target: Target, options: ConnectOptions) -> tuple[Endpoint, ...]:
-    config = _config(options.ssh_config, options.home, options.login_name)
-    found = config.lookup(target.address, user=target.user, port=target.port)
+    config = _config(options.ssh_config, options.home, options.login_name, options.home_variable)
+    found = config.lookup(
+        target.address, user=target.user, port=target.port, through=bool(target.jump)
+    )
     last = _endpoint(found, target.user, target.port, target.identity_file, options)
     hops = target.jump if target.jump is not None else found.proxy_jump
     if hops is None and found.proxy_command is not None:
@@ -86,8 +89,8 @@ def _way(target: Target, options: ConnectOptions) -> tuple[Endpoint, ...]:
 
 
 @lru_cache(maxsize=16)
-def _config(path: Path | None, home: Path, local_user: str) -> SshConfig:
-    return read_ssh_config(path, home=home, local_user=local_user)
+def _config(path: Path | None, home: Path, local_user: str, home_variable: str | None) -> SshConfig:
+    return read_ssh_config(path, home=home, local_user=local_user, home_variable=home_variable)
 
 
 def _hops(
@@ -100,7 +103,7 @@ def _hops(
         bastion = parse_bastion(hop)
         if bastion is None:
             raise Unreachable(_STEP, "ProxyJump is not [user@]host[:port]", "correct it")
-        found = config.lookup(bastion.host, user=bastion.user, port=bastion.port)
+        found = config.lookup(bastion.host, user=bastion.user, port=bastion.port, through=index > 0)
         if index == 0 and found.proxy_jump:
             way.extend(_hops(found.proxy_jump, config, options, left - len(hops)))
         way.append(_endpoint(found, bastion.user, bastion.port, None, options))
@@ -130,6 +133,7 @@ def _endpoint(
         identity_files=files,
         files_named=identity_file is not None or bool(found.identity_files),
         agent_too=identity_file is None and not found.identities_only,
+        revoked_keys=found.revoked_host_keys,
     )
 
 

@@ -10,15 +10,12 @@ import paramiko
 from aegis_provision.transport.channels import Connection
 from aegis_provision.transport.dial import patience
 from aegis_provision.transport.failures import step
-from aegis_provision.transport.known_hosts import (
-    HostKey,
-    KnownHosts,
-    add_known_host,
-    read_known_hosts,
-)
+from aegis_provision.transport.known_hosts import KnownHosts, Verdict, add_if_new, read_known_hosts
 from aegis_provision.transport.library_failures import library_step
 from aegis_provision.transport.login import log_in
 from aegis_provision.transport.protocol import AcceptedKey, Unreachable
+from aegis_provision.transport.public_keys import HostKey
+from aegis_provision.transport.revoked_keys import RevokedKeysError, read_revoked_keys
 
 if TYPE_CHECKING:
     import socket
@@ -58,6 +55,8 @@ _HOST_KEYS = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
+_STEP = "host key"
+_REVOKED_HINT = "somebody may be in between; ask who runs the host"
 _KEEPALIVE = 15
 _CLOCK_GRAIN = 0.25
 
@@ -78,7 +77,7 @@ def secure(
     transport = Connection(connection)
     try:
         with library_step("handshake"):
-            _shake_hands(transport, known.trusted(endpoint.key_names), options, deadline)
+            _shake_hands(transport, known.keys(endpoint.key_name), options, deadline)
         key = transport.get_remote_server_key()
         found = HostKey(key.get_name(), key.asbytes())
         accepted = check_host_key(found, endpoint, known, options)
@@ -140,29 +139,62 @@ def check_host_key(
     Raises :class:`Unreachable` for a key that is revoked, changed, or unknown and not to be taken.
     """
     name = endpoint.key_name
-    if known.is_revoked(endpoint.key_names, found):
-        raise Unreachable(
-            "host key",
-            f"the key of {name} is revoked ({found.fingerprint})",
-            "somebody may be in between; ask who runs the host",
-        )
-    if found in known.trusted(endpoint.key_names):
+    if endpoint.revoked_keys is not None:
+        _check_revoked(found, name, endpoint.revoked_keys)
+    verdict = known.verdict(endpoint.key_names, found)
+    if verdict.standing == "new" and options.accept_new and options.known_hosts:
+        verdict = _taken(found, endpoint, options)
+        if verdict.standing == "new":
+            return AcceptedKey(name, found.key_type, found.fingerprint)
+    if verdict.standing == "known":
         return None
-    trusted = known.trusted((name,))
-    if trusted:
-        old = ", ".join(dict.fromkeys(key.fingerprint for key in trusted))
+    raise _refused(found, name, verdict)
+
+
+def _check_revoked(found: HostKey, name: str, path: str) -> None:
+    try:
+        revoked = read_revoked_keys(path)
+    except RevokedKeysError as problem:
         raise Unreachable(
-            "host key",
+            _STEP,
+            f"whether the key of {name} is revoked can't be told: RevokedHostKeys {problem}",
+            "correct the file or the ssh config (without the file ssh refuses every key too)",
+        ) from None
+    if found in revoked:
+        raise Unreachable(
+            _STEP,
+            f"the key of {name} is revoked by {path} ({found.fingerprint})",
+            _REVOKED_HINT,
+        )
+
+
+def _taken(found: HostKey, endpoint: Endpoint, options: ConnectOptions) -> Verdict:
+    with step("known_hosts"):
+        try:
+            return add_if_new(options.known_hosts, endpoint.key_names, found)
+        except ValueError:
+            raise Unreachable(
+                "known_hosts",
+                f"a key can't be saved under {endpoint.key_name!r}, which is no plain name",
+                "correct HostKeyAlias or HostName in the ssh config",
+            ) from None
+
+
+def _refused(found: HostKey, name: str, verdict: Verdict) -> Unreachable:
+    if verdict.standing == "revoked":
+        return Unreachable(
+            _STEP, f"the key of {name} is revoked ({found.fingerprint})", _REVOKED_HINT
+        )
+    if verdict.standing == "changed":
+        old = ", ".join(dict.fromkeys(key.fingerprint for key in verdict.others))
+        return Unreachable(
+            _STEP,
             f"the key of {name} has changed: known is {old}, and it shows {found.fingerprint}",
             f"somebody may be in between; if the host was reinstalled: ssh-keygen -R '{name}'",
         )
-    if not options.accept_new or not options.known_hosts:
-        raise Unreachable(
-            "host key",
-            f"the key of {name} is not known ({found.key_type} {found.fingerprint})",
-            "compare it with the host's own, then add it with ssh-keyscan, "
-            "or take it with --host-key accept-new",
-        )
-    with step("known_hosts"):
-        add_known_host(options.known_hosts[0], name, found)
-    return AcceptedKey(name, found.key_type, found.fingerprint)
+    return Unreachable(
+        _STEP,
+        f"the key of {name} is not known ({found.key_type} {found.fingerprint})",
+        "compare it with the host's own, then add it with ssh-keyscan, "
+        "or take it with --host-key accept-new",
+    )

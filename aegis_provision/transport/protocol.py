@@ -88,7 +88,8 @@ class ConnectOptions:
     ``timeout`` bounds one step on a host (seconds). ``ssh_config`` is ``None`` for "none at all";
     ``known_hosts`` are the files to trust, the first of which ``accept_new`` adds keys to.
     ``agent_socket`` is the path of the operator's ssh agent, ``home`` their home directory,
-    ``login_name`` the user name to fall back on.
+    ``login_name`` the user name to fall back on, ``home_variable`` the environment's own HOME, or
+    ``None`` where it has none.
     """
 
     timeout: float
@@ -98,6 +99,7 @@ class ConnectOptions:
     agent_socket: str | None
     home: Path
     login_name: str
+    home_variable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

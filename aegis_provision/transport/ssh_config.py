@@ -1,9 +1,13 @@
 """The operator's ssh config: who a host is, and how to get there (ssh_config(5)).
 
 Only what a connection of ours needs is read: HostName, HostKeyAlias, Port, User, IdentityFile,
-IdentitiesOnly, ProxyJump and ProxyCommand, with Include, Host and Match. The first value wins. A
-Match criterion that is not understood counts as no match, and so does ``exec``: no program is run
-for it. Whatever ``StrictHostKeyChecking`` says, host keys are always checked.
+IdentitiesOnly, RevokedHostKeys, ProxyJump and ProxyCommand, with Include, Host and Match. The first
+value wins. A Match criterion that is not understood counts as no match, and so does ``exec``: no
+program is run for it. Whatever ``StrictHostKeyChecking`` says, host keys are always checked.
+
+Where a ``Match final`` or CanonicalizeHostname asks for it, the same files are gone through a
+second time, as OpenSSH's client does: by then the host's real name stands fast, and whatever the
+first time set is set.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.transport.ssh_config_file import (
     Block,
+    Criterion,
     Option,
     SshConfigError,
     at_home,
@@ -35,8 +40,8 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 class HostOptions:
     """What the config says about one host. ``None`` stands for "nothing".
 
-    ``proxy_jump`` is empty where it says ``none``; ``identity_files`` are paths with ``~`` and
-    tokens filled in.
+    ``proxy_jump`` is empty where it says ``none``; ``identity_files`` and ``revoked_host_keys`` are
+    paths with ``~`` and tokens filled in.
     """
 
     host_name: str
@@ -45,6 +50,7 @@ class HostOptions:
     user: str | None
     identity_files: tuple[str, ...]
     identities_only: bool
+    revoked_host_keys: str | None
     proxy_jump: tuple[str, ...] | None
     proxy_command: str | None
 
@@ -61,24 +67,35 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class SshConfig:
-    """A config that was read. ``home`` and ``local_user`` fill the tokens in."""
+    """A config that was read. ``home`` and ``local_user`` fill the tokens in.
+
+    ``home_variable`` is what ``${HOME}`` stands for: the environment's own HOME, or ``None``.
+    """
 
     blocks: tuple[Block, ...]
     home: Path
     local_user: str
+    home_variable: str | None
 
-    def lookup(self, host: str, *, user: str | None, port: int | None) -> HostOptions:
+    def lookup(
+        self, host: str, *, user: str | None, port: int | None, through: bool = False
+    ) -> HostOptions:
         """Return what applies to ``host``; ``user`` and ``port`` are what was asked for.
 
-        Raises :class:`SshConfigError` for a value with something in it that can't be filled in.
+        ``through`` says that the way there is named elsewhere, through bastions. Raises
+        :class:`SshConfigError` for a value with something in it that can't be filled in, and where
+        OpenSSH's client would look for the host's full name.
         """
         found: dict[str, list[str]] = {}
         self._gather(self.blocks, _Asked(host, host, user, final=False), found)
-        if _wants_final(self.blocks):
-            # The same files once more, for the host's real name ("Match final").
-            again = _Asked(host, _host_name(host, found), user, final=True)
-            self._gather(self.blocks, again, found)
-        return self._options(host, found, user, port)
+        name = _real_name(_host_name(host, found))
+        asked = _Asked(host, name, user, final=True)
+        canonical = _canonicalizes(found)
+        if canonical:
+            _check_full_name(name, found, through=through)
+        if canonical or _wants_final(self.blocks):
+            self._gather(self.blocks, asked, found)
+        return self._options(asked, found, port)
 
     def _gather(self, blocks: Sequence[Block], asked: _Asked, found: dict[str, list[str]]) -> None:
         for block in blocks:
@@ -91,71 +108,82 @@ class SshConfig:
                     self._gather(item, asked, found)
 
     def _applies(self, block: Block, asked: _Asked, found: Mapping[str, list[str]]) -> bool:
-        if block.criterion == "always":
+        if block.kind == "always":
             return True
-        if block.criterion == "host":
-            return _matches(asked.name, block.arguments)
+        if block.kind == "host":
+            return _matches(asked.name, block.patterns)
+        name = asked.name if asked.final else _host_name(asked.name, found)
         subjects = {
-            "host": _host_name(asked.name, found).lower(),
+            "host": name.lower(),
             "originalhost": asked.original.lower(),
             "user": asked.user or found.get("user", [self.local_user])[0],
             "localuser": self.local_user,
         }
-        return _match_applies(block.arguments, subjects, final=asked.final)
+        return all(_applies(item, subjects, final=asked.final) for item in block.criteria)
 
     def _options(
-        self, host: str, found: Mapping[str, list[str]], user: str | None, port: int | None
+        self, asked: _Asked, found: Mapping[str, list[str]], port: int | None
     ) -> HostOptions:
         def first(key: str) -> str | None:
             return found[key][0] if key in found else None
 
-        host_name = _host_name(host, found).lower()
         written_port = first("port")
         known_port = port or (int(written_port) if written_port else None)
-        remote, alias = user or first("user"), first("hostkeyalias")
+        remote, alias = asked.user or first("user"), first("hostkeyalias")
         alias = None if alias is None else alias.lower()
         tokens = {
             "%%": "%",
-            "%h": host_name,
-            "%n": host,
+            "%h": asked.name,
+            "%n": asked.original,
             "%p": str(known_port or _DEFAULT_PORT),
             "%r": remote or self.local_user,
             "%u": self.local_user,
             "%d": str(self.home),
-            "%k": alias or host,
+            "%k": alias or asked.original,
             "%i": str(os.getuid()),
             "%l": socket.gethostname(),
             "%L": socket.gethostname().partition(".")[0],
         }
         jump = first("proxyjump")
         files = dict.fromkeys(path for path in found.get("identityfile", ()) if not _none(path))
+        revoked = first("revokedhostkeys")
         return HostOptions(
-            host_name=host_name,
+            host_name=asked.name,
             host_key_alias=alias,
             port=known_port,
             user=remote,
-            identity_files=tuple(self._path(path, tokens) for path in files),
+            identity_files=tuple(self._path("IdentityFile", path, tokens) for path in files),
             identities_only=(first("identitiesonly") or "no").lower() in {"yes", "true"},
+            revoked_host_keys=(
+                None
+                if revoked is None or _none(revoked)
+                else self._path("RevokedHostKeys", revoked, tokens)
+            ),
             proxy_jump=None if jump is None else _hops(jump),
             proxy_command=None if _none(first("proxycommand")) else first("proxycommand"),
         )
 
-    def _path(self, path: str, tokens: Mapping[str, str]) -> str:
+    def _path(self, key: str, path: str, tokens: Mapping[str, str]) -> str:
         def variable(match: re.Match[str]) -> str:
             if match[1] != "HOME":
-                raise SshConfigError(f"IdentityFile {path}: {match[0]} is not supported")
-            return str(self.home)
+                raise SshConfigError(f"{key} {path}: {match[0]} is not supported")
+            if not self.home_variable:
+                raise SshConfigError(f"{key} {path}: HOME is not set in the environment")
+            return self.home_variable
 
         written = at_home(path, self.home)
-        return _VARIABLE.sub(variable, _expanded("IdentityFile", written, tokens))
+        return _VARIABLE.sub(variable, _expanded(key, written, tokens))
 
 
-def read_ssh_config(path: Path | None, *, home: Path, local_user: str) -> SshConfig:
-    """Return the config at ``path``, an empty one for ``None``.
+def read_ssh_config(
+    path: Path | None, *, home: Path, local_user: str, home_variable: str | None = None
+) -> SshConfig:
+    """Return the config at ``path``, an empty one for ``None``; the rest is :class:`SshConfig`'s.
 
     Raises :class:`SshConfigError` for a line that can't be right, or a file that can't be read.
     """
-    return SshConfig(() if path is None else read_blocks(path, home), home, local_user)
+    blocks = () if path is None else read_blocks(path, home)
+    return SshConfig(blocks, home, local_user, home_variable)
 
 
 def _take(option: Option, found: dict[str, list[str]]) -> None:
@@ -179,16 +207,53 @@ def _host_name(host: str, found: Mapping[str, list[str]]) -> str:
     return _expanded("HostName", found["hostname"][0], {"%%": "%", "%h": host})
 
 
+def _real_name(name: str) -> str:
+    """Return ``name`` as OpenSSH's client goes on with it: addresses in their one usual form."""
+    try:
+        [(*_, address), *_] = socket.getaddrinfo(
+            name, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+        return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+    except (OSError, UnicodeError):  # a name, or nothing at all
+        return name if _is_address(name) else name.lower()
+
+
+def _is_address(name: str) -> bool:
+    """Tell whether OpenSSH's client takes ``name`` for an address, if for a broken one."""
+    return "%" in name or ":" in name or not name.strip("0123456789.")
+
+
+def _canonicalizes(found: Mapping[str, list[str]]) -> bool:
+    return found.get("canonicalizehostname", ["no"])[0].lower() in {"yes", "true", "always"}
+
+
+def _check_full_name(name: str, found: Mapping[str, list[str]], *, through: bool) -> None:
+    """Refuse a name that OpenSSH's client would look for in CanonicalDomains.
+
+    It does so where it connects itself (or where CanonicalizeHostname is ``always``), for names of
+    few dots, up to a domain that is ``none`` (its ``resolve_canonicalize``). To dial the short name
+    could lead to another machine.
+    """
+    domains = found.get("canonicaldomains", [""])[0].lower().split()
+    if domains[:1] in ([], ["none"]) or _is_address(name):
+        return
+    if found["canonicalizehostname"][0].lower() != "always":
+        proxied = "proxyjump" in found or not _none(found.get("proxycommand", ["none"])[0])
+        if through or proxied:
+            return
+    if name.count(".") <= int(found.get("canonicalizemaxdots", ["1"])[0]):
+        raise SshConfigError(
+            f"CanonicalizeHostname would look for {name} in CanonicalDomains, "
+            "which is not supported: set the full name as 'address'"
+        )
+
+
 def _wants_final(blocks: Sequence[Block]) -> bool:
     return any(
-        (block.criterion == "match" and any(_is_final(word) for word in block.arguments))
+        any(item.name == "final" for item in block.criteria)
         or any(not isinstance(item, Option) and _wants_final(item) for item in block.body)
         for block in blocks
     )
-
-
-def _is_final(word: str) -> bool:
-    return word.lower().removeprefix("!") == "final"
 
 
 def _matches(subject: str, patterns: Sequence[str]) -> bool:
@@ -207,28 +272,19 @@ def _glob(pattern: str) -> str:
     return pattern.replace("[", "[[]")
 
 
-def _match_applies(arguments: Sequence[str], subjects: Mapping[str, str], *, final: bool) -> bool:
-    words = iter(arguments)
-    for word in words:
-        name, equals, value = word.partition("=")
-        negated, criterion = name.startswith("!"), name.removeprefix("!").lower()
-        if criterion == "all":
-            applies = True
-        elif criterion in {"final", "canonical"}:
-            applies = final
-        elif criterion in subjects:
-            if not equals:
-                value = next(words, "")
-            if value == "=" or (equals and not value):
-                value = next(words, "")
-            if criterion in {"host", "originalhost"}:
-                value = value.lower()
-            applies = _matches(subjects[criterion], value.split(","))
-        else:
-            return False
-        if applies == negated:
-            return False
-    return True
+def _applies(criterion: Criterion, subjects: Mapping[str, str], *, final: bool) -> bool:
+    if criterion.name == "all":
+        applies = True
+    elif criterion.name in {"final", "canonical"}:
+        applies = final
+    elif criterion.name in subjects:
+        value = criterion.value
+        if criterion.name in {"host", "originalhost"}:
+            value = value.lower()
+        applies = _matches(subjects[criterion.name], value.split(","))
+    else:
+        return False
+    return applies != criterion.negated
 
 
 def _expanded(key: str, text: str, tokens: Mapping[str, str]) -> str:

@@ -7,13 +7,14 @@ are held to what OpenSSH's client takes.
 from __future__ import annotations
 
 import glob
+import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _ONE_WORD = frozenset(
     {
@@ -24,16 +25,21 @@ _ONE_WORD = frozenset(
         "identityfile",
         "identitiesonly",
         "proxyjump",
+        "revokedhostkeys",
+        "canonicalizehostname",
+        "canonicalizemaxdots",
     }
 )
 _REST_OF_LINE = "proxycommand"
+_LIST = "canonicaldomains"
 _YES_OR_NO = frozenset({"yes", "true", "no", "false"})
+_MOST_DOTS = re.compile("[0-9]{1,9}")
+_WITHOUT_ARGUMENT = frozenset({"all", "canonical", "final"})
 _DEEPEST_INCLUDE = 16
 _KEYWORD = re.compile(r'[ \t]*"?(?P<key>[^ \t="]+)"?[ \t]*=?[ \t]*(?P<rest>.*)')
 
 
-_Criterion = Literal["always", "host", "match"]
-_BLOCKS: dict[str, _Criterion] = {"host": "host", "match": "match"}
+_Kind = Literal["always", "host", "match"]
 
 
 class SshConfigError(ValueError):
@@ -49,15 +55,25 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class Criterion:
+    """One criterion of a ``Match``: its name, in small letters, and what it is compared with."""
+
+    name: str
+    value: str
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """What stands under one ``Host`` or ``Match``; ``always`` is the beginning of a file.
 
-    An included file is its own blocks, at the place where it was included: they count only if
-    the block around them does.
+    ``patterns`` are those of a ``Host``, ``criteria`` those of a ``Match``. An included file is its
+    own blocks, at the place where it was included: they count only if the block around them does.
     """
 
-    criterion: _Criterion
-    arguments: tuple[str, ...]
+    kind: _Kind
+    patterns: tuple[str, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
     body: list[Option | tuple[Block, ...]] = field(default_factory=list)
 
 
@@ -76,7 +92,7 @@ def _read(path: Path, home: Path, depth: int) -> tuple[Block, ...]:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as problem:
         raise SshConfigError(f"{path} can't be read: {problem.strerror}") from None
-    blocks = [Block("always", ())]
+    blocks = [Block("always")]
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             _take(line, home, depth, blocks)
@@ -95,12 +111,14 @@ def _take(line: str, home: Path, depth: int, blocks: list[Block]) -> None:
     if parts is None or parts["key"].startswith("#"):
         return
     written, key = parts["key"], parts["key"].lower()
-    criterion = _BLOCKS.get(key)
-    if criterion is not None:
-        arguments = split_words(parts["rest"])
-        if not arguments:
+    if key in {"host", "match"}:
+        words = split_words(parts["rest"])
+        if not words:
             raise _LineError(f"{written} says nothing")
-        blocks.append(Block(criterion, tuple(arguments)))
+        if key == "host":
+            blocks.append(Block("host", patterns=tuple(words)))
+        else:
+            blocks.append(Block("match", criteria=tuple(_criteria(words))))
     elif key == "include":
         for pattern in split_words(parts["rest"]):
             for file in _included(pattern, home):
@@ -109,6 +127,8 @@ def _take(line: str, home: Path, depth: int, blocks: list[Block]) -> None:
         if not parts["rest"]:
             raise _LineError(f"{written} has no value")
         blocks[-1].body.append(Option(key, parts["rest"]))
+    elif key == _LIST:
+        blocks[-1].body.append(Option(key, " ".join(split_words(parts["rest"]))))
     elif key in _ONE_WORD:
         blocks[-1].body.append(Option(key, _value(written, key, parts["rest"])))
 
@@ -124,6 +144,38 @@ def _value(written: str, key: str, rest: str) -> str:
         raise _LineError(f"{written} is not a number from 1 to 65535")
     if key == "identitiesonly" and value.lower() not in _YES_OR_NO:
         raise _LineError(f"{written} is neither yes nor no")
+    if key == "canonicalizehostname" and value.lower() not in {*_YES_OR_NO, "always"}:
+        raise _LineError(f"{written} is neither yes, no nor always")
+    if key == "canonicalizemaxdots" and not _MOST_DOTS.fullmatch(value):
+        raise _LineError(f"{written} is no number")
+    return value
+
+
+def _criteria(words: Sequence[str]) -> Iterator[Criterion]:
+    """Yield the criteria of a ``Match`` (OpenSSH's ``match_cfg_line``)."""
+    left = list(words)
+    for before in itertools.count():
+        if not left:
+            return
+        written, equals, value = left.pop(0).partition("=")
+        negated, name = written.startswith("!"), written.removeprefix("!").lower()
+        if name == "all" and (left or before > 1):
+            raise _LineError("'all' of Match stands alone, or at the end behind one criterion")
+        if name not in _WITHOUT_ARGUMENT:
+            value = _argument(value, bool(equals), left)
+            if not value:
+                raise _LineError(f"Match {name} is compared with nothing")
+        yield Criterion(name, value, negated)
+
+
+def _argument(value: str, equals: bool, left: list[str]) -> str:
+    """Return what a criterion is compared with, taken from ``left``: ``=`` may stand between."""
+    if not equals and left:
+        value = left.pop(0)
+        if value.startswith("="):
+            equals, value = True, value[1:]
+    if equals and not value and left:
+        value = left.pop(0)
     return value
 
 

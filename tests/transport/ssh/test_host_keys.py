@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import stat
 import subprocess
-import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.known_hosts import HostKey, add_known_host, read_known_hosts
+from aegis_provision.transport.known_hosts import add_if_new
+from aegis_provision.transport.public_keys import HostKey
 from tests.fleet.clients import need, options, reach, refusal, target_at
 from tests.fleet.openssh import make_key
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.fleet.openssh import Sshd
 
 
@@ -28,12 +27,21 @@ class Lines:
     port: int
     key: str
     other: str
+    ecdsa: str
 
 
 @pytest.fixture(scope="session")
 def lines(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Lines:
-    other = make_key(tmp_path_factory.mktemp("other") / "key").with_suffix(".pub")
-    return Lines(sshd.entry, sshd.port, _without_comment(sshd.host_key), _without_comment(other))
+    directory = tmp_path_factory.mktemp("other")
+    other = make_key(directory / "key").with_suffix(".pub")
+    ecdsa = make_key(directory / "ecdsa", kind="ecdsa").with_suffix(".pub")
+    return Lines(
+        sshd.entry,
+        sshd.port,
+        _without_comment(sshd.host_key),
+        _without_comment(other),
+        _without_comment(ecdsa),
+    )
 
 
 def _without_comment(public: Path) -> str:
@@ -53,7 +61,7 @@ def openssh_connects(sshd: Sshd, known_hosts: Path) -> bool:
     command = [need("ssh", "openssh-client"), "-F", "none", "-i", str(sshd.client_key)]
     command += ["-p", str(sshd.port), *(word for option in trusting for word in ("-o", option))]
     told = subprocess.run(
-        [*command, f"{sshd.user}@{sshd.address}", "true"],
+        [*command, "-s", f"{sshd.user}@{sshd.address}", "sftp"],
         capture_output=True,
         text=True,
         check=False,
@@ -83,6 +91,18 @@ TRUSTED = {
     "behind an unknown marker": "@odd {name} {other}\n{name} {key}\n",
     "the old key beside the new one": "{name} {other}\n{name} {key}\n",
     "behind a line of SSH 1": "{name} 1024 35 1325432543\n{name} {key}\n",
+    "another address with this port": "[127.0.0.2]:{port} {other}\n127.0.0.1 {key}\n",
+    "the bare name behind a broken line of the port": "{name} ssh-ed25519 AAAA\n127.0.0.1 {key}\n",
+    "behind an authority of the port": "@cert-authority {name} {other}\n127.0.0.1 {key}\n",
+    "behind another key revoked for the port": "@revoked {name} {other}\n127.0.0.1 {key}\n",
+    "the port, where the bare name has another key": "{name} {key}\n127.0.0.1 {other}\n",
+    "the port, revoked under the bare name alone": "{name} {key}\n@revoked 127.0.0.1 {key}\n",
+    "revoked for another port": "{name} {key}\n@revoked [127.0.0.1]:1 {key}\n",
+    "a vertical tab in the comment": "{name} {key} a\x0b* b\n",
+    "a line that ends in a form feed": "{name} {key}\x0c\n",
+    "a carriage return amid the comment": "{name} {key} a\rb\n",
+    "NUL in the comment": "{name} {key} a\0b\n",
+    "capitals": "LOCALHOST,{name} {key}\n",
 }  # fmt: skip
 DISTRUSTED = {
     "an empty file": "",
@@ -99,6 +119,26 @@ DISTRUSTED = {
     "revoked under the bare name": "@revoked 127.0.0.1 {key}\n127.0.0.1 {key}\n",
     "a key that is cut off": "{name} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI\n",
     "the wrong type": "{name} ssh-rsa {blob}\n",
+    "the bare name where the port has another key": "{name} {other}\n127.0.0.1 {key}\n",
+    "the bare name before the port's other key": "127.0.0.1 {key}\n{name} {other}\n",
+    "the bare name where a pattern has another key": "[127.*]:* {other}\n127.0.0.1 {key}\n",
+    "the bare name where everyone has another key": "* {other}\n127.0.0.1 {key}\n",
+    "the bare name where the port has a key of another type": "{name} {ecdsa}\n127.0.0.1 {key}\n",
+    "the bare name, revoked for the port": "@revoked {name} {key}\n127.0.0.1 {key}\n",
+    "a vertical tab before the name": "\x0b{name} {key}\n",
+    "a form feed before the name": "\x0c{name} {key}\n",
+    "a vertical tab and an entry in a comment": "other.example.com {other} \x0b* {key}\n",
+    "a form feed and an entry in a comment": "other.example.com {other} a\x0c* {key}\n",
+    "a carriage return and an entry in a comment": "other.example.com {other} a\r* {key}\n",
+    "a file separator and an entry in a comment": "other.example.com {other} a\x1c* {key}\n",
+    "NEL and an entry in a comment": "other.example.com {other} a\x85* {key}\n",
+    "a line separator and an entry in a comment": "other.example.com {other} a\u2028* {key}\n",
+    "a paragraph separator and an entry in a comment": "other.example.com {other} a\u2029* {key}\n",
+    "NUL and an entry in a comment": "other.example.com {other} a\0* {key}\n",
+    "NUL at the beginning": "\0{name} {key}\n",
+    "NUL in the name": "127.0.0\0.1 {key}\n",
+    "a vertical tab in place of a blank": "{name}\x0b{key}\n",
+    "a no-break space in place of a blank": "{name}\xa0{key}\n",
 }
 
 
@@ -110,8 +150,10 @@ def _written(text: str, lines: Lines, path: Path) -> Path:
             key=lines.key,
             other=lines.other,
             blob=lines.key.split()[1],
+            ecdsa=lines.ecdsa,
         ),
         newline="",
+        encoding="utf-8",
     )
     return path
 
@@ -262,23 +304,97 @@ def test_accept_new_without_a_file_to_save_to_does_not_connect(sshd: Sshd, home:
     assert refusal(target_at(sshd), options(home, accept_new=True)).step == "host key"
 
 
-def test_many_that_save_at_once_lose_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "known_hosts"
-    path.write_text("last line without an end")
-    together = threading.Barrier(8)
+@pytest.mark.parametrize("hashed", ["both", "the port", "the bare name"])
+def test_the_bare_name_does_not_count_beside_the_ports_own_key_hashed_or_not(
+    hashed: str, sshd: Sshd, lines: Lines, home: Path
+) -> None:
+    def written(text: str, name: str) -> str:
+        path = _written(text, lines, home / name)
+        if hashed in {"both", name}:
+            subprocess.run(["ssh-keygen", "-q", "-H", "-f", path], check=True, capture_output=True)
+        return path.read_text()
 
-    def save(number: int) -> None:
-        together.wait(timeout=30)
-        for host in range(20):
-            add_known_host(path, f"host-{host}", HostKey("ssh-ed25519", b"the same for all"))
-            add_known_host(path, f"host-{host}", HostKey("ssh-ed25519", b"of %d" % number))
+    known_hosts = home / "known_hosts"
+    bare = written("127.0.0.1 {key}\n", "the bare name")
+    known_hosts.write_text(written("{name} {other}\n", "the port") + bare)
+    assert not openssh_connects(sshd, known_hosts)
+    for accept_new in (False, True):
+        problem = refusal(target_at(sshd), options(home, known_hosts, accept_new=accept_new))
+        assert f"the key of {sshd.entry} has changed" in problem.reason
+    known_hosts.write_text(bare)
+    assert openssh_connects(sshd, known_hosts)
+    assert reach(target_at(sshd), options(home, known_hosts)) == ()
 
-    threads = [threading.Thread(target=save, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    written = path.read_text().splitlines()
-    assert written[0] == "last line without an end"
-    assert len(written) == len(set(written)) == 1 + 20 * (1 + 8)
-    assert len(read_known_hosts([path]).trusted(["host-7"])) == 9
+
+def test_the_files_count_together_and_not_each_for_itself(
+    sshd: Sshd, lines: Lines, home: Path
+) -> None:
+    bare = _written("127.0.0.1 {key}\n", lines, home / "bare")
+    port = _written("{name} {other}\n", lines, home / "port")
+    for files in ((bare, port), (port, bare)):
+        assert "has changed" in refusal(target_at(sshd), options(home, *files)).reason
+    assert reach(target_at(sshd), options(home, bare)) == ()
+
+
+def test_a_type_that_only_the_bare_name_knows_is_not_asked_for(sshd: Sshd, home: Path) -> None:
+    known_hosts = home / "known_hosts"
+    ecdsa = sshd.host_key.parents[1] / "host_ecdsa.pub"
+    known_hosts.write_text(f"127.0.0.1 {ecdsa.read_text()}")
+    assert not openssh_connects(sshd, known_hosts)
+    problem = refusal(target_at(sshd), options(home, known_hosts))
+    assert problem.reason == (
+        f"the key of {sshd.entry} is not known (ssh-ed25519 {fingerprint(sshd.host_key)})"
+    )
+
+
+def test_an_alias_has_no_port_and_no_other_name(sshd: Sshd, lines: Lines, home: Path) -> None:
+    config = home / "config"
+    config.write_text("HostKeyAlias fleet\n")
+    known_hosts = _written("fleet {key}\n{name} {other}\n127.0.0.1 {other}\n", lines, home / "k")
+    assert reach(target_at(sshd), options(home, known_hosts, ssh_config=config)) == ()
+    _written("fleet {other}\n{name} {key}\n127.0.0.1 {key}\n", lines, known_hosts)
+    problem = refusal(target_at(sshd), options(home, known_hosts, ssh_config=config))
+    assert problem.reason.startswith("the key of fleet has changed")
+
+
+@pytest.mark.parametrize("alias", ["*", "a,b", "a?", "!a", "@revoked", "|1|", "#a", "[a]", "'a b'"])
+def test_accept_new_saves_under_plain_names_only(alias: str, sshd: Sshd, home: Path) -> None:
+    config, known_hosts = home / "config", home / "known_hosts"
+    config.write_text(f"HostKeyAlias {alias}\n" if alias != "#a" else 'HostKeyAlias "#a"\n')
+    trusting = options(home, known_hosts, ssh_config=config, accept_new=True)
+    problem = refusal(target_at(sshd), trusting)
+    assert problem.step == "known_hosts"
+    assert problem.reason.endswith("which is no plain name")
+    assert known_hosts.read_text() == ""
+
+
+def test_accept_new_takes_no_key_that_is_revoked_under_the_bare_name(
+    sshd: Sshd, lines: Lines, home: Path
+) -> None:
+    known_hosts = _written("@revoked 127.0.0.1 {key}\n", lines, home / "known_hosts")
+    problem = refusal(target_at(sshd), options(home, known_hosts, accept_new=True))
+    assert "is revoked" in problem.reason
+
+
+def test_accept_new_takes_a_key_where_the_bare_name_has_another(
+    sshd: Sshd, lines: Lines, home: Path
+) -> None:
+    known_hosts = _written("127.0.0.1 {other}\n", lines, home / "known_hosts")
+    [accepted] = reach(target_at(sshd), options(home, known_hosts, accept_new=True))
+    assert accepted.name == sshd.entry
+
+
+def test_accept_new_looks_into_the_other_files_too(sshd: Sshd, lines: Lines, home: Path) -> None:
+    other = _written("{name} {other}\n", lines, home / "other")
+    trusting = options(home, home / "known_hosts", other, accept_new=True)
+    assert "has changed" in refusal(target_at(sshd), trusting).reason
+
+
+def test_accept_new_with_the_null_device_takes_one_key_for_as_long_as_it_runs(
+    sshd: Sshd, home: Path
+) -> None:
+    trusting = options(home, Path("/dev/null"), accept_new=True)
+    assert [key.name for key in reach(target_at(sshd), trusting)] == [sshd.entry]
+    assert reach(target_at(sshd), trusting) == ()
+    verdict = add_if_new([Path("/dev/null")], [sshd.entry], HostKey("ssh-ed25519", b"another's"))
+    assert verdict.standing == "changed"

@@ -89,7 +89,8 @@ def _identity_files(config: Path, host: str, *arguments: str) -> tuple[str, ...]
 def lookup(
     config: Path, host: str, user: str | None = None, port: int | None = None
 ) -> HostOptions:
-    return read_ssh_config(config, home=HOME, local_user=ME).lookup(host, user=user, port=port)
+    read = read_ssh_config(config, home=HOME, local_user=ME, home_variable=os.environ.get("HOME"))
+    return read.lookup(host, user=user, port=port)
 
 
 def ours(config: Path, host: str, user: str | None = None, port: int | None = None) -> Answer:
