@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 8 << 20
 """A list of models longer than this is not read: the longest real ones have a tenth of it."""
 
+# Where these say something, a page follows: Anthropic's, Google's, and those of gateways.
+_MORE_PAGES = ("has_more", "nextPageToken", "next_page_token", "next_page", "next_cursor", "next")
 _MOST_MODELS = 10_000
 _LONGEST_NAME = 200
 _NEAR = 3
@@ -24,16 +26,27 @@ _ROUTING = re.compile(r":(?:nitro|floor|online)\Z")
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """The names of models, in order; ``partial`` where the provider says that there are more."""
+    """What a list holds: the names of models in order, and ``wildcards`` such as ``openai/*``.
+
+    A gateway lists a wildcard for all the models that it hands on to another provider: which these
+    are, it does not say. ``partial`` is true where the list says itself that there are more.
+    """
 
     names: tuple[str, ...]
     partial: bool
+    wildcards: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether a model that is not in the list is not offered."""
+        return not self.partial and not self.wildcards
 
 
 def offered_models(body: bytes) -> Offered | None:
     """Return what an answer lists, ``None`` where it holds no list.
 
-    That is OpenAI's ``{"data": [{"id": ...}]}``, and what its near relatives make of it.
+    That is OpenAI's ``{"data": [{"id": ...}]}``, Anthropic's, which has ``has_more`` beside it
+    where it has further pages, and what their near relatives make of it.
     """
     if len(body) > MOST_BYTES:
         return None
@@ -41,17 +54,26 @@ def offered_models(body: bytes) -> Offered | None:
         root: Any = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    partial = isinstance(root, dict) and root.get("has_more") is True
-    entries = root
+    entries, partial = root, False
     if isinstance(root, dict):
         # Ollama without any model says null.
         entries = [] if root.get("data", ...) is None else root.get("data", root.get("models"))
+        partial = any(root.get(name) for name in _MORE_PAGES)
     if not isinstance(entries, list):
         return None
-    names = tuple(dict.fromkeys(_names(entries[:_MOST_MODELS])))
-    if entries and not names:
+    found = dict.fromkeys(_names(entries[:_MOST_MODELS]))
+    if entries and not found:
         return None
-    return Offered(names, partial or len(entries) > _MOST_MODELS)
+    return Offered(
+        tuple(name for name in found if not is_wildcard(name)),
+        partial or len(entries) > _MOST_MODELS,
+        tuple(name for name in found if is_wildcard(name)),
+    )
+
+
+def is_wildcard(name: str) -> bool:
+    """Tell whether ``name`` stands for any number of models (LiteLLM's ``*``, ``openai/*``)."""
+    return "*" in name
 
 
 def _names(entries: Iterable[object]) -> Iterator[str]:

@@ -18,14 +18,20 @@ from aegis_provision.aegis.api import (
 )
 from aegis_provision.playbook.model import Sessions
 from aegis_provision.providers.probe import (
+    Reply,
     Silence,
+    TokenSource,
+    Wanted,
     judge,
     judge_silence,
     models_url,
+    native_models_url,
     overriding_variable,
+    settles,
 )
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.templates import references
 from aegis_provision.transport.questions import NoAnswer, Question
 
 if TYPE_CHECKING:
@@ -54,6 +60,7 @@ if TYPE_CHECKING:
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
 _ONE_QUESTION = 10.0
+_SHORTEST_QUESTION = 1.0
 _SESSIONS_EVERY = 3.0
 _UNKNOWN_WAIT = 10.0
 _ROUNDING = 1.5
@@ -65,9 +72,10 @@ _NAMES_DEPLOYMENTS = "azure-openai"
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The gate is open; ``warnings`` are worth showing."""
+    """The gate is open; ``warnings`` are worth showing, ``checked`` says what was found."""
 
     warnings: tuple[str, ...] = ()
+    checked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,19 +264,20 @@ def _is_older(health: Health, restarted: float) -> bool:
 def probe_provider(session: Session, ask: Ask, timeout: float, *, pause: Pause) -> Passed | Held:
     """Ask the provider for its models, with the host's token, from where the host is.
 
-    What may pass by itself is asked again until ``timeout`` seconds are over.
+    They are asked for in OpenAI's form, and where that does not settle it in Anthropic's. What may
+    pass by itself is asked again until ``timeout`` seconds are over.
     """
     if not {VARIABLE_OF[key] for key in _ASKED_WITH} <= session.values.keys():
         return Passed(("the provider was not asked: the file does not name one in full",))
     until, wait = time.monotonic() + timeout, _FIRST_WAIT
     while True:
         left = until - time.monotonic()
-        verdict = _probe(session, ask, max(1.0, min(_ONE_QUESTION, left)))
+        verdict = _probe(session, ask, max(_SHORTEST_QUESTION, min(_ONE_QUESTION, left)))
         if isinstance(verdict, Passed):
             return verdict
         left = until - time.monotonic()
         if verdict.ok:
-            return Passed(verdict.warnings)
+            return Passed(verdict.warnings, verdict.checked)
         if not verdict.passing or left <= 0:
             return Held(verdict.message, verdict.hint)
         pause(min(wait, left))
@@ -276,26 +285,53 @@ def probe_provider(session: Session, ask: Ask, timeout: float, *, pause: Pause) 
 
 
 def _probe(session: Session, ask: Ask, timeout: float) -> Passed | Verdict:
-    base_url = _text(session, "base_url")
-    variable = overriding_variable(_template(session, "base_url"))
-    token = session.values[VARIABLE_OF["auth_token"]]
-    question = Question(models_url(base_url), token if isinstance(token, Secret) else None)
-    answer = ask(question, timeout)
-    if not isinstance(answer, NoAnswer):
-        return judge(
-            answer.status,
-            answer.body,
-            model=_text(session, "model"),
-            fast_model=_text(session, "fast_model"),
-            checks_models=_NAMES_DEPLOYMENTS not in session.spec.lineage,
-            seconds=answer.seconds,
-            base_url=base_url,
-            base_url_variable=variable,
-            location=answer.location,
+    wanted = _wanted(session)
+    value = session.values[VARIABLE_OF["auth_token"]]
+    token = value if isinstance(value, Secret) else None
+    answer = ask(Question(models_url(wanted.base_url), token), timeout)
+    if isinstance(answer, NoAnswer):
+        if answer.why is None:
+            return Passed((f"the provider was not asked: {answer.words}",))
+        return judge_silence(
+            answer.why,
+            base_url=wanted.base_url,
+            base_url_variable=wanted.base_url_variable,
+            seconds=timeout,
         )
-    if answer.why is None:
-        return Passed((f"the provider was not asked: {answer.words}",))
-    return judge_silence(answer.why, base_url=base_url, base_url_variable=variable, seconds=timeout)
+    first, second = _reply(answer), None
+    if not settles(first, wanted):
+        left = max(_SHORTEST_QUESTION, timeout - answer.seconds)
+        native = Question(native_models_url(wanted.base_url), token, native=True)
+        other = ask(native, left)
+        second = None if isinstance(other, NoAnswer) else _reply(other)
+    return judge(first, second, wanted)
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status, answer.body, answer.seconds, answer.location)
+
+
+def _wanted(session: Session) -> Wanted:
+    return Wanted(
+        base_url=_text(session, "base_url"),
+        model=_text(session, "model"),
+        fast_model=_text(session, "fast_model"),
+        base_url_variable=overriding_variable(_template(session, "base_url")),
+        checks_models=_NAMES_DEPLOYMENTS not in session.spec.lineage,
+        token=_token_source(session),
+    )
+
+
+def _token_source(session: Session) -> TokenSource:
+    name = VARIABLE_OF["auth_token"]
+    variable = next((item for item in session.spec.variables if item.name == name), None)
+    if variable is None:
+        return TokenSource()
+    return TokenSource(
+        tuple(dict.fromkeys(item.name for item in references(variable.template))),
+        "" if variable.from_recipe else str(variable.span),
+        stand_in=name in session.by_default,
+    )
 
 
 def _text(session: Session, key: str) -> str:

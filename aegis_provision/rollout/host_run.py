@@ -164,7 +164,8 @@ class _HostRun:
         if not self.task.gates.probe_first:
             return None
         self._step(Step.PREFLIGHT)
-        return self._probe(min(_PREFLIGHT, self._connection.deadline.remaining()))
+        seconds = min(_PREFLIGHT, self._connection.deadline.remaining())
+        return self._probe(Step.PREFLIGHT, seconds)
 
     def _after(self, write: Write | None, end: _Waits | _Broken | None) -> HostResult:
         if end is None:
@@ -265,18 +266,21 @@ class _HostRun:
         held = self._health(verify, restarted) if verify.health else None
         if held is None and verify.probe:
             began = time.monotonic()
-            held = self._probe(min(_PROBE, verify.timeout))
+            held = self._probe(Step.VERIFY, min(_PROBE, verify.timeout))
             self._connection.put_off(began)
         if held is None:
             return None
         return _Broken(f"verify: {held.message}", held.hint, restarted=restarted is not None)
 
-    def _probe(self, timeout: float) -> Held | None:
-        from aegis_provision.rollout.gates import probe_provider
+    def _probe(self, step: Step, timeout: float) -> Held | None:
+        from aegis_provision.rollout.gates import Passed, probe_provider
 
-        return self._passed(
-            probe_provider(self.task.work.session, self._connection.ask, timeout, pause=self._pause)
+        verdict = probe_provider(
+            self.task.work.session, self._connection.ask, timeout, pause=self._pause
         )
+        if isinstance(verdict, Passed) and verdict.checked:
+            self._step(step, verdict.checked)
+        return self._passed(verdict)
 
     def _health(self, verify: Verify, restarted: float | None) -> Held | None:
         from aegis_provision.rollout.gates import await_health

@@ -18,15 +18,21 @@ LARGEST_BODY = 1024 * 1024
 
 USER_AGENT = f"aegis-provision/{__version__}"
 
+# Anthropic's API refuses a request that does not name it; Claude Code names this one.
+_ANTHROPIC_VERSION = b"2023-06-01"
 _UNSENDABLE = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A ``GET`` of ``url``, with ``token`` as bearer where there is one. Redirects are answers."""
+    """A ``GET`` of ``url``, with ``token`` as bearer where there is one. Redirects are answers.
+
+    ``native`` says that it is one of Anthropic's API, which wants its version named.
+    """
 
     url: str
     token: Secret | None = field(default=None, repr=False)
+    native: bool = False
 
     @property
     def place(self) -> tuple[str, int]:
@@ -71,6 +77,8 @@ def headers(question: Question) -> dict[str, bytes] | NoAnswer:
     and begin something else, is sent nowhere.
     """
     found = {"User-Agent": USER_AGENT.encode(), "Accept": b"application/json"}
+    if question.native:
+        found["anthropic-version"] = _ANTHROPIC_VERSION
     if question.token is not None:
         token = question.token.reveal()
         if _UNSENDABLE.search(token):

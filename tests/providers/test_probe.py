@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -11,12 +12,17 @@ from hypothesis import strategies as st
 
 from aegis_provision.providers.offered_models import MOST_BYTES
 from aegis_provision.providers.probe import (
+    Reply,
     Silence,
+    TokenSource,
     Verdict,
+    Wanted,
     judge,
     judge_silence,
     models_url,
+    native_models_url,
     overriding_variable,
+    settles,
 )
 from aegis_provision.providers.recipes import builtin_recipes
 
@@ -27,22 +33,41 @@ def offering(*names: str, **more: object) -> bytes:
     return json.dumps({"object": "list", "data": [{"id": name} for name in names], **more}).encode()
 
 
-def asked(status: int, body: bytes = b"", **changes: Any) -> Verdict:
+def reply(status: int, body: bytes = b"", location: str = "", seconds: float = 0.2) -> Reply:
+    return Reply(status, body, seconds, location)
+
+
+def wanting(**changes: Any) -> Wanted:
     facts: dict[str, Any] = {
         "model": "big",
         "fast_model": "small",
-        "checks_models": True,
-        "seconds": 0.2,
         "base_url": "https://llm.example.com",
         "base_url_variable": "GATEWAY_BASE_URL",
         **changes,
     }
-    return judge(status, body, **facts)
+    return Wanted(**facts)
+
+
+def asked(
+    status: int,
+    body: bytes = b"",
+    *,
+    location: str = "",
+    seconds: float = 0.2,
+    second: Reply | None = None,
+    **changes: Any,
+) -> Verdict:
+    return judge(reply(status, body, location, seconds), second, wanting(**changes))
+
+
+def found(path: str = "/models") -> str:
+    return f'found "big" and "small" in "{path}"'
 
 
 @pytest.mark.parametrize("base_url", [OPENROUTER, OPENROUTER + "/"])
 def test_models_are_listed_below_the_base_url(base_url: str) -> None:
     assert models_url(base_url) == "https://openrouter.ai/api/v1/models"
+    assert native_models_url(base_url) == "https://openrouter.ai/api/v1/v1/models"
 
 
 @pytest.mark.parametrize(
@@ -71,14 +96,22 @@ def test_every_built_in_recipe_has_a_variable_that_overrides_its_base_url() -> N
         offering("small", "big"),
         json.dumps([{"id": "big"}, {"id": "small"}]).encode(),
         json.dumps(["big", "small"]).encode(),
+        json.dumps(
+            {
+                "data": [{"type": "model", "id": "big"}, {"type": "model", "id": "small"}],
+                "has_more": False,
+                "first_id": "big",
+                "last_id": "small",
+            }
+        ).encode(),
         json.dumps({"models": [{"name": "big"}, {"name": "small"}]}).encode(),
         offering("models/big", "models/small"),
         offering("big:latest", "small:latest"),
     ],
-    ids=["openai", "bare", "names", "models", "google", "ollama"],
+    ids=["openai", "bare", "names", "anthropic", "models", "google", "ollama"],
 )
 def test_models_that_are_offered_are_right(body: bytes) -> None:
-    assert asked(200, body) == Verdict(ok=True)
+    assert asked(200, body) == Verdict(ok=True, checked=found())
 
 
 def test_a_routing_suffix_is_no_part_of_a_models_name() -> None:
@@ -132,12 +165,82 @@ def test_ollama_says_null_where_it_has_no_model() -> None:
     assert verdict.hint.startswith("it offers none at all")
 
 
-def test_a_part_of_the_list_proves_nothing() -> None:
-    verdict = asked(200, offering("small", has_more=True))
-    assert verdict.ok
-    assert verdict.warnings == (
-        'the provider lists a part of its models: "big" is not in it, and was not checked',
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"has_more": True, "first_id": "small", "last_id": "small"},
+        {"nextPageToken": "x"},
+        {"next_page_token": "x"},
+        {"next_page": 2},
+        {"next_cursor": "x"},
+        {"next": "https://llm.example.com/v1/models?page=2"},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_a_part_of_the_list_proves_nothing(more: dict[str, object]) -> None:
+    assert asked(200, offering("small", **more)) == Verdict(
+        ok=True,
+        warnings=(
+            'the provider lists a part of its models: the model "big" (model) was not checked',
+        ),
     )
+    assert asked(200, offering("small", "big", **more)) == Verdict(ok=True, checked=found())
+
+
+def test_a_list_that_says_that_nothing_follows_is_whole() -> None:
+    assert not asked(200, offering("small", has_more=False, next_page=None)).ok
+
+
+def wildcards(names: str, models: str) -> Verdict:
+    words = f"the gateway lists wildcards ({names}): {models} not checked"
+    return Verdict(ok=True, warnings=(words,))
+
+
+@pytest.mark.parametrize("wildcard", ["*", "openai/*", "*/x", "anthropic/claude-*", "big*"])
+def test_a_model_that_a_wildcard_may_stand_for_is_not_checked(wildcard: str) -> None:
+    both = 'the models "big" (model) and "small" (fast_model) were'
+    assert asked(200, offering(wildcard)) == wildcards(f'"{wildcard}"', both)
+    assert asked(200, offering(wildcard, "small", "bigger")) == wildcards(
+        f'"{wildcard}"', 'the model "big" (model) was'
+    )
+    one = 'the model "gpt-4o" (model and fast_model) was'
+    verdict = asked(200, offering(wildcard), model="gpt-4o", fast_model="gpt-4o")
+    assert verdict == wildcards(f'"{wildcard}"', one)
+
+
+def test_models_that_are_listed_beside_a_wildcard_are_checked() -> None:
+    assert asked(200, offering("*", "small", "big")) == Verdict(ok=True, checked=found())
+
+
+def test_a_few_wildcards_are_named() -> None:
+    verdict = asked(200, offering("a/*", "b/*", "c/*", "d/*"))
+    assert verdict.warnings[0].startswith('the gateway lists wildcards ("a/*", "b/*", "c/*"): ')
+
+
+@pytest.mark.parametrize(
+    ("body", "such_as"),
+    [
+        (offering("openai/*"), ""),
+        (offering("openai/*", "gpt-4o"), ', such as "gpt-4o"'),
+        (offering("gpt-4o"), ', such as "gpt-4o"'),
+        (b"{}", ""),
+    ],
+)
+def test_a_wildcard_is_no_model_to_run_on(body: bytes, such_as: str) -> None:
+    verdict = asked(200, body, model="openai/*", fast_model="openai/*")
+    assert verdict == Verdict(
+        ok=False,
+        message='no session can run on the model "openai/*" (model and fast_model): '
+        "a wildcard stands for many models",
+        hint=f"name one of the provider's own models{such_as}",
+    )
+
+
+@given(st.lists(st.sampled_from(["*", "openai/*", "openai/gpt", "big/*", "bigger", "x/smaller"])))
+def test_a_wildcard_is_never_advised(names: list[str]) -> None:
+    verdict = asked(200, offering(*names))
+    assert verdict.ok == ("*" in "".join(names))
+    assert "*" not in verdict.hint
 
 
 def test_deployments_are_not_looked_for_among_models() -> None:
@@ -170,58 +273,148 @@ def test_a_page_instead_of_a_list_hints_at_the_path() -> None:
     verdict = asked(200, b"\n<!doctype html><title>Hello</title>")
     assert verdict.ok
     [warning] = verdict.warnings
-    assert "a page instead of a list" in warning
-    assert "GATEWAY_BASE_URL" in warning
-    assert "Hello" not in warning
+    assert warning == (
+        "the provider answered with a page instead of a list of models, so they were not checked: "
+        'check base_url (or GATEWAY_BASE_URL in your environment): "https://llm.example.com" may '
+        "not be where the provider's API begins"
+    )
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_token_that_is_refused_is_named_as_the_cause(status: int) -> None:
-    verdict = asked(status)
-    assert not verdict.ok
-    assert f"({status}): the mapped token is not valid there" in verdict.message
-    assert "auth_token" in verdict.hint
+SOURCE = TokenSource(("GW_KEY",), "inventory.yml:2:50")
 
 
 @pytest.mark.parametrize(
-    ("base_url", "variable", "hint"),
+    ("status", "message", "further"),
     [
         (
-            "http://127.0.0.1:1234",
-            "LM_STUDIO_BASE_URL",
-            (
-                "the path is often /v1: set base_url (or LM_STUDIO_BASE_URL in your environment) "
-                'to "http://127.0.0.1:1234/v1"'
-            ),
+            401,
+            "the provider refuses the token (401): the mapped token is not valid there",
+            "that its token is this provider's",
         ),
         (
-            "https://llm.example.com/api/",
-            None,
-            'the path is often /v1: set base_url to "https://llm.example.com/api/v1"',
+            403,
+            (
+                "the provider refuses the token (403): the mapped token is not valid there, "
+                "or lacks the right"
+            ),
+            "what that token may do",
         ),
         (
-            "https://open.bigmodel.cn/api/paas/v4",
-            "GLM_BASE_URL",
-            (
-                "check base_url (or GLM_BASE_URL in your environment): "
-                '"https://open.bigmodel.cn/api/paas/v4" is not where the provider\'s API begins'
-            ),
+            402,
+            "the provider wants to be paid first (402)",
+            "the account that its token belongs to",
         ),
     ],
 )
-def test_a_path_that_is_not_there_hints_at_v1(
-    base_url: str, variable: str | None, hint: str
+def test_a_token_that_is_refused_is_named_by_setting_variable_and_line(
+    status: int, message: str, further: str
 ) -> None:
-    verdict = asked(404, base_url=base_url, base_url_variable=variable)
-    assert not verdict.ok
-    assert "the base URL lacks its compatible path" in verdict.message
-    assert verdict.hint == hint
+    for token, names in (
+        (SOURCE, "GW_KEY, which auth_token names (inventory.yml:2:50)"),
+        (TokenSource(("GLM_API_KEY",)), "GLM_API_KEY, which auth_token names"),
+        (TokenSource(), "which variable auth_token names"),
+    ):
+        verdict = asked(status, token=token)
+        hint = f"check {names}, and {further}"
+        assert verdict == Verdict(ok=False, message=message, hint=hint)
+
+
+def test_a_stand_in_that_is_refused_asks_for_its_variable() -> None:
+    verdict = asked(401, token=TokenSource(("LM_STUDIO_TOKEN",), "i.yml:1:2", stand_in=True))
+    assert verdict.hint == (
+        "set LM_STUDIO_TOKEN, which auth_token names (i.yml:1:2): it is not set, and the recipe's "
+        "own stand-in was sent"
+    )
+
+
+# --- two forms -----------------------------------------------------------------------------------
+
+LIST = reply(200, offering("big", "small"))
+OTHERS = reply(200, offering("other"))
+PAGE = reply(200, b"<html>")
+NOTHING = reply(200, b"{}")
+AWAY = reply(307, location="https://elsewhere.example.com")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [*map(reply, (400, 401, 403, 404, 405, 406, 410, 501)), AWAY, PAGE, NOTHING, OTHERS],
+    ids=lambda first: f"{first.status}-{first.body.decode()}",
+)
+@pytest.mark.parametrize("base_url", ["https://h/anthropic", "https://h/anthropic/"])
+def test_where_anthropics_form_lists_the_models_that_counts(first: Reply, base_url: str) -> None:
+    wanted = wanting(base_url=base_url)
+    assert not settles(first, wanted)
+    assert judge(first, LIST, wanted) == Verdict(ok=True, checked=found("/anthropic/v1/models"))
+    assert judge(LIST, first, wanted) == Verdict(ok=True, checked=found("/anthropic/models"))
+
+
+@pytest.mark.parametrize("first", [LIST, *map(reply, (402, 408, 425, 429, 500, 502, 503))])
+def test_what_speaks_of_no_path_is_asked_nowhere_else(first: Reply) -> None:
+    assert settles(first, wanting())
+
+
+def test_where_models_are_not_checked_any_answer_will_do() -> None:
+    wanted = wanting(checks_models=False)
+    assert settles(PAGE, wanted)
+    assert not settles(reply(404), wanted)
+    assert judge(reply(404), PAGE, wanted) == Verdict(ok=True)
+    assert judge(PAGE, None, wanted) == Verdict(ok=True)
+
+
+# From the one that is told before any other to the one that is told where there is no other.
+BY_WORTH = [LIST, OTHERS, reply(401), reply(503), NOTHING, AWAY, reply(400), reply(404)]
+
+
+@pytest.mark.parametrize("better", range(len(BY_WORTH)))
+def test_the_better_answer_is_told(better: int) -> None:
+    wanted = wanting(base_url="https://h/a")
+    for worse in range(better + 1, len(BY_WORTH)):
+        one, other = BY_WORTH[better], BY_WORTH[worse]
+        alone = judge(one, None, wanted)
+        assert judge(one, other, wanted) == alone
+        swapped = judge(other, one, wanted)
+        assert dataclasses.replace(swapped, checked=alone.checked) == alone
+
+
+def test_of_two_alike_the_first_is_told() -> None:
+    first, second = (
+        reply(301, location="https://a.example"),
+        reply(301, location="https://b.example"),
+    )
+    assert "a.example" in judge(first, second, wanting()).message
+
+
+@pytest.mark.parametrize(
+    ("base_url", "second", "has"),
+    [
+        ("http://h:1", 404, 'neither "/models" nor "/v1/models" (404)'),
+        ("http://h/api/v1/", 404, 'neither "/api/v1/models" nor "/api/v1/v1/models" (404)'),
+        ("http://h/api", 405, 'neither "/api/models" nor "/api/v1/models" (404, 405)'),
+        ("http://h/api", None, 'no "/api/models" (404)'),
+    ],
+)
+def test_without_a_list_under_the_base_url_neither_form_is_advised(
+    base_url: str, second: int | None, has: str
+) -> None:
+    other = reply(second) if second else None
+    verdict = asked(404, second=other, base_url=base_url, base_url_variable=None)
+    assert verdict == Verdict(
+        ok=False,
+        message=f"the provider has {has}: the base URL lacks its compatible path, or it lists no "
+        "models at all",
+        hint=f'check base_url: "{base_url}" may not be where the provider\'s API begins; '
+        "a provider that lists no models can't be probed",
+    )
 
 
 @pytest.mark.parametrize(
     ("status", "passing"),
-    [(400, False), (402, False), (405, False), (429, True), (500, True), (503, True), (408, True)],
-)
+    [
+        (400, False), (402, False), (405, False), (429, True), (500, True), (503, True),
+        (408, True), (425, True), (501, False), (599, True), (600, False),
+    ],
+)  # fmt: skip
 def test_what_passes_is_told_from_what_does_not(status: int, passing: bool) -> None:
     verdict = asked(status)
     assert (verdict.ok, verdict.passing) == (False, passing)
@@ -245,7 +438,7 @@ def test_a_redirect_is_refused(status: int) -> None:
 )
 def test_a_slow_provider_is_a_warning(seconds: float, warnings: tuple[str, ...]) -> None:
     verdict = asked(200, offering("big", "small"), seconds=seconds)
-    assert verdict == Verdict(ok=True, warnings=warnings)
+    assert verdict == Verdict(ok=True, warnings=warnings, checked=found())
 
 
 @pytest.mark.parametrize("why", Silence)

@@ -32,6 +32,7 @@ LONG = 3600.0
 SHORT = 0.02
 AT_ONCE = 0.0
 BASE_URL = "https://llm.example.com"
+FOUND = Passed((), 'found "big" and "small" in "/models"')
 
 
 @dataclass
@@ -41,8 +42,10 @@ class Host:
     answers: Sequence[Answer | NoAnswer]
     asked: list[Question] = field(default_factory=list)
     longest: float = 0.0
+    timeouts: list[float] = field(default_factory=list)
 
     def __call__(self, question: Question, timeout: float) -> Answer | NoAnswer:
+        self.timeouts.append(timeout)
         self.asked.append(question)
         self.longest = max(self.longest, timeout)
         return self.answers[min(len(self.asked), len(self.answers)) - 1]
@@ -366,7 +369,7 @@ def status(number: int) -> Answer:
 
 def test_a_provider_that_offers_the_models_is_asked_once_with_the_hosts_token() -> None:
     end, host, clock = probed(models("big", "small"))
-    assert (end, clock.pauses) == (Passed(), [])
+    assert (end, clock.pauses) == (FOUND, [])
     assert [question.url for question in host.asked] == [f"{BASE_URL}/models"]
     assert host.asked[0].token is TOKEN
 
@@ -378,7 +381,8 @@ def test_a_token_that_is_no_secret_is_not_sent() -> None:
 
 def test_a_slow_provider_is_a_warning() -> None:
     end, _, _ = probed(models("big", "small", seconds=9.0))
-    assert end == Passed(("the provider is slow: it took 9 s to list its models",))
+    slow = "the provider is slow: it took 9 s to list its models"
+    assert end == Passed((slow,), FOUND.checked)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +392,7 @@ def test_a_slow_provider_is_a_warning() -> None:
 )
 def test_what_passes_by_is_asked_again(first: Answer | NoAnswer) -> None:
     end, _, clock = probed(first, first, models("big", "small"))
-    assert end == Passed()
+    assert end == FOUND
     assert len(clock.pauses) == 2
 
 
@@ -422,7 +426,60 @@ def test_what_asking_again_will_not_change_holds_at_once(answer: Answer | NoAnsw
     end, host, clock = probed(answer)
     assert isinstance(end, Held)
     assert end.hint
-    assert (len(host.asked), clock.pauses) == (1, [])
+    assert clock.pauses == []
+    forms = [f"{BASE_URL}/models", f"{BASE_URL}/v1/models"]
+    assert [question.url for question in host.asked] == forms[: len(host.asked)]
+    assert len(host.asked) == (2 if isinstance(answer, Answer) else 1)
+
+
+def test_where_anthropics_api_is_under_the_base_url_its_list_counts() -> None:
+    end, host, _ = probed(status(404), models("big", "small"))
+    assert end == Passed((), 'found "big" and "small" in "/v1/models"')
+    first, second = host.asked
+    assert (first.url, first.native) == (f"{BASE_URL}/models", False)
+    assert (second.url, second.native) == (f"{BASE_URL}/v1/models", True)
+    assert second.token is TOKEN
+
+
+def test_a_second_form_that_is_silent_leaves_the_first_answer() -> None:
+    end, host, _ = probed(status(401), SILENT)
+    assert isinstance(end, Held)
+    assert "(401)" in end.message
+    assert len(host.asked) == 2
+
+
+def test_the_second_form_gets_the_time_that_the_first_one_left() -> None:
+    _, host, _ = probed(Answer(404, b"", 3.0), status(404), timeout=5.0)
+    assert host.timeouts == [pytest.approx(5.0, abs=0.1), pytest.approx(2.0, abs=0.1)]
+    _, host, _ = probed(Answer(404, b"", 4.9), status(404), timeout=5.0)
+    assert host.timeouts[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("from_recipe", "by_default", "hint"),
+    [
+        (False, False, "check GW_KEY, which auth_token names (inventory.yml:4:7), and "),
+        (True, False, "check GW_KEY, which auth_token names, and "),
+        (True, True, "set GW_KEY, which auth_token names: it is not set, and "),
+    ],
+)
+def test_a_refused_token_is_told_with_its_variable_and_its_line(
+    from_recipe: bool, by_default: bool, hint: str
+) -> None:
+    name = VARIABLE_OF["auth_token"]
+    variable = Variable(
+        name,
+        "${GW_KEY}",
+        setting="auth_token",
+        sensitive=True,
+        span=Span(Source("inventory.yml", ""), 4, 7, 4, 9),
+        from_recipe=from_recipe,
+    )
+    spec = SessionSpec("gateway", (variable,), allow_http=False, lineage=("gateway",))
+    defaulted = frozenset({name} if by_default else ())
+    end, _, _ = probed(status(401), of=Session(spec, session().values, (), by_default=defaulted))
+    assert isinstance(end, Held)
+    assert end.hint.startswith(hint)
 
 
 def test_the_variable_that_overrides_the_base_url_is_named() -> None:
@@ -442,8 +499,7 @@ def test_the_variable_that_overrides_the_base_url_is_named() -> None:
     )
     end, _, _ = probed(status(404), of=named)
     assert isinstance(end, Held)
-    assert "GATEWAY_URL" in end.hint
-    assert "/v1" in end.hint
+    assert end.hint.startswith("check base_url (or GATEWAY_URL in your environment): ")
 
 
 def test_a_provider_that_can_not_be_asked_is_a_warning() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.fleet.hosts import Said
 
+WELL = ("well", "slow", "native")
 API_TOKEN_END = "-api-token-not-real"
 PREFLIGHT = "- name: P\n  hosts: all\n  preflight: {probe: true}\n  max_fail: 100%\n"
 VERIFY = (
@@ -32,7 +33,7 @@ VERIFY = (
 WHY = {
     "unauthorized": "the provider refuses the token (401): the mapped token is not valid there",
     "forbidden": "the provider refuses the token (403)",
-    "no-v1": "the base URL lacks its compatible path",
+    "no-path": 'the provider has neither "/ok/wrong/models" nor "/ok/wrong/v1/models" (404)',
     "no-models": 'the provider does not offer the models "big" (model) and "small" (fast_model)',
     "not-listening": "nothing listens on ",
     "no-tls": "does not speak TLS as https:// wants it",
@@ -42,8 +43,8 @@ WHY = {
     "silent": "did not answer within",
 }
 HINTS = {
-    "unauthorized": "check which variable auth_token names",
-    "no-v1": "set base_url (or URL_NO_V1 in your environment) to ",
+    "unauthorized": "check GATEWAY_TOKEN, which auth_token names (",
+    "no-path": "check base_url (or URL_NO_PATH in your environment): ",
     "not-listening": "set base_url (or URL_NOT_LISTENING in your environment)",
     "untrusted": "set SSL_CERT_FILE",
 }
@@ -81,7 +82,8 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
             "slow": provider.base_url("slow-6"),
             "unauthorized": provider.base_url("status-401"),
             "forbidden": provider.base_url("status-403"),
-            "no-v1": provider.base_url("v1-only-404", path=""),
+            "no-path": provider.base_url(path="/wrong/"),
+            "native": provider.base_url("v1-only-404", path=""),
             "no-models": provider.base_url("empty"),
             "not-listening": f"http://{ADDRESS}:1/v1",
             "no-tls": provider.base_url(scheme="https"),
@@ -96,16 +98,20 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
             args = ("--yes", "--format", "json")
             preflight = fleet.run("apply", fleet.playbook(PREFLIGHT), *args)
             between = before_all(fleet)
-            for name in ("well", "slow"):
+            for name in WELL:
                 fleet[name].write_config(was[name].content or b"")
             verify = fleet.run("apply", fleet.playbook(VERIFY), *args)
             yield Probed(fleet, was, preflight, between, verify, provider)
 
 
-def test_a_willing_provider_opens_both_gates(probed: Probed) -> None:
-    assert probed.preflight.statuses["well"] == "restart_pending"
-    assert probed.verify.statuses["well"] == "applied"
-    well = probed.fleet["well"]
+@pytest.mark.parametrize("name", ["well", "native"])
+def test_a_willing_provider_opens_both_gates(probed: Probed, name: str) -> None:
+    assert probed.preflight.statuses[name] == "restart_pending"
+    assert probed.verify.statuses[name] == "applied"
+    for said in (probed.preflight, probed.verify):
+        [entry] = [host for host in said.json["hosts"] if host["host"] == name]
+        assert (entry["warnings"], said.json["hosts"].count(entry)) == ([], 1)
+    well = probed.fleet[name]
     assert well.loaded_env() == well.session_env() != OLD_ENV
     assert (probed.preflight.exit_code, probed.verify.exit_code) == (4, 4)
 

@@ -15,7 +15,14 @@ import pytest
 from aegis_provision.providers.probe import Silence
 from aegis_provision.providers.secret import Secret
 from aegis_provision.transport.http import ask, connect_here
-from aegis_provision.transport.questions import LARGEST_BODY, Answer, NoAnswer, Question
+from aegis_provision.transport.questions import (
+    LARGEST_BODY,
+    USER_AGENT,
+    Answer,
+    NoAnswer,
+    Question,
+    headers,
+)
 from tests.fleet import sockets
 from tests.fleet.certificates import make_authority
 from tests.fleet.openssh import free_port
@@ -335,3 +342,16 @@ def test_nothing_is_left_open_or_running(provider: Provider, trusted: Authority)
 def open_files() -> int:
     with os.scandir("/proc/self/fd") as found:
         return sum(1 for _ in found)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_anthropics_api_alone_is_told_which_version_of_it_is_meant(native: bool) -> None:
+    token = Secret("token-of-this-test", "${T}")
+    expected = {
+        "User-Agent": USER_AGENT.encode(),
+        "Accept": b"application/json",
+        "Authorization": b"Bearer token-of-this-test",
+    }
+    if native:
+        expected["anthropic-version"] = b"2023-06-01"
+    assert headers(Question("http://127.0.0.1/v1/models", token, native=native)) == expected
