@@ -227,7 +227,10 @@ class _Builder:
         name = tag.replace(_CORE, "!!")
         hint = "remove the tag, or put quotes around a value that begins with '!'"
         if name == "!vault":
-            hint = "secrets are references here, such as ${GLM_API_KEY}, and stay outside the file"
+            hint = (
+                "nothing is decrypted here: write the value itself, or for a secret a reference "
+                "such as ${GLM_API_KEY}"
+            )
         # The name is not repeated: a value that begins with '!' stands where a tag does.
         self.findings.append(error("unknown-tag", "this tag is not known", span, hint=hint))
 

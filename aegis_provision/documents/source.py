@@ -31,3 +31,11 @@ class Span:
 
     def __str__(self) -> str:
         return f"{self.source.name}:{self.line}:{self.column}"
+
+    def holds(self, other: Span) -> bool:
+        """Tell whether all of ``other`` lies within this stretch of the same source."""
+        return (
+            other.source is self.source
+            and (self.line, self.column) <= (other.line, other.column)
+            and (other.end_line, other.end_column) <= (self.end_line, self.end_column)
+        )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LONGEST_COMPARED = 100
+_SHORT, _LONG = 5, 8
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
@@ -21,6 +22,38 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     known = {_folded(candidate): candidate for candidate in candidates}
     near = difflib.get_close_matches(_folded(word), known, n=1, cutoff=0.6)
     return f'did you mean "{known[near[0]]}"?' if near else ""
+
+
+def is_slip(word: str, name: str) -> bool:
+    """Tell whether ``word`` is not ``name``, and would be but for a slip of the finger.
+
+    That is stricter than :func:`did_you_mean`: one letter left out, doubled or wrong, or two
+    exchanged; two such slips in a name of eight letters and more. Of words shorter than five
+    letters there are too many for all of that: ``app`` is not ``api``, nor ``mode`` ``model``.
+    """
+    if word == name:
+        return False
+    word, name = _folded(word), _folded(name)
+    allowed = 2 if len(name) >= _LONG else 1
+    if abs(len(word) - len(name)) > allowed or _distance(word, name) > allowed:
+        return False
+    if len(word) >= _SHORT:
+        return True
+    return sorted(word) == sorted(name) or (len(word) != len(name) and not name.startswith(word))
+
+
+def _distance(one: str, other: str) -> int:
+    """Return in how many steps ``one`` becomes ``other``, two exchanged letters being one step."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for index, letter in enumerate(one):
+        before, above, row = row, before, [index + 1]
+        for place, wanted in enumerate(other):
+            steps = min(before[place] + (letter != wanted), before[place + 1] + 1, row[place] + 1)
+            if index and place and letter == other[place - 1] and one[index - 1] == wanted:
+                steps = min(steps, above[place - 1] + 1)
+            row.append(steps)
+    return row[-1]
 
 
 def _folded(word: str) -> str:

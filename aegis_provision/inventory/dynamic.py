@@ -16,17 +16,14 @@ from aegis_provision.documents.diagnostic import error, warning
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
-from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
 from aegis_provision.inventory.ranges import is_range
+from aegis_provision.inventory.shared import ours_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.source import Span
-
-OURS = "aegis"
-"""The variable of a host or group that holds our settings."""
 
 _META = "_meta"
 _PARTS = ("hosts", "children", "vars")
@@ -99,21 +96,9 @@ class _Work:
 
     def settings(self, variables: Mapping) -> Mapping:
         """Return our settings among ``variables``; those under our own name are the stronger."""
-        ours = variables.entry(OURS)
-        own: tuple[Entry, ...] = ()
-        if ours is not None and isinstance(ours.value, Mapping):
-            own = ours.value.entries
-        elif ours is not None and not _is_null(ours.value):
-            hint = 'write {"provider": "glm", ...}'
-            self._wrong(ours.value.span, f'"{OURS}" must be a mapping of our settings', hint)
-        said = {ALIASES.get(entry.key.text, entry.key.text) for entry in own}
-        shared = tuple(
-            entry
-            for entry in variables
-            if entry.key.text.startswith(PREFIX) and ALIASES.get(entry.key.text) not in said
-        )
-        span = ours.value.span if ours is not None else variables.span
-        return Mapping((*own, *shared), span)
+        taken, found = ours_among(variables)
+        self.findings.extend(found)
+        return taken
 
     def _take_meta(self, meta: Node) -> None:
         found = meta.entry("hostvars") if isinstance(meta, Mapping) else None

@@ -47,7 +47,7 @@ class OwnEntry:
         return {
             item.key.text: item
             for item in self.body
-            if _is_within(item.key.span, self.body.span) and item.key.text != "<<"
+            if self.body.span.holds(item.key.span) and item.key.text != "<<"
         }
 
     def pin(self) -> dict[str, Entry]:
@@ -122,14 +122,3 @@ def _names(key: Scalar) -> tuple[str, ...]:
         return tuple(expand_range(key.text))
     except RangeError:
         return ()
-
-
-def _is_within(inner: Span, outer: Span) -> bool:
-    return (
-        (outer.line, outer.column)
-        <= (inner.line, inner.column)
-        < (
-            outer.end_line,
-            outer.end_column,
-        )
-    )

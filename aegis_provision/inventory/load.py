@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.decoding import decode
-from aegis_provision.documents.diagnostic import Related, error, has_errors, warning
+from aegis_provision.documents.diagnostic import Related, error, has_errors, note, warning
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
@@ -29,6 +29,7 @@ from aegis_provision.inventory.precedence import (
     unclear_override,
 )
 from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.inventory.shared import Sorting, holds_ours
 from aegis_provision.inventory.targets import service_of, target_of
 from aegis_provision.inventory.tree import Tree
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.model import Service, Target
 
+_VAULTED = b"$ANSIBLE_VAULT;"
 _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
 
 
@@ -54,14 +56,18 @@ def load_inventory(
     themselves). With errors among the findings it may be incomplete: good for finding more of
     them, and for nothing else.
     """
+    texts = [_read(file) for file in sorted(files, key=lambda file: file.kind != "inventory")]
+    shared = not with_providers or any(text.is_shared for text in texts)
+    sorting = Sorting(shared)
     findings: list[Diagnostic] = []
     tree = Tree()
     complete = True
-    for file in sorted(files, key=lambda file: file.kind != "inventory"):
+    for text in texts:
+        file = text.file
         if not file.certain and not tree.knows(file):
             tree.pass_over(file)
             continue
-        node, found = _read(file)
+        node, found = _taken(text, sorting)
         findings.extend(found)
         if node is None:
             complete = complete and not has_errors(found)
@@ -70,6 +76,7 @@ def load_inventory(
             tree.add_inventory(file, node)
         else:
             tree.add_variables(file, node)
+    findings.extend(sorting.all_findings())
     findings.extend(
         item for item in tree.all_findings() if complete or item.code != "unused-variables"
     )
@@ -87,24 +94,66 @@ def load_inventory(
     return inventory, (*findings, *resolver.findings)
 
 
-def _read(file: InputFile) -> tuple[Node | None, tuple[Diagnostic, ...]]:
-    fragment = "" if file.kind == "inventory" else "/$defs/vars"
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A file as it was read; ``node`` is ``None`` where it holds nothing, or no YAML."""
+
+    file: InputFile
+    node: Node | None
+    findings: tuple[Diagnostic, ...]
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether it shows that Ansible shares the inventory: a script, or an ``aegis``."""
+        is_inventory = self.file.kind == "inventory"
+        return self.file.printed or (
+            self.node is not None and holds_ours(self.node, is_inventory=is_inventory)
+        )
+
+
+def _read(file: InputFile) -> _Text:
     if file.printed:
-        output, found = read_json(file.name, file.data)
-        if output is None:
-            return None, found
-        taken, more = inventory_of(output) if file.kind == "inventory" else settings_of(output)
-        return taken, (*found, *more, *check(taken, "inventory", fragment))
+        return _Text(file, *read_json(file.name, file.data))
+    if file.data.startswith(_VAULTED):
+        return _Text(file, None, (_vaulted(file),))
     source, found = decode(file.name, file.data)
     if source is None:
-        return None, found
+        return _Text(file, None, found)
     node, found = read_document(source)
+    if node is None and not found and file.kind == "inventory":
+        hint = "write hosts into it, or begin with 'aegis-provision init'"
+        found = (error("empty-file", f"{file.name} is empty", hint=hint),)
+    return _Text(file, node, found)
+
+
+def _taken(text: _Text, sorting: Sorting) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+    """Return what of a file is for us, and what is wrong with that."""
+    node, found, is_inventory = text.node, text.findings, text.file.kind == "inventory"
     if node is None:
-        if not found and file.kind == "inventory":
-            hint = "write hosts into it, or begin with 'aegis-provision init'"
-            found = (error("empty-file", f"{file.name} is empty", hint=hint),)
         return None, found
+    fragment = "" if is_inventory else "/$defs/vars"
+    if text.file.printed:
+        node, more = inventory_of(node) if is_inventory else settings_of(node)
+        return node, (*found, *more, *check(node, "inventory", fragment))
+    if found or sorting.shared or not is_inventory:
+        node = sorting.inventory(node) if is_inventory else sorting.file(node)
+        found = tuple(item for item in found if not sorting.is_moot(item))
     return node, (*found, *check(node, "inventory", fragment))
+
+
+def _vaulted(file: InputFile) -> Diagnostic:
+    if file.kind == "inventory":
+        return error(
+            "vaulted",
+            f"{file.name} is encrypted with ansible-vault, and nothing is decrypted here",
+            hint="keep the hosts in a file of their own, and secrets as references to variables "
+            "of your environment",
+        )
+    return note(
+        "vaulted",
+        f"{file.name} is encrypted with ansible-vault, so it is not read",
+        hint="settings of ours go into a file of their own",
+    )
 
 
 def _no_hosts(files: Sequence[InputFile]) -> Diagnostic:

@@ -12,6 +12,7 @@ from aegis_provision.documents.nodes import Scalar
 from aegis_provision.inventory.entries import is_beside_range, own_entries
 from aegis_provision.inventory.model import OVERRIDE_KEYS
 from aegis_provision.inventory.pins import PIN_KEYS
+from aegis_provision.inventory.shared import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +119,7 @@ class _Work:
         """Take every provider of a host's own from it."""
         entries = self.entries.get(host.name, ())
         pinned = [entry for entry in entries if entry.provider is not None]
-        if not pinned:
+        if not pinned or not host.pinned:  # a "provider" that is not read is somebody else's
             self._changes[host.name] = "unchanged"
             if host.pinned and host.provider is not None:
                 self._findings.append(_out_of_reach(host.name, host.provider, entries))
@@ -252,6 +253,11 @@ def _out_of_reach(host: str, provider: Setting, entries: Sequence[OwnEntry]) -> 
     words = "the host's provider comes from here by an alias or a merge key"
     if all(entry.span.source.name != provider.span.source.name for entry in entries):
         words = "a script names the host's provider, and what a script prints can't be edited"
+    elif any(
+        isinstance(entry.body, MappingNode) and entry.body.entry(OURS) is not None
+        for entry in entries
+    ):
+        words = f"the host's provider stands under '{OURS}', among variables of others"
     return error("cannot-edit", words, provider.span, hint=BY_HAND, hosts=(host,))
 
 

@@ -1,0 +1,256 @@
+"""Variables that stand beside ours: whose a mapping is, and what of it is for us.
+
+A mapping of variables is read in one of three ways:
+
+- With an ``aegis`` in it, it belongs to Ansible: our settings are those under ``aegis``, and
+  Ansible's own for the connection. All else is none of our business.
+- With our settings alone it is ours, and a name that is not ours is an error.
+- Without ``aegis`` and with other names it belongs to Ansible too, if Ansible shares the inventory
+  (:func:`is_shared`); and, whatever the inventory, if it is a file of ``group_vars`` or
+  ``host_vars`` in which nothing could be a setting of ours. Of such a mapping Ansible's connection
+  variables count, and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import error, note, warning
+from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.schema import check
+from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.documents.suggestion import did_you_mean, is_slip
+from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
+
+OURS = "aegis"
+"""The variable of a host or group that holds our settings."""
+
+_MOST_NAMED = 3
+
+
+def is_setting(name: str) -> bool:
+    """Tell whether ``name`` is a setting of ours."""
+    return name in load_schema("inventory")["$defs"]["vars"]["properties"]
+
+
+def holds_ours(node: Node, *, is_inventory: bool) -> bool:
+    """Tell whether any mapping of variables in ``node`` has our settings under ``aegis``."""
+    if not isinstance(node, Mapping):
+        return False
+    if not is_inventory:
+        return node.entry(OURS) is not None
+    return any(variables.entry(OURS) is not None for variables in _all_variables(node))
+
+
+def _all_variables(inventory: Mapping) -> Iterator[Mapping]:
+    """Yield each mapping of variables in an inventory: of groups, and of hosts."""
+    groups = [entry.value for entry in inventory if entry.key.text != "providers"]
+    while groups:
+        group = groups.pop()
+        for part in group if isinstance(group, Mapping) else ():
+            if part.key.text == "vars" and isinstance(part.value, Mapping):
+                yield part.value
+            elif part.key.text in {"hosts", "children"} and isinstance(part.value, Mapping):
+                below = [entry.value for entry in part.value]
+                if part.key.text == "children":
+                    groups.extend(below)
+                else:
+                    yield from (body for body in below if isinstance(body, Mapping))
+
+
+def ours_among(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
+    """Return our settings among the variables of others, and what is wrong with them.
+
+    That is what stands under ``aegis``, and Ansible's variables as far as it does not say the same.
+    """
+    ours = variables.entry(OURS)
+    own: tuple[Entry, ...] = ()
+    findings: list[Diagnostic] = []
+    if ours is None:
+        findings.extend(_misspelt(variables))
+    elif isinstance(ours.value, Mapping):
+        own = ours.value.entries
+    elif not (isinstance(ours.value, Scalar) and ours.value.value is None):
+        words = f'"{OURS}" must be a mapping of our settings'
+        hint = 'write {"provider": "glm", ...}'
+        findings.append(error("wrong-type", words, ours.value.span, hint=hint))
+    said = {ALIASES.get(entry.key.text, entry.key.text) for entry in own}
+    ansibles = tuple(
+        entry
+        for entry in variables
+        if entry.key.text.startswith(PREFIX) and ALIASES.get(entry.key.text) not in said
+    )
+    span = ours.value.span if ours is not None else variables.span
+    return Mapping((*own, *ansibles), span), tuple(findings)
+
+
+def _misspelt(variables: Mapping) -> Iterator[Diagnostic]:
+    for entry in variables:
+        if (
+            is_slip(entry.key.text, OURS)
+            and isinstance(entry.value, Mapping)
+            and any(is_setting(item.key.text) for item in entry.value)
+        ):
+            yield error(
+                "unknown-key",
+                f"{shown(entry.key.text)} holds settings of ours, which stand under {OURS}",
+                entry.key.span,
+                hint=did_you_mean(entry.key.text, (OURS,)),
+            )
+
+
+@dataclass(slots=True)
+class Sorting:
+    """Takes from files what is for us. ``left`` and ``kept`` say where the rest of it stands.
+
+    ``shared`` says that the inventory is Ansible's too. Findings about the text inside of what is
+    ``left`` mean nothing, unless they are about something that was ``kept`` in it: a tag or a
+    number that matters to Ansible alone is no mistake.
+    """
+
+    shared: bool
+    findings: list[Diagnostic] = field(default_factory=list)
+    left: list[Span] = field(default_factory=list)
+    kept: list[Span] = field(default_factory=list)
+    _foreign: list[Span] = field(default_factory=list)
+
+    def inventory(self, node: Node) -> Node:
+        """Return an inventory with what is for us in it."""
+        if not isinstance(node, Mapping):
+            return node
+        groups = (
+            entry if entry.key.text == "providers" else Entry(entry.key, self._group(entry.value))
+            for entry in node
+        )
+        return Mapping(tuple(groups), node.span)
+
+    def file(self, node: Node) -> Node:
+        """Return what is for us in a file of ``group_vars`` or ``host_vars``."""
+        if not isinstance(node, Mapping):
+            return node
+        return self._variables(node, is_file=True)
+
+    def all_findings(self) -> Iterator[Diagnostic]:
+        """Yield what was found in all files."""
+        yield from self.findings
+        if self._foreign:
+            names, many = [span.source.name for span in self._foreign], len(self._foreign)
+            more = f" and {many - _MOST_NAMED} more" if many > _MOST_NAMED else ""
+            verb = "holds" if many == 1 else "hold"
+            yield note(
+                "foreign-variables",
+                f"{', '.join(names[:_MOST_NAMED])}{more} {verb} no setting of ours, "
+                "so that nothing of that is read but Ansible's connection variables",
+            )
+
+    def is_moot(self, finding: Diagnostic) -> bool:
+        """Tell whether ``finding`` is about text that is not for us."""
+        span = finding.span
+        return (
+            span is not None
+            and any(place.holds(span) for place in self.left)
+            and not any(place.holds(span) for place in self.kept)
+        )
+
+    def _group(self, node: Node) -> Node:
+        if not isinstance(node, Mapping):
+            return node
+        parts = []
+        for entry in node:
+            value = entry.value
+            if isinstance(value, Mapping):
+                match entry.key.text:
+                    case "vars":
+                        value = self._variables(value)
+                    case "hosts":
+                        value = _each(value, self._host)
+                    case "children":
+                        value = _each(value, self._group)
+            parts.append(Entry(entry.key, value))
+        return Mapping(tuple(parts), node.span)
+
+    def _host(self, node: Node) -> Node:
+        return self._variables(node) if isinstance(node, Mapping) else node
+
+    def _variables(self, node: Mapping, *, is_file: bool = False) -> Mapping:
+        if node.entry(OURS) is None and self._is_ours(node, is_file=is_file):
+            for entry in node:
+                self._sort(entry, is_ours=not _is_ignored(entry))
+            return node
+        taken, found = ours_among(node)
+        self.findings.extend(found)
+        self.left.append(node.span)
+        for entry in taken:
+            self._sort(entry, is_ours=not _is_ignored(entry))
+        return taken
+
+    def _sort(self, entry: Entry, *, is_ours: bool) -> None:
+        if is_ours:
+            self.kept.extend((entry.key.span, entry.value.span))
+        else:
+            self.left.append(entry.value.span)
+
+    def _is_ours(self, node: Mapping, *, is_file: bool) -> bool:
+        """Tell whether a mapping without ``aegis`` is ours; say so where that may surprise."""
+        plain = [entry for entry in node if not entry.key.text.startswith(PREFIX)]
+        known = [entry for entry in plain if is_setting(entry.key.text)]
+        if not (self.shared or is_file) or len(known) == len(plain) == 0:
+            return True
+        fitting = [entry for entry in known if _fits(entry.key.text, entry)]
+        slips = [entry for entry in plain if entry not in known and _is_slip(entry)]
+        if len(known) + len(slips) == len(plain) and (
+            len(fitting) == len(known) or not self.shared or node.entry("provider") in fitting
+        ):
+            return True
+        if not self.shared:
+            if fitting or slips:
+                return True
+            self._foreign.append(node.span)
+            return False
+        if fitting:
+            self.findings.append(_not_read(fitting))
+        return False
+
+
+def _each(node: Mapping, change: Callable[[Node], Node]) -> Mapping:
+    return Mapping(tuple(Entry(entry.key, change(entry.value)) for entry in node), node.span)
+
+
+def _is_ignored(entry: Entry) -> bool:
+    return entry.key.text.startswith(PREFIX) and entry.key.text not in ALIASES
+
+
+def _fits(name: str, entry: Entry) -> bool:
+    """Tell whether the value of ``entry`` is of the kind that our setting ``name`` takes."""
+    key = Scalar(name, name, plain=True, span=entry.key.span)
+    return not check(
+        Mapping((Entry(key, entry.value),), entry.key.span), "inventory", "/$defs/vars"
+    )
+
+
+def _is_slip(entry: Entry) -> bool:
+    """Tell whether ``entry`` is most likely a setting of ours, misspelt."""
+    settings = load_schema("inventory")["$defs"]["vars"]["properties"]
+    return any(is_slip(entry.key.text, name) and _fits(name, entry) for name in settings)
+
+
+def _not_read(fitting: list[Entry]) -> Diagnostic:
+    names = ", ".join(shown(entry.key.text) for entry in fitting[:_MOST_NAMED])
+    more = f" and {len(fitting) - _MOST_NAMED} more" if len(fitting) > _MOST_NAMED else ""
+    verb = "is" if len(fitting) == 1 else "are"
+    found = warning(
+        "not-ours",
+        f"{names}{more} {verb} not read: other names stand in the same place, so that they are "
+        "taken for Ansible's variables",
+        fitting[0].key.span,
+        hint=f"put settings of ours under '{OURS}:' there",
+    )
+    return replace(found, quotable=False)  # the other names may be of secrets
