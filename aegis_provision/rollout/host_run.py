@@ -24,7 +24,7 @@ from aegis_provision.rollout.host_task import untouched
 from aegis_provision.rollout.journal import JournalError
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.outside_text import redacted
-from aegis_provision.rollout.restart import complaint, restart_command
+from aegis_provision.rollout.restart import complaint, restart_command, sudo_refusal
 from aegis_provision.transport.protocol import (
     Deadline,
     Locked,
@@ -248,6 +248,11 @@ class _HostRun:
         if end.status is None:
             return _Broken(
                 "restart: the command did not end in time", "raise --deadline", restarted=True
+            )
+        refused = sudo_refusal(work.host.service, work.host.target, session.login_name, end.output)
+        if refused is not None:
+            return _Broken(
+                f"restart: {refused.message}", refused.hint, restarted=not refused.nothing_ran
             )
         said = complaint(end.output)
         how = "was killed" if end.status < 0 else f"ended with status {end.status}"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shlex
 
+from aegis_provision.documents.quoting import looks_secret
 from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.sudo_rules import SudoCommand, refusal
 
 SERVERS = (
     "/usr/lib/openssh/sftp-server",
@@ -44,30 +46,24 @@ def remote_command(user: str) -> str:
 
 def sudo_problem(user: str, login: str, said: str) -> Unreachable:
     """Return what is wrong, going by what sudo or the shell ``said`` on standard error."""
-    rule = f"{login} ALL=({user}) NOPASSWD: {SERVERS[0]}"
+    allow = SudoCommand((SERVERS[0],), user).hint(login)
     lower = said.lower()
-    if "password is required" in lower or "a terminal is required" in lower:
-        return Unreachable(
-            _STEP, f"sudo wants a password to become {user}", f"allow it with: {rule}"
-        )
+    if refused := refusal(said, login, user):
+        return Unreachable(_STEP, refused, allow)
     if "unknown user" in lower:
         return Unreachable(_STEP, f"there is no user {user} on the host", "correct become_user")
-    if "not allowed" in lower or "not in the sudoers" in lower or "may not run" in lower:
-        return Unreachable(
-            _STEP, f"sudo does not let {login} become {user}", f"allow it with: {rule}"
-        )
     if NO_SERVER in said:
         return Unreachable(_STEP, NO_SERVER, "install OpenSSH's SFTP server on the host")
     if "not found" in lower:
         return Unreachable(
             _STEP, "there is no sudo on the host", "log in as the file's owner instead"
         )
-    return Unreachable(
-        _STEP, f"the SFTP server did not start as {user}{quoted(said)}", f"allow it with: {rule}"
-    )
+    return Unreachable(_STEP, f"the SFTP server did not start as {user}{quoted(said)}", allow)
 
 
 def quoted(said: str) -> str:
     """Return what the far side ``said`` as a remark: its first words, and nothing unprintable."""
     words = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    if looks_secret(words):
+        return " (what it said may hold a secret)"
     return f' (it said: "{words[:_LONGEST_QUOTE]}")' if words else ""

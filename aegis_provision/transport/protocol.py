@@ -201,6 +201,11 @@ class HostSession(Protocol):
         """
         ...
 
+    @property
+    def login_name(self) -> str:
+        """Return the name of the login, as whom commands run."""
+        ...
+
     def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` by /bin/sh, as the login. Raises :class:`Unreachable`."""
         ...

@@ -43,6 +43,11 @@ _ROOTS = Login(0, frozenset({0}))
 class Ways(Protocol):
     """Commands on a host, and HTTP questions asked from where it is."""
 
+    @property
+    def login(self) -> str:
+        """Return the name of the user as whom commands run."""
+        ...
+
     def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` by /bin/sh. Raises :class:`Unreachable`."""
         ...
@@ -138,6 +143,11 @@ class FileSession:
         self._until(deadline)
         held = again.hold.taken_over(self._files) if isinstance(again, _SessionHold) else None
         return _SessionHold(self, held or take_hold(self._files, write, owner), self._until)
+
+    @property
+    def login_name(self) -> str:
+        """Return the name of the login, as whom commands run."""
+        return self._ways.login
 
     def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` by /bin/sh, as the login."""

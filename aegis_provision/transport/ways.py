@@ -26,6 +26,11 @@ class SshWays:
     transport: Connection
     options: ConnectOptions
 
+    @property
+    def login(self) -> str:
+        """Return the name of the login."""
+        return self.transport.get_username() or ""
+
     def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` as the login."""
         from aegis_provision.transport.command import run_over_ssh
@@ -74,6 +79,11 @@ class LocalWays:
     """Ways on the machine that the tool runs on."""
 
     options: ConnectOptions
+
+    @property
+    def login(self) -> str:
+        """Return the name of whoever runs the tool."""
+        return self.options.login_name
 
     def run(self, command: str, deadline: Deadline) -> CommandEnd:
         """Run ``command`` as whoever runs the tool."""

@@ -6,12 +6,16 @@ import os
 import pwd
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.hosts import TOKEN, Fleet, running_hosts
+from aegis_provision.inventory.model import Service
+from aegis_provision.rollout.restart import SudoRefusal, sudo_refusal
+from tests.fleet.clients import need, target
+from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
 from tests.fleet.users import sudoers, user
 from tests.rollout.resetting import reset, with_settings
 from tests.rollout.truth import is_new, left_behind, logins, message_of
@@ -138,3 +142,68 @@ def test_as_another_user_files_are_theirs_and_units_roots(
             else:
                 assert (said.exit_code, said.statuses) == (0, {"a": "applied"}), said.stdout
                 assert is_new(host)
+
+
+NO_SYSTEMCTL = "sudo does not let root become root"
+
+
+@pytest.mark.root
+def test_a_restart_that_sudo_refuses_is_told_with_the_rule_for_it(public_directory: Path) -> None:
+    """One host has a unit, one a command, one a command of which not all is sudo's."""
+    need("sudo", "sudo")
+    settings: dict[str, dict[str, object]] = {
+        "a": {"restart_command": None, "service": "a", "become_user": "root"},
+        "b": {"restart_command": "sudo -n -u root /usr/bin/false 1"},
+        "c": {"restart_command": "echo; sudo -n /usr/bin/false 1"},
+    }
+    with running_hosts(public_directory / "fleet", ["a", "b", "c"], settings=settings) as fleet:
+        systemctl = fleet.directory / "bin" / "systemctl"
+        with sudoers(
+            f"Defaults:root secure_path={systemctl.parent}:/usr/bin:/bin\n"
+            f"root ALL=(ALL) !{systemctl}, !/usr/bin/false"
+        ):
+            said = apply(fleet, on_failure="rollback")
+        # Where nothing but sudo was to run, the host is as it was.
+        assert said.statuses == {"a": "rolled_back", "b": "rolled_back", "c": "rollback_failed"}
+        rules = {
+            "a": "/usr/bin/systemctl --no-ask-password restart -- a",
+            "b": "/usr/bin/false 1",
+            "c": "/usr/bin/false 1",
+        }
+        for name, rule in rules.items():
+            message = message_of(said, name)
+            assert message.startswith(f"restart: {NO_SYSTEMCTL}; ")
+            assert f"allow it with: root ALL=(root) NOPASSWD: {rule}" in message
+            assert fleet[name].loaded_env() == OLD_ENV == fleet[name].session_env()
+
+
+UNIT = Service(unit="aegis", command=None, api="127.0.0.1:9100", api_token=None)
+BY_HAND = replace(UNIT, command="sudo -n /opt/restart token=sk-0f1e2d3c4b5a69788796")
+REFUSED = b"odd words\nsudo: a password is required\n"
+
+
+@pytest.mark.parametrize(
+    ("service", "become_user", "output"),
+    [
+        (UNIT, None, REFUSED),
+        (UNIT, "aegis", b"systemctl: operation not allowed: a password is required\n"),
+        (UNIT, "aegis", b""),
+        (replace(UNIT, command="systemctl restart aegis"), "aegis", REFUSED),
+        (BY_HAND, None, REFUSED),
+    ],
+    ids=["no-sudo", "not-sudos-words", "silent", "a-command-without", "a-command-with-a-secret"],
+)
+def test_what_is_not_sudos_refusal_gets_no_rule(
+    service: Service, become_user: str | None, output: bytes
+) -> None:
+    assert sudo_refusal(service, target("h", become_user=become_user), "me", output) is None
+
+
+def test_a_refusal_is_told_for_the_login() -> None:
+    found = sudo_refusal(UNIT, target("h", become_user="aegis"), "deploy", REFUSED)
+    assert found == SudoRefusal(
+        "sudo wants a password to become root",
+        "allow it with: deploy ALL=(root) NOPASSWD: "
+        "/usr/bin/systemctl --no-ask-password restart -- aegis",
+        nothing_ran=True,
+    )
