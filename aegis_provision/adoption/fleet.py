@@ -10,6 +10,7 @@ from aegis_provision.adoption.model import Adoption, Needed, OwnRecipe, Settings
 from aegis_provision.adoption.naming import VariableNames, recipe_name, unused, variable_base
 from aegis_provision.adoption.recognition import NotExpressibleError, recognise
 from aegis_provision.aegis.limits import sends_token_in_the_open
+from aegis_provision.documents.listing import listed
 from aegis_provision.providers.sensitivity import HARMLESS_TOKENS, is_secret_name
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
@@ -83,7 +84,7 @@ class _Work:
         gone = [name for name in recognised.unmanaged if name in found.ours]
         if gone:
             self.refused[found.host.name] = (
-                f"{', '.join(gone)} can't stand in an inventory, and a plan would take away "
+                f"{listed(gone)} can't stand in an inventory, and a plan would take away "
                 "what this tool has written and nobody wants any more"
             )
             return

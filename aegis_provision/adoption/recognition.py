@@ -14,6 +14,7 @@ from aegis_provision.aegis.limits import (
     timeout_problem,
     url_problems,
 )
+from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import looks_secret
 from aegis_provision.planning.masking import exposes_secret
 from aegis_provision.providers.redaction import Redactor
@@ -88,7 +89,7 @@ def recognise(
     if _TOKEN not in bare and token not in HARMLESS_TOKENS and placeholder_problem(token):
         problems.append(f"{VARIABLE_OF[_TOKEN]} is a placeholder, not a token")
     if problems:
-        raise NotExpressibleError("; ".join(problems))
+        raise NotExpressibleError(listed(problems, between="; "))
     further = {
         name: value
         for name, value in values.items()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.documents.listing import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def _parse(path: Path, text: str) -> dict[str, str]:
         value = next((match[kind] for kind in ("double", "single", "bare") if match[kind]), "")
         found[match["name"]] = value
     if wrong:
-        lines = ", ".join(str(number) for number in wrong)
+        lines = listed(str(number) for number in wrong)
         raise _refuse(
             f"{path}: not NAME=value in line {lines}",
             "write NAME=value, with quotes around a value that holds white space or quotes",

@@ -16,6 +16,7 @@ from aegis_provision.documents.diagnostic import (
     has_errors,
     without_consequences,
 )
+from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.load import load_inventory
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session import Session, SessionSpec
 
+_MOST_MISSING = 100
 DEFAULT_INVENTORY = Path("inventory.yml")
 
 
@@ -185,12 +187,12 @@ def fill_sessions(
         users.setdefault(id(fleet.specs[name]), []).append(name)
     sessions: dict[str, Session] = {}
     findings: list[Diagnostic] = []
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, dict[str, None]] = {}
     for names in users.values():
         session = fill(fleet.specs[names[0]], environ, with_secrets=with_secrets)
         sessions.update(dict.fromkeys(names, session))
         for variable in session.missing:
-            missing.setdefault(variable, []).extend(names)
+            missing.setdefault(variable, {}).update(dict.fromkeys(names))
         findings.extend(check_session(session))
     asked = [name for name in hosts if name in with_api_token and with_secrets]
     tokens = _api_tokens(fleet, asked, environ, missing)
@@ -208,7 +210,7 @@ def fill_api_tokens(
 
     Raises :class:`InvalidInputError` with every missing variable in one error.
     """
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, dict[str, None]] = {}
     tokens = _api_tokens(fleet, hosts, environ, missing)
     if missing:
         raise InvalidInputError([missing_variables(missing)])
@@ -219,7 +221,7 @@ def _api_tokens(
     fleet: Fleet,
     hosts: Sequence[str],
     environ: Mapping[str, str],
-    missing: dict[str, list[str]],
+    missing: dict[str, dict[str, None]],
 ) -> dict[str, Secret]:
     """Return the tokens that the inventory names; what is unset for them goes to ``missing``."""
     tokens: dict[str, Secret] = {}
@@ -230,17 +232,18 @@ def _api_tokens(
             tokens[name] = token
             continue
         for variable in token:
-            needing = missing.setdefault(variable, [])
-            if name not in needing:
-                needing.append(name)
+            missing.setdefault(variable, {})[name] = None
     return tokens
 
 
-def missing_variables(missing: Mapping[str, Sequence[str]]) -> Diagnostic:
+def missing_variables(missing: Mapping[str, Collection[str]]) -> Diagnostic:
     """Return the one error for all of ``missing``: variables, each with the hosts that need it."""
-    needed = ", ".join(
-        f"{name} (needed by {_named(hosts)})" if hosts else name
-        for name, hosts in sorted(missing.items())
+    needed = listed(
+        (
+            f"{name} (needed by {_named(hosts)})" if hosts else name
+            for name, hosts in sorted(missing.items())
+        ),
+        most=_MOST_MISSING,
     )
     verb = "is" if len(missing) == 1 else "are"
     return error(
@@ -251,8 +254,9 @@ def missing_variables(missing: Mapping[str, Sequence[str]]) -> Diagnostic:
     )
 
 
-def _named(hosts: Sequence[str]) -> str:
-    return hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts, {hosts[0]} first"
+def _named(hosts: Collection[str]) -> str:
+    first = next(iter(hosts))
+    return first if len(hosts) == 1 else f"{len(hosts)} hosts, {first} first"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -9,6 +9,7 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
 from aegis_provision.cli.fleet import DEFAULT_INVENTORY, load_fleet, missing_variables
 from aegis_provision.documents.diagnostic import has_errors
+from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.providers.fill import fill
@@ -39,7 +40,7 @@ def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
         raise CommandFailedError(
             ExitCode.INVALID_INPUT,
             f"no provider is called {shown(name)}",
-            did_you_mean(name, recipes) or f"known: {', '.join(recipes)}",
+            did_you_mean(name, recipes) or f"known: {listed(recipes)}",
         )
     return recipe
 

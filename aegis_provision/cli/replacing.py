@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.file_content import file_content
+from aegis_provision.documents.listing import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -171,7 +172,7 @@ def _rename(item: _Staged, done: Sequence[Path]) -> None:
 
 
 def _unwritable(path: Path, problem: OSError, done: Sequence[Path] = ()) -> CommandFailedError:
-    written = f"; written before it: {', '.join(map(str, done))}" if done else ""
+    written = f"; written before it: {listed(map(str, done))}" if done else ""
     return CommandFailedError(
         ExitCode.INVALID_INPUT,
         f"{path} can't be written: {problem.strerror or problem}{written}",

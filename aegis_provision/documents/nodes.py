@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from aegis_provision.documents.source import Span
 
 
+_FEW = 8
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scalar:
     """A scalar. ``value`` is resolved by the YAML 1.2 core schema; ``text`` is as written.
@@ -47,12 +50,17 @@ class Mapping:
 
     entries: tuple[Entry, ...]
     span: Span
+    _by_name: dict[str, Entry] = field(default_factory=dict, init=False, repr=False)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
 
     def entry(self, name: str) -> Entry | None:
         """Return the entry whose key is ``name``, if there is one."""
+        if len(self.entries) > _FEW:
+            if not self._by_name:
+                self._by_name.update((item.key.text, item) for item in reversed(self.entries))
+            return self._by_name.get(name)
         for item in self.entries:
             if item.key.text == name:
                 return item

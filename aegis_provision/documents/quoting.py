@@ -108,6 +108,7 @@ def excerpt(span: Span) -> Excerpt | None:
     return _window(line, span.column - 1, max(1, end - span.column))
 
 
+@lru_cache(maxsize=256)
 def may_quote(source: Source, line: int) -> bool:
     """Tell whether the line (counted from 1) of ``source`` may be repeated."""
     lines = _lines(source)

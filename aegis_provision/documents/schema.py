@@ -13,7 +13,7 @@ from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, plain_value
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.schema_files import load_schema
-from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.documents.suggestion import Suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,11 +43,12 @@ def check(node: Node, schema: str, fragment: str = "") -> tuple[Diagnostic, ...]
     ``/$defs/vars``. No value is repeated where the schema says ``writeOnly``.
     """
     validator = _validator(schema, fragment)
+    suggestions = Suggestions()
     return tuple(
         found
         for problem in validator.iter_errors(plain_value(node))
         for leaf in _leaves(problem)
-        for found in _explain(node, leaf)
+        for found in _explain(node, leaf, suggestions)
     )
 
 
@@ -96,20 +97,22 @@ def _is_of_another_type(problem: ValidationError) -> bool:
     return problem.validator == "type" and not problem.relative_path
 
 
-def _explain(root: Node, problem: ValidationError) -> Iterator[Diagnostic]:
+def _explain(
+    root: Node, problem: ValidationError, suggestions: Suggestions
+) -> Iterator[Diagnostic]:
     node = _node_at(root, problem.absolute_path)
     if node is None:
         return
     span, where = _place(root, problem, node)
     match problem.validator:
         case "additionalProperties":
-            yield from _unknown_keys(node, problem)
+            yield from _unknown_keys(node, problem, suggestions)
         case "required":
             yield _missing_keys(node, span, problem)
         case "type":
             yield _wrong_type(node, span, where, problem)
         case "enum":
-            yield _not_one_of(node, span, where, problem)
+            yield _not_one_of(node, span, where, problem, suggestions)
         case "minimum" | "maximum":
             # Of another number the type is told already.
             if _is_int(problem.instance):
@@ -147,7 +150,9 @@ def _place(root: Node, problem: ValidationError, node: Node) -> tuple[Span, str]
     return node.span, where
 
 
-def _unknown_keys(node: Node, problem: ValidationError) -> Iterator[Diagnostic]:
+def _unknown_keys(
+    node: Node, problem: ValidationError, suggestions: Suggestions
+) -> Iterator[Diagnostic]:
     known = list(_rules(problem).get("properties", {}))
     prefixes = tuple(
         pattern.removeprefix("^") for pattern in _rules(problem).get("patternProperties", {})
@@ -156,7 +161,7 @@ def _unknown_keys(node: Node, problem: ValidationError) -> Iterator[Diagnostic]:
         name = entry.key.text
         if name in known or name.startswith(prefixes or ("\0",)):
             continue
-        hint = did_you_mean(name, known)
+        hint = suggestions.did_you_mean(name, known)
         if not hint and len(known) <= _MOST_NAMED:
             hint = "known here: " + ", ".join(known)
         title = _rules(problem).get("title", "this mapping")
@@ -214,10 +219,12 @@ def _kind_of(node: Node) -> str:
     return "a string"
 
 
-def _not_one_of(node: Node, span: Span, where: str, problem: ValidationError) -> Diagnostic:
+def _not_one_of(
+    node: Node, span: Span, where: str, problem: ValidationError, suggestions: Suggestions
+) -> Diagnostic:
     values: Any = problem.validator_value
     allowed = [str(item) for item in values]
-    hint = did_you_mean(node.text, allowed) if isinstance(node, Scalar) else ""
+    hint = suggestions.did_you_mean(node.text, allowed) if isinstance(node, Scalar) else ""
     return error("not-allowed", f"{where} must be one of: {', '.join(allowed)}", span, hint=hint)
 
 

@@ -6,10 +6,29 @@ import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
+
+MOST_COMPARISONS = 50_000
+"""How many pairs of words are compared for the words of one file."""
 
 _LONGEST_COMPARED = 100
 _SHORT, _LONG = 5, 8
+
+
+class Suggestions:
+    """Suggestions for many words, as long as the comparisons for them are not too many.
+
+    A file may hold a hundred thousand unknown keys, of which the first few are read.
+    """
+
+    def __init__(self, comparisons: int = MOST_COMPARISONS) -> None:
+        """Allow that many comparisons in all."""
+        self._left = comparisons
+
+    def did_you_mean(self, word: str, candidates: Collection[str]) -> str:
+        """Return what :func:`did_you_mean` does, or an empty string once there were too many."""
+        self._left -= len(candidates)
+        return did_you_mean(word, candidates) if self._left >= 0 else ""
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:

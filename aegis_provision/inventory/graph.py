@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.listing import MOST_LISTED, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.inventory.tree import RawGroup
 
 ALL = "all"
+DEEPEST_GROUP = 100
+"""How deep groups may lie in each other."""
 
 
 class _Parent(Protocol):
@@ -72,20 +76,56 @@ def cycles(groups: Mapping[str, RawGroup]) -> tuple[Diagnostic, ...]:
     findings: list[Diagnostic] = []
     done: set[str] = set()
     for start in groups:
-        path: list[str] = []
+        path: dict[str, None] = {}
         pending: list[tuple[str, bool]] = [(start, False)]
         while pending:
             name, leaving = pending.pop()
             if leaving:
-                path.pop()
+                path.popitem()
                 done.add(name)
             elif name in path:
-                findings.append(_cycle(groups, [*path[path.index(name) :], name]))
+                way = list(path)
+                findings.append(_cycle(groups, [*way[way.index(name) :], name]))
             elif name not in done:
-                path.append(name)
+                path[name] = None
                 pending.append((name, True))
                 pending.extend((child, False) for child in groups[name].children)
     return tuple(findings)
+
+
+def too_deep(groups: Mapping[str, RawGroup]) -> tuple[Diagnostic, ...]:
+    """Return an error where ``groups``, without cycles, lie too deep in each other.
+
+    What a group inherits is worked out for every group above it: a chain of thousands, which
+    no fleet has, would take hours.
+    """
+    depth = dict.fromkeys(groups, 0)
+    for name in _from_above(groups):
+        for child, span in groups[name].children.items():
+            depth[child] = max(depth[child], depth[name] + 1)
+            if depth[child] > DEEPEST_GROUP:
+                return (
+                    error(
+                        "too-deep",
+                        f"groups lie more than {DEEPEST_GROUP} levels deep in each other",
+                        span,
+                        hint="put groups beside each other",
+                    ),
+                )
+    return ()
+
+
+def _from_above(groups: Mapping[str, RawGroup]) -> Iterator[str]:
+    """Yield each group after all that are above it."""
+    waits = Counter(child for group in groups.values() for child in group.children)
+    ready = [name for name in groups if not waits[name]]
+    while ready:
+        name = ready.pop()
+        yield name
+        for child in groups[name].children:
+            waits[child] -= 1
+            if not waits[child]:
+                ready.append(child)
 
 
 def _cycle(groups: Mapping[str, RawGroup], way: list[str]) -> Diagnostic:
@@ -93,8 +133,8 @@ def _cycle(groups: Mapping[str, RawGroup], way: list[str]) -> Diagnostic:
     spans = [groups[upper].children[lower] for upper, lower in steps]
     return error(
         "group-cycle",
-        f"a group is inside of itself: {' > '.join(way)}",
+        f"a group is inside of itself: {listed(way, between=' > ')}",
         spans[-1],
         hint="take one of these out of 'children'",
-        related=tuple(Related(span, "this leads there") for span in spans[:-1]),
+        related=tuple(Related(span, "this leads there") for span in spans[:-1][:MOST_LISTED]),
     )

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import Related, error, has_errors, note, warning
 from aegis_provision.documents.json_reader import read_json
+from aegis_provision.documents.listing import listed
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.dynamic import inventory_of, settings_of
-from aegis_provision.inventory.graph import ALL, Ancestry, cycles
+from aegis_provision.inventory.graph import ALL, Ancestry, cycles, too_deep
 from aegis_provision.inventory.model import OVERRIDE_KEYS, Group, Host, Inventory, Setting
 from aegis_provision.inventory.pins import misplaced
 from aegis_provision.inventory.precedence import (
@@ -80,7 +81,7 @@ def load_inventory(
     findings.extend(
         item for item in tree.all_findings() if complete or item.code != "unused-variables"
     )
-    circular = cycles(tree.groups)
+    circular = cycles(tree.groups) or too_deep(tree.groups)
     findings.extend(circular)
     if circular:
         return None, tuple(findings)
@@ -157,7 +158,7 @@ def _vaulted(file: InputFile) -> Diagnostic:
 
 
 def _no_hosts(files: Sequence[InputFile]) -> Diagnostic:
-    names = ", ".join(file.name for file in files if file.kind == "inventory")
+    names = listed(file.name for file in files if file.kind == "inventory")
     return error(
         "no-hosts",
         f"no host stands in {names or 'the inventory'}",

@@ -99,12 +99,9 @@ def among_groups(
     keys = dict.fromkeys(key for group in (*groups, ALL) for key in settings[group])
     for key in keys:
         setters = [group for group in groups if key in settings[group]]
-        nearest = [
-            group
-            for group in setters
-            if not any(ancestry.is_above(group, other) for other in setters)
-        ]
-        farther = [group for group in setters if group not in nearest]
+        above = frozenset[str]().union(*map(ancestry.above, setters))
+        nearest = [group for group in setters if group not in above]
+        farther = [group for group in setters if group in above]
         farther.sort(key=lambda group: -len(ancestry.above(group)))
         if ALL not in groups and key in settings[ALL]:
             farther.append(ALL)

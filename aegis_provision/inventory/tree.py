@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import Related, error, warning
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar
 from aegis_provision.documents.quoting import shown
-from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.inventory.model import ProviderEntry
 from aegis_provision.inventory.names import ALLOWED, is_address
 from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.files import InputFile
 
 ALL = "all"
+_MOST_COMPARISONS = 100_000
 MOST_HOSTS = 500_000
 """How many hosts all groups together may list, so that no file of a few lines fills the memory."""
 
@@ -64,6 +65,7 @@ class Tree:
         self.providers: dict[str, ProviderEntry] = {}
         self.findings: list[Diagnostic] = []
         self._settings = SettingsReader()
+        self._suggestions = Suggestions(_MOST_COMPARISONS)
         self._listed = 0
 
     def add_inventory(self, file: InputFile, node: Node) -> None:
@@ -82,14 +84,14 @@ class Tree:
         if file.kind == "group_vars":
             group = self.groups.get(file.subject)
             if group is None:
-                self._nobody(file, node.span)
+                self._nobody(file, node.span, self._meant(file))
             else:
                 group.declared.extend(declared)
                 group.bodies.append(node)
             return
         host = self.hosts.get(file.subject)
         if host is None:
-            self._nobody(file, node.span)
+            self._nobody(file, node.span, self._meant(file))
         else:
             host.declared.extend(declared)
             host.bodies.append(node)
@@ -100,8 +102,12 @@ class Tree:
 
     def pass_over(self, file: InputFile) -> None:
         """Leave a file of nobody's alone; say so where its name is nearly somebody's."""
-        if did_you_mean(file.subject, self._subjects(file)):
-            self._nobody(file, None)
+        meant = self._meant(file)
+        if meant:
+            self._nobody(file, None, meant)
+
+    def _meant(self, file: InputFile) -> str:
+        return self._suggestions.did_you_mean(file.subject, self._subjects(file))
 
     def _subjects(self, file: InputFile) -> Collection[str]:
         return self.groups if file.kind == "group_vars" else self.hosts
@@ -112,7 +118,7 @@ class Tree:
         yield from self._settings.findings
         yield from self._settings.about_ansible()
 
-    def _nobody(self, file: InputFile, span: Span | None) -> None:
+    def _nobody(self, file: InputFile, span: Span | None, meant: str) -> None:
         noun = file.kind.removesuffix("_vars")
         which = "this file" if span is not None else file.name
         self.findings.append(
@@ -120,7 +126,7 @@ class Tree:
                 "unused-variables",
                 f"no {noun} is called {shown(file.subject)}, so nobody uses {which}",
                 span,
-                hint=did_you_mean(file.subject, self._subjects(file)),
+                hint=meant,
             )
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import Ignored, parse_config, session_env_in
+from aegis_provision.documents.listing import listed
 from aegis_provision.planning.diff import environment_changes
 from aegis_provision.planning.host_plan import refusals_of
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
@@ -47,7 +48,9 @@ def plan_going_back(undoing: Undoing, actual: Actual, previous: bytes | None) ->
     """
     found = refusals_of(actual)
     if found:
-        return _refused(undoing, actual, "; ".join(reason for reason, _ in found), found[0][1])
+        return _refused(
+            undoing, actual, listed((reason for reason, _ in found), between="; "), found[0][1]
+        )
     here = undoing.digest(actual.file.content) if actual.file else None
     if here != undoing.after:
         if here == undoing.before:

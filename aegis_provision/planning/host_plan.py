@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.actual import Actual, ReadProblem
 from aegis_provision.aegis.config_file import ConfigFile, Ignored, merge, parse_config
 from aegis_provision.aegis.search_order import findable
+from aegis_provision.documents.listing import listed
 from aegis_provision.planning.diff import removals, session_changes
 from aegis_provision.planning.drift import dropped_names
 from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
@@ -15,7 +16,7 @@ from aegis_provision.planning.ownership import Ownership, permission_problem, wa
 from aegis_provision.planning.receipts import Ours, Receipt, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aegis_provision.inventory.model import Host
     from aegis_provision.planning.drift import Dropped
@@ -38,7 +39,6 @@ _PROBLEMS = {
     ReadProblem.TOO_LARGE: ("it is too large to be Aegis' configuration", "correct config_path"),
 }
 
-_MOST_REASONS = 20
 _STAND_IN = "a value that was withheld"
 
 _OPEN_API = "the file has no authToken: Aegis' API on this host answers without a token"
@@ -255,17 +255,9 @@ def _refused(
         session.spec.provider,
         actual.path,
         Action.ERROR,
-        message="; ".join(_first(reason for reason, _ in refusals)),
+        message=listed((reason for reason, _ in refusals), between="; "),
         hint="; ".join(dict.fromkeys(hint for _, hint in refusals)),
     )
-
-
-def _first(reasons: Iterable[str]) -> list[str]:
-    """Return as many reasons as a person reads: a host's file may hold any number of errors."""
-    every = list(reasons)
-    if len(every) <= _MOST_REASONS:
-        return every
-    return [*every[:_MOST_REASONS], f"and {len(every) - _MOST_REASONS} more"]
 
 
 def _file_changes(actual: Actual, wanted: Ownership) -> tuple[Change, ...]:
@@ -311,7 +303,7 @@ def _receipt_warnings(
         )
     if dropped.theirs:
         yield (
-            f"{', '.join(dropped.theirs)}: no longer in the inventory, but changed by somebody "
+            f"{listed(dropped.theirs)}: no longer in the inventory, but changed by somebody "
             "since it was written; left alone"
         )
 
@@ -319,5 +311,5 @@ def _receipt_warnings(
 def _dropped_by_aegis(content: bytes) -> str | None:
     result = parse_config(content)
     if isinstance(result, Ignored):
-        return "the merged file would be dropped by Aegis: " + "; ".join(result.reasons)
+        return "the merged file would be dropped by Aegis: " + listed(result.reasons, between="; ")
     return None

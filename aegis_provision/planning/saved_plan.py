@@ -14,6 +14,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from aegis_provision.documents.listing import listed
 from aegis_provision.planning.masking import without_exposed
 from aegis_provision.planning.model import Action
 from aegis_provision.providers.secret import Secret
@@ -267,7 +268,7 @@ def _host_differs(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tuple
         elif seen != host.seen:
             yield plan.host, _file_words(host.seen, seen)
         elif others := _other_changes(host, plan):
-            yield plan.host, f"what would change is not what the plan says: {', '.join(others)}"
+            yield plan.host, f"what would change is not what the plan says: {listed(others)}"
         if plan.restart_owed and not host.restart_owed:
             yield plan.host, "it is owed a restart now, of which the plan does not know"
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.listing import listed
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.quoting import shown
-from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.providers.recipes import (
     Recipe,
     RecipeValue,
@@ -23,6 +24,9 @@ from aegis_provision.providers.sensitivity import (
 )
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import GRAMMAR, has_stray_reference
+
+MOST_EXTENDED = 4000
+"""How many others a provider may extend, one through the other."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,6 +54,7 @@ class _Resolver:
     findings: list[Diagnostic] = field(default_factory=list)
     _done: dict[str, Recipe] = field(default_factory=dict)
     _cut: set[str] = field(default_factory=set)
+    _suggestions: Suggestions = field(default_factory=Suggestions)
 
     def recipe(self, name: str) -> Recipe:
         """Return the recipe called ``name`` with all that it inherits.
@@ -77,7 +82,7 @@ class _Resolver:
         self.findings.append(
             error(
                 "extends-cycle",
-                f"a provider extends itself: {' > '.join(names)}",
+                f"a provider extends itself: {listed(names, between=' > ')}",
                 last.span if last is not None else None,
                 hint="let one of them extend a built-in recipe",
             )
@@ -104,7 +109,7 @@ class _Resolver:
         return Recipe(
             name=entry.name,
             values={key: merged[key] for key in VARIABLE_OF if key in merged},
-            env={**base.env, **env} if base else env,
+            env=_merged(base.env, env) if base else env,
             allow_http=allows if allows is not None else (base.allow_http if base else False),
             lineage=(entry.name, *(base.lineage if base else ())),
             builtin=False,
@@ -118,13 +123,30 @@ class _Resolver:
             return None
         name, span = extends.text, extends.span
         if name in self._done and name not in builtin_recipes():
-            return self._done[name]
+            return self._within_bounds(self._done[name], span)
         if name in builtin_recipes():
             return builtin_recipes()[name]
-        known = [*builtin_recipes(), *self.entries]
-        hint = did_you_mean(name, known) or f"known: {', '.join(known)}"
+        known = {**builtin_recipes(), **self.entries}
+        hint = self._suggestions.did_you_mean(name, known) or f"known: {listed(known)}"
         self.findings.append(
             error("unknown-provider", f"no provider is called {shown(name)}", span, hint=hint)
+        )
+        return None
+
+    def _within_bounds(self, base: Recipe, span: Span) -> Recipe | None:
+        """Return ``base``, or nothing to extend where it is made of too many already.
+
+        Each recipe holds all that it inherits, so a chain costs the square of its length.
+        """
+        if len(base.lineage) <= MOST_EXTENDED:
+            return base
+        self.findings.append(
+            error(
+                "too-deep",
+                f"this provider extends more than {MOST_EXTENDED:,} others",
+                span,
+                hint="extend a built-in recipe, or one that does",
+            )
         )
         return None
 
@@ -134,6 +156,13 @@ def _extends(entry: ProviderEntry) -> Scalar | None:
     if found is None or not isinstance(found.value, Scalar):
         return None
     return found.value if isinstance(found.value.value, str) else None
+
+
+def _merged(
+    base: Mapping[str, RecipeValue], own: Mapping[str, RecipeValue]
+) -> Mapping[str, RecipeValue]:
+    """Return both, ``own`` winning; ``base`` itself where there is nothing to add to it."""
+    return {**base, **own} if own else base
 
 
 def _value_problems(

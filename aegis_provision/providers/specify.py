@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import shown
-from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.providers.host_checks import setting_problems
 from aegis_provision.providers.recipes import RecipeValue
 from aegis_provision.providers.sensitivity import is_secret_name, refers_to_secret
@@ -67,9 +68,10 @@ class _Work:
     def all_findings(self) -> tuple[Diagnostic, ...]:
         """Return what was found, once per place, with the hosts it concerns."""
         found: list[Diagnostic] = []
+        suggestions = Suggestions()
         for setting, hosts in self._unknown.items():
             name = str(setting.value)
-            hint = did_you_mean(name, self.recipes) or f"known: {', '.join(self.recipes)}"
+            hint = suggestions.did_you_mean(name, self.recipes) or f"known: {listed(self.recipes)}"
             message = f"no provider is called {shown(name)}"
             found.append(
                 error("unknown-provider", message, setting.span, hint=hint, hosts=tuple(hosts))

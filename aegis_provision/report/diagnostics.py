@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -13,20 +13,45 @@ from aegis_provision.documents.quoting import excerpt
 from aegis_provision.report.console import print_lines, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
 
-    from aegis_provision.documents.source import Source, Span
+    from aegis_provision.documents.source import Span
     from aegis_provision.report.documents import Document
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
+MOST_IN_TEXT = 50
+"""How many findings text tells."""
+
+MOST_IN_DOCUMENTS = 1000
+"""How many findings a document holds, and how many hosts and places each of them."""
+
 _NAMED_HOSTS = 3
+_SHOWN_PLACES = 10
 _WITHHELD = "(line not shown: it may hold a secret)"
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Findings in the order in which they are told, and how many of each severity there are.
+
+    Where there are more than somebody could read, ``findings`` are the first of them, errors before
+    warnings and these before notes; ``hidden`` are the places of all whose lines nobody repeats.
+    """
+
+    findings: tuple[Diagnostic, ...]
+    counts: Mapping[Severity, int]
+    hidden: tuple[Span, ...]
+
+    @property
+    def omitted(self) -> int:
+        """Return how many findings are left out."""
+        return sum(self.counts.values()) - len(self.findings)
+
+
 def print_diagnostics(console: Console, diagnostics: Sequence[Diagnostic]) -> None:
-    """Print all of ``diagnostics`` and how many they are."""
+    """Print ``diagnostics``, the first of very many, and how many they are."""
     lines = diagnostics_lines(diagnostics)
     print_lines(console, lines)
 
@@ -37,39 +62,48 @@ def diagnostics_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
     Files keep the order in which they first appear; findings without a place come first. The
     same finding is told once, with all its hosts.
     """
-    merged = told_once(diagnostics)
-    secret = frozenset(
-        (item.span.source, line)
-        for item in merged
-        if item.span is not None and not item.quotable
-        for line in range(item.span.line, item.span.end_line + 1)
-    )
-    lines = [line for item in merged for line in _lines(item, secret)]
-    counts = Counter(item.severity for item in merged)
+    told = told_once(diagnostics, MOST_IN_TEXT)
+    lines = [line for item in told.findings for line in _lines(item, told.hidden)]
     words = ", ".join(
-        f"{counts[severity]} {severity.value}" + ("" if counts[severity] == 1 else "s")
+        f"{told.counts[severity]} {severity.value}" + ("" if told.counts[severity] == 1 else "s")
         for severity in Severity
-        if counts[severity]
+        if told.counts[severity]
     )
+    if told.omitted:
+        words += f" ({told.omitted} of them not shown)"
     if words:
         lines.append(Text(words, style="bold"))
     return lines
 
 
-def diagnostics_json(diagnostics: Sequence[Diagnostic]) -> list[Document]:
-    """Return ``diagnostics`` for a program: no source text, so nothing that a line may hold."""
-    return [
-        {
-            "severity": item.severity.value,
-            "code": item.code,
-            "message": item.message,
-            "hint": item.hint,
-            "hosts": list(item.hosts),
-            **_place(item.span),
-            "related": [{"message": other.message, **_place(other.span)} for other in item.related],
-        }
-        for item in told_once(diagnostics)
-    ]
+def diagnostics_fields(diagnostics: Sequence[Diagnostic]) -> Document:
+    """Return the fields of a document that hold ``diagnostics``, and how many are left out.
+
+    There is no source text in them, so nothing that a line may hold.
+    """
+    told = told_once(diagnostics, MOST_IN_DOCUMENTS)
+    return {
+        "diagnostics": [_finding(item) for item in told.findings],
+        "diagnostics_omitted": told.omitted,
+    }
+
+
+def _finding(item: Diagnostic) -> Document:
+    hosts, related = item.hosts[:MOST_IN_DOCUMENTS], item.related[:MOST_IN_DOCUMENTS]
+    omitted = {
+        "hosts_omitted": len(item.hosts) - len(hosts),
+        "related_omitted": len(item.related) - len(related),
+    }
+    return {
+        "severity": item.severity.value,
+        "code": item.code,
+        "message": item.message,
+        "hint": item.hint,
+        "hosts": list(hosts),
+        **_place(item.span),
+        "related": [{"message": other.message, **_place(other.span)} for other in related],
+        **{name: number for name, number in omitted.items() if number},
+    }
 
 
 def _place(span: Span | None) -> Document:
@@ -84,16 +118,26 @@ def _place(span: Span | None) -> Document:
     }
 
 
-def told_once(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Return ``diagnostics`` in the order in which they are told, the same finding once."""
-    return _in_order(_merged(diagnostics))
+def told_once(diagnostics: Sequence[Diagnostic], most: int) -> Told:
+    """Return ``diagnostics`` as they are told: the same finding once, and ``most`` of them all."""
+    every = _in_order(_merged(diagnostics))
+    findings = every
+    if len(every) > most:
+        severities = list(Severity)
+        foremost = sorted(range(len(every)), key=lambda at: severities.index(every[at].severity))
+        findings = [every[at] for at in sorted(foremost[:most])]
+    return Told(
+        tuple(findings),
+        Counter(item.severity for item in every),
+        tuple(item.span for item in every if item.span is not None and not item.quotable),
+    )
 
 
 def _merged(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    found: dict[Diagnostic, list[str]] = {}
+    found: dict[Diagnostic, dict[str, None]] = {}
     for item in diagnostics:
-        hosts = found.setdefault(replace(item, hosts=()), [])
-        hosts.extend(host for host in item.hosts if host not in hosts)
+        hosts = found.setdefault(replace(item, hosts=()), {})
+        hosts.update(dict.fromkeys(item.hosts))
     return [replace(item, hosts=tuple(hosts)) for item, hosts in found.items()]
 
 
@@ -111,7 +155,7 @@ def _in_order(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
     return sorted(diagnostics, key=place)
 
 
-def _lines(item: Diagnostic, secret: frozenset[tuple[Source, int]]) -> list[Text]:
+def _lines(item: Diagnostic, hidden: Sequence[Span]) -> list[Text]:
     head = Text()
     if item.span is not None:
         head.append(f"{visible(str(item.span))}: ", style="bold")
@@ -121,10 +165,12 @@ def _lines(item: Diagnostic, secret: frozenset[tuple[Source, int]]) -> list[Text
     if item.reminder:
         return lines
     if item.span is not None:
-        lines.extend(_quoted(item.span, _STYLE[item.severity], secret))
-    for other in item.related:
+        lines.extend(_quoted(item.span, _STYLE[item.severity], hidden))
+    for other in item.related[:_SHOWN_PLACES]:
         lines.append(Text(visible(f"  {other.span}: {other.message}")))
-        lines.extend(_quoted(other.span, "cyan", secret))
+        lines.extend(_quoted(other.span, "cyan", hidden))
+    if len(item.related) > _SHOWN_PLACES:
+        lines.append(Text(f"  and {len(item.related) - _SHOWN_PLACES} more places"))
     if item.hint:
         lines.append(Text(visible(f"  = {item.hint}")))
     return lines
@@ -140,10 +186,14 @@ def hosts_words(hosts: Sequence[str]) -> str:
     return f" (on {len(hosts)} host{'' if len(hosts) == 1 else 's'}: {named}{rest})"
 
 
-def _quoted(span: Span, style: str, secret: frozenset[tuple[Source, int]]) -> list[Text]:
+def _quoted(span: Span, style: str, hidden: Sequence[Span]) -> list[Text]:
     number = str(span.line)
     gutter = " " * max(4, len(number))
-    quote = excerpt(span) if (span.source, span.line) not in secret else None
+    secret = any(
+        other.source is span.source and other.line <= span.line <= other.end_line
+        for other in hidden
+    )
+    quote = None if secret else excerpt(span)
     if quote is None:
         return [Text(f"{gutter} | {_WITHHELD}", style="dim")]
     caret = Text(f"{gutter} | {' ' * quote.caret}")

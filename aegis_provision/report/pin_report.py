@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.report.diagnostics import diagnostics_json
+from aegis_provision.report.diagnostics import diagnostics_fields
 from aegis_provision.report.documents import document
 from aegis_provision.report.edit_text import diff_lines, diff_text
 from aegis_provision.report.ranges import abridged
@@ -75,6 +75,6 @@ def pin_document(
                 {"file": name, "diff": diff_text(name, before, after), "written": not dry_run}
                 for name, before, after in files
             ],
-            "diagnostics": diagnostics_json(findings),
+            **diagnostics_fields(findings),
         },
     )

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from aegis_provision.report.diagnostics import hosts_words, told_once
+from aegis_provision.report.diagnostics import MOST_IN_DOCUMENTS, hosts_words, told_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,26 +24,34 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schem
 def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
     """Return ``diagnostics`` as a log of one run of the tool in its ``version``.
 
-    As in the text each finding is told once, and no line of a file is repeated.
+    As in the text each finding is told once, and no line of a file is repeated. Of very many the
+    first are there, and a notification says how many are not.
     """
-    told = told_once(diagnostics)
-    rules = list(dict.fromkeys(item.code for item in told))
-    return {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "aegis-provision",
-                        "version": version,
-                        "rules": [{"id": rule, "name": _name(rule)} for rule in rules],
-                    }
-                },
-                "columnKind": "unicodeCodePoints",
-                "results": [_result(item, rules.index(item.code)) for item in told],
+    told = told_once(diagnostics, MOST_IN_DOCUMENTS)
+    rules = list(dict.fromkeys(item.code for item in told.findings))
+    run: Document = {
+        "tool": {
+            "driver": {
+                "name": "aegis-provision",
+                "version": version,
+                "rules": [{"id": rule, "name": _name(rule)} for rule in rules],
             }
-        ],
+        },
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(item, rules.index(item.code)) for item in told.findings],
+    }
+    if told.omitted:
+        run["invocations"] = [_invocation(told.omitted)]
+        run["properties"] = {"omitted": told.omitted}
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _invocation(omitted: int) -> Document:
+    """Return what a run that leaves findings out tells of itself."""
+    words = f"{omitted} more findings are left out: correct these first"
+    return {
+        "executionSuccessful": True,
+        "toolExecutionNotifications": [{"level": "warning", "message": {"text": words}}],
     }
 
 
@@ -61,7 +69,9 @@ def _result(item: Diagnostic, rule: int) -> Document:
         "locations": [_location(item.span)] if item.span is not None else [],
     }
     if item.related:
-        found["relatedLocations"] = [_related(other, at) for at, other in enumerate(item.related)]
+        found["relatedLocations"] = [
+            _related(other, at) for at, other in enumerate(item.related[:MOST_IN_DOCUMENTS])
+        ]
     return found
 
 

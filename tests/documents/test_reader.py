@@ -233,3 +233,29 @@ def test_where_every_mark_is_taken_a_pair_is_an_error() -> None:
 @given(st.text(st.characters(min_codepoint=0xA0, exclude_categories=["Cs", "Cc"]) | st.just("\\")))
 def test_text_as_json_escapes_it(text: str) -> None:
     assert value(json.dumps({text: [text]})) == {text: [text]}
+
+
+class Counted(str):
+    """A key that counts how often it is compared."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+@pytest.mark.parametrize("size", [1, 8, 9, 500])
+def test_an_entry_is_found_without_looking_at_all_others(size: int) -> None:
+    node, _ = read("{" + ", ".join(f"k{at}: {at}" for at in range(size)) + "}")
+    assert isinstance(node, Mapping)
+    Counted.compared = 0
+    for at in range(size):
+        entry = node.entry(Counted(f"k{at}"))
+        assert entry is not None
+        assert plain_value(entry.value) == at
+    assert node.entry("none") is None
+    assert Counted.compared <= 8 * size

@@ -246,3 +246,45 @@ def test_a_file_of_nobodys_is_a_warning(kind: str) -> None:
         ("inventory", "", "all: {hosts: {h: {provider: glm}}}", 0), (kind, "x", "port: 1", 0)
     )
     assert codes(loaded) == ["unused-variables"]
+
+
+def _chain(levels: int) -> str:
+    links = "".join(f"g{at}: {{children: {{g{at + 1}: }}}}\n" for at in range(levels))
+    return f"all: {{vars: {{provider: glm}}}}\n{links}g{levels}: {{hosts: {{h: }}}}\n"
+
+
+def test_groups_may_lie_a_hundred_levels_deep_in_each_other() -> None:
+    loaded = one(_chain(100))
+    assert host(loaded).groups == tuple(f"g{at}" for at in range(101))
+    inventory, findings = one(_chain(101))
+    assert inventory is None
+    assert [(item.code, str(item.span)) for item in findings] == [
+        ("too-deep", "inventory--0:102:19")
+    ]
+    assert findings[0].message == "groups lie more than 100 levels deep in each other"
+
+
+def test_the_longest_way_down_counts() -> None:
+    short_cut = _chain(101) + "a: {children: {g90: , g101: }}\n"
+    assert codes(one(short_cut)) == ["too-deep"]
+    beside = _chain(99) + "a: {children: {g0: , g50: , g99: }}\nb: {children: {g99: }}\n"
+    assert codes(one(beside)) == []
+
+
+def test_a_long_way_round_is_shown_in_part() -> None:
+    links = "".join(f"g{at}: {{children: {{g{(at + 1) % 300}: }}}}\n" for at in range(300))
+    inventory, (found,) = one(f"all: {{hosts: {{h: {{provider: glm}}}}}}\n{links}")
+    assert inventory is None
+    way = " > ".join(f"g{at}" for at in range(20))
+    assert found.message == f"a group is inside of itself: {way} > and 281 more"
+    assert len(found.related) == 20
+
+
+def test_of_many_files_of_nobodys_only_the_first_are_told_whose_they_may_be() -> None:
+    hosts = "".join(f"  h{at}: {{provider: glm}}\n" for at in range(10_000))
+    files = [("host_vars", f"hh{at}", "port: 22", 1) for at in range(11)]
+    _, findings = load(("inventory", "", f"all:\n hosts:\n{hosts}", 0), *files)
+    assert [(item.code, bool(item.hint)) for item in findings] == [
+        *[("unused-variables", True)] * 10,
+        ("unused-variables", False),
+    ]

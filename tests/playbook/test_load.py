@@ -138,6 +138,44 @@ def test_what_makes_no_sense_is_a_warning_and_the_playbook_stands() -> None:
     assert len(book.plays) == 3
 
 
+SOUND = [
+    "restart: changed",
+    "restart: always",
+    "verify: {probe: true}",
+    "restart: changed\n  verify: {health: true}",
+    "restart: never\n  verify: {probe: true}",
+]
+NOTHING_CAN_FAIL = [
+    "name: x",
+    "restart: never",
+    "preflight: {probe: true}",
+    "sessions: refuse",
+]
+
+
+@pytest.mark.parametrize("on_failure", ["on_failure: rollback", "on_failure: keep", "pause: 1s"])
+@pytest.mark.parametrize("play", SOUND)
+def test_a_play_in_which_something_can_fail_is_not_warned_of(play: str, on_failure: str) -> None:
+    book, found = load_playbook("x.yml", f"- hosts: all\n  {on_failure}\n  {play}\n".encode())
+    assert book is not None
+    assert found == ()
+
+
+@pytest.mark.parametrize("play", NOTHING_CAN_FAIL)
+def test_a_rollback_that_waits_for_nothing_is_warned_of(play: str) -> None:
+    text = f"- hosts: all\n  {play}\n  on_failure: rollback\n"
+    book, found = load_playbook("x.yml", text.encode())
+    assert book is not None
+    assert [(item.code, str(item.span)) for item in found] == [("nothing-to-fail", "x.yml:3:15")]
+    assert load_playbook("x.yml", text.replace("rollback", "keep").encode())[1] == ()
+    assert load_playbook("x.yml", f"- hosts: all\n  {play}\n".encode())[1] == ()
+
+
+def test_a_verify_that_asks_nothing_is_told_as_that_alone() -> None:
+    text = b"- hosts: all\n  verify: {health: false}\n  on_failure: rollback\n"
+    assert [item.code for item in load_playbook("x.yml", text)[1]] == ["verifies-nothing"]
+
+
 def test_with_errors_the_other_plays_are_still_there_to_find_more() -> None:
     book, found = load_playbook("x.yml", b"- hosts: all\n  serial: 0\n- hosts: canary\n- 5\n")
     assert book is not None

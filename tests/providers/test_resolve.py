@@ -118,6 +118,28 @@ def test_a_long_chain_costs_no_stack(turned: bool) -> None:
     assert templates(specs["h1"])["ANTHROPIC_AUTH_TOKEN"] == "${GLM_API_KEY}"
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("links", "expected"), [(4000, []), (4001, ["too-deep"])])
+def test_a_chain_has_an_end(links: int, expected: list[str], turned: bool) -> None:
+    lines = [f"  p{number}: {{extends: p{number + 1}}}\n" for number in range(1, links)]
+    lines.append(f"  p{links}: {{extends: glm}}\n")
+    own = "providers:\n" + "".join(reversed(lines) if turned else lines)
+    _, findings = host("{provider: p1}", own)
+    assert codes(findings) == expected
+    assert all(item.message == "this provider extends more than 4,000 others" for item in findings)
+
+
+def test_of_many_unknown_providers_only_the_first_are_told_what_they_may_be() -> None:
+    own = "".join(f"  p{at}: {{extends: glm}}\n" for at in range(5000))
+    lost = "".join(f"  q{at}: {{extends: x{at}}}\n" for at in range(20))
+    _, findings = host("{provider: glm}", f"providers:\n{own}{lost}")
+    assert codes(findings) == ["unknown-provider"] * 20
+    known = "known: glm, openrouter, lm-studio, ollama, azure-openai, p0, p1"
+    last = findings[-1].hint
+    assert last.startswith(known)
+    assert last.endswith("p14, and 5005 more")
+
+
 def test_a_built_in_name_is_taken() -> None:
     _, findings = host("{provider: glm}", "providers: {glm: {extends: openrouter}}")
     assert codes(findings) == ["builtin-provider"]

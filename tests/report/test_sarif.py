@@ -86,3 +86,36 @@ def test_an_expired_pin_is_an_error_in_every_form(
         assert ("expired-pin" in out) or "ended on 2020-01-01" in err
     assert run(["plan", "-i", str(inventory)], {"GLM_API_KEY": "x"}) == 3
     assert "ended on 2020-01-01" in capsys.readouterr().err
+
+
+def _document(capsys: pytest.CaptureFixture[str], inventory: Path, form: str) -> Any:
+    assert run(["validate", "-i", str(inventory), "--format", form], {}) == 3
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("keys", "omitted"), [(1000, 0), (1001, 1), (3000, 2000)])
+def test_documents_hold_a_thousand_findings_and_count_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: int, omitted: int
+) -> None:
+    inventory = tmp_path / "inventory.yml"
+    unknown = ", ".join(f"k{number}: 1" for number in range(keys))
+    inventory.write_text(f"all: {{hosts: {{h: {{provider: glm, {unknown}}}}}}}\n", encoding="utf-8")
+    document = _document(capsys, inventory, "json")
+    check_document("validate", document)
+    assert len(document["diagnostics"]) == keys - omitted
+    assert document["diagnostics_omitted"] == omitted
+    log = _document(capsys, inventory, "sarif")
+    assert len(checked(log)) == keys - omitted
+    [told] = log["runs"]
+    assert told.get("properties") == ({"omitted": omitted} if omitted else None)
+    words = f"{omitted} more findings are left out: correct these first"
+    assert told.get("invocations") == (
+        [
+            {
+                "executionSuccessful": True,
+                "toolExecutionNotifications": [{"level": "warning", "message": {"text": words}}],
+            }
+        ]
+        if omitted
+        else None
+    )

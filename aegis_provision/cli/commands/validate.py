@@ -144,7 +144,7 @@ def _verdict_of_playbook(name: str, schedule: Schedule) -> str:
 
 
 def _print_verdict_document(checked: _Checked, output_format: Format, *, valid: bool) -> None:
-    from aegis_provision.report.diagnostics import diagnostics_json
+    from aegis_provision.report.diagnostics import diagnostics_fields
     from aegis_provision.report.documents import document
 
     body = {
@@ -160,6 +160,6 @@ def _print_verdict_document(checked: _Checked, output_format: Format, *, valid: 
             }
             for name, schedule in checked.schedules
         ],
-        "diagnostics": diagnostics_json(_completed(checked)),
+        **diagnostics_fields(_completed(checked)),
     }
     print_document(document("validate", body), output_format)
