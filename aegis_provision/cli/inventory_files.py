@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.cli.file_content import file_content
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.documents.diagnostic import Diagnostic, error, warning
+from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, warning
+from aegis_provision.documents.ini import conversion
 from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.recognition import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
     Kind = Literal["inventory", "group_vars", "host_vars"]
 
 _ENDINGS = frozenset({".yml", ".yaml", ".json"})
-# What Ansible passes over in a directory, whatever its mode.
-_NO_SCRIPTS = frozenset(
-    {".cfg", ".ini", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rpm", ".rst", ".swp", ".txt"}
+# What Ansible passes over in a directory, whatever its mode (its INVENTORY_IGNORE_EXTS, and the
+# directories that it never looks into for inventories).
+_PASSED_OVER = frozenset(
+    {".bak", ".cfg", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rpm", ".rst", ".swp", ".txt"}
 )
+_NO_INVENTORIES = frozenset({"group_vars", "host_vars", "vars_plugins"})
+# Inventories to Ansible, in formats that are not read here.
+_OTHER_FORMATS = frozenset({".ini", ".toml"})
 _VARIABLES: tuple[Literal["group_vars", "host_vars"], ...] = ("group_vars", "host_vars")
 
 
@@ -49,7 +55,7 @@ def belongs_to(path: Path, inventory: Path) -> bool:
     directory = path.parent.resolve()
     beside = inventory if inventory.is_dir() else inventory.parent
     variables = [(beside / kind).resolve() for kind in _VARIABLES]
-    if directory in variables or directory.parent in variables:
+    if any(place in variables for place in (directory, *directory.parents)):
         return True
     return inventory.is_dir() and directory == inventory.resolve() and _is_yaml(path)
 
@@ -68,20 +74,27 @@ class _Reader:
         self.findings: list[Diagnostic] = []
 
     def add(self, path: Path, rank: int) -> None:
-        if not path.is_dir():
+        """Add the inventory at ``path``; where there is none, what lies beside it says nothing."""
+        before = len(self.findings)
+        if path.is_dir():
+            for file in self._inventories_of(path):
+                self._add_inventory(file, rank)
+            beside = path
+        else:
             self._add_inventory(path, rank)
-            self.add_variables(path.parent, rank)
-            return
-        found = list(self._inventories_in(path))
+            beside = path.parent
+        if not has_errors(self.findings[before:]):
+            self.add_variables(beside, rank)
+
+    def _inventories_of(self, directory: Path) -> list[Path]:
+        found = list(self._inventories_in(directory, directory, frozenset()))
         if not found:
             self._refuse(
                 "no-inventory",
-                f"the directory {path} holds no inventory",
+                f"the directory {directory} holds no inventory",
                 "put a .yml, .yaml or .json file into it, or an executable script",
             )
-        for file in found:
-            self._add_inventory(file, rank)
-        self.add_variables(path, rank)
+        return found
 
     def _add_inventory(self, path: Path, rank: int) -> None:
         # On some file systems everything is executable, YAML too.
@@ -103,33 +116,96 @@ class _Reader:
         self.files.extend(files)
         self.findings.extend(findings)
 
-    def _inventories_in(self, directory: Path) -> Iterator[Path]:
+    def _inventories_in(self, directory: Path, top: Path, above: frozenset[Path]) -> Iterator[Path]:
+        """Yield the inventories in ``directory`` and below it, as Ansible would read them.
+
+        ``above`` are the directories that it lies in: a link may lead back to one of them.
+        """
+        above |= {directory.resolve()}
         for entry in self._listed(directory):
-            if entry.is_dir() or not _is_visible(entry) or entry.suffix in _NO_SCRIPTS:
+            if not _is_visible(entry) or entry.suffix in _PASSED_OVER:
                 continue
-            if entry.suffix in _ENDINGS or _is_script(entry):
-                yield entry
-            elif _begins_as_script(entry):
-                words = f"{entry} is a script that is not executable, so it is passed over"
-                hint = f"'chmod +x {entry}', or move it elsewhere"
-                self.findings.append(warning("script", words, hint=hint))
+            if not entry.is_dir():
+                if self._is_inventory(entry, nested=directory != top):
+                    yield entry
+            elif entry.name not in _NO_INVENTORIES and entry.resolve() not in above:
+                yield from self._inventories_in(entry, top, above)
+
+    def _is_inventory(self, path: Path, *, nested: bool) -> bool:
+        """Tell whether a file of a directory is to be read or run; say so where it is surprising.
+
+        Below the directory itself nothing is run, and a file's ending does not tell enough.
+        """
+        executable = _is_script(path) and path.suffix not in _OTHER_FORMATS
+        if path.suffix in _ENDINGS and not nested:
+            return True
+        if executable and (path.suffix not in _ENDINGS or _begins_as_script(path)):
+            if nested:
+                self._pass_over(path, "a script in a directory below", f"name it: -i {path}")
+            return not nested
+        if _begins_as_script(path):
+            hint = f"'chmod +x {path}', or move it elsewhere"
+            self._pass_over(path, "a script that is not executable", hint)
+            return False
+        return self._holds_inventory(path)
+
+    def _holds_inventory(self, path: Path) -> bool:
+        """Tell whether a file holds an inventory that its name does not promise."""
+        named = path.suffix in _ENDINGS or not path.suffix
+        try:
+            content = content_of(str(path), file_content(path))
+        except OSError as problem:
+            if named:
+                self._pass_over(path, f"not readable ({problem.strerror or problem})", "")
+            return False
+        if content == "inventory" and named:
+            return True
+        if content == "inventory":
+            hint = "give it the ending .yml, or move it elsewhere"
+            self._pass_over(path, f"no inventory by its ending {path.suffix}", hint)
+        elif content == "ini" or path.suffix in _OTHER_FORMATS:
+            which = "INI" if content == "ini" else path.suffix.removeprefix(".").upper()
+            self._pass_over(path, f"an inventory in {which} format", conversion(str(path)))
+        elif named:
+            self._pass_over(path, "no inventory", "move it elsewhere")
+        return False
+
+    def _pass_over(self, path: Path, what: str, hint: str) -> None:
+        words = f"{path} is {what}, so it is passed over"
+        self.findings.append(warning("passed-over", words, hint=hint))
 
     def add_variables(self, directory: Path, rank: int) -> None:
+        """Add the files of ``group_vars`` and ``host_vars`` in ``directory``."""
         for kind in _VARIABLES:
             for entry in self._listed(directory / kind):
+                if not _is_visible(entry):
+                    continue
                 if entry.is_dir():
-                    for file in self._yaml_in(entry):
+                    for file in self._variables_in(entry, frozenset()):
                         self._read(file, kind, entry.name, rank)
                 elif _is_yaml(entry):
                     self._read(entry, kind, entry.name.removesuffix(entry.suffix), rank)
-                elif _is_visible(entry):
+                else:
                     # As in Ansible a file needs no ending; in a host's name dots are no ending.
                     self._read(entry, kind, entry.name, rank, certain=not entry.suffix)
 
-    def _yaml_in(self, directory: Path) -> Iterator[Path]:
-        return (
-            entry for entry in self._listed(directory) if _is_yaml(entry) and not entry.is_dir()
-        )
+    def _variables_in(self, directory: Path, above: frozenset[Path]) -> Iterator[Path]:
+        """Yield the files of one group or host, as Ansible reads them.
+
+        That is: of any depth, with an ending of YAML or none; a directory has none.
+        """
+        above |= {directory.resolve()}
+        for entry in self._listed(directory):
+            if not _is_visible(entry):
+                continue
+            if not entry.is_dir():
+                if entry.suffix in _ENDINGS or not entry.suffix:
+                    yield entry
+            elif entry.suffix:
+                hint = "rename it without the dot, or move it elsewhere"
+                self._pass_over(entry, "a directory with an ending", hint)
+            elif entry.resolve() not in above:
+                yield from self._variables_in(entry, above)
 
     def _listed(self, directory: Path) -> list[Path]:
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.ini import ini_inventory, looks_like_ini
 from aegis_provision.documents.source import Source, Span
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
 
-_INI_SECTION = re.compile(r"(?:[ \t]*(?:[#;][^\n]*)?\n)*\[[A-Za-z0-9_.-]+(?::[a-z]+)?\][ \t]*\n")
 _QUOTES = "put the value into quotes"
 _INDENT = "line it up with its neighbours; YAML indents with spaces alone"
 
@@ -61,6 +60,8 @@ _WORDS: tuple[tuple[str, str, str, str, bool], ...] = (
 
 def explain(source: Source, problem: yaml.MarkedYAMLError) -> Diagnostic:
     """Return the finding for what the parser raised, without any of its text."""
+    if looks_like_ini(source.text):
+        return ini_inventory(source)
     mark = problem.problem_mark or problem.context_mark
     line, column = (mark.line, mark.column) if mark is not None else (0, 0)
     here = _span(source, line, column)
@@ -75,13 +76,6 @@ def explain(source: Source, problem: yaml.MarkedYAMLError) -> Diagnostic:
         return error("bad-start", "a plain value can't begin with '%'", here, hint=_QUOTES)
     if char and char in "}]" and "flow" not in (problem.context or ""):
         return error("stray-bracket", f"a '{char}' that closes nothing", here, hint="remove it")
-    if _INI_SECTION.match(source.text):
-        return error(
-            "ini-inventory",
-            "this is an inventory in INI format, and only YAML is read",
-            Span(source, 1, 1, 1, 2),
-            hint="convert it with 'ansible-inventory --list --yaml'",
-        )
     said = f"{problem.context or ''} / {problem.problem or ''}"
     for words, code, message, hint, at_context in _WORDS:
         if words in said:

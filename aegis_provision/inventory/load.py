@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import Related, error, has_errors, note, warning
+from aegis_provision.documents.ini import ini_inventory, looks_like_ini
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.listing import listed
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
+from aegis_provision.documents.nodes import Sequence as SequenceNode
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.suggestion import did_you_mean
@@ -124,6 +126,10 @@ def _read(file: InputFile) -> _Text:
     if node is None and not found and file.kind == "inventory":
         hint = "write hosts into it, or begin with 'aegis-provision init'"
         found = (error("empty-file", f"{file.name} is empty", hint=hint),)
+    # Hosts line by line, and "[gpu]" alone, are YAML as well: a text, and a list.
+    is_other = file.kind == "inventory" and isinstance(node, Scalar | SequenceNode)
+    if is_other and looks_like_ini(source.text):
+        return _Text(file, None, (ini_inventory(source),))
     return _Text(file, node, found)
 
 
