@@ -11,7 +11,7 @@ from aegis_provision.adoption.naming import VariableNames, recipe_name, unused, 
 from aegis_provision.adoption.recognition import NotExpressibleError, recognise
 from aegis_provision.aegis.limits import sends_token_in_the_open
 from aegis_provision.documents.listing import listed
-from aegis_provision.providers.sensitivity import HARMLESS_TOKENS, is_secret_name
+from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_secret_name
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
 

@@ -15,12 +15,14 @@ from aegis_provision.aegis.limits import (
     url_problems,
 )
 from aegis_provision.documents.listing import listed
-from aegis_provision.documents.quoting import looks_secret
+from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
+from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.planning.masking import exposes_secret
 from aegis_provision.providers.redaction import Redactor
-from aegis_provision.providers.sensitivity import HARMLESS_TOKENS, is_secret_name
+from aegis_provision.providers.sensitivity import is_named_secret, is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import expand, references, single_reference
+from aegis_provision.providers.unusable_tokens import unusable_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,7 +88,7 @@ def recognise(
         for key, value in checked.items()
         for problem in _problems(key, value, values)
     ]
-    if _TOKEN not in bare and token not in HARMLESS_TOKENS and placeholder_problem(token):
+    if _TOKEN not in bare and token not in HARMLESS_TOKENS and _is_no_token(token):
         problems.append(f"{VARIABLE_OF[_TOKEN]} is a placeholder, not a token")
     if problems:
         raise NotExpressibleError(listed(problems, between="; "))
@@ -140,7 +142,7 @@ def _fit(recipe: Recipe, values: Mapping[str, str], environ: Mapping[str, str]) 
         for key, name in VARIABLE_OF.items()
     }
     for name, value in recipe.env.items():
-        parts[name] = value, values[name], is_secret_name(name)
+        parts[name] = value, values[name], is_secret_setting(ENV_PREFIX + name, value.template)
     bare = tuple(
         part
         for part, (value, wanted, sensitive) in parts.items()
@@ -180,7 +182,11 @@ def _is_refused(template: str, token: str) -> bool:
     """Tell whether a token is a placeholder that its recipe did not put there itself."""
     reference = single_reference(template)
     own = reference is not None and reference.default == token
-    return placeholder_problem(token) is not None and not own
+    return _is_no_token(token) and not own
+
+
+def _is_no_token(token: str) -> bool:
+    return placeholder_problem(token) is not None or bool(unusable_token(token))
 
 
 def _problems(key: str, value: str, values: Mapping[str, str]) -> Iterator[str]:
@@ -204,22 +210,18 @@ def _shows_secret(value: str, values: Mapping[str, str]) -> bool:
     secrets = [
         text
         for name, text in values.items()
-        if (name == VARIABLE_OF[_TOKEN] or is_secret_name(name)) and text not in HARMLESS_TOKENS
+        if is_named_secret(name, text) and text not in HARMLESS_TOKENS
     ]
-    return (
-        looks_secret(value)
-        or exposes_secret(value, secrets)
-        or Redactor.of(secrets).finds(value, words=False)
-    )
+    return exposes_secret(value, secrets) or Redactor.of(secrets).finds(value, words=False)
 
 
 def _is_secret(name: str, value: str, values: Mapping[str, str]) -> bool:
     others = {other: text for other, text in values.items() if other != name}
-    return is_secret_name(name) or _shows_secret(value, others)
+    return is_named_secret(name, value) or _shows_secret(value, others)
 
 
 def _can_be_said(name: str, value: str, secret: bool) -> bool:
     """Tell whether an inventory may hold a further variable, itself or as a reference."""
     if name_problem(name) is not None or placeholder_problem(value) is not None:
         return False
-    return secret or "${" not in value
+    return not unusable_token(value, token=False) if secret else "${" not in value

@@ -19,10 +19,11 @@ from aegis_provision.aegis.limits import (
     tmux_session_problem,
 )
 from aegis_provision.aegis.whatwg_url import is_javascript_url
-from aegis_provision.documents.quoting import looks_secret, shown
+from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.sensitivity import is_secret_name
+from aegis_provision.providers.sensitivity import is_named_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -70,8 +71,11 @@ class ConfigFile:
         return Secret(token, "authToken of the host's own file") if token else None
 
     def secrets(self) -> tuple[str, ...]:
-        """Return the texts that stand, at any depth, under a key that is named like a secret."""
-        return tuple(_secrets(self.root, named=False))
+        """Return the texts that stand, at any depth, under a key that is named like a secret.
+
+        Short digits, ``true`` and ``false`` are none, but where the key is a token's own.
+        """
+        return tuple(_secrets(self.root, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,15 +260,17 @@ def _step(step: str | int) -> str:
     return text if _PLAIN_NAME.fullmatch(text) and not looks_secret(text) else shown(text)
 
 
-def _secrets(value: object, *, named: bool) -> Iterator[str]:
-    if isinstance(value, str) and named:
-        yield value
+def _secrets(value: object, name: str) -> Iterator[str]:
+    """Yield the secrets in ``value``; ``name`` is the nearest key above it that names one."""
+    if isinstance(value, str):
+        if is_named_secret(name, value):
+            yield value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _secrets(item, named=named or is_secret_name(key))
+            yield from _secrets(item, key if is_secret_name(key) else name)
     elif isinstance(value, list):
         for item in value:
-            yield from _secrets(item, named=named)
+            yield from _secrets(item, name)
 
 
 def _session_reasons(environment: Mapping[str, str]) -> Iterator[str]:

@@ -16,8 +16,8 @@ from aegis_provision.aegis.limits import (
 )
 from aegis_provision.documents.diagnostic import Diagnostic, Severity, error, warning
 from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.sensitivity import HARMLESS_TOKENS
 from aegis_provision.providers.templates import (
     expand,
     references,
@@ -28,7 +28,9 @@ from aegis_provision.providers.templates import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aegis_provision.documents.source import Span
     from aegis_provision.providers.session import Session, SessionSpec, Variable
+    from aegis_provision.providers.unusable_tokens import UnusableToken
 
 UNUSABLE_DEFAULT = "unusable-default"
 """The code of warnings about defaults that work only once a variable is set."""
@@ -64,7 +66,7 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
         # The text itself is at fault, not what the references in it hold.
         yield error(
             "refused-value",
-            f"{_called(variable)} is refused: {problem}",
+            f"{shown_name(variable.name)} is refused: {problem}",
             variable.span,
             hint="correct what stands around the references",
         )
@@ -92,10 +94,23 @@ def check_session(session: Session) -> tuple[Diagnostic, ...]:
             continue
         text = value.reveal() if isinstance(value, Secret) else value
         found.extend(_name_problems(variable))
-        found.extend(_value_problems(session.spec, variable, text))
+        unusable = [item for item in session.unusable if item.used_as == variable.name]
+        found.extend(unusable_problem(item, variable.span) for item in unusable)
+        if not unusable:
+            found.extend(_value_problems(session.spec, variable, text))
         if variable.name in session.by_default and _is_stand_in(variable, text):
             found.append(_stand_in(variable))
     return tuple(dict.fromkeys(found))
+
+
+def unusable_problem(item: UnusableToken, span: Span) -> Diagnostic:
+    """Return the error for a variable of the environment that holds no token."""
+    return error(
+        "refused-value",
+        f"{shown_name(item.used_as)} (from {item.name}) is refused: {item.reason}",
+        span,
+        hint=f"put the token itself into {item.name}",
+    )
 
 
 def _name_problems(variable: Variable) -> Iterator[Diagnostic]:
@@ -177,9 +192,9 @@ def _stand_in(variable: Variable) -> Diagnostic:
     )
 
 
-def _called(variable: Variable) -> str:
-    """Return the variable's name; a name that is none may hold anything, a secret too."""
-    return variable.name if name_problem(variable.name) is None else shown(variable.name)
+def shown_name(name: str) -> str:
+    """Return the name of a variable or setting; a bad one may be a secret, pasted there."""
+    return name if name_problem(name.upper()) is None else shown(name)
 
 
 def _refused(variable: Variable, reason: str, *, hint: str = "") -> Diagnostic:
@@ -191,7 +206,7 @@ def _refused(variable: Variable, reason: str, *, hint: str = "") -> Diagnostic:
             hint += f', or set "{variable.setting}" in the inventory'
     return error(
         "refused-value",
-        f"{_called(variable)}{source} is refused: {reason}",
+        f"{shown_name(variable.name)}{source} is refused: {reason}",
         variable.span,
         hint=hint or "correct it here",
     )

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.desired import UNUSABLE_DEFAULT, check_session, check_spec
+from aegis_provision.aegis.desired import (
+    UNUSABLE_DEFAULT,
+    check_session,
+    check_spec,
+    unusable_problem,
+)
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
 from aegis_provision.cli.inventory_files import gather
@@ -21,7 +26,7 @@ from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
-from aegis_provision.providers.fill import fill, fill_secret
+from aegis_provision.providers.fill import fill, fill_secret, unusable_tokens
 from aegis_provision.providers.resolve import resolve_providers
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.specify import specify
@@ -195,7 +200,8 @@ def fill_sessions(
             missing.setdefault(variable, {}).update(dict.fromkeys(names))
         findings.extend(check_session(session))
     asked = [name for name in hosts if name in with_api_token and with_secrets]
-    tokens = _api_tokens(fleet, asked, environ, missing)
+    tokens, unusable = _api_tokens(fleet, asked, environ, missing)
+    findings.extend(unusable)
     if missing:
         findings.insert(0, missing_variables(missing))
     if has_errors(findings):
@@ -208,12 +214,15 @@ def fill_api_tokens(
 ) -> Mapping[str, Secret]:
     """Return the tokens of ``hosts``' APIs that the inventory names.
 
-    Raises :class:`InvalidInputError` with every missing variable in one error.
+    Raises :class:`InvalidInputError` with every missing variable in one error, and with every one
+    that is obviously no token.
     """
     missing: dict[str, dict[str, None]] = {}
-    tokens = _api_tokens(fleet, hosts, environ, missing)
+    tokens, findings = _api_tokens(fleet, hosts, environ, missing)
     if missing:
-        raise InvalidInputError([missing_variables(missing)])
+        findings.insert(0, missing_variables(missing))
+    if findings:
+        raise InvalidInputError(findings)
     return tokens
 
 
@@ -222,18 +231,27 @@ def _api_tokens(
     hosts: Sequence[str],
     environ: Mapping[str, str],
     missing: dict[str, dict[str, None]],
-) -> dict[str, Secret]:
-    """Return the tokens that the inventory names; what is unset for them goes to ``missing``."""
+) -> tuple[dict[str, Secret], list[Diagnostic]]:
+    """Return the tokens that the inventory names, and the errors for those that are none.
+
+    What is unset for them goes to ``missing``.
+    """
     tokens: dict[str, Secret] = {}
+    unusable: dict[Diagnostic, None] = {}
     for name in hosts:
         reference = fleet.inventory.hosts[name].service.api_token
-        token = fill_secret(str(reference.value), environ) if reference is not None else ()
+        if reference is None:
+            continue
+        template = str(reference.value)
+        token = fill_secret(template, environ)
         if isinstance(token, Secret):
             tokens[name] = token
+            found = unusable_tokens(template, environ, "api_token", "api_token")
+            unusable.update((unusable_problem(item, reference.span), None) for item in found)
             continue
         for variable in token:
             missing.setdefault(variable, {})[name] = None
-    return tokens
+    return tokens, list(unusable)
 
 
 def missing_variables(missing: Mapping[str, Collection[str]]) -> Diagnostic:

@@ -15,12 +15,12 @@ from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import Diagnostic, error, note
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.quoting import may_quote
+from aegis_provision.documents.secret_detection import is_plain_setting, is_secret_name
 from aegis_provision.documents.source import Source
 from aegis_provision.inventory.dynamic import hosts_to_ask
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.names import is_address
 from aegis_provision.providers.redaction import Redactor
-from aegis_provision.providers.sensitivity import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -196,7 +196,7 @@ def _quoted(errors: bytes, environ: Mapping[str, str]) -> str:
     redactor = Redactor.of(
         value
         for name, value in environ.items()
-        if is_secret_name(name) and len(value) >= _SHORTEST_SECRET
+        if is_secret_name(name) and len(value) >= _SHORTEST_SECRET and not is_plain_setting(value)
     )
     lines = source.text.split("\n")
     numbers = [number for number, line in enumerate(lines, start=1) if line.strip()]

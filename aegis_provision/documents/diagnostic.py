@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -91,6 +91,9 @@ def note(
     return Diagnostic(Severity.NOTE, code, message, span, hint, related, hosts)
 
 
+LITERAL_SECRET = "literal-secret"  # noqa: S105 - a finding's code
+"""The code of errors about a secret that is written down."""
+
 _OF_FORM = frozenset(
     ["ambiguous-number", "not-allowed", "out-of-range", "unknown-tag", "wrong-tag", "wrong-type",
      "stray-reference"]
@@ -100,16 +103,30 @@ _OF_FORM = frozenset(
 def without_consequences(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Return ``diagnostics`` less the errors that follow from another one at the same place.
 
-    Where a value is of the wrong form, what a later check thinks of it tells nothing more.
+    Where a value is of the wrong form, what a later check thinks of it tells nothing more. Where
+    another error says what is wrong with a secret, that it is one goes without saying; none of
+    them quotes its line.
     """
     malformed: dict[Span, str] = {}
+    secrets: set[Span] = set()
+    otherwise: set[Span] = set()
     for item in diagnostics:
-        if item.span is not None and item.code in _OF_FORM:
+        if item.span is None:
+            continue
+        if item.code in _OF_FORM:
             malformed.setdefault(item.span, item.code)
+        if item.code == LITERAL_SECRET:
+            secrets.add(item.span)
+        elif item.severity is Severity.ERROR:
+            otherwise.add(item.span)
     return tuple(
-        item
+        replace(item, quotable=False) if item.span in secrets else item
         for item in diagnostics
-        if item.span is None or malformed.get(item.span, item.code) == item.code
+        if item.span is None
+        or (
+            malformed.get(item.span, item.code) == item.code
+            and not (item.code == LITERAL_SECRET and item.span in otherwise)
+        )
     )
 
 

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.secret_detection import (
+    HARMLESS_TOKENS,
+    MAY_NAME_SECRET,
+    may_hold_secret,
+)
+from aegis_provision.documents.unknown_keys import continues_unknown, hide_values
+
 if TYPE_CHECKING:
     from aegis_provision.documents.source import Source, Span
 
-_SECRET_NAME = re.compile(
-    r"(?i)token|key|secret|passw|passphrase|pass(?![a-z])|pwd|credential|auth|bearer"
-)
-_REFERENCE = re.compile(
-    r"""["']?\$\{[A-Za-z0-9_]{1,80}(?::-(?:<local-token>|ollama-local)?)?\}["']?"""
-)
+_HARMLESS = "|".join(re.escape(text) for text in sorted(HARMLESS_TOKENS) if text)
+_REFERENCE = re.compile(rf"""["']?\$\{{[A-Za-z0-9_]{{1,80}}(?::-(?:{_HARMLESS})?)?\}}["']?""")
 _HARMLESS_AFTER_KEY = re.compile(
-    r"""\s*(?:["']?\$\{[A-Z0-9_]{1,80}(?::-(?:<local-token>|ollama-local)?)?\}["']?|\{\s*|)
-        \s*[,}]*\s*(?:\#.*)?""",
+    rf"""\s*(?:["']?\$\{{[A-Z0-9_]{{1,80}}(?::-(?:{_HARMLESS})?)?\}}["']?|\{{\s*|)
+        \s*[,}}]*\s*(?:\#.*)?""",
     re.VERBOSE,
 )
 _NAMED = re.compile(
-    rf"""(?:{_SECRET_NAME.pattern.removeprefix("(?i)")})[\w.-]{{0,80}}["']?\s*[:=]?""",
+    rf"""(?:{MAY_NAME_SECRET.pattern})[\w.-]{{0,80}}["']?\s*[:=]?""",
     re.VERBOSE | re.IGNORECASE,
 )
-_URL_SECRET = re.compile(r"://[^/\s]*@|[?&#][\w-]+=")
-_KNOWN_TOKEN = re.compile(
-    r"(?<![A-Za-z0-9])(?:sk|pk|rk)-[\w-]{3,}"  # but no disk-full
-    r"|gh[pousr]_\w{3,}|github_pat_|xox[a-z]-|AKIA[0-9A-Za-z]{4,}|eyJ[\w-]{4,}"
-    r"|glpat-|hf_\w{3,}|Bearer\s+\S"
-)
-_RUN = re.compile(r"[A-Za-z0-9+/=_~-]{20,}")
+_VAULTED = re.compile(r"!vault", re.IGNORECASE)
 _LONGEST_SHOWN = 60
 _WINDOW = 100
 _BLOCK_SCALAR = re.compile(r":\s*(?:[|>][-+0-9]*)?\s*(?:#.*)?$")
@@ -48,45 +44,9 @@ class Excerpt:
     width: int
 
 
-def holds_known_token(text: str) -> bool:
-    """Tell whether ``text`` holds a token of a well-known kind, by its prefix."""
-    return _KNOWN_TOKEN.search(text) is not None
-
-
-def looks_secret(text: str) -> bool:
-    """Tell whether ``text`` holds something that looks like a token.
-
-    That is a well-known prefix, a URL's user information or query, or a long run of letters and
-    digits that is no path, host name or model's name.
-    """
-    if holds_known_token(text) or _URL_SECRET.search(text):
-        return True
-    return any(_random(run.group()) for run in _RUN.finditer(text))
-
-
-def _random(run: str) -> bool:
-    words = re.split(r"[-_/=~+]", run)
-    longest = max(words, key=len)
-    mixed = any(char.isdigit() for char in longest) and any(char.isalpha() for char in longest)
-    if len(longest) >= 16 and (mixed or _many_cases(longest)):
-        return True
-    # Words and dates with dashes between them are names: claude-sonnet-4-20250514.
-    changes = sum(
-        before.isdigit() != after.isdigit()
-        for word in words
-        for before, after in itertools.pairwise(str(word))
-    )
-    return changes >= 4
-
-
-def _many_cases(word: str) -> bool:
-    changes = sum(before.isupper() != after.isupper() for before, after in itertools.pairwise(word))
-    return changes >= 5
-
-
 def shown(text: str) -> str:
     """Return ``text`` in double quotes for use in a message: short, visible, and no secret."""
-    if looks_secret(text):
+    if may_hold_secret(text):
         return "(not shown)"
     short = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
     return f'"{_visible(short)}"'
@@ -96,16 +56,22 @@ def excerpt(span: Span) -> Excerpt | None:
     """Return the line that ``span`` begins on, or ``None`` where it may hold a secret.
 
     A long line is cut around the span. A secret may be on a line whose key is named like one, on
-    the lines of a longer value below such a key, and wherever something looks like a token.
+    the lines of a longer value below such a key, and wherever something looks like a token. Of a
+    line with a key that the tool does not know the keys alone are told.
     """
     lines = _lines(span.source)
     if not 1 <= span.line <= len(lines):
         return None
-    if not may_quote(span.source, span.line):
+    if not may_quote(span.source, span.line) or continues_unknown(lines, span.line - 1):
         return None
     line = lines[span.line - 1]
-    end = span.end_column if span.end_line == span.line else len(line) + 1
-    return _window(line, span.column - 1, max(1, end - span.column))
+    start = span.column - 1
+    end = span.end_column - 1 if span.end_line == span.line else len(line)
+    hidden = hide_values(line)
+    if hidden is not None:
+        line, last = hidden.text, len(hidden.columns) - 1
+        start, end = hidden.columns[min(start, last)], hidden.columns[min(end, last)]
+    return _window(line, start, max(1, end - start))
 
 
 @lru_cache(maxsize=256)
@@ -120,14 +86,15 @@ def _lines(source: Source) -> list[str]:
     return source.text.split("\n")
 
 
+@lru_cache(maxsize=8)
 def _may_be_quoted(line: str) -> bool:
-    if looks_secret(_without_references(line)):
+    if may_hold_secret(_without_references(line)):
         return False
     referenced = _REFERENCE.sub("${R}", line)
     for found in _NAMED.finditer(referenced):
         if not _harmless(referenced[found.end() :]):
             return False
-    return not re.search(r"(?i)!vault|BEGIN [A-Z ]*PRIVATE KEY", line)
+    return _VAULTED.search(line) is None
 
 
 def _without_references(line: str) -> str:
@@ -157,9 +124,9 @@ def _inside_secret_value(lines: list[str], index: int) -> bool:
             continue
         if _indent(text) < indent or _indent(lines[index]) == 0:
             key, colon, value = text.partition(":")
-            if colon and _SECRET_NAME.search(key) and not _harmless(value):
+            if colon and MAY_NAME_SECRET.search(key) and not _harmless(value):
                 return True
-            if colon and _SECRET_NAME.search(key) and _BLOCK_SCALAR.search(text):
+            if colon and MAY_NAME_SECRET.search(key) and _BLOCK_SCALAR.search(text):
                 return True
             indent = min(indent, _indent(text))
             if indent == 0:
@@ -172,7 +139,7 @@ def _ends_with_secret_key(lines: list[str], index: int) -> bool:
         text = lines[above].partition(" #")[0].strip()
         if text and not text.startswith("#"):
             name = re.split(r"[,{\[]", text)[-1].partition(":")[0]
-            return _BLOCK_SCALAR.search(text) is not None and bool(_SECRET_NAME.search(name))
+            return _BLOCK_SCALAR.search(text) is not None and bool(MAY_NAME_SECRET.search(name))
     return False
 
 

@@ -10,12 +10,14 @@ from aegis_provision.documents.diagnostic import Related, error, has_errors, not
 from aegis_provision.documents.ini import ini_inventory, looks_like_ini
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.listing import listed
+from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.nodes import Sequence as SequenceNode
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.dynamic import inventory_of, settings_of
 from aegis_provision.inventory.graph import ALL, Ancestry, cycles, too_deep
 from aegis_provision.inventory.model import OVERRIDE_KEYS, Group, Host, Inventory, Setting
@@ -141,11 +143,16 @@ def _taken(text: _Text, sorting: Sorting) -> tuple[Node | None, tuple[Diagnostic
     fragment = "" if is_inventory else "/$defs/vars"
     if text.file.printed:
         node, more = inventory_of(node) if is_inventory else settings_of(node)
-        return node, (*found, *more, *check(node, "inventory", fragment))
+        return node, (*found, *more, *_checked(node, fragment))
     if found or sorting.shared or not is_inventory:
         node = sorting.inventory(node) if is_inventory else sorting.file(node)
         found = tuple(item for item in found if not sorting.is_moot(item))
-    return node, (*found, *check(node, "inventory", fragment))
+    return node, (*found, *_checked(node, fragment))
+
+
+def _checked(node: Node, fragment: str) -> Iterator[Diagnostic]:
+    yield from literal_secrets(node, names=ALIASES)
+    yield from check(node, "inventory", fragment)
 
 
 def _vaulted(file: InputFile) -> Diagnostic:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.quoting import looks_secret, shown
+from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.secret_detection import looks_secret
 from aegis_provision.inventory.ansible_variables import (
     ALIASES,
     CONNECTIONS,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.quoting import looks_secret
 from aegis_provision.planning.masking import exposes_secret
 from aegis_provision.planning.model import Change, ChangeKind
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.sensitivity import is_secret_name
+from aegis_provision.providers.sensitivity import is_named_secret, is_plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,9 +56,7 @@ def session_changes(
         elif isinstance(after, Secret):
             changes.append(Change(name, _kind(before, after), None, None, sensitive=True))
         else:
-            # What the inventory holds was looked at there; what a host holds may be anything.
-            sensitive = exposes_secret(after, known) or _is_sensitive(before, known)
-            changes.append(_change(name, before, after, sensitive=sensitive))
+            changes.append(_change(name, before, after, known))
     return SessionDiff(tuple(changes), tuple(same), tuple(unknown))
 
 
@@ -68,12 +65,12 @@ def environment_changes(
 ) -> tuple[Change, ...]:
     """Return what turns one file's session variables into another's, all names of either.
 
-    ``secrets`` are those of both files. Nobody says here which values are sensitive, so names and
+    ``secrets`` are those of both files. No spec says here which values are sensitive, so names and
     looks decide.
     """
     known = tuple(secrets)
     return tuple(
-        _unnamed_change(name, before.get(name), after.get(name), known)
+        _change(name, before.get(name), after.get(name), known)
         for name in dict.fromkeys((*after, *before))
         if before.get(name) != after.get(name)
     )
@@ -87,7 +84,7 @@ def removals(
     ``secrets`` are those of the host's own file. No spec says any more which were sensitive.
     """
     known = tuple(secrets)
-    return tuple(_unnamed_change(name, actual[name], None, known) for name in names)
+    return tuple(_change(name, actual[name], None, known) for name in names)
 
 
 def is_equal(before: str, after: str | Secret) -> bool:
@@ -95,17 +92,16 @@ def is_equal(before: str, after: str | Secret) -> bool:
     return after.matches(before) if isinstance(after, Secret) else before == after
 
 
-def _unnamed_change(
-    name: str, before: str | None, after: str | None, secrets: Sequence[str]
+def _change(
+    name: str, before: str | None, after: str | None, secrets: Sequence[Secret | str]
 ) -> Change:
-    """Return the change of a variable of which nobody says whether it is sensitive."""
-    looks_so = _is_sensitive(before, secrets) or _is_sensitive(after, secrets)
-    return _change(name, before, after, sensitive=is_secret_name(name) or looks_so)
+    """Return the change of a variable that is no secret by the session's spec.
 
-
-def _change(name: str, before: str | None, after: str | None, *, sensitive: bool) -> Change:
+    What either side holds may be one all the same: by the variable's name, by its looks, or because
+    it repeats one of ``secrets``. Then neither side is shown.
+    """
     kind = _kind(before, after)
-    if sensitive:
+    if any(_is_sensitive(name, value, secrets) for value in (before, after)):
         return Change(name, kind, None, None, sensitive=True)
     return Change(name, kind, before, after, sensitive=False)
 
@@ -116,12 +112,12 @@ def _kind(before: object, after: object) -> ChangeKind:
     return ChangeKind.CHANGED if after is not None else ChangeKind.REMOVED
 
 
-def _is_sensitive(text: str | None, secrets: Iterable[Secret | str]) -> bool:
-    """Tell whether a value out of a host's file is one that nobody may see."""
-    return text is not None and (exposes_secret(text, secrets) or looks_secret(text))
+def _is_sensitive(name: str, text: str | None, secrets: Sequence[Secret | str]) -> bool:
+    return text is not None and (is_named_secret(name, text) or exposes_secret(text, secrets, name))
 
 
 def _known_secrets(actual: Mapping[str, str], session: Session) -> tuple[Secret | str, ...]:
     sensitive = [item.name for item in session.spec.variables if item.sensitive]
+    there = [(name, actual[name]) for name in sensitive if name in actual]
     wanted = [value for value in session.values.values() if isinstance(value, Secret)]
-    return (*wanted, *(actual[name] for name in sensitive if name in actual))
+    return (*wanted, *(value for name, value in there if not is_plain_value(name, value)))

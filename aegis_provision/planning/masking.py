@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.quoting import holds_known_token
+from aegis_provision.documents.secret_detection import may_hold_secret
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_CREDENTIALS_IN_URL = re.compile(r"://[^/?#\s]*@|[?&#][^\s]*=")
 
-
-def exposes_secret(text: str, secrets: Iterable[Secret | str]) -> bool:
-    """Tell whether showing ``text`` would show a secret.
+def exposes_secret(text: str, secrets: Iterable[Secret | str], name: str = "") -> bool:
+    """Tell whether showing ``text``, the value of ``name``, would show a secret.
 
     ``secrets`` are the tokens known from either side. A host's file may hold a token in the
     wrong place (a URL with user information, a key pasted as a model): such a value is masked
     like a token.
     """
-    if _CREDENTIALS_IN_URL.search(text) or holds_known_token(text):
-        return True
-    return any(_holds(text, secret) for secret in secrets)
+    return may_hold_secret(text, name) or any(_holds(text, secret) for secret in secrets)
 
 
 def without_exposed(values: Mapping[str, str | Secret]) -> dict[str, str | Secret]:
@@ -34,7 +29,7 @@ def without_exposed(values: Mapping[str, str | Secret]) -> dict[str, str | Secre
     secrets = [value for value in values.values() if isinstance(value, Secret)]
     return {
         name: Secret(value, name)
-        if isinstance(value, str) and exposes_secret(value, secrets)
+        if isinstance(value, str) and exposes_secret(value, secrets, name)
         else value
         for name, value in values.items()
     }

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aegis_provision.documents.decoding import decode
-from aegis_provision.documents.diagnostic import Severity, error, warning
+from aegis_provision.documents.diagnostic import Severity, error, warning, without_consequences
+from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
@@ -74,7 +75,8 @@ def load_playbook(name: str, data: bytes) -> tuple[Playbook | None, tuple[Diagno
     # Where the reader has said what is wrong with a value, it knows better than the schema.
     told = {item.span for item in (*found, *reader.findings) if item.severity is Severity.ERROR}
     by_schema = (item for item in check(node, "playbook") if item.span not in told)
-    return Playbook(name, plays) if plays else None, (*found, *reader.findings, *by_schema)
+    findings = (*literal_secrets(node, "a playbook"), *found, *reader.findings, *by_schema)
+    return Playbook(name, plays) if plays else None, without_consequences(findings)
 
 
 @dataclass(slots=True)

@@ -6,17 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_named_hash, looks_secret
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.graph import Ancestry
 from aegis_provision.inventory.precedence import counts_beside
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.providers.recipes import builtin_recipes, template_env, template_values
-from aegis_provision.providers.sensitivity import (
-    HARMLESS_TOKENS,
-    is_safe_reference,
-    is_secret_name,
-    refers_to_secret,
-)
+from aegis_provision.providers.sensitivity import is_safe_reference, is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import outline, references
 
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.settings import Value
     from aegis_provision.providers.recipes import Recipe, RecipeValue
 
-_SECRETS = frozenset({"auth_token", "api_token"})
 _TEMPLATES = frozenset({*VARIABLE_OF, "api_token"})
 _WITHOUT = {
     "address": "the host's name",
@@ -230,7 +225,7 @@ class _Work:
         if key not in _TEMPLATES and not key.startswith(ENV_PREFIX):
             return ()
         template = str(written)
-        hidden = _is_sensitive(key, template)
+        hidden = is_secret_setting(key, template)
         return tuple(
             EnvironmentUse(
                 name=reference.name,
@@ -262,6 +257,8 @@ def _place_of(setting: Setting) -> Place:
     value = setting.value
     if setting.key in _TEMPLATES or setting.key.startswith(ENV_PREFIX):
         value = shown_template(setting.key, str(value))
+    else:
+        value = shown_setting(value)
     return Place(value, setting.holder, setting.holder_kind, setting.span)
 
 
@@ -283,11 +280,19 @@ def shown_template(key: str, template: str) -> str:
     Where the rule for secrets was kept there is nothing to hide; where no name says that a value
     is one (``env: {HEADERS: 'Bearer ${GATEWAY_TOKEN:-...}'}``) the names alone are told.
     """
-    if not _is_sensitive(key, template) or is_safe_reference(template):
-        return template
-    return outline(template, harmless=HARMLESS_TOKENS)
+    hidden = is_secret_setting(key, template) and not is_safe_reference(template)
+    if hidden or (
+        looks_secret(template) and not is_named_hash(key.removeprefix(ENV_PREFIX), template)
+    ):
+        return outline(template, harmless=HARMLESS_TOKENS)
+    return template
 
 
-def _is_sensitive(key: str, template: str) -> bool:
-    name = key.removeprefix(ENV_PREFIX)
-    return key in _SECRETS or (name != key and (is_secret_name(name) or refers_to_secret(template)))
+def shown_setting(value: Value) -> Value:
+    """Return the ``value`` of a setting, or what stands for it where it looks like a secret.
+
+    No inventory with such a value is valid: this is for the day on which one is.
+    """
+    if isinstance(value, tuple):
+        return tuple("..." if looks_secret(item) else item for item in value)
+    return "..." if isinstance(value, str) and looks_secret(value) else value

@@ -24,8 +24,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.sensitivity import HARMLESS_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -9,6 +9,7 @@ from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.listing import listed
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.secret_detection import is_secret_name
 from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.providers.recipes import (
     Recipe,
@@ -17,11 +18,7 @@ from aegis_provision.providers.recipes import (
     template_env,
     template_values,
 )
-from aegis_provision.providers.sensitivity import (
-    is_secret_name,
-    refers_to_secret,
-    secret_problem,
-)
+from aegis_provision.providers.sensitivity import TOKENS, refers_to_secret, secret_problem
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import GRAMMAR, has_stray_reference
 
@@ -186,10 +183,12 @@ def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagn
             hint=f'use "{key}" instead',
         )
         return
-    if setting in {"auth_token", "api_token"} or (setting != name and is_secret_name(name)):
+    if setting in TOKENS or setting != name:
         problem = secret_problem(setting, template, span)
         if problem is not None:
             yield problem
+            return
+    if setting in TOKENS or (setting != name and is_secret_name(name)):
         return
     if has_stray_reference(template):
         yield error(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.source import Span
     from aegis_provision.providers.secret import Secret
+    from aegis_provision.providers.unusable_tokens import UnusableToken
 
 VARIABLE_OF = {
     "base_url": "ANTHROPIC_BASE_URL",
@@ -61,7 +62,8 @@ class Session:
     environment variables that are unset or empty and have no default, sorted, once each.
     ``by_default`` names the session variables for which nothing was set: every reference in
     them took its default. ``withheld`` names the variables that nobody filled in, as secrets are in
-    them: such a session can be compared with what a host has, and never be written.
+    them: such a session can be compared with what a host has, and never be written. ``unusable``
+    are the environment's variables that would be written as a secret and obviously are none.
     """
 
     spec: SessionSpec
@@ -69,6 +71,7 @@ class Session:
     missing: tuple[str, ...]
     by_default: frozenset[str] = frozenset()
     withheld: frozenset[str] = frozenset()
+    unusable: tuple[UnusableToken, ...] = ()
 
     @property
     def in_order(self) -> tuple[str, ...]:

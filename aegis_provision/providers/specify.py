@@ -11,7 +11,7 @@ from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.providers.host_checks import setting_problems
 from aegis_provision.providers.recipes import RecipeValue
-from aegis_provision.providers.sensitivity import is_secret_name, refers_to_secret
+from aegis_provision.providers.sensitivity import is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF, SessionSpec, Variable
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.inventory.model import Host, Inventory, Setting
     from aegis_provision.providers.recipes import Recipe
-
-_TOKEN_VARIABLE = VARIABLE_OF["auth_token"]
 
 
 def specify(
@@ -115,9 +113,7 @@ def _spec(
 
 
 def _variable(name: str, setting: str, value: RecipeValue) -> Variable:
-    sensitive = name == _TOKEN_VARIABLE or (
-        setting.startswith("env.") and (is_secret_name(name) or refers_to_secret(value.template))
-    )
+    sensitive = is_secret_setting(setting, value.template)
     return Variable(name, value.template, setting, sensitive, value.span, value.builtin)
 
 

@@ -6,17 +6,17 @@ left alone (Aegis contract, section 1).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.secret_detection import REFERENCE
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Collection, Mapping
 
 GRAMMAR = "a reference is ${NAME} or ${NAME:-default}, with NAME of A-Z, 0-9 and _"
 """The grammar in the words of a hint."""
-
-_REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +56,24 @@ def expand(text: str, environ: Mapping[str, str]) -> Expansion:
         defaulted.add(name)
         return default
 
-    filled = _REFERENCE.sub(value, text)
+    filled = REFERENCE.sub(value, text)
     return Expansion(filled, tuple(sorted(missing)), tuple(sorted(defaulted)))
 
 
 def references(text: str) -> tuple[Reference, ...]:
     """Return the references in ``text``, in order."""
-    return tuple(Reference(match[1], match[2]) for match in _REFERENCE.finditer(text))
+    return tuple(Reference(match[1], match[2]) for match in REFERENCE.finditer(text))
 
 
 def single_reference(text: str) -> Reference | None:
     """Return the reference that ``text`` consists of, ``None`` where it is anything else."""
-    match = _REFERENCE.fullmatch(text)
+    match = REFERENCE.fullmatch(text)
     return Reference(match[1], match[2]) if match else None
 
 
 def without_references(text: str) -> str:
     """Return the parts of ``text`` that stand whatever the environment says."""
-    return _REFERENCE.sub("", text)
+    return REFERENCE.sub("", text)
 
 
 def outline(text: str, *, harmless: Collection[str]) -> str:
@@ -83,7 +83,7 @@ def outline(text: str, *, harmless: Collection[str]) -> str:
     """
     pieces: list[str] = []
     end = 0
-    for match in _REFERENCE.finditer(text):
+    for match in REFERENCE.finditer(text):
         name, default = match[1], match[2]
         pieces.append("..." if match.start() > end else "")
         shown = "" if default is None else f":-{default if default in harmless else '...'}"

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.quoting import looks_secret
+from aegis_provision.documents.secret_detection import may_hold_secret
 from aegis_provision.transport.sudo_rules import SudoCommand, refusal, sudo_commands
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def sudo_refusal(service: Service, target: Target, login: str, output: bytes) ->
         if (words := refusal(said, login, command.user))
     ]
     hints = "; ".join(dict.fromkeys(hint for _, hint in refused))
-    if not refused or looks_secret(hints):
+    if not refused or may_hold_secret(hints):
         return None
     alone = service.command is None or _SEVERAL.isdisjoint(service.command)
     return SudoRefusal(refused[0][0], hints, nothing_ran=alone)
@@ -78,6 +78,6 @@ def complaint(output: bytes) -> str:
     last = next((line for line in reversed(lines) if line), "")
     if not last:
         return "it says nothing"
-    if looks_secret(last):
+    if may_hold_secret(last):
         return "what it says may hold a secret"
     return "it says: " + last[:_LONGEST_WORDS]

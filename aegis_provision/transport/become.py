@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 
-from aegis_provision.documents.quoting import looks_secret
+from aegis_provision.documents.secret_detection import may_hold_secret
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.sudo_rules import SudoCommand, refusal
 
@@ -64,6 +64,6 @@ def sudo_problem(user: str, login: str, said: str) -> Unreachable:
 def quoted(said: str) -> str:
     """Return what the far side ``said`` as a remark: its first words, and nothing unprintable."""
     words = " ".join("".join(c if c.isprintable() else " " for c in said).split())
-    if looks_secret(words):
+    if may_hold_secret(words):
         return " (what it said may hold a secret)"
     return f' (it said: "{words[:_LONGEST_QUOTE]}")' if words else ""

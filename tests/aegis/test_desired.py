@@ -34,6 +34,9 @@ def reasons_to_refuse(values: dict[str, str]) -> set[str]:
             refused.add(name)
         if len(value.encode()) > 8192 or "YOUR-RESOURCE" in value:
             refused.add(name)
+    token = values["ANTHROPIC_AUTH_TOKEN"]
+    if token != token.strip():
+        refused.add("ANTHROPIC_AUTH_TOKEN")  # Aegis takes it; no provider would
     timeout = values["API_TIMEOUT_MS"]
     if not (timeout.isascii() and timeout.isdecimal() and 1 <= int(timeout) <= 2147483647):
         refused.add("API_TIMEOUT_MS")

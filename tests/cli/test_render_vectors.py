@@ -16,13 +16,14 @@ VECTORS = json.loads(
 
 
 def refused(vector: dict[str, Any]) -> bool:
-    """Tell by plain text search, not by our own rules, whether Aegis would choke on the values."""
+    """Tell by plain text search, not by our own rules, whether no session would work."""
     if vector["missing"]:
         return True
     values = json.loads(vector["output"])["defaultSessionEnv"]
-    timeout = values["API_TIMEOUT_MS"]
+    timeout, token = values["API_TIMEOUT_MS"], values["ANTHROPIC_AUTH_TOKEN"]
     return (
-        "YOUR-RESOURCE" in values["ANTHROPIC_BASE_URL"]
+        token != token.strip()  # Aegis takes it, and no provider would
+        or "YOUR-RESOURCE" in values["ANTHROPIC_BASE_URL"]
         or not (timeout.isdecimal() and int(timeout) > 0)
         or any(len(value.encode()) > 8192 for value in values.values())
         or any(char < " " and char != "\t" for value in values.values() for char in value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.documents.quoting import excerpt, looks_secret, may_quote, shown
+from aegis_provision.documents.quoting import excerpt, may_quote, shown
+from aegis_provision.documents.secret_detection import looks_secret
 from aegis_provision.documents.source import Source, Span
 from aegis_provision.documents.suggestion import did_you_mean
 
@@ -88,10 +89,10 @@ def test_a_long_line_is_cut_around_the_caret(column: int) -> None:
 
 
 def test_the_caret_counts_terminal_columns() -> None:
-    line = "日本: e\u0301 x"
-    quote = excerpt(Span(Source("t", line), 1, 8, 1, 9))
+    line = "{model: 日本e\u0301x}"
+    quote = excerpt(Span(Source("t", line), 1, 13, 1, 14))
     assert quote is not None
-    assert quote.caret == 8
+    assert (quote.text, quote.caret, quote.width) == (line, 13, 1)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ providers:
     extends: openrouter
     base_url: https://llm.example.com/v1
     auth_token: ${GATEWAY_TOKEN}
-    env: {A: of-the-gateway, HEADERS: "Bearer x ${GATEWAY_TOKEN:-literal}"}
+    env: {A: of-the-gateway, HEADERS: "Bearer ${GATEWAY_TOKEN}"}
 all:
   vars: {provider: openrouter, model: far, become_user: aegis, config_path: /c, service: s}
   children:
@@ -159,9 +159,12 @@ def test_ansibles_name_for_a_setting_is_understood() -> None:
 
 def test_defaults_that_could_be_secrets_are_not_told() -> None:
     found = why("h", "HEADERS")
-    assert found.value == "...${GATEWAY_TOKEN:-...}"
+    assert found.value == "...${GATEWAY_TOKEN}"
     [use] = found.environment
-    assert (use.name, use.has_default, use.default) == ("GATEWAY_TOKEN", True, None)
+    assert (use.name, use.has_default, use.default) == ("GATEWAY_TOKEN", False, None)
+    number = why("h", "A_TOKEN", FILES.replace("{A: of-the-group}", "{A_TOKEN: '${T:-8000}'}"))
+    assert number.value == "${T:-...}"
+    assert (number.environment[0].has_default, number.environment[0].default) == (True, None)
     harmless = why("h", "auth_token", FILES.replace("${GATEWAY_TOKEN}\n", "${T:-ollama-local}\n"))
     assert harmless.environment[0].default == "ollama-local"
 
