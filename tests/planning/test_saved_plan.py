@@ -15,7 +15,7 @@ from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import plan_host, unreachable
-from aegis_provision.planning.model import Action
+from aegis_provision.planning.model import Action, ChangeKind
 from aegis_provision.planning.saved_plan import (
     Basis,
     Chosen,
@@ -289,3 +289,104 @@ def test_what_can_not_be_written_is_no_part_of_it() -> None:
     assert [host.host for host in saved.hosts] == ["b", "c"]
     assert [(left.host, left.reason) for left in saved.left_out] == [("a", "broken")]
     assert not objections_to_begin(saved, _basis())
+
+
+def _against(**changes: object) -> dict[str, tuple[str, ...]]:
+    """Return what is against writing where host ``a`` is planned with ``changes``."""
+    plans = tuple(
+        replace(plan, **changes) if plan.host == "a" else plan  # type: ignore[arg-type]
+        for plan in _plans()
+    )
+    return dict(objections_to_write(SAVED, plans).hosts)
+
+
+def _seen(content: bytes) -> FileFacts:
+    return FileFacts(content, 0o600, 1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"action": Action.ERROR, "message": "not JSON", "restart_owed": True},
+            ("it can't be written any more: not JSON",),
+        ),
+        ({"path": "/elsewhere"}, (f"the file is /elsewhere now, not {PATH}",)),
+        ({"seen": None}, ("the file is gone",)),
+        ({"seen": _seen(b"other")}, ("the file, its mode or its owner has changed",)),
+        (
+            {"restart_owed": True},
+            ("it is owed a restart now, of which the plan does not know",),
+        ),
+        (
+            {"seen": None, "restart_owed": True},
+            (
+                "the file is gone",
+                "it is owed a restart now, of which the plan does not know",
+            ),
+        ),
+        (
+            {"path": "/elsewhere", "seen": None},
+            (f"the file is /elsewhere now, not {PATH}",),
+        ),
+    ],
+)
+def test_what_is_against_a_host_is_told_in_words(
+    changes: dict[str, object], words: tuple[str, ...]
+) -> None:
+    assert _against(**changes) == {"a": words}
+
+
+def test_a_file_that_has_come_is_told_as_such() -> None:
+    plans = tuple(
+        replace(plan, seen=_seen(b"{}")) if plan.host == "b" else plan for plan in _plans()
+    )
+    assert dict(objections_to_write(SAVED, plans).hosts) == {
+        "b": ("a file has come since the plan saw none",)
+    }
+
+
+def test_other_changes_are_told_by_their_keys_in_order() -> None:
+    changes = next(plan.changes for plan in _plans() if plan.host == "a")
+    first, *rest = changes
+    other = replace(first, after="elsewhere")
+    extra = replace(first, key="EXTRA_ONE_MORE")
+    what = "what would change is not what the plan says: "
+    assert _against(changes=(other, *rest)) == {"a": (f"{what}{first.key}",)}
+    assert _against(changes=tuple(rest)) == {"a": (f"{what}{first.key}",)}
+    assert _against(changes=(*changes, extra)) == {"a": (f"{what}EXTRA_ONE_MORE",)}
+    assert _against(changes=(*rest, extra)) == {"a": (f"{what}{first.key}, EXTRA_ONE_MORE",)}
+
+
+def test_of_a_masked_change_only_its_kind_counts() -> None:
+    changes = next(plan.changes for plan in _plans() if plan.host == "a")
+    secret = next(change for change in changes if change.sensitive)
+    shown = next(change for change in changes if not change.sensitive)
+    masked = replace(shown, before=None, after=None, sensitive=True)
+    assert _against(changes=tuple(masked if it is shown else it for it in changes)) == {}
+    removed = replace(secret, kind=ChangeKind.REMOVED)
+    assert _against(changes=tuple(removed if it is secret else it for it in changes)) == {
+        "a": (f"what would change is not what the plan says: {secret.key}",)
+    }
+
+
+def test_hosts_that_go_come_or_move_on_are_told_in_words() -> None:
+    basis = _basis()
+    gone = {name: session for name, session in basis.sessions.items() if name != "a"}
+    assert dict(objections_to_begin(SAVED, replace(basis, sessions=gone)).hosts) == {
+        "a": ("it is no part of what the plan is about any more",)
+    }
+    come = {**basis.sessions, "d": basis.sessions["a"]}
+    assert dict(objections_to_begin(SAVED, replace(basis, sessions=come)).hosts) == {
+        "d": ("it has come since the plan was made",)
+    }
+    other = {**basis.sessions, "a": basis.sessions["b"]}
+    assert dict(objections_to_begin(SAVED, replace(basis, sessions=other)).hosts) == {
+        "a": ("its provider is openrouter now, not glm",)
+    }
+    moved = {
+        **HOSTS, "a": replace(HOSTS["a"], target=replace(HOSTS["a"].target, user="other"))
+    }  # fmt: skip
+    assert dict(objections_to_begin(SAVED, replace(basis, hosts=moved)).hosts) == {
+        "a": ("how it is reached or restarted is not what it was",)
+    }

@@ -7,7 +7,14 @@ import pytest
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 from aegis_provision.inventory.patterns import PatternError
 from aegis_provision.playbook.load import load_playbook
-from aegis_provision.playbook.model import Playbook, Restart, Schedule, Share
+from aegis_provision.playbook.model import (
+    Play,
+    Playbook,
+    Restart,
+    Schedule,
+    ScheduledPlay,
+    Share,
+)
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from tests.playbook.schedules import inventory_of
 
@@ -129,3 +136,19 @@ def test_flags_override_every_play_and_only_what_they_name() -> None:
     assert [play.serial for play in with_overrides(book, serial=serial).plays] == [serial] * 2
     both = with_overrides(book, max_fail=few).plays
     assert [(play.serial[0].amount, play.max_fail) for play in both] == [(5, few), (100, few)]
+
+
+def test_what_is_left_of_a_schedule_for_some_hosts_keeps_order_and_batches() -> None:
+    play = Play("one", "all")
+    schedule = Schedule(
+        (
+            ScheduledPlay(play, (("a", "b"), ("c",), ("d", "e"))),
+            ScheduledPlay(Play("two", "x"), (("b", "c"),)),
+        )
+    )
+    left = schedule.narrowed_to({"e", "a", "d"})
+    assert left == Schedule(
+        (ScheduledPlay(play, (("a",), ("d", "e"))), ScheduledPlay(Play("two", "x"), ()))
+    )
+    assert left.hosts == ("a", "d", "e")
+    assert schedule.hosts == ("a", "b", "c", "d", "e")
