@@ -34,6 +34,7 @@ class Answer:
     identity_files: tuple[str, ...]
     identities_only: bool
     host_key_alias: str | None
+    revoked_host_keys: str | None
     proxy_jump: str | None
     proxy_command: str | None
 
@@ -61,6 +62,7 @@ def theirs(config: Path, host: str, *arguments: str) -> Answer | None:
         identity_files=_identity_files(config, host, *arguments),
         identities_only=values.get("identitiesonly") == "yes",
         host_key_alias=values.get("hostkeyalias"),
+        revoked_host_keys=values.get("revokedhostkeys"),
         proxy_jump=values.get("proxyjump"),
         proxy_command=values.get("proxycommand"),
     )
@@ -102,11 +104,13 @@ def ours(config: Path, host: str, user: str | None = None, port: int | None = No
         identity_files=found.identity_files,
         identities_only=found.identities_only,
         host_key_alias=found.host_key_alias,
+        revoked_host_keys=found.revoked_host_keys,
         proxy_jump=",".join(found.proxy_jump or ()) or None,
         proxy_command=found.proxy_command,
     )
 
 
+COMPLETING = "CanonicalizeHostname yes\nCanonicalDomains invalid\n"
 AGREED = {
     "no line is about the host": "Host b\n User u\n",
     "an empty file": "",
@@ -165,6 +169,45 @@ AGREED = {
     "Match canonical without a second pass": "Match canonical all\n Port 9\n",
     "Match canonical with one": "Match final all\n User u\nMatch canonical all\n Port 9\n",
     "Match not final": "Match final all\n User u\nMatch !final all\n Port 9\n",
+    "Match not final wants it": "Match !final\n Port 9\nHost b\n User u\nHost a\n HostName b\n",
+    "Match final comes too late for HostName": "Match final\n HostName b\n Port 9\n",
+    "Match final after a HostName": "Match final\n HostName c\nHost a\n HostName b\n",
+    "Match final host": "Host a\n HostName %h.x\nMatch final host a.x\n Port 9\n",
+    "Match final, percent": "Host a\n HostName x%%h\nMatch final host x%h\n Port 9\n",
+    "Match final sees the user of before": "Host a\n User u\nMatch final user u\n Port 9\n",
+    "Match final adds identities": "Host a\n IdentityFile /x\nMatch final\n IdentityFile /y\n",
+    "Match final adds an alias": "Match final\n HostKeyAlias K\nHost a\n HostKeyAlias j\n",
+    "Match final and a jump": "Match final\n ProxyJump j\nHost a\n ProxyCommand nc\n",
+    "Match final behind": "Match user x final\n Port 9\nHost b\n User u\nHost a\n HostName b\n",
+    "a host called final": "Match host final\n Port 9\nHost b\n Port 8\nHost a\n HostName b\n",
+    "a user called final": "Match user=final\n Port 9\nHost b\n Port 8\nHost a\n HostName b\n",
+    "a real name in capitals": "Host a\n HostName B\nHost b\n Port 9\nMatch final\n User u\n",
+    "canonical": "CanonicalizeHostname yes\nMatch canonical\n Port 9\nMatch final\n User u\n",
+    "CanonicalizeHostname always": "CanonicalizeHostname Always\nMatch canonical\n Port 9\n",
+    "CanonicalizeHostname true": "CanonicalizeHostname true\nMatch canonical\n Port 9\n",
+    "CanonicalizeHostname no": "CanonicalizeHostname no\nMatch canonical\n Port 9\n",
+    "CanonicalizeHostname false": "CanonicalizeHostname false\nMatch canonical\n Port 9\n",
+    "a canonical name": "Host a\n CanonicalizeHostname yes\n HostName b\nHost b\n Port 9\n",
+    "canonical, no domain": "CanonicalizeHostname yes\nCanonicalDomains none\nHost a\n Port 9\n",
+    "CanonicalDomains alone": "CanonicalDomains example.invalid\nHost a\n Port 9\n",
+    "CanonicalizeHostname through a jump": f"{COMPLETING}ProxyJump j\n",
+    "canonical through a command": f"{COMPLETING}ProxyCommand nc\n",
+    "CanonicalizeHostname and an address": f"{COMPLETING}Host a\n HostName 127.1\n",
+    "a canonical broken address": f"{COMPLETING}HostName 1.2.3.4.5\n",
+    "CanonicalizeHostname and enough dots": f"{COMPLETING}HostName a.b.c\n",
+    "CanonicalizeMaxDots": f"{COMPLETING}CanonicalizeMaxDots 0\nHostName a.b\n",
+    "an odd address": "Host a\n HostName 127.1\nHost 127.0.0.1\n User u\nMatch final\n Port 9\n",
+    "an address in a first pass": "Host a\n HostName 127.1\nMatch host 127.0.0.1\n Port 9\n",
+    "an IPv6 address in another form": "HostName 0:0::0:1\n",
+    "a broken IPv6 address keeps its capitals": "HostName AB::CD::EF\n",
+    "a percent sign keeps capitals": "HostName B%%X\n",
+    "RevokedHostKeys": "Host a\n RevokedHostKeys /x\nHost *\n RevokedHostKeys /y\n",
+    "RevokedHostKeys none": "Host a\n RevokedHostKeys None\nHost *\n RevokedHostKeys /y\n",
+    "RevokedHostKeys with blanks": "RevokedHostKeys \"/a b\"\n",
+    "Match with an equals sign behind a blank": "Match host =a\n Port 9\n",
+    "Match with a blank behind the equals sign": "Match host= a user=%ME\n Port 9\n",
+    "Match not all": "Match !all\n Port 9\n",
+    "Match one criterion and all": "Match host a all\n Port 9\nMatch !host a all\n User u\n",
     "ProxyJump": "Host a\n ProxyJump j1,u@j2:22\nHost *\n ProxyJump z\n",
     "ProxyJump none": "Host a\n ProxyJump None\nHost *\n ProxyJump j\n",
     "ProxyJump as a URL": "Host a\n ProxyJump ssh://u@j:2200\n",
@@ -183,7 +226,7 @@ AGREED = {
 @pytest.mark.parametrize("name", AGREED)
 def test_a_config_means_what_the_real_client_takes_it_for(name: str, tmp_path: Path) -> None:
     config = tmp_path / "config"
-    config.write_text(AGREED[name], newline="")
+    config.write_text(AGREED[name].replace("%ME", ME), newline="")
     assert ours(config, "a") == theirs(config, "a")
 
 
@@ -219,6 +262,16 @@ REFUSED = {
     "Host\n User u\n": "config:1: Host says nothing",
     "\n\nMatch\n User u\n": "config:3: Match says nothing",
     "Host a\n IdentitiesOnly maybe\n": "config:2: IdentitiesOnly is neither yes nor no",
+    "Match host\n Port 9\n": "config:1: Match host is compared with nothing",
+    "Match final !user\n Port 9\n": "config:1: Match user is compared with nothing",
+    "Match host=\n Port 9\n": "config:1: Match host is compared with nothing",
+    "Match all final\n": "config:1: 'all' of Match stands alone, or at the end behind",
+    "Match host a final all\n": "config:1: 'all' of Match stands alone, or at the end behind one",
+    "CanonicalizeHostname maybe\n": "config:1: CanonicalizeHostname is neither yes, no nor always",
+    "CanonicalizeMaxDots -1\n": "config:1: CanonicalizeMaxDots is no number",
+    "CanonicalizeMaxDots\n": "config:1: CanonicalizeMaxDots has no value",
+    "RevokedHostKeys\n": "config:1: RevokedHostKeys has no value",
+    "RevokedHostKeys /a /b\n": "config:1: RevokedHostKeys has more than one value",
     "Host a\n HostName %n\n": "HostName %n: %n is not supported there",
     "Host a\n HostName b%\n": "HostName b%: % is not supported there",
 }
@@ -234,6 +287,78 @@ def test_a_config_that_the_real_client_refuses_is_refused_with_its_place(
     with pytest.raises(SshConfigError) as caught:
         lookup(config, "a")
     assert REFUSED[text] in str(caught.value)
+
+
+FULL_NAMES = {
+    "": ("CanonicalizeHostname yes\nCanonicalDomains x.invalid y.invalid\n", "a"),
+    "one dot": ("CanonicalizeHostname true\nCanonicalDomains x.invalid\n", "a.b"),
+    "more dots": (
+        "CanonicalizeHostname yes\nCanonicalizeMaxDots 2\nCanonicalDomains x.invalid\n",
+        "a.b.c",
+    ),
+    "always, through a jump": (
+        "CanonicalizeHostname always\nCanonicalDomains x.invalid\nProxyJump j\n",
+        "a",
+    ),
+    "a proxy that is none": (
+        "CanonicalizeHostname yes\nCanonicalDomains x.invalid\nProxyCommand none\n",
+        "a",
+    ),
+    "the real name": (
+        "CanonicalizeHostname yes\nCanonicalDomains x.invalid\nHostName B\n",
+        "b",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FULL_NAMES)
+def test_a_name_that_the_real_client_would_look_for_is_refused(name: str, tmp_path: Path) -> None:
+    text, looked_for = FULL_NAMES[name]
+    config = tmp_path / "config"
+    config.write_text(text)
+    host = "a" if looked_for == "b" else looked_for
+    with pytest.raises(SshConfigError) as caught:
+        lookup(config, host)
+    assert str(caught.value) == (
+        f"CanonicalizeHostname would look for {looked_for} in CanonicalDomains, "
+        "which is not supported: set the full name as 'address'"
+    )
+
+
+def test_a_name_behind_the_inventorys_own_bastions_is_looked_for_by_the_bastion(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("CanonicalizeHostname yes\nCanonicalDomains x.invalid\n")
+    read = read_ssh_config(config, home=HOME, local_user=ME)
+    assert read.lookup("a", user=None, port=None, through=True).host_name == "a"
+    config.write_text("CanonicalizeHostname always\nCanonicalDomains x.invalid\n")
+    read = read_ssh_config(config, home=HOME, local_user=ME)
+    with pytest.raises(SshConfigError, match="would look for a in"):
+        read.lookup("a", user=None, port=None, through=True)
+
+
+def test_the_homes_variable_is_the_environments_and_the_tilde_is_not(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("IdentityFile ${HOME}/k\nIdentityFile ~/k\nIdentityFile %d/l\n")
+    found = read_ssh_config(config, home=HOME, local_user=ME, home_variable="/elsewhere")
+    assert found.lookup("a", user=None, port=None).identity_files == (
+        "/elsewhere/k",
+        f"{HOME}/k",
+        f"{HOME}/l",
+    )
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_the_homes_variable_without_a_home_in_the_environment(
+    unset: str | None, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host a\n RevokedHostKeys ${HOME}/k\n")
+    found = read_ssh_config(config, home=HOME, local_user=ME, home_variable=unset)
+    with pytest.raises(SshConfigError) as caught:
+        found.lookup("a", user=None, port=None)
+    assert str(caught.value) == "RevokedHostKeys ${HOME}/k: HOME is not set in the environment"
 
 
 @pytest.mark.parametrize("value", ["/%C", "${OTHER}/k", "~no-such-user-here/k"])
@@ -340,9 +465,14 @@ def test_a_directory_in_place_of_the_file_is_an_error(tmp_path: Path) -> None:
         lookup(tmp_path, "a")
 
 
-_NAMES = st.sampled_from(["a", "b", "a.x", "*", "?", "a*", "!a", "!b", "*.x"])
+_NAMES = st.sampled_from(
+    ["a", "b", "a.x", "*", "?", "a*", "!a", "!b", "*.x", "A", "B", "127.0.0.1", "::1"]
+)
 _VALUES = {
-    "HostName": st.sampled_from(["b", "a.x", "%h.x", "%h"]),
+    "HostName": st.sampled_from(["b", "a.x", "%h.x", "%h", "B", "127.1", "x%%h", "0::1"]),
+    "HostKeyAlias": st.sampled_from(["k", "K"]),
+    "RevokedHostKeys": st.sampled_from(["/r/1", "/r/2", "none"]),
+    "CanonicalizeHostname": st.sampled_from(["yes", "no", "always"]),
     "Port": st.integers(1, 65535).map(str),
     "User": st.sampled_from(["u", "v", ME, '"w x"', "x#y"]),
     "IdentityFile": st.sampled_from(["/k/%h", "/k/%n-%p-%r", "~/k", '"/k k"', "/k/1"]),
@@ -358,11 +488,12 @@ _CRITERIA = st.one_of(
         lambda key: _NAMES.map(lambda name: f"{key} {name}")
     ),
     st.sampled_from(["user u", f"user {ME}", "!user v", "!host b", "localuser x", "final"]),
+    st.sampled_from(["!final", "canonical", "!canonical", "host final", "host=127.0.0.1"]),
 )
 _HEADS = st.one_of(
     st.lists(_NAMES, min_size=1, max_size=3).map(lambda names: "Host " + " ".join(names)),
     st.lists(_CRITERIA, min_size=1, max_size=2).map(lambda words: "Match " + " ".join(words)),
-    st.just("Match all"),
+    st.sampled_from(["Match all", "Match final all", "Match !final all"]),
 )
 _BLOCKS = st.tuples(_HEADS, st.lists(_OPTIONS, max_size=4)).map(
     lambda block: "\n".join([block[0], *block[1]])
@@ -373,7 +504,8 @@ _BLOCKS = st.tuples(_HEADS, st.lists(_OPTIONS, max_size=4)).map(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    blocks=st.lists(_BLOCKS, min_size=1, max_size=5), host=st.sampled_from(["a", "b", "a.x", "ab"])
+    blocks=st.lists(_BLOCKS, min_size=1, max_size=5),
+    host=st.sampled_from(["a", "b", "a.x", "ab", "A", "127.1"]),
 )
 def test_any_config_means_what_the_real_client_takes_it_for(
     blocks: list[str], host: str, tmp_path: Path

@@ -1,0 +1,116 @@
+"""Where the operator's home is, and what is said where nothing tells."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.cli.options import ConnectionFlags
+from aegis_provision.cli.reach import reach_of
+from aegis_provision.transport.home import home_directory
+from tests.fleet.clients import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UID = 54321
+NOWHERE = f"HOME is not set, and uid {UID} has no entry in passwd"
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def fleet() -> Iterator[Path]:
+    """Yield an inventory of one host, this machine, in a directory of the uid's."""
+    with pytest.raises(KeyError):
+        pwd.getpwuid(UID)
+    # Not pytest's own directory, which only root may look into.
+    with tempfile.TemporaryDirectory(prefix="aegis-provision-test-") as name:
+        there = Path(name)
+        (there / "aegis.config.json").write_text('{"authToken": "0123456789abcdef"}')
+        inventory = there / "inventory.yml"
+        inventory.write_text(
+            "all:\n"
+            "  vars:\n"
+            "    provider: ollama\n"
+            "    connection: local\n"
+            f"    config_path: {there}/aegis.config.json\n"
+            "  hosts: {h1: }\n"
+        )
+        for path in [there, *there.iterdir()]:
+            os.chown(path, UID, UID)
+        yield inventory
+
+
+def run_as_the_uid(
+    inventory: Path, *words: str, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    # The interpreter may lie where the uid may not look, so it keeps root's right to read.
+    become = ["--reuid", str(UID), "--regid", str(UID), "--clear-groups"]
+    become += ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
+    return subprocess.run(
+        [need("setpriv", "util-linux"), *become, sys.executable, "-m", "aegis_provision", *words],
+        env={"PATH": os.defpath, "AEGIS_PROVISION_INVENTORY": str(inventory), **environ},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("words", [["plan"], ["apply", "--yes"], ["import", "--out", "{there}"]])
+def test_without_a_home_what_connects_says_what_to_set(words: list[str], fleet: Path) -> None:
+    told = run_as_the_uid(fleet, *(word.format(there=fleet.parent / "new") for word in words))
+    assert (told.returncode, told.stdout) == (3, "")
+    assert told.stderr.endswith(f"error: {NOWHERE}: keys and known_hosts lie in it\n  = set HOME\n")
+    assert "internal" not in told.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["history"], ["rollback", "--yes"]])
+def test_without_a_home_what_needs_records_says_what_to_set(words: list[str], fleet: Path) -> None:
+    told = run_as_the_uid(fleet, *words)
+    assert (told.returncode, told.stdout) == (3, "")
+    assert told.stderr == (
+        f"error: {NOWHERE}, so there is no place for records\n  = set HOME or XDG_STATE_HOME\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["validate"], ["hosts"], ["render", "h1"], ["explain", "h1"]])
+def test_without_a_home_what_stays_here_works(words: list[str], fleet: Path) -> None:
+    told = run_as_the_uid(fleet, *words)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_with_home_set_all_of_it_works_without_an_entry_in_passwd(fleet: Path) -> None:
+    home = str(fleet.parent)
+    for words in (["plan"], ["apply", "--yes"], ["status"], ["history"], ["rollback", "--yes"]):
+        told = run_as_the_uid(fleet, *words, HOME=home)
+        assert told.returncode == 0, told.stderr
+    assert f" {UID}@" in run_as_the_uid(fleet, "history", HOME=home).stdout
+
+
+def test_home_wins_over_the_passwd_entry_and_is_no_variable_where_it_is_not_set(
+    tmp_path: Path,
+) -> None:
+    entry = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert home_directory({"HOME": str(tmp_path)}) == tmp_path
+    assert home_directory({}) == home_directory({"HOME": ""}) == entry
+    flags = ConnectionFlags(
+        forks=32,
+        timeout=15.0,
+        deadline=120.0,
+        ssh_config=None,
+        known_hosts=(),
+        accept_new=False,
+    )
+    named, unnamed = reach_of(flags, {"HOME": str(tmp_path)}), reach_of(flags, {})
+    assert (named.options.home, named.options.home_variable) == (tmp_path, str(tmp_path))
+    assert (unnamed.options.home, unnamed.options.home_variable) == (entry, None)
