@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from aegis_provision.documents.json_syntax import beyond_depth, json_fault, position
 
 DEEPEST = 100
 """How deep objects and lists may lie in each other: far more than Aegis' file has use for."""
 
 _INDENT = "  "
-_MARKS = re.compile(
-    r'"(?:[^"\\]++|\\.)*+"?|(?P<open>[\[{])|(?P<close>[\]}])|(?P<constant>-?Infinity|NaN)',
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +32,7 @@ class Number:
 
 
 class NotJsonError(ValueError):
-    """A text that is no JSON; ``line`` and ``column`` count from 1."""
-
-    def __init__(self, reason: str, line: int, column: int) -> None:
-        """Keep where and why; the text itself may hold secrets."""
-        super().__init__(f"{reason} in line {line}, column {column}")
+    """A text that is no JSON: why, and where; the text itself may hold secrets."""
 
 
 class TooDeepError(ValueError):
@@ -52,42 +45,20 @@ def parse(text: str) -> Any:
     Of a key that stands twice the last value counts, as in JavaScript. Raises
     :class:`NotJsonError`, and :class:`TooDeepError` for what is nested beyond :data:`DEEPEST`.
     """
-    _check_depth(text)
+    offset = beyond_depth(text, DEEPEST)
+    if offset is not None:  # reading or writing it could exhaust the stack
+        line, column = position(text, offset)
+        raise TooDeepError(
+            f"it is nested more than {DEEPEST} levels deep in line {line}, column {column}"
+        )
     try:
         return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse)
-    except json.JSONDecodeError as problem:
-        raise NotJsonError(problem.msg.lower(), problem.lineno, problem.colno) from None
-    except _ConstantError:
-        raise _constant_in(text) from None
-
-
-def _check_depth(text: str) -> None:
-    """Raise where ``text`` is nested so deep that reading or writing it would exhaust the stack."""
-    depth = 0
-    for found in _MARKS.finditer(text):
-        depth += (found["open"] is not None) - (found["close"] is not None)
-        if depth > DEEPEST:
-            line, column = _position(text, found.start())
-            raise TooDeepError(
-                f"it is nested more than {DEEPEST} levels deep in line {line}, column {column}"
-            )
-
-
-class _ConstantError(Exception):
-    """The text holds ``NaN`` or ``Infinity``, which JSON does not have."""
+    except ValueError:
+        raise NotJsonError(str(json_fault(text))) from None
 
 
 def _refuse(name: str) -> NoReturn:
-    raise _ConstantError(name)
-
-
-def _constant_in(text: str) -> NotJsonError:
-    found = next(found for found in _MARKS.finditer(text) if found["constant"])
-    return NotJsonError(f"{found.group()} is no JSON", *_position(text, found.start()))
-
-
-def _position(text: str, offset: int) -> tuple[int, int]:
-    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+    raise ValueError(name)
 
 
 def dump(value: Any) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.json_syntax import beyond_depth, json_fault
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
 from aegis_provision.documents.reader import DEEPEST, MOST_NODES, duplicate_key
 from aegis_provision.documents.scalars import resolve
@@ -62,17 +63,14 @@ _LESS = "let it print less: of other programs' variables nothing is used"
 def _problem(text: str) -> str | None:
     if not text.strip():
         return "prints nothing"
+    if beyond_depth(text, DEEPEST) is not None:
+        return f"prints JSON that is nested more than {DEEPEST} levels deep"
     try:
         json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except json.JSONDecodeError as problem:
-        place = f"line {problem.lineno}, column {problem.colno}"
-        return f"prints no JSON: {problem.msg.lower()} in {place}"
+    except json.JSONDecodeError:
+        return f"prints no JSON: {json_fault(text)}"
     except _ConstantError:
         return "prints no JSON: NaN and Infinity are none"
-    except RecursionError:
-        return f"prints JSON that is nested more than {DEEPEST} levels deep"
-    if _depth(text) > DEEPEST:
-        return f"prints JSON that is nested more than {DEEPEST} levels deep"
     return None
 
 
@@ -82,17 +80,6 @@ class _ConstantError(ValueError):
 
 def _refuse(_: str) -> NoReturn:
     raise _ConstantError
-
-
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    for found in _TOKEN.finditer(text):
-        if found[0] in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif found[0] in "]}":
-            depth -= 1
-    return deepest
 
 
 def _laid_out(text: str) -> str:

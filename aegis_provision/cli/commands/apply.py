@@ -48,7 +48,13 @@ if TYPE_CHECKING:
     from aegis_provision.playbook.model import Share
 
 
-class _Parsed(click.ParamType[Any]):
+if TYPE_CHECKING:
+    _AnyType = click.ParamType[Any]
+else:
+    _AnyType = click.ParamType  # no generic class before click 8.4
+
+
+class _Parsed(_AnyType):
     """A flag's value that one of our own parsers reads."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
