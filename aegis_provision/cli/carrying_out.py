@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import click
-
 from aegis_provision.cli.exits import ExitCode, exit_of_plan, exit_of_run
 from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.planned import print_plan, warn_of_plans
-from aegis_provision.cli.printing import print_document
+from aegis_provision.cli.printing import echo, print_document
 from aegis_provision.cli.prompt import Answer, confirm
 from aegis_provision.cli.recording import about, begin_record
 from aegis_provision.cli.undertaking import counted_hosts, foreseen_end, large_batch
 from aegis_provision.cli.watching import watching
-from aegis_provision.rollout.broadcast import Broadcast
 from aegis_provision.rollout.events import RunFinished, RunStarted
 from aegis_provision.rollout.host_task import Tools, untouched
 from aegis_provision.rollout.outcome import HostResult, Status
@@ -136,11 +133,12 @@ def _carry_out(undertaking: Undertaking, stage: _Stage) -> int:
         return ExitCode.REFUSED
     environ = Invocation.current().environ
     facts, plans = undertaking.facts, undertaking.plans
+    # Before there is a record, so that none is left without an end.
+    stage.signals.writing_begins()
     with begin_record(
         environ, run, facts, undertaking.schedule, undertaking.works, plans
     ) as record:
-        stage.signals.writing_begins()
-        emit = Broadcast([record, *stage.watch.observers])
+        emit = stage.watch.emit_to(record)
         tools = Tools(
             undertaking.reach,
             stage.kept,
@@ -202,12 +200,12 @@ def _not_confirmed(undertaking: Undertaking, stage: _Stage) -> str | None:
 
 def _warn(words: str) -> None:
     if words:
-        click.echo(f"warning: {words}", err=True)
+        echo(f"warning: {words}", aside=True)
 
 
 def _refuse(undertaking: Undertaking, stage: _Stage, run: str, refusal: str) -> None:
     _tell_programs(stage, run, tuple(untouched(plan) for plan in undertaking.plans))
-    click.echo(f"error: {refusal}", err=True)
+    echo(f"error: {refusal}", aside=True)
 
 
 def _tell_programs(stage: _Stage, run: str, results: tuple[HostResult, ...]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.documents.listing import listed
+from aegis_provision.files import check_regular, is_null, size_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,27 +27,27 @@ _LINE = re.compile(
     re.VERBOSE,
 )
 _LARGEST = 1024 * 1024
+_LONGEST = 60.0
+_STDIN = re.compile(r"-|/dev/stdin")
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(?P<number>[0-9]{1,9})")
 
 
-def read_env_file(path: Path) -> dict[str, str]:
+def read_env_file(path: Path, longest: float = _LONGEST) -> dict[str, str]:
     """Return the variables of ``path``.
 
     Lines are ``NAME=value``, with ``export`` before it, quotes around the value and ``#``
     comments allowed; nothing is expanded. A file that others can read is refused, as is one with
-    a line of another form (named by its number alone: it may hold a secret), or a huge one.
-    Raises :class:`CommandFailedError`.
+    a line of another form (named by its number alone: it may hold a secret), or a huge one. ``-``
+    is standard input; a pipe is read to its end, for ``longest`` seconds at most. Raises
+    :class:`CommandFailedError`.
     """
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-            mode = stat.S_IMODE(_regular(path, stream.fileno()))
-            if mode & 0o077:
-                raise _refuse(
-                    f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}"
-                )
-            data = stream.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise _refuse(f"{path} is larger than {_LARGEST} bytes: it is no file of variables")
-        text = data.decode("utf-8")
+        text = _content(path, longest).decode("utf-8")
+    except TimeoutError:
+        raise _refuse(
+            f"{path} does not come to its end: after {longest:g} seconds it is still open",
+            "let what writes into it end, or write it to a file that only you can read",
+        ) from None
     except OSError as error:
         raise _refuse(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -52,11 +55,62 @@ def read_env_file(path: Path) -> dict[str, str]:
     return _parse(path, text)
 
 
-def _regular(path: Path, descriptor: int) -> int:
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        raise _refuse(f"{path} is not a regular file")
-    return mode
+def _content(path: Path, longest: float) -> bytes:
+    """Return what ``path`` holds, or is. Raises ``OSError``, ``TimeoutError`` among them."""
+    with os.fdopen(_opened(path), "rb", buffering=0) as stream:
+        facts = os.fstat(stream.fileno())
+        if is_null(facts):
+            return b""
+        mode = stat.S_IMODE(facts.st_mode)
+        kind = stat.S_IFMT(facts.st_mode)
+        if kind not in {stat.S_IFIFO, stat.S_IFSOCK}:
+            if stream.isatty():
+                raise _refuse(
+                    f"{path} is a terminal, which would show the secrets",
+                    "pipe the variables in, or name a file that only you can read",
+                )
+            check_regular(facts)
+        if mode & 0o077 and kind != stat.S_IFSOCK:  # nobody opens a socket by these bits
+            raise _refuse(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
+        data = read_waiting(stream.fileno(), _LARGEST, time.monotonic() + longest)
+    if len(data) > _LARGEST:
+        raise _refuse(f"{path} is larger than {size_words(_LARGEST)}: it is no file of variables")
+    return data
+
+
+def _opened(path: Path) -> int:
+    """Return a new descriptor for ``path``: its own where it is one of this process's."""
+    named = str(path)
+    if _STDIN.fullmatch(named):
+        return os.dup(0)
+    if found := _DESCRIPTOR.fullmatch(named):
+        return os.dup(int(found["number"]))
+    facts = path.stat()
+    if not stat.S_ISFIFO(facts.st_mode):
+        check_regular(facts, null=True)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def read_waiting(descriptor: int, limit: int, until: float) -> bytes:
+    """Return what comes out of ``descriptor`` up to its end, a byte more than ``limit`` at most.
+
+    Waits ``until`` then, on the monotonic clock. Raises ``TimeoutError``.
+    """
+    found = bytearray()
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    while len(found) <= limit:
+        left = until - time.monotonic()
+        if left <= 0 or not waiting.poll(left * 1000):
+            raise TimeoutError
+        try:
+            data = os.read(descriptor, limit + 1 - len(found))
+        except BlockingIOError:  # somebody else has read it
+            continue
+        if not data:
+            break
+        found += data
+    return bytes(found)
 
 
 def _parse(path: Path, text: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from aegis_provision.documents.diagnostic import (
 from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.files import read_file
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
 from aegis_provision.providers.fill import fill, fill_secret, unusable_tokens
@@ -154,7 +155,7 @@ def find_host(fleet: Fleet, name: str) -> Host:
 def read_pattern_file(path: str) -> str:
     """Return the text of an ``@file`` in a pattern. Raises :class:`PatternError`."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return read_file(Path(path)).decode("utf-8")
     except OSError as problem:
         raise PatternError(f"@{path} can't be read: {problem.strerror}") from None
     except UnicodeDecodeError:

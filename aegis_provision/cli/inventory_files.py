@@ -7,10 +7,11 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.file_content import file_content
 from aegis_provision.cli.invocation import Invocation
+from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, warning
 from aegis_provision.documents.ini import conversion
+from aegis_provision.files import read_beginning
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.recognition import content_of
 
@@ -153,7 +154,7 @@ class _Reader:
         """Tell whether a file holds an inventory that its name does not promise."""
         named = path.suffix in _ENDINGS or not path.suffix
         try:
-            content = content_of(str(path), file_content(path))
+            content = content_of(str(path), read_beginning(path, LARGEST_FILE + 1))
         except OSError as problem:
             if named:
                 self._pass_over(path, f"not readable ({problem.strerror or problem})", "")
@@ -220,7 +221,7 @@ class _Reader:
         self, path: Path, kind: Kind, subject: str, rank: int, *, certain: bool = True
     ) -> None:
         try:
-            data = file_content(path)
+            data = read_beginning(path, LARGEST_FILE + 1)
         except FileNotFoundError:
             what = "leads nowhere" if path.is_symlink() else "does not exist"
             self._refuse(
@@ -267,9 +268,6 @@ def _is_script(path: Path) -> bool:
 def _begins_as_script(path: Path) -> bool:
     """Tell whether the file at ``path`` names an interpreter in its first line (``#!``)."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return False
-        with path.open("rb") as stream:
-            return stream.read(2) == b"#!"
+        return read_beginning(path, 2) == b"#!"
     except OSError:
         return False

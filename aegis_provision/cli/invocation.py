@@ -24,12 +24,14 @@ class Invocation:
     """What a command knows of the world outside, and how the operator wants to be told of it.
 
     ``given`` are the flags of the command line that a suggested one repeats, as they were typed
-    (see :mod:`.suggested_commands`).
+    (see :mod:`.suggested_commands`). ``wrote`` says that something of the operator's or on a host
+    may have been changed already.
     """
 
     environ: Mapping[str, str]
     color: Color = "auto"
     given: Given = field(default_factory=dict)
+    wrote: bool = False
 
     @property
     def no_color(self) -> bool:
@@ -45,6 +47,13 @@ class Invocation:
     def current(cls) -> Invocation:
         """Return the invocation of the click command that is running."""
         return cast("Invocation", click.get_current_context().find_root().obj)
+
+
+def note_written() -> None:
+    """Note that the running command begins to change something; an interrupt must not deny it."""
+    context = click.get_current_context(silent=True)
+    if context is not None and isinstance(invocation := context.find_root().obj, Invocation):
+        invocation.wrote = True
 
 
 @dataclass(frozen=True)

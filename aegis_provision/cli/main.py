@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
+import threading
 import traceback
 from importlib import import_module
 from keyword import iskeyword
@@ -16,11 +16,14 @@ import click
 from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
+from aegis_provision.cli.interrupts import ProcessSignals
 from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.printing import echo
 from aegis_provision.cli.streams import endure, lost_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
     from click.shell_completion import CompletionItem
 
@@ -119,12 +122,16 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         if COMPLETE in environ:
             return _complete(invocation)
+        if not argv:
+            with program.context_class(program, info_name=PROGRAM) as context:
+                echo(program.get_help(context), aside=True)
+            return ExitCode.USAGE
         with program.make_context(PROGRAM, list(argv), obj=invocation) as context:
             return int(program.invoke(context) or ExitCode.DONE)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.UsageError as problem:
-        problem.show()
+        _show_usage(problem)
         return ExitCode.USAGE
     except InvalidInputError as problem:
         _show_findings(problem, invocation)
@@ -133,10 +140,10 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         _show_failure(problem, invocation)
         return problem.code
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted; nothing was written")
+        _say("interrupted" if invocation.wrote else "interrupted; nothing was written")
         return ExitCode.INTERRUPTED
     except Exception as bug:  # noqa: BLE001 - the last line: a bug must not print what it holds
-        _show_bug(bug)
+        show_bug(bug)
         return ExitCode.BUG
 
 
@@ -149,24 +156,31 @@ def _complete(invocation: Invocation) -> int:
         forms = ", ".join(f"{shell}_source" for shell in SHELLS)
         _say(f"error: {COMPLETE} is none of: {forms}")
         return ExitCode.USAGE
-    click.echo(found, nl=False)
+    echo(found, end="")
     return ExitCode.DONE
 
 
 def main() -> NoReturn:
     """Run the command line of this process."""
     endure()
+    threading.excepthook = _show_bug_of_thread
+    signals = ProcessSignals()
     # A run makes many small values and few circles, and looking for those so often costs more.
     gc.set_threshold(100_000)
     # paramiko imports this where it is there, for a part of its ssh config reader that nothing here
     # uses, and with it asyncio and unittest: much of the time that passes before we begin.
     sys.modules.setdefault("invoke", None)  # type: ignore[arg-type]
-    # A polite kill is a Ctrl-C: what is under way ends in order, and the exit code says so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = run(sys.argv[1:], os.environ)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if lost := lost_result():
+    code: int = ExitCode.INTERRUPTED
+    try:
+        try:
+            signals.begin()
+            code = run(sys.argv[1:], os.environ)
+            lost = lost_result()  # a reader may keep this waiting
+        finally:
+            signals.end()
+    except KeyboardInterrupt:
+        _leave(ExitCode.INTERRUPTED)
+    if lost:
         _say(f"error: the result could not be printed: {lost}")
         code = code if code > ExitCode.CHANGES_PENDING else ExitCode.BUG
     _leave(code)
@@ -182,7 +196,22 @@ def _leave(code: int) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
+    echo(text, aside=True)
+
+
+def _show_usage(problem: click.UsageError) -> None:
+    """Say what is wrong with the command line: in the same words with every version of click."""
+    context = problem.ctx
+    if context is not None:
+        _say(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n")
+    message = problem.format_message()
+    if isinstance(problem, click.NoSuchOption):
+        message = f"No such option '{problem.option_name}'."
+        near = [f"'{name}'" for name in sorted(problem.possibilities or ())]
+        if near:
+            lead = "Did you mean" if len(near) == 1 else "Did you mean one of:"
+            message += f" ({lead} {', '.join(near)}?)"
+    _say(f"Error: {message}")
 
 
 def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
@@ -205,8 +234,17 @@ def _show_failure(problem: CommandFailedError, invocation: Invocation) -> None:
         _say(f"  = {visible(completed(problem.hint, invocation.given))}")
 
 
-def _show_bug(bug: Exception) -> None:
-    _say(f"internal error: {type(bug).__name__} in aegis-provision {__version__}")
-    for frame in traceback.extract_tb(bug.__traceback__)[-6:]:
+def show_bug(bug: Exception) -> None:
+    """Tell of a bug without any value that it holds."""
+    _show_frames(type(bug), bug.__traceback__)
+
+
+def _show_bug_of_thread(caught: threading.ExceptHookArgs) -> None:
+    _show_frames(caught.exc_type, caught.exc_traceback)
+
+
+def _show_frames(kind: type[BaseException], trace: TracebackType | None) -> None:
+    _say(f"internal error: {kind.__name__} in aegis-provision {__version__}")
+    for frame in traceback.extract_tb(trace)[-6:]:
         _say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
     _say("This is a bug in the tool. Please report the lines above; they hold no values.")

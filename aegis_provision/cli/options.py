@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
@@ -41,6 +42,11 @@ class EnvironOption(click.Option):
             longest = max(self.opts, key=len)
             self.envvar = ENV_PREFIX + longest.lstrip("-").upper().replace("-", "_")
             self.show_envvar = True
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's signature
+        """Return the flag and its variable as an error names them, with every version of click."""
+        flags = " / ".join(f"'{name}'" for name in self.opts)
+        return f"{flags} (env var: '{self.envvar}')" if self.envvar else flags
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Return the variable's value out of the invocation's environment; empty is unset."""
@@ -224,6 +230,20 @@ def detailed_exitcode_option(command: Callable[..., R]) -> Callable[..., R]:
     )(command)
 
 
+def utf8_text(value: str) -> str:
+    """Return a variable's value as the UTF-8 text that its bytes are, whatever the locale.
+
+    Where Python takes the locale for ASCII it has halves of surrogate pairs instead (PEP 383), and
+    a host's file could not hold them. Other bytes are left as they are.
+    """
+    if value.isascii():
+        return value
+    try:
+        return os.fsencode(value).decode("utf-8")
+    except UnicodeError:
+        return value
+
+
 def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``--env-file``; the command gets ``environ``, the variables that templates may use."""
 
@@ -232,14 +252,16 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
         from aegis_provision.cli.env_file import read_env_file
 
         beneath = read_env_file(env_file) if env_file else {}
-        environ = {**beneath, **Invocation.current().environ}
+        own = Invocation.current().environ
+        environ = {**beneath, **{name: utf8_text(value) for name, value in own.items()}}
         return command(*args, environ=environ, **kwargs)
 
     return option(
         "--env-file",
         type=_A_PATH,
         metavar="FILE",
-        help="NAME=value lines beneath the real environment; only you may be able to read it.",
+        help="NAME=value lines beneath the real environment; only you may be able to read it. "
+        "'-' or a pipe is read to its end.",
     )(packed)
 
 

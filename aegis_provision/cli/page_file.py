@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-
-import click
 
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.printing import echo
+from aegis_provision.files import check_regular
 from aegis_provision.rollout.events import RunStarted
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def page_at(path: Path, about: Mapping[str, str] | None) -> Iterator[Chronicle]:
 
     fresh = fresh_beside(path)
     try:
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a directory")
+        # A page replaces what is there: a device or a pipe would be gone.
+        with suppress(FileNotFoundError):
+            check_regular(path.stat())
         fresh.touch()
     except OSError as problem:
         raise CommandFailedError(
@@ -54,7 +55,8 @@ def _write(fresh: Path, path: Path, chronicle: Chronicle, about: Mapping[str, st
     if not any(isinstance(event, RunStarted) for _, event in chronicle.entries):
         return
     try:
-        fresh.write_text(render_page(chronicle.entries, about), encoding="utf-8")
+        page = render_page(chronicle.entries, about)
+        fresh.write_bytes(page.encode("utf-8", "backslashreplace"))
         fresh.replace(path)
     except OSError as problem:
-        click.echo(f"error: the page {path} can't be written: {problem.strerror}", err=True)
+        echo(f"error: the page {path} can't be written: {problem.strerror}", aside=True)

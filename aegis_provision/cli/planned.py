@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from aegis_provision.cli.failure import InvalidInputError
 from aegis_provision.cli.fleet import fill_sessions, load_fleet, read_pattern_file, select_hosts
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.printing import print_document
+from aegis_provision.cli.printing import echo, print_document
 from aegis_provision.cli.reach import reach_of
 from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, warning
 from aegis_provision.inventory.pins import pin_findings
@@ -227,7 +225,7 @@ def warn_of_plans(plans: Sequence[HostPlan]) -> None:
             warned.setdefault(words, []).append(plan.host)
     for words, hosts in warned.items():
         names = ", ".join(abridged(hosts, _MOST_NAMES))
-        click.echo(visible(f"warning: {names}: {words}"), err=True)
+        echo(visible(f"warning: {names}: {words}"), aside=True)
 
 
 def print_plan(

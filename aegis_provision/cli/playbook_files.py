@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.file_content import file_content
+from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import Diagnostic, error
+from aegis_provision.files import read_beginning
 from aegis_provision.ledger.header import source_of
 from aegis_provision.playbook.load import load_playbook
 
@@ -37,7 +38,7 @@ def read_playbooks(
     findings: list[Diagnostic] = []
     for path in paths:
         try:
-            data = file_content(path)
+            data = read_beginning(path, LARGEST_FILE + 1)
         except OSError as problem:
             findings.append(_unreadable(path, problem))
             continue

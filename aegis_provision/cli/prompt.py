@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import Enum
 
-import click
+from aegis_provision.cli.printing import echo
 
 
 class Answer(Enum):
@@ -27,11 +27,11 @@ def confirm(question: str) -> Answer:
     said = ""
     try:
         # Within, as Ctrl-C may come as soon as somebody can read it.
-        click.echo(f"{question} [y/N] ", err=True, nl=False)
+        echo(f"{question} [y/N] ", aside=True, end="")
         said = sys.stdin.readline()
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, OSError):  # the terminal may be gone
         return Answer.NO
     finally:
         if not said.endswith("\n"):
-            click.echo(err=True)
+            echo(aside=True)
     return Answer.YES if said.strip().lower() in {"y", "yes"} else Answer.NO

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
-from aegis_provision.cli.file_content import file_content
 from aegis_provision.documents.listing import listed
+from aegis_provision.cli.invocation import note_written
+from aegis_provision.files import LARGEST_FILE, read_beginning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,6 +63,7 @@ def write_new(path: Path, data: bytes, mode: int, check: Callable[[], None]) -> 
             stream.flush()
             os.fsync(stream.fileno())
         check()
+        note_written()
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
@@ -146,7 +148,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _compare(item: _Staged) -> None:
     try:
-        now = file_content(item.real)
+        now = read_beginning(item.real, LARGEST_FILE + 1)
     except OSError:
         now = None
     if now != item.wanted.before:
@@ -158,6 +160,7 @@ def _compare(item: _Staged) -> None:
 
 
 def _rename(item: _Staged, done: Sequence[Path]) -> None:
+    note_written()
     try:
         item.fresh.replace(item.real)
     except OSError as problem:

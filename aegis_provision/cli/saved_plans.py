@@ -17,7 +17,6 @@ from click.core import ParameterSource
 from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
-from aegis_provision.cli.file_content import file_content
 from aegis_provision.cli.fleet import inventory_paths
 from aegis_provision.cli.inventory_files import belongs_to
 from aegis_provision.cli.invocation import Invocation
@@ -25,6 +24,7 @@ from aegis_provision.cli.planned import Scope
 from aegis_provision.cli.replacing import try_place, write_new
 from aegis_provision.cli.suggested_commands import command_line, operand
 from aegis_provision.documents.diagnostic import warning
+from aegis_provision.files import read_beginning, read_file
 from aegis_provision.ledger.header import Source, source_of
 from aegis_provision.ledger.saved_plan_file import SavedPlanError, compose, is_saved_plan, parse
 from aegis_provision.planning.model import Action
@@ -189,7 +189,7 @@ def saved_plan_at(path: Path) -> KeptPlan | None:
     if not _is_one(path):
         return None
     try:
-        data = file_content(path, _LARGEST)
+        data = read_file(path, _LARGEST)
         return KeptPlan(parse(data), source_of(str(path), data))
     except OSError as problem:
         words = problem.strerror or str(problem)
@@ -292,7 +292,7 @@ def _said(path: Path, places: Sequence[Place]) -> str:
 
 def _is_one(path: Path) -> bool:
     try:
-        return is_saved_plan(file_content(path, _BEGINNING))
+        return is_saved_plan(read_beginning(path, _BEGINNING))
     except OSError:
         return False
 

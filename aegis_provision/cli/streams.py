@@ -1,61 +1,104 @@
-"""The process's own streams, made fit for readers that leave, full disks and closed descriptors."""
+"""The process's own streams, made fit for readers that leave, full disks and narrow encodings."""
 
 from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from typing import Literal, TextIO
 
+    from _typeshed import ReadableBuffer
+
+_ASCII = "".join(map(chr, range(32, 127)))
+
+
+class EnduringDescriptor(io.RawIOBase):
+    """An open descriptor that takes whatever is written to it, and never raises for it.
+
+    What can't be written is dropped from then on, so that a run on real hosts is never cut off
+    half-way because ``head`` has seen enough. ``lost`` says what went wrong, unless it was the
+    reader who left: that is theirs to decide. All that prints ends here, libraries that find the
+    binary stream beneath the text included.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Write to ``descriptor``, which stays the caller's to close."""
+        super().__init__()
+        self.lost: OSError | None = None
+        self._descriptor = descriptor
+        self._dropping = False
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        return os.isatty(self._descriptor)
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write ``data``, or the beginning of it, or drop it; return how much was taken."""
+        while not self._dropping:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:
+                # Whoever shares the pipe has made it so; Python would lose what does not fit.
+                _wait_until_writable(self._descriptor)
+            except OSError as problem:
+                self._dropping = True
+                if not isinstance(problem, BrokenPipeError):
+                    self.lost = problem
+        return memoryview(data).nbytes
+
+
+def _wait_until_writable(descriptor: int) -> None:
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLOUT)
+    waiting.poll()
+
 
 class EnduringStream(io.TextIOWrapper):
     """A text stream that nobody need be afraid to print on.
 
-    What can't be written is dropped from then on, so that a run on real hosts is never cut off
-    half-way because ``head`` has seen enough. ``lost`` says what went wrong, unless it was the
-    reader who left: that is theirs to decide.
+    A character that its encoding lacks is written as a backslash escape, and so is half of a
+    surrogate pair, which a file's name may hold; see :class:`EnduringDescriptor` for the rest.
     """
-
-    lost: OSError | None = None
 
     @classmethod
     def over(cls, stream: TextIO) -> EnduringStream:
         """Return a stream that takes the place of ``stream``, which must not be used any more."""
         plain = cast("io.TextIOWrapper", stream)
         plain.flush()
+        descriptor = plain.fileno()
+        plain.detach()
         return cls(
-            plain.detach(),
-            encoding=plain.encoding,
-            errors=plain.errors,
+            io.BufferedWriter(EnduringDescriptor(descriptor)),
+            encoding=plain_encoding(plain.encoding),
+            errors="backslashreplace",
             line_buffering=plain.line_buffering,
             write_through=plain.write_through,
         )
 
-    def write(self, text: str, /) -> int:
-        """Write ``text``, or drop it."""
-        try:
-            return super().write(text)
-        except OSError as problem:
-            self._give_up(problem)
-            return len(text)
+    @property
+    def lost(self) -> OSError | None:
+        """What was lost of the output, and why."""
+        return cast("EnduringDescriptor", cast("io.BufferedWriter", self.buffer).raw).lost
 
-    def flush(self) -> None:
-        """Pass on what was written, or drop it."""
-        try:
-            super().flush()
-        except OSError as problem:
-            self._give_up(problem)
 
-    def _give_up(self, problem: OSError) -> None:
-        # What is still buffered, and the interpreter's own last flush, go where all is taken.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.fileno())
-        os.close(nowhere)
-        if not isinstance(problem, BrokenPipeError):
-            self.lost = problem
+def plain_encoding(name: str) -> str:
+    """Return the encoding ``name``, or ASCII where it can't write every plain text (``idna``)."""
+    try:
+        return name if _ASCII.encode(name).decode(name) == _ASCII else "ascii"
+    except UnicodeError:
+        return "ascii"
 
 
 def endure() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.page_file import page_at
@@ -23,16 +23,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The display, the stream of events where one is wanted, and all who are told of events."""
+    """The display, the stream of events where one is wanted, and all who are told of events.
+
+    ``bugs`` is what any of them raised.
+    """
 
     display: ProgressDisplay
     stream: EventStream | None
     observers: tuple[Emit, ...]
+    bugs: list[Exception] = field(default_factory=list)
+
+    def emit_to(self, *first: Emit) -> Broadcast:
+        """Return what tells ``first``, and then all of them."""
+        return Broadcast([*first, *self.observers], self.bugs)
 
     @property
     def emit(self) -> Broadcast:
         """Return what tells all of them."""
-        return Broadcast(self.observers)
+        return self.emit_to()
 
 
 @contextmanager
@@ -46,7 +54,8 @@ def watching(
 ) -> Iterator[Watch]:
     """Watch for as long as the block runs; ``forks`` hosts are worked on at once.
 
-    A page is written to ``report`` at the end, with ``about`` in its head.
+    A page is written to ``report`` at the end, with ``about`` in its head. Raises what an observer
+    raised, once all is done that the block is for.
     """
     from aegis_provision.report.ndjson import EventStream
     from aegis_provision.report.progress import ProgressDisplay
@@ -61,4 +70,7 @@ def watching(
         display = undo.enter_context(
             ProgressDisplay(output.aside, verbosity=output.verbosity, quiet=quiet, forks=forks)
         )
-        yield Watch(display, stream, (*observers, display))
+        watch = Watch(display, stream, (*observers, display))
+        yield watch
+    if watch.bugs:
+        raise watch.bugs[0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aegis_provision.files import opened
 from aegis_provision.transport.home import NoHomeError, home_directory
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _make_key(path: Path) -> None:
 
 
 def _read_key(path: Path) -> bytes:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         facts = os.fstat(stream.fileno())
         key = stream.read(_KEY_BYTES + 1)
     mode = stat.S_IMODE(facts.st_mode)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.quoting import shown
 from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.files import opened, read_bounded
 from aegis_provision.ledger.lines import marker
 from aegis_provision.ledger.past_run import DamagedRun, PastRun, parse_run
 from aegis_provision.ledger.places import StateError, check
@@ -26,6 +27,8 @@ LAST = "last"
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 _TAIL = 64 * 1024
 _LISTED = 4
+_LARGEST = 256 * 1024 * 1024
+_LONGEST_LINE = 16 * 1024 * 1024
 
 
 class NoSuchRun(Exception):
@@ -75,9 +78,9 @@ def find_run(names: Sequence[str], wanted: str) -> str:
 def read_run(places: Places, name: str) -> PastRun | DamagedRun:
     """Return what the record of the run ``name`` says; whatever is wrong with it is a value."""
     try:
-        with places.record(name).open("rb") as stream:
+        with opened(places.record(name)) as stream:
             held = _is_held(stream)
-            return parse_run(name, stream.read(), held=held)
+            return parse_run(name, read_bounded(stream, _LARGEST), held=held)
     except OSError as problem:
         return DamagedRun(name, f"the record can't be read: {problem.strerror}")
 
@@ -97,9 +100,9 @@ def runs_that_touched(places: Places, names: Sequence[str]) -> Iterator[PastRun]
     marks = (marker("write"), marker("restarted"))
     for name in names:
         try:
-            with places.record(name).open("rb") as stream:
+            with opened(places.record(name)) as stream:
                 held = _is_held(stream)
-                data = stream.read()
+                data = read_bounded(stream, _LARGEST)
         except OSError:
             continue
         if any(mark in data for mark in marks):
@@ -110,8 +113,8 @@ def runs_that_touched(places: Places, names: Sequence[str]) -> Iterator[PastRun]
 
 def _summary(places: Places, name: str) -> RunSummary | DamagedRun:
     try:
-        with places.record(name).open("rb") as stream:
-            quick = parse_summary(stream.readline(), _last_line(stream))
+        with opened(places.record(name)) as stream:
+            quick = parse_summary(stream.readline(_LONGEST_LINE), _last_line(stream))
     except OSError as problem:
         return DamagedRun(name, f"the record can't be read: {problem.strerror}")
     if quick is not None:

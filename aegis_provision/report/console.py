@@ -6,10 +6,13 @@ import textwrap
 from typing import IO, TYPE_CHECKING, Literal
 
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
 
 Color = Literal["auto", "always", "never"]
 PLAIN_WIDTH = 100
@@ -42,6 +45,30 @@ def text_width(console: Console) -> int:
 def can_redraw(console: Console) -> bool:
     """Tell whether what was printed on ``console`` can be drawn over: only a terminal can."""
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+
+
+class Encodable:
+    """Something to draw, with every character that the console's stream lacks as an escape.
+
+    The stream would escape it too, but only after rich has counted columns: a line that grows
+    afterwards is wider than the terminal, and the picture could not be taken away again.
+    """
+
+    def __init__(self, inner: RenderableType) -> None:
+        """Draw ``inner``."""
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the pieces of what is drawn."""
+        for piece in console.render(self._inner, options):
+            yield Segment(encodable(piece.text, console.encoding), piece.style, piece.control)
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Return ``text`` with each character that ``encoding`` lacks as a backslash escape."""
+    if text.isascii():
+        return text
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def print_lines(console: Console, lines: Iterable[Text]) -> None:

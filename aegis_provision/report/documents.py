@@ -28,21 +28,17 @@ def document(kind: str, body: Mapping[str, Any]) -> Document:
 
 def as_text(content: Document) -> str:
     """Return a document as JSON text for a person and a program, without a final newline."""
-    return _tame(json.dumps(content, indent=2, ensure_ascii=False))
+    return _tame(json.dumps(content, indent=2))
 
 
 def as_line(content: Document) -> str:
     """Return a document as JSON text on one line, without a newline."""
-    return _tame(json.dumps(content, ensure_ascii=False))
+    return _tame(json.dumps(content))
 
 
 def _tame(text: str) -> str:
-    """Escape what JSON lets through and terminals obey, or readers take for the end of a line."""
-    if text.isascii():
-        return text
-    return "".join(
-        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
-    )
+    """Escape the one character that is left in ASCII JSON, and that terminals obey: DEL."""
+    return text.replace("\x7f", "\\u007f")
 
 
 def schedule_document(schedule: Schedule) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
-from aegis_provision.report.console import can_redraw, print_lines
+from aegis_provision.report.console import Encodable, can_redraw, print_lines
 from aegis_provision.report.monitor import State, advance
 from aegis_provision.report.picture import picture
 from aegis_provision.report.running_text import event_lines
@@ -97,4 +97,6 @@ class ProgressDisplay:
 
     def _draw(self) -> RenderableType:
         width, height = self._console.size
-        return picture(self.state, self._clock(), width=width, height=height, forks=self._forks)
+        return Encodable(
+            picture(self.state, self._clock(), width=width, height=height, forks=self._forks)
+        )

@@ -95,5 +95,7 @@ def _location(span: Span) -> Document:
 
 def _uri(name: str) -> str:
     """Return a file's name as a reference: relative to where the tool ran, or absolute."""
-    path = PurePosixPath(name)
-    return path.as_uri() if path.is_absolute() else quote(str(path))
+    path = str(PurePosixPath(name))
+    # In a name that is no UTF-8 other bytes stand as halves of surrogate pairs (PEP 383).
+    reference = quote(path.encode("utf-8", "surrogateescape"))
+    return f"file://{reference}" if path.startswith("/") else reference

@@ -108,9 +108,15 @@ def _ask(connection: socket.socket, question: Question) -> Answer | NoAnswer:
 
 
 @functools.lru_cache(maxsize=1)
-def _trust(_places: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
-    """Return whom TLS trusts: reading a system's authorities takes longer than a question."""
-    return ssl.create_default_context()
+def _trust(places: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
+    """Return whom TLS trusts: reading a system's authorities takes longer than a question.
+
+    ``places`` names what is a file and what is a directory, and nothing else: a pipe that the
+    environment names would be read for ever. Where there is neither, nobody is trusted.
+    """
+    if not (places.cafile or places.capath):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context(cafile=places.cafile, capath=places.capath)
 
 
 def silence(problem: Exception) -> NoAnswer:

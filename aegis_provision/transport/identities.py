@@ -18,6 +18,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.agent import AgentSSH
 from paramiko.pkey import UnknownKeyType
 
+from aegis_provision.files import UnfitFileError, read_beginning, read_file
+
 if TYPE_CHECKING:
     from aegis_provision.transport.endpoints import Endpoint
 
@@ -118,11 +120,17 @@ def _changed(path: str) -> int:
 def _load(path: str, changed: int) -> paramiko.PKey | str:  # noqa: ARG001 - the cache's key
     """Return the private key at ``path``, or why it is of no use."""
     try:
+        # What is no file, or too long for a key, the library would read to its end.
+        read_file(Path(path), _LONGEST_FILE)
+        with suppress(FileNotFoundError):
+            read_file(Path(f"{path}-cert.pub"), _LONGEST_FILE)
         return paramiko.PKey.from_path(path)
     except (paramiko.PasswordRequiredException, TypeError):
         return "has a passphrase and is not in the agent (ssh-add it)"
     except (FileNotFoundError, NotADirectoryError):
         return "is not there"
+    except UnfitFileError as problem:
+        return f"can't be used: {problem.strerror}"
     except OSError:
         return "can't be read"
     except (ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType):
@@ -144,8 +152,7 @@ def _public_blob(path: str) -> bytes | None:
     """
     for place in (f"{path}.pub", path):
         with suppress(OSError, ValueError, IndexError, struct.error):
-            with Path(place).open(encoding="ascii") as stream:
-                text = stream.read(_LONGEST_FILE)
+            text = read_beginning(Path(place), _LONGEST_FILE).decode("ascii")
             if text.startswith(_PRIVATE_ARMOUR):
                 return _public_half(text)
             return base64.b64decode(text.split()[1], validate=True)

@@ -21,13 +21,15 @@ import os
 import re
 import stat
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.transport.public_keys import BLANKS, HostKey, is_too_short, read_public_key
+
+from aegis_provision.files import check_regular, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -177,7 +179,7 @@ def _read(versions: tuple[tuple[Path, _Version], ...]) -> KnownHosts:
 def _content(path: Path) -> bytes:
     """Return the bytes of one known_hosts file, none where it is missing. Raises ``OSError``."""
     try:
-        return path.read_bytes()
+        return read_file(path, null=True)
     except (FileNotFoundError, NotADirectoryError):
         return b""
 
@@ -206,6 +208,7 @@ def add_if_new(paths: Sequence[Path], names: Sequence[str], key: HostKey) -> Ver
 
 
 _ADDING = threading.Lock()
+_TO_ADD = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # What is no file (/dev/null) keeps nothing: for as long as it runs, the process remembers.
 _NOT_SAVED: dict[Path, bytes] = {}
 
@@ -215,7 +218,9 @@ def _locked(path: Path) -> Iterator[int]:
     """Hold the lock on the file at ``path``: the one that is there then, not one replaced since."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with suppress(FileNotFoundError):
+            check_regular(path, path.stat(), null=True)
+        descriptor = os.open(path, _TO_ADD, 0o600)
         try:
             if _is_regular(descriptor):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

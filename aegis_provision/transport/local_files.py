@@ -120,7 +120,7 @@ class LocalFiles:
 
 
 def _found(path: str) -> LocalFound:
-    return LocalFound(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
+    return LocalFound(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY))
 
 
 class LocalFound:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from aegis_provision.files import read_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -89,7 +91,7 @@ def _read(path: Path, home: Path, depth: int) -> tuple[Block, ...]:
     if depth > _DEEPEST_INCLUDE:
         raise SshConfigError(f"{path}: Include goes more than {_DEEPEST_INCLUDE} files deep")
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = read_file(path, null=True).decode("utf-8-sig", errors="replace")
     except OSError as problem:
         raise SshConfigError(f"{path} can't be read: {problem.strerror}") from None
     blocks = [Block("always")]
@@ -219,7 +221,9 @@ def _included(pattern: str, home: Path) -> Iterator[Path]:
     expanded = at_home(pattern, home)
     if not expanded.startswith("/"):
         expanded = str(home / ".ssh" / expanded)
-    return (Path(name) for name in sorted(glob.glob(expanded)) if Path(name).is_file())  # noqa: PTH207
+    # OpenSSH's client reads nothing in a directory, and passes over a link that leads nowhere.
+    found = (Path(name) for name in sorted(glob.glob(expanded)))  # noqa: PTH207
+    return (file for file in found if file.exists() and not file.is_dir())
 
 
 def at_home(path: str, home: Path) -> str:

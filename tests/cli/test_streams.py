@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
+import threading
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
+from aegis_provision.cli.main import run
+from aegis_provision.cli.streams import EnduringDescriptor, plain_encoding
+from aegis_provision.report.console import Encodable, encodable
 from tests.fleet.operator import PROGRAM, Operator, Said
 
 if TYPE_CHECKING:
@@ -184,3 +193,102 @@ def test_ndjson_is_the_document_of_json_on_the_last_line(operator: Operator, com
     assert [event["event"] for event in events] == (
         ["reading_started", *["host_planned"] * 3] if command == "plan" else []
     )
+
+
+@pytest.mark.parametrize(
+    ("streams", "code"),
+    [
+        (">/dev/full", 1),
+        ("2>/dev/full", 0),
+        (">/dev/full 2>&1", 1),
+        (">&-", 0),
+        ("2>&-", 0),
+        ("<&- >&- 2>&-", 0),
+        ("| true", 0),
+        ("2>&1 | true", 0),
+        ("2> >(true)", 0),
+    ],
+)
+@pytest.mark.parametrize("command", ["apply --yes -vv", "apply --yes --format ndjson"])
+def test_nothing_that_prints_stops_a_run(
+    operator: Operator, streams: str, code: int, command: str
+) -> None:
+    said = in_shell(operator, f"PYTHONIOENCODING=ascii:strict $PROGRAM {command} {streams}")
+    assert said.code == code, said.err
+    assert all(is_written(operator.file_of(host)) for host in "abc")
+    told = json.loads(operator.call("history", "last", "--format", "json").out)["run"]
+    assert told["exit_code"] == 0
+    assert [host["status"] for host in told["hosts"]] == ["restart_pending"] * 3
+
+
+class _Breaking(io.StringIO):
+    """A stream with a bug: it breaks in the middle of a run."""
+
+    def write(self, text: str, /) -> int:
+        if "host_written" in text:
+            raise RuntimeError("canary-5d2f")
+        return super().write(text)
+
+
+def test_a_bug_in_what_shows_a_run_does_not_stop_it(operator: Operator) -> None:
+    out, err = _Breaking(), io.StringIO()
+    with chdir(operator.work), redirect_stdout(out), redirect_stderr(err):
+        code = run(["apply", "--yes", "--format", "ndjson"], operator.environ)
+    assert code == 1
+    assert "internal error: RuntimeError in aegis-provision" in err.getvalue()
+    assert "canary" not in err.getvalue()
+    assert all(is_written(operator.file_of(host)) for host in "abc")
+    told = json.loads(operator.call("history", "last", "--format", "json").out)["run"]
+    assert told["exit_code"] == 0
+
+
+def test_a_full_pipe_that_does_not_block_loses_nothing(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    whole = b"x" * 1_000_000
+    got = bytearray()
+
+    def read() -> None:
+        while piece := os.read(reading, 65536):
+            got.extend(piece)
+
+    reader = threading.Thread(target=read)
+    with io.BufferedWriter(EnduringDescriptor(writing)) as stream:
+        raw = stream.raw
+        stream.write(whole)
+        reader.start()
+        stream.flush()
+    os.close(writing)
+    reader.join(timeout=30)
+    os.close(reading)
+    assert bytes(got) == whole
+    assert isinstance(raw, EnduringDescriptor)
+    assert raw.lost is None
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("utf-8", "utf-8"),
+        ("ascii", "ascii"),
+        ("cp1252", "cp1252"),
+        ("utf-16", "utf-16"),
+        ("idna", "ascii"),
+        ("cp037", "cp037"),
+    ],
+)
+def test_an_encoding_that_can_not_write_plain_text_is_not_taken(name: str, taken: str) -> None:
+    assert plain_encoding(name) == taken
+
+
+def test_what_is_drawn_is_escaped_before_columns_are_counted() -> None:
+    under = io.BytesIO()
+    out = io.TextIOWrapper(under, encoding="latin-1")
+    console = Console(file=out, width=12, color_system=None)
+    console.print(Encodable(Text("é モデル", overflow="crop", no_wrap=True)), end="")
+    out.flush()
+    drawn = under.getvalue().decode("latin-1")
+    assert drawn.startswith("é \\u30e2")
+    assert encodable("é モ", "latin-1") == "é \\u30e2"
+    assert encodable("é モ", "utf-8") == "é モ"
+    assert encodable("plain", "no-such-encoding") == "plain"

@@ -113,12 +113,13 @@ def test_a_huge_value_is_cut_and_measured() -> None:
 
 
 def test_json_does_not_drive_the_terminal_either_and_means_the_same() -> None:
-    wicked = "\x1b[2J\u202egone \U000e0041 \x9b é 😀"
+    wicked = "\x1b[2J\u202egone \U000e0041 \x9b\x7f é 😀"
     change = Change("X", ChangeKind.CHANGED, wicked, "small", sensitive=False)
     content = plan_document([replace(plan_of("a"), changes=(change,))])
     text = as_text(content)
     assert all(char.isprintable() or char == "\n" for char in text)
-    assert "é 😀" in text
+    assert text.isascii()
+    assert "\\u00e9 \\ud83d\\ude00" in text
     assert json.loads(text) == content
 
 

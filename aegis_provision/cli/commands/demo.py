@@ -17,6 +17,7 @@ from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.main import PROGRAM, run
 from aegis_provision.cli.options import ENV_PREFIX
+from aegis_provision.cli.printing import echo
 from aegis_provision.demo.scenario import FEWEST_HOSTS, LOGIN, MOST_HOSTS
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def command(count: int, *, keep: bool) -> int:
                 with chdir(fleet.directory):
                     code = _show(fleet, environ, keep=keep)
             except KeyboardInterrupt:
-                click.echo("interrupted", err=True)
+                echo("interrupted", aside=True)
                 code = ExitCode.INTERRUPTED
             finally:
                 ignore_signals()
@@ -125,7 +126,7 @@ def command(count: int, *, keep: bool) -> int:
         raise CommandFailedError(
             ExitCode.REFUSED, f"the demo's hosts can't be set up: {problem.strerror or problem}"
         ) from None
-    click.echo("\nThe hosts are stopped and everything of theirs is removed.")
+    echo("\nThe hosts are stopped and everything of theirs is removed.")
     return code
 
 
@@ -169,17 +170,15 @@ def _show(fleet: DemoFleet, environ: Mapping[str, str], *, keep: bool) -> int:
         f"{len(fleet.hosts)} hosts are up on loopback, each an SSH server of its own. They, their "
         "inventory, keys and made-up tokens live in a directory that goes when the demo ends:"
     )
-    click.echo(f"{textwrap.fill(intro, _WIDTH)}\n")
-    click.echo(f"$ cd {shlex.quote(str(fleet.directory))}")
+    echo(f"{textwrap.fill(intro, _WIDTH)}\n")
+    echo(f"$ cd {shlex.quote(str(fleet.directory))}")
     for step in _STEPS:
-        click.echo(f"\n{textwrap.fill(step.words, _WIDTH)}\n\n$ {step.typed()}")
+        echo(f"\n{textwrap.fill(step.words, _WIDTH)}\n\n$ {step.typed()}")
         code = run(step.command, _environ_of(fleet, environ))
         if code != ExitCode.DONE:
-            click.echo(f"error: that ended with exit code {code}; the demo stops", err=True)
+            echo(f"error: that ended with exit code {code}; the demo stops", aside=True)
             return code
-    click.echo(
-        f"\nDemo: all {len(_STEPS)} commands did what they should on {len(fleet.hosts)} hosts."
-    )
+    echo(f"\nDemo: all {len(_STEPS)} commands did what they should on {len(fleet.hosts)} hosts.")
     if keep:
         _keep_up(fleet, environ)
     return ExitCode.DONE
@@ -202,15 +201,15 @@ def _keep_up(fleet: DemoFleet, environ: Mapping[str, str]) -> None:
 
 
 def _print_commands_to_try(fleet: DemoFleet, environ: Mapping[str, str]) -> None:
-    click.echo("\nThe hosts stay up until you press Ctrl-C here. In another terminal:\n")
-    click.echo(f"cd {shlex.quote(str(fleet.directory))}")
+    echo("\nThe hosts stay up until you press Ctrl-C here. In another terminal:\n")
+    echo(f"cd {shlex.quote(str(fleet.directory))}")
     in_the_way = sorted(
         name for name in environ if name.startswith((*_RECIPE_PREFIXES, ENV_PREFIX))
     )
     if in_the_way:
-        click.echo("# set in your shell, and stronger than what the demo brings:")
-        click.echo(f"unset {' '.join(in_the_way)}")
+        echo("# set in your shell, and stronger than what the demo brings:")
+        echo(f"unset {' '.join(in_the_way)}")
     for example in _TO_TRY:
-        click.echo(f"\n# {example.words}\n{example.typed()}")
+        echo(f"\n# {example.words}\n{example.typed()}")
     file = fleet.config_file("gpu-02").relative_to(fleet.directory)
-    click.echo(f"\n# what a host has now:\ncat {file}")
+    echo(f"\n# what a host has now:\ncat {file}")

@@ -10,7 +10,7 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import format_option, output_options
-from aegis_provision.cli.printing import print_document
+from aegis_provision.cli.printing import echo, print_document
 from aegis_provision.ledger.past_run import DamagedRun
 from aegis_provision.ledger.places import StateError, places_of
 from aegis_provision.ledger.runs import NoSuchRun, find_run, read_run, run_names, summarise
@@ -51,7 +51,7 @@ def command(run: str | None, *, every: bool, output_format: Format, output: Outp
     except (StateError, NoSuchRun) as problem:
         raise CommandFailedError(ExitCode.INVALID_INPUT, problem.message, problem.hint) from None
     if run is None and not every and len(names) > LISTED and not output.quiet:
-        click.echo(f"The last {LISTED} of {len(names)} runs; --all lists them all.", err=True)
+        echo(f"The last {LISTED} of {len(names)} runs; --all lists them all.", aside=True)
     return ExitCode.DONE
 
 

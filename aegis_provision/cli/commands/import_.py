@@ -124,11 +124,11 @@ def _write(out: Path, text: str, *, force: bool) -> None:
 
 
 def _replace(out: Path, text: str) -> None:
-    from aegis_provision.cli.file_content import file_content
     from aegis_provision.cli.replacing import Replacement, replace_files
+    from aegis_provision.files import read_file
 
     try:
-        before = file_content(out)
+        before = read_file(out)
     except OSError as problem:
         raise _refused(f"{out} can't be read: {problem.strerror or problem}", "") from None
     replace_files([Replacement(out, before, text.encode())])

@@ -11,6 +11,8 @@ import click
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.fleet import DEFAULT_INVENTORY
+from aegis_provision.cli.invocation import note_written
+from aegis_provision.cli.printing import echo
 from aegis_provision.cli.suggested_commands import operand
 
 STARTER_PLAYBOOK = Path("playbook.yml")
@@ -34,17 +36,18 @@ def command(directory: Path) -> int:
     for target in (inventory, playbook):
         _write(target, directory)
     named = shlex.quote(str(inventory))
-    click.echo(f"Wrote {inventory} and {playbook}. Put your hosts into the first, then:")
+    echo(f"Wrote {inventory} and {playbook}. Put your hosts into the first, then:")
     rollout = shlex.quote(operand(str(playbook)))
-    click.echo(f"  aegis-provision validate -i {named} {rollout}")
-    click.echo(f"  aegis-provision plan -i {named}")
-    click.echo(f"  aegis-provision apply -i {named} {rollout}")
+    echo(f"  aegis-provision validate -i {named} {rollout}")
+    echo(f"  aegis-provision plan -i {named}")
+    echo(f"  aegis-provision apply -i {named} {rollout}")
     return ExitCode.DONE
 
 
 def _write(target: Path, directory: Path) -> None:
     starter = resources.files("aegis_provision.cli").joinpath("starter", target.name)
     try:
+        note_written()
         directory.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as stream:
             stream.write(starter.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.findings import show_findings
 from aegis_provision.cli.fleet import fill_sessions, find_host, load_fleet
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options
+from aegis_provision.cli.printing import echo_utf8
 from aegis_provision.cli.recipes import recipe_session
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def command(
         session, findings = _host_session(host or "", inventory, environ)
     show_findings(output, findings)
     values = session.values if reveal else without_exposed(session.values)
-    click.echo(render(values, mask=None if reveal else MASK), nl=False)
+    echo_utf8(render(values, mask=None if reveal else MASK))
     return ExitCode.DONE
 
 

@@ -1,0 +1,93 @@
+"""The operator's files are read without waiting, as files alone, and up to a bound."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.files import (
+    LARGEST_FILE,
+    UnfitFileError,
+    opened,
+    read_beginning,
+    read_file,
+    size_words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+UNFIT: list[tuple[Callable[[Path], object], str]] = [
+    (os.mkfifo, "it is not a regular file but a pipe"),
+    (_make_socket, "it is not a regular file but a socket"),
+    (lambda path: path.symlink_to("/dev/zero"), "it is not a regular file but a device"),
+    (lambda path: path.symlink_to("/dev/null"), "it is not a regular file but a device"),
+    (Path.mkdir, "Is a directory"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), UNFIT, ids=range(len(UNFIT)))
+def test_what_is_no_file_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], object], words: str
+) -> None:
+    path = tmp_path / "x"
+    make(path)
+    for read in (read_file, lambda place: read_beginning(place, 2)):
+        with pytest.raises(UnfitFileError) as refused:
+            read(path)
+        assert refused.value.strerror == words
+
+
+def test_only_the_null_device_may_stand_for_an_empty_file() -> None:
+    assert read_file(Path("/dev/null"), null=True) == b""
+    with pytest.raises(UnfitFileError):
+        read_file(Path("/dev/zero"), null=True)
+
+
+def test_a_missing_file_is_that(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_file(tmp_path / "x")
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"1234")
+    assert read_file(path, 4) == b"1234"
+    assert read_beginning(path, 3) == b"123"
+    with pytest.raises(UnfitFileError) as refused:
+        read_file(path, 3)
+    assert refused.value.strerror == "it is larger than 3 bytes"
+    assert LARGEST_FILE == 16 * 1024 * 1024
+
+
+def test_a_file_is_opened_so_that_it_can_neither_wait_nor_be_inherited(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.touch()
+    with opened(path) as stream:
+        assert not os.get_blocking(stream.fileno())
+        assert not os.get_inheritable(stream.fileno())
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (LARGEST_FILE, "16 MiB"),
+        (1024 * 1024, "1 MiB"),
+        (64 * 1024, "64 KiB"),
+        (1024, "1 KiB"),
+        (1025, "1025 bytes"),
+        (1023, "1023 bytes"),
+    ],
+)
+def test_sizes_in_words(size: int, words: str) -> None:
+    assert size_words(size) == words
