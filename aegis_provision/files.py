@@ -41,9 +41,9 @@ def opened(path: Path, *, null: bool = False) -> Iterator[BinaryIO]:
     :class:`UnfitFileError` is for what is no regular file.
     """
     # Looked at before it is opened: opening alone can wake whoever writes into a pipe.
-    check_regular(path.stat(), null=null)
+    check_regular(path, path.stat(), null=null)
     with os.fdopen(os.open(path, os.O_RDONLY | _FLAGS), "rb") as stream:
-        check_regular(os.fstat(stream.fileno()), null=null)
+        check_regular(path, os.fstat(stream.fileno()), null=null)
         yield stream
 
 
@@ -53,7 +53,7 @@ def read_file(path: Path, limit: int = LARGEST_FILE, *, null: bool = False) -> b
     Raises what :func:`opened` does, and :class:`UnfitFileError` for a longer file.
     """
     with opened(path, null=null) as stream:
-        return read_bounded(stream, limit)
+        return read_bounded(path, stream, limit)
 
 
 def read_beginning(path: Path, size: int) -> bytes:
@@ -62,30 +62,28 @@ def read_beginning(path: Path, size: int) -> bytes:
         return stream.read(size)
 
 
-def read_bounded(stream: BinaryIO, limit: int) -> bytes:
-    """Return what is left of ``stream``. Raises :class:`UnfitFileError` beyond ``limit`` bytes."""
+def read_bounded(path: Path, stream: BinaryIO, limit: int) -> bytes:
+    """Return what is left of ``stream``, the file at ``path``.
+
+    Raises :class:`UnfitFileError` beyond ``limit`` bytes.
+    """
     data = stream.read(limit + 1)
     if len(data) > limit:
-        raise too_large(limit)
+        raise UnfitFileError(errno.EFBIG, f"it is larger than {size_words(limit)}", str(path))
     return data
 
 
-def too_large(limit: int) -> UnfitFileError:
-    """Return what to raise for a file of more than ``limit`` bytes."""
-    return UnfitFileError(errno.EFBIG, f"it is larger than {size_words(limit)}")
+def check_regular(path: Path, facts: os.stat_result, *, null: bool = False) -> None:
+    """Raise :class:`UnfitFileError` unless ``facts`` of ``path`` are a regular file's.
 
-
-def check_regular(facts: os.stat_result, *, null: bool = False) -> None:
-    """Raise :class:`UnfitFileError` unless ``facts`` are a regular file's, or of the null device.
-
-    The latter only with ``null``.
+    With ``null`` they may be those of the null device.
     """
     if stat.S_ISREG(facts.st_mode) or (null and is_null(facts)):
         return
     if stat.S_ISDIR(facts.st_mode):
-        raise UnfitFileError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise UnfitFileError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "something else")
-    raise UnfitFileError(errno.EINVAL, f"it is not a regular file but {kind}")
+    raise UnfitFileError(errno.EINVAL, f"it is not a regular file but {kind}", str(path))
 
 
 def is_null(facts: os.stat_result) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import aegis_provision
 from aegis_provision.files import (
     LARGEST_FILE,
     UnfitFileError,
@@ -91,3 +93,45 @@ def test_a_file_is_opened_so_that_it_can_neither_wait_nor_be_inherited(tmp_path:
 )
 def test_sizes_in_words(size: int, words: str) -> None:
     assert size_words(size) == words
+
+
+READERS = {
+    "files": "the one place",
+    "cli/env_file": "a pipe may stand there; its own bounds",
+    "cli/streams": "the process's own streams",
+    "cli/replacing": "files that it makes, and locks",
+    "cli/completion": "scripts of the package",
+    "cli/commands/init": "starters of the package",
+    "documents/schema_files": "schemas of the package",
+    "providers/recipes": "recipes of the package",
+    "report/html_page": "the style sheet of the package",
+    "ledger/places": "directories, and a key that it makes",
+    "ledger/record": "a record that it makes",
+    "transport/known_hosts": "a file that it adds to, once it was looked at",
+    "transport/local_files": "a host's files, on this machine",
+}
+"""The modules that open files by themselves, and what these are."""
+
+
+def opens_files(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        match node.func:
+            case ast.Name("open") | ast.Attribute(ast.Name("os"), "open"):
+                return True
+            case ast.Attribute(_, "read_text" | "read_bytes"):
+                return True
+            case ast.Attribute(_, "open") if node.args and isinstance(node.args[0], ast.Constant):
+                return True
+    return False
+
+
+def test_nobody_else_opens_a_file() -> None:
+    package = Path(aegis_provision.__file__).parent
+    found = {
+        path.relative_to(package).with_suffix("").as_posix()
+        for path in package.rglob("*.py")
+        if opens_files(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert found == READERS.keys()

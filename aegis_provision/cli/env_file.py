@@ -69,7 +69,7 @@ def _content(path: Path, longest: float) -> bytes:
                     f"{path} is a terminal, which would show the secrets",
                     "pipe the variables in, or name a file that only you can read",
                 )
-            check_regular(facts)
+            check_regular(path, facts)
         if mode & 0o077 and kind != stat.S_IFSOCK:  # nobody opens a socket by these bits
             raise _refuse(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
         data = read_waiting(stream.fileno(), _LARGEST, time.monotonic() + longest)
@@ -87,7 +87,7 @@ def _opened(path: Path) -> int:
         return os.dup(int(found["number"]))
     facts = path.stat()
     if not stat.S_ISFIFO(facts.st_mode):
-        check_regular(facts, null=True)
+        check_regular(path, facts, null=True)
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
 

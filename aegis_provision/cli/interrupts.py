@@ -35,9 +35,14 @@ class ProcessSignals:
     press it more than once; after :data:`PATIENCE` seconds it ends the process there and then.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Change nothing yet; ``clock`` tells the time in seconds."""
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        """Change nothing yet; ``clock`` tells the time in seconds, ``leave`` ends the process."""
         self._clock = clock
+        self._leave = leave
         self._taken: float | None = None
         self._over = False
 
@@ -66,7 +71,7 @@ class ProcessSignals:
             self._taken = now
             raise KeyboardInterrupt
         if now - self._taken > PATIENCE:
-            os._exit(ExitCode.INTERRUPTED)
+            self._leave(ExitCode.INTERRUPTED)
 
     def _unraisable(self, told: sys.UnraisableHookArgs) -> None:
         if not issubclass(told.exc_type, KeyboardInterrupt):

@@ -33,7 +33,7 @@ def page_at(path: Path, about: Mapping[str, str] | None) -> Iterator[Chronicle]:
     try:
         # A page replaces what is there: a device or a pipe would be gone.
         with suppress(FileNotFoundError):
-            check_regular(path.stat())
+            check_regular(path, path.stat())
         fresh.touch()
     except OSError as problem:
         raise CommandFailedError(

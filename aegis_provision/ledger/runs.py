@@ -80,7 +80,7 @@ def read_run(places: Places, name: str) -> PastRun | DamagedRun:
     try:
         with opened(places.record(name)) as stream:
             held = _is_held(stream)
-            return parse_run(name, read_bounded(stream, _LARGEST), held=held)
+            return parse_run(name, read_bounded(places.record(name), stream, _LARGEST), held=held)
     except OSError as problem:
         return DamagedRun(name, f"the record can't be read: {problem.strerror}")
 
@@ -102,7 +102,7 @@ def runs_that_touched(places: Places, names: Sequence[str]) -> Iterator[PastRun]
         try:
             with opened(places.record(name)) as stream:
                 held = _is_held(stream)
-                data = read_bounded(stream, _LARGEST)
+                data = read_bounded(places.record(name), stream, _LARGEST)
         except OSError:
             continue
         if any(mark in data for mark in marks):

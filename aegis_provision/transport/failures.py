@@ -8,6 +8,7 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aegis_provision.files import UnfitFileError
 from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def system_words(problem: OSError | EOFError) -> tuple[str, str]:
             return CLOSED
         case OSError(errno=number) if number in _ERRNO_WORDS:
             return _ERRNO_WORDS[number]
+        case UnfitFileError():
+            return f"{problem.filename}: {problem.strerror}", ""
     place = f"{problem.filename}: " if problem.filename else ""
     return f"{place}{os.strerror(problem.errno or 0).lower()}", ""
 
