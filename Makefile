@@ -2,6 +2,7 @@
 
 VENV ?= .venv
 BENCH_VENV ?= .bench-venv
+LOWEST_VENV ?= .lowest-venv
 WORKERS ?= 2
 HOSTS ?= 8
 
@@ -12,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint ruff format-check types imports docs golden bench format clean
+.PHONY: help demo test lowest lint ruff format-check types imports docs golden bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,16 @@ demo: $(DEMO_READY) ## try everything on a small fleet of SSH hosts on loopback 
 
 test: $(READY) ## run all tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+lowest: $(READY) ## try the command line and the demo with the lowest versions that pyproject.toml allows
+	@$(BIN)/python -m venv --clear $(LOWEST_VENV)
+	@lowest=$$($(BIN)/python -m tests.packaging.lowest) && \
+	  $(LOWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    asyncssh hypothesis pyte pytest pytest-xdist hatchling build && \
+	  $(LOWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $$lowest && \
+	  $(LOWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(LOWEST_VENV)/bin/pytest -q -n $(WORKERS) --dist worksteal tests/cli tests/demo
+	@$(LOWEST_VENV)/bin/aegis-provision demo --hosts $(HOSTS)
 
 lint: ruff format-check types imports ## run the linters, the type checker and the import rules
 
@@ -51,7 +62,7 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff format .
 
 clean: ## remove the environments, the caches and what was built
-	rm -rf .venv .bench-venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .bench-venv .lowest-venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError
-from aegis_provision.documents.listing import listed
 from aegis_provision.cli.invocation import note_written
+from aegis_provision.documents.listing import listed
 from aegis_provision.files import LARGEST_FILE, read_beginning
 
 if TYPE_CHECKING:

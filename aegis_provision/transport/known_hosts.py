@@ -27,9 +27,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.transport.public_keys import BLANKS, HostKey, is_too_short, read_public_key
-
 from aegis_provision.files import check_regular, read_file
+from aegis_provision.transport.public_keys import BLANKS, HostKey, is_too_short, read_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aegis_provision.files import read_file
 from aegis_provision.transport.public_keys import (
     BLANKS,
     HostKey,
@@ -70,7 +71,7 @@ def read_revoked_keys(path: str) -> RevokedKeys:
 @lru_cache(maxsize=4)
 def _read(path: Path, version: tuple[int, int, int]) -> RevokedKeys:  # noqa: ARG001 - the cache's key
     try:
-        return parse_revoked_keys(path.read_bytes())
+        return parse_revoked_keys(read_file(path, null=True))
     except ValueError as problem:
         raise RevokedKeysError(f"{path} is not understood: {problem}") from None
 

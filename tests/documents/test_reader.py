@@ -122,6 +122,12 @@ def test_depth_is_bounded(opened: str) -> None:
     assert read(opened * (DEEPEST + 50))[1] == ["too-deep"]
 
 
+@pytest.mark.parametrize("levels", [DEEPEST + 1, 900, 10_000])
+def test_flow_brackets_are_too_deep_however_many(levels: int) -> None:
+    """LibYAML of 2025 has a limit of its own at 1000, which an older one has not."""
+    assert read("[" * levels)[1] == ["too-deep"]
+
+
 @given(st.text(alphabet="ab:-{}[]'\"\n \t&*!|>%@#,?~<0_", max_size=60))
 def test_no_text_makes_it_raise(text: str) -> None:
     _, findings = read_document(Source("t", text))
