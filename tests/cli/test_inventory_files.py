@@ -210,7 +210,8 @@ def test_a_pipe_in_a_directory_is_told_and_not_waited_for(
     out, err = capsys.readouterr()
     assert out == "h1  ollama\n"
     assert err == (
-        "warning: dir/hosts is not readable (it is not a regular file but a pipe), so it is passed over\n"
+        "warning: dir/hosts is not readable (it is not a regular file but a pipe), "
+        "so it is passed over\n"
         "1 warning\n"
     )
 
