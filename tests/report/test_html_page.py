@@ -22,12 +22,14 @@ from aegis_provision.playbook.model import Schedule, Share
 from aegis_provision.report.html_page import render_page
 from aegis_provision.report.markup import Markup, element
 from aegis_provision.rollout.events import (
+    BatchStarted,
     BudgetSpent,
     HostFinished,
     HostPlanned,
     KeysAccepted,
     RunFinished,
     RunStarted,
+    Step,
     StepStarted,
 )
 from aegis_provision.rollout.host_task import not_begun
@@ -312,6 +314,71 @@ def test_a_host_that_went_wrong_is_no_more_than_one_that_needs_attention() -> No
     page = render_page(told.events)
     assert _filters(page) == {"All": 2, "Needs attention": 1, "Unchanged": 1, "Not attempted": 1}
     assert "It went wrong in an earlier play." in page
+
+
+def test_all_that_is_known_of_a_host_is_in_its_account() -> None:
+    changes = (
+        Change("SHORT", ChangeKind.CHANGED, "old", "", sensitive=False),
+        Change("LONG", ChangeKind.ADDED, None, "x" * 201, sensitive=False),
+        Change("WHOLE", ChangeKind.ADDED, None, "y" * 200, sensitive=False),
+        Change("GONE", ChangeKind.REMOVED, "it was", None, sensitive=False),
+        Change("A_KEY", ChangeKind.REMOVED, None, None, sensitive=True),
+        Change("B_KEY", ChangeKind.CHANGED, None, None, sensitive=True),
+    )
+    planned = replace(plan("a", warnings=("root owns it",)), changes=changes)
+    schedule = Schedule((play("", ["a"]),))
+    result = HostResult("a", Status.FAILED, "it said no", "ask again", ("the new file is there",))
+    page = render_page(
+        [
+            (0.0, RunStarted(RUN, schedule, (planned,))),
+            (0.0, BatchStarted(0, 0, ("a",))),
+            (1.0, StepStarted("a", Step.WRITE, "2 sessions")),
+            (3.5, HostFinished(0, result)),
+            (4.0, RunFinished((result,), 4)),
+        ]
+    )
+    text = _taken_apart(page).text
+    assert (
+        "it said noTry: ask againWarning: the new file is thereWarning: root owns it"
+        "Stepswrite2 sessions+1.0s2.5s"
+        f"Changes in {PATH}"
+        'SHORTold \N{RIGHTWARDS ARROW} ""'
+        f"LONG{'x' * 200}... (201 characters)"
+        f"WHOLE{'y' * 200}"
+        "GONEit was removed"
+        "A_KEYsecret, removed"
+        "B_KEYsecret, changed"
+    ) in text
+    assert 'class="host failed g-bad" id="h0" open' in page
+    assert re.search(r'<details class="card batch" open>', page)
+
+
+@pytest.mark.parametrize(("bad", "is_open"), [(20, True), (21, False)])
+def test_hosts_that_went_wrong_are_open_unless_they_are_many(bad: int, is_open: bool) -> None:
+    names = hosts(bad + 1)
+    told = carried_out(
+        Schedule((play("", names),)),
+        lambda _, host: Status.APPLIED if host == names[-1] else Status.FAILED,
+    )
+    page = render_page(told.events)
+    assert page.count('class="host failed g-bad"') == bad
+    opened = len(re.findall(r'class="host failed g-bad" id="h\d+" open', page))
+    assert opened == (bad if is_open else 0)
+    assert not re.search(r'class="host applied g-done" id="h\d+" open', page)
+
+
+@pytest.mark.parametrize(("count", "folded"), [(60, False), (61, True)])
+def test_a_batch_in_which_all_went_well_is_closed_where_hosts_are_many(
+    count: int, folded: bool
+) -> None:
+    names = hosts(count)
+    schedule = Schedule((play("", names[:1], names[1:]),))
+    told = carried_out(
+        schedule, lambda _, host: Status.FAILED if host == names[0] else Status.APPLIED, forks=64
+    )
+    page = render_page(told.events)
+    assert page.count('<details class="card batch" open>') == (1 if folded else 2)
+    assert page.count('<details class="card batch">') == (1 if folded else 0)
 
 
 def test_the_reason_of_a_pin_is_in_the_page() -> None:
