@@ -18,6 +18,7 @@ from aegis_provision.documents.listing import listed
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.planning.masking import exposes_secret
+from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.sensitivity import is_named_secret, is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF
@@ -25,9 +26,10 @@ from aegis_provision.providers.templates import expand, references, single_refer
 from aegis_provision.providers.unusable_tokens import unusable_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aegis_provision.providers.recipes import Recipe, RecipeValue
+    from aegis_provision.providers.secret import Secret
 
 _TOKEN = "auth_token"  # noqa: S105 - the key, not the token
 _RESOURCE_NAME = "[A-Za-z0-9][A-Za-z0-9-]*"
@@ -68,6 +70,7 @@ def recognise(
     environment although it has a default is said all the same: the inventory is to mean the same
     tomorrow. Raises :class:`NotExpressibleError`.
     """
+    tokens = recipe_secrets(recipes, environ)
     absent = [name for name in VARIABLE_OF.values() if not values.get(name)]
     if absent:
         raise NotExpressibleError(
@@ -86,7 +89,7 @@ def recognise(
     problems = [
         f"{VARIABLE_OF[key]} {problem}"
         for key, value in checked.items()
-        for problem in _problems(key, value, values)
+        for problem in _problems(key, value, values, tokens)
     ]
     if _TOKEN not in bare and token not in HARMLESS_TOKENS and _is_no_token(token):
         problems.append(f"{VARIABLE_OF[_TOKEN]} is a placeholder, not a token")
@@ -97,7 +100,9 @@ def recognise(
         for name, value in values.items()
         if name not in VARIABLE_OF.values() and name not in bare
     }
-    secret = {name: value for name, value in further.items() if _is_secret(name, value, values)}
+    secret = {
+        name: value for name, value in further.items() if _is_secret(name, value, values, tokens)
+    }
     unmanaged = tuple(
         name for name, value in further.items() if not _can_be_said(name, value, name in secret)
     )
@@ -189,7 +194,9 @@ def _is_no_token(token: str) -> bool:
     return placeholder_problem(token) is not None or bool(unusable_token(token))
 
 
-def _problems(key: str, value: str, values: Mapping[str, str]) -> Iterator[str]:
+def _problems(
+    key: str, value: str, values: Mapping[str, str], tokens: Sequence[Secret]
+) -> Iterator[str]:
     """Yield why a value can't be written down; it is never repeated."""
     if key == "timeout_ms":
         if problem := timeout_problem(value):
@@ -197,7 +204,7 @@ def _problems(key: str, value: str, values: Mapping[str, str]) -> Iterator[str]:
         return
     if "${" in value:
         yield 'holds a "${", which an inventory would take for a reference'
-    if _shows_secret(value, values):
+    if _shows_secret(value, values, tokens):
         yield _SEEN
         return
     if placeholder_problem(value):
@@ -206,18 +213,19 @@ def _problems(key: str, value: str, values: Mapping[str, str]) -> Iterator[str]:
         yield from (f"is refused: {reason}" for reason in url_problems(value))
 
 
-def _shows_secret(value: str, values: Mapping[str, str]) -> bool:
+def _shows_secret(value: str, values: Mapping[str, str], tokens: Sequence[Secret]) -> bool:
     secrets = [
         text
         for name, text in values.items()
         if is_named_secret(name, text) and text not in HARMLESS_TOKENS
     ]
-    return exposes_secret(value, secrets) or Redactor.of(secrets).finds(value, words=False)
+    known = Redactor.of((*secrets, *tokens))
+    return exposes_secret(value, secrets) or known.finds(value, words=False)
 
 
-def _is_secret(name: str, value: str, values: Mapping[str, str]) -> bool:
+def _is_secret(name: str, value: str, values: Mapping[str, str], tokens: Sequence[Secret]) -> bool:
     others = {other: text for other, text in values.items() if other != name}
-    return is_named_secret(name, value) or _shows_secret(value, others)
+    return is_named_secret(name, value) or _shows_secret(value, others, tokens)
 
 
 def _can_be_said(name: str, value: str, secret: bool) -> bool:

@@ -80,9 +80,17 @@ class ConfigFile:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A file that Aegis would ignore, crash on, or fail every session over, and why."""
+    """A file that Aegis would ignore, crash on, or fail every session over, and why.
+
+    ``root`` is what it holds, ``None`` where it is no JSON object; it never shows.
+    """
 
     reasons: tuple[str, ...]
+    root: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the secrets in it, as for a file that Aegis takes."""
+        return tuple(_secrets(self.root, ""))
 
 
 def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile | Ignored:
@@ -104,13 +112,13 @@ def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile |
         return _ignored("its root is no object")
     reasons = (*_field_reasons(root), *_start_reasons(root))
     if reasons:
-        return Ignored(reasons)
+        return Ignored(reasons, root)
     environment: dict[str, str] = _as_record(root.get(SESSION_ENV, {}))
     reasons = tuple(
         _session_reasons({key: environment[key] for key in environment if key not in replaced})
     )
     if reasons:
-        return Ignored(reasons)
+        return Ignored(reasons, root)
     is_utf8 = _as_text(data).encode("utf-8") == data
     return ConfigFile(root, environment, bool(root.get("authToken")), is_utf8=is_utf8)
 

@@ -15,6 +15,7 @@ from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, w
 from aegis_provision.inventory.pins import pin_findings
 from aegis_provision.playbook.model import Restart
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
+from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.rollout.reading import HostWork, Reach
 
 if TYPE_CHECKING:
@@ -176,7 +177,8 @@ def prepare(
         )
         for name in schedule.hosts
     )
-    reach = reach_of(flags, Invocation.current().environ)
+    tokens = recipe_secrets(fleet.recipes, environ)
+    reach = reach_of(flags, Invocation.current().environ, tokens)
     findings = (*scheduled.findings, *warnings)
     return Job(fleet, scheduled.source, scope.limit or "", schedule, works, reach, findings)
 

@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.cli.options import ConnectionFlags
+    from aegis_provision.providers.secret import Secret
 
 _NO_SSH_CONFIG = Path("none")
 
 
-def reach_of(flags: ConnectionFlags, environ: Mapping[str, str]) -> Reach:
+def reach_of(
+    flags: ConnectionFlags, environ: Mapping[str, str], secrets: tuple[Secret, ...]
+) -> Reach:
     """Return how to reach hosts.
 
-    Without flags the files are those that OpenSSH's client reads (ssh_config(5)). Raises
-    :class:`CommandFailedError` for an ssh config that was named and is not there, for a
-    directory in a file's place, and where nothing says where the operator's home is.
+    ``secrets`` are the operator's tokens, used or not. Without flags the files are those that
+    OpenSSH's client reads (ssh_config(5)). Raises :class:`CommandFailedError` for an ssh config
+    that was named and is not there, for a directory in a file's place, and where nothing says
+    where the operator's home is.
     """
     from aegis_provision.transport.connect import connect
 
@@ -46,7 +50,7 @@ def reach_of(flags: ConnectionFlags, environ: Mapping[str, str]) -> Reach:
         home_variable=environ.get("HOME"),
         login_name=_login_name(environ),
     )
-    return Reach(connect, options, flags.forks, flags.deadline)
+    return Reach(connect, options, flags.forks, flags.deadline, secrets)
 
 
 def _ssh_config(named: Path | None, home: Path) -> Path | None:

@@ -133,7 +133,7 @@ def _sorted_out(surveyed: Sequence[Surveyed]) -> tuple[list[Found], dict[str, st
             left_out[item.host.name] = _message(plan)
             continue
         if actual.file is None:
-            left_out[item.host.name] = f"there is no file {actual.path} yet"
+            left_out[item.host.name] = f"there is no file {plan.path} yet"
             continue
         config = parse_config(actual.file.content)
         if not isinstance(config, ConfigFile) or not config.session_env:

@@ -17,6 +17,7 @@ from aegis_provision.ledger.digests import file_digest
 from aegis_provision.ledger.header import identity_of
 from aegis_provision.planning.going_back import Undoing, session_in
 from aegis_provision.playbook.reversal import reversed_schedule
+from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.rollout.reading import HostWork, Reach
 
 if TYPE_CHECKING:
@@ -88,7 +89,13 @@ def way_back(
             digest,
         )
     return WayBack(
-        past, fleet, schedule, tuple(works), undoings, reach_of(flags, real), limit or ""
+        past,
+        fleet,
+        schedule,
+        tuple(works),
+        undoings,
+        reach_of(flags, real, recipe_secrets(fleet.recipes, environ)),
+        limit or "",
     )
 
 

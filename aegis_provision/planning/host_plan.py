@@ -109,12 +109,13 @@ def compare(host: Host, session: Session, actual: Actual) -> Comparison:
     """
     config = parse_config(actual.file.content, replaced=session.names) if actual.file else None
     refusals = tuple(_refusals(actual, config))
+    secrets = config.secrets() if config else ()
     if refusals or isinstance(config, Ignored):
-        return Comparison(host, session, actual, None, refusals)
+        return Comparison(host, session, actual, None, refusals, secrets=secrets)
     if actual.directory is None:
         raise ValueError("a target that was read has a directory")
     ownership = wanted_ownership(actual.file, actual.directory)
-    there, secrets = (config.session_env, config.secrets()) if config else ({}, ())
+    there = config.session_env if config else {}
     found = session_changes(there, session, secrets)
     return Comparison(
         host,
@@ -145,7 +146,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
     host, session, actual = comparison.host, comparison.session, comparison.actual
     config, ownership = comparison.config, comparison.ownership
     if comparison.refusals or ownership is None:
-        return _refused(host, session, actual, comparison.refusals)
+        return _refused(comparison, comparison.refusals)
     trusted = receipt if isinstance(receipt, Receipt) else None
     dropped = dropped_names(comparison.environment, session, trusted)
     gone = removals(comparison.environment, dropped.ours, comparison.secrets)
@@ -171,7 +172,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
     content = merge(config, {**session.values, **withheld}, removed=dropped.ours)
     problem = _dropped_by_aegis(content)
     if problem:
-        return _refused(host, session, actual, [(problem, "look at the file on the host")])
+        return _refused(comparison, [(problem, "look at the file on the host")])
     return replace(
         plan,
         action=Action.CREATE if actual.file is None else Action.UPDATE,
@@ -247,16 +248,15 @@ def _refusals(actual: Actual, config: ConfigFile | Ignored | None) -> list[tuple
     return found
 
 
-def _refused(
-    host: Host, session: Session, actual: Actual, refusals: Sequence[tuple[str, str]]
-) -> HostPlan:
+def _refused(comparison: Comparison, refusals: Sequence[tuple[str, str]]) -> HostPlan:
     return HostPlan(
-        host.name,
-        session.spec.provider,
-        actual.path,
+        comparison.host.name,
+        comparison.session.spec.provider,
+        comparison.actual.path,
         Action.ERROR,
         message=listed((reason for reason, _ in refusals), between="; "),
         hint="; ".join(dict.fromkeys(hint for _, hint in refusals)),
+        secrets=comparison.secrets,
     )
 
 

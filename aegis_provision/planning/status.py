@@ -104,6 +104,7 @@ def status_of(
             message=plan.message,
             hint=plan.hint,
             tokens=_all_unknown(session),
+            secrets=comparison.secrets,
         )
     trusted = receipt if isinstance(receipt, Receipt) else None
     environment = comparison.environment

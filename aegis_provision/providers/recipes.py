@@ -11,10 +11,14 @@ from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.source import Source
+from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.sensitivity import is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.templates import references
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from aegis_provision.documents.source import Span
 
@@ -92,3 +96,20 @@ def template_env(body: MappingNode) -> dict[str, RecipeValue]:
         for item in (entry.value if entry and isinstance(entry.value, MappingNode) else ())
         if isinstance(item.value, Scalar) and isinstance(item.value.value, str)
     }
+
+
+def _settings(recipe: Recipe) -> Iterator[tuple[str, RecipeValue]]:
+    yield from recipe.values.items()
+    yield from ((f"{ENV_PREFIX}{name}", value) for name, value in recipe.env.items())
+
+
+def recipe_secrets(recipes: Mapping[str, Recipe], environ: Mapping[str, str]) -> tuple[Secret, ...]:
+    """Return what ``environ`` holds for the secrets of ``recipes``, whoever may use them."""
+    names = dict.fromkeys(
+        reference.name
+        for recipe in recipes.values()
+        for setting, value in _settings(recipe)
+        if is_secret_setting(setting, value.template)
+        for reference in references(value.template)
+    )
+    return tuple(Secret(environ[name], f"${{{name}}}") for name in names if environ.get(name))

@@ -19,6 +19,7 @@ from aegis_provision.rollout.outcome import HostResult
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from aegis_provision.providers.secret import Secret
     from aegis_provision.rollout.reading import HostWork
 
 T = TypeVar("T")
@@ -34,13 +35,12 @@ _OURS: Mapping[type, frozenset[str]] = {
 _PATH = "path"
 
 
-def redactor_of(works: Iterable[HostWork]) -> Redactor:
-    """Return the redactor of a run over ``works``: it knows every secret of all of them."""
+def redactor_of(works: Iterable[HostWork], further: Iterable[Secret] = ()) -> Redactor:
+    """Return the redactor of a run over ``works``: every secret of all of them, and ``further``."""
     sessions = {id(work.session): work for work in works}
     tokens = {id(work.api_token): work for work in works}
-    return Redactor.of(
-        secret for work in (*sessions.values(), *tokens.values()) for secret in work.secrets()
-    )
+    every = (*sessions.values(), *tokens.values())
+    return Redactor.of((*further, *(secret for work in every for secret in work.secrets())))
 
 
 def redacted(value: T, redactor: Redactor, work: HostWork) -> T:

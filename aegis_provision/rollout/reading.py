@@ -73,12 +73,17 @@ class HostWork:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How hosts are worked on: ``forks`` at once, each for ``deadline`` seconds at most."""
+    """How hosts are worked on: ``forks`` at once, each for ``deadline`` seconds at most.
+
+    ``secrets`` are tokens of the operator's that no host of the run need have, and that nobody may
+    be shown all the same.
+    """
 
     connect: Connect
     options: ConnectOptions
     forks: int
     deadline: float
+    secrets: tuple[Secret, ...] = field(default=(), repr=False)
 
 
 class KeptConnections:
@@ -152,7 +157,7 @@ def read_fleet(
     change go to ``kept`` where there is room; the others are closed.
     """
     emit(ReadingStarted(len(works)))
-    redactor = redactor_of(works)
+    redactor = redactor_of(works, reach.secrets)
     plans: dict[str, HostPlan] = {}
     for work, read in run_all(
         works,

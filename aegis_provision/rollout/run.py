@@ -102,7 +102,7 @@ class _Run:
         # no reason to leave the others as they are.
         back = {Status.ROLLED_BACK, Status.REFUSED} if self.going_back else set()
         self.tally = _Tally(COUNT_AS_FAILED - back)
-        self.redactor = redactor_of(self.works.values())
+        self.redactor = redactor_of(self.works.values(), self.tools.reach.secrets)
 
     def run(self) -> RunEnd:
         for index, scheduled in enumerate(self.schedule.plays):

@@ -29,7 +29,7 @@ def check_fleet(works: Sequence[HostWork], reach: Reach, emit: Emit) -> tuple[Ho
     Nothing is written. A host's failure is its state, never an exception.
     """
     emit(ReadingStarted(len(works)))
-    redactor = redactor_of(works)
+    redactor = redactor_of(works, reach.secrets)
     found: dict[str, HostStatus] = {}
     for work, (status, accepted) in run_all(
         works, lambda work: _check_host(work, reach, redactor), workers=reach.forks, stop=Stop()

@@ -417,3 +417,20 @@ def test_a_value_that_is_about_to_be_replaced_breaks_no_session() -> None:
     assert len(foreign.reasons) == 1
     assert "OTHER" in foreign.reasons[0]
     assert isinstance(parse_config(data, replaced=["API_TIMEOUT_MS", "OTHER"]), ConfigFile)
+
+
+@pytest.mark.parametrize(
+    ("content", "held"),
+    [
+        ({"authToken": "one", "port": "x", "alerting": {"myKey": ["two"]}}, ("one", "two")),
+        ({"defaultSessionEnv": {"A_TOKEN": "one", "a b": "x"}}, ("one",)),
+        ([{"authToken": "one"}], ()),
+    ],
+)
+def test_the_secrets_of_a_file_that_is_ignored_are_known_too(
+    content: object, held: tuple[str, ...]
+) -> None:
+    ignored = parse_config(json.dumps(content).encode())
+    assert isinstance(ignored, Ignored)
+    assert ignored.secrets() == held
+    assert "one" not in repr(ignored)

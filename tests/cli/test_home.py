@@ -111,6 +111,6 @@ def test_home_wins_over_the_passwd_entry_and_is_no_variable_where_it_is_not_set(
         known_hosts=(),
         accept_new=False,
     )
-    named, unnamed = reach_of(flags, {"HOME": str(tmp_path)}), reach_of(flags, {})
+    named, unnamed = reach_of(flags, {"HOME": str(tmp_path)}, ()), reach_of(flags, {}, ())
     assert (named.options.home, named.options.home_variable) == (tmp_path, str(tmp_path))
     assert (unnamed.options.home, unnamed.options.home_variable) == (entry, None)

@@ -43,6 +43,7 @@ class Provider:
     redirect_to: str = ""
     asked: list[Asked] = field(default_factory=list)
     instead: str | None = None
+    told: tuple[int, str, str] = (200, "", "")
     closed: threading.Event = field(default_factory=threading.Event)
 
     def base_url(
@@ -64,6 +65,7 @@ class Provider:
         ``truncated``    hangs up in the middle of the list
         ``flood``        200 and a body without an end
         ``redirect``     307 to the same path under ``redirect_to``
+        ``told``         status, body and location as in ``told``
         ===============  =====================================================================
 
         ``path`` comes after it; ``scheme`` may say ``https`` where plain HTTP is spoken.
@@ -155,6 +157,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(int(number), {"error": {"message": "as told", "code": int(number)}})
         elif behaviour == "ok" and path != "v1/models":
             self._answer(404, {"error": {"message": "Not found"}})
+        elif behaviour == "told":
+            status, text, location = provider.told
+            self._send(status, text.encode(), location)
         elif behaviour == "redirect":
             self._send(307, b"", f"{provider.redirect_to}/{path}")
         elif behaviour in _RAW:

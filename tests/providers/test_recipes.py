@@ -10,9 +10,11 @@ from aegis_provision.documents.nodes import Mapping
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.source import Source
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.fill import fill
-from aegis_provision.providers.recipes import builtin_recipes
-from aegis_provision.providers.resolve import template_problems
+from aegis_provision.providers.recipes import builtin_recipes, recipe_secrets
+from aegis_provision.providers.resolve import resolve_providers, template_problems
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.specify import spec_of_recipe
@@ -63,3 +65,26 @@ def test_filling_hides_the_token_and_tells_what_is_missing() -> None:
     missing = fill(spec, {"GLM_API_KEY": ""})
     assert missing.missing == ("GLM_API_KEY",)
     assert "ANTHROPIC_AUTH_TOKEN" not in missing.values
+
+
+def test_what_the_environment_holds_for_recipes_secrets_is_known_used_or_not() -> None:
+    text = (
+        "providers:\n  gw:\n    extends: glm\n    base_url: ${NO_SECRET}\n"
+        "    auth_token: ${GW}\n    env: {MORE_KEY: '${MORE}', PLAIN: '${PLAIN}'}\n"
+        "all: {hosts: {h: {provider: gw}}}\n"
+    )
+    inventory, findings = load_inventory(
+        [InputFile("inventory", "", "inventory.yml", text.encode(), 0)]
+    )
+    assert inventory is not None, findings
+    recipes, _ = resolve_providers(inventory)
+    environ = {
+        "GW": "one", "MORE": "two", "OPENROUTER_API_KEY": "three", "GLM_API_KEY": "",
+        "NO_SECRET": "x", "PLAIN": "y", "OTHER_TOKEN": "z", "GLM_MODEL": "m",
+    }  # fmt: skip
+    found = recipe_secrets(recipes, environ)
+    assert {secret.origin: secret.matches(environ[secret.origin[2:-1]]) for secret in found} == {
+        "${OPENROUTER_API_KEY}": True,
+        "${GW}": True,
+        "${MORE}": True,
+    }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aegis_provision.cli.main import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 HOSTS = ("a", "b", "c")
 TOKEN = "token-of-the-law"
@@ -78,6 +78,15 @@ class FleetHere:
 
     def run(self, *args: str) -> tuple[int, dict[str, Any], str]:
         """Run a command; return its exit code, its document and what it said beside it."""
+        code, out, err = self._call([*args, "--format", "json"])
+        return code, json.loads(out or "{}"), err
+
+    def said(self, *args: str) -> str:
+        """Run a command; return all that it printed."""
+        _, out, err = self._call(args)
+        return out + err
+
+    def _call(self, args: Sequence[str]) -> tuple[int, str, str]:
         environ = {
             "HOME": str(self.root),
             "LOGNAME": "law",
@@ -86,5 +95,5 @@ class FleetHere:
         }
         out, err = StringIO(), StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            code = run([*args, "--format", "json"], environ)
-        return code, json.loads(out.getvalue() or "{}"), err.getvalue()
+            code = run(args, environ)
+        return code, out.getvalue(), err.getvalue()

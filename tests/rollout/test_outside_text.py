@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -20,14 +20,17 @@ from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.events import KeysAccepted, Step, StepStarted
 from aegis_provision.rollout.outcome import HostResult, Status
 from aegis_provision.rollout.outside_text import redacted, redactor_of
-from aegis_provision.rollout.reading import HostWork
+from aegis_provision.rollout.reading import HostWork, KeptConnections, read_fleet
 from aegis_provision.rollout.status import check_fleet
-from aegis_provision.transport.protocol import AcceptedKey
+from aegis_provision.rollout.survey import survey
+from aegis_provision.transport.protocol import AcceptedKey, Unreachable
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aegis_provision.inventory.model import Target
+    from aegis_provision.transport.protocol import ConnectOptions, Deadline
     from tests.rollout.conftest import Hosts
 
 TOKEN = "tkn-4f1d9wXy7LmN2pR"
@@ -176,3 +179,25 @@ def test_what_a_hosts_file_holds_shows_in_no_status(hosts_of: Callable[..., Host
     [status] = check_fleet(hosts.works, hosts.reach, hosts.emit)
     assert status.secrets == (token,)
     assert token not in repr(hosts.events)
+
+
+def says_it(target: Target, options: ConnectOptions, deadline: Deadline) -> NoReturn:
+    """Be a host that says the tokens instead of letting anybody in."""
+    hint = f"further {TOKEN}, api-0f1e2d3c4b5a, own-0f1e2d3c4b"
+    raise Unreachable("sftp", f"it said {TOKEN}", hint)
+
+
+def test_what_a_host_says_instead_of_letting_us_in_loses_it(hosts_of: Callable[..., Hosts]) -> None:
+    hosts = hosts_of("a")
+    reach = dataclasses.replace(
+        hosts.reach, connect=says_it, secrets=(Secret("own-0f1e2d3c4b", "${O}"),)
+    )
+    [status] = check_fleet([work("api-0f1e2d3c4b5a")], reach, hosts.emit)
+    with KeptConnections(0) as kept:
+        [plan] = read_fleet([work("api-0f1e2d3c4b5a")], reach, kept, hosts.emit)
+    [found] = survey([WORK.host], reach, hosts.emit)
+    for told in (status, plan):
+        assert told.message == f"sftp: it said {MASK}"
+        assert told.hint == f"further {MASK}, {MASK}, {MASK}"
+    assert found.plan.hint == f"further {TOKEN}, api-0f1e2d3c4b5a, {MASK}"
+    assert "api-0f1e2d3c4b5a" not in repr(hosts.events[:4])

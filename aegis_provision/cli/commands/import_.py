@@ -68,13 +68,15 @@ def command(
     """
     from aegis_provision.cli.taking_over import load_hosts, take_over
     from aegis_provision.cli.watching import watching
+    from aegis_provision.providers.recipes import recipe_secrets
     from aegis_provision.rollout.survey import survey
 
     _check_free(out, force=force)
     hosts = load_hosts(inventory)
     chosen = select_names(hosts.inventory, "--limit", limit)
     show_findings(output, hosts.findings)
-    reach = reach_of(flags, Invocation.current().environ)
+    tokens = recipe_secrets(hosts.recipes, environ)
+    reach = reach_of(flags, Invocation.current().environ, tokens)
     with watching(output, "text", forks=flags.forks) as watch:
         surveyed = survey([hosts.inventory.hosts[name] for name in chosen], reach, watch.emit)
     taken = take_over(hosts, surveyed, environ, out)

@@ -221,3 +221,9 @@ def test_a_quote_of_the_far_side_is_short_and_printable(said: str) -> None:
     remark = quoted(said)
     assert remark.isprintable()
     assert len(remark) < 150
+
+
+def test_a_quote_that_looks_like_a_secret_is_none() -> None:
+    assert quoted("your key: sk-or-v1-0f1e2d3c4b5a") == " (what it said may hold a secret)"
+    assert quoted(" a\n b ") == ' (it said: "a b")'
+    assert quoted(" \n") == ""

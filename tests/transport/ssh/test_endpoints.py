@@ -96,7 +96,7 @@ def flags(**changes: object) -> ConnectionFlags:
 def test_without_flags_the_files_are_openssh_clients(home: Path) -> None:
     (home / ".ssh" / "config").write_text("")
     environ = {"HOME": str(home), "LOGNAME": "anna", "SSH_AUTH_SOCK": "/run/agent"}
-    found = reach_of(flags(), environ).options
+    found = reach_of(flags(), environ, ()).options
     assert found.ssh_config == home / ".ssh" / "config"
     assert found.known_hosts[0] == home / ".ssh" / "known_hosts"
     assert (found.login_name, found.agent_socket) == ("anna", "/run/agent")
@@ -104,14 +104,14 @@ def test_without_flags_the_files_are_openssh_clients(home: Path) -> None:
 
 def test_an_ssh_config_that_is_not_there_is_none_unless_it_was_named(home: Path) -> None:
     environ = {"HOME": str(home), "SSH_AUTH_SOCK": ""}
-    found = reach_of(flags(), environ).options
+    found = reach_of(flags(), environ, ()).options
     assert (found.ssh_config, found.agent_socket) == (None, None)
     with pytest.raises(CommandFailedError) as caught:
-        reach_of(flags(ssh_config=home / "missing"), environ)
+        reach_of(flags(ssh_config=home / "missing"), environ, ())
     assert str(home / "missing") in str(caught.value)
 
 
 def test_none_stands_for_no_ssh_config_at_all(home: Path) -> None:
     (home / ".ssh" / "config").write_text("Host *\n  Port 1\n")
     none = type(home)("none")
-    assert reach_of(flags(ssh_config=none), {"HOME": str(home)}).options.ssh_config is None
+    assert reach_of(flags(ssh_config=none), {"HOME": str(home)}, ()).options.ssh_config is None
