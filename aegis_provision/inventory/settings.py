@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, note, warning
@@ -92,24 +92,27 @@ class SettingsReader:
         """Yield what is to be said of Ansible's variables that are not taken.
 
         One that leads elsewhere is a warning, however often it stands; all others are one note.
+        Their lines are not quoted: what they hold may be a password in an option.
         """
         for name, found in self._elsewhere.items():
             more = f", in {found.places} places" if found.places > 1 else ""
-            yield warning(
+            told = warning(
                 "ansible-leads-elsewhere",
                 f'"{name}" changes how Ansible connects, and is not taken here{more}',
                 found.span,
                 hint=found.instead.words,
             )
+            yield replace(told, quotable=False)
         if self.ignored:
             names = [shown(name) for name in self.ignored]
             more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-            yield note(
+            told = note(
                 "ignored-variables",
                 "variables of Ansible's that mean nothing here are ignored: "
                 f"{', '.join(names[:_MOST_NAMED])}{more}",
                 next(iter(self.ignored.values())),
             )
+            yield replace(told, quotable=False)
 
     def _not_taken(self, name: str, entry: Entry, names: Collection[str]) -> None:
         instead = substitute_for(name, entry.value, names)

@@ -14,18 +14,19 @@ A mapping of variables is read in one of three ways:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.diagnostic import error, note, warning
-from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar
+from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
 from aegis_provision.documents.quoting import shown
-from aegis_provision.documents.schema import check
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.suggestion import did_you_mean, is_slip
 from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Mapping as MappingOf
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.source import Span
@@ -38,7 +39,12 @@ _MOST_NAMED = 3
 
 def is_setting(name: str) -> bool:
     """Tell whether ``name`` is a setting of ours."""
-    return name in load_schema("inventory")["$defs"]["vars"]["properties"]
+    return name in _settings()
+
+
+def _settings() -> MappingOf[str, Any]:
+    found: MappingOf[str, Any] = load_schema("inventory")["$defs"]["vars"]["properties"]
+    return found
 
 
 def holds_ours(node: Node, *, is_inventory: bool) -> bool:
@@ -95,8 +101,8 @@ def ours_among(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
 def _misspelt(variables: Mapping) -> Iterator[Diagnostic]:
     for entry in variables:
         if (
-            is_slip(entry.key.text, OURS)
-            and isinstance(entry.value, Mapping)
+            isinstance(entry.value, Mapping)
+            and is_slip(entry.key.text, OURS)
             and any(is_setting(item.key.text) for item in entry.value)
         ):
             yield error(
@@ -230,16 +236,37 @@ def _is_ignored(entry: Entry) -> bool:
 
 def _fits(name: str, entry: Entry) -> bool:
     """Tell whether the value of ``entry`` is of the kind that our setting ``name`` takes."""
-    key = Scalar(name, name, plain=True, span=entry.key.span)
-    return not check(
-        Mapping((Entry(key, entry.value),), entry.key.span), "inventory", "/$defs/vars"
-    )
+    rules = _settings()[name]
+    if "$ref" in rules:
+        rules = load_schema("inventory")["$defs"][rules["$ref"].rpartition("/")[2]]
+    kinds = rules["type"]
+    if _kind_of(entry.value) not in ([kinds] if isinstance(kinds, str) else kinds):
+        return False
+    value = entry.value.value if isinstance(entry.value, Scalar) else None
+    return "enum" not in rules or value in rules["enum"]
+
+
+def _kind_of(node: Node) -> str:
+    """Return the kind of a value, as JSON Schema calls it; ``null`` for what no setting takes."""
+    if isinstance(node, Mapping):
+        return "object"
+    if isinstance(node, Sequence):
+        return "array"
+    if isinstance(node.value, bool):
+        return "boolean"
+    if isinstance(node.value, int):
+        return "integer"
+    return "string" if isinstance(node.value, str) else "null"
 
 
 def _is_slip(entry: Entry) -> bool:
     """Tell whether ``entry`` is most likely a setting of ours, misspelt."""
-    settings = load_schema("inventory")["$defs"]["vars"]["properties"]
-    return any(is_slip(entry.key.text, name) and _fits(name, entry) for name in settings)
+    return any(_fits(name, entry) for name in _meant(entry.key.text))
+
+
+@lru_cache(maxsize=4096)
+def _meant(word: str) -> tuple[str, ...]:
+    return tuple(name for name in _settings() if is_slip(word, name))
 
 
 def _not_read(fitting: list[Entry]) -> Diagnostic:

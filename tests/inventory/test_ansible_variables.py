@@ -315,5 +315,12 @@ def test_all_others_get_one_note() -> None:
     assert str(found.span) == "i.yml:1:14"
 
 
+@pytest.mark.parametrize("name", ["ansible_ssh_extra_args", "ansible_note"])
+def test_their_lines_are_not_quoted(name: str) -> None:
+    [found] = with_settings(f"{name}: 'login is hunter2'")[1]
+    assert not found.quotable
+    assert "hunter2" not in found.message + found.hint
+
+
 def test_what_was_read_says_nothing_of_ansible() -> None:
     assert list(SettingsReader().about_ansible()) == []

@@ -362,3 +362,26 @@ def test_a_pin_under_aegis_is_edited_by_hand() -> None:
     [found] = taken.findings
     assert found.message == "the host's provider stands under 'aegis', among variables of others"
     assert str(found.span) == "host_vars/h1.yml:2:19"
+
+
+@pytest.mark.parametrize(
+    ("setting", "fits"),
+    [
+        ("port: 22", True), ("port: '22'", True), ("port: 2.5", False), ("port: true", False),
+        ("port: [22]", False), ("port:", False), ("become_user: u\nconfig_path: /c", True),
+        ("become: false", True), ("become: 'yes'", False), ("become: 1", False),
+        ("jump: [a]", True), ("jump: a", True), ("jump: {a: b}", False), ("env: {A: b}", True),
+        ("env: [a]", False), ("connection: local", True), ("connection: docker", False),
+        ("connection: [ssh]", False), ("model: m", True), ("model: 5", False),
+        ("timeout_ms: 5", True), ("timeout_ms: false", False), ("base_url: https://x/v1", True),
+        ("user: no", True),
+    ],
+)  # fmt: skip
+def test_beside_a_script_one_name_of_ours_is_read_where_its_value_may_be_one(
+    setting: str, fits: bool
+) -> None:
+    inventory, found = load(script(), host_vars(setting))
+    assert found == ()
+    assert inventory is not None
+    own = {item.key for item in inventory.hosts["h1"].effective() if item.holder_kind == "host"}
+    assert bool(own or inventory.hosts["h1"].ignored) is fits
