@@ -14,6 +14,7 @@ class ReadProblem(Enum):
     SYMLINK = "symlink"
     NOT_A_FILE = "not_a_file"
     TOO_LARGE = "too_large"
+    UNSAFE_DIRECTORY = "unsafe_directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Actual:
     could not be read; ``detail`` then adds what is known (a link's destination, a size).
     ``shadows`` lists absolute paths of files that Aegis would read instead. ``login`` is
     ``None`` where it could not be learnt; it is asked for only when something would change or
-    go wrong.
+    go wrong. ``for_root`` says that root logged in, and works as the directory's owner there.
     """
 
     path: str
@@ -66,3 +67,4 @@ class Actual:
     problem: ReadProblem | None = None
     detail: str = ""
     login: Login | None = None
+    for_root: bool = False

@@ -44,7 +44,8 @@ class Target:
     ``None`` means "what the ssh config says, or OpenSSH's default". ``jump`` is a list of
     bastions (``[user@]host[:port]``), outermost first; empty means "none, whatever the ssh
     config says". ``become_user`` is ``None`` where the login owns the file itself.
-    ``config_path`` is absolute, or relative to the login directory.
+    ``config_path`` is absolute, or relative to the login directory. ``trust_directory`` lets root
+    write by path in directories that other users can change.
     """
 
     host: str
@@ -57,6 +58,7 @@ class Target:
     become_user: str | None
     config_path: str
     read_via: Literal["search", "explicit"]
+    trust_directory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ _WORDS = {
     **dict.fromkeys(("no", "false", "off", "0"), False),
 }
 _MOST_NAMED = 3
+_BOOLEANS = frozenset({"become", "trust_directory"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
 
@@ -176,7 +177,7 @@ def _value(key: str, node: Node, *, from_ansible: bool) -> Value | None:
     if not isinstance(node, Scalar):
         return None
     value = node.value
-    if key == "become":
+    if key in _BOOLEANS:
         return _boolean(value, from_ansible=from_ansible)
     if key == "port":
         return _port(value)

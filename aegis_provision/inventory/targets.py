@@ -37,6 +37,7 @@ def target_of(host: str, settings: Settings) -> tuple[Target, tuple[Diagnostic, 
         become_user=become_user,
         config_path=config_path,
         read_via="explicit" if _text(settings, "read_via") == "explicit" else "search",
+        trust_directory="trust_directory" in settings and settings["trust_directory"].value is True,
     )
     if become_user is not None and not config_path.startswith("/"):
         return target, (_relative_become(host, settings),)

@@ -22,6 +22,18 @@ if TYPE_CHECKING:
     from aegis_provision.planning.drift import Dropped
     from aegis_provision.providers.session import Session
 
+_AS_OWNER = "log in as the file's owner, or set become_user to it"
+_AS_DIRECTORYS_OWNER = (
+    "root works there as the directory's owner: give the file to that user, set become_user to a "
+    "user who may write it, or let root itself do it with 'trust_directory: true'"
+)
+_NO_ROOT = (
+    "set become_user to the user that Aegis runs as, or log in as that user; "
+    "where those users may do all that root may, set 'trust_directory: true'"
+)
+UNSAFE_DIRECTORY = ("root must not read or write by path there", _NO_ROOT)
+"""The reason and the hint where other users can change the way to a file (and root logged in)."""
+
 _PROBLEMS = {
     ReadProblem.NO_DIRECTORY: (
         "its directory does not exist",
@@ -29,13 +41,14 @@ _PROBLEMS = {
     ),
     ReadProblem.PERMISSION_DENIED: (
         "no permission to read it",
-        "log in as the file's owner, or set become_user to it",
+        _AS_OWNER,
     ),
     ReadProblem.SYMLINK: (
         "it is a symbolic link",
         "set config_path to the file it leads to: a write by rename would replace the link",
     ),
     ReadProblem.NOT_A_FILE: ("it is not a regular file", "move it away or correct config_path"),
+    ReadProblem.UNSAFE_DIRECTORY: UNSAFE_DIRECTORY,
     ReadProblem.TOO_LARGE: ("it is too large to be Aegis' configuration", "correct config_path"),
 }
 
@@ -208,7 +221,7 @@ def as_login(plan: HostPlan, actual: Actual) -> HostPlan:
     problem = permission_problem(actual, Ownership(write.mode, write.uid, write.gid))
     if problem is None:
         return plan
-    hint = "log in as the file's owner, or set become_user to it"
+    hint = _AS_DIRECTORYS_OWNER if actual.for_root else _AS_OWNER
     return HostPlan(plan.host, plan.provider, plan.path, Action.ERROR, message=problem, hint=hint)
 
 
@@ -229,6 +242,8 @@ def refusals_of(actual: Actual) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     if actual.problem is not None:
         reason, hint = _PROBLEMS[actual.problem]
+        if actual.for_root and actual.problem is ReadProblem.PERMISSION_DENIED:
+            hint = _AS_DIRECTORYS_OWNER
         found.append((f"{reason} ({actual.detail})" if actual.detail else reason, hint))
     found.extend(
         (

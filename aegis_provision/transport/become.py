@@ -1,4 +1,4 @@
-"""SFTP as another user: the SFTP server itself runs under sudo.
+"""SFTP as another user: the SFTP server itself runs under sudo, or as the directory's owner.
 
 So one code path serves with and without it, and a sudoers rule for that one command is enough.
 """
@@ -23,6 +23,12 @@ SERVERS = (
 """Where the SFTP server lies: Debian, Fedora, Arch and SUSE, macOS and the BSDs, Alpine."""
 
 NO_SERVER = "no sftp-server in the usual places"
+NO_WAY = "neither setpriv, runuser nor sudo can run it as its owner"
+NO_COMMANDS = "the host runs no commands for this login"
+NO_GROUP = 65534
+"""The group of those without one: never the superuser's, which may read what others may not."""
+
+_ROOT = 0
 _STEP = "sudo"
 _LONGEST_QUOTE = 120
 
@@ -44,6 +50,40 @@ def remote_command(user: str) -> str:
     return f"exec /bin/sh -c {shlex.quote(script)}"
 
 
+def owner_command(uid: int, gid: int, mark: str) -> str:
+    """Return a command for the login shell that runs the SFTP server as the user ``uid``.
+
+    It says ``started(uid, mark)`` first: where the host runs something else whatever it is asked,
+    such as ``internal-sftp`` as the login, nothing does. A user without an entry in passwd(5) has
+    the group ``gid``; the SFTP server does not start for them (it looks its real user up), and so
+    they are its effective user alone, with no capability left.
+    """
+    places = " ".join(shlex.quote(place) for place in SERVERS)
+    script = (
+        f'LC_ALL=C; export LC_ALL; PATH="$PATH:/usr/sbin:/sbin"; uid={uid}; mark={mark}; '
+        f'for server in {places}; do if [ -x "$server" ]; then break; fi; server=; done; '
+        f'if [ -z "$server" ]; then echo {shlex.quote(NO_SERVER)} >&2; exit 127; fi; '
+        'entry=$(getent passwd "$uid" 2>/dev/null || grep "^[^:]*:[^:]*:$uid:" /etc/passwd); '
+        "IFS=:; set -f; set -- $entry; unset IFS; name=$1; group=$4; "
+        'run() { echo "started:$uid:$mark"; exec "$@"; }; '
+        'try() { "$@" true >/dev/null 2>&1 && run "$@" "$server"; }; '
+        'if [ "$(id -u)" = 0 ]; then if [ -n "$name" ]; then '
+        'try setpriv --reuid="$uid" --regid="$group" --init-groups; '
+        'try runuser -u "$name" --; '
+        f'else try setpriv --euid="$uid" --egid={gid if gid != _ROOT else NO_GROUP} --clear-groups '
+        "--inh-caps=-all --bounding-set=-all; fi; fi; "
+        'if sudo -n -l -u "#$uid" "$server" >/dev/null 2>&1; then '
+        'run sudo -n -u "#$uid" "$server"; fi; '
+        f"echo {shlex.quote(NO_WAY)} >&2; exit 126"
+    )
+    return f"exec /bin/sh -c {shlex.quote(script)}"
+
+
+def started(uid: int, mark: str) -> bytes:
+    """Return what the command that :func:`owner_command` makes says before the SFTP server does."""
+    return f"started:{uid}:{mark}\n".encode()
+
+
 def sudo_problem(user: str, login: str, said: str) -> Unreachable:
     """Return what is wrong, going by what sudo or the shell ``said`` on standard error."""
     allow = SudoCommand((SERVERS[0],), user).hint(login)
@@ -59,6 +99,14 @@ def sudo_problem(user: str, login: str, said: str) -> Unreachable:
             _STEP, "there is no sudo on the host", "log in as the file's owner instead"
         )
     return Unreachable(_STEP, f"the SFTP server did not start as {user}{quoted(said)}", allow)
+
+
+def owner_problem(uid: int, said: str) -> str:
+    """Return why the SFTP server did not start as the user ``uid``, going by what was ``said``."""
+    for known in (NO_SERVER, NO_WAY):
+        if known in said:
+            return f"it can't be worked with as uid {uid}: {known}"
+    return f"the SFTP server did not start as uid {uid}{quoted(said)}"
 
 
 def quoted(said: str) -> str:

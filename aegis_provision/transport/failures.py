@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aegis_provision.files import UnfitFileError
+from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
 from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_RENAME = "posix-rename@openssh.com"
 LOOK_AT_LOG = "look at sshd's log on the host"
 _ROUTE = "check the address and the network"
 CLOSED = ("the host closed the connection", f"{LOOK_AT_LOG} (MaxStartups?)")
@@ -64,10 +66,14 @@ def system_words(problem: OSError | EOFError) -> tuple[str, str]:
 
 def file_words(problem: OSError) -> str:
     """Return why a file operation on a host failed."""
+    if isinstance(problem, RenameNotAllowedError):
+        return f"no permission to rename over a file (is {_RENAME} denied to SFTP there?)"
     if isinstance(problem, PermissionError):
         return "no permission"
+    if isinstance(problem, RenameNotOfferedError):
+        return f"the host's SFTP server can't rename over a file ({_RENAME})"
     if problem.errno == errno.EOPNOTSUPP:
-        return "the host's SFTP server can't rename over a file (posix-rename@openssh.com)"
+        return "the host's SFTP server does not support this operation"
     if problem.errno is None:
         return "the host says no more than 'failure' (is its disk full?)"
     return os.strerror(problem.errno).lower()

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from aegis_provision.transport.answers import Answer
 
 
+class RenameNotOfferedError(OSError):
+    """The host's SFTP server can't rename over a file: it lacks OpenSSH's extension."""
+
+
+class RenameNotAllowedError(PermissionError):
+    """The host's SFTP server does not let the login rename over a file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What ``lstat`` and ``stat`` tell. ``mode`` holds the type bits too; times in seconds."""

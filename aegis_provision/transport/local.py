@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.become import NO_SERVER, SERVERS, sudo_problem, sudo_words
+from aegis_provision.transport.become import (
+    NO_SERVER,
+    SERVERS,
+    owner_command,
+    owner_problem,
+    started,
+    sudo_problem,
+    sudo_words,
+)
 from aegis_provision.transport.failures import step
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.session import FileSession
+from aegis_provision.transport.session import ROOT, FileSession, NotAsOwner
 from aegis_provision.transport.sftp_files import SftpFiles
 from aegis_provision.transport.sftp_requests import SftpClient
 from aegis_provision.transport.sftp_stream import SftpStream
@@ -19,6 +29,7 @@ from aegis_provision.transport.ways import LocalWays
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.model import Target
+    from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.protocol import ConnectOptions, Deadline, HostSession
 
 _ENDING = 2.0
@@ -29,19 +40,89 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
 
     As another user it speaks SFTP with a server under sudo, as it would on any host.
     """
-    if target.become_user is None:
-        return FileSession(target, LocalFiles(options.home), ways=LocalWays(options))
-    return _as_user(target, target.become_user, options, deadline)
+    servers: list[_Server] = []
+
+    def until(later: Deadline) -> None:
+        for server in servers:
+            server.stream.deadline = later
+
+    def end() -> None:
+        for server in servers:
+            server.end()
+
+    def as_owner(uid: int, gid: int, deadline: Deadline) -> Filesystem:
+        mark = secrets.token_hex(8)
+        words = ["/bin/sh", "-c", owner_command(uid, gid, mark)]
+        try:
+            server = _serve(words, options, deadline)
+        except _NotServed as problem:
+            raise NotAsOwner(owner_problem(uid, problem.said)) from None
+        servers.append(server)
+        if started(uid, mark) not in server.stream.noise:
+            raise NotAsOwner(owner_problem(uid, ""))
+        return server.files
+
+    files: Filesystem = LocalFiles(options.home)
+    user = ROOT if os.geteuid() == 0 else None
+    if target.become_user is not None:
+        user = target.become_user
+        servers.append(_as_user(user, options, deadline))
+        files = servers[0].files
+    return FileSession(
+        target,
+        files,
+        ways=LocalWays(options),
+        as_owner=as_owner,
+        user=user,
+        until=until,
+        closers=[end],
+    )
 
 
-def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadline) -> HostSession:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """An SFTP server that runs here, at the other end of ``connection``."""
+
+    process: subprocess.Popen[bytes]
+    connection: socket.socket
+    stream: SftpStream
+    files: SftpFiles
+
+    def end(self) -> None:
+        """Close the connection, and wait for the server."""
+        self.connection.close()
+        _end(self.process)
+
+
+class _NotServed(Exception):
+    """No SFTP server answered. ``said`` is what came on its standard error."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__()
+        self.said = said
+
+
+def _as_user(user: str, options: ConnectOptions, deadline: Deadline) -> _Server:
     server = next((place for place in SERVERS if os.access(place, os.X_OK)), None)
     if server is None:
         raise Unreachable("sudo", NO_SERVER, "install OpenSSH's SFTP server")
+    try:
+        return _serve(sudo_words(user, server), options, deadline)
+    except FileNotFoundError:
+        raise Unreachable("sudo", "there is no sudo here", "install it") from None
+    except _NotServed as problem:
+        raise sudo_problem(user, options.login_name, problem.said) from None
+
+
+def _serve(words: list[str], options: ConnectOptions, deadline: Deadline) -> _Server:
+    """Return the SFTP server that the command ``words`` runs.
+
+    Raises :class:`_NotServed`, and ``FileNotFoundError`` where there is no such command.
+    """
     ours, theirs = socket.socketpair()
     try:
         process = subprocess.Popen(
-            sudo_words(user, server),
+            words,
             stdin=theirs.fileno(),
             stdout=theirs.fileno(),
             stderr=subprocess.PIPE,
@@ -51,7 +132,7 @@ def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadl
         )
     except FileNotFoundError:
         ours.close()
-        raise Unreachable("sudo", "there is no sudo here", "install it") from None
+        raise
     finally:
         theirs.close()
     stream = SftpStream(ours, options.timeout, deadline)
@@ -60,20 +141,8 @@ def _as_user(target: Target, user: str, options: ConnectOptions, deadline: Deadl
             client = SftpClient(stream)
     except Unreachable:
         ours.close()
-        said = _end(process)
-        raise sudo_problem(user, options.login_name, said) from None
-
-    def until(later: Deadline) -> None:
-        stream.deadline = later
-
-    return FileSession(
-        target,
-        SftpFiles(client, stream),
-        ways=LocalWays(options),
-        user=user,
-        until=until,
-        closers=[ours.close, lambda: _end(process)],
-    )
+        raise _NotServed(_end(process)) from None
+    return _Server(process, ours, stream, SftpFiles(client, stream))
 
 
 def _end(process: subprocess.Popen[bytes]) -> str:

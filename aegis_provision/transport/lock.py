@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 EXPIRES_AFTER = 600
 """Seconds after which a lock's holder is taken for dead."""
 
+_MOST_AHEAD = 60
+"""Seconds by which a lock may be younger than the host's own time: more was a wrong clock's."""
+
 _SURELY_OURS = 60
 """Seconds after its birth, or its last renewal, for which a lock need not be looked at again."""
 
@@ -117,7 +120,10 @@ class Lock:
             self.files.remove(self.path)
 
     def _is_surely_ours(self) -> bool:
-        """Tell whether nobody broke the lock. One that is young is nobody's to break."""
+        """Tell whether nobody broke the lock. One that is young is nobody's to break.
+
+        Raises what :meth:`is_still_ours` does.
+        """
         if not self.lost and 0 <= _now() - self.taken < _SURELY_OURS:
             return True
         return self.is_still_ours()
@@ -134,13 +140,13 @@ def take_lock(files: Filesystem, directory: str, owner: str) -> Lock:
         return lock
     holder = _holder(files, path)
     if holder is not None:
-        age = _server_time(files, directory) - holder.mtime
-        if age <= EXPIRES_AFTER:
-            raise _held(holder.words(), EXPIRES_AFTER - age)
-        _break(files, directory, holder)
+        age = _server_time(files, path) - holder.mtime
+        if -_MOST_AHEAD <= age <= EXPIRES_AFTER:
+            raise _held(path, holder.words(), EXPIRES_AFTER - age)
+        _break(files, path, holder)
     if _create(lock):
         return lock
-    raise _held("another operator was quicker", EXPIRES_AFTER)
+    raise _held(path)
 
 
 def _text(owner: str) -> bytes:
@@ -151,7 +157,7 @@ def _text(owner: str) -> bytes:
 
 def _create(lock: Lock) -> bool:
     try:
-        stream = lock.files.create(lock.path)
+        stream = _made(lock.files, lock.path)
     except FileExistsError:
         return False
     try:
@@ -174,12 +180,27 @@ def _holder(files: Filesystem, path: str) -> _Holder | None:
         return None
 
 
-def _server_time(files: Filesystem, directory: str) -> int:
-    """Return the host's time: that of a file made just now."""
-    path = posixpath.join(directory, "clock")
+def _made(files: Filesystem, path: str) -> OpenFile:
+    """Return a file that was made, as :meth:`~.filesystem.Filesystem.create` does.
+
+    SFTP has no word for "it is there": where another operator takes theirs away before it is looked
+    for, that is only a failure, and tried again.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return files.create(path)
+        except OSError as problem:
+            if problem.errno is not None:
+                raise
+    return files.create(path)
+
+
+def _server_time(files: Filesystem, lock: str) -> int:
+    """Return the host's time: that of a file made just now beside ``lock``."""
+    path = posixpath.join(posixpath.dirname(lock), "clock")
     for _ in range(_TRIES):
         try:
-            stream = files.create(path)
+            stream = _made(files, path)
         except FileExistsError:  # left by a run that died, or another asks for the time too
             with suppress(FileNotFoundError):
                 files.remove(path)
@@ -189,12 +210,11 @@ def _server_time(files: Filesystem, directory: str) -> int:
         with suppress(FileNotFoundError):
             files.remove(path)
         return now
-    raise _held("another operator was quicker", EXPIRES_AFTER)
+    raise _held(lock)
 
 
-def _break(files: Filesystem, directory: str, expired: _Holder) -> None:
-    path = posixpath.join(directory, "lock")
-    aside = posixpath.join(directory, f"broken.{secrets.token_hex(8)}")
+def _break(files: Filesystem, path: str, expired: _Holder) -> None:
+    aside = posixpath.join(posixpath.dirname(path), f"broken.{secrets.token_hex(8)}")
     try:
         files.replace(path, aside)
     except FileNotFoundError:
@@ -206,16 +226,18 @@ def _break(files: Filesystem, directory: str, expired: _Holder) -> None:
     # it can't go back because a third has come, its holder will see so before the rename.
     with suppress(OSError):
         files.rename(aside, path)
-        raise _held("another operator was quicker", EXPIRES_AFTER)
+        raise _held(path)
     files.remove(aside)
-    raise _held("another operator was quicker", EXPIRES_AFTER)
+    raise _held(path)
 
 
-def _held(words: str, seconds: int) -> Locked:
+def _held(
+    path: str, words: str = "another operator was quicker", seconds: int = EXPIRES_AFTER
+) -> Locked:
     return Locked(
         _STEP,
         f"another run is writing here ({words})",
-        f"wait until it is done; a dead run's lock is broken in {max(1, seconds)} seconds",
+        f"wait until it is done; a dead run's lock, {path}, is broken in {max(1, seconds)} seconds",
     )
 
 

@@ -1,7 +1,7 @@
 """Our directory beside the target: 0700, and nobody else's.
 
-The login may be root's and the directory around it somebody else's who is not to be trusted. So
-no path in it is ever given away or opened up through a link.
+Its owner and mode are changed by its path only where nobody but the login can put something else
+there meanwhile: SFTP offers no other way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import posixpath
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from aegis_provision.transport.protocol import Unreachable, WriteRefused
@@ -20,10 +21,23 @@ if TYPE_CHECKING:
 OWN_DIRECTORY = ".aegis-provision"
 PREVIOUS = "previous"
 RECEIPT = "receipt.json"
+_TRIES = 3
 _PRIVATE = 0o700
 _OTHERS = 0o077
 _ROOT = 0
 _STEP = "prepare"
+
+
+class ByPath(Enum):
+    """When the owner and mode of our directory may be changed by its path.
+
+    ``AS_ROOT``: root logged in, and no one else can change what lies around it. ``IF_OWN``: where
+    the directory around it is the login's own. ``NEVER``: root may be working in another user's.
+    """
+
+    AS_ROOT = "as root"
+    IF_OWN = "if own"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,9 @@ def beside(target: str, name: str) -> str:
     return posixpath.join(posixpath.dirname(target), OWN_DIRECTORY, name)
 
 
-def own_directory(files: Filesystem, target: str, uid: int, gid: int) -> OwnDirectory:
+def own_directory(
+    files: Filesystem, target: str, uid: int, by_path: ByPath = ByPath.IF_OWN
+) -> OwnDirectory:
     """Return our directory beside ``target``, a file of ``uid``'s; it is made if need be.
 
     Raises :class:`WriteRefused` where it is one that others can look into, ``OSError`` and
@@ -60,9 +76,7 @@ def own_directory(files: Filesystem, target: str, uid: int, gid: int) -> OwnDire
     made, facts = _make(files, path)
     directory = OwnDirectory(files, path, made)
     try:
-        if made:
-            facts = _given(files, path, facts, uid, gid)
-        _check(directory, facts, uid)
+        _check(directory, facts, uid, by_path)
     except BaseException:
         directory.remove_if_made()
         raise
@@ -70,29 +84,26 @@ def own_directory(files: Filesystem, target: str, uid: int, gid: int) -> OwnDire
 
 
 def _make(files: Filesystem, path: str) -> tuple[bool, Facts]:
-    """Make it, unless something is there, and look at it: both are asked for at one go."""
-    asked, found = files.ask_mkdir(path, _PRIVATE), files.ask_lstat(path)
+    """Make it, unless something is there, and look at it: both are asked for at one go.
+
+    Another operator may take theirs away in between: then it is made anew.
+    """
     refusal: OSError | None = None
-    try:
-        asked.get()
-    except OSError as problem:  # maybe another operator was quicker, and the lock decides
-        refusal = problem
-    try:
-        return refusal is None, found.get()
-    except FileNotFoundError:
-        raise refusal or FileNotFoundError(path) from None
+    for _ in range(_TRIES):
+        asked, found = files.ask_mkdir(path, _PRIVATE), files.ask_lstat(path)
+        refusal = None
+        try:
+            asked.get()
+        except OSError as problem:  # maybe another operator was quicker, and the lock decides
+            refusal = problem
+        with suppress(FileNotFoundError):
+            return refusal is None, found.get()
+        if refusal is not None and refusal.errno is not None:
+            break
+    raise refusal or FileNotFoundError(path)
 
 
-def _given(files: Filesystem, path: str, facts: Facts, uid: int, gid: int) -> Facts:
-    """Give a directory that root made just now to the file's owner; return its facts."""
-    if stat.S_ISDIR(facts.mode) and facts.uid == _ROOT != uid:
-        with suppress(OSError):  # a server without lsetstat: it stays root's
-            files.chown(path, uid, gid)
-            return files.lstat(path)
-    return facts
-
-
-def _check(directory: OwnDirectory, facts: Facts, uid: int) -> None:
+def _check(directory: OwnDirectory, facts: Facts, uid: int, by_path: ByPath) -> None:
     if not stat.S_ISDIR(facts.mode):
         raise WriteRefused(
             _STEP, f"{directory.path} is not a directory", "move it away, then try again"
@@ -103,15 +114,35 @@ def _check(directory: OwnDirectory, facts: Facts, uid: int) -> None:
             f"{directory.path} belongs to neither the file's owner nor root (uid {facts.uid})",
             "move it away, then try again",
         )
+    if by_path is ByPath.AS_ROOT and facts.uid != _ROOT:
+        facts = _taken_back(directory, facts)
     if stat.S_IMODE(facts.mode) & _OTHERS:
-        _shut(directory)
+        _shut(directory, facts, by_path)
 
 
-def _shut(directory: OwnDirectory) -> None:
+def _taken_back(directory: OwnDirectory, facts: Facts) -> Facts:
+    """Make it root's where root works in it: an earlier version gave it to the file's owner.
+
+    What lies in it could be exchanged by that user otherwise.
+    """
+    with suppress(OSError):  # a server without lsetstat
+        directory.files.chown(directory.path, _ROOT, _ROOT)
+        facts = directory.files.lstat(directory.path)
+    if not stat.S_ISDIR(facts.mode) or facts.uid != _ROOT:
+        raise WriteRefused(
+            _STEP,
+            f"{directory.path} belongs to uid {facts.uid}, and root must not write by path in it",
+            f"give it to root on the host: chown root {directory.path}",
+        )
+    return facts
+
+
+def _shut(directory: OwnDirectory, facts: Facts, by_path: ByPath) -> None:
     """Let nobody but its owner look into our directory."""
-    with suppress(OSError):
-        directory.files.chmod(directory.path, _PRIVATE)
-    facts = directory.files.lstat(directory.path)
+    if _may_change(directory, facts, by_path):
+        with suppress(OSError):
+            directory.files.chmod(directory.path, _PRIVATE)
+        facts = directory.files.lstat(directory.path)
     mode = stat.S_IMODE(facts.mode)
     if not stat.S_ISDIR(facts.mode) or mode & _OTHERS:
         raise WriteRefused(
@@ -119,3 +150,9 @@ def _shut(directory: OwnDirectory) -> None:
             f"others may look into {directory.path} (mode {mode:04o})",
             "set its mode to 0700 on the host, then try again",
         )
+
+
+def _may_change(directory: OwnDirectory, facts: Facts, by_path: ByPath) -> bool:
+    if by_path is ByPath.IF_OWN:
+        return directory.files.stat(posixpath.dirname(directory.path)).uid == facts.uid
+    return by_path is ByPath.AS_ROOT

@@ -37,11 +37,51 @@ _STATUS_LINE = re.compile(rb"^(Uid|Gid|Groups):[ \t]*(.*)$", re.MULTILINE)
 
 def read_actual(files: Filesystem, target: Target) -> Actual:
     """Return what is at ``target``'s path. Raises :class:`Unreachable` alone."""
+    return AskedActual(files, absolute_path(files, target), target.read_via).get()
+
+
+def absolute_path(files: Filesystem, target: Target) -> str:
+    """Return ``target``'s path as an absolute one. Raises :class:`Unreachable` alone."""
     try:
-        path = files.absolute(target.config_path)
-        return _read(files, path, target.read_via)
+        return files.absolute(target.config_path)
     except OSError as problem:
-        raise Unreachable("read", f"the file could not be read ({_words(problem)})") from None
+        raise _unreadable(problem) from None
+
+
+class AskedActual:
+    """The answer to what is at ``path``, and around it. The file itself is opened by ``get()``."""
+
+    def __init__(self, files: Filesystem, path: str, read_via: str) -> None:
+        """Ask what there is; nothing is opened."""
+        self._files = files
+        self._path = path
+        directory = posixpath.dirname(path)
+        self._directory = files.ask_stat(directory)
+        self._ways = _ask_ways(files, shadowing(path, read_via), directory)
+        self._asked = files.ask_lstat(path)
+
+    def get(self) -> Actual:
+        """Return it. Raises :class:`Unreachable` alone."""
+        try:
+            return self._get()
+        except OSError as problem:
+            raise _unreadable(problem) from None
+
+    def _get(self) -> Actual:
+        path = self._path
+        directory, problem = _directory(self._directory)
+        if directory is None:
+            return Actual(path, problem=problem)
+        shadows = _existing(self._files, self._ways)
+        found = _target(self._files, path, self._asked)
+        if found is None or isinstance(found, FileFacts):
+            return Actual(path, found, directory, shadows)
+        problem, detail = found
+        return Actual(path, directory=directory, shadows=shadows, problem=problem, detail=detail)
+
+
+def _unreadable(problem: OSError) -> Unreachable:
+    return Unreachable("read", f"the file could not be read ({_words(problem)})")
 
 
 def read_previous(files: Filesystem, path: str) -> bytes | None:
@@ -109,21 +149,6 @@ def _login(asked: Answer[tuple[Facts, bytes]] | None) -> Login | None:
     except (KeyError, IndexError, ValueError):
         return None
     return Login(uid, frozenset({gid, *groups}))
-
-
-def _read(files: Filesystem, path: str, read_via: str) -> Actual:
-    asked_directory = files.ask_stat(posixpath.dirname(path))
-    ways = _ask_ways(files, shadowing(path, read_via), posixpath.dirname(path))
-    asked = files.ask_lstat(path)
-    directory, problem = _directory(asked_directory)
-    if directory is None:
-        return Actual(path, problem=problem)
-    shadows = _existing(files, ways)
-    found = _target(files, path, asked)
-    if found is None or isinstance(found, FileFacts):
-        return Actual(path, found, directory, shadows)
-    problem, detail = found
-    return Actual(path, directory=directory, shadows=shadows, problem=problem, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ The receipt comes last, when the new file is there. Where a write breaks off bef
 before it lies beside the new file, and whoever compares finds that the file is what is wanted: that
 is no drift, whatever the receipt says.
 
-The login may be root's and the directory somebody else's who is not to be trusted. So files are
-made exclusively, and their owner and mode are set on the open file. What such an owner can bring
-about by swapping our directory for a link at the right moment is a file of one of these names
-elsewhere; ``become_user`` rules that out.
+Files are made exclusively, and their owner and mode are set on the open file. They are renamed and
+removed by path, so nobody but the login may be able to exchange what our directory's path leads to:
+the session sees to that (see :mod:`~.path_owners`).
 """
 
 from __future__ import annotations
@@ -128,7 +127,6 @@ class _Replacement:
     lock: Lock
     step: str = _STAGE
     renamed: bool = False
-    lost_lock: bool = False
     being_written: list[OpenFile] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
 
@@ -221,7 +219,9 @@ class _Replacement:
         try:
             made = asked.get()
         except FileExistsError:
-            self.files.remove(item.path)  # left by a run that died; the lock is ours
+            if not self.lock.is_still_ours():
+                raise _lost_lock(self.step) from None
+            self.files.remove(item.path)  # left by a run that died
             made = self.files.create(item.path)
         self.being_written.append(made)
         return made
@@ -270,9 +270,8 @@ class _Replacement:
         return facts
 
     def _check_lock(self, asked: Answer[tuple[Facts, bytes]]) -> None:
-        self.lost_lock = not self.lock.is_still_ours(asked)
-        if self.lost_lock:
-            raise WriteRefused(self.step, "the lock was broken by another run", _AGAIN)
+        if not self.lock.is_still_ours(asked):
+            raise _lost_lock(self.step)
 
     def _look_again(self, seen: Facts | None, asked: Answer[Facts]) -> None:
         """See that the path still leads to what was compared."""
@@ -343,9 +342,10 @@ class _Replacement:
         for stream in self.being_written:
             with suppress(Unreachable):
                 stream.let_go()
-        if not lost and not self.lost_lock:  # without the lock, what lies there is another's
-            with suppress(Unreachable):
-                sweep(self.directory)
+        if not lost:
+            with suppress(OSError, Unreachable):
+                if not self.lock.lost and self.lock.is_still_ours():  # else it is another's
+                    sweep(self.directory)
         if isinstance(problem, WriteRefused | WriteFailed):
             raise problem
         reason = problem.reason if isinstance(problem, Unreachable) else file_words(problem)
@@ -359,6 +359,10 @@ class _Replacement:
             ) from None
         hint = f"the lock there expires in {EXPIRES_AFTER} seconds" if lost else ""
         raise WriteFailed(self.step, f"{reason}; the file there is untouched", hint) from None
+
+
+def _lost_lock(step: str) -> WriteRefused:
+    return WriteRefused(step, "the lock was broken by another run", _AGAIN)
 
 
 def _get_all(answers: Iterable[Answer[None]]) -> None:

@@ -10,15 +10,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aegis_provision.transport.failures import file_words
+from aegis_provision.transport.filesystem import RenameNotAllowedError
 from aegis_provision.transport.lock import EXPIRES_AFTER, Lock, take_lock
-from aegis_provision.transport.own_directory import OwnDirectory, own_directory
-from aegis_provision.transport.protocol import Unreachable, WriteRefused
+from aegis_provision.transport.own_directory import ByPath, OwnDirectory, own_directory
+from aegis_provision.transport.protocol import Locked, Unreachable, WriteRefused
 from aegis_provision.transport.replacement import sweep, write_under_lock
 
 if TYPE_CHECKING:
     from aegis_provision.planning.model import Write
     from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.protocol import Written
+
+_TRIES = 3
 
 
 class FileHold:
@@ -73,19 +76,36 @@ class FileHold:
         return FileHold(files, OwnDirectory(files, self._directory.path, made=False), lock)
 
 
-def take_hold(files: Filesystem, write: Write, owner: str) -> FileHold:
+def take_hold(
+    files: Filesystem, write: Write, owner: str, by_path: ByPath = ByPath.IF_OWN
+) -> FileHold:
     """Take the lock beside the target of ``write``; ``owner`` is whom it names.
 
-    Raises :class:`WriteRefused` and :class:`Unreachable`; nothing is left behind then.
+    ``by_path`` says when our directory there may be changed by its path. Raises
+    :class:`WriteRefused` and :class:`Unreachable`; nothing is left behind then.
     """
+    for _ in range(_TRIES):
+        # The operator before us may take the directory away just when we want the lock in it.
+        with suppress(FileNotFoundError):
+            return _take_hold(files, write, owner, by_path)
+    raise Locked("lock", "another run is writing here (it was quicker)", "try again")
+
+
+def _take_hold(files: Filesystem, write: Write, owner: str, by_path: ByPath) -> FileHold:
+    """Do so; raises ``FileNotFoundError`` where our directory goes meanwhile."""
     try:
-        directory = own_directory(files, write.path, write.uid, write.gid)
+        directory = own_directory(files, write.path, write.uid, by_path)
     except PermissionError:
         raise _no_permission("prepare") from None
     except OSError as problem:
         raise WriteRefused("prepare", file_words(problem)) from None
     try:
         return FileHold(files, directory, take_lock(files, directory.path, owner))
+    except FileNotFoundError:
+        raise
+    except RenameNotAllowedError as problem:
+        directory.remove_if_made()
+        raise WriteRefused("lock", file_words(problem)) from None
     except PermissionError:
         directory.remove_if_made()
         raise _not_ours(directory) from None

@@ -8,6 +8,7 @@ import posixpath
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from aegis_provision.transport import sftp_packets as packets
+from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
 from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.sftp_packets import string
 from aegis_provision.transport.sftp_requests import Reply
@@ -50,7 +51,7 @@ class SftpFiles:
 
     def ask_lstat(self, path: str) -> Reply[Facts]:
         """Ask for a file's facts, a link's own where it is one."""
-        return Reply(self._client, packets.read_facts, packets.LSTAT, string(path.encode()))
+        return Reply(self._client, packets.read_all_facts, packets.LSTAT, string(path.encode()))
 
     def stat(self, path: str) -> Facts:
         """Return a file's facts, following links."""
@@ -58,7 +59,7 @@ class SftpFiles:
 
     def ask_stat(self, path: str) -> Reply[Facts]:
         """Ask for a file's facts, following links."""
-        return Reply(self._client, packets.read_facts, packets.STAT, string(path.encode()))
+        return Reply(self._client, packets.read_all_facts, packets.STAT, string(path.encode()))
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
@@ -116,10 +117,10 @@ class SftpFiles:
         """Rename atomically, over what is there."""
         self.ask_replace(source, target).get()
 
-    def ask_replace(self, source: str, target: str) -> Reply[None]:
+    def ask_replace(self, source: str, target: str) -> Answer[None]:
         """Ask to rename atomically (OpenSSH's extension: the protocol goes over nothing)."""
         words = b"posix-rename@openssh.com", source.encode(), target.encode()
-        return self._ask(packets.EXTENDED, b"".join(map(string, words)))
+        return _Renamed(self._ask(packets.EXTENDED, b"".join(map(string, words))))
 
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there, as plain SFTP renames do."""
@@ -183,7 +184,7 @@ class SftpFound:
 
     def ask_whole(self, limit: int) -> _Whole:
         """Ask for the file's facts and content; it is closed once they were waited for."""
-        found = Reply(self._client, packets.read_facts, packets.FSTAT, string(self._handle))
+        found = Reply(self._client, packets.read_all_facts, packets.FSTAT, string(self._handle))
         return _Whole(found, self.ask_content(limit))
 
 
@@ -275,7 +276,7 @@ class SftpFile:
 
     def ask_facts(self) -> Reply[Facts]:
         """Ask for the open file's facts."""
-        return Reply(self._client, packets.read_facts, packets.FSTAT, string(self._handle))
+        return Reply(self._client, packets.read_all_facts, packets.FSTAT, string(self._handle))
 
     def ask_chown(self, uid: int, gid: int) -> Reply[None]:
         """Ask to change the open file's owner."""
@@ -319,6 +320,23 @@ class _IfOffered:
         except OSError as problem:
             if problem.errno != errno.EOPNOTSUPP:
                 raise
+
+
+class _Renamed:
+    """The answer to a rename over a file, whose failure says that it was this one."""
+
+    def __init__(self, reply: Reply[None]) -> None:
+        self._reply = reply
+
+    def get(self) -> None:
+        try:
+            self._reply.get()
+        except PermissionError as problem:
+            raise RenameNotAllowedError(problem.errno, problem.strerror) from None
+        except OSError as problem:
+            if problem.errno != errno.EOPNOTSUPP:
+                raise
+            raise RenameNotOfferedError(problem.errno, problem.strerror) from None
 
 
 def _read_piece(kind: int, body: bytes) -> bytes:

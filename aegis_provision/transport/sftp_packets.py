@@ -36,6 +36,7 @@ TO_MAKE = 0x02 | 0x08 | 0x20  # for writing, made, and not there yet
 _OK, _EOF = 0, 1
 _ERRNO = {2: errno.ENOENT, 3: errno.EACCES, 8: errno.EOPNOTSUPP}
 _SIZE, _OWNER, _MODE, _TIMES = 0x1, 0x2, 0x4, 0x8
+_NEEDED = _OWNER | _MODE
 
 _HEAD = struct.Struct(">IBI")
 _NUMBER = struct.Struct(">I")
@@ -43,6 +44,10 @@ _PIECE = struct.Struct(">QI")
 _AFTER_LENGTH = 5  # the kind, and the request's number
 
 NO_ATTRIBUTES = _NUMBER.pack(0)
+
+
+class NoAttributesError(Exception):
+    """A server tells of a file without saying whose it is, or what its mode is."""
 
 
 class OutOfTurnError(Exception):
@@ -159,6 +164,18 @@ def read_facts(kind: int, body: bytes) -> Facts:
     if flags & _TIMES:
         mtime = _number_at(body, at + 4)
     return Facts(mode, uid, gid, size, mtime)
+
+
+def read_all_facts(kind: int, body: bytes) -> Facts:
+    """Read a file's facts, of which size and times may be left out.
+
+    Raises what :func:`read_done` does, and :class:`NoAttributesError` where owner or mode is left
+    out, as section 5 lets a server do: owner 0 would pass for root, and mode 0 for no directory.
+    """
+    facts = read_facts(kind, body)
+    if _number_at(body, 0) & _NEEDED != _NEEDED:
+        raise NoAttributesError
+    return facts
 
 
 def _expect(wanted: int, kind: int, body: bytes) -> None:

@@ -82,6 +82,12 @@ class Reply(Generic[T]):
             return self._read(*self._answer)
         except packets.OutOfTurnError:
             raise out_of_turn() from None
+        except packets.NoAttributesError:
+            raise Unreachable(
+                _STEP,
+                "the host's SFTP server does not tell a file's owner and mode",
+                "use OpenSSH's SFTP server there",
+            ) from None
         except EOFError:
             raise OSError("failure") from None
 

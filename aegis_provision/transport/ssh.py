@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import paramiko
 
-from aegis_provision.transport.become import quoted, remote_command, sudo_problem
+from aegis_provision.transport.become import (
+    NO_COMMANDS,
+    owner_command,
+    owner_problem,
+    quoted,
+    remote_command,
+    started,
+    sudo_problem,
+)
 from aegis_provision.transport.channels import CONNECT_FAILED, open_connection, open_session
 from aegis_provision.transport.dial import patience
 from aegis_provision.transport.endpoints import at_hop
 from aegis_provision.transport.handshake import secure
-from aegis_provision.transport.library_failures import library_step
+from aegis_provision.transport.library_failures import explain, library_step
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.session import FileSession
+from aegis_provision.transport.session import FileSession, NotAsOwner
 from aegis_provision.transport.sftp_files import SftpFiles
 from aegis_provision.transport.sftp_requests import SftpClient
 from aegis_provision.transport.sftp_stream import SftpStream
@@ -35,6 +45,7 @@ if TYPE_CHECKING:
 
 _LONGEST_COMPLAINT = 4096
 _LAST_WORDS = 1.0
+_TRIES = 3
 
 
 def connect_over(
@@ -59,19 +70,29 @@ def connect_over(
             transports.append(transport)
             if key is not None:
                 accepted.append(key)
-        stream, client = _sftp(transports[-1], target, way[-1], options, deadline)
+        channel, stream, client = _sftp(transports[-1], target, way[-1], options, deadline)
     except BaseException:
         for transport in reversed(transports):
             transport.close()
         raise
 
+    streams = [stream]
+
     def until(later: Deadline) -> None:
-        stream.deadline = later
+        for each in streams:
+            each.deadline = later
+
+    def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
+        _hang_up(channel, patience(options, deadline))
+        files = _as_owner(transports[-1], uid, gid, options, deadline)
+        streams.append(files.stream)
+        return files
 
     return FileSession(
         target,
         SftpFiles(client, stream),
         ways=SshWays(transports[-1], options),
+        as_owner=as_owner,
         user=target.become_user or way[-1].user,
         accepted=tuple(accepted),
         until=until,
@@ -126,7 +147,7 @@ def _sftp(
     endpoint: Endpoint,
     options: ConnectOptions,
     deadline: Deadline,
-) -> tuple[SftpStream, SftpClient]:
+) -> tuple[paramiko.Channel, SftpStream, SftpClient]:
     with library_step("session"):
         channel = open_session(transport, patience(options, deadline))
     if target.become_user is None:
@@ -147,11 +168,61 @@ def _sftp(
     stream = SftpStream(channel, options.timeout, deadline)
     with library_step("sftp"):
         try:
-            return stream, SftpClient(stream)
+            return channel, stream, SftpClient(stream)
         except (paramiko.SSHException, EOFError, OSError) as problem:
             if isinstance(problem, TimeoutError) or not transport.is_active():
                 raise
             raise _no_sftp(channel, target, endpoint, stream) from None
+
+
+def _as_owner(
+    transport: paramiko.Transport, uid: int, gid: int, options: ConnectOptions, deadline: Deadline
+) -> SftpFiles:
+    """Return the files as the user ``uid`` has them, by an SFTP server that runs as this user.
+
+    Raises :class:`NotAsOwner` and :class:`Unreachable`.
+    """
+    mark = secrets.token_hex(8)
+    channel = _another_session(transport, options, deadline)
+    try:
+        channel.exec_command(owner_command(uid, gid, mark))
+        stream = SftpStream(channel, options.timeout, deadline)
+        client = SftpClient(stream)
+    except (paramiko.SSHException, EOFError, OSError) as problem:
+        if isinstance(problem, TimeoutError) or not transport.is_active():
+            raise Unreachable("sftp", *explain(problem)) from None
+        channel.settimeout(_LAST_WORDS)
+        said = _rest(channel.recv_stderr).decode(errors="replace")
+        raise NotAsOwner(owner_problem(uid, said) if said else NO_COMMANDS) from None
+    if started(uid, mark) not in stream.noise:
+        channel.close()
+        raise NotAsOwner(NO_COMMANDS)
+    return SftpFiles(client, stream)
+
+
+def _another_session(
+    transport: paramiko.Transport, options: ConnectOptions, deadline: Deadline
+) -> paramiko.Channel:
+    """Return a second channel, where the first one was closed; see MaxSessions, sshd_config(5).
+
+    A host that allows one session at a time may take a moment to see that it is over.
+    """
+    for _ in range(_TRIES):
+        with library_step("session"), suppress(paramiko.ChannelException):
+            return open_session(transport, patience(options, deadline))
+    with library_step("session"):
+        return open_session(transport, patience(options, deadline))
+
+
+def _hang_up(channel: paramiko.Channel, seconds: float) -> None:
+    """Let the SFTP server of ``channel`` end, and close it."""
+    channel.settimeout(seconds)
+    with suppress(OSError, EOFError, paramiko.SSHException):
+        channel.shutdown_write()
+        while channel.recv(_LONGEST_COMPLAINT):
+            continue
+        channel.status_event.wait(seconds)  # only then does the host take the session for ended
+    channel.close()
 
 
 def _no_sftp(

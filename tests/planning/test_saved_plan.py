@@ -205,6 +205,7 @@ def test_other_batches_are_another_plan() -> None:
         ("port", "2222"),
         ("jump", "bastion.example.com"),
         ("become_user", "aegis"),
+        ("trust_directory", "true"),
         ("read_via", "explicit"),
         ("restart_command", "/opt/aegis/restart"),
         ("api", "127.0.0.1:9101"),

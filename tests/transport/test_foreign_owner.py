@@ -1,4 +1,8 @@
-"""Writing where login and owner differ, and where the owner is not to be trusted."""
+"""Writing where login and owner differ, and where the owner is not to be trusted.
+
+These files are written by path: what the session has root do instead in such a directory is in
+``test_root_in_foreign_directory``.
+"""
 
 from __future__ import annotations
 
@@ -72,21 +76,13 @@ def test_root_keeps_owner_group_and_mode(
 
 
 @pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
-def test_what_root_made_its_owner_can_use_later(home: Path, local: bool) -> None:
-    path = home / "aegis.config.json"
+def test_our_directory_is_given_to_nobody(home: Path, local: bool) -> None:
+    """It could only be by its path, at which there may be something else by then."""
+    path = _config(home)
     with wired() as (sftp, _):
         write_now(LocalFiles(home) if local else sftp, path)
-    assert _owner(path) == _owner(home / OWN) == (NOBODY, NOBODY)
-    with wired(user=NOBODY) as (files, _):
-        write_now(files, path, OLD)
-    assert path.read_bytes() == OLD
-
-
-def test_our_directory_stays_roots_where_it_cannot_be_given_away_safely(home: Path) -> None:
-    path = _config(home)
-    with wired(without=frozenset({"lsetstat@openssh.com"})) as (files, _):
-        write_now(files, path)
-    assert _owner(home / OWN) == (0, 0)
+    assert _owner(path) == (NOBODY, NOBODY)
+    assert (_owner(home / OWN), mode_of(home / OWN)) == ((0, 0), 0o700)
     with wired(user=NOBODY) as (files, _):
         end = attempt(files, plan_write(look(files, path), OLD))
     assert isinstance(end, WriteRefused)

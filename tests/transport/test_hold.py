@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -208,6 +209,86 @@ def test_a_lock_that_was_broken_stops_the_write_and_is_not_given_back(
         assert hold.release() == ()
     assert path.read_bytes() == OLD
     assert (path.parent / OWN / "lock").read_bytes() == b"another's"
+
+
+STAGED = ("staging", "previous.new", "receipt.json.new")
+
+
+@bases
+@pytest.mark.parametrize("trouble", [None, Trouble.FAILS], ids=["no trouble", "fails"])
+def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
+    trouble: Trouble | None, old: bytes | None, path: Path
+) -> None:
+    """The lock goes to another run, which stages its files; then something of ours fails."""
+    own, ends = path.parent / OWN, set()
+    for number in range(1, MOST_REQUESTS):
+        prepare(path, old)
+        with wired() as (files, wire):
+            write = replace(plan_write(look(files, path)), receipt=b"{}")
+            hold = take_hold(files, write, OWNER)
+
+            def come() -> None:
+                for name in ("lock", *STAGED):
+                    put(own / name, b"another's")
+
+            begun = len(wire.requests)
+            wire.meanwhile = {begun + number: come}
+            wire.at, wire.trouble = begun + number, trouble
+            try:
+                end: Written | TransportError = hold.write(write)
+            except TransportError as problem:
+                end = problem
+            last = len(wire.requests) - begun
+            wire.at = 0
+            hold.release()
+        if last < number:
+            break
+        ends.add(type(end))
+        if isinstance(end, WriteRefused | WriteFailed) and "untouched" in str(end):
+            left = {name: content(own / name) for name in ("lock", *STAGED)}
+            assert left == dict.fromkeys(left, b"another's"), number
+    else:
+        pytest.fail("a write takes more requests than this test is ready for")
+    assert ends >= {WriteRefused if trouble is None else WriteFailed}
+
+
+@bases
+def test_a_connection_that_goes_before_the_rename_leaves_the_file_surely_untouched(
+    old: bytes | None, path: Path
+) -> None:
+    """Only from the rename on it is not known what became of it."""
+    told = {}
+    rename = None
+    for trouble in (Trouble.NEVER_ARRIVES, Trouble.NEVER_ANSWERED):
+        for number in range(1, MOST_REQUESTS):
+            prepare(path, old)
+            with wired() as (files, wire):
+                write = plan_write(look(files, path))
+                hold = take_hold(files, write, OWNER)
+                begun = len(wire.requests)
+                wire.at, wire.trouble = begun + number, trouble
+                try:
+                    end: Written | TransportError = hold.write(write)
+                except TransportError as problem:
+                    end = problem
+            if isinstance(end, Written):
+                break
+            assert isinstance(end, WriteFailed)
+            told[trouble, number] = (end.step, end.reason.rpartition("; ")[2], end.hint)
+    expires = f"the lock there expires in {EXPIRES_AFTER} seconds"
+    unknown = ("rename", "whether the file was replaced is not known", "plan again")
+    for (trouble, number), (step, words, hint) in told.items():
+        if step == "rename":
+            assert (step, words, hint) == unknown
+            assert rename in {None, number}
+            rename = number
+        elif step == "read back":
+            assert (words, hint) == ("the file was replaced, but not checked", "plan again")
+        else:
+            assert (words, hint) == ("the file there is untouched", expires), (trouble, number)
+    assert rename is not None
+    assert told[Trouble.NEVER_ARRIVES, rename] == told[Trouble.NEVER_ANSWERED, rename] == unknown
+    assert told[Trouble.NEVER_ARRIVES, 1][1] == "the file there is untouched"
 
 
 @bases

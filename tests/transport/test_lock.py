@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.protocol import TransportError, WriteRefused, Written
+from aegis_provision.transport.lock import EXPIRES_AFTER
+from aegis_provision.transport.protocol import Locked, TransportError, WriteRefused, Written
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     NEW,
+    OLD,
     OWN,
     OWNER,
     age_lock,
@@ -67,15 +72,38 @@ def test_a_lock_without_a_name_holds_all_the_same(tmp_path: Path, text: str) -> 
     assert "did not leave a name" in end.reason
 
 
-def test_a_name_in_a_lock_can_not_drive_the_terminal(tmp_path: Path) -> None:
-    path = tmp_path / "aegis.config.json"
+def _refused(path: Path, text: str) -> WriteRefused:
     put(path)
-    _leave_lock(tmp_path, json.dumps({"owner": "\x1b[2J" + "x" * 5000, "since": "\u202e"}))
+    _leave_lock(path.parent, text)
     with wired() as (files, _):
         end = attempt(files, plan_write(look(files, path)))
     assert isinstance(end, WriteRefused)
+    return end
+
+
+@pytest.mark.parametrize(
+    ("owner", "since", "told"),
+    [
+        ("\x1b[2Janna", "\u202enow", "[2Janna since now"),
+        ("anna\r\n\x00\x7f\x9b@desk", "\u2028\u200bnow\t", "anna@desk since now"),
+        ("x" * 120, "y" * 121, f"{'x' * 120} since {'y' * 120}"),
+        ("x" * 119 + "\x1b" + "z", "now", f"{'x' * 119} since now"),
+        (["\x1b"], {"\x07": 1}, "['\\x1b'] since {'\\x07': 1}"),
+    ],
+)
+def test_a_name_in_a_lock_can_not_drive_the_terminal(
+    tmp_path: Path, owner: object, since: object, told: str
+) -> None:
+    end = _refused(tmp_path / "aegis.config.json", json.dumps({"owner": owner, "since": since}))
+    assert end.reason == f"another run is writing here (held by {told})"
     assert end.reason.isprintable()
-    assert len(end.reason) < 300
+
+
+def test_a_name_without_end_is_no_name(tmp_path: Path) -> None:
+    text = json.dumps({"owner": "x" * 5000, "since": "now"})
+    end = _refused(tmp_path / "aegis.config.json", text)
+    assert "did not leave a name" in end.reason
+    assert len(end.reason) < 100
 
 
 @pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
@@ -88,6 +116,91 @@ def test_a_dead_runs_lock_is_broken(tmp_path: Path, local: bool) -> None:
         write_now(LocalFiles(tmp_path) if local else sftp, path)
     assert path.read_bytes() == NEW
     assert leftovers(tmp_path) == {"previous"}
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
+@pytest.mark.parametrize(
+    ("age", "holds"),
+    [
+        (-2_306_480_362, False),
+        (-120, False),
+        (-50, True),
+        (EXPIRES_AFTER - 60, True),
+        (EXPIRES_AFTER + 2, False),
+    ],
+)
+def test_a_lock_of_another_time_than_the_hosts(
+    tmp_path: Path, age: int, holds: bool, local: bool
+) -> None:
+    """The host's clock was wrong when it was made, or is now: it would never expire."""
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    lock = _leave_lock(tmp_path)
+    then = time.time() - age
+    os.utime(lock, (then, then))
+    with wired() as (sftp, _):
+        files = LocalFiles(tmp_path) if local else sftp
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, Locked if holds else Written)
+    assert path.read_bytes() == (OLD if holds else NEW)
+    if isinstance(end, Locked):
+        start, seconds, _ = end.hint.rpartition("in ")[0], *end.hint.split()[-2:]
+        assert start == f"wait until it is done; a dead run's lock, {lock}, is broken "
+        assert 0 <= EXPIRES_AFTER - age - int(seconds) <= 30
+
+
+@pytest.mark.parametrize("name", ["lock", "clock"])
+def test_a_file_that_goes_before_it_is_looked_for_is_no_full_disk(
+    tmp_path: Path, name: str
+) -> None:
+    """SFTP says "failure" where something is there; by then another operator took it away."""
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    lock = _leave_lock(tmp_path)
+    if name == "clock":
+        age_lock(tmp_path)
+    came = tmp_path / OWN / name
+    came.write_bytes(lock.read_bytes())
+    requests: list[int] = []
+    for number in range(1, MOST_REQUESTS):
+        put(path)
+        lock.parent.mkdir(exist_ok=True)
+        lock.write_text("of another")
+        if name == "clock":
+            age_lock(tmp_path)
+        came.write_text("of another")
+        with wired() as (files, _):
+            write = plan_write(look(files, path), NEW)
+        with wired(meanwhile={number: lambda: came.unlink(missing_ok=True)}) as (files, wire):
+            end = attempt(files, write)
+            requests = wire.requests
+        assert "disk" not in str(end), number
+        if len(requests) < number:
+            return
+    pytest.fail("a write takes more requests than this test is ready for")
+
+
+def test_our_directory_that_goes_meanwhile_is_made_anew(tmp_path: Path) -> None:
+    """The operator before us leaves none behind where nothing was written."""
+    path, own = tmp_path / "aegis.config.json", tmp_path / OWN
+    ends = set()
+    for number in range(1, 8):
+        put(path)
+        own.mkdir(mode=0o700, exist_ok=True)
+        for name in leftovers(tmp_path):
+            (own / name).unlink()
+
+        def go() -> None:
+            with suppress(OSError):
+                own.rmdir()
+
+        with wired() as (files, _):
+            write = plan_write(look(files, path))
+        with wired(meanwhile={number: go}) as (files, _):
+            end = attempt(files, write)
+        ends.add(type(end))
+        assert isinstance(end, Written), (number, end)
+    assert ends == {Written}
 
 
 def test_a_clock_that_a_dead_run_left_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ _READERS = [
     packets.read_data,
     packets.read_name,
     packets.read_facts,
+    packets.read_all_facts,
 ]
 
 
@@ -79,8 +80,31 @@ def test_whatever_a_server_says_is_an_answer_an_error_or_out_of_turn(
 ) -> None:
     try:
         read(kind, body)
-    except (OSError, EOFError, packets.OutOfTurnError):
+    except (OSError, EOFError, packets.OutOfTurnError, packets.NoAttributesError):
         return
+
+
+@pytest.mark.parametrize(
+    ("flags", "words", "told"),
+    [
+        (0x6, (5, 6, 0o640), Facts(0o640, 5, 6, 0, 0)),
+        (0xE, (5, 6, 0o640, 7, 8), Facts(0o640, 5, 6, 0, 8)),
+        (0x7, (0, 9, 5, 6, 0o640), Facts(0o640, 5, 6, 9, 0)),
+        (0x2, (5, 6), None),
+        (0x4, (0o640,), None),
+        (0x9, (0, 9, 7, 8), None),
+        (0, (), None),
+    ],
+)
+def test_a_file_without_its_owner_or_mode_is_not_told_of(
+    flags: int, words: tuple[int, ...], told: Facts | None
+) -> None:
+    body = struct.pack(f">{1 + len(words)}I", flags, *words)
+    if told is not None:
+        assert packets.read_all_facts(packets.ATTRS, body) == told
+        return
+    with pytest.raises(packets.NoAttributesError):
+        packets.read_all_facts(packets.ATTRS, body)
 
 
 @pytest.mark.parametrize("read", _READERS[1:])
