@@ -22,13 +22,14 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING, Self
 
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 MASK = "(secret)"
 """What stands in a text in place of a secret."""
@@ -86,10 +87,11 @@ class Redactor:
         return next(found, None) is not None
 
     def _spans(self, data: bytes, *, words: bool) -> Iterator[tuple[int, int]]:
-        if not data:
+        if not data or not self._known:
             return
-        for known in self._known:
-            for view in _views(_View(data), known.shortest, _DEEPEST):
+        shortest = min(known.shortest for known in self._known)
+        for view in _views(_View(data), shortest, _DEEPEST):
+            for known in self._known:
                 for start, end in known.found(view.data, words=words):
                     yield view.span(start, end)
 
@@ -144,22 +146,18 @@ def _known(secrets: Iterable[Secret | str]) -> _Known | None:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A text, or what a part of it encodes; ``places`` says where each byte comes from."""
+    """A text, or what a part of it encodes.
+
+    ``origin`` says where in the text stands what is here from one place to another, ``None`` for
+    the text itself. It is asked only where there is something to hide.
+    """
 
     data: bytes
-    places: Sequence[tuple[int, int]] | None = None
+    origin: Callable[[int, int], tuple[int, int]] | None = None
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return where in the text stands what is here from ``start`` to ``end``."""
-        if self.places is None:
-            return start, end
-        return self.places[start][0], self.places[end - 1][1]
-
-    def place(self, start: int, end: int) -> Sequence[tuple[int, int]]:
-        """Return where in the text each byte stands that is here from ``start`` to ``end``."""
-        if self.places is not None:
-            return self.places[start:end]
-        return [(index, index + 1) for index in range(start, end)]
+        return (start, end) if self.origin is None else self.origin(start, end)
 
 
 def _views(view: _View, shortest: int, deepest: int) -> Iterator[_View]:
@@ -167,28 +165,28 @@ def _views(view: _View, shortest: int, deepest: int) -> Iterator[_View]:
     yield view
     if not deepest:
         return
-    plain = _unescaped(view)
-    for inner in (*_from_base64(view, shortest), *_from_hex(view, shortest)):
+    for inner in (*_unescaped(view), *_from_base64(view, shortest), *_from_hex(view, shortest)):
         yield from _views(inner, shortest, deepest - 1)
-    if plain is not None:
-        yield from _views(plain, shortest, deepest - 1)
 
 
-def _unescaped(view: _View) -> _View | None:
-    """Return the view without escapes, ``None`` where there is none."""
+def _unescaped(view: _View) -> Iterator[_View]:
+    """Yield the view without escapes, if it has any."""
     data, end = bytearray(), 0
     places: list[tuple[int, int]] = []
     for match in _ESCAPE.finditer(view.data):
-        data += view.data[end : match.start()]
-        places += view.place(end, match.start())
-        end = match.end()
         meant = _meant(match)
-        data += meant
-        places += [view.span(*match.span())] * len(meant)
+        data += view.data[end : match.start()] + meant
+        places += [(index, index + 1) for index in range(end, match.start())]
+        places += [match.span()] * len(meant)
+        end = match.end()
     if not end:
-        return None
-    places += view.place(end, len(view.data))
-    return _View(bytes(data + view.data[end:]), places)
+        return
+    places += [(index, index + 1) for index in range(end, len(view.data))]
+
+    def origin(start: int, after: int) -> tuple[int, int]:
+        return view.span(places[start][0], places[after - 1][1])
+
+    yield _View(bytes(data + view.data[end:]), origin)
 
 
 def _meant(match: re.Match[bytes]) -> bytes:
@@ -205,35 +203,47 @@ def _meant(match: re.Match[bytes]) -> bytes:
     return chr(number).encode("utf-8", "surrogatepass")
 
 
+@cache
+def _runs(shortest: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return what finds base64 and hexadecimal digits, enough of them for ``shortest`` bytes."""
+    quartets = -(-shortest * _QUARTET // _TRIPLET)
+    return (
+        re.compile(rb"[A-Za-z0-9+/_-]{%d,}" % quartets),
+        re.compile(rb"[0-9A-Fa-f]{%d,}" % (2 * shortest)),
+    )
+
+
 def _from_base64(view: _View, shortest: int) -> Iterator[_View]:
     """Yield what each run of base64's characters says, at each of its alignments."""
-    fewest = -(-shortest * _QUARTET // _TRIPLET)
-    for run in re.finditer(rb"[A-Za-z0-9+/_-]{%d,}" % fewest, view.data):
+    for run in _runs(shortest)[0].finditer(view.data):
         text = run.group().translate(_FOR_URLS)
         for skipped in range(_QUARTET):
             part = text[skipped:]
             part = part[: len(part) - (len(part) % _QUARTET == 1)]  # one alone is no byte
             data = binascii.a2b_base64(part + b"=" * (-len(part) % _QUARTET))
-            places = view.place(run.start() + skipped, run.start() + skipped + len(part))
-            yield _View(data, [_place_of_byte(places, index) for index in range(len(data))])
+            yield _View(data, partial(_origin_in_base64, view, run.start() + skipped))
 
 
-def _place_of_byte(places: Sequence[tuple[int, int]], index: int) -> tuple[int, int]:
-    """Return where the two characters of base64 stand that byte ``index`` is made of."""
-    first = index // _TRIPLET * _QUARTET + index % _TRIPLET
-    return places[first][0], places[first + 1][1]
+def _origin_in_base64(view: _View, began: int, start: int, end: int) -> tuple[int, int]:
+    """Return where the characters stand that bytes are made of: two at least for each byte."""
+    return view.span(began + _character(start), began + _character(end - 1) + 2)
+
+
+def _character(index: int) -> int:
+    return index // _TRIPLET * _QUARTET + index % _TRIPLET
 
 
 def _from_hex(view: _View, shortest: int) -> Iterator[_View]:
     """Yield what each run of hexadecimal digits says, at both of its alignments."""
-    for run in re.finditer(rb"[0-9A-Fa-f]{%d,}" % (2 * shortest), view.data):
-        for start in (run.start(), run.start() + 1):
-            end = start + (run.end() - start) // 2 * 2
-            pairs = view.place(start, end)
-            places = [
-                (first[0], last[1]) for first, last in zip(pairs[::2], pairs[1::2], strict=True)
-            ]
-            yield _View(bytes.fromhex(view.data[start:end].decode()), places)
+    for run in _runs(shortest)[1].finditer(view.data):
+        for began in (run.start(), run.start() + 1):
+            digits = view.data[began : began + (run.end() - began) // 2 * 2]
+            data = bytes.fromhex(digits.decode())
+            yield _View(data, partial(_origin_in_hex, view, began))
+
+
+def _origin_in_hex(view: _View, began: int, start: int, end: int) -> tuple[int, int]:
+    return view.span(began + 2 * start, began + 2 * end)
 
 
 def _merged(spans: Iterable[tuple[int, int]], data: bytes) -> list[tuple[int, int]]:
