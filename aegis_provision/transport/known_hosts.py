@@ -39,8 +39,8 @@ _HASH_MAGIC = b"|1|"
 _SALT_LENGTH = 20
 _LONGEST_PATTERN = 1022
 _REVOKED = b"@revoked"
-_BEFORE_BLANK = re.compile(rb"[^ \t]*")
-_BEFORE_BLANK_OR_NUL = re.compile(rb"[^ \t\0]*")
+_BLANK = re.compile(rb"[ \t]")
+_BLANK_OR_NUL = re.compile(rb"[ \t\0]")
 # A name that stands for itself alone: no pattern, no list, no hash, no marker, no comment.
 _ONE_NAME = re.compile(rb"[^\x00-\x20\x7f@?*#\[\]|'\"\\,!]+")
 _NAME_AND_PORT = re.compile(rb"\[([^\]]+)\]:[0-9]{1,5}")
@@ -262,29 +262,28 @@ def _encoded(name: str) -> bytes:
 def _line(text: bytes) -> _Line | None:
     """Return what one line says, ``None`` for one that says nothing of a host."""
     text = text.lstrip(BLANKS)
-    if text[:1] in (b"", b"#", b"\0"):
+    if text.startswith(b"#"):
         return None
     revoked = False
     if text.startswith(b"@"):
-        marker, text = _split(text, _BEFORE_BLANK)
+        marker, text = _split(text, _BLANK)
         # OpenSSH's client passes over a marker that a tab ends where a blank follows later. A
         # key that the file calls revoked is refused here all the same.
         if marker != _REVOKED:
             return None
         revoked = True
     # A NUL ends what OpenSSH's client takes for the names, and the next one the line.
-    names, rest = _split(text, _BEFORE_BLANK_OR_NUL)
+    names, rest = _split(text, _BLANK_OR_NUL)
     key_text = rest.partition(b"\0")[0]
-    if not key_text or (not names.startswith(b"|") and _has_long_pattern(names)):
+    if not key_text or _has_long_pattern(names):
         return None
     return _Line(names, key_text, revoked)
 
 
-def _split(text: bytes, word: re.Pattern[bytes]) -> tuple[bytes, bytes]:
-    """Return the ``word`` that ``text`` begins with, and what follows, less its blanks."""
-    found = word.match(text)
-    end = 0 if found is None else found.end()
-    return text[:end], text[end + 1 :].lstrip(BLANKS)
+def _split(text: bytes, separator: re.Pattern[bytes]) -> tuple[bytes, bytes]:
+    """Return what is before the first ``separator``, and what follows it, less its blanks."""
+    before, *after = separator.split(text, maxsplit=1)
+    return before, b"".join(after).lstrip(BLANKS)
 
 
 def _has_long_pattern(names: bytes) -> bool:

@@ -88,6 +88,8 @@ VERDICTS = {
     " \th  A.": KNOWN,
     "h A.\r\nx B.": KNOWN,
     "#h A.": NEW,
+    "#h,h A.": NEW,
+    " #,h A.": NEW,
     "\0h A.": NEW,
     "h\0A.": KNOWN,
     "h\0\tA.": KNOWN,
@@ -110,6 +112,15 @@ VERDICTS = {
 @pytest.mark.parametrize("text", VERDICTS)
 def test_the_verdict_on_a_key(text: str) -> None:
     assert verdict(text) == VERDICTS[text]
+
+
+def test_lines_of_plain_names_are_found_by_name_and_the_others_are_gone_through() -> None:
+    text = (
+        f"h,X {written(A)}\n*.y {written(A)}\n!z,q {written(A)}\na? {written(A)}\n|1| {written(A)}"
+    )
+    found = parse_known_hosts([text.encode()])
+    assert sorted(found.by_name) == [b"h", b"x"]
+    assert [line.names for line in found.patterns] == [b"*.y", b"!z,q", b"a?", b"|1|"]
 
 
 def test_changed_names_every_key_that_is_known() -> None:
