@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -54,6 +55,21 @@ def note_written() -> None:
     context = click.get_current_context(silent=True)
     if context is not None and isinstance(invocation := context.find_root().obj, Invocation):
         invocation.wrote = True
+
+
+def utf8_text(value: str) -> str:
+    """Return a variable's value, or an argument, as the UTF-8 text that its bytes are.
+
+    Where Python takes the locale for ASCII it has halves of surrogate pairs instead (PEP 383), and
+    no file could hold them. Other bytes are left as they are. Not for paths: those go back to the
+    system as they came.
+    """
+    if value.isascii():
+        return value
+    try:
+        return os.fsencode(value).decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from aegis_provision import __version__
 from aegis_provision.cli.exits import ExitCode
 from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
 from aegis_provision.cli.interrupts import ProcessSignals
-from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.invocation import Invocation, utf8_text
 from aegis_provision.cli.printing import echo
 from aegis_provision.cli.streams import endure, lost_result
 
@@ -50,6 +50,19 @@ SUMMARIES = {
 }
 
 
+class _Text(type(click.STRING)):  # type: ignore[misc] # click has no public name for its class
+    """What the operator says in words, paths excepted: UTF-8 in any locale."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the text."""
+        return utf8_text(str(super().convert(value, param, ctx)))
+
+
+_TEXT = _Text()
+
+
 class _Commands(click.Group):
     """The commands, each imported only when it runs: starting up is quick."""
 
@@ -64,6 +77,9 @@ class _Commands(click.Group):
         name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         module = import_module(f"aegis_provision.cli.commands.{name}")
         command: click.Command = module.command
+        for parameter in command.params:
+            if isinstance(parameter.type, type(click.STRING)):
+                parameter.type = _TEXT
         return command
 
     def resolve_command(

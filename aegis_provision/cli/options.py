@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
@@ -13,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from aegis_provision.cli import candidates
-from aegis_provision.cli.invocation import Invocation, Output
+from aegis_provision.cli.invocation import Invocation, Output, utf8_text
 from aegis_provision.cli.suggested_commands import CARRIED
 
 if TYPE_CHECKING:
@@ -228,20 +227,6 @@ def detailed_exitcode_option(command: Callable[..., R]) -> Callable[..., R]:
         is_flag=True,
         help="Exit 2 where changes are pending and nothing else is amiss.",
     )(command)
-
-
-def utf8_text(value: str) -> str:
-    """Return a variable's value as the UTF-8 text that its bytes are, whatever the locale.
-
-    Where Python takes the locale for ASCII it has halves of surrogate pairs instead (PEP 383), and
-    a host's file could not hold them. Other bytes are left as they are.
-    """
-    if value.isascii():
-        return value
-    try:
-        return os.fsencode(value).decode("utf-8")
-    except UnicodeError:
-        return value
 
 
 def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
