@@ -380,3 +380,38 @@ def test_the_document_is_what_its_schema_says(fleet: Fleet) -> None:
     assert said.json["exit_code"] == said.code == 4
     origins = {item["name"]: item["origin"] for item in said.json["providers"]}
     assert origins["llm-example-com"] == "new"
+
+
+def test_short_digits_and_booleans_are_no_secrets_under_any_name(fleet: Fleet) -> None:
+    env = {"MAX_THINKING_TOKENS": "8000", "USE_KEYCHAIN": "true", "MAX_KEYS": "many"}
+    inventory(fleet, h=values("glm", **env))
+    found = imported(fleet)["all"]["vars"]["env"]
+    assert found == {
+        "MAX_THINKING_TOKENS": "8000",
+        "USE_KEYCHAIN": "true",
+        "MAX_KEYS": "${MAX_KEYS}",
+    }
+
+
+@pytest.mark.parametrize("token", ["$OTHER", "changeme", "op://vault/x", "Bearer x", '"x1"'])
+def test_what_is_obviously_no_token_is_not_taken_over(fleet: Fleet, token: str) -> None:
+    inventory(fleet, h=values("glm", token), i=values("glm", MY_KEY=token))
+    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
+    assert said.code == 4
+    assert "ANTHROPIC_AUTH_TOKEN is a placeholder, not a token" in said.out + said.err
+    text = (fleet.directory / "out.yml").read_text()
+    assert "MY_KEY" not in text
+    assert token not in text
+
+
+def test_a_recipe_does_not_bring_what_is_obviously_no_token(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, {"GLM_API_KEY": "changeme"})
+    inventory(fleet, h=values("glm", "changeme"))
+    assert fleet.call("import", "-i", "hosts.yml", "--out", "out.yml").code == 4
+
+
+def test_a_secret_by_its_looks_becomes_a_reference(fleet: Fleet) -> None:
+    headers = "x-key: Bearer abcdef-1"
+    inventory(fleet, h=values("glm", HEADERS=headers, MODEL_SHA256="0c1a2b3d" * 4))
+    found = imported(fleet)["all"]["vars"]["env"]
+    assert found["HEADERS"] == "${HEADERS_SECRET}"

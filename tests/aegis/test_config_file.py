@@ -434,3 +434,65 @@ def test_the_secrets_of_a_file_that_is_ignored_are_known_too(
     assert isinstance(ignored, Ignored)
     assert ignored.secrets() == held
     assert "one" not in repr(ignored)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ghp_canary1f9a", "(not shown)"),
+        ("AKIAIOSFODNN7CANARY", "(not shown)"),
+        ("sk-or-v1-canary", "(not shown)"),
+        ("Zx9Qq7Rk2mP4vT8wL1nB", "(not shown)"),
+        ("http://u:canary@h/", "(not shown)"),
+        ("FOO", "FOO"),
+        ("lower", "lower"),
+        ("a" * 60, "a" * 60),
+        ("a" * 61, '"' + "a" * 57 + '..."'),
+        ("a b", '"a b"'),
+        ("a\x1bb", '"a\\x1bb"'),
+    ],
+)
+def test_a_variable_s_name_that_is_a_token_is_not_repeated(name: str, told: str) -> None:
+    found = parse_config(json.dumps({"defaultSessionEnv": {name: "a\nb"}}).encode())
+    assert isinstance(found, Ignored)
+    [reason] = found.reasons
+    words = f"Aegis would fail every session over defaultSessionEnv.{told}: "
+    assert reason.startswith(words)
+    assert "canary" not in reason.lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("ghp_canary1f9a", "(not shown)"), ("team", "team"), ("a b", '"a b"')]
+)
+def test_nor_is_the_name_of_a_field(name: str, told: str) -> None:
+    for content, key in (
+        ({"tenantWorkdirs": {name: 1}}, "tenantWorkdirs"),
+        ({"defaultSessionEnv": {name: 1}}, "defaultSessionEnv"),
+    ):
+        found = parse_config(json.dumps(content).encode())
+        assert isinstance(found, Ignored)
+        [reason] = found.reasons
+        assert reason.startswith(f'Aegis ignores the whole file: "{key}.{told}" must be ')
+
+
+def test_the_secrets_of_a_file_are_those_that_its_keys_name() -> None:
+    content = {
+        "authToken": "1234",
+        "clientAuthToken": "true",
+        "port": 9100,
+        "webhooks": ["https://hooks.example.com/x"],
+        "tgBotToken": "1:abc",
+        "alerting": {"webhooks": ["x"], "secretKeys": ["in-a-list", {"note": "below"}]},
+        "mySecret": {"ttlKey": "8000", "note": "under", "flag": "true"},
+        "defaultSessionEnv": {
+            "ANTHROPIC_AUTH_TOKEN": "5678",
+            "MAX_TOKENS": "8000",
+            "MAX_KEYS": "many",
+            "MODEL": "m",
+        },
+    }
+    found = parse_config(json.dumps(content).encode())
+    assert isinstance(found, ConfigFile)
+    assert found.secrets() == (
+        "1234", "true", "1:abc", "in-a-list", "below", "under", "5678", "many",
+    )  # fmt: skip

@@ -358,3 +358,20 @@ def test_of_a_line_with_an_unknown_key_only_keys_are_told(
     code, out, err = call(capsys, "validate", "--format", format_)
     assert code == 3
     assert "hunter2" not in out + err
+
+
+def test_a_rollback_that_asks_the_api_is_held_to_it_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write(
+        inventory_yml=OPEN.replace("PATH", str(Path.cwd())),
+        p_yml="- hosts: all\n  restart: changed\n",
+    )
+    good = {"GW": "gateway-1", "MINE": "x1", "API": "api-1"}
+    call(capsys, "apply", "p.yml", "-y", environ=good)
+    assert Path("c.json").exists()
+    for api, words in (("$OTHER", "api_token (from API) is refused"), ("", "API (needed by h1)")):
+        code, _, err = call(capsys, "rollback", "-y", environ={**good, "API": api})
+        assert code == 3
+        assert words in err
+        assert Path("c.json").exists()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis_provision.documents.diagnostic import Severity
+from aegis_provision.documents.unknown_keys import hide_values
 from aegis_provision.inventory.ansible_variables import ALIASES, LEADING_ELSEWHERE, STRONGER
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
@@ -324,3 +325,9 @@ def test_their_lines_are_not_quoted(name: str) -> None:
 
 def test_what_was_read_says_nothing_of_ansible() -> None:
     assert list(SettingsReader().about_ansible()) == []
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_the_names_that_count_are_known_where_lines_are_quoted(name: str) -> None:
+    assert hide_values(f"{name}: x") is None
+    assert hide_values(f"{name}_x: x") is not None
