@@ -109,7 +109,6 @@ _HARMLESS_RUNS = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z0-9]{16,}")
 _PADDED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}={1,2}(?![\w=])")
-_SHORTEST_TOKEN_NAME = 8
 
 
 def is_secret_name(name: str) -> bool:
@@ -161,8 +160,6 @@ def holds_token(name: str) -> bool:
     Slovakia, ``i-0a1b2c3d4e5f67890`` a machine of a cloud): the prefix has to be one that nothing
     else has, or has to stand before a run that no one would type.
     """
-    if len(name) < _SHORTEST_TOKEN_NAME:
-        return False
     if any(shape.search(name) for shape in (_ISSUED, _PRIVATE_KEY, _WEBHOOK)):
         return True
     found = _PREFIXED.search(name)

@@ -94,18 +94,16 @@ def continues_unknown(lines: Sequence[str], index: int) -> bool:
         return False
     column = _first_key(lines[index])
     for above in range(index - 1, max(-1, index - 1 - _FARTHEST), -1):
-        text = lines[above]
-        if column is not None and _indent(text) >= column:
-            continue
-        first = _first_key(text)
+        first = _first_key(lines[above])
         if first is None or (column is not None and first >= column):
             continue
-        if _ends_in_unknown(text, alone_too=column is None):
+        if _ends_in_unknown(lines[above], alone_too=column is None):
             return True
         column = first
     return False
 
 
+@lru_cache(maxsize=4096)
 def _first_key(line: str) -> int | None:
     """Return the column in which the first key of ``line`` begins, ``None`` where it has none."""
     return next((part.start for part in _parts(line) if part.key is not None), None)
@@ -179,7 +177,3 @@ def _run(line: str, start: int, end: int, *, is_key: bool) -> Iterator[_Part]:
     start = found.end() if found else start
     if start < end:
         yield _Part(start, end, line[start:end].strip("\"'") if is_key else None)
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())

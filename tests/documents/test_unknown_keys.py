@@ -60,6 +60,8 @@ def test_keys_only(line: str, told: str | None) -> None:
         "model: glm-4.5",
         "port: 99999  # a comment",
         "h1: {port: 99999}",
+        "h1: {a}",
+        "{n: , x}",
         "h1:",
         "h1: # comment",
         "all: {vars: {provider: opnrouter}}",

@@ -58,3 +58,13 @@ def test_values_that_repeat_a_secret_become_secrets() -> None:
     token, url = Secret(TOKEN, "${T}"), f"https://llm.example.com/{TOKEN}"
     hidden = without_exposed({"TOKEN": token, "URL": url, "MODEL": "glm-4.5"})
     assert hidden == {"TOKEN": token, "URL": Secret(url, "URL"), "MODEL": "glm-4.5"}
+
+
+def test_a_hash_is_shown_under_a_name_that_says_so() -> None:
+    digest = "0c1a2b3d" * 8
+    assert not exposes_secret(digest, (), "MODEL_SHA256")
+    assert exposes_secret(digest, (digest,), "MODEL_SHA256")
+    assert exposes_secret(digest, (), "MODEL")
+    assert exposes_secret(digest, ())
+    values = {"MODEL_SHA256": digest, "MODEL": digest}
+    assert without_exposed(values) == {"MODEL_SHA256": digest, "MODEL": Secret(digest, "MODEL")}
