@@ -142,8 +142,7 @@ def _hides(line: str, key: _Part, follows: _Part) -> bool:
     """Tell whether ``key`` is not known and has a text beside it: no mapping, and not nothing."""
     if not _is_unknown(key) or follows.key is not None or line[follows.start] == "#":
         return False
-    between = line[key.end : follows.start]
-    if "{" in between or "," in between:
+    if "," in line[key.end : follows.start]:
         return False
     return _ONLY_PROPERTIES.fullmatch(line[follows.start : follows.end]) is None
 
