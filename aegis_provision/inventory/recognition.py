@@ -29,12 +29,12 @@ def content_of(name: str, data: bytes) -> Content:
     source, _ = decode(name, data)
     if source is None:
         return "other"
-    node, found = read_document(source)
+    node, _ = read_document(source)
     if isinstance(node, Mapping):
         return "inventory" if _is_inventory(node) else "other"
     if looks_like_ini(source.text):
         return "ini"
-    return "inventory" if node is None and found and _begins_a_group(source) else "other"
+    return "inventory" if _begins_a_group(source) else "other"
 
 
 def _is_inventory(node: Mapping) -> bool:

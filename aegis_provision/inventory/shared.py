@@ -206,10 +206,10 @@ class Sorting:
 
     def _is_ours(self, node: Mapping, *, is_file: bool) -> bool:
         """Tell whether a mapping without ``aegis`` is ours; say so where that may surprise."""
+        if not self.shared and not is_file:
+            return True
         plain = [entry for entry in node if not entry.key.text.startswith(PREFIX)]
         known = [entry for entry in plain if is_setting(entry.key.text)]
-        if not (self.shared or is_file) or len(known) == len(plain) == 0:
-            return True
         fitting = [entry for entry in known if _fits(entry.key.text, entry)]
         slips = [entry for entry in plain if entry not in known and _is_slip(entry)]
         if len(known) + len(slips) == len(plain) and (

@@ -6,7 +6,7 @@ import pytest
 
 from aegis_provision.documents.ini import conversion, ini_inventory, looks_like_ini
 from aegis_provision.documents.reader import read_document
-from aegis_provision.documents.source import Source
+from aegis_provision.documents.source import Source, Span
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,9 @@ def test_the_command_is_for_a_shell(name: str, written: str) -> None:
     [("[gpu]\nh pw=x\n", True), ("h1 pw=hunter2\n", False), ("# x\nh1 pw=hunter2\n", True)],
 )
 def test_a_line_with_variables_is_not_quoted(text: str, quotable: bool) -> None:
-    found = ini_inventory(Source("hosts.ini", text))
-    assert (found.quotable, str(found.span)) == (quotable, "hosts.ini:1:1")
+    source = Source("hosts.ini", text)
+    found = ini_inventory(source)
+    assert (found.quotable, found.span) == (quotable, Span(source, 1, 1, 1, 2))
     assert found.message == "this is an inventory in INI format, and only YAML is read"
 
 

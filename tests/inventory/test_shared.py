@@ -385,3 +385,19 @@ def test_beside_a_script_one_name_of_ours_is_read_where_its_value_may_be_one(
     assert inventory is not None
     own = {item.key for item in inventory.hosts["h1"].effective() if item.holder_kind == "host"}
     assert bool(own or inventory.hosts["h1"].ignored) is fits
+
+
+@pytest.mark.parametrize("text", ["[aegis, x]", "aegis"])
+def test_what_is_no_mapping_is_told_and_nothing_more(text: str) -> None:
+    for loaded in (load(yaml(OURS), group_vars(text)), load(script(), group_vars(text))):
+        assert [(item.code, str(item.span)) for item in loaded[1]] == [
+            ("wrong-type", "group_vars/all.yml:1:1")
+        ]
+    for importing in (False, True):
+        assert [item.code for item in load(yaml(text), importing=importing)[1]] == ["wrong-type"]
+
+
+@pytest.mark.parametrize("inventory", [script(), yaml(OURS)])
+def test_connection_variables_alone_are_no_mapping_of_others(inventory: InputFile) -> None:
+    loaded = load(inventory, group_vars("ansible_port: 2222"))
+    assert (values(loaded), said(loaded)) == ({"port": 2222}, [])
