@@ -1,0 +1,135 @@
+"""What an SFTP server's refusals are called: by the operation, not by what is likely elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.transport.failures import file_words
+from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
+from aegis_provision.transport.protocol import Unreachable, WriteFailed, WriteRefused
+from aegis_provision.transport.sftp_packets import ATTRS, CLOSE, MKDIR, OPEN, WRITE
+from tests.fleet.sftp_wire import wired
+from tests.transport.targets import OLD, OWN, age_lock, attempt, leftovers, look, plan_write, put
+from tests.transport.test_sftp_files import _answering
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fleet.sftp_wire import Wire
+
+UNSUPPORTED, DENIED = 8, 3
+NOT_SUPPORTED = "the host's SFTP server does not support this operation"
+RENAME = "posix-rename@openssh.com"
+
+
+def _status(number: bytes, code: int) -> bytes:
+    body = bytes([101]) + number + struct.pack(">III", code, 0, 0)
+    return struct.pack(">I", len(body)) + body
+
+
+def refuse(wire: Wire, kind: int, code: int, *, after: int = 0) -> None:
+    """Let the server answer every request of ``kind`` with ``code``, the first ``after`` aside."""
+    forward, seen = wire._forward, [0]  # noqa: SLF001 - a wire that lies as no Trouble does
+
+    def lie(packet: bytes) -> bool:
+        seen[0] += packet[4] == kind
+        if packet[4] != kind or seen[0] <= after:
+            return forward(packet)
+        wire.requests.append(packet[4])
+        wire._ready += _status(packet[5:9], code)  # noqa: SLF001
+        return True
+
+    wire._forward = lie  # type: ignore[method-assign] # noqa: SLF001
+
+
+@pytest.mark.parametrize(
+    ("kind", "after", "step", "error"),
+    [
+        (MKDIR, 0, "prepare", WriteRefused),
+        (OPEN, 0, "lock", WriteRefused),
+        (WRITE, 0, "lock", WriteRefused),
+        (WRITE, 1, "stage", WriteFailed),
+        (CLOSE, 0, "stage", WriteFailed),
+    ],
+)
+def test_what_a_server_does_not_support_is_not_blamed_on_renames(
+    tmp_path: Path, kind: int, after: int, step: str, error: type[WriteRefused | WriteFailed]
+) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    with wired() as (files, _):
+        write = plan_write(look(files, path))
+    with wired() as (files, wire):
+        refuse(wire, kind, UNSUPPORTED, after=after)
+        end = attempt(files, write)
+    assert isinstance(end, error)
+    assert end.step == step
+    assert NOT_SUPPORTED in end.reason
+    assert RENAME not in end.reason
+    assert path.read_bytes() == OLD
+
+
+def test_a_rename_that_is_denied_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    with wired() as (files, wire):
+        write = plan_write(look(files, path))
+        refuse(wire, 200, DENIED, after=2)  # fsync, and the file that is kept
+        end = attempt(files, write)
+    assert isinstance(end, WriteFailed)
+    words = f"no permission to rename over a file (is {RENAME} denied to SFTP there?)"
+    assert (end.step, end.reason) == ("rename", f"{words}; the file there is untouched")
+
+
+def test_one_that_is_denied_where_a_lock_expired_is_named_too(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    (tmp_path / OWN).mkdir(mode=0o700)
+    (tmp_path / OWN / "lock").write_text("of a dead run")
+    age_lock(tmp_path)
+    with wired() as (files, wire):
+        write = plan_write(look(files, path))
+        refuse(wire, 200, DENIED)
+        end = attempt(files, write)
+    assert isinstance(end, WriteRefused)
+    assert end.step == "lock"
+    assert RENAME in end.reason
+    assert leftovers(tmp_path) == {"lock"}
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (PermissionError(errno.EACCES, "x"), "no permission"),
+        (
+            RenameNotAllowedError(errno.EACCES, "x"),
+            f"no permission to rename over a file (is {RENAME} denied to SFTP there?)",
+        ),
+        (
+            RenameNotOfferedError(errno.EOPNOTSUPP, "x"),
+            f"the host's SFTP server can't rename over a file ({RENAME})",
+        ),
+        (OSError(errno.EOPNOTSUPP, "x"), NOT_SUPPORTED),
+        (OSError("failure"), "the host says no more than 'failure' (is its disk full?)"),
+        (OSError(errno.ENOSPC, "x"), os.strerror(errno.ENOSPC).lower()),
+    ],
+)
+def test_words(problem: OSError, words: str) -> None:
+    assert file_words(problem) == words
+
+
+@pytest.mark.parametrize("flags", [0, 0x2, 0x4])
+def test_a_server_that_tells_no_owner_or_mode_is_told_of_as_that(flags: int) -> None:
+    words = {0: (), 0x2: (1, 1), 0x4: (0o40755,)}[flags]
+    body = struct.pack(f">{1 + len(words)}I", flags, *words)
+    with (
+        _answering(lambda _: (ATTRS, body)) as files,
+        pytest.raises(Unreachable, match="does not tell a file's owner and mode") as caught,
+    ):
+        files.stat("/")
+    assert caught.value.hint == "use OpenSSH's SFTP server there"
