@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import aegis_provision
-from aegis_provision.files import (
+from aegis_provision.files.reading import (
     LARGEST_FILE,
     UnfitFileError,
     opened,

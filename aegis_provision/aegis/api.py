@@ -64,7 +64,7 @@ def parse_health(status: int, body: bytes) -> Health | None:
     )
 
 
-def lost_its_file(status_of_sessions_without_token: int) -> bool:
+def dropped_config(status_of_sessions_without_token: int) -> bool:
     """Tell whether a server whose file has an ``authToken`` runs without that file.
 
     It does where it answers ``/v1/sessions`` to somebody without a token: the token went with

@@ -12,18 +12,24 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.aegis.json_text import NotJsonError, TooDeepError, as_javascript, dump, parse
-from aegis_provision.aegis.limits import (
+from aegis_provision.aegis.lossless_json import (
+    NotJsonError,
+    TooDeepError,
+    as_javascript,
+    dump,
+    parse,
+)
+from aegis_provision.aegis.rules import (
     denied_name_problem,
     failing_value_problem,
     tmux_session_problem,
 )
 from aegis_provision.aegis.whatwg_url import is_javascript_url
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.sensitivity import is_named_secret
+from aegis_provision.providers.secret_rules import is_named_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -79,7 +85,7 @@ class ConfigFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Ignored:
+class RejectedConfig:
     """A file that Aegis would ignore, crash on, or fail every session over, and why.
 
     ``root`` is what it holds, ``None`` where it is no JSON object; it never shows.
@@ -93,7 +99,7 @@ class Ignored:
         return tuple(_secrets(self.root, ""))
 
 
-def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile | Ignored:
+def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile | RejectedConfig:
     """Return what Aegis would make of ``data``. Reasons never repeat a value.
 
     ``replaced`` names session variables whose values are about to be replaced: what Aegis would
@@ -105,20 +111,20 @@ def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile |
     except NotJsonError as problem:
         return _ignored(f"it is not JSON: {problem}")
     except TooDeepError as problem:
-        return Ignored((f"this tool does not rewrite the file: {problem}",))
+        return RejectedConfig((f"this tool does not rewrite the file: {problem}",))
     except ValueError as problem:
         return _ignored(str(problem))
     if not isinstance(root, dict):
         return _ignored("its root is no object")
     reasons = (*_field_reasons(root), *_start_reasons(root))
     if reasons:
-        return Ignored(reasons, root)
+        return RejectedConfig(reasons, root)
     environment: dict[str, str] = _as_record(root.get(SESSION_ENV, {}))
     reasons = tuple(
         _session_reasons({key: environment[key] for key in environment if key not in replaced})
     )
     if reasons:
-        return Ignored(reasons, root)
+        return RejectedConfig(reasons, root)
     is_utf8 = _as_text(data).encode("utf-8") == data
     return ConfigFile(root, environment, bool(root.get("authToken")), is_utf8=is_utf8)
 
@@ -185,9 +191,9 @@ def _as_text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _ignored(reason: str) -> Ignored:
+def _ignored(reason: str) -> RejectedConfig:
     prefix = "" if reason.startswith("Aegis") else "Aegis ignores the whole file: "
-    return Ignored((prefix + reason,))
+    return RejectedConfig((prefix + reason,))
 
 
 @cache
@@ -265,7 +271,7 @@ def _reason(problem: ValidationError) -> str:
 
 def _step(step: str | int) -> str:
     text = str(step)
-    return text if _PLAIN_NAME.fullmatch(text) and not looks_secret(text) else shown(text)
+    return text if _PLAIN_NAME.fullmatch(text) and not looks_secret(text) else quote(text)
 
 
 def _secrets(value: object, name: str) -> Iterator[str]:

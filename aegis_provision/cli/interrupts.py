@@ -9,14 +9,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import note_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
-    from aegis_provision.rollout.pool import Stop
+    from aegis_provision.rollout.worker_pool import CancelToken
 
     Handler = Callable[[int, FrameType | None], object] | int | None
 
@@ -92,7 +92,7 @@ def _take_again(_number: int, frame: FrameType | None) -> None:
 class Interrupts:
     """What a signal means: the end at once, or, while hosts are written, that ``stop`` is asked."""
 
-    def __init__(self, stop: Stop, before: Mapping[signal.Signals, Handler]) -> None:
+    def __init__(self, stop: CancelToken, before: Mapping[signal.Signals, Handler]) -> None:
         """Begin with the end at once: with what ``before`` says of each signal."""
         self._stop = stop
         self._before = before
@@ -120,7 +120,7 @@ class Interrupts:
 
 
 @contextmanager
-def interrupts(stop: Stop) -> Iterator[Interrupts]:
+def interrupts(stop: CancelToken) -> Iterator[Interrupts]:
     """Take Ctrl-C, a polite kill and a lost terminal for as long as the block runs.
 
     A signal that was ignored before (``nohup``, a shell's background job) stays so. Call it in

@@ -87,14 +87,14 @@ class Output:
         return self._console(sys.stdout)
 
     @cached_property
-    def aside(self) -> Console:
+    def err(self) -> Console:
         """The console for progress, warnings, errors and prompts."""
         return self._console(sys.stderr)
 
     def say(self, words: str) -> None:
         """Tell the operator something on stderr that is no result, unless they asked for quiet."""
         if not self.quiet:
-            self.aside.print(words, markup=False, highlight=False, soft_wrap=True)
+            self.err.print(words, markup=False, highlight=False, soft_wrap=True)
 
     def _console(self, stream: IO[str]) -> Console:
         from aegis_provision.report.console import make_console

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from aegis_provision import __version__
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.failure import CommandFailedError, InvalidInputError
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.interrupts import ProcessSignals
 from aegis_provision.cli.invocation import Invocation, utf8_text
-from aegis_provision.cli.printing import echo
-from aegis_provision.cli.streams import endure, lost_result
+from aegis_provision.cli.output import echo
+from aegis_provision.cli.streams import output_error, protect_streams
+from aegis_provision.errors import CommandError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,13 +86,13 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; suggest one where it is not ours. Raises :class:`click.UsageError`."""
-        from aegis_provision.documents.quoting import shown
+        from aegis_provision.documents.quoting import quote
         from aegis_provision.documents.suggestion import did_you_mean
 
         name = args[0]
         if name not in SUMMARIES and not name.startswith("-"):
             hint = did_you_mean(name, SUMMARIES)
-            words = f"no command is called {shown(name)}" + (hint and f"; {hint}")
+            words = f"no command is called {quote(name)}" + (hint and f"; {hint}")
             raise click.UsageError(words, ctx)
         return super().resolve_command(ctx, args)
 
@@ -140,7 +140,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             return _complete(invocation)
         if not argv:
             with program.context_class(program, info_name=PROGRAM) as context:
-                echo(program.get_help(context), aside=True)
+                echo(program.get_help(context), err=True)
             return ExitCode.USAGE
         with program.make_context(PROGRAM, list(argv), obj=invocation) as context:
             return int(program.invoke(context) or ExitCode.DONE)
@@ -152,7 +152,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except InvalidInputError as problem:
         _show_findings(problem, invocation)
         return ExitCode.INVALID_INPUT
-    except CommandFailedError as problem:
+    except CommandError as problem:
         _show_failure(problem, invocation)
         return problem.code
     except (KeyboardInterrupt, click.Abort):
@@ -178,7 +178,7 @@ def _complete(invocation: Invocation) -> int:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    endure()
+    protect_streams()
     threading.excepthook = _show_bug_of_thread
     signals = ProcessSignals()
     # A run makes many small values and few circles, and looking for those so often costs more.
@@ -191,7 +191,7 @@ def main() -> NoReturn:
         try:
             signals.begin()
             code = run(sys.argv[1:], os.environ)
-            lost = lost_result()  # a reader may keep this waiting
+            lost = output_error()  # a reader may keep this waiting
         finally:
             signals.end()
     except KeyboardInterrupt:
@@ -212,7 +212,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    echo(text, aside=True)
+    echo(text, err=True)
 
 
 def _show_usage(problem: click.UsageError) -> None:
@@ -239,15 +239,15 @@ def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
     print_diagnostics(console, completed_findings(problem.diagnostics, invocation.given))
 
 
-def _show_failure(problem: CommandFailedError, invocation: Invocation) -> None:
+def _show_failure(problem: CommandError, invocation: Invocation) -> None:
     from aegis_provision.cli.suggested_commands import completed
-    from aegis_provision.report.console import visible
+    from aegis_provision.report.console import escape_control
 
-    _say(f"error: {visible(problem.message)}")
+    _say(f"error: {escape_control(problem.message)}")
     for reason in problem.reasons:
-        _say(f"  {visible(reason)}")
+        _say(f"  {escape_control(reason)}")
     if problem.hint:
-        _say(f"  = {visible(completed(problem.hint, invocation.given))}")
+        _say(f"  = {escape_control(completed(problem.hint, invocation.given))}")
 
 
 def show_bug(bug: Exception) -> None:

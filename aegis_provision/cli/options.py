@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 import click
 from click.core import ParameterSource
 
-from aegis_provision.cli import candidates
+from aegis_provision.cli import completion_values
 from aegis_provision.cli.invocation import Invocation, Output, utf8_text
 from aegis_provision.cli.suggested_commands import CARRIED
 
@@ -108,7 +108,7 @@ def limit_option(command: Callable[..., R]) -> Callable[..., R]:
         "-l",
         "--limit",
         metavar="PATTERN",
-        shell_complete=candidates.patterns,
+        shell_complete=completion_values.patterns,
         help="Only these hosts: a:b, a:&b, a:!b, globs, @file.",
     )(command)
 
@@ -234,7 +234,7 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def packed(*args: Any, env_file: Path | None, **kwargs: Any) -> R:
-        from aegis_provision.cli.env_file import read_env_file
+        from aegis_provision.inputs.env_file import read_env_file
 
         beneath = read_env_file(env_file) if env_file else {}
         own = Invocation.current().environ

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from enum import Enum
 
-from aegis_provision.cli.printing import echo
+from aegis_provision.cli.output import echo
 
 
-class Answer(Enum):
+class Confirmation(Enum):
     """What the operator said, or that there was nobody to ask."""
 
     YES = "yes"
@@ -16,22 +16,22 @@ class Answer(Enum):
     NOBODY = "nobody"
 
 
-def confirm(question: str) -> Answer:
+def confirm(question: str) -> Confirmation:
     """Ask ``question`` on stderr and read the answer from the terminal.
 
     Only ``yes`` or ``y`` is a yes; the end of input is a no. Without a terminal to ask and to
     answer on nobody is asked.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return Answer.NOBODY
+        return Confirmation.NOBODY
     said = ""
     try:
         # Within, as Ctrl-C may come as soon as somebody can read it.
-        echo(f"{question} [y/N] ", aside=True, end="")
+        echo(f"{question} [y/N] ", err=True, end="")
         said = sys.stdin.readline()
     except (UnicodeDecodeError, OSError):  # the terminal may be gone
-        return Answer.NO
+        return Confirmation.NO
     finally:
         if not said.endswith("\n"):
-            echo(aside=True)
-    return Answer.YES if said.strip().lower() in {"y", "yes"} else Answer.NO
+            echo(err=True)
+    return Confirmation.YES if said.strip().lower() in {"y", "yes"} else Confirmation.NO

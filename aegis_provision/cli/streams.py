@@ -65,7 +65,7 @@ def _wait_until_writable(descriptor: int) -> None:
     waiting.poll()
 
 
-class EnduringStream(io.TextIOWrapper):
+class FaultTolerantStream(io.TextIOWrapper):
     """A text stream that nobody need be afraid to print on.
 
     A character that its encoding lacks is written as a backslash escape, and so is half of a
@@ -73,7 +73,7 @@ class EnduringStream(io.TextIOWrapper):
     """
 
     @classmethod
-    def over(cls, stream: TextIO) -> EnduringStream:
+    def over(cls, stream: TextIO) -> FaultTolerantStream:
         """Return a stream that takes the place of ``stream``, which must not be used any more."""
         plain = cast("io.TextIOWrapper", stream)
         plain.flush()
@@ -101,21 +101,21 @@ def plain_encoding(name: str) -> str:
         return "ascii"
 
 
-def endure() -> None:
+def protect_streams() -> None:
     """Make the process's streams endure; those that were closed at the start lead nowhere.
 
     Python has no object for a stream whose descriptor was closed, and libraries then print what
     was meant for it elsewhere.
     """
     sys.stdin = sys.stdin or _nowhere("r")
-    sys.stdout = EnduringStream.over(sys.stdout or _nowhere("w"))
-    sys.stderr = EnduringStream.over(sys.stderr or _nowhere("w"))
+    sys.stdout = FaultTolerantStream.over(sys.stdout or _nowhere("w"))
+    sys.stderr = FaultTolerantStream.over(sys.stderr or _nowhere("w"))
 
 
-def lost_result() -> str | None:
+def output_error() -> str | None:
     """Return why a part of the result could not be printed, if so."""
     sys.stdout.flush()
-    lost = sys.stdout.lost if isinstance(sys.stdout, EnduringStream) else None
+    lost = sys.stdout.lost if isinstance(sys.stdout, FaultTolerantStream) else None
     return None if lost is None else lost.strerror or str(lost)
 
 

@@ -20,7 +20,7 @@ from aegis_provision.demo.scenario import (
     demo_hosts,
     inventory_text,
 )
-from aegis_provision.demo.servers import ADDRESS, Served, Servers
+from aegis_provision.demo.servers import ADDRESS, ServedHost, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,14 +70,14 @@ def running_fleet(count: int) -> Iterator[DemoFleet]:
         yield DemoFleet(directory, hosts)
 
 
-def _furnish(directory: Path, host: DemoHost) -> Served:
+def _furnish(directory: Path, host: DemoHost) -> ServedHost:
     root = directory / HOSTS / host.name
     config = _inside(root, CONFIG_PATH)
     config.parent.mkdir(parents=True)
     if host.content is not None:
         config.write_text(host.content, encoding="utf-8")
         config.chmod(host.mode)
-    return Served(host.name, root, asyncssh.generate_private_key("ssh-ed25519"))
+    return ServedHost(host.name, root, asyncssh.generate_private_key("ssh-ed25519"))
 
 
 def _inside(root: Path, absolute: str) -> Path:
@@ -93,7 +93,7 @@ def _env_lines(variables: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in variables.items())
 
 
-def _known_hosts(served: Sequence[Served], ports: Mapping[str, int]) -> str:
+def _known_hosts(served: Sequence[ServedHost], ports: Mapping[str, int]) -> str:
     return "".join(f"[{ADDRESS}]:{ports[host.name]} {_public(host.key)}\n" for host in served)
 
 

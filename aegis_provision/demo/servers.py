@@ -22,7 +22,7 @@ _STOP_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedHost:
     """A host to serve: its files lie under ``root``, which a client sees as ``/``."""
 
     name: str
@@ -37,7 +37,7 @@ class Servers:
     closed and the thread has ended.
     """
 
-    def __init__(self, hosts: Sequence[Served], client_key: asyncssh.SSHKey) -> None:
+    def __init__(self, hosts: Sequence[ServedHost], client_key: asyncssh.SSHKey) -> None:
         self.ports: Mapping[str, int] = {}
         self._hosts = hosts
         self._authorized = client_key.export_public_key().decode("ascii")
@@ -83,10 +83,10 @@ class Servers:
             for acceptor in acceptors:
                 await acceptor.wait_closed()
 
-    async def _listen(self, host: Served) -> asyncssh.SSHAcceptor:
+    async def _listen(self, host: ServedHost) -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(ADDRESS, 0, **self.options(host))
 
-    def options(self, host: Served) -> dict[str, Any]:
+    def options(self, host: ServedHost) -> dict[str, Any]:
         """Return asyncssh's options for ``host``: it serves files, runs nothing, forwards nothing.
 
         A subclass may let a host do more.

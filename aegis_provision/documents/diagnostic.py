@@ -100,7 +100,7 @@ _OF_FORM = frozenset(
 )  # fmt: skip
 
 
-def without_consequences(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+def drop_followups(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Return ``diagnostics`` less the errors that follow from another one at the same place.
 
     Where a value is of the wrong form, what a later check thinks of it tells nothing more. Where

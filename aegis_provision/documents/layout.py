@@ -34,7 +34,7 @@ class LayoutError(Exception):
 
 
 @dataclass(slots=True)
-class Part:
+class LayoutNode:
     """A value or a key as written: ``text[start:end]``, anchor and tag included.
 
     A block collection ends where its last child does. ``value`` is a scalar's text as it is
@@ -48,24 +48,24 @@ class Part:
     bare: bool = True
     style: str = ""
     value: str = field(default="", repr=False)
-    items: list[Item] = field(default_factory=list)
+    items: list[LayoutPair] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         """Tell whether nothing is written here: the value of ``key:``."""
         return self.kind == "scalar" and not self.style and not self.value
 
-    def item(self, name: str) -> Item | None:
+    def item(self, name: str) -> LayoutPair | None:
         """Return the entry of a mapping whose key is written out as ``name``."""
         return next((item for item in self.items if item.key.value == name), None)
 
 
 @dataclass(slots=True)
-class Item:
+class LayoutPair:
     """One ``key: value`` of a mapping; ``colon`` is ``None`` where a key stands alone."""
 
-    key: Part
-    value: Part
+    key: LayoutNode
+    value: LayoutNode
     colon: int | None
 
     @property
@@ -74,7 +74,7 @@ class Item:
         return max(self.value.end, self.key.end, (self.colon or 0) + 1)
 
 
-def lay_out(text: str) -> Part | None:
+def parse_layout(text: str) -> LayoutNode | None:
     """Return the parts of the one document in ``text``, ``None`` for a document without content.
 
     Raises :class:`LayoutError`.
@@ -90,7 +90,7 @@ class _Builder:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def document(self, events: Iterator[Event]) -> Part | None:
+    def document(self, events: Iterator[Event]) -> LayoutNode | None:
         event = next(events)
         while isinstance(event, StreamStartEvent | DocumentStartEvent):
             event = next(events)
@@ -98,23 +98,23 @@ class _Builder:
             return None
         return self._part(event, events)
 
-    def _part(self, event: Event, events: Iterator[Event]) -> Part:
+    def _part(self, event: Event, events: Iterator[Event]) -> LayoutNode:
         start, end = _start(event), _end(event)
         if isinstance(event, AliasEvent):
-            return Part("alias", start, end, value=str(event.anchor))
+            return LayoutNode("alias", start, end, value=str(event.anchor))
         if isinstance(event, ScalarEvent):
-            part = Part("scalar", start, end, bare=_is_bare(event))
+            part = LayoutNode("scalar", start, end, bare=_is_bare(event))
             part.style, part.value = event.style or "", str(event.value)
             return part
         if isinstance(event, MappingStartEvent):
-            part = Part("mapping", start, end, bool(event.flow_style), _is_bare(event))
+            part = LayoutNode("mapping", start, end, bool(event.flow_style), _is_bare(event))
             return self._mapping(part, events)
         if isinstance(event, SequenceStartEvent):
-            part = Part("sequence", start, end, bool(event.flow_style), _is_bare(event))
+            part = LayoutNode("sequence", start, end, bool(event.flow_style), _is_bare(event))
             return self._sequence(part, events)
         raise LayoutError
 
-    def _mapping(self, part: Part, events: Iterator[Event]) -> Part:
+    def _mapping(self, part: LayoutNode, events: Iterator[Event]) -> LayoutNode:
         for event in events:
             if isinstance(event, MappingEndEvent):
                 if part.flow:
@@ -128,10 +128,10 @@ class _Builder:
             if value.empty and value.bare:
                 # The parser places it before the next token, behind comments and line ends.
                 value.start = value.end = key.end if colon is None else colon + 1
-            part.items.append(Item(key, value, colon))
+            part.items.append(LayoutPair(key, value, colon))
         raise LayoutError
 
-    def _sequence(self, part: Part, events: Iterator[Event]) -> Part:
+    def _sequence(self, part: LayoutNode, events: Iterator[Event]) -> LayoutNode:
         for event in events:
             if isinstance(event, SequenceEndEvent):
                 if part.flow:
@@ -140,7 +140,7 @@ class _Builder:
             part.end = max(part.end, self._part(event, events).end)
         raise LayoutError
 
-    def _colon(self, key: Part) -> int | None:
+    def _colon(self, key: LayoutNode) -> int | None:
         place = key.end
         while self._text[place : place + 1] in {" ", "\t", "\r", "\n"}:
             place += 1

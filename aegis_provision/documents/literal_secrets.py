@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import LITERAL_SECRET, error
 from aegis_provision.documents.nodes import Mapping, Scalar
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import holds_token, is_named_hash, looks_secret
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def literal_secrets(
     ``names`` are further keys whose values are names, addresses or paths: the variables of
     Ansible's that mean something here. Its others are read by nobody here and shown nowhere: they
     may hold anything. Keys that take one reference and nothing else have a rule of their own
-    (:mod:`aegis_provision.providers.sensitivity`), and so have reasons of pins. No finding repeats
+    (:mod:`aegis_provision.providers.secret_rules`), and so have reasons of pins. No finding repeats
     what it is about.
     """
     for finding in _within(node, "", _NAMES.union(names)):
@@ -71,7 +71,7 @@ def _within(
         if is_named_hash(key, node.text):
             return
         if holds_token(node.text) if is_name else looks_secret(node.text):
-            yield _Found(f"{shown(key)} holds what looks like a secret", node.span, in_env)
+            yield _Found(f"{quote(key)} holds what looks like a secret", node.span, in_env)
     else:
         for item in node.items:
             yield from _within(item, key, names, in_env=in_env)

@@ -44,7 +44,7 @@ class Excerpt:
     width: int
 
 
-def shown(text: str) -> str:
+def quote(text: str) -> str:
     """Return ``text`` in double quotes for use in a message: short, visible, and no secret."""
     if may_hold_secret(text):
         return "(not shown)"

@@ -12,7 +12,7 @@ from aegis_provision.documents.diagnostic import Related, error
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
 from aegis_provision.documents.scalars import is_ambiguous, resolve
 from aegis_provision.documents.source import Span
-from aegis_provision.documents.syntax_errors import explain
+from aegis_provision.documents.syntax_errors import explain_syntax_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def read_document(source: Source) -> tuple[Node | None, tuple[Diagnostic, ...]]:
         for event in yaml.parse(pairs.marked(source.text), Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as problem:
-        return None, (*builder.findings, explain(source, problem))
+        return None, (*builder.findings, explain_syntax_error(source, problem))
     except yaml.YAMLError:
         found = error("yaml-syntax", "this is not YAML", Span(source, 1, 1, 1, 2))
         return None, (*builder.findings, found)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, plain_value
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.suggestion import Suggestions
 
@@ -124,7 +124,7 @@ def _explain(
             hint = str(_rules(problem).get("description", ""))
             yield error("bad-value", f"{where} is not written as it has to be", span, hint=hint)
         case rule:
-            yield error("schema", f"{where} breaks the schema's rule {shown(str(rule))}", span)
+            yield error("schema", f"{where} breaks the schema's rule {quote(str(rule))}", span)
 
 
 def _node_at(root: Node, path: Iterable[str | int]) -> Node | None:
@@ -142,7 +142,7 @@ def _node_at(root: Node, path: Iterable[str | int]) -> Node | None:
 def _place(root: Node, problem: ValidationError, node: Node) -> tuple[Span, str]:
     """Return where to point, and what to call it: the nearest named thing."""
     names = [step for step in problem.absolute_path if isinstance(step, str)]
-    where = shown(names[-1]) if names else "this file"
+    where = quote(names[-1]) if names else "this file"
     if isinstance(node, Scalar) and node.text == "" and names:
         parent = _node_at(root, list(problem.absolute_path)[:-1])
         if isinstance(parent, Mapping) and (entry := parent.entry(names[-1])):
@@ -166,7 +166,7 @@ def _unknown_keys(
             hint = "known here: " + ", ".join(known)
         title = _rules(problem).get("title", "this mapping")
         yield error(
-            "unknown-key", f"unknown key {shown(name)} in {title}", entry.key.span, hint=hint
+            "unknown-key", f"unknown key {quote(name)} in {title}", entry.key.span, hint=hint
         )
 
 
@@ -191,7 +191,7 @@ def _wrong_type(node: Node, span: Span, where: str, problem: ValidationError) ->
         hint = "give it a value, or remove it"
     elif "string" in wanted and isinstance(node, Scalar):
         secret = _rules(problem).get("writeOnly")
-        hint = "put quotes around it" + ("" if secret else f": {shown(node.text)}")
+        hint = "put quotes around it" + ("" if secret else f": {quote(node.text)}")
     elif isinstance(node, Scalar) and "boolean" in wanted:
         hint = "write true or false"
     elif "string" in wanted:

@@ -58,7 +58,7 @@ _WORDS: tuple[tuple[str, str, str, str, bool], ...] = (
 )  # fmt: skip
 
 
-def explain(source: Source, problem: yaml.MarkedYAMLError) -> Diagnostic:
+def explain_syntax_error(source: Source, problem: yaml.MarkedYAMLError) -> Diagnostic:
     """Return the finding for what the parser raised, without any of its text."""
     if looks_like_ini(source.text):
         return ini_inventory(source)

@@ -18,25 +18,25 @@ from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.ansible_variables import ALIASES
-from aegis_provision.inventory.dynamic import inventory_of, settings_of
-from aegis_provision.inventory.graph import ALL, Ancestry, cycles, too_deep
-from aegis_provision.inventory.model import OVERRIDE_KEYS, Group, Host, Inventory, Setting
-from aegis_provision.inventory.pins import misplaced
+from aegis_provision.inventory.group_graph import ALL, Ancestry, cycles, too_deep
+from aegis_provision.inventory.group_tree import Tree
+from aegis_provision.inventory.host import OVERRIDE_KEYS, Group, Host, Inventory, Setting
+from aegis_provision.inventory.pins import pin_errors
 from aegis_provision.inventory.precedence import (
     Conflict,
-    Settings,
-    among_groups,
-    at_one_level,
+    MergedSettings,
     host_over_groups,
+    merge_groups,
+    merge_level,
     outranked,
     outranked_by,
     scope_overrides,
     unclear_override,
 )
+from aegis_provision.inventory.script_output import inventory_of, settings_of
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.inventory.shared import Sorting, holds_ours
 from aegis_provision.inventory.targets import service_of, target_of
-from aegis_provision.inventory.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Node
     from aegis_provision.inventory.files import InputFile
-    from aegis_provision.inventory.model import Service, Target
+    from aegis_provision.inventory.host import Service, Target
 
 _VAULTED = b"$ANSIBLE_VAULT;"
 _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
@@ -186,7 +186,7 @@ class _Inherited:
     """What the same groups give to each of their hosts."""
 
     groups: tuple[str, ...]
-    settings: Settings
+    settings: MergedSettings
     conflicts: tuple[Conflict, ...]
 
 
@@ -210,7 +210,7 @@ class _Resolver:
     needs_providers: bool
     findings: list[Diagnostic] = field(default_factory=list)
     ancestry: Ancestry = field(init=False)
-    _own: dict[str, Settings] = field(default_factory=dict)
+    _own: dict[str, MergedSettings] = field(default_factory=dict)
     _inherited: dict[tuple[str, ...], _Inherited] = field(default_factory=dict)
     _parts: dict[tuple[str, ...], _Parts] = field(default_factory=dict)
 
@@ -220,7 +220,7 @@ class _Resolver:
     def inventory(self) -> Inventory:
         """Resolve everything; ``findings`` then holds what came up."""
         for name, group in self.tree.groups.items():
-            settings, found = at_one_level(name, "group", group.declared)
+            settings, found = merge_level(name, "group", group.declared)
             self._own[name] = settings
             self.findings.extend(found)
         conflicts: dict[Conflict, list[str]] = {}
@@ -247,7 +247,7 @@ class _Resolver:
         self.findings.extend(_same_file(hosts))
         self.findings.extend(self._same_names(hosts))
         groups = self._groups()
-        self.findings.extend(misplaced(groups, hosts))
+        self.findings.extend(pin_errors(groups, hosts))
         return Inventory(hosts, groups, self.tree.providers)
 
     def _without_provider(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
@@ -279,9 +279,9 @@ class _Resolver:
         raw = self.tree.hosts[name]
         direct = tuple(raw.groups)
         inherited = self._from_groups(direct)
-        own: Settings = {}
+        own: MergedSettings = {}
         if raw.declared:
-            own, found = at_one_level(name, "host", raw.declared)
+            own, found = merge_level(name, "host", raw.declared)
             self.findings.extend(found)
             parts = self._sorted_out(host_over_groups(own, inherited.settings))
         else:
@@ -308,11 +308,11 @@ class _Resolver:
         known = self._inherited.get(direct)
         if known is None:
             groups = self.ancestry.closure(direct)
-            settings, conflicts = among_groups(groups, self._own, self.ancestry)
+            settings, conflicts = merge_groups(groups, self._own, self.ancestry)
             known = self._inherited[direct] = _Inherited(groups, settings, conflicts)
         return known
 
-    def _sorted_out(self, settings: Settings) -> _Parts:
+    def _sorted_out(self, settings: MergedSettings) -> _Parts:
         scoped = scope_overrides(settings, self.ancestry)
         return _Parts(
             settings={
@@ -348,7 +348,7 @@ class _Resolver:
             )
 
 
-def _open(conflicts: tuple[Conflict, ...], own: Settings) -> tuple[Conflict, ...]:
+def _open(conflicts: tuple[Conflict, ...], own: MergedSettings) -> tuple[Conflict, ...]:
     """Return the conflicts that a host does not settle by what it says for itself."""
     if not conflicts or not own:
         return conflicts

@@ -11,7 +11,7 @@ from fnmatch import translate
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.names import is_address
 from aegis_provision.inventory.ranges import RangeError, expand_range
@@ -19,7 +19,7 @@ from aegis_provision.inventory.ranges import RangeError, expand_range
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
 
 _SLICE = re.compile(r"(?P<base>.+)\[(?P<first>-?[0-9]+)?(?P<colon>:)?(?P<last>-?[0-9]+)?\]")
 _PROVIDER = "provider="
@@ -125,7 +125,7 @@ def _term(text: str) -> Term:
         case _:
             term = Term("add", text)
     if term.text in {"", "~"}:  # an empty expression would match every name
-        raise PatternError(f"{shown(text)} names no hosts")
+        raise PatternError(f"{quote(text)} names no hosts")
     return term
 
 
@@ -147,7 +147,7 @@ def _matching(text: str, inventory: Inventory) -> set[str]:
     else:
         names = set()
     if not names:
-        problem = f"{shown(text)} matches no host and no group"
+        problem = f"{quote(text)} matches no host and no group"
         raise PatternError(_hinted(problem, text, [*inventory.groups, *inventory.hosts]))
     return names
 
@@ -160,25 +160,25 @@ def _ranged(text: str, inventory: Inventory) -> set[str]:
     """
     if any(char in _RANGE.sub("", text) for char in "*?[]"):
         raise PatternError(
-            f"{shown(text)}: a range can't stand beside wildcards in one term; "
+            f"{quote(text)}: a range can't stand beside wildcards in one term; "
             "write a range alone, or a set such as [1-3]"
         )
     try:
         names = expand_range(text)
     except RangeError as problem:
-        raise PatternError(f"{shown(text)}: {problem}; {problem.hint}") from None
+        raise PatternError(f"{quote(text)}: {problem}; {problem.hint}") from None
     missing = [name for name in names if name not in inventory.hosts]
     if len(missing) == len(names):
-        nothing = f"{shown(text)} matches no host and no group"
+        nothing = f"{quote(text)} matches no host and no group"
         meant = did_you_mean(text.partition("[")[0], inventory.groups)
         meant = meant or did_you_mean(names[0], inventory.hosts)
         raise PatternError(f"{nothing}; {meant}" if meant else nothing)
     if missing:
-        named = ", ".join(shown(name) for name in missing[:_MOST_NAMED])
+        named = ", ".join(quote(name) for name in missing[:_MOST_NAMED])
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         verb = "is" if len(missing) == 1 else "are"
         raise PatternError(
-            f"{shown(text)}: of its {len(names)} hosts {named}{more} {verb} not in the inventory"
+            f"{quote(text)}: of its {len(names)} hosts {named}{more} {verb} not in the inventory"
         )
     return set(names)
 
@@ -207,7 +207,7 @@ def _slice_or_range(text: str, match: re.Match[str], inventory: Inventory) -> se
         return hosts or part
     first, last = int(match["first"]), int(match["last"])
     raise PatternError(
-        f"{shown(text)} is a part of {shown(base)}, and a range of other hosts too; "
+        f"{quote(text)} is a part of {quote(base)}, and a range of other hosts too; "
         f'write "{base}[{first - size}:{min(last, size - 1) - size}]" for the part, '
         f'"{base}[{match["first"]}:{match["last"]}:1]" for the range'
     )
@@ -231,7 +231,7 @@ def _by_expression(text: str, inventory: Inventory) -> set[str]:
     try:
         expression = re.compile(text[1:])
     except re.error as problem:
-        raise PatternError(f"{shown(text)} is no regular expression: {problem}") from None
+        raise PatternError(f"{quote(text)} is no regular expression: {problem}") from None
     return _named(expression.match, inventory)
 
 
@@ -250,7 +250,7 @@ def _by_provider(text: str, inventory: Inventory) -> set[str]:
             used.setdefault(str(host.provider.value), set()).add(name)
     provider = text.removeprefix(_PROVIDER)
     if provider not in used:
-        raise PatternError(_hinted(f"no host uses the provider {shown(provider)}", provider, used))
+        raise PatternError(_hinted(f"no host uses the provider {quote(provider)}", provider, used))
     return used[provider]
 
 
@@ -273,5 +273,5 @@ def _index(text: str, size: int, written: str) -> int:
     if index < 0:
         index += size
     if not 0 <= index < size:
-        raise PatternError(f"{shown(text)}: there are only {size} hosts, counted from 0")
+        raise PatternError(f"{quote(text)}: there are only {size} hosts, counted from 0")
     return index

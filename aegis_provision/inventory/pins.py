@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.inventory.model import Group, Host, Setting
+    from aegis_provision.inventory.host import Group, Host, Setting
 
 PIN_KEYS = ("pin_until", "pin_reason")
 """What a pin says beside the provider: until which day it holds (UTC), and why it is there."""
@@ -63,7 +63,7 @@ def pin_of(host: Host) -> Pin | None:
     return Pin(host.name, host.provider, until, str(reason.value) if reason else "")
 
 
-def misplaced(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
+def pin_errors(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
     """Yield an error for everything said about a pin where there is none."""
     for group in groups.values():
         for key in PIN_KEYS:

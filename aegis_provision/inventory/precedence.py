@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error
 from aegis_provision.inventory.ansible_variables import STRONGER
-from aegis_provision.inventory.graph import ALL
-from aegis_provision.inventory.model import OVERRIDE_KEYS, Setting
+from aegis_provision.inventory.group_graph import ALL
+from aegis_provision.inventory.host import OVERRIDE_KEYS, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.inventory.graph import Ancestry
+    from aegis_provision.inventory.group_graph import Ancestry
     from aegis_provision.inventory.settings import Declared
 
-Settings = dict[str, Setting]
+MergedSettings = dict[str, Setting]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Conflict:
         )
 
 
-def at_one_level(
+def merge_level(
     holder: str, kind: Literal["host", "group"], declared: Iterable[Declared]
-) -> tuple[Settings, tuple[Diagnostic, ...]]:
+) -> tuple[MergedSettings, tuple[Diagnostic, ...]]:
     """Return what one host or group says for itself, by key.
 
     Later files win; two places of the same standing that differ are an error.
@@ -56,7 +56,7 @@ def at_one_level(
     places: dict[str, list[Declared]] = {}
     for item in declared:
         places.setdefault(item.key, []).append(item)
-    settings: Settings = {}
+    settings: MergedSettings = {}
     findings: list[Diagnostic] = []
     for key, items in places.items():
         items.sort(key=lambda item: -item.priority)
@@ -90,11 +90,11 @@ def _set_twice(first: Setting, second: Setting) -> Diagnostic:
     )
 
 
-def among_groups(
-    groups: Sequence[str], settings: Mapping[str, Settings], ancestry: Ancestry
-) -> tuple[Settings, tuple[Conflict, ...]]:
+def merge_groups(
+    groups: Sequence[str], settings: Mapping[str, MergedSettings], ancestry: Ancestry
+) -> tuple[MergedSettings, tuple[Conflict, ...]]:
     """Return what ``groups`` (all that a host is in, without ``all``) and ``all`` say together."""
-    found: Settings = {}
+    found: MergedSettings = {}
     conflicts: list[Conflict] = []
     keys = dict.fromkeys(key for group in (*groups, ALL) for key in settings[group])
     for key in keys:
@@ -127,7 +127,7 @@ def among_groups(
     return found, tuple(conflicts)
 
 
-def host_over_groups(own: Settings, inherited: Settings) -> Settings:
+def host_over_groups(own: MergedSettings, inherited: MergedSettings) -> MergedSettings:
     """Return a host's settings: its own over its groups'."""
     if not own:
         return inherited
@@ -141,7 +141,7 @@ def host_over_groups(own: Settings, inherited: Settings) -> Settings:
     return found
 
 
-def outranked(settings: Settings) -> Iterator[tuple[Setting, Setting]]:
+def outranked(settings: MergedSettings) -> Iterator[tuple[Setting, Setting]]:
     """Yield each winner that Ansible would not take, and the one that it takes instead.
 
     Of two names of Ansible's for one setting it obeys one, wherever the two were set: with
@@ -187,12 +187,12 @@ def _alone(setting: Setting) -> Setting:
 class Scoped:
     """The override keys that count beside a provider, those that do not, and the unclear ones."""
 
-    overrides: Settings
+    overrides: MergedSettings
     ignored: tuple[Setting, ...]
     unclear: tuple[Setting, ...]
 
 
-def scope_overrides(settings: Settings, ancestry: Ancestry) -> Scoped:
+def scope_overrides(settings: MergedSettings, ancestry: Ancestry) -> Scoped:
     """Sort out which override keys count beside the provider that won.
 
     A provider brings its own values: an override counts only where it is set as near to the host
@@ -200,7 +200,7 @@ def scope_overrides(settings: Settings, ancestry: Ancestry) -> Scoped:
     is unclear: nobody can say which is nearer.
     """
     provider = settings.get("provider")
-    overrides: Settings = {}
+    overrides: MergedSettings = {}
     ignored: list[Setting] = []
     unclear: list[Setting] = []
     for key in OVERRIDE_KEYS:

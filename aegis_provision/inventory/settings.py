@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import looks_secret
 from aegis_provision.inventory.ansible_variables import (
     ALIASES,
@@ -105,7 +105,7 @@ class SettingsReader:
             )
             yield replace(told, quotable=False)
         if self.ignored:
-            names = [shown(name) for name in self.ignored]
+            names = [quote(name) for name in self.ignored]
             more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
             told = note(
                 "ignored-variables",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.suggestion import did_you_mean, is_slip
 from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
@@ -107,7 +107,7 @@ def _misspelt(variables: Mapping) -> Iterator[Diagnostic]:
         ):
             yield error(
                 "unknown-key",
-                f"{shown(entry.key.text)} holds settings of ours, which stand under {OURS}",
+                f"{quote(entry.key.text)} holds settings of ours, which stand under {OURS}",
                 entry.key.span,
                 hint=did_you_mean(entry.key.text, (OURS,)),
             )
@@ -270,7 +270,7 @@ def _meant(word: str) -> tuple[str, ...]:
 
 
 def _not_read(fitting: list[Entry]) -> Diagnostic:
-    names = ", ".join(shown(entry.key.text) for entry in fitting[:_MOST_NAMED])
+    names = ", ".join(quote(entry.key.text) for entry in fitting[:_MOST_NAMED])
     more = f" and {len(fitting) - _MOST_NAMED} more" if len(fitting) > _MOST_NAMED else ""
     verb = "is" if len(fitting) == 1 else "are"
     found = warning(

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error
-from aegis_provision.inventory.model import Service, Target
+from aegis_provision.inventory.host import Service, Target
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.inventory.model import Setting
-    from aegis_provision.inventory.precedence import Settings
+    from aegis_provision.inventory.host import Setting
+    from aegis_provision.inventory.precedence import MergedSettings
 
 DEFAULT_CONFIG_PATH = "aegis.config.json"
 DEFAULT_BECOME_USER = "root"
 DEFAULT_API = "127.0.0.1:9100"
 
 
-def target_of(host: str, settings: Settings) -> tuple[Target, tuple[Diagnostic, ...]]:
+def target_of(host: str, settings: MergedSettings) -> tuple[Target, tuple[Diagnostic, ...]]:
     """Return where ``host`` is and how to get there, and what does not fit together.
 
     ``settings`` are right each by itself.
@@ -44,7 +44,7 @@ def target_of(host: str, settings: Settings) -> tuple[Target, tuple[Diagnostic, 
     return target, ()
 
 
-def service_of(settings: Settings) -> Service:
+def service_of(settings: MergedSettings) -> Service:
     """Return how Aegis is restarted and asked, out of settings that are right each by itself."""
     return Service(
         unit=_text(settings, "service"),
@@ -54,16 +54,16 @@ def service_of(settings: Settings) -> Service:
     )
 
 
-def _text(settings: Settings, key: str) -> str | None:
+def _text(settings: MergedSettings, key: str) -> str | None:
     setting = settings.get(key)
     return str(setting.value) if setting is not None else None
 
 
-def _connection(settings: Settings) -> Literal["ssh", "local"]:
+def _connection(settings: MergedSettings) -> Literal["ssh", "local"]:
     return "local" if _text(settings, "connection") == "local" else "ssh"
 
 
-def _become_user(settings: Settings) -> str | None:
+def _become_user(settings: MergedSettings) -> str | None:
     become, user = settings.get("become"), settings.get("become_user")
     wanted = become.value if become is not None else user is not None
     if not wanted:
@@ -71,7 +71,7 @@ def _become_user(settings: Settings) -> str | None:
     return str(user.value) if user is not None else DEFAULT_BECOME_USER
 
 
-def _relative_become(host: str, settings: Settings) -> Diagnostic:
+def _relative_become(host: str, settings: MergedSettings) -> Diagnostic:
     chosen: Setting = settings.get("become_user") or settings["become"]
     path = settings.get("config_path")
     related = (Related(path.span, "this path is relative"),) if path is not None else ()

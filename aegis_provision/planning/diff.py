@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.masking import exposes_secret
-from aegis_provision.planning.model import Change, ChangeKind
+from aegis_provision.planning.exposed_secrets import exposes_secret
+from aegis_provision.planning.plan import Change, ChangeKind
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.sensitivity import is_named_secret, is_plain_value
+from aegis_provision.providers.secret_rules import is_named_secret, is_plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class RemovedKeys:
     """Names in a file that the inventory does not have any more, and that a receipt lists.
 
     ``ours`` are still what we wrote and go with the next write; ``theirs`` somebody changed since.
@@ -25,17 +25,19 @@ class Dropped:
     theirs: tuple[str, ...] = ()
 
 
-def dropped_names(actual: Mapping[str, str], session: Session, receipt: Receipt | None) -> Dropped:
+def removed_keys(
+    actual: Mapping[str, str], session: Session, receipt: Receipt | None
+) -> RemovedKeys:
     """Return the names of ``actual`` that ``receipt`` lists and ``session`` has not.
 
     Without a receipt nobody knows that a name was ours, and it stays.
     """
     if receipt is None:
-        return Dropped()
+        return RemovedKeys()
     wanted = session.names
     left = [name for name in receipt.digests if name in actual and name not in wanted]
     ours = tuple(name for name in left if receipt.is_as_written(name, actual[name]))
-    return Dropped(ours, tuple(name for name in left if name not in ours))
+    return RemovedKeys(ours, tuple(name for name in left if name not in ours))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +74,5 @@ def drift_of(actual: Mapping[str, str], session: Session, receipt: Receipt | Non
             drifted.append(name)
         if not receipt.is_as_written(name, wanted):
             pending.append(name)
-    dropped = dropped_names(actual, session, receipt)
+    dropped = removed_keys(actual, session, receipt)
     return Drift((*drifted, *dropped.theirs), (*pending, *dropped.ours))

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.actual import Actual, ReadProblem
-from aegis_provision.aegis.config_file import ConfigFile, Ignored, merge, parse_config
+from aegis_provision.aegis.config_file import ConfigFile, RejectedConfig, merge, parse_config
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
 from aegis_provision.aegis.search_order import findable
 from aegis_provision.documents.listing import listed
 from aegis_provision.planning.diff import removals, session_changes
-from aegis_provision.planning.drift import dropped_names
-from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.planning.drift import removed_keys
 from aegis_provision.planning.ownership import Ownership, permission_problem, wanted_ownership
-from aegis_provision.planning.receipts import Ours, Receipt, Untrusted
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.planning.receipts import ManagedKeys, Receipt, RejectedReceipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from aegis_provision.inventory.model import Host
-    from aegis_provision.planning.drift import Dropped
+    from aegis_provision.inventory.host import Host
+    from aegis_provision.planning.drift import RemovedKeys
     from aegis_provision.providers.session import Session
 
 _AS_OWNER = "log in as the file's owner, or set become_user to it"
@@ -81,7 +81,7 @@ class Comparison:
 
     host: Host
     session: Session
-    actual: Actual
+    actual: RemoteState
     config: ConfigFile | None
     refusals: tuple[tuple[str, str], ...] = ()
     ownership: Ownership | None = None
@@ -113,7 +113,7 @@ class Comparison:
         return not self.session.names.issuperset(self.environment)
 
 
-def compare(host: Host, session: Session, actual: Actual) -> Comparison:
+def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
     """Compare what ``host`` should have with what was found there.
 
     ``session`` has no missing variables. All reasons against a host are found at once. The rules
@@ -123,7 +123,7 @@ def compare(host: Host, session: Session, actual: Actual) -> Comparison:
     config = parse_config(actual.file.content, replaced=session.names) if actual.file else None
     refusals = tuple(_refusals(actual, config))
     secrets = config.secrets() if config else ()
-    if refusals or isinstance(config, Ignored):
+    if refusals or isinstance(config, RejectedConfig):
         return Comparison(host, session, actual, None, refusals, secrets=secrets)
     if actual.directory is None:
         raise ValueError("a target that was read has a directory")
@@ -145,13 +145,18 @@ def compare(host: Host, session: Session, actual: Actual) -> Comparison:
 
 
 def plan_host(
-    host: Host, session: Session, actual: Actual, receipt: Receipt | Untrusted | None = None
+    host: Host,
+    session: Session,
+    actual: RemoteState,
+    receipt: Receipt | RejectedReceipt | None = None,
 ) -> HostPlan:
     """Return what would happen to ``host``, or why nothing may (see :func:`compare`)."""
     return plan_compared(compare(host, session, actual), receipt)
 
 
-def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = None) -> HostPlan:
+def plan_compared(
+    comparison: Comparison, receipt: Receipt | RejectedReceipt | None = None
+) -> HostPlan:
     """Return the plan that comes of a comparison, and of the receipt where it needs one.
 
     Variables that we wrote and that are not wanted any more are removed, and no others.
@@ -161,7 +166,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
     if comparison.refusals or ownership is None:
         return _refused(comparison, comparison.refusals)
     trusted = receipt if isinstance(receipt, Receipt) else None
-    dropped = dropped_names(comparison.environment, session, trusted)
+    dropped = removed_keys(comparison.environment, session, trusted)
     gone = removals(comparison.environment, dropped.ours, comparison.secrets)
     changes = (*comparison.changes, *gone, *comparison.file_changes)
     plan = HostPlan(
@@ -197,7 +202,7 @@ def plan_compared(comparison: Comparison, receipt: Receipt | Untrusted | None = 
             ownership.uid,
             ownership.gid,
             actual.file,
-            ours=Ours(session.spec.provider, session.in_order),
+            ours=ManagedKeys(session.spec.provider, session.in_order),
             ours_before=trusted.ours if trusted else None,
         ),
     )
@@ -208,12 +213,12 @@ def needs_login(plan: HostPlan) -> bool:
     return plan.write is not None
 
 
-def only_to_show(plan: HostPlan) -> HostPlan:
+def read_only(plan: HostPlan) -> HostPlan:
     """Return ``plan`` with nothing in it that could be written: its secrets were withheld."""
     return replace(plan, write=None)
 
 
-def as_login(plan: HostPlan, actual: Actual) -> HostPlan:
+def check_permissions(plan: HostPlan, actual: RemoteState) -> HostPlan:
     """Return ``plan``, or why the login can't carry it out. ``actual`` knows who it is."""
     write = plan.write
     if write is None:
@@ -237,7 +242,7 @@ def unreachable(host: Host, session: Session, reason: str, hint: str) -> HostPla
     )
 
 
-def refusals_of(actual: Actual) -> list[tuple[str, str]]:
+def refusals(actual: RemoteState) -> list[tuple[str, str]]:
     """Return why nothing may be written at a target, whatever its file holds, with hints."""
     found: list[tuple[str, str]] = []
     if actual.problem is not None:
@@ -255,9 +260,11 @@ def refusals_of(actual: Actual) -> list[tuple[str, str]]:
     return found
 
 
-def _refusals(actual: Actual, config: ConfigFile | Ignored | None) -> list[tuple[str, str]]:
-    found = refusals_of(actual)
-    if isinstance(config, Ignored):
+def _refusals(
+    actual: RemoteState, config: ConfigFile | RejectedConfig | None
+) -> list[tuple[str, str]]:
+    found = refusals(actual)
+    if isinstance(config, RejectedConfig):
         hint = "correct the file on the host, then plan again"
         found.extend((reason, hint) for reason in config.reasons)
     return found
@@ -275,7 +282,7 @@ def _refused(comparison: Comparison, refusals: Sequence[tuple[str, str]]) -> Hos
     )
 
 
-def _file_changes(actual: Actual, wanted: Ownership) -> tuple[Change, ...]:
+def _file_changes(actual: RemoteState, wanted: Ownership) -> tuple[Change, ...]:
     if actual.file is None:
         return (
             Change("file.mode", ChangeKind.ADDED, None, f"{wanted.mode:04o}", sensitive=False),
@@ -288,7 +295,7 @@ def _file_changes(actual: Actual, wanted: Ownership) -> tuple[Change, ...]:
 
 
 def _warnings(
-    host: Host, actual: Actual, config: ConfigFile | None, wanted: Ownership
+    host: Host, actual: RemoteState, config: ConfigFile | None, wanted: Ownership
 ) -> tuple[str, ...]:
     found = []
     if config is None or not config.has_auth_token:
@@ -309,9 +316,9 @@ def _warnings(
 
 
 def _receipt_warnings(
-    comparison: Comparison, receipt: Receipt | Untrusted | None, dropped: Dropped
+    comparison: Comparison, receipt: Receipt | RejectedReceipt | None, dropped: RemovedKeys
 ) -> Iterator[str]:
-    if isinstance(receipt, Untrusted) and comparison.has_others:
+    if isinstance(receipt, RejectedReceipt) and comparison.has_others:
         yield (
             f"the receipt beside the file does not count ({receipt.reason}): variables that the "
             "inventory does not have are left alone"
@@ -325,6 +332,6 @@ def _receipt_warnings(
 
 def _dropped_by_aegis(content: bytes) -> str | None:
     result = parse_config(content)
-    if isinstance(result, Ignored):
+    if isinstance(result, RejectedConfig):
         return "the merged file would be dropped by Aegis: " + listed(result.reasons, between="; ")
     return None

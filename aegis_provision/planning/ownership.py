@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, Login
+    from aegis_provision.aegis.remote_state import (
+        RemoteDirectory,
+        RemoteFile,
+        RemoteState,
+        RemoteUser,
+    )
 
 NEW_FILE_MODE = 0o600
 _NEVER = 0o027  # nothing for others, no writing for the group: the file holds a token
@@ -27,7 +32,7 @@ class Ownership:
         return f"{self.uid}:{self.gid}"
 
 
-def wanted_ownership(file: FileFacts | None, directory: DirectoryFacts) -> Ownership:
+def wanted_ownership(file: RemoteFile | None, directory: RemoteDirectory) -> Ownership:
     """Return what the target should end with.
 
     A file keeps its owner and mode, less all bits for others and the group's write bit. A new
@@ -39,7 +44,7 @@ def wanted_ownership(file: FileFacts | None, directory: DirectoryFacts) -> Owner
     return Ownership(file.mode & 0o777 & ~_NEVER, file.uid, file.gid)
 
 
-def permission_problem(actual: Actual, wanted: Ownership) -> str | None:
+def permission_problem(actual: RemoteState, wanted: Ownership) -> str | None:
     """Return why the login can't write the file as ``wanted``, or ``None`` where it may.
 
     ``None`` too where that is not known: the write itself finds out before it changes anything.
@@ -56,7 +61,7 @@ def permission_problem(actual: Actual, wanted: Ownership) -> str | None:
     return None
 
 
-def _may_write(directory: DirectoryFacts, login: Login) -> bool:
+def _may_write(directory: RemoteDirectory, login: RemoteUser) -> bool:
     if login.uid == directory.uid:
         return bool(directory.mode & 0o200)
     # With an access control list the group bits are its mask: where they allow writing, another

@@ -16,15 +16,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.aegis.actual import FileFacts, ReadProblem
 from aegis_provision.aegis.config_file import session_env_in
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteFile
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aegis_provision.aegis.actual import Actual
-    from aegis_provision.planning.model import Write
+    from aegis_provision.aegis.remote_state import RemoteState
+    from aegis_provision.planning.plan import Write
 
 _NAME = "aegis-provision/receipt/"
 SCHEMA = f"{_NAME}v1"
@@ -49,7 +49,7 @@ _PROBLEMS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class WriteInfo:
     """Who wrote a file, and when: the run's name, the moment (UTC), this tool's version."""
 
     run: str
@@ -58,7 +58,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Ours:
+class ManagedKeys:
     """What of a file is ours: the names of session variables, and the provider they are of."""
 
     provider: str
@@ -73,17 +73,17 @@ class Receipt:
     ``before`` is what was ours before that write, ``None`` where no receipt was there.
     """
 
-    stamp: Stamp
+    stamp: WriteInfo
     path: str
     provider: str
     salt: bytes = field(repr=False)
     digests: Mapping[str, str] = field(repr=False)
-    before: Ours | None
+    before: ManagedKeys | None
 
     @property
-    def ours(self) -> Ours:
+    def ours(self) -> ManagedKeys:
         """Return what is ours by this receipt."""
-        return Ours(self.provider, tuple(self.digests))
+        return ManagedKeys(self.provider, tuple(self.digests))
 
     def is_as_written(self, name: str, value: str | Secret | None) -> bool:
         """Tell whether ``value`` is what was written as the variable ``name``.
@@ -97,18 +97,23 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Untrusted:
+class RejectedReceipt:
     """Something lies where the receipt would, and ``reason`` says why it does not count."""
 
     reason: str
 
 
-Found = FileFacts | ReadProblem | None
+FoundReceipt = RemoteFile | ReadProblem | None
 """What was found where the receipt would be: a file, why it can't be read, or nothing."""
 
 
-def compose(
-    path: str, ours: Ours, before: Ours | None, values: Mapping[str, str], stamp: Stamp, salt: bytes
+def dump(
+    path: str,
+    ours: ManagedKeys,
+    before: ManagedKeys | None,
+    values: Mapping[str, str],
+    stamp: WriteInfo,
+    salt: bytes,
 ) -> bytes:
     """Return the receipt of a write to ``path`` that left ``values`` as session variables.
 
@@ -133,19 +138,19 @@ def compose(
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def with_receipt(write: Write, stamp: Stamp, salt: bytes) -> Write:
+def with_receipt(write: Write, stamp: WriteInfo, salt: bytes) -> Write:
     """Return ``write`` with the receipt that it leaves: none where nothing will be ours.
 
-    It vouches for what the file will hold. ``salt`` is as for :func:`compose`.
+    It vouches for what the file will hold. ``salt`` is as for :func:`dump`.
     """
     receipt = None
     if write.content is not None and write.ours is not None:
         values = session_env_in(write.content)
-        receipt = compose(write.path, write.ours, write.ours_before, values, stamp, salt)
+        receipt = dump(write.path, write.ours, write.ours_before, values, stamp, salt)
     return replace(write, receipt=receipt)
 
 
-def judge(found: Found, actual: Actual) -> Receipt | Untrusted | None:
+def validate(found: FoundReceipt, actual: RemoteState) -> Receipt | RejectedReceipt | None:
     """Return the receipt that was found beside the target, or why it does not count.
 
     It must be a regular file of the target's owner's, or root's, which nobody else can write, and
@@ -153,43 +158,43 @@ def judge(found: Found, actual: Actual) -> Receipt | Untrusted | None:
     """
     if found is None:
         return None
-    if not isinstance(found, FileFacts):
-        return Untrusted(_PROBLEMS.get(found, "it is not a regular file"))
+    if not isinstance(found, RemoteFile):
+        return RejectedReceipt(_PROBLEMS.get(found, "it is not a regular file"))
     owner = actual.file or actual.directory
     if owner is None or found.uid not in {owner.uid, _ROOT}:
-        return Untrusted(f"it belongs to neither the file's owner nor root (uid {found.uid})")
+        return RejectedReceipt(f"it belongs to neither the file's owner nor root (uid {found.uid})")
     if stat.S_IMODE(found.mode) & _OTHERS_MAY_WRITE:
-        return Untrusted(f"others may write it (mode {stat.S_IMODE(found.mode):04o})")
+        return RejectedReceipt(f"others may write it (mode {stat.S_IMODE(found.mode):04o})")
     receipt = parse(found.content)
     if isinstance(receipt, Receipt) and receipt.path != actual.path:
-        return Untrusted("it speaks of another file")
+        return RejectedReceipt("it speaks of another file")
     return receipt
 
 
-def parse(data: bytes) -> Receipt | Untrusted:
+def parse(data: bytes) -> Receipt | RejectedReceipt:
     """Return what a receipt says, or why it is none. Never raises; nothing of it is repeated."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
-        return Untrusted("it is damaged: it is not JSON")
+        return RejectedReceipt("it is damaged: it is not JSON")
     if not isinstance(content, dict) or not isinstance(content.get("schema"), str):
-        return Untrusted("it is not one of this tool's")
+        return RejectedReceipt("it is not one of this tool's")
     if content["schema"] != SCHEMA:
         kind = (
             "a newer version of" if content["schema"].startswith(_NAME) else "something else than"
         )
-        return Untrusted(f"it was written by {kind} this tool")
+        return RejectedReceipt(f"it was written by {kind} this tool")
     try:
         return _receipt(content)
     except (KeyError, TypeError, ValueError):
-        return Untrusted("it is damaged: parts of it are missing or make no sense")
+        return RejectedReceipt("it is damaged: parts of it are missing or make no sense")
 
 
 def _receipt(content: Mapping[str, Any]) -> Receipt:
     written = datetime.strptime(content["written"], _TIME).replace(tzinfo=UTC)
     before = content["before"]
     return Receipt(
-        stamp=Stamp(
+        stamp=WriteInfo(
             _matching(_PLAIN, content["run"]), written, _matching(_PLAIN, content["version"])
         ),
         path=_matching(_ABSOLUTE, content["path"]),
@@ -201,7 +206,7 @@ def _receipt(content: Mapping[str, Any]) -> Receipt:
         },
         before=None
         if before is None
-        else Ours(
+        else ManagedKeys(
             _matching(_PLAIN, before["provider"]),
             tuple(_matching(_VARIABLE, name) for name in before["variables"]),
         ),

@@ -15,17 +15,17 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from aegis_provision.documents.listing import listed
-from aegis_provision.planning.masking import without_exposed
-from aegis_provision.planning.model import Action
+from aegis_provision.planning.exposed_secrets import without_exposed
+from aegis_provision.planning.plan import Action
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from aegis_provision.aegis.actual import FileFacts
-    from aegis_provision.inventory.model import Host
-    from aegis_provision.planning.model import Change, HostPlan
+    from aegis_provision.aegis.remote_state import RemoteFile
+    from aegis_provision.inventory.host import Host
+    from aegis_provision.planning.plan import Change, HostPlan
     from aegis_provision.providers.session import Session
 
 Sources: TypeAlias = tuple[tuple[str, str], ...]
@@ -42,7 +42,7 @@ _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PathRef:
     """A path as the operator said it, and as it is from wherever one looks."""
 
     said: str
@@ -50,12 +50,12 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class PlanOptions:
     """What the operator asked a plan of. ``limit`` is empty for none."""
 
-    inventories: tuple[Place, ...]
+    inventories: tuple[PathRef, ...]
     limit: str = ""
-    playbook: Place | None = None
+    playbook: PathRef | None = None
     no_secrets: bool = False
 
 
@@ -83,7 +83,7 @@ class SavedHost:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedHost:
     """A host that was looked at and is no part of the plan, and why."""
 
     host: str
@@ -97,17 +97,17 @@ class SavedPlan:
 
     made: datetime
     tool_version: str
-    chosen: Chosen
+    chosen: PlanOptions
     sources: Sources
     batches: Batches
     salt: bytes
     tokens: Mapping[str, str]
     hosts: tuple[SavedHost, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[SkippedHost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class PlanInputs:
     """What a plan rests on before any host is looked at: files, batches, hosts, what they get.
 
     ``hosts`` and ``sessions`` have every host of the batches.
@@ -120,7 +120,7 @@ class Basis:
 
 
 @dataclass(frozen=True, slots=True)
-class Objections:
+class StaleReasons:
     """Why a saved plan may not be carried out: for all of it, and per host in inventory order."""
 
     whole: tuple[str, ...] = ()
@@ -134,8 +134,8 @@ class Objections:
 def save(
     made: datetime,
     tool_version: str,
-    chosen: Chosen,
-    basis: Basis,
+    chosen: PlanOptions,
+    basis: PlanInputs,
     plans: Sequence[HostPlan],
     salt: bytes,
 ) -> SavedPlan:
@@ -145,7 +145,7 @@ def save(
         _saved_host(plan, basis, digests) for plan in plans if plan.action in PARTS_OF_PLAN
     )
     left_out = tuple(
-        LeftOut(plan.host, plan.action, plan.message)
+        SkippedHost(plan.host, plan.action, plan.message)
         for plan in plans
         if plan.action not in PARTS_OF_PLAN
     )
@@ -162,29 +162,29 @@ def save(
     )
 
 
-def objections_to_begin(saved: SavedPlan, now: Basis) -> Objections:
+def stale_inputs(saved: SavedPlan, now: PlanInputs) -> StaleReasons:
     """Return why the plan can't be carried out whatever is on the hosts.
 
     That is where the operator's files, the batches, a value or a token is not what it was.
     """
-    whole = objections_to_schedule(saved, now.sources, now.batches).whole
-    return Objections(whole, _by_host(_host_moved_on(saved, now)))
+    whole = stale_schedule(saved, now.sources, now.batches).whole
+    return StaleReasons(whole, _by_host(_host_moved_on(saved, now)))
 
 
-def objections_to_schedule(saved: SavedPlan, sources: Sources, batches: Batches) -> Objections:
-    """Return what :func:`objections_to_begin` does, as far as it needs no secrets."""
-    return Objections(tuple(_moved_on(saved, sources, batches)))
+def stale_schedule(saved: SavedPlan, sources: Sources, batches: Batches) -> StaleReasons:
+    """Return what :func:`stale_inputs` does, as far as it needs no secrets."""
+    return StaleReasons(tuple(_moved_on(saved, sources, batches)))
 
 
-def objections_to_write(saved: SavedPlan, plans: Sequence[HostPlan]) -> Objections:
+def stale_hosts(saved: SavedPlan, plans: Sequence[HostPlan]) -> StaleReasons:
     """Return why ``plans``, made of the hosts as they are now, are not what was saved.
 
     A host that is unreachable now is none: nothing can happen there.
     """
-    return Objections(hosts=_by_host(_host_differs(saved, plans)))
+    return StaleReasons(hosts=_by_host(_host_differs(saved, plans)))
 
 
-def _saved_host(plan: HostPlan, basis: Basis, digests: _Digests) -> SavedHost:
+def _saved_host(plan: HostPlan, basis: PlanInputs, digests: _Digests) -> SavedHost:
     wanted = digests.of_session(basis.sessions[plan.host])
     return SavedHost(
         plan.host,
@@ -223,7 +223,7 @@ def _as_sets(batches: Batches) -> list[list[frozenset[str]]]:
     return [[frozenset(batch) for batch in play] for play in batches]
 
 
-def _host_moved_on(saved: SavedPlan, now: Basis) -> Iterator[tuple[str, str]]:
+def _host_moved_on(saved: SavedPlan, now: PlanInputs) -> Iterator[tuple[str, str]]:
     digests = _Digests(saved.salt)
     known = {host.host for host in saved.hosts} | {host.host for host in saved.left_out}
     for host in saved.hosts:
@@ -345,7 +345,7 @@ class _Digests:
         asked = None if token is None else token.value
         return self._of([asdict(host.target), service.unit, service.command, service.api, asked])
 
-    def of_file(self, file: FileFacts | None) -> str | None:
+    def of_file(self, file: RemoteFile | None) -> str | None:
         """Return the digest of a file with its mode and owner, ``None`` for none."""
         if file is None:
             return None

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from aegis_provision.planning.diff import is_equal
 from aegis_provision.planning.drift import drift_of
 from aegis_provision.planning.host_plan import plan_compared
-from aegis_provision.planning.model import Action, ChangeKind
-from aegis_provision.planning.receipts import Receipt, Untrusted
+from aegis_provision.planning.plan import Action, ChangeKind
+from aegis_provision.planning.receipts import Receipt, RejectedReceipt
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from aegis_provision.inventory.model import Host
+    from aegis_provision.inventory.host import Host
     from aegis_provision.planning.host_plan import Comparison
-    from aegis_provision.planning.receipts import Stamp
+    from aegis_provision.planning.receipts import WriteInfo
     from aegis_provision.providers.session import Session, Variable
 
 _BY_HAND = (
@@ -28,7 +28,7 @@ _BY_HAND = (
 )
 
 
-class State(StrEnum):
+class HostState(StrEnum):
     """What holds for a host (the words of the JSON contract); several may at once."""
 
     IN_SYNC = "in_sync"
@@ -40,7 +40,7 @@ class State(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-class OnNone(Enum):
+class ProviderMatch(Enum):
     """Why no provider's name can be said for what a host's file holds. No text: one may be so."""
 
     OTHER = "other"
@@ -48,7 +48,7 @@ class OnNone(Enum):
     UNKNOWN = "unknown"
 
 
-class Holding(StrEnum):
+class TokenState(StrEnum):
     """What a host holds of a token, from what is right to what nobody can explain."""
 
     CURRENT = "current"
@@ -74,20 +74,23 @@ class HostStatus:
     host: str
     path: str
     wanted: str
-    states: tuple[State, ...]
+    states: tuple[HostState, ...]
     drifted: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     message: str = ""
     hint: str = ""
-    wrote: Stamp | None = None
-    runs_on: str | OnNone = OnNone.UNKNOWN
-    tokens: Mapping[str, Holding] = field(default_factory=dict)
+    wrote: WriteInfo | None = None
+    runs_on: str | ProviderMatch = ProviderMatch.UNKNOWN
+    tokens: Mapping[str, TokenState] = field(default_factory=dict)
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 def status_of(
-    comparison: Comparison, receipt: Receipt | Untrusted | None, *, restart_pending: bool = False
+    comparison: Comparison,
+    receipt: Receipt | RejectedReceipt | None,
+    *,
+    restart_pending: bool = False,
 ) -> HostStatus:
     """Return how a host stands that could be read.
 
@@ -100,7 +103,7 @@ def status_of(
             host.name,
             actual.path,
             session.spec.provider,
-            (State.ERROR,),
+            (HostState.ERROR,),
             message=plan.message,
             hint=plan.hint,
             tokens=_all_unknown(session),
@@ -117,7 +120,7 @@ def status_of(
     pending = drift.pending if trusted else (*drift.pending, *loosened)
     states = [*_states(receipt, drifted, pending)]
     if restart_pending:
-        states.append(State.RESTART_PENDING)
+        states.append(HostState.RESTART_PENDING)
     return HostStatus(
         host.name,
         actual.path,
@@ -140,7 +143,7 @@ def unreachable_status(host: Host, session: Session, reason: str, hint: str) -> 
         host.name,
         host.target.config_path,
         session.spec.provider,
-        (State.UNREACHABLE,),
+        (HostState.UNREACHABLE,),
         message=reason,
         hint=hint,
         tokens=_all_unknown(session),
@@ -148,51 +151,51 @@ def unreachable_status(host: Host, session: Session, reason: str, hint: str) -> 
 
 
 def _states(
-    receipt: Receipt | Untrusted | None, drifted: tuple[str, ...], pending: tuple[str, ...]
-) -> Iterator[State]:
+    receipt: Receipt | RejectedReceipt | None, drifted: tuple[str, ...], pending: tuple[str, ...]
+) -> Iterator[HostState]:
     if drifted:
-        yield State.DRIFTED
+        yield HostState.DRIFTED
     if pending and receipt is not None:
-        yield State.PENDING
+        yield HostState.PENDING
     if not drifted and not pending:
-        yield State.IN_SYNC
+        yield HostState.IN_SYNC
     if receipt is None:
-        yield State.NEVER_PROVISIONED
+        yield HostState.NEVER_PROVISIONED
 
 
-def _message(receipt: Receipt | Untrusted | None, states: list[State]) -> str:
-    if isinstance(receipt, Untrusted):
+def _message(receipt: Receipt | RejectedReceipt | None, states: list[HostState]) -> str:
+    if isinstance(receipt, RejectedReceipt):
         return (
             f"the receipt beside the file does not count ({receipt.reason}): what somebody "
             "changed can't be told from what is pending"
         )
-    return _BY_HAND if receipt is None and State.IN_SYNC in states else ""
+    return _BY_HAND if receipt is None and HostState.IN_SYNC in states else ""
 
 
 def _runs_on(
     environment: Mapping[str, str], session: Session, receipt: Receipt | None
-) -> str | OnNone:
+) -> str | ProviderMatch:
     """Return the provider whose base URL the file holds, as far as we know it by name."""
     name = VARIABLE_OF["base_url"]
     there, wanted = environment.get(name), session.values.get(name)
     if not there:
-        return OnNone.NONE
+        return ProviderMatch.NONE
     if receipt is not None and receipt.is_as_written(name, there):
         return receipt.provider
     if wanted is not None and is_equal(there, wanted):
         return session.spec.provider
-    return OnNone.OTHER
+    return ProviderMatch.OTHER
 
 
 def _tokens(
     environment: Mapping[str, str], session: Session, receipt: Receipt | None
-) -> dict[str, Holding]:
+) -> dict[str, TokenState]:
     """Return what the file holds of each secret of the operator's environment.
 
     Where one goes into several variables, the worst of them counts.
     """
-    found: dict[str, Holding] = {}
-    worst = list(Holding)
+    found: dict[str, TokenState] = {}
+    worst = list(TokenState)
     for variable in _sensitive(session):
         held = _holding(environment, session, receipt, variable.name)
         for reference in references(variable.template):
@@ -203,24 +206,24 @@ def _tokens(
 
 def _holding(
     environment: Mapping[str, str], session: Session, receipt: Receipt | None, name: str
-) -> Holding:
+) -> TokenState:
     there, wanted = environment.get(name), session.values.get(name)
     if there is None:
-        return Holding.NONE
+        return TokenState.NONE
     if wanted is None:
-        return Holding.UNKNOWN
+        return TokenState.UNKNOWN
     if is_equal(there, wanted):
-        return Holding.CURRENT
+        return TokenState.CURRENT
     # What was written for another provider is no older token of this one.
     ours = receipt is not None and receipt.provider == session.spec.provider
     if receipt is not None and ours and receipt.is_as_written(name, there):
-        return Holding.OLDER
-    return Holding.ANOTHER
+        return TokenState.OLDER
+    return TokenState.ANOTHER
 
 
-def _all_unknown(session: Session) -> dict[str, Holding]:
+def _all_unknown(session: Session) -> dict[str, TokenState]:
     return {
-        reference.name: Holding.UNKNOWN
+        reference.name: TokenState.UNKNOWN
         for variable in _sensitive(session)
         for reference in references(variable.template)
     }

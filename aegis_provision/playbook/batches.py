@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aegis_provision.playbook.shares import rounded_down
+from aegis_provision.playbook.host_counts import rounded_down
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.playbook.model import Share
+    from aegis_provision.playbook.plays import HostCount
 
 
-def batches(hosts: Sequence[str], serial: Sequence[Share]) -> tuple[tuple[str, ...], ...]:
+def batches(hosts: Sequence[str], serial: Sequence[HostCount]) -> tuple[tuple[str, ...], ...]:
     """Return ``hosts`` in batches whose sizes are those of ``serial`` in turn.
 
     As Ansible does it (``serial`` in its playbook guide, ``pct_to_int`` in its source): a share

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.playbook.shares import rounded_down
+from aegis_provision.playbook.host_counts import rounded_down
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from aegis_provision.playbook.model import Play, Schedule
+    from aegis_provision.playbook.plays import Play, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
+class PredictedStop:
     """Where a run would stop without having begun the batch: indices from 0.
 
     ``failed`` names the hosts that count by then, in the order in which their turns come.
@@ -50,7 +50,7 @@ def budget_of(play: Play, run_hosts: int) -> Budget:
     return Budget(allowed, _hosts(allowed))
 
 
-def foreseen(schedule: Schedule, bad: Collection[str]) -> Foreseen | None:
+def predict_stop(schedule: Schedule, bad: Collection[str]) -> PredictedStop | None:
     """Return where ``bad`` hosts alone would stop the run, ``None`` where they would not.
 
     ``bad`` are the hosts that the plan already knows to be in error or unreachable. Each counts
@@ -64,7 +64,7 @@ def foreseen(schedule: Schedule, bad: Collection[str]) -> Foreseen | None:
         for batch, hosts in enumerate(scheduled.batches):
             failed.update(dict.fromkeys(host for host in hosts if host in bad))
             if budget.is_spent(len(failed)):
-                return Foreseen(play, batch, tuple(failed), budget)
+                return PredictedStop(play, batch, tuple(failed), budget)
     return None
 
 

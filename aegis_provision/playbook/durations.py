@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 
 LONGEST = 24 * 60 * 60
 """The longest duration that is taken, in seconds: nothing in a run waits for more than a day."""
@@ -25,7 +25,7 @@ def parse_duration(text: str) -> float:
     if match is None:
         if text.startswith("-"):
             raise ValueError("is negative, and time does not run backwards")
-        raise ValueError(f"is no duration: {shown(text)}")
+        raise ValueError(f"is no duration: {quote(text)}")
     seconds = int(match["number"]) * _SECONDS[match["unit"]]
     if seconds > LONGEST:
         raise ValueError(f"is {text}, and 24h is the longest")

@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aegis_provision.documents.decoding import decode
-from aegis_provision.documents.diagnostic import Severity, error, warning, without_consequences
+from aegis_provision.documents.diagnostic import Severity, drop_followups, error, warning
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
+from aegis_provision.playbook.ansible_hints import ansible_hint
 from aegis_provision.playbook.durations import HOW_TO_WRITE_DURATION, parse_duration
-from aegis_provision.playbook.elsewhere import where_instead
-from aegis_provision.playbook.model import (
+from aegis_provision.playbook.host_counts import (
+    HOW_TO_WRITE_MAX_FAIL,
+    HOW_TO_WRITE_SERIAL,
+    max_fail_share,
+    serial_share,
+)
+from aegis_provision.playbook.plays import (
     Gates,
     OnFailure,
     Play,
@@ -22,12 +28,6 @@ from aegis_provision.playbook.model import (
     Sessions,
     Verify,
 )
-from aegis_provision.playbook.shares import (
-    HOW_TO_WRITE_MAX_FAIL,
-    HOW_TO_WRITE_SERIAL,
-    max_fail_share,
-    serial_share,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.source import Span
-    from aegis_provision.playbook.model import Share
+    from aegis_provision.playbook.plays import HostCount
 
 _Word = TypeVar("_Word", bound="StrEnum")
 _Value = TypeVar("_Value")
@@ -76,7 +76,7 @@ def load_playbook(name: str, data: bytes) -> tuple[Playbook | None, tuple[Diagno
     told = {item.span for item in (*found, *reader.findings) if item.severity is Severity.ERROR}
     by_schema = (item for item in check(node, "playbook") if item.span not in told)
     findings = (*literal_secrets(node, "a playbook"), *found, *reader.findings, *by_schema)
-    return Playbook(name, plays) if plays else None, without_consequences(findings)
+    return Playbook(name, plays) if plays else None, drop_followups(findings)
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class _Reader:
                          _HOW_TO_BEGIN)  # fmt: skip
             return None
         for entry in node:
-            if hint := where_instead(entry.key.text):
+            if hint := ansible_hint(entry.key.text):
                 self._refuse("not-in-a-playbook", f'"{entry.key.text}" has no place in a playbook',
                              entry.key.span, hint)  # fmt: skip
         written, restart = node.entry("hosts"), node.entry("restart")
@@ -145,7 +145,7 @@ class _Reader:
             return None
         return _text(entry)
 
-    def _serial(self, entry: Entry | None) -> tuple[Share, ...]:
+    def _serial(self, entry: Entry | None) -> tuple[HostCount, ...]:
         if entry is None:
             return ()
         if not isinstance(entry.value, Sequence):

@@ -6,22 +6,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error, note, warning
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
 from aegis_provision.playbook.batches import batches
-from aegis_provision.playbook.model import (
+from aegis_provision.playbook.plays import (
+    HostCount,
     Play,
     Playbook,
     Restart,
     Schedule,
     ScheduledPlay,
-    Share,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from aegis_provision.inventory.model import Host, Inventory
+    from aegis_provision.inventory.host import Host, Inventory
 
 _WAYS_TO_RESTART = ("service", "restart_command")
 
@@ -31,13 +31,13 @@ def single_play(hosts: str = "all") -> Playbook:
 
     Nothing is restarted, and no number of failures stops it.
     """
-    return Playbook("", (Play("", hosts, max_fail=Share(100, percent=True)),))
+    return Playbook("", (Play("", hosts, max_fail=HostCount(100, percent=True)),))
 
 
 def with_overrides(
     playbook: Playbook,
-    serial: tuple[Share, ...] | None = None,
-    max_fail: Share | None = None,
+    serial: tuple[HostCount, ...] | None = None,
+    max_fail: HostCount | None = None,
 ) -> Playbook:
     """Return ``playbook`` with every play's ``serial`` and ``max_fail`` replaced, where given."""
     return replace(
@@ -101,7 +101,7 @@ class _Scheduler:
         self.meant.update(meant)
         if not meant:
             self.findings.append(
-                warning("no-hosts", f"{shown(play.hosts)} selects no host", play.hosts_span)
+                warning("no-hosts", f"{quote(play.hosts)} selects no host", play.hosts_span)
             )
         if self.chosen is None:
             return meant
@@ -123,7 +123,7 @@ def _can_restart(host: Host) -> bool:
 def _no_way_to_restart(play: Play, hosts: Sequence[str]) -> Diagnostic:
     return error(
         "no-way-to-restart",
-        f"the play {shown(play.name)} restarts Aegis, and the inventory does not say how",
+        f"the play {quote(play.name)} restarts Aegis, and the inventory does not say how",
         play.restart_span,
         hint="set 'service' (such as aegis) or 'restart_command' in the inventory, "
         "or write 'restart: never'",

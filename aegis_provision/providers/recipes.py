@@ -13,7 +13,7 @@ from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.source import Source
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.sensitivity import is_secret_setting
+from aegis_provision.providers.secret_rules import is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
 

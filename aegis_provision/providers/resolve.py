@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.listing import listed
 from aegis_provision.documents.nodes import Scalar
-from aegis_provision.documents.quoting import shown
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name
 from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.providers.recipes import (
@@ -18,7 +18,7 @@ from aegis_provision.providers.recipes import (
     template_env,
     template_values,
 )
-from aegis_provision.providers.sensitivity import TOKENS, refers_to_secret, secret_problem
+from aegis_provision.providers.secret_rules import TOKENS, refers_to_secret, secret_problem
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import GRAMMAR, has_stray_reference
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.source import Span
-    from aegis_provision.inventory.model import Inventory, ProviderEntry
+    from aegis_provision.inventory.host import Inventory, ProviderEntry
 
 
 def resolve_providers(
@@ -74,7 +74,7 @@ class _Resolver:
 
     def _cut_cycle(self, way: list[str]) -> None:
         last = _extends(self.entries[way[-2]])
-        names = [shown(name).strip('"') for name in way]
+        names = [quote(name).strip('"') for name in way]
         self._cut.add(way[-2])
         self.findings.append(
             error(
@@ -92,7 +92,7 @@ class _Resolver:
             self.findings.append(
                 error(
                     "builtin-provider",
-                    f"{shown(entry.name)} is a recipe that the tool brings with it",
+                    f"{quote(entry.name)} is a recipe that the tool brings with it",
                     entry.span,
                     hint=f"give yours another name, with 'extends: {entry.name}'",
                 )
@@ -126,7 +126,7 @@ class _Resolver:
         known = {**builtin_recipes(), **self.entries}
         hint = self._suggestions.did_you_mean(name, known) or f"known: {listed(known)}"
         self.findings.append(
-            error("unknown-provider", f"no provider is called {shown(name)}", span, hint=hint)
+            error("unknown-provider", f"no provider is called {quote(name)}", span, hint=hint)
         )
         return None
 
@@ -193,14 +193,14 @@ def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagn
     if has_stray_reference(template):
         yield error(
             "stray-reference",
-            f'a "${{" in {shown(setting)} is no reference, and hosts would get it as it stands',
+            f'a "${{" in {quote(setting)} is no reference, and hosts would get it as it stands',
             span,
             hint=GRAMMAR,
         )
     if setting == name and refers_to_secret(template):
         yield error(
             "secret-in-the-open",
-            f"{shown(setting)} refers to a variable that is named like a secret, "
+            f"{quote(setting)} refers to a variable that is named like a secret, "
             "and this value is shown in plans",
             span,
             hint="use another variable; a token goes into auth_token",

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.report.console import name_lines, visible
-from aegis_provision.report.monitor import tallies
-from aegis_provision.report.ranges import abridged
-from aegis_provision.report.wording import counted, play_title
-from aegis_provision.rollout.outcome import WENT_WELL, HostResult, Status
+from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.host_lists import truncate
+from aegis_provision.report.run_state import tallies
+from aegis_provision.report.text import counted, play_title
+from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aegis_provision.report.monitor import State, Tally
+    from aegis_provision.report.run_state import RunState, Tally
 
 _STYLE = {
     Status.UNCHANGED: "dim",
@@ -61,12 +61,14 @@ def result_lines(result: HostResult) -> list[Text]:
     """Return the lines that tell how one host ended."""
     style = _STYLE[result.status]
     line = f"{result.host}: {WORDS[result.status]}"
-    if result.message and (result.hint or result.status not in WENT_WELL):
-        line += f": {visible(result.message)}"
+    if result.message and (result.hint or result.status not in SUCCESSES):
+        line += f": {escape_control(result.message)}"
     lines = [Text(line, style=style)]
     if result.hint:
-        lines.append(Text(f"    try: {visible(result.hint)}"))
-    lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in result.warnings)
+        lines.append(Text(f"    try: {escape_control(result.hint)}"))
+    lines.extend(
+        Text(f"    warning: {escape_control(item)}", style="magenta") for item in result.warnings
+    )
     return lines
 
 
@@ -75,7 +77,7 @@ def recap_lines(
     *,
     width: int,
     every_host: bool = False,
-    state: State | None = None,
+    state: RunState | None = None,
 ) -> list[Text]:
     """Return how the hosts ended: those that need a person first, with the reason, then the sum.
 
@@ -89,14 +91,14 @@ def recap_lines(
         good = [item for item in results if item.status is status]
         lines.extend(_good_lines(status, good, width, every_host=every_host))
     for item in results:
-        if item.status in WENT_WELL and item.warnings:
+        if item.status in SUCCESSES and item.warnings:
             lines.extend(_warning_lines(item))
     if state is not None and len(state.ended) > 1:
         lines.extend(_play_line(state, index, tally) for index, tally in enumerate(tallies(state)))
     counts = Counter(item.status for item in results)
     lines.append(Text("Recap: " + (_in_sum(counts) or "no hosts"), style="bold"))
     if state is not None and state.spent is not None:
-        lines.append(Text(visible(state.spent.words), style="bold red"))
+        lines.append(Text(escape_control(state.spent.words), style="bold red"))
     if nothing_to_do(results):
         lines.append(Text("Nothing to do: no host was written."))
     elif counts.keys() <= _NOT_WRITTEN:
@@ -108,7 +110,7 @@ def recap_lines(
 
 def needs_attention(result: HostResult) -> bool:
     """Tell whether a person should look at the host: it did not go well, or there is a hint."""
-    return result.status not in WENT_WELL or bool(result.hint)
+    return result.status not in SUCCESSES or bool(result.hint)
 
 
 def alike(results: Iterable[HostResult]) -> list[tuple[HostResult, list[str]]]:
@@ -147,12 +149,14 @@ def _group_lines(
 ) -> list[Text]:
     head = f"{WORDS[shared.status]} ({len(names)}):"
     if shared.message:
-        head += f" {visible(shared.message)}"
+        head += f" {escape_control(shared.message)}"
     lines = [Text(head, style=_STYLE[shared.status])]
     if shared.hint:
-        lines.append(Text(f"    try: {visible(shared.hint)}"))
+        lines.append(Text(f"    try: {escape_control(shared.hint)}"))
     lines.extend(name_lines(_abridged(names, every_host=every_host), width))
-    lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in shared.warnings)
+    lines.extend(
+        Text(f"    warning: {escape_control(item)}", style="magenta") for item in shared.warnings
+    )
     return lines
 
 
@@ -172,10 +176,10 @@ def _good_lines(
 
 
 def _abridged(names: Sequence[str], *, every_host: bool) -> Sequence[str]:
-    return names if every_host else abridged(names, _MOST_NAMES)
+    return names if every_host else truncate(names, _MOST_NAMES)
 
 
-def _play_line(state: State, index: int, tally: Tally) -> Text:
+def _play_line(state: RunState, index: int, tally: Tally) -> Text:
     if state.schedule is None:
         raise ValueError("a run that has not started has no plays")
     parts = [_in_sum(tally.counts)] if tally.counts else []
@@ -183,7 +187,7 @@ def _play_line(state: State, index: int, tally: Tally) -> Text:
         parts.append(f"{tally.left_out} left out after what went wrong before")
     if tally.waiting:
         parts.append(f"{tally.waiting} not begun")
-    title = visible(play_title(state.schedule, index))
+    title = escape_control(play_title(state.schedule, index))
     return Text(f"{title}: {', '.join(parts) or 'no hosts'}")
 
 
@@ -194,6 +198,6 @@ def _in_sum(counts: Mapping[Status, int]) -> str:
 
 def _warning_lines(result: HostResult) -> list[Text]:
     return [
-        Text(f"{result.host}: warning: {visible(item)}", style="magenta")
+        Text(f"{result.host}: warning: {escape_control(item)}", style="magenta")
         for item in result.warnings
     ]

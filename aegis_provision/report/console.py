@@ -101,7 +101,7 @@ def name_lines(names: Iterable[str], width: int) -> list[Text]:
     return [Text(f"    {line}") for line in wrapped]
 
 
-def visible(text: str) -> str:
+def escape_control(text: str) -> str:
     """Return ``text`` with control characters made visible: a host must not drive a terminal."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 from aegis_provision.documents.quoting import excerpt
-from aegis_provision.report.console import print_lines, visible
+from aegis_provision.report.console import escape_control, print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aegis_provision.documents.source import Span
-    from aegis_provision.report.documents import Document
+    from aegis_provision.report.json_documents import Document
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 MOST_IN_TEXT = 50
@@ -62,7 +62,7 @@ def diagnostics_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
     Files keep the order in which they first appear; findings without a place come first. The
     same finding is told once, with all its hosts.
     """
-    told = told_once(diagnostics, MOST_IN_TEXT)
+    told = deduplicate(diagnostics, MOST_IN_TEXT)
     lines = [line for item in told.findings for line in _lines(item, told.hidden)]
     words = ", ".join(
         f"{told.counts[severity]} {severity.value}" + ("" if told.counts[severity] == 1 else "s")
@@ -81,7 +81,7 @@ def diagnostics_fields(diagnostics: Sequence[Diagnostic]) -> Document:
 
     There is no source text in them, so nothing that a line may hold.
     """
-    told = told_once(diagnostics, MOST_IN_DOCUMENTS)
+    told = deduplicate(diagnostics, MOST_IN_DOCUMENTS)
     return {
         "diagnostics": [_finding(item) for item in told.findings],
         "diagnostics_omitted": told.omitted,
@@ -118,7 +118,7 @@ def _place(span: Span | None) -> Document:
     }
 
 
-def told_once(diagnostics: Sequence[Diagnostic], most: int) -> Told:
+def deduplicate(diagnostics: Sequence[Diagnostic], most: int) -> Told:
     """Return ``diagnostics`` as they are told: the same finding once, and ``most`` of them all."""
     every = _in_order(_merged(diagnostics))
     findings = every
@@ -158,21 +158,21 @@ def _in_order(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
 def _lines(item: Diagnostic, hidden: Sequence[Span]) -> list[Text]:
     head = Text()
     if item.span is not None:
-        head.append(f"{visible(str(item.span))}: ", style="bold")
+        head.append(f"{escape_control(str(item.span))}: ", style="bold")
     head.append(f"{item.severity.value}: ", style=_STYLE[item.severity])
-    head.append(visible(item.message + hosts_words(item.hosts)))
+    head.append(escape_control(item.message + hosts_words(item.hosts)))
     lines = [head]
     if item.reminder:
         return lines
     if item.span is not None:
         lines.extend(_quoted(item.span, _STYLE[item.severity], hidden))
     for other in item.related[:_SHOWN_PLACES]:
-        lines.append(Text(visible(f"  {other.span}: {other.message}")))
+        lines.append(Text(escape_control(f"  {other.span}: {other.message}")))
         lines.extend(_quoted(other.span, "cyan", hidden))
     if len(item.related) > _SHOWN_PLACES:
         lines.append(Text(f"  and {len(item.related) - _SHOWN_PLACES} more places"))
     if item.hint:
-        lines.append(Text(visible(f"  = {item.hint}")))
+        lines.append(Text(escape_control(f"  = {item.hint}")))
     return lines
 
 

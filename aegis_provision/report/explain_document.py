@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.report.documents import Document, document
+from aegis_provision.report.json_documents import Document, document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.inventory.model import Host
+    from aegis_provision.inventory.host import Host
     from aegis_provision.inventory.settings import Value
-    from aegis_provision.providers.explanation import Explained, Place
+    from aegis_provision.providers.explain import Explanation, SettingSource
 
 
-def explain_document(host: Host, found: Sequence[Explained]) -> Document:
+def explain_document(host: Host, found: Sequence[Explanation]) -> Document:
     """Return the ``explain`` document: ``found`` about ``host``, no value of the environment."""
     return document(
         "explain",
@@ -27,7 +27,7 @@ def explain_document(host: Host, found: Sequence[Explained]) -> Document:
     )
 
 
-def _explained(item: Explained) -> Document:
+def _explained(item: Explanation) -> Document:
     return {
         "key": item.key,
         "variable": item.variable,
@@ -49,7 +49,7 @@ def _explained(item: Explained) -> Document:
     }
 
 
-def _place(place: Place) -> Document:
+def _place(place: SettingSource) -> Document:
     return {
         "value": _value(place.value),
         "holder": place.holder,

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.report.console import visible
-from aegis_provision.report.wording import setting_text
+from aegis_provision.report.console import escape_control
+from aegis_provision.report.text import setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aegis_provision.inventory.model import Host
-    from aegis_provision.providers.explanation import EnvironmentUse, Explained, Place
+    from aegis_provision.inventory.host import Host
+    from aegis_provision.providers.explain import EnvironmentUse, Explanation, SettingSource
 
 _BENEATH = "  "
 
 
-def explanation_lines(host: Host, found: Sequence[Explained]) -> list[Text]:
+def explanation_lines(host: Host, found: Sequence[Explanation]) -> list[Text]:
     """Return ``found`` about ``host``: a line for each value, and lines beneath on what it beat."""
     pin = ", pinned" if host.pinned else ""
     head = Text(host.name, style="bold")
@@ -28,21 +28,21 @@ def explanation_lines(host: Host, found: Sequence[Explained]) -> list[Text]:
     indent = " " * (width + 4) + _BENEATH
     for item in found:
         style = "" if item.place is not None else "dim"
-        name = f"  {visible(_name(item)):<{width}}  "
-        lines.append(Text(name + visible(_value(item)) + _origin(item), style=style))
-        lines.extend(Text(indent + visible(words)) for words in _beneath(host, item))
+        name = f"  {escape_control(_name(item)):<{width}}  "
+        lines.append(Text(name + escape_control(_value(item)) + _origin(item), style=style))
+        lines.extend(Text(indent + escape_control(words)) for words in _beneath(host, item))
     return lines
 
 
-def _name(item: Explained) -> str:
+def _name(item: Explanation) -> str:
     return item.variable or item.key
 
 
-def _value(item: Explained) -> str:
+def _value(item: Explanation) -> str:
     return (item.remark or "none") if item.value is None else setting_text(item.value)
 
 
-def _origin(item: Explained) -> str:
+def _origin(item: Explanation) -> str:
     if item.place is not None:
         return f"  ({_where(item.place)})" + (f"  {item.remark}" if item.remark else "")
     if item.value is None:
@@ -50,14 +50,14 @@ def _origin(item: Explained) -> str:
     return f"  (default: {item.remark})" if item.remark else "  (default)"
 
 
-def _where(place: Place) -> str:
+def _where(place: SettingSource) -> str:
     if place.holder_kind == "recipe":
         kind = "built-in recipe" if place.builtin else "recipe"
         return f"{kind} {place.holder}, {place.span}"
     return f"{place.holder}, {place.span}"
 
 
-def _beneath(host: Host, item: Explained) -> Iterator[str]:
+def _beneath(host: Host, item: Explanation) -> Iterator[str]:
     for use in item.environment:
         yield _environment(use)
     for place in item.agreeing:

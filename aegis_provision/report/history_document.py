@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aegis_provision.ledger.header_lines import gates_content
-from aegis_provision.ledger.lines import moment
-from aegis_provision.ledger.past_run import UNKNOWN, DamagedRun
-from aegis_provision.ledger.summary import RunSummary, summary_of
-from aegis_provision.report.documents import Document, document
-from aegis_provision.rollout.outcome import Status
+from aegis_provision.history.json_fields import moment
+from aegis_provision.history.past_run import UNKNOWN, DamagedRun
+from aegis_provision.history.run_header_codec import gates_content
+from aegis_provision.history.run_summary import RunSummary, summary_of
+from aegis_provision.report.json_documents import Document, document
+from aegis_provision.rollout.results import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.ledger.header import Source
-    from aegis_provision.ledger.past_host import PastFile, PastHost, PastWrite
-    from aegis_provision.ledger.past_run import PastRun
-    from aegis_provision.playbook.model import ScheduledPlay
+    from aegis_provision.history.past_host import PastFile, PastHost, PastWrite
+    from aegis_provision.history.past_run import PastRun
+    from aegis_provision.history.run_header import SourceFile
+    from aegis_provision.playbook.plays import ScheduledPlay
 
 
 def history_document(runs: Sequence[RunSummary | DamagedRun]) -> Document:
@@ -68,7 +68,7 @@ def _summary(run: RunSummary | DamagedRun) -> Document:
     }
 
 
-def _source(source: Source) -> Document:
+def _source(source: SourceFile) -> Document:
     return {"path": source.path, "sha256": source.sha256}
 
 

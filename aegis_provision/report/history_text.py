@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.ledger.past_run import UNKNOWN, DamagedRun, RunState
-from aegis_provision.playbook.model import OnFailure, Restart
+from aegis_provision.history.past_run import UNKNOWN, DamagedRun, RunState
+from aegis_provision.playbook.plays import OnFailure, Restart
 from aegis_provision.report.apply_text import WORDS
-from aegis_provision.report.console import name_lines, visible
-from aegis_provision.report.ranges import folded
-from aegis_provision.rollout.outcome import WENT_WELL, Status
+from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.host_lists import compress
+from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aegis_provision.ledger.header import Source
-    from aegis_provision.ledger.past_host import PastFile, PastHost
-    from aegis_provision.ledger.past_run import PastRun
-    from aegis_provision.ledger.summary import RunSummary
-    from aegis_provision.playbook.model import Gates, ScheduledPlay
+    from aegis_provision.history.past_host import PastFile, PastHost
+    from aegis_provision.history.past_run import PastRun
+    from aegis_provision.history.run_header import SourceFile
+    from aegis_provision.history.run_summary import RunSummary
+    from aegis_provision.playbook.plays import Gates, ScheduledPlay
 
 _HEADINGS = ("RUN", "STARTED (UTC)", "KIND", "WHO", "HOSTS", "STATE", "WHAT HAPPENED")
 _NUMBERS = 4
@@ -54,7 +54,7 @@ def history_lines(runs: Sequence[RunSummary | DamagedRun]) -> list[Text]:
 
 def damage(run: DamagedRun) -> str:
     """Return why a record tells nothing."""
-    return f"its record is damaged: {visible(run.reason)}"
+    return f"its record is damaged: {escape_control(run.reason)}"
 
 
 def run_lines(past: PastRun, *, width: int, every_host: bool = False) -> list[Text]:
@@ -70,7 +70,7 @@ def run_lines(past: PastRun, *, width: int, every_host: bool = False) -> list[Te
         shown.update(names)
         lines.extend(_host_lines([past.hosts[name] for name in names], width, every_host))
     if past.budget:
-        lines.append(Text(f"Budget spent: {visible(past.budget)}", style="bold red"))
+        lines.append(Text(f"Budget spent: {escape_control(past.budget)}", style="bold red"))
     if past.stopped:
         lines.append(Text("The operator asked to stop.", style="yellow"))
     if past.state is RunState.CRASHED:
@@ -85,7 +85,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         run.run,
         f"{run.started:%Y-%m-%d %H:%M}",
         run.kind.value,
-        visible(run.operator),
+        escape_control(run.operator),
         str(run.hosts),
         run.state.value,
         _in_sum(run.counts),
@@ -104,7 +104,7 @@ def _in_sum(counts: Mapping[str, int]) -> str:
     words = {status.value: text for status, text in WORDS.items()} | {UNKNOWN: _NO_END}
     parts = [f"{counts[word]} {text}" for word, text in words.items() if counts.get(word)]
     others = sorted(set(counts) - set(words))
-    parts.extend(f"{counts[word]} {visible(word)}" for word in others)
+    parts.extend(f"{counts[word]} {escape_control(word)}" for word in others)
     return ", ".join(parts) if parts else "no hosts"
 
 
@@ -126,11 +126,11 @@ def _headlines(past: PastRun) -> list[Text]:
     ]
     title = f"{header.kind.value} {header.run}: {past.state.value}{end}"
     lines = [Text(title, style=_STATE_STYLE[past.state] or "bold")]
-    lines.extend(Text(f"  {name:<9}  {visible(value)}") for name, value in facts if value)
+    lines.extend(Text(f"  {name:<9}  {escape_control(value)}") for name, value in facts if value)
     return lines
 
 
-def _source(source: Source) -> str:
+def _source(source: SourceFile) -> str:
     return f"{source.path}  (sha256 {source.sha256[:_SHORT]})"
 
 
@@ -143,7 +143,7 @@ def _play_line(past: PastRun, index: int, scheduled: ScheduledPlay) -> Text:
         f"{begun} of {batches} {'batch' if batches == 1 else 'batches'} begun",
         *_gate_words(play.gates),
     ]
-    return Text(visible(f"Play {index + 1}{name}: {', '.join(parts)}"), style="bold")
+    return Text(escape_control(f"Play {index + 1}{name}: {', '.join(parts)}"), style="bold")
 
 
 def _gate_words(gates: Gates) -> list[str]:
@@ -167,9 +167,9 @@ def _host_lines(hosts: Sequence[PastHost], width: int, every_host: bool) -> list
         else:
             lines.extend(_one_host(host, name_width))
     for (status, message), names in together.items():
-        reason = f" {visible(message)}" if message else ""
+        reason = f" {escape_control(message)}" if message else ""
         lines.append(Text(f"  {WORDS[status]} ({len(names)}):{reason}", style="dim"))
-        lines.extend(name_lines(folded(names), width))
+        lines.extend(name_lines(compress(names), width))
     return lines
 
 
@@ -181,12 +181,12 @@ def _one_host(host: PastHost, name_width: int) -> list[Text]:
     if host.write is not None:
         parts.append(f"{_digest(host.write.before)} -> {_digest(host.write.after)}")
     parts.extend(_deeds(host))
-    good = host.status in WENT_WELL and not host.write_unknown
+    good = host.status in SUCCESSES and not host.write_unknown
     lines = [Text("  ".join(parts), style="" if good else "bold red")]
     if host.message:
-        lines.append(Text(f"      {visible(host.message)}"))
+        lines.append(Text(f"      {escape_control(host.message)}"))
     if host.hint:
-        lines.append(Text(f"      try: {visible(host.hint)}"))
+        lines.append(Text(f"      try: {escape_control(host.hint)}"))
     if host.write is not None and host.write.secrets:
         lines.append(Text(f"      secrets that changed: {', '.join(host.write.secrets)}"))
     return lines
@@ -217,5 +217,5 @@ def _open_ends(past: PastRun, width: int) -> list[Text]:
     lines: list[Text] = []
     if unknown and past.state is not RunState.RUNNING:
         lines.append(Text("Either file may be there; 'plan' tells which:", style="bold red"))
-        lines.extend(name_lines(folded(unknown), width))
+        lines.extend(name_lines(compress(unknown), width))
     return lines

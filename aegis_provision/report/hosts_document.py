@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.report.documents import Document, document
+from aegis_provision.report.json_documents import Document, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aegis_provision.inventory.model import Group, Host, Inventory, Setting
+    from aegis_provision.inventory.host import Group, Host, Inventory, Setting
     from aegis_provision.inventory.settings import Value
 
 _OURS = "aegis"

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.inventory.pins import pin_of
-from aegis_provision.report.console import name_lines, visible
-from aegis_provision.report.ranges import folded
-from aegis_provision.report.wording import counted, pin_words, setting_text
+from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.host_lists import compress
+from aegis_provision.report.text import counted, pin_words, setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.inventory.model import Host, Inventory
+    from aegis_provision.inventory.host import Host, Inventory
 
 _PIN_WORD = "pin"
 _PIN = f"({_PIN_WORD})"
@@ -60,7 +60,7 @@ def _add_group(
     provider = group.settings.get("provider")
     indent = "  " * depth
     count = counted(len(members), "host") + (f", {counted(pins, 'pin')}" if pins else "")
-    chosen = f"  provider: {visible(str(provider.value))}" if provider is not None else ""
+    chosen = f"  provider: {escape_control(str(provider.value))}" if provider is not None else ""
     lines.append(Text(f"{indent}@{name}  ({count}){chosen}", style="bold"))
     own = [inventory.hosts[host] for host in group.hosts if host in wanted]
     for label, names in _by_provider(own).items():
@@ -87,11 +87,11 @@ def _by_provider(hosts: Sequence[Host]) -> dict[str, list[str]]:
 
 def labelled_names(label: str, names: Sequence[str], width: int) -> list[Text]:
     """Return ``names`` folded, beside their label where both fit in one line, else beneath."""
-    shown = folded(names)
-    line = f"  {visible(label)}  {', '.join(shown)}"
+    shown = compress(names)
+    line = f"  {escape_control(label)}  {', '.join(shown)}"
     if len(line) <= width:
         return [Text(line)]
-    return [Text(f"  {visible(label)}"), *name_lines(shown, width)]
+    return [Text(f"  {escape_control(label)}"), *name_lines(shown, width)]
 
 
 def host_lines(host: Host) -> list[Text]:
@@ -102,7 +102,7 @@ def host_lines(host: Host) -> list[Text]:
     width = max((len(item.key) for item in (*settings, *host.ignored)), default=0)
     lines.extend(
         Text(
-            f"  {visible(item.key):<{width}}  {visible(setting_text(item.value))}"
+            f"  {escape_control(item.key):<{width}}  {escape_control(setting_text(item.value))}"
             f"  ({item.holder}, {item.span})"
         )
         for item in settings

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.report.html_hosts import WORDS_OF_STATE, state_of
 from aegis_provision.report.markup import Markup, element
+from aegis_provision.report.text import counted, fine_duration, is_plain, play_title
 from aegis_provision.report.timeline import lanes
-from aegis_provision.report.wording import counted, fine_duration, is_plain, play_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aegis_provision.playbook.model import Schedule
+    from aegis_provision.playbook.plays import Schedule
     from aegis_provision.report.timeline import BatchRows, HostRow, Timeline
 
 _HIGHEST = 420

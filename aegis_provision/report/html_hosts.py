@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.model import Change, ChangeKind
+from aegis_provision.planning.plan import Change, ChangeKind
 from aegis_provision.report.apply_text import WORDS
 from aegis_provision.report.markup import Markup, element, together
-from aegis_provision.report.wording import (
+from aegis_provision.report.text import (
     counted,
     fine_duration,
     is_plain,
     pin_words,
     play_title,
 )
-from aegis_provision.rollout.outcome import WENT_WELL, Status
+from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.plan import HostPlan
     from aegis_provision.report.timeline import BatchRows, HostRow, Timeline
 
 _LEFT_OUT = "left_out"
 WORDS_OF_STATE = {**{status.value: words for status, words in WORDS.items()}, _LEFT_OUT: "left out"}
 """How a host's state is called, by the name of its class."""
 
-_BAD = frozenset(item.value for item in set(Status) - WENT_WELL - {Status.NOT_ATTEMPTED})
+_BAD = frozenset(item.value for item in set(Status) - SUCCESSES - {Status.NOT_ATTEMPTED})
 _DONE = frozenset({Status.APPLIED.value, Status.RESTART_PENDING.value})
 _OPEN_AT_MOST = 20
 _LONGEST = 200

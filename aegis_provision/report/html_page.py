@@ -15,16 +15,16 @@ from aegis_provision.report.apply_text import MOST_URGENT_FIRST, WORDS, alike, n
 from aegis_provision.report.html_chart import chart
 from aegis_provision.report.html_hosts import batch_section, groups_of
 from aegis_provision.report.markup import Markup, element
+from aegis_provision.report.text import counted, fine_duration
 from aegis_provision.report.timeline import timeline_of
-from aegis_provision.report.wording import counted, fine_duration
-from aegis_provision.rollout.outcome import INTERRUPTED_EXIT_CODE, WENT_WELL, Status
+from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, SUCCESSES, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from aegis_provision.report.timeline import HostRow, Timeline
     from aegis_provision.rollout.events import Event
-    from aegis_provision.rollout.outcome import HostResult
+    from aegis_provision.rollout.results import HostResult
 
 _MOST_NAMES = 24
 _MANY_HOSTS = 60
@@ -116,7 +116,7 @@ def _verdict(timeline: Timeline) -> tuple[str, str]:
         return "Interrupted", "odd"
     if state.spent is not None:
         return "Stopped: too many hosts failed", "bad"
-    bad = [item for item in state.results if item.status not in WENT_WELL]
+    bad = [item for item in state.results if item.status not in SUCCESSES]
     if bad:
         return f"{counted(len(bad), 'host')} did not go well", "bad"
     if any(item.status is Status.RESTART_PENDING for item in state.results):

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from aegis_provision.adoption.model import Fate
-from aegis_provision.report.documents import document
+from aegis_provision.importing.result import ImportStatus
+from aegis_provision.report.json_documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from aegis_provision.adoption.model import Adoption, HostEnd
-    from aegis_provision.report.documents import Document
+    from aegis_provision.importing.result import ImportedFleet, ImportResult
+    from aegis_provision.report.json_documents import Document
 
 
 def import_document(
     path: str | None,
-    adoption: Adoption,
-    ends: Sequence[HostEnd],
+    adoption: ImportedFleet,
+    ends: Sequence[ImportResult],
     builtin: Collection[str],
     exit_code: int,
 ) -> Document:
@@ -51,13 +51,13 @@ def import_document(
                 }
                 for item in adoption.needed
             ],
-            "summary": {fate.value: counts[fate] for fate in Fate},
+            "summary": {fate.value: counts[fate] for fate in ImportStatus},
             "exit_code": exit_code,
         },
     )
 
 
-def _host(end: HostEnd) -> Document:
+def _host(end: ImportResult) -> Document:
     return {
         "host": end.host,
         "result": end.fate.value,

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.adoption.model import Fate
-from aegis_provision.report.console import visible
-from aegis_provision.report.ranges import abridged
-from aegis_provision.report.wording import counted
+from aegis_provision.importing.result import ImportStatus
+from aegis_provision.report.console import escape_control
+from aegis_provision.report.host_lists import truncate
+from aegis_provision.report.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aegis_provision.adoption.model import Adoption, HostEnd, Needed
+    from aegis_provision.importing.result import ImportedFleet, ImportResult, RequiredVariable
 
 _MOST_NAMES = 12
 _EVERY = 1_000_000
 
 
 def import_lines(
-    path: str | None, adoption: Adoption, ends: Sequence[HostEnd], *, every_host: bool
+    path: str | None, adoption: ImportedFleet, ends: Sequence[ImportResult], *, every_host: bool
 ) -> list[Text]:
     """Return the summary; ``path`` is ``None`` where nothing was written."""
     most = _EVERY if every_host else _MOST_NAMES
@@ -45,20 +45,20 @@ def import_lines(
     ]
 
 
-def _why(end: HostEnd) -> str:
-    return f"unreachable: {end.message}" if end.fate is Fate.UNREACHABLE else end.message
+def _why(end: ImportResult) -> str:
+    return f"unreachable: {end.message}" if end.fate is ImportStatus.UNREACHABLE else end.message
 
 
 def _written(
-    path: str | None, adoption: Adoption, ends: Sequence[HostEnd], most: int
+    path: str | None, adoption: ImportedFleet, ends: Sequence[ImportResult], most: int
 ) -> Iterator[Text]:
-    taken = [end for end in ends if end.fate is Fate.IMPORTED]
+    taken = [end for end in ends if end.fate is ImportStatus.IMPORTED]
     if path is None:
         yield Text("Nothing was written: no host could be taken over.", style="bold")
         return
     pins = sum(end.pinned for end in taken)
     yield Text(
-        f"Wrote {visible(path)}: {len(taken)} of {counted(len(ends), 'host')}, "
+        f"Wrote {escape_control(path)}: {len(taken)} of {counted(len(ends), 'host')}, "
         f"{counted(len(set(adoption.providers.values())), 'provider')}, {counted(pins, 'pin')}.",
         style="bold",
     )
@@ -68,17 +68,17 @@ def _written(
     for name, hosts in used.most_common():
         names = [end.host for end in taken if end.provider == name]
         tail = "  (a new recipe)" if name in new else ""
-        shown = ", ".join(abridged(names, most))
+        shown = ", ".join(truncate(names, most))
         yield Text(f"  {name:<{width}}  {counted(hosts, 'host')}: {shown}{tail}")
 
 
-def _variables(needed: Sequence[Needed], most: int) -> Iterator[Text]:
+def _variables(needed: Sequence[RequiredVariable], most: int) -> Iterator[Text]:
     if not needed:
         return
     yield Text("What the inventory takes out of your environment:", style="bold")
     width = max(len(item.name) for item in needed)
     for item in needed:
-        names = ", ".join(abridged(item.hosts, most))
+        names = ", ".join(truncate(item.hosts, most))
         if item.is_set:
             words, style = f"set: it is the {item.holds} of {names}", ""
         else:
@@ -93,5 +93,5 @@ def _alike(title: str, prefix: str, told: Sequence[tuple[str, str]], most: int) 
     if hosts:
         yield Text(title, style="bold")
     for words, names in hosts.items():
-        shown = ", ".join(abridged(names, most))
-        yield Text(f"  {shown}: {prefix}{visible(words)}", style="magenta")
+        shown = ", ".join(truncate(names, most))
+        yield Text(f"  {shown}: {prefix}{escape_control(words)}", style="magenta")

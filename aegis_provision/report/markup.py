@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.report.console import visible
+from aegis_provision.report.console import escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ def together(parts: Iterable[Markup | str | None]) -> Markup:
 
 
 def _text(part: Markup | str) -> str:
-    return part.text if isinstance(part, Markup) else html.escape(visible(part), quote=False)
+    return part.text if isinstance(part, Markup) else html.escape(escape_control(part), quote=False)
 
 
 def _attribute(key: str, value: str | float | bool | None) -> str:
@@ -55,4 +55,4 @@ def _attribute(key: str, value: str | float | bool | None) -> str:
     if value is True:
         return f" {name}"
     text = value if isinstance(value, str) else f"{value:g}"
-    return f' {name}="{html.escape(visible(text))}"'
+    return f' {name}="{html.escape(escape_control(text))}"'

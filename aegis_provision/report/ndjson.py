@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
-from aegis_provision.report.documents import (
+from aegis_provision.report.json_documents import (
     Document,
     apply_document,
     as_line,
@@ -39,7 +39,7 @@ from aegis_provision.rollout.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.report.status_document import By
     from aegis_provision.rollout.events import Event

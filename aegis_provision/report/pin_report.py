@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.report.diagnostics import diagnostics_fields
-from aegis_provision.report.documents import document
-from aegis_provision.report.edit_text import diff_lines, diff_text
-from aegis_provision.report.ranges import abridged
+from aegis_provision.report.diff_text import diff_lines, diff_text
+from aegis_provision.report.host_lists import truncate
+from aegis_provision.report.json_documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.report.documents import Document
+    from aegis_provision.report.json_documents import Document
 
 _WORDS = {
     "pinned": "pinned to {provider}",
@@ -43,12 +43,12 @@ def pin_lines(
     for change, words in _WORDS.items():
         hosts = [host for host, what in changes.items() if what == change]
         if hosts:
-            names = ", ".join(abridged(hosts, _MOST_NAMES))
+            names = ", ".join(truncate(hosts, _MOST_NAMES))
             lines.append(Text(f"{words.format(provider=provider)}: {names}", style="bold"))
     same = [host for host, what in changes.items() if what == "unchanged"]
     if same:
         what = "not pinned" if provider is None else f"pinned to {provider} already"
-        lines.append(Text(f"{what}: {', '.join(abridged(same, _MOST_NAMES))}", style="dim"))
+        lines.append(Text(f"{what}: {', '.join(truncate(same, _MOST_NAMES))}", style="dim"))
     if dry_run and files:
         lines.append(Text("Dry run: nothing was written."))
     return lines

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
-from aegis_provision.report.console import name_lines, visible
-from aegis_provision.report.ranges import abridged, folded
-from aegis_provision.report.wording import UNKNOWN, pin_words
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
+from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.host_lists import compress, truncate
+from aegis_provision.report.text import UNKNOWN, pin_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,8 +120,8 @@ def _all_lines(plans: Sequence[HostPlan], looks: _Looks) -> list[Text]:
         lines.extend(_group_lines(alike, own, looks))
     for words, hosts in warnings.items():
         if words not in told:
-            lines.append(Text(f"warning: {visible(words)}", style="magenta"))
-            names = hosts if looks.every_host else abridged(hosts, looks.most_names)
+            lines.append(Text(f"warning: {escape_control(words)}", style="magenta"))
+            names = hosts if looks.every_host else truncate(hosts, looks.most_names)
             lines.extend(name_lines(names, looks.width))
     return lines
 
@@ -196,13 +196,13 @@ def _group_lines(alike: _Alike, warnings: Sequence[str], looks: _Looks) -> list[
     plan, style = alike.plan, _STYLE[alike.plan.action]
     lines = _headline(alike, looks)
     if alike.pin:
-        lines.append(Text(f"    {visible(alike.pin)}", style="dim"))
+        lines.append(Text(f"    {escape_control(alike.pin)}", style="dim"))
     if plan.message:
-        lines.append(Text(f"    {visible(plan.message)}", style=style))
+        lines.append(Text(f"    {escape_control(plan.message)}", style=style))
     if plan.restart_owed:
         lines.append(Text("    restart owed: Aegis has not started since the file came", "cyan"))
     if plan.hint:
-        lines.append(Text(f"    try: {visible(plan.hint)}"))
+        lines.append(Text(f"    try: {escape_control(plan.hint)}"))
     if looks.as_diff and plan.changes:
         lines.extend(_diff_lines(alike))
     elif looks.dense:
@@ -215,7 +215,7 @@ def _group_lines(alike: _Alike, warnings: Sequence[str], looks: _Looks) -> list[
         )
         if plan.changes and plan.same:
             lines.append(Text(f"    = same: {', '.join(plan.same)}", style="dim"))
-    lines.extend(Text(f"    warning: {visible(item)}", style="magenta") for item in warnings)
+    lines.extend(Text(f"    warning: {escape_control(item)}", style="magenta") for item in warnings)
     return lines
 
 
@@ -223,10 +223,10 @@ def _headline(alike: _Alike, looks: _Looks) -> list[Text]:
     plan, style = alike.plan, _STYLE[alike.plan.action]
     label = f"{_SIGN[plan.action]} {plan.action:<12}"
     pin = " (pin)" if plan.pin else ""
-    tail = f"  [{plan.provider}{pin}]  {visible(alike.path)}"
-    names = list(alike.hosts) if looks.every_host else folded(alike.hosts)
+    tail = f"  [{plan.provider}{pin}]  {escape_control(alike.path)}"
+    names = list(alike.hosts) if looks.every_host else compress(alike.hosts)
     if plan.action is Action.UNCHANGED and not looks.every_host:
-        names = abridged(alike.hosts, looks.most_names)
+        names = truncate(alike.hosts, looks.most_names)
     line = f"{label}{', '.join(names)}{tail}"
     if len(alike.hosts) == 1 or (looks.dense and len(line) <= looks.width):
         return [Text(line, style=style)]
@@ -275,11 +275,11 @@ def _shown(value: str | None) -> str:
         return '""'
     if len(value) > _LONGEST_VALUE:
         value = f"{value[:_LONGEST_VALUE]}... ({len(value)} characters)"
-    return visible(value)
+    return escape_control(value)
 
 
 def _diff_lines(alike: _Alike) -> list[Text]:
-    plan, path = alike.plan, visible(alike.path)
+    plan, path = alike.plan, escape_control(alike.path)
     before = "/dev/null" if plan.action is Action.CREATE else path
     lines = [Text(f"    --- {before}", style="bold"), Text(f"    +++ {path}", style="bold")]
     for change in plan.changes:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.providers.explanation import shown_template
+from aegis_provision.providers.explain import shown_template
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
-from aegis_provision.report.console import visible
-from aegis_provision.report.documents import Document, document
+from aegis_provision.report.console import escape_control
+from aegis_provision.report.json_documents import Document, document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def recipe_lines(
     head.append(_origin(recipe) + _used(recipe, uses), style="not bold")
     lines = [head]
     lines.extend(
-        Text(f"  {visible(name):<29} {visible(template)}")
+        Text(f"  {escape_control(name):<29} {escape_control(template)}")
         for name, template in _variables(recipe).items()
     )
     if recipe.allow_http:

@@ -9,14 +9,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from aegis_provision.report.diagnostics import MOST_IN_DOCUMENTS, hosts_words, told_once
+from aegis_provision.report.diagnostics import MOST_IN_DOCUMENTS, deduplicate, hosts_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic, Related
     from aegis_provision.documents.source import Span
-    from aegis_provision.report.documents import Document
+    from aegis_provision.report.json_documents import Document
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 
@@ -27,7 +27,7 @@ def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
     As in the text each finding is told once, and no line of a file is repeated. Of very many the
     first are there, and a notification says how many are not.
     """
-    told = told_once(diagnostics, MOST_IN_DOCUMENTS)
+    told = deduplicate(diagnostics, MOST_IN_DOCUMENTS)
     rules = list(dict.fromkeys(item.code for item in told.findings))
     run: Document = {
         "tool": {

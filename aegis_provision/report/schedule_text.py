@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.report.console import visible
-from aegis_provision.report.wording import counted, is_plain, play_title
+from aegis_provision.report.console import escape_control
+from aegis_provision.report.text import counted, is_plain, play_title
 
 if TYPE_CHECKING:
-    from aegis_provision.playbook.model import Schedule, ScheduledPlay
+    from aegis_provision.playbook.plays import Schedule, ScheduledPlay
 
 
 def schedule_lines(schedule: Schedule) -> list[Text]:
@@ -24,7 +24,7 @@ def schedule_lines(schedule: Schedule) -> list[Text]:
 
 
 def _play_lines(schedule: Schedule, index: int, scheduled: ScheduledPlay) -> list[Text]:
-    title = visible(play_title(schedule, index))
+    title = escape_control(play_title(schedule, index))
     hosts, batches = len(scheduled.hosts), len(scheduled.batches)
     tail = f" in {counted(batches, 'batch')}" if batches > 1 else ""
     lines = [Text(f"{title}: {counted(hosts, 'host')}{tail}", style="bold")]

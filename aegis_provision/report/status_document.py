@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.planning.status import Holding, OnNone, State
-from aegis_provision.report.documents import Document, document, message_of
+from aegis_provision.planning.status import HostState, ProviderMatch, TokenState
+from aegis_provision.report.json_documents import Document, document, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.planning.receipts import Stamp
+    from aegis_provision.planning.receipts import WriteInfo
     from aegis_provision.planning.status import HostStatus
 
 By = Literal["provider", "secret"]
@@ -23,7 +23,7 @@ def status_document(statuses: Sequence[HostStatus], by: By | None = None) -> Doc
     counts = Counter(state for status in statuses for state in status.states)
     body: Document = {
         "hosts": [host_status_content(status) for status in statuses],
-        "summary": {state.value: counts[state] for state in State},
+        "summary": {state.value: counts[state] for state in HostState},
     }
     if by == "provider":
         body["providers"] = _providers(statuses)
@@ -45,13 +45,13 @@ def host_status_content(status: HostStatus) -> Document:
         "unknown": list(status.unknown),
         "message": message_of(status.message, status.hint),
         "written": None if status.wrote is None else _stamp(status.wrote),
-        "runs_on": None if isinstance(runs_on, OnNone) else runs_on,
-        "runs_on_kind": runs_on.value if isinstance(runs_on, OnNone) else "named",
+        "runs_on": None if isinstance(runs_on, ProviderMatch) else runs_on,
+        "runs_on_kind": runs_on.value if isinstance(runs_on, ProviderMatch) else "named",
         "tokens": {name: held.value for name, held in status.tokens.items()},
     }
 
 
-def _stamp(stamp: Stamp) -> Document:
+def _stamp(stamp: WriteInfo) -> Document:
     return {
         "run": stamp.run,
         "at": f"{stamp.written:%Y-%m-%dT%H:%M:%SZ}",
@@ -67,14 +67,16 @@ def _providers(statuses: Sequence[HostStatus]) -> Document:
             {"provider": name, "hosts": now[name], "wanted": wanted[name]}
             for name in providers_of(statuses)
         ],
-        **{kind.value: now[kind] for kind in OnNone},
+        **{kind.value: now[kind] for kind in ProviderMatch},
     }
 
 
 def providers_of(statuses: Sequence[HostStatus]) -> list[str]:
     """Return the providers that hosts run on or should, by name, those wanted first."""
     names = [status.wanted for status in statuses]
-    names += [status.runs_on for status in statuses if not isinstance(status.runs_on, OnNone)]
+    names += [
+        status.runs_on for status in statuses if not isinstance(status.runs_on, ProviderMatch)
+    ]
     return list(dict.fromkeys(names))
 
 
@@ -85,7 +87,7 @@ def _secrets(statuses: Sequence[HostStatus]) -> list[Document]:
             "variable": name,
             **{
                 held.value: sum(status.tokens.get(name) is held for status in statuses)
-                for held in Holding
+                for held in TokenState
             },
         }
         for name in names

@@ -7,55 +7,55 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.planning.status import Holding, HostStatus, OnNone, State
-from aegis_provision.report.console import name_lines, visible
-from aegis_provision.report.ranges import abridged
+from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
+from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.host_lists import truncate
 from aegis_provision.report.status_document import providers_of
-from aegis_provision.report.wording import UNKNOWN
+from aegis_provision.report.text import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 WORDS = {
-    State.IN_SYNC: "in sync",
-    State.DRIFTED: "drifted",
-    State.PENDING: "pending",
-    State.NEVER_PROVISIONED: "never provisioned",
-    State.RESTART_PENDING: "restart pending",
-    State.ERROR: "in error",
-    State.UNREACHABLE: "unreachable",
+    HostState.IN_SYNC: "in sync",
+    HostState.DRIFTED: "drifted",
+    HostState.PENDING: "pending",
+    HostState.NEVER_PROVISIONED: "never provisioned",
+    HostState.RESTART_PENDING: "restart pending",
+    HostState.ERROR: "in error",
+    HostState.UNREACHABLE: "unreachable",
 }
 """What each state is called in text."""
 
 _STYLE = {
-    State.IN_SYNC: "green",
-    State.DRIFTED: "bold magenta",
-    State.PENDING: "yellow",
-    State.NEVER_PROVISIONED: "yellow",
-    State.RESTART_PENDING: "cyan",
-    State.ERROR: "bold red",
-    State.UNREACHABLE: "bold red",
+    HostState.IN_SYNC: "green",
+    HostState.DRIFTED: "bold magenta",
+    HostState.PENDING: "yellow",
+    HostState.NEVER_PROVISIONED: "yellow",
+    HostState.RESTART_PENDING: "cyan",
+    HostState.ERROR: "bold red",
+    HostState.UNREACHABLE: "bold red",
 }
 _SIGN = {
-    State.IN_SYNC: "=",
-    State.DRIFTED: "!",
-    State.PENDING: "~",
-    State.NEVER_PROVISIONED: "+",
-    State.RESTART_PENDING: "=",
-    State.ERROR: "x",
-    State.UNREACHABLE: "?",
+    HostState.IN_SYNC: "=",
+    HostState.DRIFTED: "!",
+    HostState.PENDING: "~",
+    HostState.NEVER_PROVISIONED: "+",
+    HostState.RESTART_PENDING: "=",
+    HostState.ERROR: "x",
+    HostState.UNREACHABLE: "?",
 }
 _UNNAMED = {
-    OnNone.OTHER: "(another one)",
-    OnNone.NONE: "(none)",
-    OnNone.UNKNOWN: "(not known)",
+    ProviderMatch.OTHER: "(another one)",
+    ProviderMatch.NONE: "(none)",
+    ProviderMatch.UNKNOWN: "(not known)",
 }
 _HELD = {
-    Holding.CURRENT: "current",
-    Holding.OLDER: "an older one",
-    Holding.ANOTHER: "another",
-    Holding.NONE: "none",
-    Holding.UNKNOWN: "not known",
+    TokenState.CURRENT: "current",
+    TokenState.OLDER: "an older one",
+    TokenState.ANOTHER: "another",
+    TokenState.NONE: "none",
+    TokenState.UNKNOWN: "not known",
 }
 _MOST_NAMES = 8
 
@@ -98,14 +98,14 @@ def secret_lines(
     """Return per variable of the operator's what hosts hold of it, and which lag behind."""
     lines: list[Text] = []
     for name in dict.fromkeys(name for status in statuses for name in status.tokens):
-        holders: dict[Holding, list[str]] = {}
+        holders: dict[TokenState, list[str]] = {}
         for status in statuses:
             if name in status.tokens:
                 holders.setdefault(status.tokens[name], []).append(status.host)
-        counts = [f"{len(holders[held])} {_HELD[held]}" for held in Holding if held in holders]
+        counts = [f"{len(holders[held])} {_HELD[held]}" for held in TokenState if held in holders]
         lines.append(Text(f"${{{name}}}: {', '.join(counts)}", style="bold"))
-        for held in Holding:
-            if held is not Holding.CURRENT and held in holders:
+        for held in TokenState:
+            if held is not TokenState.CURRENT and held in holders:
                 lines.append(Text(f"  {_HELD[held]}:"))
                 names = _names(holders[held], every_host=every_host)
                 lines.extend(name_lines(names, width))
@@ -139,15 +139,15 @@ def _group_lines(
             _names([status.host for status in group], every_host=every_host), width
         )
     if first.drifted:
-        yield Text(f"    drifted: {', '.join(first.drifted)}", style=_STYLE[State.DRIFTED])
+        yield Text(f"    drifted: {', '.join(first.drifted)}", style=_STYLE[HostState.DRIFTED])
     if first.pending:
-        yield Text(f"    pending: {', '.join(first.pending)}", style=_STYLE[State.PENDING])
+        yield Text(f"    pending: {', '.join(first.pending)}", style=_STYLE[HostState.PENDING])
     if first.unknown:
         yield Text(f"    {UNKNOWN}: {', '.join(first.unknown)}", style="dim")
     if first.message:
-        yield Text(f"    {visible(first.message)}")
+        yield Text(f"    {escape_control(first.message)}")
     if first.hint:
-        yield Text(f"    try: {visible(first.hint)}")
+        yield Text(f"    try: {escape_control(first.hint)}")
     if every_host and first.wrote is not None:
         stamp = first.wrote
         yield Text(
@@ -162,7 +162,7 @@ def _words(status: HostStatus) -> str:
 
 
 def _names(hosts: Sequence[str], *, every_host: bool) -> list[str]:
-    return list(hosts) if every_host else abridged(hosts, _MOST_NAMES)
+    return list(hosts) if every_host else truncate(hosts, _MOST_NAMES)
 
 
 def _sum(statuses: Sequence[HostStatus]) -> Text:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.report.monitor import State, advance, left_out
+from aegis_provision.report.run_state import RunState, left_out, reduce
 from aegis_provision.rollout.events import (
     BatchStarted,
     HostFinished,
@@ -20,12 +20,12 @@ from aegis_provision.rollout.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.plan import HostPlan
     from aegis_provision.rollout.events import Event
-    from aegis_provision.rollout.outcome import HostResult
+    from aegis_provision.rollout.results import HostResult
 
 
-class Chronicle:
+class EventLog:
     """Takes events and keeps them with the time at which they were told.
 
     ``clock`` tells the time in seconds since the epoch.
@@ -41,7 +41,7 @@ class Chronicle:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class StepSpan:
     """A step of a host, from when to when; ``detail`` may say more."""
 
     step: str
@@ -62,7 +62,7 @@ class HostRow:
     plan: HostPlan | None
     result: HostResult | None
     passed_over: bool
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[StepSpan, ...]
 
     @property
     def start(self) -> float | None:
@@ -94,7 +94,7 @@ class Timeline:
     keys that were taken on trust.
     """
 
-    state: State
+    state: RunState
     start: float
     end: float
     batches: tuple[BatchRows, ...]
@@ -112,7 +112,7 @@ def timeline_of(entries: Iterable[tuple[float, Event]]) -> Timeline:
 
 @dataclass(slots=True)
 class _Gathered:
-    state: State = field(default_factory=State)
+    state: RunState = field(default_factory=RunState)
     start: float | None = None
     end: float = 0.0
     plans: dict[str, HostPlan] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class _Gathered:
     begun: dict[tuple[int, int], float] = field(default_factory=dict)
     open: dict[str, StepStarted] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
-    done: dict[tuple[int, str], list[Stretch]] = field(default_factory=dict)
+    done: dict[tuple[int, str], list[StepSpan]] = field(default_factory=dict)
 
     def take(self, at: float, event: Event) -> None:
         if self.start is None or isinstance(event, RunStarted):
@@ -144,12 +144,12 @@ class _Gathered:
                 self._close_all(at)
             case _:
                 pass
-        self.state = advance(self.state, event, at)
+        self.state = reduce(self.state, event, at)
 
     def _close(self, host: str, at: float) -> None:
         step = self.open.pop(host, None)
         if step is not None:
-            stretch = Stretch(step.step.value, step.detail, self.since.pop(host), at)
+            stretch = StepSpan(step.step.value, step.detail, self.since.pop(host), at)
             self.done.setdefault((self.state.play or 0, host), []).append(stretch)
 
     def _close_all(self, at: float) -> None:

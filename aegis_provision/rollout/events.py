@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
-    from aegis_provision.playbook.model import Schedule
-    from aegis_provision.rollout.outcome import HostResult
+    from aegis_provision.playbook.plays import Schedule
+    from aegis_provision.rollout.results import HostResult
     from aegis_provision.transport.protocol import AcceptedKey
 
 

@@ -13,40 +13,40 @@ from aegis_provision.aegis.api import (
     HEALTH_PATH,
     SESSIONS_PATH,
     active_sessions,
-    lost_its_file,
+    dropped_config,
     parse_health,
 )
-from aegis_provision.playbook.model import Sessions
-from aegis_provision.providers.probe import (
+from aegis_provision.playbook.plays import Sessions
+from aegis_provision.providers.probe_verdict import (
+    ConnectFailure,
     Reply,
-    Silence,
     TokenSource,
     Wanted,
-    judge,
-    judge_silence,
+    connect_failure_verdict,
     models_url,
     native_models_url,
     overriding_variable,
+    probe_verdict,
     settles,
 )
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
-from aegis_provision.transport.questions import NoAnswer, Question
+from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
     from aegis_provision.aegis.api import Health
-    from aegis_provision.providers.probe import Verdict
+    from aegis_provision.providers.probe_verdict import Verdict
     from aegis_provision.providers.session import Session
-    from aegis_provision.transport.questions import Answer
+    from aegis_provision.transport.http_messages import HttpResponse
 
     class Ask(Protocol):
         """Asks one HTTP question from the host's point of view."""
 
-        def __call__(self, question: Question, timeout: float) -> Answer | NoAnswer:
+        def __call__(self, question: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
             """Return the answer within ``timeout`` seconds. Raises ``Unreachable``."""
             ...
 
@@ -71,7 +71,7 @@ _NAMES_DEPLOYMENTS = "azure-openai"
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class Ok:
     """The gate is open; ``warnings`` are worth showing, ``checked`` says what was found."""
 
     warnings: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Blocked:
     """The gate is closed: why, and what to do next."""
 
     message: str
@@ -98,23 +98,23 @@ class AegisApi:
     token: Secret | None = field(repr=False)
     locked: bool
 
-    def question(self, path: str, *, with_token: bool = True) -> Question:
+    def question(self, path: str, *, with_token: bool = True) -> HttpRequest:
         """Return the question for ``path``."""
-        return Question(f"http://{self.address}{path}", self.token if with_token else None)
+        return HttpRequest(f"http://{self.address}{path}", self.token if with_token else None)
 
 
-def ask_health(api: AegisApi, ask: Ask, timeout: float) -> Health | NoAnswer:
+def get_health(api: AegisApi, ask: Ask, timeout: float) -> Health | HttpFailure:
     """Ask for ``/v1/health``."""
     answer = ask(api.question(HEALTH_PATH), timeout)
-    if isinstance(answer, NoAnswer):
+    if isinstance(answer, HttpFailure):
         return answer
     if answer.status == _TOO_OFTEN:
-        return NoAnswer(Silence.TIMED_OUT, "Aegis was asked for its health too often")
+        return HttpFailure(ConnectFailure.TIMED_OUT, "Aegis was asked for its health too often")
     health = parse_health(answer.status, answer.body)
-    return health or NoAnswer(Silence.NOT_HTTP, "what answers there is not Aegis")
+    return health or HttpFailure(ConnectFailure.NOT_HTTP, "what answers there is not Aegis")
 
 
-def await_no_sessions(
+def wait_for_idle(
     api: AegisApi,
     ask: Ask,
     policy: Sessions,
@@ -122,7 +122,7 @@ def await_no_sessions(
     *,
     pause: Pause,
     tell: Callable[[int], None],
-) -> Passed | Held:
+) -> Ok | Blocked:
     """Return once no session is running, or why a restart must not be done.
 
     ``limit`` is how many seconds to wait at most; ``tell`` hears how many sessions are running
@@ -131,69 +131,69 @@ def await_no_sessions(
     waited for.
     """
     if policy is Sessions.IGNORE:
-        return Passed()
+        return Ok()
     began, known = time.monotonic(), 0
     while True:
         running = _running_sessions(api, ask)
         if running == 0:
-            return Passed()
+            return Ok()
         # Waiting ends sessions, and hardly ever an ignorance.
         longest = limit if isinstance(running, int) else min(limit, _UNKNOWN_WAIT)
         left = began + longest - time.monotonic()
         if isinstance(running, int):
             if policy is Sessions.REFUSE:
-                return Held(
+                return Blocked(
                     f"{_sessions(running)} running there",
                     "apply again when they are done, or restart it by hand",
                 )
             if running != known:
                 tell(running)
                 known = running
-        hopeless = isinstance(running, _Untold) and not running.passing
+        hopeless = isinstance(running, _Unknown) and not running.passing
         if policy is Sessions.REFUSE or left <= 0 or hopeless:
             return _still(running, limit)
         if not pause(min(_SESSIONS_EVERY, left)):
-            return Held(
+            return Blocked(
                 "the run was stopped while it waited for sessions to end",
                 "apply again when they are done, or restart it by hand",
             )
 
 
 @dataclass(frozen=True, slots=True)
-class _Untold:
+class _Unknown:
     """Why it can't be told how many sessions are running, and whether waiting may help."""
 
     words: str
     passing: bool = True
 
 
-def _running_sessions(api: AegisApi, ask: Ask) -> int | _Untold:
+def _running_sessions(api: AegisApi, ask: Ask) -> int | _Unknown:
     """Return how many sessions are running, or why that can't be told."""
-    health = ask_health(api, ask, _ONE_QUESTION)
-    if isinstance(health, NoAnswer):
-        if health.why is Silence.NOT_LISTENING:
+    health = get_health(api, ask, _ONE_QUESTION)
+    if isinstance(health, HttpFailure):
+        if health.why is ConnectFailure.NOT_LISTENING:
             return 0
-        return _Untold(health.words, passing=health.why is not None)
+        return _Unknown(health.words, passing=health.why is not None)
     if health.active is not None:
         return health.active
     answer = ask(api.question(SESSIONS_PATH), _ONE_QUESTION)
-    if isinstance(answer, NoAnswer):
-        return _Untold(answer.words)
+    if isinstance(answer, HttpFailure):
+        return _Unknown(answer.words)
     listed = active_sessions(answer.status, answer.body)
     if listed is not None:
         return listed
     if answer.status in _LOCKED_OUT:
-        return _Untold("the API does not take the token", passing=False)
-    return _Untold("the API does not list them")
+        return _Unknown("the API does not take the token", passing=False)
+    return _Unknown("the API does not list them")
 
 
-def _still(running: int | _Untold, limit: float) -> Held:
+def _still(running: int | _Unknown, limit: float) -> Blocked:
     if isinstance(running, int):
-        return Held(
+        return Blocked(
             f"{_sessions(running)} still running after {limit:g} s of waiting",
             "apply again when they are done, or restart it by hand",
         )
-    return Held(
+    return Blocked(
         f"whether sessions are running can't be told: {running.words}",
         "set api and api_token, or say 'sessions: ignore'",
     )
@@ -203,9 +203,9 @@ def _sessions(count: int) -> str:
     return "1 session is" if count == 1 else f"{count} sessions are"
 
 
-def await_health(
+def wait_for_health(
     api: AegisApi, ask: Ask, timeout: float, *, restarted: float | None, pause: Pause
-) -> Passed | Held:
+) -> Ok | Blocked:
     """Return once the server is healthy and runs on its file, or what is wrong with it.
 
     ``restarted`` is when its restart began (``time.monotonic``), ``None`` where there was none.
@@ -220,7 +220,7 @@ def await_health(
             return verdict
         left = until - time.monotonic()
         if left <= 0:
-            return Held(
+            return Blocked(
                 f"Aegis is not healthy {timeout:g} s after its restart: {verdict}"
                 if restarted is not None
                 else f"Aegis is not healthy: {verdict}",
@@ -230,21 +230,21 @@ def await_health(
         wait = min(wait * 1.6, _LONGEST_WAIT)
 
 
-def _look(api: AegisApi, ask: Ask, timeout: float, restarted: float | None) -> Passed | Held | str:
+def _look(api: AegisApi, ask: Ask, timeout: float, restarted: float | None) -> Ok | Blocked | str:
     """Look once: a verdict, or what to wait for."""
-    health = ask_health(api, ask, timeout)
-    if isinstance(health, NoAnswer):
+    health = get_health(api, ask, timeout)
+    if isinstance(health, HttpFailure):
         if health.why is None:
-            return Passed((f"its health was not checked: {health.words}",))
+            return Ok((f"its health was not checked: {health.words}",))
         return f"{health.words} ({api.address})"
     if restarted is not None and _is_older(health, restarted):
         return "the server that answers is the one from before the restart"
     if api.locked:
         answer = ask(api.question(SESSIONS_PATH, with_token=False), timeout)
-        if isinstance(answer, NoAnswer):
+        if isinstance(answer, HttpFailure):
             return answer.words
-        if lost_its_file(answer.status):
-            return Held(
+        if dropped_config(answer.status):
+            return Blocked(
                 "Aegis dropped its file: its API answers without a token",
                 "look at its log for why, and whether it can read the file",
             )
@@ -253,46 +253,46 @@ def _look(api: AegisApi, ask: Ask, timeout: float, restarted: float | None) -> P
     if api.token is not None and health.uptime is None:
         return "its API does not take the token"
     if restarted is not None and health.uptime is None:
-        return Passed(("that it was restarted was not checked: its API's token is not known",))
-    return Passed()
+        return Ok(("that it was restarted was not checked: its API's token is not known",))
+    return Ok()
 
 
 def _is_older(health: Health, restarted: float) -> bool:
     return health.uptime is not None and health.uptime > (time.monotonic() - restarted + _ROUNDING)
 
 
-def probe_provider(session: Session, ask: Ask, timeout: float, *, pause: Pause) -> Passed | Held:
+def probe_provider(session: Session, ask: Ask, timeout: float, *, pause: Pause) -> Ok | Blocked:
     """Ask the provider for its models, with the host's token, from where the host is.
 
     They are asked for in OpenAI's form, and where that does not settle it in Anthropic's. What may
     pass by itself is asked again until ``timeout`` seconds are over.
     """
     if not {VARIABLE_OF[key] for key in _ASKED_WITH} <= session.values.keys():
-        return Passed(("the provider was not asked: the file does not name one in full",))
+        return Ok(("the provider was not asked: the file does not name one in full",))
     until, wait = time.monotonic() + timeout, _FIRST_WAIT
     while True:
         left = until - time.monotonic()
         verdict = _probe(session, ask, max(_SHORTEST_QUESTION, min(_ONE_QUESTION, left)))
-        if isinstance(verdict, Passed):
+        if isinstance(verdict, Ok):
             return verdict
         left = until - time.monotonic()
         if verdict.ok:
-            return Passed(verdict.warnings, verdict.checked)
+            return Ok(verdict.warnings, verdict.checked)
         if not verdict.passing or left <= 0:
-            return Held(verdict.message, verdict.hint)
+            return Blocked(verdict.message, verdict.hint)
         pause(min(wait, left))
         wait = min(wait * 1.6, _LONGEST_WAIT)
 
 
-def _probe(session: Session, ask: Ask, timeout: float) -> Passed | Verdict:
+def _probe(session: Session, ask: Ask, timeout: float) -> Ok | Verdict:
     wanted = _wanted(session)
     value = session.values[VARIABLE_OF["auth_token"]]
     token = value if isinstance(value, Secret) else None
-    answer = ask(Question(models_url(wanted.base_url), token), timeout)
-    if isinstance(answer, NoAnswer):
+    answer = ask(HttpRequest(models_url(wanted.base_url), token), timeout)
+    if isinstance(answer, HttpFailure):
         if answer.why is None:
-            return Passed((f"the provider was not asked: {answer.words}",))
-        return judge_silence(
+            return Ok((f"the provider was not asked: {answer.words}",))
+        return connect_failure_verdict(
             answer.why,
             base_url=wanted.base_url,
             base_url_variable=wanted.base_url_variable,
@@ -301,13 +301,13 @@ def _probe(session: Session, ask: Ask, timeout: float) -> Passed | Verdict:
     first, second = _reply(answer), None
     if not settles(first, wanted):
         left = max(_SHORTEST_QUESTION, timeout - answer.seconds)
-        native = Question(native_models_url(wanted.base_url), token, native=True)
+        native = HttpRequest(native_models_url(wanted.base_url), token, native=True)
         other = ask(native, left)
-        second = None if isinstance(other, NoAnswer) else _reply(other)
-    return judge(first, second, wanted)
+        second = None if isinstance(other, HttpFailure) else _reply(other)
+    return probe_verdict(first, second, wanted)
 
 
-def _reply(answer: Answer) -> Reply:
+def _reply(answer: HttpResponse) -> Reply:
     return Reply(answer.status, answer.body, answer.seconds, answer.location)
 
 

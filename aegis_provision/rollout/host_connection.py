@@ -10,11 +10,11 @@ from aegis_provision.rollout.events import KeysAccepted
 from aegis_provision.transport.protocol import Deadline, Locked, Unreachable
 
 if TYPE_CHECKING:
-    from aegis_provision.planning.model import Write
-    from aegis_provision.rollout.host_task import Tools
-    from aegis_provision.rollout.reading import HostWork
-    from aegis_provision.transport.protocol import Hold, HostSession
-    from aegis_provision.transport.questions import Answer, NoAnswer, Question
+    from aegis_provision.planning.plan import Write
+    from aegis_provision.rollout.planner import HostJob
+    from aegis_provision.rollout.task import RunContext
+    from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
+    from aegis_provision.transport.protocol import HostSession, WriteLock
 
 _FAREWELL = 3.0
 
@@ -26,12 +26,12 @@ class HostConnection:
     ``deadline`` is when the work there has to be done.
     """
 
-    work: HostWork
-    tools: Tools
+    work: HostJob
+    context: RunContext
     deadline: Deadline
     _session: HostSession | None = None
     _kept: bool = False
-    _hold: Hold | None = None
+    _hold: WriteLock | None = None
     _renewed: float = 0.0
 
     def open(self) -> HostSession:
@@ -40,12 +40,14 @@ class HostConnection:
         Raises :class:`Unreachable`.
         """
         if self._session is None:
-            reach, host = self.tools.reach, self.work.host
-            kept = self.tools.kept.take(host.name, self.deadline)
-            self._session = kept or reach.connect(host.target, reach.options, self.deadline)
+            connection, host = self.context.connection, self.work.host
+            kept = self.context.kept.take(host.name, self.deadline)
+            self._session = kept or connection.connect(
+                host.target, connection.options, self.deadline
+            )
             self._kept = kept is not None
             if not self._kept and self._session.accepted:
-                self.tools.emit(KeysAccepted(host.name, self._session.accepted))
+                self.context.emit(KeysAccepted(host.name, self._session.accepted))
         return self._session
 
     def open_to_ask(self) -> None:
@@ -55,15 +57,15 @@ class HostConnection:
         """
         self.open()
         if self._kept:
-            self.living()
+            self.open_alive()
 
-    def living(self) -> HostSession:
+    def open_alive(self) -> HostSession:
         """Return a connection that answers, a new one if need be. Raises :class:`Unreachable`."""
         if self._session is not None and not self._session.alive(self.deadline):
             self._drop()
         return self.open()
 
-    def hold(self, write: Write) -> Hold:
+    def hold(self, write: Write) -> WriteLock:
         """Take the lock, over a new connection where the one that was kept is dead by now.
 
         Raises what :meth:`~.protocol.HostSession.hold` does.
@@ -72,17 +74,17 @@ class HostConnection:
         self._renewed = time.monotonic()
         return self._hold
 
-    def hold_again(self, write: Write) -> Hold:
+    def relock(self, write: Write) -> WriteLock:
         """Return the lock that is held, taken again where its connection was lost.
 
         Raises what :meth:`~.protocol.HostSession.hold` does.
         """
-        session = self.living()
+        session = self.open_alive()
         if self._hold is None or not self._hold.is_on(session):
-            self._hold = session.hold(write, self.tools.owner, self.deadline, again=self._hold)
+            self._hold = session.hold(write, self.context.owner, self.deadline, again=self._hold)
         return self._hold
 
-    def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
+    def ask(self, question: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Ask from the host's point of view, and keep the lock over a long wait.
 
         Raises :class:`~.protocol.TransportError`.
@@ -90,7 +92,7 @@ class HostConnection:
         self._keep_lock()
         return self.open().ask(question, timeout)
 
-    def put_off(self, since: float) -> None:
+    def extend_deadline(self, since: float) -> None:
         """Let the time since ``since`` (``time.monotonic``) not count against the deadline."""
         self.deadline = self.deadline.later(time.monotonic() - since)
 
@@ -105,16 +107,16 @@ class HostConnection:
             self._session.close()
         return warnings
 
-    def _take_hold(self, write: Write) -> Hold:
+    def _take_hold(self, write: Write) -> WriteLock:
         session = self.open()
         try:
-            return session.hold(write, self.tools.owner, self.deadline)
+            return session.hold(write, self.context.owner, self.deadline)
         except Unreachable as lost:
             if not self._kept or self.deadline.passed():
                 raise
             self._drop()
             try:
-                return self.open().hold(write, self.tools.owner, self.deadline)
+                return self.open().hold(write, self.context.owner, self.deadline)
             except Locked:  # maybe by ourselves, over the connection that is lost
                 raise lost from None
 
@@ -125,8 +127,8 @@ class HostConnection:
 
     def _keep_lock(self) -> None:
         """Renew the lock now and then, so that a long wait does not let it expire."""
-        due = self._renewed + self.tools.renew_every
+        due = self._renewed + self.context.renew_every
         if self._hold is not None and time.monotonic() > due:
             # Waiting does not count: the host's own deadline may seem to have passed by now.
-            self._hold.renew(Deadline.after(self.tools.reach.options.timeout))
+            self._hold.renew(Deadline.after(self.context.connection.options.timeout))
             self._renewed = time.monotonic()

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.undo import without_write
+from aegis_provision.planning.restore import without_write
 from aegis_provision.playbook.budget import budget_of
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -16,28 +16,28 @@ from aegis_provision.rollout.events import (
     PlayStarted,
     StopRequested,
 )
-from aegis_provision.rollout.host_run import carry_out
-from aegis_provision.rollout.host_task import HostTask, not_begun, untouched
-from aegis_provision.rollout.outcome import (
-    COUNT_AS_FAILED,
-    WENT_WELL,
+from aegis_provision.rollout.host_run import run_host
+from aegis_provision.rollout.remote_text import redactor_of
+from aegis_provision.rollout.results import (
+    FAILURES,
+    SUCCESSES,
     HostResult,
-    RunEnd,
+    RunResult,
     Status,
     later_result,
 )
-from aegis_provision.rollout.outside_text import redactor_of
-from aegis_provision.rollout.pool import run_all
+from aegis_provision.rollout.task import HostTask, not_begun, skipped
+from aegis_provision.rollout.worker_pool import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.plan import HostPlan
     from aegis_provision.playbook.budget import Budget
-    from aegis_provision.playbook.model import Schedule, ScheduledPlay
+    from aegis_provision.playbook.plays import Schedule, ScheduledPlay
     from aegis_provision.providers.redaction import Redactor
-    from aegis_provision.rollout.host_task import Tools
-    from aegis_provision.rollout.reading import HostWork
+    from aegis_provision.rollout.planner import HostJob
+    from aegis_provision.rollout.task import RunContext
 
 _NAMED = 3
 _UNKNOWN = "interrupted while it was worked on: it has either the old file or the new one"
@@ -45,12 +45,12 @@ _UNKNOWN = "interrupted while it was worked on: it has either the old file or th
 
 def run_schedule(
     schedule: Schedule,
-    works: Mapping[str, HostWork],
+    jobs: Mapping[str, HostJob],
     plans: Mapping[str, HostPlan],
-    tools: Tools,
+    context: RunContext,
     *,
     going_back: bool = False,
-) -> RunEnd:
+) -> RunResult:
     """Carry ``schedule`` out and return how each of its hosts ended.
 
     ``works`` and ``plans`` hold every host of the schedule. A batch is a barrier; hosts that the
@@ -60,7 +60,7 @@ def run_schedule(
     ``going_back`` says that the plans undo a past run: hosts then end as ``rolled_back`` or
     ``rollback_failed``.
     """
-    return _Run(schedule, works, plans, tools, going_back=going_back).run()
+    return _Run(schedule, jobs, plans, context, going_back=going_back).run()
 
 
 @dataclass(slots=True)
@@ -88,9 +88,9 @@ class _Tally:
 @dataclass(slots=True)
 class _Run:
     schedule: Schedule
-    works: Mapping[str, HostWork]
+    jobs: Mapping[str, HostJob]
     plans: Mapping[str, HostPlan]
-    tools: Tools
+    context: RunContext
     tally: _Tally = field(init=False)
     redactor: Redactor = field(init=False)
     under_way: set[str] = field(default_factory=set)
@@ -101,19 +101,19 @@ class _Run:
         # A way back that ended where it should is no failure, and a host whose file has moved on is
         # no reason to leave the others as they are.
         back = {Status.ROLLED_BACK, Status.REFUSED} if self.going_back else set()
-        self.tally = _Tally(COUNT_AS_FAILED - back)
-        self.redactor = redactor_of(self.works.values(), self.tools.reach.secrets)
+        self.tally = _Tally(FAILURES - back)
+        self.redactor = redactor_of(self.jobs.values(), self.context.connection.secrets)
 
-    def run(self) -> RunEnd:
+    def run(self) -> RunResult:
         for index, scheduled in enumerate(self.schedule.plays):
             if not self._play(index, scheduled):
                 break
         results = tuple(self._end_of(host) for host in self.schedule.hosts)
         to_write = [item for item in results if self.plans[item.host].write is not None]
-        return RunEnd(
+        return RunResult(
             results,
             budget_spent=self.budget_spent,
-            interrupted=self.tools.stop.asked,
+            interrupted=self.context.stop.asked,
             all_locked=bool(to_write) and all(item.locked for item in to_write),
         )
 
@@ -126,7 +126,7 @@ class _Run:
     def _play(self, index: int, scheduled: ScheduledPlay) -> bool:
         """Do one play; tell whether the run goes on."""
         budget = budget_of(scheduled.play, len(self.schedule.hosts))
-        self.tools.emit(PlayStarted(index))
+        self.context.emit(PlayStarted(index))
         for number, batch in enumerate(scheduled.batches):
             if number and scheduled.play.pause and not self._pause(scheduled.play.pause):
                 return False
@@ -135,31 +135,31 @@ class _Run:
         return True
 
     def _pause(self, seconds: float) -> bool:
-        self.tools.emit(PauseStarted(seconds))
-        if self.tools.stop.pause(seconds):
+        self.context.emit(PauseStarted(seconds))
+        if self.context.stop.pause(seconds):
             return True
-        self.tools.emit(StopRequested(0))
+        self.context.emit(StopRequested(0))
         return False
 
     def _batch(self, play: int, number: int, hosts: Sequence[str], budget: Budget) -> bool:
-        self.tools.emit(BatchStarted(play, number, tuple(hosts)))
+        self.context.emit(BatchStarted(play, number, tuple(hosts)))
         tasks = [self._task(play, host) for host in hosts if self._takes_part(host)]
         for task in tasks:
             if not task.has_work:
-                self._end(play, untouched(task.plan))
+                self._end(play, skipped(task.plan))
         working = [task for task in tasks if task.has_work]
         self._work_off(play, working, budget)
         if not budget.is_spent(len(self.tally.failed())):
-            return not self.tools.stop.asked
+            return not self.context.stop.asked
         failed = self.tally.failed()
         self.budget_spent = True
-        self.tools.emit(BudgetSpent(play, _arithmetic(failed, budget), failed))
+        self.context.emit(BudgetSpent(play, _arithmetic(failed, budget), failed))
         return False
 
     def _work_off(self, play: int, tasks: Sequence[HostTask], budget: Budget) -> None:
         def work(task: HostTask) -> HostResult:
             self.under_way.add(task.plan.host)
-            result = carry_out(task, self.tools, self.redactor)
+            result = run_host(task, self.context, self.redactor)
             self.under_way.discard(task.plan.host)
             self._end(play, result)
             return result
@@ -168,15 +168,15 @@ class _Run:
             return budget.is_spent(len(self.tally.failed()))
 
         def tell() -> None:
-            self.tools.emit(StopRequested(len(self.under_way)))
+            self.context.emit(StopRequested(len(self.under_way)))
 
-        forks, stop = self.tools.reach.forks, self.tools.stop
+        forks, stop = self.context.connection.forks, self.context.stop
         for _ in run_all(tasks, work, workers=forks, stop=stop, on_stop=tell, enough=enough):
             continue
 
     def _takes_part(self, host: str) -> bool:
         known = self.tally.results.get(host)
-        return known is None or known.status in WENT_WELL
+        return known is None or known.status in SUCCESSES
 
     def _task(self, play: int, host: str) -> HostTask:
         """Return a host's part in a play: what an earlier play did is not done again."""
@@ -184,13 +184,13 @@ class _Run:
         plan, known = self.plans[host], self.tally.results.get(host)
         if known is None:
             return HostTask(
-                self.works[host], plan, gates, plan.restart_owed, going_back=self.going_back
+                self.jobs[host], plan, gates, plan.restart_owed, going_back=self.going_back
             )
         pending = known.status is Status.RESTART_PENDING or (
             plan.restart_owed and known.status is Status.UNCHANGED
         )
         return HostTask(
-            self.works[host],
+            self.jobs[host],
             without_write(plan),
             gates,
             pending,
@@ -200,7 +200,7 @@ class _Run:
 
     def _end(self, play: int, result: HostResult) -> None:
         self.tally.add(result)
-        self.tools.emit(HostFinished(play, result))
+        self.context.emit(HostFinished(play, result))
 
 
 def _arithmetic(failed: Sequence[str], budget: Budget) -> str:

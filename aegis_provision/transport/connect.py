@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.transport.protocol import Unreachable, out_of_time
 
 if TYPE_CHECKING:
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.host import Target
     from aegis_provision.transport.protocol import ConnectOptions, Deadline, HostSession
 
 
@@ -21,17 +21,17 @@ def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> Host
 
 
 def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
-    from aegis_provision.transport.dial import dial
-    from aegis_provision.transport.endpoints import at_hop, endpoints
-    from aegis_provision.transport.failures import NO_TIME
+    from aegis_provision.transport.errors import NO_TIME
+    from aegis_provision.transport.ssh.dial import dial
+    from aegis_provision.transport.ssh.jump_hosts import at_hop, resolve_hops
 
-    way = endpoints(target, options)
+    way = resolve_hops(target, options)
     try:
         with at_hop(way, 0):
             connection = dial(way[0].host, way[0].port, options, deadline)
         # Loading the SSH library takes longest of all. The host, once it was called, gets ready
         # meanwhile.
-        from aegis_provision.transport.ssh import connect_over
+        from aegis_provision.transport.ssh.session import connect_over
 
         return connect_over(connection, target, way, options, deadline)
     except Unreachable as problem:

@@ -6,14 +6,20 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from aegis_provision.providers.probe import Silence
-from aegis_provision.transport.questions import LARGEST_BODY, NO_TIME, Answer, NoAnswer, headers
+from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.transport.http_messages import (
+    LARGEST_BODY,
+    NO_TIME,
+    HttpFailure,
+    HttpResponse,
+    headers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aegis_provision.transport.command import CommandEnd
-    from aegis_provision.transport.questions import Question
+    from aegis_provision.transport.commands import CompletedCommand
+    from aegis_provision.transport.http_messages import HttpRequest
 
 _MARK = "--aegis-provision--"
 COMMAND = f"echo {_MARK}; command -v curl >/dev/null 2>&1 || exit 127; exec curl -q --config -"
@@ -22,38 +28,38 @@ COMMAND = f"echo {_MARK}; command -v curl >/dev/null 2>&1 || exit 127; exec curl
 ``-q`` passes over the login's own settings. What the login's shell prints ends before the mark.
 """
 
-NO_COMMANDS = NoAnswer(None, "the host's sshd forwards nothing, and the login runs no commands")
+NO_COMMANDS = HttpFailure(None, "the host's sshd forwards nothing, and the login runs no commands")
 """What to say where there is neither way."""
 
 _NO_CURL = 127
 _SHORTEST = 0.1  # none at all would mean for ever
 # curl(1), EXIT CODES.
-_NOT_HTTP = (Silence.NOT_HTTP, "what answers there does not speak HTTP")
-_HUNG_UP = (Silence.HUNG_UP, "it hung up without an answer")
+_NOT_HTTP = (ConnectFailure.NOT_HTTP, "what answers there does not speak HTTP")
+_HUNG_UP = (ConnectFailure.HUNG_UP, "it hung up without an answer")
 _SILENCES = {
     1: _NOT_HTTP,
-    6: (Silence.UNKNOWN_NAME, "the name is not known there"),
-    7: (Silence.NOT_LISTENING, "nothing listens there"),
+    6: (ConnectFailure.UNKNOWN_NAME, "the name is not known there"),
+    7: (ConnectFailure.NOT_LISTENING, "nothing listens there"),
     8: _NOT_HTTP,
     18: _HUNG_UP,
-    28: (Silence.TIMED_OUT, "no answer in time"),
-    35: (Silence.NOT_TLS, "it does not speak TLS"),
+    28: (ConnectFailure.TIMED_OUT, "no answer in time"),
+    35: (ConnectFailure.NOT_TLS, "it does not speak TLS"),
     52: _HUNG_UP,
     56: _HUNG_UP,
-    60: (Silence.UNTRUSTED, "the host does not trust its certificate"),
+    60: (ConnectFailure.UNTRUSTED, "the host does not trust its certificate"),
 }
 _TOO_LARGE = 63  # the answer is there, and as much of it as was wanted
 _ESCAPES = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))
 _STATUS = re.compile(rb"\n([0-9]{3}) (\S*)\n?\Z")
 
 
-def ask_with_curl(
-    run: Callable[[str, bytes], CommandEnd], question: Question, timeout: float
-) -> Answer | NoAnswer:
+def request_with_curl(
+    run: Callable[[str, bytes], CompletedCommand], question: HttpRequest, timeout: float
+) -> HttpResponse | HttpFailure:
     """Ask with the host's own curl; ``run`` runs a command there with the given input."""
     began = time.monotonic()
     config = _config(question, timeout)
-    if isinstance(config, NoAnswer):
+    if isinstance(config, HttpFailure):
         return config
     end = run(COMMAND, config)
     if end.status is None:
@@ -62,19 +68,21 @@ def ask_with_curl(
     if not began_there:
         return NO_COMMANDS
     if end.status == _NO_CURL:
-        return NoAnswer(None, "the host's sshd forwards nothing, and there is no curl")
+        return HttpFailure(None, "the host's sshd forwards nothing, and there is no curl")
     found = _STATUS.search(output)
     if end.status not in {0, _TOO_LARGE} or found is None:
-        return NoAnswer(*_SILENCES.get(end.status, (Silence.UNREACHABLE, "curl got no answer")))
+        return HttpFailure(
+            *_SILENCES.get(end.status, (ConnectFailure.UNREACHABLE, "curl got no answer"))
+        )
     location = found[2].decode(errors="replace")
     seconds = time.monotonic() - began
-    return Answer(int(found[1]), output[: found.start()][:LARGEST_BODY], seconds, location)
+    return HttpResponse(int(found[1]), output[: found.start()][:LARGEST_BODY], seconds, location)
 
 
-def _config(question: Question, timeout: float) -> bytes | NoAnswer:
+def _config(question: HttpRequest, timeout: float) -> bytes | HttpFailure:
     """Return curl's settings for ``question``: nothing of the login's or its environment's."""
     wanted = headers(question)
-    if isinstance(wanted, NoAnswer):
+    if isinstance(wanted, HttpFailure):
         return wanted
     lines = [
         b"silent",

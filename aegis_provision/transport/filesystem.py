@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from aegis_provision.transport.answers import Answer
+    from aegis_provision.transport.futures import Future
 
 
 class RenameNotOfferedError(OSError):
@@ -20,7 +20,7 @@ class RenameNotAllowedError(PermissionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FileStat:
     """What ``lstat`` and ``stat`` tell. ``mode`` holds the type bits too; times in seconds."""
 
     mode: int
@@ -30,15 +30,15 @@ class Facts:
     mtime: int
 
 
-class FoundFile(Protocol):
+class ReadHandle(Protocol):
     """A file that was there, open for reading."""
 
-    def ask_whole(self, limit: int) -> Answer[tuple[Facts, bytes]]:
+    def submit_whole(self, limit: int) -> Future[tuple[FileStat, bytes]]:
         """Ask for its facts and its content, at most ``limit`` bytes; it is closed then."""
         ...
 
 
-class OpenFile(Protocol):
+class WriteHandle(Protocol):
     """A file that was just made and is being written.
 
     What is asked of it is done in the order of asking, whatever came of the ones before.
@@ -52,27 +52,27 @@ class OpenFile(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def ask_write(self, data: bytes) -> Answer[None]:
+    def submit_write(self, data: bytes) -> Future[None]:
         """Ask to write all of ``data``."""
         ...
 
-    def ask_facts(self) -> Answer[Facts]:
+    def submit_facts(self) -> Future[FileStat]:
         """Ask for the open file's facts."""
         ...
 
-    def ask_chown(self, uid: int, gid: int) -> Answer[None]:
+    def submit_chown(self, uid: int, gid: int) -> Future[None]:
         """Ask to change the open file's owner."""
         ...
 
-    def ask_chmod(self, mode: int) -> Answer[None]:
+    def submit_chmod(self, mode: int) -> Future[None]:
         """Ask to change the open file's permission bits."""
         ...
 
-    def ask_sync(self) -> Answer[None]:
+    def submit_sync(self) -> Future[None]:
         """Ask to bring the content to the disk, where the far side can."""
         ...
 
-    def ask_close(self) -> Answer[None]:
+    def submit_close(self) -> Future[None]:
         """Ask to close the file."""
         ...
 
@@ -84,7 +84,7 @@ class OpenFile(Protocol):
         """Close the file, unless it is closed; leaving a ``with`` block does so too."""
         ...
 
-    def let_go(self) -> None:
+    def close_nowait(self) -> None:
         """Close the file without asking how that went."""
         ...
 
@@ -102,19 +102,19 @@ class Filesystem(Protocol):
         """Return ``path`` as an absolute path, links in its directory resolved."""
         ...
 
-    def lstat(self, path: str) -> Facts:
+    def lstat(self, path: str) -> FileStat:
         """Return a file's facts, a link's own where it is one."""
         ...
 
-    def stat(self, path: str) -> Facts:
+    def stat(self, path: str) -> FileStat:
         """Return a file's facts, following links."""
         ...
 
-    def ask_lstat(self, path: str) -> Answer[Facts]:
+    def submit_lstat(self, path: str) -> Future[FileStat]:
         """Ask for a file's facts, a link's own where it is one."""
         ...
 
-    def ask_stat(self, path: str) -> Answer[Facts]:
+    def submit_stat(self, path: str) -> Future[FileStat]:
         """Ask for a file's facts, following links."""
         ...
 
@@ -126,26 +126,26 @@ class Filesystem(Protocol):
         """Return a file's content, at most ``limit`` bytes."""
         ...
 
-    def read_whole(self, path: str, limit: int) -> tuple[Facts, bytes]:
+    def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
         """Return a file's facts and its content, at most ``limit`` bytes.
 
         Both are those of one open file, whatever is put at ``path`` meanwhile.
         """
         ...
 
-    def ask_open(self, path: str) -> Answer[FoundFile]:
+    def submit_open(self, path: str) -> Future[ReadHandle]:
         """Ask to open a file for reading."""
         ...
 
-    def create(self, path: str) -> OpenFile:
+    def create(self, path: str) -> WriteHandle:
         """Make a file that is not there yet, 0600 from its birth, and open it for writing."""
         ...
 
-    def ask_create(self, path: str) -> Answer[OpenFile]:
+    def submit_create(self, path: str) -> Future[WriteHandle]:
         """Ask for a file as :meth:`create` makes it."""
         ...
 
-    def ask_mkdir(self, path: str, mode: int) -> Answer[None]:
+    def submit_mkdir(self, path: str, mode: int) -> Future[None]:
         """Ask for a directory. Where something is there the answer is any ``OSError``."""
         ...
 
@@ -165,7 +165,7 @@ class Filesystem(Protocol):
         """Rename ``source`` to ``target``, atomically replacing what is there."""
         ...
 
-    def ask_replace(self, source: str, target: str) -> Answer[None]:
+    def submit_replace(self, source: str, target: str) -> Future[None]:
         """Ask to rename as :meth:`replace` does."""
         ...
 
@@ -177,6 +177,6 @@ class Filesystem(Protocol):
         """Remove a file."""
         ...
 
-    def ask_remove(self, path: str) -> Answer[None]:
+    def submit_remove(self, path: str) -> Future[None]:
         """Ask to remove a file."""
         ...

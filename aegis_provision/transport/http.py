@@ -15,19 +15,19 @@ from contextlib import suppress
 from typing import Self
 from urllib.parse import urlsplit
 
-from aegis_provision.providers.probe import Silence
-from aegis_provision.transport.dial import connect_tcp
-from aegis_provision.transport.questions import (
+from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.transport.http_messages import (
     LARGEST_BODY,
     NO_TIME,
-    Answer,
-    NoAnswer,
-    Question,
+    HttpFailure,
+    HttpRequest,
+    HttpResponse,
     headers,
 )
+from aegis_provision.transport.ssh.dial import connect_tcp
 
-_HUNG_UP = NoAnswer(Silence.HUNG_UP, "it hung up without an answer")
-_UNKNOWN = NoAnswer(Silence.UNKNOWN_NAME, "the name is not known there")
+_HUNG_UP = HttpFailure(ConnectFailure.HUNG_UP, "it hung up without an answer")
+_UNKNOWN = HttpFailure(ConnectFailure.UNKNOWN_NAME, "the name is not known there")
 
 
 class _Open(http.client.HTTPConnection):
@@ -35,7 +35,7 @@ class _Open(http.client.HTTPConnection):
 
     auto_open = 0
 
-    def __init__(self, question: Question, connection: socket.socket) -> None:
+    def __init__(self, question: HttpRequest, connection: socket.socket) -> None:
         super().__init__(*question.place)
         self.default_port = question.default_port  # which is not named in the Host header
         self.sock = connection
@@ -67,24 +67,26 @@ class _Watch:
             self._connection.shutdown(socket.SHUT_RDWR)
 
 
-def ask(connection: socket.socket, question: Question, timeout: float) -> Answer | NoAnswer:
+def request(
+    connection: socket.socket, question: HttpRequest, timeout: float
+) -> HttpResponse | HttpFailure:
     """Ask over ``connection``, which is closed afterwards, within ``timeout`` seconds."""
     try:
         with connection, _Watch(connection, timeout) as watch:
             try:
                 answer = _ask(connection, question)
             except (OSError, http.client.HTTPException, ValueError) as problem:
-                answer = silence(problem)
+                answer = connect_failure(problem)
             # A body without a length ends where the connection does, by whoever's hand.
             return NO_TIME if watch.over else answer
     except OSError as problem:  # too many files are open here, say
-        return silence(problem)
+        return connect_failure(problem)
 
 
-def _ask(connection: socket.socket, question: Question) -> Answer | NoAnswer:
+def _ask(connection: socket.socket, question: HttpRequest) -> HttpResponse | HttpFailure:
     began = time.monotonic()
     wanted = headers(question)
-    if isinstance(wanted, NoAnswer):
+    if isinstance(wanted, HttpFailure):
         return wanted
     parts = urlsplit(question.url)
     connection.settimeout(None)
@@ -101,7 +103,7 @@ def _ask(connection: socket.socket, question: Question) -> Answer | NoAnswer:
         if response.length and len(body) < LARGEST_BODY:
             return _HUNG_UP
         location = response.getheader("Location") or ""
-        return Answer(response.status, body, time.monotonic() - began, location)
+        return HttpResponse(response.status, body, time.monotonic() - began, location)
     finally:
         client.close()
         connection.close()
@@ -119,41 +121,41 @@ def _trust(places: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=places.cafile, capath=places.capath)
 
 
-def silence(problem: Exception) -> NoAnswer:
+def connect_failure(problem: Exception) -> HttpFailure:
     """Return why a question was not answered, by the exception that says so."""
     match problem:
         case ssl.SSLCertVerificationError():
-            return NoAnswer(*_certificate(problem))
+            return HttpFailure(*_certificate(problem))
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return _HUNG_UP
         case ssl.SSLError():
-            return NoAnswer(Silence.NOT_TLS, "it does not speak TLS")
+            return HttpFailure(ConnectFailure.NOT_TLS, "it does not speak TLS")
         case TimeoutError():
             return NO_TIME
         case ConnectionRefusedError():
-            return NoAnswer(Silence.NOT_LISTENING, "nothing listens there")
+            return HttpFailure(ConnectFailure.NOT_LISTENING, "nothing listens there")
         case socket.gaierror():
             return _UNKNOWN
         case ConnectionError() | http.client.RemoteDisconnected() | http.client.IncompleteRead():
             return _HUNG_UP
         case http.client.HTTPException() | ValueError():
-            return NoAnswer(Silence.NOT_HTTP, "what answers there does not speak HTTP")
+            return HttpFailure(ConnectFailure.NOT_HTTP, "what answers there does not speak HTTP")
         case _:
-            return NoAnswer(Silence.UNREACHABLE, "there is no way there")
+            return HttpFailure(ConnectFailure.UNREACHABLE, "there is no way there")
 
 
-def _certificate(problem: ssl.SSLCertVerificationError) -> tuple[Silence, str]:
+def _certificate(problem: ssl.SSLCertVerificationError) -> tuple[ConnectFailure, str]:
     # X509_V_ERR_... of OpenSSL's x509_vfy.h: not yet valid, expired; another name, another address.
     match problem.verify_code:
         case 9 | 10:
-            return Silence.EXPIRED, "its certificate is out of date"
+            return ConnectFailure.EXPIRED, "its certificate is out of date"
         case 62 | 64:
-            return Silence.WRONG_NAME, "its certificate is for another name"
+            return ConnectFailure.WRONG_NAME, "its certificate is for another name"
         case _:
-            return Silence.UNTRUSTED, "its certificate is not trusted"
+            return ConnectFailure.UNTRUSTED, "its certificate is not trusted"
 
 
-def connect_here(host: str, port: int, timeout: float) -> socket.socket | NoAnswer:
+def connect_here(host: str, port: int, timeout: float) -> socket.socket | HttpFailure:
     """Return a connection from this machine, within ``timeout`` seconds."""
     until = time.monotonic() + timeout
 
@@ -166,4 +168,4 @@ def connect_here(host: str, port: int, timeout: float) -> socket.socket | NoAnsw
     try:
         return connect_tcp(host, port, left)
     except OSError as problem:
-        return silence(problem)
+        return connect_failure(problem)

@@ -9,26 +9,26 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.become import (
+from aegis_provision.transport.errors import map_errors
+from aegis_provision.transport.file_session import ROOT, FileSession, NotAsOwner
+from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.remote_services import LocalServices
+from aegis_provision.transport.sftp.client import SftpClient
+from aegis_provision.transport.sftp.files import SftpFiles
+from aegis_provision.transport.sftp.stream import SftpStream
+from aegis_provision.transport.ssh.become import (
     NO_SERVER,
     SERVERS,
     owner_command,
     owner_problem,
     started,
+    sudo_argv,
     sudo_problem,
-    sudo_words,
 )
-from aegis_provision.transport.failures import step
-from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.session import ROOT, FileSession, NotAsOwner
-from aegis_provision.transport.sftp_files import SftpFiles
-from aegis_provision.transport.sftp_requests import SftpClient
-from aegis_provision.transport.sftp_stream import SftpStream
-from aegis_provision.transport.ways import LocalWays
 
 if TYPE_CHECKING:
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.host import Target
     from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.protocol import ConnectOptions, Deadline, HostSession
 
@@ -71,7 +71,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
     return FileSession(
         target,
         files,
-        ways=LocalWays(options),
+        ways=LocalServices(options),
         as_owner=as_owner,
         user=user,
         until=until,
@@ -107,7 +107,7 @@ def _as_user(user: str, options: ConnectOptions, deadline: Deadline) -> _Server:
     if server is None:
         raise Unreachable("sudo", NO_SERVER, "install OpenSSH's SFTP server")
     try:
-        return _serve(sudo_words(user, server), options, deadline)
+        return _serve(sudo_argv(user, server), options, deadline)
     except FileNotFoundError:
         raise Unreachable("sudo", "there is no sudo here", "install it") from None
     except _NotServed as problem:
@@ -137,7 +137,7 @@ def _serve(words: list[str], options: ConnectOptions, deadline: Deadline) -> _Se
         theirs.close()
     stream = SftpStream(ours, options.timeout, deadline)
     try:
-        with step("sftp"):
+        with map_errors("sftp"):
             client = SftpClient(stream)
     except Unreachable:
         ours.close()

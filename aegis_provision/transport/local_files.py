@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from aegis_provision.transport.answers import Settled
-from aegis_provision.transport.filesystem import Facts
+from aegis_provision.transport.filesystem import FileStat
+from aegis_provision.transport.futures import Completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,21 +30,21 @@ class LocalFiles:
         """Return ``path`` as an absolute path."""
         return str(self._home.absolute() / path)
 
-    def lstat(self, path: str) -> Facts:
+    def lstat(self, path: str) -> FileStat:
         """Return a file's facts, a link's own where it is one."""
         return _facts(Path(path).lstat())
 
-    def stat(self, path: str) -> Facts:
+    def stat(self, path: str) -> FileStat:
         """Return a file's facts, following links."""
         return _facts(Path(path).stat())
 
-    def ask_lstat(self, path: str) -> Settled[Facts]:
+    def submit_lstat(self, path: str) -> Completed[FileStat]:
         """Return :meth:`lstat`'s answer."""
-        return Settled(lambda: self.lstat(path))
+        return Completed(lambda: self.lstat(path))
 
-    def ask_stat(self, path: str) -> Settled[Facts]:
+    def submit_stat(self, path: str) -> Completed[FileStat]:
         """Return :meth:`stat`'s answer."""
-        return Settled(lambda: self.stat(path))
+        return Completed(lambda: self.stat(path))
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
@@ -54,26 +54,26 @@ class LocalFiles:
         """Return a file's content, at most ``limit`` bytes."""
         return self.read_whole(path, limit)[1]
 
-    def read_whole(self, path: str, limit: int) -> tuple[Facts, bytes]:
+    def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
         """Return one open file's facts and content."""
-        return _found(path).ask_whole(limit).get()
+        return _found(path).submit_whole(limit).get()
 
-    def ask_open(self, path: str) -> Settled[LocalFound]:
+    def submit_open(self, path: str) -> Completed[LocalReadHandle]:
         """Open a file for reading; never waits for whoever writes into a pipe."""
-        return Settled(lambda: _found(path))
+        return Completed(lambda: _found(path))
 
-    def create(self, path: str) -> LocalFile:
+    def create(self, path: str) -> LocalWriteHandle:
         """Make a file that is not there yet, for its owner alone."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        return LocalFile(os.open(path, flags, 0o600))
+        return LocalWriteHandle(os.open(path, flags, 0o600))
 
-    def ask_create(self, path: str) -> Settled[LocalFile]:
+    def submit_create(self, path: str) -> Completed[LocalWriteHandle]:
         """Return :meth:`create`'s answer."""
-        return Settled(lambda: self.create(path))
+        return Completed(lambda: self.create(path))
 
-    def ask_mkdir(self, path: str, mode: int) -> Settled[None]:
+    def submit_mkdir(self, path: str, mode: int) -> Completed[None]:
         """Make a directory."""
-        return Settled(lambda: Path(path).mkdir(mode))
+        return Completed(lambda: Path(path).mkdir(mode))
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
@@ -94,9 +94,9 @@ class LocalFiles:
         Path(source).replace(target)
         _sync_directory_of(target)
 
-    def ask_replace(self, source: str, target: str) -> Settled[None]:
+    def submit_replace(self, source: str, target: str) -> Completed[None]:
         """Return :meth:`replace`'s answer."""
-        return Settled(lambda: self.replace(source, target))
+        return Completed(lambda: self.replace(source, target))
 
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there."""
@@ -114,32 +114,32 @@ class LocalFiles:
         """Remove a file."""
         Path(path).unlink()
 
-    def ask_remove(self, path: str) -> Settled[None]:
+    def submit_remove(self, path: str) -> Completed[None]:
         """Return :meth:`remove`'s answer."""
-        return Settled(lambda: self.remove(path))
+        return Completed(lambda: self.remove(path))
 
 
-def _found(path: str) -> LocalFound:
-    return LocalFound(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY))
+def _found(path: str) -> LocalReadHandle:
+    return LocalReadHandle(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY))
 
 
-class LocalFound:
+class LocalReadHandle:
     """A file that was there."""
 
     def __init__(self, descriptor: int) -> None:
         """Take over an open descriptor."""
         self._descriptor = descriptor
 
-    def ask_whole(self, limit: int) -> Settled[tuple[Facts, bytes]]:
+    def submit_whole(self, limit: int) -> Completed[tuple[FileStat, bytes]]:
         """Read the file and close it."""
-        return Settled(lambda: self._whole(limit))
+        return Completed(lambda: self._whole(limit))
 
-    def _whole(self, limit: int) -> tuple[Facts, bytes]:
+    def _whole(self, limit: int) -> tuple[FileStat, bytes]:
         with os.fdopen(self._descriptor, "rb") as stream:
             return _facts(os.fstat(stream.fileno())), stream.read(limit)
 
 
-class LocalFile:
+class LocalWriteHandle:
     """A file that was just made here."""
 
     def __init__(self, descriptor: int) -> None:
@@ -163,7 +163,7 @@ class LocalFile:
         if descriptor is not None:
             os.close(descriptor)
 
-    def let_go(self) -> None:
+    def close_nowait(self) -> None:
         """Close the file."""
         with suppress(OSError):
             self.close()
@@ -172,29 +172,29 @@ class LocalFile:
         """Set when the open file was last written."""
         os.utime(self._open(), (mtime, mtime))
 
-    def ask_write(self, data: bytes) -> Settled[None]:
+    def submit_write(self, data: bytes) -> Completed[None]:
         """Write all of ``data``."""
-        return Settled(lambda: self._write(data))
+        return Completed(lambda: self._write(data))
 
-    def ask_facts(self) -> Settled[Facts]:
+    def submit_facts(self) -> Completed[FileStat]:
         """Return the open file's facts."""
-        return Settled(lambda: _facts(os.fstat(self._open())))
+        return Completed(lambda: _facts(os.fstat(self._open())))
 
-    def ask_chown(self, uid: int, gid: int) -> Settled[None]:
+    def submit_chown(self, uid: int, gid: int) -> Completed[None]:
         """Change the open file's owner."""
-        return Settled(lambda: os.fchown(self._open(), uid, gid))
+        return Completed(lambda: os.fchown(self._open(), uid, gid))
 
-    def ask_chmod(self, mode: int) -> Settled[None]:
+    def submit_chmod(self, mode: int) -> Completed[None]:
         """Change the open file's permission bits."""
-        return Settled(lambda: os.fchmod(self._open(), mode))
+        return Completed(lambda: os.fchmod(self._open(), mode))
 
-    def ask_sync(self) -> Settled[None]:
+    def submit_sync(self) -> Completed[None]:
         """Bring the content to the disk."""
-        return Settled(lambda: os.fsync(self._open()))
+        return Completed(lambda: os.fsync(self._open()))
 
-    def ask_close(self) -> Settled[None]:
+    def submit_close(self) -> Completed[None]:
         """Close the file."""
-        return Settled(self.close)
+        return Completed(self.close)
 
     def _open(self) -> int:
         if self._descriptor is None:
@@ -225,5 +225,5 @@ def _sync_directory_of(path: str) -> None:
         os.fsync(descriptor)
 
 
-def _facts(found: os.stat_result) -> Facts:
-    return Facts(found.st_mode, found.st_uid, found.st_gid, found.st_size, int(found.st_mtime))
+def _facts(found: os.stat_result) -> FileStat:
+    return FileStat(found.st_mode, found.st_uid, found.st_gid, found.st_size, int(found.st_mtime))

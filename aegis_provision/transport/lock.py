@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.answers import then
+from aegis_provision.transport.futures import then
 from aegis_provision.transport.protocol import Locked, Unreachable
 
 if TYPE_CHECKING:
-    from aegis_provision.transport.answers import Answer
-    from aegis_provision.transport.filesystem import Facts, Filesystem, FoundFile, OpenFile
+    from aegis_provision.transport.filesystem import FileStat, Filesystem, ReadHandle, WriteHandle
+    from aegis_provision.transport.futures import Future
 
 EXPIRES_AFTER = 600
 """Seconds after which a lock's holder is taken for dead."""
@@ -68,7 +68,7 @@ class Lock:
     path: str
     text: bytes
     taken: float
-    stream: OpenFile | None = None
+    stream: WriteHandle | None = None
     lost: bool = False
 
     def over(self, files: Filesystem) -> Lock:
@@ -84,18 +84,18 @@ class Lock:
         if self.stream is None or not self._is_surely_ours():
             return
         now = _now()
-        self.stream.touch(self.stream.ask_facts().get().mtime + round(now - self.taken))
+        self.stream.touch(self.stream.submit_facts().get().mtime + round(now - self.taken))
         self.taken = now
 
-    def ask(self) -> Answer[FoundFile]:
+    def ask(self) -> Future[ReadHandle]:
         """Ask to open the lock's file as it is now."""
-        return self.files.ask_open(self.path)
+        return self.files.submit_open(self.path)
 
-    def ask_content(self, asked: Answer[FoundFile]) -> Answer[tuple[Facts, bytes]]:
-        """Ask for the content of the file that :meth:`ask` asked for."""
-        return then(asked, lambda found: found.ask_whole(_LARGEST))
+    def ask_content(self, asked: Future[ReadHandle]) -> Future[tuple[FileStat, bytes]]:
+        """Ask for the content of the file that :meth:`request` asked for."""
+        return then(asked, lambda found: found.submit_whole(_LARGEST))
 
-    def is_still_ours(self, asked: Answer[tuple[Facts, bytes]] | None = None) -> bool:
+    def is_still_ours(self, asked: Future[tuple[FileStat, bytes]] | None = None) -> bool:
         """Tell whether nobody broke the lock. Raises ``OSError`` where that can't be told.
 
         ``asked`` is for the lock's content, where that was asked ahead.
@@ -115,7 +115,7 @@ class Lock:
         """
         if self.stream is not None:
             with suppress(OSError, Unreachable):
-                self.stream.let_go()
+                self.stream.close_nowait()
         if self._is_surely_ours():
             self.files.remove(self.path)
 
@@ -161,7 +161,7 @@ def _create(lock: Lock) -> bool:
     except FileExistsError:
         return False
     try:
-        stream.ask_write(lock.text).get()
+        stream.submit_write(lock.text).get()
     except OSError:  # a full disk, say: a lock without a name would keep everybody out
         with suppress(OSError, Unreachable):
             stream.close()
@@ -180,7 +180,7 @@ def _holder(files: Filesystem, path: str) -> _Holder | None:
         return None
 
 
-def _made(files: Filesystem, path: str) -> OpenFile:
+def _made(files: Filesystem, path: str) -> WriteHandle:
     """Return a file that was made, as :meth:`~.filesystem.Filesystem.create` does.
 
     SFTP has no word for "it is there": where another operator takes theirs away before it is looked
@@ -206,7 +206,7 @@ def _server_time(files: Filesystem, lock: str) -> int:
                 files.remove(path)
             continue
         with stream:
-            now = stream.ask_facts().get().mtime
+            now = stream.submit_facts().get().mtime
         with suppress(FileNotFoundError):
             files.remove(path)
         return now
@@ -214,20 +214,20 @@ def _server_time(files: Filesystem, lock: str) -> int:
 
 
 def _break(files: Filesystem, path: str, expired: _Holder) -> None:
-    aside = posixpath.join(posixpath.dirname(path), f"broken.{secrets.token_hex(8)}")
+    err = posixpath.join(posixpath.dirname(path), f"broken.{secrets.token_hex(8)}")
     try:
-        files.replace(path, aside)
+        files.replace(path, err)
     except FileNotFoundError:
         return
-    if files.read(aside, _LARGEST) == expired.text:
-        files.remove(aside)
+    if files.read(err, _LARGEST) == expired.text:
+        files.remove(err)
         return
     # Somebody broke the expired lock first, and this is the live one that they took since. Where
     # it can't go back because a third has come, its holder will see so before the rename.
     with suppress(OSError):
-        files.rename(aside, path)
+        files.rename(err, path)
         raise _held(path)
-    files.remove(aside)
+    files.remove(err)
     raise _held(path)
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aegis_provision.transport.answers import Answer
-    from aegis_provision.transport.filesystem import Facts, Filesystem
+    from aegis_provision.transport.filesystem import FileStat, Filesystem
+    from aegis_provision.transport.futures import Future
 
 _ROOT = 0
 _GROUP_WRITES, _OTHERS_WRITE = 0o020, 0o002
@@ -69,10 +69,10 @@ class AskedOwners:
         """Ask."""
         self._files = files
         self._left = ["/", *_names(directory)]
-        self._way: list[tuple[str, Facts]] = []
+        self._way: list[tuple[str, FileStat]] = []
         self._uids: set[int] = set()
         self._links = 0
-        self._asked: dict[str, Answer[Facts]] = {}
+        self._asked: dict[str, Future[FileStat]] = {}
         self._ask("", self._left)
 
     def get(self) -> PathOwners:
@@ -109,7 +109,7 @@ class AskedOwners:
             return None
         return self._follow(path, target)
 
-    def _count(self, facts: Facts) -> None:
+    def _count(self, facts: FileStat) -> None:
         self._uids |= {facts.uid} - {_ROOT}
 
     def _follow(self, link: str, target: str) -> PathOwners | None:
@@ -133,9 +133,9 @@ class AskedOwners:
                 return
             path = posixpath.join(path, name)
             if path not in self._asked:
-                self._asked[path] = self._files.ask_lstat(path)
+                self._asked[path] = self._files.submit_lstat(path)
 
-    def _facts(self, path: str) -> Facts:
+    def _facts(self, path: str) -> FileStat:
         return self._asked[path].get() if path in self._asked else self._files.lstat(path)
 
 
@@ -143,7 +143,7 @@ def _names(path: str) -> list[str]:
     return [name for name in path.split("/") if name not in {"", "."}]
 
 
-def _takes_new_entries(directory: Facts) -> bool:
+def _takes_new_entries(directory: FileStat) -> bool:
     """Tell whether users that nothing names may make entries in a directory of the superuser's.
 
     What another user lets others do in a directory of their own is that user's decision: files are
@@ -152,7 +152,7 @@ def _takes_new_entries(directory: Facts) -> bool:
     return directory.uid == _ROOT and _others_write(directory)
 
 
-def _others_write(directory: Facts) -> bool:
+def _others_write(directory: FileStat) -> bool:
     """Tell whether others than the owner may write; the superuser's own group is no other."""
     return bool(
         directory.mode & _OTHERS_WRITE

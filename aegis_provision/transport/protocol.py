@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from aegis_provision.aegis.actual import Actual, Login
-    from aegis_provision.inventory.model import Target
-    from aegis_provision.planning.model import Write
-    from aegis_provision.planning.receipts import Found
-    from aegis_provision.transport.command import CommandEnd
-    from aegis_provision.transport.questions import Answer, NoAnswer, Question
+    from aegis_provision.aegis.remote_state import RemoteState, RemoteUser
+    from aegis_provision.inventory.host import Target
+    from aegis_provision.planning.plan import Write
+    from aegis_provision.planning.receipts import FoundReceipt
+    from aegis_provision.transport.commands import CompletedCommand
+    from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
 
 
 _CLOCK_GRAIN = 0.01
@@ -112,14 +112,14 @@ class AcceptedKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """A write that was read back and found right. ``warnings`` are worth showing."""
 
     path: str
     warnings: tuple[str, ...] = field(default=())
 
 
-class Hold(Protocol):
+class WriteLock(Protocol):
     """The lock beside a target, while it is ours."""
 
     def is_on(self, session: HostSession) -> bool:
@@ -130,7 +130,7 @@ class Hold(Protocol):
         """Put off the moment at which the lock expires; never raises."""
         ...
 
-    def write(self, write: Write, deadline: Deadline) -> Written:
+    def write(self, write: Write, deadline: Deadline) -> WriteResult:
         """Replace the target as ``write`` says, or take it away, safely.
 
         Raises :class:`WriteRefused`, :class:`WriteFailed` or :class:`Unreachable`.
@@ -155,7 +155,7 @@ class HostSession(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def read(self, deadline: Deadline) -> Actual:
+    def read(self, deadline: Deadline) -> RemoteState:
         """Read the target and what surrounds it. Raises :class:`Unreachable`."""
         ...
 
@@ -166,21 +166,23 @@ class HostSession(Protocol):
         """
         ...
 
-    def receipt(self, path: str, deadline: Deadline) -> Found:
+    def receipt(self, path: str, deadline: Deadline) -> FoundReceipt:
         """Return what lies where the receipt of the target at ``path`` would be, unjudged.
 
         Raises :class:`Unreachable`.
         """
         ...
 
-    def login(self, deadline: Deadline) -> Login | None:
+    def login(self, deadline: Deadline) -> RemoteUser | None:
         """Return as whom files are written here, ``None`` where the host does not tell.
 
         Raises :class:`Unreachable`.
         """
         ...
 
-    def receipt_and_login(self, path: str, deadline: Deadline) -> tuple[Found, Login | None]:
+    def receipt_and_login(
+        self, path: str, deadline: Deadline
+    ) -> tuple[FoundReceipt, RemoteUser | None]:
         """Return what :meth:`receipt` and :meth:`login` do, asked for at one go.
 
         Raises :class:`Unreachable`.
@@ -192,8 +194,8 @@ class HostSession(Protocol):
         ...
 
     def hold(
-        self, write: Write, owner: str, deadline: Deadline, *, again: Hold | None = None
-    ) -> Hold:
+        self, write: Write, owner: str, deadline: Deadline, *, again: WriteLock | None = None
+    ) -> WriteLock:
         """Take the lock beside the target of ``write``; ``owner`` is who it names.
 
         With ``again`` the lock that was taken over a connection now lost counts as ours. Raises
@@ -206,11 +208,11 @@ class HostSession(Protocol):
         """Return the name of the login, as whom commands run."""
         ...
 
-    def run(self, command: str, deadline: Deadline) -> CommandEnd:
+    def run(self, command: str, deadline: Deadline) -> CompletedCommand:
         """Run ``command`` by /bin/sh, as the login. Raises :class:`Unreachable`."""
         ...
 
-    def ask(self, question: Question, timeout: float) -> Answer | NoAnswer:
+    def ask(self, question: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Ask an HTTP question as if from the host. Raises :class:`Unreachable`."""
         ...
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aegis_provision.aegis.api import (
     Health,
     active_sessions,
-    lost_its_file,
+    dropped_config,
     parse_health,
     start_is_older,
 )
@@ -169,7 +169,7 @@ def test_no_fields_upset_it(changes: dict[str, object]) -> None:
     ],
 )
 def test_a_server_that_answers_without_a_token_lost_its_file(status: int, expected: bool) -> None:
-    assert lost_its_file(status) is expected
+    assert dropped_config(status) is expected
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from aegis_provision.aegis.config_file import (
     ConfigFile,
-    Ignored,
+    RejectedConfig,
     merge,
     parse_config,
     render,
     session_env_in,
 )
-from aegis_provision.aegis.json_text import DEEPEST
+from aegis_provision.aegis.lossless_json import DEEPEST
 from aegis_provision.providers.secret import Secret
 
 CANARY = "canary-5d2f"
@@ -34,7 +34,7 @@ def taken(data: str | bytes) -> ConfigFile:
 
 def reasons(data: str | bytes) -> tuple[str, ...]:
     result = parse_config(data if isinstance(data, bytes) else data.encode())
-    assert isinstance(result, Ignored)
+    assert isinstance(result, RejectedConfig)
     return result.reasons
 
 
@@ -404,16 +404,16 @@ def test_a_merge_keeps_what_is_not_ours(
 
 @given(st.binary(max_size=40) | st.text(alphabet='{}[]",:0e-.NnaI\\u', max_size=30).map(str.encode))
 def test_no_bytes_are_too_odd(data: bytes) -> None:
-    assert isinstance(parse_config(data), ConfigFile | Ignored)
+    assert isinstance(parse_config(data), ConfigFile | RejectedConfig)
 
 
 def test_a_value_that_is_about_to_be_replaced_breaks_no_session() -> None:
     data = json.dumps({"defaultSessionEnv": {"API_TIMEOUT_MS": "1\n", "OTHER": "x\ny"}}).encode()
     both = parse_config(data)
-    assert isinstance(both, Ignored)
+    assert isinstance(both, RejectedConfig)
     assert len(both.reasons) == 2
     foreign = parse_config(data, replaced=["API_TIMEOUT_MS"])
-    assert isinstance(foreign, Ignored)
+    assert isinstance(foreign, RejectedConfig)
     assert len(foreign.reasons) == 1
     assert "OTHER" in foreign.reasons[0]
     assert isinstance(parse_config(data, replaced=["API_TIMEOUT_MS", "OTHER"]), ConfigFile)
@@ -431,7 +431,7 @@ def test_the_secrets_of_a_file_that_is_ignored_are_known_too(
     content: object, held: tuple[str, ...]
 ) -> None:
     ignored = parse_config(json.dumps(content).encode())
-    assert isinstance(ignored, Ignored)
+    assert isinstance(ignored, RejectedConfig)
     assert ignored.secrets() == held
     assert "one" not in repr(ignored)
 
@@ -454,7 +454,7 @@ def test_the_secrets_of_a_file_that_is_ignored_are_known_too(
 )
 def test_a_variable_s_name_that_is_a_token_is_not_repeated(name: str, told: str) -> None:
     found = parse_config(json.dumps({"defaultSessionEnv": {name: "a\nb"}}).encode())
-    assert isinstance(found, Ignored)
+    assert isinstance(found, RejectedConfig)
     [reason] = found.reasons
     words = f"Aegis would fail every session over defaultSessionEnv.{told}: "
     assert reason.startswith(words)
@@ -470,7 +470,7 @@ def test_nor_is_the_name_of_a_field(name: str, told: str) -> None:
         ({"defaultSessionEnv": {name: 1}}, "defaultSessionEnv"),
     ):
         found = parse_config(json.dumps(content).encode())
-        assert isinstance(found, Ignored)
+        assert isinstance(found, RejectedConfig)
         [reason] = found.reasons
         assert reason.startswith(f'Aegis ignores the whole file: "{key}.{told}" must be ')
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aegis_provision.aegis.checks import check_session, check_spec
 from aegis_provision.aegis.config_file import ConfigFile, merge, parse_config, render
-from aegis_provision.aegis.desired import check_session, check_spec
 from aegis_provision.documents.diagnostic import Severity, has_errors
 from aegis_provision.documents.source import Source, Span
-from aegis_provision.providers.fill import fill
 from aegis_provision.providers.recipes import builtin_recipes
+from aegis_provision.providers.resolve_env import resolve_env
 from aegis_provision.providers.session import VARIABLE_OF, Session, SessionSpec, Variable
-from aegis_provision.providers.specify import spec_of_recipe
+from aegis_provision.providers.session_spec import recipe_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ def reasons_to_refuse(values: dict[str, str]) -> set[str]:
     "vector", VECTORS, ids=[f"{i}-{item['provider']}" for i, item in enumerate(VECTORS)]
 )
 def test_observed(vector: dict[str, Any]) -> None:
-    session = fill(spec_of_recipe(builtin_recipes()[vector["provider"]]), vector["env"])
+    session = resolve_env(recipe_spec(builtin_recipes()[vector["provider"]]), vector["env"])
     assert list(session.missing) == vector["missing"]
     if session.missing:
         return
@@ -94,7 +94,7 @@ def _spec(templates: Mapping[str, str] | None = None, *, allow_http: bool = Fals
 def _session(
     templates: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
 ) -> Session:
-    return fill(_spec(templates), {"T": "token", **(environ or {})})
+    return resolve_env(_spec(templates), {"T": "token", **(environ or {})})
 
 
 def test_nothing_to_say() -> None:
@@ -143,15 +143,15 @@ def test_what_the_environment_decides_is_no_error_offline() -> None:
 
 
 def test_azure_without_its_resource() -> None:
-    spec = spec_of_recipe(builtin_recipes()["azure-openai"])
+    spec = recipe_spec(builtin_recipes()["azure-openai"])
     offline = check_spec(spec)
     assert [item.code for item in offline] == ["unusable-default"]
     assert not has_errors(offline)
     assert any("AZURE_OPENAI_BASE_URL" in item.message + item.hint for item in offline)
-    filled = check_session(fill(spec, {"AZURE_OPENAI_API_KEY": "k"}))
+    filled = check_session(resolve_env(spec, {"AZURE_OPENAI_API_KEY": "k"}))
     assert has_errors(filled)
     url = {"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_BASE_URL": "https://a.example/v1"}
-    assert not has_errors(check_session(fill(spec, url)))
+    assert not has_errors(check_session(resolve_env(spec, url)))
 
 
 @pytest.mark.parametrize(
@@ -165,24 +165,24 @@ def test_azure_without_its_resource() -> None:
 def test_stand_in_models_are_told_where_they_were_not_asked_for(
     environ: dict[str, str], count: int
 ) -> None:
-    session = fill(spec_of_recipe(builtin_recipes()["lm-studio"]), environ)
+    session = resolve_env(recipe_spec(builtin_recipes()["lm-studio"]), environ)
     findings = check_session(session)
     assert [item.code for item in findings] == ["stand-in-model"] * count
     assert not has_errors(findings)
 
 
 def test_a_placeholder_token_is_lm_studios_alone() -> None:
-    studio = spec_of_recipe(builtin_recipes()["lm-studio"])
-    assert not has_errors(check_session(fill(studio, {})))
-    glm = spec_of_recipe(builtin_recipes()["glm"])
-    assert has_errors(check_session(fill(glm, {"GLM_API_KEY": "<local-token>"})))
+    studio = recipe_spec(builtin_recipes()["lm-studio"])
+    assert not has_errors(check_session(resolve_env(studio, {})))
+    glm = recipe_spec(builtin_recipes()["glm"])
+    assert has_errors(check_session(resolve_env(glm, {"GLM_API_KEY": "<local-token>"})))
     assert has_errors(check_session(_session(environ={"T": "<your key>"})))
 
 
 def test_plain_http_where_the_provider_allows_it() -> None:
     url = {"base_url": "http://a.example/v1"}
     assert not has_errors(check_spec(_spec(url, allow_http=True)))
-    assert not has_errors(check_session(fill(_spec(url, allow_http=True), {"T": "t"})))
+    assert not has_errors(check_session(resolve_env(_spec(url, allow_http=True), {"T": "t"})))
     assert not has_errors(check_session(_session({"base_url": "http://10.0.0.5/v1"})))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.aegis.limits import (
+from aegis_provision.aegis.rules import (
     DENIED_NAMES,
     DENIED_PREFIXES,
     failing_value_problem,

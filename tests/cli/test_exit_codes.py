@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.cli.exits import ExitCode, exit_of_plan, exit_of_run
-from aegis_provision.planning.model import Action, HostPlan
-from aegis_provision.rollout.outcome import HostResult, RunEnd, Status
+from aegis_provision.cli.exit_codes import ExitCode, plan_exit_code, run_exit_code
+from aegis_provision.planning.plan import Action, HostPlan
+from aegis_provision.rollout.results import HostResult, RunResult, Status
 
 if TYPE_CHECKING:
     from tests.fleet.operator import Operator
@@ -93,7 +93,7 @@ def test_a_plans_code_is_that_of_its_worst_host(*, detailed: bool) -> None:
     for one in Action:
         for other in Action:
             expected = max(codes[one], codes[other], key=worst.index)
-            assert exit_of_plan([plan_of(one), plan_of(other)], detailed=detailed) is expected
+            assert plan_exit_code([plan_of(one), plan_of(other)], detailed=detailed) is expected
 
 
 def test_a_runs_code_is_that_of_its_worst_host() -> None:
@@ -109,11 +109,11 @@ def test_a_runs_code_is_that_of_its_worst_host() -> None:
         for other in codes.keys() | {Status.APPLIED}:
             results = (HostResult("x", one), HostResult("y", other))
             both = (codes.get(one, ExitCode.DONE), codes.get(other, ExitCode.DONE))
-            assert exit_of_run(RunEnd(results)) is max(both, key=worst.index)
-            assert exit_of_run(RunEnd(results, budget_spent=True)) is ExitCode.HOST_FAILED
-            assert exit_of_run(RunEnd(results, all_locked=True)) is ExitCode.REFUSED
+            assert run_exit_code(RunResult(results)) is max(both, key=worst.index)
+            assert run_exit_code(RunResult(results, budget_spent=True)) is ExitCode.HOST_FAILED
+            assert run_exit_code(RunResult(results, all_locked=True)) is ExitCode.REFUSED
             assert (
-                exit_of_run(RunEnd(results, interrupted=True, all_locked=True))
+                run_exit_code(RunResult(results, interrupted=True, all_locked=True))
                 is ExitCode.INTERRUPTED
             )
 

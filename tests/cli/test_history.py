@@ -11,12 +11,12 @@ from jsonschema import Draft202012Validator
 from aegis_provision.cli.commands.history import LISTED
 from aegis_provision.cli.main import run as run_program
 from aegis_provision.documents.schema_files import load_schema
-from aegis_provision.ledger.header_lines import header_lines
-from aegis_provision.ledger.lines import encode
-from aegis_provision.ledger.places import Places, make_ready
-from aegis_provision.ledger.record import open_record
-from tests.ledger.fleet import RUN, header, places_in, write_of
-from tests.ledger.stories import FINISHED_RUN, end, finished, line, write
+from aegis_provision.history.json_fields import encode
+from aegis_provision.history.run_header_codec import header_lines
+from aegis_provision.history.run_record import open_record
+from aegis_provision.history.state_dir import StateDir, prepare_state_dir
+from tests.history.fleet import RUN, header, places_in, write_of
+from tests.history.stories import FINISHED_RUN, end, finished, line, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,14 +93,14 @@ Either file may be there; 'plan' tells which:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def places(tmp_path: Path) -> StateDir:
     made = places_in(tmp_path)
-    make_ready(made)
+    prepare_state_dir(made)
     return made
 
 
 @pytest.fixture
-def kept(places: Places) -> Places:
+def kept(places: StateDir) -> StateDir:
     """Return places with a finished, a dead and a damaged run."""
     _keep(places, RUN, FINISHED_RUN)
     _keep(places, DEAD, DIED_IN_A_WRITE)
@@ -108,7 +108,7 @@ def kept(places: Places) -> Places:
     return places
 
 
-def _keep(places: Places, run: str, lines: bytes) -> None:
+def _keep(places: StateDir, run: str, lines: bytes) -> None:
     places.record(run).write_bytes(header_lines(header(run)) + lines)
 
 
@@ -129,7 +129,7 @@ def history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
     ("argv", "text"), [((), LIST), ((RUN,), FINISHED), (("20261126",), CRASHED)]
 )
 def test_what_is_shown(
-    kept: Places, history: Callable[..., str], argv: tuple[str, ...], text: str
+    kept: StateDir, history: Callable[..., str], argv: tuple[str, ...], text: str
 ) -> None:
     assert history(*argv) == text
 
@@ -150,12 +150,12 @@ def test_no_runs(history: Callable[..., str]) -> None:
     ],
 )
 def test_a_run_that_can_not_be_shown(
-    kept: Places, history: Callable[..., str], wanted: str, text: str
+    kept: StateDir, history: Callable[..., str], wanted: str, text: str
 ) -> None:
     assert text in history(wanted, code=3)
 
 
-def test_a_run_that_goes_on_is_no_dead_one(places: Places, history: Callable[..., str]) -> None:
+def test_a_run_that_goes_on_is_no_dead_one(places: StateDir, history: Callable[..., str]) -> None:
     with open_record(places, header()) as record:
         record.before_write("a", write_of("a"))
         assert "running" in history()
@@ -166,7 +166,7 @@ def test_a_run_that_goes_on_is_no_dead_one(places: Places, history: Callable[...
 
 
 def test_a_run_that_was_stopped_stands_as_interrupted(
-    places: Places, history: Callable[..., str]
+    places: StateDir, history: Callable[..., str]
 ) -> None:
     stopped = [line("stop", running=1), finished("a", "applied"), end(130, applied=1)]
     _keep(places, RUN, b"".join(map(encode, stopped)))
@@ -186,7 +186,7 @@ def test_a_run_that_was_stopped_stands_as_interrupted(
 
 
 def test_only_the_last_runs_are_listed_unless_all_are_wanted(
-    places: Places, history: Callable[..., str]
+    places: StateDir, history: Callable[..., str]
 ) -> None:
     for number in range(LISTED + 1):
         _keep(places, f"20261125T1015{number:02}Z-1a2b3c", encode(end()))
@@ -198,7 +198,7 @@ def test_only_the_last_runs_are_listed_unless_all_are_wanted(
 
 
 def test_unchanged_hosts_stand_together_unless_all_are_wanted(
-    places: Places, history: Callable[..., str]
+    places: StateDir, history: Callable[..., str]
 ) -> None:
     lines = [encode(finished(host, "unchanged")) for host in "bcd"]
     _keep(places, RUN, b"".join(lines))
@@ -211,14 +211,14 @@ def test_all_with_a_run_is_a_wrong_command_line(history: Callable[..., str]) -> 
 
 
 def test_a_directory_that_others_can_write_to_is_not_believed(
-    kept: Places, history: Callable[..., str]
+    kept: StateDir, history: Callable[..., str]
 ) -> None:
     kept.directory.chmod(0o777)
     assert "can be written by others" in history(code=3)
 
 
 def test_what_a_record_holds_can_not_drive_the_terminal(
-    places: Places, history: Callable[..., str]
+    places: StateDir, history: Callable[..., str]
 ) -> None:
     _keep(places, RUN, encode(finished("a", "failed", message="\x1b[2Jgone")))
     assert "\\x1b[2Jgone" in history("last")
@@ -226,7 +226,7 @@ def test_what_a_record_holds_can_not_drive_the_terminal(
 
 @pytest.mark.parametrize("argv", [(), (RUN,), (DEAD,)])
 def test_the_document_is_what_its_schema_says(
-    kept: Places, history: Callable[..., str], argv: tuple[str, ...]
+    kept: StateDir, history: Callable[..., str], argv: tuple[str, ...]
 ) -> None:
     content = json.loads(history(*argv, "--format", "json"))
     schema = load_schema("history")
@@ -235,7 +235,7 @@ def test_the_document_is_what_its_schema_says(
     assert content["schema"] == "aegis-provision/history/v1"
 
 
-def test_the_document_tells_how_hosts_ended(kept: Places, history: Callable[..., str]) -> None:
+def test_the_document_tells_how_hosts_ended(kept: StateDir, history: Callable[..., str]) -> None:
     run = json.loads(history(DEAD, "--format", "json"))["run"]
     assert (run["state"], run["exit_code"]) == ("crashed", None)
     assert (run["summary"]["unknown"], run["summary"]["restart_pending"]) == (3, 1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.cli.options import ConnectionFlags
-from aegis_provision.cli.reach import reach_of
+from aegis_provision.operations.connection import connection_settings
 from aegis_provision.transport.home import home_directory
 from tests.fleet.clients import need
 
@@ -111,6 +111,9 @@ def test_home_wins_over_the_passwd_entry_and_is_no_variable_where_it_is_not_set(
         known_hosts=(),
         accept_new=False,
     )
-    named, unnamed = reach_of(flags, {"HOME": str(tmp_path)}, ()), reach_of(flags, {}, ())
+    named, unnamed = (
+        connection_settings(flags, {"HOME": str(tmp_path)}, ()),
+        connection_settings(flags, {}, ()),
+    )
     assert (named.options.home, named.options.home_variable) == (tmp_path, str(tmp_path))
     assert (unnamed.options.home, unnamed.options.home_variable) == (entry, None)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.cli.inventory_files import belongs_to
 from aegis_provision.cli.main import run
+from aegis_provision.inputs.inventory_files import belongs_to
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.cli import inventory_scripts
 from aegis_provision.cli.main import run
+from aegis_provision.inputs import inventory_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

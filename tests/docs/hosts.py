@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import asyncssh
 
-from aegis_provision.demo.servers import ADDRESS, Login, Served, Servers
+from aegis_provision.demo.servers import ADDRESS, Login, ServedHost, Servers
 from tests.fleet.aegis_server import Place
 from tests.fleet.hosts import reserved_port
 
@@ -53,7 +53,7 @@ def running_hosts(directory: Path, names: Sequence[str], *, without_file: str) -
             port = undo.enter_context(reserved_port())
             places[name] = _place(directory / "aegis" / name, file, port)
             undo.callback(places[name].close)
-            served.append(Served(name, root, asyncssh.generate_private_key("ssh-ed25519")))
+            served.append(ServedHost(name, root, asyncssh.generate_private_key("ssh-ed25519")))
         for place in places.values():
             restart(place)
             place.settle({**place.settings, "aged": 0})
@@ -107,12 +107,12 @@ class _Restartable(Servers):
     """Serves hosts that restart their Aegis and forward to its API."""
 
     def __init__(
-        self, hosts: Sequence[Served], client_key: asyncssh.SSHKey, places: Mapping[str, Place]
+        self, hosts: Sequence[ServedHost], client_key: asyncssh.SSHKey, places: Mapping[str, Place]
     ) -> None:
         super().__init__(hosts, client_key)
         self._places = places
 
-    def options(self, host: Served) -> dict[str, Any]:
+    def options(self, host: ServedHost) -> dict[str, Any]:
         """Return asyncssh's options for ``host``."""
         options = super().options(host)
         place = self._places[host.name]

@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from aegis_provision.documents.edits import Drop, Edit, EditError, Insert, Put, edited
+from aegis_provision.documents.yaml_edits import (
+    Edit,
+    EditError,
+    InsertEntry,
+    RemoveKeys,
+    SetKeys,
+    apply_edits,
+)
 
 H = ("all", "hosts", "h")
 PAIRS = {"provider": "glm", "model": "m"}
@@ -15,7 +22,7 @@ BELOW = "      provider: glm\n      model: m\n"
 
 
 def edit(text: str, *edits: Edit) -> str:
-    return edited("inventory.yml", text.encode(), edits).decode()
+    return apply_edits("inventory.yml", text.encode(), edits).decode()
 
 
 def below(text: str) -> str:
@@ -59,8 +66,8 @@ ENTRIES = [
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_put_adds_keys_and_drop_takes_them_away(before: str, after: str, line_end: str) -> None:
     before, after = (below(text).replace("\n", line_end) for text in (before, after))
-    assert edit(before, Put(H, PAIRS)) == after
-    assert edit(after, Drop(H, KEYS)) == before
+    assert edit(before, SetKeys(H, PAIRS)) == after
+    assert edit(after, RemoveKeys(H, KEYS)) == before
 
 
 @pytest.mark.parametrize(
@@ -74,8 +81,8 @@ def test_put_adds_keys_and_drop_takes_them_away(before: str, after: str, line_en
 )
 def test_entries_in_braces_are_edited_in_them(before: str, after: str) -> None:
     before, after = (f"all: {{hosts: {text}}}" for text in (before, after))
-    assert edit(before, Put(H, PAIRS)) == after
-    assert edit(after, Drop(H, KEYS)) == before
+    assert edit(before, SetKeys(H, PAIRS)) == after
+    assert edit(after, RemoveKeys(H, KEYS)) == before
 
 
 @pytest.mark.parametrize(
@@ -91,15 +98,15 @@ def test_entries_in_braces_are_edited_in_them(before: str, after: str) -> None:
 )
 def test_insert_makes_an_entry_that_goes_as_a_whole(before: str, after: str) -> None:
     before, after = below(before), below(after)
-    assert edit(before, Insert(("all", "hosts", "h[1:2]"), "1", PAIRS)) == after
-    assert edit(after, Drop(("all", "hosts", "1"), KEYS, beside_range=True)) == before
+    assert edit(before, InsertEntry(("all", "hosts", "h[1:2]"), "1", PAIRS)) == after
+    assert edit(after, RemoveKeys(("all", "hosts", "1"), KEYS, beside_range=True)) == before
 
 
 @pytest.mark.parametrize("value", ["", " {}", " { }", " ~", " NULL", " {port: 1}", " &x {}"])
 def test_an_entry_beside_a_range_is_not_taken_for_one_that_was_made(value: str) -> None:
     before = below(f"    h[1:2]:\n    h:{value}\n")
-    after = edit(before, Put(H, PAIRS, beside_range=True))
-    assert edit(after, Drop(H, KEYS, beside_range=True)) == before
+    after = edit(before, SetKeys(H, PAIRS, beside_range=True))
+    assert edit(after, RemoveKeys(H, KEYS, beside_range=True)) == before
 
 
 @pytest.mark.parametrize(
@@ -117,20 +124,20 @@ def test_an_entry_beside_a_range_is_not_taken_for_one_that_was_made(value: str) 
     ],
 )
 def test_json_stays_json(before: str, after: str) -> None:
-    assert edit(before, Put(H, PAIRS)) == after
+    assert edit(before, SetKeys(H, PAIRS)) == after
     assert json.loads(after)["all"]["hosts"]["h"]["provider"] == "glm"
-    assert edit(after, Drop(H, KEYS)) == before
+    assert edit(after, RemoveKeys(H, KEYS)) == before
 
 
 def test_a_byte_order_mark_stays() -> None:
-    assert edit("\ufeffh: {}", Put(("h",), {"a": "b"})) == "\ufeffh: {a: b}"
+    assert edit("\ufeffh: {}", SetKeys(("h",), {"a": "b"})) == "\ufeffh: {a: b}"
 
 
 def test_all_of_a_document_may_be_the_entry() -> None:
-    assert edit("# c\nport: 1", Put((), PAIRS)) == "# c\nport: 1\nprovider: glm\nmodel: m"
-    assert edit("{port: 1}\n", Put((), PAIRS)) == "{port: 1, provider: glm, model: m}\n"
-    assert edit("# c\nprovider: glm\n", Drop((), KEYS)) == "# c\n"
-    assert edit("{provider: glm}", Drop((), KEYS)) == "{}"
+    assert edit("# c\nport: 1", SetKeys((), PAIRS)) == "# c\nport: 1\nprovider: glm\nmodel: m"
+    assert edit("{port: 1}\n", SetKeys((), PAIRS)) == "{port: 1, provider: glm, model: m}\n"
+    assert edit("# c\nprovider: glm\n", RemoveKeys((), KEYS)) == "# c\n"
+    assert edit("{provider: glm}", RemoveKeys((), KEYS)) == "{}"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +153,7 @@ def test_all_of_a_document_may_be_the_entry() -> None:
     ],
 )  # fmt: skip
 def test_put_replaces_and_drops_in_place(before: str, after: str) -> None:
-    put = Put(H, {"provider": "b"}, frozenset({"model"}))
+    put = SetKeys(H, {"provider": "b"}, frozenset({"model"}))
     assert edit(below(f"    h: {before}\n"), put) == below(f"    h: {after}\n")
 
 
@@ -161,16 +168,16 @@ def test_put_replaces_and_drops_in_place(before: str, after: str) -> None:
     ],
 )
 def test_drop_takes_what_was_written_by_hand(before: str, after: str) -> None:
-    drop = Drop(H, KEYS)
+    drop = RemoveKeys(H, KEYS)
     assert edit(below(f"    h: {before}\n"), drop) == below(f"    h: {after}\n")
 
 
 def test_several_edits_of_one_text_are_made_at_once() -> None:
     names = ("a1", "a2", "a3")
     before = below("    a[1:3]:")
-    after = edit(before, *(Insert(("all", "hosts", "a[1:3]"), name, PAIRS) for name in names))
+    after = edit(before, *(InsertEntry(("all", "hosts", "a[1:3]"), name, PAIRS) for name in names))
     assert after == before + "".join(f"\n    {name}: {{provider: glm, model: m}}" for name in names)
-    drops = [Drop(("all", "hosts", name), KEYS, beside_range=True) for name in names]
+    drops = [RemoveKeys(("all", "hosts", name), KEYS, beside_range=True) for name in names]
     assert edit(after, *drops) == before
     assert edit(edit(after, drops[1]), drops[2], drops[0]) == before
 
@@ -191,12 +198,12 @@ def test_several_edits_of_one_text_are_made_at_once() -> None:
 )
 def test_what_can_not_be_edited_in_place_is_told(text: str, words: str) -> None:
     with pytest.raises(EditError) as refused:
-        edit(text, Put(H, PAIRS))
+        edit(text, SetKeys(H, PAIRS))
     assert words in refused.value.finding.message
     assert refused.value.finding.hint
 
 
 def test_no_value_is_repeated_in_an_error() -> None:
     with pytest.raises(EditError) as refused:
-        edit("all: {hosts: {h: &x {a: canary4f1d}, i: *x}}", Put(H, {"b": "canary4f1d"}))
+        edit("all: {hosts: {h: &x {a: canary4f1d}, i: *x}}", SetKeys(H, {"b": "canary4f1d"}))
     assert "canary4f1d" not in repr(refused.value) + repr(refused.value.finding)

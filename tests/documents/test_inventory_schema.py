@@ -12,7 +12,7 @@ from aegis_provision.documents.schema import check
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.source import Source
 from aegis_provision.inventory.ansible_variables import ALIASES
-from aegis_provision.inventory.model import OVERRIDE_KEYS
+from aegis_provision.inventory.host import OVERRIDE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,10 @@ import pytest
 
 from aegis_provision.documents.diagnostic import (
     Diagnostic,
+    drop_followups,
     error,
     note,
     warning,
-    without_consequences,
 )
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.reader import read_document
@@ -153,21 +153,21 @@ HERE, THERE = Span(SOURCE, 1, 1, 1, 2), Span(SOURCE, 1, 3, 1, 4)
 
 def test_where_another_error_says_more_that_one_is_told_and_not_quoted() -> None:
     secret, other = error("literal-secret", "a", HERE), error("refused-value", "b", HERE)
-    [told] = without_consequences([secret, other])
+    [told] = drop_followups([secret, other])
     assert (told.code, told.quotable) == ("refused-value", False)
 
 
 @pytest.mark.parametrize("other", [warning("w", "b", HERE), note("n", "b", HERE)])
 def test_what_is_no_error_does_not_stand_for_one(other: Diagnostic) -> None:
     secret = error("literal-secret", "a", HERE)
-    told = without_consequences([secret, other])
+    told = drop_followups([secret, other])
     assert [item.code for item in told] == ["literal-secret", other.code]
     assert not told[1].quotable
 
 
 def test_errors_elsewhere_and_without_a_place_are_left_alone() -> None:
     items = [error("literal-secret", "a", HERE), error("x", "b", THERE), error("y", "c")]
-    assert [item.code for item in without_consequences(items)] == ["literal-secret", "x", "y"]
-    assert [item.quotable for item in without_consequences(items)] == [False, True, True]
+    assert [item.code for item in drop_followups(items)] == ["literal-secret", "x", "y"]
+    assert [item.quotable for item in drop_followups(items)] == [False, True, True]
     form = [error("wrong-type", "a", HERE), error("x", "b", HERE), error("x", "c", THERE)]
-    assert [item.message for item in without_consequences(form)] == ["a", "c"]
+    assert [item.message for item in drop_followups(form)] == ["a", "c"]

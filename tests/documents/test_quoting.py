@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.documents.quoting import excerpt, may_quote, shown
+from aegis_provision.documents.quoting import excerpt, may_quote, quote
 from aegis_provision.documents.secret_detection import looks_secret
 from aegis_provision.documents.source import Source, Span
 from aegis_provision.documents.suggestion import did_you_mean
@@ -74,9 +74,9 @@ def test_names_do_not_look_like_secrets(text: str) -> None:
 
 
 def test_a_word_is_shown_short_and_visible() -> None:
-    assert shown("a\x1bb") == '"a\\x1bb"'
-    assert shown("x " * 60).endswith('..."')
-    assert shown("sk-canary-1") == "(not shown)"
+    assert quote("a\x1bb") == '"a\\x1bb"'
+    assert quote("x " * 60).endswith('..."')
+    assert quote("sk-canary-1") == "(not shown)"
 
 
 @pytest.mark.parametrize("column", [1, 50, 500, 999])

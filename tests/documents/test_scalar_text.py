@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aegis_provision.documents.nodes import plain_value
 from aegis_provision.documents.reader import read_document
-from aegis_provision.documents.scalar_text import scalar_text
+from aegis_provision.documents.scalar_writer import scalar_text
 from aegis_provision.documents.source import Source
 
 # What anybody can type on one line: what YAML has escapes for is in it.

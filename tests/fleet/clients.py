@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aegis_provision.inventory.model import Target
+from aegis_provision.inventory.host import Target
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.dial import dial
-from aegis_provision.transport.endpoints import endpoints
-from aegis_provision.transport.handshake import secure
 from aegis_provision.transport.protocol import ConnectOptions, Deadline, Unreachable
+from aegis_provision.transport.ssh.dial import dial
+from aegis_provision.transport.ssh.handshake import open_transport
+from aegis_provision.transport.ssh.jump_hosts import resolve_hops
 from tests.fleet.needs import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.transport.channels import Connection
     from aegis_provision.transport.protocol import AcceptedKey
+    from aegis_provision.transport.ssh.channels import Connection
     from tests.fleet.openssh import Sshd
 
 
@@ -69,7 +69,7 @@ def options(home: Path, *known_hosts: Path, **changes: Any) -> ConnectOptions:
     return replace(plain, **changes)
 
 
-def reach(target: Target, options: ConnectOptions) -> tuple[AcceptedKey, ...]:
+def connection(target: Target, options: ConnectOptions) -> tuple[AcceptedKey, ...]:
     """Connect, ask the far side something, close; return the keys that were taken on trust."""
     deadline = Deadline.after(60.0)
     with connect(target, options, deadline) as session:
@@ -81,8 +81,8 @@ def reach(target: Target, options: ConnectOptions) -> tuple[AcceptedKey, ...]:
 def logged_in(target: Target, options: ConnectOptions) -> Iterator[Connection]:
     """Log in at ``target`` and do nothing there."""
     deadline = Deadline.after(60.0)
-    [endpoint] = endpoints(target, options)
-    transport, _ = secure(
+    [endpoint] = resolve_hops(target, options)
+    transport, _ = open_transport(
         dial(endpoint.host, endpoint.port, options, deadline), endpoint, options, deadline
     )
     try:

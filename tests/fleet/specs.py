@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
+from aegis_provision.providers.session_spec import session_specs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
     from aegis_provision.providers.session import SessionSpec
 
 
@@ -23,5 +23,5 @@ def specified(text: str) -> tuple[Inventory, Mapping[str, SessionSpec]]:
     assert inventory is not None, findings
     assert not findings
     recipes, _ = resolve_providers(inventory)
-    specs, _ = specify(inventory, recipes)
+    specs, _ = session_specs(inventory, recipes)
     return inventory, specs

@@ -12,14 +12,14 @@ from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
+from aegis_provision.providers.session_spec import session_specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hypothesis.strategies import DrawFn, SearchStrategy
 
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
     from aegis_provision.providers.recipes import Recipe
 
 VALUES: dict[str, tuple[Any, ...]] = {
@@ -80,7 +80,7 @@ def load(files: Files) -> tuple[Inventory, Mapping[str, Recipe]] | None:
         return None
     recipes, found = resolve_providers(inventory)
     findings += found
-    _, found = specify(inventory, recipes)
+    _, found = session_specs(inventory, recipes)
     return None if has_errors((*findings, *found)) else (inventory, recipes)
 
 

@@ -16,7 +16,7 @@ from aegis_provision.inventory.settings import SettingsReader
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.inventory.model import Host
+    from aegis_provision.inventory.host import Host
 
 # As ansible-core 2.19 obeys them.
 MEANINGS: list[tuple[str, str, object]] = [

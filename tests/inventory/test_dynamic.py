@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.documents.json_reader import read_json
-from aegis_provision.inventory.dynamic import hosts_to_ask
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
+from aegis_provision.inventory.script_output import hosts_to_ask
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
 
 
 def printed(content: object, *more: InputFile) -> tuple[Inventory | None, tuple[Diagnostic, ...]]:

@@ -10,10 +10,10 @@ import pytest
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.pinning import PinRequest, side_effects
+from aegis_provision.inventory.pin_edits import PinRequest, side_effects
 
 if TYPE_CHECKING:
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
 
 BEFORE = """\
 all:

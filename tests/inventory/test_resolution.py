@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.host import OVERRIDE_KEYS, Host, Inventory
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.model import OVERRIDE_KEYS, Host, Inventory
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic

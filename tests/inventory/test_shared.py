@@ -10,11 +10,11 @@ import pytest
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.pinning import unpin_hosts
+from aegis_provision.inventory.pin_edits import unpin_hosts
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
 
 OURS = "all: {vars: {provider: ollama}, hosts: {h1: }}"
 FOREIGN = "ntp_server: ntp.example.com\nhttp_port: 80\nenv: prod\n"

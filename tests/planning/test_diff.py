@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from aegis_provision.planning.diff import environment_changes, removals, session_changes
-from aegis_provision.planning.model import Change, ChangeKind
-from aegis_provision.providers.fill import fill
+from aegis_provision.planning.plan import Change, ChangeKind
 from aegis_provision.providers.recipes import RecipeValue, builtin_recipes
+from aegis_provision.providers.resolve_env import resolve_env
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import Session, SessionSpec
-from aegis_provision.providers.specify import spec_of_recipe
+from aegis_provision.providers.session_spec import recipe_spec
 
 ADDED, CHANGED, REMOVED = ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED
 KNOWN = "canary-1f9a77"
@@ -68,10 +68,10 @@ def test_what_stays_is_no_change() -> None:
 
 def session(**env: str) -> Session:
     recipe = builtin_recipes()["ollama"]
-    spec = spec_of_recipe(recipe)
+    spec = recipe_spec(recipe)
     span = recipe.span
     values = {name: RecipeValue(text, span, builtin=False) for name, text in env.items()}
-    further = spec_of_recipe(
+    further = recipe_spec(
         type(recipe)(
             name="x",
             values={},
@@ -83,7 +83,7 @@ def session(**env: str) -> Session:
             broken=False,
         )
     )
-    return fill(
+    return resolve_env(
         SessionSpec("x", (*spec.variables, *further.variables), allow_http=True),
         {"GW": "gateway-canary", "LIMIT": "8000"},
     )

@@ -10,25 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, ReadProblem
-from aegis_provision.planning.drift import drift_of, dropped_names
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
+from aegis_provision.planning.drift import drift_of, removed_keys
 from aegis_provision.planning.host_plan import compare, plan_host
-from aegis_provision.planning.model import Action, ChangeKind
-from aegis_provision.planning.receipts import Ours, Receipt, Stamp, Untrusted, compose, judge, parse
-from aegis_provision.planning.status import Holding, OnNone, State, status_of
-from aegis_provision.planning.undo import left_by, undo
-from aegis_provision.providers.fill import fill
+from aegis_provision.planning.plan import Action, ChangeKind
+from aegis_provision.planning.receipts import (
+    ManagedKeys,
+    Receipt,
+    RejectedReceipt,
+    WriteInfo,
+    dump,
+    parse,
+    validate,
+)
+from aegis_provision.planning.restore import restoring_write, resulting_file
+from aegis_provision.planning.status import HostState, ProviderMatch, TokenState, status_of
+from aegis_provision.providers.resolve_env import resolve_env
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
-    from aegis_provision.inventory.model import Host
-    from aegis_provision.planning.model import Write
+    from aegis_provision.inventory.host import Host
+    from aegis_provision.planning.plan import Write
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.providers.session import Session
 
 PATH = "/opt/aegis/aegis.config.json"
-DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
-STAMP = Stamp("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+DIRECTORY = RemoteDirectory(0o755, 1000, 1000)
+STAMP = WriteInfo("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
 SALT = bytes(16)
 FIVE = [
     "ANTHROPIC_BASE_URL",
@@ -44,16 +52,16 @@ def _wanted(provider: str = "glm", **env: str) -> tuple[Host, Session]:
     variables = f"provider: {provider}, config_path: {PATH}, env: {json.dumps(env)}"
     inventory, specs = specified(f"all: {{vars: {{{variables}}}, hosts: {{a: }}}}")
     environ = {"GLM_API_KEY": "token-one", "OPENROUTER_API_KEY": "token-two"}
-    return inventory.hosts["a"], fill(specs["a"], environ)
+    return inventory.hosts["a"], resolve_env(specs["a"], environ)
 
 
 def _content(environment: dict[str, str]) -> bytes:
     return json.dumps({"authToken": "t", "defaultSessionEnv": environment}).encode()
 
 
-def _actual(content: bytes | None, mode: int = 0o600) -> Actual:
-    file = FileFacts(content, mode, 1000, 1000) if content is not None else None
-    return Actual(PATH, file, DIRECTORY)
+def _actual(content: bytes | None, mode: int = 0o600) -> RemoteState:
+    file = RemoteFile(content, mode, 1000, 1000) if content is not None else None
+    return RemoteState(PATH, file, DIRECTORY)
 
 
 def _receipt_of(write: Write) -> Receipt | None:
@@ -61,13 +69,13 @@ def _receipt_of(write: Write) -> Receipt | None:
     if write.content is None or write.ours is None:
         return None
     values = json.loads(write.content).get("defaultSessionEnv", {})
-    found = parse(compose(write.path, write.ours, write.ours_before, values, STAMP, SALT))
+    found = parse(dump(write.path, write.ours, write.ours_before, values, STAMP, SALT))
     assert isinstance(found, Receipt)
     return found
 
 
 def _receipt(values: dict[str, str], provider: str = "glm") -> Receipt:
-    found = parse(compose(PATH, Ours(provider, tuple(values)), None, values, STAMP, SALT))
+    found = parse(dump(PATH, ManagedKeys(provider, tuple(values)), None, values, STAMP, SALT))
     assert isinstance(found, Receipt)
     return found
 
@@ -81,7 +89,7 @@ RIGHT: dict[str, str] = json.loads(FILE.content)["defaultSessionEnv"]
 
 def _status(
     environment: dict[str, str] | None,
-    receipt: Receipt | Untrusted | None,
+    receipt: Receipt | RejectedReceipt | None,
     *,
     session: Session = SESSION,
     mode: int = 0o600,
@@ -92,20 +100,20 @@ def _status(
 
 def test_what_was_written_and_is_wanted_is_in_sync() -> None:
     status = _status(RIGHT, _receipt(RIGHT))
-    assert status.states == (State.IN_SYNC,)
+    assert status.states == (HostState.IN_SYNC,)
     assert (status.wrote, status.message) == (STAMP, "")
 
 
 def test_an_edit_on_the_host_has_drifted() -> None:
     status = _status({**RIGHT, "API_TIMEOUT_MS": "1"}, _receipt(RIGHT))
-    assert status.states == (State.DRIFTED,)
+    assert status.states == (HostState.DRIFTED,)
     assert (status.drifted, status.pending) == (("API_TIMEOUT_MS",), ())
 
 
 def test_an_edit_of_the_inventory_is_pending() -> None:
     before = {**RIGHT, "API_TIMEOUT_MS": "30000"}
     status = _status(before, _receipt(before))
-    assert status.states == (State.PENDING,)
+    assert status.states == (HostState.PENDING,)
     assert (status.drifted, status.pending) == ((), ("API_TIMEOUT_MS",))
 
 
@@ -113,41 +121,41 @@ def test_both_edits_are_both() -> None:
     before = {**RIGHT, "API_TIMEOUT_MS": "30000", "ANTHROPIC_DEFAULT_MODEL": "small"}
     there = {**before, "ANTHROPIC_BASE_URL": "https://evil.example.com", "API_TIMEOUT_MS": "1"}
     status = _status(there, _receipt(before))
-    assert status.states == (State.DRIFTED, State.PENDING)
+    assert status.states == (HostState.DRIFTED, HostState.PENDING)
     assert status.drifted == ("ANTHROPIC_BASE_URL", "API_TIMEOUT_MS")
     assert status.pending == ("ANTHROPIC_DEFAULT_MODEL", "API_TIMEOUT_MS")
 
 
 def test_a_file_that_is_gone_has_drifted_in_all_of_it() -> None:
     status = _status(None, _receipt(RIGHT))
-    assert (status.states, status.drifted) == ((State.DRIFTED,), tuple(FIVE))
+    assert (status.states, status.drifted) == ((HostState.DRIFTED,), tuple(FIVE))
 
 
 def test_a_mode_that_was_loosened_has_drifted() -> None:
     status = _status(RIGHT, _receipt(RIGHT), mode=0o644)
-    assert (status.states, status.drifted) == ((State.DRIFTED,), ("file.mode",))
+    assert (status.states, status.drifted) == ((HostState.DRIFTED,), ("file.mode",))
 
 
 def test_without_a_receipt_nobody_provisioned_the_host() -> None:
     status = _status({**RIGHT, "API_TIMEOUT_MS": "1"}, None)
-    assert status.states == (State.NEVER_PROVISIONED,)
+    assert status.states == (HostState.NEVER_PROVISIONED,)
     assert (status.drifted, status.pending) == ((), ("API_TIMEOUT_MS",))
 
 
 def test_a_file_that_is_right_without_a_receipt_says_so() -> None:
     status = _status(RIGHT, None)
-    assert status.states == (State.IN_SYNC, State.NEVER_PROVISIONED)
+    assert status.states == (HostState.IN_SYNC, HostState.NEVER_PROVISIONED)
     assert "no receipt" in status.message
 
 
 @pytest.mark.parametrize(
     ("environment", "states"),
-    [(RIGHT, (State.IN_SYNC,)), ({**RIGHT, "API_TIMEOUT_MS": "1"}, (State.PENDING,))],
+    [(RIGHT, (HostState.IN_SYNC,)), ({**RIGHT, "API_TIMEOUT_MS": "1"}, (HostState.PENDING,))],
 )
 def test_a_receipt_that_does_not_count_is_told_and_nothing_has_drifted(
-    environment: dict[str, str], states: tuple[State, ...]
+    environment: dict[str, str], states: tuple[HostState, ...]
 ) -> None:
-    status = _status(environment, Untrusted("it is damaged"))
+    status = _status(environment, RejectedReceipt("it is damaged"))
     assert (status.states, status.drifted) == (states, ())
     assert "it is damaged" in status.message
 
@@ -155,15 +163,15 @@ def test_a_receipt_that_does_not_count_is_told_and_nothing_has_drifted(
 def test_a_restart_that_is_owed_is_added_to_the_rest() -> None:
     comparison = compare(HOST, SESSION, _actual(_content(RIGHT)))
     status = status_of(comparison, _receipt(RIGHT), restart_pending=True)
-    assert status.states == (State.IN_SYNC, State.RESTART_PENDING)
+    assert status.states == (HostState.IN_SYNC, HostState.RESTART_PENDING)
 
 
 def test_a_host_that_would_be_refused_is_in_error() -> None:
-    actual = Actual(PATH, directory=DIRECTORY, problem=ReadProblem.SYMLINK)
+    actual = RemoteState(PATH, directory=DIRECTORY, problem=ReadProblem.SYMLINK)
     status = status_of(compare(HOST, SESSION, actual), None)
-    assert status.states == (State.ERROR,)
+    assert status.states == (HostState.ERROR,)
     assert "symbolic link" in status.message
-    assert status.tokens == {"GLM_API_KEY": Holding.UNKNOWN}
+    assert status.tokens == {"GLM_API_KEY": TokenState.UNKNOWN}
 
 
 OLDER = {**RIGHT, "ANTHROPIC_AUTH_TOKEN": "token-zero"}
@@ -172,18 +180,18 @@ OLDER = {**RIGHT, "ANTHROPIC_AUTH_TOKEN": "token-zero"}
 @pytest.mark.parametrize(
     ("environment", "receipt", "held"),
     [
-        (RIGHT, _receipt(RIGHT), Holding.CURRENT),
-        (RIGHT, None, Holding.CURRENT),
-        (OLDER, _receipt(OLDER), Holding.OLDER),
-        (OLDER, _receipt(OLDER, provider="ollama"), Holding.ANOTHER),
-        (OLDER, _receipt(RIGHT), Holding.ANOTHER),
-        (OLDER, None, Holding.ANOTHER),
-        ({}, _receipt(RIGHT), Holding.NONE),
-        (None, None, Holding.NONE),
+        (RIGHT, _receipt(RIGHT), TokenState.CURRENT),
+        (RIGHT, None, TokenState.CURRENT),
+        (OLDER, _receipt(OLDER), TokenState.OLDER),
+        (OLDER, _receipt(OLDER, provider="ollama"), TokenState.ANOTHER),
+        (OLDER, _receipt(RIGHT), TokenState.ANOTHER),
+        (OLDER, None, TokenState.ANOTHER),
+        ({}, _receipt(RIGHT), TokenState.NONE),
+        (None, None, TokenState.NONE),
     ],
 )
 def test_what_a_host_has_of_a_token(
-    environment: dict[str, str] | None, receipt: Receipt | None, held: Holding
+    environment: dict[str, str] | None, receipt: Receipt | None, held: TokenState
 ) -> None:
     assert _status(environment, receipt).tokens == {"GLM_API_KEY": held}
 
@@ -198,14 +206,14 @@ ELSEWHERE = {**RIGHT, "ANTHROPIC_BASE_URL": "http://127.0.0.1:11434/v1"}
         (RIGHT, None, "glm"),
         ({**RIGHT, "API_TIMEOUT_MS": "1"}, _receipt(RIGHT), "glm"),
         (ELSEWHERE, _receipt(ELSEWHERE, provider="ollama"), "ollama"),
-        (ELSEWHERE, _receipt(RIGHT), OnNone.OTHER),
-        (ELSEWHERE, None, OnNone.OTHER),
-        ({"OTHER": "x"}, _receipt(RIGHT), OnNone.NONE),
-        (None, None, OnNone.NONE),
+        (ELSEWHERE, _receipt(RIGHT), ProviderMatch.OTHER),
+        (ELSEWHERE, None, ProviderMatch.OTHER),
+        ({"OTHER": "x"}, _receipt(RIGHT), ProviderMatch.NONE),
+        (None, None, ProviderMatch.NONE),
     ],
 )
 def test_the_provider_that_a_host_is_on(
-    environment: dict[str, str] | None, receipt: Receipt | None, runs_on: str | OnNone
+    environment: dict[str, str] | None, receipt: Receipt | None, runs_on: str | ProviderMatch
 ) -> None:
     assert _status(environment, receipt).runs_on == runs_on
 
@@ -227,8 +235,8 @@ def test_a_name_that_the_inventory_dropped_is_removed_where_it_is_what_we_wrote(
     assert left == {**RIGHT, "EXTRA_TWO": "changed", "FOREIGN": "theirs"}
 
 
-@pytest.mark.parametrize("receipt", [None, Untrusted("it is damaged")])
-def test_without_a_receipt_that_counts_no_name_is_removed(receipt: Untrusted | None) -> None:
+@pytest.mark.parametrize("receipt", [None, RejectedReceipt("it is damaged")])
+def test_without_a_receipt_that_counts_no_name_is_removed(receipt: RejectedReceipt | None) -> None:
     plan = plan_host(HOST, SESSION, _actual(_content({**RIGHT, "EXTRA_ONE": "x"})), receipt)
     assert plan.action is Action.UNCHANGED
     assert any("it is damaged" in item for item in plan.warnings) is (receipt is not None)
@@ -247,15 +255,17 @@ def test_going_back_makes_ours_again_what_was() -> None:
     first = plan_host(host, session, _actual(b'{"authToken": "t"}')).write
     assert first is not None
     assert first.ours_before is None
-    assert _receipt_of(undo(first)) is None
+    assert _receipt_of(restoring_write(first)) is None
     receipt = _receipt_of(first)
-    second = plan_host(HOST, SESSION, Actual(PATH, left_by(first), DIRECTORY), receipt).write
+    second = plan_host(
+        HOST, SESSION, RemoteState(PATH, resulting_file(first), DIRECTORY), receipt
+    ).write
     assert second is not None
-    back = _receipt_of(undo(second))
+    back = _receipt_of(restoring_write(second))
     assert receipt is not None
     assert back is not None
     assert (back.provider, back.digests) == ("openrouter", receipt.digests)
-    assert back.before == Ours("glm", tuple(FIVE))
+    assert back.before == ManagedKeys("glm", tuple(FIVE))
 
 
 _VALUE = st.sampled_from(["a", "b", "c"])
@@ -275,7 +285,7 @@ def test_every_key_is_in_the_states_that_written_there_and_wanted_make(
         left_alone = then is None and (not ours or here != was)
         assert (name in drift.drifted) is (ours and here not in {was, then}), name
         assert (name in drift.pending) is (here != then and then != was and not left_alone), name
-    dropped = dropped_names({**RIGHT, **there}, session, receipt)
+    dropped = removed_keys({**RIGHT, **there}, session, receipt)
     assert set(dropped.ours).isdisjoint(wanted)
     assert not set(dropped.ours) & set(drift.drifted)
 
@@ -309,6 +319,6 @@ def test_after_each_write_nothing_is_left_to_do_and_what_is_not_ours_survives(
 
 
 def test_a_receipt_is_judged_by_what_it_lies_beside() -> None:
-    data = compose("/elsewhere", Ours("glm", ()), None, {}, STAMP, SALT)
-    judged = judge(FileFacts(data, 0o600, 1000, 1000), _actual(_content(RIGHT)))
-    assert isinstance(judged, Untrusted)
+    data = dump("/elsewhere", ManagedKeys("glm", ()), None, {}, STAMP, SALT)
+    judged = validate(RemoteFile(data, 0o600, 1000, 1000), _actual(_content(RIGHT)))
+    assert isinstance(judged, RejectedReceipt)

@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, ReadProblem
-from aegis_provision.planning.going_back import (
-    Undoing,
-    needs_previous,
-    plan_going_back,
-    session_in,
-)
-from aegis_provision.planning.model import (
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
+from aegis_provision.planning.plan import (
     Action,
     Change,
     ChangeKind,
@@ -24,11 +18,17 @@ from aegis_provision.planning.model import (
     Write,
     change_content,
 )
+from aegis_provision.planning.rollback import (
+    RollbackTarget,
+    needs_previous,
+    plan_rollback,
+    session_from_config,
+)
 from aegis_provision.providers.secret import Secret
 from aegis_provision.report.plan_text import plan_lines
 
 PATH = "/opt/aegis/aegis.config.json"
-DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
+DIRECTORY = RemoteDirectory(0o755, 1000, 1000)
 OLD_TOKEN, NEW_TOKEN = "old-token-canary-1", "new-token-canary-2"
 
 
@@ -51,12 +51,12 @@ def _plan(
     before: bytes | None = BEFORE,
     after: bytes | None = AFTER,
 ) -> HostPlan:
-    file = FileFacts(here, 0o600, 1000, 1001) if here is not None else None
-    return plan_going_back(_undoing(before, after), Actual(PATH, file, DIRECTORY), previous)
+    file = RemoteFile(here, 0o600, 1000, 1001) if here is not None else None
+    return plan_rollback(_undoing(before, after), RemoteState(PATH, file, DIRECTORY), previous)
 
 
-def _undoing(before: bytes | None, after: bytes | None) -> Undoing:
-    return Undoing(
+def _undoing(before: bytes | None, after: bytes | None) -> RollbackTarget:
+    return RollbackTarget(
         "run",
         "host",
         "glm",
@@ -69,7 +69,7 @@ def _undoing(before: bytes | None, after: bytes | None) -> Undoing:
 def test_the_file_from_before_comes_back_and_no_token_shows() -> None:
     plan = _plan(AFTER, BEFORE)
     assert plan.action is Action.UPDATE
-    file = FileFacts(AFTER, 0o600, 1000, 1001)
+    file = RemoteFile(AFTER, 0o600, 1000, 1001)
     assert plan.write == Write(PATH, BEFORE, 0o600, 1000, 1001, file)
     changes = {change.key: (change.before, change.after) for change in plan.changes}
     assert changes == {
@@ -84,7 +84,7 @@ def test_the_file_from_before_comes_back_and_no_token_shows() -> None:
 def test_a_file_that_the_run_made_goes_away() -> None:
     plan = _plan(AFTER, None, before=None)
     assert plan.write == Write(
-        PATH, None, 0o600, 1000, 1001, FileFacts(AFTER, 0o600, 1000, 1001), None, None
+        PATH, None, 0o600, 1000, 1001, RemoteFile(AFTER, 0o600, 1000, 1001), None, None
     )
     assert plan.changes == (
         Change("ANTHROPIC_AUTH_TOKEN", ChangeKind.REMOVED, None, None, sensitive=True),
@@ -253,8 +253,8 @@ def test_the_kept_file_is_read_where_there_is_something_to_bring_back(
     before: bytes | None, here: bytes | None
 ) -> None:
     undoing = _undoing(before, AFTER)
-    file = FileFacts(here, 0o600, 1000, 1001) if here is not None else None
-    needed = needs_previous(undoing, Actual(PATH, file, DIRECTORY))
+    file = RemoteFile(here, 0o600, 1000, 1001) if here is not None else None
+    needed = needs_previous(undoing, RemoteState(PATH, file, DIRECTORY))
     assert needed is (before is not None and here is not None)
 
 
@@ -282,15 +282,15 @@ def test_a_file_that_is_gone_is_not_replaced() -> None:
 
 
 def test_a_target_that_can_not_be_read_says_why() -> None:
-    undoing = Undoing("run", "host", "glm", _digest(BEFORE), _digest(AFTER), _digest)
-    actual = Actual(PATH, directory=DIRECTORY, problem=ReadProblem.PERMISSION_DENIED)
-    plan = plan_going_back(undoing, actual, None)
+    undoing = RollbackTarget("run", "host", "glm", _digest(BEFORE), _digest(AFTER), _digest)
+    actual = RemoteState(PATH, directory=DIRECTORY, problem=ReadProblem.PERMISSION_DENIED)
+    plan = plan_rollback(undoing, actual, None)
     assert (plan.action, plan.write) == (Action.ERROR, None)
     assert "permission" in plan.message
 
 
 def test_the_session_of_a_file_holds_its_token_as_a_secret() -> None:
-    values = session_in(BEFORE).values
+    values = session_from_config(BEFORE).values
     assert isinstance(values["ANTHROPIC_AUTH_TOKEN"], Secret)
     assert values["ANTHROPIC_DEFAULT_MODEL"] == "small"
-    assert session_in(None).values == session_in(b"{").values == {}
+    assert session_from_config(None).values == session_from_config(b"{").values == {}

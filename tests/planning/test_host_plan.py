@@ -10,20 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, Login, ReadProblem
-from aegis_provision.planning.host_plan import as_login, plan_host, unreachable
-from aegis_provision.planning.model import Action, ChangeKind, HostPlan
-from aegis_provision.planning.undo import left_by
-from aegis_provision.providers.fill import fill
+from aegis_provision.aegis.remote_state import (
+    ReadProblem,
+    RemoteDirectory,
+    RemoteFile,
+    RemoteState,
+    RemoteUser,
+)
+from aegis_provision.planning.host_plan import check_permissions, plan_host, unreachable
+from aegis_provision.planning.plan import Action, ChangeKind, HostPlan
+from aegis_provision.planning.restore import resulting_file
+from aegis_provision.providers.resolve_env import resolve_env
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
-    from aegis_provision.inventory.model import Host
+    from aegis_provision.inventory.host import Host
     from aegis_provision.providers.session import Session
 
 TOKEN = "canary-4d1f0a"
 PATH = "/opt/aegis/aegis.config.json"
-DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
+DIRECTORY = RemoteDirectory(0o755, 1000, 1000)
 INVENTORY = """
 all:
   vars: {provider: glm, model: "glm-4.6", config_path: /opt/aegis/aegis.config.json}
@@ -43,29 +49,29 @@ MANAGED = [
 
 def _wanted(name: str) -> tuple[Host, Session]:
     inventory, specs = specified(INVENTORY)
-    return inventory.hosts[name], fill(specs[name], {"GLM_API_KEY": TOKEN})
+    return inventory.hosts[name], resolve_env(specs[name], {"GLM_API_KEY": TOKEN})
 
 
 HOST, SESSION = _wanted("plain")
 
 
-def _file(content: object, mode: int = 0o600) -> FileFacts:
+def _file(content: object, mode: int = 0o600) -> RemoteFile:
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return FileFacts(data, mode, 1000, 1000)
+    return RemoteFile(data, mode, 1000, 1000)
 
 
-def _plan(actual: Actual) -> HostPlan:
-    return as_login(plan_host(HOST, SESSION, actual), actual)
+def _plan(actual: RemoteState) -> HostPlan:
+    return check_permissions(plan_host(HOST, SESSION, actual), actual)
 
 
-def _after(plan: HostPlan) -> Actual:
+def _after(plan: HostPlan) -> RemoteState:
     """Return what the host has once ``plan`` was carried out."""
     assert plan.write is not None
-    return Actual(PATH, left_by(plan.write), directory=DIRECTORY)
+    return RemoteState(PATH, resulting_file(plan.write), directory=DIRECTORY)
 
 
 def test_a_new_file() -> None:
-    plan = _plan(Actual(PATH, directory=DIRECTORY))
+    plan = _plan(RemoteState(PATH, directory=DIRECTORY))
     assert plan.action is Action.CREATE
     assert [change.key for change in plan.changes] == [*MANAGED, "file.mode", "file.owner"]
     assert {change.kind for change in plan.changes} == {ChangeKind.ADDED}
@@ -79,7 +85,7 @@ def test_a_new_file() -> None:
 def test_changes_are_told_key_by_key_and_the_rest_is_the_same() -> None:
     environment = {"API_TIMEOUT_MS": "60000", "ANTHROPIC_AUTH_TOKEN": TOKEN, "OTHER": "1"}
     plan = _plan(
-        Actual(PATH, _file({"authToken": "x", "defaultSessionEnv": environment}), DIRECTORY)
+        RemoteState(PATH, _file({"authToken": "x", "defaultSessionEnv": environment}), DIRECTORY)
     )
     assert plan.action is Action.UPDATE
     assert plan.same == ("ANTHROPIC_AUTH_TOKEN", "API_TIMEOUT_MS")
@@ -104,7 +110,9 @@ NOT_UTF8 = (
 def test_bytes_that_are_not_utf8_are_warned_of(
     note: bytes, written: str, warnings: tuple[str, ...]
 ) -> None:
-    plan = _plan(Actual(PATH, _file(b'{"authToken": "x", "note": "' + note + b'"}'), DIRECTORY))
+    plan = _plan(
+        RemoteState(PATH, _file(b'{"authToken": "x", "note": "' + note + b'"}'), DIRECTORY)
+    )
     assert plan.warnings == warnings
     assert plan.write is not None
     assert plan.write.content is not None
@@ -112,7 +120,7 @@ def test_bytes_that_are_not_utf8_are_warned_of(
 
 
 def test_a_mode_that_lets_others_read_is_a_change_of_its_own() -> None:
-    right = _after(_plan(Actual(PATH, _file({"authToken": "x"}), DIRECTORY)))
+    right = _after(_plan(RemoteState(PATH, _file({"authToken": "x"}), DIRECTORY)))
     assert right.file is not None
     plan = _plan(replace(right, file=replace(right.file, mode=0o644)))
     assert plan.action is Action.UPDATE
@@ -122,7 +130,7 @@ def test_a_mode_that_lets_others_read_is_a_change_of_its_own() -> None:
 
 
 def test_formatting_alone_is_no_change() -> None:
-    right = _after(_plan(Actual(PATH, _file({"authToken": "x"}), DIRECTORY)))
+    right = _after(_plan(RemoteState(PATH, _file({"authToken": "x"}), DIRECTORY)))
     assert right.file is not None
     squeezed = json.dumps(json.loads(right.file.content), separators=(",", ":")).encode()
     plan = _plan(replace(right, file=replace(right.file, content=squeezed)))
@@ -132,38 +140,40 @@ def test_formatting_alone_is_no_change() -> None:
 @pytest.mark.parametrize(
     ("actual", "says"),
     [
-        (Actual(PATH, problem=ReadProblem.NO_DIRECTORY), "its directory does not exist"),
+        (RemoteState(PATH, problem=ReadProblem.NO_DIRECTORY), "its directory does not exist"),
         (
-            Actual(PATH, directory=DIRECTORY, problem=ReadProblem.PERMISSION_DENIED),
+            RemoteState(PATH, directory=DIRECTORY, problem=ReadProblem.PERMISSION_DENIED),
             "no permission to read it",
         ),
         (
-            Actual(PATH, directory=DIRECTORY, problem=ReadProblem.SYMLINK, detail="it leads to /x"),
+            RemoteState(
+                PATH, directory=DIRECTORY, problem=ReadProblem.SYMLINK, detail="it leads to /x"
+            ),
             "it is a symbolic link (it leads to /x)",
         ),
         (
-            Actual(PATH, directory=DIRECTORY, shadows=("/opt/aegis/.aegis/config.yaml",)),
+            RemoteState(PATH, directory=DIRECTORY, shadows=("/opt/aegis/.aegis/config.yaml",)),
             "Aegis reads /opt/aegis/.aegis/config.yaml instead of it",
         ),
         (
-            Actual(PATH, _file(b"{"), DIRECTORY),
+            RemoteState(PATH, _file(b"{"), DIRECTORY),
             "Aegis ignores the whole file: it is not JSON",
         ),
         (
-            Actual(PATH, _file({"port": "9100"}), DIRECTORY),
+            RemoteState(PATH, _file({"port": "9100"}), DIRECTORY),
             'Aegis ignores the whole file: "port" must be a whole number',
         ),
         (
-            Actual(PATH, _file({"defaultSessionEnv": {"PATH": "/bin"}}), DIRECTORY),
+            RemoteState(PATH, _file({"defaultSessionEnv": {"PATH": "/bin"}}), DIRECTORY),
             "Aegis would fail every session over defaultSessionEnv.PATH",
         ),
         (
-            Actual(PATH, directory=DIRECTORY, login=Login(1001, frozenset({1001}))),
+            RemoteState(PATH, directory=DIRECTORY, login=RemoteUser(1001, frozenset({1001}))),
             "no permission to write in its directory",
         ),
     ],
 )
-def test_refused(actual: Actual, says: str) -> None:
+def test_refused(actual: RemoteState, says: str) -> None:
     plan = _plan(actual)
     assert plan.action is Action.ERROR
     assert says in plan.message
@@ -173,7 +183,7 @@ def test_refused(actual: Actual, says: str) -> None:
 
 
 def test_all_reasons_come_at_once() -> None:
-    plan = _plan(Actual(PATH, _file({"port": "x", "host": 1}), DIRECTORY, shadows=("/s",)))
+    plan = _plan(RemoteState(PATH, _file({"port": "x", "host": 1}), DIRECTORY, shadows=("/s",)))
     assert "/s" in plan.message
     assert '"port"' in plan.message
     assert '"host"' in plan.message
@@ -181,14 +191,14 @@ def test_all_reasons_come_at_once() -> None:
 
 def test_what_a_pin_leaves_behind_is_said() -> None:
     host, session = _wanted("pinned")
-    plan = plan_host(host, session, Actual(PATH, directory=DIRECTORY))
+    plan = plan_host(host, session, RemoteState(PATH, directory=DIRECTORY))
     assert any("model from all" in warning and "ollama" in warning for warning in plan.warnings)
     assert "EXTRA_VARIABLE" in [change.key for change in plan.changes]
 
 
 def test_a_name_that_aegis_does_not_search_is_warned_of() -> None:
     host, session = _wanted("elsewhere")
-    plan = plan_host(host, session, Actual("/etc/aegis/custom.json", directory=DIRECTORY))
+    plan = plan_host(host, session, RemoteState("/etc/aegis/custom.json", directory=DIRECTORY))
     assert any("read_via: explicit" in warning for warning in plan.warnings)
 
 
@@ -220,7 +230,7 @@ def test_after_a_plan_is_carried_out_nothing_is_left_and_the_rest_survives(
     foreign: dict[str, object], environment: dict[str, str], mode: int
 ) -> None:
     content = {**foreign, "defaultSessionEnv": environment, "authToken": "t"}
-    plan = _plan(Actual(PATH, _file(content, mode), DIRECTORY))
+    plan = _plan(RemoteState(PATH, _file(content, mode), DIRECTORY))
     assert plan.write is not None or plan.action is Action.UNCHANGED
     if plan.write is None:
         return
@@ -254,13 +264,13 @@ CANARY = "canary77secret"
     ],
 )
 def test_no_secret_of_a_host_is_shown_wherever_it_stands(content: object) -> None:
-    plan = _plan(Actual(PATH, _file(content), DIRECTORY))
+    plan = _plan(RemoteState(PATH, _file(content), DIRECTORY))
     assert CANARY not in repr(plan)
 
 
 def test_a_file_full_of_errors_is_not_listed_to_the_end() -> None:
     environment = {f"bad-{number}{'x' * 500}": "" for number in range(1000)}
-    plan = _plan(Actual(PATH, _file({"defaultSessionEnv": environment}), DIRECTORY))
+    plan = _plan(RemoteState(PATH, _file({"defaultSessionEnv": environment}), DIRECTORY))
     assert plan.action is Action.ERROR
     assert plan.message.endswith("; and 980 more")
     assert len(plan.message) < 5000
@@ -272,7 +282,7 @@ _NUMBER = st.from_regex(r"\A-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,30})?([eE][+-]?[0-9
 @given(numbers=st.lists(_NUMBER, min_size=1, max_size=6))
 def test_numbers_of_others_keep_their_text(numbers: list[str]) -> None:
     text = '{"authToken": "t", "x": [' + ", ".join(numbers) + "]}"
-    plan = _plan(Actual(PATH, _file(text.encode()), DIRECTORY))
+    plan = _plan(RemoteState(PATH, _file(text.encode()), DIRECTORY))
     assert plan.write is not None
     content = plan.write.content or b""
     lines = [line.strip(" ,") for line in content.decode().splitlines()]

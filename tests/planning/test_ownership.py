@@ -8,31 +8,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, Login
+from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, RemoteState, RemoteUser
 from aegis_provision.planning.ownership import Ownership, permission_problem, wanted_ownership
 
-DIRECTORY = DirectoryFacts(mode=0o755, uid=1000, gid=1000)
+DIRECTORY = RemoteDirectory(mode=0o755, uid=1000, gid=1000)
 
 
 @given(mode=st.integers(0, 0o7777), uid=st.integers(0, 70000), gid=st.integers(0, 70000))
 def test_a_file_keeps_its_owner_and_is_never_looser(mode: int, uid: int, gid: int) -> None:
-    wanted = wanted_ownership(FileFacts(b"", mode, uid, gid), DIRECTORY)
+    wanted = wanted_ownership(RemoteFile(b"", mode, uid, gid), DIRECTORY)
     assert (wanted.uid, wanted.gid) == (uid, gid)
     assert wanted.mode & ~mode == 0, "no bit is added"
     assert wanted.mode & (stat.S_IRWXO | stat.S_IWGRP) == 0
-    assert wanted_ownership(FileFacts(b"", wanted.mode, uid, gid), DIRECTORY) == wanted
+    assert wanted_ownership(RemoteFile(b"", wanted.mode, uid, gid), DIRECTORY) == wanted
 
 
 def test_a_new_file_is_its_directorys_owners_and_private() -> None:
     assert wanted_ownership(None, DIRECTORY) == Ownership(0o600, 1000, 1000)
 
 
-def _problem(login: Login | None, directory: DirectoryFacts, wanted: Ownership) -> str | None:
-    return permission_problem(Actual("/x", directory=directory, login=login), wanted)
+def _problem(login: RemoteUser | None, directory: RemoteDirectory, wanted: Ownership) -> str | None:
+    return permission_problem(RemoteState("/x", directory=directory, login=login), wanted)
 
 
-OWNER = Login(1000, frozenset({1000}))
-OTHER = Login(1001, frozenset({1001}))
+OWNER = RemoteUser(1000, frozenset({1000}))
+OTHER = RemoteUser(1001, frozenset({1001}))
 MINE = Ownership(0o600, 1000, 1000)
 
 
@@ -41,20 +41,20 @@ MINE = Ownership(0o600, 1000, 1000)
     [
         (OWNER, DIRECTORY, MINE, None),
         (None, DIRECTORY, MINE, None),
-        (Login(0, frozenset()), DirectoryFacts(0o500, 5, 5), MINE, None),
-        (OWNER, DirectoryFacts(0o555, 1000, 1000), MINE, "no permission to write"),
+        (RemoteUser(0, frozenset()), RemoteDirectory(0o500, 5, 5), MINE, None),
+        (OWNER, RemoteDirectory(0o555, 1000, 1000), MINE, "no permission to write"),
         (OTHER, DIRECTORY, MINE, "no permission to write"),
-        (OTHER, DirectoryFacts(0o775, 1000, 1001), MINE, "can't keep its owner (uid 1000)"),
+        (OTHER, RemoteDirectory(0o775, 1000, 1001), MINE, "can't keep its owner (uid 1000)"),
         (OWNER, DIRECTORY, Ownership(0o640, 1000, 33), "not in its group (gid 33)"),
     ],
 )
 def test_permission_problems(
-    login: Login | None, directory: DirectoryFacts, wanted: Ownership, says: str | None
+    login: RemoteUser | None, directory: RemoteDirectory, wanted: Ownership, says: str | None
 ) -> None:
     found = _problem(login, directory, wanted)
     assert found is None if says is None else says in (found or "")
 
 
 def test_group_bits_may_be_an_access_lists_mask_so_only_trying_can_tell() -> None:
-    maybe = _problem(OTHER, DirectoryFacts(0o770, 1000, 1000), Ownership(0o600, 1001, 1001))
+    maybe = _problem(OTHER, RemoteDirectory(0o770, 1000, 1000), Ownership(0o600, 1001, 1001))
     assert maybe is None

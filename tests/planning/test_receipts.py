@@ -10,41 +10,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts, ReadProblem
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
 from aegis_provision.planning.receipts import (
-    Ours,
+    ManagedKeys,
     Receipt,
-    Stamp,
-    Untrusted,
-    compose,
-    judge,
+    RejectedReceipt,
+    WriteInfo,
+    dump,
     parse,
+    validate,
 )
 from aegis_provision.providers.secret import Secret
 
 PATH = "/opt/aegis/aegis.config.json"
 OWNER = 1000
-STAMP = Stamp("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+STAMP = WriteInfo("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
 SALT = bytes(range(16))
 VALUES = {"ANTHROPIC_AUTH_TOKEN": "canary-77", "ANTHROPIC_DEFAULT_MODEL": "big", "X": "big"}
-ACTUAL = Actual(PATH, FileFacts(b"{}", 0o600, OWNER, OWNER), DirectoryFacts(0o755, OWNER, OWNER))
+ACTUAL = RemoteState(
+    PATH, RemoteFile(b"{}", 0o600, OWNER, OWNER), RemoteDirectory(0o755, OWNER, OWNER)
+)
 
 _NAMES = st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,20}\Z")
 _TEXTS = st.text(st.characters(exclude_categories=[]), max_size=40)
 _OURS = st.builds(
-    Ours, st.sampled_from(["glm", "my-gateway.2"]), st.lists(_NAMES, unique=True).map(tuple)
+    ManagedKeys, st.sampled_from(["glm", "my-gateway.2"]), st.lists(_NAMES, unique=True).map(tuple)
 )
 
 
 def _composed(**changed: Any) -> dict[str, Any]:
-    before = Ours("ollama", ("ANTHROPIC_DEFAULT_MODEL",))
-    data = compose(PATH, Ours("glm", tuple(VALUES)), before, VALUES, STAMP, SALT)
+    before = ManagedKeys("ollama", ("ANTHROPIC_DEFAULT_MODEL",))
+    data = dump(PATH, ManagedKeys("glm", tuple(VALUES)), before, VALUES, STAMP, SALT)
     return {**json.loads(data), **changed}
 
 
-def _file(content: object, *, mode: int = 0o600, uid: int = OWNER) -> FileFacts:
+def _file(content: object, *, mode: int = 0o600, uid: int = OWNER) -> RemoteFile:
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return FileFacts(data, mode, uid, OWNER)
+    return RemoteFile(data, mode, uid, OWNER)
 
 
 @given(
@@ -54,13 +56,13 @@ def _file(content: object, *, mode: int = 0o600, uid: int = OWNER) -> FileFacts:
     other=_TEXTS,
 )
 def test_a_receipt_knows_what_was_written_and_nothing_else(
-    values: dict[str, str], before: Ours | None, salt: bytes, other: str
+    values: dict[str, str], before: ManagedKeys | None, salt: bytes, other: str
 ) -> None:
-    data = compose(PATH, Ours("glm", (*values, "NOT_THERE")), before, values, STAMP, salt)
+    data = dump(PATH, ManagedKeys("glm", (*values, "NOT_THERE")), before, values, STAMP, salt)
     receipt = parse(data)
     assert isinstance(receipt, Receipt)
     assert (receipt.stamp, receipt.path, receipt.before) == (STAMP, PATH, before)
-    assert receipt.ours == Ours("glm", tuple(values))
+    assert receipt.ours == ManagedKeys("glm", tuple(values))
     for name, value in values.items():
         assert receipt.is_as_written(name, value)
         assert receipt.is_as_written(name, Secret(value, "${X}"))
@@ -74,14 +76,16 @@ def test_a_receipt_holds_no_value_and_does_not_show_which_are_the_same() -> None
     content = _composed()
     assert "canary-77" not in json.dumps(content)
     assert len(set(content["variables"].values())) == len(VALUES)
-    again = json.loads(compose(PATH, Ours("glm", tuple(VALUES)), None, VALUES, STAMP, SALT[::-1]))
+    again = json.loads(
+        dump(PATH, ManagedKeys("glm", tuple(VALUES)), None, VALUES, STAMP, SALT[::-1])
+    )
     assert not set(again["variables"].values()) & set(content["variables"].values())
 
 
 def test_the_receipt_of_the_targets_owner_counts() -> None:
-    assert isinstance(judge(_file(_composed()), ACTUAL), Receipt)
-    assert isinstance(judge(_file(_composed(), uid=0, mode=0o640), ACTUAL), Receipt)
-    assert judge(None, ACTUAL) is None
+    assert isinstance(validate(_file(_composed()), ACTUAL), Receipt)
+    assert isinstance(validate(_file(_composed(), uid=0, mode=0o640), ACTUAL), Receipt)
+    assert validate(None, ACTUAL) is None
 
 
 @pytest.mark.parametrize(
@@ -112,9 +116,11 @@ def test_the_receipt_of_the_targets_owner_counts() -> None:
         (_file(_composed(before={"provider": "glm"})), "damaged"),
     ],
 )
-def test_whatever_else_lies_there_does_not_count(found: FileFacts | ReadProblem, says: str) -> None:
-    judged = judge(found, ACTUAL)
-    assert isinstance(judged, Untrusted)
+def test_whatever_else_lies_there_does_not_count(
+    found: RemoteFile | ReadProblem, says: str
+) -> None:
+    judged = validate(found, ACTUAL)
+    assert isinstance(judged, RejectedReceipt)
     assert says in judged.reason
 
 
@@ -127,11 +133,13 @@ def test_whatever_else_lies_there_does_not_count(found: FileFacts | ReadProblem,
     key=st.sampled_from(list(_composed())),
 )
 def test_a_receipt_with_anything_in_it_raises_nothing(content: object, key: str) -> None:
-    assert isinstance(parse(json.dumps(_composed(**{key: content})).encode()), Receipt | Untrusted)
+    assert isinstance(
+        parse(json.dumps(_composed(**{key: content})).encode()), Receipt | RejectedReceipt
+    )
 
 
 @given(at=st.integers(0, len(json.dumps(_composed()))), junk=st.binary(max_size=3))
 def test_a_receipt_that_was_cut_or_scratched_raises_nothing(at: int, junk: bytes) -> None:
     whole = json.dumps(_composed()).encode()
     for data in (whole[:at], whole[:at] + junk + whole[at + len(junk) :]):
-        assert isinstance(parse(data), Receipt | Untrusted)
+        assert isinstance(parse(data), Receipt | RejectedReceipt)

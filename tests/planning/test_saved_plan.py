@@ -11,26 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts
+from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, RemoteState
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import plan_host, unreachable
-from aegis_provision.planning.model import Action, ChangeKind
+from aegis_provision.planning.plan import Action, ChangeKind
 from aegis_provision.planning.saved_plan import (
-    Basis,
-    Chosen,
+    PlanInputs,
+    PlanOptions,
     SavedPlan,
-    objections_to_begin,
-    objections_to_write,
     save,
+    stale_hosts,
+    stale_inputs,
 )
-from aegis_provision.providers.fill import fill
+from aegis_provision.providers.resolve_env import resolve_env
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.plan import HostPlan
 
 NAMES = ("a", "b", "c")
 INVENTORY = """
@@ -47,7 +47,7 @@ ENVIRON = {
     "OPENROUTER_API_KEY": "canary-router",
     "EXTRA_TOKEN": "canary-extra",
 }
-DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
+DIRECTORY = RemoteDirectory(0o755, 1000, 1000)
 PATH = "/opt/aegis/aegis.config.json"
 _WHEN = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -55,37 +55,39 @@ _inventory, SPECS = specified(INVENTORY)
 HOSTS = _inventory.hosts
 
 
-def _file(content: Mapping[str, object] = {"authToken": "t"}, mode: int = 0o600) -> FileFacts:
-    return FileFacts(json.dumps(content).encode(), mode, 1000, 1000)
+def _file(content: Mapping[str, object] = {"authToken": "t"}, mode: int = 0o600) -> RemoteFile:
+    return RemoteFile(json.dumps(content).encode(), mode, 1000, 1000)
 
 
-FILES: Mapping[str, FileFacts | None] = {
+FILES: Mapping[str, RemoteFile | None] = {
     "a": _file(),
     "b": None,
     "c": _file({"authToken": "t", "defaultSessionEnv": {"ANTHROPIC_AUTH_TOKEN": "canary-there"}}),
 }
 
 
-def _basis(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) -> Basis:
-    sessions = {name: fill(SPECS[name], environ, with_secrets=with_secrets) for name in NAMES}
-    return Basis(
+def _basis(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) -> PlanInputs:
+    sessions = {
+        name: resolve_env(SPECS[name], environ, with_secrets=with_secrets) for name in NAMES
+    }
+    return PlanInputs(
         (("inventory.yml", "0" * 64), ("play.yml", "1" * 64)), ((NAMES,),), HOSTS, sessions
     )
 
 
 def _plans(
-    files: Mapping[str, FileFacts | None] = FILES, basis: Basis | None = None
+    files: Mapping[str, RemoteFile | None] = FILES, basis: PlanInputs | None = None
 ) -> tuple[HostPlan, ...]:
     sessions = (basis or _basis()).sessions
     return tuple(
-        plan_host(HOSTS[name], sessions[name], Actual(PATH, files[name], DIRECTORY))
+        plan_host(HOSTS[name], sessions[name], RemoteState(PATH, files[name], DIRECTORY))
         for name in NAMES
     )
 
 
 def _saved(*, with_secrets: bool = True) -> SavedPlan:
     basis = _basis(with_secrets=with_secrets)
-    chosen = Chosen((), no_secrets=not with_secrets)
+    chosen = PlanOptions((), no_secrets=not with_secrets)
     return save(_WHEN, "1", chosen, basis, _plans(basis=basis), bytes(range(16)))
 
 
@@ -93,8 +95,8 @@ SAVED = _saved()
 
 
 def test_where_nothing_has_changed_nothing_is_against_it() -> None:
-    assert not objections_to_begin(SAVED, _basis())
-    assert not objections_to_write(SAVED, _plans())
+    assert not stale_inputs(SAVED, _basis())
+    assert not stale_hosts(SAVED, _plans())
 
 
 def test_no_token_is_in_it_and_each_distinct_one_has_one_digest() -> None:
@@ -112,7 +114,7 @@ def test_no_token_is_in_it_and_each_distinct_one_has_one_digest() -> None:
 )
 @settings(max_examples=12, deadline=None)
 def test_another_value_is_named_with_the_hosts_that_would_get_it(name: str, value: str) -> None:
-    found = objections_to_begin(SAVED, _basis({**ENVIRON, name: value}))
+    found = stale_inputs(SAVED, _basis({**ENVIRON, name: value}))
     uses_it = {
         host: any(f"{{{name}" in variable.template for variable in SPECS[host].variables)
         for host in NAMES
@@ -133,8 +135,8 @@ _CHANGED_FILES = (
 
 
 @given(name=st.sampled_from(NAMES), file=_CHANGED_FILES)
-def test_another_file_is_named_with_its_host(name: str, file: FileFacts | None) -> None:
-    found = objections_to_write(SAVED, _plans({**FILES, name: file}))
+def test_another_file_is_named_with_its_host(name: str, file: RemoteFile | None) -> None:
+    found = stale_hosts(SAVED, _plans({**FILES, name: file}))
     assert set(found.hosts) == ({name} if file != FILES[name] else set())
 
 
@@ -152,7 +154,7 @@ def test_owner_and_mode_belong_to_the_file_and_so_does_its_layout(
 ) -> None:
     file = FILES["a"]
     assert file is not None
-    found = objections_to_write(SAVED, _plans({**FILES, "a": replace(file, **change)}))  # type: ignore[arg-type]
+    found = stale_hosts(SAVED, _plans({**FILES, "a": replace(file, **change)}))  # type: ignore[arg-type]
     assert [*found.hosts] == ["a"]
     assert says in found.hosts["a"][0]
 
@@ -184,17 +186,17 @@ def test_owner_and_mode_belong_to_the_file_and_so_does_its_layout(
 def test_the_operators_files_are_what_they_were(
     now: tuple[tuple[str, str], ...], says: tuple[str, ...]
 ) -> None:
-    assert objections_to_begin(SAVED, replace(_basis(), sources=now)).whole == says
+    assert stale_inputs(SAVED, replace(_basis(), sources=now)).whole == says
 
 
 def test_the_order_within_a_batch_decides_nothing() -> None:
     """A script may print its groups in another order each time."""
     batches = ((tuple(reversed(NAMES)),),)
-    assert not objections_to_begin(SAVED, replace(_basis(), batches=batches))
+    assert not stale_inputs(SAVED, replace(_basis(), batches=batches))
 
 
 def test_other_batches_are_another_plan() -> None:
-    found = objections_to_begin(SAVED, replace(_basis(), batches=((("a",), ("b", "c")),)))
+    found = stale_inputs(SAVED, replace(_basis(), batches=((("a",), ("b", "c")),)))
     assert "batches" in found.whole[0]
 
 
@@ -218,59 +220,61 @@ def test_who_is_reached_or_restarted_otherwise_is_named(setting: str, value: str
     of_all = InputFile("inventory", "", "inventory.yml", INVENTORY.encode(), 0)
     inventory, _ = load_inventory([of_all, vars_of_b])
     assert inventory is not None
-    found = objections_to_begin(SAVED, replace(_basis(), hosts=inventory.hosts))
+    found = stale_inputs(SAVED, replace(_basis(), hosts=inventory.hosts))
     assert found.hosts == {"b": ("how it is reached or restarted is not what it was",)}
 
 
 def test_hosts_that_go_and_come_are_named() -> None:
     sessions = dict(_basis().sessions)
     sessions["d"] = sessions.pop("b")
-    found = objections_to_begin(SAVED, replace(_basis(), sessions=sessions))
+    found = stale_inputs(SAVED, replace(_basis(), sessions=sessions))
     assert {*found.hosts} == {"b", "d"}
 
 
 def test_a_host_nobody_can_talk_to_is_left_to_the_run() -> None:
     plans = list(_plans())
     plans[1] = unreachable(HOSTS["b"], _basis().sessions["b"], "no route", "")
-    assert not objections_to_write(SAVED, plans)
+    assert not stale_hosts(SAVED, plans)
 
 
 def test_a_restart_that_is_owed_now_is_more_than_was_planned() -> None:
     plans = [replace(plan, restart_owed=plan.host == "a") for plan in _plans()]
-    assert [*objections_to_write(SAVED, plans).hosts] == ["a"]
+    assert [*stale_hosts(SAVED, plans).hosts] == ["a"]
     saved = replace(SAVED, hosts=tuple(replace(host, restart_owed=True) for host in SAVED.hosts))
-    assert not objections_to_write(saved, _plans()), "nothing is left to do there"
+    assert not stale_hosts(saved, _plans()), "nothing is left to do there"
 
 
 def test_without_secrets_only_what_was_unknown_may_turn_out() -> None:
     saved = _saved(with_secrets=False)
     assert not saved.tokens
-    assert not objections_to_begin(saved, _basis())
-    assert not objections_to_begin(saved, _basis({**ENVIRON, "GLM_API_KEY": "another"}))
-    assert not objections_to_write(saved, _plans())
-    found = objections_to_write(saved, _plans({**FILES, "c": _file()}))
+    assert not stale_inputs(saved, _basis())
+    assert not stale_inputs(saved, _basis({**ENVIRON, "GLM_API_KEY": "another"}))
+    assert not stale_hosts(saved, _plans())
+    found = stale_hosts(saved, _plans({**FILES, "c": _file()}))
     assert [*found.hosts] == ["c"]
 
 
-def _sharing(environ: Mapping[str, str], *, with_secrets: bool = True) -> Basis:
+def _sharing(environ: Mapping[str, str], *, with_secrets: bool = True) -> PlanInputs:
     """Return a basis where a variable that is no secret holds one all the same."""
     _, specs = specified(INVENTORY.replace("${MODEL:-glm-4.6}", "${GLM_API_KEY:-big}"))
-    sessions = {name: fill(specs[name], environ, with_secrets=with_secrets) for name in NAMES}
+    sessions = {
+        name: resolve_env(specs[name], environ, with_secrets=with_secrets) for name in NAMES
+    }
     return replace(_basis(), sessions=sessions)
 
 
 @pytest.mark.parametrize("with_secrets", [True, False])
 def test_a_value_that_a_token_is_in_is_kept_as_a_token_is(with_secrets: bool) -> None:
     basis = _sharing(ENVIRON, with_secrets=with_secrets)
-    chosen = Chosen((), no_secrets=not with_secrets)
+    chosen = PlanOptions((), no_secrets=not with_secrets)
     saved = save(_WHEN, "1", chosen, basis, _plans(basis=basis), bytes(16))
     host = saved.hosts[0]
     assert host.wanted["ANTHROPIC_DEFAULT_MODEL"] is None
     assert ("ANTHROPIC_DEFAULT_MODEL" in host.tokens) is with_secrets
     now = _sharing(ENVIRON)
-    assert not objections_to_begin(saved, now)
-    assert not objections_to_write(saved, _plans(basis=now))
-    other = objections_to_begin(saved, _sharing({**ENVIRON, "GLM_API_KEY": "canary-other"}))
+    assert not stale_inputs(saved, now)
+    assert not stale_hosts(saved, _plans(basis=now))
+    other = stale_inputs(saved, _sharing({**ENVIRON, "GLM_API_KEY": "canary-other"}))
     assert bool(other) is with_secrets
 
 
@@ -278,18 +282,18 @@ def test_a_token_in_a_wrong_place_that_is_recognised_now_is_the_change_it_was() 
     there = {"ANTHROPIC_DEFAULT_MODEL": ENVIRON["GLM_API_KEY"]}
     files = {**FILES, "a": _file({"authToken": "t", "defaultSessionEnv": there})}
     bare = _basis(with_secrets=False)
-    chosen = Chosen((), no_secrets=True)
+    chosen = PlanOptions((), no_secrets=True)
     saved = save(_WHEN, "1", chosen, bare, _plans(files, bare), bytes(16))
-    assert not objections_to_write(saved, _plans(files))
+    assert not stale_hosts(saved, _plans(files))
 
 
 def test_what_can_not_be_written_is_no_part_of_it() -> None:
     plans = list(_plans())
     plans[0] = replace(plans[0], action=Action.ERROR, message="broken", changes=(), write=None)
-    saved = save(_WHEN, "1", Chosen(()), _basis(), plans, bytes(16))
+    saved = save(_WHEN, "1", PlanOptions(()), _basis(), plans, bytes(16))
     assert [host.host for host in saved.hosts] == ["b", "c"]
     assert [(left.host, left.reason) for left in saved.left_out] == [("a", "broken")]
-    assert not objections_to_begin(saved, _basis())
+    assert not stale_inputs(saved, _basis())
 
 
 def _against(**changes: object) -> dict[str, tuple[str, ...]]:
@@ -298,11 +302,11 @@ def _against(**changes: object) -> dict[str, tuple[str, ...]]:
         replace(plan, **changes) if plan.host == "a" else plan  # type: ignore[arg-type]
         for plan in _plans()
     )
-    return dict(objections_to_write(SAVED, plans).hosts)
+    return dict(stale_hosts(SAVED, plans).hosts)
 
 
-def _seen(content: bytes) -> FileFacts:
-    return FileFacts(content, 0o600, 1000, 1000)
+def _seen(content: bytes) -> RemoteFile:
+    return RemoteFile(content, 0o600, 1000, 1000)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +346,7 @@ def test_a_file_that_has_come_is_told_as_such() -> None:
     plans = tuple(
         replace(plan, seen=_seen(b"{}")) if plan.host == "b" else plan for plan in _plans()
     )
-    assert dict(objections_to_write(SAVED, plans).hosts) == {
+    assert dict(stale_hosts(SAVED, plans).hosts) == {
         "b": ("a file has come since the plan saw none",)
     }
 
@@ -374,20 +378,20 @@ def test_of_a_masked_change_only_its_kind_counts() -> None:
 def test_hosts_that_go_come_or_move_on_are_told_in_words() -> None:
     basis = _basis()
     gone = {name: session for name, session in basis.sessions.items() if name != "a"}
-    assert dict(objections_to_begin(SAVED, replace(basis, sessions=gone)).hosts) == {
+    assert dict(stale_inputs(SAVED, replace(basis, sessions=gone)).hosts) == {
         "a": ("it is no part of what the plan is about any more",)
     }
     come = {**basis.sessions, "d": basis.sessions["a"]}
-    assert dict(objections_to_begin(SAVED, replace(basis, sessions=come)).hosts) == {
+    assert dict(stale_inputs(SAVED, replace(basis, sessions=come)).hosts) == {
         "d": ("it has come since the plan was made",)
     }
     other = {**basis.sessions, "a": basis.sessions["b"]}
-    assert dict(objections_to_begin(SAVED, replace(basis, sessions=other)).hosts) == {
+    assert dict(stale_inputs(SAVED, replace(basis, sessions=other)).hosts) == {
         "a": ("its provider is openrouter now, not glm",)
     }
     moved = {
         **HOSTS, "a": replace(HOSTS["a"], target=replace(HOSTS["a"].target, user="other"))
     }  # fmt: skip
-    assert dict(objections_to_begin(SAVED, replace(basis, hosts=moved)).hosts) == {
+    assert dict(stale_inputs(SAVED, replace(basis, hosts=moved)).hosts) == {
         "a": ("how it is reached or restarted is not what it was",)
     }

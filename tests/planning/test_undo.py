@@ -8,19 +8,26 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aegis_provision.aegis.actual import FileFacts
-from aegis_provision.planning.going_back import Undoing, with_ours_from_before
-from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
-from aegis_provision.planning.receipts import Ours, Receipt, Stamp, compose, parse, with_receipt
-from aegis_provision.planning.undo import left_by, undo, without_write
+from aegis_provision.aegis.remote_state import RemoteFile
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.planning.receipts import (
+    ManagedKeys,
+    Receipt,
+    WriteInfo,
+    dump,
+    parse,
+    with_receipt,
+)
+from aegis_provision.planning.restore import restoring_write, resulting_file, without_write
+from aegis_provision.planning.rollback import RollbackTarget, restore_managed_keys
 
 PATH = "/opt/aegis/aegis.config.json"
 RUN = "20261125T101500Z-0a1b2c"
-BEFORE, AFTER = Ours("glm", ("A",)), Ours("ollama", ("A", "B"))
-OLD = FileFacts(b'{"old": 1}', 0o640, 1, 2)
+BEFORE, AFTER = ManagedKeys("glm", ("A",)), ManagedKeys("ollama", ("A", "B"))
+OLD = RemoteFile(b'{"old": 1}', 0o640, 1, 2)
 
 
-def _write(content: bytes | None, base: FileFacts | None) -> Write:
+def _write(content: bytes | None, base: RemoteFile | None) -> Write:
     return Write(PATH, content, 0o600, 3, 4, base, AFTER, BEFORE, b"receipt")
 
 
@@ -28,28 +35,30 @@ def _content(environment: dict[str, str]) -> bytes:
     return json.dumps({"authToken": "t", "defaultSessionEnv": environment}).encode()
 
 
-def _receipt(values: dict[str, str], ours: Ours, before: Ours | None, run: str = RUN) -> Receipt:
-    stamp = Stamp(run, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
-    found = parse(compose(PATH, ours, before, values, stamp, bytes(16)))
+def _receipt(
+    values: dict[str, str], ours: ManagedKeys, before: ManagedKeys | None, run: str = RUN
+) -> Receipt:
+    stamp = WriteInfo(run, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+    found = parse(dump(PATH, ours, before, values, stamp, bytes(16)))
     assert isinstance(found, Receipt)
     return found
 
 
 def test_a_replaced_file_comes_back_with_the_mode_of_the_new_one() -> None:
-    assert undo(_write(b"new", OLD)) == Write(
-        PATH, OLD.content, 0o600, 3, 4, FileFacts(b"new", 0o600, 3, 4), BEFORE, AFTER
+    assert restoring_write(_write(b"new", OLD)) == Write(
+        PATH, OLD.content, 0o600, 3, 4, RemoteFile(b"new", 0o600, 3, 4), BEFORE, AFTER
     )
 
 
 def test_a_file_that_was_made_goes_and_one_that_was_taken_away_comes_back() -> None:
-    assert undo(_write(b"new", None)).content is None
-    taken = undo(_write(None, OLD))
+    assert restoring_write(_write(b"new", None)).content is None
+    taken = restoring_write(_write(None, OLD))
     assert (taken.content, taken.base) == (OLD.content, None)
 
 
 def test_what_a_write_leaves_behind() -> None:
-    assert left_by(_write(b"new", OLD)) == FileFacts(b"new", 0o600, 3, 4)
-    assert left_by(_write(None, OLD)) is None
+    assert resulting_file(_write(b"new", OLD)) == RemoteFile(b"new", 0o600, 3, 4)
+    assert resulting_file(_write(None, OLD)) is None
 
 
 def test_a_plan_that_was_carried_out_has_nothing_left_to_write() -> None:
@@ -61,47 +70,47 @@ def test_a_plan_that_was_carried_out_has_nothing_left_to_write() -> None:
 
 
 def _plan(environment: dict[str, str] | None = None, *, base: bool = True) -> HostPlan:
-    there = FileFacts(_content(environment or {"A": "1", "B": "2"}), 0o600, 3, 4)
+    there = RemoteFile(_content(environment or {"A": "1", "B": "2"}), 0o600, 3, 4)
     write = Write(PATH, b"before", 0o600, 3, 4, there if base else None)
     return HostPlan("a", "glm", PATH, Action.UPDATE, write=write)
 
 
-UNDOING = Undoing(RUN, "a", "glm", "before", "after", lambda _: "")
+UNDOING = RollbackTarget(RUN, "a", "glm", "before", "after", lambda _: "")
 
 
 @pytest.mark.parametrize("before", [None, BEFORE])
-def test_by_the_run_s_own_receipt_ours_is_what_was_before_it(before: Ours | None) -> None:
+def test_by_the_run_s_own_receipt_ours_is_what_was_before_it(before: ManagedKeys | None) -> None:
     receipt = _receipt({"A": "1", "B": "2"}, AFTER, before)
-    write = with_ours_from_before(_plan(), UNDOING, receipt).write
+    write = restore_managed_keys(_plan(), UNDOING, receipt).write
     assert write is not None
     assert (write.ours, write.ours_before) == (before, AFTER)
 
 
 def test_by_another_run_s_receipt_of_this_file_nothing_is_known_to_be_ours() -> None:
     receipt = _receipt({"A": "1", "B": "2"}, AFTER, BEFORE, run="20261126T101500Z-0a1b2c")
-    write = with_ours_from_before(_plan(), UNDOING, receipt).write
+    write = restore_managed_keys(_plan(), UNDOING, receipt).write
     assert write is not None
     assert (write.ours, write.ours_before) == (None, AFTER)
 
 
 def test_a_receipt_of_another_file_is_the_one_from_before_the_run() -> None:
     receipt = _receipt({"A": "0", "B": "2"}, AFTER, BEFORE, run="20261124T101500Z-0a1b2c")
-    write = with_ours_from_before(_plan(), UNDOING, receipt).write
+    write = restore_managed_keys(_plan(), UNDOING, receipt).write
     assert write is not None
     assert (write.ours, write.ours_before) == (AFTER, AFTER)
 
 
 def test_without_a_receipt_or_a_file_nothing_is_said_of_ours() -> None:
     plan = _plan()
-    assert with_ours_from_before(plan, UNDOING, None) is plan
+    assert restore_managed_keys(plan, UNDOING, None) is plan
     receipt = _receipt({"A": "1", "B": "2"}, AFTER, BEFORE)
     without_base = _plan(base=False)
-    assert with_ours_from_before(without_base, UNDOING, receipt) is without_base
+    assert restore_managed_keys(without_base, UNDOING, receipt) is without_base
     refused = HostPlan("a", "glm", PATH, Action.ERROR)
-    assert with_ours_from_before(refused, UNDOING, receipt) is refused
+    assert restore_managed_keys(refused, UNDOING, receipt) is refused
 
 
-STAMP = Stamp(RUN, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+STAMP = WriteInfo(RUN, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
 
 
 def test_a_receipt_vouches_for_what_the_file_will_hold() -> None:
@@ -112,7 +121,7 @@ def test_a_receipt_vouches_for_what_the_file_will_hold() -> None:
     found = parse(left.receipt)
     assert isinstance(found, Receipt)
     assert (found.stamp, found.path, found.before) == (STAMP, PATH, BEFORE)
-    assert found.ours == Ours("ollama", ("A",))
+    assert found.ours == ManagedKeys("ollama", ("A",))
     assert found.is_as_written("A", "1")
     assert not found.is_as_written("A", "2")
     assert not found.is_as_written("C", "3")

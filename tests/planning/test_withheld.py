@@ -7,18 +7,18 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts
-from aegis_provision.planning.host_plan import compare, only_to_show, plan_host
-from aegis_provision.planning.model import Action, ChangeKind
-from aegis_provision.planning.status import State, status_of
-from aegis_provision.providers.fill import fill
+from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, RemoteState
+from aegis_provision.planning.host_plan import compare, plan_host, read_only
+from aegis_provision.planning.plan import Action, ChangeKind
+from aegis_provision.planning.status import HostState, status_of
+from aegis_provision.providers.resolve_env import resolve_env
 from tests.fleet.specs import specified
 
 TOKEN = "canary-4d1f0a"
 TOKEN_NAME = "ANTHROPIC_AUTH_TOKEN"
 ENVIRON = {"GLM_API_KEY": TOKEN, "HEADER_TOKEN": f"{TOKEN}-2", "REGION": "eu"}
 PATH = "/opt/aegis/aegis.config.json"
-DIRECTORY = DirectoryFacts(0o755, 1000, 1000)
+DIRECTORY = RemoteDirectory(0o755, 1000, 1000)
 INVENTORY = """
 all:
   vars:
@@ -33,8 +33,8 @@ _NAMES = (*_TOKENS, "ANTHROPIC_BASE_URL", "ANTHROPIC_DEFAULT_MODEL", "WHERE", "A
 
 _inventory, _specs = specified(INVENTORY)
 HOST, SPEC = _inventory.hosts["a"], _specs["a"]
-FULL = fill(SPEC, ENVIRON)
-WITHHELD = fill(SPEC, {"REGION": "eu"}, with_secrets=False)
+FULL = resolve_env(SPEC, ENVIRON)
+WITHHELD = resolve_env(SPEC, {"REGION": "eu"}, with_secrets=False)
 
 # A token that stands in a wrong place is known by its looks alone where it is withheld.
 _ENVIRONMENTS = st.fixed_dictionaries(
@@ -47,7 +47,7 @@ _ENVIRONMENTS = st.fixed_dictionaries(
     },
 )
 _FILES = st.none() | st.builds(
-    lambda environment, mode: FileFacts(
+    lambda environment, mode: RemoteFile(
         json.dumps({"authToken": "t", "defaultSessionEnv": environment}).encode(), mode, 1000, 1000
     ),
     _ENVIRONMENTS,
@@ -56,9 +56,9 @@ _FILES = st.none() | st.builds(
 
 
 def test_what_only_secrets_need_is_neither_needed_nor_read() -> None:
-    bare = fill(SPEC, {}, with_secrets=False)
+    bare = resolve_env(SPEC, {}, with_secrets=False)
     assert (bare.missing, bare.withheld) == ((), frozenset(_TOKENS))
-    assert fill(SPEC, ENVIRON, with_secrets=False) == WITHHELD
+    assert resolve_env(SPEC, ENVIRON, with_secrets=False) == WITHHELD
     assert TOKEN_NAME not in WITHHELD.values
     assert WITHHELD.names == FULL.names
 
@@ -67,19 +67,19 @@ def test_what_shares_a_variable_with_a_token_is_withheld_with_it() -> None:
     """Nobody would know the token there, and so nobody would mask it."""
     spec = specified(INVENTORY.replace("glm-4.6", '"${GLM_API_KEY:-none}"'))[1]["a"]
     unset = {"REGION": "eu"}
-    bare, full = (fill(spec, environ, with_secrets=False) for environ in (unset, ENVIRON))
+    bare, full = (resolve_env(spec, environ, with_secrets=False) for environ in (unset, ENVIRON))
     assert bare == full
     assert bare.withheld == {*_TOKENS, "ANTHROPIC_DEFAULT_MODEL"}
-    plan = plan_host(HOST, full, Actual(PATH, None, DIRECTORY))
+    plan = plan_host(HOST, full, RemoteState(PATH, None, DIRECTORY))
     shown = {change.key: (change.after, change.sensitive) for change in plan.changes}
     assert shown["ANTHROPIC_DEFAULT_MODEL"] == (None, True)
 
 
 @given(file=_FILES)
 def test_a_plan_without_secrets_says_what_one_with_them_says_of_all_else(
-    file: FileFacts | None,
+    file: RemoteFile | None,
 ) -> None:
-    actual = Actual(PATH, file, DIRECTORY)
+    actual = RemoteState(PATH, file, DIRECTORY)
     full, bare = plan_host(HOST, FULL, actual), plan_host(HOST, WITHHELD, actual)
     certain = [
         change
@@ -98,14 +98,14 @@ def test_a_plan_without_secrets_says_what_one_with_them_says_of_all_else(
 
 
 @given(file=_FILES)
-def test_nothing_can_be_written_of_what_is_only_to_be_shown(file: FileFacts | None) -> None:
-    plan = only_to_show(plan_host(HOST, WITHHELD, Actual(PATH, file, DIRECTORY)))
+def test_nothing_can_be_written_of_what_is_only_to_be_shown(file: RemoteFile | None) -> None:
+    plan = read_only(plan_host(HOST, WITHHELD, RemoteState(PATH, file, DIRECTORY)))
     assert plan.write is None
 
 
 @given(file=_FILES)
-def test_a_status_without_secrets_judges_by_all_else(file: FileFacts | None) -> None:
-    actual = Actual(PATH, file, DIRECTORY)
+def test_a_status_without_secrets_judges_by_all_else(file: RemoteFile | None) -> None:
+    actual = RemoteState(PATH, file, DIRECTORY)
     full = status_of(compare(HOST, FULL, actual), None)
     bare = status_of(compare(HOST, WITHHELD, actual), None)
     there = json.loads(file.content)["defaultSessionEnv"] if file else {}
@@ -113,12 +113,12 @@ def test_a_status_without_secrets_judges_by_all_else(file: FileFacts | None) -> 
         name for name in full.pending if name not in _TOKENS or name not in there
     }
     assert set(bare.unknown) == {*_TOKENS} & {*there}
-    assert (State.IN_SYNC in bare.states) == (not bare.pending)
+    assert (HostState.IN_SYNC in bare.states) == (not bare.pending)
 
 
 def test_a_value_there_that_aegis_would_fail_over_is_unknown_and_no_error() -> None:
     content = {"authToken": "t", "defaultSessionEnv": {TOKEN_NAME: "bad\nvalue"}}
-    file = FileFacts(json.dumps(content).encode(), 0o600, 1000, 1000)
-    plan = plan_host(HOST, WITHHELD, Actual(PATH, file, DIRECTORY))
+    file = RemoteFile(json.dumps(content).encode(), 0o600, 1000, 1000)
+    plan = plan_host(HOST, WITHHELD, RemoteState(PATH, file, DIRECTORY))
     assert plan.action is Action.UPDATE
     assert plan.unknown == (TOKEN_NAME,)

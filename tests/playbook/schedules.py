@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.playbook.model import Play, Schedule, ScheduledPlay
-from aegis_provision.playbook.shares import parse_max_fail
+from aegis_provision.playbook.host_counts import parse_max_fail
+from aegis_provision.playbook.plays import Play, Schedule, ScheduledPlay
 
 if TYPE_CHECKING:
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
 
 
 def inventory_of(text: str) -> Inventory:

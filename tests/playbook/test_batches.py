@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.playbook.batches import batches
-from aegis_provision.playbook.model import Share
-from aegis_provision.playbook.shares import parse_serial
+from aegis_provision.playbook.host_counts import parse_serial
+from aegis_provision.playbook.plays import HostCount
 
-SHARES = st.builds(Share, st.integers(1, 100).map(float), percent=st.booleans())
+SHARES = st.builds(HostCount, st.integers(1, 100).map(float), percent=st.booleans())
 HOSTS = st.integers(0, 250).map(lambda count: tuple(f"h{index}" for index in range(count)))
 
 
 @given(hosts=HOSTS, serial=st.lists(SHARES, min_size=1, max_size=5))
 def test_batches_together_are_the_hosts_and_none_is_empty(
-    hosts: tuple[str, ...], serial: list[Share]
+    hosts: tuple[str, ...], serial: list[HostCount]
 ) -> None:
     found = batches(hosts, serial)
     assert tuple(chain.from_iterable(found)) == hosts
@@ -27,7 +27,7 @@ def test_batches_together_are_the_hosts_and_none_is_empty(
 
 @given(hosts=HOSTS, serial=st.lists(SHARES, min_size=1, max_size=5))
 def test_only_the_last_batch_may_be_smaller_than_its_size(
-    hosts: tuple[str, ...], serial: list[Share]
+    hosts: tuple[str, ...], serial: list[HostCount]
 ) -> None:
     for index, batch in enumerate(batches(hosts, serial)[:-1]):
         share = serial[min(index, len(serial) - 1)]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.playbook.budget import Budget, budget_of, foreseen
-from aegis_provision.playbook.model import Play
-from aegis_provision.playbook.shares import parse_max_fail
+from aegis_provision.playbook.budget import Budget, budget_of, predict_stop
+from aegis_provision.playbook.host_counts import parse_max_fail
+from aegis_provision.playbook.plays import Play
 from tests.playbook.schedules import schedule_of
 
 
@@ -40,7 +40,7 @@ def test_a_whole_run_may_fail_where_no_playbook_says_otherwise() -> None:
 
 def test_bad_hosts_count_when_their_batch_comes() -> None:
     schedule = schedule_of(("a b|c d|e", "0"))
-    stop = foreseen(schedule, {"d"})
+    stop = predict_stop(schedule, {"d"})
     assert stop is not None
     assert (stop.play, stop.batch, stop.failed) == (0, 1, ("d",))
     assert stop.budget.words == "0 hosts"
@@ -48,26 +48,26 @@ def test_bad_hosts_count_when_their_batch_comes() -> None:
 
 def test_the_allowance_is_the_current_plays_and_the_count_the_whole_runs() -> None:
     schedule = schedule_of(("a b", "1"), ("c d", "50%"), ("e", "0"))
-    stop = foreseen(schedule, {"a"})
+    stop = predict_stop(schedule, {"a"})
     assert stop is not None
     assert (stop.play, stop.batch, stop.failed) == (2, 0, ("a",))
 
 
 def test_a_host_of_two_plays_counts_once() -> None:
-    assert foreseen(schedule_of(("a b", "1"), ("a c", "1")), {"a"}) is None
+    assert predict_stop(schedule_of(("a b", "1"), ("a c", "1")), {"a"}) is None
 
 
 def test_nothing_is_foreseen_without_bad_hosts_or_within_the_budget() -> None:
     schedule = schedule_of(("a b|c", "1"), ("d", "1"))
-    assert foreseen(schedule, ()) is None
-    assert foreseen(schedule, {"c"}) is None
-    assert foreseen(schedule, {"elsewhere"}) is None
+    assert predict_stop(schedule, ()) is None
+    assert predict_stop(schedule, {"c"}) is None
+    assert predict_stop(schedule, {"elsewhere"}) is None
 
 
 @given(bad=st.sets(st.sampled_from("abcdef")), allowed=st.integers(0, 6))
 def test_a_run_stops_exactly_where_more_are_bad_than_allowed(bad: set[str], allowed: int) -> None:
     schedule = schedule_of(("a|b|c", str(allowed)), ("d e|f", str(allowed)))
-    stop = foreseen(schedule, bad)
+    stop = predict_stop(schedule, bad)
     assert (stop is not None) == (len(bad) > allowed)
     if stop is not None:
         assert len(stop.failed) > allowed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.playbook.guard import LargeBatch, large_batches
+from aegis_provision.playbook.large_batches import LargeBatch, large_batches
 from tests.playbook.schedules import schedule_of
 
 TEN = "a b c d e f g h i j"

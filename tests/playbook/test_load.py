@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.playbook.load import load_playbook
-from aegis_provision.playbook.model import (
+from aegis_provision.playbook.plays import (
     Gates,
+    HostCount,
     OnFailure,
     Play,
     Playbook,
     Restart,
     Sessions,
-    Share,
     Verify,
 )
 from aegis_provision.report.diagnostics import diagnostics_lines
@@ -58,11 +58,11 @@ def test_every_key_has_its_place() -> None:
     )
     assert (play.name, play.hosts) == ("Everyone else", "all:!canary")
     assert play.serial == (
-        Share(1, percent=False),
-        Share(10, percent=True),
-        Share(2, percent=False),
+        HostCount(1, percent=False),
+        HostCount(10, percent=True),
+        HostCount(2, percent=False),
     )
-    assert (play.pause, play.max_fail) == (30, Share(5, percent=True))
+    assert (play.pause, play.max_fail) == (30, HostCount(5, percent=True))
     assert play.gates == Gates(
         restart=Restart.CHANGED,
         verify=Verify(health=True, probe=True, timeout=120),
@@ -81,8 +81,8 @@ def test_every_key_has_its_place() -> None:
 def test_a_play_that_only_names_its_hosts_has_the_defaults() -> None:
     play = only_play("[{hosts: canary}]")
     assert play.name == "canary"
-    assert play.serial == (Share(100, percent=True),)
-    assert (play.pause, play.max_fail) == (0, Share(0, percent=False))
+    assert play.serial == (HostCount(100, percent=True),)
+    assert (play.pause, play.max_fail) == (0, HostCount(0, percent=False))
     assert play.gates == Gates()
 
 
@@ -114,7 +114,7 @@ def test_a_name_is_one_line() -> None:
 
 
 def test_json_is_a_playbook_too() -> None:
-    assert only_play('[{"hosts": "all", "serial": "25%"}]').serial == (Share(25, percent=True),)
+    assert only_play('[{"hosts": "all", "serial": "25%"}]').serial == (HostCount(25, percent=True),)
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.playbook.load import load_playbook
-from aegis_provision.playbook.model import Restart, Schedule
+from aegis_provision.playbook.plays import Restart, Schedule
 from aegis_provision.playbook.schedule import make_schedule
 from tests.playbook.schedules import inventory_of
 
 if TYPE_CHECKING:
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTER = ROOT / "aegis_provision" / "cli" / "starter"

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.playbook.model import (
+from aegis_provision.playbook.plays import (
     Gates,
     OnFailure,
     Play,
@@ -16,7 +16,7 @@ from aegis_provision.playbook.model import (
     ScheduledPlay,
     Verify,
 )
-from aegis_provision.playbook.reversal import reversed_schedule
+from aegis_provision.playbook.rollback import rollback_schedule
 
 HOSTS = tuple("abcdefgh")
 
@@ -36,7 +36,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
 
 @given(schedule=schedules(), chosen=st.sets(st.sampled_from(HOSTS)))
 def test_every_chosen_host_of_the_run_once(schedule: Schedule, chosen: set[str]) -> None:
-    back = [host for play in reversed_schedule(schedule, chosen).plays for host in play.hosts]
+    back = [host for play in rollback_schedule(schedule, chosen).plays for host in play.hosts]
     assert sorted(back) == sorted(set(schedule.hosts) & chosen)
 
 
@@ -48,7 +48,7 @@ def test_a_host_that_was_restarted_is_restarted_again(schedule: Schedule) -> Non
         if play.play.gates.restart is not Restart.NEVER
         for host in play.hosts
     }
-    for play in reversed_schedule(schedule, HOSTS).plays:
+    for play in rollback_schedule(schedule, HOSTS).plays:
         for host in play.hosts:
             assert (play.play.gates.restart is not Restart.NEVER) is (host in restarted)
 
@@ -56,7 +56,7 @@ def test_a_host_that_was_restarted_is_restarted_again(schedule: Schedule) -> Non
 @given(schedule=schedules())
 def test_hosts_of_one_play_come_in_reverse_order(schedule: Schedule) -> None:
     order = {play.play.name: play.hosts for play in schedule.plays}
-    for play in reversed_schedule(schedule, HOSTS).plays:
+    for play in rollback_schedule(schedule, HOSTS).plays:
         places = [order[play.play.name].index(host) for host in play.hosts]
         assert all(later < earlier for earlier, later in itertools.pairwise(places))
         assert all(play.batches)
@@ -66,7 +66,7 @@ def test_the_last_play_comes_first_and_what_fails_stays() -> None:
     gates = Gates(Restart.CHANGED, Verify(health=True), OnFailure.ROLLBACK, probe_first=True)
     first = ScheduledPlay(Play("first", "a", gates=gates), (("a", "b"), ("c",)))
     second = ScheduledPlay(Play("second", "d", gates=gates), (("d",),))
-    back = reversed_schedule(Schedule((first, second)), HOSTS)
+    back = rollback_schedule(Schedule((first, second)), HOSTS)
     assert [(play.play.name, play.batches) for play in back.plays] == [
         ("second", (("d",),)),
         ("first", (("c",), ("b", "a"))),

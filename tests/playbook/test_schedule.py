@@ -7,13 +7,13 @@ import pytest
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 from aegis_provision.inventory.patterns import PatternError
 from aegis_provision.playbook.load import load_playbook
-from aegis_provision.playbook.model import (
+from aegis_provision.playbook.plays import (
+    HostCount,
     Play,
     Playbook,
     Restart,
     Schedule,
     ScheduledPlay,
-    Share,
 )
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from tests.playbook.schedules import inventory_of
@@ -125,14 +125,14 @@ def test_without_a_playbook_there_is_one_play_that_restarts_nothing() -> None:
     schedule, found = make_schedule(single_play(), INVENTORY, chosen={"c"}, read_file=no_file)
     [only] = schedule.plays
     assert (only.batches, found) == ((("c",),), ())
-    assert (only.play.name, only.play.max_fail) == ("", Share(100, percent=True))
+    assert (only.play.name, only.play.max_fail) == ("", HostCount(100, percent=True))
     assert only.play.gates.restart is Restart.NEVER
 
 
 def test_flags_override_every_play_and_only_what_they_name() -> None:
     book = playbook("[{hosts: a, serial: 5, max_fail: 1}, {hosts: b}]")
     assert with_overrides(book) == book
-    serial, few = (Share(1, percent=False),), Share(10, percent=True)
+    serial, few = (HostCount(1, percent=False),), HostCount(10, percent=True)
     assert [play.serial for play in with_overrides(book, serial=serial).plays] == [serial] * 2
     both = with_overrides(book, max_fail=few).plays
     assert [(play.serial[0].amount, play.max_fail) for play in both] == [(5, few), (100, few)]

@@ -11,7 +11,7 @@ from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.source import Source
-from aegis_provision.playbook.model import OnFailure, Restart, Sessions
+from aegis_provision.playbook.plays import OnFailure, Restart, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,21 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.playbook.model import Share
-from aegis_provision.playbook.shares import (
+from aegis_provision.playbook.host_counts import (
     max_fail_share,
     parse_max_fail,
     parse_serial,
     rounded_down,
     serial_share,
 )
+from aegis_provision.playbook.plays import HostCount
 
 
 @given(percent=st.integers(0, 100), hosts=st.integers(0, 100_000))
 def test_a_share_is_rounded_down_by_the_arithmetic_of_whole_numbers(
     percent: int, hosts: int
 ) -> None:
-    assert rounded_down(Share(percent, percent=True), hosts) == percent * hosts // 100
+    assert rounded_down(HostCount(percent, percent=True), hosts) == percent * hosts // 100
 
 
 @given(thousandths=st.integers(1, 100_000), hosts=st.integers(0, 100_000))
@@ -65,18 +65,18 @@ def test_a_size_that_is_none_is_refused_with_the_reason(text: str, reason: str) 
 
 
 def test_no_failure_at_all_is_an_allowance() -> None:
-    assert max_fail_share("0") == Share(0, percent=False)
-    assert max_fail_share("0%") == Share(0, percent=True)
+    assert max_fail_share("0") == HostCount(0, percent=False)
+    assert max_fail_share("0%") == HostCount(0, percent=True)
 
 
 def test_flags_say_what_a_playbook_says() -> None:
     assert parse_serial("1, 10%,50%") == (
-        Share(1, percent=False),
-        Share(10, percent=True),
-        Share(50, percent=True),
+        HostCount(1, percent=False),
+        HostCount(10, percent=True),
+        HostCount(50, percent=True),
     )
-    assert parse_serial("5") == (Share(5, percent=False),)
-    assert parse_max_fail("5%") == Share(5, percent=True)
+    assert parse_serial("5") == (HostCount(5, percent=False),)
+    assert parse_max_fail("5%") == HostCount(5, percent=True)
 
 
 @pytest.mark.parametrize("text", ["", "1,,2", "1,0", "1,200%", "1 2", ","])

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.inventory.model import OVERRIDE_KEYS
-from aegis_provision.providers.explanation import Explained, Place, explain, matching
+from aegis_provision.inventory.host import OVERRIDE_KEYS
+from aegis_provision.providers.explain import Explanation, SettingSource, explain, matching
 from aegis_provision.providers.session import VARIABLE_OF
 from tests.inventory.inventories import HOST, VALUES, Files, Text, inventories, lines_of, load
 
@@ -23,17 +23,17 @@ FRESH: dict[str, Any] = {
 }
 
 
-def explained(files: Files, host: str, key: str) -> Explained | None:
+def explained(files: Files, host: str, key: str) -> Explanation | None:
     """Return why ``host`` has its value of ``key``, ``None`` where the inventory is refused."""
     loaded = load(files)
     if loaded is None:
         return None
     inventory, recipes = loaded
     found = matching(explain(inventory.hosts[host], inventory, recipes, ()), key)
-    return found[0] if found else Explained(key, None, None, None)
+    return found[0] if found else Explanation(key, None, None, None)
 
 
-def where(place: Place | None) -> tuple[str, int] | None:
+def where(place: SettingSource | None) -> tuple[str, int] | None:
     return (place.span.source.name, place.span.line) if place is not None else None
 
 
@@ -92,13 +92,13 @@ all:
 """
 
 
-def why(host: str, key: str, text: str = FILES) -> Explained:
+def why(host: str, key: str, text: str = FILES) -> Explanation:
     found = explained((Text("inventory", "", "i.yml", tuple(text.split("\n")), 0),), host, key)
     assert found is not None
     return found
 
 
-def told(*places: Place | None) -> list[str]:
+def told(*places: SettingSource | None) -> list[str]:
     return [f"{item.holder}:{item.span.line} {item.value}" for item in places if item is not None]
 
 

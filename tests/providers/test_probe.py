@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.providers.offered_models import MOST_BYTES
-from aegis_provision.providers.probe import (
+from aegis_provision.providers.model_list import MOST_BYTES
+from aegis_provision.providers.probe_verdict import (
+    ConnectFailure,
     Reply,
-    Silence,
     TokenSource,
     Verdict,
     Wanted,
-    judge,
-    judge_silence,
+    connect_failure_verdict,
     models_url,
     native_models_url,
     overriding_variable,
+    probe_verdict,
     settles,
 )
 from aegis_provision.providers.recipes import builtin_recipes
@@ -57,7 +57,7 @@ def asked(
     second: Reply | None = None,
     **changes: Any,
 ) -> Verdict:
-    return judge(reply(status, body, location, seconds), second, wanting(**changes))
+    return probe_verdict(reply(status, body, location, seconds), second, wanting(**changes))
 
 
 def found(path: str = "/models") -> str:
@@ -345,8 +345,12 @@ AWAY = reply(307, location="https://elsewhere.example.com")
 def test_where_anthropics_form_lists_the_models_that_counts(first: Reply, base_url: str) -> None:
     wanted = wanting(base_url=base_url)
     assert not settles(first, wanted)
-    assert judge(first, LIST, wanted) == Verdict(ok=True, checked=found("/anthropic/v1/models"))
-    assert judge(LIST, first, wanted) == Verdict(ok=True, checked=found("/anthropic/models"))
+    assert probe_verdict(first, LIST, wanted) == Verdict(
+        ok=True, checked=found("/anthropic/v1/models")
+    )
+    assert probe_verdict(LIST, first, wanted) == Verdict(
+        ok=True, checked=found("/anthropic/models")
+    )
 
 
 @pytest.mark.parametrize("first", [LIST, *map(reply, (402, 408, 425, 429, 500, 502, 503))])
@@ -358,8 +362,8 @@ def test_where_models_are_not_checked_any_answer_will_do() -> None:
     wanted = wanting(checks_models=False)
     assert settles(PAGE, wanted)
     assert not settles(reply(404), wanted)
-    assert judge(reply(404), PAGE, wanted) == Verdict(ok=True)
-    assert judge(PAGE, None, wanted) == Verdict(ok=True)
+    assert probe_verdict(reply(404), PAGE, wanted) == Verdict(ok=True)
+    assert probe_verdict(PAGE, None, wanted) == Verdict(ok=True)
 
 
 # From the one that is told before any other to the one that is told where there is no other.
@@ -371,9 +375,9 @@ def test_the_better_answer_is_told(better: int) -> None:
     wanted = wanting(base_url="https://h/a")
     for worse in range(better + 1, len(BY_WORTH)):
         one, other = BY_WORTH[better], BY_WORTH[worse]
-        alone = judge(one, None, wanted)
-        assert judge(one, other, wanted) == alone
-        swapped = judge(other, one, wanted)
+        alone = probe_verdict(one, None, wanted)
+        assert probe_verdict(one, other, wanted) == alone
+        swapped = probe_verdict(other, one, wanted)
         assert dataclasses.replace(swapped, checked=alone.checked) == alone
 
 
@@ -382,7 +386,7 @@ def test_of_two_alike_the_first_is_told() -> None:
         reply(301, location="https://a.example"),
         reply(301, location="https://b.example"),
     )
-    assert "a.example" in judge(first, second, wanting()).message
+    assert "a.example" in probe_verdict(first, second, wanting()).message
 
 
 @pytest.mark.parametrize(
@@ -441,9 +445,9 @@ def test_a_slow_provider_is_a_warning(seconds: float, warnings: tuple[str, ...])
     assert verdict == Verdict(ok=True, warnings=warnings, checked=found())
 
 
-@pytest.mark.parametrize("why", Silence)
-def test_every_silence_has_a_cause_and_a_next_step(why: Silence) -> None:
-    verdict = judge_silence(
+@pytest.mark.parametrize("why", ConnectFailure)
+def test_every_silence_has_a_cause_and_a_next_step(why: ConnectFailure) -> None:
+    verdict = connect_failure_verdict(
         why,
         base_url="http://127.0.0.1:11434/v1",
         base_url_variable="OLLAMA_BASE_URL",
@@ -456,8 +460,8 @@ def test_every_silence_has_a_cause_and_a_next_step(why: Silence) -> None:
 
 
 def test_a_local_server_that_does_not_run_is_named() -> None:
-    verdict = judge_silence(
-        Silence.NOT_LISTENING,
+    verdict = connect_failure_verdict(
+        ConnectFailure.NOT_LISTENING,
         base_url="http://127.0.0.1:11434/v1",
         base_url_variable="OLLAMA_BASE_URL",
     )

@@ -12,12 +12,12 @@ from aegis_provision.documents.schema import check
 from aegis_provision.documents.source import Source
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.providers.fill import fill
 from aegis_provision.providers.recipes import builtin_recipes, recipe_secrets
 from aegis_provision.providers.resolve import resolve_providers, template_problems
+from aegis_provision.providers.resolve_env import resolve_env
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import VARIABLE_OF
-from aegis_provision.providers.specify import spec_of_recipe
+from aegis_provision.providers.session_spec import recipe_spec
 
 NAMES = ["glm", "openrouter", "lm-studio", "ollama", "azure-openai"]
 
@@ -46,15 +46,15 @@ def test_complete_and_within_the_rules(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_token_is_a_secret(name: str) -> None:
-    spec = spec_of_recipe(builtin_recipes()[name])
+    spec = recipe_spec(builtin_recipes()[name])
     secret = [variable.name for variable in spec.variables if variable.sensitive]
     assert secret == ["ANTHROPIC_AUTH_TOKEN"]
     assert [variable.name for variable in spec.variables] == list(VARIABLE_OF.values())
 
 
 def test_filling_hides_the_token_and_tells_what_is_missing() -> None:
-    spec = spec_of_recipe(builtin_recipes()["glm"])
-    session = fill(spec, {"GLM_API_KEY": "canary-token", "GLM_MODEL": "m"})
+    spec = recipe_spec(builtin_recipes()["glm"])
+    session = resolve_env(spec, {"GLM_API_KEY": "canary-token", "GLM_MODEL": "m"})
     token = session.values["ANTHROPIC_AUTH_TOKEN"]
     assert isinstance(token, Secret)
     assert token.matches("canary-token")
@@ -62,7 +62,7 @@ def test_filling_hides_the_token_and_tells_what_is_missing() -> None:
     assert "canary" not in repr(session)
     assert "ANTHROPIC_DEFAULT_MODEL" not in session.by_default
     assert "ANTHROPIC_DEFAULT_FAST_MODEL" in session.by_default
-    missing = fill(spec, {"GLM_API_KEY": ""})
+    missing = resolve_env(spec, {"GLM_API_KEY": ""})
     assert missing.missing == ("GLM_API_KEY",)
     assert "ANTHROPIC_AUTH_TOKEN" not in missing.values
 

@@ -11,7 +11,7 @@ from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
+from aegis_provision.providers.session_spec import session_specs
 from aegis_provision.providers.templates import GRAMMAR
 from aegis_provision.report.diagnostics import diagnostics_lines
 
@@ -28,7 +28,7 @@ def resolved(text: str) -> tuple[Mapping[str, SessionSpec], list[Diagnostic]]:
     inventory, found = load_inventory([InputFile("inventory", "", "inv.yml", text.encode(), 0)])
     assert inventory is not None, found
     recipes, more = resolve_providers(inventory)
-    specs, most = specify(inventory, recipes)
+    specs, most = session_specs(inventory, recipes)
     return specs, [*found, *more, *most]
 
 
@@ -251,7 +251,7 @@ def test_a_literal_secret_that_another_file_overrides() -> None:
     assert inventory is not None
     assert inventory.hosts["h1"].overrides["auth_token"].value == "${T}"
     recipes, _ = resolve_providers(inventory)
-    _, findings = specify(inventory, recipes)
+    _, findings = session_specs(inventory, recipes)
     assert codes(list(findings)) == ["literal-secret"]
     assert str(findings[0].span).startswith("inv.yml:1:")
 
@@ -303,6 +303,6 @@ def test_ten_thousand_hosts_are_quick() -> None:
     assert inventory is not None
     recipes, _ = resolve_providers(inventory)
     start = time.perf_counter()
-    specs, _ = specify(inventory, recipes)
+    specs, _ = session_specs(inventory, recipes)
     assert time.perf_counter() - start < 0.3
     assert len(specs) == 10_000

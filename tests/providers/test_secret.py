@@ -18,12 +18,12 @@ from aegis_provision.providers.secret import Secret
 CANARY = "canary-4f0b1c"
 MAY_REVEAL = {
     "aegis/config_file.py",  # writes the file
-    "aegis/desired.py",  # checks the value against Aegis' limits
+    "aegis/checks.py",  # checks the value against Aegis' limits
     "planning/receipts.py",  # makes salted digests of what is written
     "planning/saved_plan.py",  # makes digests that take long
     "providers/redaction.py",  # takes it out of what comes back
     "providers/secret.py",
-    "transport/questions.py",  # sends a token as a header
+    "transport/http_messages.py",  # sends a token as a header
 }
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.actual import Actual, DirectoryFacts, FileFacts
+from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, RemoteState
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import plan_host
-from aegis_provision.providers.fill import fill
 from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.specify import specify
+from aegis_provision.providers.resolve_env import resolve_env
+from aegis_provision.providers.session_spec import session_specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aegis_provision.inventory.model import Inventory
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.inventory.host import Inventory
+    from aegis_provision.planning.plan import HostPlan
 
 FLEET = """\
 all:
@@ -69,13 +69,13 @@ def plans(text: str = FLEET, contents: Mapping[str, bytes] | None = None) -> lis
     """
     found = inventory(text)
     recipes, _ = resolve_providers(found)
-    specs, _ = specify(found, recipes)
+    specs, _ = session_specs(found, recipes)
     made = []
     for number, host in enumerate(found.hosts.values()):
         content = b'{"port": 9100, "authToken": "x"}' if number % 7 else b'{"port": 9100}'
-        facts = FileFacts((contents or {}).get(host.name, content), 0o600, 1, 1)
-        actual = Actual(f"/opt/{host.name}/config.json", facts, DirectoryFacts(0o700, 1, 1))
-        made.append(plan_host(host, fill(specs[host.name], ENVIRON), actual))
+        facts = RemoteFile((contents or {}).get(host.name, content), 0o600, 1, 1)
+        actual = RemoteState(f"/opt/{host.name}/config.json", facts, RemoteDirectory(0o700, 1, 1))
+        made.append(plan_host(host, resolve_env(specs[host.name], ENVIRON), actual))
     return made
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
-from aegis_provision.playbook.model import Play, Schedule, ScheduledPlay, Share
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.playbook.plays import HostCount, Play, Schedule, ScheduledPlay
 from aegis_provision.rollout.events import (
     BatchStarted,
     HostFinished,
@@ -23,7 +23,7 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
-from aegis_provision.rollout.outcome import WENT_WELL, HostResult, Status, later_result
+from aegis_provision.rollout.results import SUCCESSES, HostResult, Status, later_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +97,7 @@ def carried_out(
     for index, scheduled in enumerate(schedule.plays):
         tell(PlayStarted(index))
         for number, batch in enumerate(scheduled.batches):
-            hosts = [host for host in batch if host not in ends or ends[host].status in WENT_WELL]
+            hosts = [host for host in batch if host not in ends or ends[host].status in SUCCESSES]
             if number and scheduled.play.pause:
                 tell(PauseStarted(scheduled.play.pause))
                 now += scheduled.play.pause
@@ -121,7 +121,7 @@ def carried_out(
 
 
 def _result(host: str, status: Status) -> HostResult:
-    if status in WENT_WELL:
+    if status in SUCCESSES:
         return HostResult(host, status)
     return HostResult(host, status, "it said no", "ask it again")
 
@@ -140,7 +140,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         chosen = draw(st.lists(st.sampled_from(names), unique=True, max_size=len(names)))
         size = draw(st.integers(1, 5))
         batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-        share = Share(draw(st.integers(0, 100)), percent=draw(st.booleans()))
+        share = HostCount(draw(st.integers(0, 100)), percent=draw(st.booleans()))
         pause = draw(st.sampled_from([0.0, 30.0]))
         plays.append(play(f"play {number}", *batches, max_fail=share, pause=pause))
     return Schedule(tuple(plays))

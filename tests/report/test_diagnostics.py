@@ -7,9 +7,9 @@ import pytest
 from aegis_provision.documents.diagnostic import Diagnostic, Related, error, note, warning
 from aegis_provision.documents.source import Source, Span
 from aegis_provision.report.diagnostics import (
+    deduplicate,
     diagnostics_fields,
     diagnostics_lines,
-    told_once,
 )
 
 LINES = 4000
@@ -46,21 +46,21 @@ def test_of_very_many_errors_come_before_warnings_and_these_before_notes() -> No
         *(warning("w", f"warning {line}", at(line)) for line in range(11, 61)),
         *(error("e", f"error {line}", at(line)) for line in range(61, 91)),
     ]
-    told = told_once(findings, 50)
+    told = deduplicate(findings, 50)
     assert [item.message for item in told.findings] == [
         *(f"warning {line}" for line in range(11, 31)),
         *(f"error {line}" for line in range(61, 91)),
     ]
     assert told.omitted == 40
     assert text_of(findings)[-1] == "30 errors, 50 warnings, 10 notes (40 of them not shown)"
-    every = told_once(findings, 90)
+    every = deduplicate(findings, 90)
     assert [item.code for item in every.findings] == ["n"] * 10 + ["w"] * 50 + ["e"] * 30
     assert every.omitted == 0
 
 
 def test_the_same_finding_is_one_with_all_its_hosts_in_order() -> None:
     found = [error("e", "this", at(1), hosts=(host,)) for host in ("b", "a", "b", "c", "a")]
-    told = told_once(found, 50)
+    told = deduplicate(found, 50)
     assert [item.hosts for item in told.findings] == [("b", "a", "c")]
     assert told.omitted == 0
 
@@ -82,7 +82,7 @@ class Counted(str):
 def test_hosts_are_not_compared_with_one_another(count: int) -> None:
     Counted.compared = 0
     hosts = tuple(Counted(f"h{number}") for number in range(count))
-    [told] = told_once(
+    [told] = deduplicate(
         [error("e", "this", hosts=hosts), error("e", "this", hosts=hosts)], 50
     ).findings
     assert len(told.hosts) == count

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from aegis_provision.documents.schema_files import load_schema
-from aegis_provision.planning.model import Action
-from aegis_provision.planning.receipts import Stamp
-from aegis_provision.planning.status import Holding, HostStatus, OnNone, State
-from aegis_provision.playbook.model import Schedule
-from aegis_provision.report.documents import (
+from aegis_provision.planning.plan import Action
+from aegis_provision.planning.receipts import WriteInfo
+from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
+from aegis_provision.playbook.plays import Schedule
+from aegis_provision.report.json_documents import (
     apply_document,
     as_text,
     plan_document,
@@ -38,7 +38,7 @@ from aegis_provision.rollout.events import (
     StepStarted,
     StopRequested,
 )
-from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.transport.protocol import AcceptedKey
 from tests.report.runs import RUN, carried_out, hosts, plan, play, runs
 from tests.schemas import check_document
@@ -58,19 +58,22 @@ PLANS = (
 RESULTS = tuple(HostResult(f"h{number}", status) for number, status in enumerate(Status))
 SCHEDULE = Schedule((play("first", ["a"], ["b", "c"]), play("", [])))
 STATUSES = (
-    HostStatus("a", "/x", "glm", (State.UNREACHABLE,), message="broken", hint="mend it"),
+    HostStatus("a", "/x", "glm", (HostState.UNREACHABLE,), message="broken", hint="mend it"),
     HostStatus(
         "b",
         "/x",
         "glm",
-        (State.DRIFTED, State.PENDING, State.RESTART_PENDING),
+        (HostState.DRIFTED, HostState.PENDING, HostState.RESTART_PENDING),
         ("API_TIMEOUT_MS", "file.mode"),
         ("EXTRA",),
-        wrote=Stamp(RUN, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0"),
+        wrote=WriteInfo(RUN, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0"),
         runs_on="other",
-        tokens={held.name: held for held in Holding},
+        tokens={held.name: held for held in TokenState},
     ),
-    *(HostStatus("c", "/x", "ollama", (state,), runs_on=OnNone.OTHER) for state in State),
+    *(
+        HostStatus("c", "/x", "ollama", (state,), runs_on=ProviderMatch.OTHER)
+        for state in HostState
+    ),
 )
 RARE: tuple[Event, ...] = (
     HostPlanned(PLANS[2]),
@@ -114,7 +117,7 @@ def test_a_status_is_what_its_schema_says(by: By | None) -> None:
 def test_a_provider_that_is_called_like_a_word_of_ours_is_counted_by_its_name() -> None:
     counted = status_document(STATUSES, "provider")["providers"]
     assert {"provider": "other", "hosts": 1, "wanted": 0} in counted["named"]
-    assert (counted["other"], counted["unknown"]) == (len(State), 1)
+    assert (counted["other"], counted["unknown"]) == (len(HostState), 1)
 
 
 def test_a_schedule_is_what_its_schema_says() -> None:

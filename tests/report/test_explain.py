@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, assume, given, settings
 
-from aegis_provision.providers.explanation import explain
+from aegis_provision.providers.explain import explain
 from aegis_provision.report.explain_document import explain_document
 from aegis_provision.report.explain_text import explanation_lines
 from tests.inventory.inventories import Files, inventories, load

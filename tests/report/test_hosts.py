@@ -9,15 +9,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.report.documents import as_text
 from aegis_provision.report.hosts_document import host_document, hosts_document
 from aegis_provision.report.hosts_text import graph_lines
+from aegis_provision.report.json_documents import as_text
 from tests.inventory.inventories import Files, inventories, load
 from tests.report.fleets import PINS, inventory
 from tests.schemas import check_document
 
 if TYPE_CHECKING:
-    from aegis_provision.inventory.model import Inventory
+    from aegis_provision.inventory.host import Inventory
 
 
 def hostvars(name: str) -> Any:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.pins import pin_of
-from aegis_provision.planning.model import Action, Change, ChangeKind, Write
-from aegis_provision.playbook.model import Schedule, Share
+from aegis_provision.planning.plan import Action, Change, ChangeKind, Write
+from aegis_provision.playbook.plays import HostCount, Schedule
 from aegis_provision.report.html_page import render_page
 from aegis_provision.report.markup import Markup, element
 from aegis_provision.rollout.events import (
@@ -32,8 +32,8 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
-from aegis_provision.rollout.host_task import not_begun
-from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.task import not_begun
 from aegis_provision.transport.protocol import AcceptedKey
 from tests.fleet.browser import browser
 from tests.report.runs import CHANGES, PATH, RUN, carried_out, hosts, plan, play, runs
@@ -139,7 +139,7 @@ def _fleet(count: int, bad: int = 7) -> Sequence[tuple[float, Event]]:
     schedule = Schedule(
         (
             play("Canaries", batches[0]),
-            play("Everyone else", *batches[1:], pause=2.0, max_fail=Share(50, percent=True)),
+            play("Everyone else", *batches[1:], pause=2.0, max_fail=HostCount(50, percent=True)),
         )
     )
     kinds = [Status.FAILED, Status.ROLLED_BACK, Status.UNREACHABLE, Status.ROLLBACK_FAILED]

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.planning.model import Action
-from aegis_provision.playbook.model import Gates, Restart, Schedule
-from aegis_provision.report.monitor import (
+from aegis_provision.planning.plan import Action
+from aegis_provision.playbook.plays import Gates, Restart, Schedule
+from aegis_provision.report.run_state import (
     Phase,
-    State,
-    advance,
+    RunState,
     estimate,
     progress,
+    reduce,
     tallies,
 )
 from aegis_provision.rollout.events import (
@@ -30,7 +30,7 @@ from aegis_provision.rollout.events import (
     StepStarted,
     StopRequested,
 )
-from aegis_provision.rollout.outcome import COUNT_AS_FAILED, HostResult, Status
+from aegis_provision.rollout.results import FAILURES, HostResult, Status
 from tests.report.runs import carried_out, hosts, plan, play, runs
 
 if TYPE_CHECKING:
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from tests.report.runs import Told
 
 
-def _states(told: Told) -> Iterator[State]:
+def _states(told: Told) -> Iterator[RunState]:
     return accumulate(
-        told.events, lambda state, entry: advance(state, entry[1], entry[0]), initial=State()
+        told.events, lambda state, entry: reduce(state, entry[1], entry[0]), initial=RunState()
     )
 
 
-def _after(told: Told, wanted: type, count: int = 1) -> tuple[State, float]:
-    state = State()
+def _after(told: Told, wanted: type, count: int = 1) -> tuple[RunState, float]:
+    state = RunState()
     for at, event in told.events:
-        state = advance(state, event, at)
+        state = reduce(state, event, at)
         count -= isinstance(event, wanted)
         if not count:
             return state, at
@@ -96,7 +96,7 @@ def test_the_failed_are_those_that_count_against_the_budget(told: Told) -> None:
     assert state.failed == {
         event.result.host
         for _, event in told.events
-        if type(event) is HostFinished and event.result.status in COUNT_AS_FAILED
+        if type(event) is HostFinished and event.result.status in FAILURES
     }
     assert not state.in_flight
 
@@ -106,11 +106,11 @@ def test_the_failed_are_those_that_count_against_the_budget(told: Told) -> None:
 def test_an_estimate_is_never_negative_and_nothing_is_left_at_the_end(
     told: Told, forks: int | None
 ) -> None:
-    state = State()
+    state = RunState()
     for at, event in told.events:
         rest = estimate(state, at, forks)
         assert rest is None or rest >= 0
-        state = advance(state, event, at)
+        state = reduce(state, event, at)
     assert estimate(state, told.events[-1][0], forks) in (None, 0)
 
 
@@ -171,13 +171,13 @@ def test_nothing_is_estimated_for_a_run_that_is_being_stopped(
     told = carried_out(Schedule((play("", hosts(4)),)), lambda *_: Status.APPLIED, forks=1)
     state, at = _after(told, HostFinished)
     assert estimate(state, at, 1) is not None
-    assert estimate(advance(state, event, at), at, 1) is None
+    assert estimate(reduce(state, event, at), at, 1) is None
 
 
 def test_a_step_is_timed_apart_from_the_host() -> None:
-    state = advance(State(), RunStarted("run", Schedule((play("", ["a"]),)), (plan("a"),)), 0.0)
-    state = advance(state, StepStarted("a", Step.WRITE), 1.0)
-    state = advance(state, StepStarted("a", Step.WAIT_FOR_SESSIONS, "2 sessions"), 3.0)
+    state = reduce(RunState(), RunStarted("run", Schedule((play("", ["a"]),)), (plan("a"),)), 0.0)
+    state = reduce(state, StepStarted("a", Step.WRITE), 1.0)
+    state = reduce(state, StepStarted("a", Step.WAIT_FOR_SESSIONS, "2 sessions"), 3.0)
     flying = state.in_flight["a"]
     assert (flying.begun, flying.since) == (1.0, 3.0)
     assert (flying.step, flying.detail) == (Step.WAIT_FOR_SESSIONS, "2 sessions")
@@ -185,9 +185,9 @@ def test_a_step_is_timed_apart_from_the_host() -> None:
 
 def test_a_host_that_fails_in_two_plays_counts_once() -> None:
     schedule = Schedule((play("a", ["h"]), play("b", ["h"])))
-    state = advance(State(), RunStarted("run", schedule, (plan("h"),)), 0.0)
+    state = reduce(RunState(), RunStarted("run", schedule, (plan("h"),)), 0.0)
     for index in (0, 1):
-        state = advance(state, HostFinished(index, HostResult("h", Status.FAILED)), 1.0)
+        state = reduce(state, HostFinished(index, HostResult("h", Status.FAILED)), 1.0)
     assert state.failed == {"h"}
 
 
@@ -195,4 +195,4 @@ def test_a_reading_begins_anew() -> None:
     told = carried_out(Schedule((play("", hosts(2)),)), lambda *_: Status.APPLIED)
     *_, state = _states(told)
     assert state.phase is Phase.OVER
-    assert advance(state, ReadingStarted(3), 9.0) == State(Phase.READING, since=9.0, total=3)
+    assert reduce(state, ReadingStarted(3), 9.0) == RunState(Phase.READING, since=9.0, total=3)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from aegis_provision.inventory.pins import pin_of
-from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan
-from aegis_provision.report.documents import as_text, plan_document
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
+from aegis_provision.report.json_documents import as_text, plan_document
 from aegis_provision.report.plan_text import plan_lines
 from tests.report.fleets import FLEET, PINS, inventory, plans, written
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from aegis_provision.planning.model import Action
-from aegis_provision.playbook.model import Schedule, Share
+from aegis_provision.planning.plan import Action
+from aegis_provision.playbook.plays import HostCount, Schedule
 from aegis_provision.report.console import make_console, print_lines
-from aegis_provision.report.monitor import State, advance
-from aegis_provision.report.picture import picture
-from aegis_provision.report.progress import ProgressDisplay
+from aegis_provision.report.live_view import live_view
+from aegis_provision.report.progress_display import ProgressDisplay
+from aegis_provision.report.run_state import RunState, reduce
 from aegis_provision.rollout.events import (
     BudgetSpent,
     HostFinished,
@@ -29,7 +29,7 @@ from aegis_provision.rollout.events import (
     StepStarted,
     StopRequested,
 )
-from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.transport.protocol import AcceptedKey
 from tests.report.runs import carried_out, hosts, plan, play, runs
 from tests.report.terminal import Terminal, console_on
@@ -42,7 +42,9 @@ NAMES = hosts(8)
 BOOK = Schedule(
     (
         play("Canaries", NAMES[:1]),
-        play("Everyone else", NAMES[1:3], NAMES[3:], pause=30.0, max_fail=Share(2, percent=False)),
+        play(
+            "Everyone else", NAMES[1:3], NAMES[3:], pause=30.0, max_fail=HostCount(2, percent=False)
+        ),
     )
 )
 
@@ -308,14 +310,14 @@ HOSTILE_STEP = StepStarted("host", Step.WAIT_FOR_SESSIONS, "\x1b[2J\x07\u202e" +
 def test_a_picture_fits_any_terminal(
     told: Told, moment: float, width: int, height: int, later: float
 ) -> None:
-    state, now = State(), 0.0
+    state, now = RunState(), 0.0
     for now, event in told.events[: int(len(told.events) * moment) + 1]:
-        state = advance(state, event, now)
+        state = reduce(state, event, now)
     if state.schedule:
-        state = advance(state, HOSTILE_STEP, now)
+        state = reduce(state, HOSTILE_STEP, now)
     stream = io.StringIO()
     console = Console(file=stream, width=width, height=height, color_system=None)
-    console.print(picture(state, now + later, width=width, height=height))
+    console.print(live_view(state, now + later, width=width, height=height))
     lines = stream.getvalue().splitlines()
     assert len(lines) < height or len(lines) <= 1
     assert all(len(line) <= width for line in lines)

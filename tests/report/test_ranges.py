@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.inventory.ranges import expand_range
-from aegis_provision.report.ranges import folded
+from aegis_provision.report.host_lists import compress
 
 NAMES = st.lists(
     st.builds(
@@ -42,17 +42,17 @@ NAMES = st.lists(
     ],
 )
 def test_only_long_runs_of_neighbours_are_folded(names: list[str], expected: list[str]) -> None:
-    assert folded(names) == expected
+    assert compress(names) == expected
 
 
 @given(NAMES)
 def test_what_is_folded_stands_for_the_same_hosts_in_the_same_order(names: list[str]) -> None:
-    assert [name for item in folded(names) for name in expand_range(item)] == names
+    assert [name for item in compress(names) for name in expand_range(item)] == names
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.sampled_from(["", "02", "04"]))
 def test_a_whole_range_comes_back(first: int, length: int, width: str) -> None:
     names = [f"host-{number:{width}d}.x" for number in range(first, first + length + 4)]
-    once = folded(names)
+    once = compress(names)
     assert [name for item in once for name in expand_range(item)] == names
     assert len(once) <= 4

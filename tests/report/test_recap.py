@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from aegis_provision.planning.model import Action
-from aegis_provision.playbook.model import Schedule
+from aegis_provision.planning.plan import Action
+from aegis_provision.playbook.plays import Schedule
 from aegis_provision.report.apply_text import (
     MOST_URGENT_FIRST,
     WORDS,
     needs_attention,
     recap_lines,
 )
-from aegis_provision.report.monitor import State, advance
 from aegis_provision.report.plan_text import plan_lines
+from aegis_provision.report.run_state import RunState, reduce
 from aegis_provision.report.schedule_text import schedule_lines
 from aegis_provision.rollout.events import BudgetSpent, RunFinished
-from aegis_provision.rollout.outcome import WENT_WELL, HostResult, Status
+from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 from tests.report.runs import carried_out, hosts, plan, play
 
 OK = HostResult("ok-1", Status.APPLIED)
@@ -108,15 +108,15 @@ def test_plays_are_told_one_by_one_and_a_spent_budget_shows_its_arithmetic() -> 
     names = hosts(6)
     schedule = Schedule((play("Canaries", names[:2]), play("Rest", names), play("Last", names[5:])))
     told = carried_out(schedule, lambda *_: Status.FAILED)
-    state = State()
+    state = RunState()
     for at, event in told.events[:20]:
-        state = advance(state, event, at)
-    state = advance(state, BudgetSpent(0, "2 of 6 hosts failed; max_fail is 1", names[:2]), 9.0)
+        state = reduce(state, event, at)
+    state = reduce(state, BudgetSpent(0, "2 of 6 hosts failed; max_fail is 1", names[:2]), 9.0)
     results = (
         *(HostResult(name, Status.FAILED, "no") for name in names[:2]),
         *(HostResult(name, Status.NOT_ATTEMPTED, NOT_BEGUN) for name in names[2:]),
     )
-    state = advance(state, RunFinished(results, 4), 9.0)
+    state = reduce(state, RunFinished(results, 4), 9.0)
     assert [line.plain for line in recap_lines(results, width=120, state=state)] == [
         "host-0001.example.com: failed: no",
         "host-0002.example.com: failed: no",
@@ -179,8 +179,8 @@ def test_a_plan_tells_which_hosts_are_owed_a_restart() -> None:
 
 
 def test_whoever_did_not_do_well_or_has_a_hint_needs_attention() -> None:
-    assert set(MOST_URGENT_FIRST) == set(Status) - WENT_WELL
+    assert set(MOST_URGENT_FIRST) == set(Status) - SUCCESSES
     for status in Status:
-        assert needs_attention(HostResult("a", status)) is (status not in WENT_WELL)
+        assert needs_attention(HostResult("a", status)) is (status not in SUCCESSES)
         assert needs_attention(HostResult("a", status, hint="look"))
-        assert needs_attention(HostResult("a", status, "only words")) is (status not in WENT_WELL)
+        assert needs_attention(HostResult("a", status, "only words")) is (status not in SUCCESSES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.receipts import Stamp
-from aegis_provision.planning.status import Holding, HostStatus, OnNone, State
+from aegis_provision.planning.receipts import WriteInfo
+from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
 from aegis_provision.report.status_text import provider_lines, secret_lines, status_lines
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-STAMP = Stamp("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+STAMP = WriteInfo("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
 
 
 def _plain(lines: Iterable[Text]) -> list[str]:
@@ -26,19 +26,21 @@ def _in_sync(name: str, provider: str = "openrouter") -> HostStatus:
         name,
         f"/opt/{name}/aegis.config.json",
         provider,
-        (State.IN_SYNC,),
+        (HostState.IN_SYNC,),
         wrote=STAMP,
         runs_on=provider,
-        tokens={"OPENROUTER_API_KEY": Holding.CURRENT},
+        tokens={"OPENROUTER_API_KEY": TokenState.CURRENT},
     )
 
 
 FLEET = [
     *(_in_sync(f"build-{number:03}") for number in range(1, 151)),
-    HostStatus("edge-01", "/x", "glm", (State.DRIFTED, State.PENDING), ("A",), ("A", "B")),
+    HostStatus("edge-01", "/x", "glm", (HostState.DRIFTED, HostState.PENDING), ("A",), ("A", "B")),
     *(_in_sync(f"gpu-{number:02}", "ollama") for number in range(1, 48)),
-    HostStatus("lab-01", "/x", "glm", (State.ERROR,), message="it is\x1b broken", hint="mend it"),
-    HostStatus("lab-02", "/x", "glm", (State.UNREACHABLE,), message="nothing listens there"),
+    HostStatus(
+        "lab-01", "/x", "glm", (HostState.ERROR,), message="it is\x1b broken", hint="mend it"
+    ),
+    HostStatus("lab-02", "/x", "glm", (HostState.UNREACHABLE,), message="nothing listens there"),
 ]
 
 
@@ -74,7 +76,7 @@ def test_no_hosts() -> None:
 
 
 def test_providers_are_counted_as_they_are_and_as_they_should_be() -> None:
-    other = HostStatus("x", "/x", "glm", (State.PENDING,), runs_on=OnNone.OTHER)
+    other = HostStatus("x", "/x", "glm", (HostState.PENDING,), runs_on=ProviderMatch.OTHER)
     assert _plain(provider_lines([*FLEET, other])) == [
         "PROVIDER       NOW  WANTED",
         "openrouter     150     150",
@@ -86,7 +88,9 @@ def test_providers_are_counted_as_they_are_and_as_they_should_be() -> None:
 
 
 def test_hosts_that_lag_behind_are_named() -> None:
-    old = HostStatus("z", "/x", "o", (State.PENDING,), tokens={"OPENROUTER_API_KEY": Holding.OLDER})
+    old = HostStatus(
+        "z", "/x", "o", (HostState.PENDING,), tokens={"OPENROUTER_API_KEY": TokenState.OLDER}
+    )
     assert _plain(secret_lines([*FLEET, old], width=80)) == [
         "${OPENROUTER_API_KEY}: 197 current, 1 an older one",
         "  an older one:",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.planning.model import Action
-from aegis_provision.playbook.model import Schedule
-from aegis_provision.report.timeline import Chronicle, Stretch, lanes, timeline_of
+from aegis_provision.planning.plan import Action
+from aegis_provision.playbook.plays import Schedule
+from aegis_provision.report.timeline import EventLog, StepSpan, lanes, timeline_of
 from aegis_provision.rollout.events import HostFinished, StopRequested
-from aegis_provision.rollout.outcome import WENT_WELL, Status
+from aegis_provision.rollout.results import SUCCESSES, Status
 from tests.report.runs import carried_out, hosts, plan, play, runs
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_a_host_that_is_passed_over_is_told_apart_from_one_not_begun() -> None:
     until = next(at for at, (_, event) in enumerate(told.events) if _ends(event, "y")) + 1
     rows = timeline_of(told.events[:until]).batches[1].rows
     assert [(row.result, row.passed_over) for row in rows] == [(None, True), (None, False)]
-    assert Status.FAILED not in WENT_WELL
+    assert Status.FAILED not in SUCCESSES
 
 
 def _ends(event: object, host: str) -> bool:
@@ -87,13 +87,13 @@ def test_a_run_that_was_cut_off_ends_with_the_last_that_was_told() -> None:
     cut = [entry for entry in told.events if entry[0] < 4.0]
     timeline = timeline_of([*cut, (9.0, StopRequested(1))])
     (row,) = timeline.batches[0].rows
-    assert row.stretches == (Stretch("write", "", 0.0, 2.0), Stretch("restart", "", 2.0, 9.0))
+    assert row.stretches == (StepSpan("write", "", 0.0, 2.0), StepSpan("restart", "", 2.0, 9.0))
     assert (timeline.end, row.result) == (9.0, None)
 
 
 def test_a_chronicle_stamps_what_it_is_told() -> None:
     times = iter([1.0, 2.5])
-    chronicle = Chronicle(lambda: next(times))
+    chronicle = EventLog(lambda: next(times))
     chronicle(StopRequested(1))
     chronicle(StopRequested(2))
     assert chronicle.entries == [(1.0, StopRequested(1)), (2.5, StopRequested(2))]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.planning.model import Action, Change, ChangeKind
-from aegis_provision.playbook.model import Play, Schedule, ScheduledPlay
+from aegis_provision.planning.plan import Action, Change, ChangeKind
+from aegis_provision.playbook.plays import Play, Schedule, ScheduledPlay
 from aegis_provision.report.plan_text import plan_lines
-from aegis_provision.report.wording import (
+from aegis_provision.report.text import (
     counted,
     duration,
     fine_duration,
@@ -21,7 +21,7 @@ from aegis_provision.report.wording import (
 from tests.report.runs import plan
 
 if TYPE_CHECKING:
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.planning.plan import HostPlan
 
 
 @pytest.mark.parametrize(

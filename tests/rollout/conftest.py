@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.providers.fill import fill
-from aegis_provision.rollout.reading import HostWork, Reach
+from aegis_provision.providers.resolve_env import resolve_env
+from aegis_provision.rollout.planner import ConnectionSettings, HostJob
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import ConnectOptions
 from tests.fleet.openssh import running_sshd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from aegis_provision.inventory.model import Host
+    from aegis_provision.inventory.host import Host
     from aegis_provision.rollout.events import Event
     from tests.fleet.openssh import Sshd
 
@@ -30,8 +30,8 @@ class Hosts:
     """Hosts to work on; ``events`` takes what happens."""
 
     root: Path
-    works: tuple[HostWork, ...]
-    reach: Reach
+    jobs: tuple[HostJob, ...]
+    connection: ConnectionSettings
     events: list[Event] = field(default_factory=list)
 
     def emit(self, event: Event) -> None:
@@ -41,7 +41,7 @@ class Hosts:
     @property
     def by_name(self) -> Mapping[str, Host]:
         """The hosts by name."""
-        return {work.host.name: work.host for work in self.works}
+        return {work.host.name: work.host for work in self.jobs}
 
     def file_of(self, host: str) -> Path:
         """Return where the file of ``host`` lies."""
@@ -77,10 +77,10 @@ def hosts_of(sshd: Sshd, tmp_path: Path) -> Callable[..., Hosts]:
         return Hosts(
             tmp_path,
             tuple(
-                HostWork(host, fill(specs[host.name], {"GLM_API_KEY": TOKEN}))
+                HostJob(host, resolve_env(specs[host.name], {"GLM_API_KEY": TOKEN}))
                 for host in inventory.hosts.values()
             ),
-            Reach(connect, options, forks=4, deadline=60.0),
+            ConnectionSettings(connect, options, forks=4, deadline=60.0),
         )
 
     return make

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.planning.model import Action
-from aegis_provision.rollout.host_task import not_begun, untouched
-from aegis_provision.rollout.outcome import HostResult, Status
+from aegis_provision.planning.plan import Action
+from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.task import not_begun, skipped
 from tests.report.runs import plan
 
 
@@ -37,17 +37,17 @@ def test_a_host_that_could_not_be_written_keeps_its_reason(action: Action) -> No
 )
 def test_a_host_without_a_write_ends_as_it_was_read(action: Action, status: Status) -> None:
     read = plan("a", action, message="words", hint="hint")
-    assert untouched(read) == HostResult("a", status, "words", "hint")
+    assert skipped(read) == HostResult("a", status, "words", "hint")
 
 
 def test_a_host_with_a_write_that_was_not_done_is_not_attempted() -> None:
-    assert untouched(plan("a", message="words")) == HostResult(
+    assert skipped(plan("a", message="words")) == HostResult(
         "a", Status.NOT_ATTEMPTED, "nothing was written there"
     )
 
 
 def test_a_host_that_is_right_and_owed_a_restart_says_so() -> None:
-    owed = untouched(plan("a", Action.UNCHANGED, restart_owed=True))
+    owed = skipped(plan("a", Action.UNCHANGED, restart_owed=True))
     assert (owed.status, owed.message) == (
         Status.UNCHANGED,
         "its file is right, and Aegis was not restarted since it came",

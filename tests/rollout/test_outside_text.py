@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from aegis_provision.aegis.actual import FileFacts
+from aegis_provision.aegis.remote_state import RemoteFile
 from aegis_provision.inventory.pins import pin_of
-from aegis_provision.planning.model import Action, Change, ChangeKind, HostPlan, Write
-from aegis_provision.planning.receipts import Stamp
-from aegis_provision.planning.status import Holding, HostStatus, State
-from aegis_provision.providers.fill import fill
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.planning.receipts import WriteInfo
+from aegis_provision.planning.status import HostState, HostStatus, TokenState
 from aegis_provision.providers.redaction import MASK, Redactor
+from aegis_provision.providers.resolve_env import resolve_env
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.events import KeysAccepted, Step, StepStarted
-from aegis_provision.rollout.outcome import HostResult, Status
-from aegis_provision.rollout.outside_text import redacted, redactor_of
-from aegis_provision.rollout.reading import HostWork, KeptConnections, read_fleet
+from aegis_provision.rollout.inspection import inspect_fleet
+from aegis_provision.rollout.planner import ConnectionPool, HostJob, plan_fleet
+from aegis_provision.rollout.remote_text import redacted, redactor_of
+from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.status import check_fleet
-from aegis_provision.rollout.survey import survey
 from aegis_provision.transport.protocol import AcceptedKey, Unreachable
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.host import Target
     from aegis_provision.transport.protocol import ConnectOptions, Deadline
     from tests.rollout.conftest import Hosts
 
@@ -38,18 +38,18 @@ WORD = "ollama"
 HELD = f"a {TOKEN} b"
 GONE = f"a {MASK} b"
 REDACTOR = Redactor.of([TOKEN, WORD])
-STAMP = Stamp(HELD, datetime(2025, 1, 1, tzinfo=UTC), HELD)
-FILE = FileFacts(TOKEN.encode(), 0o600, 0, 0)
+STAMP = WriteInfo(HELD, datetime(2025, 1, 1, tzinfo=UTC), HELD)
+FILE = RemoteFile(TOKEN.encode(), 0o600, 0, 0)
 KEY = AcceptedKey(HELD, HELD, HELD)
 
 
-def work(api_token: str | None = None) -> HostWork:
+def work(api_token: str | None = None) -> HostJob:
     inventory, specs = specified(
         f"all: {{hosts: {{a: {{provider: ollama, model: m, pin_reason: {HELD}}}}}}}"
     )
     secret = Secret(api_token, "${A}") if api_token else None
-    session = fill(specs["a"], {"OLLAMA_API_KEY": TOKEN})
-    return HostWork(inventory.hosts["a"], session, secret)
+    session = resolve_env(specs["a"], {"OLLAMA_API_KEY": TOKEN})
+    return HostJob(inventory.hosts["a"], session, secret)
 
 
 WORK = work()
@@ -77,8 +77,8 @@ STAY = {"host", "provider", "wanted", "secrets", "action", "status", "step", "st
             pin=PIN,
         ),
         HostStatus(
-            HELD, HELD, HELD, (State.DRIFTED,), (HELD,), (HELD,), (HELD,), HELD, HELD, STAMP,
-            runs_on=HELD, tokens={HELD: Holding.OLDER}, secrets=(TOKEN,),
+            HELD, HELD, HELD, (HostState.DRIFTED,), (HELD,), (HELD,), (HELD,), HELD, HELD, STAMP,
+            runs_on=HELD, tokens={HELD: TokenState.OLDER}, secrets=(TOKEN,),
         ),
         HostResult(HELD, Status.FAILED, HELD, HELD, (HELD, HELD)),
         StepStarted(HELD, Step.ROLL_BACK, HELD),
@@ -101,7 +101,7 @@ def test_every_text_loses_it_but_the_inventorys_own_names(value: Any) -> None:
         assert (clean.write, clean.seen, clean.pin) == (value.write, value.seen, value.pin)
         assert clean.write is value.write
     if isinstance(value, HostStatus):
-        assert clean.wrote == Stamp(GONE, STAMP.written, GONE)
+        assert clean.wrote == WriteInfo(GONE, STAMP.written, GONE)
         assert clean.tokens == value.tokens
 
 
@@ -176,7 +176,7 @@ def test_what_a_hosts_file_holds_shows_in_no_status(hosts_of: Callable[..., Host
     (hosts.file_of("a").parent / ".aegis-provision").mkdir(mode=0o700)
     receipt = hosts.file_of("a").parent / ".aegis-provision" / "receipt.json"
     receipt.symlink_to(token)
-    [status] = check_fleet(hosts.works, hosts.reach, hosts.emit)
+    [status] = check_fleet(hosts.jobs, hosts.connection, hosts.emit)
     assert status.secrets == (token,)
     assert token not in repr(hosts.events)
 
@@ -189,13 +189,13 @@ def says_it(target: Target, options: ConnectOptions, deadline: Deadline) -> NoRe
 
 def test_what_a_host_says_instead_of_letting_us_in_loses_it(hosts_of: Callable[..., Hosts]) -> None:
     hosts = hosts_of("a")
-    reach = dataclasses.replace(
-        hosts.reach, connect=says_it, secrets=(Secret("own-0f1e2d3c4b", "${O}"),)
+    connection = dataclasses.replace(
+        hosts.connection, connect=says_it, secrets=(Secret("own-0f1e2d3c4b", "${O}"),)
     )
-    [status] = check_fleet([work("api-0f1e2d3c4b5a")], reach, hosts.emit)
-    with KeptConnections(0) as kept:
-        [plan] = read_fleet([work("api-0f1e2d3c4b5a")], reach, kept, hosts.emit)
-    [found] = survey([WORK.host], reach, hosts.emit)
+    [status] = check_fleet([work("api-0f1e2d3c4b5a")], connection, hosts.emit)
+    with ConnectionPool(0) as kept:
+        [plan] = plan_fleet([work("api-0f1e2d3c4b5a")], connection, kept, hosts.emit)
+    [found] = inspect_fleet([WORK.host], connection, hosts.emit)
     for told in (status, plan):
         assert told.message == f"sftp: it said {MASK}"
         assert told.hint == f"further {MASK}, {MASK}, {MASK}"

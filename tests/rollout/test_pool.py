@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.rollout.pool import Stop, run_all
+from aegis_provision.rollout.worker_pool import CancelToken, run_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @given(items=st.lists(st.integers(), unique=True, max_size=40), workers=st.integers(1, 8))
 def test_every_item_is_worked_on_once(items: list[int], workers: int) -> None:
-    results = dict(run_all(items, lambda item: item * 2, workers=workers, stop=Stop()))
+    results = dict(run_all(items, lambda item: item * 2, workers=workers, stop=CancelToken()))
     assert results == {item: item * 2 for item in items}
 
 
@@ -35,7 +35,7 @@ def test_never_more_workers_than_asked_for() -> None:
         with lock:
             now -= 1
 
-    assert len(list(run_all(range(12), work, workers=3, stop=Stop()))) == 12
+    assert len(list(run_all(range(12), work, workers=3, stop=CancelToken()))) == 12
     assert most == 3
 
 
@@ -44,7 +44,7 @@ def test_an_exception_in_the_work_is_raised_to_the_caller() -> None:
         return 1 // item
 
     with pytest.raises(ZeroDivisionError):
-        list(run_all([0], work, workers=1, stop=Stop()))
+        list(run_all([0], work, workers=1, stop=CancelToken()))
 
 
 class _Gate:
@@ -60,7 +60,9 @@ class _Gate:
         return item.upper()
 
 
-def _run(stop: Stop, gate: _Gate, done: list[str], told: Callable[[], None]) -> threading.Thread:
+def _run(
+    stop: CancelToken, gate: _Gate, done: list[str], told: Callable[[], None]
+) -> threading.Thread:
     def consume() -> None:
         for _, result in run_all(["a", "b", "c"], gate.work, workers=1, stop=stop, on_stop=told):
             done.append(result)
@@ -71,7 +73,7 @@ def _run(stop: Stop, gate: _Gate, done: list[str], told: Callable[[], None]) -> 
 
 
 def test_stopping_lets_work_under_way_finish_and_begins_nothing_new() -> None:
-    stop, gate, told, done = Stop(), _Gate(), threading.Event(), list[str]()
+    stop, gate, told, done = CancelToken(), _Gate(), threading.Event(), list[str]()
     thread = _run(stop, gate, done, told.set)
     assert gate.begun.wait(timeout=30)
     stop.ask()
@@ -83,7 +85,7 @@ def test_stopping_lets_work_under_way_finish_and_begins_nothing_new() -> None:
 
 
 def test_stopping_twice_does_not_wait() -> None:
-    stop, gate, done = Stop(), _Gate(), list[str]()
+    stop, gate, done = CancelToken(), _Gate(), list[str]()
     thread = _run(stop, gate, done, lambda: None)
     assert gate.begun.wait(timeout=30)
     stop.ask()

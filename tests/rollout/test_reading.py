@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.model import Action
+from aegis_provision.planning.plan import Action
 from aegis_provision.rollout.events import HostPlanned, ReadingStarted
-from aegis_provision.rollout.reading import KeptConnections, read_fleet
+from aegis_provision.rollout.planner import ConnectionPool, plan_fleet
 from aegis_provision.transport.protocol import Deadline
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ def test_every_host_has_its_plan_in_the_inventorys_order(hosts_of: Callable[...,
     hosts.file_of("old").write_text('{"authToken": "x"}')
     hosts.file_of("broken").write_text("{")
     hosts.file_of("linked").symlink_to("nowhere")
-    with KeptConnections(10) as kept:
-        plans = read_fleet(hosts.works, hosts.reach, kept, hosts.emit)
+    with ConnectionPool(10) as kept:
+        plans = plan_fleet(hosts.jobs, hosts.connection, kept, hosts.emit)
     assert [(plan.host, plan.action) for plan in plans] == [
         ("new", Action.CREATE),
         ("gone", Action.UNREACHABLE),
@@ -43,8 +43,8 @@ def test_connections_are_kept_for_what_is_to_be_written_and_no_more_than_asked(
     hosts = hosts_of("a", "b", "c", "broken")
     hosts.file_of("broken").write_text("{")
     deadline = Deadline.after(60)
-    with KeptConnections(2) as kept:
-        read_fleet(hosts.works, hosts.reach, kept, hosts.emit)
+    with ConnectionPool(2) as kept:
+        plan_fleet(hosts.jobs, hosts.connection, kept, hosts.emit)
         found = [kept.take(name, deadline) for name in ("a", "b", "c", "broken")]
         sessions = [session for session in found if session is not None]
         assert len(sessions) == 2
@@ -58,8 +58,10 @@ def test_connections_are_kept_for_what_is_to_be_written_and_no_more_than_asked(
 def test_what_was_kept_and_not_taken_is_closed(hosts_of: Callable[..., Hosts]) -> None:
     hosts = hosts_of("a")
     deadline = Deadline.after(60)
-    session = hosts.reach.connect(hosts.works[0].host.target, hosts.reach.options, deadline)
-    with KeptConnections(1) as kept:
+    session = hosts.connection.connect(
+        hosts.jobs[0].host.target, hosts.connection.options, deadline
+    )
+    with ConnectionPool(1) as kept:
         assert kept.offer("a", session)
         assert not kept.offer("b", session)
     assert not session.alive(deadline)
@@ -71,7 +73,7 @@ def test_a_host_that_does_not_let_its_file_be_read_is_in_error(
     hosts = hosts_of("a", "b")
     os.mkfifo(hosts.file_of("a"))
     hosts.file_of("b").mkdir()
-    with KeptConnections(2) as kept:
-        plans = read_fleet(hosts.works, hosts.reach, kept, hosts.emit)
+    with ConnectionPool(2) as kept:
+        plans = plan_fleet(hosts.jobs, hosts.connection, kept, hosts.emit)
     assert {plan.action for plan in plans} == {Action.ERROR}
     assert all("not a regular file" in plan.message for plan in plans)

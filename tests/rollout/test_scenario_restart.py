@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.inventory.model import Service
-from aegis_provision.rollout.restart import SudoRefusal, sudo_refusal
+from aegis_provision.inventory.host import Service
+from aegis_provision.rollout.restart_command import SudoRefusal, sudo_refusal
 from tests.fleet.clients import need, target
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
 from tests.fleet.users import sudoers, user

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.planning.model import Action, HostPlan
-from aegis_provision.playbook.model import (
+from aegis_provision.planning.plan import Action, HostPlan
+from aegis_provision.playbook.plays import (
     Gates,
     OnFailure,
     Restart,
@@ -28,18 +28,18 @@ from aegis_provision.playbook.schedule import single_play
 from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.rollout.events import HostFinished
-from aegis_provision.rollout.host_run import carry_out
-from aegis_provision.rollout.host_task import HostTask, Tools
-from aegis_provision.rollout.outcome import HostResult, Status
-from aegis_provision.rollout.pool import Stop
-from aegis_provision.rollout.reading import KeptConnections, read_fleet
+from aegis_provision.rollout.host_run import run_host
+from aegis_provision.rollout.planner import ConnectionPool, plan_fleet
+from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run import run_schedule
+from aegis_provision.rollout.task import HostTask, RunContext
+from aegis_provision.rollout.worker_pool import CancelToken
 from tests.fleet.provider_server import running_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aegis_provision.planning.model import Write
+    from aegis_provision.planning.plan import Write
     from aegis_provision.providers.session import Session
     from tests.fleet.openssh import Sshd
     from tests.fleet.provider_server import Provider
@@ -51,8 +51,8 @@ RUN = "20261125T101500Z-0a1b2c"
 OLD = '{"authToken": "x", "port": 9100}'
 
 
-def _plan(hosts: Hosts, kept: KeptConnections) -> tuple[HostPlan, ...]:
-    return read_fleet(hosts.works, hosts.reach, kept, hosts.emit)
+def _plan(hosts: Hosts, kept: ConnectionPool) -> tuple[HostPlan, ...]:
+    return plan_fleet(hosts.jobs, hosts.connection, kept, hosts.emit)
 
 
 class _Unwritten:
@@ -63,16 +63,18 @@ class _Unwritten:
 
 
 def _write(
-    hosts: Hosts, plans: Sequence[HostPlan], kept: KeptConnections, stop: Stop | None = None
+    hosts: Hosts, plans: Sequence[HostPlan], kept: ConnectionPool, stop: CancelToken | None = None
 ) -> tuple[HostResult, ...]:
     names = tuple(plan.host for plan in plans)
     (play,) = single_play().plays
-    tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, stop or Stop(), RUN, "anna@desk")
+    context = RunContext(
+        hosts.connection, kept, _Unwritten(), hosts.emit, stop or CancelToken(), RUN, "anna@desk"
+    )
     return run_schedule(
         Schedule((ScheduledPlay(play, (names,)),)),
-        {work.host.name: work for work in hosts.works},
+        {work.host.name: work for work in hosts.jobs},
         {plan.host: plan for plan in plans},
-        tools,
+        context,
     ).results
 
 
@@ -87,7 +89,7 @@ def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
     own = hosts.file_of("locked").parent / ".aegis-provision"
     own.mkdir(mode=0o700)
     (own / "lock").write_text('{"owner": "bert@desk", "since": "now"}')
-    with KeptConnections(3) as kept:
+    with ConnectionPool(3) as kept:
         plans = _plan(hosts, kept)
         hosts.file_of("moved").write_text("{}")
         results = _write(hosts, plans, kept)
@@ -108,7 +110,7 @@ def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
     assert sorted(finished) == sorted(result.host for result in results)
 
     before = {name: hosts.file_of(name).stat() for name in ("new", "old")}
-    with KeptConnections(3) as kept:
+    with ConnectionPool(3) as kept:
         again = {plan.host: plan for plan in _plan(hosts, kept)}
         assert {again[name].action for name in ("new", "old", "loose")} == {Action.UNCHANGED}
         results = _write(hosts, [again[name] for name in ("new", "old")], kept)
@@ -120,9 +122,9 @@ def test_a_host_whose_connection_was_not_kept_is_connected_to_again(
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of("a")
-    with KeptConnections(1) as kept:
+    with ConnectionPool(1) as kept:
         plans = _plan(hosts, kept)
-    with KeptConnections(0) as none:
+    with ConnectionPool(0) as none:
         (result,) = _write(hosts, plans, none)
     assert result.status is Status.RESTART_PENDING
     assert hosts.file_of("a").exists()
@@ -141,12 +143,14 @@ def test_a_kept_connection_that_died_meanwhile_is_made_anew(
 ) -> None:
     hosts = hosts_of("a")
     gates = Gates(probe_first=probe_first)
-    with running_provider() as provider, KeptConnections(1) as kept:
+    with running_provider() as provider, ConnectionPool(1) as kept:
         (plan,) = _plan(hosts, kept)
         _cut_connections(sshd)
-        work = replace(hosts.works[0], session=_asking(provider, hosts.works[0].session))
-        tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk")
-        result = carry_out(HostTask(work, plan, gates), tools, Redactor())
+        work = replace(hosts.jobs[0], session=_asking(provider, hosts.jobs[0].session))
+        context = RunContext(
+            hosts.connection, kept, _Unwritten(), hosts.emit, CancelToken(), RUN, "anna@desk"
+        )
+        result = run_host(HostTask(work, plan, gates), context, Redactor())
         assert bool(provider.asked) is probe_first
     assert result.status is Status.RESTART_PENDING, result
     assert hosts.file_of("a").exists()
@@ -169,15 +173,17 @@ def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
 ) -> None:
     hosts = hosts_of("a")
     hosts.file_of("a").write_text(OLD)
-    work = hosts.works[0]
+    work = hosts.jobs[0]
     command = _RESTART.format(here=hosts.root)
     service = replace(work.host.service, command=command)
     work = replace(work, host=replace(work.host, service=service))
     gates = Gates(Restart.CHANGED, on_failure=OnFailure.ROLLBACK, sessions=Sessions.IGNORE)
-    with KeptConnections(1) as kept:
+    with ConnectionPool(1) as kept:
         (plan,) = _plan(hosts, kept)
-        tools = Tools(hosts.reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk")
-        result = carry_out(HostTask(work, plan, gates), tools, Redactor())
+        context = RunContext(
+            hosts.connection, kept, _Unwritten(), hosts.emit, CancelToken(), RUN, "anna@desk"
+        )
+        result = run_host(HostTask(work, plan, gates), context, Redactor())
     assert hosts.file_of("a").read_text() == OLD
     assert result.status is Status.ROLLBACK_FAILED
     assert result.message == (
@@ -189,7 +195,7 @@ def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
 def test_a_mode_alone_needs_no_restart(hosts_of: Callable[..., Hosts]) -> None:
     hosts = hosts_of("a")
     hosts.file_of("a").write_text(OLD)
-    with KeptConnections(1) as kept:
+    with ConnectionPool(1) as kept:
         _write(hosts, _plan(hosts, kept), kept)
         hosts.file_of("a").chmod(0o644)
         (result,) = _write(hosts, _plan(hosts, kept), kept)
@@ -199,9 +205,9 @@ def test_a_mode_alone_needs_no_restart(hosts_of: Callable[..., Hosts]) -> None:
 
 def test_once_asked_to_stop_nothing_is_begun(hosts_of: Callable[..., Hosts]) -> None:
     hosts = hosts_of("a", "b")
-    stop = Stop()
+    stop = CancelToken()
     stop.ask()
-    with KeptConnections(2) as kept:
+    with ConnectionPool(2) as kept:
         results = _write(hosts, _plan(hosts, kept), kept, stop)
     assert {result.status for result in results} == {Status.NOT_ATTEMPTED}
     assert not any(path.name == "aegis.config.json" for path in hosts.root.rglob("*"))
@@ -212,7 +218,7 @@ def test_what_is_written_is_what_was_planned_and_the_rest_stays(
 ) -> None:
     hosts = hosts_of("a")
     hosts.file_of("a").write_text('{"authToken": "x", "z": 1.10, "a": {"n": 1e400}}')
-    with KeptConnections(1) as kept:
+    with ConnectionPool(1) as kept:
         _write(hosts, _plan(hosts, kept), kept)
     text = hosts.file_of("a").read_text()
     assert '"z": 1.10' in text
@@ -225,18 +231,25 @@ def test_the_lock_is_renewed_in_a_wait_that_is_longer_than_the_deadline(
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of("a")
-    [work] = hosts.works
+    [work] = hosts.jobs
     service = replace(work.host.service, api=f"127.0.0.1:{NOBODY_LISTENS}")
     work = replace(work, host=replace(work.host, service=service))
-    reach = replace(hosts.reach, deadline=DEADLINE)
+    connection = replace(hosts.connection, deadline=DEADLINE)
     gates = Gates(verify=Verify(health=True, timeout=2 * DEADLINE))
     lock = hosts.file_of("a").parent / ".aegis-provision" / "lock"
-    with KeptConnections(1) as kept, ThreadPoolExecutor() as pool:
-        [plan] = read_fleet([work], reach, kept, hosts.emit)
-        tools = Tools(
-            reach, kept, _Unwritten(), hosts.emit, Stop(), RUN, "anna@desk", renew_every=0.2
+    with ConnectionPool(1) as kept, ThreadPoolExecutor() as pool:
+        [plan] = plan_fleet([work], connection, kept, hosts.emit)
+        context = RunContext(
+            connection,
+            kept,
+            _Unwritten(),
+            hosts.emit,
+            CancelToken(),
+            RUN,
+            "anna@desk",
+            renew_every=0.2,
         )
-        end = pool.submit(carry_out, HostTask(work, plan, gates), tools, Redactor())
+        end = pool.submit(run_host, HostTask(work, plan, gates), context, Redactor())
         times = set()
         while not end.done():
             with suppress(FileNotFoundError):

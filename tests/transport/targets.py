@@ -8,18 +8,18 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.inventory.model import Target
-from aegis_provision.planning.model import Write
+from aegis_provision.inventory.host import Target
 from aegis_provision.planning.ownership import wanted_ownership
+from aegis_provision.planning.plan import Write
 from aegis_provision.transport.lock import EXPIRES_AFTER
-from aegis_provision.transport.protocol import TransportError, Written
-from aegis_provision.transport.reading import read_actual
-from aegis_provision.transport.safe_write import take_hold
+from aegis_provision.transport.protocol import TransportError, WriteResult
+from aegis_provision.transport.remote_read import read_remote_state
+from aegis_provision.transport.write_lock import lock_target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aegis_provision.aegis.actual import Actual
+    from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.protocol import Deadline, HostSession
 
@@ -37,12 +37,12 @@ def target(path: Path | str, *, become_user: str | None = None) -> Target:
     )
 
 
-def look(files: Filesystem, path: Path) -> Actual:
+def look(files: Filesystem, path: Path) -> RemoteState:
     """Read what is at ``path``."""
-    return read_actual(files, target(path))
+    return read_remote_state(files, target(path))
 
 
-def plan_write(actual: Actual, content: bytes = NEW) -> Write:
+def plan_write(actual: RemoteState, content: bytes = NEW) -> Write:
     """Return the write of ``content`` over what was found."""
     assert actual.directory is not None
     assert actual.problem is None
@@ -58,9 +58,9 @@ def put(path: Path, content: bytes = OLD, mode: int = 0o600) -> None:
     fresh.replace(path)
 
 
-def safe_write(files: Filesystem, write: Write, owner: str = OWNER) -> Written:
+def safe_write(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult:
     """Take the lock, carry ``write`` out and give the lock back."""
-    hold = take_hold(files, write, owner)
+    hold = lock_target(files, write, owner)
     try:
         written = hold.write(write)
     except BaseException:
@@ -69,7 +69,7 @@ def safe_write(files: Filesystem, write: Write, owner: str = OWNER) -> Written:
     return replace(written, warnings=(*written.warnings, *hold.release()))
 
 
-def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> Written | TransportError:
+def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult | TransportError:
     """Write, and return how it ended."""
     try:
         return safe_write(files, write, owner)
@@ -77,7 +77,7 @@ def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> Written | Tr
         return problem
 
 
-def write_over(session: HostSession, write: Write, deadline: Deadline) -> Written:
+def write_over(session: HostSession, write: Write, deadline: Deadline) -> WriteResult:
     """Write over a session, under a lock of its own."""
     hold = session.hold(write, OWNER, deadline)
     try:
@@ -86,7 +86,7 @@ def write_over(session: HostSession, write: Write, deadline: Deadline) -> Writte
         hold.release(deadline)
 
 
-def write_now(files: Filesystem, path: Path, content: bytes = NEW) -> Written:
+def write_now(files: Filesystem, path: Path, content: bytes = NEW) -> WriteResult:
     """Read and write, which must go well."""
     return safe_write(files, plan_write(look(files, path), content))
 

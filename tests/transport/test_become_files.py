@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.aegis.actual import Login, ReadProblem
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteUser
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import (
     ConnectOptions,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.host import Target
 
 pytestmark = pytest.mark.root
 
@@ -65,7 +65,7 @@ def way(request: pytest.FixtureRequest, sshd: Sshd, home: Path) -> tuple[Target,
 def test_a_new_file_is_the_other_users(way: tuple[Target, ConnectOptions], home: Path) -> None:
     deadline = Deadline.after(60)
     with connect(*way, deadline) as session:
-        assert session.login(deadline) == Login(NOBODY, frozenset({NOBODY}))
+        assert session.login(deadline) == RemoteUser(NOBODY, frozenset({NOBODY}))
         write_over(session, plan_write(session.read(deadline)), deadline)
     path = home / "aegis.config.json"
     assert (path.read_bytes(), mode_of(path), path.stat().st_uid) == (NEW, 0o600, NOBODY)

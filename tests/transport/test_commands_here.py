@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.command import LARGEST_OUTPUT, CommandEnd, run_here
+from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand, run_here
 from aegis_provision.transport.protocol import Deadline, Unreachable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ENOUGH = 30.0
 
 
-def run(command: str, home: Path, seconds: float = _ENOUGH) -> CommandEnd:
+def run(command: str, home: Path, seconds: float = _ENOUGH) -> CompletedCommand:
     return run_here(command, home, Deadline.after(seconds))
 
 
@@ -49,7 +49,7 @@ def ended(pid: int, within: float = 10.0) -> bool:
 def test_how_it_ends_and_what_it_says(
     command: str, status: int, output: bytes, tmp_path: Path
 ) -> None:
-    assert run(command, tmp_path) == CommandEnd(status, output)
+    assert run(command, tmp_path) == CompletedCommand(status, output)
 
 
 def test_it_begins_at_home_with_none_of_the_operators_variables(

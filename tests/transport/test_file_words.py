@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.failures import file_words
+from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
 from aegis_provision.transport.protocol import Unreachable, WriteFailed, WriteRefused
-from aegis_provision.transport.sftp_packets import ATTRS, CLOSE, MKDIR, OPEN, WRITE
+from aegis_provision.transport.sftp.packets import ATTRS, CLOSE, MKDIR, OPEN, WRITE
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import OLD, OWN, age_lock, attempt, leftovers, look, plan_write, put
 from tests.transport.test_sftp_files import _answering
@@ -120,7 +120,7 @@ def test_one_that_is_denied_where_a_lock_expired_is_named_too(tmp_path: Path) ->
     ],
 )
 def test_words(problem: OSError, words: str) -> None:
-    assert file_words(problem) == words
+    assert describe_file_error(problem) == words
 
 
 @pytest.mark.parametrize("flags", [0, 0x2, 0x4])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.planning.undo import undo
+from aegis_provision.planning.restore import restoring_write
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.lock import EXPIRES_AFTER, take_lock
 from aegis_provision.transport.protocol import (
@@ -18,9 +18,9 @@ from aegis_provision.transport.protocol import (
     TransportError,
     WriteFailed,
     WriteRefused,
-    Written,
+    WriteResult,
 )
-from aegis_provision.transport.safe_write import FileHold, take_hold
+from aegis_provision.transport.write_lock import FileLock, lock_target
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     NEW,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.planning.model import Write
+    from aegis_provision.planning.plan import Write
     from aegis_provision.transport.filesystem import Filesystem
 
 LATER = b'{"authToken": "later"}\n'
@@ -89,11 +89,11 @@ def test_a_write_its_undoing_and_a_write_again_under_one_lock(
     lock, previous = (path.parent / OWN / name for name in ("lock", "previous"))
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
-        hold = take_hold(files, write, OWNER)
+        hold = lock_target(files, write, OWNER)
         held = lock.read_bytes()
         hold.write(write)
         assert (content(path), content(previous)) == (NEW, old)
-        hold.write(undo(write))
+        hold.write(restoring_write(write))
         assert (content(path), content(previous)) == (old, NEW)
         assert mode_of(previous) == 0o600
         again = plan_write(look(files, path), LATER)
@@ -111,7 +111,7 @@ def test_where_nothing_was_written_nothing_is_left(
 ) -> None:
     prepare(path, old)
     with files_of(kind, path.parent) as files:
-        hold = take_hold(files, plan_write(look(files, path)), OWNER)
+        hold = lock_target(files, plan_write(look(files, path)), OWNER)
         assert leftovers(path.parent) == {"lock"}
         hold.renew()
         assert hold.release() == ()
@@ -123,14 +123,14 @@ def test_a_second_operator_is_kept_out_until_it_is_given_back(kind: str, path: P
     put(path)
     with files_of(kind, path.parent) as files, files_of(kind, path.parent) as others:
         write = plan_write(look(files, path))
-        hold = take_hold(files, write, OWNER)
+        hold = lock_target(files, write, OWNER)
         hold.write(write)
         rival = plan_write(look(others, path), LATER)
         refused = attempt(others, rival, "bert@desk")
         assert isinstance(refused, Locked)
         assert f"held by {OWNER}" in refused.reason
         hold.release()
-        assert isinstance(attempt(others, rival, "bert@desk"), Written)
+        assert isinstance(attempt(others, rival, "bert@desk"), WriteResult)
 
 
 @both
@@ -138,11 +138,11 @@ def test_an_undo_is_refused_where_the_file_has_moved_on(kind: str, path: Path) -
     put(path)
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
-        hold = take_hold(files, write, OWNER)
+        hold = lock_target(files, write, OWNER)
         hold.write(write)
         put(path, LATER)
         with pytest.raises(WriteRefused, match="the file changed"):
-            hold.write(undo(write))
+            hold.write(restoring_write(write))
         hold.release()
     assert path.read_bytes() == LATER
     assert leftovers(path.parent) == {"previous"}
@@ -202,7 +202,7 @@ def test_a_lock_that_was_broken_stops_the_write_and_is_not_given_back(
     put(path)
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
-        hold = take_hold(files, write, OWNER)
+        hold = lock_target(files, write, OWNER)
         put(path.parent / OWN / "lock", b"another's")
         with pytest.raises(WriteRefused, match="the lock was broken by another run"):
             hold.write(write)
@@ -225,7 +225,7 @@ def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
         prepare(path, old)
         with wired() as (files, wire):
             write = replace(plan_write(look(files, path)), receipt=b"{}")
-            hold = take_hold(files, write, OWNER)
+            hold = lock_target(files, write, OWNER)
 
             def come() -> None:
                 for name in ("lock", *STAGED):
@@ -235,7 +235,7 @@ def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
             wire.meanwhile = {begun + number: come}
             wire.at, wire.trouble = begun + number, trouble
             try:
-                end: Written | TransportError = hold.write(write)
+                end: WriteResult | TransportError = hold.write(write)
             except TransportError as problem:
                 end = problem
             last = len(wire.requests) - begun
@@ -264,14 +264,14 @@ def test_a_connection_that_goes_before_the_rename_leaves_the_file_surely_untouch
             prepare(path, old)
             with wired() as (files, wire):
                 write = plan_write(look(files, path))
-                hold = take_hold(files, write, OWNER)
+                hold = lock_target(files, write, OWNER)
                 begun = len(wire.requests)
                 wire.at, wire.trouble = begun + number, trouble
                 try:
-                    end: Written | TransportError = hold.write(write)
+                    end: WriteResult | TransportError = hold.write(write)
                 except TransportError as problem:
                     end = problem
-            if isinstance(end, Written):
+            if isinstance(end, WriteResult):
                 break
             assert isinstance(end, WriteFailed)
             told[trouble, number] = (end.step, end.reason.rpartition("; ")[2], end.hint)
@@ -296,13 +296,13 @@ def test_after_a_lost_connection_it_goes_on_over_another(old: bytes | None, path
     prepare(path, old)
     with wired() as (files, wire):
         write = plan_write(look(files, path))
-        hold = take_hold(files, write, OWNER)
+        hold = lock_target(files, write, OWNER)
         hold.write(write)
         wire.close()
         with wired() as (others, _):
-            again = hold.taken_over(others)
-            assert isinstance(again, FileHold)
-            again.write(undo(write))
+            again = hold.rebind(others)
+            assert isinstance(again, FileLock)
+            again.write(restoring_write(write))
             assert again.release() == ()
     assert content(path) == old
     assert leftovers(path.parent) == {"previous"}
@@ -314,31 +314,31 @@ def test_a_lock_that_is_not_ours_any_more_is_not_taken_over(
 ) -> None:
     put(path)
     with wired() as (files, _):
-        hold = take_hold(files, plan_write(look(files, path)), OWNER)
+        hold = lock_target(files, plan_write(look(files, path)), OWNER)
         (path.parent / OWN / "lock").unlink()
         if others is not None:
             put(path.parent / OWN / "lock", others)
         with wired() as (again, _):
-            assert hold.taken_over(again) is None
+            assert hold.rebind(again) is None
     assert content(path.parent / OWN / "lock") == others
 
 
 def test_a_lock_that_can_not_be_looked_at_is_refused(path: Path) -> None:
     put(path)
     with wired() as (files, _):
-        hold = take_hold(files, plan_write(look(files, path)), OWNER)
+        hold = lock_target(files, plan_write(look(files, path)), OWNER)
         with (
             wired(at=1, trouble=Trouble.FAILS) as (again, _),
             pytest.raises(WriteRefused, match="lock: the host says no more than 'failure'"),
         ):
-            hold.taken_over(again)
+            hold.rebind(again)
 
 
 def _undo_requests(path: Path, old: bytes | None) -> Iterator[tuple[int, Write]]:
     """Yield the number of every request of an undo, each time after the write was done."""
     write = _written(path, old)
     with wired() as (files, wire):
-        attempt(files, undo(write))
+        attempt(files, restoring_write(write))
         count = len(wire.requests)
     assert count < MOST_REQUESTS
     for number in range(1, count + 1):
@@ -349,7 +349,7 @@ def _written(path: Path, old: bytes | None) -> Write:
     prepare(path, old)
     with wired() as (files, _):
         write = plan_write(look(files, path))
-        assert isinstance(attempt(files, write), Written)
+        assert isinstance(attempt(files, write), WriteResult)
         return write
 
 
@@ -361,20 +361,20 @@ def test_whatever_request_breaks_an_undo_the_file_is_whole_and_the_truth_is_told
     ends: set[type] = set()
     for number, write in _undo_requests(path, old):
         with wired(at=number, trouble=trouble) as (files, _):
-            end = attempt(files, undo(write))
+            end = attempt(files, restoring_write(write))
         ends.add(type(end))
         _check_truth(end, content(path), old)
         age_lock(path.parent)
         if content(path) == NEW:
             with wired() as (files, _):
-                assert isinstance(attempt(files, undo(write)), Written), number
+                assert isinstance(attempt(files, restoring_write(write)), WriteResult), number
         assert content(path) == old
         assert leftovers(path.parent) <= {"previous", "lock"}
     assert WriteFailed in ends
 
 
-def _check_truth(end: Written | TransportError, now: bytes | None, old: bytes | None) -> None:
-    if isinstance(end, Written):
+def _check_truth(end: WriteResult | TransportError, now: bytes | None, old: bytes | None) -> None:
+    if isinstance(end, WriteResult):
         assert now == old
     elif not isinstance(end, WriteFailed) or "the file there is untouched" in end.reason:
         assert now == NEW
@@ -387,12 +387,12 @@ def _check_truth(end: Written | TransportError, now: bytes | None, old: bytes | 
 
 @bases
 def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, path: Path) -> None:
-    ends: list[Written | TransportError] = []
+    ends: list[WriteResult | TransportError] = []
     for number in range(1, MOST_REQUESTS):
         prepare(path, old)
         with wired() as (files, wire):
             write = plan_write(look(files, path))
-            hold = take_hold(files, write, OWNER)
+            hold = lock_target(files, write, OWNER)
 
             def run_out() -> None:
                 files.stream.deadline = Deadline.after(0)
@@ -406,7 +406,7 @@ def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, pat
             assert hold.release() == (), number
         assert leftovers(path.parent) <= {"previous"}, number
         assert content(path) in {old, NEW}
-        if isinstance(ends[-1], Written):
+        if isinstance(ends[-1], WriteResult):
             break
     assert len(ends) > 5
     assert all(isinstance(end, WriteFailed) for end in ends[:-1])

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.providers.probe import Silence
+from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.secret import Secret
-from aegis_provision.transport.http import ask, connect_here
-from aegis_provision.transport.questions import (
+from aegis_provision.transport.http import connect_here, request
+from aegis_provision.transport.http_messages import (
     LARGEST_BODY,
     USER_AGENT,
-    Answer,
-    NoAnswer,
-    Question,
+    HttpFailure,
+    HttpRequest,
+    HttpResponse,
     headers,
 )
 from tests.fleet import sockets
@@ -39,11 +39,17 @@ TOKEN = "token-of-this-test"
 _ENOUGH = 20.0
 
 
-def asked(url: str, timeout: float = _ENOUGH, token: str | None = TOKEN) -> Answer | NoAnswer:
+def asked(
+    url: str, timeout: float = _ENOUGH, token: str | None = TOKEN
+) -> HttpResponse | HttpFailure:
     secret = None if token is None else Secret(token, "${TOKEN}")
-    question = Question(url, secret)
+    question = HttpRequest(url, secret)
     connection = connect_here(*question.place, timeout)
-    return connection if isinstance(connection, NoAnswer) else ask(connection, question, timeout)
+    return (
+        connection
+        if isinstance(connection, HttpFailure)
+        else request(connection, question, timeout)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,7 @@ def secure(authority: Authority) -> Iterator[Provider]:
 
 def test_an_answer_with_the_token_that_was_sent(provider: Provider) -> None:
     answer = asked(provider.base_url() + "/models")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HttpResponse)
     assert (answer.status, answer.body[:9]) == (200, b'{"object"')
     assert answer.seconds < _ENOUGH
     assert TOKEN in provider.tokens
@@ -86,13 +92,13 @@ def test_over_tls_trusted_by_the_operators_own_authorities(
     secure: Provider, trusted: Authority
 ) -> None:
     answer = asked(secure.base_url() + "/models")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HttpResponse)
     assert answer.status == 200
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(provider: Provider) -> None:
     answer = asked(provider.base_url("redirect") + "/models")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HttpResponse)
     assert answer.status == 307
     assert answer.location == "http://elsewhere.example/v1/v1/models"
 
@@ -153,19 +159,19 @@ def continues_for_ever(connection: socket.socket, over: threading.Event) -> None
 @pytest.mark.parametrize(
     ("behave", "why"),
     [
-        (garbage, Silence.NOT_HTTP),
-        (endless_header, Silence.NOT_HTTP),
-        (many_headers, Silence.NOT_HTTP),
-        (cut_off, Silence.HUNG_UP),
-        (cut_off_in_a_chunk, Silence.HUNG_UP),
-        (hangs_up, Silence.HUNG_UP),
-        (sockets.hangs_up, Silence.HUNG_UP),
+        (garbage, ConnectFailure.NOT_HTTP),
+        (endless_header, ConnectFailure.NOT_HTTP),
+        (many_headers, ConnectFailure.NOT_HTTP),
+        (cut_off, ConnectFailure.HUNG_UP),
+        (cut_off_in_a_chunk, ConnectFailure.HUNG_UP),
+        (hangs_up, ConnectFailure.HUNG_UP),
+        (sockets.hangs_up, ConnectFailure.HUNG_UP),
     ],
 )
-def test_what_is_no_answer(behave: Behaviour, why: Silence) -> None:
+def test_what_is_no_answer(behave: Behaviour, why: ConnectFailure) -> None:
     with sockets.answering(behave) as port:
         answer = asked(f"http://127.0.0.1:{port}/v1/models")
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, HttpFailure)
     assert answer.why is why
 
 
@@ -187,72 +193,72 @@ def test_everything_is_over_in_time(behave: Behaviour, scheme: str, trusted: Aut
         began = time.monotonic()
         answer = asked(f"{scheme}://127.0.0.1:{port}/v1/models", timeout=0.5)
     assert time.monotonic() - began < 10
-    assert isinstance(answer, NoAnswer)
-    assert answer.why is Silence.TIMED_OUT
+    assert isinstance(answer, HttpFailure)
+    assert answer.why is ConnectFailure.TIMED_OUT
 
 
 def test_a_body_without_an_end_is_read_to_a_limit(provider: Provider) -> None:
     answer = asked(provider.base_url("flood") + "/models")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HttpResponse)
     assert len(answer.body) == LARGEST_BODY
 
 
 def test_nothing_listens_there() -> None:
     answer = asked(f"http://127.0.0.1:{free_port()}/v1/models")
-    assert isinstance(answer, NoAnswer)
-    assert answer.why is Silence.NOT_LISTENING
+    assert isinstance(answer, HttpFailure)
+    assert answer.why is ConnectFailure.NOT_LISTENING
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 64, "a..b"])
 def test_a_name_that_nobody_knows(name: str) -> None:
     answer = asked(f"http://{name}:1/v1/models")
-    assert isinstance(answer, NoAnswer)
-    assert answer.why is Silence.UNKNOWN_NAME
+    assert isinstance(answer, HttpFailure)
+    assert answer.why is ConnectFailure.UNKNOWN_NAME
 
 
 def test_an_address_that_nothing_leads_to() -> None:
     """Nobody can connect to everybody: the kernel says so itself, and sends nothing."""
     answer = asked("http://255.255.255.255:1/v1/models", timeout=3.0)
-    assert isinstance(answer, NoAnswer)
-    assert answer.why is Silence.UNREACHABLE
+    assert isinstance(answer, HttpFailure)
+    assert answer.why is ConnectFailure.UNREACHABLE
 
 
 def test_plain_http_where_tls_is_asked_for(provider: Provider) -> None:
     answer = asked(provider.base_url(scheme="https") + "/models")
-    assert isinstance(answer, NoAnswer)
-    assert answer.why is Silence.NOT_TLS
+    assert isinstance(answer, HttpFailure)
+    assert answer.why is ConnectFailure.NOT_TLS
 
 
 def test_tls_where_plain_http_is_asked_for(secure: Provider) -> None:
     answer = asked(secure.base_url(scheme="http") + "/models")
-    assert isinstance(answer, NoAnswer)
-    assert answer.why in {Silence.HUNG_UP, Silence.NOT_HTTP}
+    assert isinstance(answer, HttpFailure)
+    assert answer.why in {ConnectFailure.HUNG_UP, ConnectFailure.NOT_HTTP}
 
 
 def test_a_certificate_of_nobody_that_is_trusted(secure: Provider) -> None:
     before = len(secure.asked)
     answer = asked(secure.base_url() + "/models")
-    assert isinstance(answer, NoAnswer)
-    assert answer.why is Silence.UNTRUSTED
+    assert isinstance(answer, HttpFailure)
+    assert answer.why is ConnectFailure.UNTRUSTED
     assert len(secure.asked) == before
 
 
 @pytest.mark.parametrize(
     ("names", "expired", "why"),
     [
-        (["other.example"], False, Silence.WRONG_NAME),
-        (["127.0.0.2"], False, Silence.WRONG_NAME),
-        (["127.0.0.1"], True, Silence.EXPIRED),
+        (["other.example"], False, ConnectFailure.WRONG_NAME),
+        (["127.0.0.2"], False, ConnectFailure.WRONG_NAME),
+        (["127.0.0.1"], True, ConnectFailure.EXPIRED),
     ],
     ids=["another name", "another address", "expired"],
 )
 def test_a_certificate_that_does_not_do(
-    names: list[str], expired: bool, why: Silence, trusted: Authority
+    names: list[str], expired: bool, why: ConnectFailure, trusted: Authority
 ) -> None:
     with running_provider(certificate=trusted.issue(*names, expired=expired)) as server:
         answer = asked(server.base_url() + "/models")
         assert not server.asked
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, HttpFailure)
     assert answer.why is why
 
 
@@ -272,7 +278,7 @@ def test_a_certificate_that_does_not_do(
 def test_where_it_goes_and_what_it_says(
     url: str, place: tuple[str, int], host: str, target: str, trusted: Authority
 ) -> None:
-    assert Question(url).place == place
+    assert HttpRequest(url).place == place
     certificate = trusted.issue(place[0])
     ours, theirs = socket.socketpair()
     sent: list[bytes] = []
@@ -289,9 +295,9 @@ def test_where_it_goes_and_what_it_says(
 
     thread = threading.Thread(target=serve)
     thread.start()
-    answer = ask(ours, Question(url, Secret(TOKEN, "")), _ENOUGH)
+    answer = request(ours, HttpRequest(url, Secret(TOKEN, "")), _ENOUGH)
     thread.join(_ENOUGH)
-    assert isinstance(answer, Answer), answer
+    assert isinstance(answer, HttpResponse), answer
     lines = sent[0].decode().split("\r\n")
     assert lines[0] == f"GET {target} HTTP/1.1"
     assert [line for line in lines if line.startswith("Host:")] == [f"Host: {host}"]
@@ -308,7 +314,7 @@ def test_a_token_that_would_be_more_than_a_token_is_sent_nowhere(
 ) -> None:
     before = len(provider.asked)
     answer = asked(provider.base_url() + "/models", token=token)
-    assert answer == NoAnswer(None, "the token holds characters that can't be sent")
+    assert answer == HttpFailure(None, "the token holds characters that can't be sent")
     assert len(provider.asked) == before
 
 
@@ -321,8 +327,8 @@ def test_any_other_token_is_sent_as_it_is(token: str, provider: Provider) -> Non
 
 
 def test_no_representation_shows_a_token_or_a_body() -> None:
-    question = Question("http://h.example", Secret(TOKEN, "${TOKEN}"))
-    answer = Answer(200, b"a body", 0.1)
+    question = HttpRequest("http://h.example", Secret(TOKEN, "${TOKEN}"))
+    answer = HttpResponse(200, b"a body", 0.1)
     assert not re.search(f"{TOKEN}|body", f"{question!r} {answer!r}")
 
 
@@ -354,4 +360,4 @@ def test_anthropics_api_alone_is_told_which_version_of_it_is_meant(native: bool)
     }
     if native:
         expected["anthropic-version"] = b"2023-06-01"
-    assert headers(Question("http://127.0.0.1/v1/models", token, native=native)) == expected
+    assert headers(HttpRequest("http://127.0.0.1/v1/models", token, native=native)) == expected

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.transport.known_hosts import (
+from aegis_provision.transport.ssh.known_hosts import (
     Verdict,
     add_if_new,
     entry_names,
     parse_known_hosts,
     read_known_hosts,
 )
-from aegis_provision.transport.public_keys import HostKey, is_too_short, read_public_key
+from aegis_provision.transport.ssh.public_keys import HostKey, is_too_short, read_public_key
 from tests.fleet.clients import need
 from tests.fleet.openssh import make_key, running_sshd
 

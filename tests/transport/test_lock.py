@@ -13,7 +13,7 @@ import pytest
 
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.lock import EXPIRES_AFTER
-from aegis_provision.transport.protocol import Locked, TransportError, WriteRefused, Written
+from aegis_provision.transport.protocol import Locked, TransportError, WriteRefused, WriteResult
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     NEW,
@@ -141,7 +141,7 @@ def test_a_lock_of_another_time_than_the_hosts(
     with wired() as (sftp, _):
         files = LocalFiles(tmp_path) if local else sftp
         end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, Locked if holds else Written)
+    assert isinstance(end, Locked if holds else WriteResult)
     assert path.read_bytes() == (OLD if holds else NEW)
     if isinstance(end, Locked):
         start, seconds, _ = end.hint.rpartition("in ")[0], *end.hint.split()[-2:]
@@ -199,8 +199,8 @@ def test_our_directory_that_goes_meanwhile_is_made_anew(tmp_path: Path) -> None:
         with wired(meanwhile={number: go}) as (files, _):
             end = attempt(files, write)
         ends.add(type(end))
-        assert isinstance(end, Written), (number, end)
-    assert ends == {Written}
+        assert isinstance(end, WriteResult), (number, end)
+    assert ends == {WriteResult}
 
 
 def test_a_clock_that_a_dead_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
@@ -229,9 +229,9 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
             age_lock(tmp_path)
         with wired() as (files, _):
             write, rival = plan_write(look(files, path)), plan_write(look(files, path), OTHERS)
-        ends: list[Written | TransportError] = []
+        ends: list[WriteResult | TransportError] = []
 
-        def second(rival: object = rival, ends: list[Written | TransportError] = ends) -> None:
+        def second(rival: object = rival, ends: list[WriteResult | TransportError] = ends) -> None:
             with wired() as (files, _):
                 ends.append(attempt(files, rival, "bert@desk"))  # type: ignore[arg-type]
 
@@ -240,9 +240,13 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
             last = len(wire.requests)
         if last < number:
             break
-        assert isinstance(first, Written) + isinstance(ends[0], Written) == 1, (number, first, ends)
-        assert path.read_bytes() == (NEW if isinstance(first, Written) else OTHERS)
-        winners.add(isinstance(first, Written))
+        assert isinstance(first, WriteResult) + isinstance(ends[0], WriteResult) == 1, (
+            number,
+            first,
+            ends,
+        )
+        assert path.read_bytes() == (NEW if isinstance(first, WriteResult) else OTHERS)
+        winners.add(isinstance(first, WriteResult))
         age_lock(tmp_path)
         with wired() as (files, _):
             write_now(files, path)
@@ -275,7 +279,7 @@ def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path) ->
             end = attempt(files, write)
         if len(wire.requests) < number:
             break
-        if isinstance(end, Written):
+        if isinstance(end, WriteResult):
             assert ours == [True], f"a lock that came first was overlooked at {number}"
             continue
         assert isinstance(end, WriteRefused)
@@ -291,7 +295,7 @@ def _count_up(files: Filesystem, path: Path, name: str) -> bool:
     number = json.loads(actual.file.content)["number"]
     content = json.dumps({"number": number + 1, "by": name}).encode()
     end = attempt(files, plan_write(actual, content), name)
-    if isinstance(end, Written):
+    if isinstance(end, WriteResult):
         return True
     assert isinstance(end, WriteRefused), end
     return False
@@ -332,12 +336,12 @@ def test_of_two_who_break_an_expired_lock_at_once_at_most_one_writes(tmp_path: P
         _leave_lock(tmp_path)
         age_lock(tmp_path)
         begin = threading.Barrier(2)
-        ends: dict[bytes, Written | TransportError] = {}
+        ends: dict[bytes, WriteResult | TransportError] = {}
 
         def work(
             content: bytes,
             begin: threading.Barrier = begin,
-            ends: dict[bytes, Written | TransportError] = ends,
+            ends: dict[bytes, WriteResult | TransportError] = ends,
         ) -> None:
             with wired() as (files, _):
                 write = plan_write(look(files, path), content)
@@ -350,7 +354,7 @@ def test_of_two_who_break_an_expired_lock_at_once_at_most_one_writes(tmp_path: P
         for thread in threads:
             thread.join(timeout=60)
         assert len(ends) == 2
-        winners = [content for content, end in ends.items() if isinstance(end, Written)]
+        winners = [content for content, end in ends.items() if isinstance(end, WriteResult)]
         assert len(winners) <= 1, ends
         if winners:
             assert path.read_bytes() == winners[0]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.aegis.actual import DirectoryFacts, FileFacts, Login, ReadProblem
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteUser
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.reading import (
+from aegis_provision.transport.remote_read import (
     LARGEST_CONFIG,
-    read_actual,
     read_login,
     read_receipt,
     read_receipt_and_login,
+    read_remote_state,
 )
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import OLD, look, put, target
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from aegis_provision.aegis.actual import Actual
+    from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.transport.filesystem import Filesystem
 
 NOBODY = 65534
@@ -45,8 +45,8 @@ def test_a_file_with_its_mode_and_owner(files: Filesystem, tmp_path: Path) -> No
     path = tmp_path / "aegis.config.json"
     put(path, OLD, 0o640)
     actual = look(files, path)
-    assert actual.file == FileFacts(OLD, 0o640, os.getuid(), os.getgid())
-    assert actual.directory == DirectoryFacts(0o700, os.getuid(), os.getgid())
+    assert actual.file == RemoteFile(OLD, 0o640, os.getuid(), os.getgid())
+    assert actual.directory == RemoteDirectory(0o700, os.getuid(), os.getgid())
     assert (actual.path, actual.problem, actual.shadows) == (str(path), None, ())
     assert "old" not in repr(actual)
 
@@ -118,7 +118,7 @@ def test_what_is_no_file_to_read(
 
 
 def test_a_device(files: Filesystem) -> None:
-    actual = read_actual(files, target("/dev/null"))
+    actual = read_remote_state(files, target("/dev/null"))
     assert actual.problem is ReadProblem.NOT_A_FILE
 
 
@@ -162,7 +162,7 @@ def test_content_is_whole_whatever_its_size(files: Filesystem, tmp_path: Path, s
 
 def test_a_relative_path_begins_at_the_login_directory(files: Filesystem, tmp_path: Path) -> None:
     home = "/" if not isinstance(files, LocalFiles) else str(tmp_path)  # where the server runs
-    actual = read_actual(files, target("no-such-directory/c.json"))
+    actual = read_remote_state(files, target("no-such-directory/c.json"))
     assert actual.path == os.path.join(home, "no-such-directory/c.json")  # noqa: PTH118
 
 
@@ -176,7 +176,7 @@ def test_receipt_and_login_are_learnt_at_one_go(files: Filesystem, tmp_path: Pat
         read_receipt(files, str(path)),
         read_login(files),
     )
-    assert isinstance(read_receipt(files, str(path)), FileFacts)
+    assert isinstance(read_receipt(files, str(path)), RemoteFile)
 
 
 def test_the_login_is_learnt_from_the_host(files: Filesystem) -> None:
@@ -189,7 +189,7 @@ def test_the_login_is_learnt_from_the_host(files: Filesystem) -> None:
 @pytest.mark.root
 def test_another_login() -> None:
     with wired(user=NOBODY) as (files, _):
-        assert read_login(files) == Login(NOBODY, frozenset({NOBODY}))
+        assert read_login(files) == RemoteUser(NOBODY, frozenset({NOBODY}))
 
 
 @pytest.mark.root
@@ -257,7 +257,7 @@ def test_whatever_breaks_is_no_more_than_an_unreachable_host(
                 assert found.file is None or found.file.content == OLD
 
 
-def _look_or_not(files: Filesystem, path: Path) -> Actual | Unreachable:
+def _look_or_not(files: Filesystem, path: Path) -> RemoteState | Unreachable:
     try:
         return look(files, path)
     except Unreachable as problem:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.aegis.actual import FileFacts, ReadProblem
-from aegis_provision.planning.undo import undo
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteFile
+from aegis_provision.planning.restore import restoring_write
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.protocol import WriteFailed, Written
-from aegis_provision.transport.reading import read_receipt
+from aegis_provision.transport.protocol import WriteFailed, WriteResult
+from aegis_provision.transport.remote_read import read_receipt
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     NEW,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from aegis_provision.planning.model import Write
+    from aegis_provision.planning.plan import Write
     from aegis_provision.transport.filesystem import Filesystem
 
 EARLIER, LATER = b'{"run": "earlier"}\n', b'{"run": "later"}\n'
@@ -75,7 +75,7 @@ def _requests(prepare: Callable[[], Write]) -> Iterator[tuple[int, Write]]:
     """Yield the number of every request of the write that ``prepare`` makes ready each time."""
     write = prepare()
     with wired() as (files, wire):
-        assert isinstance(attempt(files, write), Written)
+        assert isinstance(attempt(files, write), WriteResult)
         count = len(wire.requests)
     assert count < MOST_REQUESTS
     for number in range(1, count + 1):
@@ -100,7 +100,7 @@ def test_whatever_request_breaks_no_receipt_speaks_of_a_file_that_is_not_there(
         now = _content(path), _content(_receipt(path))
         seen.add(now)
         assert now in {(old, earlier), (NEW, earlier), (NEW, LATER)}, number
-        if isinstance(end, Written):
+        if isinstance(end, WriteResult):
             told = any("the receipt" in words for words in end.warnings)
             assert now[1] == LATER or told, number
         if now[1] is not None:
@@ -125,7 +125,7 @@ def test_whatever_request_breaks_a_way_back_takes_no_receipt_before_its_file(
         with wired() as (files, _):
             write = _write(files, path)
             safe_write(files, write)
-        return undo(write)
+        return restoring_write(write)
 
     seen = set()
     for number, write in _requests(prepare):
@@ -148,7 +148,7 @@ def test_a_write_leaves_its_receipt_and_its_undoing_none(
         write = _write(files, path)
         assert safe_write(files, write).warnings == ()
         assert (_content(_receipt(path)), mode_of(_receipt(path))) == (LATER, 0o600)
-        assert safe_write(files, undo(write)).warnings == ()
+        assert safe_write(files, restoring_write(write)).warnings == ()
     assert leftovers(path.parent) == {"previous"}
     assert _content(path) == old
 
@@ -260,5 +260,5 @@ def test_a_receipt_is_read_with_its_facts(local: bool, path: Path) -> None:
     _before(path, OLD)
     with wired() as (sftp, _):
         found = read_receipt(LocalFiles(path.parent) if local else sftp, str(path))
-    assert isinstance(found, FileFacts)
+    assert isinstance(found, RemoteFile)
     assert (found.content, found.mode) == (EARLIER, 0o600)

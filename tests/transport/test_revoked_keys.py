@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.public_keys import HostKey, read_public_key
-from aegis_provision.transport.revoked_keys import (
+from aegis_provision.transport.ssh.public_keys import HostKey, read_public_key
+from aegis_provision.transport.ssh.revoked_keys import (
     RevokedKeysError,
     parse_revoked_keys,
     read_revoked_keys,

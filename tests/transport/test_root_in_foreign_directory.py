@@ -11,29 +11,19 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from aegis_provision.aegis.actual import Login, ReadProblem
-from aegis_provision.planning.host_plan import as_login, refusals_of
-from aegis_provision.planning.model import Action, HostPlan
-from aegis_provision.transport.become import (
-    NO_COMMANDS,
-    NO_GROUP,
-    NO_SERVER,
-    NO_WAY,
-    SERVERS,
-    owner_command,
-    owner_problem,
-    started,
-)
+from aegis_provision.aegis.remote_state import ReadProblem, RemoteUser
+from aegis_provision.planning.host_plan import check_permissions, refusals
+from aegis_provision.planning.plan import Action, HostPlan
 from aegis_provision.transport.connect import connect
+from aegis_provision.transport.file_session import FileSession
 from aegis_provision.transport.protocol import (
     ConnectOptions,
     Deadline,
     TransportError,
     WriteRefused,
-    Written,
+    WriteResult,
 )
-from aegis_provision.transport.session import FileSession
-from aegis_provision.transport.sftp_packets import (
+from aegis_provision.transport.sftp.packets import (
     CLOSE,
     FSTAT,
     LSTAT,
@@ -42,6 +32,16 @@ from aegis_provision.transport.sftp_packets import (
     READ,
     STAT,
     WRITE,
+)
+from aegis_provision.transport.ssh.become import (
+    NO_COMMANDS,
+    NO_GROUP,
+    NO_SERVER,
+    NO_WAY,
+    SERVERS,
+    owner_command,
+    owner_problem,
+    started,
 )
 from tests.fleet.attacker import exchanging
 from tests.fleet.clients import need
@@ -64,9 +64,9 @@ from tests.transport.targets import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.host import Target
+    from aegis_provision.transport.file_session import RemoteServices
     from aegis_provision.transport.protocol import HostSession
-    from aegis_provision.transport.session import Ways
     from tests.fleet.sftp_wire import Wire
 
 pytestmark = pytest.mark.root
@@ -116,7 +116,7 @@ def way(request: pytest.FixtureRequest, sshd: Sshd, home: Path) -> tuple[Target,
     return there, options
 
 
-def write(session: HostSession, deadline: Deadline) -> Written | TransportError:
+def write(session: HostSession, deadline: Deadline) -> WriteResult | TransportError:
     try:
         return write_over(session, plan_write(session.read(deadline)), deadline)
     except TransportError as problem:
@@ -141,10 +141,10 @@ def test_it_is_written_as_the_directorys_owner(
     with connect(*way, deadline) as session:
         actual = session.read(deadline)
         assert (actual.for_root, actual.problem) == (True, None)
-        assert session.login(deadline) == Login(NOBODY, frozenset({NOBODY}))
+        assert session.login(deadline) == RemoteUser(NOBODY, frozenset({NOBODY}))
         assert write_over(session, plan_write(actual), deadline).warnings == ()
         assert session.alive(deadline)
-        assert write(session, deadline) == Written(str(home / "aegis.config.json"))
+        assert write(session, deadline) == WriteResult(str(home / "aegis.config.json"))
     path = home / "aegis.config.json"
     assert (path.read_bytes(), mode_of(path), owner(path)) == (NEW, 0o600, (NOBODY, NOBODY))
     assert owner(home / OWN) == owner(home / OWN / "previous") == (NOBODY, NOBODY)
@@ -236,7 +236,7 @@ def wired_session(
             FileSession(
                 target(path),
                 files,
-                ways=cast("Ways", None),
+                ways=cast("RemoteServices", None),
                 user="root",
                 as_owner=lambda *_: theirs,
             ),
@@ -303,7 +303,7 @@ def test_what_root_alone_may_read_is_not_read_there(
     with connect(*way, deadline) as session:
         actual = session.read(deadline)
     assert (actual.file, actual.problem) == (None, ReadProblem.PERMISSION_DENIED)
-    [(reason, hint)] = refusals_of(actual)
+    [(reason, hint)] = refusals(actual)
     assert reason == "no permission to read it"
     assert hint.startswith("root works there as the directory's owner: give the file to that user")
     assert "'trust_directory: true'" in hint
@@ -320,7 +320,7 @@ def test_a_file_of_roots_there_is_refused_with_what_to_do(
         planned = plan_write(actual)
         with pytest.raises(WriteRefused, match="can't give the file to its owner"):
             write_over(session, planned, deadline)
-        told = as_login(
+        told = check_permissions(
             HostPlan("a", "glm", str(path), Action.UPDATE, write=planned),
             replace(actual, login=session.login(deadline)),
         )
@@ -334,8 +334,8 @@ def test_a_user_whom_the_host_does_not_know(way: tuple[Target, ConnectOptions], 
     os.chown(home, STRANGER, STRANGER)
     deadline = Deadline.after(60)
     with connect(*way, deadline) as session:
-        assert isinstance(write(session, deadline), Written)
-        assert session.login(deadline) == Login(STRANGER, frozenset({STRANGER}))
+        assert isinstance(write(session, deadline), WriteResult)
+        assert session.login(deadline) == RemoteUser(STRANGER, frozenset({STRANGER}))
     path = home / "aegis.config.json"
     assert owner(path) == owner(home / OWN) == (STRANGER, STRANGER)
 
@@ -347,7 +347,7 @@ def test_such_a_user_is_never_in_roots_group(
     deadline = Deadline.after(60)
     with connect(*way, deadline) as session:
         session.read(deadline)
-        assert session.login(deadline) == Login(STRANGER, frozenset({NO_GROUP}))
+        assert session.login(deadline) == RemoteUser(STRANGER, frozenset({NO_GROUP}))
 
 
 @pytest.mark.parametrize("local", [True, False], ids=["local", "ssh"])
@@ -361,7 +361,7 @@ def test_trusted_it_is_written_by_path_and_nothing_is_given_away(
     with connect(there, options, deadline) as session:
         actual = session.read(deadline)
         assert not actual.for_root
-        assert isinstance(write(session, deadline), Written)
+        assert isinstance(write(session, deadline), WriteResult)
     assert (path.read_bytes(), owner(path)) == (NEW, (NOBODY, NOBODY))
     assert (owner(home / OWN), mode_of(home / OWN)) == ((0, 0), 0o700)
 
@@ -403,7 +403,7 @@ def test_without_commands_the_host_is_refused(forced: Sshd, sshd: Sshd, home: Pa
         None,
         ReadProblem.UNSAFE_DIRECTORY,
     )
-    [(reason, hint)] = refusals_of(actual)
+    [(reason, hint)] = refusals(actual)
     assert reason == f"root must not read or write by path there ({words})"
     assert hint == caught.value.hint
     now = path.stat()
@@ -419,14 +419,14 @@ def test_a_host_that_allows_one_session_at_a_time(
     with running_sshd(directory, settings=[NO_RC_FILES, "MaxSessions 1"]) as server:
         deadline = Deadline.after(60)
         with connect(*over(server, path), deadline) as session:
-            assert isinstance(write(session, deadline), Written)
+            assert isinstance(write(session, deadline), WriteResult)
     assert owner(path) == (NOBODY, NOBODY)
 
 
 @pytest.mark.parametrize(
     ("rules", "ends"),
     [
-        (["({owner}) NOPASSWD: {server}", "(root) NOPASSWD: {server}"], Written),
+        (["({owner}) NOPASSWD: {server}", "(root) NOPASSWD: {server}"], WriteResult),
         (["(root) NOPASSWD: {server}"], WriteRefused),
     ],
 )
@@ -444,8 +444,8 @@ def test_who_becomes_root_there_becomes_its_owner_by_sudo(
             there, options = over(sshd, path, user=login, become_user="root")
             with connect(there, options, deadline) as session:
                 actual = session.read(deadline)
-                if ends is Written:
-                    assert isinstance(write(session, deadline), Written)
+                if ends is WriteResult:
+                    assert isinstance(write(session, deadline), WriteResult)
                     assert owner(path)[0] == uid
                 else:
                     assert actual.problem is ReadProblem.UNSAFE_DIRECTORY
@@ -458,7 +458,11 @@ def test_root_under_another_name_is_root_too(home: Path) -> None:
     deadline = Deadline.after(60)
     with wired() as (files, _), wired(user=NOBODY) as (theirs, _):
         session = FileSession(
-            target(path), files, ways=cast("Ways", None), user="toor", as_owner=lambda *_: theirs
+            target(path),
+            files,
+            ways=cast("RemoteServices", None),
+            user="toor",
+            as_owner=lambda *_: theirs,
         )
         planned = plan_write(session.read(deadline))
         write_over(session, planned, deadline)
@@ -489,11 +493,11 @@ def test_in_its_own_directory_root_writes_itself_and_takes_ours_back(
     there = replace(there, connection="local" if local else "ssh")
     deadline = Deadline.after(60)
     with connect(there, options, deadline) as session:
-        assert session.login(deadline) == Login(0, frozenset({0}))
+        assert session.login(deadline) == RemoteUser(0, frozenset({0}))
         actual = session.read(deadline)
         assert not actual.for_root
         write_over(session, plan_write(actual), deadline)
-        assert session.login(deadline) == Login(0, frozenset({0}))
+        assert session.login(deadline) == RemoteUser(0, frozenset({0}))
     assert (path.read_bytes(), owner(path)) == (NEW, (NOBODY, NOBODY))
     assert (owner(public_path / OWN), mode_of(public_path / OWN)) == ((0, 0), 0o700)
 
@@ -509,7 +513,7 @@ def test_where_ours_can_not_be_taken_back_nothing_is_written(public_path: Path) 
         session = FileSession(
             target(path),
             files,
-            ways=cast("Ways", None),
+            ways=cast("RemoteServices", None),
             user="root",
             as_owner=lambda *_: pytest.fail("the way is root's alone"),
         )
@@ -534,7 +538,7 @@ def test_in_its_own_directory_root_needs_no_more_round_trips(public_path: Path) 
             session = FileSession(
                 replace(target(path), trust_directory=trusted),
                 files,
-                ways=cast("Ways", None),
+                ways=cast("RemoteServices", None),
                 user="root",
                 as_owner=lambda *_: pytest.fail("the way is root's alone"),
             )
@@ -555,7 +559,7 @@ def test_another_login_is_asked_nothing_more(home: Path) -> None:
         session = FileSession(
             target(path),
             files,
-            ways=cast("Ways", None),
+            ways=cast("RemoteServices", None),
             user="nobody",
             as_owner=lambda *_: pytest.fail("it is not root"),
         )

@@ -12,7 +12,7 @@ from aegis_provision.transport.protocol import (
     Unreachable,
     WriteFailed,
     WriteRefused,
-    Written,
+    WriteResult,
 )
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
@@ -66,8 +66,8 @@ def _reset(path: Path, old: bytes | None) -> None:
         put(path, old, 0o640)
 
 
-def _check_truth(end: Written | TransportError, now: bytes | None, old: bytes | None) -> None:
-    if isinstance(end, Written):
+def _check_truth(end: WriteResult | TransportError, now: bytes | None, old: bytes | None) -> None:
+    if isinstance(end, WriteResult):
         assert now == NEW
     elif isinstance(end, Unreachable | WriteRefused) or "the file there is untouched" in end.reason:
         assert now == old
@@ -100,7 +100,7 @@ def test_whatever_request_breaks_the_file_is_whole_and_the_next_write_succeeds(
         assert leftovers(tmp_path) <= OURS
         for name in leftovers(tmp_path):
             assert mode_of(tmp_path / OWN / name) & ~0o640 == 0
-        if trouble is Trouble.FAILS and not isinstance(end, Written):
+        if trouble is Trouble.FAILS and not isinstance(end, WriteResult):
             assert leftovers(tmp_path) <= {"previous", "lock"}
         age_lock(tmp_path)
         with wired() as (files, _):
@@ -122,7 +122,7 @@ def test_a_request_that_fails_leaves_no_lock(tmp_path: Path, old: bytes | None) 
         if "lock" in leftovers(tmp_path):
             kept.append(end)
     assert len(kept) == 1, "only where removing the lock itself fails"
-    assert isinstance(kept[0], Written)
+    assert isinstance(kept[0], WriteResult)
     assert "lock" in kept[0].warnings[0]
 
 
@@ -145,7 +145,7 @@ def test_an_edit_at_any_moment_is_not_lost_but_in_one_round_trip(tmp_path: Path)
         with wired(meanwhile={number: lambda: put(path, edited, 0o640)}) as (files, _):
             end = attempt(files, write)
         if path.read_bytes() != edited:
-            assert isinstance(end, Written)
+            assert isinstance(end, WriteResult)
             lost.append(number)
         else:
             assert not isinstance(end, Unreachable)
@@ -389,6 +389,6 @@ def test_words_of_the_host_never_reach_a_message(tmp_path: Path) -> None:
             write = plan_write(look(files, path))
         with wired(at=number, trouble=Trouble.FAILS, words=said) as (files, _):
             end = attempt(files, write)
-        text = repr(end.warnings) if isinstance(end, Written) else str(end) + end.hint
+        text = repr(end.warnings) if isinstance(end, WriteResult) else str(end) + end.hint
         assert "owned" not in text
         assert "\x1b" not in text

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import asyncssh
 import pytest
 
-from aegis_provision.demo.servers import Served, Servers
-from aegis_provision.planning.undo import undo
+from aegis_provision.demo.servers import ServedHost, Servers
+from aegis_provision.planning.restore import restoring_write
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import ConnectOptions, Deadline, WriteRefused
 from tests.fleet.openssh import make_key, running_sshd
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.host import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_Server]:
 def _asyncssh(directory: Path) -> Iterator[_Server]:
     login = make_key(directory / "login")
     key = asyncssh.generate_private_key("ssh-ed25519")
-    served = Served("host", directory, key)
+    served = ServedHost("host", directory, key)
     with Servers([served], asyncssh.read_private_key(login)) as servers:
         port = servers.ports["host"]
         known_hosts = directory / "known_hosts"
@@ -145,11 +145,11 @@ def test_a_lock_outlives_its_write_and_the_connection(server: _Server) -> None:
     assert leftovers(server.place.parent) == {"lock", "previous"}
     with connect(server.there, server.options, deadline) as session:
         with pytest.raises(WriteRefused, match=f"held by {OWNER}"):
-            session.hold(undo(write), OWNER, deadline)
-        again = session.hold(undo(write), OWNER, deadline, again=hold)
+            session.hold(restoring_write(write), OWNER, deadline)
+        again = session.hold(restoring_write(write), OWNER, deadline, again=hold)
         assert again.is_on(session)
         assert not hold.is_on(session)
-        again.write(undo(write), deadline)
+        again.write(restoring_write(write), deadline)
         again.renew(deadline)
         assert again.release(deadline) == ()
     assert server.place.read_bytes() == OLD

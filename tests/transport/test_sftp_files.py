@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.transport.protocol import Deadline, Unreachable
-from aegis_provision.transport.sftp_files import SftpFiles
-from aegis_provision.transport.sftp_requests import SftpClient
-from aegis_provision.transport.sftp_stream import SftpStream
+from aegis_provision.transport.sftp.client import SftpClient
+from aegis_provision.transport.sftp.files import SftpFiles
+from aegis_provision.transport.sftp.stream import SftpStream
 from tests.fleet.sftp_wire import wired
 
 if TYPE_CHECKING:
@@ -149,10 +149,10 @@ def test_what_is_asked_together_goes_out_together(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     with wired() as (files, wire):
         before = wire.ways
-        asked = [files.ask_lstat(str(tmp_path / name)) for name in "ab"]
-        found = files.ask_open(str(tmp_path / "a"))
+        asked = [files.submit_lstat(str(tmp_path / name)) for name in "ab"]
+        found = files.submit_open(str(tmp_path / "a"))
         assert (len(wire.requests), wire.ways) == (0, before)
-        assert found.get().ask_whole(10).get()[1] == b"a"
+        assert found.get().submit_whole(10).get()[1] == b"a"
         with pytest.raises(FileNotFoundError):
             asked[1].get()
         assert asked[0].get() == asked[0].get()
@@ -165,7 +165,7 @@ def test_content_of_any_size_is_written_and_read_whole(tmp_path: Path, size: int
     path = str(tmp_path / "file")
     with wired() as (files, _):
         with files.create(path) as stream:
-            stream.ask_write(content).get()
+            stream.submit_write(content).get()
         assert files.read(path, size + 1) == content
         assert files.read_whole(path, 1000)[1] == content[:1000]
 
@@ -187,7 +187,7 @@ def test_create_and_mkdir_go_over_nothing(tmp_path: Path) -> None:
         with pytest.raises(FileExistsError):
             files.create(str(tmp_path / "link"))
         with pytest.raises(OSError, match="failure"):
-            files.ask_mkdir(str(tmp_path / "link"), 0o700).get()
+            files.submit_mkdir(str(tmp_path / "link"), 0o700).get()
     assert not (tmp_path / "nowhere").exists()
 
 

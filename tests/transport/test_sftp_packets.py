@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from paramiko.message import Message
 from paramiko.sftp_attr import SFTPAttributes
 
-from aegis_provision.transport import sftp_packets as packets
-from aegis_provision.transport.filesystem import Facts
+from aegis_provision.transport.filesystem import FileStat
+from aegis_provision.transport.sftp import packets
 
 _U32 = st.integers(0, 2**32 - 1)
 _READERS = [
@@ -33,7 +33,7 @@ def test_a_packet_taken_apart_is_what_it_was_made_of(kind: int, number: int, bod
 
 @pytest.mark.parametrize("packet", [b"", b"e", b"\x65\0\0\0"])
 def test_a_packet_without_a_number_is_none(packet: bytes) -> None:
-    with pytest.raises(packets.OutOfTurnError):
+    with pytest.raises(packets.ProtocolError):
         packets.taken_apart(packet)
 
 
@@ -57,19 +57,21 @@ def test_facts_are_read_as_another_implementation_writes_them(
     theirs._pack(message)  # type: ignore[attr-defined]  # noqa: SLF001 - what we are held against
     uid, gid = owner or (0, 0)
     found = packets.read_facts(packets.ATTRS, message.asbytes())
-    assert found == Facts(mode or 0, uid, gid, size or 0, times[1] if times else 0)
+    assert found == FileStat(mode or 0, uid, gid, size or 0, times[1] if times else 0)
 
 
 @pytest.mark.parametrize(
     ("attributes", "there"),
     [
-        (packets.with_mode(0o640), Facts(0o640, 0, 0, 0, 0)),
-        (packets.with_owner(5, 6), Facts(0, 5, 6, 0, 0)),
-        (packets.with_time(7), Facts(0, 0, 0, 0, 7)),
-        (packets.NO_ATTRIBUTES, Facts(0, 0, 0, 0, 0)),
+        (packets.with_mode(0o640), FileStat(0o640, 0, 0, 0, 0)),
+        (packets.with_owner(5, 6), FileStat(0, 5, 6, 0, 0)),
+        (packets.with_time(7), FileStat(0, 0, 0, 0, 7)),
+        (packets.NO_ATTRIBUTES, FileStat(0, 0, 0, 0, 0)),
     ],
 )
-def test_attributes_that_are_set_are_those_and_no_others(attributes: bytes, there: Facts) -> None:
+def test_attributes_that_are_set_are_those_and_no_others(
+    attributes: bytes, there: FileStat
+) -> None:
     assert packets.read_facts(packets.ATTRS, attributes) == there
 
 
@@ -80,16 +82,16 @@ def test_whatever_a_server_says_is_an_answer_an_error_or_out_of_turn(
 ) -> None:
     try:
         read(kind, body)
-    except (OSError, EOFError, packets.OutOfTurnError, packets.NoAttributesError):
+    except (OSError, EOFError, packets.ProtocolError, packets.NoAttributesError):
         return
 
 
 @pytest.mark.parametrize(
     ("flags", "words", "told"),
     [
-        (0x6, (5, 6, 0o640), Facts(0o640, 5, 6, 0, 0)),
-        (0xE, (5, 6, 0o640, 7, 8), Facts(0o640, 5, 6, 0, 8)),
-        (0x7, (0, 9, 5, 6, 0o640), Facts(0o640, 5, 6, 9, 0)),
+        (0x6, (5, 6, 0o640), FileStat(0o640, 5, 6, 0, 0)),
+        (0xE, (5, 6, 0o640, 7, 8), FileStat(0o640, 5, 6, 0, 8)),
+        (0x7, (0, 9, 5, 6, 0o640), FileStat(0o640, 5, 6, 9, 0)),
         (0x2, (5, 6), None),
         (0x4, (0o640,), None),
         (0x9, (0, 9, 7, 8), None),
@@ -97,7 +99,7 @@ def test_whatever_a_server_says_is_an_answer_an_error_or_out_of_turn(
     ],
 )
 def test_a_file_without_its_owner_or_mode_is_not_told_of(
-    flags: int, words: tuple[int, ...], told: Facts | None
+    flags: int, words: tuple[int, ...], told: FileStat | None
 ) -> None:
     body = struct.pack(f">{1 + len(words)}I", flags, *words)
     if told is not None:
@@ -111,5 +113,5 @@ def test_a_file_without_its_owner_or_mode_is_not_told_of(
 def test_a_plain_ok_where_something_was_asked_for_is_out_of_turn(
     read: packets.Reader[object],
 ) -> None:
-    with pytest.raises(packets.OutOfTurnError):
+    with pytest.raises(packets.ProtocolError):
         read(packets.STATUS, struct.pack(">I", 0))

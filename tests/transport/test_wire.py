@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.transport.wire import Wire
+from aegis_provision.transport.ssh.buffered_socket import BufferedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @contextmanager
-def _wire(seconds: float | None = 20.0) -> Iterator[tuple[Wire, socket.socket]]:
+def _wire(seconds: float | None = 20.0) -> Iterator[tuple[BufferedSocket, socket.socket]]:
     """Yield a wire and its far end; it was made with ``seconds`` for each step."""
     ours, theirs = socket.socketpair()
     ours.settimeout(seconds)
-    with Wire(ours) as wire, theirs:
+    with BufferedSocket(ours) as wire, theirs:
         yield wire, theirs
 
 
@@ -83,7 +83,7 @@ def test_a_wire_without_a_time_waits_for_as_long_as_it_takes() -> None:
 
 def test_what_was_taken_over_is_nobody_elses() -> None:
     ours, theirs = socket.socketpair()
-    with theirs, Wire(ours) as wire:
+    with theirs, BufferedSocket(ours) as wire:
         assert ours.fileno() == -1
         wire.close()
         assert theirs.recv(1) == b""

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aegis_provision.cli.carrying_out import Looking, Wishes, look_and_carry_out
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -25,17 +24,18 @@ from aegis_provision.cli.options import (
     report_option,
     yes_option,
 )
-from aegis_provision.cli.planned import (
-    Scope,
-    again,
-    prepare,
+from aegis_provision.cli.run_pipeline import ApplyOptions, PlanRequest, plan_and_apply
+from aegis_provision.history.run_header import RunKind
+from aegis_provision.operations.plan import (
+    RunSelection,
+    prepare_job,
     print_schedule,
+    retry_selection,
     schedule_of,
 )
-from aegis_provision.cli.recording import facts_of
-from aegis_provision.cli.undertaking import Undertaking
-from aegis_provision.ledger.header import RunKind
-from aegis_provision.playbook.shares import parse_max_fail, parse_serial
+from aegis_provision.operations.run_record import run_info
+from aegis_provision.operations.run_request import RunRequest
+from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.cli.saved_plans import KeptPlan
-    from aegis_provision.planning.model import HostPlan
-    from aegis_provision.playbook.model import Share
+    from aegis_provision.operations.saved_plans import SavedPlanFile
+    from aegis_provision.planning.plan import HostPlan
+    from aegis_provision.playbook.plays import HostCount
 
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def command(
     check: bool,
     as_diff: bool,
     yes: bool,
-    serial: tuple[Share, ...] | None,
-    max_fail: Share | None,
+    serial: tuple[HostCount, ...] | None,
+    max_fail: HostCount | None,
     retry: str | None,
     report: Path | None,
     list_hosts: bool,
@@ -135,7 +135,7 @@ def command(
     Ctrl-C begins no further host and lets those under way finish.
     """
     saved = None
-    scope = Scope(inventory, limit, playbook, serial, max_fail)
+    scope = RunSelection(inventory, limit, playbook, serial, max_fail)
     if playbook is not None and (saved := _saved_plan(playbook)) is not None:
         scope = saved.scope
     elif retry is not None:
@@ -144,47 +144,49 @@ def command(
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     if list_hosts:
         return _list_hosts(scope, saved, output, output_format)
-    job = prepare(scope, environ, flags)
+    job = prepare_job(scope, environ, flags)
     if saved is not None:
         job = saved.bind(job)
-    show_findings(output, job.findings)
-    wishes = Wishes(check, yes, output_format, report, as_diff, detailed_exitcode)
-    facts = facts_of(
+    print_diagnostics_to_stderr(output, job.findings)
+    options = ApplyOptions(check, yes, output_format, report, as_diff, detailed_exitcode)
+    facts = run_info(
         job,
         RunKind.APPLY,
         retries=scope.again.header.run if scope.again else None,
         saved_plan=saved.source if saved else None,
     )
-    works = {work.host.name: work for work in job.works}
+    jobs = {work.host.name: work for work in job.jobs}
 
-    def undertake(plans: tuple[HostPlan, ...]) -> Undertaking:
+    def build_request(plans: tuple[HostPlan, ...]) -> RunRequest:
         fleet_size = len(job.fleet.inventory.hosts)
-        return Undertaking(job.schedule, works, plans, job.reach, facts, fleet_size)
+        return RunRequest(job.schedule, jobs, plans, job.connection, facts, fleet_size)
 
-    looking = Looking(job.works, job.reach, facts, undertake, saved=saved)
-    return look_and_carry_out(looking, wishes, output)
+    plan_request = PlanRequest(job.jobs, job.connection, facts, build_request, saved=saved)
+    return plan_and_apply(plan_request, options, output)
 
 
-def _saved_plan(path: Path) -> KeptPlan | None:
+def _saved_plan(path: Path) -> SavedPlanFile | None:
     """Return the saved plan at ``path``, ``None`` where that is a playbook."""
-    from aegis_provision.cli.saved_plans import check_said, saved_plan_at
+    from aegis_provision.operations.saved_plans import reject_conflicting_flags, saved_plan_at
 
     saved = saved_plan_at(path)
     if saved is not None:
-        check_said(click.get_current_context())
+        reject_conflicting_flags(click.get_current_context())
     return saved
 
 
-def _again(scope: Scope, run: str) -> Scope:
-    from aegis_provision.cli.past_runs import finished_run
+def _again(scope: RunSelection, run: str) -> RunSelection:
+    from aegis_provision.operations.runs import finished_run
 
-    return again(scope, finished_run(Invocation.current().environ, run))
+    return retry_selection(scope, finished_run(Invocation.current().environ, run))
 
 
-def _list_hosts(scope: Scope, saved: KeptPlan | None, output: Output, output_format: Format) -> int:
+def _list_hosts(
+    scope: RunSelection, saved: SavedPlanFile | None, output: Output, output_format: Format
+) -> int:
     scheduled = schedule_of(scope)
     if saved is not None:
         scheduled = saved.bind_schedule(scheduled)
-    show_findings(output, scheduled.findings)
+    print_diagnostics_to_stderr(output, scheduled.findings)
     print_schedule(output, scheduled.schedule, output_format)
     return ExitCode.DONE

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.main import PROGRAM, run
 from aegis_provision.cli.options import ENV_PREFIX
-from aegis_provision.cli.printing import echo
+from aegis_provision.cli.output import echo
 from aegis_provision.demo.scenario import FEWEST_HOSTS, LOGIN, MOST_HOSTS
+from aegis_provision.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,8 +43,8 @@ class _Example:
     def typed(self) -> str:
         """Return the line as one types it; a long one is broken, as shells allow."""
         line = shlex.join([PROGRAM, *self.command])
-        reach = f" {shlex.join(_REACH)}"
-        return line.replace(reach, f" \\\n   {reach}")
+        connection = f" {shlex.join(_REACH)}"
+        return line.replace(connection, f" \\\n   {connection}")
 
 
 _STEPS = (
@@ -118,12 +118,12 @@ def command(count: int, *, keep: bool) -> int:
                 with chdir(fleet.directory):
                     code = _show(fleet, environ, keep=keep)
             except KeyboardInterrupt:
-                echo("interrupted", aside=True)
+                echo("interrupted", err=True)
                 code = ExitCode.INTERRUPTED
             finally:
                 ignore_signals()
     except OSError as problem:
-        raise CommandFailedError(
+        raise CommandError(
             ExitCode.REFUSED, f"the demo's hosts can't be set up: {problem.strerror or problem}"
         ) from None
     echo("\nThe hosts are stopped and everything of theirs is removed.")
@@ -137,7 +137,7 @@ def _fleet(count: int) -> AbstractContextManager[DemoFleet]:
     except ModuleNotFoundError as problem:
         if problem.name != "asyncssh":
             raise
-        raise CommandFailedError(
+        raise CommandError(
             ExitCode.USAGE,
             "the demo needs asyncssh, which is not installed",
             "pip install 'aegis-provision[demo]'",
@@ -176,7 +176,7 @@ def _show(fleet: DemoFleet, environ: Mapping[str, str], *, keep: bool) -> int:
         echo(f"\n{textwrap.fill(step.words, _WIDTH)}\n\n$ {step.typed()}")
         code = run(step.command, _environ_of(fleet, environ))
         if code != ExitCode.DONE:
-            echo(f"error: that ended with exit code {code}; the demo stops", aside=True)
+            echo(f"error: that ended with exit code {code}; the demo stops", err=True)
             return code
     echo(f"\nDemo: all {len(_STEPS)} commands did what they should on {len(fleet.hosts)} hosts.")
     if keep:

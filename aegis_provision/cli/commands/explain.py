@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import candidates
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.failure import CommandFailedError
-from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import find_host, load_fleet
+from aegis_provision.cli import completion_values
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.options import (
     env_file_option,
     format_option,
     inventory_option,
     output_options,
 )
-from aegis_provision.cli.printing import print_document
-from aegis_provision.documents.quoting import shown
+from aegis_provision.cli.output import print_document
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
-from aegis_provision.providers.explanation import Explained, explain, matching
+from aegis_provision.errors import CommandError
+from aegis_provision.operations.load import find_host, load_fleet
+from aegis_provision.providers.explain import Explanation, explain, matching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("host", shell_complete=candidates.hosts)
-@click.argument("key", required=False, shell_complete=candidates.keys)
+@click.argument("host", shell_complete=completion_values.hosts)
+@click.argument("key", required=False, shell_complete=completion_values.keys)
 @inventory_option
 @env_file_option
 @format_option
@@ -57,7 +57,7 @@ def command(
     from aegis_provision.report.explain_text import explanation_lines
 
     fleet = load_fleet(inventory)
-    show_findings(output, fleet.findings)
+    print_diagnostics_to_stderr(output, fleet.findings)
     chosen = find_host(fleet, host)
     is_set = {name for name, value in environ.items() if value}
     found = explain(chosen, fleet.inventory, fleet.recipes, is_set)
@@ -70,15 +70,15 @@ def command(
     return ExitCode.DONE
 
 
-def _only(found: Sequence[Explained], key: str) -> tuple[Explained, ...]:
+def _only(found: Sequence[Explanation], key: str) -> tuple[Explanation, ...]:
     chosen = matching(found, key)
     if not chosen:
         known = dict.fromkeys(
             name for item in found for name in (item.key, item.variable) if name is not None
         )
-        raise CommandFailedError(
+        raise CommandError(
             ExitCode.INVALID_INPUT,
-            f"the host has no value {shown(key)}",
+            f"the host has no value {quote(key)}",
             did_you_mean(key, known) or f"known: {', '.join(known)}",
         )
     return chosen

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.failure import CommandFailedError
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import format_option, output_options
-from aegis_provision.cli.printing import echo, print_document
-from aegis_provision.ledger.past_run import DamagedRun
-from aegis_provision.ledger.places import StateError, places_of
-from aegis_provision.ledger.runs import NoSuchRun, find_run, read_run, run_names, summarise
+from aegis_provision.cli.output import echo, print_document
+from aegis_provision.errors import CommandError
+from aegis_provision.history.past_run import DamagedRun
+from aegis_provision.history.runs import NoSuchRun, find_run, read_run, run_names, run_summaries
+from aegis_provision.history.state_dir import StateError, state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.ledger.past_run import PastRun
-    from aegis_provision.ledger.places import Places
+    from aegis_provision.history.past_run import PastRun
+    from aegis_provision.history.state_dir import StateDir
 
 LISTED = 50
 """How many runs are listed where not all are asked for."""
@@ -42,32 +42,32 @@ def command(run: str | None, *, every: bool, output_format: Format, output: Outp
     if run is not None and every:
         raise click.UsageError("--all lists runs; with RUN there is nothing to list")
     try:
-        places = places_of(Invocation.current().environ)
+        places = state_dir(Invocation.current().environ)
         names = run_names(places)
         if run is not None:
             _show_run(places, find_run(names, run), output, output_format)
         else:
             _list(places, names if every else names[:LISTED], output, output_format)
     except (StateError, NoSuchRun) as problem:
-        raise CommandFailedError(ExitCode.INVALID_INPUT, problem.message, problem.hint) from None
+        raise CommandError(ExitCode.INVALID_INPUT, problem.message, problem.hint) from None
     if run is None and not every and len(names) > LISTED and not output.quiet:
-        echo(f"The last {LISTED} of {len(names)} runs; --all lists them all.", aside=True)
+        echo(f"The last {LISTED} of {len(names)} runs; --all lists them all.", err=True)
     return ExitCode.DONE
 
 
-def _list(places: Places, names: Sequence[str], output: Output, output_format: Format) -> None:
+def _list(places: StateDir, names: Sequence[str], output: Output, output_format: Format) -> None:
     from aegis_provision.report.console import print_lines
     from aegis_provision.report.history_document import history_document
     from aegis_provision.report.history_text import history_lines
 
-    runs = list(summarise(places, names))
+    runs = list(run_summaries(places, names))
     if output_format != "text":
         print_document(history_document(runs), output_format)
     else:
         print_lines(output.result, history_lines(runs))
 
 
-def _show_run(places: Places, name: str, output: Output, output_format: Format) -> None:
+def _show_run(places: StateDir, name: str, output: Output, output_format: Format) -> None:
     from aegis_provision.report.console import print_lines, text_width
     from aegis_provision.report.history_document import run_document
     from aegis_provision.report.history_text import run_lines
@@ -81,9 +81,9 @@ def _show_run(places: Places, name: str, output: Output, output_format: Format) 
         print_lines(output.result, lines)
 
 
-def _understood(past: PastRun | DamagedRun, places: Places) -> PastRun:
+def _understood(past: PastRun | DamagedRun, places: StateDir) -> PastRun:
     if isinstance(past, DamagedRun):
-        raise CommandFailedError(
+        raise CommandError(
             ExitCode.INVALID_INPUT,
             f"the record of {past.run} is damaged: {past.reason}",
             f"look at {places.record(past.run)}",

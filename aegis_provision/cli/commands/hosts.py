@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import candidates
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import find_host, load_fleet, select_hosts
+from aegis_provision.cli import completion_values
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.options import (
     format_option,
     inventory_option,
     limit_option,
     output_options,
 )
-from aegis_provision.cli.printing import print_document
+from aegis_provision.cli.output import print_document
+from aegis_provision.operations.load import find_host, load_fleet, select_hosts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 @click.command("hosts")
-@click.argument("pattern", required=False, shell_complete=candidates.patterns)
+@click.argument("pattern", required=False, shell_complete=completion_values.patterns)
 @click.option("--graph", is_flag=True, help="The tree of groups, with providers and pins.")
 @click.option(
     "--host",
     "one",
     metavar="HOST",
-    shell_complete=candidates.hosts,
+    shell_complete=completion_values.hosts,
     help="All settings of one host.",
 )
 @inventory_option
@@ -63,7 +63,7 @@ def command(
     if one is not None and (pattern is not None or limit is not None):
         raise click.UsageError("--host shows one host; it takes no PATTERN and no --limit")
     fleet = load_fleet(inventory)
-    show_findings(output, fleet.findings)
+    print_diagnostics_to_stderr(output, fleet.findings)
     if one is not None:
         host = find_host(fleet, one)
         if output_format != "text":

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.exits import ExitCode, exit_of_import
-from aegis_provision.cli.failure import CommandFailedError
-from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import select_names
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.exit_codes import ExitCode, import_exit_code
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -21,8 +19,10 @@ from aegis_provision.cli.options import (
     limit_option,
     output_options,
 )
-from aegis_provision.cli.printing import print_document
-from aegis_provision.cli.reach import reach_of
+from aegis_provision.cli.output import print_document
+from aegis_provision.errors import CommandError
+from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.load import select_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,23 +66,25 @@ def command(
     set, 'plan' with the new inventory changes nothing. A host that no inventory can describe is
     left out, with the reason.
     """
-    from aegis_provision.cli.taking_over import load_hosts, take_over
-    from aegis_provision.cli.watching import watching
+    from aegis_provision.cli.observers import observe_run
+    from aegis_provision.operations.import_fleet import import_fleet, load_import_source
     from aegis_provision.providers.recipes import recipe_secrets
-    from aegis_provision.rollout.survey import survey
+    from aegis_provision.rollout.inspection import inspect_fleet
 
     _check_free(out, force=force)
-    hosts = load_hosts(inventory)
+    hosts = load_import_source(inventory)
     chosen = select_names(hosts.inventory, "--limit", limit)
-    show_findings(output, hosts.findings)
+    print_diagnostics_to_stderr(output, hosts.findings)
     tokens = recipe_secrets(hosts.recipes, environ)
-    reach = reach_of(flags, Invocation.current().environ, tokens)
-    with watching(output, "text", forks=flags.forks) as watch:
-        surveyed = survey([hosts.inventory.hosts[name] for name in chosen], reach, watch.emit)
-    taken = take_over(hosts, surveyed, environ, out)
+    connection = connection_settings(flags, Invocation.current().environ, tokens)
+    with observe_run(output, "text", forks=flags.forks) as watch:
+        surveyed = inspect_fleet(
+            [hosts.inventory.hosts[name] for name in chosen], connection, watch.emit
+        )
+    taken = import_fleet(hosts, surveyed, environ, out)
     if taken.text is not None:
         _write(out, taken.text, force=force)
-    code = exit_of_import(taken.ends)
+    code = import_exit_code(taken.ends)
     path = str(out) if taken.text is not None else None
     if output_format == "text":
         from aegis_provision.report.console import print_lines
@@ -110,11 +112,11 @@ def _check_free(out: Path, *, force: bool) -> None:
 
 
 def _write(out: Path, text: str, *, force: bool) -> None:
-    """Write the file as a whole or not at all. Raises :class:`CommandFailedError`.
+    """Write the file as a whole or not at all. Raises :class:`CommandError`.
 
     One that is replaced keeps its owner and mode.
     """
-    from aegis_provision.cli.replacing import write_new
+    from aegis_provision.files.atomic import write_new
 
     if force and out.exists():
         _replace(out, text)
@@ -126,8 +128,8 @@ def _write(out: Path, text: str, *, force: bool) -> None:
 
 
 def _replace(out: Path, text: str) -> None:
-    from aegis_provision.cli.replacing import Replacement, replace_files
-    from aegis_provision.files import read_file
+    from aegis_provision.files.atomic import Replacement, replace_files
+    from aegis_provision.files.reading import read_file
 
     try:
         before = read_file(out)
@@ -136,5 +138,5 @@ def _replace(out: Path, text: str) -> None:
     replace_files([Replacement(out, before, text.encode())])
 
 
-def _refused(message: str, hint: str) -> CommandFailedError:
-    return CommandFailedError(ExitCode.INVALID_INPUT, f"--out: {message}", hint)
+def _refused(message: str, hint: str) -> CommandError:
+    return CommandError(ExitCode.INVALID_INPUT, f"--out: {message}", hint)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.failure import CommandFailedError
-from aegis_provision.cli.fleet import DEFAULT_INVENTORY
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import note_written
-from aegis_provision.cli.printing import echo
+from aegis_provision.cli.output import echo
 from aegis_provision.cli.suggested_commands import operand
+from aegis_provision.errors import CommandError
+from aegis_provision.operations.load import DEFAULT_INVENTORY
 
 STARTER_PLAYBOOK = Path("playbook.yml")
 
@@ -26,7 +26,7 @@ def command(directory: Path) -> int:
     A file that is there already is never replaced: then neither is written.
     """
     if directory.exists() and not directory.is_dir():
-        raise CommandFailedError(
+        raise CommandError(
             ExitCode.INVALID_INPUT, f"{directory} is no directory", "init takes a directory's name"
         )
     inventory, playbook = directory / DEFAULT_INVENTORY, directory / STARTER_PLAYBOOK
@@ -54,13 +54,13 @@ def _write(target: Path, directory: Path) -> None:
     except FileExistsError:
         raise _is_there(target, directory) from None
     except OSError as problem:
-        raise CommandFailedError(
+        raise CommandError(
             ExitCode.INVALID_INPUT, f"{target} can't be written: {problem.strerror}"
         ) from None
 
 
-def _is_there(target: Path, directory: Path) -> CommandFailedError:
-    return CommandFailedError(
+def _is_there(target: Path, directory: Path) -> CommandError:
+    return CommandError(
         ExitCode.INVALID_INPUT,
         f"{target} is there already, and init replaces nothing",
         "edit it, or name another directory: "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import candidates
+from aegis_provision.cli import completion_values
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     dry_run_option,
@@ -16,10 +16,10 @@ from aegis_provision.cli.options import (
     inventory_option,
     output_options,
 )
-from aegis_provision.cli.pinning import carry_out
-from aegis_provision.inventory.pinning import PinRequest
+from aegis_provision.inventory.pin_edits import PinRequest
 from aegis_provision.inventory.pins import parse_date
 from aegis_provision.inventory.settings import reason_problem
+from aegis_provision.operations.pin import run_pin
 from aegis_provision.providers.templates import single_reference
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _DAYS = {"d": 1, "w": 7}
 
 
 @click.command("pin")
-@click.argument("host", shell_complete=candidates.patterns)
-@click.argument("provider", shell_complete=candidates.providers)
+@click.argument("host", shell_complete=completion_values.patterns)
+@click.argument("provider", shell_complete=completion_values.providers)
 @click.option("--model", metavar="MODEL", help="The main model.")
 @click.option("--fast-model", metavar="MODEL", help="The faster or cheaper model.")
 @click.option("--base-url", metavar="URL", help="The base URL that sessions call.")
@@ -98,7 +98,7 @@ def command(
         until=_last_day(until, Invocation.current().today) if until is not None else None,
         reason=_reason(reason),
     )
-    return carry_out(inventory, host, request, output, output_format, dry_run=dry_run)
+    return run_pin(inventory, host, request, output, output_format, dry_run=dry_run)
 
 
 def _check_text(name: str, value: str | int | None) -> None:

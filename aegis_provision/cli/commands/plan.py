@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.exits import exit_of_plan
-from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import inventory_paths
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.exit_codes import plan_exit_code
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -23,8 +22,9 @@ from aegis_provision.cli.options import (
     output_options,
     playbook_argument,
 )
-from aegis_provision.cli.planned import Scope, prepare, print_plan
 from aegis_provision.cli.suggested_commands import piped
+from aegis_provision.operations.load import inventory_paths
+from aegis_provision.operations.plan import RunSelection, prepare_job, print_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,30 +67,30 @@ def command(
     Shows host by host what 'apply' would change, or why it would refuse, and then the sum.
     With --out, 'apply FILE' does exactly what was shown, or refuses.
     """
-    from aegis_provision.cli.watching import watching
-    from aegis_provision.rollout.reading import KeptConnections, read_fleet
+    from aegis_provision.cli.observers import observe_run
+    from aegis_provision.rollout.planner import ConnectionPool, plan_fleet
 
     _check_arguments(playbook, out, inventory)
-    scope = Scope(inventory, limit, playbook, no_secrets=no_secrets)
-    job = prepare(scope, environ, flags)
-    show_findings(output, job.findings)
+    scope = RunSelection(inventory, limit, playbook, no_secrets=no_secrets)
+    job = prepare_job(scope, environ, flags)
+    print_diagnostics_to_stderr(output, job.findings)
     with (
-        KeptConnections(limit=0) as kept,
-        watching(output, output_format, forks=flags.forks) as watch,
+        ConnectionPool(limit=0) as kept,
+        observe_run(output, output_format, forks=flags.forks) as watch,
     ):
-        plans = read_fleet(job.works, job.reach, kept, watch.emit)
+        plans = plan_fleet(job.jobs, job.connection, kept, watch.emit)
     print_plan(output, plans, output_format, watch.stream)
     if out is not None:
-        from aegis_provision.cli.saved_plans import keep_plan
+        from aegis_provision.operations.saved_plans import write_saved_plan
 
-        keep_plan(out, scope, job, plans)
+        write_saved_plan(out, scope, job, plans)
         output.say(_how_to_go_on(out))
-    return exit_of_plan(plans, detailed=detailed_exitcode)
+    return plan_exit_code(plans, detailed=detailed_exitcode)
 
 
 def _how_to_go_on(saved: Path) -> str:
     """Return where the plan is, and the command line that carries it out from the same place."""
-    from aegis_provision.cli.saved_plans import apply_line
+    from aegis_provision.operations.saved_plans import apply_line
 
     again = piped(Invocation.current().given)
     with_pipes = f" (and {' and '.join(again)} again)" if again else ""
@@ -100,7 +100,7 @@ def _how_to_go_on(saved: Path) -> str:
 def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[Path, ...]) -> None:
     if playbook is None and out is None:
         return
-    from aegis_provision.cli.saved_plans import apply_line, check_place, saved_plan_at
+    from aegis_provision.operations.saved_plans import apply_line, check_output_path, saved_plan_at
 
     if playbook is not None and saved_plan_at(playbook) is not None:
         raise click.UsageError(
@@ -108,4 +108,4 @@ def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[P
             f"{apply_line(playbook, '--check')}"
         )
     if out is not None:
-        check_place(out, inventory_paths(inventory))
+        check_output_path(out, inventory_paths(inventory))

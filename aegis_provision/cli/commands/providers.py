@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import candidates
-from aegis_provision.cli.exits import ExitCode
+from aegis_provision.cli import completion_values
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.options import (
     env_file_option,
     format_option,
     inventory_option,
     output_options,
 )
-from aegis_provision.cli.printing import print_document
-from aegis_provision.cli.recipes import find_recipe, fleet_if_any
+from aegis_provision.cli.output import print_document
+from aegis_provision.operations.recipes import find_recipe, fleet_if_any
 from aegis_provision.providers.recipes import builtin_recipes
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command("providers")
-@click.argument("name", required=False, shell_complete=candidates.providers)
+@click.argument("name", required=False, shell_complete=completion_values.providers)
 @inventory_option
 @env_file_option
 @format_option

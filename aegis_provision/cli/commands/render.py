@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import candidates
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import fill_sessions, find_host, load_fleet
+from aegis_provision.cli import completion_values
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options
-from aegis_provision.cli.printing import echo_utf8
-from aegis_provision.cli.recipes import recipe_session
+from aegis_provision.cli.output import echo_utf8
+from aegis_provision.operations.load import find_host, load_fleet, resolve_sessions
+from aegis_provision.operations.recipes import recipe_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +26,11 @@ MASK = "<secret>"
 
 
 @click.command("render")
-@click.argument("host", required=False, shell_complete=candidates.hosts)
+@click.argument("host", required=False, shell_complete=completion_values.hosts)
 @click.option(
     "--provider",
     metavar="NAME",
-    shell_complete=candidates.providers,
+    shell_complete=completion_values.providers,
     help="A recipe alone; needs no inventory.",
 )
 @click.option("--reveal", is_flag=True, help="Print the secrets too. Mind who is looking.")
@@ -52,7 +52,7 @@ def command(
     or fail its sessions.
     """
     from aegis_provision.aegis.config_file import render
-    from aegis_provision.planning.masking import without_exposed
+    from aegis_provision.planning.exposed_secrets import without_exposed
 
     if (host is None) == (provider is None):
         raise click.UsageError("name either a HOST or a recipe with --provider NAME")
@@ -60,7 +60,7 @@ def command(
         session, findings = recipe_session(inventory, provider, environ)
     else:
         session, findings = _host_session(host or "", inventory, environ)
-    show_findings(output, findings)
+    print_diagnostics_to_stderr(output, findings)
     values = session.values if reveal else without_exposed(session.values)
     echo_utf8(render(values, mask=None if reveal else MASK))
     return ExitCode.DONE
@@ -71,5 +71,5 @@ def _host_session(
 ) -> tuple[Session, tuple[Diagnostic, ...]]:
     fleet = load_fleet(inventory)
     find_host(fleet, name)
-    filled, warnings = fill_sessions(fleet, [name], environ)
+    filled, warnings = resolve_sessions(fleet, [name], environ)
     return filled.sessions[name], (*fleet.findings, *warnings)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.carrying_out import Looking, Wishes, look_and_carry_out
-from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.options import (
     ConnectionFlags,
     check_option,
@@ -22,15 +21,16 @@ from aegis_provision.cli.options import (
     report_option,
     yes_option,
 )
-from aegis_provision.cli.recording import (
-    RunFacts,
+from aegis_provision.cli.run_pipeline import ApplyOptions, PlanRequest, plan_and_apply
+from aegis_provision.history.run_header import RunKind, source_file
+from aegis_provision.operations.rollback import prepare_rollback
+from aegis_provision.operations.run_record import (
+    RunInfo,
     operator_name,
 )
-from aegis_provision.cli.undertaking import Undertaking
-from aegis_provision.cli.way_back import way_back
-from aegis_provision.ledger.header import RunKind, source_of
-from aegis_provision.planning.going_back import session_in
-from aegis_provision.rollout.going_back import look_for_way_back
+from aegis_provision.operations.run_request import RunRequest
+from aegis_provision.planning.rollback import session_from_config
+from aegis_provision.rollout.rollback import plan_host_rollback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.cli.way_back import WayBack
-    from aegis_provision.planning.model import HostPlan
+    from aegis_provision.operations.rollback import RollbackJob
+    from aegis_provision.planning.plan import HostPlan
 
 
 @click.command("rollback")
@@ -74,38 +74,38 @@ def command(
     """
     if report is not None and check:
         raise click.UsageError("--report shows a run, and --check makes none")
-    way = way_back(run, inventory, limit, environ, flags)
-    show_findings(output, way.fleet.findings)
-    wishes = Wishes(check, yes, output_format, report)
-    return look_and_carry_out(_looking(way), wishes, output)
+    way = prepare_rollback(run, inventory, limit, environ, flags)
+    print_diagnostics_to_stderr(output, way.fleet.findings)
+    options = ApplyOptions(check, yes, output_format, report)
+    return plan_and_apply(_looking(way), options, output)
 
 
-def _looking(way: WayBack) -> Looking:
-    facts = RunFacts(
+def _looking(way: RollbackJob) -> PlanRequest:
+    facts = RunInfo(
         kind=RunKind.ROLLBACK,
-        operator=operator_name(way.reach.options.login_name),
-        inventories=tuple(source_of(file.name, file.data) for file in way.fleet.files),
+        operator=operator_name(way.connection.options.login_name),
+        inventories=tuple(source_file(file.name, file.data) for file in way.fleet.files),
         playbook=way.past.header.playbook,
         limit=way.limit,
         undoes=way.past.header.run,
     )
 
-    def undertake(plans: tuple[HostPlan, ...]) -> Undertaking:
+    def build_request(plans: tuple[HostPlan, ...]) -> RunRequest:
         contents = {plan.host: plan.write.content if plan.write else None for plan in plans}
-        works = {
-            work.host.name: replace(work, session=session_in(contents[work.host.name]))
-            for work in way.works
+        jobs = {
+            work.host.name: replace(work, session=session_from_config(contents[work.host.name]))
+            for work in way.jobs
         }
-        return Undertaking(
+        return RunRequest(
             way.schedule,
-            works,
+            jobs,
             plans,
-            way.reach,
+            way.connection,
             facts,
             len(way.fleet.inventory.hosts),
             verb=f"Undo {way.past.header.run} on",
             going_back=True,
         )
 
-    look = partial(look_for_way_back, way.undoings)
-    return Looking(way.works, way.reach, facts, undertake, look)
+    look = partial(plan_host_rollback, way.undoings)
+    return PlanRequest(way.jobs, way.connection, facts, build_request, look)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from aegis_provision.cli.exits import exit_of_status
-from aegis_provision.cli.findings import show_findings
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.exit_codes import status_exit_code
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -21,10 +21,10 @@ from aegis_provision.cli.options import (
     no_secrets_option,
     output_options,
 )
-from aegis_provision.cli.past_runs import owed_restarts
-from aegis_provision.cli.planned import Scope, prepare
-from aegis_provision.cli.printing import print_document
-from aegis_provision.providers.fill import fill_secret
+from aegis_provision.cli.output import print_document
+from aegis_provision.operations.plan import RunSelection, prepare_job
+from aegis_provision.operations.runs import pending_restarts
+from aegis_provision.providers.resolve_env import resolve_secret
 from aegis_provision.providers.secret import Secret
 from aegis_provision.report.status_document import By
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.inventory.model import Host
+    from aegis_provision.inventory.host import Host
     from aegis_provision.planning.status import HostStatus
 
 
@@ -70,34 +70,34 @@ def command(
     'drifted' is what somebody changed since, 'pending' what the inventory changed; a host may be
     both. Names keys, never values.
     """
-    from aegis_provision.cli.watching import watching
+    from aegis_provision.cli.observers import observe_run
     from aegis_provision.rollout.status import check_fleet
 
-    owed = owed_restarts(Invocation.current().environ)
-    scope = Scope(inventory, limit, no_secrets=no_secrets)
-    job = prepare(scope, environ, flags, owed=owed)
-    show_findings(output, job.findings)
-    works = tuple(
+    owed = pending_restarts(Invocation.current().environ)
+    scope = RunSelection(inventory, limit, no_secrets=no_secrets)
+    job = prepare_job(scope, environ, flags, owed=owed)
+    print_diagnostics_to_stderr(output, job.findings)
+    jobs = tuple(
         # All that helps to tell whether a restart is owed, as far as it is there.
         replace(
             work,
             api_token=None if no_secrets else _api_token(work.host, environ),
             owed=owed.at(work.host.target),
         )
-        for work in job.works
+        for work in job.jobs
     )
-    with watching(output, output_format, forks=flags.forks) as watch:
-        statuses = check_fleet(works, job.reach, watch.emit)
+    with observe_run(output, output_format, forks=flags.forks) as watch:
+        statuses = check_fleet(jobs, job.connection, watch.emit)
     if watch.stream is not None:
         watch.stream.status_finished(statuses, by)
     else:
         _print(output, statuses, by, output_format)
-    return exit_of_status(statuses, detailed=detailed_exitcode)
+    return status_exit_code(statuses, detailed=detailed_exitcode)
 
 
 def _api_token(host: Host, environ: Mapping[str, str]) -> Secret | None:
     reference = host.service.api_token
-    token = fill_secret(str(reference.value), environ) if reference is not None else None
+    token = resolve_secret(str(reference.value), environ) if reference is not None else None
     return token if isinstance(token, Secret) else None
 
 

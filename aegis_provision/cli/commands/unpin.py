@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import candidates
+from aegis_provision.cli import completion_values
 from aegis_provision.cli.options import (
     dry_run_option,
     format_option,
     inventory_option,
     output_options,
 )
-from aegis_provision.cli.pinning import carry_out
+from aegis_provision.operations.pin import run_pin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("unpin")
-@click.argument("host", shell_complete=candidates.patterns)
+@click.argument("host", shell_complete=completion_values.patterns)
 @inventory_option
 @dry_run_option
 @format_option
@@ -43,4 +43,4 @@ def command(
     The inventory's files are edited in place and all else in them stays; the result is checked
     before it is written.
     """
-    return carry_out(inventory, host, None, output, output_format, dry_run=dry_run)
+    return run_pin(inventory, host, None, output, output_format, dry_run=dry_run)

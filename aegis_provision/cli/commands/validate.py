@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from aegis_provision import __version__
-from aegis_provision.cli.exits import ExitCode
-from aegis_provision.cli.failure import InvalidInputError
-from aegis_provision.cli.findings import show_findings
-from aegis_provision.cli.fleet import Fleet, load_fleet, read_pattern_file
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import findings_format_option, inventory_option, output_options
-from aegis_provision.cli.printing import print_document
+from aegis_provision.cli.output import print_document
 from aegis_provision.cli.suggested_commands import completed_findings
 from aegis_provision.documents.diagnostic import has_errors
+from aegis_provision.errors import InvalidInputError
 from aegis_provision.inventory.pins import pin_findings
+from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.cli.playbook_files import PlaybookFile
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.playbook.model import Schedule
+    from aegis_provision.inputs.playbook_files import PlaybookFile
+    from aegis_provision.playbook.plays import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def command(
         return ExitCode.DONE if valid else ExitCode.INVALID_INPUT
     if checked.fleet is None or not valid:
         raise InvalidInputError(checked.findings)
-    show_findings(output, checked.findings)
+    print_diagnostics_to_stderr(output, checked.findings)
     output.result.print(_verdict(checked.fleet))
     for name, schedule in checked.schedules:
         output.result.print(_verdict_of_playbook(name, schedule))
@@ -93,7 +93,7 @@ def _read(
 ) -> tuple[tuple[PlaybookFile, ...], tuple[Diagnostic, ...]]:
     if not playbooks:
         return (), ()
-    from aegis_provision.cli.playbook_files import read_playbooks
+    from aegis_provision.inputs.playbook_files import read_playbooks
 
     return read_playbooks(playbooks)
 
@@ -134,18 +134,18 @@ def _count(number: int, noun: str, plural: str = "") -> str:
 
 
 def _verdict_of_playbook(name: str, schedule: Schedule) -> str:
-    from aegis_provision.report.console import visible
+    from aegis_provision.report.console import escape_control
 
     batches = sum(len(play.batches) for play in schedule.plays)
     return (
-        f"{visible(name)}: {_count(len(schedule.plays), 'play')}, "
+        f"{escape_control(name)}: {_count(len(schedule.plays), 'play')}, "
         f"{_count(batches, 'batch', 'batches')}, {_count(len(schedule.hosts), 'host')}."
     )
 
 
 def _print_verdict_document(checked: _Checked, output_format: Format, *, valid: bool) -> None:
     from aegis_provision.report.diagnostics import diagnostics_fields
-    from aegis_provision.report.documents import document
+    from aegis_provision.report.json_documents import document
 
     body = {
         "valid": valid,

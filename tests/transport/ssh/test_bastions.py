@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet import sockets
-from tests.fleet.clients import options, reach, refusal, target_at
+from tests.fleet.clients import connection, options, refusal, target_at
 from tests.fleet.openssh import free_port, running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.host import Target
     from aegis_provision.transport.protocol import ConnectOptions
     from tests.fleet.openssh import Sshd
 
@@ -59,7 +59,7 @@ def connections(server: Sshd) -> int:
 
 def test_through_one(sshd: Sshd, bastion: Sshd, home: Path) -> None:
     before = connections(bastion), connections(sshd)
-    reach(via(sshd, written(bastion)), knowing(home, sshd, bastion))
+    connection(via(sshd, written(bastion)), knowing(home, sshd, bastion))
     assert (connections(bastion), connections(sshd)) == (before[0] + 1, before[1] + 1)
 
 
@@ -67,13 +67,13 @@ def test_through_two_the_outermost_first(sshd: Sshd, bastion: Sshd, home: Path) 
     before = connections(bastion), connections(sshd)
     config = f"IdentityFile {sshd.client_key}"
     asked = knowing(home, sshd, bastion, config=config)
-    reach(via(sshd, written(bastion), written(sshd)), asked)
+    connection(via(sshd, written(bastion), written(sshd)), asked)
     assert (connections(bastion), connections(sshd)) == (before[0] + 1, before[1] + 2)
 
 
 def test_a_name_out_of_ssh_config(sshd: Sshd, bastion: Sshd, home: Path) -> None:
     config = f"Host gate\n HostName 127.0.0.1\n Port {bastion.port}\n User {bastion.user}\n"
-    reach(via(sshd, "gate"), knowing(home, sshd, bastion, config=f"{config}Host *"))
+    connection(via(sshd, "gate"), knowing(home, sshd, bastion, config=f"{config}Host *"))
 
 
 def test_ssh_configs_own_chain(sshd: Sshd, bastion: Sshd, home: Path) -> None:
@@ -84,25 +84,25 @@ def test_ssh_configs_own_chain(sshd: Sshd, bastion: Sshd, home: Path) -> None:
         f" IdentityFile {sshd.client_key}\n ProxyJump outer\n"
         f"Host outer\n HostName 127.0.0.1\n Port {bastion.port}\n User {bastion.user}\nHost *"
     )
-    reach(target_at(sshd), knowing(home, sshd, bastion, config=config))
+    connection(target_at(sshd), knowing(home, sshd, bastion, config=config))
     assert (connections(bastion), connections(sshd)) == (before[0] + 1, before[1] + 2)
 
 
 def test_the_inventory_wins_over_ssh_config(sshd: Sshd, bastion: Sshd, home: Path) -> None:
     config = "Host 127.0.0.1\n ProxyJump nowhere.invalid\nHost gate\n"
     config += f" HostName 127.0.0.1\n Port {bastion.port}\n User {bastion.user}\nHost *"
-    reach(via(sshd, "gate"), knowing(home, sshd, bastion, config=config))
+    connection(via(sshd, "gate"), knowing(home, sshd, bastion, config=config))
 
 
 def test_none_in_the_inventory_goes_straight(sshd: Sshd, home: Path) -> None:
-    reach(
+    connection(
         via(sshd), knowing(home, sshd, config="Host 127.0.0.1\n ProxyJump nowhere.invalid\nHost *")
     )
 
 
 def test_none_in_ssh_config_goes_straight(sshd: Sshd, home: Path) -> None:
     config = "Host 127.0.0.1\n ProxyJump none\nHost *\n ProxyJump nowhere.invalid\nHost *"
-    reach(target_at(sshd), knowing(home, sshd, config=config))
+    connection(target_at(sshd), knowing(home, sshd, config=config))
 
 
 def test_a_bastion_that_does_not_forward(sshd: Sshd, closed_bastion: Sshd, home: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_host_with_an_unknown_key_behind_a_known_bastion(
 def test_accept_new_lists_the_bastions_key_too(sshd: Sshd, bastion: Sshd, home: Path) -> None:
     config = knowing(home, bastion).ssh_config
     asked = options(home, home / "known_hosts", ssh_config=config, accept_new=True)
-    accepted = reach(via(sshd, written(bastion)), asked)
+    accepted = connection(via(sshd, written(bastion)), asked)
     assert [key.name for key in accepted] == [bastion.entry, sshd.entry]
     assert len((home / "known_hosts").read_text().splitlines()) == 2
 
@@ -184,4 +184,4 @@ def test_an_ssh_config_that_leads_nowhere(config: str, reason: str, sshd: Sshd, 
 def test_proxy_command_is_no_matter_where_the_inventory_names_the_way(
     sshd: Sshd, home: Path
 ) -> None:
-    reach(via(sshd), knowing(home, sshd, config="Host *\n ProxyCommand nc %h %p\nHost *"))
+    connection(via(sshd), knowing(home, sshd, config="Host *\n ProxyCommand nc %h %p\nHost *"))

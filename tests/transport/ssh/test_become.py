@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.transport.become import (
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.ssh.become import (
     NO_SERVER,
     SERVERS,
     quoted,
     remote_command,
     sudo_problem,
 )
-from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import Deadline
-from tests.fleet.clients import need, options, reach, refusal, target_at
+from tests.fleet.clients import connection, need, options, refusal, target_at
 from tests.fleet.needs import missing
 from tests.fleet.users import sshd_for, sudoers, user
 
@@ -87,7 +87,7 @@ def test_one_rule_for_the_sftp_server_is_enough(machine: Machine, public_path: P
 
 @pytest.mark.root
 def test_a_login_without_become_is_only_itself(machine: Machine) -> None:
-    reach(target_at(machine.sshd, user=machine.login), machine.options)
+    connection(target_at(machine.sshd, user=machine.login), machine.options)
 
 
 @pytest.mark.root
@@ -136,8 +136,8 @@ def test_start_up_files_that_print_do_no_harm(
         sshd_for(login, tmp_path / "server", SERVER) as sshd,
     ):
         trusting = options(tmp_path, sshd.known_hosts)
-        reach(target_at(sshd, user=login, become_user=machine.aegis), trusting)
-        reach(target_at(sshd, user=login), trusting)
+        connection(target_at(sshd, user=login, become_user=machine.aegis), trusting)
+        connection(target_at(sshd, user=login), trusting)
 
 
 @pytest.mark.root

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.command import LARGEST_OUTPUT, CommandEnd, run_over_ssh
+from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand, run_over_ssh
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import Deadline, Unreachable
 from tests.fleet import stalling, users
@@ -34,7 +34,7 @@ def session(sshd: Sshd, home: Path) -> Iterator[HostSession]:
         yield opened
 
 
-def run(session: HostSession, command: str, seconds: float = _ENOUGH) -> CommandEnd:
+def run(session: HostSession, command: str, seconds: float = _ENOUGH) -> CompletedCommand:
     return session.run(command, Deadline.after(seconds))
 
 
@@ -52,7 +52,7 @@ def run(session: HostSession, command: str, seconds: float = _ENOUGH) -> Command
 def test_how_it_ends_and_what_it_says(
     command: str, status: int, output: bytes, session: HostSession
 ) -> None:
-    assert run(session, command) == CommandEnd(status, output)
+    assert run(session, command) == CompletedCommand(status, output)
 
 
 def test_only_so_much_of_the_output_is_kept(session: HostSession) -> None:
@@ -113,7 +113,7 @@ def test_a_login_that_runs_nothing_is_told_by_its_status(tmp_path: Path, home: P
     with users.user("false", shell) as name, users.sshd_for(name, tmp_path / "sshd") as sshd:
         login = target_at(sshd, user=name)
         with connect(login, options(home, sshd.known_hosts), Deadline.after(60)) as session:
-            assert run(session, "echo here") == CommandEnd(1, b"")
+            assert run(session, "echo here") == CompletedCommand(1, b"")
 
 
 def test_a_host_that_allows_one_session_at_a_time_is_told_of(tmp_path: Path, home: Path) -> None:

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.providers.probe import Silence
+from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.secret import Secret
-from aegis_provision.transport.questions import LARGEST_BODY, Answer, NoAnswer, Question
-from aegis_provision.transport.ways import SshWays
+from aegis_provision.transport.http_messages import (
+    LARGEST_BODY,
+    HttpFailure,
+    HttpRequest,
+    HttpResponse,
+)
+from aegis_provision.transport.remote_services import SshServices
 from tests.fleet import sockets
 from tests.fleet.certificates import make_authority
 from tests.fleet.clients import logged_in, need, options, target_at
@@ -34,18 +39,18 @@ _FORWARDS_NOTHING = "AllowTcpForwarding no"
 
 
 @contextmanager
-def host(directory: Path, *settings: str, timeout: float = 15.0) -> Iterator[SshWays]:
+def host(directory: Path, *settings: str, timeout: float = 15.0) -> Iterator[SshServices]:
     """Run a host with these settings of its sshd, and log in."""
     home = directory / "operator"
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     with running_sshd(directory / "sshd", settings=[_FORWARDS_NOTHING, *settings]) as sshd:
         asked = options(home, sshd.known_hosts, timeout=timeout)
         with logged_in(target_at(sshd), asked) as transport:
-            yield SshWays(transport, asked)
+            yield SshServices(transport, asked)
 
 
 @pytest.fixture(scope="module")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshWays]:
+def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServices]:
     need("curl", "curl")
     home = tmp_path_factory.mktemp("home")
     (home / ".curlrc").write_text('header = "X-Of-The-Login: yes"\noutput = "/dev/null"\n')
@@ -66,37 +71,39 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def asked(
-    ways: SshWays, url: str, token: str | None = TOKEN, timeout: float = _ENOUGH
-) -> Answer | NoAnswer:
-    return ways.ask(Question(url, None if token is None else Secret(token, "${T}")), timeout)
+    ways: SshServices, url: str, token: str | None = TOKEN, timeout: float = _ENOUGH
+) -> HttpResponse | HttpFailure:
+    return ways.ask(HttpRequest(url, None if token is None else Secret(token, "${T}")), timeout)
 
 
-def test_an_answer_with_the_token_that_was_sent(ways: SshWays, provider: Provider) -> None:
+def test_an_answer_with_the_token_that_was_sent(ways: SshServices, provider: Provider) -> None:
     answer = asked(ways, provider.base_url() + "/models")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HttpResponse)
     assert answer.status == 200
     assert answer.body.startswith(b'{"object": "list"')
     assert answer.body.endswith(b"}")
     assert provider.tokens == {TOKEN}
 
 
-def test_no_token_is_sent_where_there_is_none(ways: SshWays, provider: Provider) -> None:
+def test_no_token_is_sent_where_there_is_none(ways: SshServices, provider: Provider) -> None:
     asked(ways, provider.base_url() + "/models", token=None)
     assert provider.asked[-1].authorization is None
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(ways: SshWays, provider: Provider) -> None:
+def test_a_redirect_is_an_answer_and_is_not_followed(ways: SshServices, provider: Provider) -> None:
     before = len(provider.asked)
     answer = asked(ways, provider.base_url("redirect") + "/models")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HttpResponse)
     assert (answer.status, answer.location) == (307, "http://127.0.0.1:1/v1/models")
     assert len(provider.asked) == before + 1
 
 
-def test_a_body_without_an_end_is_read_to_a_limit(ways: SshWays, provider: Provider) -> None:
+def test_a_body_without_an_end_is_read_to_a_limit(ways: SshServices, provider: Provider) -> None:
     answer = asked(ways, provider.base_url("flood") + "/models", timeout=5.0)
-    if isinstance(answer, NoAnswer):  # before its version 8.4 curl goes on until the time is over
-        assert answer.why is Silence.TIMED_OUT
+    if isinstance(
+        answer, HttpFailure
+    ):  # before its version 8.4 curl goes on until the time is over
+        assert answer.why is ConnectFailure.TIMED_OUT
     else:
         assert len(answer.body) == LARGEST_BODY
 
@@ -104,14 +111,14 @@ def test_a_body_without_an_end_is_read_to_a_limit(ways: SshWays, provider: Provi
 @pytest.mark.parametrize(
     "body", [b"", b"x", b"\n", b"\n200 \n", b"x\n500 http://evil.example\n", b"{}\n\n404 "]
 )
-def test_a_body_is_kept_apart_from_the_status(ways: SshWays, body: bytes) -> None:
+def test_a_body_is_kept_apart_from_the_status(ways: SshServices, body: bytes) -> None:
     def answers(peer: socket.socket, _over: threading.Event) -> None:
         peer.recv(4096)
         peer.sendall(b"HTTP/1.1 418 X\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     with sockets.answering(answers) as port:
         answer = asked(ways, f"http://127.0.0.1:{port}/v1/models")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HttpResponse)
     assert (answer.status, answer.body, answer.location) == (418, body, "")
 
 
@@ -141,49 +148,56 @@ def says_nothing(_peer: socket.socket, over: threading.Event) -> None:
 @pytest.mark.parametrize(
     ("behave", "scheme", "why"),
     [
-        (hangs_up, "http", Silence.HUNG_UP),
-        (cut_off, "http", Silence.HUNG_UP),
-        (garbage, "http", Silence.NOT_HTTP),
-        (bad_header, "http", Silence.NOT_HTTP),
-        (says_nothing, "http", Silence.TIMED_OUT),
-        (garbage, "https", Silence.NOT_TLS),
-        (says_nothing, "https", Silence.TIMED_OUT),
+        (hangs_up, "http", ConnectFailure.HUNG_UP),
+        (cut_off, "http", ConnectFailure.HUNG_UP),
+        (garbage, "http", ConnectFailure.NOT_HTTP),
+        (bad_header, "http", ConnectFailure.NOT_HTTP),
+        (says_nothing, "http", ConnectFailure.TIMED_OUT),
+        (garbage, "https", ConnectFailure.NOT_TLS),
+        (says_nothing, "https", ConnectFailure.TIMED_OUT),
     ],
 )
-def test_what_is_no_answer(behave: Behaviour, scheme: str, why: Silence, ways: SshWays) -> None:
-    timeout = 1.0 if why is Silence.TIMED_OUT else _ENOUGH
+def test_what_is_no_answer(
+    behave: Behaviour, scheme: str, why: ConnectFailure, ways: SshServices
+) -> None:
+    timeout = 1.0 if why is ConnectFailure.TIMED_OUT else _ENOUGH
     with sockets.answering(behave) as port:
         answer = asked(ways, f"{scheme}://127.0.0.1:{port}/v1/models", timeout=timeout)
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, HttpFailure)
     assert answer.why is why
 
 
 @pytest.mark.parametrize(
     ("place", "why"),
-    [("127.0.0.1", Silence.NOT_LISTENING), ("no-such-host.invalid", Silence.UNKNOWN_NAME)],
+    [
+        ("127.0.0.1", ConnectFailure.NOT_LISTENING),
+        ("no-such-host.invalid", ConnectFailure.UNKNOWN_NAME),
+    ],
 )
-def test_nobody_is_there(place: str, why: Silence, ways: SshWays) -> None:
+def test_nobody_is_there(place: str, why: ConnectFailure, ways: SshServices) -> None:
     answer = asked(ways, f"http://{place}:{free_port()}/v1/models")
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, HttpFailure)
     assert answer.why is why
 
 
-def test_a_certificate_that_the_host_does_not_trust(ways: SshWays, authority: Authority) -> None:
+def test_a_certificate_that_the_host_does_not_trust(
+    ways: SshServices, authority: Authority
+) -> None:
     with running_provider(certificate=authority.issue("127.0.0.1")) as server:
         answer = asked(ways, server.base_url() + "/models")
         assert not server.asked
-    assert isinstance(answer, NoAnswer)
-    assert answer.why is Silence.UNTRUSTED
+    assert isinstance(answer, HttpFailure)
+    assert answer.why is ConnectFailure.UNTRUSTED
 
 
-def test_other_schemes_are_not_spoken(ways: SshWays, tmp_path: Path) -> None:
+def test_other_schemes_are_not_spoken(ways: SshServices, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of the host")
     answer = asked(ways, f"file://127.0.0.1:80{tmp_path}/secret")
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, HttpFailure)
 
 
 @pytest.mark.parametrize("token", ['"', "\\", '\\"', "\\n", "a\tb", "#", "\u00fc\u20ac", "%{url}"])
-def test_a_token_arrives_as_it_is(token: str, ways: SshWays, provider: Provider) -> None:
+def test_a_token_arrives_as_it_is(token: str, ways: SshServices, provider: Provider) -> None:
     asked(ways, provider.base_url() + "/models", token=token)
     sent = provider.asked[-1].authorization
     assert sent is not None
@@ -191,18 +205,18 @@ def test_a_token_arrives_as_it_is(token: str, ways: SshWays, provider: Provider)
 
 
 def test_a_token_can_not_write_files_on_the_host(
-    ways: SshWays, provider: Provider, tmp_path: Path
+    ways: SshServices, provider: Provider, tmp_path: Path
 ) -> None:
     """It may come out of the host's own file, which the login need not be the owner of."""
     planted = tmp_path / "planted"
     before = len(provider.asked)
     answer = asked(ways, provider.base_url() + "/models", token=f'x"\noutput = "{planted}"\n#')
-    assert answer == NoAnswer(None, "the token holds characters that can't be sent")
+    assert answer == HttpFailure(None, "the token holds characters that can't be sent")
     assert len(provider.asked) == before
     assert not planted.exists()
 
 
-def test_neither_token_nor_address_shows_among_the_hosts_processes(ways: SshWays) -> None:
+def test_neither_token_nor_address_shows_among_the_hosts_processes(ways: SshServices) -> None:
     seen: list[bytes] = []
 
     def looks(peer: socket.socket, _over: threading.Event) -> None:
@@ -231,7 +245,7 @@ def test_a_login_shell_that_talks_is_in_nobodys_way(tmp_path: Path, provider: Pr
     noise = "printf '{not ours}\\n200 \\n'; eval \"$SSH_ORIGINAL_COMMAND\""
     with host(tmp_path, f"ForceCommand {noise}") as talkative:
         answer = asked(talkative, provider.base_url() + "/models")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HttpResponse)
     assert answer.body.startswith(b'{"object": "list"')
 
 
@@ -249,6 +263,6 @@ def test_where_there_is_neither_way_nobody_was_asked(
 ) -> None:
     with host(tmp_path, setting) as poor:
         answer = asked(poor, provider.base_url() + "/models")
-    assert isinstance(answer, NoAnswer)
+    assert isinstance(answer, HttpFailure)
     assert answer.why is None
     assert answer.words == f"the host's sshd forwards nothing, and {words}"

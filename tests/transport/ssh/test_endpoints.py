@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aegis_provision.cli.failure import CommandFailedError
 from aegis_provision.cli.options import ConnectionFlags
-from aegis_provision.cli.reach import reach_of
-from aegis_provision.transport.endpoints import Endpoint, endpoints
+from aegis_provision.errors import CommandError
+from aegis_provision.operations.connection import connection_settings
+from aegis_provision.transport.ssh.jump_hosts import Hop, resolve_hops
 from tests.fleet.clients import options, target
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ Host gpu
 """
 
 
-def only(home: Path, config: str = CONFIG, **fields: Any) -> Endpoint:
+def only(home: Path, config: str = CONFIG, **fields: Any) -> Hop:
     path = home / "config"
     path.write_text(config)
     address = fields.pop("address", "gpu")
-    (endpoint,) = endpoints(target(str(address), **fields), options(home, ssh_config=path))
+    (endpoint,) = resolve_hops(target(str(address), **fields), options(home, ssh_config=path))
     return endpoint
 
 
@@ -77,7 +77,7 @@ def test_the_way_through_bastions(
 ) -> None:
     path = home / "config"
     path.write_text(CONFIG + "  ProxyJump outer\nHost outer\n  HostName outer.example.com\n")
-    way = endpoints(target("gpu", jump=jump), options(home, ssh_config=path))
+    way = resolve_hops(target("gpu", jump=jump), options(home, ssh_config=path))
     assert [endpoint.host for endpoint in way] == expected
 
 
@@ -96,7 +96,7 @@ def flags(**changes: object) -> ConnectionFlags:
 def test_without_flags_the_files_are_openssh_clients(home: Path) -> None:
     (home / ".ssh" / "config").write_text("")
     environ = {"HOME": str(home), "LOGNAME": "anna", "SSH_AUTH_SOCK": "/run/agent"}
-    found = reach_of(flags(), environ, ()).options
+    found = connection_settings(flags(), environ, ()).options
     assert found.ssh_config == home / ".ssh" / "config"
     assert found.known_hosts[0] == home / ".ssh" / "known_hosts"
     assert (found.login_name, found.agent_socket) == ("anna", "/run/agent")
@@ -104,14 +104,17 @@ def test_without_flags_the_files_are_openssh_clients(home: Path) -> None:
 
 def test_an_ssh_config_that_is_not_there_is_none_unless_it_was_named(home: Path) -> None:
     environ = {"HOME": str(home), "SSH_AUTH_SOCK": ""}
-    found = reach_of(flags(), environ, ()).options
+    found = connection_settings(flags(), environ, ()).options
     assert (found.ssh_config, found.agent_socket) == (None, None)
-    with pytest.raises(CommandFailedError) as caught:
-        reach_of(flags(ssh_config=home / "missing"), environ, ())
+    with pytest.raises(CommandError) as caught:
+        connection_settings(flags(ssh_config=home / "missing"), environ, ())
     assert str(home / "missing") in str(caught.value)
 
 
 def test_none_stands_for_no_ssh_config_at_all(home: Path) -> None:
     (home / ".ssh" / "config").write_text("Host *\n  Port 1\n")
     none = type(home)("none")
-    assert reach_of(flags(ssh_config=none), {"HOME": str(home)}, ()).options.ssh_config is None
+    assert (
+        connection_settings(flags(ssh_config=none), {"HOME": str(home)}, ()).options.ssh_config
+        is None
+    )

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paramiko import ssh_exception
 
-from aegis_provision.transport.failures import step
-from aegis_provision.transport.library_failures import explain, library_step
+from aegis_provision.transport.errors import map_errors
 from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors
 
 SECRET = "canary-7f3a"
 KEY = paramiko.ECDSAKey.generate()
@@ -157,18 +157,18 @@ def test_every_error_number_has_a_reason(number: int) -> None:
 
 @pytest.mark.parametrize("problem", [ValueError(SECRET), KeyError(SECRET), TypeError(SECRET)])
 def test_whatever_the_library_chokes_on_is_the_hosts_failure(problem: Exception) -> None:
-    with pytest.raises(Unreachable) as caught, library_step("login"):
+    with pytest.raises(Unreachable) as caught, map_paramiko_errors("login"):
         raise problem
     assert str(caught.value) == "login: what the host sends is not proper SSH"
     assert SECRET not in caught.value.hint
 
 
 def test_a_mistake_of_our_own_is_not_hidden() -> None:
-    with pytest.raises(ValueError, match=SECRET), step("known_hosts"):
+    with pytest.raises(ValueError, match=SECRET), map_errors("known_hosts"):
         raise ValueError(SECRET)
 
 
-@pytest.mark.parametrize("around", [step, library_step])
+@pytest.mark.parametrize("around", [map_errors, map_paramiko_errors])
 def test_what_has_its_words_already_keeps_them(around: type) -> None:
     with pytest.raises(Unreachable) as caught, around("session"):
         raise Unreachable("deadline", "passed", "raise it")

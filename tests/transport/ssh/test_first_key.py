@@ -13,7 +13,7 @@ import pytest
 
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import Deadline, Unreachable
-from aegis_provision.transport.public_keys import read_public_key
+from aegis_provision.transport.ssh.public_keys import read_public_key
 from tests.fleet import sockets
 from tests.fleet.clients import options, target
 from tests.fleet.openssh import make_key
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.inventory.model import Target
+    from aegis_provision.inventory.host import Target
     from aegis_provision.transport.protocol import ConnectOptions
 
 MANY = 30

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.known_hosts import add_if_new
-from aegis_provision.transport.public_keys import HostKey
-from tests.fleet.clients import need, options, reach, refusal, target_at
+from aegis_provision.transport.ssh.known_hosts import add_if_new
+from aegis_provision.transport.ssh.public_keys import HostKey
+from tests.fleet.clients import connection, need, options, refusal, target_at
 from tests.fleet.openssh import make_key
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def test_a_key_that_openssh_trusts_is_trusted(
 ) -> None:
     known_hosts = _written(TRUSTED[name], lines, home / "known_hosts")
     assert openssh_connects(sshd, known_hosts)
-    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+    assert connection(target_at(sshd), options(home, known_hosts)) == ()
 
 
 @pytest.mark.parametrize("name", DISTRUSTED)
@@ -180,12 +180,12 @@ def test_hashed_names_are_found(sshd: Sshd, lines: Lines, home: Path) -> None:
     known_hosts = _written("other.example.com {other}\n{name} {key}\n", lines, home / "known_hosts")
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", known_hosts], check=True, capture_output=True)
     assert sshd.entry not in known_hosts.read_text()
-    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+    assert connection(target_at(sshd), options(home, known_hosts)) == ()
 
 
 def test_all_files_count_and_one_that_is_not_there_is_empty(sshd: Sshd, home: Path) -> None:
     files = (home / "missing", home / "missing" / "too", sshd.known_hosts)
-    assert reach(target_at(sshd), options(home, *files)) == ()
+    assert connection(target_at(sshd), options(home, *files)) == ()
 
 
 def test_a_key_that_is_revoked_in_another_file_is_revoked(
@@ -203,7 +203,7 @@ def test_of_several_host_keys_the_one_that_is_known_is_asked_for(
     known_hosts = home / "known_hosts"
     place = sshd.host_key if kind == "ed25519" else sshd.host_key.parents[1] / f"host_{kind}.pub"
     known_hosts.write_text(f"{sshd.entry} {place.read_text()}")
-    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+    assert connection(target_at(sshd), options(home, known_hosts)) == ()
 
 
 def fingerprint(public: Path) -> str:
@@ -255,21 +255,21 @@ def test_a_file_that_can_not_be_read_is_named(sshd: Sshd, home: Path) -> None:
 def test_bytes_that_are_no_text_hide_nothing(sshd: Sshd, home: Path) -> None:
     known_hosts = home / "known_hosts"
     known_hosts.write_bytes(b"\xff\xfe\x00 \x80\n" + sshd.known_hosts.read_bytes())
-    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+    assert connection(target_at(sshd), options(home, known_hosts)) == ()
 
 
 def test_accept_new_lists_the_key_and_saves_it_for_the_next_time(sshd: Sshd, home: Path) -> None:
     first = home / "new" / "known_hosts"
     trusting = options(home, first, home / "second", accept_new=True)
-    (accepted,) = reach(target_at(sshd), trusting)
+    (accepted,) = connection(target_at(sshd), trusting)
     assert (accepted.name, accepted.key_type) == (sshd.entry, "ssh-ed25519")
     assert accepted.fingerprint == fingerprint(sshd.host_key)
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
     assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
     assert not (home / "second").exists()
     assert openssh_connects(sshd, first)
-    assert reach(target_at(sshd), trusting) == ()
-    assert reach(target_at(sshd), options(home, first)) == ()
+    assert connection(target_at(sshd), trusting) == ()
+    assert connection(target_at(sshd), options(home, first)) == ()
 
 
 def test_accept_new_keeps_a_file_that_ends_without_a_newline(
@@ -277,7 +277,7 @@ def test_accept_new_keeps_a_file_that_ends_without_a_newline(
 ) -> None:
     known_hosts = _written("other.example.com {other}", lines, home / "known_hosts")
     known_hosts.chmod(0o644)
-    reach(target_at(sshd), options(home, known_hosts, accept_new=True))
+    connection(target_at(sshd), options(home, known_hosts, accept_new=True))
     assert known_hosts.read_text().splitlines() == [
         f"other.example.com {lines.other}",
         f"{sshd.entry} {lines.key}",
@@ -323,7 +323,7 @@ def test_the_bare_name_does_not_count_beside_the_ports_own_key_hashed_or_not(
         assert f"the key of {sshd.entry} has changed" in problem.reason
     known_hosts.write_text(bare)
     assert openssh_connects(sshd, known_hosts)
-    assert reach(target_at(sshd), options(home, known_hosts)) == ()
+    assert connection(target_at(sshd), options(home, known_hosts)) == ()
 
 
 def test_the_files_count_together_and_not_each_for_itself(
@@ -333,7 +333,7 @@ def test_the_files_count_together_and_not_each_for_itself(
     port = _written("{name} {other}\n", lines, home / "port")
     for files in ((bare, port), (port, bare)):
         assert "has changed" in refusal(target_at(sshd), options(home, *files)).reason
-    assert reach(target_at(sshd), options(home, bare)) == ()
+    assert connection(target_at(sshd), options(home, bare)) == ()
 
 
 def test_a_type_that_only_the_bare_name_knows_is_not_asked_for(sshd: Sshd, home: Path) -> None:
@@ -351,7 +351,7 @@ def test_an_alias_has_no_port_and_no_other_name(sshd: Sshd, lines: Lines, home: 
     config = home / "config"
     config.write_text("HostKeyAlias fleet\n")
     known_hosts = _written("fleet {key}\n{name} {other}\n127.0.0.1 {other}\n", lines, home / "k")
-    assert reach(target_at(sshd), options(home, known_hosts, ssh_config=config)) == ()
+    assert connection(target_at(sshd), options(home, known_hosts, ssh_config=config)) == ()
     _written("fleet {other}\n{name} {key}\n127.0.0.1 {key}\n", lines, known_hosts)
     problem = refusal(target_at(sshd), options(home, known_hosts, ssh_config=config))
     assert problem.reason.startswith("the key of fleet has changed")
@@ -380,7 +380,7 @@ def test_accept_new_takes_a_key_where_the_bare_name_has_another(
     sshd: Sshd, lines: Lines, home: Path
 ) -> None:
     known_hosts = _written("127.0.0.1 {other}\n", lines, home / "known_hosts")
-    [accepted] = reach(target_at(sshd), options(home, known_hosts, accept_new=True))
+    [accepted] = connection(target_at(sshd), options(home, known_hosts, accept_new=True))
     assert accepted.name == sshd.entry
 
 
@@ -394,7 +394,7 @@ def test_accept_new_with_the_null_device_takes_one_key_for_as_long_as_it_runs(
     sshd: Sshd, home: Path
 ) -> None:
     trusting = options(home, Path("/dev/null"), accept_new=True)
-    assert [key.name for key in reach(target_at(sshd), trusting)] == [sshd.entry]
-    assert reach(target_at(sshd), trusting) == ()
+    assert [key.name for key in connection(target_at(sshd), trusting)] == [sshd.entry]
+    assert connection(target_at(sshd), trusting) == ()
     verdict = add_if_new([Path("/dev/null")], [sshd.entry], HostKey("ssh-ed25519", b"another's"))
     assert verdict.standing == "changed"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fleet import sockets
 from tests.fleet.agent import Agent, running_agent
-from tests.fleet.clients import options, reach, refusal, target_at
+from tests.fleet.clients import connection, options, refusal, target_at
 from tests.fleet.openssh import make_key, running_sshd
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def with_agent(sshd: Sshd, home: Path, agent: Agent) -> ConnectOptions:
 def test_a_key_file_of_each_kind(
     kind: str, sshd: Sshd, keys: dict[str, Path], trusting: ConnectOptions
 ) -> None:
-    reach(target_at(sshd, identity_file=str(keys[kind])), trusting)
+    connection(target_at(sshd, identity_file=str(keys[kind])), trusting)
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
@@ -61,7 +61,7 @@ def test_a_key_of_each_kind_in_the_agent(
     kind: str, sshd: Sshd, keys: dict[str, Path], home: Path, agent: Agent
 ) -> None:
     agent.add(keys[kind])
-    reach(target_at(sshd, identity_file=None), with_agent(sshd, home, agent))
+    connection(target_at(sshd, identity_file=None), with_agent(sshd, home, agent))
 
 
 def test_a_key_in_the_older_pem_format(
@@ -75,7 +75,7 @@ def test_a_key_in_the_older_pem_format(
         capture_output=True,
     )
     assert "BEGIN RSA" in pem.read_text()
-    reach(target_at(sshd, identity_file=str(pem)), trusting)
+    connection(target_at(sshd, identity_file=str(pem)), trusting)
 
 
 @pytest.mark.parametrize("name", ["id_ed25519", "id_ecdsa", "id_rsa"])
@@ -83,14 +83,14 @@ def test_the_usual_keys_of_the_home_are_offered_where_none_is_named(
     name: str, sshd: Sshd, keys: dict[str, Path], home: Path, trusting: ConnectOptions
 ) -> None:
     shutil.copy(keys[name.removeprefix("id_")], home / ".ssh" / name)
-    reach(target_at(sshd, identity_file=None), trusting)
+    connection(target_at(sshd, identity_file=None), trusting)
 
 
 def test_a_path_that_begins_at_home(
     sshd: Sshd, keys: dict[str, Path], home: Path, trusting: ConnectOptions
 ) -> None:
     shutil.copy(keys["ed25519"], home / "key")
-    reach(target_at(sshd, identity_file="~/key"), trusting)
+    connection(target_at(sshd, identity_file="~/key"), trusting)
 
 
 def test_user_and_key_out_of_ssh_config(sshd: Sshd, keys: dict[str, Path], home: Path) -> None:
@@ -101,7 +101,7 @@ def test_user_and_key_out_of_ssh_config(sshd: Sshd, keys: dict[str, Path], home:
     )
     shutil.copy(keys["ecdsa"], keys["ecdsa"].parent / "ebuild-1")
     host = target_at(sshd, address="build-1", port=None, user=None, identity_file=None)
-    reach(host, options(home, sshd.known_hosts, ssh_config=config))
+    connection(host, options(home, sshd.known_hosts, ssh_config=config))
 
 
 def test_a_key_with_a_passphrase_that_no_agent_holds(
@@ -125,7 +125,7 @@ def test_a_key_with_a_passphrase_through_the_agent(
         shutil.copy(keys["locked"], named)
     if public_half != "nowhere but inside it":
         shutil.copy(keys["locked"].with_suffix(".pub"), f"{named}.pub")
-    reach(target_at(sshd, identity_file=str(named)), with_agent(sshd, home, agent))
+    connection(target_at(sshd, identity_file=str(named)), with_agent(sshd, home, agent))
 
 
 def test_a_public_key_names_the_agents_key(
@@ -134,7 +134,7 @@ def test_a_public_key_names_the_agents_key(
     agent.add(stranger)
     agent.add(keys["locked"], passphrase=PASSPHRASE)
     public = str(keys["locked"].with_suffix(".pub"))
-    reach(target_at(sshd, identity_file=public), with_agent(sshd, home, agent))
+    connection(target_at(sshd, identity_file=public), with_agent(sshd, home, agent))
 
 
 def test_only_the_named_key_is_offered(
@@ -161,7 +161,7 @@ def test_identities_only_leaves_the_agents_other_keys_out(
     host = target_at(sshd, identity_file=None)
     asked = options(home, sshd.known_hosts, agent_socket=agent.socket, ssh_config=config)
     if offered:
-        reach(host, asked)
+        connection(host, asked)
     else:
         assert f"(tried: {stranger})" in refusal(host, asked).reason
 
@@ -233,7 +233,7 @@ def test_a_certificate_that_the_host_does_not_know_leaves_the_key(
     shutil.copy(keys["ed25519"], key)
     shutil.copy(keys["ed25519"].with_suffix(".pub"), f"{key}.pub")
     _certificate_beside(key, make_key(tmp_path / "authority"))
-    reach(target_at(sshd, identity_file=str(key)), trusting)
+    connection(target_at(sshd, identity_file=str(key)), trusting)
 
 
 def test_an_agent_that_will_not_sign(
@@ -274,7 +274,7 @@ def test_an_agent_that_is_none(answer: bytes | None, reason: str, sshd: Sshd, ho
 
 
 def test_a_broken_agent_does_not_keep_a_key_file_from_working(sshd: Sshd, home: Path) -> None:
-    reach(target_at(sshd), options(home, sshd.known_hosts, agent_socket=str(home / "nothing")))
+    connection(target_at(sshd), options(home, sshd.known_hosts, agent_socket=str(home / "nothing")))
 
 
 def test_more_keys_than_the_host_takes(tmp_path: Path, home: Path, agent: Agent) -> None:
@@ -283,7 +283,7 @@ def test_more_keys_than_the_host_takes(tmp_path: Path, home: Path, agent: Agent)
     with running_sshd(tmp_path / "server", settings=["MaxAuthTries 3"]) as strict:
         agent.add(strict.client_key)
         problem = refusal(target_at(strict, identity_file=None), with_agent(strict, home, agent))
-        reach(target_at(strict), with_agent(strict, home, agent))
+        connection(target_at(strict), with_agent(strict, home, agent))
     assert problem.reason.startswith("the host hung up during the login as ")
     assert "(tried: 6 of the agent's)" in problem.reason
     assert "name the right one with 'identity_file'" in problem.hint
@@ -314,7 +314,7 @@ def test_two_keys_where_the_host_wants_two(tmp_path: Path, home: Path) -> None:
         authorized=[first.with_suffix(".pub"), second.with_suffix(".pub")],
     ) as strict:
         host = target_at(strict, identity_file=None)
-        reach(host, options(home, strict.known_hosts, ssh_config=config))
+        connection(host, options(home, strict.known_hosts, ssh_config=config))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.clients import need, options, reach, refusal, target_at
+from tests.fleet.clients import connection, need, options, refusal, target_at
 from tests.fleet.openssh import make_key, running_sshd
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_a_file_of_revoked_keys_means_what_the_real_client_takes_it_for(
     assert openssh_connects(server, config) == (kind in TAKEN)
     asked = options(home, server.known_hosts, ssh_config=config)
     if kind in TAKEN:
-        assert reach(target_at(server), asked) == ()
+        assert connection(target_at(server), asked) == ()
         return
     problem = refusal(target_at(server), asked)
     assert problem.step == "host key"
@@ -120,7 +120,7 @@ def test_a_bastions_key_is_held_to_it_too(server: Sshd, sshd: Sshd, home: Path) 
     problem = refusal(target_at(sshd, jump=("gate",)), asked)
     assert problem.step == f"bastion {server.entry}: host key"
     assert "is revoked by" in problem.reason
-    assert reach(target_at(sshd), asked) == ()
+    assert connection(target_at(sshd), asked) == ()
 
 
 @pytest.mark.parametrize("written", ["~/revoked", "%d/revoked", "${HOME}/revoked", "'~/revoked'"])
@@ -136,4 +136,4 @@ def test_none_is_no_file(server: Sshd, home: Path) -> None:
     config = home / "config"
     config.write_text("RevokedHostKeys None\nRevokedHostKeys /missing\n")
     assert openssh_connects(server, config)
-    assert reach(target_at(server), options(home, server.known_hosts, ssh_config=config)) == ()
+    assert connection(target_at(server), options(home, server.known_hosts, ssh_config=config)) == ()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.transport.protocol import Deadline, Unreachable
-from aegis_provision.transport.sftp_stream import MOST_NOISE, SftpStream
-from tests.fleet.clients import options, reach, refusal, target_at
+from aegis_provision.transport.sftp.stream import MOST_NOISE, SftpStream
+from tests.fleet.clients import connection, options, refusal, target_at
 from tests.fleet.openssh import running_sshd
 
 if TYPE_CHECKING:
@@ -114,16 +114,16 @@ def test_a_server_that_prints_before_sftp_begins(tmp_path: Path, home: Path) -> 
     find = f"for place in {places}; do [ -x $place/sftp-server ] && SFTP=$place/sftp-server; done"
     script.write_text(script.read_text().replace("echo", f"{find}\necho", 1))
     with running_sshd(tmp_path / "server", subsystem=server) as sshd:
-        reach(target_at(sshd), options(home, sshd.known_hosts))
+        connection(target_at(sshd), options(home, sshd.known_hosts))
 
 
 def test_an_ipv6_address(tmp_path: Path, home: Path) -> None:
     with running_sshd(tmp_path / "server", settings=["ListenAddress ::1"]) as sshd:
         known_hosts = home / "known_hosts"
         known_hosts.write_text(f"[::1]:{sshd.port} {sshd.host_key.read_text()}")
-        reach(target_at(sshd, address="::1"), options(home, known_hosts))
+        connection(target_at(sshd, address="::1"), options(home, known_hosts))
         jump = (f"{sshd.user}@[::1]:{sshd.port}",)
         config = home / "config"
         config.write_text(f"IdentityFile {sshd.client_key}\n")
         behind = target_at(sshd, jump=jump)
-        reach(behind, options(home, known_hosts, sshd.known_hosts, ssh_config=config))
+        connection(behind, options(home, known_hosts, sshd.known_hosts, ssh_config=config))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
-from aegis_provision.providers.probe import Silence
+from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
 from aegis_provision.transport.protocol import Unreachable
-from aegis_provision.transport.questions import Answer, NoAnswer, Question
-from aegis_provision.transport.tunnel import tunnel
-from aegis_provision.transport.ways import SshWays
+from aegis_provision.transport.remote_services import SshServices
+from aegis_provision.transport.ssh.port_forward import tunnel
 from tests.fleet import sockets, stalling
 from tests.fleet.clients import logged_in, options, target_at
 from tests.fleet.openssh import free_port, running_sshd
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.transport.channels import Connection
+    from aegis_provision.transport.ssh.channels import Connection
     from tests.fleet.openssh import Sshd
 
 _ENOUGH = 20.0
@@ -43,9 +43,9 @@ def opened(connection: Connection, port: int, idle: float = _ENOUGH) -> socket.s
     return found
 
 
-def refused(connection: Connection, host: str, port: int) -> Silence | None:
+def refused(connection: Connection, host: str, port: int) -> ConnectFailure | None:
     found = tunnel(connection, host, port, opening=_ENOUGH, idle=_ENOUGH)
-    assert isinstance(found, NoAnswer)
+    assert isinstance(found, HttpFailure)
     return found.why
 
 
@@ -109,18 +109,18 @@ def test_a_far_side_that_closes_is_the_end(connection: Connection) -> None:
 
 
 def test_nothing_listens_there(connection: Connection) -> None:
-    assert refused(connection, "127.0.0.1", free_port()) is Silence.NOT_LISTENING
+    assert refused(connection, "127.0.0.1", free_port()) is ConnectFailure.NOT_LISTENING
 
 
 def test_a_name_that_the_host_does_not_know(connection: Connection) -> None:
-    assert refused(connection, "no-such-host.invalid", 80) is Silence.UNKNOWN_NAME
+    assert refused(connection, "no-such-host.invalid", 80) is ConnectFailure.UNKNOWN_NAME
 
 
 def test_an_address_that_nothing_leads_to_is_not_taken_for_nobody_listening(
     connection: Connection,
 ) -> None:
     """Nobody can connect to everybody: the host's kernel says so itself, and sends nothing."""
-    assert refused(connection, "255.255.255.255", 80) is Silence.UNREACHABLE
+    assert refused(connection, "255.255.255.255", 80) is ConnectFailure.UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -159,19 +159,19 @@ class _Stalls(stalling.Login):
     ("factory", "why"),
     [
         (_Prohibits, None),
-        (_Refuses, Silence.UNREACHABLE),
-        (_Shortage, Silence.UNREACHABLE),
-        (_Stalls, Silence.TIMED_OUT),
+        (_Refuses, ConnectFailure.UNREACHABLE),
+        (_Shortage, ConnectFailure.UNREACHABLE),
+        (_Stalls, ConnectFailure.TIMED_OUT),
     ],
 )
 def test_what_another_server_says(
-    factory: type[stalling.Login], why: Silence | None, sshd: Sshd, home: Path
+    factory: type[stalling.Login], why: ConnectFailure | None, sshd: Sshd, home: Path
 ) -> None:
     with stalling.serving(factory, sshd, home) as port:
         asked = options(home, home / "known_hosts")
         with logged_in(target_at(sshd, port=port), asked) as connection:
             found = tunnel(connection, "127.0.0.1", 1, opening=1.0, idle=1.0)
-    assert isinstance(found, NoAnswer)
+    assert isinstance(found, HttpFailure)
     assert found.why is why
     assert found.words.isprintable()
 
@@ -210,11 +210,11 @@ def test_a_far_side_that_takes_nothing_keeps_no_thread(connection: Connection) -
 def test_a_far_side_that_never_answers_is_told_from_one_that_hangs_up(
     connection: Connection, home: Path
 ) -> None:
-    ways = SshWays(connection, options(home))
+    ways = SshServices(connection, options(home))
     with sockets.answering(takes_nothing) as port:
-        answers = [ways.ask(Question(f"http://127.0.0.1:{port}/"), 0.3) for _ in range(10)]
-    assert [answer.why for answer in answers if isinstance(answer, NoAnswer)] == [
-        Silence.TIMED_OUT
+        answers = [ways.ask(HttpRequest(f"http://127.0.0.1:{port}/"), 0.3) for _ in range(10)]
+    assert [answer.why for answer in answers if isinstance(answer, HttpFailure)] == [
+        ConnectFailure.TIMED_OUT
     ] * 10
 
 
@@ -231,8 +231,8 @@ def test_an_ipv6_literal_in_a_url_leads_there(connection: Connection, home: Path
         port = listener.getsockname()[1]
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        ways = SshWays(connection, options(home))
-        answer = ways.ask(Question(f"http://[::1]:{port}/v1/health"), _ENOUGH)
+        ways = SshServices(connection, options(home))
+        answer = ways.ask(HttpRequest(f"http://[::1]:{port}/v1/health"), _ENOUGH)
         thread.join(_ENOUGH)
-    assert isinstance(answer, Answer), answer
+    assert isinstance(answer, HttpResponse), answer
     assert f"Host: [::1]:{port}\r\n".encode() in hosts[0]

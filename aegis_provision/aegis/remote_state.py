@@ -1,0 +1,70 @@
+"""What a host has, as facts that somebody read there. No judgement: planning does that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class ReadProblem(Enum):
+    """Why a target could not be read although its host answered."""
+
+    NO_DIRECTORY = "no_directory"
+    PERMISSION_DENIED = "permission_denied"
+    SYMLINK = "symlink"
+    NOT_A_FILE = "not_a_file"
+    TOO_LARGE = "too_large"
+    UNSAFE_DIRECTORY = "unsafe_directory"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A regular file: its bytes (they hold secrets), permission bits (``0o7777``) and owner.
+
+    ``mtime`` is when it was last written, in seconds by the host's clock; files are compared
+    without it.
+    """
+
+    content: bytes = field(repr=False)
+    mode: int
+    uid: int
+    gid: int
+    mtime: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDirectory:
+    """The directory the target lies in."""
+
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteUser:
+    """As whom files are written on the host. ``gids`` holds the supplementary groups too."""
+
+    uid: int
+    gids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteState:
+    """What was found at a host's target path.
+
+    ``path`` is absolute. ``file`` is ``None`` where there is no file, or ``problem`` says why it
+    could not be read; ``detail`` then adds what is known (a link's destination, a size).
+    ``shadows`` lists absolute paths of files that Aegis would read instead. ``login`` is
+    ``None`` where it could not be learnt; it is asked for only when something would change or
+    go wrong. ``for_root`` says that root logged in, and works as the directory's owner there.
+    """
+
+    path: str
+    file: RemoteFile | None = None
+    directory: RemoteDirectory | None = None
+    shadows: tuple[str, ...] = ()
+    problem: ReadProblem | None = None
+    detail: str = ""
+    login: RemoteUser | None = None
+    for_root: bool = False

@@ -1,0 +1,98 @@
+"""What the exit codes mean, and which one a plan or a run ends with (the public contract).
+
+Every start of the program loads this, so what a decision knows of plans and runs is loaded for it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.importing.result import ImportResult
+    from aegis_provision.planning.plan import HostPlan
+    from aegis_provision.planning.status import HostStatus
+    from aegis_provision.rollout.results import RunResult
+
+
+class ExitCode(IntEnum):
+    """Every exit code of the tool."""
+
+    DONE = 0
+    BUG = 1
+    CHANGES_PENDING = 2
+    INVALID_INPUT = 3
+    HOST_FAILED = 4
+    HOST_UNREACHABLE = 5
+    REFUSED = 6
+    USAGE = 64
+    INTERRUPTED = 130
+
+
+def plan_exit_code(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
+    """Return the exit code of a plan; ``detailed`` tells pending changes apart from none.
+
+    A restart that is owed, and that a play would make good, is pending too.
+    """
+    from aegis_provision.planning.plan import Action
+
+    actions = {plan.action for plan in plans}
+    if Action.ERROR in actions:
+        return ExitCode.HOST_FAILED
+    if Action.UNREACHABLE in actions:
+        return ExitCode.HOST_UNREACHABLE
+    changes = actions & {Action.CREATE, Action.UPDATE}
+    if detailed and (changes or any(plan.restart_owed for plan in plans)):
+        return ExitCode.CHANGES_PENDING
+    return ExitCode.DONE
+
+
+def status_exit_code(statuses: Sequence[HostStatus], *, detailed: bool) -> ExitCode:
+    """Return the exit code of a look at how hosts stand, as :func:`plan_exit_code` would.
+
+    What has drifted counts as pending: what is wanted is not what is there.
+    """
+    from aegis_provision.planning.status import HostState
+
+    states = {state for status in statuses for state in status.states}
+    if HostState.ERROR in states:
+        return ExitCode.HOST_FAILED
+    if HostState.UNREACHABLE in states:
+        return ExitCode.HOST_UNREACHABLE
+    if detailed and any(status.drifted or status.pending for status in statuses):
+        return ExitCode.CHANGES_PENDING
+    return ExitCode.DONE
+
+
+def run_exit_code(end: RunResult, *, going_back: bool = False) -> ExitCode:
+    """Return the exit code of a run that was let loose on the hosts.
+
+    Where it was ``going_back`` on purpose, a host that was rolled back is what was wanted.
+    """
+    from aegis_provision.rollout.results import FAILURES, Status
+
+    statuses = {result.status for result in end.results}
+    if going_back:
+        statuses.discard(Status.ROLLED_BACK)
+    if end.interrupted:
+        return ExitCode.INTERRUPTED
+    if end.all_locked:
+        return ExitCode.REFUSED
+    if end.budget_spent or statuses & (FAILURES - {Status.UNREACHABLE}):
+        return ExitCode.HOST_FAILED
+    if Status.UNREACHABLE in statuses:
+        return ExitCode.HOST_UNREACHABLE
+    return ExitCode.DONE
+
+
+def import_exit_code(ends: Sequence[ImportResult]) -> ExitCode:
+    """Return the exit code of taking hosts over: whether all that they have was taken."""
+    from aegis_provision.importing.result import ImportStatus
+
+    if any(end.fate is ImportStatus.LEFT_OUT or end.unmanaged for end in ends):
+        return ExitCode.HOST_FAILED
+    if any(end.fate is ImportStatus.UNREACHABLE for end in ends):
+        return ExitCode.HOST_UNREACHABLE
+    return ExitCode.DONE

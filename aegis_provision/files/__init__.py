@@ -1,0 +1,1 @@
+"""The operator's own files: read within bounds, written whole or not at all."""

@@ -1,0 +1,194 @@
+"""Where records lie: the operator's state directory, and that it is theirs alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.files.reading import opened
+from aegis_provision.transport.home import NoHomeError, home_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PRIVATE = 0o700
+_OWNER_ONLY = 0o600
+_OTHERS_WRITE = 0o022
+_OTHERS = 0o077
+_KEY_BYTES = 32
+
+
+ELSEWHERE = "set XDG_STATE_HOME to a directory of yours that can be written"
+"""What helps wherever the state directory can't be used."""
+
+
+class StateError(Exception):
+    """The state directory can't be used: ``message`` says why, ``hint`` what to do next."""
+
+    def __init__(self, message: str, hint: str = ELSEWHERE) -> None:
+        """Keep both parts."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """The paths of everything that is kept between runs."""
+
+    directory: Path
+
+    @property
+    def runs(self) -> Path:
+        """Return the directory of the records."""
+        return self.directory / "runs"
+
+    @property
+    def key(self) -> Path:
+        """Return the file of the key that digests are made with."""
+        return self.directory / "hmac.key"
+
+    def record(self, run: str) -> Path:
+        """Return the file of the record of ``run``."""
+        return self.runs / f"{run}.jsonl"
+
+
+def state_dir(environ: Mapping[str, str]) -> StateDir:
+    """Return the places that ``environ`` means; touches nothing.
+
+    ``XDG_STATE_HOME``, where it is absolute, else ``~/.local/state`` (XDG Base Directory
+    Specification 0.8: a relative path is invalid and to be ignored). Raises :class:`StateError`
+    where ``HOME`` is needed and is not absolute, or there is none.
+    """
+    state = environ.get("XDG_STATE_HOME", "")
+    if not Path(state).is_absolute():
+        try:
+            home = home_directory(environ)
+        except NoHomeError as problem:
+            raise StateError(
+                f"{problem}, so there is no place for records", "set HOME or XDG_STATE_HOME"
+            ) from None
+        if not home.is_absolute():
+            raise StateError(
+                "HOME is no absolute path, and records lie in it", "set HOME or XDG_STATE_HOME"
+            )
+        return StateDir(home / ".local" / "state" / "aegis-provision")
+    return StateDir(Path(state) / "aegis-provision")
+
+
+def prepare_state_dir(places: StateDir) -> None:
+    """Make the directories, 0700, where they are missing, and check them.
+
+    Raises :class:`StateError`, also where others could write there: they could make us undo or
+    leave out what they like.
+    """
+    try:
+        places.directory.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        for directory in (places.directory, places.runs):
+            directory.mkdir(mode=_PRIVATE, exist_ok=True)
+    except OSError as problem:
+        raise StateError(
+            f"the directory for records, {places.runs}, can't be made: {problem.strerror}",
+        ) from None
+    check(places)
+
+
+def check(places: StateDir) -> bool:
+    """Check the directories that are there; tell whether there are any records to read.
+
+    Raises :class:`StateError` for what is not a directory of the operator's alone.
+    """
+    return all(_is_ours(directory) for directory in (places.directory, places.runs))
+
+
+def _is_ours(directory: Path) -> bool:
+    try:
+        facts = directory.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as problem:
+        raise StateError(f"{directory} can't be looked at: {problem.strerror}") from None
+    if not stat.S_ISDIR(facts.st_mode):
+        raise StateError(f"{directory} is not a directory", f"move it away, or {ELSEWHERE}")
+    if facts.st_uid != os.geteuid():
+        raise StateError(
+            f"{directory} belongs to another user (uid {facts.st_uid})",
+            "set HOME or XDG_STATE_HOME to a directory of your own (sudo may keep another's)",
+        )
+    mode = stat.S_IMODE(facts.st_mode)
+    if mode & _OTHERS_WRITE:
+        raise StateError(
+            f"{directory} can be written by others (mode {mode:04o})",
+            f"chmod 700 {directory}",
+        )
+    return True
+
+
+def load_key(places: StateDir) -> bytes:
+    """Return the key for digests, made at the first time; the directories must be ready.
+
+    Of two processes at once one makes it and the other reads that. Raises :class:`StateError`.
+    """
+    try:
+        with _alone_in(places.directory):
+            if not places.key.exists():
+                _make_key(places.key)
+            return _read_key(places.key)
+    except OSError as problem:
+        raise StateError(f"{places.key} can't be made or read: {problem.strerror}") from None
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_key(path: Path) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)  # left by a process that died; we are alone here
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(fresh, flags, _OWNER_ONLY)
+    try:
+        os.write(descriptor, secrets.token_bytes(_KEY_BYTES))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fresh.rename(path)
+    sync_directory(path.parent)
+
+
+def _read_key(path: Path) -> bytes:
+    with opened(path) as stream:
+        facts = os.fstat(stream.fileno())
+        key = stream.read(_KEY_BYTES + 1)
+    mode = stat.S_IMODE(facts.st_mode)
+    if facts.st_uid != os.geteuid():
+        raise StateError(f"{path} belongs to another user (uid {facts.st_uid})")
+    if mode & _OTHERS:
+        raise StateError(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
+    if len(key) != _KEY_BYTES:
+        raise StateError(
+            f"{path} is damaged: it does not hold {_KEY_BYTES} bytes",
+            "restore it, or delete it: digests of earlier runs can't be compared then",
+        )
+    return key
+
+
+def sync_directory(directory: Path) -> None:
+    """Make sure that names made in ``directory`` survive a power cut. Raises ``OSError``."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

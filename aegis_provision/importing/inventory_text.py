@@ -1,0 +1,203 @@
+"""The text of an inventory: YAML that a person would have written, of values that are given."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.nodes import plain_value
+from aegis_provision.documents.scalars import is_ambiguous, resolve
+from aegis_provision.inventory.group_graph import ALL
+from aegis_provision.inventory.host import OVERRIDE_KEYS
+from aegis_provision.inventory.pins import PIN_KEYS
+from aegis_provision.inventory.settings import ENV_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from aegis_provision.importing.result import ImportedFleet, ImportedSettings
+    from aegis_provision.inventory.host import Host, Inventory, Setting
+
+_WIDTH = 100
+_STEP = "  "
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*")
+_PLAIN_IN_BLOCK = re.compile(r"[A-Za-z_/$][A-Za-z0-9_./@+:${}-]*(?<!:)")
+_NOT_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_DIGITS = re.compile(r"[1-9][0-9]*")
+_REPLACED = frozenset({*OVERRIDE_KEYS, "provider", *PIN_KEYS})
+
+
+def inventory_text(
+    inventory: Inventory,
+    adoption: ImportedFleet,
+    left_out: Mapping[str, str],
+    beside: Collection[str],
+) -> str:
+    """Return ``inventory`` with what ``adoption`` says of providers in the place of its own.
+
+    Groups and all other settings stay; recipes too. Hosts in ``left_out`` become comments that
+    say why. Settings of the files ``beside`` are left where they are: they apply to the new file
+    as well.
+    """
+    return "\n".join(_Writer(inventory, adoption, left_out, beside).lines()) + "\n"
+
+
+class _Writer:
+    def __init__(
+        self,
+        inventory: Inventory,
+        adoption: ImportedFleet,
+        left_out: Mapping[str, str],
+        beside: Collection[str],
+    ) -> None:
+        self._inventory = inventory
+        self._adoption = adoption
+        self._left_out = left_out
+        self._beside = beside
+        self._said: set[str] = set()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the whole file."""
+        recipes = self._recipes()
+        if recipes:
+            yield from _block({"providers": recipes}, "")
+        groups = self._inventory.groups
+        yield f"{ALL}:"
+        yield from self._group(ALL, "  ")
+        children = [name for name in groups if name != ALL]
+        if children:
+            yield "  children:"
+        for name in children:
+            head = f"    {_scalar(name)}:"
+            yield head
+            yield from self._group(name, "      ")
+            below = groups[name].children
+            if below:
+                yield "      children:"
+                yield from (f"        {_scalar(child)}:" for child in below)
+
+    def _recipes(self) -> dict[str, object]:
+        found: dict[str, object] = {
+            name: plain_value(entry.body) for name, entry in self._inventory.providers.items()
+        }
+        for recipe in self._adoption.recipes:
+            values: dict[str, object] = {
+                key: _number(value) if key == "timeout_ms" else value
+                for key, value in recipe.values.items()
+            }
+            found[recipe.name] = {**values, "allow_http": True} if recipe.allow_http else values
+        return found
+
+    def _group(self, name: str, indent: str) -> Iterator[str]:
+        group = self._inventory.groups[name]
+        settings = self._kept(group.settings.values())
+        if name == ALL:
+            settings = {**_ours(self._adoption.common), **settings}
+        if settings:
+            yield from _block({"vars": settings}, indent)
+        if group.hosts:
+            yield f"{indent}hosts:"
+        for host in group.hosts:
+            yield from self._host(self._inventory.hosts[host], indent + _STEP)
+
+    def _host(self, host: Host, indent: str) -> Iterator[str]:
+        said = host.name in self._said
+        self._said.add(host.name)
+        settings: dict[str, object] = {}
+        if not said:
+            own = [item for item in host.settings.values() if item.holder_kind == "host"]
+            settings = self._kept(own)
+        reason = self._left_out.get(host.name)
+        if reason is not None:
+            if not said:
+                yield f"{indent}# left out: {_comment(reason)}"
+                tail = f" {_flow(settings)}" if settings else ""
+                yield f"{indent}# {_scalar(host.name)}:{tail}"
+            return
+        if host.name not in self._adoption.own:
+            return
+        if not said:
+            settings = {**_ours(self._adoption.own[host.name]), **settings}
+        yield from _block({host.name: settings or None}, indent)
+
+    def _kept(self, settings: Collection[Setting]) -> dict[str, object]:
+        return {
+            item.key: _plain(item)
+            for item in settings
+            if item.key not in _REPLACED
+            and not item.key.startswith(ENV_PREFIX)
+            and item.span.source.name not in self._beside
+        }
+
+
+def _ours(settings: ImportedSettings) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if settings.provider:
+        found["provider"] = settings.provider
+    for key, value in settings.overrides.items():
+        found[key] = _number(value) if key == "timeout_ms" else value
+    if settings.env:
+        found["env"] = dict(settings.env)
+    return found
+
+
+def _number(text: str) -> object:
+    return int(text) if _DIGITS.fullmatch(text) else text
+
+
+def _plain(setting: Setting) -> object:
+    value = setting.value
+    if isinstance(value, tuple):
+        return list(value) if value else "none"
+    return value
+
+
+def _block(content: Mapping[str, object], indent: str) -> Iterator[str]:
+    """Yield the lines of a mapping; what is short and simple in it stands on one line."""
+    for key, value in content.items():
+        head = f"{indent}{_scalar(key)}:"
+        if value is None:
+            yield head
+        elif not isinstance(value, dict):
+            yield f"{head} {_value(value, block=True)}"
+        elif _is_flat(value) and len(head) + len(flow := _flow(value)) < _WIDTH:
+            yield f"{head} {flow}"
+        else:
+            yield head
+            yield from _block(value, indent + _STEP)
+
+
+def _is_flat(content: Mapping[str, object]) -> bool:
+    return not any(isinstance(item, dict) for item in content.values()) and len(content) <= 4
+
+
+def _flow(content: Mapping[str, object]) -> str:
+    pairs = (f"{_scalar(key)}: {_value(value, block=False)}" for key, value in content.items())
+    return "{" + ", ".join(pairs) + "}"
+
+
+def _value(value: object, *, block: bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(item, block=False) for item in value) + "]"
+    if isinstance(value, dict):
+        return _flow(value)
+    return _scalar(str(value), block=block)
+
+
+def _scalar(text: str, *, block: bool = False) -> str:
+    """Return ``text`` so that YAML reads it as just this text: in quotes unless it is plain."""
+    plain = _PLAIN_IN_BLOCK if block else _PLAIN
+    if plain.fullmatch(text) and isinstance(resolve(text), str) and not is_ambiguous(text):
+        return text
+    return _NOT_PRINTABLE.sub(
+        lambda found: f"\\u{ord(found.group()):04x}", json.dumps(text, ensure_ascii=False)
+    )
+
+
+def _comment(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -1,0 +1,1 @@
+"""What an operator hands in, read from disk: inventories, scripts, playbooks, env files."""

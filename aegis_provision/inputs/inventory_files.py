@@ -1,0 +1,273 @@
+"""Reads the files that make up the inventories an operator names."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.documents.decoding import LARGEST_FILE
+from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, warning
+from aegis_provision.documents.ini import conversion
+from aegis_provision.files.reading import read_beginning
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.recognition import content_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from typing import Literal
+
+    Kind = Literal["inventory", "group_vars", "host_vars"]
+
+_ENDINGS = frozenset({".yml", ".yaml", ".json"})
+# What Ansible passes over in a directory, whatever its mode (its INVENTORY_IGNORE_EXTS, and the
+# directories that it never looks into for inventories).
+_PASSED_OVER = frozenset(
+    {".bak", ".cfg", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rpm", ".rst", ".swp", ".txt"}
+)
+_NO_INVENTORIES = frozenset({"group_vars", "host_vars", "vars_plugins"})
+# Inventories to Ansible, in formats that are not read here.
+_OTHER_FORMATS = frozenset({".ini", ".toml"})
+_VARIABLES: tuple[Literal["group_vars", "host_vars"], ...] = ("group_vars", "host_vars")
+
+
+def read_inventory_files(
+    paths: Sequence[Path], *, run: bool = True
+) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
+    """Return every file of the inventories at ``paths``, read, and what could not be.
+
+    A path is a file, a script that is run (once), or a directory of those; ``group_vars/`` and
+    ``host_vars/`` lie beside the file, or in the directory. Names are as the operator wrote them. A
+    file that belongs to several of ``paths`` counts for the last of them. Without ``run`` scripts
+    are left out.
+    """
+    reader = _Reader(run=run)
+    for rank, path in enumerate(paths):
+        reader.add(path, rank)
+    last = {(file.kind, file.subject, file.name): file for file in reader.files}
+    return tuple(last.values()), tuple(reader.findings)
+
+
+def belongs_to(path: Path, inventory: Path) -> bool:
+    """Tell whether a new file at ``path`` would be read with ``inventory``, as a part of it."""
+    directory = path.parent.resolve()
+    beside = inventory if inventory.is_dir() else inventory.parent
+    variables = [(beside / kind).resolve() for kind in _VARIABLES]
+    if any(place in variables for place in (directory, *directory.parents)):
+        return True
+    return inventory.is_dir() and directory == inventory.resolve() and _is_yaml(path)
+
+
+def variables_beside(path: Path) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
+    """Return the ``group_vars`` and ``host_vars`` that count for an inventory at ``path``."""
+    reader = _Reader()
+    reader.add_variables(path.parent, 0)
+    return tuple(reader.files), tuple(reader.findings)
+
+
+class _Reader:
+    def __init__(self, *, run: bool = False) -> None:
+        self._runs = run
+        self.files: list[InputFile] = []
+        self.findings: list[Diagnostic] = []
+
+    def add(self, path: Path, rank: int) -> None:
+        """Add the inventory at ``path``; where there is none, what lies beside it says nothing."""
+        before = len(self.findings)
+        if path.is_dir():
+            for file in self._inventories_of(path):
+                self._add_inventory(file, rank)
+            beside = path
+        else:
+            self._add_inventory(path, rank)
+            beside = path.parent
+        if not has_errors(self.findings[before:]):
+            self.add_variables(beside, rank)
+
+    def _inventories_of(self, directory: Path) -> list[Path]:
+        found = list(self._inventories_in(directory, directory, frozenset()))
+        if not found:
+            self._refuse(
+                "no-inventory",
+                f"the directory {directory} holds no inventory",
+                "put a .yml, .yaml or .json file into it, or an executable script",
+            )
+        return found
+
+    def _add_inventory(self, path: Path, rank: int) -> None:
+        # On some file systems everything is executable, YAML too.
+        if _is_script(path) and (path.suffix not in _ENDINGS or _begins_as_script(path)):
+            self._run(path, rank)
+        else:
+            self._read(path, "inventory", "", rank)
+
+    def _run(self, path: Path, rank: int) -> None:
+        if not self._runs:
+            return
+        before = [file for file in self.files if file.printed and file.name == str(path)]
+        if before:
+            self.files.extend(replace(file, rank=rank) for file in before)
+            return
+        from aegis_provision.inputs.inventory_scripts import run_script
+
+        files, findings = run_script(path, rank, Invocation.current().environ)
+        self.files.extend(files)
+        self.findings.extend(findings)
+
+    def _inventories_in(self, directory: Path, top: Path, above: frozenset[Path]) -> Iterator[Path]:
+        """Yield the inventories in ``directory`` and below it, as Ansible would read them.
+
+        ``above`` are the directories that it lies in: a link may lead back to one of them.
+        """
+        above |= {directory.resolve()}
+        for entry in self._listed(directory):
+            if not _is_visible(entry) or entry.suffix in _PASSED_OVER:
+                continue
+            if not entry.is_dir():
+                if self._is_inventory(entry, nested=directory != top):
+                    yield entry
+            elif entry.name not in _NO_INVENTORIES and entry.resolve() not in above:
+                yield from self._inventories_in(entry, top, above)
+
+    def _is_inventory(self, path: Path, *, nested: bool) -> bool:
+        """Tell whether a file of a directory is to be read or run; say so where it is surprising.
+
+        Below the directory itself nothing is run, and a file's ending does not tell enough.
+        """
+        executable = _is_script(path) and path.suffix not in _OTHER_FORMATS
+        if path.suffix in _ENDINGS and not nested:
+            return True
+        if executable and (path.suffix not in _ENDINGS or _begins_as_script(path)):
+            if nested:
+                self._pass_over(path, "a script in a directory below", f"name it: -i {path}")
+            return not nested
+        if _begins_as_script(path):
+            hint = f"'chmod +x {path}', or move it elsewhere"
+            self._pass_over(path, "a script that is not executable", hint)
+            return False
+        return self._holds_inventory(path)
+
+    def _holds_inventory(self, path: Path) -> bool:
+        """Tell whether a file holds an inventory that its name does not promise."""
+        named = path.suffix in _ENDINGS or not path.suffix
+        try:
+            content = content_of(str(path), read_beginning(path, LARGEST_FILE + 1))
+        except OSError as problem:
+            if named:
+                self._pass_over(path, f"not readable ({problem.strerror or problem})", "")
+            return False
+        if content == "inventory" and named:
+            return True
+        if content == "inventory":
+            hint = "give it the ending .yml, or move it elsewhere"
+            self._pass_over(path, f"no inventory by its ending {path.suffix}", hint)
+        elif content == "ini" or path.suffix in _OTHER_FORMATS:
+            which = "INI" if content == "ini" else path.suffix.removeprefix(".").upper()
+            self._pass_over(path, f"an inventory in {which} format", conversion(str(path)))
+        elif named:
+            self._pass_over(path, "no inventory", "move it elsewhere")
+        return False
+
+    def _pass_over(self, path: Path, what: str, hint: str) -> None:
+        words = f"{path} is {what}, so it is passed over"
+        self.findings.append(warning("passed-over", words, hint=hint))
+
+    def add_variables(self, directory: Path, rank: int) -> None:
+        """Add the files of ``group_vars`` and ``host_vars`` in ``directory``."""
+        for kind in _VARIABLES:
+            for entry in self._listed(directory / kind):
+                if not _is_visible(entry):
+                    continue
+                if entry.is_dir():
+                    for file in self._variables_in(entry, frozenset()):
+                        self._read(file, kind, entry.name, rank)
+                elif _is_yaml(entry):
+                    self._read(entry, kind, entry.name.removesuffix(entry.suffix), rank)
+                else:
+                    # As in Ansible a file needs no ending; in a host's name dots are no ending.
+                    self._read(entry, kind, entry.name, rank, certain=not entry.suffix)
+
+    def _variables_in(self, directory: Path, above: frozenset[Path]) -> Iterator[Path]:
+        """Yield the files of one group or host, as Ansible reads them.
+
+        That is: of any depth, with an ending of YAML or none; a directory has none.
+        """
+        above |= {directory.resolve()}
+        for entry in self._listed(directory):
+            if not _is_visible(entry):
+                continue
+            if not entry.is_dir():
+                if entry.suffix in _ENDINGS or not entry.suffix:
+                    yield entry
+            elif entry.suffix:
+                hint = "rename it without the dot, or move it elsewhere"
+                self._pass_over(entry, "a directory with an ending", hint)
+            elif entry.resolve() not in above:
+                yield from self._variables_in(entry, above)
+
+    def _listed(self, directory: Path) -> list[Path]:
+        try:
+            return sorted(directory.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as problem:
+            self._refuse("unreadable", f"{directory} can't be read: {problem.strerror}")
+            return []
+
+    def _read(
+        self, path: Path, kind: Kind, subject: str, rank: int, *, certain: bool = True
+    ) -> None:
+        try:
+            data = read_beginning(path, LARGEST_FILE + 1)
+        except FileNotFoundError:
+            what = "leads nowhere" if path.is_symlink() else "does not exist"
+            self._refuse(
+                "no-inventory",
+                f"the inventory {path} {what}",
+                "name another with -i, or write a starter with 'aegis-provision init'",
+            )
+        except OSError as problem:
+            self._refuse("unreadable", f"{path} can't be read: {problem.strerror or problem}")
+        else:
+            if data.startswith(b"#!"):
+                self._refuse(
+                    "script",
+                    f"{path} is a script, and it is not executable"
+                    if kind == "inventory"
+                    else f"{path} is a script, and only inventories are run",
+                    f"'chmod +x {path}', if it is to be run for its inventory"
+                    if kind == "inventory"
+                    else "save what it prints as YAML",
+                )
+                return
+            self.files.append(InputFile(kind, subject, str(path), data, rank, certain))
+
+    def _refuse(self, code: str, message: str, hint: str = "") -> None:
+        self.findings.append(error(code, message, hint=hint))
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix in _ENDINGS and _is_visible(path)
+
+
+def _is_visible(path: Path) -> bool:
+    return not path.name.startswith(".") and not path.name.endswith("~")
+
+
+def _is_script(path: Path) -> bool:
+    """Tell whether ``path`` is to be run: a regular file that the operator may execute."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode) and os.access(path, os.X_OK)
+    except OSError:
+        return False
+
+
+def _begins_as_script(path: Path) -> bool:
+    """Tell whether the file at ``path`` names an interpreter in its first line (``#!``)."""
+    try:
+        return read_beginning(path, 2) == b"#!"
+    except OSError:
+        return False

@@ -1,0 +1,259 @@
+"""The groups and hosts of all files together, as they were written: nothing is resolved yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import Related, error, warning
+from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar
+from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.suggestion import Suggestions
+from aegis_provision.inventory.host import ProviderEntry
+from aegis_provision.inventory.names import ALLOWED, is_address
+from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
+from aegis_provision.inventory.settings import Declared, SettingsReader
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
+    from aegis_provision.inventory.files import InputFile
+
+ALL = "all"
+_MOST_COMPARISONS = 100_000
+MOST_HOSTS = 500_000
+"""How many hosts all groups together may list, so that no file of a few lines fills the memory."""
+
+
+@dataclass(slots=True)
+class RawHost:
+    """A host as far as files mention it: where first, in which groups, with which settings.
+
+    ``bodies`` are the nodes that its settings came from.
+    """
+
+    span: Span
+    groups: dict[str, None] = field(default_factory=dict)
+    declared: list[Declared] = field(default_factory=list)
+    bodies: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RawGroup:
+    """A group as far as files mention it.
+
+    ``bodies`` are the nodes its settings came from; ``ranged`` holds, for each priority of files,
+    the hosts that came from a range, and from which.
+    """
+
+    span: Span | None
+    hosts: dict[str, None] = field(default_factory=dict)
+    children: dict[str, Span] = field(default_factory=dict)
+    declared: list[Declared] = field(default_factory=list)
+    bodies: list[Node] = field(default_factory=list)
+    ranged: dict[int, dict[str, Span]] = field(default_factory=dict)
+
+
+class Tree:
+    """Takes files one by one; afterwards ``groups``, ``hosts`` and ``providers`` hold them all."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, RawGroup] = {ALL: RawGroup(None)}
+        self.hosts: dict[str, RawHost] = {}
+        self.providers: dict[str, ProviderEntry] = {}
+        self.findings: list[Diagnostic] = []
+        self._settings = SettingsReader()
+        self._suggestions = Suggestions(_MOST_COMPARISONS)
+        self._listed = 0
+
+    def add_inventory(self, file: InputFile, node: Node) -> None:
+        """Take the groups, hosts and providers of an inventory file."""
+        if not isinstance(node, Mapping):
+            return
+        for entry in node:
+            if entry.key.text == "providers":
+                self._add_providers(entry.value)
+            else:
+                self._add_group(entry, file.priority)
+
+    def add_variables(self, file: InputFile, node: Node) -> None:
+        """Take a ``group_vars`` or ``host_vars`` file. Inventories come first."""
+        declared = self._settings.read(node, file.priority)
+        if file.kind == "group_vars":
+            group = self.groups.get(file.subject)
+            if group is None:
+                self._nobody(file, node.span, self._meant(file))
+            else:
+                group.declared.extend(declared)
+                group.bodies.append(node)
+            return
+        host = self.hosts.get(file.subject)
+        if host is None:
+            self._nobody(file, node.span, self._meant(file))
+        else:
+            host.declared.extend(declared)
+            host.bodies.append(node)
+
+    def knows(self, file: InputFile) -> bool:
+        """Tell whether a ``group_vars`` or ``host_vars`` file belongs to somebody."""
+        return file.subject in self._subjects(file)
+
+    def pass_over(self, file: InputFile) -> None:
+        """Leave a file of nobody's alone; say so where its name is nearly somebody's."""
+        meant = self._meant(file)
+        if meant:
+            self._nobody(file, None, meant)
+
+    def _meant(self, file: InputFile) -> str:
+        return self._suggestions.did_you_mean(file.subject, self._subjects(file))
+
+    def _subjects(self, file: InputFile) -> Collection[str]:
+        return self.groups if file.kind == "group_vars" else self.hosts
+
+    def all_findings(self) -> Iterator[Diagnostic]:
+        """Yield what was found in all files."""
+        yield from self.findings
+        yield from self._settings.findings
+        yield from self._settings.about_ansible()
+
+    def _nobody(self, file: InputFile, span: Span | None, meant: str) -> None:
+        noun = file.kind.removesuffix("_vars")
+        which = "this file" if span is not None else file.name
+        self.findings.append(
+            warning(
+                "unused-variables",
+                f"no {noun} is called {quote(file.subject)}, so nobody uses {which}",
+                span,
+                hint=meant,
+            )
+        )
+
+    def _add_providers(self, node: Node) -> None:
+        for entry in node if isinstance(node, Mapping) else ():
+            if not isinstance(entry.value, Mapping):
+                continue
+            name = entry.key.text
+            self._name_is_text(entry.key)
+            first = self.providers.get(name)
+            if first is None:
+                self.providers[name] = ProviderEntry(name, entry.key.span, entry.value)
+                continue
+            self.findings.append(
+                error(
+                    "duplicate-provider",
+                    f"the provider {quote(name)} stands in two files",
+                    entry.key.span,
+                    hint="keep one of the two, or give them different names",
+                    related=(Related(first.span, "first here"),),
+                )
+            )
+
+    def _add_group(self, entry: Entry, priority: int) -> str:
+        name = entry.key.text
+        self._name_is_text(entry.key)
+        group = self.groups.setdefault(name, RawGroup(entry.key.span))
+        if group.span is None:
+            group.span = entry.key.span
+        for part in entry.value if isinstance(entry.value, Mapping) else ():
+            match part.key.text:
+                case "hosts":
+                    self._add_hosts(name, part.value, priority)
+                case "children":
+                    self._add_children(group, part.value, priority)
+                case "vars":
+                    group.declared.extend(self._settings.read(part.value, priority))
+                    group.bodies.append(part.value)
+                case _:
+                    # Perhaps a misspelt 'vars'.
+                    if isinstance(part.value, Mapping):
+                        group.bodies.append(part.value)
+        return name
+
+    def _add_children(self, group: RawGroup, node: Node, priority: int) -> None:
+        for child in node if isinstance(node, Mapping) else ():
+            name = self._add_group(child, priority)
+            if name != ALL:
+                group.children.setdefault(name, child.key.span)
+                continue
+            self.findings.append(
+                error(
+                    "group-cycle",
+                    "'all' is above every group, so it can't be inside of one",
+                    child.key.span,
+                    hint="take it out of 'children'",
+                )
+            )
+
+    def _add_hosts(self, group: str, node: Node, priority: int) -> None:
+        ranged = self.groups[group].ranged.setdefault(priority, {})
+        for entry in node if isinstance(node, Mapping) else ():
+            self._name_is_text(entry.key)
+            declared = self._settings.read(entry.value, priority)
+            for name in self._names(entry.key, ranged):
+                host = self.hosts.setdefault(name, RawHost(entry.key.span))
+                host.groups.setdefault(group)
+                host.declared.extend(declared)
+                host.bodies.append(entry.value)
+                self.groups[group].hosts.setdefault(name)
+
+    def _names(self, key: Scalar, ranged: dict[str, Span]) -> list[str]:
+        if not is_range(key.text):
+            return [key.text] if self._is_host_name(key.text, key.span) else []
+        try:
+            names = expand_range(key.text)
+        except RangeError as problem:
+            self.findings.append(error("bad-range", str(problem), key.span, hint=problem.hint))
+            return []
+        if not self._fits(len(names), key.span):
+            return []
+        if not self._is_host_name(names[0], key.span):
+            return []
+        again = next((name for name in names if name in ranged), None)
+        if again is not None:
+            self.findings.append(
+                error(
+                    "overlapping-ranges",
+                    f"this range and another of the group both hold {quote(again)}",
+                    key.span,
+                    hint="make the ranges meet without overlapping",
+                    related=(Related(ranged[again], "the other range"),),
+                )
+            )
+        ranged.update(dict.fromkeys(names, key.span))
+        return names
+
+    def _fits(self, count: int, span: Span) -> bool:
+        before, self._listed = self._listed, self._listed + count
+        if self._listed <= MOST_HOSTS:
+            return True
+        if before <= MOST_HOSTS:
+            self.findings.append(
+                error(
+                    "too-many-hosts",
+                    f"with this the groups list more than {MOST_HOSTS:,} hosts",
+                    span,
+                    hint="split the fleet into several inventories",
+                )
+            )
+        return False
+
+    def _is_host_name(self, name: str, span: Span) -> bool:
+        if is_address(name) and name != ALL:
+            return True
+        hint = f"a host's name is made of {ALLOWED}"
+        if name == ALL:
+            hint = "'all' is the group of every host"
+        elif ":" in name:
+            hint = "a port goes under the host, as 'port: 2222'"
+        self.findings.append(error("bad-name", f"{quote(name)} can't be a host's name", span,
+                                   hint=hint))  # fmt: skip
+        return False
+
+    def _name_is_text(self, key: Scalar) -> None:
+        if not isinstance(key.value, str) or key.text == "":
+            hint = f'put quotes around it: "{key.text}"' if key.text else "give it a name"
+            self.findings.append(
+                error("wrong-type", "a name must be text, and this is not", key.span, hint=hint)
+            )

@@ -1,0 +1,326 @@
+"""Which edits of which files give hosts a provider of their own, or take it from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from aegis_provision.documents.diagnostic import Related, error, note
+from aegis_provision.documents.nodes import Mapping as MappingNode
+from aegis_provision.documents.nodes import Scalar
+from aegis_provision.documents.yaml_edits import InsertEntry, RemoveKeys, SetKeys
+from aegis_provision.inventory.host import OVERRIDE_KEYS
+from aegis_provision.inventory.host_entries import host_entries, is_beside_range
+from aegis_provision.inventory.pins import PIN_KEYS
+from aegis_provision.inventory.shared import OURS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.yaml_edits import Edit
+    from aegis_provision.inventory.files import InputFile
+    from aegis_provision.inventory.host import Host, Inventory, Setting
+    from aegis_provision.inventory.host_entries import HostEntry
+
+PinChange = Literal["pinned", "repinned", "unpinned", "unchanged"]
+
+BY_HAND = "edit it by hand, then run 'aegis-provision validate'"
+"""What to do where an edit can't be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinRequest:
+    """What a pin is to say. ``overrides`` holds override keys; ``until`` is the last day."""
+
+    provider: str
+    overrides: Mapping[str, str | int] = field(default_factory=dict)
+    until: date | None = None
+    reason: str = ""
+
+    def pairs(self) -> dict[str, str | int]:
+        """Return the settings to write, in the order in which a pin has them.
+
+        The provider stands before its values: those before it are the host's own.
+        """
+        found: dict[str, str | int] = {"provider": self.provider}
+        found.update({key: self.overrides[key] for key in OVERRIDE_KEYS if key in self.overrides})
+        if self.until is not None:
+            found["pin_until"] = self.until.isoformat()
+        if self.reason:
+            found["pin_reason"] = self.reason
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class PinEdits:
+    """What is to be done: edits by file, what becomes of each host and where, and findings.
+
+    With an error among the findings nothing is to be done at all.
+    """
+
+    edits: Mapping[str, tuple[Edit, ...]]
+    changes: Mapping[str, PinChange]
+    places: Mapping[str, tuple[str, ...]]
+    findings: tuple[Diagnostic, ...]
+
+
+def pin_hosts(
+    inventory: Inventory, files: Sequence[InputFile], hosts: Sequence[str], request: PinRequest
+) -> PinEdits:
+    """Return what it takes to pin ``hosts`` as ``request`` says.
+
+    The file is the one that pins the host now, else the one with its own entry, else the one
+    with the range it comes from. A pin to the same provider keeps what ``request`` leaves out.
+    """
+    work = _Work(inventory, host_entries(files), frozenset(hosts))
+    for host in hosts:
+        work.pin(inventory.hosts[host], request)
+    return work.done()
+
+
+def unpin_hosts(inventory: Inventory, files: Sequence[InputFile], hosts: Sequence[str]) -> PinEdits:
+    """Return what it takes to leave ``hosts`` to the providers of their groups."""
+    work = _Work(inventory, host_entries(files), frozenset(hosts))
+    for host in hosts:
+        work.unpin(inventory.hosts[host])
+    return work.done()
+
+
+@dataclass(slots=True)
+class _Work:
+    inventory: Inventory
+    entries: Mapping[str, Sequence[HostEntry]]
+    chosen: frozenset[str]
+    _edits: dict[str, dict[tuple[str, ...], Edit]] = field(default_factory=dict)
+    _changes: dict[str, PinChange] = field(default_factory=dict)
+    _places: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _findings: list[Diagnostic] = field(default_factory=list)
+
+    def done(self) -> PinEdits:
+        """Return the edits gathered so far."""
+        edits = {name: tuple(found.values()) for name, found in self._edits.items()}
+        findings = tuple(dict.fromkeys(self._findings))
+        return PinEdits(edits, self._changes, self._places, findings)
+
+    def pin(self, host: Host, request: PinRequest) -> None:
+        """Pin one host."""
+        entries = self.entries.get(host.name, ())
+        pinned = next((entry for entry in entries if entry.provider is not None), None)
+        kept = set(pinned.pin()) if pinned is not None else set()
+        self._findings.extend(_in_the_way(host, request, pinned, kept))
+        if pinned is None:
+            self._add(host, entries, request.pairs())
+        else:
+            self._change(host, pinned, request)
+
+    def unpin(self, host: Host) -> None:
+        """Take every provider of a host's own from it."""
+        entries = self.entries.get(host.name, ())
+        pinned = [entry for entry in entries if entry.provider is not None]
+        if not pinned or not host.pinned:  # a "provider" that is not read is somebody else's
+            self._changes[host.name] = "unchanged"
+            if host.pinned and host.provider is not None:
+                self._findings.append(_out_of_reach(host.name, host.provider, entries))
+            return
+        for entry in pinned:
+            if self._may_edit(host, entry):
+                drop = RemoveKeys(
+                    entry.path, frozenset(entry.pin()), is_beside_range(entry, entries)
+                )
+                self._edit(host, entry, drop)
+                self._findings.extend(_staying(host.name, entry))
+        self._changes[host.name] = "unpinned"
+        if len(pinned) > 1:
+            self._findings.append(_pinned_twice(host.name, pinned))
+
+    def _edit(self, host: Host, entry: HostEntry, edit: Edit) -> None:
+        self._edits.setdefault(entry.file.name, {})[edit.path] = edit
+        name = entry.file.name
+        if name not in self._places.setdefault(host.name, ()):
+            self._places[host.name] += (name,)
+
+    def _add(self, host: Host, entries: Sequence[HostEntry], pairs: dict[str, str | int]) -> None:
+        self._changes[host.name] = "pinned"
+        last = max((entry.file.rank for entry in entries), default=0)
+        places = [entry for entry in entries if entry.file.rank == last]
+        if not places:
+            self._findings.append(_of_a_script(host))
+            return
+        place = min(places, key=_preference)
+        if place.ranged:
+            self._edit(host, place, InsertEntry(place.path, host.name, pairs))
+        else:
+            put = SetKeys(place.path, pairs, beside_range=is_beside_range(place, entries))
+            self._edit(host, place, put)
+
+    def _change(self, host: Host, pinned: HostEntry, request: PinRequest) -> None:
+        if not self._may_edit(host, pinned):
+            return
+        now = pinned.pin()
+        wanted = request.pairs()
+        old = {name: _value(item.value) for name, item in now.items()}
+        same = old["provider"] == request.provider
+        fresh = {name: value for name, value in wanted.items() if old.get(name) != str(value)}
+        gone = frozenset() if same else frozenset(now) - wanted.keys()
+        if not fresh and not gone:
+            self._changes[host.name] = "unchanged"
+            self._places[host.name] = (pinned.file.name,)
+            return
+        self._changes[host.name] = "repinned"
+        self._edit(host, pinned, SetKeys(pinned.path, fresh, gone))
+
+    def _may_edit(self, host: Host, entry: HostEntry) -> bool:
+        """Tell whether an entry is of the chosen hosts alone; say so where it is not."""
+        if self.chosen.issuperset(entry.hosts):
+            return True
+        self._findings.append(
+            error(
+                "pinned-by-range",
+                f"a range of {len(entry.hosts)} hosts is pinned here, and "
+                f"{len(self.chosen.intersection(entry.hosts))} of them are to be changed",
+                entry.span,
+                hint="split the range by hand, or name all of its hosts",
+                hosts=(host.name,),
+            )
+        )
+        return False
+
+
+def _preference(entry: HostEntry) -> int:
+    """Return where in one inventory a pin goes first: to the entry that has settings."""
+    has_settings = isinstance(entry.body, MappingNode) and bool(entry.body.entries)
+    if entry.ranged:
+        return 3
+    if entry.file.kind == "host_vars":
+        return 1 if has_settings else 4
+    return 0 if has_settings else 2
+
+
+def _value(node: object) -> str:
+    return node.text if isinstance(node, Scalar) else ""
+
+
+def _in_the_way(
+    host: Host, request: PinRequest, pinned: HostEntry | None, kept: set[str]
+) -> Iterator[Diagnostic]:
+    """Yield what the host says for itself, outside of a pin, about the values of a provider."""
+    for key in OVERRIDE_KEYS:
+        setting = host.overrides.get(key)
+        if setting is None or setting.holder_kind != "host":
+            continue
+        if key in kept and pinned is not None and setting.span.source.name == pinned.file.name:
+            continue
+        if key in request.overrides:
+            yield error(
+                "own-setting",
+                f'"{key}" is set here by the host itself, so a pin can\'t set it too',
+                setting.span,
+                hint=f"change it here, or remove it and pin with --{key.replace('_', '-')}",
+                hosts=(host.name,),
+            )
+        else:
+            yield note(
+                "own-setting",
+                f'"{key}" is set here by the host itself, and counts with {request.provider} too',
+                setting.span,
+                hosts=(host.name,),
+            )
+
+
+def _staying(host: str, entry: HostEntry) -> Iterator[Diagnostic]:
+    pin = entry.pin()
+    for name, item in entry.written().items():
+        if name in OVERRIDE_KEYS and name not in pin:
+            yield note(
+                "own-setting",
+                f'"{name}" stands before the provider: it is the host\'s own, and stays',
+                item.key.span,
+                hosts=(host,),
+            )
+
+
+def _of_a_script(host: Host) -> Diagnostic:
+    return error(
+        "cannot-edit",
+        "a script names this host, and what a script prints can't be edited",
+        host.span,
+        hint=f"begin a file host_vars/{host.name}.yml beside the script, with 'provider:' in it",
+        hosts=(host.name,),
+    )
+
+
+def _out_of_reach(host: str, provider: Setting, entries: Sequence[HostEntry]) -> Diagnostic:
+    words = "the host's provider comes from here by an alias or a merge key"
+    if all(entry.span.source.name != provider.span.source.name for entry in entries):
+        words = "a script names the host's provider, and what a script prints can't be edited"
+    elif any(
+        isinstance(entry.body, MappingNode) and entry.body.entry(OURS) is not None
+        for entry in entries
+    ):
+        words = f"the host's provider stands under '{OURS}', among variables of others"
+    return error("cannot-edit", words, provider.span, hint=BY_HAND, hosts=(host,))
+
+
+def _pinned_twice(host: str, pinned: Sequence[HostEntry]) -> Diagnostic:
+    first, *others = pinned
+    return note(
+        "pinned-twice",
+        f"the host was pinned in {len(pinned)} places, this one before the others",
+        first.span,
+        related=tuple(Related(entry.span, "also here") for entry in others),
+        hosts=(host,),
+    )
+
+
+def side_effects(
+    before: Inventory, after: Inventory, hosts: Sequence[str], request: PinRequest | None
+) -> tuple[Diagnostic, ...]:
+    """Return what the edits did beside what they were for; ``request`` is ``None`` for none.
+
+    Of hosts that were not meant nothing may change, and of the others only what a pin says.
+    """
+    chosen = frozenset(hosts)
+    if tuple(before.hosts) != tuple(after.hosts):
+        return (error("cannot-edit", "with this edit the list of hosts changes", hint=BY_HAND),)
+    others = tuple(
+        name
+        for name, host in after.hosts.items()
+        if _settings(host, name in chosen) != _settings(before.hosts[name], name in chosen)
+    )
+    found: list[Diagnostic] = []
+    if others:
+        words = "with this edit something else of these hosts changes too"
+        found.append(error("cannot-edit", words, hint=BY_HAND, hosts=others))
+    without = tuple(name for name in hosts if not _has_effect(after.hosts[name], request))
+    if without:
+        words = "this edit would have no effect: something else decides these hosts' providers"
+        found.append(error("cannot-edit", words, hint=BY_HAND, hosts=without))
+    return tuple(found)
+
+
+def _settings(host: Host, chosen: bool) -> dict[str, object]:
+    """Return what a host has, without what a pin says where it was ``chosen``."""
+    found: dict[str, object] = {
+        "groups": host.groups,
+        "env": {key: item.value for key, item in host.env.items()},
+    }
+    found.update({key: item.value for key, item in host.settings.items()})
+    if chosen:
+        return {key: value for key, value in found.items() if key not in PIN_KEYS}
+    found["provider"] = host.provider.value if host.provider is not None else None
+    found["overrides"] = {key: item.value for key, item in host.overrides.items()}
+    return found
+
+
+def _has_effect(host: Host, request: PinRequest | None) -> bool:
+    if request is None:
+        return not host.pinned
+    own = {**host.settings, **host.overrides}
+    if host.provider is None or not host.pinned or host.provider.value != request.provider:
+        return False
+    return all(
+        name == "provider" or (name in own and str(own[name].value) == str(value))
+        for name, value in request.pairs().items()
+    )

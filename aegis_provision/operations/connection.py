@@ -1,0 +1,96 @@
+"""How to reach hosts: the flags, filled up with the operator's environment."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.cli.exit_codes import ExitCode
+from aegis_provision.errors import CommandError
+from aegis_provision.rollout.planner import ConnectionSettings
+from aegis_provision.transport.home import NoHomeError, home_directory
+from aegis_provision.transport.protocol import ConnectOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aegis_provision.cli.options import ConnectionFlags
+    from aegis_provision.providers.secret import Secret
+
+_NO_SSH_CONFIG = Path("none")
+
+
+def connection_settings(
+    flags: ConnectionFlags, environ: Mapping[str, str], secrets: tuple[Secret, ...]
+) -> ConnectionSettings:
+    """Return how to reach hosts.
+
+    ``secrets`` are the operator's tokens, used or not. Without flags the files are those that
+    OpenSSH's client reads (ssh_config(5)). Raises :class:`CommandError` for an ssh config
+    that was named and is not there, for a directory in a file's place, and where nothing says
+    where the operator's home is.
+    """
+    from aegis_provision.transport.connect import connect
+
+    try:
+        home = home_directory(environ)
+    except NoHomeError as problem:
+        raise CommandError(
+            ExitCode.INVALID_INPUT, f"{problem}: keys and known_hosts lie in it", "set HOME"
+        ) from None
+    options = ConnectOptions(
+        timeout=flags.timeout,
+        ssh_config=_ssh_config(flags.ssh_config, home),
+        known_hosts=_named_known_hosts(flags.known_hosts) or _openssh_known_hosts(home),
+        accept_new=flags.accept_new,
+        agent_socket=environ.get("SSH_AUTH_SOCK") or None,
+        home=home,
+        home_variable=environ.get("HOME"),
+        login_name=_login_name(environ),
+    )
+    return ConnectionSettings(connect, options, flags.forks, flags.deadline, secrets)
+
+
+def _ssh_config(named: Path | None, home: Path) -> Path | None:
+    if named == _NO_SSH_CONFIG:
+        return None
+    if named is not None:
+        if not named.exists() or named.is_dir():
+            raise CommandError(
+                ExitCode.INVALID_INPUT,
+                f"--ssh-config: no file {named}",
+                "name another, or say 'none' to read no file",
+            )
+        return named
+    usual = home / ".ssh" / "config"
+    return usual if usual.exists() else None
+
+
+def _named_known_hosts(named: tuple[Path, ...]) -> tuple[Path, ...]:
+    for path in named:
+        if path.is_dir():
+            raise CommandError(
+                ExitCode.INVALID_INPUT, f"--known-hosts: {path} is a directory, not a file"
+            )
+    return named
+
+
+def _openssh_known_hosts(home: Path) -> tuple[Path, ...]:
+    return (
+        home / ".ssh" / "known_hosts",
+        home / ".ssh" / "known_hosts2",
+        Path("/etc/ssh/ssh_known_hosts"),
+        Path("/etc/ssh/ssh_known_hosts2"),
+    )
+
+
+def _login_name(environ: Mapping[str, str]) -> str:
+    named = environ.get("LOGNAME") or environ.get("USER")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

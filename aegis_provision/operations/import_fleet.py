@@ -1,0 +1,209 @@
+"""A fleet's files to a new inventory that has been proved to leave them as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.config_file import ConfigFile, parse_config
+from aegis_provision.documents.diagnostic import (
+    Diagnostic,
+    drop_followups,
+    error,
+    has_errors,
+    note,
+)
+from aegis_provision.errors import InvalidInputError
+from aegis_provision.importing.build_inventory import build_inventory
+from aegis_provision.importing.inventory_text import inventory_text
+from aegis_provision.importing.result import ImportResult, ImportStatus, InspectedFile
+from aegis_provision.inputs.inventory_files import read_inventory_files, variables_beside
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.operations.load import inventory_paths, resolve_fleet, resolve_sessions
+from aegis_provision.planning.host_plan import plan_host
+from aegis_provision.planning.plan import Action
+from aegis_provision.planning.receipts import Receipt
+from aegis_provision.providers.resolve import resolve_providers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from aegis_provision.importing.result import ImportedFleet
+    from aegis_provision.inventory.host import Host, Inventory
+    from aegis_provision.planning.plan import HostPlan
+    from aegis_provision.providers.recipes import Recipe
+    from aegis_provision.providers.session import Session
+    from aegis_provision.rollout.inspection import InspectedHost
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSource:
+    """The hosts to take over: an inventory whose hosts need no provider, and its recipes."""
+
+    inventory: Inventory
+    recipes: Mapping[str, Recipe]
+    findings: tuple[Diagnostic, ...]
+
+
+def load_import_source(named: Sequence[Path]) -> ImportSource:
+    """Read the inventory that says where the hosts are.
+
+    Raises :class:`InvalidInputError` and :class:`CommandError`.
+    """
+    files, findings = read_inventory_files(inventory_paths(named))
+    inventory, found = load_inventory(files, with_providers=False) if files else (None, ())
+    findings += found
+    if inventory is None:
+        raise InvalidInputError(drop_followups(findings))
+    recipes, found = resolve_providers(inventory)
+    findings += found
+    if has_errors(findings):
+        raise InvalidInputError(drop_followups(findings))
+    findings += tuple(_replaced(inventory))
+    return ImportSource(inventory, recipes, findings)
+
+
+def _replaced(inventory: Inventory) -> Iterator[Diagnostic]:
+    named = [host for host in inventory.hosts.values() if host.provider is not None]
+    if named and named[0].provider is not None:
+        yield note(
+            "replaced-provider",
+            "what is said of providers here is replaced by what the hosts have",
+            named[0].provider.span,
+            hosts=tuple(host.name for host in named),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOutcome:
+    """The new inventory's ``text``, what it says, and what became of each host.
+
+    ``text`` is ``None`` where no host could be taken over.
+    """
+
+    text: str | None
+    adoption: ImportedFleet
+    ends: tuple[ImportResult, ...]
+
+
+def import_fleet(
+    hosts: ImportSource, surveyed: Sequence[InspectedHost], environ: Mapping[str, str], out: Path
+) -> ImportOutcome:
+    """Return the inventory that leaves the hosts as they are, for a file at ``out``.
+
+    It is read and planned with before it is returned: in an environment that holds the tokens the
+    plan changes nothing. Raises :class:`InvalidInputError` where files beside ``out`` stand in the
+    way.
+    """
+    found, left_out = _sorted_out(surveyed)
+    adoption = build_inventory(found, hosts.inventory, hosts.recipes, environ)
+    left_out |= adoption.refused
+    ends = tuple(_end(item, adoption, left_out) for item in surveyed)
+    if not adoption.own:
+        return ImportOutcome(None, adoption, ends)
+    beside, findings = variables_beside(out)
+    names = {file.name for file in beside}
+    text = inventory_text(hosts.inventory, adoption, left_out, names)
+    file = InputFile("inventory", "", str(out), text.encode(), 0)
+    fleet, findings = resolve_fleet((file, *beside), findings)
+    if fleet is None or has_errors(findings):
+        raise InvalidInputError(drop_followups(findings))
+    exported = {**environ, **{item.name: item.value for item in adoption.needed}}
+    filled, _ = resolve_sessions(fleet, tuple(adoption.own), exported)
+    differing = [
+        item.host.name
+        for item in surveyed
+        if item.host.name in adoption.own
+        and not _leaves_as_it_is(item, fleet.inventory.hosts[item.host.name], filled.sessions)
+    ]
+    if differing:
+        raise _in_the_way(out, beside, differing)
+    return ImportOutcome(text, adoption, ends)
+
+
+def _sorted_out(surveyed: Sequence[InspectedHost]) -> tuple[list[InspectedFile], dict[str, str]]:
+    """Return the hosts with session variables, and why the others are left out."""
+    found: list[InspectedFile] = []
+    left_out: dict[str, str] = {}
+    for item in surveyed:
+        plan, actual = item.plan, item.actual
+        if plan.action is not Action.UNCHANGED or actual is None:
+            left_out[item.host.name] = _message(plan)
+            continue
+        if actual.file is None:
+            left_out[item.host.name] = f"there is no file {plan.path} yet"
+            continue
+        config = parse_config(actual.file.content)
+        if not isinstance(config, ConfigFile) or not config.session_env:
+            left_out[item.host.name] = "its file has no session variables yet"
+            continue
+        found.append(InspectedFile(item.host, config.session_env, _ours(item, config)))
+    return found, left_out
+
+
+def _ours(item: InspectedHost, config: ConfigFile) -> frozenset[str]:
+    """Return the variables that are as the receipt says that this tool wrote them."""
+    receipt = item.receipt
+    if not isinstance(receipt, Receipt):
+        return frozenset()
+    return frozenset(
+        name
+        for name, value in config.session_env.items()
+        if name in receipt.digests and receipt.is_as_written(name, value)
+    )
+
+
+def _message(plan: HostPlan) -> str:
+    """Return why a host is left out; what to do about a file is in the reason itself."""
+    unreachable = plan.action is Action.UNREACHABLE
+    return f"{plan.message}; try: {plan.hint}" if plan.hint and unreachable else plan.message
+
+
+def _end(item: InspectedHost, adoption: ImportedFleet, left_out: Mapping[str, str]) -> ImportResult:
+    name = item.host.name
+    reason = left_out.get(name)
+    if reason is not None:
+        unreachable = item.plan.action is Action.UNREACHABLE
+        return ImportResult(
+            name, ImportStatus.UNREACHABLE if unreachable else ImportStatus.LEFT_OUT, message=reason
+        )
+    modes = [
+        f"its file has mode {change.before}; the next write makes it {change.after}"
+        for change in item.plan.changes
+    ]
+    return ImportResult(
+        name,
+        ImportStatus.IMPORTED,
+        adoption.providers[name],
+        name in adoption.pinned,
+        adoption.unmanaged.get(name, ()),
+        warnings=tuple(modes),
+    )
+
+
+def _leaves_as_it_is(item: InspectedHost, host: Host, sessions: Mapping[str, Session]) -> bool:
+    if item.actual is None or host.target != item.host.target:
+        return False
+    plan = plan_host(host, sessions[host.name], item.actual, item.receipt)
+    return plan.action is not Action.ERROR and not plan.changes_sessions
+
+
+def _in_the_way(
+    out: Path, beside: Sequence[InputFile], differing: Sequence[str]
+) -> InvalidInputError:
+    if not beside:
+        raise ValueError("an inventory that was made of what hosts have says something else")
+    files = ", ".join(file.name for file in beside[:3])
+    return InvalidInputError(
+        [
+            error(
+                "in-the-way",
+                f"{files} would count for {out} too, and say something else of its hosts",
+                hint="take provider, its overrides and env out of these files, "
+                "or name another directory with --out",
+                hosts=tuple(differing),
+            )
+        ]
+    )

@@ -1,0 +1,282 @@
+"""The inventory the operator means, read, resolved and checked, or all that is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.checks import (
+    UNUSABLE_DEFAULT,
+    check_session,
+    check_spec,
+    unusable_problem,
+)
+from aegis_provision.cli.exit_codes import ExitCode
+from aegis_provision.documents.diagnostic import (
+    Diagnostic,
+    drop_followups,
+    error,
+    has_errors,
+)
+from aegis_provision.documents.listing import listed
+from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.errors import CommandError, InvalidInputError
+from aegis_provision.files.reading import read_file
+from aegis_provision.inputs.inventory_files import read_inventory_files
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
+from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.resolve_env import resolve_env, resolve_secret, unusable_tokens
+from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.session_spec import session_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from aegis_provision.inventory.files import InputFile
+    from aegis_provision.inventory.host import Host, Inventory
+    from aegis_provision.providers.recipes import Recipe
+    from aegis_provision.providers.session import Session, SessionSpec
+
+_MOST_MISSING = 100
+DEFAULT_INVENTORY = Path("inventory.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A valid inventory with its recipes and each host's session variables.
+
+    ``findings`` holds warnings and notes only; ``unset`` warns of defaults that could never
+    work, which matters as long as nobody looks at the environment.
+    """
+
+    inventory: Inventory
+    recipes: Mapping[str, Recipe]
+    specs: Mapping[str, SessionSpec]
+    findings: tuple[Diagnostic, ...]
+    unset: tuple[Diagnostic, ...]
+    files: tuple[InputFile, ...] = ()
+
+
+def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the inventories to read: those named, else ``./inventory.yml``.
+
+    Raises :class:`CommandError` where there is neither.
+    """
+    if named:
+        return tuple(named)
+    if DEFAULT_INVENTORY.exists():
+        return (DEFAULT_INVENTORY,)
+    raise CommandError(
+        ExitCode.INVALID_INPUT,
+        "no inventory: there is no ./inventory.yml, and none was named",
+        "name one with -i PATH or AEGIS_PROVISION_INVENTORY, "
+        "or write a starter with 'aegis-provision init'",
+    )
+
+
+def load_fleet(named: Sequence[Path]) -> Fleet:
+    """Read and check everything that needs neither SSH nor secrets.
+
+    Raises :class:`InvalidInputError` with all findings of all files where any is an error, and
+    :class:`CommandError` where there is no inventory.
+    """
+    files, findings = read_inventory_files(inventory_paths(named))
+    fleet, findings = resolve_fleet(files, findings)
+    if fleet is None or has_errors(findings):
+        raise InvalidInputError(drop_followups(findings))
+    return fleet
+
+
+def resolve_fleet(
+    files: Sequence[InputFile], findings: tuple[Diagnostic, ...] = ()
+) -> tuple[Fleet | None, tuple[Diagnostic, ...]]:
+    """Return the fleet that ``files`` make up, and all that is wrong with it after ``findings``.
+
+    With errors among the findings the fleet may be incomplete; there is none where the files
+    hold nothing to resolve.
+    """
+    inventory, found = load_inventory(files) if files else (None, ())
+    findings += found
+    if inventory is None:
+        return None, findings
+    recipes, found = resolve_providers(inventory)
+    findings += found
+    specs, found = session_specs(inventory, recipes)
+    findings += found
+    checked = [item for spec in _distinct(specs) for item in check_spec(spec)]
+    findings += tuple(item for item in checked if item.code != UNUSABLE_DEFAULT)
+    unset = tuple(item for item in checked if item.code == UNUSABLE_DEFAULT)
+    used = tuple(file for file in files if file.certain or _is_subject(file, inventory))
+    return Fleet(inventory, recipes, specs, findings, unset, used), findings
+
+
+def _is_subject(file: InputFile, inventory: Inventory) -> bool:
+    return file.subject in (inventory.groups if file.kind == "group_vars" else inventory.hosts)
+
+
+def _distinct(specs: Mapping[str, SessionSpec]) -> Iterable[SessionSpec]:
+    return {id(spec): spec for spec in specs.values()}.values()
+
+
+def select_hosts(fleet: Fleet, flag: str, pattern: str | None) -> tuple[str, ...]:
+    """Return the names that ``pattern`` selects, all for ``None``, in inventory order.
+
+    ``flag`` is where the operator wrote it. Raises :class:`CommandError` for a pattern
+    that is wrong or matches nothing.
+    """
+    return select_names(fleet.inventory, flag, pattern)
+
+
+def select_names(inventory: Inventory, flag: str, pattern: str | None) -> tuple[str, ...]:
+    """Return what :func:`select_hosts` does, of an inventory that may name no providers."""
+    if pattern is None:
+        return tuple(inventory.hosts)
+    try:
+        return select(parse_pattern(expand_files(pattern, read_pattern_file)), inventory)
+    except PatternError as problem:
+        raise CommandError(ExitCode.INVALID_INPUT, f"{flag}: {problem}") from None
+
+
+def find_host(fleet: Fleet, name: str) -> Host:
+    """Return the host called ``name``. Raises :class:`CommandError` where there is none."""
+    host = fleet.inventory.hosts.get(name)
+    if host is None:
+        raise CommandError(
+            ExitCode.INVALID_INPUT,
+            f"the inventory has no host {quote(name)}",
+            did_you_mean(name, fleet.inventory.hosts) or "list them with 'aegis-provision hosts'",
+        )
+    return host
+
+
+def read_pattern_file(path: str) -> str:
+    """Return the text of an ``@file`` in a pattern. Raises :class:`PatternError`."""
+    try:
+        return read_file(Path(path)).decode("utf-8")
+    except OSError as problem:
+        raise PatternError(f"@{path} can't be read: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise PatternError(f"@{path} is not UTF-8 text") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSecrets:
+    """What hosts get and what opens their API, with the operator's environment filled in.
+
+    Both map host names; a host without an entry in ``api_tokens`` uses its own file's token.
+    """
+
+    sessions: Mapping[str, Session]
+    api_tokens: Mapping[str, Secret]
+
+
+def resolve_sessions(
+    fleet: Fleet,
+    hosts: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    with_api_token: Collection[str] = (),
+    with_secrets: bool = True,
+) -> tuple[ResolvedSecrets, tuple[Diagnostic, ...]]:
+    """Fill the secrets in and check what Aegis would get, for ``hosts`` alone.
+
+    ``with_api_token`` names the hosts whose API will be asked; without secrets, none of those that
+    it or a host would get is read. Returns each host's values and the warnings. Raises
+    :class:`InvalidInputError` with every missing variable in one error, and with every value that
+    Aegis would drop or choke on.
+    """
+    users: dict[int, list[str]] = {}
+    for name in hosts:
+        users.setdefault(id(fleet.specs[name]), []).append(name)
+    sessions: dict[str, Session] = {}
+    findings: list[Diagnostic] = []
+    missing: dict[str, dict[str, None]] = {}
+    for names in users.values():
+        session = resolve_env(fleet.specs[names[0]], environ, with_secrets=with_secrets)
+        sessions.update(dict.fromkeys(names, session))
+        for variable in session.missing:
+            missing.setdefault(variable, {}).update(dict.fromkeys(names))
+        findings.extend(check_session(session))
+    asked = [name for name in hosts if name in with_api_token and with_secrets]
+    tokens, unusable = _api_tokens(fleet, asked, environ, missing)
+    findings.extend(unusable)
+    if missing:
+        findings.insert(0, missing_variables(missing))
+    if has_errors(findings):
+        raise InvalidInputError(findings)
+    return ResolvedSecrets(sessions, tokens), tuple(findings)
+
+
+def resolve_api_tokens(
+    fleet: Fleet, hosts: Sequence[str], environ: Mapping[str, str]
+) -> Mapping[str, Secret]:
+    """Return the tokens of ``hosts``' APIs that the inventory names.
+
+    Raises :class:`InvalidInputError` with every missing variable in one error, and with every one
+    that is obviously no token.
+    """
+    missing: dict[str, dict[str, None]] = {}
+    tokens, findings = _api_tokens(fleet, hosts, environ, missing)
+    if missing:
+        findings.insert(0, missing_variables(missing))
+    if findings:
+        raise InvalidInputError(findings)
+    return tokens
+
+
+def _api_tokens(
+    fleet: Fleet,
+    hosts: Sequence[str],
+    environ: Mapping[str, str],
+    missing: dict[str, dict[str, None]],
+) -> tuple[dict[str, Secret], list[Diagnostic]]:
+    """Return the tokens that the inventory names, and the errors for those that are none.
+
+    What is unset for them goes to ``missing``.
+    """
+    tokens: dict[str, Secret] = {}
+    unusable: dict[Diagnostic, None] = {}
+    for name in hosts:
+        reference = fleet.inventory.hosts[name].service.api_token
+        if reference is None:
+            continue
+        template = str(reference.value)
+        token = resolve_secret(template, environ)
+        if isinstance(token, Secret):
+            tokens[name] = token
+            found = unusable_tokens(template, environ, "api_token", "api_token")
+            unusable.update((unusable_problem(item, reference.span), None) for item in found)
+            continue
+        for variable in token:
+            missing.setdefault(variable, {})[name] = None
+    return tokens, list(unusable)
+
+
+def missing_variables(missing: Mapping[str, Collection[str]]) -> Diagnostic:
+    """Return the one error for all of ``missing``: variables, each with the hosts that need it."""
+    needed = listed(
+        (
+            f"{name} (needed by {_named(hosts)})" if hosts else name
+            for name, hosts in sorted(missing.items())
+        ),
+        most=_MOST_MISSING,
+    )
+    verb = "is" if len(missing) == 1 else "are"
+    return error(
+        "missing-variable",
+        f"{_counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}",
+        hint="export them, or put them into a file that only you can read and name it "
+        "with --env-file",
+    )
+
+
+def _named(hosts: Collection[str]) -> str:
+    first = next(iter(hosts))
+    return first if len(hosts) == 1 else f"{len(hosts)} hosts, {first} first"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,135 @@
+"""A playbook as values: which hosts, in which batches, and what each must pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aegis_provision.documents.source import Span
+
+
+class Restart(StrEnum):
+    """When Aegis is restarted on a host of a play."""
+
+    NEVER = "never"
+    CHANGED = "changed"
+    ALWAYS = "always"
+
+
+class OnFailure(StrEnum):
+    """What becomes of a host whose restart or verification failed."""
+
+    ROLLBACK = "rollback"
+    KEEP = "keep"
+
+
+class Sessions(StrEnum):
+    """What a restart does where sessions are running: it would end every one of them."""
+
+    WAIT = "wait"
+    REFUSE = "refuse"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class HostCount:
+    """A number of hosts, or (``percent``) a share of them, as the operator wrote it."""
+
+    amount: float
+    percent: bool
+
+    def __str__(self) -> str:
+        return f"{self.amount:.15g}{'%' * self.percent}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """What is asked after a restart; ``timeout`` (seconds) bounds all of it together."""
+
+    health: bool = False
+    probe: bool = False
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What a host passes on its way: all that a later rollback has to do alike.
+
+    ``verify`` is ``None`` where nothing is verified. ``sessions_wait`` is how many seconds a
+    restart waits at most for sessions to end; ``probe_first`` asks the provider before the write.
+    """
+
+    restart: Restart = Restart.NEVER
+    verify: Verify | None = None
+    on_failure: OnFailure = OnFailure.KEEP
+    sessions: Sessions = Sessions.WAIT
+    sessions_wait: float = 600.0
+    probe_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One step of a rollout.
+
+    ``hosts`` is a host pattern as written; ``serial`` the sizes of the batches in order, the last
+    of which repeats; ``pause`` the seconds between two batches; ``max_fail`` how many hosts of
+    the run may have failed, or which share of them. ``span`` is where the play stands,
+    ``hosts_span`` and ``restart_span`` where those of its values do: ``None`` for what nobody
+    wrote down.
+    """
+
+    name: str
+    hosts: str
+    span: Span | None = None
+    serial: tuple[HostCount, ...] = (HostCount(100, percent=True),)
+    pause: float = 0.0
+    max_fail: HostCount = HostCount(0, percent=False)
+    gates: Gates = Gates()
+    hosts_span: Span | None = None
+    restart_span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """Plays in order. ``name`` is the file's path as the operator wrote it, empty for none."""
+
+    name: str
+    plays: tuple[Play, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledPlay:
+    """A play and the hosts it means, in batches. A play without hosts has no batch."""
+
+    play: Play
+    batches: tuple[tuple[str, ...], ...]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return the play's hosts in order."""
+        return tuple(host for batch in self.batches for host in batch)
+
+    def narrowed_to(self, hosts: Collection[str]) -> ScheduledPlay:
+        """Return what is left of it for ``hosts`` alone; a batch with none of them is gone."""
+        left = (tuple(host for host in batch if host in hosts) for batch in self.batches)
+        return ScheduledPlay(self.play, tuple(batch for batch in left if batch))
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What a run does, in order."""
+
+    plays: tuple[ScheduledPlay, ...]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return every host of the run once, in the order in which plays first name it."""
+        return tuple(dict.fromkeys(host for play in self.plays for host in play.hosts))
+
+    def narrowed_to(self, hosts: Collection[str]) -> Schedule:
+        """Return what is left of every play for ``hosts`` alone."""
+        return Schedule(tuple(play.narrowed_to(hosts) for play in self.plays))

@@ -1,0 +1,302 @@
+"""Why a host has the values it has: where each was set, and what that place overrode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_named_hash, looks_secret
+from aegis_provision.inventory.ansible_variables import ALIASES
+from aegis_provision.inventory.group_graph import Ancestry
+from aegis_provision.inventory.precedence import counts_beside
+from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.providers.recipes import builtin_recipes, template_env, template_values
+from aegis_provision.providers.secret_rules import is_safe_reference, is_secret_setting
+from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.templates import outline, references
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from aegis_provision.documents.source import Span
+    from aegis_provision.inventory.host import Host, Inventory, Setting
+    from aegis_provision.inventory.settings import Value
+    from aegis_provision.providers.recipes import Recipe, RecipeValue
+
+_TEMPLATES = frozenset({*VARIABLE_OF, "api_token"})
+_WITHOUT = {
+    "address": "the host's name",
+    "user": "what the ssh config says, else your own name",
+    "port": "unless the ssh config says otherwise",
+    "identity_file": "what the ssh config says",
+    "jump": "what the ssh config says",
+    "api_token": "the authToken of the host's own file",
+}
+"""What holds where nobody sets a key, beside the default that the schema names."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingSource:
+    """A value as one place sets it.
+
+    ``value`` is what stands there, less what could be a secret. ``holder`` is the name of the
+    host, group or recipe; ``builtin`` recipes are the tool's own.
+    """
+
+    value: Value = field(repr=False)
+    holder: str
+    holder_kind: Literal["host", "group", "recipe"]
+    span: Span
+    builtin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentUse:
+    """A variable of the operator's environment that a value refers to.
+
+    ``default`` is what is taken where it is not set, ``None`` where there is none; a default that
+    could be a secret is not told, and then ``has_default`` alone says that there is one.
+    """
+
+    name: str
+    is_set: bool
+    has_default: bool
+    default: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One effective value and how it came about.
+
+    ``key`` is a setting's name or ``env.NAME``; ``variable`` the session variable that it sets, if
+    it sets one. ``place`` is ``None`` where nobody set it: ``value`` is then the default, if there
+    is one, and ``remark`` says what that means. ``overrode`` and ``ignored`` are in order, nearest
+    to the host first; a place is ignored where the provider was chosen nearer to the host.
+    ``agreeing`` places set the same value with the same standing as ``place``.
+    """
+
+    key: str
+    variable: str | None
+    value: Value | None = field(repr=False)
+    place: SettingSource | None
+    remark: str = ""
+    agreeing: tuple[SettingSource, ...] = ()
+    overrode: tuple[SettingSource, ...] = ()
+    ignored: tuple[SettingSource, ...] = ()
+    environment: tuple[EnvironmentUse, ...] = ()
+
+
+def explain(
+    host: Host, inventory: Inventory, recipes: Mapping[str, Recipe], is_set: Collection[str]
+) -> tuple[Explanation, ...]:
+    """Return every effective value of ``host``: its settings first, then its session variables.
+
+    Works on a valid inventory. ``is_set`` holds the names of the environment's variables that are
+    set and not empty; nothing else of the environment is asked for.
+    """
+    work = _Work(host, inventory, recipes, is_set)
+    return (*work.settings(), *work.variables())
+
+
+def matching(found: Iterable[Explanation], key: str) -> tuple[Explanation, ...]:
+    """Return those of ``found`` that ``key`` names.
+
+    A key is a setting's name (Ansible's name for it too), a session variable, or ``env.NAME``;
+    ``env`` names all further variables.
+    """
+    wanted = ALIASES.get(key, key)
+    return tuple(
+        item
+        for item in found
+        if wanted in {item.key, item.variable}
+        or (wanted == "env" and item.key.startswith(ENV_PREFIX))
+    )
+
+
+@dataclass(slots=True)
+class _Work:
+    host: Host
+    inventory: Inventory
+    recipes: Mapping[str, Recipe]
+    is_set: Collection[str]
+
+    def settings(self) -> Iterator[Explanation]:
+        """Yield what is no session variable, in the schema's order."""
+        described = load_schema("inventory")["$defs"]["vars"]["properties"]
+        for key in dict.fromkeys((*described, *self.host.settings)):
+            if key == "provider" and self.host.provider is not None:
+                yield self._setting(key, self.host.provider)
+            elif key in self.host.settings:
+                yield self._setting(key, self.host.settings[key])
+            elif key not in VARIABLE_OF and not (key == "env" and self._env_names()):
+                yield self._unset(key, described[key].get("default"))
+
+    def variables(self) -> Iterator[Explanation]:
+        """Yield the session variables, in the order in which the file holds them."""
+        if self.host.provider is None:
+            return
+        recipe = self.recipes[str(self.host.provider.value)]
+        for key, variable in VARIABLE_OF.items():
+            yield from self._variable(key, variable, self.host.overrides.get(key), recipe)
+        for name in self._env_names():
+            key = ENV_PREFIX + name
+            yield from self._variable(key, name, self.host.env.get(name), recipe)
+
+    def _env_names(self) -> Iterable[str]:
+        provider = self.host.provider
+        recipe = self.recipes[str(provider.value)] if provider is not None else None
+        return dict.fromkeys((*(recipe.env if recipe is not None else ()), *self.host.env))
+
+    def _setting(self, key: str, setting: Setting) -> Explanation:
+        place = _place_of(setting)
+        return Explanation(
+            key=key,
+            variable=None,
+            value=place.value,
+            place=place,
+            remark=_unused(key, self.host.settings),
+            agreeing=_places(setting.agreeing, but=(place,)),
+            overrode=_places(setting.overrode, but=(place,)),
+            environment=self._environment(key, setting.value),
+        )
+
+    def _unset(self, key: str, default: Value | None) -> Explanation:
+        host = self.host
+        if key == "address":
+            default = host.name
+        elif key == "become" and host.target.become_user is not None:
+            return Explanation(key, None, value=True, place=None, remark="implied by become_user")
+        elif key == "become_user" and host.target.become_user is None:
+            default = None
+        return Explanation(key, None, default, None, remark=_WITHOUT.get(key, ""))
+
+    def _variable(
+        self, key: str, variable: str, setting: Setting | None, recipe: Recipe
+    ) -> Iterator[Explanation]:
+        written = list(self._written(recipe, key))
+        of_recipes = [
+            SettingSource(
+                shown_template(key, found.template), name, "recipe", found.span, found.builtin
+            )
+            for name, found in written
+        ]
+        passed_over = [item for item in self.host.ignored if item.key == key]
+        ignored = [other for item in passed_over for other in (item, *_all_beneath(item))]
+        if setting is not None:
+            place, template = _place_of(setting), str(setting.value)
+            ignored = [item for item in setting.overrode if not self._counts(key, item)]
+            counting = [item for item in setting.overrode if item not in ignored]
+        elif of_recipes:
+            place, template = of_recipes.pop(0), written[0][1].template
+            counting = []
+        else:
+            return
+        beaten = _places(counting, but=(place,))
+        yield Explanation(
+            key=key,
+            variable=variable,
+            value=place.value,
+            place=place,
+            agreeing=_places(setting.agreeing, but=(place,)) if setting is not None else (),
+            overrode=(*beaten, *of_recipes),
+            ignored=_places(ignored, but=(place, *beaten)),
+            environment=self._environment(key, template),
+        )
+
+    def _counts(self, key: str, setting: Setting) -> bool:
+        if key.startswith(ENV_PREFIX) or self.host.provider is None:
+            return True
+        return counts_beside(setting, self.host.provider, Ancestry(self.inventory.groups))
+
+    def _written(self, recipe: Recipe, key: str) -> Iterator[tuple[str, RecipeValue]]:
+        """Yield what ``recipe`` says for ``key``, and those that it extends, itself first."""
+        for name in recipe.lineage:
+            entry = self.inventory.providers.get(name)
+            if key.startswith(ENV_PREFIX):
+                values = template_env(entry.body) if entry is not None else {}
+                found = values.get(key.removeprefix(ENV_PREFIX))
+            elif entry is not None:
+                found = template_values(entry.body, builtin=False).get(key)
+            else:
+                found = builtin_recipes()[name].values.get(key)
+            if found is not None:
+                yield name, found
+
+    def _environment(self, key: str, written: Value) -> tuple[EnvironmentUse, ...]:
+        if key not in _TEMPLATES and not key.startswith(ENV_PREFIX):
+            return ()
+        template = str(written)
+        hidden = is_secret_setting(key, template)
+        return tuple(
+            EnvironmentUse(
+                name=reference.name,
+                is_set=reference.name in self.is_set,
+                has_default=reference.default is not None,
+                default=(
+                    None if hidden and reference.default not in HARMLESS_TOKENS
+                    else reference.default
+                ),
+            )
+            for reference in dict.fromkeys(references(template))
+        )  # fmt: skip
+
+
+def _unused(key: str, settings: Mapping[str, Setting]) -> str:
+    if key == "service" and "restart_command" in settings:
+        return "not used: restart_command goes before it"
+    become = settings.get("become")
+    if key == "become_user" and become is not None and become.value is False:
+        return "not used: become is false"
+    return ""
+
+
+def _all_beneath(setting: Setting) -> tuple[Setting, ...]:
+    return (*setting.agreeing, *setting.overrode)
+
+
+def _place_of(setting: Setting) -> SettingSource:
+    value = setting.value
+    if setting.key in _TEMPLATES or setting.key.startswith(ENV_PREFIX):
+        value = shown_template(setting.key, str(value))
+    else:
+        value = shown_setting(value)
+    return SettingSource(value, setting.holder, setting.holder_kind, setting.span)
+
+
+def _places(
+    settings: Iterable[Setting], *, but: Collection[SettingSource]
+) -> tuple[SettingSource, ...]:
+    """Return each place once: through an alias one line may speak for several."""
+    told = {(place.holder, place.span) for place in but}
+    found: list[SettingSource] = []
+    for setting in settings:
+        place = _place_of(setting)
+        if (place.holder, place.span) not in told:
+            told.add((place.holder, place.span))
+            found.append(place)
+    return tuple(found)
+
+
+def shown_template(key: str, template: str) -> str:
+    """Return the ``template`` of ``key`` less what could be a secret: text, and defaults.
+
+    Where the rule for secrets was kept there is nothing to hide; where no name says that a value
+    is one (``env: {HEADERS: 'Bearer ${GATEWAY_TOKEN:-...}'}``) the names alone are told.
+    """
+    hidden = is_secret_setting(key, template) and not is_safe_reference(template)
+    if hidden or (
+        looks_secret(template) and not is_named_hash(key.removeprefix(ENV_PREFIX), template)
+    ):
+        return outline(template, harmless=HARMLESS_TOKENS)
+    return template
+
+
+def shown_setting(value: Value) -> Value:
+    """Return the ``value`` of a setting, or what stands for it where it looks like a secret.
+
+    No inventory with such a value is valid: this is for the day on which one is.
+    """
+    if isinstance(value, tuple):
+        return tuple("..." if looks_secret(item) else item for item in value)
+    return "..." if isinstance(value, str) and looks_secret(value) else value

@@ -1,0 +1,121 @@
+"""A run drawn for a terminal, small enough for any, again and again while it goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
+
+from aegis_provision.playbook.budget import budget_of
+from aegis_provision.report.console import escape_control
+from aegis_provision.report.run_state import Phase, estimate, progress
+from aegis_provision.report.text import counted, duration, is_plain, play_title
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from aegis_provision.report.run_state import InFlight, RunState
+
+MOST_HOSTS = 8
+"""How many hosts in flight are named at most."""
+
+_VERBS = {Phase.READING: "Reading", Phase.WRITING: "Writing"}
+_STEP_WIDTH = 18
+_BAR_WIDTH = 40
+
+
+def live_view(
+    state: RunState, now: float, *, width: int, height: int, forks: int | None = None
+) -> RenderableType:
+    """Return ``state`` as it looks at the time ``now``: never wider or higher than asked.
+
+    ``forks`` is how many hosts are worked on at once, if that is known.
+    """
+    if state.phase in _VERBS:
+        return _counting(state, now)
+    if state.phase is not Phase.RUNNING or state.schedule is None:
+        return Text("")
+    lines: list[RenderableType] = [_title(state, now, width, forks), _bar(state, width)]
+    if state.pause_until is not None:
+        rest = duration(max(0.0, state.pause_until - now))
+        lines.append(_cut(Text(f"  next batch in {rest}", style="cyan"), width))
+    room = max(0, min(MOST_HOSTS, height - len(lines) - 2))
+    lines.extend(_flying(state, now, width, room))
+    return Group(*lines[: max(1, height - 1)])
+
+
+def _counting(state: RunState, now: float) -> RenderableType:
+    grid = Table.grid(Column(no_wrap=True), Column(), Column(), Column(), padding=(0, 1))
+    grid.add_row(
+        f"{_VERBS[state.phase]} {counted(state.total, 'host')}",
+        ProgressBar(total=state.total, completed=state.done, width=_BAR_WIDTH),
+        Text(f"{state.done}/{state.total}", style="progress.download"),
+        Text(duration(now - state.since), style="progress.elapsed"),
+    )
+    return grid
+
+
+def _title(state: RunState, now: float, width: int, forks: int | None) -> Text:
+    if state.schedule is None:
+        raise ValueError("a run that has not started has no title")
+    words = [] if is_plain(state.schedule) else [play_title(state.schedule, state.play or 0)]
+    batches = len(state.schedule.plays[state.play or 0].batches)
+    if state.batch is not None and batches > 1:
+        words.append(f"batch {state.batch + 1}/{batches}")
+    left = escape_control("  ".join(words) or "Writing")
+    right = duration(now - state.since)
+    if state.stopping:
+        right += "  stopping"
+    rest = estimate(state, now, forks)
+    if rest is not None and rest >= 1:
+        right += f"  about {duration(rest)} left"
+    line = Text(left, style="bold")
+    line.truncate(max(8, width - len(right) - 2), overflow="ellipsis")
+    line.append("  ")
+    line.append(right, style="cyan not bold")
+    return _cut(line, width)
+
+
+def _bar(state: RunState, width: int) -> RenderableType:
+    done, total = progress(state)
+    tail = Text(f"{done}/{total}")
+    if state.failed and state.schedule is not None:
+        play = state.schedule.plays[state.play or 0].play
+        allowed = budget_of(play, len(state.schedule.hosts)).allowed
+        tail.append(f"  {len(state.failed)} failed", style="bold red")
+        tail.append(f" ({allowed} allowed)")
+    bar = max(4, min(_BAR_WIDTH, width - tail.cell_len - 2))
+    grid = Table.grid(Column(width=bar), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 1))
+    grid.add_row(ProgressBar(total=max(1, total), completed=done, width=bar), tail)
+    return grid
+
+
+def _flying(state: RunState, now: float, width: int, room: int) -> list[Text]:
+    flying = sorted(state.in_flight.values(), key=lambda item: item.begun)
+    if len(flying) > room:
+        room = max(0, room - 1)
+    name_width = max((len(item.host) for item in flying[:room]), default=0)
+    lines = [_host(item, now, min(name_width, width // 2), width) for item in flying[:room]]
+    if len(flying) > room:
+        more = f"and {len(flying) - room} more" if room else counted(len(flying), "host")
+        lines.append(_cut(Text(f"  {more}", style="dim"), width))
+    return lines
+
+
+def _host(item: InFlight, now: float, name_width: int, width: int) -> Text:
+    name = Text(f"  {escape_control(item.host)}")
+    name.truncate(name_width + 2, overflow="ellipsis", pad=True)
+    took = duration(now - item.since)
+    name.append(f"  {item.step:<{_STEP_WIDTH}}{took:>7}", style="cyan")
+    if item.detail:
+        name.append(f"  {escape_control(item.detail)}", style="dim")
+    return _cut(name, width)
+
+
+def _cut(line: Text, width: int) -> Text:
+    line.no_wrap = True
+    line.truncate(width, overflow="ellipsis")
+    return line

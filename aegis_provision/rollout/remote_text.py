@@ -1,0 +1,94 @@
+"""The boundary that what is known of a host crosses before anybody is shown it or keeps it.
+
+Whatever a host, its Aegis or its provider said has come together with our own words by then, in a
+plan, a status, a result or an event. So all of their text is looked at, whichever field it is in:
+only the fields named here stay as they are, and a new one is covered without anybody's doing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from aegis_provision.planning.plan import Change, HostPlan
+from aegis_provision.planning.status import HostStatus
+from aegis_provision.providers.redaction import Redactor
+from aegis_provision.rollout.events import KeysAccepted, StepStarted
+from aegis_provision.rollout.results import HostResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aegis_provision.providers.secret import Secret
+    from aegis_provision.rollout.planner import HostJob
+
+T = TypeVar("T")
+
+_OURS: Mapping[type, frozenset[str]] = {
+    # Names out of the inventory; what is to be written, which nobody is shown; a pin's own text.
+    HostPlan: frozenset({"host", "provider", "write", "seen", "auth_token", "secrets", "pin"}),
+    HostStatus: frozenset({"host", "wanted", "tokens", "secrets"}),
+    HostResult: frozenset({"host"}),
+    StepStarted: frozenset({"host"}),
+    KeysAccepted: frozenset({"host"}),
+}
+_PATH = "path"
+
+
+def redactor_of(jobs: Iterable[HostJob], further: Iterable[Secret] = ()) -> Redactor:
+    """Return the redactor of a run over ``works``: every secret of all of them, and ``further``."""
+    sessions = {id(work.session): work for work in jobs}
+    tokens = {id(work.api_token): work for work in jobs}
+    every = (*sessions.values(), *tokens.values())
+    return Redactor.of((*further, *(secret for work in every for secret in work.secrets())))
+
+
+def redacted(value: T, redactor: Redactor, work: HostJob) -> T:
+    """Return a plan, status, result or event of the host of ``work`` without a secret in its text.
+
+    Names that the inventory itself gives to variables and providers stay. A change whose values
+    would show a secret shows neither.
+    """
+    names = work.session.names | {work.session.spec.provider}
+    return cast("T", _Walk(redactor, names).clean(value))
+
+
+class _Walk:
+    """Goes through values, field by field."""
+
+    def __init__(self, redactor: Redactor, names: frozenset[str]) -> None:
+        self._redactor = redactor
+        self._names = names
+
+    def clean(self, value: Any) -> Any:
+        # A name of an enumeration is ours, and a text as well: of no type but str.
+        if type(value) is str:
+            return value if value in self._names else self._redactor.redact(value)
+        if type(value) is tuple:
+            return tuple(self.clean(item) for item in value)
+        if isinstance(value, Change):
+            return self._change(value)
+        return self._fields(value) if is_dataclass(value) else value
+
+    def _fields(self, value: Any) -> Any:
+        ours = _OURS.get(type(value), frozenset())
+        changed = {}
+        for name in (field.name for field in fields(value)):
+            before = getattr(value, name)
+            if name in ours or not before:
+                continue
+            after = (
+                self._redactor.redact(before, words=False) if name == _PATH else self.clean(before)
+            )
+            if after is not before and after != before:
+                changed[name] = after
+        return replace(value, **changed) if changed else value
+
+    def _change(self, change: Change) -> Change:
+        found = [
+            text for text in (change.before, change.after) if text and self._redactor.finds(text)
+        ]
+        key = self.clean(change.key)
+        if found:
+            return replace(change, key=key, before=None, after=None, sensitive=True)
+        return change if key == change.key else replace(change, key=key)

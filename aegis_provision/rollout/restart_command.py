@@ -1,0 +1,83 @@
+"""Restarts Aegis on a host, by the unit or the command that the inventory names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.secret_detection import may_hold_secret
+from aegis_provision.transport.ssh.sudo_rules import SudoCommand, refusal, sudo_commands
+
+if TYPE_CHECKING:
+    from aegis_provision.inventory.host import Service, Target
+
+_LONGEST_WORDS = 200
+_SEVERAL = frozenset(";|&()\n")
+# How lines begin that are sudo's own, and not of what it runs.
+_OF_SUDO = re.compile(r"sudo(?:-rs)?: |Sorry, user |I'm sorry |\S+ is not in the sudoers")
+
+
+def restart_command(service: Service, target: Target) -> str:
+    """Return the command for /bin/sh that restarts Aegis.
+
+    A command of the operator's runs as it stands, as the login. ``systemctl`` runs under sudo
+    where the host says ``become``: a unit is restarted by root, whoever owns the file. Aegis does
+    not read its file again on SIGHUP, and may die of it: so never a reload.
+    """
+    if service.command is not None:
+        return service.command
+    sudo = "sudo -n " if target.become_user is not None else ""
+    return f"LC_ALL=C {sudo}{shlex.join(_systemctl(service))}"
+
+
+@dataclass(frozen=True, slots=True)
+class SudoRefusal:
+    """Why sudo did not run a restart, and what to do next.
+
+    ``nothing_ran`` says that the restart is nothing but what sudo refused.
+    """
+
+    message: str
+    hint: str
+    nothing_ran: bool
+
+
+def sudo_refusal(service: Service, target: Target, login: str, output: bytes) -> SudoRefusal | None:
+    """Return why sudo did not run the restart, with the rule that would let it.
+
+    ``output`` is what the command said, ``login`` as whom it ran. ``None`` where sudo refused
+    nothing, or where it can't be told what it was to run.
+    """
+    if service.command is not None:
+        commands = sudo_commands(service.command)
+    else:
+        commands = (SudoCommand(_systemctl(service)),) if target.become_user is not None else ()
+    lines = output.decode(errors="replace").splitlines()
+    said = "\n".join(line for line in lines if _OF_SUDO.match(line.strip()))
+    refused = [
+        (words, command.hint(login))
+        for command in commands
+        if (words := refusal(said, login, command.user))
+    ]
+    hints = "; ".join(dict.fromkeys(hint for _, hint in refused))
+    if not refused or may_hold_secret(hints):
+        return None
+    alone = service.command is None or _SEVERAL.isdisjoint(service.command)
+    return SudoRefusal(refused[0][0], hints, nothing_ran=alone)
+
+
+def _systemctl(service: Service) -> tuple[str, ...]:
+    return ("systemctl", "--no-ask-password", "restart", "--", service.unit or "")
+
+
+def complaint(output: bytes) -> str:
+    """Return the last line of a command's output, in so far as it may be shown."""
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
+    last = next((line for line in reversed(lines) if line), "")
+    if not last:
+        return "it says nothing"
+    if may_hold_secret(last):
+        return "what it says may hold a secret"
+    return "it says: " + last[:_LONGEST_WORDS]

@@ -1,0 +1,69 @@
+"""How a host ended, and what that means for the whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a host ended (the words of the JSON contract)."""
+
+    UNCHANGED = "unchanged"
+    APPLIED = "applied"
+    RESTART_PENDING = "restart_pending"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    REFUSED = "refused"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+SUCCESSES = frozenset({Status.UNCHANGED, Status.APPLIED, Status.RESTART_PENDING})
+"""The statuses that are successes."""
+
+FAILURES = frozenset(Status) - SUCCESSES - {Status.NOT_ATTEMPTED}
+"""The statuses that count against a play's ``max_fail``."""
+
+
+INTERRUPTED_EXIT_CODE = 130
+"""What a run's exit code is where the operator stopped it, whatever became of its hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """One host's end: ``message`` says why, ``hint`` what to do next; either may be empty.
+
+    ``locked`` says that it was refused because another run was writing there.
+    """
+
+    host: str
+    status: Status
+    message: str = ""
+    hint: str = ""
+    warnings: tuple[str, ...] = ()
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended: each host's result in the schedule's order, and what cut it short.
+
+    ``all_locked`` says that nothing was written since another run held every host to write.
+    """
+
+    results: tuple[HostResult, ...]
+    budget_spent: bool = False
+    interrupted: bool = False
+    all_locked: bool = False
+
+
+def later_result(earlier: HostResult | None, later: HostResult) -> HostResult:
+    """Return how a host ended that was worked on in two plays of one run.
+
+    A play that found nothing left to do does not hide what an earlier one did.
+    """
+    if earlier is not None and later.status is Status.UNCHANGED:
+        return earlier
+    return later

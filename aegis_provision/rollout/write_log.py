@@ -1,0 +1,31 @@
+"""What must be known of a write even if this process dies in the middle of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from aegis_provision.planning.plan import Write
+
+
+class WriteLogError(Exception):
+    """The run's record can't be written; the text says why. Nothing may be written on a host.
+
+    ``hint`` says what to do next.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """Keep both parts."""
+        super().__init__(message)
+        self.hint = hint
+
+
+class WriteLog(Protocol):
+    """Takes note of a write before it begins."""
+
+    def before_write(self, host: str, write: Write) -> None:
+        """Note that ``write`` is about to begin on ``host``. Raises :class:`WriteLogError`.
+
+        Called from the thread that writes.
+        """
+        ...

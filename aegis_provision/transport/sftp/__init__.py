@@ -1,0 +1,1 @@
+"""SFTP as requests and replies over any stream of bytes."""

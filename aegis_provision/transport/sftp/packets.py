@@ -1,0 +1,200 @@
+"""SFTP's packets as bytes: version 3, as draft-ietf-secsh-filexfer-02 has it.
+
+The SSH library has these too, but made for any request, one at a time: it takes longer over a
+packet than the host takes to answer it. What we ask is a dozen kinds, whose form never changes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from aegis_provision.transport.filesystem import FileStat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+Reader: TypeAlias = "Callable[[int, bytes], T]"
+"""Makes a value of an answer's kind and body."""
+
+VERSION = 3
+
+INIT = 1
+GREETING = 2
+OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 3, 4, 5, 6, 7, 8
+FSETSTAT = 10
+REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK = 13, 14, 15, 16, 17, 18, 19
+STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
+EXTENDED = 200
+
+FOR_READING = 0x01
+TO_MAKE = 0x02 | 0x08 | 0x20  # for writing, made, and not there yet
+
+_OK, _EOF = 0, 1
+_ERRNO = {2: errno.ENOENT, 3: errno.EACCES, 8: errno.EOPNOTSUPP}
+_SIZE, _OWNER, _MODE, _TIMES = 0x1, 0x2, 0x4, 0x8
+_NEEDED = _OWNER | _MODE
+
+_HEAD = struct.Struct(">IBI")
+_NUMBER = struct.Struct(">I")
+_PIECE = struct.Struct(">QI")
+_AFTER_LENGTH = 5  # the kind, and the request's number
+
+NO_ATTRIBUTES = _NUMBER.pack(0)
+
+
+class NoAttributesError(Exception):
+    """A server tells of a file without saying whose it is, or what its mode is."""
+
+
+class ProtocolError(Exception):
+    """An answer is not of the form that its question calls for."""
+
+
+def request(kind: int, number: int, body: bytes) -> bytes:
+    """Return a whole packet. ``number`` is given back with its answer."""
+    return _HEAD.pack(_AFTER_LENGTH + len(body), kind, number) + body
+
+
+def greeting() -> bytes:
+    """Return the packet that a client begins with."""
+    return _HEAD.pack(_AFTER_LENGTH, INIT, VERSION)
+
+
+def taken_apart(packet: bytes) -> tuple[int, int, bytes]:
+    """Return an answer's kind, number and body. Raises :class:`ProtocolError`."""
+    if len(packet) < _AFTER_LENGTH:
+        raise ProtocolError
+    return packet[0], _NUMBER.unpack_from(packet, 1)[0], packet[_AFTER_LENGTH:]
+
+
+def string(data: bytes) -> bytes:
+    """Return ``data`` with its length before it."""
+    return _NUMBER.pack(len(data)) + data
+
+
+def number(value: int) -> bytes:
+    """Return a number of 32 bits."""
+    return _NUMBER.pack(value)
+
+
+def place(offset: int) -> bytes:
+    """Return an offset into a file."""
+    return struct.pack(">Q", offset)
+
+
+def piece(offset: int, size: int) -> bytes:
+    """Return which piece of a file is asked for."""
+    return _PIECE.pack(offset, size)
+
+
+def with_mode(mode: int) -> bytes:
+    """Return the attributes of a file of which only the permission bits are set."""
+    return struct.pack(">II", _MODE, mode)
+
+
+def with_owner(uid: int, gid: int) -> bytes:
+    """Return the attributes of a file of which only the owner is set."""
+    return struct.pack(">III", _OWNER, uid, gid)
+
+
+def with_time(mtime: int) -> bytes:
+    """Return the attributes of a file of which only the times are set, in seconds."""
+    return struct.pack(">III", _TIMES, mtime, mtime)
+
+
+def read_done(kind: int, body: bytes) -> None:
+    """Read the answer to a request that is merely done.
+
+    Raises the ``OSError`` that a status tells of, by its number and never by the host's words: they
+    may be in any language and encoding, and a hostile host may put anything into them. One without
+    a number is the protocol's plain "failure". Raises ``EOFError`` at a file's end, and
+    :class:`ProtocolError`.
+    """
+    if kind != STATUS:
+        raise ProtocolError
+    code = _number_at(body, 0)
+    if code == _OK:
+        return
+    if code == _EOF:
+        raise EOFError
+    known = _ERRNO.get(code)
+    if known is None:
+        raise OSError("failure")
+    raise OSError(known, os.strerror(known))
+
+
+def read_handle(kind: int, body: bytes) -> bytes:
+    """Read an open file's handle. Raises what :func:`read_done` does."""
+    _expect(HANDLE, kind, body)
+    return _string_at(body, 0)
+
+
+def read_data(kind: int, body: bytes) -> bytes:
+    """Read a piece of a file's content. Raises what :func:`read_done` does."""
+    _expect(DATA, kind, body)
+    return _string_at(body, 0)
+
+
+def read_name(kind: int, body: bytes) -> bytes:
+    """Read the one path that was asked for. Raises what :func:`read_done` does."""
+    _expect(NAME, kind, body)
+    if _number_at(body, 0) != 1:
+        raise ProtocolError
+    return _string_at(body, 4)
+
+
+def read_facts(kind: int, body: bytes) -> FileStat:
+    """Read a file's facts; what a server leaves out is 0. Raises what :func:`read_done` does."""
+    _expect(ATTRS, kind, body)
+    flags, at = _number_at(body, 0), 4
+    size = uid = gid = mode = mtime = 0
+    if flags & _SIZE:
+        size = _number_at(body, at) << 32 | _number_at(body, at + 4)
+        at += 8
+    if flags & _OWNER:
+        uid, gid = _number_at(body, at), _number_at(body, at + 4)
+        at += 8
+    if flags & _MODE:
+        mode = _number_at(body, at)
+        at += 4
+    if flags & _TIMES:
+        mtime = _number_at(body, at + 4)
+    return FileStat(mode, uid, gid, size, mtime)
+
+
+def read_all_facts(kind: int, body: bytes) -> FileStat:
+    """Read a file's facts, of which size and times may be left out.
+
+    Raises what :func:`read_done` does, and :class:`NoAttributesError` where owner or mode is left
+    out, as section 5 lets a server do: owner 0 would pass for root, and mode 0 for no directory.
+    """
+    facts = read_facts(kind, body)
+    if _number_at(body, 0) & _NEEDED != _NEEDED:
+        raise NoAttributesError
+    return facts
+
+
+def _expect(wanted: int, kind: int, body: bytes) -> None:
+    if kind == wanted:
+        return
+    read_done(kind, body)
+    raise ProtocolError  # all went well, but what was asked for is not there
+
+
+def _number_at(body: bytes, at: int) -> int:
+    try:
+        value: int = _NUMBER.unpack_from(body, at)[0]
+    except struct.error:
+        raise ProtocolError from None
+    return value
+
+
+def _string_at(body: bytes, at: int) -> bytes:
+    end = at + 4 + _number_at(body, at)
+    if end > len(body):
+        raise ProtocolError
+    return body[at + 4 : end]

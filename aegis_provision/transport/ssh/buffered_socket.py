@@ -1,0 +1,58 @@
+"""A TCP connection that turns to the kernel as seldom as it can."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+_MOST = 64 * 1024
+_TIME = "ll"  # struct timeval, as setsockopt(2) takes it
+
+
+class BufferedSocket(socket.socket):
+    """A connection whose every step is one system call, and which takes in all that has come.
+
+    Each time that a thread turns to the kernel it has to wait for the interpreter again, which many
+    hosts at once want too. The library asks for a packet's beginning, then for its rest; and before
+    each step of a socket with a timeout, the interpreter asks the kernel whether it may be taken.
+    So one call takes in what has come, to be handed out piece by piece, and the kernel keeps the
+    time.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Take over ``connection``, its timeout included; nobody else may use it any more."""
+        seconds = connection.gettimeout()
+        family, kind, protocol = connection.family, connection.type, connection.proto
+        super().__init__(family, kind, protocol, fileno=connection.detach())
+        super().settimeout(None)
+        self._ahead = b""
+        self.settimeout(seconds)
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Bound each step to ``value`` seconds, at least a microsecond; ``None`` is for ever."""
+        self._seconds = value
+        micros = 0 if value is None else max(1, round(value * 1e6))
+        time = struct.pack(_TIME, *divmod(micros, 1_000_000))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.setsockopt(socket.SOL_SOCKET, option, time)
+
+    def gettimeout(self) -> float | None:
+        """Return the seconds that bound each step, ``None`` where nothing does."""
+        return self._seconds
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Return up to ``size`` bytes, none at the end. Raises ``TimeoutError`` and ``OSError``."""
+        if not self._ahead:
+            try:
+                self._ahead = super().recv(_MOST, flags)
+            except BlockingIOError:
+                raise TimeoutError from None
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        return data
+
+    def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
+        """Send some of ``data``; return how much. Raises ``TimeoutError`` and ``OSError``."""
+        try:
+            return super().send(data, flags)
+        except BlockingIOError:
+            raise TimeoutError from None

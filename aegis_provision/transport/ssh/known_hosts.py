@@ -1,0 +1,309 @@
+"""``known_hosts`` files, byte by byte as OpenSSH's client reads them, and its verdict on a key.
+
+The format is sshd(8)'s, SSH_KNOWN_HOSTS FILE FORMAT; what that leaves open follows OpenSSH's
+``hostkeys_foreach`` and ``check_host_key``. Lines end at a line feed alone, and only blanks and
+tabs part fields: any other byte belongs to a name, a key or a comment. A line that is not
+understood, certificate authorities among them, is passed over; it never takes the rest of the file
+with it.
+
+Keys are kept under names, as OpenSSH's client does since its CheckHostIP is off by default (8.5):
+two names of one address have each their own entry, and may show keys of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import stat
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from aegis_provision.files.reading import check_regular, read_file
+from aegis_provision.transport.ssh.public_keys import BLANKS, HostKey, is_too_short, read_public_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_DEFAULT_PORT = 22
+_HASH_MAGIC = b"|1|"
+_SALT_LENGTH = 20
+_LONGEST_PATTERN = 1022
+_REVOKED = b"@revoked"
+_BLANK = re.compile(rb"[ \t]")
+_BLANK_OR_NUL = re.compile(rb"[ \t\0]")
+# A name that stands for itself alone: no pattern, no list, no hash, no marker, no comment.
+_ONE_NAME = re.compile(rb"[^\x00-\x20\x7f@?*#\[\]|'\"\\,!]+")
+_NAME_AND_PORT = re.compile(rb"\[([^\]]+)\]:[0-9]{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line's names, as they are written, and its key's text."""
+
+    names: bytes
+    key_text: bytes
+    revoked: bool
+
+    @property
+    def key(self) -> HostKey | None:
+        """Return the key, ``None`` where the line holds none that OpenSSH's client takes."""
+        key = read_public_key(self.key_text)
+        return None if key is None or is_too_short(key) else key
+
+    def is_about(self, name: bytes) -> bool:
+        if self.names.startswith(b"|"):
+            return _hash_matches(self.names, name)
+        found = False
+        for pattern in self.names.lower().split(b","):
+            negated = pattern.startswith(b"!")
+            if fnmatchcase(name, _glob(pattern[negated:])):
+                if negated:
+                    return False
+                found = True
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What known hosts say of a key that a host shows; ``others`` are its keys, where "changed"."""
+
+    standing: Literal["known", "new", "changed", "revoked"]
+    others: tuple[HostKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHosts:
+    """The lines of all files. Those that name hosts in plain are found by name at once."""
+
+    by_name: Mapping[bytes, tuple[_Line, ...]]
+    patterns: tuple[_Line, ...]
+
+    def keys(self, name: str) -> tuple[HostKey, ...]:
+        """Return the keys that stand under ``name``, revoked lines not counted."""
+        return self._about(name)[0]
+
+    def verdict(self, names: Sequence[str], key: HostKey) -> Verdict:
+        """Return what is to be thought of ``key`` where ``names`` are the host's.
+
+        ``names`` are :func:`entry_names`. As for OpenSSH's client the first of them decides where
+        there is a key under it, or where the key that is shown is revoked under it. Only where it
+        says nothing does the next count, and that one only for a key that it knows: another key
+        under it is not this host's.
+        """
+        for place, name in enumerate(names):
+            trusted, revoked = self._about(name)
+            if key in revoked:
+                return Verdict("revoked")
+            if key in trusted:
+                return Verdict("known")
+            if trusted and place == 0:
+                return Verdict("changed", trusted)
+        return Verdict("new")
+
+    def _about(self, name: str) -> tuple[tuple[HostKey, ...], tuple[HostKey, ...]]:
+        """Return the keys that are trusted and those that are revoked under ``name``."""
+        written = _encoded(name)
+        lines = list(self.by_name.get(written, ()))
+        lines += [line for line in self.patterns if line.is_about(written)]
+        keys = [(line.revoked, line.key) for line in lines]
+        return (
+            tuple(key for revoked, key in keys if key is not None and not revoked),
+            tuple(key for revoked, key in keys if key is not None and revoked),
+        )
+
+
+def entry_names(host: str, port: int) -> tuple[str, ...]:
+    """Return the names under which a host's key may be kept: first its own, ``[host]:port``.
+
+    Where nothing stands under that, a key under the bare name is good for another port too (see
+    :meth:`KnownHosts.verdict`).
+    """
+    host = host.lower()
+    return (host,) if port == _DEFAULT_PORT else (f"[{host}]:{port}", host)
+
+
+def parse_known_hosts(texts: Iterable[bytes]) -> KnownHosts:
+    """Return what the files' ``texts`` hold."""
+    by_name: dict[bytes, list[_Line]] = {}
+    patterns: list[_Line] = []
+    for text in texts:
+        for written in text.split(b"\n"):
+            line = _line(written)
+            if line is None:
+                continue
+            if any(sign in line.names for sign in (b"|", b"!", b"*", b"?")):
+                patterns.append(line)
+                continue
+            for name in dict.fromkeys(line.names.lower().split(b",")):
+                by_name.setdefault(name, []).append(line)
+    return KnownHosts({name: tuple(lines) for name, lines in by_name.items()}, tuple(patterns))
+
+
+def read_known_hosts(paths: Sequence[Path]) -> KnownHosts:
+    """Return what the files at ``paths`` hold; a missing one is empty.
+
+    Files that did not change since are not read again. Raises ``OSError`` for a file that is
+    there and can't be read.
+    """
+    return _read(tuple((path, _version(path)) for path in paths))
+
+
+_Version = tuple[int, int, int]
+_MISSING: _Version = (0, 0, 0)
+
+
+def _version(path: Path) -> _Version:
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _MISSING
+    return (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(versions: tuple[tuple[Path, _Version], ...]) -> KnownHosts:
+    return parse_known_hosts(_content(path) for path, version in versions if version != _MISSING)
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of one known_hosts file, none where it is missing. Raises ``OSError``."""
+    try:
+        return read_file(path, null=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+
+
+def add_if_new(paths: Sequence[Path], names: Sequence[str], key: HostKey) -> Verdict:
+    """Append a line for ``key`` to the first of ``paths``, if the files know none by now.
+
+    Returns the verdict before that: "new" says that the key was added. Looking and adding are one
+    step for all threads and processes that do the same, so the first key that comes is the only
+    one. The file is made (0600) if it is not there. Raises ``OSError``, and ``ValueError`` for a
+    name that a line can't say.
+    """
+    first = paths[0]
+    with _ADDING, _locked(first) as descriptor:
+        regular = _is_regular(descriptor)
+        before = _content(first) if regular else _NOT_SAVED.get(first, b"")
+        texts = [before, *(_content(path) for path in paths[1:])]
+        verdict = parse_known_hosts(texts).verdict(names, key)
+        if verdict.standing == "new":
+            line = _line_for(names[0], key)
+            if not regular:
+                _NOT_SAVED[first] = before + line
+            else:
+                _append(descriptor, line if before[-1:] in (b"", b"\n") else b"\n" + line)
+        return verdict
+
+
+_ADDING = threading.Lock()
+_TO_ADD = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+# What is no file (/dev/null) keeps nothing: for as long as it runs, the process remembers.
+_NOT_SAVED: dict[Path, bytes] = {}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """Hold the lock on the file at ``path``: the one that is there then, not one replaced since."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while True:
+        with suppress(FileNotFoundError):
+            check_regular(path, path.stat(), null=True)
+        descriptor = os.open(path, _TO_ADD, 0o600)
+        try:
+            if _is_regular(descriptor):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, path):
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_regular(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _append(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "ab", closefd=False) as stream:
+        stream.write(data)
+
+
+def _line_for(name: str, key: HostKey) -> bytes:
+    """Return the line that says ``key`` under ``name`` and no other. Raises ``ValueError``."""
+    written = _encoded(name)
+    with_port = _NAME_AND_PORT.fullmatch(written)
+    if not _ONE_NAME.fullmatch(with_port[1] if with_port else written):
+        raise ValueError(name)
+    return b"%s %s %s\n" % (written, key.key_type.encode(), base64.b64encode(key.blob))
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _line(text: bytes) -> _Line | None:
+    """Return what one line says, ``None`` for one that says nothing of a host."""
+    text = text.lstrip(BLANKS)
+    if text.startswith(b"#"):
+        return None
+    revoked = False
+    if text.startswith(b"@"):
+        marker, text = _split(text, _BLANK)
+        # OpenSSH's client passes over a marker that a tab ends where a blank follows later. A
+        # key that the file calls revoked is refused here all the same.
+        if marker != _REVOKED:
+            return None
+        revoked = True
+    # A NUL ends what OpenSSH's client takes for the names, and the next one the line.
+    names, rest = _split(text, _BLANK_OR_NUL)
+    key_text = rest.partition(b"\0")[0]
+    if not key_text or _has_long_pattern(names):
+        return None
+    return _Line(names, key_text, revoked)
+
+
+def _split(text: bytes, separator: re.Pattern[bytes]) -> tuple[bytes, bytes]:
+    """Return what is before the first ``separator``, and what follows it, less its blanks."""
+    before, *after = separator.split(text, maxsplit=1)
+    return before, b"".join(after).lstrip(BLANKS)
+
+
+def _has_long_pattern(names: bytes) -> bool:
+    # OpenSSH's client holds that such a list matches nothing.
+    return len(names) > _LONGEST_PATTERN and any(
+        len(pattern.removeprefix(b"!")) > _LONGEST_PATTERN for pattern in names.split(b",")
+    )
+
+
+def _hash_matches(written: bytes, name: bytes) -> bool:
+    """Tell whether ``written``, a line's first field as a whole, is the hash of ``name``."""
+    try:
+        salt = base64.b64decode(written.removeprefix(_HASH_MAGIC).partition(b"|")[0], validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    digest = hmac.new(salt, name, hashlib.sha1).digest()
+    hashed = _HASH_MAGIC + base64.b64encode(salt) + b"|" + base64.b64encode(digest)
+    return len(salt) == _SALT_LENGTH and hmac.compare_digest(hashed, written)
+
+
+def _glob(pattern: bytes) -> bytes:
+    # OpenSSH knows * and ? only; brackets belong to [host]:port.
+    return pattern.replace(b"[", b"[[]")

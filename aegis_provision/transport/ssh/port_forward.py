@@ -1,0 +1,111 @@
+"""A TCP connection that begins on the host, through the SSH connection that is open already."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import paramiko
+
+from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.transport.http_messages import HttpFailure
+from aegis_provision.transport.ssh.channels import (
+    CONNECT_FAILED,
+    PROHIBITED,
+    UNKNOWN_TYPE,
+    Connection,
+    open_connection,
+)
+from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 32 * 1024
+_FORWARDS_NOTHING = HttpFailure(None, "the host's sshd does not forward connections")
+# What sshd says of a connection that failed: the host's own resolver's and system's words.
+_REFUSED = ("refused", "connect call failed")
+_NO_NAME = ("name", "resol", "nodename", "no address")
+_NO_TIME = ("timed out", "timeout")
+
+
+def tunnel(
+    transport: Connection, host: str, port: int, opening: float, idle: float
+) -> socket.socket | HttpFailure:
+    """Return a socket whose other end is ``host:port`` as the far side sees it.
+
+    A real socket, which TLS can be spoken over. It is there within ``opening`` seconds, and is
+    closed once nothing went through it for ``idle`` seconds; closing it closes both directions.
+    Raises :class:`~.protocol.Unreachable` where the SSH connection is gone.
+    """
+    try:
+        with map_paramiko_errors("tunnel"):
+            channel = _open(transport, host, port, opening)
+            if isinstance(channel, HttpFailure):
+                return channel
+            try:
+                ours, theirs = socket.socketpair()
+            except OSError:
+                channel.close()
+                raise
+    except TimeoutError:
+        return HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
+    # Whoever asked is not waiting any more by then, and a far side that takes nothing and says
+    # nothing would keep the threads for as long as the connection.
+    channel.settimeout(idle)
+    _pump(channel.recv, theirs.sendall, lambda: theirs.shutdown(socket.SHUT_WR))
+    _pump(theirs.recv, channel.sendall, channel.close, theirs.close)
+    return ours
+
+
+def _open(
+    transport: Connection, host: str, port: int, seconds: float
+) -> paramiko.Channel | HttpFailure:
+    try:
+        return open_connection(transport, host, port, seconds)
+    except paramiko.ChannelException as refusal:
+        return _refused(refusal.code, transport.refusal.lower())
+    except paramiko.SSHException:
+        if transport.is_active():
+            return HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
+        raise
+
+
+def _refused(code: int, text: str) -> HttpFailure:
+    """Return what a refusal means; nothing counts as not listening unless the host says so.
+
+    That nobody listens is what lets a restart go ahead: there is no session to lose then.
+    """
+    if code in {PROHIBITED, UNKNOWN_TYPE}:
+        return _FORWARDS_NOTHING
+    if code == CONNECT_FAILED:
+        if any(word in text for word in _REFUSED):
+            return HttpFailure(ConnectFailure.NOT_LISTENING, "nothing listens there")
+        if any(word in text for word in _NO_TIME):
+            return HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
+        if any(word in text for word in _NO_NAME):
+            return HttpFailure(ConnectFailure.UNKNOWN_NAME, "the name is not known there")
+    return HttpFailure(ConnectFailure.UNREACHABLE, "the host can't connect there")
+
+
+def _pump(
+    receive: Callable[[int], bytes],
+    send: Callable[[bytes], object],
+    *ends: Callable[[], object],
+) -> None:
+    """Carry bytes one way, in a thread of its own, until either side ends."""
+
+    def carry() -> None:
+        try:
+            while data := receive(_CHUNK):
+                send(data)
+        except (OSError, EOFError, paramiko.SSHException):
+            pass
+        for end in ends:
+            try:
+                end()
+            except (OSError, EOFError, paramiko.SSHException):
+                continue
+
+    threading.Thread(target=carry, name="tunnel", daemon=True).start()

@@ -1,0 +1,122 @@
+"""The file that ``RevokedHostKeys`` names (ssh_config(5)): a list of keys, or OpenSSH's KRL.
+
+What is in it is refused, and so is every key where the file can't be read or is not understood: as
+OpenSSH's ``sshkey_check_revoked`` has it, nothing is taken for unrevoked that can't be told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.files.reading import read_file
+from aegis_provision.transport.ssh.public_keys import (
+    BLANKS,
+    HostKey,
+    read_public_key,
+    split_string,
+    strings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# OpenSSH's PROTOCOL.krl.
+_MAGIC = b"SSHKRL\n\0"
+_VERSION = 1
+_HEADER = struct.Struct(">8sIQQQ")
+_CERTIFICATES, _KEYS, _SHA1, _SIGNATURE, _SHA256 = 1, 2, 3, 4, 5
+_PASSED_OVER = frozenset({_CERTIFICATES, _SIGNATURE})
+_LENGTHS = {_KEYS: None, _SHA1: 20, _SHA256: 32}
+
+
+class RevokedKeysError(Exception):
+    """A file of revoked keys that is of no use; the text names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedKeys:
+    """Blobs of revoked keys, and digests of such blobs."""
+
+    blobs: frozenset[bytes] = field(default=frozenset())
+    sha1: frozenset[bytes] = field(default=frozenset())
+    sha256: frozenset[bytes] = field(default=frozenset())
+
+    def __contains__(self, key: HostKey) -> bool:
+        """Tell whether ``key`` is revoked."""
+        return (
+            key.blob in self.blobs
+            or hashlib.sha1(key.blob, usedforsecurity=False).digest() in self.sha1
+            or hashlib.sha256(key.blob).digest() in self.sha256
+        )
+
+
+def read_revoked_keys(path: str) -> RevokedKeys:
+    """Return what the file at ``path`` revokes. Raises :class:`RevokedKeysError`.
+
+    A file that did not change since is not read again.
+    """
+    place = Path(path)
+    try:
+        facts = place.stat()
+        return _read(place, (facts.st_ino, facts.st_mtime_ns, facts.st_size))
+    except OSError as problem:
+        raise RevokedKeysError(f"{path} can't be read: {problem.strerror}") from None
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, version: tuple[int, int, int]) -> RevokedKeys:  # noqa: ARG001 - the cache's key
+    try:
+        return parse_revoked_keys(read_file(path, null=True))
+    except ValueError as problem:
+        raise RevokedKeysError(f"{path} is not understood: {problem}") from None
+
+
+def parse_revoked_keys(content: bytes) -> RevokedKeys:
+    """Return what ``content`` revokes. Raises ``ValueError`` that says what is wrong with it."""
+    if content.startswith(_MAGIC):
+        return _revocation_list(content)
+    blobs: set[bytes] = set()
+    for number, written in enumerate(content.split(b"\n"), start=1):
+        line = written.partition(b"\0")[0].lstrip(BLANKS)
+        if not line or line.startswith(b"#"):
+            continue
+        key = read_public_key(line)
+        if key is None:
+            raise ValueError(f"line {number} is no public key")
+        blobs.add(key.blob)
+    return RevokedKeys(frozenset(blobs))
+
+
+def _revocation_list(content: bytes) -> RevokedKeys:
+    """Read a KRL. Its parts about certificates are passed over: none is ever taken for a host."""
+    found: dict[int, set[bytes]] = {kind: set() for kind in _LENGTHS}
+    for kind, data in _sections(content):
+        if kind in _PASSED_OVER:
+            continue
+        if kind not in found:
+            raise ValueError(f"it has a part of an unknown kind ({kind})")
+        entries = strings(data)
+        if _LENGTHS[kind] is not None and any(len(entry) != _LENGTHS[kind] for entry in entries):
+            raise ValueError("a digest in it has the wrong length")
+        found[kind].update(entries)
+    return RevokedKeys(*(frozenset(found[kind]) for kind in (_KEYS, _SHA1, _SHA256)))
+
+
+def _sections(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Return the parts of a KRL, each with its kind. Raises ``ValueError``."""
+    if len(content) < _HEADER.size:
+        raise ValueError("it ends in the middle of its header")
+    _, version, _, _, _ = _HEADER.unpack_from(content)
+    if version != _VERSION:
+        raise ValueError(f"it is of an unknown version ({version})")
+    _, rest = split_string(content[_HEADER.size :])  # reserved
+    _, rest = split_string(rest)  # a comment
+    while rest:
+        kind = rest[0]
+        data, rest = split_string(rest[1:])
+        yield kind, data

@@ -1,0 +1,149 @@
+"""What is owed and what is to be retried, as laws over whole histories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis_provision.history.json_fields import encode
+from aegis_provision.history.past_run import PastRun, parse_run
+from aegis_provision.history.pending_restarts import restart_pending
+from aegis_provision.history.retry import hosts_to_retry
+from aegis_provision.history.run_header_codec import header_lines
+from aegis_provision.rollout.results import Status
+from tests.history.fleet import HOSTS, RUN, header, identity
+from tests.history.stories import Line, finished, line, write
+
+RUNS = ("20261125T101500Z-aaaaaa", "20261125T101500Z-bbbbbb", "20261125T101501Z-cccccc")
+EITHER_HOST = HOSTS[:2]
+
+OWES = ("written", "failed half-way", "put back", "died in the middle", "died going back")
+OWES_NOTHING = ("restarted", "written and restarted", "put back and restarted")
+CHANGES_NOTHING = ("looked at", "refused", "unreachable", "only its mode", "only its format")
+DIED = ("died in the middle", "died going back")
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What a run did with a host at one time."""
+
+    run: str
+    host: str
+    what: str
+
+    def lines(self, second: float) -> list[Line]:
+        """Return the lines that the deed leaves in its run's record."""
+        name = self.host
+        begun, done = write(name, second), line("written", second, host=name)
+        restarted = line("restarted", second, host=name)
+        going_back = line("step", second, host=name, step="roll back")
+        back = line("rolled_back", second, host=name)
+        return {
+            "written": [begun, done],
+            "failed half-way": [begun, finished(name, "failed", second)],
+            "put back": [begun, done, going_back, back, finished(name, "rolled_back", second)],
+            "died in the middle": [begun],
+            "died going back": [begun, done, restarted, going_back],
+            "restarted": [restarted],
+            "written and restarted": [begun, done, restarted, finished(name, "applied", second)],
+            "put back and restarted": [begun, done, going_back, back, restarted],
+            "looked at": [finished(name, "unchanged", second)],
+            "refused": [begun, finished(name, "refused", second)],
+            "unreachable": [begun, finished(name, "unreachable", second)],
+            "only its mode": [write(name, second, before="1", after="1"), done],
+            "only its format": [begun, done, finished(name, "applied", second)],
+        }[self.what]
+
+
+_DEEDS = st.lists(
+    st.builds(
+        Deed,
+        st.sampled_from(RUNS),
+        st.sampled_from(EITHER_HOST),
+        st.sampled_from((*OWES, *OWES_NOTHING, *CHANGES_NOTHING)),
+    ),
+    max_size=10,
+)
+
+
+def _possible(deeds: list[Deed]) -> list[Deed]:
+    """Leave out what a run did with a host after it died there."""
+    dead: set[tuple[str, str]] = set()
+    kept = []
+    for deed in deeds:
+        if (deed.run, deed.host) not in dead:
+            kept.append(deed)
+        if deed.what in DIED:
+            dead.add((deed.run, deed.host))
+    return kept
+
+
+def _records(deeds: list[Deed]) -> list[PastRun]:
+    found = []
+    for run in RUNS:
+        data = header_lines(header(run)) + b"".join(
+            encode(item)
+            for second, deed in enumerate(deeds)
+            if deed.run == run
+            for item in deed.lines(second)
+        )
+        past = parse_run(run, data, held=False)
+        assert isinstance(past, PastRun), past
+        found.append(past)
+    return found
+
+
+@settings(max_examples=300)
+@given(_DEEDS, st.permutations(range(len(RUNS))))
+def test_whoever_touched_a_host_last_decides_what_is_owed(
+    deeds: list[Deed], order: list[int]
+) -> None:
+    """Runs that overlap in time are no exception, and their order does not matter."""
+    deeds = _possible(deeds)
+    owed: dict[str, str | None] = dict.fromkeys(EITHER_HOST)
+    for deed in deeds:
+        if deed.what in OWES:
+            owed[deed.host] = deed.run
+        elif deed.what in OWES_NOTHING:
+            owed[deed.host] = None
+    records = _records(deeds)
+    records = [records[index] for index in order]
+    assert {host: restart_pending(records, identity(host)) for host in EITHER_HOST} == owed
+
+
+def test_another_file_on_the_host_is_another_matter() -> None:
+    records = _records([Deed(RUNS[0], "a", "written")])
+    assert restart_pending(records, identity("a")) == RUNS[0]
+    assert restart_pending(records, replace(identity("a"), path="/etc/other.json")) is None
+    assert restart_pending(records, replace(identity("a"), jump=("bastion",))) is None
+
+
+def test_two_names_of_one_host_owe_together() -> None:
+    """A host may be renamed in the inventory between the write and the restart."""
+    old = _records([Deed(RUNS[0], "a", "written")])[0]
+    renamed = header(RUNS[2], ("a2", *HOSTS[1:]))
+    renamed = replace(renamed, hosts={**renamed.hosts, "a2": old.header.hosts["a"]})
+    data = header_lines(renamed) + encode(line("restarted", 9, host="a2"))
+    new = parse_run(RUNS[2], data, held=False)
+    assert isinstance(new, PastRun)
+    assert restart_pending([old], identity("a")) == RUNS[0]
+    assert restart_pending([new, old], identity("a")) is None
+
+
+@given(st.lists(st.none() | st.sampled_from(Status), min_size=len(HOSTS), max_size=len(HOSTS)))
+def test_retry_takes_up_whatever_did_not_end_well(ends: list[Status | None]) -> None:
+    lines = [
+        encode(finished(host, status.value))
+        for host, status in zip(HOSTS, ends, strict=True)
+        if status is not None
+    ]
+    past = parse_run(RUN, header_lines(header()) + b"".join(lines), held=False)
+    assert isinstance(past, PastRun)
+    expected = [
+        host
+        for host, status in zip(HOSTS, ends, strict=True)
+        if status not in {"unchanged", "applied", "restart_pending"}
+    ]
+    assert list(hosts_to_retry(past)) == expected

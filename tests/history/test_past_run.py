@@ -1,0 +1,211 @@
+"""Reading a record: whatever is in it is a value, and never more than the record can know."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis_provision.cli.exit_codes import ExitCode
+from aegis_provision.history.json_fields import JsonFields, encode
+from aegis_provision.history.past_run import DamagedRun, PastRun, RunState, parse_run
+from aegis_provision.history.run_header import RunKind
+from aegis_provision.history.run_header_codec import header_lines, parse_header
+from aegis_provision.history.run_summary import parse_summary, summary_of
+from aegis_provision.playbook.plays import (
+    Gates,
+    HostCount,
+    OnFailure,
+    Play,
+    Restart,
+    Schedule,
+    ScheduledPlay,
+    Sessions,
+    Verify,
+)
+from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE
+from tests.history.fleet import HOSTS, RUN, header
+from tests.history.stories import FINISHED_RUN, end, finished, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HEADER = header_lines(header())
+
+
+def _parsed(data: bytes, *, held: bool = False) -> PastRun:
+    past = parse_run(RUN, data, held=held)
+    assert isinstance(past, PastRun), past
+    return past
+
+
+def test_every_cut_is_the_run_up_to_its_last_whole_line() -> None:
+    whole = HEADER + FINISHED_RUN
+    for cut in range(len(HEADER), len(whole)):
+        lines = whole[:cut].rpartition(b"\n")[0] + b"\n"
+        past = _parsed(whole[:cut])
+        assert past == _parsed(lines)
+        assert past.state is RunState.CRASHED
+    assert _parsed(whole).state is RunState.FINISHED
+
+
+def test_a_cut_header_is_damage() -> None:
+    for cut in range(len(HEADER)):
+        assert parse_run(RUN, HEADER[:cut], held=False) == DamagedRun(
+            RUN, "line 1: the header is not whole"
+        )
+
+
+@given(st.integers(0, len(FINISHED_RUN.splitlines())), st.booleans())
+def test_what_a_later_version_adds_is_passed_over(position: int, held: bool) -> None:
+    lines = FINISHED_RUN.splitlines(keepends=True)
+    unknown = encode({"event": "telepathy", "at": "2026-11-25T10:15:00.250Z", "host": 7})
+    richer = [encode({**json.loads(line), "new": {"deep": [1]}}) for line in lines]
+    data = HEADER + b"".join((*richer[:position], unknown, *richer[position:]))
+    found, usual = _parsed(data, held=held), _parsed(HEADER + FINISHED_RUN, held=held)
+    assert replace(found, ended=usual.ended) == usual
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\0\0\0", "it is no JSON"),
+        (b"", "it is no JSON"),
+        (b"[" * 100_000, "it is no JSON"),
+        (b"7", "it is no object"),
+        (b"{}", '"event" is not text'),
+        (encode({**write("a"), "at": "noon"})[:-1], '"at" is no time'),
+        (encode({**write("a"), "at": "2026-11-25T10:15:00"})[:-1], '"at" is no time'),
+        (encode(write("elsewhere"))[:-1], "the host is not one of the schedule's"),
+        (encode({**write("a"), "after": "x"})[:-1], '"after" is no object'),
+        (
+            encode({**finished("a", "applied"), "status": "splendid"})[:-1],
+            '"status" is a word that this version does not know',
+        ),
+        (
+            encode({"event": "batch", "at": "2026-11-25T10:15:01Z", "play": 2})[:-1],
+            "there is no such play",
+        ),
+    ],
+)
+def test_damage_has_a_place_and_a_reason(line: bytes, reason: str) -> None:
+    data = HEADER + encode(write("a")) + line + b"\n" + encode(end())
+    assert parse_run(RUN, data, held=False) == DamagedRun(RUN, f"line 4: {reason}")
+
+
+def test_a_later_format_is_not_guessed_at() -> None:
+    data = HEADER.replace(b"run/v1", b"run/v2") + FINISHED_RUN
+    assert parse_run(RUN, data, held=False) == DamagedRun(
+        RUN, "line 1: a newer version of the tool wrote it"
+    )
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_no_bytes_make_the_reader_fail(data: bytes, with_header: bool) -> None:
+    found = parse_run(RUN, HEADER * with_header + data, held=False)
+    assert isinstance(found, PastRun | DamagedRun)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@given(st.data())
+def test_no_field_makes_the_reader_fail(data: st.DataObject) -> None:
+    lines = [json.loads(line) for line in (HEADER + FINISHED_RUN).splitlines()]
+    line = data.draw(st.sampled_from(lines))
+    line[data.draw(st.sampled_from(sorted(line)))] = data.draw(_JSON)
+    found = parse_run(RUN, b"".join(encode(item) for item in lines), held=False)
+    assert isinstance(found, PastRun | DamagedRun)
+
+
+def test_a_finished_run_in_sum_is_told_by_its_two_ends() -> None:
+    whole = HEADER + FINISHED_RUN
+    lines = whole.splitlines()
+    assert parse_summary(lines[0], lines[-1]) == summary_of(_parsed(whole))
+    assert parse_summary(lines[0], lines[-2]) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (0, RunState.FINISHED),
+        (4, RunState.FINISHED),
+        (129, RunState.FINISHED),
+        (130, RunState.INTERRUPTED),
+        (131, RunState.FINISHED),
+    ],
+)
+def test_a_run_that_was_stopped_is_told_as_interrupted(code: int, state: RunState) -> None:
+    assert ExitCode.INTERRUPTED == INTERRUPTED_EXIT_CODE
+    whole = HEADER + encode(end(code))
+    first, *_, last = whole.splitlines()
+    found = parse_summary(first, last)
+    assert found is not None
+    assert (found.state, _parsed(whole).state) == (state, state)
+
+
+def test_hosts_without_an_end_are_counted_as_unknown() -> None:
+    past = _parsed(HEADER + encode(finished("a", "applied")))
+    assert past.counts == {"applied": 1, "unknown": len(HOSTS) - 1}
+
+
+_SHARES = st.builds(HostCount, st.floats(0, 100), st.booleans())
+_SECONDS = st.floats(0, 86_400)
+_GATES = st.builds(
+    Gates,
+    st.sampled_from(Restart),
+    st.none() | st.builds(Verify, st.booleans(), st.booleans(), _SECONDS),
+    st.sampled_from(OnFailure),
+    st.sampled_from(Sessions),
+    _SECONDS,
+    st.booleans(),
+)
+_PLAYS = st.builds(
+    Play,
+    name=st.text(),
+    hosts=st.text(),
+    serial=st.lists(_SHARES, min_size=1, max_size=3).map(tuple),
+    pause=_SECONDS,
+    max_fail=_SHARES,
+    gates=_GATES,
+)
+_BATCHES = st.lists(st.lists(st.sampled_from(HOSTS), max_size=3).map(tuple), max_size=3).map(tuple)
+_SCHEDULES = st.lists(st.builds(ScheduledPlay, _PLAYS, _BATCHES), max_size=3).map(tuple)
+
+
+@settings(max_examples=50)
+@given(_SCHEDULES, st.sampled_from(RunKind), st.none() | st.text(), st.text())
+def test_a_header_comes_back_as_it_was(
+    plays: tuple[ScheduledPlay, ...], kind: RunKind, other: str | None, limit: str
+) -> None:
+    """A later rollback passes the very gates of the run that it undoes."""
+    given_ = replace(
+        header(),
+        schedule=Schedule(plays),
+        kind=kind,
+        undoes=other,
+        retries=other,
+        limit=limit,
+        playbook=None if other else header().playbook,
+    )
+    first, second = (JsonFields.of(line) for line in header_lines(given_).splitlines())
+    assert parse_header(first, second) == given_
+
+
+def test_no_gate_is_forgotten() -> None:
+    """A gate that is added to the playbook must find its way into the record."""
+    play: Mapping[str, Mapping[str, Mapping[str, object]]] = json.loads(HEADER.splitlines()[1])[
+        "plays"
+    ][0]
+    decided = {item.name for item in fields(Play) if not item.name.endswith("span")}
+    assert decided == play.keys() - {"batches"}
+    assert {item.name for item in fields(Gates)} == play["gates"].keys()
+    assert {item.name for item in fields(Verify)} == play["gates"]["verify"].keys()

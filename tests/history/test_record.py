@@ -1,0 +1,275 @@
+"""A record that is written and read back: it tells what happened, and no value."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.aegis.remote_state import RemoteFile
+from aegis_provision.history.digests import file_digest
+from aegis_provision.history.past_run import PastRun, RunState
+from aegis_provision.history.run_record import RunRecord, open_record
+from aegis_provision.history.run_summary import summary_of
+from aegis_provision.history.runs import read_run, run_summaries
+from aegis_provision.history.state_dir import StateError, load_key
+from aegis_provision.rollout.events import (
+    BatchStarted,
+    BudgetSpent,
+    HostFinished,
+    HostRestarted,
+    HostRolledBack,
+    HostWritten,
+    PlayStarted,
+    RunFinished,
+    RunStarted,
+    Step,
+    StepStarted,
+    StopRequested,
+)
+from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.write_log import WriteLogError
+from tests.history.fleet import CANARY, HOSTS, RUN, header, places_in, plan_of, write_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aegis_provision.history.past_host import PastHost
+    from aegis_provision.history.state_dir import StateDir
+    from aegis_provision.rollout.events import Event
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> StateDir:
+    return places_in(tmp_path)
+
+
+def _read(places: StateDir) -> PastRun:
+    past = read_run(places, RUN)
+    assert isinstance(past, PastRun), past
+    return past
+
+
+def _begin(record: RunRecord) -> None:
+    head = header()
+    record(RunStarted(RUN, head.schedule, tuple(plan_of(host) for host in HOSTS)))
+
+
+def _a_after(places: StateDir, *events: Event | None) -> PastHost:
+    """Return what is known of host a after ``events``; ``None`` stands for its write."""
+    with open_record(places, header()) as record:
+        _begin(record)
+        for event in events:
+            if event is None:
+                record.before_write("a", write_of("a"))
+            else:
+                record(event)
+    return _read(places).hosts["a"]
+
+
+def _end(status: Status, message: str = "") -> HostFinished:
+    return HostFinished(0, HostResult("a", status, message))
+
+
+def test_a_whole_run_is_told(places: StateDir) -> None:
+    results = (
+        HostResult("a", Status.APPLIED),
+        HostResult("b", Status.APPLIED),
+        HostResult("c", Status.UNREACHABLE, "connect: refused", "is it up?"),
+        HostResult("d", Status.NOT_ATTEMPTED, "the budget was spent"),
+    )
+    with open_record(places, header()) as record:
+        _begin(record)
+        for play, result in zip((0, 1, 1), results, strict=False):
+            record(PlayStarted(play))
+            record(BatchStarted(play, 0, (result.host,)))
+            record(StepStarted(result.host, Step.CONNECT))
+            if result.status is Status.APPLIED:
+                record.before_write(result.host, write_of(result.host))
+                record(HostWritten(result.host))
+                record(HostRestarted(result.host))
+            record(HostFinished(play, result))
+        record(BudgetSpent(1, "1 of 4 hosts failed; 0 may", ("c",)))
+        record(StopRequested(0))
+        record(RunFinished(results, 4))
+    past = _read(places)
+    assert past.header == header()
+    assert (past.state, past.exit_code) == (RunState.FINISHED, 4)
+    assert (past.budget, past.stopped) == ("1 of 4 hosts failed; 0 may", True)
+    assert past.batches_begun == (1, 2)
+    assert past.counts == {"applied": 2, "unreachable": 1, "not_attempted": 1}
+    told = [(host.status, host.message, host.hint) for host in past.hosts.values()]
+    assert told == [(item.status, item.message, item.hint) for item in results]
+    assert past.hosts["a"].seconds is not None
+    assert past.hosts["d"].seconds is None
+    assert list(run_summaries(places, [RUN])) == [summary_of(past)]
+
+
+def test_before_and_after_are_digests_under_the_key(places: StateDir) -> None:
+    host = _a_after(places, None, HostWritten("a"))
+    key, write = load_key(places), write_of("a")
+    assert host.write is not None
+    assert host.write.before is not None
+    assert write.base is not None
+    assert write.content is not None
+    assert host.write.after is not None
+    assert host.write.before.digest == file_digest(key, write.base.content)
+    assert host.write.after.digest == file_digest(key, write.content)
+    assert (host.write.before.mode, host.write.before.uid, host.write.before.gid) == (
+        "0640",
+        1000,
+        1001,
+    )
+    assert (host.write.after.mode, host.write.after.gid) == ("0600", 1000)
+    assert host.write.secrets == ("ANTHROPIC_AUTH_TOKEN",)
+
+
+def test_a_file_that_was_not_there_has_no_digest(places: StateDir) -> None:
+    with open_record(places, header()) as record:
+        record.before_write("a", replace(write_of("a"), base=None))
+        record(HostWritten("a"))
+    write = _read(places).hosts["a"].write
+    assert write is not None
+    assert write.before is None
+
+
+def test_no_value_comes_into_the_state_directory(places: StateDir) -> None:
+    _a_after(places, None, HostWritten("a"), _end(Status.RESTART_PENDING))
+    files = [path for path in places.directory.rglob("*") if path.is_file()]
+    assert places.record(RUN) in files
+    for path in files:
+        assert CANARY.encode() not in path.read_bytes(), path
+
+
+def test_every_line_is_json_with_a_time(places: StateDir) -> None:
+    _a_after(places, StepStarted("a", Step.WRITE), None, _end(Status.FAILED, "two\nlines \u2028"))
+    for line in places.record(RUN).read_bytes().splitlines()[2:]:
+        assert {"event", "at", "t"} <= json.loads(line).keys()
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ((), (False, False, False, False)),
+        ((None,), (True, False, False, True)),
+        ((None, HostWritten("a")), (False, False, False, True)),
+        ((None, _end(Status.REFUSED)), (False, False, False, False)),
+        ((None, _end(Status.UNREACHABLE)), (False, False, False, False)),
+        ((None, _end(Status.FAILED)), (True, False, False, True)),
+        ((None, HostWritten("a"), _end(Status.RESTART_PENDING)), (False, False, False, True)),
+        ((None, HostWritten("a"), _end(Status.APPLIED)), (False, False, False, False)),
+        ((None, HostWritten("a"), HostRestarted("a")), (False, True, False, False)),
+        (
+            (None, HostWritten("a"), HostRestarted("a"), StepStarted("a", Step.ROLL_BACK)),
+            (True, False, False, True),
+        ),
+        (
+            (None, HostWritten("a"), StepStarted("a", Step.ROLL_BACK), HostRolledBack("a")),
+            (False, False, True, True),
+        ),
+        (
+            (None, HostWritten("a"), HostRolledBack("a"), HostRestarted("a")),
+            (False, True, True, False),
+        ),
+        (
+            (None, HostWritten("a"), StepStarted("a", Step.ROLL_BACK), _end(Status.ROLLED_BACK)),
+            (False, False, True, True),
+        ),
+        (
+            (
+                None,
+                HostWritten("a"),
+                StepStarted("a", Step.ROLL_BACK),
+                _end(Status.ROLLBACK_FAILED),
+            ),
+            (True, False, False, True),
+        ),
+        ((HostRestarted("a"), _end(Status.APPLIED)), (False, True, False, False)),
+    ],
+)
+def test_what_is_known_of_a_host_wherever_the_record_ends(
+    places: StateDir, events: tuple[Event | None, ...], expected: tuple[bool, bool, bool, bool]
+) -> None:
+    host = _a_after(places, *events)
+    known = (host.write_unknown, host.restarted, host.rolled_back, host.restart_owed)
+    assert known == expected
+
+
+def test_a_later_play_without_work_hides_nothing(places: StateDir) -> None:
+    unchanged = HostFinished(1, HostResult("a", Status.UNCHANGED))
+    assert _a_after(places, _end(Status.APPLIED), unchanged).status is Status.APPLIED
+
+
+def test_the_end_corrects_what_was_told_of_hosts(places: StateDir) -> None:
+    """A host that was interrupted in the middle of its write is told of at the end alone."""
+    host = _a_after(
+        places, None, RunFinished((HostResult("a", Status.FAILED, "interrupted"),), 130)
+    )
+    assert (host.status, host.message, host.write_unknown) == (Status.FAILED, "interrupted", True)
+
+
+@pytest.mark.parametrize("went_back", [False, True])
+def test_two_writes_are_one_unless_the_first_was_undone(places: StateDir, went_back: bool) -> None:
+    """A rollback of the run brings back the file from before all that it left there."""
+    first = write_of("a")
+    second = replace(first, content=b"third", base=RemoteFile(b"second", 0o600, 1, 1))
+    with open_record(places, header()) as record:
+        record.before_write("a", first)
+        record(HostWritten("a"))
+        if went_back:
+            record(HostRolledBack("a"))
+        record.before_write("a", second)
+        record(HostWritten("a"))
+    write = _read(places).hosts["a"].write
+    key, base = load_key(places), second.base if went_back else first.base
+    assert write is not None
+    assert write.before is not None
+    assert base is not None
+    assert write.before.digest == file_digest(key, base.content)
+    assert write.after is not None
+    assert write.after.digest == file_digest(key, b"third")
+
+
+def test_a_write_that_was_seen_to_end_clears_up_an_earlier_doubt(places: StateDir) -> None:
+    host = _a_after(places, None, _end(Status.FAILED), None, HostWritten("a"))
+    assert not host.write_unknown
+
+
+def test_a_run_whose_writer_lives_is_running(places: StateDir) -> None:
+    with open_record(places, header()):
+        assert _read(places).state is RunState.RUNNING
+    assert _read(places).state is RunState.CRASHED
+
+
+def test_one_name_is_one_record(places: StateDir) -> None:
+    with open_record(places, header()) as record:
+        record(RunFinished((), 0))
+    before = places.record(RUN).read_bytes()
+    with pytest.raises(StateError, match="a record"):
+        open_record(places, header())
+    assert places.record(RUN).read_bytes() == before
+    assert [path.name for path in places.runs.iterdir()] == [f"{RUN}.jsonl"]
+
+
+def test_a_closed_record_lets_no_write_begin(places: StateDir) -> None:
+    with open_record(places, header()) as record:
+        pass
+    with pytest.raises(WriteLogError, match="closed"):
+        record.before_write("a", write_of("a"))
+
+
+def test_everything_is_the_operators_alone(places: StateDir) -> None:
+    _a_after(places)
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in (places.directory, places.runs, places.key, places.record(RUN))
+    }
+    assert modes == {
+        "aegis-provision": 0o700,
+        "runs": 0o700,
+        "hmac.key": 0o600,
+        f"{RUN}.jsonl": 0o600,
+    }

@@ -1,0 +1,133 @@
+"""Finding runs, and reading no more of them than is needed."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.history.json_fields import encode
+from aegis_provision.history.past_run import DamagedRun, PastRun, RunState
+from aegis_provision.history.run_header_codec import header_lines
+from aegis_provision.history.run_summary import RunSummary
+from aegis_provision.history.runs import (
+    NoSuchRun,
+    find_run,
+    read_run,
+    run_names,
+    run_summaries,
+    runs_that_touched,
+)
+from aegis_provision.history.state_dir import StateDir, prepare_state_dir
+from tests.history.fleet import header, places_in
+from tests.history.stories import FINISHED_RUN, end, finished, line, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OLD, MIDDLE, NEW = (
+    "20261124T080000Z-00ffee",
+    "20261125T101500Z-1a2b3c",
+    "20261125T101500Z-1a9999",
+)
+NAMES = (NEW, MIDDLE, OLD)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> StateDir:
+    made = places_in(tmp_path)
+    prepare_state_dir(made)
+    return made
+
+
+def _keep(places: StateDir, run: str, lines: bytes = FINISHED_RUN) -> None:
+    places.record(run).write_bytes(header_lines(header(run)) + lines)
+
+
+def test_runs_are_listed_newest_first_and_nothing_else_is(places: StateDir) -> None:
+    for run in (MIDDLE, NEW, OLD):
+        _keep(places, run)
+    for other in ("notes.txt", "x.jsonl", f"{OLD}.new", f".{OLD}.jsonl"):
+        (places.runs / other).write_text("")
+    assert run_names(places) == NAMES
+
+
+def test_without_a_state_directory_there_are_no_runs(tmp_path: Path) -> None:
+    assert run_names(places_in(tmp_path)) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("last", NEW), (OLD, OLD), ("20261124", OLD), ("20261125T101500Z-1a2", MIDDLE)],
+)
+def test_a_run_is_found_by_its_name_or_a_beginning_of_it(wanted: str, found: str) -> None:
+    assert find_run(NAMES, wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message", "hint"),
+    [
+        ("20261125T101500Z-1a2b3d", "there is no run", f'did you mean "{MIDDLE}"?'),
+        ("", "there is no run", "history"),
+        ("../../etc/passwd", "there is no run", "history"),
+        ("20261125", f'2 runs begin with "20261125": {NEW}, {MIDDLE}', "say more"),
+    ],
+)
+def test_what_is_not_one_run_is_told(wanted: str, message: str, hint: str) -> None:
+    with pytest.raises(NoSuchRun) as refused:
+        find_run(NAMES, wanted)
+    assert message in refused.value.message
+    assert hint in refused.value.hint
+
+
+def test_the_first_run_is_still_to_come() -> None:
+    with pytest.raises(NoSuchRun, match="no runs yet"):
+        find_run((), "last")
+
+
+def test_a_list_tells_finished_crashed_and_damaged_apart(places: StateDir) -> None:
+    _keep(places, NEW)
+    _keep(places, MIDDLE, encode(write("a")) + b'{"torn')
+    places.record(OLD).write_text("damaged\n")
+    done, crashed, damaged = run_summaries(places, NAMES)
+    assert isinstance(done, RunSummary)
+    assert (done.state, done.exit_code, done.hosts) == (RunState.FINISHED, 4, 4)
+    assert isinstance(crashed, RunSummary)
+    assert (crashed.state, crashed.counts) == (RunState.CRASHED, {"unknown": 4})
+    assert damaged == DamagedRun(OLD, "line 1: the header is not whole")
+
+
+def test_a_list_does_not_read_what_lies_between_both_ends(places: StateDir) -> None:
+    """A thousand records of a thousand hosts must be quick to list."""
+    _keep(places, NEW, b"not looked at\n" + encode(end(0, applied=4)))
+    [found] = run_summaries(places, [NEW])
+    assert isinstance(found, RunSummary)
+    assert found.counts == {"applied": 4}
+    assert isinstance(read_run(places, NEW), DamagedRun)
+
+
+def test_only_runs_that_touched_a_host_are_looked_at_for_what_is_owed(places: StateDir) -> None:
+    _keep(places, OLD, encode(line("restarted", host="a")))
+    _keep(places, MIDDLE, encode(finished("a", "unchanged")) + encode(end()))
+    _keep(places, NEW, encode(write("a")))
+    found = list(runs_that_touched(places, NAMES))
+    assert [past.header.run for past in found] == [NEW, OLD]
+
+
+def test_a_record_that_is_none_is_a_value(places: StateDir) -> None:
+    places.record(NEW).mkdir()
+    found = read_run(places, NEW)
+    assert isinstance(found, DamagedRun)
+    assert "can't be read" in found.reason
+    assert list(run_summaries(places, [NEW, OLD])) == [found, read_run(places, OLD)]
+    assert list(runs_that_touched(places, [NEW, OLD])) == []
+
+
+def test_two_readers_at_once_do_not_take_each_other_for_the_writer(places: StateDir) -> None:
+    _keep(places, NEW, encode(write("a")))
+    with places.record(NEW).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        past = read_run(places, NEW)
+    assert isinstance(past, PastRun)
+    assert past.state is RunState.CRASHED
