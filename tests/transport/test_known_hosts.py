@@ -146,6 +146,7 @@ def test_a_list_may_be_longer_than_a_pattern() -> None:
 def test_names_that_are_no_text_are_found() -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     assert verdict(f"{name} A.", A, (name,)) == KNOWN
+    assert verdict(" \tXa A.", A, ("xa",)) == KNOWN
 
 
 def hashed(name: str, salt: bytes = b"s" * 20) -> str:

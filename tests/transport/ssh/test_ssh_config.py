@@ -200,7 +200,7 @@ AGREED = {
     "an address in a first pass": "Host a\n HostName 127.1\nMatch host 127.0.0.1\n Port 9\n",
     "an IPv6 address in another form": "HostName 0:0::0:1\n",
     "a broken IPv6 address keeps its capitals": "HostName AB::CD::EF\n",
-    "a percent sign keeps capitals": "HostName B%%X\n",
+    "a percent sign keeps capitals": "HostName B%%C\n",
     "RevokedHostKeys": "Host a\n RevokedHostKeys /x\nHost *\n RevokedHostKeys /y\n",
     "RevokedHostKeys none": "Host a\n RevokedHostKeys None\nHost *\n RevokedHostKeys /y\n",
     "RevokedHostKeys with blanks": "RevokedHostKeys \"/a b\"\n",
