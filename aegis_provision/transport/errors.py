@@ -59,7 +59,8 @@ def describe_os_error(problem: OSError | EOFError) -> tuple[str, str]:
         case OSError(errno=number) if number in _ERRNO_WORDS:
             return _ERRNO_WORDS[number]
         case UnfitFileError():
-            return f"{problem.filename}: {problem.strerror}", ""
+            why = problem.strerror or ""
+            return f"{problem.filename}: {why[:1].lower()}{why[1:]}", ""
     place = f"{problem.filename}: " if problem.filename else ""
     return f"{place}{os.strerror(problem.errno or 0).lower()}", ""
 

@@ -24,11 +24,11 @@ from tests.history.fleet import RUN, header, places_in
 _PRINT_KEY = """
 import sys
 from pathlib import Path
-from aegis_provision.history.state_dir import Places, load_key, make_ready
-places = Places(Path(sys.argv[1]))
+from aegis_provision.history.state_dir import StateDir, load_key, prepare_state_dir
+places = StateDir(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
-make_ready(places)
+prepare_state_dir(places)
 print(load_key(places).hex())
 """
 
