@@ -96,18 +96,18 @@ def test_sizes_in_words(size: int, words: str) -> None:
 
 
 READERS = {
-    "files": "the one place",
-    "cli/env_file": "a pipe may stand there; its own bounds",
+    "files/reading": "the one place",
+    "files/atomic": "files that it makes, and locks",
+    "inputs/env_file": "a pipe may stand there; its own bounds",
     "cli/streams": "the process's own streams",
-    "cli/replacing": "files that it makes, and locks",
     "cli/completion": "scripts of the package",
     "cli/commands/init": "starters of the package",
     "documents/schema_files": "schemas of the package",
     "providers/recipes": "recipes of the package",
     "report/html_page": "the style sheet of the package",
-    "ledger/places": "directories, and a key that it makes",
-    "ledger/record": "a record that it makes",
-    "transport/known_hosts": "a file that it adds to, once it was looked at",
+    "history/state_dir": "directories, and a key that it makes",
+    "history/run_record": "a record that it makes",
+    "transport/ssh/known_hosts": "a file that it adds to, once it was looked at",
     "transport/local_files": "a host's files, on this machine",
 }
 """The modules that open files by themselves, and what these are."""
