@@ -17,8 +17,8 @@ from aegis_provision.aegis.remote_state import (
     RemoteState,
     RemoteUser,
 )
-from aegis_provision.planning.host_plan import check_permissions, plan_host, unreachable
-from aegis_provision.planning.plan import Action, ChangeKind, HostPlan
+from aegis_provision.planning.host_plan import check_permissions, plan_host, refusals, unreachable
+from aegis_provision.planning.plan import Action, ChangeKind, HostPlan, Write
 from aegis_provision.planning.restore import resulting_file
 from aegis_provision.providers.resolve_env import resolve_env
 from tests.fleet.specs import specified
@@ -288,3 +288,33 @@ def test_numbers_of_others_keep_their_text(numbers: list[str]) -> None:
     lines = [line.strip(" ,") for line in content.decode().splitlines()]
     begin = lines.index('"x": [') + 1
     assert lines[begin : begin + len(numbers)] == numbers
+
+
+_OWNER = "log in as the file's owner, or set become_user to it"
+
+
+@pytest.mark.parametrize("for_root", [False, True])
+def test_who_may_not_read_it_is_told_whom_to_become(for_root: bool) -> None:
+    actual = RemoteState(
+        PATH, directory=DIRECTORY, problem=ReadProblem.PERMISSION_DENIED, for_root=for_root
+    )
+    [(reason, hint)] = refusals(actual)
+    assert reason == "no permission to read it"
+    assert (hint == _OWNER) is not for_root
+    assert hint.startswith("root works there as the directory's owner: ") is for_root
+    link = replace(actual, problem=ReadProblem.SYMLINK)
+    assert refusals(link) == refusals(replace(link, for_root=False))
+
+
+@pytest.mark.parametrize("for_root", [False, True])
+def test_who_can_not_keep_its_owner_is_told_whom_to_become(for_root: bool) -> None:
+    login = RemoteUser(DIRECTORY.uid + 1, frozenset({DIRECTORY.gid}))
+    open_to_all = replace(DIRECTORY, mode=0o777)
+    actual = RemoteState(PATH, directory=open_to_all, login=login, for_root=for_root)
+    write = Write(PATH, b"{}", 0o600, DIRECTORY.uid, DIRECTORY.gid, None)
+    told = check_permissions(HostPlan("a", "glm", PATH, Action.UPDATE, write=write), actual)
+    assert told.message == (
+        f"the login (uid {login.uid}) can't keep its owner (uid {DIRECTORY.uid})"
+    )
+    assert (told.hint == _OWNER) is not for_root
+    assert told.hint.startswith("root works there as the directory's owner: ") is for_root

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.protocol import WriteFailed, WriteRefused
+from aegis_provision.transport.protocol import WriteFailed, WriteRefused, WriteResult
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     NEW,
@@ -111,6 +111,19 @@ def test_a_directory_that_the_login_cannot_write_in_is_refused(home: Path) -> No
     assert isinstance(end, WriteRefused)
     assert "no permission to write in its directory" in end.reason
     assert os.listdir(home) == [path.name]  # noqa: PTH208 - names are wanted
+
+
+@pytest.mark.parametrize(("uid", "shut"), [(0, False), (NOBODY, True)])
+def test_the_mode_of_our_directory_is_changed_where_nobody_else_can_exchange_it(
+    home: Path, uid: int, shut: bool
+) -> None:
+    path = _config(home)
+    (home / OWN).mkdir(mode=0o755)
+    os.chown(home / OWN, uid, uid)
+    with wired(user=None if uid == 0 else uid) as (files, _):
+        end = attempt(files, plan_write(look(files, path)))
+    assert isinstance(end, WriteResult if shut else WriteRefused)
+    assert (mode_of(home / OWN), _owner(home / OWN)) == (0o700 if shut else 0o755, (uid, uid))
 
 
 def test_our_directory_must_not_be_a_third_ones(home: Path) -> None:

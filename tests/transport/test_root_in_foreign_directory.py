@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-NOBODY, DAEMON, STRANGER = 65534, 1, 54321
+NOBODY, GROUP, STRANGER = 65534, 33, 54321
 SECRET = b'{"authToken": "of root alone"}'
 NO_RC_FILES = "SetEnv HOME=/"  # root's own start-up files may take any time
 ROUNDS, MOST_REQUESTS = 150, 80
@@ -85,10 +85,13 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def forced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """Yield a server that runs the SFTP server alone, whatever it is asked."""
-    settings = [NO_RC_FILES, "ForceCommand internal-sftp"]
+@pytest.fixture(scope="module", params=["internal-sftp", "sftp-server"])
+def forced(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sshd]:
+    """Yield a server that runs the SFTP server alone, as root, whatever it is asked."""
+    command = find_sftp_server() if request.param == "sftp-server" else request.param
+    settings = [NO_RC_FILES, f"ForceCommand {command}"]
     with running_sshd(tmp_path_factory.mktemp("forced"), settings=settings) as server:
         yield server
 
@@ -450,6 +453,17 @@ def test_who_becomes_root_there_becomes_its_owner_by_sudo(
                 else:
                     assert actual.problem is ReadProblem.UNSAFE_DIRECTORY
                     assert NO_WAY in actual.detail
+
+
+def test_a_user_has_the_groups_that_the_host_gives_them(sshd: Sshd, home: Path) -> None:
+    with user("owner", "/usr/sbin/nologin") as name:
+        subprocess.run(["usermod", "-a", "-G", str(GROUP), name], check=True)
+        ids = [int(subprocess.check_output(["id", which, name])) for which in ("-u", "-g")]
+        os.chown(home, *ids)
+        deadline = Deadline.after(60)
+        with connect(*over(sshd, home / "aegis.config.json"), deadline) as session:
+            session.read(deadline)
+            assert session.login(deadline) == RemoteUser(ids[0], frozenset({ids[1], GROUP}))
 
 
 def test_root_under_another_name_is_root_too(home: Path) -> None:
