@@ -340,10 +340,17 @@ class _Digests:
         return self._wanted[id(session)]
 
     def of_settings(self, host: Host) -> str:
-        """Return the digest of how ``host`` is reached and restarted."""
+        """Return the digest of how ``host`` is reached and restarted.
+
+        A setting that version 0.1.0 did not have counts only where it is set, so that a plan
+        which 0.1.0 saved still holds.
+        """
         service, token = host.service, host.service.api_token
         asked = None if token is None else token.value
-        return self._of([asdict(host.target), service.unit, service.command, service.api, asked])
+        target = asdict(host.target)
+        if not host.target.trust_directory:
+            del target["trust_directory"]
+        return self._of([target, service.unit, service.command, service.api, asked])
 
     def of_file(self, file: RemoteFile | None) -> str | None:
         """Return the digest of a file with its mode and owner, ``None`` for none."""
