@@ -1,4 +1,27 @@
-"""How a command stops before its end: expected, said in words, with its exit code."""
+"""What can go wrong, as one tree. A host's failure is a value; these stop a whole command.
+
+- :class:`Error`
+
+  - :class:`InputError`: what was handed in is wrong, and nothing was connected to
+
+    - :class:`InvalidInputError`: with every finding and its place in the files
+    - :class:`NoSuchRunError`: no recorded run has this name
+    - :class:`StateDirError`: the state directory can't be used
+
+  - :class:`MissingExtraError`: an optional package is not installed
+  - :class:`RefusedError`: a whole run was refused before any write
+  - :class:`TransportError`: a host could not be worked on
+
+    - :class:`Unreachable`: there is no working session
+    - :class:`WriteRefused`: nothing was written, because of the host's state
+
+      - :class:`Locked`: another run is writing there
+
+    - :class:`WriteFailed`: the write failed half-way
+
+A :class:`TransportError` never leaves an operation: it becomes the host's plan or result.
+None of them ever holds a secret.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +30,94 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.cli.exit_codes import ExitCode
     from aegis_provision.documents.diagnostic import Diagnostic
 
+USE_XDG_STATE_HOME = "set XDG_STATE_HOME to a directory of yours that can be written"
+"""What helps wherever the state directory can't be used."""
 
-class CommandError(Exception):
-    """A command can't go on: ``message`` says why, ``hint`` what to do next.
+_SHOWN = 3
 
-    ``reasons`` are for what can't be done for several reasons at once, each a line of its own.
+
+class Error(Exception):
+    """The root: ``message`` says what failed and why, ``hint`` what to do next.
+
+    ``reasons`` are for what fails for several reasons at once, each a line of its own.
+    ``command`` is the command line that the hint ends in, as the command's name and its
+    arguments; empty for none.
     """
 
     def __init__(
-        self, code: ExitCode, message: str, hint: str = "", reasons: Sequence[str] = ()
+        self,
+        message: str,
+        hint: str = "",
+        reasons: Sequence[str] = (),
+        command: Sequence[str] = (),
     ) -> None:
-        """Keep the parts; nobody shows this exception as such."""
+        """Keep the parts; ``str()`` gives the message."""
         super().__init__(message)
-        self.code = code
         self.message = message
         self.hint = hint
         self.reasons = tuple(reasons)
+        self.command = tuple(command)
 
 
-class InvalidInputError(Exception):
-    """The operator's input has errors; ``diagnostics`` holds all of them, warnings too."""
+class InputError(Error):
+    """What was handed in is wrong: a file, a pattern, a name. Nothing was connected to."""
+
+
+class InvalidInputError(InputError):
+    """The input has errors; ``diagnostics`` holds all of them, warnings too."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        """Keep the findings."""
-        super().__init__(f"{len(diagnostics)} findings")
+        """Keep the diagnostics; ``str()`` gives the first ones and counts the rest."""
         self.diagnostics = tuple(diagnostics)
+        errors = [item for item in self.diagnostics if item.is_error]
+        lines = [f"{item.place}: {item.message}" if item.place else item.message for item in errors]
+        more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+        super().__init__("\n".join([*lines[:_SHOWN], *more]))
+
+
+class NoSuchRunError(InputError):
+    """No recorded run has the name that was asked for."""
+
+
+class StateDirError(InputError):
+    """The operator's state directory can't be used."""
+
+    def __init__(self, message: str, hint: str = USE_XDG_STATE_HOME) -> None:
+        """Keep both parts; by default the hint names the variable that leads elsewhere."""
+        super().__init__(message, hint)
+
+
+class MissingExtraError(Error):
+    """An optional package that a command needs is not installed."""
+
+
+class RefusedError(Error):
+    """A whole run was refused before any write."""
+
+
+class TransportError(Error):
+    """A host could not be worked on. ``step`` failed for ``reason``; ``hint`` says what to try."""
+
+    def __init__(self, step: str, reason: str, hint: str = "") -> None:
+        """Keep the three parts; ``str()`` gives ``step: reason``."""
+        super().__init__(f"{step}: {reason}", hint)
+        self.step = step
+        self.reason = reason
+
+
+class Unreachable(TransportError):
+    """No working session: name, connection, host key, login, sudo, SFTP or the clock failed."""
+
+
+class WriteRefused(TransportError):
+    """Nothing was written, because of the host's state: a moved file, a lock, a foreign owner."""
+
+
+class Locked(WriteRefused):
+    """Nothing was written, because another run is writing there."""
+
+
+class WriteFailed(TransportError):
+    """The write failed half-way; the old file is whole unless ``reason`` says otherwise."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.output import echo
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError
 from aegis_provision.files.reading import check_regular
 from aegis_provision.rollout.events import RunStarted
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[EventLog]:
     """Collect events for as long as the block runs, then write the page of the run to ``path``.
 
-    The page replaces what is there as a whole. Raises :class:`CommandError` at once where
+    The page replaces what is there as a whole. Raises :class:`Error` at once where
     nobody could write there; a page that can't be written in the end is told, and no more: the
     run is what counts.
     """
@@ -36,8 +35,7 @@ def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[Even
             check_regular(path, path.stat())
         fresh.touch()
     except OSError as problem:
-        raise CommandError(
-            ExitCode.INVALID_INPUT,
+        raise InputError(
             f"--report: {path} can't be written: {problem.strerror or problem}",
             "name a file in a directory of yours",
         ) from None

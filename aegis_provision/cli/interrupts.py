@@ -9,8 +9,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import note_written
+from aegis_provision.operations.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from aegis_provision import __version__
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.interrupts import ProcessSignals
 from aegis_provision.cli.invocation import Invocation, utf8_text
 from aegis_provision.cli.output import echo
 from aegis_provision.cli.streams import output_error, protect_streams
-from aegis_provision.errors import CommandError, InvalidInputError
+from aegis_provision.errors import Error, InvalidInputError
+from aegis_provision.operations.exit_codes import ExitCode, error_exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,9 +152,9 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except InvalidInputError as problem:
         _show_findings(problem, invocation)
         return ExitCode.INVALID_INPUT
-    except CommandError as problem:
+    except Error as problem:
         _show_failure(problem, invocation)
-        return problem.code
+        return error_exit_code(problem)
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted" if invocation.wrote else "interrupted; nothing was written")
         return ExitCode.INTERRUPTED
@@ -239,7 +239,7 @@ def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
     print_diagnostics(console, completed_findings(problem.diagnostics, invocation.given))
 
 
-def _show_failure(problem: CommandError, invocation: Invocation) -> None:
+def _show_failure(problem: Error, invocation: Invocation) -> None:
     from aegis_provision.cli.suggested_commands import completed
     from aegis_provision.report.console import escape_control
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.exit_codes import ExitCode, plan_exit_code, run_exit_code
 from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.observers import observe_run
 from aegis_provision.cli.output import echo, print_document
 from aegis_provision.cli.prompt import Confirmation, confirm
+from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code, run_exit_code
 from aegis_provision.operations.plan import print_plan, print_plan_warnings
 from aegis_provision.operations.run_record import open_run_record, run_summary_fields
 from aegis_provision.operations.run_request import (
@@ -86,7 +86,7 @@ class _RunContext:
 def plan_and_apply(plan_request: PlanRequest, options: ApplyOptions, output: Output) -> int:
     """Look at the hosts, show the plan, ask, carry it out, sum up, and return the exit code.
 
-    Raises :class:`CommandError` where the run can't be recorded, or where the hosts are not
+    Raises :class:`Error` where the run can't be recorded, or where the hosts are not
     what the saved plan saw.
     """
     stop = CancelToken()

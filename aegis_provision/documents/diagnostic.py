@@ -51,6 +51,18 @@ class Diagnostic:
     quotable: bool = True
     reminder: bool = False
 
+    @property
+    def is_error(self) -> bool:
+        """Tell whether this stops everything."""
+        return self.severity is Severity.ERROR
+
+    @property
+    def place(self) -> str:
+        """Return ``file:line:column``, empty where no text is at fault."""
+        if self.span is None:
+            return ""
+        return f"{self.span.source.name}:{self.span.line}:{self.span.column}"
+
 
 def error(
     code: str,

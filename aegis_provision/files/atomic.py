@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import note_written
 from aegis_provision.documents.listing import listed
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.reading import LARGEST_FILE, read_beginning
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def replace_files(replacements: Sequence[Replacement]) -> None:
     """Put each file's new content in its place: owner and mode stay, a symbolic link too.
 
     Each is written beside its place first, and all are compared once more with what was read;
-    then they are renamed, one by one. Raises :class:`CommandError`, and nothing has changed
+    then they are renamed, one by one. Raises :class:`Error`, and nothing has changed
     where a file can't be written or somebody else has changed one meanwhile. Between that look
     and the rename is a moment that no file system closes; among those who use this tool a lock on
     the file does.
@@ -152,8 +151,7 @@ def _compare(item: _Staged) -> None:
     except OSError:
         now = None
     if now != item.wanted.before:
-        raise CommandError(
-            ExitCode.REFUSED,
+        raise RefusedError(
             f"{item.wanted.path} was changed by somebody else meanwhile; nothing was written",
             "run the command again",
         )
@@ -174,10 +172,9 @@ def _rename(item: _Staged, done: Sequence[Path]) -> None:
             os.close(directory)
 
 
-def _unwritable(path: Path, problem: OSError, done: Sequence[Path] = ()) -> CommandError:
+def _unwritable(path: Path, problem: OSError, done: Sequence[Path] = ()) -> InputError:
     written = f"; written before it: {listed(map(str, done))}" if done else ""
-    return CommandError(
-        ExitCode.INVALID_INPUT,
+    return InputError(
         f"{path} can't be written: {problem.strerror or problem}{written}",
         "it must be yours to write, and so must be its directory",
     )

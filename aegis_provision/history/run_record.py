@@ -22,16 +22,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
 from aegis_provision.history.digests import file_digest
 from aegis_provision.history.json_fields import encode, moment
 from aegis_provision.history.run_header_codec import header_lines
-from aegis_provision.history.state_dir import (
-    ELSEWHERE,
-    StateError,
-    load_key,
-    prepare_state_dir,
-    sync_directory,
-)
+from aegis_provision.history.state_dir import load_key, prepare_state_dir, sync_directory
 from aegis_provision.planning.restore import resulting_file
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -67,7 +62,7 @@ def open_record(places: StateDir, header: RunHeader) -> RunRecord:
     """Begin the record of the run that ``header`` describes.
 
     Makes the state directory where it is missing. A record appears under its name with its header
-    in it and its lock taken, or not at all. Raises :class:`StateError`.
+    in it and its lock taken, or not at all. Raises :class:`StateDirError`.
     """
     prepare_state_dir(places)
     key = load_key(places)
@@ -75,10 +70,10 @@ def open_record(places: StateDir, header: RunHeader) -> RunRecord:
     try:
         return _begin(path, header_lines(header), key)
     except FileExistsError:
-        raise StateError(f"there is a record {path} already", "try again") from None
+        raise StateDirError(f"there is a record {path} already", "try again") from None
     except (OSError, WriteLogError) as problem:
         words = problem.strerror if isinstance(problem, OSError) else str(problem)
-        raise StateError(f"the run's record, {path}, can't be begun: {words}") from None
+        raise StateDirError(f"the run's record, {path}, can't be begun: {words}") from None
 
 
 def _begin(path: Path, header: bytes, key: bytes) -> RunRecord:
@@ -163,7 +158,7 @@ class RunRecord:
             if self.problem is not None:
                 raise WriteLogError(
                     f"the run's record, {self._path}, can't be written: {self.problem}",
-                    f"make room there, or {ELSEWHERE}; then apply again",
+                    f"make room there, or {USE_XDG_STATE_HOME}; then apply again",
                 )
 
     def _file(self, file: RemoteFile | None) -> Mapping[str, object] | None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.errors import NoSuchRunError, StateDirError
 from aegis_provision.files.reading import opened, read_bounded
 from aegis_provision.history.json_fields import marker
 from aegis_provision.history.past_run import DamagedRun, PastRun, parse_run
 from aegis_provision.history.run_summary import RunSummary, parse_summary, summary_of
-from aegis_provision.history.state_dir import StateError, check
+from aegis_provision.history.state_dir import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,36 +32,26 @@ _LARGEST = 256 * 1024 * 1024
 _LONGEST_LINE = 16 * 1024 * 1024
 
 
-class NoSuchRun(Exception):
-    """No run is meant, or more than one: ``message`` says so, ``hint`` what to do next."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        """Keep both parts."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
 def run_names(places: StateDir) -> tuple[str, ...]:
     """Return the names of all runs, newest first: they begin with the time they started.
 
-    Raises :class:`StateError`.
+    Raises :class:`StateDirError`.
     """
     if not check(places):
         return ()
     try:
         found = [path.stem for path in places.runs.iterdir() if path.suffix == ".jsonl"]
     except OSError as problem:
-        raise StateError(f"{places.runs} can't be read: {problem.strerror}") from None
+        raise StateDirError(f"{places.runs} can't be read: {problem.strerror}") from None
     return tuple(sorted((name for name in found if _NAME.fullmatch(name)), reverse=True))
 
 
 def find_run(names: Sequence[str], wanted: str) -> str:
     """Return the one of ``names`` (newest first) that ``wanted`` means: by name, beginning, or
-    as ``last``. Raises :class:`NoSuchRun`.
+    as ``last``. Raises :class:`NoSuchRunError`.
     """
     if not names:
-        raise NoSuchRun("there are no runs yet", "'apply' makes the first")
+        raise NoSuchRunError("there are no runs yet", "'apply' makes the first")
     if wanted == LAST:
         return names[0]
     found = [name for name in names if wanted and name.startswith(wanted)]
@@ -68,11 +59,13 @@ def find_run(names: Sequence[str], wanted: str) -> str:
         return found[0]
     if not found:
         hint = did_you_mean(wanted, names)
-        raise NoSuchRun(
+        raise NoSuchRunError(
             f"there is no run {quote(wanted)}", hint or "list them with 'aegis-provision history'"
         )
     few = ", ".join(found[:_LISTED]) + (", ..." if len(found) > _LISTED else "")
-    raise NoSuchRun(f"{len(found)} runs begin with {quote(wanted)}: {few}", "say more of its name")
+    raise NoSuchRunError(
+        f"{len(found)} runs begin with {quote(wanted)}: {few}", "say more of its name"
+    )
 
 
 def read_run(places: StateDir, name: str) -> PastRun | DamagedRun:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
 from aegis_provision.files.reading import opened
 from aegis_provision.transport.home import NoHomeError, home_directory
 
@@ -22,20 +23,6 @@ _OWNER_ONLY = 0o600
 _OTHERS_WRITE = 0o022
 _OTHERS = 0o077
 _KEY_BYTES = 32
-
-
-ELSEWHERE = "set XDG_STATE_HOME to a directory of yours that can be written"
-"""What helps wherever the state directory can't be used."""
-
-
-class StateError(Exception):
-    """The state directory can't be used: ``message`` says why, ``hint`` what to do next."""
-
-    def __init__(self, message: str, hint: str = ELSEWHERE) -> None:
-        """Keep both parts."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +50,7 @@ def state_dir(environ: Mapping[str, str]) -> StateDir:
     """Return the places that ``environ`` means; touches nothing.
 
     ``XDG_STATE_HOME``, where it is absolute, else ``~/.local/state`` (XDG Base Directory
-    Specification 0.8: a relative path is invalid and to be ignored). Raises :class:`StateError`
+    Specification 0.8: a relative path is invalid and to be ignored). Raises :class:`StateDirError`
     where ``HOME`` is needed and is not absolute, or there is none.
     """
     state = environ.get("XDG_STATE_HOME", "")
@@ -71,11 +58,11 @@ def state_dir(environ: Mapping[str, str]) -> StateDir:
         try:
             home = home_directory(environ)
         except NoHomeError as problem:
-            raise StateError(
+            raise StateDirError(
                 f"{problem}, so there is no place for records", "set HOME or XDG_STATE_HOME"
             ) from None
         if not home.is_absolute():
-            raise StateError(
+            raise StateDirError(
                 "HOME is no absolute path, and records lie in it", "set HOME or XDG_STATE_HOME"
             )
         return StateDir(home / ".local" / "state" / "aegis-provision")
@@ -85,7 +72,7 @@ def state_dir(environ: Mapping[str, str]) -> StateDir:
 def prepare_state_dir(places: StateDir) -> None:
     """Make the directories, 0700, where they are missing, and check them.
 
-    Raises :class:`StateError`, also where others could write there: they could make us undo or
+    Raises :class:`StateDirError`, also where others could write there: they could make us undo or
     leave out what they like.
     """
     try:
@@ -93,7 +80,7 @@ def prepare_state_dir(places: StateDir) -> None:
         for directory in (places.directory, places.runs):
             directory.mkdir(mode=_PRIVATE, exist_ok=True)
     except OSError as problem:
-        raise StateError(
+        raise StateDirError(
             f"the directory for records, {places.runs}, can't be made: {problem.strerror}",
         ) from None
     check(places)
@@ -102,7 +89,7 @@ def prepare_state_dir(places: StateDir) -> None:
 def check(places: StateDir) -> bool:
     """Check the directories that are there; tell whether there are any records to read.
 
-    Raises :class:`StateError` for what is not a directory of the operator's alone.
+    Raises :class:`StateDirError` for what is not a directory of the operator's alone.
     """
     return all(_is_ours(directory) for directory in (places.directory, places.runs))
 
@@ -113,17 +100,19 @@ def _is_ours(directory: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as problem:
-        raise StateError(f"{directory} can't be looked at: {problem.strerror}") from None
+        raise StateDirError(f"{directory} can't be looked at: {problem.strerror}") from None
     if not stat.S_ISDIR(facts.st_mode):
-        raise StateError(f"{directory} is not a directory", f"move it away, or {ELSEWHERE}")
+        raise StateDirError(
+            f"{directory} is not a directory", f"move it away, or {USE_XDG_STATE_HOME}"
+        )
     if facts.st_uid != os.geteuid():
-        raise StateError(
+        raise StateDirError(
             f"{directory} belongs to another user (uid {facts.st_uid})",
             "set HOME or XDG_STATE_HOME to a directory of your own (sudo may keep another's)",
         )
     mode = stat.S_IMODE(facts.st_mode)
     if mode & _OTHERS_WRITE:
-        raise StateError(
+        raise StateDirError(
             f"{directory} can be written by others (mode {mode:04o})",
             f"chmod 700 {directory}",
         )
@@ -133,7 +122,7 @@ def _is_ours(directory: Path) -> bool:
 def load_key(places: StateDir) -> bytes:
     """Return the key for digests, made at the first time; the directories must be ready.
 
-    Of two processes at once one makes it and the other reads that. Raises :class:`StateError`.
+    Of two processes at once one makes it and the other reads that. Raises :class:`StateDirError`.
     """
     try:
         with _alone_in(places.directory):
@@ -141,7 +130,7 @@ def load_key(places: StateDir) -> bytes:
                 _make_key(places.key)
             return _read_key(places.key)
     except OSError as problem:
-        raise StateError(f"{places.key} can't be made or read: {problem.strerror}") from None
+        raise StateDirError(f"{places.key} can't be made or read: {problem.strerror}") from None
 
 
 @contextmanager
@@ -174,11 +163,11 @@ def _read_key(path: Path) -> bytes:
         key = stream.read(_KEY_BYTES + 1)
     mode = stat.S_IMODE(facts.st_mode)
     if facts.st_uid != os.geteuid():
-        raise StateError(f"{path} belongs to another user (uid {facts.st_uid})")
+        raise StateDirError(f"{path} belongs to another user (uid {facts.st_uid})")
     if mode & _OTHERS:
-        raise StateError(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
+        raise StateDirError(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
     if len(key) != _KEY_BYTES:
-        raise StateError(
+        raise StateDirError(
             f"{path} is damaged: it does not hold {_KEY_BYTES} bytes",
             "restore it, or delete it: digests of earlier runs can't be compared then",
         )

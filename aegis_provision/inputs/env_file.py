@@ -9,9 +9,8 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.documents.listing import listed
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError
 from aegis_provision.files.reading import check_regular, is_null, size_words
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def read_env_file(path: Path, longest: float = _LONGEST) -> dict[str, str]:
     comments allowed; nothing is expanded. A file that others can read is refused, as is one with
     a line of another form (named by its number alone: it may hold a secret), or a huge one. ``-``
     is standard input; a pipe is read to its end, for ``longest`` seconds at most. Raises
-    :class:`CommandError`.
+    :class:`Error`.
     """
     try:
         text = _content(path, longest).decode("utf-8")
@@ -135,5 +134,5 @@ def _parse(path: Path, text: str) -> dict[str, str]:
     return found
 
 
-def _refuse(message: str, hint: str = "") -> CommandError:
-    return CommandError(ExitCode.INVALID_INPUT, message, hint)
+def _refuse(message: str, hint: str = "") -> InputError:
+    return InputError(message, hint)

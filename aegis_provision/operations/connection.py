@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.exit_codes import ExitCode
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError
 from aegis_provision.rollout.planner import ConnectionSettings
 from aegis_provision.transport.home import NoHomeError, home_directory
 from aegis_provision.transport.protocol import ConnectOptions
@@ -28,7 +27,7 @@ def connection_settings(
     """Return how to reach hosts.
 
     ``secrets`` are the operator's tokens, used or not. Without flags the files are those that
-    OpenSSH's client reads (ssh_config(5)). Raises :class:`CommandError` for an ssh config
+    OpenSSH's client reads (ssh_config(5)). Raises :class:`Error` for an ssh config
     that was named and is not there, for a directory in a file's place, and where nothing says
     where the operator's home is.
     """
@@ -37,9 +36,7 @@ def connection_settings(
     try:
         home = home_directory(environ)
     except NoHomeError as problem:
-        raise CommandError(
-            ExitCode.INVALID_INPUT, f"{problem}: keys and known_hosts lie in it", "set HOME"
-        ) from None
+        raise InputError(f"{problem}: keys and known_hosts lie in it", "set HOME") from None
     options = ConnectOptions(
         timeout=flags.timeout,
         ssh_config=_ssh_config(flags.ssh_config, home),
@@ -58,8 +55,7 @@ def _ssh_config(named: Path | None, home: Path) -> Path | None:
         return None
     if named is not None:
         if not named.exists() or named.is_dir():
-            raise CommandError(
-                ExitCode.INVALID_INPUT,
+            raise InputError(
                 f"--ssh-config: no file {named}",
                 "name another, or say 'none' to read no file",
             )
@@ -71,9 +67,7 @@ def _ssh_config(named: Path | None, home: Path) -> Path | None:
 def _named_known_hosts(named: tuple[Path, ...]) -> tuple[Path, ...]:
     for path in named:
         if path.is_dir():
-            raise CommandError(
-                ExitCode.INVALID_INPUT, f"--known-hosts: {path} is a directory, not a file"
-            )
+            raise InputError(f"--known-hosts: {path} is a directory, not a file")
     return named
 
 

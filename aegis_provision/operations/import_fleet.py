@@ -50,7 +50,7 @@ class ImportSource:
 def load_import_source(named: Sequence[Path]) -> ImportSource:
     """Read the inventory that says where the hosts are.
 
-    Raises :class:`InvalidInputError` and :class:`CommandError`.
+    Raises :class:`InvalidInputError` and :class:`Error`.
     """
     files, findings = read_inventory_files(inventory_paths(named))
     inventory, found = load_inventory(files, with_providers=False) if files else (None, ())

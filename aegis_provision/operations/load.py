@@ -12,7 +12,6 @@ from aegis_provision.aegis.checks import (
     check_spec,
     unusable_problem,
 )
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.documents.diagnostic import (
     Diagnostic,
     drop_followups,
@@ -22,7 +21,7 @@ from aegis_provision.documents.diagnostic import (
 from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
-from aegis_provision.errors import CommandError, InvalidInputError
+from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_file
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
@@ -63,14 +62,13 @@ class Fleet:
 def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
     """Return the inventories to read: those named, else ``./inventory.yml``.
 
-    Raises :class:`CommandError` where there is neither.
+    Raises :class:`Error` where there is neither.
     """
     if named:
         return tuple(named)
     if DEFAULT_INVENTORY.exists():
         return (DEFAULT_INVENTORY,)
-    raise CommandError(
-        ExitCode.INVALID_INPUT,
+    raise InputError(
         "no inventory: there is no ./inventory.yml, and none was named",
         "name one with -i PATH or AEGIS_PROVISION_INVENTORY, "
         "or write a starter with 'aegis-provision init'",
@@ -81,7 +79,7 @@ def load_fleet(named: Sequence[Path]) -> Fleet:
     """Read and check everything that needs neither SSH nor secrets.
 
     Raises :class:`InvalidInputError` with all findings of all files where any is an error, and
-    :class:`CommandError` where there is no inventory.
+    :class:`Error` where there is no inventory.
     """
     files, findings = read_inventory_files(inventory_paths(named))
     fleet, findings = resolve_fleet(files, findings)
@@ -124,7 +122,7 @@ def _distinct(specs: Mapping[str, SessionSpec]) -> Iterable[SessionSpec]:
 def select_hosts(fleet: Fleet, flag: str, pattern: str | None) -> tuple[str, ...]:
     """Return the names that ``pattern`` selects, all for ``None``, in inventory order.
 
-    ``flag`` is where the operator wrote it. Raises :class:`CommandError` for a pattern
+    ``flag`` is where the operator wrote it. Raises :class:`Error` for a pattern
     that is wrong or matches nothing.
     """
     return select_names(fleet.inventory, flag, pattern)
@@ -137,15 +135,14 @@ def select_names(inventory: Inventory, flag: str, pattern: str | None) -> tuple[
     try:
         return select(parse_pattern(expand_files(pattern, read_pattern_file)), inventory)
     except PatternError as problem:
-        raise CommandError(ExitCode.INVALID_INPUT, f"{flag}: {problem}") from None
+        raise InputError(f"{flag}: {problem}") from None
 
 
 def find_host(fleet: Fleet, name: str) -> Host:
-    """Return the host called ``name``. Raises :class:`CommandError` where there is none."""
+    """Return the host called ``name``. Raises :class:`Error` where there is none."""
     host = fleet.inventory.hosts.get(name)
     if host is None:
-        raise CommandError(
-            ExitCode.INVALID_INPUT,
+        raise InputError(
             f"the inventory has no host {quote(name)}",
             did_you_mean(name, fleet.inventory.hosts) or "list them with 'aegis-provision hosts'",
         )

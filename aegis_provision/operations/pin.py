@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.output import print_document
 from aegis_provision.documents.diagnostic import (
     Diagnostic,
@@ -23,6 +22,7 @@ from aegis_provision.errors import InvalidInputError
 from aegis_provision.files.atomic import Replacement, replace_files
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.pin_edits import BY_HAND, pin_hosts, side_effects, unpin_hosts
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import inventory_paths, resolve_fleet, select_hosts
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def edit_inventory(named: Sequence[Path], pattern: str, request: PinRequest | No
 
     The result is read and checked as a whole. Raises :class:`InvalidInputError` where it would
     have errors that were not there before or change anything that was not asked for, and
-    :class:`CommandError` for a pattern that selects nothing.
+    :class:`Error` for a pattern that selects nothing.
     """
     files, findings = read_inventory_files(inventory_paths(named))
     fleet, findings = resolve_fleet(files, findings)
@@ -84,7 +84,7 @@ def run_pin(
 ) -> ExitCode:
     """Edit the inventory as :func:`edit_inventory` says, write it unless ``dry_run``, and show it.
 
-    Raises as :func:`edit_inventory` does, and :class:`CommandError` where a file can't be
+    Raises as :func:`edit_inventory` does, and :class:`Error` where a file can't be
     replaced.
     """
     from aegis_provision.report.console import print_lines

@@ -86,7 +86,7 @@ class Scheduled:
 def schedule_of(scope: RunSelection) -> Scheduled:
     """Return what a run over ``scope`` does.
 
-    Raises :class:`InvalidInputError` and :class:`CommandError`.
+    Raises :class:`InvalidInputError` and :class:`Error`.
     """
     playbook, source, found = _playbook(scope)
     try:
@@ -160,7 +160,7 @@ def prepare_job(
     ``environ`` fills the templates; the connection's own variables come from the real
     environment alone. ``owed`` is what records know of restarts still to be done, ``None`` to read
     them where a play would do such. Raises :class:`InvalidInputError` and
-    :class:`CommandError`.
+    :class:`Error`.
     """
     scheduled = schedule_of(scope)
     fleet, schedule = scheduled.fleet, scheduled.schedule

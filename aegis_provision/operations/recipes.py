@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.checks import check_session
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
-from aegis_provision.errors import CommandError, InvalidInputError
+from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.operations.load import DEFAULT_INVENTORY, load_fleet, missing_variables
 from aegis_provision.providers.recipes import builtin_recipes
 from aegis_provision.providers.resolve_env import resolve_env
@@ -34,11 +33,10 @@ def fleet_if_any(inventory: Sequence[Path]) -> Fleet | None:
 
 
 def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
-    """Return the recipe called ``name``. Raises :class:`CommandError` for an unknown one."""
+    """Return the recipe called ``name``. Raises :class:`Error` for an unknown one."""
     recipe = recipes.get(name)
     if recipe is None:
-        raise CommandError(
-            ExitCode.INVALID_INPUT,
+        raise InputError(
             f"no provider is called {quote(name)}",
             did_you_mean(name, recipes) or f"known: {listed(recipes)}",
         )
@@ -51,7 +49,7 @@ def recipe_session(
     """Return what a host with nothing but the provider ``name`` would get, and the warnings.
 
     A built-in recipe needs no inventory. Raises :class:`InvalidInputError` and
-    :class:`CommandError`.
+    :class:`Error`.
     """
     recipes = builtin_recipes()
     if name not in recipes:

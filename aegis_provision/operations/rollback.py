@@ -52,7 +52,7 @@ def prepare_rollback(
 ) -> RollbackJob:
     """Return the way back from ``run``, by default the last apply that is not undone yet.
 
-    ``environ`` fills the tokens of Aegis' API. Raises :class:`CommandError` and
+    ``environ`` fills the tokens of Aegis' API. Raises :class:`Error` and
     :class:`InvalidInputError`, both before any connection.
     """
     real = Invocation.current().environ

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aegis_provision import __version__
-from aegis_provision.cli.exit_codes import ExitCode
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import RefusedError, StateDirError
 from aegis_provision.history.run_header import (
     RunHeader,
     RunHost,
@@ -18,7 +17,7 @@ from aegis_provision.history.run_header import (
     source_file,
 )
 from aegis_provision.history.run_record import RunRecord, open_record
-from aegis_provision.history.state_dir import StateError, state_dir
+from aegis_provision.history.state_dir import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +85,7 @@ def open_run_record(
     jobs: Mapping[str, HostJob],
     plans: Sequence[HostPlan],
 ) -> RunRecord:
-    """Open the record of ``run``. Raises :class:`CommandError`: no record, no run."""
+    """Open the record of ``run``. Raises :class:`Error`: no record, no run."""
     header = RunHeader(
         run=run,
         kind=facts.kind,
@@ -107,7 +106,5 @@ def open_run_record(
     )
     try:
         return open_record(state_dir(environ), header)
-    except StateError as problem:
-        raise CommandError(
-            ExitCode.REFUSED, f"nothing was written: {problem.message}", problem.hint
-        ) from None
+    except StateDirError as problem:
+        raise RefusedError(f"nothing was written: {problem.message}", problem.hint) from None

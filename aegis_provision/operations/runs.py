@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.exit_codes import ExitCode
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError, NoSuchRunError, RefusedError, StateDirError
 from aegis_provision.history.past_run import DamagedRun, RunState
 from aegis_provision.history.pending_restarts import find_pending_restarts
 from aegis_provision.history.run_header import RunKind, host_identity
-from aegis_provision.history.runs import NoSuchRun, find_run, read_run, run_names, runs_that_touched
-from aegis_provision.history.state_dir import StateError, load_key, state_dir
+from aegis_provision.history.runs import find_run, read_run, run_names, runs_that_touched
+from aegis_provision.history.state_dir import load_key, state_dir
 from aegis_provision.rollout.results import Status
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class PendingRestarts:
 
 
 def pending_restarts(environ: Mapping[str, str]) -> PendingRestarts:
-    """Return what all records together say. Raises :class:`CommandError`."""
+    """Return what all records together say. Raises :class:`Error`."""
     found: dict[HostIdentity, set[str]] = {}
     with _in_our_words():
         places = state_dir(environ)
@@ -45,26 +44,23 @@ def pending_restarts(environ: Mapping[str, str]) -> PendingRestarts:
 
 
 def past_run(environ: Mapping[str, str], wanted: str) -> PastRun:
-    """Return the run that ``wanted`` names. Raises :class:`CommandError`."""
+    """Return the run that ``wanted`` names. Raises :class:`Error`."""
     with _in_our_words():
         places = state_dir(environ)
         past = read_run(places, find_run(run_names(places), wanted))
     if isinstance(past, DamagedRun):
-        raise CommandError(
-            ExitCode.INVALID_INPUT, f"the record of {past.run} is damaged: {past.reason}"
-        )
+        raise InputError(f"the record of {past.run} is damaged: {past.reason}")
     return past
 
 
 def finished_run(environ: Mapping[str, str], wanted: str) -> PastRun:
     """Return the run that ``wanted`` names, which nobody is carrying out any more.
 
-    Raises :class:`CommandError`.
+    Raises :class:`Error`.
     """
     past = past_run(environ, wanted)
     if past.state is RunState.RUNNING:
-        raise CommandError(
-            ExitCode.REFUSED,
+        raise RefusedError(
             f"the run {past.header.run} is not over yet",
             "wait for its end, or stop it with Ctrl-C",
         )
@@ -74,14 +70,13 @@ def finished_run(environ: Mapping[str, str], wanted: str) -> PastRun:
 def run_to_undo(environ: Mapping[str, str], wanted: str | None) -> PastRun:
     """Return the run that ``wanted`` names, without a name the last apply that is not undone yet.
 
-    Raises :class:`CommandError`, also where that run wrote nothing: it then names the run
+    Raises :class:`Error`, also where that run wrote nothing: it then names the run
     that would be meant without a name.
     """
     if wanted is None:
         last = _last_to_undo(environ)
         if last is None:
-            raise CommandError(
-                ExitCode.INVALID_INPUT,
+            raise InputError(
                 "no run has written anything that could be undone",
                 "list them with 'aegis-provision history'",
             )
@@ -94,7 +89,7 @@ def run_to_undo(environ: Mapping[str, str], wanted: str | None) -> PastRun:
             undo = f"'aegis-provision rollback {last.header.run}'"
             hint = f"the last run that can be undone is {last.header.run}: {undo}"
         words = f"the run {run} wrote nothing that could be undone"
-        raise CommandError(ExitCode.INVALID_INPUT, words, hint)
+        raise InputError(words, hint)
     return past
 
 
@@ -119,7 +114,7 @@ def _last_to_undo(environ: Mapping[str, str]) -> PastRun | None:
 
 
 def record_key(environ: Mapping[str, str]) -> bytes:
-    """Return the key that digests in records are made with. Raises :class:`CommandError`."""
+    """Return the key that digests in records are made with. Raises :class:`Error`."""
     with _in_our_words():
         return load_key(state_dir(environ))
 
@@ -128,5 +123,5 @@ def record_key(environ: Mapping[str, str]) -> bytes:
 def _in_our_words() -> Iterator[None]:
     try:
         yield
-    except (StateError, NoSuchRun) as problem:
-        raise CommandError(ExitCode.INVALID_INPUT, problem.message, problem.hint) from None
+    except (StateDirError, NoSuchRunError) as problem:
+        raise InputError(problem.message, problem.hint) from None

@@ -15,11 +15,10 @@ import click
 from click.core import ParameterSource
 
 from aegis_provision import __version__
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.suggested_commands import command_line, operand
 from aegis_provision.documents.diagnostic import warning
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.atomic import check_writable, write_new
 from aegis_provision.files.reading import read_beginning, read_file
 from aegis_provision.history.run_header import SourceFile, source_file
@@ -78,7 +77,7 @@ class SavedPlanFile:
     def bind(self, job: Job) -> Job:
         """Return ``job`` without the hosts that are no part of the plan, which warnings name.
 
-        Raises :class:`CommandError` where what the plan rests on is not what it was.
+        Raises :class:`Error` where what the plan rests on is not what it was.
         """
         basis = _basis(job)
         basis = replace(basis, sources=self._as_said(basis.sources))
@@ -104,11 +103,11 @@ class SavedPlanFile:
         """Return why the hosts, as they are now, are not what the plan saw."""
         return stale_hosts(self.plan, plans)
 
-    def stale(self, objections: StaleReasons) -> CommandError:
+    def stale(self, objections: StaleReasons) -> RefusedError:
         """Return what to raise where the plan does not hold any more: all reasons at once."""
         words = f"the saved plan {self.source.path} does not hold any more; nothing was written"
         reasons = [*objections.whole, *_per_host(objections)]
-        return CommandError(ExitCode.REFUSED, words, _AGAIN, reasons)
+        return RefusedError(words, _AGAIN, reasons)
 
     @property
     def _hosts(self) -> frozenset[str]:
@@ -135,7 +134,7 @@ def check_output_path(path: Path, inventories: Sequence[Path]) -> None:
 
     What is there already must be a saved plan: nobody means to write one over an inventory, nor
     into one. Whether a file can be made there is tried, for nobody wants to hear of it only when
-    all hosts are read. Raises :class:`CommandError`.
+    all hosts are read. Raises :class:`Error`.
     """
     try:
         _check_file(path)
@@ -162,7 +161,7 @@ def _check_file(path: Path) -> None:
 def write_saved_plan(path: Path, scope: RunSelection, job: Job, plans: Sequence[HostPlan]) -> None:
     """Write the plan to ``path``, as a whole or not at all, for its owner alone.
 
-    Raises :class:`CommandError`.
+    Raises :class:`Error`.
     """
     inventories = tuple(_place(item) for item in inventory_paths(scope.inventory))
     playbook = None if scope.playbook is None else _place(scope.playbook)
@@ -177,14 +176,14 @@ def write_saved_plan(path: Path, scope: RunSelection, job: Job, plans: Sequence[
         raise _not_written(path, problem) from None
 
 
-def _not_written(path: Path, problem: OSError) -> CommandError:
+def _not_written(path: Path, problem: OSError) -> InputError:
     return _no_place(f"{path} can't be written: {problem.strerror}", "name another file")
 
 
 def saved_plan_at(path: Path) -> SavedPlanFile | None:
     """Return the saved plan at ``path``, ``None`` where the file does not mean to be one.
 
-    Raises :class:`CommandError` for one that can't be carried out.
+    Raises :class:`Error` for one that can't be carried out.
     """
     if not _is_one(path):
         return None
@@ -196,8 +195,7 @@ def saved_plan_at(path: Path) -> SavedPlanFile | None:
     except SavedPlanError as problem:
         words = str(problem)
     given = Invocation.current().given
-    raise CommandError(
-        ExitCode.INVALID_INPUT,
+    raise InputError(
         f"the saved plan {path} can't be used: {words}",
         f"make it anew with: {command_line(given, 'plan', '--out', str(path))}",
     )
@@ -297,5 +295,5 @@ def _is_one(path: Path) -> bool:
         return False
 
 
-def _no_place(message: str, hint: str) -> CommandError:
-    return CommandError(ExitCode.INVALID_INPUT, f"--out: {message}", hint)
+def _no_place(message: str, hint: str) -> InputError:
+    return InputError(f"--out: {message}", hint)

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import Locked, Unreachable
 from aegis_provision.rollout.events import KeysAccepted
-from aegis_provision.transport.protocol import Deadline, Locked, Unreachable
+from aegis_provision.transport.protocol import Deadline
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
@@ -87,7 +88,7 @@ class HostConnection:
     def ask(self, question: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Ask from the host's point of view, and keep the lock over a long wait.
 
-        Raises :class:`~.protocol.TransportError`.
+        Raises :class:`TransportError`.
         """
         self._keep_lock()
         return self.open().ask(question, timeout)

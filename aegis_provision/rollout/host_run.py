@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aegis_provision import __version__
+from aegis_provision.errors import Locked, TransportError, Unreachable, WriteFailed, WriteRefused
 from aegis_provision.planning.receipts import WriteInfo, with_receipt
 from aegis_provision.planning.restore import restoring_write
 from aegis_provision.playbook.plays import OnFailure
@@ -25,14 +26,7 @@ from aegis_provision.rollout.restart_command import complaint, restart_command, 
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.task import skipped
 from aegis_provision.rollout.write_log import WriteLogError
-from aegis_provision.transport.protocol import (
-    Deadline,
-    Locked,
-    TransportError,
-    Unreachable,
-    WriteFailed,
-    WriteRefused,
-)
+from aegis_provision.transport.protocol import Deadline
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write

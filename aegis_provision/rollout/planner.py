@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
     check_permissions,
@@ -22,7 +23,7 @@ from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
-from aegis_provision.transport.protocol import Deadline, Unreachable
+from aegis_provision.transport.protocol import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

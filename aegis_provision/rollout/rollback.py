@@ -27,7 +27,7 @@ def plan_host_rollback(
 ) -> HostPlan:
     """Return what would undo on the host what a past run did there.
 
-    ``undoings`` says so for every host. Raises :class:`~.protocol.Unreachable`.
+    ``undoings`` says so for every host. Raises :class:`Unreachable`.
     """
     undoing = undoings[work.host.name]
     actual = session.read(deadline)

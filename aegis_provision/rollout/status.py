@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.planning.host_plan import compare, plan_compared
 from aegis_provision.planning.receipts import Receipt, validate
 from aegis_provision.planning.status import status_of, unreachable_status
@@ -11,7 +12,7 @@ from aegis_provision.rollout.events import HostChecked, KeysAccepted, ReadingSta
 from aegis_provision.rollout.pending_restart import restart_owed
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
-from aegis_provision.transport.protocol import Deadline, Unreachable
+from aegis_provision.transport.protocol import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

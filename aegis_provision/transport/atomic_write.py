@@ -22,16 +22,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
+from aegis_provision.errors import Unreachable, WriteFailed, WriteRefused
 from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT
 from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.futures import then
 from aegis_provision.transport.lock import EXPIRES_AFTER
-from aegis_provision.transport.protocol import (
-    Unreachable,
-    WriteFailed,
-    WriteRefused,
-    WriteResult,
-)
+from aegis_provision.transport.protocol import WriteResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

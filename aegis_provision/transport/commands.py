@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.ssh.channels import open_session
 from aegis_provision.transport.ssh.dial import step_timeout
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.protocol import Unreachable, out_of_time
+from aegis_provision.errors import Unreachable
+from aegis_provision.transport.protocol import out_of_time
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Target
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
-    """Return an open session to ``target``. Raises :class:`~.protocol.Unreachable`."""
+    """Return an open session to ``target``. Raises :class:`Unreachable`."""
     if target.connection == "local":
         from aegis_provision.transport.local import connect_local
 

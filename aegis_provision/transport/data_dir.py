@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.protocol import Unreachable, WriteRefused
+from aegis_provision.errors import Unreachable, WriteRefused
 
 if TYPE_CHECKING:
     from aegis_provision.transport.filesystem import FileStat, Filesystem

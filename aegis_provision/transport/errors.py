@@ -8,9 +8,9 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.files.reading import UnfitFileError
 from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
-from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState, RemoteUser
+from aegis_provision.errors import Unreachable, WriteRefused
 from aegis_provision.planning.host_plan import UNSAFE_DIRECTORY
 from aegis_provision.transport.data_dir import ByPath
 from aegis_provision.transport.path_owners import AskedOwners
-from aegis_provision.transport.protocol import Unreachable, WriteRefused
 from aegis_provision.transport.remote_read import (
     AskedActual,
     absolute_path,

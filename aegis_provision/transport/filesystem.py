@@ -93,7 +93,7 @@ class Filesystem(Protocol):
     """File operations on one host.
 
     They raise ``FileNotFoundError``, ``FileExistsError``, ``PermissionError`` and other
-    ``OSError``, as ``os`` does, and :class:`~.protocol.Unreachable` once the connection is gone;
+    ``OSError``, as ``os`` does, and :class:`Unreachable` once the connection is gone;
     where something is asked, its answer raises the former. Of questions about different files the
     one that was asked later may be answered earlier.
     """

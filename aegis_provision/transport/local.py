@@ -9,10 +9,10 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.errors import map_errors
 from aegis_provision.transport.file_session import ROOT, FileSession, NotAsOwner
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.remote_services import LocalServices
 from aegis_provision.transport.sftp.client import SftpClient
 from aegis_provision.transport.sftp.files import SftpFiles

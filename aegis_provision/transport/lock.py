@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import Locked, Unreachable
 from aegis_provision.transport.futures import then
-from aegis_provision.transport.protocol import Locked, Unreachable
 
 if TYPE_CHECKING:
     from aegis_provision.transport.filesystem import FileStat, Filesystem, ReadHandle, WriteHandle

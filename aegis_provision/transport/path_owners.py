@@ -76,7 +76,7 @@ class AskedOwners:
         self._ask("", self._left)
 
     def get(self) -> PathOwners:
-        """Return it. Raises :class:`~.protocol.Unreachable`."""
+        """Return it. Raises :class:`Unreachable`."""
         while self._left:
             name = self._left.pop(0)
             if name == "..":

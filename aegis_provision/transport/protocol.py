@@ -1,10 +1,12 @@
-"""What the rest of the program knows of a transport, and how a transport fails."""
+"""What the rest of the program knows of a transport."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
+
+from aegis_provision.errors import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,36 +22,6 @@ if TYPE_CHECKING:
 
 
 _CLOCK_GRAIN = 0.01
-
-
-class TransportError(Exception):
-    """A host could not be worked on. ``step`` failed for ``reason``; ``hint`` says what to try.
-
-    None of the three ever holds a secret or a foreign exception's raw text without context.
-    """
-
-    def __init__(self, step: str, reason: str, hint: str = "") -> None:
-        """Keep the three parts; ``str()`` gives ``step: reason``."""
-        super().__init__(f"{step}: {reason}")
-        self.step = step
-        self.reason = reason
-        self.hint = hint
-
-
-class Unreachable(TransportError):
-    """No working session: name, connection, host key, login, sudo, SFTP or the clock failed."""
-
-
-class WriteRefused(TransportError):
-    """Nothing was written, because of the host's state: a moved file, a lock, a foreign owner."""
-
-
-class Locked(WriteRefused):
-    """Nothing was written, because another run is writing there."""
-
-
-class WriteFailed(TransportError):
-    """The write failed half-way; the old file is whole unless ``reason`` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

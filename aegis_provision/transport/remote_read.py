@@ -16,8 +16,8 @@ from aegis_provision.aegis.remote_state import (
     RemoteUser,
 )
 from aegis_provision.aegis.search_order import shadowing
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT, beside
-from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

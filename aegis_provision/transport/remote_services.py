@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.protocol import Deadline, Unreachable
+from aegis_provision.errors import Unreachable
+from aegis_provision.transport.protocol import Deadline
 
 if TYPE_CHECKING:
     from aegis_provision.transport.commands import CompletedCommand

@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import Locked, Unreachable, WriteRefused
 from aegis_provision.transport.atomic_write import remove_stale, write_under_lock
 from aegis_provision.transport.data_dir import ByPath, DataDir, open_data_dir
 from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.filesystem import RenameNotAllowedError
 from aegis_provision.transport.lock import EXPIRES_AFTER, Lock, take_lock
-from aegis_provision.transport.protocol import Locked, Unreachable, WriteRefused
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write

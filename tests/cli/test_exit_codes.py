@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.cli.exit_codes import ExitCode, plan_exit_code, run_exit_code
+from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code, run_exit_code
 from aegis_provision.planning.plan import Action, HostPlan
 from aegis_provision.rollout.results import HostResult, RunResult, Status
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.host import Target
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import ConnectOptions, Deadline, Unreachable
+from aegis_provision.transport.protocol import ConnectOptions, Deadline
 from aegis_provision.transport.ssh.dial import dial
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.jump_hosts import resolve_hops

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.history.json_fields import JsonFields, encode
 from aegis_provision.history.past_run import DamagedRun, PastRun, RunState, parse_run
 from aegis_provision.history.run_header import RunKind
 from aegis_provision.history.run_header_codec import header_lines, parse_header
 from aegis_provision.history.run_summary import parse_summary, summary_of
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.playbook.plays import (
     Gates,
     HostCount,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from aegis_provision.errors import StateDirError
 from aegis_provision.history.run_record import open_record
 from aegis_provision.history.runs import run_names
 from aegis_provision.history.state_dir import (
     StateDir,
-    StateError,
     check,
     load_key,
     prepare_state_dir,
@@ -48,7 +48,7 @@ def test_where_it_is(environ: dict[str, str], directory: str) -> None:
 
 
 def test_a_home_that_could_be_anywhere_is_refused() -> None:
-    with pytest.raises(StateError, match="HOME") as refused:
+    with pytest.raises(StateDirError, match="HOME") as refused:
         state_dir({"HOME": "nowhere"})
     assert refused.value.hint == "set HOME or XDG_STATE_HOME"
 
@@ -72,7 +72,7 @@ def test_a_directory_that_others_can_write_to_is_refused(
 ) -> None:
     directory: Path = getattr(places, which)
     directory.chmod(mode)
-    with pytest.raises(StateError) as refused:
+    with pytest.raises(StateDirError) as refused:
         prepare_state_dir(places)
     assert refused.value.message == f"{directory} can be written by others (mode {mode:04o})"
     assert refused.value.hint == f"chmod 700 {directory}"
@@ -86,7 +86,7 @@ def test_one_that_others_can_only_read_is_taken(places: StateDir) -> None:
 @pytest.mark.root
 def test_another_users_directory_is_refused(places: StateDir) -> None:
     os.chown(places.directory, 12_345, -1)
-    with pytest.raises(StateError, match="another user"):
+    with pytest.raises(StateDirError, match="another user"):
         prepare_state_dir(places)
 
 
@@ -94,9 +94,9 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     places = places_in(tmp_path)
     places.directory.parent.mkdir()
     places.directory.write_text("")
-    with pytest.raises(StateError, match="can't be made"):
+    with pytest.raises(StateDirError, match="can't be made"):
         prepare_state_dir(places)
-    with pytest.raises(StateError, match="not a directory"):
+    with pytest.raises(StateDirError, match="not a directory"):
         check(places)
 
 
@@ -116,11 +116,11 @@ def test_every_way_in_which_it_can_not_be_written_points_elsewhere(tmp_path: Pat
     missing.directory.parent.parent.mkdir()
     missing.directory.parent.mkdir()
     _unwritable(missing.directory)
-    with pytest.raises(StateError) as refused:
+    with pytest.raises(StateDirError) as refused:
         prepare_state_dir(missing)
     assert refused.value.message.startswith(f"the directory for records, {missing.runs}, can't be")
     assert refused.value.hint == ELSEWHERE
-    with pytest.raises(StateError) as refused:
+    with pytest.raises(StateDirError) as refused:
         load_key(missing)
     assert refused.value.message.startswith(f"{missing.key} can't be made or read: ")
     assert refused.value.hint == ELSEWHERE
@@ -129,7 +129,7 @@ def test_every_way_in_which_it_can_not_be_written_points_elsewhere(tmp_path: Pat
 def test_a_record_that_can_not_be_begun_points_elsewhere(places: StateDir) -> None:
     places.runs.rmdir()
     _unwritable(places.runs)
-    with pytest.raises(StateError) as refused:
+    with pytest.raises(StateDirError) as refused:
         open_record(places, header())
     assert refused.value.message.startswith(
         f"the run's record, {places.record(RUN)}, can't be begun: "
@@ -140,12 +140,12 @@ def test_a_record_that_can_not_be_begun_points_elsewhere(places: StateDir) -> No
 def test_what_is_no_directory_points_elsewhere_too(tmp_path: Path, places: StateDir) -> None:
     places.runs.rmdir()
     places.runs.touch()
-    with pytest.raises(StateError) as refused:
+    with pytest.raises(StateDirError) as refused:
         check(places)
     assert refused.value.hint == f"move it away, or {ELSEWHERE}"
     beyond = StateDir(tmp_path / "file" / "state")
     (tmp_path / "file").touch()
-    with pytest.raises(StateError) as refused:
+    with pytest.raises(StateDirError) as refused:
         run_names(beyond)
     assert refused.value.message == f"{beyond.directory} can't be looked at: Not a directory"
     assert refused.value.hint == ELSEWHERE
@@ -168,7 +168,7 @@ def test_two_state_directories_have_two_keys(tmp_path: Path) -> None:
 def test_a_key_that_others_can_read_is_refused(places: StateDir) -> None:
     load_key(places)
     places.key.chmod(0o640)
-    with pytest.raises(StateError, match="can be read by others"):
+    with pytest.raises(StateDirError, match="can be read by others"):
         load_key(places)
 
 
@@ -176,7 +176,7 @@ def test_a_key_that_others_can_read_is_refused(places: StateDir) -> None:
 def test_a_damaged_key_is_not_made_anew(places: StateDir, content: bytes) -> None:
     places.key.touch(0o600)
     places.key.write_bytes(content)
-    with pytest.raises(StateError, match="damaged"):
+    with pytest.raises(StateDirError, match="damaged"):
         load_key(places)
     assert places.key.read_bytes() == content
 

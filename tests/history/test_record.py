@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.aegis.remote_state import RemoteFile
+from aegis_provision.errors import StateDirError
 from aegis_provision.history.digests import file_digest
 from aegis_provision.history.past_run import PastRun, RunState
 from aegis_provision.history.run_record import RunRecord, open_record
 from aegis_provision.history.run_summary import summary_of
 from aegis_provision.history.runs import read_run, run_summaries
-from aegis_provision.history.state_dir import StateError, load_key
+from aegis_provision.history.state_dir import load_key
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
@@ -248,7 +249,7 @@ def test_one_name_is_one_record(places: StateDir) -> None:
     with open_record(places, header()) as record:
         record(RunFinished((), 0))
     before = places.record(RUN).read_bytes()
-    with pytest.raises(StateError, match="a record"):
+    with pytest.raises(StateDirError, match="a record"):
         open_record(places, header())
     assert places.record(RUN).read_bytes() == before
     assert [path.name for path in places.runs.iterdir()] == [f"{RUN}.jsonl"]

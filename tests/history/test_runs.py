@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import NoSuchRunError
 from aegis_provision.history.json_fields import encode
 from aegis_provision.history.past_run import DamagedRun, PastRun, RunState
 from aegis_provision.history.run_header_codec import header_lines
 from aegis_provision.history.run_summary import RunSummary
 from aegis_provision.history.runs import (
-    NoSuchRun,
     find_run,
     read_run,
     run_names,
@@ -75,14 +75,14 @@ def test_a_run_is_found_by_its_name_or_a_beginning_of_it(wanted: str, found: str
     ],
 )
 def test_what_is_not_one_run_is_told(wanted: str, message: str, hint: str) -> None:
-    with pytest.raises(NoSuchRun) as refused:
+    with pytest.raises(NoSuchRunError) as refused:
         find_run(NAMES, wanted)
     assert message in refused.value.message
     assert hint in refused.value.hint
 
 
 def test_the_first_run_is_still_to_come() -> None:
-    with pytest.raises(NoSuchRun, match="no runs yet"):
+    with pytest.raises(NoSuchRunError, match="no runs yet"):
         find_run((), "last")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from aegis_provision.aegis.remote_state import RemoteFile
+from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
 from aegis_provision.planning.receipts import WriteInfo
@@ -23,7 +24,7 @@ from aegis_provision.rollout.planner import ConnectionPool, HostJob, plan_fleet
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.status import check_fleet
-from aegis_provision.transport.protocol import AcceptedKey, Unreachable
+from aegis_provision.transport.protocol import AcceptedKey
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import TransportError
 from aegis_provision.inventory.host import Target
 from aegis_provision.planning.ownership import wanted_ownership
 from aegis_provision.planning.plan import Write
 from aegis_provision.transport.lock import EXPIRES_AFTER
-from aegis_provision.transport.protocol import TransportError, WriteResult
 from aegis_provision.transport.remote_read import read_remote_state
 from aegis_provision.transport.write_lock import lock_target
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.transport.filesystem import Filesystem
-    from aegis_provision.transport.protocol import Deadline, HostSession
+    from aegis_provision.transport.protocol import Deadline, HostSession, WriteResult
 
 OLD = b'{"authToken": "old"}\n'
 NEW = b'{"authToken": "old", "defaultSessionEnv": {"X": "new"}}\n'

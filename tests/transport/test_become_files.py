@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteUser
+from aegis_provision.errors import Unreachable, WriteRefused
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import (
-    ConnectOptions,
-    Deadline,
-    Unreachable,
-    WriteRefused,
-)
+from aegis_provision.transport.protocol import ConnectOptions, Deadline
 from tests.fleet.openssh import Sshd, running_sshd
 from tests.transport.targets import (
     NEW,

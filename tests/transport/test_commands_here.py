@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand, run_here
-from aegis_provision.transport.protocol import Deadline, Unreachable
+from aegis_provision.transport.protocol import Deadline
 
 if TYPE_CHECKING:
     from pathlib import Path

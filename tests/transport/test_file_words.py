@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import Unreachable, WriteFailed, WriteRefused
 from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
-from aegis_provision.transport.protocol import Unreachable, WriteFailed, WriteRefused
 from aegis_provision.transport.sftp.packets import ATTRS, CLOSE, MKDIR, OPEN, WRITE
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import OLD, OWN, age_lock, attempt, leftovers, look, plan_write, put

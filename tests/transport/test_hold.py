@@ -9,17 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import Locked, TransportError, WriteFailed, WriteRefused
 from aegis_provision.planning.restore import restoring_write
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.lock import EXPIRES_AFTER, take_lock
-from aegis_provision.transport.protocol import (
-    Deadline,
-    Locked,
-    TransportError,
-    WriteFailed,
-    WriteRefused,
-    WriteResult,
-)
+from aegis_provision.transport.protocol import Deadline, WriteResult
 from aegis_provision.transport.write_lock import FileLock, lock_target
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (

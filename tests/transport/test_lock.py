@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import Locked, TransportError, WriteRefused
 from aegis_provision.transport.local_files import LocalFiles
 from aegis_provision.transport.lock import EXPIRES_AFTER
-from aegis_provision.transport.protocol import Locked, TransportError, WriteRefused, WriteResult
+from aegis_provision.transport.protocol import WriteResult
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     NEW,

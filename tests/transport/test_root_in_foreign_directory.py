@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteUser
+from aegis_provision.errors import TransportError, WriteRefused
 from aegis_provision.planning.host_plan import check_permissions, refusals
 from aegis_provision.planning.plan import Action, HostPlan
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.file_session import FileSession
-from aegis_provision.transport.protocol import (
-    ConnectOptions,
-    Deadline,
-    TransportError,
-    WriteRefused,
-    WriteResult,
-)
+from aegis_provision.transport.protocol import ConnectOptions, Deadline, WriteResult
 from aegis_provision.transport.sftp.packets import (
     CLOSE,
     FSTAT,

@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import TransportError, Unreachable, WriteFailed, WriteRefused
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.protocol import (
-    TransportError,
-    Unreachable,
-    WriteFailed,
-    WriteRefused,
-    WriteResult,
-)
+from aegis_provision.transport.protocol import WriteResult
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     NEW,

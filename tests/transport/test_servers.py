@@ -11,9 +11,10 @@ import asyncssh
 import pytest
 
 from aegis_provision.demo.servers import ServedHost, Servers
+from aegis_provision.errors import WriteRefused
 from aegis_provision.planning.restore import restoring_write
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import ConnectOptions, Deadline, WriteRefused
+from aegis_provision.transport.protocol import ConnectOptions, Deadline
 from tests.fleet.openssh import make_key, running_sshd
 from tests.fleet.sftp_wire import find_sftp_server
 from tests.transport.targets import (

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.protocol import Deadline, Unreachable
+from aegis_provision.errors import Unreachable
+from aegis_provision.transport.protocol import Deadline
 from aegis_provision.transport.sftp.client import SftpClient
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.sftp.stream import SftpStream

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -26,6 +25,7 @@ from aegis_provision.cli.options import (
 )
 from aegis_provision.cli.run_pipeline import ApplyOptions, PlanRequest, plan_and_apply
 from aegis_provision.history.run_header import RunKind
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.plan import (
     RunSelection,
     prepare_job,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.main import PROGRAM, run
 from aegis_provision.cli.options import ENV_PREFIX
 from aegis_provision.cli.output import echo
 from aegis_provision.demo.scenario import FEWEST_HOSTS, LOGIN, MOST_HOSTS
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import MissingExtraError, RefusedError
+from aegis_provision.operations.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -123,8 +123,8 @@ def command(count: int, *, keep: bool) -> int:
             finally:
                 ignore_signals()
     except OSError as problem:
-        raise CommandError(
-            ExitCode.REFUSED, f"the demo's hosts can't be set up: {problem.strerror or problem}"
+        raise RefusedError(
+            f"the demo's hosts can't be set up: {problem.strerror or problem}"
         ) from None
     echo("\nThe hosts are stopped and everything of theirs is removed.")
     return code
@@ -137,8 +137,7 @@ def _fleet(count: int) -> AbstractContextManager[DemoFleet]:
     except ModuleNotFoundError as problem:
         if problem.name != "asyncssh":
             raise
-        raise CommandError(
-            ExitCode.USAGE,
+        raise MissingExtraError(
             "the demo needs asyncssh, which is not installed",
             "pip install 'aegis-provision[demo]'",
         ) from None

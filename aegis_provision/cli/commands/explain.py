@@ -8,7 +8,6 @@ import click
 
 from aegis_provision.cli import completion_values
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.options import (
     env_file_option,
     format_option,
@@ -18,7 +17,8 @@ from aegis_provision.cli.options import (
 from aegis_provision.cli.output import print_document
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import find_host, load_fleet
 from aegis_provision.providers.explain import Explanation, explain, matching
 
@@ -76,8 +76,7 @@ def _only(found: Sequence[Explanation], key: str) -> tuple[Explanation, ...]:
         known = dict.fromkeys(
             name for item in found for name in (item.key, item.variable) if name is not None
         )
-        raise CommandError(
-            ExitCode.INVALID_INPUT,
+        raise InputError(
             f"the host has no value {quote(key)}",
             did_you_mean(key, known) or f"known: {', '.join(known)}",
         )

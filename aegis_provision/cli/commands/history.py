@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import format_option, output_options
 from aegis_provision.cli.output import echo, print_document
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError, NoSuchRunError, StateDirError
 from aegis_provision.history.past_run import DamagedRun
-from aegis_provision.history.runs import NoSuchRun, find_run, read_run, run_names, run_summaries
-from aegis_provision.history.state_dir import StateError, state_dir
+from aegis_provision.history.runs import find_run, read_run, run_names, run_summaries
+from aegis_provision.history.state_dir import state_dir
+from aegis_provision.operations.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +48,8 @@ def command(run: str | None, *, every: bool, output_format: Format, output: Outp
             _show_run(places, find_run(names, run), output, output_format)
         else:
             _list(places, names if every else names[:LISTED], output, output_format)
-    except (StateError, NoSuchRun) as problem:
-        raise CommandError(ExitCode.INVALID_INPUT, problem.message, problem.hint) from None
+    except (StateDirError, NoSuchRunError) as problem:
+        raise InputError(problem.message, problem.hint) from None
     if run is None and not every and len(names) > LISTED and not output.quiet:
         echo(f"The last {LISTED} of {len(names)} runs; --all lists them all.", err=True)
     return ExitCode.DONE
@@ -83,8 +83,7 @@ def _show_run(places: StateDir, name: str, output: Output, output_format: Format
 
 def _understood(past: PastRun | DamagedRun, places: StateDir) -> PastRun:
     if isinstance(past, DamagedRun):
-        raise CommandError(
-            ExitCode.INVALID_INPUT,
+        raise InputError(
             f"the record of {past.run} is damaged: {past.reason}",
             f"look at {places.record(past.run)}",
         )

@@ -8,7 +8,6 @@ import click
 
 from aegis_provision.cli import completion_values
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.options import (
     format_option,
     inventory_option,
@@ -16,6 +15,7 @@ from aegis_provision.cli.options import (
     output_options,
 )
 from aegis_provision.cli.output import print_document
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import find_host, load_fleet, select_hosts
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import ExitCode, import_exit_code
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -20,8 +19,9 @@ from aegis_provision.cli.options import (
     output_options,
 )
 from aegis_provision.cli.output import print_document
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError
 from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.exit_codes import import_exit_code
 from aegis_provision.operations.load import select_names
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _check_free(out: Path, *, force: bool) -> None:
 
 
 def _write(out: Path, text: str, *, force: bool) -> None:
-    """Write the file as a whole or not at all. Raises :class:`CommandError`.
+    """Write the file as a whole or not at all. Raises :class:`Error`.
 
     One that is replaced keeps its owner and mode.
     """
@@ -138,5 +138,5 @@ def _replace(out: Path, text: str) -> None:
     replace_files([Replacement(out, before, text.encode())])
 
 
-def _refused(message: str, hint: str) -> CommandError:
-    return CommandError(ExitCode.INVALID_INPUT, f"--out: {message}", hint)
+def _refused(message: str, hint: str) -> InputError:
+    return InputError(f"--out: {message}", hint)

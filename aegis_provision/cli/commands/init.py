@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import note_written
 from aegis_provision.cli.output import echo
 from aegis_provision.cli.suggested_commands import operand
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import DEFAULT_INVENTORY
 
 STARTER_PLAYBOOK = Path("playbook.yml")
@@ -26,9 +26,7 @@ def command(directory: Path) -> int:
     A file that is there already is never replaced: then neither is written.
     """
     if directory.exists() and not directory.is_dir():
-        raise CommandError(
-            ExitCode.INVALID_INPUT, f"{directory} is no directory", "init takes a directory's name"
-        )
+        raise InputError(f"{directory} is no directory", "init takes a directory's name")
     inventory, playbook = directory / DEFAULT_INVENTORY, directory / STARTER_PLAYBOOK
     for target in (inventory, playbook):
         if target.exists() or target.is_symlink():
@@ -54,14 +52,11 @@ def _write(target: Path, directory: Path) -> None:
     except FileExistsError:
         raise _is_there(target, directory) from None
     except OSError as problem:
-        raise CommandError(
-            ExitCode.INVALID_INPUT, f"{target} can't be written: {problem.strerror}"
-        ) from None
+        raise InputError(f"{target} can't be written: {problem.strerror}") from None
 
 
-def _is_there(target: Path, directory: Path) -> CommandError:
-    return CommandError(
-        ExitCode.INVALID_INPUT,
+def _is_there(target: Path, directory: Path) -> InputError:
+    return InputError(
         f"{target} is there already, and init replaces nothing",
         "edit it, or name another directory: "
         f"aegis-provision init {shlex.quote(operand(str(directory / 'fleet')))}",

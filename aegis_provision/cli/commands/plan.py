@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import plan_exit_code
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -23,6 +22,7 @@ from aegis_provision.cli.options import (
     playbook_argument,
 )
 from aegis_provision.cli.suggested_commands import piped
+from aegis_provision.operations.exit_codes import plan_exit_code
 from aegis_provision.operations.load import inventory_paths
 from aegis_provision.operations.plan import RunSelection, prepare_job, print_plan
 

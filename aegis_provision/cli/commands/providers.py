@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli import completion_values
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.options import (
     env_file_option,
     format_option,
@@ -16,6 +15,7 @@ from aegis_provision.cli.options import (
     output_options,
 )
 from aegis_provision.cli.output import print_document
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.recipes import find_recipe, fleet_if_any
 from aegis_provision.providers.recipes import builtin_recipes
 

@@ -8,9 +8,9 @@ import click
 
 from aegis_provision.cli import completion_values
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options
 from aegis_provision.cli.output import echo_utf8
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import find_host, load_fleet, resolve_sessions
 from aegis_provision.operations.recipes import recipe_session
 

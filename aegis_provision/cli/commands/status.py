@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import status_exit_code
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     ConnectionFlags,
@@ -22,6 +21,7 @@ from aegis_provision.cli.options import (
     output_options,
 )
 from aegis_provision.cli.output import print_document
+from aegis_provision.operations.exit_codes import status_exit_code
 from aegis_provision.operations.plan import RunSelection, prepare_job
 from aegis_provision.operations.runs import pending_restarts
 from aegis_provision.providers.resolve_env import resolve_secret

@@ -10,7 +10,6 @@ import click
 
 from aegis_provision import __version__
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.exit_codes import ExitCode
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import findings_format_option, inventory_option, output_options
 from aegis_provision.cli.output import print_document
@@ -18,6 +17,7 @@ from aegis_provision.cli.suggested_commands import completed_findings
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.inventory.pins import pin_findings
+from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file
 
 if TYPE_CHECKING:

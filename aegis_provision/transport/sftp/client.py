@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import paramiko
 
-from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.sftp import packets
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Reply(Generic[T]):
     """The answer to a request that others may follow before it is waited for.
 
     An ``OSError`` is about the file; what is about the connection is
-    :class:`~.protocol.Unreachable`.
+    :class:`Unreachable`.
     """
 
     def __init__(self, client: SftpClient, read: packets.Reader[T], kind: int, body: bytes) -> None:

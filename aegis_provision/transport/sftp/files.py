@@ -7,8 +7,8 @@ import os
 import posixpath
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
-from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.sftp import packets
 from aegis_provision.transport.sftp.client import Reply
 from aegis_provision.transport.sftp.packets import string

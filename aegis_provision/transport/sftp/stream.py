@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Protocol
 
-from aegis_provision.transport.protocol import Unreachable, out_of_time
+from aegis_provision.errors import Unreachable
+from aegis_provision.transport.protocol import out_of_time
 from aegis_provision.transport.sftp import packets
 
 if TYPE_CHECKING:

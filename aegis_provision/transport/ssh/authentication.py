@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
-from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.ssh.dial import step_timeout
 from aegis_provision.transport.ssh.identities import Agent, identities, open_agent
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors

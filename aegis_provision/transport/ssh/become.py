@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 
 from aegis_provision.documents.secret_detection import may_hold_secret
-from aegis_provision.transport.protocol import Unreachable
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.ssh.sudo_rules import SudoCommand, refusal
 
 SERVERS = (

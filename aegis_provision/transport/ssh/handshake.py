@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.protocol import AcceptedKey, Unreachable
+from aegis_provision.transport.protocol import AcceptedKey
 from aegis_provision.transport.ssh.authentication import log_in
 from aegis_provision.transport.ssh.channels import Connection
 from aegis_provision.transport.ssh.dial import step_timeout

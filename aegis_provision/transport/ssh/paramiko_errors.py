@@ -13,8 +13,8 @@ from paramiko.ssh_exception import (
     PartialAuthentication,
 )
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.errors import CLOSED, LOOK_AT_LOG, NO_TIME, describe_os_error
-from aegis_provision.transport.protocol import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

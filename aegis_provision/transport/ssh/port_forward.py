@@ -37,7 +37,7 @@ def tunnel(
 
     A real socket, which TLS can be spoken over. It is there within ``opening`` seconds, and is
     closed once nothing went through it for ``idle`` seconds; closing it closes both directions.
-    Raises :class:`~.protocol.Unreachable` where the SSH connection is gone.
+    Raises :class:`Unreachable` where the SSH connection is gone.
     """
     try:
         with map_paramiko_errors("tunnel"):

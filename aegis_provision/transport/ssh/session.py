@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.file_session import FileSession, NotAsOwner
-from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.remote_services import SshServices
 from aegis_provision.transport.sftp.client import SftpClient
 from aegis_provision.transport.sftp.files import SftpFiles

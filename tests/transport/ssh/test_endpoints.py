@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis_provision.cli.options import ConnectionFlags
-from aegis_provision.errors import CommandError
+from aegis_provision.errors import InputError
 from aegis_provision.operations.connection import connection_settings
 from aegis_provision.transport.ssh.jump_hosts import Hop, resolve_hops
 from tests.fleet.clients import options, target
@@ -106,7 +106,7 @@ def test_an_ssh_config_that_is_not_there_is_none_unless_it_was_named(home: Path)
     environ = {"HOME": str(home), "SSH_AUTH_SOCK": ""}
     found = connection_settings(flags(), environ, ()).options
     assert (found.ssh_config, found.agent_socket) == (None, None)
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(InputError) as caught:
         connection_settings(flags(ssh_config=home / "missing"), environ, ())
     assert str(home / "missing") in str(caught.value)
 

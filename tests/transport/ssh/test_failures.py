@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paramiko import ssh_exception
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors
 
 SECRET = "canary-7f3a"

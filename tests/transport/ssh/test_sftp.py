@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.transport.protocol import Deadline, Unreachable
+from aegis_provision.errors import Unreachable
+from aegis_provision.transport.protocol import Deadline
 from aegis_provision.transport.sftp.stream import MOST_NOISE, SftpStream
 from tests.fleet.clients import connection, options, refusal, target_at
 from tests.fleet.openssh import running_sshd

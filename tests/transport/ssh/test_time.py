@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import Deadline, Unreachable
+from aegis_provision.transport.protocol import Deadline
 from tests.fleet import sockets, stalling
 from tests.fleet.clients import options, refusal, target, target_at
 from tests.fleet.openssh import free_port

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
-from aegis_provision.transport.protocol import Unreachable
 from aegis_provision.transport.remote_services import SshServices
 from aegis_provision.transport.ssh.port_forward import tunnel
 from tests.fleet import sockets, stalling

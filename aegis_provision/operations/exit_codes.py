@@ -8,9 +8,12 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from aegis_provision.errors import MissingExtraError, RefusedError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aegis_provision.errors import Error
     from aegis_provision.importing.result import ImportResult
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
@@ -29,6 +32,16 @@ class ExitCode(IntEnum):
     REFUSED = 6
     USAGE = 64
     INTERRUPTED = 130
+
+
+def error_exit_code(error: Error) -> ExitCode:
+    """Return the exit code of a command that ``error`` stopped."""
+    match error:
+        case RefusedError():
+            return ExitCode.REFUSED
+        case MissingExtraError():
+            return ExitCode.USAGE
+    return ExitCode.INVALID_INPUT
 
 
 def plan_exit_code(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
