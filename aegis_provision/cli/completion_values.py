@@ -83,7 +83,7 @@ def _inventory(ctx: click.Context) -> Inventory | None:
     from aegis_provision.operations.load import DEFAULT_INVENTORY
 
     named = ctx.params.get("inventory") or (DEFAULT_INVENTORY,)
-    files, findings = read_inventory_files(named, run=False)
+    files, findings = read_inventory_files(named, {}, run=False)
     if not files or has_errors(findings):
         return None
     inventory, found = load_inventory(files)

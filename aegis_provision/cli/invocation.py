@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, cast
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aegis_provision.cli.suggested_commands import Given
+    from aegis_provision.operations.environment import Environment
     from aegis_provision.report.console import Color
 
 
@@ -40,9 +41,12 @@ class Invocation:
         return bool(self.environ.get("NO_COLOR"))
 
     @cached_property
-    def today(self) -> date:
-        """The day it is, in UTC: pins end by it."""
-        return datetime.now(UTC).date()
+    def environment(self) -> Environment:
+        """What operations know of the operator's side, without an env file."""
+        from aegis_provision.operations.environment import Environment
+
+        variables = {name: utf8_text(value) for name, value in self.environ.items()}
+        return Environment(self.environ, variables, datetime.now(UTC))
 
     @classmethod
     def current(cls) -> Invocation:
@@ -74,7 +78,7 @@ def utf8_text(value: str) -> str:
 
 @dataclass(frozen=True)
 class Output:
-    """Where a command prints: ``result`` is stdout, ``aside`` is stderr."""
+    """Where a command prints: ``out`` is stdout, ``err`` is stderr."""
 
     color: Color
     no_color: bool
@@ -82,7 +86,7 @@ class Output:
     quiet: bool
 
     @cached_property
-    def result(self) -> Console:
+    def out(self) -> Console:
         """The console for the result and nothing else."""
         return self._console(sys.stdout)
 
@@ -91,7 +95,7 @@ class Output:
         """The console for progress, warnings, errors and prompts."""
         return self._console(sys.stderr)
 
-    def say(self, words: str) -> None:
+    def info(self, words: str) -> None:
         """Tell the operator something on stderr that is no result, unless they asked for quiet."""
         if not self.quiet:
             self.err.print(words, markup=False, highlight=False, soft_wrap=True)

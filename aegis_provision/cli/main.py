@@ -240,14 +240,17 @@ def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
 
 
 def _show_failure(problem: Error, invocation: Invocation) -> None:
-    from aegis_provision.cli.suggested_commands import completed
+    from aegis_provision.cli.suggested_commands import command_line, completed
     from aegis_provision.report.console import escape_control
 
     _say(f"error: {escape_control(problem.message)}")
     for reason in problem.reasons:
         _say(f"  {escape_control(reason)}")
-    if problem.hint:
-        _say(f"  = {escape_control(completed(problem.hint, invocation.given))}")
+    if problem.hint or problem.command:
+        hint = completed(problem.hint, invocation.given)
+        if problem.command:
+            hint += f": {command_line(invocation.given, *problem.command)}"
+        _say(f"  = {escape_control(hint)}")
 
 
 def show_bug(bug: Exception) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
@@ -12,8 +12,9 @@ import click
 from click.core import ParameterSource
 
 from aegis_provision.cli import completion_values
-from aegis_provision.cli.invocation import Invocation, Output, utf8_text
+from aegis_provision.cli.invocation import Invocation, Output
 from aegis_provision.cli.suggested_commands import CARRIED
+from aegis_provision.operations.connection import ConnectionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -230,16 +231,17 @@ def detailed_exitcode_option(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--env-file``; the command gets ``environ``, the variables that templates may use."""
+    """Add ``--env-file``; the command gets ``environment``, with its variables for templates."""
 
     @functools.wraps(command)
     def packed(*args: Any, env_file: Path | None, **kwargs: Any) -> R:
         from aegis_provision.inputs.env_file import read_env_file
 
-        beneath = read_env_file(env_file) if env_file else {}
-        own = Invocation.current().environ
-        environ = {**beneath, **{name: utf8_text(value) for name, value in own.items()}}
-        return command(*args, environ=environ, **kwargs)
+        environment = Invocation.current().environment
+        if env_file is not None:
+            variables = {**read_env_file(env_file), **environment.variables}
+            environment = replace(environment, variables=variables)
+        return command(*args, environment=environment, **kwargs)
 
     return option(
         "--env-file",
@@ -248,18 +250,6 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
         help="NAME=value lines beneath the real environment; only you may be able to read it. "
         "'-' or a pipe is read to its end.",
     )(packed)
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionFlags:
-    """How hosts are reached, as the operator said it. Times are in seconds."""
-
-    forks: int
-    timeout: float
-    deadline: float
-    ssh_config: Path | None
-    known_hosts: tuple[Path, ...]
-    accept_new: bool
 
 
 class _Seconds(click.FloatRange):
@@ -281,7 +271,7 @@ _SECONDS = _Seconds()
 
 
 def connection_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add the flags about connections; the command gets ``flags``, :class:`ConnectionFlags`."""
+    """Add the flags about connections, which the command gets as ``connection``."""
 
     @functools.wraps(command)
     def packed(
@@ -294,10 +284,10 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
         host_key: str,
         **kwargs: Any,
     ) -> R:
-        flags = ConnectionFlags(
+        connection = ConnectionOptions(
             forks, timeout, deadline, ssh_config, known_hosts, host_key == "accept-new"
         )
-        return command(*args, flags=flags, **kwargs)
+        return command(*args, connection=connection, **kwargs)
 
     flags = (
         option(

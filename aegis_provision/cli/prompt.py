@@ -9,24 +9,24 @@ from aegis_provision.cli.output import echo
 
 
 class Confirmation(Enum):
-    """What the operator said, or that there was nobody to ask."""
+    """What the operator said, or that there was no terminal to ask on."""
 
     YES = "yes"
     NO = "no"
-    NOBODY = "nobody"
+    NO_TERMINAL = "no terminal"
 
 
 def confirm(question: str) -> Confirmation:
     """Ask ``question`` on stderr and read the answer from the terminal.
 
     Only ``yes`` or ``y`` is a yes; the end of input is a no. Without a terminal to ask and to
-    answer on nobody is asked.
+    answer on, no question is asked.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return Confirmation.NOBODY
+        return Confirmation.NO_TERMINAL
     said = ""
     try:
-        # Within, as Ctrl-C may come as soon as somebody can read it.
+        # Within, as Ctrl-C may come as soon as the question can be read.
         echo(f"{question} [y/N] ", err=True, end="")
         said = sys.stdin.readline()
     except (UnicodeDecodeError, OSError):  # the terminal may be gone

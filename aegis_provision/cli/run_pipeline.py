@@ -1,51 +1,46 @@
-"""From hosts that are looked at to the end of a run: shown, asked, recorded, told, summed up."""
+"""A run on the command line: plan, show, ask, apply, sum up."""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.interrupts import interrupts
-from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.observers import observe_run
 from aegis_provision.cli.output import echo, print_document
 from aegis_provision.cli.prompt import Confirmation, confirm
-from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code, run_exit_code
-from aegis_provision.operations.plan import print_plan, print_plan_warnings
-from aegis_provision.operations.run_record import open_run_record, run_summary_fields
-from aegis_provision.operations.run_request import (
-    counted_hosts,
-    large_batch_warning,
-    predicted_stop,
-)
-from aegis_provision.rollout.events import RunFinished, RunStarted
-from aegis_provision.rollout.planner import POOL_SIZE, ConnectionPool, plan_fleet
+from aegis_provision.operations.apply import apply, run_name
+from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
+from aegis_provision.operations.plan import plan
+from aegis_provision.report.text import counted
+from aegis_provision.rollout.events import RunFinished
+from aegis_provision.rollout.planner import POOL_SIZE, ConnectionPool
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.run import run_schedule
-from aegis_provision.rollout.task import RunContext, skipped
+from aegis_provision.rollout.task import skipped
 from aegis_provision.rollout.worker_pool import CancelToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from aegis_provision.cli.interrupts import Interrupts
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.observers import Observers
     from aegis_provision.cli.options import Format
-    from aegis_provision.operations.run_record import RunInfo
-    from aegis_provision.operations.run_request import RunRequest
+    from aegis_provision.operations.apply import Run
+    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.plan import Job, RunPlan
     from aegis_provision.operations.saved_plans import SavedPlanFile
     from aegis_provision.planning.plan import HostPlan
-    from aegis_provision.rollout.planner import ConnectionSettings, HostJob, HostPlanner
-    from aegis_provision.rollout.results import RunResult
+    from aegis_provision.playbook.large_batches import LargeBatch
+    from aegis_provision.playbook.plays import Schedule
+    from aegis_provision.report.ndjson import EventStream
+
+_MOST_NAMES = 24
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """How the operator wants it done: only looked at, unasked, shown in which way."""
+    """How a run is shown and agreed to: only looked at, unasked, in which format."""
 
     check: bool
     yes: bool
@@ -55,137 +50,93 @@ class ApplyOptions:
     detailed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
-    """Hosts to look at, how to reach them, and what is made of what is found there.
+def plan_and_apply(
+    job: Job,
+    environment: Environment,
+    options: ApplyOptions,
+    output: Output,
+    saved: SavedPlanFile | None = None,
+) -> ExitCode:
+    """Plan ``job``, show the plan, ask, apply it and sum up.
 
-    ``look`` makes a host's plan, ``None`` for that of the inventory; ``undertake`` makes all the
-    plans a run, which ``facts`` tell of. Where there is a ``saved`` plan, nothing else is done.
+    With ``saved`` nothing but that saved plan is applied. Raises :class:`RefusedError` where the
+    run can't be recorded, or where the hosts are not what the saved plan saw.
     """
-
-    jobs: Sequence[HostJob]
-    connection: ConnectionSettings
-    facts: RunInfo
-    build_request: Callable[[tuple[HostPlan, ...]], RunRequest]
-    look: HostPlanner | None = None
-    saved: SavedPlanFile | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _RunContext:
-    """What a run is carried out with: who watches, signals, connections, the operator's word."""
-
-    output: Output
-    watch: Observers
-    signals: Interrupts
-    stop: CancelToken
-    kept: ConnectionPool
-    options: ApplyOptions
-
-
-def plan_and_apply(plan_request: PlanRequest, options: ApplyOptions, output: Output) -> int:
-    """Look at the hosts, show the plan, ask, carry it out, sum up, and return the exit code.
-
-    Raises :class:`Error` where the run can't be recorded, or where the hosts are not
-    what the saved plan saw.
-    """
-    stop = CancelToken()
+    cancel = CancelToken()
     with (
-        interrupts(stop) as signals,
-        ConnectionPool(limit=0 if options.check else POOL_SIZE) as kept,
+        interrupts(cancel) as signals,
+        ConnectionPool(limit=0 if options.check else POOL_SIZE) as pool,
         observe_run(
             output,
             options.output_format,
-            forks=plan_request.connection.forks,
+            forks=job.connection.forks,
             report=options.report,
-            about=run_summary_fields(plan_request.facts),
-        ) as watch,
+            about=job.info.titled(),
+        ) as observers,
     ):
-        plans = plan_fleet(
-            plan_request.jobs, plan_request.connection, kept, watch.emit, plan_request.look
-        )
-        watch.display.pause()
-        if options.check or options.output_format == "text":
-            print_plan(output, plans, options.output_format, watch.stream, as_diff=options.as_diff)
-        elif watch.stream is None:
-            print_plan_warnings(plans)
-        stage = _RunContext(output, watch, signals, stop, kept, options)
-        if plan_request.saved is not None:
-            _check_saved(plan_request.saved, plans, stage)
+        planned = plan(job, pool, observers.emit)
+        observers.display.pause()
+        _show_plan(planned, options, output, observers)
+        name = run_name(environment.now)
+        if saved is not None and (stale := saved.stale_hosts(planned.hosts)):
+            if not options.check:
+                refused = _results(planned, stale.hosts)
+                _print_refusal(refused, name, options, observers)
+            raise saved.stale(stale)
         if options.check:
-            return plan_exit_code(plans, detailed=options.detailed)
-        return _apply(plan_request.build_request(plans), stage)
-
-
-def _check_saved(saved: SavedPlanFile, plans: Sequence[HostPlan], stage: _RunContext) -> None:
-    objections = saved.objections_to(plans)
-    if not objections:
-        return
-    if not stage.options.check:
-        results = tuple(
-            HostResult(plan.host, Status.REFUSED, "; ".join(objections.hosts[plan.host]))
-            if plan.host in objections.hosts
-            else skipped(plan)
-            for plan in plans
+            return plan_exit_code(planned.hosts, detailed=options.detailed)
+        if refusal := _ask(planned, options):
+            _print_refusal(_results(planned), name, options, observers)
+            echo(f"error: {refusal}", err=True)
+            return ExitCode.REFUSED
+        # Before there is a record, so that none is left without an end.
+        signals.writing_begins()
+        run = apply(
+            planned,
+            name,
+            environment,
+            pool=pool,
+            cancel=cancel,
+            observers=observers.observers,
+            bugs=observers.bugs,
         )
-        _print_refusal(stage, _run_name(datetime.now(UTC)), results)
-    raise saved.stale(objections)
+        observers.display.pause()
+        if run.record_problem:
+            _warn(f"the record of this run is not whole: {run.record_problem}")
+    if options.output_format == "text":
+        _print_recap(run, output, observers)
+    elif options.output_format == "json":
+        _print_document(run.name, run.hosts, run.exit_code)
+    return run.exit_code
 
 
-def _apply(request: RunRequest, stage: _RunContext) -> int:
-    run = _run_name(datetime.now(UTC))
-    if refusal := _refusal_to_confirm(request, stage):
-        _refuse(request, stage, run, refusal)
-        return ExitCode.REFUSED
-    environ = Invocation.current().environ
-    facts, plans = request.facts, request.plans
-    # Before there is a record, so that none is left without an end.
-    stage.signals.writing_begins()
-    with open_run_record(environ, run, facts, request.schedule, request.jobs, plans) as record:
-        emit = stage.watch.emit_to(record)
-        context = RunContext(
-            request.connection,
-            stage.kept,
-            record,
-            emit,
-            stage.stop,
-            run,
-            f"{facts.operator}, run {run}",
+def _show_plan(
+    planned: RunPlan, options: ApplyOptions, output: Output, observers: Observers
+) -> None:
+    if options.check or options.output_format == "text":
+        print_plan(
+            output,
+            planned.hosts,
+            options.output_format,
+            observers.stream,
+            as_diff=options.as_diff,
         )
-        emit(RunStarted(run, request.schedule, plans))
-        end = run_schedule(
-            request.schedule,
-            request.jobs,
-            {plan.host: plan for plan in plans},
-            context,
-            going_back=request.going_back,
-        )
-        code = run_exit_code(end, going_back=request.going_back)
-        emit(RunFinished(end.results, code))
-        stage.watch.display.pause()
-        if record.problem is not None:
-            _warn(f"the record of this run is not whole: {record.problem}")
-    if stage.options.output_format == "text":
-        _print_recap(stage, run, end)
-    _print_result(stage, run, end.results, code)
-    return code
+    elif observers.stream is None:
+        _print_plan_warnings(planned.hosts)
 
 
-def _run_name(now: datetime) -> str:
-    """Return a name that sorts by when the run began, also within one second."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:05x}{secrets.randbelow(16):x}"
-
-
-def _refusal_to_confirm(request: RunRequest, stage: _RunContext) -> str | None:
-    changing, restarting = len(request.changing), len(request.restarting)
+def _ask(planned: RunPlan, options: ApplyOptions) -> str | None:
+    """Ask the operator to agree to what would be done; return why it must not be, if so."""
+    changing, restarting = len(planned.changing), len(planned.restarting)
     if not changing and not restarting:
         return None
-    _warn(predicted_stop(request))
-    large = large_batch_warning(request)
-    if stage.options.yes:
+    _warn(planned.predicted_stop())
+    large = _large_batch_words(planned.largest_batch())
+    if options.yes:
         _warn(large)
         return None
-    question = f"{request.verb} {counted_hosts(changing)}"
+    verb = f"Undo {planned.job.info.undoes} on" if planned.is_rollback else "Write to"
+    question = f"{verb} {counted(changing, 'host')}"
     if restarting:
         question += f" and restart Aegis on {restarting}"
     questions = [f"{question}?"]
@@ -197,9 +148,19 @@ def _refusal_to_confirm(request: RunRequest, stage: _RunContext) -> str | None:
                 continue
             case Confirmation.NO:
                 return "not confirmed; nothing was written"
-            case Confirmation.NOBODY:
+            case Confirmation.NO_TERMINAL:
                 return "nothing was written: there is no terminal to ask on; say --yes to go ahead"
     return None
+
+
+def _large_batch_words(large: LargeBatch | None) -> str:
+    if large is None:
+        return ""
+    fleet = counted(large.fleet, "host")
+    return (
+        f"one batch changes {large.changes} of the inventory's {fleet} at once, "
+        "more than half of them"
+    )
 
 
 def _warn(words: str) -> None:
@@ -207,41 +168,98 @@ def _warn(words: str) -> None:
         echo(f"warning: {words}", err=True)
 
 
-def _refuse(request: RunRequest, stage: _RunContext, run: str, refusal: str) -> None:
-    _print_refusal(stage, run, tuple(skipped(plan) for plan in request.plans))
-    echo(f"error: {refusal}", err=True)
+def _results(
+    planned: RunPlan, stale: Mapping[str, Sequence[str]] | None = None
+) -> tuple[HostResult, ...]:
+    """Return how hosts end of which none was written; ``stale`` says why some were refused."""
+    reasons = stale or {}
+    return tuple(
+        HostResult(item.host, Status.REFUSED, "; ".join(reasons[item.host]))
+        if item.host in reasons
+        else skipped(item)
+        for item in planned.hosts
+    )
 
 
-def _print_refusal(stage: _RunContext, run: str, results: tuple[HostResult, ...]) -> None:
-    """Tell whoever reads events or a document that the run was refused."""
-    if stage.watch.stream is not None:
-        stage.watch.stream(RunFinished(results, ExitCode.REFUSED))
-    _print_result(stage, run, results, ExitCode.REFUSED)
-
-
-def _print_result(
-    stage: _RunContext, run: str, results: tuple[HostResult, ...], code: ExitCode
+def _print_refusal(
+    results: tuple[HostResult, ...], name: str, options: ApplyOptions, observers: Observers
 ) -> None:
-    """Print what a program wants to know; a person is told in another way."""
+    """Tell programs, which read events or a document, that the run was refused."""
+    if observers.stream is not None:
+        observers.stream(RunFinished(results, ExitCode.REFUSED))
+    if options.output_format == "json":
+        _print_document(name, results, ExitCode.REFUSED)
+
+
+def _print_document(name: str, results: tuple[HostResult, ...], code: ExitCode) -> None:
     from aegis_provision.report.json_documents import apply_document
 
-    if stage.options.output_format == "json":
-        print_document(apply_document(run, results, code), stage.options.output_format)
+    print_document(apply_document(name, results, code), "json")
 
 
-def _print_recap(stage: _RunContext, run: str, end: RunResult) -> None:
+def _print_recap(run: Run, output: Output, observers: Observers) -> None:
     from rich.text import Text
 
     from aegis_provision.report.apply_text import nothing_to_do, recap_lines
     from aegis_provision.report.console import print_lines, text_width
 
-    console = stage.output.result
+    console = output.out
     lines = recap_lines(
-        end.results,
+        run.hosts,
         width=text_width(console),
-        every_host=stage.output.verbosity > 0,
-        state=stage.watch.display.state,
+        every_host=output.verbosity > 0,
+        state=observers.display.state,
     )
     print_lines(console, lines)
-    if not stage.output.quiet and not nothing_to_do(end.results):
-        print_lines(stage.output.err, [Text(f"Run {run}; see 'aegis-provision history'")])
+    if not output.quiet and not nothing_to_do(run.hosts):
+        print_lines(output.err, [Text(f"Run {run.name}; see 'aegis-provision history'")])
+
+
+def print_plan(
+    output: Output,
+    plans: Sequence[HostPlan],
+    output_format: Format,
+    stream: EventStream | None,
+    *,
+    as_diff: bool = False,
+) -> None:
+    """Print ``plans`` on stdout, as the last line of ``stream`` where events are watched."""
+    from aegis_provision.report.console import print_lines, text_width
+    from aegis_provision.report.json_documents import plan_document
+    from aegis_provision.report.plan_text import plan_lines
+
+    if stream is not None:
+        stream.plan_finished(plans)
+    elif output_format == "json":
+        print_document(plan_document(plans), output_format)
+    else:
+        console = output.out
+        every = output.verbosity > 0
+        lines = plan_lines(plans, width=text_width(console), every_host=every, as_diff=as_diff)
+        print_lines(console, lines)
+
+
+def _print_plan_warnings(plans: Sequence[HostPlan]) -> None:
+    """Print on stderr what plans warn of, where nothing else shows them before they are done."""
+    from aegis_provision.inventory.host_lists import truncate
+    from aegis_provision.report.console import escape_control
+
+    warned: dict[str, list[str]] = {}
+    for item in plans:
+        for words in item.warnings:
+            warned.setdefault(words, []).append(item.host)
+    for words, hosts in warned.items():
+        names = ", ".join(truncate(hosts, _MOST_NAMES))
+        echo(escape_control(f"warning: {names}: {words}"), err=True)
+
+
+def print_schedule(output: Output, schedule: Schedule, output_format: Format) -> None:
+    """Print plays, batches and hosts on stdout."""
+    from aegis_provision.report.console import print_lines
+    from aegis_provision.report.json_documents import schedule_document
+    from aegis_provision.report.schedule_text import schedule_lines
+
+    if output_format == "text":
+        print_lines(output.out, schedule_lines(schedule))
+    else:
+        print_document(schedule_document(schedule), output_format)

@@ -37,6 +37,9 @@ CARRIED = frozenset(
 )
 """The flags that a suggested command line repeats, where its command has them."""
 
+DECIDED_BY_A_PLAN = frozenset({"inventory", "limit", "serial", "max_fail", "retry"})
+"""The flags that a saved plan has decided."""
+
 _SUGGESTED = re.compile(r"'aegis-provision ([a-z]+)([^']*)'")
 _STANDARD_INPUT = frozenset({"-", "/dev/stdin"})
 _DESCRIPTOR = re.compile(r"/dev/fd/|/proc/[^/]+/fd/")
@@ -54,6 +57,16 @@ def command_line(
     """
     flags = _flags(given, command, without)
     return shlex.join(["aegis-provision", command, *words, *flags])
+
+
+def apply_line(given: Mapping[str, Sequence[str]], path: Path, *flags: str) -> str:
+    """Return the command line that applies the saved plan at ``path``, with ``flags``.
+
+    It has what this command line said of connections and of secrets, and not what the plan has
+    decided.
+    """
+    words = (*flags, operand(str(path)))
+    return command_line(given, "apply", *words, without=DECIDED_BY_A_PLAN)
 
 
 def operand(path: str) -> str:

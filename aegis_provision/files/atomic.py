@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.invocation import note_written
 from aegis_provision.documents.listing import listed
 from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.reading import LARGEST_FILE, read_beginning
@@ -49,11 +48,17 @@ def check_writable(path: Path, mode: int) -> None:
     fresh.unlink()
 
 
-def write_new(path: Path, data: bytes, mode: int, check: Callable[[], None]) -> None:
+def write_new(
+    path: Path,
+    data: bytes,
+    mode: int,
+    check: Callable[[], None] = lambda: None,
+    on_write: Callable[[], None] = lambda: None,
+) -> None:
     """Write a file to ``path``, with ``mode``, in the place of what is there.
 
-    ``check`` is called when all is written, and raises where nothing may go there. Raises
-    ``OSError`` too; nothing has changed then.
+    ``check`` is called when all is written, and raises where nothing may go there; ``on_write``
+    just before the file goes to its place. Raises ``OSError`` too; nothing has changed then.
     """
     fresh = temporary_beside(path)
     try:
@@ -62,7 +67,7 @@ def write_new(path: Path, data: bytes, mode: int, check: Callable[[], None]) -> 
             stream.flush()
             os.fsync(stream.fileno())
         check()
-        note_written()
+        on_write()
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
@@ -72,7 +77,9 @@ def _create(path: Path, mode: int) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
 
-def replace_files(replacements: Sequence[Replacement]) -> None:
+def replace_files(
+    replacements: Sequence[Replacement], on_write: Callable[[], None] = lambda: None
+) -> None:
     """Put each file's new content in its place: owner and mode stay, a symbolic link too.
 
     Each is written beside its place first, and all are compared once more with what was read;
@@ -93,6 +100,7 @@ def replace_files(replacements: Sequence[Replacement]) -> None:
                 _compare(item)
             done: list[Path] = []
             for item in staged:
+                on_write()
                 _rename(item, done)
                 done.append(item.wanted.path)
     finally:
@@ -158,7 +166,6 @@ def _compare(item: _Staged) -> None:
 
 
 def _rename(item: _Staged, done: Sequence[Path]) -> None:
-    note_written()
     try:
         item.fresh.replace(item.real)
     except OSError as problem:

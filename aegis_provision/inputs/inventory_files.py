@@ -7,7 +7,6 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.invocation import Invocation
 from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, warning
 from aegis_provision.documents.ini import conversion
@@ -16,7 +15,7 @@ from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.recognition import content_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -35,16 +34,16 @@ _VARIABLES: tuple[Literal["group_vars", "host_vars"], ...] = ("group_vars", "hos
 
 
 def read_inventory_files(
-    paths: Sequence[Path], *, run: bool = True
+    paths: Sequence[Path], environ: Mapping[str, str], *, run: bool = True
 ) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
     """Return every file of the inventories at ``paths``, read, and what could not be.
 
     A path is a file, a script that is run (once), or a directory of those; ``group_vars/`` and
     ``host_vars/`` lie beside the file, or in the directory. Names are as the operator wrote them. A
-    file that belongs to several of ``paths`` counts for the last of them. Without ``run`` scripts
-    are left out.
+    file that belongs to several of ``paths`` counts for the last of them. Scripts get ``environ``;
+    without ``run`` they are left out.
     """
-    reader = _Reader(run=run)
+    reader = _Reader(environ if run else None)
     for rank, path in enumerate(paths):
         reader.add(path, rank)
     last = {(file.kind, file.subject, file.name): file for file in reader.files}
@@ -69,8 +68,9 @@ def variables_beside(path: Path) -> tuple[tuple[InputFile, ...], tuple[Diagnosti
 
 
 class _Reader:
-    def __init__(self, *, run: bool = False) -> None:
-        self._runs = run
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        """Read files; run scripts too, with ``environ``, unless there is none."""
+        self._environ = environ
         self.files: list[InputFile] = []
         self.findings: list[Diagnostic] = []
 
@@ -105,7 +105,7 @@ class _Reader:
             self._read(path, "inventory", "", rank)
 
     def _run(self, path: Path, rank: int) -> None:
-        if not self._runs:
+        if self._environ is None:
             return
         before = [file for file in self.files if file.printed and file.name == str(path)]
         if before:
@@ -113,7 +113,7 @@ class _Reader:
             return
         from aegis_provision.inputs.inventory_scripts import run_script
 
-        files, findings = run_script(path, rank, Invocation.current().environ)
+        files, findings = run_script(path, rank, self._environ)
         self.files.extend(files)
         self.findings.extend(findings)
 

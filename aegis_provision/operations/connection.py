@@ -1,9 +1,11 @@
-"""How to reach hosts: the flags, filled up with the operator's environment."""
+"""How to reach hosts: what the operator said, filled up with their environment."""
 
 from __future__ import annotations
 
 import getpass
 import os
+import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,19 +17,35 @@ from aegis_provision.transport.protocol import ConnectOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aegis_provision.cli.options import ConnectionFlags
     from aegis_provision.providers.secret import Secret
 
 _NO_SSH_CONFIG = Path("none")
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """How hosts are reached, as the operator said it; the defaults are the command line's.
+
+    ``forks`` hosts at once; ``timeout`` bounds one step on a host and ``deadline`` its whole work,
+    in seconds. ``ssh_config`` is a path, ``none`` to read no file, or ``None`` for OpenSSH's own;
+    without ``known_hosts`` OpenSSH's files count. ``accept_new`` takes unknown host keys.
+    """
+
+    forks: int = 32
+    timeout: float = 15.0
+    deadline: float = 120.0
+    ssh_config: Path | None = None
+    known_hosts: tuple[Path, ...] = ()
+    accept_new: bool = False
+
+
 def connection_settings(
-    flags: ConnectionFlags, environ: Mapping[str, str], secrets: tuple[Secret, ...]
+    said: ConnectionOptions, environ: Mapping[str, str], secrets: tuple[Secret, ...]
 ) -> ConnectionSettings:
     """Return how to reach hosts.
 
-    ``secrets`` are the operator's tokens, used or not. Without flags the files are those that
-    OpenSSH's client reads (ssh_config(5)). Raises :class:`Error` for an ssh config
+    ``secrets`` are the operator's tokens, used or not. Where nothing is said the files are those
+    that OpenSSH's client reads (ssh_config(5)). Raises :class:`Error` for an ssh config
     that was named and is not there, for a directory in a file's place, and where nothing says
     where the operator's home is.
     """
@@ -38,16 +56,16 @@ def connection_settings(
     except NoHomeError as problem:
         raise InputError(f"{problem}: keys and known_hosts lie in it", "set HOME") from None
     options = ConnectOptions(
-        timeout=flags.timeout,
-        ssh_config=_ssh_config(flags.ssh_config, home),
-        known_hosts=_named_known_hosts(flags.known_hosts) or _openssh_known_hosts(home),
-        accept_new=flags.accept_new,
+        timeout=said.timeout,
+        ssh_config=_ssh_config(said.ssh_config, home),
+        known_hosts=_named_known_hosts(said.known_hosts) or _openssh_known_hosts(home),
+        accept_new=said.accept_new,
         agent_socket=environ.get("SSH_AUTH_SOCK") or None,
         home=home,
         home_variable=environ.get("HOME"),
         login_name=_login_name(environ),
     )
-    return ConnectionSettings(connect, options, flags.forks, flags.deadline, secrets)
+    return ConnectionSettings(connect, options, said.forks, said.deadline, secrets)
 
 
 def _ssh_config(named: Path | None, home: Path) -> Path | None:
@@ -88,3 +106,8 @@ def _login_name(environ: Mapping[str, str]) -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def operator_name(login: str) -> str:
+    """Return who runs the tool, as records and locks name them."""
+    return f"{login}@{socket.gethostname()}"

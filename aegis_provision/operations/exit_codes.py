@@ -79,15 +79,15 @@ def status_exit_code(statuses: Sequence[HostStatus], *, detailed: bool) -> ExitC
     return ExitCode.DONE
 
 
-def run_exit_code(end: RunResult, *, going_back: bool = False) -> ExitCode:
+def run_exit_code(end: RunResult, *, rollback: bool = False) -> ExitCode:
     """Return the exit code of a run that was let loose on the hosts.
 
-    Where it was ``going_back`` on purpose, a host that was rolled back is what was wanted.
+    Where it was ``rollback`` on purpose, a host that was rolled back is what was wanted.
     """
     from aegis_provision.rollout.results import FAILURES, Status
 
     statuses = {result.status for result in end.results}
-    if going_back:
+    if rollback:
         statuses.discard(Status.ROLLED_BACK)
     if end.interrupted:
         return ExitCode.INTERRUPTED

@@ -47,12 +47,12 @@ class ImportSource:
     findings: tuple[Diagnostic, ...]
 
 
-def load_import_source(named: Sequence[Path]) -> ImportSource:
+def load_import_source(named: Sequence[Path], environ: Mapping[str, str]) -> ImportSource:
     """Read the inventory that says where the hosts are.
 
     Raises :class:`InvalidInputError` and :class:`Error`.
     """
-    files, findings = read_inventory_files(inventory_paths(named))
+    files, findings = read_inventory_files(inventory_paths(named), environ)
     inventory, found = load_inventory(files, with_providers=False) if files else (None, ())
     findings += found
     if inventory is None:

@@ -23,6 +23,7 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_file
+from aegis_provision.history.run_header import source_file
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
@@ -34,6 +35,7 @@ from aegis_provision.providers.session_spec import session_specs
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from aegis_provision.history.run_header import SourceFile
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Host, Inventory
     from aegis_provision.providers.recipes import Recipe
@@ -58,6 +60,16 @@ class Fleet:
     unset: tuple[Diagnostic, ...]
     files: tuple[InputFile, ...] = ()
 
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """Return the hosts by name, in inventory order."""
+        return self.inventory.hosts
+
+    @property
+    def sources(self) -> tuple[SourceFile, ...]:
+        """Return the files that the fleet was read from, as a run's record names them."""
+        return tuple(source_file(file.name, file.data) for file in self.files)
+
 
 def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
     """Return the inventories to read: those named, else ``./inventory.yml``.
@@ -75,13 +87,13 @@ def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
     )
 
 
-def load_fleet(named: Sequence[Path]) -> Fleet:
-    """Read and check everything that needs neither SSH nor secrets.
+def load_fleet(named: Sequence[Path], environ: Mapping[str, str]) -> Fleet:
+    """Read and check everything that needs neither SSH nor secrets; scripts get ``environ``.
 
     Raises :class:`InvalidInputError` with all findings of all files where any is an error, and
     :class:`Error` where there is no inventory.
     """
-    files, findings = read_inventory_files(inventory_paths(named))
+    files, findings = read_inventory_files(inventory_paths(named), environ)
     fleet, findings = resolve_fleet(files, findings)
     if fleet is None or has_errors(findings):
         raise InvalidInputError(drop_followups(findings))

@@ -1,4 +1,4 @@
-"""``pin`` and ``unpin`` from the files of an inventory to the files as they are to be."""
+"""``pin`` and ``unpin``: from the files of an inventory to the files as they are to be."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.output import print_document
 from aegis_provision.documents.diagnostic import (
     Diagnostic,
     Severity,
@@ -19,17 +17,14 @@ from aegis_provision.documents.diagnostic import (
 )
 from aegis_provision.documents.yaml_edits import EditError, apply_edits
 from aegis_provision.errors import InvalidInputError
-from aegis_provision.files.atomic import Replacement, replace_files
+from aegis_provision.files.atomic import Replacement
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.pin_edits import BY_HAND, pin_hosts, side_effects, unpin_hosts
-from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import inventory_paths, resolve_fleet, select_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.pin_edits import PinChange, PinEdits, PinRequest
     from aegis_provision.operations.load import Fleet
@@ -48,14 +43,16 @@ class PinOutcome:
     findings: tuple[Diagnostic, ...]
 
 
-def edit_inventory(named: Sequence[Path], pattern: str, request: PinRequest | None) -> PinOutcome:
+def edit_inventory(
+    named: Sequence[Path], pattern: str, request: PinRequest | None, environ: Mapping[str, str]
+) -> PinOutcome:
     """Return the files with the hosts of ``pattern`` pinned, or unpinned where there is none.
 
     The result is read and checked as a whole. Raises :class:`InvalidInputError` where it would
     have errors that were not there before or change anything that was not asked for, and
     :class:`Error` for a pattern that selects nothing.
     """
-    files, findings = read_inventory_files(inventory_paths(named))
+    files, findings = read_inventory_files(inventory_paths(named), environ)
     fleet, findings = resolve_fleet(files, findings)
     if fleet is None:
         raise InvalidInputError(drop_followups(findings))
@@ -71,37 +68,6 @@ def edit_inventory(named: Sequence[Path], pattern: str, request: PinRequest | No
         _check(fleet, findings, after, hosts, request)
     replacements = _replacements(files, after, pinning)
     return PinOutcome(pinning.changes, pinning.places, replacements, pinning.findings)
-
-
-def run_pin(
-    named: Sequence[Path],
-    pattern: str,
-    request: PinRequest | None,
-    output: Output,
-    output_format: Format,
-    *,
-    dry_run: bool,
-) -> ExitCode:
-    """Edit the inventory as :func:`edit_inventory` says, write it unless ``dry_run``, and show it.
-
-    Raises as :func:`edit_inventory` does, and :class:`Error` where a file can't be
-    replaced.
-    """
-    from aegis_provision.report.console import print_lines
-    from aegis_provision.report.pin_report import pin_document, pin_lines
-
-    edit = edit_inventory(named, pattern, request)
-    print_diagnostics_to_stderr(output, edit.findings)
-    if not dry_run:
-        replace_files(edit.files)
-    files = [(str(file.path), file.before, file.after) for file in edit.files]
-    if output_format == "text":
-        provider = request.provider if request is not None else None
-        print_lines(output.result, pin_lines(edit.changes, files, provider, dry_run=dry_run))
-    else:
-        content = pin_document(edit.changes, edit.places, files, edit.findings, dry_run=dry_run)
-        print_document(content, output_format)
-    return ExitCode.DONE
 
 
 def _edited(files: Sequence[InputFile], pinning: PinEdits) -> tuple[InputFile, ...]:

@@ -1,144 +1,263 @@
-"""What ``plan`` and ``apply`` have in common: the work to do, and how a plan is shown."""
+"""``plan``: what a run would do on each host, read from the hosts; nothing is written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.output import echo, print_document
 from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, warning
 from aegis_provision.errors import InvalidInputError
+from aegis_provision.history.run_header import RunKind
 from aegis_provision.inventory.pins import pin_findings
-from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.connection import connection_settings, operator_name
 from aegis_provision.operations.load import (
     load_fleet,
     read_pattern_file,
     resolve_sessions,
     select_hosts,
 )
+from aegis_provision.planning.plan import Action
+from aegis_provision.planning.rollback import session_from_config
+from aegis_provision.playbook.budget import predict_stop
+from aegis_provision.playbook.large_batches import large_batches
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from aegis_provision.providers.recipes import recipe_secrets
-from aegis_provision.rollout.planner import ConnectionSettings, HostJob
+from aegis_provision.rollout.planner import ConnectionSettings, HostJob, plan_fleet
+from aegis_provision.rollout.task import HostTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import ConnectionFlags, Format
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import SourceFile
+    from aegis_provision.operations.connection import ConnectionOptions
+    from aegis_provision.operations.environment import Environment
     from aegis_provision.operations.load import Fleet
     from aegis_provision.operations.runs import PendingRestarts
     from aegis_provision.planning.plan import HostPlan
+    from aegis_provision.planning.rollback import RollbackTarget
+    from aegis_provision.playbook.large_batches import LargeBatch
     from aegis_provision.playbook.plays import Gates, HostCount, Playbook, Schedule
-    from aegis_provision.report.ndjson import EventStream
-
-_MOST_NAMES = 24
+    from aegis_provision.rollout.events import Emit
+    from aegis_provision.rollout.planner import ConnectionPool
 
 
 @dataclass(frozen=True, slots=True)
 class RunSelection:
-    """What the operator wants done: where, in which order, and how much of it.
+    """Which hosts a run is about, in which order, and how many of them may fail.
 
-    ``playbook`` is ``None`` for a run without one; ``again`` is the earlier run whose hosts are
-    taken up again as far as they did not end well. ``no_secrets`` says that hosts are only looked
-    at, without what is secret.
+    ``playbook`` is ``None`` for a run without one. ``retry`` is the earlier run whose hosts are
+    taken up again as far as they did not end well. ``secrets`` is false where hosts are only looked
+    at, and no token is read.
     """
 
-    inventory: tuple[Path, ...]
     limit: str | None = None
     playbook: Path | None = None
     serial: tuple[HostCount, ...] | None = None
     max_fail: HostCount | None = None
-    again: PastRun | None = None
-    no_secrets: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The hosts to work on, in which order, how to reach them, and what was found on the way."""
-
-    fleet: Fleet
-    playbook_source: SourceFile | None
-    limit: str
-    schedule: Schedule
-    jobs: tuple[HostJob, ...]
-    connection: ConnectionSettings
-    findings: tuple[Diagnostic, ...]
+    retry: PastRun | None = None
+    secrets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """What a run does, as far as that can be told without SSH and without secrets.
+    """A run as far as it can be told without SSH and without secrets.
 
-    ``findings`` are warnings and notes; ``source`` is the playbook's file.
+    ``findings`` are warnings and notes; ``playbook`` is the playbook's file.
+    """
+
+    fleet: Fleet
+    selection: RunSelection
+    schedule: Schedule
+    playbook: SourceFile | None
+    findings: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run's record says of it beside its hosts.
+
+    ``undoes`` names the run that a rollback undoes, ``retries`` the one whose hosts an apply takes
+    up again.
+    """
+
+    kind: RunKind
+    operator: str
+    inventories: tuple[SourceFile, ...]
+    playbook: SourceFile | None = None
+    limit: str = ""
+    undoes: str | None = None
+    retries: str | None = None
+    saved_plan: SourceFile | None = None
+
+    def titled(self) -> Mapping[str, str]:
+        """Return what a page says of the run in its head, by title."""
+        return {
+            "Operator": self.operator,
+            "Inventory": ", ".join(source.path for source in self.inventories),
+            **({"Playbook": self.playbook.path} if self.playbook else {}),
+            **({"Saved plan": self.saved_plan.path} if self.saved_plan else {}),
+            **({"Limit": self.limit} if self.limit else {}),
+            **({"Undoes": self.undoes} if self.undoes else {}),
+            **({"Takes up again": self.retries} if self.retries else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run before any host was asked: what each host gets, in which order, how it is reached.
+
+    ``info`` is what the run's record says of it beside the hosts. ``targets`` maps hosts to what a
+    past run did there, where this run undoes that one; it is ``None`` for any other run.
     """
 
     fleet: Fleet
     schedule: Schedule
-    source: SourceFile | None
+    host_jobs: tuple[HostJob, ...]
+    connection: ConnectionSettings
+    info: RunInfo
     findings: tuple[Diagnostic, ...]
+    targets: Mapping[str, RollbackTarget] | None = None
 
 
-def schedule_of(scope: RunSelection) -> Scheduled:
-    """Return what a run over ``scope`` does.
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run would do: ``hosts`` holds the plan of each host, in the schedule's order."""
+
+    job: Job
+    hosts: tuple[HostPlan, ...]
+
+    def __iter__(self) -> Iterator[HostPlan]:
+        return iter(self.hosts)
+
+    def __len__(self) -> int:
+        return len(self.hosts)
+
+    @property
+    def is_rollback(self) -> bool:
+        """Tell whether the run undoes a past one."""
+        return self.job.targets is not None
+
+    @property
+    def changing(self) -> tuple[str, ...]:
+        """Return the hosts that would be written."""
+        return tuple(plan.host for plan in self.hosts if plan.write is not None)
+
+    @property
+    def restarting(self) -> tuple[str, ...]:
+        """Return the hosts on which a play would restart Aegis, if all goes well."""
+        plans = {plan.host: plan for plan in self.hosts}
+        jobs = {job.host.name: job for job in self.job.host_jobs}
+        found = {
+            host: None
+            for play in self.job.schedule.plays
+            for host in play.hosts
+            if HostTask(jobs[host], plans[host], play.play.gates, plans[host].restart_owed).restarts
+        }
+        return tuple(found)
+
+    def predicted_stop(self) -> str:
+        """Return where hosts that can't be worked on will stop the run, empty where they won't."""
+        bad = {Action.UNREACHABLE} if self.is_rollback else {Action.ERROR, Action.UNREACHABLE}
+        schedule = self.job.schedule
+        stop = predict_stop(schedule, {plan.host for plan in self.hosts if plan.action in bad})
+        if stop is None:
+            return ""
+        name = schedule.plays[stop.play].play.name
+        where = f' of "{name}"' if name else ""
+        count = len(stop.failed)
+        hosts = "1 host" if count == 1 else f"{count} hosts"
+        return (
+            f"the run will stop before batch {stop.batch + 1}{where}: "
+            f"{hosts} can't be worked on, and max_fail allows {stop.budget.words}"
+        )
+
+    def largest_batch(self) -> LargeBatch | None:
+        """Return the batch that changes most of the fleet at once, ``None`` where none does."""
+        fleet_size = len(self.job.fleet.inventory.hosts)
+        large = large_batches(self.job.schedule, self.changing, fleet_size)
+        return max(large, key=lambda batch: batch.changes, default=None)
+
+
+def load_and_schedule(
+    inventory: Sequence[Path], selection: RunSelection, environment: Environment
+) -> Scheduled:
+    """Read inventory and playbook, and return what a run of ``selection`` does.
+
+    Raises :class:`InvalidInputError` with what is wrong with either, and :class:`Error`.
+    """
+    playbook, source, found = _read_playbook(selection)
+    try:
+        fleet = load_fleet(inventory, environment.environ)
+    except InvalidInputError as problem:
+        raise InvalidInputError((*problem.diagnostics, *found)) from None
+    return _scheduled(fleet, selection, environment, playbook, source, found)
+
+
+def schedule_run(fleet: Fleet, selection: RunSelection, environment: Environment) -> Scheduled:
+    """Return what a run of ``selection`` over ``fleet`` does.
 
     Raises :class:`InvalidInputError` and :class:`Error`.
     """
-    playbook, source, found = _playbook(scope)
-    try:
-        fleet = load_fleet(scope.inventory)
-    except InvalidInputError as problem:
-        raise InvalidInputError((*problem.diagnostics, *found)) from None
-    findings = (*fleet.findings, *found)
-    if playbook is None:
-        raise InvalidInputError(findings)
-    playbook = with_overrides(playbook, scope.serial, scope.max_fail)
-    chosen = set(select_hosts(fleet, "--limit", scope.limit))
-    if scope.again is not None:
-        from aegis_provision.history.retry import hosts_to_retry
-
-        chosen &= set(hosts_to_retry(scope.again))
-        findings += tuple(_since(scope.again, source, chosen))
-    pinned = [host for name, host in fleet.inventory.hosts.items() if name in chosen]
-    findings += pin_findings(pinned, Invocation.current().today)
-    schedule, found = make_schedule(
-        playbook, fleet.inventory, chosen=chosen, read_file=read_pattern_file
-    )
-    findings += found
-    if has_errors(findings):
-        raise InvalidInputError(findings)
-    return Scheduled(fleet, schedule, source, findings)
+    return _scheduled(fleet, selection, environment, *_read_playbook(selection))
 
 
-def _playbook(
-    scope: RunSelection,
+def _read_playbook(
+    selection: RunSelection,
 ) -> tuple[Playbook | None, SourceFile | None, tuple[Diagnostic, ...]]:
-    if scope.playbook is None:
+    if selection.playbook is None:
         return single_play(), None, ()
     from aegis_provision.inputs.playbook_files import read_playbooks
 
-    files, findings = read_playbooks([scope.playbook])
+    files, findings = read_playbooks([selection.playbook])
     if not files:
         return None, None, findings
     return files[0].playbook, files[0].source, findings
 
 
-def retry_selection(scope: RunSelection, past: PastRun) -> RunSelection:
-    """Return ``scope`` for taking up the hosts of ``past``, with its playbook if none is named."""
-    playbook = scope.playbook
+def _scheduled(
+    fleet: Fleet,
+    selection: RunSelection,
+    environment: Environment,
+    playbook: Playbook | None,
+    source: SourceFile | None,
+    found: tuple[Diagnostic, ...],
+) -> Scheduled:
+    findings = (*fleet.findings, *found)
+    if playbook is None:
+        raise InvalidInputError(findings)
+    playbook = with_overrides(playbook, selection.serial, selection.max_fail)
+    selected = set(select_hosts(fleet, "--limit", selection.limit))
+    if selection.retry is not None:
+        from aegis_provision.history.retry import hosts_to_retry
+
+        selected &= set(hosts_to_retry(selection.retry))
+        findings += tuple(_retry_findings(selection.retry, source, selected))
+    pinned = [host for name, host in fleet.inventory.hosts.items() if name in selected]
+    findings += pin_findings(pinned, environment.today)
+    schedule, found = make_schedule(
+        playbook, fleet.inventory, chosen=selected, read_file=read_pattern_file
+    )
+    findings += found
+    if has_errors(findings):
+        raise InvalidInputError(findings)
+    return Scheduled(fleet, selection, schedule, source, findings)
+
+
+def retry_selection(selection: RunSelection, past: PastRun) -> RunSelection:
+    """Return ``selection`` for the hosts of ``past``, with its playbook if none is named."""
+    playbook = selection.playbook
     if playbook is None and past.header.playbook is not None:
         playbook = Path(past.header.playbook.path)
-    return replace(scope, playbook=playbook, again=past)
+    return replace(selection, playbook=playbook, retry=past)
 
 
-def _since(
+def _retry_findings(
     past: PastRun, source: SourceFile | None, hosts: Collection[str]
 ) -> Iterator[Diagnostic]:
-    """Yield what an operator should know who takes up a run."""
     run, then = past.header.run, past.header.playbook
     if not hosts:
         yield note("nothing-to-retry", f"no host of {run} is left to be taken up again")
@@ -149,53 +268,54 @@ def _since(
 
 
 def prepare_job(
-    scope: RunSelection,
-    environ: Mapping[str, str],
-    flags: ConnectionFlags,
+    scheduled: Scheduled,
+    environment: Environment,
+    options: ConnectionOptions,
     *,
-    owed: PendingRestarts | None = None,
+    pending: PendingRestarts | None = None,
 ) -> Job:
-    """Return the job, or raise for input that is wrong, all before any connection.
+    """Fill the secrets in and check all that Aegis would get, before any connection.
 
-    ``environ`` fills the templates; the connection's own variables come from the real
-    environment alone. ``owed`` is what records know of restarts still to be done, ``None`` to read
-    them where a play would do such. Raises :class:`InvalidInputError` and
-    :class:`Error`.
+    ``pending`` is what records know of restarts that are still owed, ``None`` to read them where a
+    play would do such. Raises :class:`InvalidInputError` and :class:`Error`.
     """
-    scheduled = schedule_of(scope)
     fleet, schedule = scheduled.fleet, scheduled.schedule
-    asking = hosts_with_api(schedule)
-    filled, warnings = resolve_sessions(
+    resolved, warnings = resolve_sessions(
         fleet,
         schedule.hosts,
-        environ,
-        with_api_token=asking,
-        with_secrets=not scope.no_secrets,
+        environment.variables,
+        with_api_token=hosts_with_api(schedule),
+        with_secrets=scheduled.selection.secrets,
     )
     restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
-    known = None
-    if restarting:
-        known = _owed_by_records() if owed is None else owed
-    jobs = tuple(
+    if restarting and pending is None:
+        from aegis_provision.operations.runs import pending_restarts
+
+        pending = pending_restarts(environment.environ)
+    known = pending if restarting else None
+    host_jobs = tuple(
         HostJob(
             host=fleet.inventory.hosts[name],
-            session=filled.sessions[name],
-            api_token=filled.api_tokens.get(name),
+            session=resolved.sessions[name],
+            api_token=resolved.api_tokens.get(name),
             restarts=name in restarting,
             owed=known.at(fleet.inventory.hosts[name].target) if known else frozenset(),
         )
         for name in schedule.hosts
     )
-    tokens = recipe_secrets(fleet.recipes, environ)
-    connection = connection_settings(flags, Invocation.current().environ, tokens)
+    tokens = recipe_secrets(fleet.recipes, environment.variables)
+    connection = connection_settings(options, environment.environ, tokens)
+    retry = scheduled.selection.retry
+    info = RunInfo(
+        kind=RunKind.APPLY,
+        operator=operator_name(connection.options.login_name),
+        inventories=fleet.sources,
+        playbook=scheduled.playbook,
+        limit=scheduled.selection.limit or "",
+        retries=retry.header.run if retry else None,
+    )
     findings = (*scheduled.findings, *warnings)
-    return Job(fleet, scheduled.source, scope.limit or "", schedule, jobs, connection, findings)
-
-
-def _owed_by_records() -> PendingRestarts:
-    from aegis_provision.operations.runs import pending_restarts
-
-    return pending_restarts(Invocation.current().environ)
+    return Job(fleet, schedule, host_jobs, connection, info, findings)
 
 
 def hosts_with_api(schedule: Schedule) -> frozenset[str]:
@@ -213,51 +333,21 @@ def _hosts_where(schedule: Schedule, wanted: Callable[[Gates], bool]) -> frozens
     )
 
 
-def print_schedule(output: Output, schedule: Schedule, output_format: Format) -> None:
-    """Print plays, batches and hosts on stdout."""
-    from aegis_provision.report.console import print_lines
-    from aegis_provision.report.json_documents import schedule_document
-    from aegis_provision.report.schedule_text import schedule_lines
+def plan(job: Job, pool: ConnectionPool, emit: Emit) -> RunPlan:
+    """Read the hosts of ``job`` and return what would be done there.
 
-    if output_format == "text":
-        print_lines(output.result, schedule_lines(schedule))
-    else:
-        print_document(schedule_document(schedule), output_format)
+    A host's failure is its plan's action, never an exception. Connections to hosts that would
+    change are kept in ``pool``.
+    """
+    if job.targets is None:
+        return RunPlan(job, plan_fleet(job.host_jobs, job.connection, pool, emit))
+    from aegis_provision.rollout.rollback import plan_host_rollback
 
-
-def print_plan_warnings(plans: Sequence[HostPlan]) -> None:
-    """Print on stderr what plans warn of, where nothing else shows them before they are done."""
-    from aegis_provision.report.console import escape_control
-    from aegis_provision.report.host_lists import truncate
-
-    warned: dict[str, list[str]] = {}
-    for plan in plans:
-        for words in plan.warnings:
-            warned.setdefault(words, []).append(plan.host)
-    for words, hosts in warned.items():
-        names = ", ".join(truncate(hosts, _MOST_NAMES))
-        echo(escape_control(f"warning: {names}: {words}"), err=True)
-
-
-def print_plan(
-    output: Output,
-    plans: Sequence[HostPlan],
-    output_format: Format,
-    stream: EventStream | None,
-    *,
-    as_diff: bool = False,
-) -> None:
-    """Print ``plans`` on stdout, as the last line of ``stream`` where events are watched."""
-    from aegis_provision.report.console import print_lines, text_width
-    from aegis_provision.report.json_documents import plan_document
-    from aegis_provision.report.plan_text import plan_lines
-
-    if stream is not None:
-        stream.plan_finished(plans)
-    elif output_format == "json":
-        print_document(plan_document(plans), output_format)
-    else:
-        console = output.result
-        every = output.verbosity > 0
-        lines = plan_lines(plans, width=text_width(console), every_host=every, as_diff=as_diff)
-        print_lines(console, lines)
+    planner = partial(plan_host_rollback, job.targets)
+    hosts = plan_fleet(job.host_jobs, job.connection, pool, emit, planner)
+    # What sessions get is what the file from before the run says: the gates ask for that.
+    restored = {
+        item.host: session_from_config(item.write.content if item.write else None) for item in hosts
+    }
+    host_jobs = tuple(replace(item, session=restored[item.host.name]) for item in job.host_jobs)
+    return RunPlan(replace(job, host_jobs=host_jobs), hosts)

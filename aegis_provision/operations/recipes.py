@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.operations.environment import Environment
     from aegis_provision.operations.load import Fleet
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session import Session
 
 
-def fleet_if_any(inventory: Sequence[Path]) -> Fleet | None:
+def fleet_if_any(inventory: Sequence[Path], environ: Mapping[str, str]) -> Fleet | None:
     """Return the fleet of the inventory at hand, ``None`` where none is named and none is here."""
     if not inventory and not DEFAULT_INVENTORY.exists():
         return None
-    return load_fleet(inventory)
+    return load_fleet(inventory, environ)
 
 
 def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
@@ -44,7 +45,7 @@ def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
 
 
 def recipe_session(
-    inventory: Sequence[Path], name: str, environ: Mapping[str, str]
+    inventory: Sequence[Path], name: str, environment: Environment
 ) -> tuple[Session, tuple[Diagnostic, ...]]:
     """Return what a host with nothing but the provider ``name`` would get, and the warnings.
 
@@ -53,9 +54,9 @@ def recipe_session(
     """
     recipes = builtin_recipes()
     if name not in recipes:
-        fleet = fleet_if_any(inventory)
+        fleet = fleet_if_any(inventory, environment.environ)
         recipes = fleet.recipes if fleet is not None else recipes
-    session = resolve_env(recipe_spec(find_recipe(recipes, name)), environ)
+    session = resolve_env(recipe_spec(find_recipe(recipes, name)), environment.variables)
     findings = check_session(session)
     if session.missing:
         findings = (missing_variables(dict.fromkeys(session.missing, ())), *findings)

@@ -1,86 +1,69 @@
-"""What it takes to undo a past run with today's inventory, before anybody connects."""
+"""``rollback``: what it takes to undo a past run with today's inventory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.invocation import Invocation
 from aegis_provision.documents.diagnostic import Diagnostic, error
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.digests import file_digest
-from aegis_provision.history.run_header import host_identity
-from aegis_provision.operations.connection import connection_settings
-from aegis_provision.operations.load import load_fleet, resolve_api_tokens, select_hosts
-from aegis_provision.operations.plan import hosts_with_api
-from aegis_provision.operations.runs import record_key, run_to_undo
+from aegis_provision.history.run_header import RunKind, host_identity
+from aegis_provision.operations.connection import connection_settings, operator_name
+from aegis_provision.operations.load import resolve_api_tokens, select_hosts
+from aegis_provision.operations.plan import Job, RunInfo, hosts_with_api
+from aegis_provision.operations.runs import record_key
 from aegis_provision.planning.rollback import RollbackTarget, session_from_config
 from aegis_provision.playbook.rollback import rollback_schedule
 from aegis_provision.providers.recipes import recipe_secrets
-from aegis_provision.rollout.planner import ConnectionSettings, HostJob
+from aegis_provision.rollout.planner import HostJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from aegis_provision.cli.options import ConnectionFlags
     from aegis_provision.history.past_run import PastRun
+    from aegis_provision.operations.connection import ConnectionOptions
+    from aegis_provision.operations.environment import Environment
     from aegis_provision.operations.load import Fleet
-    from aegis_provision.playbook.plays import Schedule
-
-
-@dataclass(frozen=True, slots=True)
-class RollbackJob:
-    """What is undone where: the run, the inventory of today, and the hosts in reverse order."""
-
-    past: PastRun
-    fleet: Fleet
-    schedule: Schedule
-    jobs: tuple[HostJob, ...]
-    undoings: Mapping[str, RollbackTarget]
-    connection: ConnectionSettings
-    limit: str
 
 
 def prepare_rollback(
-    run: str | None,
-    inventory: tuple[Path, ...],
+    fleet: Fleet,
+    past: PastRun,
     limit: str | None,
-    environ: Mapping[str, str],
-    flags: ConnectionFlags,
-) -> RollbackJob:
-    """Return the way back from ``run``, by default the last apply that is not undone yet.
+    environment: Environment,
+    options: ConnectionOptions,
+) -> Job:
+    """Return the run that undoes ``past``: its hosts of ``limit`` in reverse order.
 
-    ``environ`` fills the tokens of Aegis' API. Raises :class:`Error` and
-    :class:`InvalidInputError`, both before any connection.
+    Raises :class:`InvalidInputError` and :class:`Error`, all before any connection.
     """
-    real = Invocation.current().environ
-    past = run_to_undo(real, run)
-    fleet = load_fleet(inventory)
-    chosen = set(select_hosts(fleet, "--limit", limit)) if limit is not None else None
+    selected = set(select_hosts(fleet, "--limit", limit)) if limit is not None else None
     hosts = [
         name
         for name, host in past.hosts.items()
-        if host.can_be_undone and (chosen is None or name in chosen)
+        if host.can_be_undone and (selected is None or name in selected)
     ]
     wrong = list(_not_the_same(past, fleet, hosts))
     if wrong:
         raise InvalidInputError(wrong)
     schedule = rollback_schedule(past.header.schedule, hosts)
-    asked = hosts_with_api(schedule)
-    tokens = resolve_api_tokens(fleet, [name for name in hosts if name in asked], environ)
-    digest = partial(file_digest, record_key(real))
-    jobs, undoings = [], {}
+    with_api = hosts_with_api(schedule)
+    tokens = resolve_api_tokens(
+        fleet, [name for name in hosts if name in with_api], environment.variables
+    )
+    digest = partial(file_digest, record_key(environment.environ))
+    host_jobs, targets = [], {}
     for name in schedule.hosts:
         known, host = past.header.hosts[name], fleet.inventory.hosts[name]
         write = past.hosts[name].write
         if write is None:
             continue
         # The run wrote where it wrote, wherever the inventory would have it today.
-        there = replace(host, target=replace(host.target, config_path=known.identity.path))
-        jobs.append(HostJob(there, session_from_config(None), tokens.get(name)))
-        undoings[name] = RollbackTarget(
+        then = replace(host, target=replace(host.target, config_path=known.identity.path))
+        host_jobs.append(HostJob(then, session_from_config(None), tokens.get(name)))
+        targets[name] = RollbackTarget(
             past.header.run,
             name,
             known.provider,
@@ -88,15 +71,17 @@ def prepare_rollback(
             write.after.digest if write.after else None,
             digest,
         )
-    return RollbackJob(
-        past,
-        fleet,
-        schedule,
-        tuple(jobs),
-        undoings,
-        connection_settings(flags, real, recipe_secrets(fleet.recipes, environ)),
-        limit or "",
+    secrets = recipe_secrets(fleet.recipes, environment.variables)
+    connection = connection_settings(options, environment.environ, secrets)
+    info = RunInfo(
+        kind=RunKind.ROLLBACK,
+        operator=operator_name(connection.options.login_name),
+        inventories=fleet.sources,
+        playbook=past.header.playbook,
+        limit=limit or "",
+        undoes=past.header.run,
     )
+    return Job(fleet, schedule, tuple(host_jobs), connection, info, fleet.findings, targets)
 
 
 def _not_the_same(past: PastRun, fleet: Fleet, hosts: list[str]) -> Iterator[Diagnostic]:

@@ -1,30 +1,36 @@
-"""Past runs out of the operator's state directory, or in our words why they can't be had."""
+"""``history``: past runs out of the operator's state directory, by name."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.errors import InputError, NoSuchRunError, RefusedError, StateDirError
+from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.history.past_run import DamagedRun, RunState
 from aegis_provision.history.pending_restarts import find_pending_restarts
 from aegis_provision.history.run_header import RunKind, host_identity
-from aegis_provision.history.runs import find_run, read_run, run_names, runs_that_touched
+from aegis_provision.history.runs import (
+    find_run,
+    read_run,
+    run_names,
+    run_summaries,
+    runs_that_touched,
+)
 from aegis_provision.history.state_dir import load_key, state_dir
 from aegis_provision.rollout.results import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import HostIdentity
+    from aegis_provision.history.run_summary import RunSummary
     from aegis_provision.inventory.host import Target
 
 
 @dataclass(frozen=True, slots=True)
 class PendingRestarts:
-    """Restarts that the operator's records know to be owed: paths of files, by place."""
+    """Restarts that the operator's records know to be owed: paths of files, by host."""
 
     paths: Mapping[HostIdentity, frozenset[str]]
 
@@ -34,31 +40,48 @@ class PendingRestarts:
 
 
 def pending_restarts(environ: Mapping[str, str]) -> PendingRestarts:
-    """Return what all records together say. Raises :class:`Error`."""
+    """Return what all records together say. Raises :class:`StateDirError`."""
     found: dict[HostIdentity, set[str]] = {}
-    with _in_our_words():
-        places = state_dir(environ)
-        for identity in find_pending_restarts(runs_that_touched(places, run_names(places))):
-            found.setdefault(replace(identity, path=""), set()).add(identity.path)
-    return PendingRestarts({place: frozenset(paths) for place, paths in found.items()})
+    directory = state_dir(environ)
+    for identity in find_pending_restarts(runs_that_touched(directory, run_names(directory))):
+        found.setdefault(replace(identity, path=""), set()).add(identity.path)
+    return PendingRestarts({host: frozenset(paths) for host, paths in found.items()})
 
 
-def past_run(environ: Mapping[str, str], wanted: str) -> PastRun:
-    """Return the run that ``wanted`` names. Raises :class:`Error`."""
-    with _in_our_words():
-        places = state_dir(environ)
-        past = read_run(places, find_run(run_names(places), wanted))
+def list_runs(
+    environ: Mapping[str, str], most: int | None = None
+) -> tuple[tuple[RunSummary | DamagedRun, ...], int]:
+    """Return the newest runs, ``most`` of them or all, and how many there are.
+
+    Raises :class:`StateDirError`.
+    """
+    directory = state_dir(environ)
+    names = run_names(directory)
+    return tuple(run_summaries(directory, names[:most])), len(names)
+
+
+def past_run(environ: Mapping[str, str], name: str) -> PastRun:
+    """Return the run that ``name`` means: a run's name, the beginning of it, or ``last``.
+
+    Raises :class:`NoSuchRunError`, :class:`StateDirError`, and :class:`InputError` for a record
+    that is damaged.
+    """
+    directory = state_dir(environ)
+    past = read_run(directory, find_run(run_names(directory), name))
     if isinstance(past, DamagedRun):
-        raise InputError(f"the record of {past.run} is damaged: {past.reason}")
+        raise InputError(
+            f"the record of {past.run} is damaged: {past.reason}",
+            f"look at {directory.record(past.run)}",
+        )
     return past
 
 
-def finished_run(environ: Mapping[str, str], wanted: str) -> PastRun:
-    """Return the run that ``wanted`` names, which nobody is carrying out any more.
+def finished_run(environ: Mapping[str, str], name: str) -> PastRun:
+    """Return what :func:`past_run` does, of a run that is over.
 
-    Raises :class:`Error`.
+    Raises what :func:`past_run` does, and :class:`RefusedError` for a run that is still going on.
     """
-    past = past_run(environ, wanted)
+    past = past_run(environ, name)
     if past.state is RunState.RUNNING:
         raise RefusedError(
             f"the run {past.header.run} is not over yet",
@@ -67,61 +90,50 @@ def finished_run(environ: Mapping[str, str], wanted: str) -> PastRun:
     return past
 
 
-def run_to_undo(environ: Mapping[str, str], wanted: str | None) -> PastRun:
-    """Return the run that ``wanted`` names, without a name the last apply that is not undone yet.
+def run_to_roll_back(environ: Mapping[str, str], name: str | None) -> PastRun:
+    """Return the run that ``name`` means, without a name the last apply that is not undone yet.
 
-    Raises :class:`Error`, also where that run wrote nothing: it then names the run
-    that would be meant without a name.
+    Raises what :func:`finished_run` does, and :class:`InputError` where that run wrote nothing: it
+    then names the run that would be meant without a name.
     """
-    if wanted is None:
-        last = _last_to_undo(environ)
+    if name is None:
+        last = _last_to_roll_back(environ)
         if last is None:
             raise InputError(
                 "no run has written anything that could be undone",
                 "list them with 'aegis-provision history'",
             )
         return last
-    past = finished_run(environ, wanted)
+    past = finished_run(environ, name)
     if not any(host.can_be_undone for host in past.hosts.values()):
-        run, last = past.header.run, _last_to_undo(environ)
+        run, last = past.header.run, _last_to_roll_back(environ)
         hint = f"look at it with 'aegis-provision history {run}'"
         if last is not None:
             undo = f"'aegis-provision rollback {last.header.run}'"
             hint = f"the last run that can be undone is {last.header.run}: {undo}"
-        words = f"the run {run} wrote nothing that could be undone"
-        raise InputError(words, hint)
+        raise InputError(f"the run {run} wrote nothing that could be undone", hint)
     return past
 
 
-def _last_to_undo(environ: Mapping[str, str]) -> PastRun | None:
+def _last_to_roll_back(environ: Mapping[str, str]) -> PastRun | None:
     """Return the last apply that wrote what is not undone yet, ``None`` where there is none."""
     undone: set[tuple[str | None, str]] = set()
-    with _in_our_words():
-        places = state_dir(environ)
-        for past in runs_that_touched(places, run_names(places)):
-            if past.header.kind is RunKind.ROLLBACK:
-                undone.update(
-                    (past.header.undoes, host.host)
-                    for host in past.hosts.values()
-                    if host.status is Status.ROLLED_BACK
-                )
-            elif past.state is not RunState.RUNNING and any(
-                host.can_be_undone and (past.header.run, host.host) not in undone
+    directory = state_dir(environ)
+    for past in runs_that_touched(directory, run_names(directory)):
+        if past.header.kind is RunKind.ROLLBACK:
+            undone.update(
+                (past.header.undoes, host.host)
                 for host in past.hosts.values()
-            ):
-                return past
+                if host.status is Status.ROLLED_BACK
+            )
+        elif past.state is not RunState.RUNNING and any(
+            host.can_be_undone and (past.header.run, host.host) not in undone
+            for host in past.hosts.values()
+        ):
+            return past
     return None
 
 
 def record_key(environ: Mapping[str, str]) -> bytes:
-    """Return the key that digests in records are made with. Raises :class:`Error`."""
-    with _in_our_words():
-        return load_key(state_dir(environ))
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    try:
-        yield
-    except (StateDirError, NoSuchRunError) as problem:
-        raise InputError(problem.message, problem.hint) from None
+    """Return the key that digests in records are made with. Raises :class:`StateDirError`."""
+    return load_key(state_dir(environ))

@@ -1,4 +1,4 @@
-"""``plan --out`` and ``apply PLANFILE``: a plan is kept, and nothing but that plan carried out."""
+"""Saved plans: ``plan --out`` keeps one, and ``apply PLANFILE`` does exactly that or nothing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ import json
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-from click.core import ParameterSource
-
 from aegis_provision import __version__
-from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.suggested_commands import command_line, operand
 from aegis_provision.documents.diagnostic import warning
 from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.atomic import check_writable, write_new
@@ -39,12 +33,13 @@ from aegis_provision.planning.saved_plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.operations.load import Fleet
-    from aegis_provision.operations.plan import Job, Scheduled
+    from aegis_provision.operations.plan import Job, RunPlan, Scheduled
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.saved_plan import Batches, Sources, StaleReasons
     from aegis_provision.playbook.plays import Schedule
@@ -52,7 +47,6 @@ if TYPE_CHECKING:
 _OWNER_ONLY = 0o600
 _BEGINNING = 4096
 _LARGEST = 256 * 1024 * 1024
-_DECIDED_BY_THE_PLAN = ("inventory", "limit", "serial", "max_fail", "retry")
 _WORDS = {Action.ERROR: "could not be written", Action.UNREACHABLE: "was unreachable"}
 _AGAIN = "plan again, look at what changed, and apply that plan"
 
@@ -65,14 +59,16 @@ class SavedPlanFile:
     source: SourceFile
 
     @property
-    def scope(self) -> RunSelection:
-        """Return what the operator asked of the plan when it was made."""
+    def inventories(self) -> tuple[Path, ...]:
+        """Return the inventories that the plan was made of."""
+        return tuple(_found(place) for place in self.plan.chosen.inventories)
+
+    @property
+    def selection(self) -> RunSelection:
+        """Return which hosts the plan was asked for, and the playbook."""
         chosen = self.plan.chosen
-        return RunSelection(
-            tuple(_found(place) for place in chosen.inventories),
-            chosen.limit or None,
-            None if chosen.playbook is None else _found(chosen.playbook),
-        )
+        playbook = None if chosen.playbook is None else _found(chosen.playbook)
+        return RunSelection(chosen.limit or None, playbook)
 
     def bind(self, job: Job) -> Job:
         """Return ``job`` without the hosts that are no part of the plan, which warnings name.
@@ -83,15 +79,17 @@ class SavedPlanFile:
         basis = replace(basis, sources=self._as_said(basis.sources))
         if objections := stale_inputs(self.plan, basis):
             raise self.stale(objections)
-        hosts = self._hosts
-        schedule = job.schedule.narrowed_to(hosts)
-        jobs = tuple(work for work in job.jobs if work.host.name in hosts)
-        findings = (*job.findings, *self._left_out())
-        return replace(job, schedule=schedule, jobs=jobs, findings=findings)
+        return replace(
+            job,
+            schedule=job.schedule.narrowed_to(self._hosts),
+            host_jobs=tuple(item for item in job.host_jobs if item.host.name in self._hosts),
+            info=replace(job.info, saved_plan=self.source),
+            findings=(*job.findings, *self._left_out()),
+        )
 
     def bind_schedule(self, scheduled: Scheduled) -> Scheduled:
         """Return what :meth:`bind` does, of what is known without secrets. Raises alike."""
-        sources = self._as_said(_sources(scheduled.fleet, scheduled.source))
+        sources = self._as_said(_sources(scheduled.fleet, scheduled.playbook))
         batches = _batches(scheduled.schedule)
         if objections := stale_schedule(self.plan, sources, batches):
             raise self.stale(objections)
@@ -99,7 +97,7 @@ class SavedPlanFile:
         schedule = scheduled.schedule.narrowed_to(self._hosts)
         return replace(scheduled, schedule=schedule, findings=findings)
 
-    def objections_to(self, plans: Sequence[HostPlan]) -> StaleReasons:
+    def stale_hosts(self, plans: Sequence[HostPlan]) -> StaleReasons:
         """Return why the hosts, as they are now, are not what the plan saw."""
         return stale_hosts(self.plan, plans)
 
@@ -158,20 +156,27 @@ def _check_file(path: Path) -> None:
         raise _no_place(f"there is no directory {path.parent}", "make it first")
 
 
-def write_saved_plan(path: Path, scope: RunSelection, job: Job, plans: Sequence[HostPlan]) -> None:
+def write_saved_plan(
+    path: Path,
+    inventory: Sequence[Path],
+    selection: RunSelection,
+    plan: RunPlan,
+    now: datetime,
+    on_write: Callable[[], None] = lambda: None,
+) -> None:
     """Write the plan to ``path``, as a whole or not at all, for its owner alone.
 
     Raises :class:`Error`.
     """
-    inventories = tuple(_place(item) for item in inventory_paths(scope.inventory))
-    playbook = None if scope.playbook is None else _place(scope.playbook)
-    chosen = PlanOptions(inventories, scope.limit or "", playbook, scope.no_secrets)
-    saved = save(
-        datetime.now(UTC), __version__, chosen, _basis(job), plans, secrets.token_bytes(16)
+    inventories = tuple(_place(item) for item in inventory_paths(inventory))
+    playbook = None if selection.playbook is None else _place(selection.playbook)
+    options = PlanOptions(
+        inventories, selection.limit or "", playbook, no_secrets=not selection.secrets
     )
+    saved = save(now, __version__, options, _basis(plan.job), plan.hosts, secrets.token_bytes(16))
     try:
         # To where a symbolic link leads: it stays one.
-        write_new(path.resolve(), dump(saved), _OWNER_ONLY, lambda: _check_file(path))
+        write_new(path.resolve(), dump(saved), _OWNER_ONLY, lambda: _check_file(path), on_write)
     except OSError as problem:
         raise _not_written(path, problem) from None
 
@@ -194,42 +199,15 @@ def saved_plan_at(path: Path) -> SavedPlanFile | None:
         words = problem.strerror or str(problem)
     except SavedPlanError as problem:
         words = str(problem)
-    given = Invocation.current().given
     raise InputError(
         f"the saved plan {path} can't be used: {words}",
-        f"make it anew with: {command_line(given, 'plan', '--out', str(path))}",
+        "make it anew with",
+        command=("plan", "--out", str(path)),
     )
 
 
-def apply_line(path: Path, *flags: str) -> str:
-    """Return the command line that carries out the saved plan at ``path``, with ``flags``.
-
-    It has what this command line said of connections and of secrets, and not what the plan has
-    decided.
-    """
-    given = Invocation.current().given
-    words = (*flags, operand(str(path)))
-    return command_line(given, "apply", *words, without=_DECIDED_BY_THE_PLAN)
-
-
-def reject_conflicting_flags(context: click.Context) -> None:
-    """Check that nobody says beside a saved plan what it has decided. Raises ``UsageError``.
-
-    What the environment says is meant for all commands, and counts for none here.
-    """
-    said = [
-        max(flag.opts, key=len)
-        for flag in context.command.params
-        if flag.name in _DECIDED_BY_THE_PLAN
-        and context.get_parameter_source(flag.name) is ParameterSource.COMMANDLINE
-    ]
-    if said:
-        words = ", ".join(said)
-        raise click.UsageError(f"a saved plan has decided that already: leave out {words}")
-
-
 def _per_host(objections: StaleReasons) -> Iterator[str]:
-    from aegis_provision.report.host_lists import compress
+    from aegis_provision.inventory.host_lists import compress
 
     alike: dict[str, list[str]] = {}
     for host, reasons in objections.hosts.items():
@@ -241,10 +219,10 @@ def _per_host(objections: StaleReasons) -> Iterator[str]:
 
 def _basis(job: Job) -> PlanInputs:
     return PlanInputs(
-        _sources(job.fleet, job.playbook_source),
+        _sources(job.fleet, job.info.playbook),
         _batches(job.schedule),
-        {work.host.name: work.host for work in job.jobs},
-        {work.host.name: work.session for work in job.jobs},
+        {item.host.name: item.host for item in job.host_jobs},
+        {item.host.name: item.session for item in job.host_jobs},
     )
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.inventory.host_lists import truncate
 from aegis_provision.report.console import escape_control, name_lines
-from aegis_provision.report.host_lists import truncate
 from aegis_provision.report.run_state import tallies
 from aegis_provision.report.text import counted, play_title
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status

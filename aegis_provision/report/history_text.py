@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.history.past_run import UNKNOWN, DamagedRun, RunState
+from aegis_provision.inventory.host_lists import compress
 from aegis_provision.playbook.plays import OnFailure, Restart
 from aegis_provision.report.apply_text import WORDS
 from aegis_provision.report.console import escape_control, name_lines
-from aegis_provision.report.host_lists import compress
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:

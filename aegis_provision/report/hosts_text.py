@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.inventory.host_lists import compress
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.report.console import escape_control, name_lines
-from aegis_provision.report.host_lists import compress
 from aegis_provision.report.text import counted, pin_words, setting_text
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.importing.result import ImportStatus
+from aegis_provision.inventory.host_lists import truncate
 from aegis_provision.report.console import escape_control
-from aegis_provision.report.host_lists import truncate
 from aegis_provision.report.text import counted
 
 if TYPE_CHECKING:

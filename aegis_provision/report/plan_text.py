@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.inventory.host_lists import compress, truncate
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.console import escape_control, name_lines
-from aegis_provision.report.host_lists import compress, truncate
 from aegis_provision.report.text import UNKNOWN, pin_words
 
 if TYPE_CHECKING:

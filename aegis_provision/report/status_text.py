@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.inventory.host_lists import truncate
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
 from aegis_provision.report.console import escape_control, name_lines
-from aegis_provision.report.host_lists import truncate
 from aegis_provision.report.status_document import providers_of
 from aegis_provision.report.text import UNKNOWN
 

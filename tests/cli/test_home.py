@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.cli.options import ConnectionFlags
-from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.connection import ConnectionOptions, connection_settings
 from aegis_provision.transport.home import home_directory
 from tests.fleet.clients import need
 
@@ -103,7 +102,7 @@ def test_home_wins_over_the_passwd_entry_and_is_no_variable_where_it_is_not_set(
     entry = Path(pwd.getpwuid(os.getuid()).pw_dir)
     assert home_directory({"HOME": str(tmp_path)}) == tmp_path
     assert home_directory({}) == home_directory({"HOME": ""}) == entry
-    flags = ConnectionFlags(
+    flags = ConnectionOptions(
         forks=32,
         timeout=15.0,
         deadline=120.0,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis_provision.inventory.host_lists import compress
 from aegis_provision.inventory.ranges import expand_range
-from aegis_provision.report.host_lists import compress
 
 NAMES = st.lists(
     st.builds(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
-    ConnectionFlags,
     check_option,
     connection_options,
     detailed_exitcode_option,
@@ -23,28 +22,26 @@ from aegis_provision.cli.options import (
     report_option,
     yes_option,
 )
-from aegis_provision.cli.run_pipeline import ApplyOptions, PlanRequest, plan_and_apply
-from aegis_provision.history.run_header import RunKind
+from aegis_provision.cli.run_pipeline import ApplyOptions, plan_and_apply, print_schedule
+from aegis_provision.cli.suggested_commands import DECIDED_BY_A_PLAN
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.plan import (
     RunSelection,
+    load_and_schedule,
     prepare_job,
-    print_schedule,
     retry_selection,
-    schedule_of,
 )
-from aegis_provision.operations.run_record import run_info
-from aegis_provision.operations.run_request import RunRequest
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
+    from aegis_provision.operations.connection import ConnectionOptions
+    from aegis_provision.operations.environment import Environment
     from aegis_provision.operations.saved_plans import SavedPlanFile
-    from aegis_provision.planning.plan import HostPlan
     from aegis_provision.playbook.plays import HostCount
 
 
@@ -110,8 +107,8 @@ def command(
     inventory: tuple[Path, ...],
     limit: str | None,
     *,
-    environ: Mapping[str, str],
-    flags: ConnectionFlags,
+    environment: Environment,
+    connection: ConnectionOptions,
     check: bool,
     as_diff: bool,
     yes: bool,
@@ -134,59 +131,54 @@ def command(
     says so. The others go on, as far as it allows.
     Ctrl-C begins no further host and lets those under way finish.
     """
-    saved = None
-    scope = RunSelection(inventory, limit, playbook, serial, max_fail)
-    if playbook is not None and (saved := _saved_plan(playbook)) is not None:
-        scope = saved.scope
-    elif retry is not None:
-        scope = _again(scope, retry)
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
-    if list_hosts:
-        return _list_hosts(scope, saved, output, output_format)
-    job = prepare_job(scope, environ, flags)
+    selection = RunSelection(limit, playbook, serial, max_fail)
+    saved = _saved_plan(playbook) if playbook is not None else None
     if saved is not None:
-        job = saved.bind(job)
+        inventory, selection = saved.inventories, saved.selection
+    elif retry is not None:
+        selection = _retry(selection, retry, environment)
+    scheduled = load_and_schedule(inventory, selection, environment)
+    if list_hosts:
+        scheduled = saved.bind_schedule(scheduled) if saved is not None else scheduled
+        print_diagnostics_to_stderr(output, scheduled.findings)
+        print_schedule(output, scheduled.schedule, output_format)
+        return ExitCode.DONE
+    job = prepare_job(scheduled, environment, connection)
+    job = saved.bind(job) if saved is not None else job
     print_diagnostics_to_stderr(output, job.findings)
     options = ApplyOptions(check, yes, output_format, report, as_diff, detailed_exitcode)
-    facts = run_info(
-        job,
-        RunKind.APPLY,
-        retries=scope.again.header.run if scope.again else None,
-        saved_plan=saved.source if saved else None,
-    )
-    jobs = {work.host.name: work for work in job.jobs}
-
-    def build_request(plans: tuple[HostPlan, ...]) -> RunRequest:
-        fleet_size = len(job.fleet.inventory.hosts)
-        return RunRequest(job.schedule, jobs, plans, job.connection, facts, fleet_size)
-
-    plan_request = PlanRequest(job.jobs, job.connection, facts, build_request, saved=saved)
-    return plan_and_apply(plan_request, options, output)
+    return plan_and_apply(job, environment, options, output, saved)
 
 
 def _saved_plan(path: Path) -> SavedPlanFile | None:
     """Return the saved plan at ``path``, ``None`` where that is a playbook."""
-    from aegis_provision.operations.saved_plans import reject_conflicting_flags, saved_plan_at
+    from aegis_provision.operations.saved_plans import saved_plan_at
 
     saved = saved_plan_at(path)
     if saved is not None:
-        reject_conflicting_flags(click.get_current_context())
+        _reject_conflicting_flags(click.get_current_context())
     return saved
 
 
-def _again(scope: RunSelection, run: str) -> RunSelection:
+def _reject_conflicting_flags(context: click.Context) -> None:
+    """Raise ``UsageError`` for flags beside a saved plan that has decided what they say.
+
+    What the environment says is meant for all commands, and counts for none here.
+    """
+    given = [
+        max(flag.opts, key=len)
+        for flag in context.command.params
+        if flag.name in DECIDED_BY_A_PLAN
+        and context.get_parameter_source(flag.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        words = ", ".join(given)
+        raise click.UsageError(f"a saved plan has decided that already: leave out {words}")
+
+
+def _retry(selection: RunSelection, run: str, environment: Environment) -> RunSelection:
     from aegis_provision.operations.runs import finished_run
 
-    return retry_selection(scope, finished_run(Invocation.current().environ, run))
-
-
-def _list_hosts(
-    scope: RunSelection, saved: SavedPlanFile | None, output: Output, output_format: Format
-) -> int:
-    scheduled = schedule_of(scope)
-    if saved is not None:
-        scheduled = saved.bind_schedule(scheduled)
-    print_diagnostics_to_stderr(output, scheduled.findings)
-    print_schedule(output, scheduled.schedule, output_format)
-    return ExitCode.DONE
+    return retry_selection(selection, finished_run(environment.environ, run))

@@ -23,11 +23,12 @@ from aegis_provision.operations.load import find_host, load_fleet
 from aegis_provision.providers.explain import Explanation, explain, matching
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
+    from aegis_provision.operations.environment import Environment
 
 
 @click.command("explain")
@@ -42,7 +43,7 @@ def command(
     key: str | None,
     inventory: tuple[Path, ...],
     *,
-    environ: Mapping[str, str],
+    environment: Environment,
     output_format: Format,
     output: Output,
 ) -> int:
@@ -56,17 +57,17 @@ def command(
     from aegis_provision.report.explain_document import explain_document
     from aegis_provision.report.explain_text import explanation_lines
 
-    fleet = load_fleet(inventory)
+    fleet = load_fleet(inventory, environment.environ)
     print_diagnostics_to_stderr(output, fleet.findings)
     chosen = find_host(fleet, host)
-    is_set = {name for name, value in environ.items() if value}
+    is_set = {name for name, value in environment.variables.items() if value}
     found = explain(chosen, fleet.inventory, fleet.recipes, is_set)
     if key is not None:
         found = _only(found, key)
     if output_format != "text":
         print_document(explain_document(chosen, found), output_format)
     else:
-        print_lines(output.result, explanation_lines(chosen, found))
+        print_lines(output.out, explanation_lines(chosen, found))
     return ExitCode.DONE
 
 

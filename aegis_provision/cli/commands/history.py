@@ -9,19 +9,16 @@ import click
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import format_option, output_options
 from aegis_provision.cli.output import echo, print_document
-from aegis_provision.errors import InputError, NoSuchRunError, StateDirError
-from aegis_provision.history.past_run import DamagedRun
-from aegis_provision.history.runs import find_run, read_run, run_names, run_summaries
-from aegis_provision.history.state_dir import state_dir
 from aegis_provision.operations.exit_codes import ExitCode
+from aegis_provision.operations.runs import list_runs, past_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.history.past_run import PastRun
-    from aegis_provision.history.state_dir import StateDir
+    from aegis_provision.history.past_run import DamagedRun, PastRun
+    from aegis_provision.history.run_summary import RunSummary
 
 LISTED = 50
 """How many runs are listed where not all are asked for."""
@@ -41,50 +38,36 @@ def command(run: str | None, *, every: bool, output_format: Format, output: Outp
     """
     if run is not None and every:
         raise click.UsageError("--all lists runs; with RUN there is nothing to list")
-    try:
-        places = state_dir(Invocation.current().environ)
-        names = run_names(places)
-        if run is not None:
-            _show_run(places, find_run(names, run), output, output_format)
-        else:
-            _list(places, names if every else names[:LISTED], output, output_format)
-    except (StateDirError, NoSuchRunError) as problem:
-        raise InputError(problem.message, problem.hint) from None
-    if run is None and not every and len(names) > LISTED and not output.quiet:
-        echo(f"The last {LISTED} of {len(names)} runs; --all lists them all.", err=True)
+    environ = Invocation.current().environ
+    if run is not None:
+        _show_run(past_run(environ, run), output, output_format)
+        return ExitCode.DONE
+    runs, count = list_runs(environ, None if every else LISTED)
+    _list(runs, output, output_format)
+    if count > len(runs) and not output.quiet:
+        echo(f"The last {LISTED} of {count} runs; --all lists them all.", err=True)
     return ExitCode.DONE
 
 
-def _list(places: StateDir, names: Sequence[str], output: Output, output_format: Format) -> None:
+def _list(runs: Sequence[RunSummary | DamagedRun], output: Output, output_format: Format) -> None:
     from aegis_provision.report.console import print_lines
     from aegis_provision.report.history_document import history_document
     from aegis_provision.report.history_text import history_lines
 
-    runs = list(run_summaries(places, names))
     if output_format != "text":
         print_document(history_document(runs), output_format)
     else:
-        print_lines(output.result, history_lines(runs))
+        print_lines(output.out, history_lines(runs))
 
 
-def _show_run(places: StateDir, name: str, output: Output, output_format: Format) -> None:
+def _show_run(past: PastRun, output: Output, output_format: Format) -> None:
     from aegis_provision.report.console import print_lines, text_width
     from aegis_provision.report.history_document import run_document
     from aegis_provision.report.history_text import run_lines
 
-    past = _understood(read_run(places, name), places)
     if output_format != "text":
         print_document(run_document(past), output_format)
     else:
         every_host = output.verbosity > 0
-        lines = run_lines(past, width=text_width(output.result), every_host=every_host)
-        print_lines(output.result, lines)
-
-
-def _understood(past: PastRun | DamagedRun, places: StateDir) -> PastRun:
-    if isinstance(past, DamagedRun):
-        raise InputError(
-            f"the record of {past.run} is damaged: {past.reason}",
-            f"look at {places.record(past.run)}",
-        )
-    return past
+        lines = run_lines(past, width=text_width(output.out), every_host=every_host)
+        print_lines(output.out, lines)

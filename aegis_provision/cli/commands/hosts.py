@@ -8,6 +8,7 @@ import click
 
 from aegis_provision.cli import completion_values
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
     format_option,
     inventory_option,
@@ -62,22 +63,22 @@ def command(
         raise click.UsageError("--graph goes neither with --host nor with a --format but text")
     if one is not None and (pattern is not None or limit is not None):
         raise click.UsageError("--host shows one host; it takes no PATTERN and no --limit")
-    fleet = load_fleet(inventory)
+    fleet = load_fleet(inventory, Invocation.current().environ)
     print_diagnostics_to_stderr(output, fleet.findings)
     if one is not None:
         host = find_host(fleet, one)
         if output_format != "text":
             print_document(host_document(host), output_format)
         else:
-            print_lines(output.result, hosts_text.host_lines(host))
+            print_lines(output.out, hosts_text.host_lines(host))
         return ExitCode.DONE
     limited = set(select_hosts(fleet, "--limit", limit))
     chosen = [name for name in select_hosts(fleet, "PATTERN", pattern) if name in limited]
     if output_format != "text":
         print_document(hosts_document(fleet.inventory, chosen), output_format)
     elif graph:
-        width = text_width(output.result)
-        print_lines(output.result, hosts_text.graph_lines(fleet.inventory, chosen, width))
+        width = text_width(output.out)
+        print_lines(output.out, hosts_text.graph_lines(fleet.inventory, chosen, width))
     else:
-        print_lines(output.result, hosts_text.list_lines(fleet.inventory, chosen))
+        print_lines(output.out, hosts_text.list_lines(fleet.inventory, chosen))
     return ExitCode.DONE

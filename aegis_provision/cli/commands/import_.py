@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.invocation import note_written
 from aegis_provision.cli.options import (
-    ConnectionFlags,
     connection_options,
     env_file_option,
     format_option,
@@ -25,10 +24,10 @@ from aegis_provision.operations.exit_codes import import_exit_code
 from aegis_provision.operations.load import select_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
+    from aegis_provision.operations.connection import ConnectionOptions
+    from aegis_provision.operations.environment import Environment
 
 _MODE = 0o644
 
@@ -54,8 +53,8 @@ def command(
     limit: str | None,
     *,
     force: bool,
-    environ: Mapping[str, str],
-    flags: ConnectionFlags,
+    environment: Environment,
+    connection: ConnectionOptions,
     output_format: Format,
     output: Output,
 ) -> int:
@@ -72,16 +71,16 @@ def command(
     from aegis_provision.rollout.inspection import inspect_fleet
 
     _check_free(out, force=force)
-    hosts = load_import_source(inventory)
+    hosts = load_import_source(inventory, environment.environ)
     chosen = select_names(hosts.inventory, "--limit", limit)
     print_diagnostics_to_stderr(output, hosts.findings)
-    tokens = recipe_secrets(hosts.recipes, environ)
-    connection = connection_settings(flags, Invocation.current().environ, tokens)
-    with observe_run(output, "text", forks=flags.forks) as watch:
-        surveyed = inspect_fleet(
-            [hosts.inventory.hosts[name] for name in chosen], connection, watch.emit
+    tokens = recipe_secrets(hosts.recipes, environment.variables)
+    settings = connection_settings(connection, environment.environ, tokens)
+    with observe_run(output, "text", forks=connection.forks) as observers:
+        inspected = inspect_fleet(
+            [hosts.inventory.hosts[name] for name in chosen], settings, observers.emit
         )
-    taken = import_fleet(hosts, surveyed, environ, out)
+    taken = import_fleet(hosts, inspected, environment.variables, out)
     if taken.text is not None:
         _write(out, taken.text, force=force)
     code = import_exit_code(taken.ends)
@@ -92,7 +91,7 @@ def command(
 
         every = output.verbosity > 0
         lines = import_lines(path, taken.adoption, taken.ends, every_host=every)
-        print_lines(output.result, lines)
+        print_lines(output.out, lines)
     else:
         from aegis_provision.providers.recipes import builtin_recipes
         from aegis_provision.report.import_document import import_document
@@ -122,7 +121,7 @@ def _write(out: Path, text: str, *, force: bool) -> None:
         _replace(out, text)
         return
     try:
-        write_new(out, text.encode(), _MODE, lambda: _check_free(out, force=force))
+        write_new(out, text.encode(), _MODE, lambda: _check_free(out, force=force), note_written)
     except OSError as problem:
         raise _refused(f"{out} can't be written: {problem.strerror}", "") from None
 
@@ -135,7 +134,7 @@ def _replace(out: Path, text: str) -> None:
         before = read_file(out)
     except OSError as problem:
         raise _refused(f"{out} can't be read: {problem.strerror or problem}", "") from None
-    replace_files([Replacement(out, before, text.encode())])
+    replace_files([Replacement(out, before, text.encode())], note_written)
 
 
 def _refused(message: str, hint: str) -> InputError:

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli import completion_values
-from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
+from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.options import (
     dry_run_option,
     format_option,
     inventory_option,
     output_options,
 )
+from aegis_provision.cli.output import print_document
+from aegis_provision.files.atomic import replace_files
 from aegis_provision.inventory.pin_edits import PinRequest
 from aegis_provision.inventory.pins import parse_date
 from aegis_provision.inventory.settings import reason_problem
-from aegis_provision.operations.pin import run_pin
+from aegis_provision.operations.exit_codes import ExitCode
+from aegis_provision.operations.pin import edit_inventory
 from aegis_provision.providers.templates import single_reference
 
 if TYPE_CHECKING:
@@ -92,13 +96,45 @@ def command(
     }
     for name, value in (("PROVIDER", provider), *values.items()):
         _check_text(name, value)
+    today = Invocation.current().environment.today
     request = PinRequest(
         provider=provider,
         overrides={key: value for key, value in values.items() if value is not None},
-        until=_last_day(until, Invocation.current().today) if until is not None else None,
+        until=_last_day(until, today) if until is not None else None,
         reason=_reason(reason),
     )
-    return run_pin(inventory, host, request, output, output_format, dry_run=dry_run)
+    return edit_and_show(inventory, host, request, output, output_format, dry_run=dry_run)
+
+
+def edit_and_show(
+    inventory: tuple[Path, ...],
+    pattern: str,
+    request: PinRequest | None,
+    output: Output,
+    output_format: Format,
+    *,
+    dry_run: bool,
+) -> ExitCode:
+    """Pin the hosts of ``pattern``, or unpin them without ``request``, and show what changed.
+
+    Nothing is written with ``dry_run``. Raises :class:`InvalidInputError`, and :class:`Error`
+    where a file can't be replaced.
+    """
+    from aegis_provision.report.console import print_lines
+    from aegis_provision.report.pin_report import pin_document, pin_lines
+
+    edit = edit_inventory(inventory, pattern, request, Invocation.current().environ)
+    print_diagnostics_to_stderr(output, edit.findings)
+    if not dry_run:
+        replace_files(edit.files, note_written)
+    files = [(str(file.path), file.before, file.after) for file in edit.files]
+    if output_format == "text":
+        provider = request.provider if request is not None else None
+        print_lines(output.out, pin_lines(edit.changes, files, provider, dry_run=dry_run))
+    else:
+        content = pin_document(edit.changes, edit.places, files, edit.findings, dry_run=dry_run)
+        print_document(content, output_format)
+    return ExitCode.DONE
 
 
 def _check_text(name: str, value: str | int | None) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.options import (
-    ConnectionFlags,
     connection_options,
     detailed_exitcode_option,
     env_file_option,
@@ -21,16 +20,17 @@ from aegis_provision.cli.options import (
     output_options,
     playbook_argument,
 )
-from aegis_provision.cli.suggested_commands import piped
+from aegis_provision.cli.run_pipeline import print_plan
+from aegis_provision.cli.suggested_commands import apply_line, piped
 from aegis_provision.operations.exit_codes import plan_exit_code
 from aegis_provision.operations.load import inventory_paths
-from aegis_provision.operations.plan import RunSelection, prepare_job, print_plan
+from aegis_provision.operations.plan import RunSelection, load_and_schedule, plan, prepare_job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
+    from aegis_provision.operations.connection import ConnectionOptions
+    from aegis_provision.operations.environment import Environment
 
 
 @click.command("plan")
@@ -54,9 +54,9 @@ def command(
     inventory: tuple[Path, ...],
     limit: str | None,
     *,
-    environ: Mapping[str, str],
+    environment: Environment,
     no_secrets: bool,
-    flags: ConnectionFlags,
+    connection: ConnectionOptions,
     out: Path | None,
     detailed_exitcode: bool,
     output_format: Format,
@@ -68,44 +68,44 @@ def command(
     With --out, 'apply FILE' does exactly what was shown, or refuses.
     """
     from aegis_provision.cli.observers import observe_run
-    from aegis_provision.rollout.planner import ConnectionPool, plan_fleet
+    from aegis_provision.rollout.planner import ConnectionPool
 
     _check_arguments(playbook, out, inventory)
-    scope = RunSelection(inventory, limit, playbook, no_secrets=no_secrets)
-    job = prepare_job(scope, environ, flags)
+    selection = RunSelection(limit, playbook, secrets=not no_secrets)
+    scheduled = load_and_schedule(inventory, selection, environment)
+    job = prepare_job(scheduled, environment, connection)
     print_diagnostics_to_stderr(output, job.findings)
     with (
-        ConnectionPool(limit=0) as kept,
-        observe_run(output, output_format, forks=flags.forks) as watch,
+        ConnectionPool(limit=0) as pool,
+        observe_run(output, output_format, forks=connection.forks) as observers,
     ):
-        plans = plan_fleet(job.jobs, job.connection, kept, watch.emit)
-    print_plan(output, plans, output_format, watch.stream)
+        planned = plan(job, pool, observers.emit)
+    print_plan(output, planned.hosts, output_format, observers.stream)
     if out is not None:
         from aegis_provision.operations.saved_plans import write_saved_plan
 
-        write_saved_plan(out, scope, job, plans)
-        output.say(_how_to_go_on(out))
-    return plan_exit_code(plans, detailed=detailed_exitcode)
+        write_saved_plan(out, inventory, selection, planned, environment.now, on_write=note_written)
+        output.info(_how_to_go_on(out))
+    return plan_exit_code(planned.hosts, detailed=detailed_exitcode)
 
 
 def _how_to_go_on(saved: Path) -> str:
     """Return where the plan is, and the command line that carries it out from the same place."""
-    from aegis_provision.operations.saved_plans import apply_line
-
-    again = piped(Invocation.current().given)
+    given = Invocation.current().given
+    again = piped(given)
     with_pipes = f" (and {' and '.join(again)} again)" if again else ""
-    return f"Saved to {saved}; carry it out{with_pipes} with: {apply_line(saved)}"
+    return f"Saved to {saved}; carry it out{with_pipes} with: {apply_line(given, saved)}"
 
 
 def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[Path, ...]) -> None:
     if playbook is None and out is None:
         return
-    from aegis_provision.operations.saved_plans import apply_line, check_output_path, saved_plan_at
+    from aegis_provision.operations.saved_plans import check_output_path, saved_plan_at
 
     if playbook is not None and saved_plan_at(playbook) is not None:
         raise click.UsageError(
             f"{playbook} is a saved plan; this shows it, and whether it still holds: "
-            f"{apply_line(playbook, '--check')}"
+            f"{apply_line(Invocation.current().given, playbook, '--check')}"
         )
     if out is not None:
         check_output_path(out, inventory_paths(inventory))

@@ -20,11 +20,11 @@ from aegis_provision.operations.recipes import find_recipe, fleet_if_any
 from aegis_provision.providers.recipes import builtin_recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
+    from aegis_provision.operations.environment import Environment
 
 
 @click.command("providers")
@@ -37,7 +37,7 @@ def command(
     name: str | None,
     inventory: tuple[Path, ...],
     *,
-    environ: Mapping[str, str],
+    environment: Environment,
     output_format: Format,
     output: Output,
 ) -> int:
@@ -49,15 +49,16 @@ def command(
     from aegis_provision.report import providers_text
     from aegis_provision.report.console import print_lines
 
-    fleet = fleet_if_any(inventory)
+    variables = environment.variables
+    fleet = fleet_if_any(inventory, environment.environ)
     recipes = fleet.recipes if fleet is not None else builtin_recipes()
     uses = Counter(spec.provider for spec in fleet.specs.values()) if fleet is not None else None
     if name is not None:
         recipes = {name: find_recipe(recipes, name)}
     if output_format != "text":
-        print_document(providers_text.providers_document(recipes, environ, uses), output_format)
+        print_document(providers_text.providers_document(recipes, variables, uses), output_format)
     elif name is not None:
-        print_lines(output.result, providers_text.recipe_lines(recipes[name], environ, uses))
+        print_lines(output.out, providers_text.recipe_lines(recipes[name], variables, uses))
     else:
-        print_lines(output.result, providers_text.list_lines(recipes, environ, uses))
+        print_lines(output.out, providers_text.list_lines(recipes, variables, uses))
     return ExitCode.DONE

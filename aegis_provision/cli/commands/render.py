@@ -15,11 +15,11 @@ from aegis_provision.operations.load import find_host, load_fleet, resolve_sessi
 from aegis_provision.operations.recipes import recipe_session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.operations.environment import Environment
     from aegis_provision.providers.session import Session
 
 MASK = "<secret>"
@@ -43,7 +43,7 @@ def command(
     inventory: tuple[Path, ...],
     *,
     reveal: bool,
-    environ: Mapping[str, str],
+    environment: Environment,
     output: Output,
 ) -> int:
     """Print the file that would be written where a host has none yet.
@@ -57,9 +57,9 @@ def command(
     if (host is None) == (provider is None):
         raise click.UsageError("name either a HOST or a recipe with --provider NAME")
     if provider is not None:
-        session, findings = recipe_session(inventory, provider, environ)
+        session, findings = recipe_session(inventory, provider, environment)
     else:
-        session, findings = _host_session(host or "", inventory, environ)
+        session, findings = _host_session(host or "", inventory, environment)
     print_diagnostics_to_stderr(output, findings)
     values = session.values if reveal else without_exposed(session.values)
     echo_utf8(render(values, mask=None if reveal else MASK))
@@ -67,9 +67,9 @@ def command(
 
 
 def _host_session(
-    name: str, inventory: tuple[Path, ...], environ: Mapping[str, str]
+    name: str, inventory: tuple[Path, ...], environment: Environment
 ) -> tuple[Session, tuple[Diagnostic, ...]]:
-    fleet = load_fleet(inventory)
+    fleet = load_fleet(inventory, environment.environ)
     find_host(fleet, name)
-    filled, warnings = resolve_sessions(fleet, [name], environ)
+    filled, warnings = resolve_sessions(fleet, [name], environment.variables)
     return filled.sessions[name], (*fleet.findings, *warnings)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
-    ConnectionFlags,
     connection_options,
     detailed_exitcode_option,
     env_file_option,
@@ -22,19 +19,18 @@ from aegis_provision.cli.options import (
 )
 from aegis_provision.cli.output import print_document
 from aegis_provision.operations.exit_codes import status_exit_code
-from aegis_provision.operations.plan import RunSelection, prepare_job
-from aegis_provision.operations.runs import pending_restarts
-from aegis_provision.providers.resolve_env import resolve_secret
-from aegis_provision.providers.secret import Secret
+from aegis_provision.operations.plan import RunSelection, load_and_schedule
+from aegis_provision.operations.status import prepare_status, status
 from aegis_provision.report.status_document import By
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.inventory.host import Host
+    from aegis_provision.operations.connection import ConnectionOptions
+    from aegis_provision.operations.environment import Environment
     from aegis_provision.planning.status import HostStatus
 
 
@@ -56,9 +52,9 @@ def command(
     inventory: tuple[Path, ...],
     limit: str | None,
     *,
-    environ: Mapping[str, str],
+    environment: Environment,
     no_secrets: bool,
-    flags: ConnectionFlags,
+    connection: ConnectionOptions,
     by: By | None,
     detailed_exitcode: bool,
     output_format: Format,
@@ -71,34 +67,18 @@ def command(
     both. Names keys, never values.
     """
     from aegis_provision.cli.observers import observe_run
-    from aegis_provision.rollout.status import check_fleet
 
-    owed = pending_restarts(Invocation.current().environ)
-    scope = RunSelection(inventory, limit, no_secrets=no_secrets)
-    job = prepare_job(scope, environ, flags, owed=owed)
+    selection = RunSelection(limit, secrets=not no_secrets)
+    scheduled = load_and_schedule(inventory, selection, environment)
+    job = prepare_status(scheduled, environment, connection)
     print_diagnostics_to_stderr(output, job.findings)
-    jobs = tuple(
-        # All that helps to tell whether a restart is owed, as far as it is there.
-        replace(
-            work,
-            api_token=None if no_secrets else _api_token(work.host, environ),
-            owed=owed.at(work.host.target),
-        )
-        for work in job.jobs
-    )
-    with observe_run(output, output_format, forks=flags.forks) as watch:
-        statuses = check_fleet(jobs, job.connection, watch.emit)
-    if watch.stream is not None:
-        watch.stream.status_finished(statuses, by)
+    with observe_run(output, output_format, forks=connection.forks) as observers:
+        statuses = status(job, observers.emit)
+    if observers.stream is not None:
+        observers.stream.status_finished(statuses, by)
     else:
         _print(output, statuses, by, output_format)
     return status_exit_code(statuses, detailed=detailed_exitcode)
-
-
-def _api_token(host: Host, environ: Mapping[str, str]) -> Secret | None:
-    reference = host.service.api_token
-    token = resolve_secret(str(reference.value), environ) if reference is not None else None
-    return token if isinstance(token, Secret) else None
 
 
 def _print(
@@ -111,7 +91,7 @@ def _print(
     if output_format == "json":
         print_document(status_document(statuses, by), output_format)
         return
-    console = output.result
+    console = output.out
     width, every_host = text_width(console), output.verbosity > 0
     if by == "provider":
         lines = provider_lines(statuses)

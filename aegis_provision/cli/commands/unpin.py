@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli import completion_values
+from aegis_provision.cli.commands.pin import edit_and_show
 from aegis_provision.cli.options import (
     dry_run_option,
     format_option,
     inventory_option,
     output_options,
 )
-from aegis_provision.operations.pin import run_pin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,4 +43,4 @@ def command(
     The inventory's files are edited in place and all else in them stays; the result is checked
     before it is written.
     """
-    return run_pin(inventory, host, None, output, output_format, dry_run=dry_run)
+    return edit_and_show(inventory, host, None, output, output_format, dry_run=dry_run)

@@ -70,20 +70,20 @@ def command(
     if checked.fleet is None or not valid:
         raise InvalidInputError(checked.findings)
     print_diagnostics_to_stderr(output, checked.findings)
-    output.result.print(_verdict(checked.fleet))
+    output.out.print(_verdict(checked.fleet))
     for name, schedule in checked.schedules:
-        output.result.print(_verdict_of_playbook(name, schedule))
+        output.out.print(_verdict_of_playbook(name, schedule))
     return ExitCode.DONE
 
 
 def _check(playbooks: Sequence[Path], inventory: Sequence[Path]) -> _Checked:
     books, findings = _read(playbooks)
     try:
-        fleet = load_fleet(inventory)
+        fleet = load_fleet(inventory, Invocation.current().environ)
     except InvalidInputError as problem:
         return _Checked(None, (), (*problem.diagnostics, *findings))
     schedules, found = _schedules(books, fleet)
-    pins = pin_findings(fleet.inventory.hosts.values(), Invocation.current().today)
+    pins = pin_findings(fleet.inventory.hosts.values(), Invocation.current().environment.today)
     findings = (*fleet.findings, *fleet.unset, *pins, *findings, *found)
     return _Checked(fleet, schedules, findings)
 

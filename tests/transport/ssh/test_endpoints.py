@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aegis_provision.cli.options import ConnectionFlags
 from aegis_provision.errors import InputError
-from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.connection import ConnectionOptions, connection_settings
 from aegis_provision.transport.ssh.jump_hosts import Hop, resolve_hops
 from tests.fleet.clients import options, target
 
@@ -81,7 +80,7 @@ def test_the_way_through_bastions(
     assert [endpoint.host for endpoint in way] == expected
 
 
-def flags(**changes: object) -> ConnectionFlags:
+def flags(**changes: object) -> ConnectionOptions:
     plain: dict[str, object] = {
         "ssh_config": None,
         "known_hosts": (),
@@ -90,7 +89,7 @@ def flags(**changes: object) -> ConnectionFlags:
         "deadline": 120.0,
         "forks": 32,
     }
-    return ConnectionFlags(**{**plain, **changes})  # type: ignore[arg-type]
+    return ConnectionOptions(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 def test_without_flags_the_files_are_openssh_clients(home: Path) -> None:
