@@ -32,11 +32,11 @@ def prepare_status(
     """
     pending = pending_restarts(environment.environ)
     job = prepare_job(scheduled, environment, options, pending=pending)
-    variables = environment.variables if scheduled.selection.secrets else {}
+    secrets = scheduled.selection.secrets
     host_jobs = tuple(
         replace(
             item,
-            api_token=_api_token(item.host, variables),
+            api_token=_api_token(item.host, environment.variables) if secrets else None,
             owed=pending.at(item.host.target),
         )
         for item in job.host_jobs
