@@ -59,6 +59,7 @@ def keys(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionIt
     Those of any host where none is named.
     """
     from aegis_provision.documents.schema_files import load_schema
+    from aegis_provision.documents.yaml_edits import REPLACES
     from aegis_provision.inventory.settings import ENV_PREFIX
     from aegis_provision.providers.session import VARIABLE_OF
 
@@ -66,7 +67,8 @@ def keys(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionIt
     inventory = _inventory(ctx)
     host = inventory.hosts.get(ctx.params.get("host") or "") if inventory is not None else None
     env = (ENV_PREFIX + name for name in host.env) if host is not None else ()
-    return _items(dict.fromkeys((*described, *env, *VARIABLE_OF.values())), word)
+    names = dict.fromkeys((*described, *env, *VARIABLE_OF.values()))
+    return _items((name for name in names if name != REPLACES), word)
 
 
 def _items(names: Iterable[str], word: str) -> list[CompletionItem]:

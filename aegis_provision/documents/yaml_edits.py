@@ -1,446 +1,457 @@
 """Edits of single entries of a YAML or JSON text, in place: every other character stays.
 
-``Put`` gives keys to an entry, ``Insert`` makes an entry, ``Drop`` takes keys away. What ``Put``
-and ``Insert`` did, ``Drop`` of the same keys undoes to the byte, with nothing remembered but the
-text itself: so the layout of what is written tells what stood there before. An entry without a
-value gets its keys on lines below; a new entry is written in braces, and goes as a whole. What
-would look the same as one of these is told apart by blanks inside of the braces (``_BLANKS``).
+PyYAML tells where each key and value stands; an edit is an insertion or a deletion between them.
+:meth:`YamlEditor.remove_keys` gives back, to the byte, the text from before
+:meth:`YamlEditor.set_keys` or :meth:`YamlEditor.insert_entry`. For that an entry that can't simply
+be extended, such as ``host: null``, keeps what it held as the value of one more key
+(:data:`REPLACES`): ``host: {provider: glm, pin_replaces: null}``.
 
-Each result is proved: read again, it holds what the text held before and the edit, no more.
+The result is checked: read again, it holds what the text held before and the edits, no more.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import error, has_errors
-from aegis_provision.documents.layout import LayoutError, parse_layout
-from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import plain_value
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.scalar_writer import scalar_text
-from aegis_provision.documents.source import Source, Span
-from aegis_provision.documents.text_edits import (
-    TextEdit,
-    after_line,
-    apply_text_edits,
-    end_of_line,
-    line_end_at,
-    place_of,
-    start_of_line,
-)
+from aegis_provision.documents.source import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.layout import LayoutNode, LayoutPair
     from aegis_provision.documents.nodes import Node
+    from aegis_provision.documents.source import Source
+
+REPLACES = "pin_replaces"
+"""The key whose value is what an entry held before it got keys, as it was written."""
 
 _BOM = b"\xef\xbb\xbf"
 _BY_HAND = "make this edit by hand"
-_TIED = f"{_BY_HAND}; an anchor or an alias may tie this entry to another one"
-_BLANKS = {"null": 2, "~": 3, "Null": 4, "NULL": 5}
-_EMPTY_BESIDE_RANGE, _NO_VALUE, _NO_COLON = 6, 1, 7
-
-
-@dataclass(frozen=True, slots=True)
-class SetKeys:
-    """Give the entry at ``path`` the values ``pairs``, and take the keys ``drop`` from it.
-
-    A key that is there gets its new value in its place, others come last. An empty ``path`` is
-    the document itself. ``beside_range`` as in :class:`RemoveKeys`.
-    """
-
-    path: tuple[str, ...]
-    pairs: Mapping[str, str | int] = field(repr=False)
-    drop: frozenset[str] = frozenset()
-    beside_range: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class InsertEntry:
-    """Make an entry ``name`` with the values ``pairs`` right after the one at ``after``."""
-
-    after: tuple[str, ...]
-    name: str
-    pairs: Mapping[str, str | int] = field(repr=False)
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """Return where the new entry will be."""
-        return (*self.after[:-1], self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveKeys:
-    """Take ``keys`` from the entry at ``path``.
-
-    ``beside_range`` says that the entry's name is told by another entry of the same mapping too:
-    then an entry in braces that nothing remains of goes as a whole, as ``Insert`` made it.
-    """
-
-    path: tuple[str, ...]
-    keys: frozenset[str]
-    beside_range: bool = False
-
-
-Edit = SetKeys | InsertEntry | RemoveKeys
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_COLON = re.compile(r"\s*:")
+_ALIAS = "alias"
+_REMOVED = object()
 
 
 class EditError(Exception):
     """An edit that can't be made in place; ``finding`` says where, why, and what to do."""
 
-    def __init__(self, finding: Diagnostic) -> None:
-        """Keep the finding."""
-        super().__init__(finding.message)
-        self.finding = finding
+    def __init__(self, message: str, span: Span | None = None, *, hint: str = _BY_HAND) -> None:
+        """Make the finding."""
+        super().__init__(message)
+        self.finding: Diagnostic = error("cannot-edit", message, span, hint=hint)
 
 
-def apply_edits(name: str, data: bytes, edits: Sequence[Edit]) -> bytes:
-    """Return the file called ``name`` with ``edits`` made, all of them or none.
+class _Loader(yaml.SafeLoader):
+    """Composes nodes with their places; an alias is a node of its own, where it is written."""
 
-    Each entry is edited once at most. Raises :class:`EditError`.
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            return yaml.ScalarNode(_ALIAS, event.anchor, event.start_mark, event.end_mark)
+        return super().compose_node(parent, index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """One ``key: value`` of a mapping, and where the key and all of it end."""
+
+    key: yaml.Node
+    value: yaml.Node
+    key_end: int
+    end: int
+
+    @property
+    def start(self) -> int:
+        return int(self.key.start_mark.index)
+
+
+class YamlEditor:
+    """The text of one file, and the edits to make in it: one for each entry at most.
+
+    A path leads to an entry by keys; the empty path is the document itself. ``in_range`` says that
+    a range in the same mapping names the entry's host too: then an entry that holds only the keys
+    to remove goes as a whole, as :meth:`insert_entry` made it.
+
+    All methods raise :class:`EditError`.
     """
-    before, node = _read(name, data)
-    bom = _BOM if data.startswith(_BOM) else b""
-    text = data.removeprefix(_BOM).decode("utf-8")
-    if node is None:
-        words = f"{name} has errors of its own, so it can't be edited"
-        hint = "correct what 'aegis-provision validate' tells of it first"
-        raise EditError(error("cannot-edit", words, hint=hint))
-    try:
-        root = parse_layout(text)
-    except LayoutError:
-        root = None
-    if root is None:
-        words = f"{name} is written in a way that can't be edited in place"
-        raise EditError(error("cannot-edit", words, hint=_BY_HAND))
-    editor = _Editor(before, text, root)
-    splices = [splice for edit in edits for splice in editor.splices(edit)]
-    try:
-        after = bom + apply_text_edits(text, splices).encode("utf-8")
-    except ValueError:
-        after = b""
-    if not _proved(name, node, after, edits) or (editor.as_json and not _is_json(after)):
-        words = "this can't be edited in place without changing something else"
-        place = editor.span(edits[0].path)
-        raise EditError(error("cannot-edit", words, place, hint=_TIED))
-    return after
+
+    def __init__(self, name: str, data: bytes) -> None:
+        """Read the file called ``name``."""
+        source, node = _read(name, data)
+        if source is None or node is None:
+            hint = "correct what 'aegis-provision validate' tells of it first"
+            raise EditError(f"{name} has errors of its own, so it can't be edited", hint=hint)
+        self._source = source
+        self._bom = _BOM if data.startswith(_BOM) else b""
+        self._text = data.removeprefix(_BOM).decode("utf-8")
+        try:
+            root = yaml.compose(self._text, Loader=_Loader)
+        except yaml.YAMLError:
+            root = None
+        if root is None:
+            raise EditError(f"{name} is written in a way that can't be edited in place")
+        self._root: yaml.Node = root
+        self._as_json = _is_flow(root) and _is_json(self._text)
+        compact = self._as_json and '": ' not in self._text and '", ' not in self._text
+        self._comma, self._colon = (",", ":") if compact else (", ", ": ")
+        self._edits: list[tuple[int, int, str]] = []
+        self._pairs_of: dict[int, list[_Pair]] = {}
+        self._first: _Pair | None = None
+        # What the result must hold, as dicts, lists and scalars.
+        self._expected: Any = plain_value(node)
+
+    def set_keys(
+        self,
+        path: Sequence[str],
+        pairs: Mapping[str, str | int],
+        drop: Collection[str] = (),
+        *,
+        in_range: bool = False,
+    ) -> None:
+        """Give the entry at ``path`` the values ``pairs``, and take the keys ``drop`` from it.
+
+        A key that is there gets its new value in its place; other keys come last.
+        """
+        parent, pair, above = self._find(path)
+        held = self._held(path)
+        content = {} if held is None else {key: held[key] for key in held if key not in drop}
+        empty_braces = _is_flow(pair.value) and not pair.value.value
+        if isinstance(pair.value, yaml.MappingNode) and not (empty_braces and in_range):
+            self._extend(pair.value, pairs, drop)
+        elif _is_empty(pair.value) and not _is_flow(parent):
+            end = self._end_of_lines(pair)
+            indent = self._indent(pair) + " " * self._step(pair, above)
+            self._edit(end, end, self._in_lines(end, indent, pairs))
+        else:
+            self._replace(pair, held, pairs)
+            content[REPLACES] = held
+        self._expect(path, {**content, **pairs})
+
+    def insert_entry(
+        self, path: Sequence[str], pairs: Mapping[str, str | int], *, after: Sequence[str]
+    ) -> None:
+        """Make an entry at ``path`` with the values ``pairs``, right behind the one ``after``."""
+        parent, pair, _ = self._find(after)
+        key = scalar_text(path[-1], as_json=self._as_json, flow=_is_flow(parent))
+        entry = f"{key}{self._colon}{{{self._in_braces(pairs)}}}"
+        if _is_flow(parent):
+            self._edit(pair.end, pair.end, f",{self._gap(parent, pair)}{entry}")
+        else:
+            end = self._end_of_lines(pair)
+            self._edit(end, end, f"{self._line_end_at(end)}{self._indent(pair)}{entry}")
+        self._expect(path, dict(pairs))
+
+    def remove_keys(
+        self, path: Sequence[str], keys: Collection[str], *, in_range: bool = False
+    ) -> None:
+        """Take ``keys`` from the entry at ``path``, and bring back what :data:`REPLACES` keeps."""
+        parent, pair, _ = self._find(path)
+        value = pair.value
+        if not isinstance(value, yaml.MappingNode):
+            raise self._refusal("the settings of this host are shared with other places", pair)
+        held = self._held(path)
+        content: object = {key: held[key] for key in held if key not in keys}
+        pairs = self._pairs(value)
+        gone = [each for each in pairs if each.key.value in keys]
+        replaced = next((each for each in gone if each.key.value == REPLACES), None)
+        if len(gone) < len(pairs):
+            self._remove(value, gone)
+        elif not _is_flow(value):
+            self._remove(value, gone)
+            content = None
+        elif replaced is not None:
+            self._edit(pair.key_end, pair.end, self._text[replaced.key_end : replaced.end])
+            content = held[REPLACES]
+        elif in_range and self._text[value.start_mark.index : pairs[0].start] == "{":
+            self._remove(parent, [pair])
+            content = _REMOVED
+        else:
+            self._empty_braces(value, pairs)
+        self._expect(path, content)
+
+    def result(self) -> bytes:
+        """Return the file with all edits made."""
+        pieces: list[str] = []
+        done, overlap = 0, False
+        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2]):
+            overlap = overlap or start < done
+            pieces += [self._text[done:start], new]
+            done = end
+        text = "".join([*pieces, self._text[done:]])
+        data = self._bom + text.encode("utf-8")
+        source, node = _read(self._source.name, data)
+        holds = plain_value(node) if node is not None else None
+        if (
+            overlap
+            or source is None
+            or _canonical(holds) != _canonical(self._expected)
+            or (self._as_json and not _is_json(text))
+        ):
+            words = "this can't be edited in place without changing something else"
+            hint = f"{_BY_HAND}; an anchor or an alias may tie this entry to another one"
+            raise self._refusal(words, self._first, hint)
+        return data
+
+    # ---- finding
+
+    def _find(self, path: Sequence[str]) -> tuple[yaml.Node, _Pair, _Pair | None]:
+        """Return the mapping that holds the entry at ``path``, the entry, and the one above it."""
+        parent, above = self._root, None
+        pair = _Pair(self._root, self._root, 0, len(self._text))
+        if not path and not isinstance(self._root, yaml.MappingNode):
+            raise self._refusal("this file holds no settings", pair)
+        for depth, name in enumerate(path):
+            parent, above = pair.value, pair if depth else None
+            found = [each for each in self._pairs(parent) if each.key.value == name]
+            if not found:
+                words = "what stands here is shared with other places, by an alias or a merge key"
+                raise self._refusal(words, pair, f"write it out here, or {_BY_HAND}")
+            pair = found[0]
+        self._first = self._first or pair
+        return parent, pair, above
+
+    def _pairs(self, node: yaml.Node) -> list[_Pair]:
+        if id(node) not in self._pairs_of:
+            items = node.value if isinstance(node, yaml.MappingNode) else ()
+            self._pairs_of[id(node)] = [self._pair(key, value) for key, value in items]
+        return self._pairs_of[id(node)]
+
+    def _pair(self, key: yaml.Node, value: yaml.Node) -> _Pair:
+        key_end = key.end_mark.index
+        colon = _COLON.match(self._text, key_end)
+        end = colon.end() if colon else key_end
+        return _Pair(key, value, key_end, end if _is_empty(value) else self._end(value))
+
+    def _end(self, node: yaml.Node) -> int:
+        """Return where a value ends; to the parser a block ends where the next one begins."""
+        if isinstance(node, yaml.ScalarNode) or _is_flow(node):
+            return int(node.end_mark.index)
+        if isinstance(node, yaml.MappingNode):
+            return self._pairs(node)[-1].end
+        return self._end(node.value[-1])
+
+    def _held(self, path: Sequence[str]) -> Any:
+        held = self._expected
+        for name in path:
+            held = held[name]
+        return held
+
+    def _expect(self, path: Sequence[str], content: object) -> None:
+        if not path:
+            self._expected = content
+        elif content is _REMOVED:
+            del self._held(path[:-1])[path[-1]]
+        else:
+            self._held(path[:-1])[path[-1]] = content
+
+    def _refusal(self, message: str, pair: _Pair | None, hint: str = _BY_HAND) -> EditError:
+        span = None
+        if pair is not None:
+            start, end = pair.key.start_mark, pair.key.end_mark
+            places = (start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+            span = Span(self._source, *places)
+        return EditError(message, span, hint=hint)
+
+    # ---- writing
+
+    def _edit(self, start: int, end: int, text: str = "") -> None:
+        self._edits.append((start, end, text))
+
+    def _replace(self, pair: _Pair, held: object, pairs: Mapping[str, str | int]) -> None:
+        """Put keys in braces in the place of a value that is nothing, or empty braces."""
+        if held or not (held is None or isinstance(held, dict)):
+            words = "what this entry holds can't be told from its text"
+            if pair.value.tag == _ALIAS:
+                words = f"the settings of this host are an alias, *{pair.value.value}"
+            raise self._refusal(words, pair, f"write them out here, or {_BY_HAND}")
+        before = self._text[pair.key_end : pair.end]
+        name = scalar_text(REPLACES, as_json=self._as_json or before.endswith(":"))
+        keys = f"{self._in_braces(pairs)}{self._comma}{name}{before}"
+        self._edit(pair.key_end, pair.end, f"{self._colon}{{{keys}}}")
+
+    def _extend(
+        self, value: yaml.Node, pairs: Mapping[str, str | int], drop: Collection[str]
+    ) -> None:
+        """Replace, add and remove keys of a mapping."""
+        written = self._pairs(value)
+        kept = [pair for pair in written if pair.key.value not in drop]
+        gone = [pair for pair in written if pair.key.value in drop]
+        fresh = dict(pairs)
+        for pair in kept:
+            if pair.key.value in fresh:
+                self._set_value(pair, fresh.pop(pair.key.value), flow=_is_flow(value))
+        if gone:
+            self._remove(value, gone)
+        if not _is_flow(value):
+            end = self._end_of_lines(kept[-1])
+            self._edit(end, end, self._in_lines(end, self._indent(written[0]), fresh))
+        elif not written:
+            opened = self._text.index("{", value.start_mark.index) + 1
+            self._edit(opened, opened, self._in_braces(fresh))
+        else:
+            gap = self._gap(value, kept[-1])
+            added = (f",{gap}{self._key_value(*item, flow=True)}" for item in fresh.items())
+            self._edit(kept[-1].end, kept[-1].end, "".join(added))
+
+    def _set_value(self, pair: _Pair, value: str | int, *, flow: bool) -> None:
+        old = pair.value
+        if not isinstance(old, yaml.ScalarNode) or old.style in {"|", ">"}:
+            raise self._refusal("this value is more than a word", pair)
+        text = scalar_text(value, as_json=self._as_json, flow=flow, quote=old.style or "")
+        if _is_empty(old):
+            self._edit(pair.end, pair.end, f" {text}")
+        else:
+            self._edit(old.start_mark.index, pair.end, text)
+
+    def _key_value(self, key: str, value: str | int, *, flow: bool) -> str:
+        name = scalar_text(key, as_json=self._as_json, flow=flow)
+        colon = self._colon if flow else ": "
+        return f"{name}{colon}{scalar_text(value, as_json=self._as_json, flow=flow)}"
+
+    def _in_braces(self, pairs: Mapping[str, str | int]) -> str:
+        return self._comma.join(self._key_value(*item, flow=True) for item in pairs.items())
+
+    def _in_lines(self, at: int, indent: str, pairs: Mapping[str, str | int]) -> str:
+        start = self._line_end_at(at) + indent
+        return "".join(start + self._key_value(*item, flow=False) for item in pairs.items())
+
+    def _gap(self, parent: yaml.Node, pair: _Pair) -> str:
+        """Return what stands between two entries in braces: a blank, or a new line."""
+        indent = self._text[self._line_start(pair.start) : pair.start]
+        end = self._line_end(pair.end)
+        if indent.strip() or end >= self._end(parent) or "#" in self._text[pair.end : end]:
+            return self._comma[1:]
+        return self._line_end_at(end) + indent
+
+    # ---- removing
+
+    def _remove(self, value: yaml.Node, gone: Sequence[_Pair]) -> None:
+        if _is_flow(value):
+            self._remove_in_braces(self._pairs(value), gone)
+        else:
+            self._remove_lines(gone)
+
+    def _remove_lines(self, gone: Sequence[_Pair]) -> None:
+        """Remove each entry's lines with the line end before them, as they were added."""
+        first = 0
+        for pair in gone:
+            start, end = pair.start - len(self._indent(pair)), self._end_of_lines(pair)
+            if start == first:  # The first lines of the file go with the line end after them.
+                end = first = end + len(self._line_end_at(end, missing=""))
+            else:
+                start -= 2 if self._text.endswith("\r\n", 0, start) else 1
+            self._edit(start, end)
+
+    def _remove_in_braces(self, pairs: Sequence[_Pair], gone: Sequence[_Pair]) -> None:
+        """Remove some of the entries of a mapping in braces, each with the comma before it."""
+        first_kept = next(index for index, pair in enumerate(pairs) if pair not in gone)
+        if first_kept:
+            self._edit(pairs[0].start, pairs[first_kept].start)
+        for before, pair in pairwise(pairs[first_kept:]):
+            if pair not in gone:
+                continue
+            if "#" not in self._text[before.end : pair.start]:
+                self._edit(before.end, pair.end)
+                continue
+            # The comment behind the comma stays, so the comma after the entry goes.
+            rest = self._text[pair.end :]
+            comma = len(rest) - len(rest.lstrip()) + 1 if rest.lstrip().startswith(",") else 0
+            self._edit(pair.start, pair.end + comma)
+
+    def _empty_braces(self, value: yaml.Node, pairs: Sequence[_Pair]) -> None:
+        """Leave braces with what stood in them before :meth:`set_keys`."""
+        opened = self._text.index("{", value.start_mark.index) + 1
+        start, end = pairs[0].start, pairs[-1].end
+        before, after = self._text[opened:start], self._text[end : self._end(value) - 1]
+        if after.lstrip().startswith(","):
+            after = after.replace(",", "", 1)
+        if before and "#" not in before + after:
+            before = after = ""
+        self._edit(opened, self._end(value) - 1, before + after)
+
+    # ---- lines
+
+    def _line_start(self, at: int) -> int:
+        return max(self._text.rfind("\n", 0, at), self._text.rfind("\r", 0, at)) + 1
+
+    def _line_end(self, at: int) -> int:
+        found = _LINE_END.search(self._text, at)
+        return found.start() if found else len(self._text)
+
+    def _line_end_at(self, at: int, missing: str | None = None) -> str:
+        """Return the line end at ``at``; else ``missing``, by default the text's first."""
+        found = _LINE_END.match(self._text, at)
+        if found is None and missing is None:
+            found = _LINE_END.search(self._text)
+            missing = "\n"
+        return found.group() if found else str(missing)
+
+    def _indent(self, pair: _Pair) -> str:
+        indent = self._text[self._line_start(pair.start) : pair.start]
+        if indent.strip(" "):
+            raise self._refusal("this entry does not begin its line", pair)
+        return indent
+
+    def _step(self, pair: _Pair, above: _Pair | None) -> int:
+        """Return how much deeper than an entry its keys go: as much as it is itself."""
+        if above is None:
+            return 2
+        step = len(self._indent(pair)) - (above.start - self._line_start(above.start))
+        return step if step > 0 else 2
+
+    def _end_of_lines(self, pair: _Pair) -> int:
+        """Return the end of the last line that belongs to an entry, comment included."""
+        value = pair.value
+        while isinstance(value, yaml.CollectionNode) and not _is_flow(value):
+            last = value.value[-1]
+            value = last[1] if isinstance(last, tuple) else last
+        if not isinstance(value, yaml.ScalarNode) or value.style not in {"|", ">"}:
+            return self._line_end(pair.end)
+        written = self._text[value.start_mark.index : pair.end]
+        if "+" in _LINE_END.split(written)[0].partition("#")[0]:
+            # Its empty lines count; only the last line end is the entry's.
+            return pair.end - len(written) + len(written.removesuffix("\n").removesuffix("\r"))
+        return pair.end - len(written) + len(written.rstrip("\r\n"))
 
 
-def _read(name: str, data: bytes) -> tuple[Source, Node | None]:
-    source, _ = decode(name, data)
-    if source is None:
-        return Source(name, ""), None
+def _read(name: str, data: bytes) -> tuple[Source | None, Node | None]:
+    """Return the text and the document; no text where anything is wrong with it."""
+    source, found = decode(name, data)
+    if source is None or has_errors(found):
+        return None, None
     node, found = read_document(source)
-    return source, None if has_errors(found) else node
+    return (None, None) if has_errors(found) else (source, node)
 
 
-def _is_json(data: bytes) -> bool:
+def _canonical(content: object) -> str:
+    """Return text that is the same for equal content, and differs for ``1``, ``1.0``, ``true``."""
+    return json.dumps(content, sort_keys=True)
+
+
+def _is_json(text: str) -> bool:
     try:
-        json.loads(data.removeprefix(_BOM))
+        json.loads(text)
     except ValueError:
         return False
     return True
 
 
-class _Editor:
-    """Turns edits into splices of one text."""
-
-    def __init__(self, source: Source, text: str, root: LayoutNode) -> None:
-        self.as_json = root.flow and _is_json(text.encode("utf-8"))
-        compact = self.as_json and '": ' not in text and '", ' not in text
-        self._comma, self._colon = (",", ":") if compact else (", ", ": ")
-        self._source = source
-        self._text = text
-        self._root = root
-
-    def splices(self, edit: Edit) -> Iterator[TextEdit]:
-        """Yield what ``edit`` comes down to. Raises :class:`EditError`."""
-        if isinstance(edit, InsertEntry):
-            return self._insert(edit)
-        if not edit.path:
-            return self._at_root(edit)
-        return self._put(edit) if isinstance(edit, SetKeys) else self._drop(edit)
-
-    def span(self, path: tuple[str, ...]) -> Span | None:
-        """Return where the entry at ``path``, or what there is of the way to it, stands."""
-        part, span = self._root, None
-        for name in path:
-            item = part.item(name)
-            if item is None:
-                break
-            part, span = item.value, self._span(item.key)
-        return span
-
-    def _span(self, part: LayoutNode) -> Span:
-        line, column = place_of(self._text, part.start)
-        return Span(self._source, line, column, line, column + part.end - part.start)
-
-    def _refuse(self, part: LayoutNode, message: str, hint: str = _BY_HAND) -> EditError:
-        return EditError(error("cannot-edit", message, self._span(part), hint=hint))
-
-    def _find(self, path: tuple[str, ...]) -> tuple[LayoutNode, LayoutPair, LayoutNode | None]:
-        """Return the mapping that holds the entry at ``path``, the entry, and the key above."""
-        parent, above = self._root, None
-        for name in path[:-1]:
-            item = self._in(parent, above, name)
-            parent, above = item.value, item.key
-        return parent, self._in(parent, above, path[-1]), above
-
-    def _in(self, parent: LayoutNode, above: LayoutNode | None, name: str) -> LayoutPair:
-        item = parent.item(name) if parent.kind == "mapping" else None
-        if item is not None:
-            return item
-        shared = "what stands here is shared with other places, by an alias or a merge key"
-        raise self._refuse(above or self._root, shared, f"write it out here, or {_BY_HAND}")
-
-    def _at_root(self, edit: SetKeys | RemoveKeys) -> Iterator[TextEdit]:
-        if self._root.kind != "mapping":
-            raise self._refuse(self._root, "this file holds no settings")
-        if isinstance(edit, SetKeys):
-            yield from self._extend(self._root, edit)
-        elif {item.key.value for item in self._root.items} <= edit.keys and self._root.flow:
-            yield self._emptied(self._root)
-        else:
-            yield from self._without(self._root, edit.keys)
-
-    # ---- making
-
-    def _insert(self, edit: InsertEntry) -> Iterator[TextEdit]:
-        parent, item, _ = self._find(edit.after)
-        name = scalar_text(edit.name, as_json=self.as_json, flow=parent.flow)
-        entry = f"{name}{self._colon}{{{self._in_braces(edit.pairs)}}}"
-        if parent.flow:
-            yield TextEdit(item.end, item.end, f",{self._gap(parent, item)}{entry}")
-            return
-        end = self._end_of_block_item(item)
-        text = f"{line_end_at(self._text, end)}{self._indent(item)}{entry}"
-        yield TextEdit(end, end, text)
-
-    def _put(self, edit: SetKeys) -> Iterator[TextEdit]:
-        parent, item, above = self._find(edit.path)
-        value = item.value
-        if value.kind == "mapping":
-            if value.items or not value.flow:
-                yield from self._extend(value, edit)
-            else:
-                body = self._in_braces(edit.pairs)
-                pad = " " * _EMPTY_BESIDE_RANGE if edit.beside_range else ""
-                opened = self._text.index("{", value.start) + 1
-                yield TextEdit(opened, opened, pad + body)
-        elif value.kind == "alias":
-            words = f"the settings of this host are an alias, *{value.value}"
-            raise self._refuse(item.key, words, f"write them out here, or {_BY_HAND}")
-        elif not value.empty:
-            yield TextEdit(value.start, value.end, self._instead_of_null(item, edit))
-        elif not parent.flow:
-            end = self._end_of_block_item(item)
-            indent = self._indent(item) + " " * self._step(item, above)
-            yield TextEdit(end, end, self._in_lines(end, indent, edit.pairs))
-        elif not value.bare:
-            raise self._refuse(item.key, "this entry holds an anchor and nothing else")
-        else:
-            pad = " " * (_NO_COLON if item.colon is None else _NO_VALUE)
-            lead = ": " if item.colon is None else " "
-            text = f"{lead}{{{pad}{self._in_braces(edit.pairs)}{pad}}}"
-            yield TextEdit(item.end, item.end, text)
-
-    def _instead_of_null(self, item: LayoutPair, edit: SetKeys) -> str:
-        value = item.value
-        written = self._text[value.start : value.end]
-        if not value.bare or written not in _BLANKS:
-            raise self._refuse(item.key, "what this entry holds can't be told from its text")
-        pad = " " * _BLANKS[written]
-        return f"{{{pad}{self._in_braces(edit.pairs)}{pad}}}"
-
-    def _extend(self, value: LayoutNode, edit: SetKeys) -> Iterator[TextEdit]:
-        """Replace, add and drop keys of a mapping that holds some."""
-        kept = [item for item in value.items if item.key.value not in edit.drop]
-        yield from self._without(value, edit.drop)
-        fresh = dict(edit.pairs)
-        for item in kept:
-            if item.key.value in fresh:
-                yield self._revalued(item, fresh.pop(item.key.value), flow=value.flow)
-        if not fresh:
-            return
-        if not kept:
-            raise self._refuse(value, "nothing would remain of this entry")
-        last = kept[-1]
-        if value.flow:
-            gap = self._gap(value, last)
-            text = "".join(
-                f",{gap}{self._pair(key, item, flow=True)}" for key, item in fresh.items()
-            )
-            yield TextEdit(last.end, last.end, text)
-        else:
-            end = self._end_of_block_item(last)
-            yield TextEdit(end, end, self._in_lines(end, self._indent(value.items[0]), fresh))
-
-    def _revalued(self, item: LayoutPair, value: str | int, *, flow: bool) -> TextEdit:
-        old = item.value
-        if old.kind not in {"scalar", "alias"} or old.style in {"|", ">"}:
-            raise self._refuse(item.key, "this value is more than a word")
-        quote = old.style if old.style in {"'", '"'} else ""
-        text = scalar_text(value, as_json=self.as_json, flow=flow, quote=quote)
-        return TextEdit(old.start, old.end, text if not old.empty else f" {text}")
-
-    # ---- taking away
-
-    def _drop(self, edit: RemoveKeys) -> Iterator[TextEdit]:
-        parent, item, _ = self._find(edit.path)
-        value = item.value
-        if value.kind != "mapping":
-            words = "the settings of this host are shared with other places"
-            raise self._refuse(item.key, words)
-        if not value.flow or not {each.key.value for each in value.items} <= edit.keys:
-            yield from self._without(value, edit.keys)
-            return
-        opened = self._text.index("{", value.start) + 1
-        first, last = value.items[0].key.start, value.items[-1].end
-        lead, rest = self._text[opened:first], self._text[last : value.end - 1]
-        blanks = len(lead) if not lead.strip(" ") else 0
-        made = value.bare and rest == lead
-        spelled = next((word for word, count in _BLANKS.items() if count == blanks), None)
-        if made and spelled is not None:
-            yield TextEdit(value.start, value.end, spelled)
-        elif made and blanks == _NO_VALUE and parent.flow and item.colon is not None:
-            yield TextEdit(item.colon + 1, value.end)
-        elif made and blanks == _NO_COLON and parent.flow:
-            yield TextEdit(item.key.end, value.end)
-        elif edit.beside_range and blanks == _EMPTY_BESIDE_RANGE:
-            yield TextEdit(opened, last)
-        elif edit.beside_range and value.bare:
-            yield from self._removed(parent, [item])
-        else:
-            yield self._emptied(value)
-
-    def _emptied(self, value: LayoutNode) -> TextEdit:
-        """Leave braces and nothing in them, but what stood there before :class:`SetKeys` came."""
-        start, end = value.items[0].key.start, value.items[-1].end
-        rest = self._text[end : value.end - 1]
-        if rest.lstrip().startswith(","):
-            end += rest.index(",") + 1
-        if self._text[start - 2 : start] == "{ " and self._text[end : end + 2] == " }":
-            start, end = start - 1, end + 1
-        return TextEdit(start, end)
-
-    def _without(self, value: LayoutNode, keys: Iterable[str]) -> Iterator[TextEdit]:
-        gone = set(keys)
-        return self._removed(value, [item for item in value.items if item.key.value in gone])
-
-    def _removed(self, parent: LayoutNode, gone: Sequence[LayoutPair]) -> Iterator[TextEdit]:
-        if not parent.flow:
-            for item in gone:
-                start = self._line_of(item)
-                end = after_line(self._text, self._end_of_block_item(item))
-                yield TextEdit(start, end, lines=True)
-            return
-        chosen = {id(item) for item in gone}
-        first_kept = next(
-            (index for index, item in enumerate(parent.items) if id(item) not in chosen),
-            len(parent.items),
-        )
-        if 0 < first_kept < len(parent.items):
-            yield TextEdit(parent.items[0].key.start, parent.items[first_kept].key.start)
-        for index, item in enumerate(parent.items):
-            if id(item) in chosen and index > first_kept:
-                yield self._behind(parent.items[index - 1], item)
-
-    def _behind(self, before: LayoutPair, item: LayoutPair) -> TextEdit:
-        """Take out an entry in braces with the comma before it, or that after it."""
-        if "#" not in self._text[before.end : item.key.start]:
-            return TextEdit(before.end, item.end)
-        rest = self._text[item.end :].lstrip()
-        end = self._text.index(",", item.end) + 1 if rest.startswith(",") else item.end
-        return TextEdit(item.key.start, end)
-
-    # ---- writing
-
-    def _pair(self, key: str, value: str | int, *, flow: bool) -> str:
-        name = scalar_text(key, as_json=self.as_json, flow=flow)
-        colon = self._colon if flow else ": "
-        return f"{name}{colon}{scalar_text(value, as_json=self.as_json, flow=flow)}"
-
-    def _in_braces(self, pairs: Mapping[str, str | int]) -> str:
-        return self._comma.join(self._pair(key, item, flow=True) for key, item in pairs.items())
-
-    def _in_lines(self, place: int, indent: str, pairs: Mapping[str, str | int]) -> str:
-        begin = line_end_at(self._text, place) + indent
-        return "".join(begin + self._pair(key, item, flow=False) for key, item in pairs.items())
-
-    def _gap(self, parent: LayoutNode, item: LayoutPair) -> str:
-        """Return what stands between two entries in braces: a blank, or a new line."""
-        start = start_of_line(self._text, item.key.start)
-        indent = self._text[start : item.key.start]
-        end = end_of_line(self._text, item.end)
-        if indent.strip() or end >= parent.end or "#" in self._text[item.end : end]:
-            return self._comma[1:]
-        return line_end_at(self._text, end) + indent
-
-    def _line_of(self, item: LayoutPair) -> int:
-        start = start_of_line(self._text, item.key.start)
-        if self._text[start : item.key.start].strip(" "):
-            raise self._refuse(item.key, "this entry does not begin its line")
-        return start
-
-    def _indent(self, item: LayoutPair) -> str:
-        return self._text[self._line_of(item) : item.key.start]
-
-    def _step(self, item: LayoutPair, above: LayoutNode | None) -> int:
-        """Return how much deeper than an entry its keys go: as much as it is itself."""
-        if above is None:
-            return 2
-        outer = above.start - start_of_line(self._text, above.start)
-        step = len(self._indent(item)) - outer
-        return step if step > 0 else 2
-
-    def _end_of_block_item(self, item: LayoutPair) -> int:
-        """Return the end of the last line that belongs to an entry, comment included."""
-        value = item.value
-        while value.kind == "mapping" and not value.flow and value.items:
-            value = value.items[-1].value
-        if value.kind == "scalar" and value.style in {"|", ">"}:
-            return self._end_of_literal(value)
-        return end_of_line(self._text, item.end)
-
-    def _end_of_literal(self, value: LayoutNode) -> int:
-        written = self._text[value.start : value.end]
-        head = written[: end_of_line(written, 0)]
-        if "+" in head.partition("#")[0]:
-            # Its empty lines count; the last line end is that of the entry.
-            return value.end - len(written) + len(written.removesuffix("\n").removesuffix("\r"))
-        return value.start + len(written.rstrip())
+def _is_flow(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
 
 
-def _proved(name: str, before: Node, after: bytes, edits: Sequence[Edit]) -> bool:
-    """Tell whether the text ``after`` holds what was there before, and ``edits``."""
-    _, node = _read(name, after)
-    old, new = plain_value(before), plain_value(node) if node is not None else {}
-    for edit in edits:
-        held, holds = _taken(old, edit.path), _taken(new, edit.path)
-        expected = dict(held) if isinstance(held, dict) else {}
-        if isinstance(edit, SetKeys | RemoveKeys):
-            for key in edit.drop if isinstance(edit, SetKeys) else edit.keys:
-                expected.pop(key, None)
-        if not isinstance(edit, RemoveKeys):
-            expected.update(edit.pairs)
-        found = holds if isinstance(holds, dict) else {}
-        if repr(sorted(expected.items())) != repr(sorted(found.items())):
-            return False
-        if not edit.path:
-            return node is None or isinstance(node, MappingNode)
-    return repr(old) == repr(new)
-
-
-def _taken(value: object, path: tuple[str, ...]) -> object:
-    """Take the entry at ``path`` out of ``value`` and return it."""
-    if not path:
-        return value
-    for name in path[:-1]:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value.pop(path[-1], None) if isinstance(value, dict) else None
+def _is_empty(node: yaml.Node) -> bool:
+    """Tell whether nothing is written here, no anchor or tag either: the value of ``key:``."""
+    return isinstance(node, yaml.ScalarNode) and node.start_mark.index == node.end_mark.index

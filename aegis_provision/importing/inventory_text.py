@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import plain_value
-from aegis_provision.documents.scalars import is_ambiguous, resolve
+from aegis_provision.documents.scalar_writer import scalar_text
 from aegis_provision.inventory.group_graph import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.pins import PIN_KEYS
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 100
 _STEP = "  "
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*")
-_PLAIN_IN_BLOCK = re.compile(r"[A-Za-z_/$][A-Za-z0-9_./@+:${}-]*(?<!:)")
-_NOT_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _DIGITS = re.compile(r"[1-9][0-9]*")
 _REPLACED = frozenset({*OVERRIDE_KEYS, "provider", *PIN_KEYS})
 
@@ -69,13 +65,13 @@ class _Writer:
         if children:
             yield "  children:"
         for name in children:
-            head = f"    {_scalar(name)}:"
+            head = f"    {scalar_text(name)}:"
             yield head
             yield from self._group(name, "      ")
             below = groups[name].children
             if below:
                 yield "      children:"
-                yield from (f"        {_scalar(child)}:" for child in below)
+                yield from (f"        {scalar_text(child)}:" for child in below)
 
     def _recipes(self) -> dict[str, object]:
         found: dict[str, object] = {
@@ -113,7 +109,7 @@ class _Writer:
             if not said:
                 yield f"{indent}# left out: {_comment(reason)}"
                 tail = f" {_flow(settings)}" if settings else ""
-                yield f"{indent}# {_scalar(host.name)}:{tail}"
+                yield f"{indent}# {scalar_text(host.name)}:{tail}"
             return
         if host.name not in self._adoption.own:
             return
@@ -156,11 +152,11 @@ def _plain(setting: Setting) -> object:
 def _block(content: Mapping[str, object], indent: str) -> Iterator[str]:
     """Yield the lines of a mapping; what is short and simple in it stands on one line."""
     for key, value in content.items():
-        head = f"{indent}{_scalar(key)}:"
+        head = f"{indent}{scalar_text(key)}:"
         if value is None:
             yield head
         elif not isinstance(value, dict):
-            yield f"{head} {_value(value, block=True)}"
+            yield f"{head} {_value(value, flow=False)}"
         elif _is_flat(value) and len(head) + len(flow := _flow(value)) < _WIDTH:
             yield f"{head} {flow}"
         else:
@@ -173,30 +169,19 @@ def _is_flat(content: Mapping[str, object]) -> bool:
 
 
 def _flow(content: Mapping[str, object]) -> str:
-    pairs = (f"{_scalar(key)}: {_value(value, block=False)}" for key, value in content.items())
+    pairs = (
+        f"{scalar_text(key, flow=True)}: {_value(value, flow=True)}"
+        for key, value in content.items()
+    )
     return "{" + ", ".join(pairs) + "}"
 
 
-def _value(value: object, *, block: bool) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
+def _value(value: object, *, flow: bool) -> str:
     if isinstance(value, list):
-        return "[" + ", ".join(_value(item, block=False) for item in value) + "]"
+        return "[" + ", ".join(_value(item, flow=True) for item in value) + "]"
     if isinstance(value, dict):
         return _flow(value)
-    return _scalar(str(value), block=block)
-
-
-def _scalar(text: str, *, block: bool = False) -> str:
-    """Return ``text`` so that YAML reads it as just this text: in quotes unless it is plain."""
-    plain = _PLAIN_IN_BLOCK if block else _PLAIN
-    if plain.fullmatch(text) and isinstance(resolve(text), str) and not is_ambiguous(text):
-        return text
-    return _NOT_PRINTABLE.sub(
-        lambda found: f"\\u{ord(found.group()):04x}", json.dumps(text, ensure_ascii=False)
-    )
+    return scalar_text(value if isinstance(value, int) else str(value), flow=flow)
 
 
 def _comment(text: str) -> str:

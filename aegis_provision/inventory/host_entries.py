@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.nodes import Mapping, Scalar
 from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.yaml_edits import REPLACES
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.pins import PIN_KEYS
 from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
@@ -58,7 +59,7 @@ class HostEntry:
         found: dict[str, Entry] = {}
         for name, item in self.written().items():
             after = "provider" in found and name in OVERRIDE_KEYS
-            if name == "provider" or name in PIN_KEYS or after:
+            if name in {"provider", REPLACES, *PIN_KEYS} or after:
                 found[name] = item
         return found if "provider" in found else {}
 

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Literal
 from aegis_provision.documents.diagnostic import Related, error, note
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
-from aegis_provision.documents.yaml_edits import InsertEntry, RemoveKeys, SetKeys
+from aegis_provision.documents.yaml_edits import REPLACES, EditError, YamlEditor
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.host_entries import host_entries, is_beside_range
 from aegis_provision.inventory.pins import PIN_KEYS
 from aegis_provision.inventory.shared import OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import date
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.yaml_edits import Edit
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Host, Inventory, Setting
     from aegis_provision.inventory.host_entries import HostEntry
@@ -55,12 +54,12 @@ class PinRequest:
 
 @dataclass(frozen=True, slots=True)
 class PinEdits:
-    """What is to be done: edits by file, what becomes of each host and where, and findings.
+    """What is to be done: new contents by file, what becomes of each host and where, findings.
 
     With an error among the findings nothing is to be done at all.
     """
 
-    edits: Mapping[str, tuple[Edit, ...]]
+    contents: Mapping[str, bytes] = field(repr=False)
     changes: Mapping[str, PinChange]
     places: Mapping[str, tuple[str, ...]]
     findings: tuple[Diagnostic, ...]
@@ -74,108 +73,124 @@ def pin_hosts(
     The file is the one that pins the host now, else the one with its own entry, else the one
     with the range it comes from. A pin to the same provider keeps what ``request`` leaves out.
     """
-    work = _Work(inventory, host_entries(files), frozenset(hosts))
-    for host in hosts:
-        work.pin(inventory.hosts[host], request)
-    return work.done()
+    return _edited(inventory, files, hosts, lambda editing, host: editing.pin(host, request))
 
 
 def unpin_hosts(inventory: Inventory, files: Sequence[InputFile], hosts: Sequence[str]) -> PinEdits:
     """Return what it takes to leave ``hosts`` to the providers of their groups."""
-    work = _Work(inventory, host_entries(files), frozenset(hosts))
+    return _edited(inventory, files, hosts, _Editing.unpin)
+
+
+def _edited(
+    inventory: Inventory,
+    files: Sequence[InputFile],
+    hosts: Sequence[str],
+    edit: Callable[[_Editing, Host], None],
+) -> PinEdits:
+    editing = _Editing(host_entries(files), frozenset(hosts))
+    contents: dict[str, bytes] = {}
     for host in hosts:
-        work.unpin(inventory.hosts[host])
-    return work.done()
+        try:
+            edit(editing, inventory.hosts[host])
+        except EditError as problem:
+            editing.findings.append(problem.finding)
+    for name, editor in editing.editors.items():
+        try:
+            contents[name] = editor.result()
+        except EditError as problem:
+            editing.findings.append(problem.finding)
+    findings = tuple(dict.fromkeys(editing.findings))
+    return PinEdits(contents, editing.changes, editing.places, findings)
 
 
 @dataclass(slots=True)
-class _Work:
-    inventory: Inventory
+class _Editing:
+    """The edits made so far. An edit that can't be made raises :class:`EditError`."""
+
     entries: Mapping[str, Sequence[HostEntry]]
     chosen: frozenset[str]
-    _edits: dict[str, dict[tuple[str, ...], Edit]] = field(default_factory=dict)
-    _changes: dict[str, PinChange] = field(default_factory=dict)
-    _places: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _findings: list[Diagnostic] = field(default_factory=list)
-
-    def done(self) -> PinEdits:
-        """Return the edits gathered so far."""
-        edits = {name: tuple(found.values()) for name, found in self._edits.items()}
-        findings = tuple(dict.fromkeys(self._findings))
-        return PinEdits(edits, self._changes, self._places, findings)
+    editors: dict[str, YamlEditor] = field(default_factory=dict)
+    edited: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+    changes: dict[str, PinChange] = field(default_factory=dict)
+    places: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    findings: list[Diagnostic] = field(default_factory=list)
 
     def pin(self, host: Host, request: PinRequest) -> None:
         """Pin one host."""
         entries = self.entries.get(host.name, ())
         pinned = next((entry for entry in entries if entry.provider is not None), None)
-        kept = set(pinned.pin()) if pinned is not None else set()
-        self._findings.extend(_in_the_way(host, request, pinned, kept))
+        self.findings.extend(_own_settings(host, request, pinned))
         if pinned is None:
             self._add(host, entries, request.pairs())
-        else:
+        elif self._may_edit(host, pinned):
             self._change(host, pinned, request)
 
     def unpin(self, host: Host) -> None:
-        """Take every provider of a host's own from it."""
+        """Take every provider of its own from one host."""
         entries = self.entries.get(host.name, ())
         pinned = [entry for entry in entries if entry.provider is not None]
-        if not pinned or not host.pinned:  # a "provider" that is not read is somebody else's
-            self._changes[host.name] = "unchanged"
+        if not pinned or not host.pinned:  # A "provider" that is not read is not ours.
+            self.changes[host.name] = "unchanged"
             if host.pinned and host.provider is not None:
-                self._findings.append(_out_of_reach(host.name, host.provider, entries))
+                self.findings.append(_out_of_reach(host.name, host.provider, entries))
             return
+        self.changes[host.name] = "unpinned"
         for entry in pinned:
-            if self._may_edit(host, entry):
-                drop = RemoveKeys(
-                    entry.path, frozenset(entry.pin()), is_beside_range(entry, entries)
-                )
-                self._edit(host, entry, drop)
-                self._findings.extend(_staying(host.name, entry))
-        self._changes[host.name] = "unpinned"
+            if not self._may_edit(host, entry):
+                continue
+            in_range = is_beside_range(entry, entries)
+            if editor := self._editor(host, entry, entry.path):
+                editor.remove_keys(entry.path, entry.pin().keys(), in_range=in_range)
+            self.findings.extend(_staying(host.name, entry))
         if len(pinned) > 1:
-            self._findings.append(_pinned_twice(host.name, pinned))
-
-    def _edit(self, host: Host, entry: HostEntry, edit: Edit) -> None:
-        self._edits.setdefault(entry.file.name, {})[edit.path] = edit
-        name = entry.file.name
-        if name not in self._places.setdefault(host.name, ()):
-            self._places[host.name] += (name,)
+            self.findings.append(_pinned_twice(host.name, pinned))
 
     def _add(self, host: Host, entries: Sequence[HostEntry], pairs: dict[str, str | int]) -> None:
-        self._changes[host.name] = "pinned"
+        self.changes[host.name] = "pinned"
         last = max((entry.file.rank for entry in entries), default=0)
         places = [entry for entry in entries if entry.file.rank == last]
         if not places:
-            self._findings.append(_of_a_script(host))
+            self.findings.append(_of_a_script(host))
             return
         place = min(places, key=_preference)
         if place.ranged:
-            self._edit(host, place, InsertEntry(place.path, host.name, pairs))
-        else:
-            put = SetKeys(place.path, pairs, beside_range=is_beside_range(place, entries))
-            self._edit(host, place, put)
+            path = (*place.path[:-1], host.name)
+            if editor := self._editor(host, place, path):
+                editor.insert_entry(path, pairs, after=place.path)
+        elif editor := self._editor(host, place, place.path):
+            editor.set_keys(place.path, pairs, in_range=is_beside_range(place, entries))
 
     def _change(self, host: Host, pinned: HostEntry, request: PinRequest) -> None:
-        if not self._may_edit(host, pinned):
-            return
-        now = pinned.pin()
         wanted = request.pairs()
-        old = {name: _value(item.value) for name, item in now.items()}
+        old = {name: _value(item.value) for name, item in pinned.pin().items()}
         same = old["provider"] == request.provider
         fresh = {name: value for name, value in wanted.items() if old.get(name) != str(value)}
-        gone = frozenset() if same else frozenset(now) - wanted.keys()
+        gone = frozenset() if same else frozenset(old) - wanted.keys() - {REPLACES}
         if not fresh and not gone:
-            self._changes[host.name] = "unchanged"
-            self._places[host.name] = (pinned.file.name,)
+            self.changes[host.name] = "unchanged"
+            self.places[host.name] = (pinned.file.name,)
             return
-        self._changes[host.name] = "repinned"
-        self._edit(host, pinned, SetKeys(pinned.path, fresh, gone))
+        self.changes[host.name] = "repinned"
+        if editor := self._editor(host, pinned, pinned.path):
+            editor.set_keys(pinned.path, fresh, gone)
+
+    def _editor(self, host: Host, entry: HostEntry, path: tuple[str, ...]) -> YamlEditor | None:
+        """Return the editor of an entry's file, ``None`` where ``path`` is edited already."""
+        name = entry.file.name
+        if name not in self.places.setdefault(host.name, ()):
+            self.places[host.name] += (name,)
+        if (name, path) in self.edited:
+            return None
+        self.edited.add((name, path))
+        if name not in self.editors:
+            self.editors[name] = YamlEditor(name, entry.file.data)
+        return self.editors[name]
 
     def _may_edit(self, host: Host, entry: HostEntry) -> bool:
         """Tell whether an entry is of the chosen hosts alone; say so where it is not."""
         if self.chosen.issuperset(entry.hosts):
             return True
-        self._findings.append(
+        self.findings.append(
             error(
                 "pinned-by-range",
                 f"a range of {len(entry.hosts)} hosts is pinned here, and "
@@ -202,15 +217,15 @@ def _value(node: object) -> str:
     return node.text if isinstance(node, Scalar) else ""
 
 
-def _in_the_way(
-    host: Host, request: PinRequest, pinned: HostEntry | None, kept: set[str]
+def _own_settings(
+    host: Host, request: PinRequest, pinned: HostEntry | None
 ) -> Iterator[Diagnostic]:
-    """Yield what the host says for itself, outside of a pin, about the values of a provider."""
+    """Yield a finding for each value of a provider that the host sets outside its pin."""
     for key in OVERRIDE_KEYS:
         setting = host.overrides.get(key)
         if setting is None or setting.holder_kind != "host":
             continue
-        if key in kept and pinned is not None and setting.span.source.name == pinned.file.name:
+        if pinned and key in pinned.pin() and setting.span.source.name == pinned.file.name:
             continue
         if key in request.overrides:
             yield error(

@@ -15,7 +15,6 @@ from aegis_provision.documents.diagnostic import (
     has_errors,
     note,
 )
-from aegis_provision.documents.yaml_edits import EditError, apply_edits
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.files.atomic import Replacement
 from aegis_provision.inputs.inventory_files import read_inventory_files
@@ -64,7 +63,7 @@ def edit_inventory(
     if has_errors(pinning.findings):
         raise InvalidInputError(pinning.findings)
     after = _edited(files, pinning)
-    if pinning.edits:
+    if pinning.contents:
         _check(fleet, findings, after, hosts, request)
     replacements = _replacements(files, after, pinning)
     return PinOutcome(pinning.changes, pinning.places, replacements, pinning.findings)
@@ -79,16 +78,11 @@ def _edited(files: Sequence[InputFile], pinning: PinEdits) -> tuple[InputFile, .
     problems: list[Diagnostic] = []
     fresh: dict[Path, InputFile] = {}
     for file in _first_of_each_name(files):
-        if file.name not in pinning.edits:
-            continue
-        try:
-            data = apply_edits(file.name, file.data, pinning.edits[file.name])
-        except EditError as problem:
-            problems.append(problem.finding)
-            continue
-        known = fresh.setdefault(_real(file), replace(file, data=data))
-        if known.data != data:
-            problems.append(_two_edits_of_one_file(known.name, file.name))
+        if file.name in pinning.contents:
+            data = pinning.contents[file.name]
+            known = fresh.setdefault(_real(file), replace(file, data=data))
+            if known.data != data:
+                problems.append(_two_edits_of_one_file(known.name, file.name))
     if problems:
         raise InvalidInputError(problems)
     return tuple(
@@ -119,7 +113,7 @@ def _replacements(
     """Return what is to be written: each file once, under the name by which it was edited."""
     found: dict[Path, Replacement] = {}
     for old, new in zip(files, after, strict=True):
-        if old.name in pinning.edits and old.data != new.data:
+        if old.name in pinning.contents and old.data != new.data:
             found.setdefault(_real(old), Replacement(Path(old.name), old.data, new.data))
     return tuple(found.values())
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_named_hash, looks_secret
+from aegis_provision.documents.yaml_edits import REPLACES
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.group_graph import Ancestry
 from aegis_provision.inventory.precedence import counts_beside
@@ -129,7 +130,7 @@ class _Work:
                 yield self._setting(key, self.host.provider)
             elif key in self.host.settings:
                 yield self._setting(key, self.host.settings[key])
-            elif key not in VARIABLE_OF and not (key == "env" and self._env_names()):
+            elif key not in {*VARIABLE_OF, REPLACES} and not (key == "env" and self._env_names()):
                 yield self._unset(key, described[key].get("default"))
 
     def variables(self) -> Iterator[Explanation]:

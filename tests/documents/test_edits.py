@@ -6,23 +6,37 @@ import json
 
 import pytest
 
-from aegis_provision.documents.yaml_edits import (
-    Edit,
-    EditError,
-    InsertEntry,
-    RemoveKeys,
-    SetKeys,
-    apply_edits,
-)
+from aegis_provision.documents.yaml_edits import EditError, YamlEditor
 
 H = ("all", "hosts", "h")
 PAIRS = {"provider": "glm", "model": "m"}
-KEYS = frozenset(PAIRS)
 BELOW = "      provider: glm\n      model: m\n"
 
 
-def edit(text: str, *edits: Edit) -> str:
-    return apply_edits("inventory.yml", text.encode(), edits).decode()
+Path = tuple[str, ...]
+
+
+def pinned(text: str, path: Path = H, *, in_range: bool = False) -> str:
+    """Return ``text`` with the keys above set in the entry at ``path``."""
+    editor = YamlEditor("inventory.yml", text.encode())
+    editor.set_keys(path, PAIRS, in_range=in_range)
+    return editor.result().decode()
+
+
+def inserted(text: str, after: Path, *names: str) -> str:
+    """Return ``text`` with entries of ``names`` behind the one at ``after``."""
+    editor = YamlEditor("inventory.yml", text.encode())
+    for name in names:
+        editor.insert_entry((*after[:-1], name), PAIRS, after=after)
+    return editor.result().decode()
+
+
+def unpinned(text: str, *paths: Path, in_range: bool = False) -> str:
+    """Return ``text`` with the entries at ``paths`` as they were before."""
+    editor = YamlEditor("inventory.yml", text.encode())
+    for path in paths or (H,):
+        editor.remove_keys(path, {*PAIRS, "pin_replaces"}, in_range=in_range)
+    return editor.result().decode()
 
 
 def below(text: str) -> str:
@@ -34,11 +48,11 @@ ENTRIES = [
     ("    h:\n", "    h:\n      provider: glm\n      model: m\n"),
     ("    h:", "    h:\n      provider: glm\n      model: m"),
     ("    h:   # why\n    i:\n", "    h:   # why\n      provider: glm\n      model: m\n    i:\n"),
-    ("    h: &x\n", "    h: &x\n      provider: glm\n      model: m\n"),
+    ("    h: &x\n", "    h: {provider: glm, model: m, pin_replaces: &x}\n"),
     ("    h: {}\n", "    h: {provider: glm, model: m}\n"),
     ("    h: { }\n", "    h: {provider: glm, model: m }\n"),
-    ("    h: ~  # why\n", "    h: {   provider: glm, model: m   }  # why\n"),
-    ("    h: null\n", "    h: {  provider: glm, model: m  }\n"),
+    ("    h: ~  # why\n", "    h: {provider: glm, model: m, pin_replaces: ~}  # why\n"),
+    ("    h: null\n", "    h: {provider: glm, model: m, pin_replaces: null}\n"),
     ("    h: {port: 1}\n", "    h: {port: 1, provider: glm, model: m}\n"),
     ("    h: { port: 1, }\n", "    h: { port: 1, provider: glm, model: m, }\n"),
     ("    h: {port: 1  # why\n      }", "    h: {port: 1, provider: glm, model: m  # why\n      }"),
@@ -66,23 +80,23 @@ ENTRIES = [
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_put_adds_keys_and_drop_takes_them_away(before: str, after: str, line_end: str) -> None:
     before, after = (below(text).replace("\n", line_end) for text in (before, after))
-    assert edit(before, SetKeys(H, PAIRS)) == after
-    assert edit(after, RemoveKeys(H, KEYS)) == before
+    assert pinned(before) == after
+    assert unpinned(after) == before
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("{h}", "{h: {       provider: glm, model: m       }}"),
-        ("{h: }", "{h: { provider: glm, model: m } }"),
-        ('{"h":, i: }', '{"h": { provider: glm, model: m }, i: }'),
+        ("{h}", "{h: {provider: glm, model: m, pin_replaces}}"),
+        ("{h: }", '{h: {provider: glm, model: m, "pin_replaces":} }'),
+        ('{"h":, i: }', '{"h": {provider: glm, model: m, "pin_replaces":}, i: }'),
         ("{h: {}, i}", "{h: {provider: glm, model: m}, i}"),
     ],
 )
 def test_entries_in_braces_are_edited_in_them(before: str, after: str) -> None:
     before, after = (f"all: {{hosts: {text}}}" for text in (before, after))
-    assert edit(before, SetKeys(H, PAIRS)) == after
-    assert edit(after, RemoveKeys(H, KEYS)) == before
+    assert pinned(before) == after
+    assert unpinned(after) == before
 
 
 @pytest.mark.parametrize(
@@ -98,15 +112,24 @@ def test_entries_in_braces_are_edited_in_them(before: str, after: str) -> None:
 )
 def test_insert_makes_an_entry_that_goes_as_a_whole(before: str, after: str) -> None:
     before, after = below(before), below(after)
-    assert edit(before, InsertEntry(("all", "hosts", "h[1:2]"), "1", PAIRS)) == after
-    assert edit(after, RemoveKeys(("all", "hosts", "1"), KEYS, beside_range=True)) == before
+    assert inserted(before, ("all", "hosts", "h[1:2]"), "1") == after
+    assert unpinned(after, ("all", "hosts", "1"), in_range=True) == before
 
 
 @pytest.mark.parametrize("value", ["", " {}", " { }", " ~", " NULL", " {port: 1}", " &x {}"])
 def test_an_entry_beside_a_range_is_not_taken_for_one_that_was_made(value: str) -> None:
     before = below(f"    h[1:2]:\n    h:{value}\n")
-    after = edit(before, SetKeys(H, PAIRS, beside_range=True))
-    assert edit(after, RemoveKeys(H, KEYS, beside_range=True)) == before
+    after = pinned(before, in_range=True)
+    assert unpinned(after, in_range=True) == before
+
+
+@pytest.mark.parametrize("blanks", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("in_range", [False, True])
+def test_an_entry_that_0_1_0_pinned_is_empty_again(blanks: int, in_range: bool) -> None:
+    """That version kept what an entry held before in the number of blanks inside the braces."""
+    pad = " " * blanks
+    pinned_by_0_1_0 = below(f"    h[1:2]:\n    h: {{{pad}provider: glm, model: m{pad}}}  # why\n")
+    assert unpinned(pinned_by_0_1_0, in_range=in_range) == below("    h[1:2]:\n    h: {}  # why\n")
 
 
 @pytest.mark.parametrize(
@@ -119,25 +142,25 @@ def test_an_entry_beside_a_range_is_not_taken_for_one_that_was_made(value: str) 
         ),
         (
             '{"all": {"hosts": {"h": null}}}',
-            '{"all": {"hosts": {"h": {  "provider": "glm", "model": "m"  }}}}',
+            '{"all": {"hosts": {"h": {"provider": "glm", "model": "m", "pin_replaces": null}}}}',
         ),
     ],
 )
 def test_json_stays_json(before: str, after: str) -> None:
-    assert edit(before, SetKeys(H, PAIRS)) == after
+    assert pinned(before) == after
     assert json.loads(after)["all"]["hosts"]["h"]["provider"] == "glm"
-    assert edit(after, RemoveKeys(H, KEYS)) == before
+    assert unpinned(after) == before
 
 
 def test_a_byte_order_mark_stays() -> None:
-    assert edit("\ufeffh: {}", SetKeys(("h",), {"a": "b"})) == "\ufeffh: {a: b}"
+    assert pinned("\ufeffh: {}", ("h",)) == "\ufeffh: {provider: glm, model: m}"
 
 
 def test_all_of_a_document_may_be_the_entry() -> None:
-    assert edit("# c\nport: 1", SetKeys((), PAIRS)) == "# c\nport: 1\nprovider: glm\nmodel: m"
-    assert edit("{port: 1}\n", SetKeys((), PAIRS)) == "{port: 1, provider: glm, model: m}\n"
-    assert edit("# c\nprovider: glm\n", RemoveKeys((), KEYS)) == "# c\n"
-    assert edit("{provider: glm}", RemoveKeys((), KEYS)) == "{}"
+    assert pinned("# c\nport: 1", ()) == "# c\nport: 1\nprovider: glm\nmodel: m"
+    assert pinned("{port: 1}\n", ()) == "{port: 1, provider: glm, model: m}\n"
+    assert unpinned("# c\nprovider: glm\n", ()) == "# c\n"
+    assert unpinned("{provider: glm}", ()) == "{}"
 
 
 @pytest.mark.parametrize(
@@ -153,8 +176,9 @@ def test_all_of_a_document_may_be_the_entry() -> None:
     ],
 )  # fmt: skip
 def test_put_replaces_and_drops_in_place(before: str, after: str) -> None:
-    put = SetKeys(H, {"provider": "b"}, frozenset({"model"}))
-    assert edit(below(f"    h: {before}\n"), put) == below(f"    h: {after}\n")
+    editor = YamlEditor("inventory.yml", below(f"    h: {before}\n").encode())
+    editor.set_keys(H, {"provider": "b"}, {"model"})
+    assert editor.result().decode() == below(f"    h: {after}\n")
 
 
 @pytest.mark.parametrize(
@@ -168,18 +192,18 @@ def test_put_replaces_and_drops_in_place(before: str, after: str) -> None:
     ],
 )
 def test_drop_takes_what_was_written_by_hand(before: str, after: str) -> None:
-    drop = RemoveKeys(H, KEYS)
-    assert edit(below(f"    h: {before}\n"), drop) == below(f"    h: {after}\n")
+    assert unpinned(below(f"    h: {before}\n")) == below(f"    h: {after}\n")
 
 
 def test_several_edits_of_one_text_are_made_at_once() -> None:
     names = ("a1", "a2", "a3")
     before = below("    a[1:3]:")
-    after = edit(before, *(InsertEntry(("all", "hosts", "a[1:3]"), name, PAIRS) for name in names))
+    after = inserted(before, ("all", "hosts", "a[1:3]"), *names)
     assert after == before + "".join(f"\n    {name}: {{provider: glm, model: m}}" for name in names)
-    drops = [RemoveKeys(("all", "hosts", name), KEYS, beside_range=True) for name in names]
-    assert edit(after, *drops) == before
-    assert edit(edit(after, drops[1]), drops[2], drops[0]) == before
+    first, second, third = (("all", "hosts", name) for name in names)
+    assert unpinned(after, first, second, third, in_range=True) == before
+    one_less = unpinned(after, second, in_range=True)
+    assert unpinned(one_less, third, first, in_range=True) == before
 
 
 @pytest.mark.parametrize(
@@ -189,7 +213,7 @@ def test_several_edits_of_one_text_are_made_at_once() -> None:
         ("all: {hosts: {i: &x {a: b}, h: *x}}", "are an alias, *x"),
         ("x: &x {h: }\nall: {hosts: *x}", "shared with other places"),
         ("x: &x {h: }\nall: {hosts: {<<: *x}}", "shared with other places"),
-        ("all: {hosts: {h: !!null '~'}}", "can't be told from its text"),
+        ("all: {hosts: {h: [], i: {}}}", "can't be told from its text"),
         ("all:\n  hosts:\n    ? h\n    : port: 1\n", "does not begin its line"),
         ("all: {hosts: {h: , h: }}", "has errors of its own"),
         ("all: {hosts: {h: }", "has errors of its own"),
@@ -198,12 +222,12 @@ def test_several_edits_of_one_text_are_made_at_once() -> None:
 )
 def test_what_can_not_be_edited_in_place_is_told(text: str, words: str) -> None:
     with pytest.raises(EditError) as refused:
-        edit(text, SetKeys(H, PAIRS))
+        pinned(text)
     assert words in refused.value.finding.message
     assert refused.value.finding.hint
 
 
 def test_no_value_is_repeated_in_an_error() -> None:
     with pytest.raises(EditError) as refused:
-        edit("all: {hosts: {h: &x {a: canary4f1d}, i: *x}}", SetKeys(H, {"b": "canary4f1d"}))
+        pinned("all: {hosts: {h: &x {a: canary4f1d}, i: *x}}")
     assert "canary4f1d" not in repr(refused.value) + repr(refused.value.finding)

@@ -22,7 +22,8 @@ SETTINGS = {
     "address", "port", "user", "connection", "identity_file", "jump", "become", "become_user",
     "trust_directory",
     "config_path", "read_via", "service", "restart_command", "api", "api_token", "provider",
-    "pin_until", "pin_reason", "base_url", "auth_token", "model", "fast_model", "timeout_ms", "env",
+    "pin_until", "pin_reason", "pin_replaces", "base_url", "auth_token", "model", "fast_model",
+    "timeout_ms", "env",
 }  # fmt: skip
 
 

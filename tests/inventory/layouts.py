@@ -8,10 +8,16 @@ from hypothesis import strategies as st
 
 COMMENTS = ("", "", "   # as it was", " #")
 BETWEEN = ("", "", "\n", "{i}# the next one\n", "\n{i}# far\n\n")
-NULLS = ("", "", " ~", " null", " Null", " NULL")
+NULLS = ("", "", " ~", " null", " Null", " NULL", " &{a}", " &{a} ~")
 IN_BRACES = (
     "{}", "{ }", "{port: 22}", "{ port: 22 }", "{port: 22,}", "{user: 'deploy', port: 22}",
     "{model: own}", "{env: {A_B: x, C: \"long\"}}", "{\"port\": 22}", "{}   ",
+    "&{a} {}", "&{a} {port: 22}",
+)  # fmt: skip
+HOST_VARS = (
+    "port: 22\n", "# the port\nport: 22", "---\r\nport: 22   # default\r\n\r\n# end\r\n",
+    "{port: 22}", "{}\n", '{"port": 22}', "env:\n  A_B: |-\n    x\n\n\n", "jump:\n- a\n- |-\n  b\n",
+    "\n",
 )  # fmt: skip
 BELOW = (
     "{j}port: 22\n", "{j}# first\n{j}port: 22   # default\n{j}user: deploy\n",
@@ -46,7 +52,9 @@ def _entries(draw: st.DrawFn, group: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 @st.composite
-def block_inventories(draw: st.DrawFn) -> Text:
+def block_inventories(
+    draw: st.DrawFn, groups: tuple[tuple[str, ...], ...] = (("a",), ("a", "b"))
+) -> Text:
     """An inventory in block style, some of its parts in braces."""
     step = " " * draw(st.integers(1, 4))
     lines = ["# ours\n", "all:\n", f"{step}vars: {{provider: openrouter}}\n"]
@@ -55,7 +63,7 @@ def block_inventories(draw: st.DrawFn) -> Text:
     lines.append(f"{step}children:\n")
     hosts: list[str] = []
     lines.append(f"{step * 2}base:\n{step * 3}vars: &base {{port: 22}}\n")
-    for group in draw(st.sampled_from([("a",), ("a", "b")])):
+    for group in draw(st.sampled_from(groups)):
         entries = _entries(draw, group)
         hosts += [name for _, names in entries for name in names]
         lines.append(f"{step * 2}{group}:\n")
@@ -84,11 +92,13 @@ def block_inventories(draw: st.DrawFn) -> Text:
 def _entry(draw: st.DrawFn, indent: str, key: str) -> str:
     written = draw(st.sampled_from([key, key, f'"{key}"', f"'{key}'"]))
     comment = draw(st.sampled_from(COMMENTS))
+    anchor = "".join(character for character in key if character.isalnum())
     kind = draw(st.sampled_from(["null", "braces", "below", "spread"]))
     if kind == "null":
-        return f"{indent}{written}:{draw(st.sampled_from(NULLS))}{comment}\n"
+        return f"{indent}{written}:{draw(st.sampled_from(NULLS))}{comment}\n".replace("{a}", anchor)
     if kind == "braces":
-        return f"{indent}{written}: {draw(st.sampled_from(IN_BRACES))}{comment}\n"
+        braces = draw(st.sampled_from(IN_BRACES)).replace("{a}", anchor)
+        return f"{indent}{written}: {braces}{comment}\n"
     deeper = indent + " " * draw(st.integers(1, 4))
     if kind == "spread":
         return f"{indent}{written}: {{port: 22,{comment}\n{deeper}user: deploy\n{deeper}}}\n"

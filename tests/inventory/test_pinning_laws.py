@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.cli.main import run
-from tests.inventory.layouts import Text, block_inventories, json_inventories
+from tests.inventory.layouts import HOST_VARS, block_inventories, json_inventories
 
 FLAGS: tuple[list[str], ...] = (
     [],
@@ -28,26 +28,55 @@ def command(*words: str) -> tuple[int, str]:
     return code, out.getvalue()
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    text=st.one_of(block_inventories(), block_inventories(), json_inventories()),
-    data=st.data(),
-)
-def test_unpin_gives_back_what_pin_took(text: Text, data: st.DataObject) -> None:
-    hosts = data.draw(st.lists(st.sampled_from(text.hosts), min_size=1, unique=True))
-    flags = data.draw(st.sampled_from(FLAGS))
+def say(*words: str) -> str:
+    """Run a command that has to succeed, and return what it says."""
+    code, said = command(*words)
+    assert code == 0, said
+    return said
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> tuple[dict[str, bytes], list[str]]:
+    """The files of an inventory by name, and some of the hosts in them."""
+    text = draw(st.one_of(block_inventories(), block_inventories(), json_inventories()))
+    files, hosts = {"one.yml": text.data}, list(text.hosts)
+    if draw(st.booleans()):
+        more = draw(block_inventories(groups=(("c",),)))
+        files["two.yml"], hosts = more.data, [*hosts, *more.hosts]
+    chosen = draw(st.lists(st.sampled_from(hosts), min_size=1, unique=True))
+    if draw(st.booleans()):
+        files[f"host_vars/{chosen[0]}.yml"] = draw(st.sampled_from(HOST_VARS)).encode()
+    return files, chosen
+
+
+@settings(max_examples=200, deadline=None)
+@given(fleet=fleets(), data=st.data())
+def test_unpin_gives_back_what_pin_took(
+    fleet: tuple[dict[str, bytes], list[str]], data: st.DataObject
+) -> None:
+    files, hosts = fleet
+    orders = st.sampled_from([[":".join(hosts)], hosts, hosts[::-1]])
+    flags = st.sampled_from(FLAGS)
     with TemporaryDirectory() as directory:
-        path = Path(directory) / "inventory.yml"
-        path.write_bytes(text.data)
-        assert command("validate", "-i", str(path))[0] == 0
-        for names in data.draw(st.sampled_from([[":".join(hosts)], hosts])):
-            code, said = command("pin", names, "glm", *flags, "-i", str(path))
-            assert code == 0, said
-        pinned = path.read_bytes()
-        code, said = command("validate", "-i", str(path))
-        assert f"{len(hosts)} pin" in said, said
-        for names in data.draw(st.sampled_from([[":".join(hosts)], hosts[::-1]])):
-            code, said = command("unpin", names, "-i", str(path))
-            assert code == 0, said
-        assert pinned != text.data
-        assert path.read_bytes() == text.data
+        for name, content in files.items():
+            path = Path(directory) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        named = [
+            word for name in files if "/" not in name for word in ("-i", f"{directory}/{name}")
+        ]
+
+        say("validate", *named)
+        for names in data.draw(orders):
+            say("pin", names, "glm", *data.draw(flags), *named)
+        pinned = {name: (Path(directory) / name).read_bytes() for name in files}
+        assert pinned != files
+        for name, content in files.items():
+            rest = iter(pinned[name])
+            assert all(byte in rest for byte in content), "a pin only adds"
+        assert f"{len(hosts)} pin" in say("validate", *named)
+        for provider in data.draw(st.sampled_from([(), ("glm",), ("openrouter",)])):
+            say("pin", ":".join(hosts), provider, *data.draw(flags), *named)
+        for names in data.draw(orders):
+            say("unpin", names, *named)
+        assert {name: (Path(directory) / name).read_bytes() for name in files} == files

@@ -350,7 +350,7 @@ def test_a_provider_of_others_is_no_pin_to_be_taken_away() -> None:
     inventory, _ = load(*files)
     assert inventory is not None
     assert unpin_hosts(inventory, files, ["h1"]).changes == {"h1": "unchanged"}
-    assert unpin_hosts(inventory, files, ["h1"]).edits == {}
+    assert unpin_hosts(inventory, files, ["h1"]).contents == {}
 
 
 def test_a_pin_under_aegis_is_edited_by_hand() -> None:
@@ -358,7 +358,7 @@ def test_a_pin_under_aegis_is_edited_by_hand() -> None:
     inventory, _ = load(*files)
     assert inventory is not None
     taken = unpin_hosts(inventory, files, ["h1"])
-    assert (taken.edits, taken.changes) == ({}, {"h1": "unchanged"})
+    assert (taken.contents, taken.changes) == ({}, {"h1": "unchanged"})
     [found] = taken.findings
     assert found.message == "the host's provider stands under 'aegis', among variables of others"
     assert str(found.span) == "host_vars/h1.yml:2:19"

@@ -16,5 +16,4 @@ def test_each_dependency_has_one_lowest_version() -> None:
         "paramiko==5.0",
         "pyyaml==6.0.1",
         "rich==13.7",
-        "ruamel.yaml==0.18.6",
     ]
