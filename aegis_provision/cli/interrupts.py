@@ -74,6 +74,8 @@ class ProcessSignals:
             self._leave(ExitCode.INTERRUPTED)
 
     def _unraisable(self, told: sys.UnraisableHookArgs) -> None:
+        if issubclass(told.exc_type, ResourceWarning) and self._taken is not None:
+            return  # of a file that the import held open which the interrupt broke off
         if not issubclass(told.exc_type, KeyboardInterrupt):
             sys.__unraisablehook__(told)
             return

@@ -156,11 +156,27 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         _show_failure(problem, invocation)
         return error_exit_code(problem)
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted" if invocation.wrote else "interrupted; nothing was written")
-        return ExitCode.INTERRUPTED
+        return _interrupted(invocation)
     except Exception as bug:  # noqa: BLE001 - the last line: a bug must not print what it holds
+        if _is_interrupt(bug):
+            return _interrupted(invocation)
         show_bug(bug)
         return ExitCode.BUG
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Tell whether Ctrl-C is behind ``error``.
+
+    A class that is being made hides it: before Python 3.12 what its fields raise becomes a
+    ``RuntimeError``.
+    """
+    cause = error.__cause__
+    return cause is not None and (isinstance(cause, KeyboardInterrupt) or _is_interrupt(cause))
+
+
+def _interrupted(invocation: Invocation) -> ExitCode:
+    _say("interrupted" if invocation.wrote else "interrupted; nothing was written")
+    return ExitCode.INTERRUPTED
 
 
 def _complete(invocation: Invocation) -> int:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from aegis_provision.planning.plan import Change, HostPlan
 from aegis_provision.planning.status import HostStatus
 from aegis_provision.providers.redaction import Redactor
-from aegis_provision.rollout.events import KeysAccepted, StepStarted
-from aegis_provision.rollout.results import HostResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,12 +24,12 @@ T = TypeVar("T")
 
 _OURS: Mapping[type, frozenset[str]] = {
     # Names out of the inventory; what is to be written, which nobody is shown; a pin's own text.
-    HostPlan: frozenset({"host", "provider", "write", "seen", "auth_token", "secrets", "pin"}),
-    HostStatus: frozenset({"host", "wanted", "tokens", "secrets"}),
-    HostResult: frozenset({"host"}),
-    StepStarted: frozenset({"host"}),
-    KeysAccepted: frozenset({"host"}),
+    HostPlan: frozenset({"provider", "write", "seen", "auth_token", "secrets", "pin"}),
+    HostStatus: frozenset({"wanted", "tokens", "secrets"}),
 }
+_HOST = "host"
+"""The field of a host's name, which the inventory gives it, in whichever value it is."""
+
 _PATH = "path"
 
 
@@ -75,7 +73,7 @@ class _Walk:
         changed = {}
         for name in (field.name for field in fields(value)):
             before = getattr(value, name)
-            if name in ours or not before:
+            if name == _HOST or name in ours or not before:
                 continue
             after = (
                 self._redactor.redact(before, words=False) if name == _PATH else self.clean(before)

@@ -16,6 +16,7 @@ import pytest
 
 from aegis_provision.cli.interrupts import PATIENCE, ProcessSignals
 from aegis_provision.cli.invocation import Invocation, note_written
+from aegis_provision.cli.main import _is_interrupt
 from tests.fleet.operator import PROGRAM, ROOT
 
 if TYPE_CHECKING:
@@ -199,3 +200,16 @@ def test_an_interrupt_says_nothing_was_written_only_where_that_is_so(
     )
     words = "interrupted\n" if wrote else "interrupted; nothing was written\n"
     assert (done.returncode, done.stdout, done.stderr) == (130, "", words)
+
+
+def test_an_interrupt_that_a_class_hides_is_one() -> None:
+    interrupt = KeyboardInterrupt()
+    hidden, bug = RuntimeError("Error calling __set_name__"), RuntimeError("a bug")
+    hidden.__cause__ = interrupt
+    bug.__cause__ = ValueError()
+    outer = ValueError()
+    outer.__cause__ = hidden
+    assert _is_interrupt(hidden)
+    assert _is_interrupt(outer)
+    assert not _is_interrupt(bug)
+    assert not _is_interrupt(RuntimeError())

@@ -18,7 +18,14 @@ from aegis_provision.planning.status import HostState, HostStatus, TokenState
 from aegis_provision.providers.redaction import MASK, Redactor
 from aegis_provision.providers.resolve_env import resolve_env
 from aegis_provision.providers.secret import Secret
-from aegis_provision.rollout.events import KeysAccepted, Step, StepStarted
+from aegis_provision.rollout.events import (
+    HostRestarted,
+    HostRolledBack,
+    HostWritten,
+    KeysAccepted,
+    Step,
+    StepStarted,
+)
 from aegis_provision.rollout.inspection import inspect_fleet
 from aegis_provision.rollout.planner import ConnectionPool, HostJob, plan_fleet
 from aegis_provision.rollout.remote_text import redacted, redactor_of
@@ -202,3 +209,8 @@ def test_what_a_host_says_instead_of_letting_us_in_loses_it(hosts_of: Callable[.
         assert told.hint == f"further {MASK}, {MASK}, {MASK}"
     assert found.plan.hint == f"further {TOKEN}, api-0f1e2d3c4b5a, {MASK}"
     assert "api-0f1e2d3c4b5a" not in repr(hosts.events[:4])
+
+
+@pytest.mark.parametrize("event", [HostWritten, HostRestarted, HostRolledBack])
+def test_a_host_is_called_what_the_inventory_calls_it(event: Callable[[str], object]) -> None:
+    assert redacted(event(HELD), REDACTOR, WORK) == event(HELD)

@@ -130,7 +130,8 @@ def _load(path: str, changed: int) -> paramiko.PKey | str:  # noqa: ARG001 - the
     except (FileNotFoundError, NotADirectoryError):
         return "is not there"
     except UnfitFileError as problem:
-        return f"can't be used: {problem.strerror}"
+        why = problem.strerror or ""
+        return f"can't be used: {why[:1].lower()}{why[1:]}"
     except OSError:
         return "can't be read"
     except (ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType):

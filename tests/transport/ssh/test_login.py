@@ -210,7 +210,7 @@ def test_a_file_that_is_no_key(
 
 def test_a_directory_is_no_key(sshd: Sshd, home: Path, trusting: ConnectOptions) -> None:
     problem = refusal(target_at(sshd, identity_file=str(home)), trusting)
-    assert problem.reason.endswith(f"; {home} can't be read")
+    assert problem.reason.endswith(f"; {home} can't be used: is a directory")
 
 
 def test_without_any_key(sshd: Sshd, trusting: ConnectOptions) -> None:
