@@ -16,45 +16,44 @@ if TYPE_CHECKING:
 
     from aegis_provision.report.timeline import EventLog
 
+_MODE = 0o666
+"""The page's mode, less the umask: it holds no secrets."""
+
 
 @contextmanager
 def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[EventLog]:
     """Collect events for as long as the block runs, then write the page of the run to ``path``.
 
-    The page replaces what is there as a whole. Raises :class:`Error` at once where
-    nobody could write there; a page that can't be written in the end is told, and no more: the
-    run is what counts.
+    The page replaces what is there as a whole. Raises :class:`Error` at once where no file can be
+    written; where the page can't be written in the end, a message says so, and the run's outcome
+    stays what it is.
     """
-    from aegis_provision.files.atomic import temporary_beside
+    from aegis_provision.files.atomic import check_writable
     from aegis_provision.report.timeline import EventLog
 
-    fresh = temporary_beside(path)
     try:
         # A page replaces what is there: a device or a pipe would be gone.
         with suppress(FileNotFoundError):
             check_regular(path, path.stat())
-        fresh.touch()
+        check_writable(path, _MODE)
     except OSError as problem:
         raise InputError(
             f"--report: {path} can't be written: {problem.strerror or problem}",
             "name a file in a directory of yours",
         ) from None
-    chronicle = EventLog()
-    try:
-        yield chronicle
-        _write(fresh, path, chronicle, about)
-    finally:
-        fresh.unlink(missing_ok=True)
+    events = EventLog()
+    yield events
+    _write(path, events, about)
 
 
-def _write(fresh: Path, path: Path, chronicle: EventLog, about: Mapping[str, str] | None) -> None:
+def _write(path: Path, events: EventLog, about: Mapping[str, str] | None) -> None:
+    from aegis_provision.files.atomic import write_new
     from aegis_provision.report.html_page import render_page
 
-    if not any(isinstance(event, RunStarted) for _, event in chronicle.entries):
+    if not any(isinstance(event, RunStarted) for _, event in events.entries):
         return
     try:
-        page = render_page(chronicle.entries, about)
-        fresh.write_bytes(page.encode("utf-8", "backslashreplace"))
-        fresh.replace(path)
+        page = render_page(events.entries, about)
+        write_new(path, page.encode("utf-8", "backslashreplace"), _MODE)
     except OSError as problem:
         echo(f"error: the page {path} can't be written: {problem.strerror}", err=True)

@@ -257,7 +257,7 @@ def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
 
 def _show_failure(problem: Error, invocation: Invocation) -> None:
     from aegis_provision.cli.suggested_commands import command_line, completed
-    from aegis_provision.report.console import escape_control
+    from aegis_provision.humanize import escape_control
 
     _say(f"error: {escape_control(problem.message)}")
     for reason in problem.reasons:

@@ -9,10 +9,11 @@ from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.observers import observe_run
 from aegis_provision.cli.output import echo, print_document
 from aegis_provision.cli.prompt import Confirmation, confirm
+from aegis_provision.grouping import group_pairs
+from aegis_provision.humanize import counted
 from aegis_provision.operations.apply import apply, run_name
 from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
 from aegis_provision.operations.plan import plan
-from aegis_provision.report.text import counted
 from aegis_provision.rollout.events import RunFinished
 from aegis_provision.rollout.planner import POOL_SIZE, ConnectionPool
 from aegis_provision.rollout.results import HostResult, Status
@@ -241,14 +242,11 @@ def print_plan(
 
 def _print_plan_warnings(plans: Sequence[HostPlan]) -> None:
     """Print on stderr what plans warn of, where nothing else shows them before they are done."""
+    from aegis_provision.humanize import escape_control
     from aegis_provision.inventory.host_lists import truncate
-    from aegis_provision.report.console import escape_control
 
-    warned: dict[str, list[str]] = {}
-    for item in plans:
-        for words in item.warnings:
-            warned.setdefault(words, []).append(item.host)
-    for words, hosts in warned.items():
+    warnings = ((words, item.host) for item in plans for words in item.warnings)
+    for words, hosts in group_pairs(warnings).items():
         names = ", ".join(truncate(hosts, _MOST_NAMES))
         echo(escape_control(f"warning: {names}: {words}"), err=True)
 

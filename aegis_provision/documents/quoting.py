@@ -14,6 +14,7 @@ from aegis_provision.documents.secret_detection import (
     may_hold_secret,
 )
 from aegis_provision.documents.unknown_keys import continues_unknown, hide_values
+from aegis_provision.humanize import escape_control
 
 if TYPE_CHECKING:
     from aegis_provision.documents.source import Source, Span
@@ -163,17 +164,11 @@ def _columns(char: str) -> int:
     if char == "\t":
         return 1
     if not char.isprintable():
-        return len(_visible(char))
+        return len(escape_control(char))
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def _visible(text: str) -> str:
-    return "".join(
-        " " if char == "\t" else char if char.isprintable() else _escaped(char) for char in text
-    )
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return escape_control(text.replace("\t", " "))

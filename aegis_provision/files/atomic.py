@@ -1,22 +1,24 @@
-"""Files of the operator's written as a whole or not at all, and of several all or none."""
+"""Local files, written as a whole or not at all; of several files all or none."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import stat
-import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.listing import listed
 from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.reading import LARGEST_FILE, read_beginning
+from aegis_provision.humanize import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+_OWNER_ONLY = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +34,14 @@ class Replacement:
 class _Staged:
     wanted: Replacement
     real: Path
-    fresh: Path
-
-
-def temporary_beside(path: Path) -> Path:
-    """Return where what is to lie at ``path`` is written before it goes there."""
-    # A name may be as long as the file system allows.
-    return path.with_name(f".{path.name[:40]}.{os.getpid()}")
+    temporary: Path
 
 
 def check_writable(path: Path, mode: int) -> None:
     """Make sure that a file can be made beside ``path``. Raises ``OSError``."""
-    fresh = temporary_beside(path)
-    os.close(_create(fresh, mode))
-    fresh.unlink()
+    temporary, descriptor = _create_beside(path, mode)
+    os.close(descriptor)
+    temporary.unlink()
 
 
 def write_new(
@@ -55,26 +51,45 @@ def write_new(
     check: Callable[[], None] = lambda: None,
     on_write: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write a file to ``path``, with ``mode``, in the place of what is there.
+    """Write a file to ``path``, with ``mode``, in place of what is there; it survives a power cut.
 
     ``check`` is called when all is written, and raises where nothing may go there; ``on_write``
     just before the file goes to its place. Raises ``OSError`` too; nothing has changed then.
     """
-    fresh = temporary_beside(path)
+    temporary, descriptor = _create_beside(path, mode)
     try:
-        with os.fdopen(_create(fresh, mode), "wb") as stream:
+        with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            os.fsync(descriptor)
         check()
         on_write()
-        fresh.replace(path)
+        temporary.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)
 
 
-def _create(path: Path, mode: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+def sync_directory(directory: Path) -> None:
+    """Make names in ``directory`` survive a power cut, as far as its file system can do that.
+
+    Nothing is raised: a directory that may not be read can't be synchronised, and some file
+    systems synchronise none. The rename has happened in any case.
+    """
+    with suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _create_beside(path: Path, mode: int) -> tuple[Path, int]:
+    """Create an empty file in the directory of ``path``; return its path and descriptor."""
+    # Cut: the file's own name may be as long as the file system allows.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return temporary, os.open(temporary, flags, mode)
 
 
 def replace_files(
@@ -83,29 +98,29 @@ def replace_files(
     """Put each file's new content in its place: owner and mode stay, a symbolic link too.
 
     Each is written beside its place first, and all are compared once more with what was read;
-    then they are renamed, one by one. Raises :class:`Error`, and nothing has changed
-    where a file can't be written or somebody else has changed one meanwhile. Between that look
-    and the rename is a moment that no file system closes; among those who use this tool a lock on
-    the file does.
+    then ``on_write`` is called, and they are renamed, one by one. Raises :class:`Error`, and
+    nothing has changed, where a file can't be written or another program has changed one
+    meanwhile. Between that comparison and the rename is a moment that no file system closes;
+    between two runs of this tool a lock on the file does.
     """
     staged: list[_Staged] = []
     try:
         for wanted in replacements:
             staged += (_stage(wanted),)
         with ExitStack() as locks:
-            # In one order for everybody, so that nobody waits for each other.
+            # Always in the same order, so that two processes never wait for each other.
             for real in sorted({item.real for item in staged}):
                 locks.enter_context(_locked(real))
             for item in staged:
                 _compare(item)
+            on_write()
             done: list[Path] = []
             for item in staged:
-                on_write()
                 _rename(item, done)
                 done.append(item.wanted.path)
     finally:
         for item in staged:
-            item.fresh.unlink(missing_ok=True)
+            item.temporary.unlink(missing_ok=True)
 
 
 def _stage(wanted: Replacement) -> _Staged:
@@ -114,10 +129,9 @@ def _stage(wanted: Replacement) -> _Staged:
         found = real.stat()
         if not found.st_mode & 0o222 or not os.access(real, os.W_OK):
             raise PermissionError("it is read-only")
-        descriptor, name = tempfile.mkstemp(prefix=f".{real.name}.", dir=real.parent)
+        temporary, descriptor = _create_beside(real, _OWNER_ONLY)
     except OSError as problem:
         raise _unwritable(wanted.path, problem) from None
-    fresh = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(wanted.after)
@@ -127,18 +141,18 @@ def _stage(wanted: Replacement) -> _Staged:
             stream.flush()
             os.fsync(descriptor)
     except BaseException as problem:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError):
             raise _unwritable(wanted.path, problem) from None
         raise
-    return _Staged(wanted, real, fresh)
+    return _Staged(wanted, real, temporary)
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of the file that is at ``path`` now, as far as its file system has locks.
 
-    Whoever waited for it finds another file there, and with other content.
+    A process that waited for it finds another file there, with other content.
     """
     descriptor = None
     with suppress(OSError):  # it is gone, or not to be read: the comparison tells
@@ -160,23 +174,17 @@ def _compare(item: _Staged) -> None:
         now = None
     if now != item.wanted.before:
         raise RefusedError(
-            f"{item.wanted.path} was changed by somebody else meanwhile; nothing was written",
+            f"{item.wanted.path} was changed by another program meanwhile; nothing was written",
             "run the command again",
         )
 
 
 def _rename(item: _Staged, done: Sequence[Path]) -> None:
     try:
-        item.fresh.replace(item.real)
+        item.temporary.replace(item.real)
     except OSError as problem:
         raise _unwritable(item.wanted.path, problem, done) from None
-    # Not every file system lets a directory be synchronised; the file itself is safe.
-    with suppress(OSError):
-        directory = os.open(item.real.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    sync_directory(item.real.parent)
 
 
 def _unwritable(path: Path, problem: OSError, done: Sequence[Path] = ()) -> InputError:

@@ -23,10 +23,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
+from aegis_provision.files.atomic import sync_directory
 from aegis_provision.history.digests import file_digest
 from aegis_provision.history.json_fields import encode, moment
 from aegis_provision.history.run_header_codec import header_lines
-from aegis_provision.history.state_dir import load_key, prepare_state_dir, sync_directory
+from aegis_provision.history.state_dir import load_key, prepare_state_dir
 from aegis_provision.planning.restore import resulting_file
 from aegis_provision.rollout.events import (
     BatchStarted,

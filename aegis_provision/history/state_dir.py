@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
+from aegis_provision.files.atomic import write_new
 from aegis_provision.files.reading import opened
 from aegis_provision.transport.home import NoHomeError, home_directory
 
@@ -127,7 +128,7 @@ def load_key(places: StateDir) -> bytes:
     try:
         with _alone_in(places.directory):
             if not places.key.exists():
-                _make_key(places.key)
+                write_new(places.key, secrets.token_bytes(_KEY_BYTES), _OWNER_ONLY)
             return _read_key(places.key)
     except OSError as problem:
         raise StateDirError(f"{places.key} can't be made or read: {problem.strerror}") from None
@@ -141,20 +142,6 @@ def _alone_in(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _make_key(path: Path) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)  # left by a process that died; we are alone here
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(fresh, flags, _OWNER_ONLY)
-    try:
-        os.write(descriptor, secrets.token_bytes(_KEY_BYTES))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fresh.rename(path)
-    sync_directory(path.parent)
 
 
 def _read_key(path: Path) -> bytes:
@@ -172,12 +159,3 @@ def _read_key(path: Path) -> bytes:
             "restore it, or delete it: digests of earlier runs can't be compared then",
         )
     return key
-
-
-def sync_directory(directory: Path) -> None:
-    """Make sure that names made in ``directory`` survive a power cut. Raises ``OSError``."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

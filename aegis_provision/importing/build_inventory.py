@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from aegis_provision.aegis.rules import sends_token_in_the_open
-from aegis_provision.documents.listing import listed
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_secret_name
+from aegis_provision.grouping import group_by
+from aegis_provision.humanize import listed
 from aegis_provision.importing.recipe_match import NotExpressibleError, match_recipe
 from aegis_provision.importing.result import (
     ImportedFleet,
@@ -185,17 +186,14 @@ class _Work:
 
     def _own_recipes(self, wanted: Mapping[str, ImportedSettings]) -> dict[str, ImportedRecipe]:
         """Return a recipe for each provider that is none yet: what most of its hosts have."""
-        users: dict[str, list[ImportedSettings]] = {}
-        for settings in wanted.values():
-            if settings.provider not in self.recipes:
-                users.setdefault(settings.provider, []).append(settings)
+        unknown = (item for item in wanted.values() if item.provider not in self.recipes)
         return {
             name: ImportedRecipe(
                 name,
                 dict(_most_common(tuple(item.overrides.items()) for item in items)),
                 allow_http=sends_token_in_the_open(items[0].overrides["base_url"]),
             )
-            for name, items in users.items()
+            for name, items in group_by(unknown, lambda item: item.provider).items()
         }
 
     def _note_what_recipes_need(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import plain_value
 from aegis_provision.documents.scalar_writer import scalar_text
+from aegis_provision.humanize import blank_control
 from aegis_provision.inventory.group_graph import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.pins import PIN_KEYS
@@ -107,7 +108,7 @@ class _Writer:
         reason = self._left_out.get(host.name)
         if reason is not None:
             if not said:
-                yield f"{indent}# left out: {_comment(reason)}"
+                yield f"{indent}# left out: {blank_control(reason)}"
                 tail = f" {_flow(settings)}" if settings else ""
                 yield f"{indent}# {scalar_text(host.name)}:{tail}"
             return
@@ -182,7 +183,3 @@ def _value(value: object, *, flow: bool) -> str:
     if isinstance(value, dict):
         return _flow(value)
     return scalar_text(value if isinstance(value, int) else str(value), flow=flow)
-
-
-def _comment(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)

@@ -14,8 +14,8 @@ from aegis_provision.aegis.rules import (
     timeout_problem,
     url_problems,
 )
-from aegis_provision.documents.listing import listed
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
+from aegis_provision.humanize import listed
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.planning.exposed_secrets import exposes_secret
 from aegis_provision.providers.recipes import recipe_secrets

@@ -9,9 +9,9 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.listing import listed
 from aegis_provision.errors import InputError
 from aegis_provision.files.reading import check_regular, is_null, size_words
+from aegis_provision.humanize import listed
 
 if TYPE_CHECKING:
     from pathlib import Path

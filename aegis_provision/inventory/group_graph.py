@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from aegis_provision.documents.diagnostic import Related, error
-from aegis_provision.documents.listing import MOST_LISTED, listed
+from aegis_provision.humanize import MOST_LISTED, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -8,6 +8,8 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error, note, warning
+from aegis_provision.grouping import group_by, group_pairs
+from aegis_provision.humanize import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -74,12 +76,12 @@ def pin_errors(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Iterat
                     group.settings[key].span,
                     hint="a group's provider is no pin: remove it here, or pin its hosts",
                 )
-    without: dict[Setting, list[str]] = {}
-    for host in hosts.values():
-        for key in PIN_KEYS:
-            setting = host.settings.get(key)
-            if setting is not None and setting.holder_kind == "host" and not host.pinned:
-                without.setdefault(setting, []).append(host.name)
+    without = group_pairs(
+        (setting, host.name)
+        for host in hosts.values()
+        for setting in map(host.settings.get, PIN_KEYS)
+        if setting is not None and setting.holder_kind == "host" and not host.pinned
+    )
     for setting, names in without.items():
         yield error(
             "not-a-pin",
@@ -96,15 +98,11 @@ def pin_findings(hosts: Iterable[Host], today: date) -> tuple[Diagnostic, ...]:
     A pin past its last day is an error, one that is near it a warning, told once for pins that
     are alike; of the others one note names the next. What is no error is a reminder.
     """
-    ends: dict[tuple[object, ...], list[Pin]] = {}
-    for host in hosts:
-        pin = pin_of(host)
-        if pin is not None and pin.last_day is not None:
-            alike = (pin.last_day, pin.provider.value, pin.reason)
-            ends.setdefault(alike, []).append(pin)
+    ending = [pin for pin in map(pin_of, hosts) if pin is not None and pin.last_day is not None]
+    groups = group_by(ending, lambda pin: (pin.last_day, pin.provider.value, pin.reason))
     found: list[Diagnostic] = []
     later: list[Pin] = []
-    for pins in ends.values():
+    for pins in groups.values():
         days = ((pins[0].last_day or today) - today).days
         if days > DAYS_OF_WARNING:
             later.extend(pins)
@@ -127,7 +125,7 @@ def _near_end(pins: list[Pin], days: int) -> Diagnostic:
     if days < 0:
         words = f"{what} ended on {day}"
         return error("expired-pin", words, span, hint=hint, related=related, hosts=hosts)
-    when = "today" if days == 0 else f"in {days} day{'' if days == 1 else 's'}"
+    when = "today" if days == 0 else f"in {counted(days, 'day')}"
     words = f"{what} ends on {day}, {when}"
     return replace(warning("ending-pin", words, span, hint=hint, hosts=hosts), reminder=True)
 

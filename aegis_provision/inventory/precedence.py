@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.grouping import group_by
 from aegis_provision.inventory.ansible_variables import STRONGER
 from aegis_provision.inventory.group_graph import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS, Setting
@@ -53,12 +54,9 @@ def merge_level(
 
     Later files win; two places of the same standing that differ are an error.
     """
-    places: dict[str, list[Declared]] = {}
-    for item in declared:
-        places.setdefault(item.key, []).append(item)
     settings: MergedSettings = {}
     findings: list[Diagnostic] = []
-    for key, items in places.items():
+    for key, items in group_by(declared, lambda item: item.key).items():
         items.sort(key=lambda item: -item.priority)
         found = [
             Setting(key, item.value, item.span, holder, kind, written=item.written)

@@ -18,12 +18,13 @@ from aegis_provision.documents.diagnostic import (
     error,
     has_errors,
 )
-from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_file
+from aegis_provision.grouping import group_by
 from aegis_provision.history.run_header import source_file
+from aegis_provision.humanize import counted, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
@@ -197,9 +198,7 @@ def resolve_sessions(
     :class:`InvalidInputError` with every missing variable in one error, and with every value that
     Aegis would drop or choke on.
     """
-    users: dict[int, list[str]] = {}
-    for name in hosts:
-        users.setdefault(id(fleet.specs[name]), []).append(name)
+    users = group_by(hosts, lambda name: id(fleet.specs[name]))
     sessions: dict[str, Session] = {}
     findings: list[Diagnostic] = []
     missing: dict[str, dict[str, None]] = {}
@@ -276,7 +275,7 @@ def missing_variables(missing: Mapping[str, Collection[str]]) -> Diagnostic:
     verb = "is" if len(missing) == 1 else "are"
     return error(
         "missing-variable",
-        f"{_counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}",
+        f"{counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}",
         hint="export them, or put them into a file that only you can read and name it "
         "with --env-file",
     )
@@ -285,7 +284,3 @@ def missing_variables(missing: Mapping[str, Collection[str]]) -> Diagnostic:
 def _named(hosts: Collection[str]) -> str:
     first = next(iter(hosts))
     return first if len(hosts) == 1 else f"{len(hosts)} hosts, {first} first"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, warning
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.run_header import RunKind
+from aegis_provision.humanize import counted
 from aegis_provision.inventory.pins import pin_findings
 from aegis_provision.operations.connection import connection_settings, operator_name
 from aegis_provision.operations.load import (
@@ -168,8 +169,7 @@ class RunPlan:
             return ""
         name = schedule.plays[stop.play].play.name
         where = f' of "{name}"' if name else ""
-        count = len(stop.failed)
-        hosts = "1 host" if count == 1 else f"{count} hosts"
+        hosts = counted(len(stop.failed), "host")
         return (
             f"the run will stop before batch {stop.batch + 1}{where}: "
             f"{hosts} can't be worked on, and max_fail allows {stop.budget.words}"

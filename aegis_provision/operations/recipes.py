@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.checks import check_session
 from aegis_provision.documents.diagnostic import has_errors
-from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.errors import InputError, InvalidInputError
+from aegis_provision.humanize import listed
 from aegis_provision.operations.load import DEFAULT_INVENTORY, load_fleet, missing_variables
 from aegis_provision.providers.recipes import builtin_recipes
 from aegis_provision.providers.resolve_env import resolve_env

@@ -15,6 +15,7 @@ from aegis_provision.documents.diagnostic import warning
 from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.atomic import check_writable, write_new
 from aegis_provision.files.reading import read_beginning, read_file
+from aegis_provision.grouping import group_pairs
 from aegis_provision.history.run_header import SourceFile, source_file
 from aegis_provision.history.saved_plan_file import SavedPlanError, dump, is_saved_plan, parse
 from aegis_provision.inputs.inventory_files import belongs_to
@@ -209,11 +210,8 @@ def saved_plan_at(path: Path) -> SavedPlanFile | None:
 def _per_host(objections: StaleReasons) -> Iterator[str]:
     from aegis_provision.inventory.host_lists import compress
 
-    alike: dict[str, list[str]] = {}
-    for host, reasons in objections.hosts.items():
-        for reason in reasons:
-            alike.setdefault(reason, []).append(host)
-    for reason, hosts in alike.items():
+    reasons = ((reason, host) for host, found in objections.hosts.items() for reason in found)
+    for reason, hosts in group_pairs(reasons).items():
         yield f"{', '.join(compress(hosts))}: {reason}"
 
 

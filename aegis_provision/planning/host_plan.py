@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.config_file import ConfigFile, RejectedConfig, merge, parse_config
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
 from aegis_provision.aegis.search_order import findable
-from aegis_provision.documents.listing import listed
+from aegis_provision.humanize import listed
 from aegis_provision.planning.diff import removals, session_changes
 from aegis_provision.planning.drift import removed_keys
 from aegis_provision.planning.ownership import Ownership, permission_problem, wanted_ownership

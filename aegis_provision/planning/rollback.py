@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import RejectedConfig, parse_config, session_env_in
-from aegis_provision.documents.listing import listed
+from aegis_provision.humanize import listed
 from aegis_provision.planning.diff import environment_changes
 from aegis_provision.planning.host_plan import refusals
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aegis_provision.humanize import counted
 from aegis_provision.playbook.host_counts import rounded_down
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def budget_of(play: Play, run_hosts: int) -> Budget:
     share = play.max_fail
     allowed = rounded_down(share, run_hosts)
     if share.percent:
-        return Budget(allowed, f"{share} of {_hosts(run_hosts)} = {allowed}")
-    return Budget(allowed, _hosts(allowed))
+        return Budget(allowed, f"{share} of {counted(run_hosts, 'host')} = {allowed}")
+    return Budget(allowed, counted(allowed, "host"))
 
 
 def predict_stop(schedule: Schedule, bad: Collection[str]) -> PredictedStop | None:
@@ -66,7 +67,3 @@ def predict_stop(schedule: Schedule, bad: Collection[str]) -> PredictedStop | No
             if budget.is_spent(len(failed)):
                 return PredictedStop(play, batch, tuple(failed), budget)
     return None
-
-
-def _hosts(number: int) -> str:
-    return f"{number} host" if number == 1 else f"{number} hosts"

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
-from aegis_provision.documents.listing import listed
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name
 from aegis_provision.documents.suggestion import Suggestions
+from aegis_provision.humanize import listed
 from aegis_provision.providers.recipes import (
     Recipe,
     RecipeValue,

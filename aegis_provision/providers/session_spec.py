@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
-from aegis_provision.documents.listing import listed
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import Suggestions
+from aegis_provision.humanize import listed
 from aegis_provision.providers.recipes import RecipeValue
 from aegis_provision.providers.secret_rules import is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF, SessionSpec, Variable

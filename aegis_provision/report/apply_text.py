@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.grouping import group_pairs
+from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.host_lists import truncate
-from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.console import name_lines
 from aegis_provision.report.run_state import tallies
-from aegis_provision.report.text import counted, play_title
+from aegis_provision.report.text import play_title
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 
 if TYPE_CHECKING:
@@ -115,10 +117,7 @@ def needs_attention(result: HostResult) -> bool:
 
 def alike(results: Iterable[HostResult]) -> list[tuple[HostResult, list[str]]]:
     """Return results that differ in nothing but the host's name together, as one and the names."""
-    groups: dict[HostResult, list[str]] = {}
-    for item in results:
-        groups.setdefault(replace(item, host=""), []).append(item.host)
-    return list(groups.items())
+    return list(group_pairs((replace(item, host=""), item.host) for item in results).items())
 
 
 def nothing_to_do(results: Sequence[HostResult]) -> bool:

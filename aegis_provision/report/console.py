@@ -99,11 +99,3 @@ def name_lines(names: Iterable[str], width: int) -> list[Text]:
         ", ".join(names), width=width - 4, break_long_words=False, break_on_hyphens=False
     )
     return [Text(f"    {line}") for line in wrapped]
-
-
-def escape_control(text: str) -> str:
-    """Return ``text`` with control characters made visible: a host must not drive a terminal."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 from aegis_provision.documents.quoting import excerpt
-from aegis_provision.report.console import escape_control, print_lines
+from aegis_provision.humanize import counted, escape_control
+from aegis_provision.report.console import print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +66,7 @@ def diagnostics_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
     told = deduplicate(diagnostics, MOST_IN_TEXT)
     lines = [line for item in told.findings for line in _lines(item, told.hidden)]
     words = ", ".join(
-        f"{told.counts[severity]} {severity.value}" + ("" if told.counts[severity] == 1 else "s")
+        counted(told.counts[severity], severity.value)
         for severity in Severity
         if told.counts[severity]
     )
@@ -183,7 +184,7 @@ def hosts_words(hosts: Sequence[str]) -> str:
     named = ", ".join(hosts[:_NAMED_HOSTS])
     more = len(hosts) - _NAMED_HOSTS
     rest = f" and {more} more" if more > 0 else ""
-    return f" (on {len(hosts)} host{'' if len(hosts) == 1 else 's'}: {named}{rest})"
+    return f" (on {counted(len(hosts), 'host')}: {named}{rest})"
 
 
 def _quoted(span: Span, style: str, hidden: Sequence[Span]) -> list[Text]:

@@ -10,7 +10,7 @@ from rich.text import Text
 from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.quoting import may_quote
 from aegis_provision.documents.source import Source
-from aegis_provision.report.console import escape_control
+from aegis_provision.humanize import escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.report.console import escape_control
+from aegis_provision.humanize import escape_control
 from aegis_provision.report.text import setting_text
 
 if TYPE_CHECKING:

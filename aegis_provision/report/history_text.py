@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.history.past_run import UNKNOWN, DamagedRun, RunState
+from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.host_lists import compress
 from aegis_provision.playbook.plays import OnFailure, Restart
 from aegis_provision.report.apply_text import WORDS
-from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.console import name_lines
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ def _play_line(past: PastRun, index: int, scheduled: ScheduledPlay) -> Text:
     name = f' "{play.name}"' if play.name else ""
     begun = past.batches_begun[index]
     parts = [
-        f"{play.hosts} ({hosts} {'host' if hosts == 1 else 'hosts'})",
-        f"{begun} of {batches} {'batch' if batches == 1 else 'batches'} begun",
+        f"{play.hosts} ({counted(hosts, 'host')})",
+        f"{begun} of {counted(batches, 'batch')} begun",
         *_gate_words(play.gates),
     ]
     return Text(escape_control(f"Play {index + 1}{name}: {', '.join(parts)}"), style="bold")

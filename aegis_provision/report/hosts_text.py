@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.grouping import group_pairs
+from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.host_lists import compress
 from aegis_provision.inventory.pins import pin_of
-from aegis_provision.report.console import escape_control, name_lines
-from aegis_provision.report.text import counted, pin_words, setting_text
+from aegis_provision.report.console import name_lines
+from aegis_provision.report.text import pin_words, setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,14 +77,16 @@ def _add_group(
 
 def _by_provider(hosts: Sequence[Host]) -> dict[str, list[str]]:
     """Return the names of ``hosts`` by provider, those that follow their groups first."""
-    found: dict[str, list[str]] = {}
-    for host in sorted(hosts, key=lambda host: host.pinned):
-        label = _provider(host)
-        pin = pin_of(host)
-        if pin is not None:
-            label += f" ({pin_words(pin, longest_reason=_LONGEST_REASON)})"
-        found.setdefault(label, []).append(host.name)
-    return {f"{label}: {len(names)}": names for label, names in found.items()}
+    ordered = sorted(hosts, key=lambda host: host.pinned)
+    groups = group_pairs((_provider_label(host), host.name) for host in ordered)
+    return {f"{label}: {len(names)}": names for label, names in groups.items()}
+
+
+def _provider_label(host: Host) -> str:
+    pin = pin_of(host)
+    if pin is None:
+        return _provider(host)
+    return f"{_provider(host)} ({pin_words(pin, longest_reason=_LONGEST_REASON)})"
 
 
 def labelled_names(label: str, names: Sequence[str], width: int) -> list[Text]:

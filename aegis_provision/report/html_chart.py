@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aegis_provision.humanize import counted
 from aegis_provision.report.html_hosts import WORDS_OF_STATE, state_of
 from aegis_provision.report.markup import Markup, element
-from aegis_provision.report.text import counted, fine_duration, is_plain, play_title
+from aegis_provision.report.text import fine_duration, is_plain, play_title
 from aegis_provision.report.timeline import lanes
 
 if TYPE_CHECKING:

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import Change, ChangeKind
 from aegis_provision.report.apply_text import WORDS
 from aegis_provision.report.markup import Markup, element, together
-from aegis_provision.report.text import (
-    counted,
-    fine_duration,
-    is_plain,
-    pin_words,
-    play_title,
-)
+from aegis_provision.report.text import fine_duration, is_plain, pin_words, play_title
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:

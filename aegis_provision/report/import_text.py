@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.grouping import group_pairs
+from aegis_provision.humanize import counted, escape_control
 from aegis_provision.importing.result import ImportStatus
 from aegis_provision.inventory.host_lists import truncate
-from aegis_provision.report.console import escape_control
-from aegis_provision.report.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,14 +29,14 @@ def import_lines(
     return [
         *_written(path, adoption, ends, most),
         *_variables(adoption.needed, most),
-        *_alike("Left out:", "", [(_why(end), end.host) for end in ends if end.message], most),
-        *_alike(
+        *_by_message("Left out:", "", [(_why(end), end.host) for end in ends if end.message], most),
+        *_by_message(
             "Not in the inventory, and left as they are on the hosts:",
             "",
             [(name, end.host) for end in ends for name in end.unmanaged],
             most,
         ),
-        *_alike(
+        *_by_message(
             "Worth knowing:",
             "warning: ",
             [(words, end.host) for end in ends for words in end.warnings],
@@ -86,12 +86,12 @@ def _variables(needed: Sequence[RequiredVariable], most: int) -> Iterator[Text]:
         yield Text(f"  {item.name:<{width}}  {words}", style=style)
 
 
-def _alike(title: str, prefix: str, told: Sequence[tuple[str, str]], most: int) -> Iterator[Text]:
-    hosts: dict[str, list[str]] = {}
-    for words, host in told:
-        hosts.setdefault(words, []).append(host)
-    if hosts:
+def _by_message(
+    title: str, prefix: str, messages: Sequence[tuple[str, str]], most: int
+) -> Iterator[Text]:
+    """Yield each of ``messages`` (the message, then its host) once, with all its hosts."""
+    if messages:
         yield Text(title, style="bold")
-    for words, names in hosts.items():
-        shown = ", ".join(truncate(names, most))
-        yield Text(f"  {shown}: {prefix}{escape_control(words)}", style="magenta")
+    for message, hosts in group_pairs(messages).items():
+        names = ", ".join(truncate(hosts, most))
+        yield Text(f"  {names}: {prefix}{escape_control(message)}", style="magenta")

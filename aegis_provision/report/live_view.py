@@ -9,10 +9,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from aegis_provision.humanize import counted, escape_control
 from aegis_provision.playbook.budget import budget_of
-from aegis_provision.report.console import escape_control
 from aegis_provision.report.run_state import Phase, estimate, progress
-from aegis_provision.report.text import counted, duration, is_plain, play_title
+from aegis_provision.report.text import duration, is_plain, play_title
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

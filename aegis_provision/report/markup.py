@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.report.console import escape_control
+from aegis_provision.humanize import escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.grouping import group_by, group_pairs
+from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.host_lists import compress, truncate
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
-from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.console import name_lines
 from aegis_provision.report.text import UNKNOWN, pin_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
 _SIGN = {
     Action.CREATE: "+",
@@ -103,11 +105,8 @@ def plan_lines(
 
 def _warnings(plans: Sequence[HostPlan]) -> dict[str, tuple[str, ...]]:
     """Return each warning with the hosts that it is about."""
-    found: dict[str, dict[str, None]] = {}
-    for plan in plans:
-        for words in plan.warnings:
-            found.setdefault(words, {})[plan.host] = None
-    return {words: tuple(hosts) for words, hosts in found.items()}
+    groups = group_pairs((words, plan.host) for plan in plans for words in plan.warnings)
+    return {words: tuple(dict.fromkeys(hosts)) for words, hosts in groups.items()}
 
 
 def _all_lines(plans: Sequence[HostPlan], looks: _Looks) -> list[Text]:
@@ -140,22 +139,7 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
 
 
 def _grouped(plans: Sequence[HostPlan], looks: _Looks) -> list[_Alike]:
-    groups: dict[object, list[HostPlan]] = {}
-    for plan in plans:
-        key = (
-            plan.action,
-            plan.provider,
-            bool(plan.pin),
-            "" if looks.dense else _pin_of(plan),
-            plan.path if looks.every_host else None,
-            plan.changes,
-            plan.same,
-            plan.unknown,
-            plan.message,
-            plan.hint,
-            plan.restart_owed,
-        )
-        groups.setdefault(key, []).append(plan)
+    groups = group_by(plans, lambda plan: _group_key(plan, looks))
     return [
         _Alike(
             group[0],
@@ -165,6 +149,22 @@ def _grouped(plans: Sequence[HostPlan], looks: _Looks) -> list[_Alike]:
         )
         for group in groups.values()
     ]
+
+
+def _group_key(plan: HostPlan, looks: _Looks) -> Hashable:
+    return (
+        plan.action,
+        plan.provider,
+        bool(plan.pin),
+        "" if looks.dense else _pin_of(plan),
+        plan.path if looks.every_host else None,
+        plan.changes,
+        plan.same,
+        plan.unknown,
+        plan.message,
+        plan.hint,
+        plan.restart_owed,
+    )
 
 
 def _pin_of(plan: HostPlan) -> str:

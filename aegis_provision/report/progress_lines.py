@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.humanize import counted, escape_control
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.status import HostState
 from aegis_provision.report.apply_text import result_lines
-from aegis_provision.report.console import escape_control
 from aegis_provision.report.status_text import WORDS
-from aegis_provision.report.text import counted, duration, is_plain, play_title
+from aegis_provision.report.text import duration, is_plain, play_title
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,

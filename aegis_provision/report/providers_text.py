@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.providers.explain import shown_template
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
-from aegis_provision.report.console import escape_control
 from aegis_provision.report.json_documents import Document, document
 
 if TYPE_CHECKING:
@@ -134,5 +134,4 @@ def _origin(recipe: Recipe) -> str:
 def _used(recipe: Recipe, uses: Mapping[str, int] | None) -> str:
     if uses is None:
         return ""
-    count = uses.get(recipe.name, 0)
-    return f"  {count} host{'' if count == 1 else 's'}"
+    return f"  {counted(uses.get(recipe.name, 0), 'host')}"

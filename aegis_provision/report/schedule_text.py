@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.report.console import escape_control
-from aegis_provision.report.text import counted, is_plain, play_title
+from aegis_provision.humanize import counted, escape_control
+from aegis_provision.report.text import is_plain, play_title
 
 if TYPE_CHECKING:
     from aegis_provision.playbook.plays import Schedule, ScheduledPlay

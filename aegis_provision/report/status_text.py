@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.grouping import group_by, group_pairs
+from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.host_lists import truncate
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
-from aegis_provision.report.console import escape_control, name_lines
+from aegis_provision.report.console import name_lines
 from aegis_provision.report.status_document import providers_of
 from aegis_provision.report.text import UNKNOWN
 
@@ -67,9 +69,7 @@ def status_lines(
 
     ``every_host`` names each host without abridging, and says which run wrote its file and when.
     """
-    groups: dict[object, list[HostStatus]] = {}
-    for status in statuses:
-        groups.setdefault(_alike(status, every_host=every_host), []).append(status)
+    groups = group_by(statuses, lambda status: _group_key(status, every_host=every_host))
     lines: list[Text] = []
     column = max((len(_words(group[0])) for group in groups.values()), default=0)
     for group in groups.values():
@@ -98,10 +98,9 @@ def secret_lines(
     """Return per variable of the operator's what hosts hold of it, and which lag behind."""
     lines: list[Text] = []
     for name in dict.fromkeys(name for status in statuses for name in status.tokens):
-        holders: dict[TokenState, list[str]] = {}
-        for status in statuses:
-            if name in status.tokens:
-                holders.setdefault(status.tokens[name], []).append(status.host)
+        holders = group_pairs(
+            (status.tokens[name], status.host) for status in statuses if name in status.tokens
+        )
         counts = [f"{len(holders[held])} {_HELD[held]}" for held in TokenState if held in holders]
         lines.append(Text(f"${{{name}}}: {', '.join(counts)}", style="bold"))
         for held in TokenState:
@@ -112,7 +111,7 @@ def secret_lines(
     return lines or [Text("No host needs a secret.")]
 
 
-def _alike(status: HostStatus, *, every_host: bool) -> object:
+def _group_key(status: HostStatus, *, every_host: bool) -> object:
     return (
         status.states,
         status.drifted,

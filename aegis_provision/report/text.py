@@ -19,13 +19,6 @@ _MINUTE = 60
 _HOUR = 3600
 
 
-def counted(number: int, noun: str) -> str:
-    """Return ``number`` with its noun: ``1 host``, ``2 hosts``, ``2 batches``."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
-
-
 def pin_words(pin: Pin, *, longest_reason: int = LONGEST_REASON) -> str:
     """Return what is said of a pin: ``pin until 2026-12-31: tries another model``."""
     until = f" until {pin.until.value}" if pin.until is not None else ""

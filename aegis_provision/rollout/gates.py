@@ -16,6 +16,7 @@ from aegis_provision.aegis.api import (
     dropped_config,
     parse_health,
 )
+from aegis_provision.humanize import counted
 from aegis_provision.playbook.plays import Sessions
 from aegis_provision.providers.probe_verdict import (
     ConnectFailure,
@@ -200,7 +201,7 @@ def _still(running: int | _Unknown, limit: float) -> Blocked:
 
 
 def _sessions(count: int) -> str:
-    return "1 session is" if count == 1 else f"{count} sessions are"
+    return f"{counted(count, 'session')} {'is' if count == 1 else 'are'}"
 
 
 def wait_for_health(

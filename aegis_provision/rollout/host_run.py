@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision import __version__
 from aegis_provision.errors import Locked, TransportError, Unreachable, WriteFailed, WriteRefused
+from aegis_provision.humanize import counted
 from aegis_provision.planning.receipts import WriteInfo, with_receipt
 from aegis_provision.planning.restore import restoring_write
 from aegis_provision.playbook.plays import OnFailure
@@ -214,8 +215,7 @@ class _HostRun:
         self._step(Step.WAIT_FOR_SESSIONS)
 
         def tell(running: int) -> None:
-            word = "session" if running == 1 else "sessions"
-            self._step(Step.WAIT_FOR_SESSIONS, f"{running} {word} running")
+            self._step(Step.WAIT_FOR_SESSIONS, f"{counted(running, 'session')} running")
 
         verdict = wait_for_idle(
             self._api(),

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aegis_provision.humanize import counted
 from aegis_provision.planning.restore import without_write
 from aegis_provision.playbook.budget import budget_of
 from aegis_provision.rollout.events import (
@@ -204,9 +205,8 @@ class _Run:
 
 
 def _arithmetic(failed: Sequence[str], budget: Budget) -> str:
-    noun = "host" if len(failed) == 1 else "hosts"
     names = ", ".join(failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
     return (
-        f"Stopped: {len(failed)} {noun} failed ({names}), and max_fail allows {budget.words}; "
-        "nothing further is begun"
+        f"Stopped: {counted(len(failed), 'host')} failed ({names}), "
+        f"and max_fail allows {budget.words}; nothing further is begun"
     )

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from aegis_provision.files.atomic import sync_directory
 from aegis_provision.transport.filesystem import FileStat
 from aegis_provision.transport.futures import Completed
 
@@ -92,7 +93,7 @@ class LocalFiles:
     def replace(self, source: str, target: str) -> None:
         """Rename atomically, over what is there."""
         Path(source).replace(target)
-        _sync_directory_of(target)
+        sync_directory(Path(target).parent)
 
     def submit_replace(self, source: str, target: str) -> Completed[None]:
         """Return :meth:`replace`'s answer."""
@@ -108,7 +109,7 @@ class LocalFiles:
             Path(source).rename(target)  # as OpenSSH does where a file system has no links
         else:
             Path(source).unlink()
-        _sync_directory_of(target)
+        sync_directory(Path(target).parent)
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -214,15 +215,6 @@ def _directory(path: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _sync_directory_of(path: str) -> None:
-    """Bring a rename to the disk where that can be done: it has happened, whatever comes of this.
-
-    A directory that may not be read can't be synced, and some file systems sync none.
-    """
-    with suppress(OSError), _directory(str(Path(path).parent.resolve())) as descriptor:
-        os.fsync(descriptor)
 
 
 def _facts(found: os.stat_result) -> FileStat:

@@ -427,7 +427,7 @@ def test_a_file_that_somebody_changed_meanwhile_is_not_replaced(tmp_path: Path) 
     two.write_bytes(b"saved by an editor")
     with pytest.raises(RefusedError) as refused:
         replace_files([Replacement(one, b"1", b"new"), Replacement(two, b"2", b"new")])
-    assert "two was changed by somebody else meanwhile; nothing was written" in str(refused.value)
+    assert "two was changed by another program meanwhile; nothing was written" in str(refused.value)
     assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == [
         ("one", b"1"),
         ("two", b"saved by an editor"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.documents.suggestion import is_slip
+from aegis_provision.documents.suggestion import Suggestions, is_slip
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,11 @@ def test_a_slip(word: str, name: str) -> None:
 )  # fmt: skip
 def test_another_word(word: str, name: str) -> None:
     assert not is_slip(word, name)
+
+
+def test_suggestions_end_when_there_were_too_many_comparisons() -> None:
+    suggestions = Suggestions(5)
+    assert suggestions.did_you_mean("modle", ["model", "port"]) == 'did you mean "model"?'
+    assert suggestions.did_you_mean("prot", ["model", "port"]) == 'did you mean "port"?'
+    assert suggestions.did_you_mean("prot", ["model", "port"]) == ""
+    assert Suggestions(2).did_you_mean("prot", ["model", "port"]) == 'did you mean "port"?'

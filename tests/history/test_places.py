@@ -183,8 +183,10 @@ def test_a_damaged_key_is_not_made_anew(places: StateDir, content: bytes) -> Non
 
 def test_what_a_dead_process_left_of_a_key_is_no_key(places: StateDir) -> None:
     places.key.with_suffix(".new").write_bytes(b"half")
-    load_key(places)
-    assert not places.key.with_suffix(".new").exists()
+    places.key.with_name(f".{places.key.name}.1.00000000").write_bytes(b"half")
+    key = load_key(places)
+    assert key == places.key.read_bytes() == load_key(places)
+    assert len(key) == 32
 
 
 def test_processes_that_begin_at_once_end_with_one_key(tmp_path: Path) -> None:

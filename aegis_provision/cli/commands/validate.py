@@ -16,6 +16,7 @@ from aegis_provision.cli.output import print_document
 from aegis_provision.cli.suggested_commands import completed_findings
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.errors import InvalidInputError
+from aegis_provision.humanize import counted
 from aegis_provision.inventory.pins import pin_findings
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file
@@ -119,9 +120,9 @@ def _verdict(fleet: Fleet) -> str:
     used = {spec.provider for spec in fleet.specs.values()}
     pins = sum(host.pinned for host in inventory.hosts.values())
     return (
-        f"Valid: {_count(len(inventory.hosts), 'host')}, "
-        f"{_count(len(inventory.groups) - 1, 'group')}, "
-        f"{_count(len(used), 'provider')} in use, {_count(pins, 'pin')}."
+        f"Valid: {counted(len(inventory.hosts), 'host')}, "
+        f"{counted(len(inventory.groups) - 1, 'group')}, "
+        f"{counted(len(used), 'provider')} in use, {counted(pins, 'pin')}."
     )
 
 
@@ -129,17 +130,13 @@ def _completed(checked: _Checked) -> tuple[Diagnostic, ...]:
     return completed_findings(checked.findings, Invocation.current().given)
 
 
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
 def _verdict_of_playbook(name: str, schedule: Schedule) -> str:
-    from aegis_provision.report.console import escape_control
+    from aegis_provision.humanize import escape_control
 
     batches = sum(len(play.batches) for play in schedule.plays)
     return (
-        f"{escape_control(name)}: {_count(len(schedule.plays), 'play')}, "
-        f"{_count(batches, 'batch', 'batches')}, {_count(len(schedule.hosts), 'host')}."
+        f"{escape_control(name)}: {counted(len(schedule.plays), 'play')}, "
+        f"{counted(batches, 'batch')}, {counted(len(schedule.hosts), 'host')}."
     )
 
 

@@ -9,6 +9,7 @@ import shlex
 
 from aegis_provision.documents.secret_detection import may_hold_secret
 from aegis_provision.errors import Unreachable
+from aegis_provision.humanize import blank_control
 from aegis_provision.transport.ssh.sudo_rules import SudoCommand, refusal
 
 SERVERS = (
@@ -111,7 +112,7 @@ def owner_problem(uid: int, said: str) -> str:
 
 def quoted(said: str) -> str:
     """Return what the far side ``said`` as a remark: its first words, and nothing unprintable."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    words = " ".join(blank_control(said).split())
     if may_hold_secret(words):
         return " (what it said may hold a secret)"
     return f' (it said: "{words[:_LONGEST_QUOTE]}")' if words else ""

@@ -1,0 +1,44 @@
+"""How a message states counts, lists of names and text that is not ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_LISTED = 20
+"""How many names a message lists."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``number`` with its noun: ``1 host``, ``2 hosts``, ``2 batches``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
+def listed(names: Iterable[str], *, between: str = ", ", most: int = MOST_LISTED) -> str:
+    """Return ``names`` joined by ``between``: all of them, or ``most`` and ``and 5 more``."""
+    every = list(names)
+    if len(every) <= most:
+        return between.join(every)
+    return f"{between.join(every[:most])}{between}and {len(every) - most} more"
+
+
+def escape_control(text: str) -> str:
+    """Return ``text`` with each character that does not print as a backslash escape.
+
+    Text from a host or a file goes through here before it is shown: it must not drive a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def blank_control(text: str) -> str:
+    """Return ``text`` with a blank for each character that does not print."""
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -1,0 +1,47 @@
+"""How a message states counts, lists of names and text that is not ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from aegis_provision.humanize import blank_control, counted, escape_control, listed
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "expected"),
+    [
+        (0, "host", "0 hosts"),
+        (1, "host", "1 host"),
+        (2, "host", "2 hosts"),
+        (1, "batch", "1 batch"),
+        (2, "batch", "2 batches"),
+    ],
+)
+def test_a_number_with_its_noun(number: int, noun: str, expected: str) -> None:
+    assert counted(number, noun) == expected
+
+
+def test_what_does_not_print_is_escaped_or_blank() -> None:
+    text = "a\x1b[2J\u202e\u00e9\n"
+    assert escape_control(text) == "a\\x1b[2J\\u202e\u00e9\\n"
+    assert blank_control(text) == "a [2J \u00e9 "
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a", "b", "c"], "a; b; c"),
+        (["a", "b", "c", "d"], "a; b; c; and 1 more"),
+        (list("abcdefg"), "a; b; c; and 4 more"),
+    ],
+)
+def test_the_first_names_and_how_many_more(names: list[str], expected: str) -> None:
+    assert listed(iter(names), between="; ", most=3) == expected
+
+
+def test_twenty_names_by_default() -> None:
+    names = [str(number) for number in range(21)]
+    assert listed(names[:20]) == ", ".join(names[:20])
+    assert listed(names) == ", ".join(names[:20]) + ", and 1 more"
