@@ -1,3 +1,104 @@
-"""aegis-provision: brings a fleet of Aegis hosts to the LLM providers an inventory names."""
+"""aegis-provision: brings a fleet of Aegis hosts to the LLM providers an inventory names.
 
-__version__ = "0.1.0"
+What is in ``__all__`` is the Python API (``docs/python.md``). It is loaded when it is first used,
+so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from aegis_provision.version import __version__
+
+if TYPE_CHECKING:
+    from aegis_provision.api import apply, load, past_run, plan, plan_rollback, runs, status
+    from aegis_provision.errors import (
+        Error,
+        InputError,
+        InvalidInputError,
+        MissingExtraError,
+        NoSuchRunError,
+        RefusedError,
+        StateDirError,
+    )
+    from aegis_provision.operations.apply import Run
+    from aegis_provision.operations.load import Fleet
+    from aegis_provision.operations.plan import RunPlan
+    from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
+    from aegis_provision.planning.status import HostState, HostStatus
+    from aegis_provision.rollout.results import HostResult, Status
+    from aegis_provision.rollout.worker_pool import CancelToken
+
+__all__ = [
+    "Action",
+    "CancelToken",
+    "Change",
+    "ChangeKind",
+    "Error",
+    "Fleet",
+    "HostPlan",
+    "HostResult",
+    "HostState",
+    "HostStatus",
+    "InputError",
+    "InvalidInputError",
+    "MissingExtraError",
+    "NoSuchRunError",
+    "RefusedError",
+    "Run",
+    "RunPlan",
+    "StateDirError",
+    "Status",
+    "__version__",
+    "apply",
+    "load",
+    "past_run",
+    "plan",
+    "plan_rollback",
+    "runs",
+    "status",
+]
+
+_MODULES = {
+    "aegis_provision.api": (
+        "apply",
+        "load",
+        "past_run",
+        "plan",
+        "plan_rollback",
+        "runs",
+        "status",
+    ),
+    "aegis_provision.errors": (
+        "Error",
+        "InputError",
+        "InvalidInputError",
+        "MissingExtraError",
+        "NoSuchRunError",
+        "RefusedError",
+        "StateDirError",
+    ),
+    "aegis_provision.operations.apply": ("Run",),
+    "aegis_provision.operations.load": ("Fleet",),
+    "aegis_provision.operations.plan": ("RunPlan",),
+    "aegis_provision.planning.plan": ("Action", "Change", "ChangeKind", "HostPlan"),
+    "aegis_provision.planning.status": ("HostState", "HostStatus"),
+    "aegis_provision.rollout.results": ("HostResult", "Status"),
+    "aegis_provision.rollout.worker_pool": ("CancelToken",),
+}
+
+
+if not TYPE_CHECKING:  # a name that is not there is an error to type checkers too
+
+    def __getattr__(name: str) -> object:
+        for module, names in _MODULES.items():
+            if name in names:
+                value: object = getattr(import_module(module), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

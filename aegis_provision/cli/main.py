@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from aegis_provision import __version__
 from aegis_provision.cli.interrupts import ProcessSignals
 from aegis_provision.cli.invocation import Invocation, utf8_text
 from aegis_provision.cli.output import echo
 from aegis_provision.cli.streams import output_error, protect_streams
 from aegis_provision.errors import Error, InvalidInputError
 from aegis_provision.operations.exit_codes import ExitCode, error_exit_code
+from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

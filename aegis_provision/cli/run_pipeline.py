@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.interrupts import interrupts
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from aegis_provision.cli.observers import Observers
     from aegis_provision.cli.options import Format
     from aegis_provision.operations.apply import Run
-    from aegis_provision.operations.environment import Environment
     from aegis_provision.operations.plan import Job, RunPlan
     from aegis_provision.operations.saved_plans import SavedPlanFile
     from aegis_provision.planning.plan import HostPlan
@@ -53,7 +53,6 @@ class ApplyOptions:
 
 def plan_and_apply(
     job: Job,
-    environment: Environment,
     options: ApplyOptions,
     output: Output,
     saved: SavedPlanFile | None = None,
@@ -78,7 +77,7 @@ def plan_and_apply(
         planned = plan(job, pool, observers.emit)
         observers.display.pause()
         _show_plan(planned, options, output, observers)
-        name = run_name(environment.now)
+        name = run_name(datetime.now(UTC))
         if saved is not None and (stale := saved.stale_hosts(planned.hosts)):
             if not options.check:
                 refused = _results(planned, stale.hosts)
@@ -95,7 +94,7 @@ def plan_and_apply(
         run = apply(
             planned,
             name,
-            environment,
+            datetime.now(UTC),
             pool=pool,
             cancel=cancel,
             observers=observers.observers,

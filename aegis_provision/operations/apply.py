@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision import __version__
 from aegis_provision.errors import RefusedError, StateDirError
 from aegis_provision.history.run_header import RunHeader, RunHost, host_identity
 from aegis_provision.history.run_record import open_record
@@ -17,13 +16,13 @@ from aegis_provision.rollout.events import RunFinished, RunStarted
 from aegis_provision.rollout.results import SUCCESSES, HostResult
 from aegis_provision.rollout.run import run_schedule
 from aegis_provision.rollout.task import RunContext
+from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from aegis_provision.history.run_record import RunRecord
-    from aegis_provision.operations.environment import Environment
     from aegis_provision.operations.plan import RunPlan
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.planner import ConnectionPool
@@ -61,7 +60,7 @@ def run_name(now: datetime) -> str:
 def apply(
     plan: RunPlan,
     name: str,
-    environment: Environment,
+    now: datetime,
     *,
     pool: ConnectionPool,
     cancel: CancelToken,
@@ -70,6 +69,8 @@ def apply(
 ) -> Run:
     """Carry ``plan`` out as the run called ``name`` and return how every host ended.
 
+    The run begins ``now`` (UTC).
+
     ``observers`` are told of each event once it is recorded; what one of them raises goes to
     ``bugs`` and stops nothing. ``pool`` holds the connections that planning kept. Once ``cancel``
     is asked no further host is begun. Raises :class:`RefusedError` where the run can't be recorded:
@@ -77,7 +78,7 @@ def apply(
     """
     job = plan.job
     host_jobs = {item.host.name: item for item in job.host_jobs}
-    with _open_record(plan, name, environment) as record:
+    with _open_record(plan, name, now) as record:
         emit = EventBus([record, *observers], bugs if bugs is not None else [])
         owner = f"{job.info.operator}, run {name}"
         context = RunContext(job.connection, pool, record, emit, cancel, name, owner)
@@ -89,7 +90,7 @@ def apply(
         return Run(name, result.results, code, record.problem or "")
 
 
-def _open_record(plan: RunPlan, name: str, environment: Environment) -> RunRecord:
+def _open_record(plan: RunPlan, name: str, now: datetime) -> RunRecord:
     job, info = plan.job, plan.job.info
     targets = {item.host.name: item.host.target for item in job.host_jobs}
     header = RunHeader(
@@ -97,7 +98,7 @@ def _open_record(plan: RunPlan, name: str, environment: Environment) -> RunRecor
         kind=info.kind,
         tool_version=__version__,
         operator=info.operator,
-        started=environment.now,
+        started=now,
         inventories=info.inventories,
         playbook=info.playbook,
         limit=info.limit,
@@ -111,6 +112,6 @@ def _open_record(plan: RunPlan, name: str, environment: Environment) -> RunRecor
         saved_plan=info.saved_plan,
     )
     try:
-        return open_record(state_dir(environment.environ), header)
+        return open_record(state_dir(job.environ), header)
     except StateDirError as problem:
         raise RefusedError(f"nothing was written: {problem.message}", problem.hint) from None

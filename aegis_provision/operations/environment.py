@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -17,11 +17,11 @@ class Environment:
 
     ``environ`` holds the operator's own variables (``HOME``, ``XDG_*``, ``SSH_AUTH_SOCK``).
     ``variables`` are those that templates may use: the same, with an env file's beneath them.
-    ``now`` is when the operation began, in UTC.
+    ``now`` is when the operation began, in UTC. Both hold secrets, and never show in ``repr``.
     """
 
-    environ: Mapping[str, str]
-    variables: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
+    variables: Mapping[str, str] = field(repr=False)
     now: datetime
 
     @classmethod

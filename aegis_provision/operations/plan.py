@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,6 +113,7 @@ class Job:
 
     ``info`` is what the run's record says of it beside the hosts. ``targets`` maps hosts to what a
     past run did there, where this run undoes that one; it is ``None`` for any other run.
+    ``environ`` holds the operator's own variables, which say where the run is recorded.
     """
 
     fleet: Fleet
@@ -120,6 +121,7 @@ class Job:
     host_jobs: tuple[HostJob, ...]
     connection: ConnectionSettings
     info: RunInfo
+    environ: Mapping[str, str] = field(repr=False)
     findings: tuple[Diagnostic, ...]
     targets: Mapping[str, RollbackTarget] | None = None
 
@@ -315,7 +317,7 @@ def prepare_job(
         retries=retry.header.run if retry else None,
     )
     findings = (*scheduled.findings, *warnings)
-    return Job(fleet, schedule, host_jobs, connection, info, findings)
+    return Job(fleet, schedule, host_jobs, connection, info, environment.environ, findings)
 
 
 def hosts_with_api(schedule: Schedule) -> frozenset[str]:

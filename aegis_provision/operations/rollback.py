@@ -81,7 +81,10 @@ def prepare_rollback(
         limit=limit or "",
         undoes=past.header.run,
     )
-    return Job(fleet, schedule, tuple(host_jobs), connection, info, fleet.findings, targets)
+    environ = environment.environ
+    return Job(
+        fleet, schedule, tuple(host_jobs), connection, info, environ, fleet.findings, targets
+    )
 
 
 def _not_the_same(past: PastRun, fleet: Fleet, hosts: list[str]) -> Iterator[Diagnostic]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision import __version__
 from aegis_provision.documents.diagnostic import warning
 from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.atomic import check_writable, write_new
@@ -32,6 +31,7 @@ from aegis_provision.planning.saved_plan import (
     stale_inputs,
     stale_schedule,
 )
+from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

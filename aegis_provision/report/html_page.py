@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from aegis_provision import __version__
 from aegis_provision.humanize import counted
 from aegis_provision.playbook.budget import budget_of
 from aegis_provision.report.apply_text import MOST_URGENT_FIRST, WORDS, alike, needs_attention
@@ -19,6 +18,7 @@ from aegis_provision.report.markup import Markup, element
 from aegis_provision.report.text import fine_duration
 from aegis_provision.report.timeline import timeline_of
 from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, SUCCESSES, Status
+from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aegis_provision import __version__
 from aegis_provision.errors import Locked, TransportError, Unreachable, WriteFailed, WriteRefused
 from aegis_provision.humanize import counted
 from aegis_provision.planning.receipts import WriteInfo, with_receipt
@@ -28,6 +27,7 @@ from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.task import skipped
 from aegis_provision.rollout.write_log import WriteLogError
 from aegis_provision.transport.protocol import Deadline
+from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write

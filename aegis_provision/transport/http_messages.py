@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aegis_provision import __version__
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from aegis_provision.providers.secret import Secret

@@ -149,7 +149,7 @@ def command(
     job = saved.bind(job) if saved is not None else job
     print_diagnostics_to_stderr(output, job.findings)
     options = ApplyOptions(check, yes, output_format, report, as_diff, detailed_exitcode)
-    return plan_and_apply(job, environment, options, output, saved)
+    return plan_and_apply(job, options, output, saved)
 
 
 def _saved_plan(path: Path) -> SavedPlanFile | None:

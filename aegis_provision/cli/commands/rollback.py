@@ -69,4 +69,4 @@ def command(
     job = prepare_rollback(fleet, past, limit, environment, connection)
     print_diagnostics_to_stderr(output, job.findings)
     options = ApplyOptions(check, yes, output_format, report)
-    return plan_and_apply(job, environment, options, output)
+    return plan_and_apply(job, options, output)

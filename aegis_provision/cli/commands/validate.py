@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from aegis_provision import __version__
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import findings_format_option, inventory_option, output_options
@@ -20,6 +19,7 @@ from aegis_provision.humanize import counted
 from aegis_provision.inventory.pins import pin_findings
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file
+from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

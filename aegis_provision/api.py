@@ -1,0 +1,271 @@
+"""The Python API: what the commands do, for scripts.
+
+``aegis_provision`` itself exports all of it; ``docs/python.md`` shows how it is used. Input is
+checked as on the command line: what is wrong raises an :class:`Error` before anything connects. A
+host's failure is a value in a plan, a run or a status.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from aegis_provision.errors import InputError
+from aegis_provision.operations import apply as apply_operation
+from aegis_provision.operations import plan as plan_operation
+from aegis_provision.operations import rollback as rollback_operation
+from aegis_provision.operations import status as status_operation
+from aegis_provision.operations.connection import ConnectionOptions
+from aegis_provision.operations.environment import Environment
+from aegis_provision.operations.load import load_fleet
+from aegis_provision.operations.plan import RunPlan, RunSelection
+from aegis_provision.operations.runs import (
+    finished_run,
+    list_runs,
+    run_to_roll_back,
+)
+from aegis_provision.operations.runs import past_run as find_past_run
+from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
+from aegis_provision.rollout.planner import ConnectionPool
+from aegis_provision.rollout.worker_pool import CancelToken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aegis_provision.history.past_run import DamagedRun, PastRun
+    from aegis_provision.history.run_summary import RunSummary
+    from aegis_provision.operations.apply import Run
+    from aegis_provision.operations.load import Fleet
+    from aegis_provision.planning.status import HostStatus
+    from aegis_provision.rollout.events import Emit, Event
+
+    AnyPath = str | os.PathLike[str]
+    OnEvent = Callable[[Event], object]
+
+T = TypeVar("T")
+
+_INVENTORY = "AEGIS_PROVISION_INVENTORY"
+_MOST_FORKS = 1000
+_LONGEST = 86_400.0
+
+
+def load(*inventories: AnyPath, environ: Mapping[str, str] | None = None) -> Fleet:
+    """Read ``inventories`` and check everything that needs neither SSH nor secrets.
+
+    Without one it is what the command line reads: ``AEGIS_PROVISION_INVENTORY``, else
+    ``./inventory.yml``. ``environ`` is what scripts among them get, by default the process's.
+    Raises :class:`InvalidInputError` with everything that is wrong, and :class:`InputError`.
+    """
+    environ = _environ(environ)
+    named: Sequence[AnyPath] = inventories
+    if not named and environ.get(_INVENTORY):
+        named = (environ[_INVENTORY],)
+    return load_fleet([Path(item) for item in named], environ)
+
+
+def plan(
+    fleet: Fleet,
+    *,
+    playbook: AnyPath | None = None,
+    limit: str | None = None,
+    serial: str | int | None = None,
+    max_fail: str | int | None = None,
+    retry: str | None = None,
+    secrets: bool = True,
+    environ: Mapping[str, str] | None = None,
+    known_hosts: Sequence[AnyPath] = (),
+    ssh_config: AnyPath | None = None,
+    host_key: Literal["strict", "accept-new"] = "strict",
+    forks: int = 32,
+    timeout: float = 15.0,
+    deadline: float = 120.0,
+    on_event: OnEvent | None = None,
+) -> RunPlan:
+    """Read the hosts and return what a run would change there; nothing is written.
+
+    Each parameter means what the flag of its name means. ``environ`` holds the tokens, and
+    ``HOME``, ``XDG_STATE_HOME`` and ``SSH_AUTH_SOCK`` too; by default it is the process's.
+    ``ssh_config`` is a path, or ``"none"`` to read no file; ``known_hosts`` are paths. ``timeout``
+    and ``deadline`` are in seconds. Without ``secrets`` no token is needed or read, and the plan
+    can't be applied. ``on_event`` is called with each event, one at a time, from the threads in
+    which they happen.
+
+    Raises :class:`Error` for whatever is wrong, before anything connects; a host's failure is its
+    plan's ``action``.
+    """
+    environment = Environment.of(_environ(environ))
+    selection = RunSelection(
+        limit,
+        Path(playbook) if playbook is not None else None,
+        _parsed("serial", serial, parse_serial),
+        _parsed("max_fail", max_fail, parse_max_fail),
+        secrets=secrets,
+    )
+    if retry is not None:
+        past = finished_run(environment.environ, retry)
+        selection = plan_operation.retry_selection(selection, past)
+    options = _options(known_hosts, ssh_config, host_key, forks, timeout, deadline)
+    scheduled = plan_operation.schedule_run(fleet, selection, environment)
+    job = plan_operation.prepare_job(scheduled, environment, options)
+    return _planned(job, on_event)
+
+
+def plan_rollback(
+    fleet: Fleet,
+    run: str | None = None,
+    *,
+    limit: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    known_hosts: Sequence[AnyPath] = (),
+    ssh_config: AnyPath | None = None,
+    host_key: Literal["strict", "accept-new"] = "strict",
+    forks: int = 32,
+    timeout: float = 15.0,
+    deadline: float = 120.0,
+    on_event: OnEvent | None = None,
+) -> RunPlan:
+    """Read the hosts and return what would bring back the files from before ``run``.
+
+    ``run`` is a run's name, the beginning of one, or ``"last"``; by default it is the last run that
+    wrote something which is not undone yet. The other parameters are those of :func:`plan`, and
+    :func:`apply` applies the result. Raises :class:`Error` before anything connects.
+    """
+    environment = Environment.of(_environ(environ))
+    options = _options(known_hosts, ssh_config, host_key, forks, timeout, deadline)
+    past = run_to_roll_back(environment.environ, run)
+    job = rollback_operation.prepare_rollback(fleet, past, limit, environment, options)
+    return _planned(job, on_event)
+
+
+def apply(
+    plan: RunPlan, *, on_event: OnEvent | None = None, cancel: CancelToken | None = None
+) -> Run:
+    """Carry ``plan`` out, ask nothing, and return how every host ended.
+
+    A host whose file is not what the plan saw is refused, and nothing is written there. The run is
+    recorded in the state directory, as one of the command line is. ``on_event`` is called with each
+    event once it is recorded; what it raises stops no host and is raised in the end. Calling
+    ``cancel.ask()`` from another thread begins no further host and lets those under way finish.
+
+    Raises :class:`RefusedError` where the run can't be recorded, and :class:`InputError` for a plan
+    that was made without the secrets.
+    """
+    if any(job.session.withheld for job in plan.job.host_jobs):
+        raise InputError("a plan without secrets can't be applied", "plan again, with secrets=True")
+    now = datetime.now(UTC)
+    observers: tuple[Emit, ...] = () if on_event is None else (_observer(on_event),)
+    bugs: list[Exception] = []
+    with ConnectionPool(limit=0) as pool:
+        run = apply_operation.apply(
+            plan,
+            apply_operation.run_name(now),
+            now,
+            pool=pool,
+            cancel=cancel or CancelToken(),
+            observers=observers,
+            bugs=bugs,
+        )
+    if bugs:
+        raise bugs[0]
+    return run
+
+
+def status(
+    fleet: Fleet,
+    *,
+    limit: str | None = None,
+    secrets: bool = True,
+    environ: Mapping[str, str] | None = None,
+    known_hosts: Sequence[AnyPath] = (),
+    ssh_config: AnyPath | None = None,
+    host_key: Literal["strict", "accept-new"] = "strict",
+    forks: int = 32,
+    timeout: float = 15.0,
+    deadline: float = 120.0,
+    on_event: OnEvent | None = None,
+) -> tuple[HostStatus, ...]:
+    """Read the hosts and return how each stands: drifted, pending, in sync; nothing is written.
+
+    The parameters are those of :func:`plan`. Raises :class:`Error` before anything connects.
+    """
+    environment = Environment.of(_environ(environ))
+    options = _options(known_hosts, ssh_config, host_key, forks, timeout, deadline)
+    selection = RunSelection(limit, secrets=secrets)
+    scheduled = plan_operation.schedule_run(fleet, selection, environment)
+    job = status_operation.prepare_status(scheduled, environment, options)
+    return status_operation.status(job, _observer(on_event))
+
+
+def runs(
+    *, most: int | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[RunSummary | DamagedRun, ...]:
+    """Return the recorded runs, newest first, ``most`` of them or all.
+
+    Raises :class:`StateDirError`.
+    """
+    return list_runs(_environ(environ), most)[0]
+
+
+def past_run(name: str, *, environ: Mapping[str, str] | None = None) -> PastRun:
+    """Return all that is recorded of the run that ``name`` means.
+
+    ``name`` is a run's name, the beginning of one, or ``"last"``. Raises :class:`NoSuchRunError`
+    and :class:`StateDirError`, and :class:`InputError` for a record that is damaged.
+    """
+    return find_past_run(_environ(environ), name)
+
+
+def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return dict(os.environ if environ is None else environ)
+
+
+def _planned(job: plan_operation.Job, on_event: OnEvent | None) -> RunPlan:
+    with ConnectionPool(limit=0) as pool:
+        return plan_operation.plan(job, pool, _observer(on_event))
+
+
+def _observer(on_event: OnEvent | None) -> Emit:
+    def emit(event: Event) -> None:
+        if on_event is not None:
+            on_event(event)
+
+    return emit
+
+
+def _options(
+    known_hosts: Sequence[AnyPath],
+    ssh_config: AnyPath | None,
+    host_key: str,
+    forks: int,
+    timeout: float,
+    deadline: float,
+) -> ConnectionOptions:
+    if isinstance(known_hosts, str):
+        raise InputError("known_hosts: a sequence of paths is wanted", "write [path]")
+    if host_key not in {"strict", "accept-new"}:
+        raise InputError(f"host_key: {host_key!r} is neither 'strict' nor 'accept-new'")
+    if not 1 <= forks <= _MOST_FORKS:
+        raise InputError(f"forks: {forks} is not between 1 and {_MOST_FORKS}")
+    for name, seconds in (("timeout", timeout), ("deadline", deadline)):
+        if not 0 < seconds <= _LONGEST:
+            raise InputError(f"{name}: {seconds} is not above 0 and at most {_LONGEST:.0f} seconds")
+    options = ConnectionOptions(
+        forks,
+        timeout,
+        deadline,
+        known_hosts=tuple(Path(item) for item in known_hosts),
+        accept_new=host_key == "accept-new",
+    )
+    return options if ssh_config is None else replace(options, ssh_config=Path(ssh_config))
+
+
+def _parsed(name: str, value: str | int | None, parse: Callable[[str], T]) -> T | None:
+    if value is None:
+        return None
+    try:
+        return parse(str(value))
+    except ValueError as problem:
+        raise InputError(f"{name}: {problem}") from None

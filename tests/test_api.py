@@ -1,0 +1,233 @@
+"""The Python API: what a script sees of plans, runs, statuses and errors."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import aegis_provision as ap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from aegis_provision.rollout.events import Event
+
+TOKEN = "sk-canary-3f9d1c7b5a"
+INVENTORY = """
+all:
+  vars: {{provider: openrouter, connection: local}}
+  hosts:
+    a: {{config_path: {0}/a/aegis.config.json}}
+    b: {{config_path: {0}/b/aegis.config.json, provider: ollama}}
+"""
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    path = tmp_path / "inventory.yml"
+    path.write_text(INVENTORY.format(tmp_path))
+    return path
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    """The only variables that count: the process's own lead nowhere."""
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, "/proc/nowhere")
+    monkeypatch.setenv("OPENROUTER_API_KEY", "not-this-one-00000")
+    home = tmp_path / "home"
+    home.mkdir()
+    return {"HOME": str(home), "OPENROUTER_API_KEY": TOKEN}
+
+
+def session_env(path: Path) -> Any:
+    return json.loads(path.read_text())["defaultSessionEnv"]
+
+
+def test_every_name_is_there_and_none_is_a_subpackage() -> None:
+    for name in ap.__all__:
+        assert getattr(ap, name) is not None
+    modules = {module.name for module in pkgutil.iter_modules(ap.__path__)}
+    assert not modules & set(ap.__all__)
+    assert set(ap.__all__) <= set(dir(ap))
+    with pytest.raises(AttributeError, match="'aegis_provision' has no attribute 'nothing'"):
+        _ = ap.nothing  # type: ignore[attr-defined]
+
+
+def test_plan_then_apply_then_nothing_is_left(
+    inventory: Path, environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    fleet = ap.load(inventory)
+    plan = ap.plan(fleet, environ=environ)
+    assert [(item.host, item.action) for item in plan] == [
+        ("a", ap.Action.CREATE),
+        ("b", ap.Action.CREATE),
+    ]
+    assert len(plan) == 2
+    run = ap.apply(plan)
+    assert [(item.host, item.status) for item in run] == [
+        ("a", ap.Status.RESTART_PENDING),
+        ("b", ap.Status.RESTART_PENDING),
+    ]
+    assert run.ok
+    assert run.exit_code == 0
+    assert session_env(tmp_path / "a" / "aegis.config.json")["ANTHROPIC_AUTH_TOKEN"] == TOKEN
+    assert {item.action for item in ap.plan(fleet, environ=environ)} == {ap.Action.UNCHANGED}
+    assert [item.states for item in ap.status(fleet, environ=environ)] == [
+        (ap.HostState.IN_SYNC, ap.HostState.RESTART_PENDING),
+        (ap.HostState.IN_SYNC, ap.HostState.RESTART_PENDING),
+    ]
+
+
+def test_a_run_is_recorded_where_environ_says_and_can_be_rolled_back(
+    inventory: Path, environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    fleet = ap.load(inventory)
+    run = ap.apply(ap.plan(fleet, limit="a", environ=environ))
+    state = tmp_path / "home" / ".local" / "state" / "aegis-provision" / "runs"
+    assert [path.stem for path in state.iterdir()] == [run.name]
+    assert ap.past_run("last", environ=environ).header.run == run.name
+    assert len(ap.runs(environ=environ)) == 1
+    back = ap.plan_rollback(fleet, environ=environ)
+    assert back.is_rollback
+    assert [item.host for item in back] == ["a"]
+    undone = ap.apply(back)
+    assert undone.exit_code == 0
+    assert [item.status for item in undone.hosts] == [ap.Status.ROLLED_BACK]
+    assert not (tmp_path / "a" / "aegis.config.json").exists()
+    assert len(ap.runs(most=1, environ=environ)) == 1
+    with pytest.raises(ap.NoSuchRunError, match="there is no run"):
+        ap.past_run("2020", environ=environ)
+
+
+def test_no_value_shows_a_secret(inventory: Path, environ: Mapping[str, str]) -> None:
+    events: list[Event] = []
+    fleet = ap.load(inventory)
+    plan = ap.plan(fleet, environ=environ, on_event=events.append)
+    planned = len(events)
+    run = ap.apply(plan, on_event=events.append)
+    statuses = ap.status(fleet, environ=environ, on_event=events.append)
+    assert 0 < planned < len(events)
+    for value in (fleet, plan, plan.job, run, *events, *statuses):
+        assert TOKEN not in repr(value)
+
+
+def test_a_host_s_failure_is_a_value(tmp_path: Path, environ: Mapping[str, str]) -> None:
+    path = tmp_path / "inventory.yml"
+    path.write_text("all: {vars: {provider: ollama}, hosts: {a: {address: 127.0.0.1, port: 1}}}")
+    plan = ap.plan(ap.load(path), environ=environ, ssh_config="none", timeout=5)
+    assert [(item.action, item.message) for item in plan] == [
+        (ap.Action.UNREACHABLE, "connect: nothing listens there")
+    ]
+    run = ap.apply(plan)
+    assert [item.status for item in run.hosts] == [ap.Status.UNREACHABLE]
+    assert not run.ok
+    assert run.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [("", "missing-variable"), ("a\nb-0123456789", "refused-value"), ("changeme", "refused-value")],
+)
+def test_what_aegis_would_choke_on_is_refused_before_anything_connects(
+    inventory: Path, environ: Mapping[str, str], token: str, code: str
+) -> None:
+    events: list[Event] = []
+    with pytest.raises(ap.InvalidInputError) as refused:
+        ap.plan(
+            ap.load(inventory),
+            environ={**environ, "OPENROUTER_API_KEY": token},
+            on_event=events.append,
+        )
+    assert events == []
+    assert isinstance(refused.value, ap.Error)
+    assert [item.code for item in refused.value.diagnostics if item.is_error] == [code]
+
+
+def test_all_errors_of_the_files_come_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yml"
+    path.write_text("all: {vars: {provider: opnrouter}, hosts: {a: {modle: x, port: 99999}}}")
+    with pytest.raises(ap.InvalidInputError) as refused:
+        ap.load(path)
+    assert len(refused.value.diagnostics) == 3
+    lines = str(refused.value).splitlines()
+    assert lines[0].startswith(f"{path}:1:")
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"limit": "nothing"}, "--limit: "),
+        ({"host_key": "no"}, "host_key: 'no' is neither"),
+        ({"forks": 0}, "forks: 0 is not between 1 and 1000"),
+        ({"forks": 1001}, "forks: 1001 is not between 1 and 1000"),
+        ({"timeout": 0}, "timeout: 0 is not above 0"),
+        ({"deadline": 86_401}, "deadline: 86401 is not above 0"),
+        ({"deadline": float("nan")}, "deadline: nan is not above 0"),
+        ({"known_hosts": "file"}, "known_hosts: a sequence of paths is wanted"),
+        ({"ssh_config": "not-there"}, "--ssh-config: no file not-there"),
+        ({"serial": "0"}, "serial: "),
+        ({"max_fail": "-1"}, "max_fail: "),
+        ({"retry": "last"}, "there are no runs yet"),
+        ({"playbook": "not-there.yml"}, "the playbook not-there.yml does not exist"),
+    ],
+)
+def test_wrong_parameters_are_input_errors(
+    inventory: Path, environ: Mapping[str, str], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ap.InputError) as refused:
+        ap.plan(ap.load(inventory), environ=environ, **options)
+    assert str(refused.value).startswith(words)
+
+
+def test_a_plan_without_secrets_is_only_to_look_at(
+    inventory: Path, environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    plan = ap.plan(ap.load(inventory), secrets=False, environ={"HOME": environ["HOME"]})
+    with pytest.raises(ap.InputError, match="a plan without secrets can't be applied"):
+        ap.apply(plan)
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_what_an_observer_raises_stops_no_host(
+    inventory: Path, environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    def fail(event: Event) -> None:
+        raise LookupError(type(event).__name__)
+
+    with pytest.raises(LookupError, match="RunStarted"):
+        ap.apply(ap.plan(ap.load(inventory), environ=environ), on_event=fail)
+    assert (tmp_path / "b" / "aegis.config.json").exists()
+
+
+def test_a_cancelled_run_begins_no_host(
+    inventory: Path, environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    cancel = ap.CancelToken()
+    cancel.ask()
+    run = ap.apply(ap.plan(ap.load(inventory), environ=environ), cancel=cancel)
+    assert [item.status for item in run.hosts] == [ap.Status.NOT_ATTEMPTED] * 2
+    assert run.exit_code == 130
+    assert not run.ok
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_without_a_state_directory_nothing_is_written(
+    inventory: Path, environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    plan = ap.plan(ap.load(inventory), environ={**environ, "XDG_STATE_HOME": "/proc/nowhere"})
+    with pytest.raises(ap.RefusedError, match="nothing was written: the directory for records"):
+        ap.apply(plan)
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_without_a_name_the_variable_s_inventory_is_read(inventory: Path) -> None:
+    fleet = ap.load(environ={"AEGIS_PROVISION_INVENTORY": str(inventory)})
+    assert list(fleet.hosts) == ["a", "b"]
