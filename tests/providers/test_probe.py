@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.providers.model_list import MOST_BYTES
+from aegis_provision.providers.model_list import ModelList, near, parse_models
 from aegis_provision.providers.probe_verdict import (
     ConnectFailure,
     Reply,
@@ -26,6 +26,7 @@ from aegis_provision.providers.probe_verdict import (
 )
 from aegis_provision.providers.recipes import builtin_recipes
 
+MIB_8 = 8 * 1024 * 1024
 OPENROUTER = "https://openrouter.ai/api/v1"
 
 
@@ -258,7 +259,7 @@ def test_deployments_are_not_looked_for_among_models() -> None:
         b'{"data": {}}',
         b'{"data": [1, {}, {"id": 5}, {"id": ""}]}',
         b"[" * 100_000,
-        offering("big", "small") + b" " * MOST_BYTES,
+        offering("big", "small") + b" " * MIB_8,
     ],
     ids=["empty", "no text", "null", "object", "no list", "no names", "deep", "long"],
 )
@@ -368,6 +369,14 @@ def test_where_models_are_not_checked_any_answer_will_do() -> None:
 
 # From the one that is told before any other to the one that is told where there is no other.
 BY_WORTH = [LIST, OTHERS, reply(401), reply(503), NOTHING, AWAY, reply(400), reply(404)]
+
+
+@pytest.mark.parametrize("status", [402, 403])
+def test_a_refusal_of_the_token_is_told_before_a_path_that_is_not_there(status: int) -> None:
+    wanted = wanting()
+    for other in BY_WORTH[3:]:
+        assert judge(other, reply(status), wanted) == judge(reply(status), None, wanted)
+        assert judge(reply(status), other, wanted) == judge(reply(status), None, wanted)
 
 
 @pytest.mark.parametrize("better", range(len(BY_WORTH)))
@@ -511,3 +520,34 @@ def test_it_is_right_exactly_where_both_are_offered(names: list[str]) -> None:
         assert not {"big", "small"} & set(names)
     else:
         assert verdict.ok == ({"big", "small"} <= set(names))
+
+
+# --- bounds --------------------------------------------------------------------------------------
+
+
+def test_a_list_of_eight_mebibytes_is_read_and_no_longer_one() -> None:
+    body = offering("big")
+    assert parse_models(body.ljust(MIB_8)) == ModelList(("big",), partial=False)
+    assert parse_models(body.ljust(MIB_8 + 1)) is None
+
+
+def test_a_list_of_ten_thousand_models_is_whole_and_a_longer_one_a_part() -> None:
+    names = [f"m{number}" for number in range(10_001)]
+    assert parse_models(json.dumps(names[:-1]).encode()) == ModelList(
+        tuple(names[:-1]), partial=False
+    )
+    assert parse_models(json.dumps(names).encode()) == ModelList(tuple(names[:-1]), partial=True)
+
+
+def test_a_name_of_200_characters_counts_and_a_longer_one_does_not() -> None:
+    found = parse_models(json.dumps(["a" * 200, "b" * 201]).encode())
+    assert found == ModelList(("a" * 200,), partial=False)
+    assert near(["a" * 200], "a" * 200) == ["a" * 200]
+    assert near(["a" * 200], "a" * 201) == []
+
+
+def test_two_thousand_names_are_compared_and_at_most_three_are_near() -> None:
+    names = [f"{number:04}" for number in range(2_000)]
+    assert near([*names[:-1], "claude"], "claude") == ["claude"]
+    assert near([*names, "claude"], "claude") == []
+    assert len(near(["claude1", "claude2", "claude3", "claude4"], "claude")) == 3
