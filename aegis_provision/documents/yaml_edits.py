@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,8 @@ _BOM = b"\xef\xbb\xbf"
 _BY_HAND = "make this edit by hand"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _COLON = re.compile(r"\s*:")
+_COMMA = re.compile(r"\s*,")
 _ALIAS = "alias"
-_REMOVED = object()
 
 
 class EditError(Exception):
@@ -65,16 +66,13 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
-    """One ``key: value`` of a mapping, and where the key and all of it end."""
+    """One ``key: value`` of a mapping: ``text[start:end]``."""
 
     key: yaml.Node
     value: yaml.Node
+    start: int
     key_end: int
     end: int
-
-    @property
-    def start(self) -> int:
-        return int(self.key.start_mark.index)
 
 
 class YamlEditor:
@@ -93,6 +91,7 @@ class YamlEditor:
         if source is None or node is None:
             hint = "correct what 'aegis-provision validate' tells of it first"
             raise EditError(f"{name} has errors of its own, so it can't be edited", hint=hint)
+        self.name = name
         self._source = source
         self._bom = _BOM if data.startswith(_BOM) else b""
         self._text = data.removeprefix(_BOM).decode("utf-8")
@@ -102,56 +101,67 @@ class YamlEditor:
             root = None
         if root is None:
             raise EditError(f"{name} is written in a way that can't be edited in place")
-        self._root: yaml.Node = root
+        self._root = _Pair(root, root, 0, 0, len(self._text))
         self._as_json = _is_flow(root) and _is_json(self._text)
         compact = self._as_json and '": ' not in self._text and '", ' not in self._text
         self._comma, self._colon = (",", ":") if compact else (", ", ": ")
+        line_end = _LINE_END.search(self._text)
+        self._line_end = line_end.group() if line_end else "\n"
         self._edits: list[tuple[int, int, str]] = []
         self._pairs_of: dict[int, list[_Pair]] = {}
-        self._first: _Pair | None = None
-        # What the result must hold, as dicts, lists and scalars.
-        self._expected: Any = plain_value(node)
+        self._first = self._root
+        # What the result must hold: the document, as dicts, lists and scalars, under "".
+        self._expected: dict[str, Any] = {"": plain_value(node)}
 
     def set_keys(
         self,
         path: Sequence[str],
-        pairs: Mapping[str, str | int],
+        values: Mapping[str, str | int],
         drop: Collection[str] = (),
         *,
         in_range: bool = False,
     ) -> None:
-        """Give the entry at ``path`` the values ``pairs``, and take the keys ``drop`` from it.
+        """Give the entry at ``path`` the ``values``, and take the keys ``drop`` from it.
 
         A key that is there gets its new value in its place; other keys come last.
         """
-        parent, pair, above = self._find(path)
-        held = self._held(path)
-        content = {} if held is None else {key: held[key] for key in held if key not in drop}
-        empty_braces = _is_flow(pair.value) and not pair.value.value
-        if isinstance(pair.value, yaml.MappingNode) and not (empty_braces and in_range):
-            self._extend(pair.value, pairs, drop)
+        parent, pair, step = self._find(path)
+        above, name = self._expected_at(path)
+        held = above[name]
+        above[name] = {key: held[key] for key in held or () if key not in drop}
+        if isinstance(pair.value, yaml.MappingNode) and (pair.value.value or not in_range):
+            self._extend(pair.value, values, drop)
         elif _is_empty(pair.value) and not _is_flow(parent):
+            lines = self._line_end + " " * (len(self._indent(pair)) + step)
             end = self._end_of_lines(pair)
-            indent = self._indent(pair) + " " * self._step(pair, above)
-            self._edit(end, end, self._in_lines(end, indent, pairs))
+            self._edit(end, end, "".join(lines + item for item in self._written(values)))
+        elif held is None or held == {}:
+            before = self._text[pair.key_end : pair.end]
+            key = scalar_text(REPLACES, as_json=self._as_json or before.endswith(":"))
+            kept = self._comma.join([*self._written(values, flow=True), f"{key}{before}"])
+            self._edit(pair.key_end, pair.end, f"{self._colon}{{{kept}}}")
+            above[name][REPLACES] = held
+        elif pair.value.tag == _ALIAS:
+            words = f"the settings of this host are an alias, *{pair.value.value}"
+            raise self._refusal(words, pair, f"write them out here, or {_BY_HAND}")
         else:
-            self._replace(pair, held, pairs)
-            content[REPLACES] = held
-        self._expect(path, {**content, **pairs})
+            raise self._refusal("what this entry holds can't be told from its text", pair)
+        above[name].update(values)
 
     def insert_entry(
-        self, path: Sequence[str], pairs: Mapping[str, str | int], *, after: Sequence[str]
+        self, path: Sequence[str], values: Mapping[str, str | int], *, after: Sequence[str]
     ) -> None:
-        """Make an entry at ``path`` with the values ``pairs``, right behind the one ``after``."""
+        """Make an entry at ``path`` with the ``values``, right behind the one ``after``."""
         parent, pair, _ = self._find(after)
         key = scalar_text(path[-1], as_json=self._as_json, flow=_is_flow(parent))
-        entry = f"{key}{self._colon}{{{self._in_braces(pairs)}}}"
+        entry = f"{key}{self._colon}{{{self._comma.join(self._written(values, flow=True))}}}"
         if _is_flow(parent):
             self._edit(pair.end, pair.end, f",{self._gap(parent, pair)}{entry}")
         else:
             end = self._end_of_lines(pair)
-            self._edit(end, end, f"{self._line_end_at(end)}{self._indent(pair)}{entry}")
-        self._expect(path, dict(pairs))
+            self._edit(end, end, f"{self._line_end}{self._indent(pair)}{entry}")
+        above, name = self._expected_at(path)
+        above[name] = dict(values)
 
     def remove_keys(
         self, path: Sequence[str], keys: Collection[str], *, in_range: bool = False
@@ -161,8 +171,9 @@ class YamlEditor:
         value = pair.value
         if not isinstance(value, yaml.MappingNode):
             raise self._refusal("the settings of this host are shared with other places", pair)
-        held = self._held(path)
-        content: object = {key: held[key] for key in held if key not in keys}
+        above, name = self._expected_at(path)
+        held = above[name]
+        above[name] = {key: held[key] for key in held if key not in keys}
         pairs = self._pairs(value)
         gone = [each for each in pairs if each.key.value in keys]
         replaced = next((each for each in gone if each.key.value == REPLACES), None)
@@ -170,16 +181,15 @@ class YamlEditor:
             self._remove(value, gone)
         elif not _is_flow(value):
             self._remove(value, gone)
-            content = None
+            above[name] = None
         elif replaced is not None:
             self._edit(pair.key_end, pair.end, self._text[replaced.key_end : replaced.end])
-            content = held[REPLACES]
+            above[name] = held[REPLACES]
         elif in_range and self._text[value.start_mark.index : pairs[0].start] == "{":
             self._remove(parent, [pair])
-            content = _REMOVED
+            del above[name]
         else:
             self._empty_braces(value, pairs)
-        self._expect(path, content)
 
     def result(self) -> bytes:
         """Return the file with all edits made."""
@@ -191,14 +201,10 @@ class YamlEditor:
             done = end
         text = "".join([*pieces, self._text[done:]])
         data = self._bom + text.encode("utf-8")
-        source, node = _read(self._source.name, data)
-        holds = plain_value(node) if node is not None else None
-        if (
-            overlap
-            or source is None
-            or _canonical(holds) != _canonical(self._expected)
-            or (self._as_json and not _is_json(text))
-        ):
+        source, node = _read(self.name, data)
+        holds = {"": plain_value(node) if node is not None else None}
+        same = source is not None and _canonical(holds) == _canonical(self._expected)
+        if overlap or not same or (self._as_json and not _is_json(text)):
             words = "this can't be edited in place without changing something else"
             hint = f"{_BY_HAND}; an anchor or an alias may tie this entry to another one"
             raise self._refusal(words, self._first, hint)
@@ -206,21 +212,23 @@ class YamlEditor:
 
     # ---- finding
 
-    def _find(self, path: Sequence[str]) -> tuple[yaml.Node, _Pair, _Pair | None]:
-        """Return the mapping that holds the entry at ``path``, the entry, and the one above it."""
-        parent, above = self._root, None
-        pair = _Pair(self._root, self._root, 0, len(self._text))
-        if not path and not isinstance(self._root, yaml.MappingNode):
+    def _find(self, path: Sequence[str]) -> tuple[yaml.Node, _Pair, int]:
+        """Return the mapping that holds the entry at ``path``, the entry, and its indentation."""
+        parent, pair, step = self._root.value, self._root, 2
+        if not path and not isinstance(parent, yaml.MappingNode):
             raise self._refusal("this file holds no settings", pair)
         for depth, name in enumerate(path):
-            parent, above = pair.value, pair if depth else None
-            found = [each for each in self._pairs(parent) if each.key.value == name]
-            if not found:
+            parent = pair.value
+            found = next((each for each in self._pairs(parent) if each.key.value == name), None)
+            if found is None:
                 words = "what stands here is shared with other places, by an alias or a merge key"
                 raise self._refusal(words, pair, f"write it out here, or {_BY_HAND}")
-            pair = found[0]
-        self._first = self._first or pair
-        return parent, pair, above
+            if depth:
+                step = found.key.start_mark.column - pair.key.start_mark.column
+            pair = found
+        if self._first is self._root:
+            self._first = pair
+        return parent, pair, step
 
     def _pairs(self, node: yaml.Node) -> list[_Pair]:
         if id(node) not in self._pairs_of:
@@ -232,7 +240,9 @@ class YamlEditor:
         key_end = key.end_mark.index
         colon = _COLON.match(self._text, key_end)
         end = colon.end() if colon else key_end
-        return _Pair(key, value, key_end, end if _is_empty(value) else self._end(value))
+        if not _is_empty(value):
+            end = self._end(value)
+        return _Pair(key, value, key.start_mark.index, key_end, end)
 
     def _end(self, node: yaml.Node) -> int:
         """Return where a value ends; to the parser a block ends where the next one begins."""
@@ -242,26 +252,17 @@ class YamlEditor:
             return self._pairs(node)[-1].end
         return self._end(node.value[-1])
 
-    def _held(self, path: Sequence[str]) -> Any:
-        held = self._expected
-        for name in path:
-            held = held[name]
-        return held
+    def _expected_at(self, path: Sequence[str]) -> tuple[dict[str, Any], str]:
+        """Return the mapping that must hold the entry at ``path`` in the result, and its key."""
+        above, name = self._expected, ""
+        for each in path:
+            above, name = above[name], each
+        return above, name
 
-    def _expect(self, path: Sequence[str], content: object) -> None:
-        if not path:
-            self._expected = content
-        elif content is _REMOVED:
-            del self._held(path[:-1])[path[-1]]
-        else:
-            self._held(path[:-1])[path[-1]] = content
-
-    def _refusal(self, message: str, pair: _Pair | None, hint: str = _BY_HAND) -> EditError:
-        span = None
-        if pair is not None:
-            start, end = pair.key.start_mark, pair.key.end_mark
-            places = (start.line + 1, start.column + 1, end.line + 1, end.column + 1)
-            span = Span(self._source, *places)
+    def _refusal(self, message: str, pair: _Pair, hint: str = _BY_HAND) -> EditError:
+        start, end = pair.key.start_mark, pair.key.end_mark
+        places = (start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+        span = Span(self._source, *places) if pair is not self._root else None
         return EditError(message, span, hint=hint)
 
     # ---- writing
@@ -269,41 +270,28 @@ class YamlEditor:
     def _edit(self, start: int, end: int, text: str = "") -> None:
         self._edits.append((start, end, text))
 
-    def _replace(self, pair: _Pair, held: object, pairs: Mapping[str, str | int]) -> None:
-        """Put keys in braces in the place of a value that is nothing, or empty braces."""
-        if held or not (held is None or isinstance(held, dict)):
-            words = "what this entry holds can't be told from its text"
-            if pair.value.tag == _ALIAS:
-                words = f"the settings of this host are an alias, *{pair.value.value}"
-            raise self._refusal(words, pair, f"write them out here, or {_BY_HAND}")
-        before = self._text[pair.key_end : pair.end]
-        name = scalar_text(REPLACES, as_json=self._as_json or before.endswith(":"))
-        keys = f"{self._in_braces(pairs)}{self._comma}{name}{before}"
-        self._edit(pair.key_end, pair.end, f"{self._colon}{{{keys}}}")
-
     def _extend(
-        self, value: yaml.Node, pairs: Mapping[str, str | int], drop: Collection[str]
+        self, value: yaml.Node, values: Mapping[str, str | int], drop: Collection[str]
     ) -> None:
         """Replace, add and remove keys of a mapping."""
-        written = self._pairs(value)
-        kept = [pair for pair in written if pair.key.value not in drop]
-        gone = [pair for pair in written if pair.key.value in drop]
-        fresh = dict(pairs)
+        pairs, flow = self._pairs(value), _is_flow(value)
+        kept = [pair for pair in pairs if pair.key.value not in drop]
+        fresh = dict(values)
         for pair in kept:
             if pair.key.value in fresh:
-                self._set_value(pair, fresh.pop(pair.key.value), flow=_is_flow(value))
-        if gone:
-            self._remove(value, gone)
-        if not _is_flow(value):
-            end = self._end_of_lines(kept[-1])
-            self._edit(end, end, self._in_lines(end, self._indent(written[0]), fresh))
-        elif not written:
-            opened = self._text.index("{", value.start_mark.index) + 1
-            self._edit(opened, opened, self._in_braces(fresh))
+                self._set_value(pair, fresh.pop(pair.key.value), flow=flow)
+        written = self._written(fresh, flow=flow)
+        if not pairs:
+            end, text = self._text.index("{", value.start_mark.index) + 1, self._comma.join(written)
+        elif flow:
+            end, gap = kept[-1].end, self._gap(value, kept[-1])
+            text = "".join(f",{gap}{item}" for item in written)
         else:
-            gap = self._gap(value, kept[-1])
-            added = (f",{gap}{self._key_value(*item, flow=True)}" for item in fresh.items())
-            self._edit(kept[-1].end, kept[-1].end, "".join(added))
+            end, indent = self._end_of_lines(kept[-1]), self._indent(pairs[0])
+            text = "".join(f"{self._line_end}{indent}{item}" for item in written)
+        self._edit(end, end, text)
+        if len(kept) < len(pairs):
+            self._remove(value, [pair for pair in pairs if pair not in kept])
 
     def _set_value(self, pair: _Pair, value: str | int, *, flow: bool) -> None:
         old = pair.value
@@ -315,25 +303,19 @@ class YamlEditor:
         else:
             self._edit(old.start_mark.index, pair.end, text)
 
-    def _key_value(self, key: str, value: str | int, *, flow: bool) -> str:
-        name = scalar_text(key, as_json=self._as_json, flow=flow)
+    def _written(self, values: Mapping[str, str | int], *, flow: bool = False) -> list[str]:
+        """Return ``key: value`` for each of ``values``."""
         colon = self._colon if flow else ": "
-        return f"{name}{colon}{scalar_text(value, as_json=self._as_json, flow=flow)}"
-
-    def _in_braces(self, pairs: Mapping[str, str | int]) -> str:
-        return self._comma.join(self._key_value(*item, flow=True) for item in pairs.items())
-
-    def _in_lines(self, at: int, indent: str, pairs: Mapping[str, str | int]) -> str:
-        start = self._line_end_at(at) + indent
-        return "".join(start + self._key_value(*item, flow=False) for item in pairs.items())
+        text = partial(scalar_text, as_json=self._as_json, flow=flow)
+        return [f"{text(key)}{colon}{text(value)}" for key, value in values.items()]
 
     def _gap(self, parent: yaml.Node, pair: _Pair) -> str:
         """Return what stands between two entries in braces: a blank, or a new line."""
-        indent = self._text[self._line_start(pair.start) : pair.start]
-        end = self._line_end(pair.end)
+        indent = self._text[pair.start - pair.key.start_mark.column : pair.start]
+        end = self._line_end_after(pair.end)
         if indent.strip() or end >= self._end(parent) or "#" in self._text[pair.end : end]:
             return self._comma[1:]
-        return self._line_end_at(end) + indent
+        return self._line_end + indent
 
     # ---- removing
 
@@ -349,7 +331,8 @@ class YamlEditor:
         for pair in gone:
             start, end = pair.start - len(self._indent(pair)), self._end_of_lines(pair)
             if start == first:  # The first lines of the file go with the line end after them.
-                end = first = end + len(self._line_end_at(end, missing=""))
+                line_end = _LINE_END.match(self._text, end)
+                end = first = line_end.end() if line_end else end
             else:
                 start -= 2 if self._text.endswith("\r\n", 0, start) else 1
             self._edit(start, end)
@@ -364,52 +347,31 @@ class YamlEditor:
                 continue
             if "#" not in self._text[before.end : pair.start]:
                 self._edit(before.end, pair.end)
-                continue
-            # The comment behind the comma stays, so the comma after the entry goes.
-            rest = self._text[pair.end :]
-            comma = len(rest) - len(rest.lstrip()) + 1 if rest.lstrip().startswith(",") else 0
-            self._edit(pair.start, pair.end + comma)
+            else:  # The comment behind the comma stays, so the comma after the entry goes.
+                comma = _COMMA.match(self._text, pair.end)
+                self._edit(pair.start, comma.end() if comma else pair.end)
 
     def _empty_braces(self, value: yaml.Node, pairs: Sequence[_Pair]) -> None:
         """Leave braces with what stood in them before :meth:`set_keys`."""
         opened = self._text.index("{", value.start_mark.index) + 1
-        start, end = pairs[0].start, pairs[-1].end
-        before, after = self._text[opened:start], self._text[end : self._end(value) - 1]
-        if after.lstrip().startswith(","):
-            after = after.replace(",", "", 1)
-        if before and "#" not in before + after:
-            before = after = ""
-        self._edit(opened, self._end(value) - 1, before + after)
+        comma = _COMMA.match(self._text, pairs[-1].end)
+        start, end = pairs[0].start, comma.end() if comma else pairs[-1].end
+        closed = self._end(value) - 1
+        if not (self._text[opened:start] + self._text[end:closed]).strip() and start > opened:
+            start, end = opened, closed
+        self._edit(start, end)
 
     # ---- lines
 
-    def _line_start(self, at: int) -> int:
-        return max(self._text.rfind("\n", 0, at), self._text.rfind("\r", 0, at)) + 1
-
-    def _line_end(self, at: int) -> int:
+    def _line_end_after(self, at: int) -> int:
         found = _LINE_END.search(self._text, at)
         return found.start() if found else len(self._text)
 
-    def _line_end_at(self, at: int, missing: str | None = None) -> str:
-        """Return the line end at ``at``; else ``missing``, by default the text's first."""
-        found = _LINE_END.match(self._text, at)
-        if found is None and missing is None:
-            found = _LINE_END.search(self._text)
-            missing = "\n"
-        return found.group() if found else str(missing)
-
     def _indent(self, pair: _Pair) -> str:
-        indent = self._text[self._line_start(pair.start) : pair.start]
+        indent = self._text[pair.start - pair.key.start_mark.column : pair.start]
         if indent.strip(" "):
             raise self._refusal("this entry does not begin its line", pair)
         return indent
-
-    def _step(self, pair: _Pair, above: _Pair | None) -> int:
-        """Return how much deeper than an entry its keys go: as much as it is itself."""
-        if above is None:
-            return 2
-        step = len(self._indent(pair)) - (above.start - self._line_start(above.start))
-        return step if step > 0 else 2
 
     def _end_of_lines(self, pair: _Pair) -> int:
         """Return the end of the last line that belongs to an entry, comment included."""
@@ -418,7 +380,7 @@ class YamlEditor:
             last = value.value[-1]
             value = last[1] if isinstance(last, tuple) else last
         if not isinstance(value, yaml.ScalarNode) or value.style not in {"|", ">"}:
-            return self._line_end(pair.end)
+            return self._line_end_after(pair.end)
         written = self._text[value.start_mark.index : pair.end]
         if "+" in _LINE_END.split(written)[0].partition("#")[0]:
             # Its empty lines count; only the last line end is the entry's.

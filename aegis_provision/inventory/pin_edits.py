@@ -15,7 +15,7 @@ from aegis_provision.inventory.pins import PIN_KEYS
 from aegis_provision.inventory.shared import OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
     from aegis_provision.documents.diagnostic import Diagnostic
@@ -54,7 +54,7 @@ class PinRequest:
 
 @dataclass(frozen=True, slots=True)
 class PinEdits:
-    """What is to be done: new contents by file, what becomes of each host and where, findings.
+    """What is to be done: new contents by file, what becomes of each host and in which files.
 
     With an error among the findings nothing is to be done at all.
     """
@@ -65,38 +65,33 @@ class PinEdits:
     findings: tuple[Diagnostic, ...]
 
 
-def pin_hosts(
-    inventory: Inventory, files: Sequence[InputFile], hosts: Sequence[str], request: PinRequest
-) -> PinEdits:
-    """Return what it takes to pin ``hosts`` as ``request`` says.
-
-    The file is the one that pins the host now, else the one with its own entry, else the one
-    with the range it comes from. A pin to the same provider keeps what ``request`` leaves out.
-    """
-    return _edited(inventory, files, hosts, lambda editing, host: editing.pin(host, request))
-
-
-def unpin_hosts(inventory: Inventory, files: Sequence[InputFile], hosts: Sequence[str]) -> PinEdits:
-    """Return what it takes to leave ``hosts`` to the providers of their groups."""
-    return _edited(inventory, files, hosts, _Editing.unpin)
-
-
-def _edited(
+def edit_pins(
     inventory: Inventory,
     files: Sequence[InputFile],
     hosts: Sequence[str],
-    edit: Callable[[_Editing, Host], None],
+    request: PinRequest | None,
+    real_paths: Mapping[str, str] | None = None,
 ) -> PinEdits:
-    editing = _Editing(host_entries(files), frozenset(hosts))
+    """Return what it takes to pin ``hosts`` as ``request`` says, or to unpin them without one.
+
+    The file is the one that pins the host now, else the one with its own entry, else the one
+    with the range it comes from. A pin to the same provider keeps what ``request`` leaves out.
+    ``real_paths`` tells which names of ``files`` are one file, which is edited once.
+    """
+    editing = _Editing(host_entries(files), frozenset(hosts), real_paths or {})
     contents: dict[str, bytes] = {}
-    for host in hosts:
+    for name in hosts:
+        host = inventory.hosts[name]
         try:
-            edit(editing, inventory.hosts[host])
+            if request is None:
+                editing.unpin(host)
+            else:
+                editing.pin(host, request)
         except EditError as problem:
             editing.findings.append(problem.finding)
-    for name, editor in editing.editors.items():
+    for editor in editing.editors.values():
         try:
-            contents[name] = editor.result()
+            contents[editor.name] = editor.result()
         except EditError as problem:
             editing.findings.append(problem.finding)
     findings = tuple(dict.fromkeys(editing.findings))
@@ -109,6 +104,7 @@ class _Editing:
 
     entries: Mapping[str, Sequence[HostEntry]]
     chosen: frozenset[str]
+    real_paths: Mapping[str, str]
     editors: dict[str, YamlEditor] = field(default_factory=dict)
     edited: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
     changes: dict[str, PinChange] = field(default_factory=dict)
@@ -179,12 +175,13 @@ class _Editing:
         name = entry.file.name
         if name not in self.places.setdefault(host.name, ()):
             self.places[host.name] += (name,)
-        if (name, path) in self.edited:
+        real = self.real_paths.get(name, name)
+        if (real, path) in self.edited:
             return None
-        self.edited.add((name, path))
-        if name not in self.editors:
-            self.editors[name] = YamlEditor(name, entry.file.data)
-        return self.editors[name]
+        self.edited.add((real, path))
+        if real not in self.editors:
+            self.editors[real] = YamlEditor(name, entry.file.data)
+        return self.editors[real]
 
     def _may_edit(self, host: Host, entry: HostEntry) -> bool:
         """Tell whether an entry is of the chosen hosts alone; say so where it is not."""

@@ -11,21 +11,20 @@ from aegis_provision.documents.diagnostic import (
     Diagnostic,
     Severity,
     drop_followups,
-    error,
     has_errors,
     note,
 )
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.files.atomic import Replacement
 from aegis_provision.inputs.inventory_files import read_inventory_files
-from aegis_provision.inventory.pin_edits import BY_HAND, pin_hosts, side_effects, unpin_hosts
+from aegis_provision.inventory.pin_edits import edit_pins, side_effects
 from aegis_provision.operations.load import inventory_paths, resolve_fleet, select_hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from aegis_provision.inventory.files import InputFile
-    from aegis_provision.inventory.pin_edits import PinChange, PinEdits, PinRequest
+    from aegis_provision.inventory.pin_edits import PinChange, PinRequest
     from aegis_provision.operations.load import Fleet
 
 
@@ -56,66 +55,24 @@ def edit_inventory(
     if fleet is None:
         raise InvalidInputError(drop_followups(findings))
     hosts = select_hosts(fleet, "HOST", pattern)
-    if request is None:
-        pinning = unpin_hosts(fleet.inventory, fleet.files, hosts)
-    else:
-        pinning = pin_hosts(fleet.inventory, fleet.files, hosts, request)
-    if has_errors(pinning.findings):
-        raise InvalidInputError(pinning.findings)
-    after = _edited(files, pinning)
-    if pinning.contents:
-        _check(fleet, findings, after, hosts, request)
-    replacements = _replacements(files, after, pinning)
-    return PinOutcome(pinning.changes, pinning.places, replacements, pinning.findings)
-
-
-def _edited(files: Sequence[InputFile], pinning: PinEdits) -> tuple[InputFile, ...]:
-    """Return ``files`` with the edits done; what is one file under several names changes in all.
-
-    A link in ``host_vars/`` is such a name: whoever edits one host's file edits another's too, and
-    a check of the result must see that. Raises :class:`InvalidInputError`.
-    """
-    problems: list[Diagnostic] = []
-    fresh: dict[Path, InputFile] = {}
-    for file in _first_of_each_name(files):
-        if file.name in pinning.contents:
-            data = pinning.contents[file.name]
-            known = fresh.setdefault(_real(file), replace(file, data=data))
-            if known.data != data:
-                problems.append(_two_edits_of_one_file(known.name, file.name))
-    if problems:
-        raise InvalidInputError(problems)
-    return tuple(
-        replace(file, data=fresh[_real(file)].data)
-        if not file.printed and _real(file) in fresh
-        else file
+    # A link in host_vars/ is one more name of a file: an edit changes the hosts of every name.
+    real_paths = {file.name: str(Path(file.name).resolve()) for file in files if not file.printed}
+    edits = edit_pins(fleet.inventory, fleet.files, hosts, request, real_paths)
+    if has_errors(edits.findings):
+        raise InvalidInputError(edits.findings)
+    contents = {real_paths[name]: data for name, data in edits.contents.items()}
+    after = tuple(
+        file if file.printed else replace(file, data=contents.get(real_paths[file.name], file.data))
         for file in files
     )
-
-
-def _first_of_each_name(files: Sequence[InputFile]) -> Iterable[InputFile]:
-    """Return ``files`` once each: two inventories of one directory share their variable files."""
-    return {file.name: file for file in reversed(files) if not file.printed}.values()
-
-
-def _real(file: InputFile) -> Path:
-    return Path(file.name).resolve()
-
-
-def _two_edits_of_one_file(one: str, other: str) -> Diagnostic:
-    words = f"{one} and {other} are one file, and each would be edited in another way"
-    return error("cannot-edit", words, hint=BY_HAND)
-
-
-def _replacements(
-    files: Sequence[InputFile], after: Sequence[InputFile], pinning: PinEdits
-) -> tuple[Replacement, ...]:
-    """Return what is to be written: each file once, under the name by which it was edited."""
-    found: dict[Path, Replacement] = {}
-    for old, new in zip(files, after, strict=True):
-        if old.name in pinning.contents and old.data != new.data:
-            found.setdefault(_real(old), Replacement(Path(old.name), old.data, new.data))
-    return tuple(found.values())
+    if contents:
+        _check(fleet, findings, after, hosts, request)
+    replacements = {
+        file.name: Replacement(Path(file.name), file.data, edits.contents[file.name])
+        for file in files
+        if not file.printed and edits.contents.get(file.name, file.data) != file.data
+    }
+    return PinOutcome(edits.changes, edits.places, tuple(replacements.values()), edits.findings)
 
 
 def _check(

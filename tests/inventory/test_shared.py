@@ -10,7 +10,7 @@ import pytest
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.pin_edits import unpin_hosts
+from aegis_provision.inventory.pin_edits import edit_pins
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
@@ -349,15 +349,15 @@ def test_a_provider_of_others_is_no_pin_to_be_taken_away() -> None:
     files = (script(), host_vars("ntp: x\nprovider: aws\n"))
     inventory, _ = load(*files)
     assert inventory is not None
-    assert unpin_hosts(inventory, files, ["h1"]).changes == {"h1": "unchanged"}
-    assert unpin_hosts(inventory, files, ["h1"]).contents == {}
+    assert edit_pins(inventory, files, ["h1"], None).changes == {"h1": "unchanged"}
+    assert edit_pins(inventory, files, ["h1"], None).contents == {}
 
 
 def test_a_pin_under_aegis_is_edited_by_hand() -> None:
     files = (yaml(OURS), host_vars("ntp: x\naegis: {provider: glm}\n"))
     inventory, _ = load(*files)
     assert inventory is not None
-    taken = unpin_hosts(inventory, files, ["h1"])
+    taken = edit_pins(inventory, files, ["h1"], None)
     assert (taken.contents, taken.changes) == ({}, {"h1": "unchanged"})
     [found] = taken.findings
     assert found.message == "the host's provider stands under 'aegis', among variables of others"
