@@ -80,6 +80,29 @@ def test_the_edit_is_the_pin_and_nothing_else(
     assert text(fleet) == INVENTORY
 
 
+def test_unpin_takes_a_pin_of_version_0_1_0_and_leaves_an_empty_entry(fleet: Operator) -> None:
+    """That version kept what an entry held before in the number of blanks inside the braces."""
+    old = INVENTORY.replace("eu-01:\n", "eu-01: {  provider: glm  }\n").replace(
+        "        gpu-[01:03]:\n", "        gpu-[01:03]:\n        gpu-02: {      provider: glm}\n"
+    )
+    (fleet.work / "inventory.yml").write_text(old)
+    assert fleet.call("unpin", "gpu-02:eu-01").code == 0
+    assert text(fleet) == old.replace("{  provider: glm  }", "{}").replace(
+        "{      provider: glm}", "{}"
+    )
+
+
+def test_what_a_pin_replaces_stands_in_it(fleet: Operator) -> None:
+    old = INVENTORY.replace("eu-01:\n", "eu-01: null   # as it was\n")
+    (fleet.work / "inventory.yml").write_text(old)
+    said = fleet.call("pin", "eu-01", "glm")
+    assert "+        eu-01: {provider: glm, pin_replaces: null}   # as it was\n" in said.out
+    assert fleet.call("pin", "eu-01", "ollama", "--model", "m").code == 0
+    assert "eu-01: {provider: ollama, pin_replaces: null, model: m}" in text(fleet)
+    assert fleet.call("unpin", "eu-01").code == 0
+    assert text(fleet) == old
+
+
 def test_a_pin_holds_its_values_in_order(fleet: Operator) -> None:
     said = fleet.call(
         *("pin", "eu-01", "glm", "--reason", "to compare", "--until", "2099-12-31"),
