@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.packaged_files import load_schema
 
 
 def check_document(kind: str, content: object) -> None:

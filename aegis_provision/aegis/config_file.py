@@ -26,8 +26,8 @@ from aegis_provision.aegis.rules import (
 )
 from aegis_provision.aegis.whatwg_url import is_javascript_url
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
+from aegis_provision.packaged_files import load_schema
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.secret_rules import is_named_secret
 

@@ -7,8 +7,6 @@ The order (contract, section 4): ``./.aegis/config.yaml``, ``./.aegis/config.yml
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 _IN_DIRECTORY = (
     ".aegis/config.yaml",
     ".aegis/config.yml",
@@ -48,9 +46,4 @@ def findable(config_path: str) -> bool:
 
 
 def _found_name(config_path: str) -> str | None:
-    path = PurePosixPath(config_path)
-    for name in _BEFORE:
-        wanted = PurePosixPath(name).parts
-        if path.parts[-len(wanted) :] == wanted and config_path.endswith(name):
-            return name
-    return None
+    return next((name for name in _BEFORE if f"/{config_path}".endswith(f"/{name}")), None)

@@ -58,9 +58,9 @@ def keys(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionIt
 
     Those of any host where none is named.
     """
-    from aegis_provision.documents.schema_files import load_schema
     from aegis_provision.documents.yaml_edits import REPLACES
     from aegis_provision.inventory.settings import ENV_PREFIX
+    from aegis_provision.packaged_files import load_schema
     from aegis_provision.providers.session import VARIABLE_OF
 
     described = load_schema("inventory")["$defs"]["vars"]["properties"]

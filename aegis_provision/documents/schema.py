@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, plain_value
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.suggestion import Suggestions
+from aegis_provision.packaged_files import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

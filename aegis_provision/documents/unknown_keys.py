@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.packaged_files import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.suggestion import did_you_mean, is_slip
 from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
+from aegis_provision.packaged_files import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,8 +12,8 @@ from aegis_provision.humanize import listed
 from aegis_provision.planning.diff import removals, session_changes
 from aegis_provision.planning.drift import removed_keys
 from aegis_provision.planning.ownership import Ownership, permission_problem, wanted_ownership
-from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
-from aegis_provision.planning.receipts import ManagedKeys, Receipt, RejectedReceipt
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, ManagedKeys, Write
+from aegis_provision.planning.receipts import Receipt, RejectedReceipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.inventory.pins import Pin
-    from aegis_provision.planning.receipts import ManagedKeys
     from aegis_provision.providers.secret import Secret
 
 
@@ -44,6 +43,14 @@ class Change:
     before: str | None
     after: str | None
     sensitive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedKeys:
+    """What of a file is ours: the names of session variables, and the provider they are of."""
+
+    provider: str
+    names: tuple[str, ...]
 
 
 def change_content(change: Change) -> dict[str, str | bool | None]:

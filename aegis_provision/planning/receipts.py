@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_provision.aegis.config_file import session_env_in
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteFile
+from aegis_provision.planning.plan import ManagedKeys
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -55,14 +56,6 @@ class WriteInfo:
     run: str
     written: datetime
     version: str
-
-
-@dataclass(frozen=True, slots=True)
-class ManagedKeys:
-    """What of a file is ours: the names of session variables, and the provider they are of."""
-
-    provider: str
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_named_hash, looks_secret
 from aegis_provision.documents.yaml_edits import REPLACES
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.group_graph import Ancestry
 from aegis_provision.inventory.precedence import counts_beside
 from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.packaged_files import load_schema
 from aegis_provision.providers.recipes import builtin_recipes, template_env, template_values
 from aegis_provision.providers.secret_rules import is_safe_reference, is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF

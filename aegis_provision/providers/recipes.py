@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import Mapping as MappingNode
@@ -12,6 +11,7 @@ from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.source import Source
 from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.packaged_files import RECIPES, read_recipes
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.secret_rules import is_secret_setting
 from aegis_provision.providers.session import VARIABLE_OF
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from aegis_provision.documents.source import Span
-
-RECIPES_FILE = "recipes.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +54,9 @@ class Recipe:
 @cache
 def builtin_recipes() -> Mapping[str, Recipe]:
     """Return the five recipes of Aegis' BYO-LLM page by name."""
-    text = resources.files(__package__).joinpath(RECIPES_FILE).read_text(encoding="utf-8")
-    node, findings = read_document(Source(f"aegis_provision/providers/{RECIPES_FILE}", text))
+    node, findings = read_document(Source(f"aegis_provision/{RECIPES}", read_recipes()))
     if findings or not isinstance(node, MappingNode):
-        raise ValueError(f"{RECIPES_FILE} is damaged")
+        raise ValueError(f"{RECIPES} is damaged")
     return {
         entry.key.text: Recipe(
             name=entry.key.text,

@@ -10,11 +10,11 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.cli.commands.history import LISTED
 from aegis_provision.cli.main import run as run_program
-from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.history.json_fields import encode
 from aegis_provision.history.run_header_codec import header_lines
 from aegis_provision.history.run_record import open_record
 from aegis_provision.history.state_dir import StateDir, prepare_state_dir
+from aegis_provision.packaged_files import load_schema
 from tests.history.fleet import RUN, header, places_in, write_of
 from tests.history.stories import FINISHED_RUN, end, finished, line, write
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis_provision.cli.main import SUMMARIES
-from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.packaged_files import load_schema
 from tests.docs.hosts import running_hosts
 from tests.docs.reference import reference
 from tests.docs.transcripts import Reader, blocks, commands, matches

@@ -9,10 +9,10 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
-from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.source import Source
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.host import OVERRIDE_KEYS
+from aegis_provision.packaged_files import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

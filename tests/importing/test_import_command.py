@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.packaged_files import load_schema
 from tests.fleet.hosts import OLD_ENV, running_hosts
 from tests.importing.fleets import BUILTIN, KEYS, Fleet
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
 from aegis_provision.planning.drift import drift_of, removed_keys
 from aegis_provision.planning.host_plan import compare, plan_host
-from aegis_provision.planning.plan import Action, ChangeKind
+from aegis_provision.planning.plan import Action, ChangeKind, ManagedKeys
 from aegis_provision.planning.receipts import (
-    ManagedKeys,
     Receipt,
     RejectedReceipt,
     WriteInfo,

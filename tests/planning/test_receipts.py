@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
+from aegis_provision.planning.plan import ManagedKeys
 from aegis_provision.planning.receipts import (
-    ManagedKeys,
     Receipt,
     RejectedReceipt,
     WriteInfo,

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from aegis_provision.aegis.remote_state import RemoteFile
-from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, ManagedKeys, Write
 from aegis_provision.planning.receipts import (
-    ManagedKeys,
     Receipt,
     WriteInfo,
     dump,

@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
-from aegis_provision.documents.schema_files import load_schema
 from aegis_provision.documents.source import Source
+from aegis_provision.packaged_files import load_schema
 from aegis_provision.playbook.plays import OnFailure, Restart, Sessions
 
 if TYPE_CHECKING:

@@ -302,7 +302,7 @@ def test_ten_thousand_hosts_are_quick() -> None:
     inventory, _ = load_inventory([InputFile("inventory", "", "inv.yml", text.encode(), 0)])
     assert inventory is not None
     recipes, _ = resolve_providers(inventory)
-    start = time.perf_counter()
+    start = time.process_time()
     specs, _ = session_specs(inventory, recipes)
-    assert time.perf_counter() - start < 0.3
+    assert time.process_time() - start < 0.3
     assert len(specs) == 10_000

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from aegis_provision.documents.schema_files import load_schema
+from aegis_provision.packaged_files import load_schema
 from tests.fleet.hosts import TOKEN, Fleet, running_hosts
 from tests.rollout.resetting import as_new
 from tests.schemas import check_document
