@@ -375,8 +375,12 @@ BY_WORTH = [LIST, OTHERS, reply(401), reply(503), NOTHING, AWAY, reply(400), rep
 def test_a_refusal_of_the_token_is_told_before_a_path_that_is_not_there(status: int) -> None:
     wanted = wanting()
     for other in BY_WORTH[3:]:
-        assert judge(other, reply(status), wanted) == judge(reply(status), None, wanted)
-        assert judge(reply(status), other, wanted) == judge(reply(status), None, wanted)
+        assert probe_verdict(other, reply(status), wanted) == probe_verdict(
+            reply(status), None, wanted
+        )
+        assert probe_verdict(reply(status), other, wanted) == probe_verdict(
+            reply(status), None, wanted
+        )
 
 
 @pytest.mark.parametrize("better", range(len(BY_WORTH)))
