@@ -1,4 +1,4 @@
-"""Which tests can run on this machine, and the state that all of them begin in."""
+"""Which tests can run on this machine, the state they begin in, and an operator for any of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.fleet.needs import missing
+from tests.fleet.openssh import running_sshd
+from tests.fleet.operator import Operator
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.fleet.openssh import Sshd
 
 
 def pytest_configure() -> None:
@@ -23,3 +30,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("root") is None or os.geteuid() == 0:
         return
     missing("needs root, for other users and other owners of files")
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Run one OpenSSH server for all tests that want nothing special of it."""
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def operator(sshd: Sshd, tmp_path: Path) -> Operator:
+    """Return an operator with a home and hosts ``a``, ``b`` and ``c``, none of them provisioned."""
+    person = Operator(tmp_path / "operator", sshd)
+    person.furnish("a", "b", "c")
+    person.inventory("a", "b", "c")
+    return person
