@@ -93,7 +93,7 @@ def plan(
     can't be applied. ``on_event`` is called with each event, one at a time, from the threads in
     which they happen.
 
-    Raises :class:`Error` for whatever is wrong, before anything connects; a host's failure is its
+    Raises :class:`Error` for wrong input, before anything connects; a host's failure is its
     plan's ``action``.
     """
     environment = Environment.of(_environ(environ))

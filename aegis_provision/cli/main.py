@@ -1,4 +1,4 @@
-"""The program's entry: runs one command and turns whatever happens into words and an exit code."""
+"""Run one command line: dispatch to the command, print errors, return the exit code."""
 
 from __future__ import annotations
 

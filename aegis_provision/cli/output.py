@@ -22,7 +22,7 @@ def echo(text: str = "", *, err: bool = False, end: str = "\n") -> None:
 
 
 def echo_utf8(text: str) -> None:
-    """Print ``text`` on stdout as the UTF-8 bytes of a file, whatever encoding stdout has."""
+    """Print ``text`` on stdout as the UTF-8 bytes of a file, in any locale."""
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:  # a stream in memory has none
         sys.stdout.write(text)

@@ -17,7 +17,7 @@ _ASCII = "".join(map(chr, range(32, 127)))
 
 
 class EnduringDescriptor(io.RawIOBase):
-    """An open descriptor that takes whatever is written to it, and never raises for it.
+    """An open descriptor whose writes never raise.
 
     What can't be written is dropped from then on, so that a run on real hosts is never cut off
     half-way because ``head`` has seen enough. ``lost`` says what went wrong, unless it was the
@@ -50,7 +50,7 @@ class EnduringDescriptor(io.RawIOBase):
             try:
                 return os.write(self._descriptor, data)
             except BlockingIOError:
-                # Whoever shares the pipe has made it so; Python would lose what does not fit.
+                # A process that shares the pipe set it so; Python would lose what does not fit.
                 _wait_until_writable(self._descriptor)
             except OSError as problem:
                 self._dropping = True
@@ -66,7 +66,7 @@ def _wait_until_writable(descriptor: int) -> None:
 
 
 class FaultTolerantStream(io.TextIOWrapper):
-    """A text stream that nobody need be afraid to print on.
+    """A text stream that printing to never fails.
 
     A character that its encoding lacks is written as a backslash escape, and so is half of a
     surrogate pair, which a file's name may hold; see :class:`EnduringDescriptor` for the rest.

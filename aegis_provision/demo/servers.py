@@ -128,7 +128,7 @@ class Login(asyncssh.SSHServer):
 class _HostFiles(asyncssh.SFTPServer):
     """The files of one host.
 
-    Whoever runs the demo owns them, root perhaps. A client is shown a service user instead, so
+    The user who runs the demo owns them, root perhaps. A client is shown a service user instead, so
     that the demo looks the same for everyone; giving a file to that user then changes nothing.
     """
 

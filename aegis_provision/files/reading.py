@@ -40,7 +40,7 @@ def opened(path: Path, *, null: bool = False) -> Iterator[BinaryIO]:
     With ``null`` it may also be the null device, an empty file. Raises ``OSError``, of which
     :class:`UnfitFileError` is for what is no regular file.
     """
-    # Looked at before it is opened: opening alone can wake whoever writes into a pipe.
+    # Looked at before it is opened: opening alone can wake the process that writes into a pipe.
     check_regular(path, path.stat(), null=null)
     with os.fdopen(os.open(path, os.O_RDONLY | _FLAGS), "rb") as stream:
         check_regular(path, os.fstat(stream.fileno()), null=null)

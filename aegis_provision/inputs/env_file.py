@@ -69,7 +69,7 @@ def _content(path: Path, longest: float) -> bytes:
                     "pipe the variables in, or name a file that only you can read",
                 )
             check_regular(path, facts)
-        if mode & 0o077 and kind != stat.S_IFSOCK:  # nobody opens a socket by these bits
+        if mode & 0o077 and kind != stat.S_IFSOCK:  # these bits let no one open a socket
             raise _refuse(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
         data = read_waiting(stream.fileno(), _LARGEST, time.monotonic() + longest)
     if len(data) > _LARGEST:
@@ -104,7 +104,7 @@ def read_waiting(descriptor: int, limit: int, until: float) -> bytes:
             raise TimeoutError
         try:
             data = os.read(descriptor, limit + 1 - len(found))
-        except BlockingIOError:  # somebody else has read it
+        except BlockingIOError:  # another process has read it
             continue
         if not data:
             break

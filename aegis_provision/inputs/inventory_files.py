@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Kind = Literal["inventory", "group_vars", "host_vars"]
 
 _ENDINGS = frozenset({".yml", ".yaml", ".json"})
-# What Ansible passes over in a directory, whatever its mode (its INVENTORY_IGNORE_EXTS, and the
+# What Ansible skips in a directory, executable or not (its INVENTORY_IGNORE_EXTS, and the
 # directories that it never looks into for inventories).
 _PASSED_OVER = frozenset(
     {".bak", ".cfg", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rpm", ".rst", ".swp", ".txt"}

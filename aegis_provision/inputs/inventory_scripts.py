@@ -84,8 +84,8 @@ class _Told:
 def _run(path: Path, arguments: Sequence[str], environ: Mapping[str, str], until: float) -> _Told:
     called = f"{path} {' '.join(arguments)}"
     try:
-        # Its own session: it can be ended with all that it started, and nobody is asked for a
-        # password behind our back.
+        # Its own session: it can be ended with all that it started, and has no terminal to ask for
+        # a password on.
         process = subprocess.Popen(
             [str(path.absolute()), *arguments],
             stdin=subprocess.DEVNULL,
@@ -134,7 +134,7 @@ def _ending(code: int) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the script and all that it started; nobody has waited for it yet, so its id is its."""
+    """Kill the script and all that it started; not waited for yet, it still has its id."""
     if process.returncode is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

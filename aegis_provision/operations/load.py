@@ -51,7 +51,7 @@ class Fleet:
     """A valid inventory with its recipes and each host's session variables.
 
     ``findings`` holds warnings and notes only; ``unset`` warns of defaults that could never
-    work, which matters as long as nobody looks at the environment.
+    work, which matters only where the environment is not looked at.
     """
 
     inventory: Inventory

@@ -62,13 +62,13 @@ class SavedPlanFile:
     @property
     def inventories(self) -> tuple[Path, ...]:
         """Return the inventories that the plan was made of."""
-        return tuple(_found(place) for place in self.plan.chosen.inventories)
+        return tuple(_existing(place) for place in self.plan.chosen.inventories)
 
     @property
     def selection(self) -> RunSelection:
         """Return which hosts the plan was asked for, and the playbook."""
         chosen = self.plan.chosen
-        playbook = None if chosen.playbook is None else _found(chosen.playbook)
+        playbook = None if chosen.playbook is None else _existing(chosen.playbook)
         return RunSelection(chosen.limit or None, playbook)
 
     def bind(self, job: Job) -> Job:
@@ -76,25 +76,25 @@ class SavedPlanFile:
 
         Raises :class:`Error` where what the plan rests on is not what it was.
         """
-        basis = _basis(job)
-        basis = replace(basis, sources=self._as_said(basis.sources))
-        if objections := stale_inputs(self.plan, basis):
-            raise self.stale(objections)
+        inputs = _plan_inputs(job)
+        inputs = replace(inputs, sources=self._as_named(inputs.sources))
+        if reasons := stale_inputs(self.plan, inputs):
+            raise self.stale(reasons)
         return replace(
             job,
             schedule=job.schedule.narrowed_to(self._hosts),
             host_jobs=tuple(item for item in job.host_jobs if item.host.name in self._hosts),
             info=replace(job.info, saved_plan=self.source),
-            findings=(*job.findings, *self._left_out()),
+            findings=(*job.findings, *self._skipped_hosts()),
         )
 
     def bind_schedule(self, scheduled: Scheduled) -> Scheduled:
         """Return what :meth:`bind` does, of what is known without secrets. Raises alike."""
-        sources = self._as_said(_sources(scheduled.fleet, scheduled.playbook))
+        sources = self._as_named(_sources(scheduled.fleet, scheduled.playbook))
         batches = _batches(scheduled.schedule)
-        if objections := stale_schedule(self.plan, sources, batches):
-            raise self.stale(objections)
-        findings = (*scheduled.findings, *self._left_out())
+        if reasons := stale_schedule(self.plan, sources, batches):
+            raise self.stale(reasons)
+        findings = (*scheduled.findings, *self._skipped_hosts())
         schedule = scheduled.schedule.narrowed_to(self._hosts)
         return replace(scheduled, schedule=schedule, findings=findings)
 
@@ -102,23 +102,23 @@ class SavedPlanFile:
         """Return why the hosts, as they are now, are not what the plan saw."""
         return stale_hosts(self.plan, plans)
 
-    def stale(self, objections: StaleReasons) -> RefusedError:
+    def stale(self, reasons: StaleReasons) -> RefusedError:
         """Return what to raise where the plan does not hold any more: all reasons at once."""
         words = f"the saved plan {self.source.path} does not hold any more; nothing was written"
-        reasons = [*objections.whole, *_per_host(objections)]
-        return RefusedError(words, _AGAIN, reasons)
+        lines = [*reasons.whole, *_per_host(reasons)]
+        return RefusedError(words, _AGAIN, lines)
 
     @property
     def _hosts(self) -> frozenset[str]:
         return frozenset(host.host for host in self.plan.hosts)
 
-    def _as_said(self, sources: Sources) -> Sources:
+    def _as_named(self, sources: Sources) -> Sources:
         """Return ``sources``, with the plan's words for those found where it was made."""
         chosen = self.plan.chosen
         places = chosen.inventories + (() if chosen.playbook is None else (chosen.playbook,))
-        return tuple((_said(Path(path), places), sha256) for path, sha256 in sources)
+        return tuple((_as_typed(Path(path), places), sha256) for path, sha256 in sources)
 
-    def _left_out(self) -> Iterator[Diagnostic]:
+    def _skipped_hosts(self) -> Iterator[Diagnostic]:
         for left in self.plan.left_out:
             what = _WORDS[left.action]
             yield warning(
@@ -131,8 +131,8 @@ class SavedPlanFile:
 def check_output_path(path: Path, inventories: Sequence[Path]) -> None:
     """Check that a plan of ``inventories`` can be kept at ``path``.
 
-    What is there already must be a saved plan: nobody means to write one over an inventory, nor
-    into one. Whether a file can be made there is tried, for nobody wants to hear of it only when
+    What is there already must be a saved plan: one is never written over an inventory, nor into
+    one. Whether a file can be made there is tried now: it would be late to hear of it when
     all hosts are read. Raises :class:`Error`.
     """
     try:
@@ -143,18 +143,18 @@ def check_output_path(path: Path, inventories: Sequence[Path]) -> None:
     for inventory in inventories:
         if belongs_to(path, inventory):
             words = f"{path} would be read as a part of the inventory {inventory}"
-            raise _no_place(words, "name a file in another directory")
+            raise _unusable(words, "name a file in another directory")
 
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise _no_place(f"{path} is a directory", "name the file to write")
+        raise _unusable(f"{path} is a directory", "name the file to write")
     if path.is_symlink() or path.exists():
-        if not _is_one(path):
+        if not _is_saved_plan(path):
             hint = "name another file: only an earlier saved plan is replaced"
-            raise _no_place(f"{path} is there already, and it is no saved plan", hint)
+            raise _unusable(f"{path} is there already, and it is no saved plan", hint)
     elif not path.parent.is_dir():
-        raise _no_place(f"there is no directory {path.parent}", "make it first")
+        raise _unusable(f"there is no directory {path.parent}", "make it first")
 
 
 def write_saved_plan(
@@ -169,12 +169,14 @@ def write_saved_plan(
 
     Raises :class:`Error`.
     """
-    inventories = tuple(_place(item) for item in inventory_paths(inventory))
-    playbook = None if selection.playbook is None else _place(selection.playbook)
+    inventories = tuple(_path_ref(item) for item in inventory_paths(inventory))
+    playbook = None if selection.playbook is None else _path_ref(selection.playbook)
     options = PlanOptions(
         inventories, selection.limit or "", playbook, no_secrets=not selection.secrets
     )
-    saved = save(now, __version__, options, _basis(plan.job), plan.hosts, secrets.token_bytes(16))
+    saved = save(
+        now, __version__, options, _plan_inputs(plan.job), plan.hosts, secrets.token_bytes(16)
+    )
     try:
         # To where a symbolic link leads: it stays one.
         write_new(path.resolve(), dump(saved), _OWNER_ONLY, lambda: _check_file(path), on_write)
@@ -183,7 +185,7 @@ def write_saved_plan(
 
 
 def _not_written(path: Path, problem: OSError) -> InputError:
-    return _no_place(f"{path} can't be written: {problem.strerror}", "name another file")
+    return _unusable(f"{path} can't be written: {problem.strerror}", "name another file")
 
 
 def saved_plan_at(path: Path) -> SavedPlanFile | None:
@@ -191,7 +193,7 @@ def saved_plan_at(path: Path) -> SavedPlanFile | None:
 
     Raises :class:`Error` for one that can't be carried out.
     """
-    if not _is_one(path):
+    if not _is_saved_plan(path):
         return None
     try:
         data = read_file(path, _LARGEST)
@@ -207,15 +209,15 @@ def saved_plan_at(path: Path) -> SavedPlanFile | None:
     )
 
 
-def _per_host(objections: StaleReasons) -> Iterator[str]:
+def _per_host(reasons: StaleReasons) -> Iterator[str]:
     from aegis_provision.inventory.host_lists import compress
 
-    reasons = ((reason, host) for host, found in objections.hosts.items() for reason in found)
-    for reason, hosts in group_pairs(reasons).items():
+    pairs = ((reason, host) for host, found in reasons.hosts.items() for reason in found)
+    for reason, hosts in group_pairs(pairs).items():
         yield f"{', '.join(compress(hosts))}: {reason}"
 
 
-def _basis(job: Job) -> PlanInputs:
+def _plan_inputs(job: Job) -> PlanInputs:
     return PlanInputs(
         _sources(job.fleet, job.info.playbook),
         _batches(job.schedule),
@@ -244,18 +246,18 @@ def _sha256(file: InputFile) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _place(path: Path) -> PathRef:
+def _path_ref(path: Path) -> PathRef:
     return PathRef(str(path), str(path.absolute()))
 
 
-def _found(place: PathRef) -> Path:
-    """Return the path as it was said, from wherever the operator is now, if there is such a one."""
+def _existing(place: PathRef) -> Path:
+    """Return the path as it was typed where that exists from here, else the absolute one."""
     said = Path(place.said)
     return said if said.exists() else Path(place.absolute)
 
 
-def _said(path: Path, places: Sequence[PathRef]) -> str:
-    """Return how who made the plan would have said ``path``, beside or below one of ``places``."""
+def _as_typed(path: Path, places: Sequence[PathRef]) -> str:
+    """Return ``path`` in the words of the plan, where it lies beside or below one of ``places``."""
     for place in places:
         said, absolute = Path(place.said), Path(place.absolute)
         for there, here in ((absolute, said), (absolute.parent, said.parent)):
@@ -264,12 +266,12 @@ def _said(path: Path, places: Sequence[PathRef]) -> str:
     return str(path)
 
 
-def _is_one(path: Path) -> bool:
+def _is_saved_plan(path: Path) -> bool:
     try:
         return is_saved_plan(read_beginning(path, _BEGINNING))
     except OSError:
         return False
 
 
-def _no_place(message: str, hint: str) -> InputError:
+def _unusable(message: str, hint: str) -> InputError:
     return InputError(f"--out: {message}", hint)

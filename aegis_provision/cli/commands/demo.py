@@ -72,7 +72,7 @@ _STEPS = (
         ("plan", "--detailed-exitcode", *_INVENTORY, *_PLANNING),
     ),
     _Example(
-        "'status' tells whether somebody changed on a host what we wrote there, and what still "
+        "'status' tells whether what we wrote on a host was changed there, and what still "
         "waits for a restart: each write left a receipt beside the file, without any value in it.",
         ("status", *_INVENTORY, *_PLANNING),
     ),

@@ -63,7 +63,7 @@ def command(
     """Tell how every host stands; nothing is written.
 
     Compares what was last written on a host, what is there now, and what the inventory wants.
-    'drifted' is what somebody changed since, 'pending' what the inventory changed; a host may be
+    'drifted' is what was changed there since, 'pending' what the inventory changed; a host may be
     both. Names keys, never values.
     """
     from aegis_provision.cli.observers import observe_run
