@@ -1,4 +1,4 @@
-"""Bytes of a file to text, or why they are none."""
+"""Decodes the bytes of a file, or says why they are no text."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ class Diagnostic:
     why; ``hint`` what to do next (may be empty). Neither ever repeats a secret. ``span`` is
     ``None`` only where no text is at fault (a file that is missing, an unset variable).
     ``hosts`` names the hosts concerned, where the finding is not about the text alone.
-    ``quotable`` is false where ``span`` covers a secret: nobody repeats its lines, for whatever
-    finding. A ``reminder`` is told in one line, without a quote and a hint, and not at all where
+    ``quotable`` is false where ``span`` covers a secret: then no finding quotes its lines. A
+    ``reminder`` is told in one line, without a quote and a hint, and not at all where
     the operator asked for quiet.
     """
 
@@ -113,11 +113,11 @@ _OF_FORM = frozenset(
 
 
 def drop_followups(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Return ``diagnostics`` less the errors that follow from another one at the same place.
+    """Return ``diagnostics`` without the errors that follow from another one at the same place.
 
-    Where a value is of the wrong form, what a later check thinks of it tells nothing more. Where
-    another error says what is wrong with a secret, that it is one goes without saying; none of
-    them quotes its line.
+    Where a value has the wrong form, later checks of it add nothing. Where another error says what
+    is wrong with a secret, the error that it is a secret adds nothing; none of them quotes its
+    line.
     """
     malformed: dict[Span, str] = {}
     secrets: set[Span] = set()

@@ -1,4 +1,4 @@
-"""Inventories in INI format, told from YAML that is broken: they are Ansible's, and not read."""
+"""Recognises inventories in Ansible's INI format, which are not read, beside broken YAML."""
 
 from __future__ import annotations
 

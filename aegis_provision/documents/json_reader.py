@@ -1,8 +1,8 @@
 """JSON text to a tree of nodes: strictly JSON, with positions, bounded in every direction.
 
 A program prints JSON for programs, mostly on one line, where a position says nothing. So the text
-is laid out first as ``jq .`` lays it out, and positions are those of that: whoever runs the
-program by hand through ``jq`` sees the same lines.
+is laid out first as ``jq .`` lays it out, and positions refer to that layout: an operator who
+pipes the program through ``jq`` sees the same lines.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ class _FaultError(Exception):
 def json_fault(text: str) -> JsonFault | None:
     """Return the first fault of ``text``, ``None`` where it is one JSON value.
 
-    ``NaN`` and ``Infinity``, which Python's reader takes, are faults. Needs no stack: the text may
-    be nested as deep as it likes.
+    ``NaN`` and ``Infinity``, which Python's reader takes, are faults. Iterative: the text may be
+    nested to any depth.
     """
     try:
         _check(text)

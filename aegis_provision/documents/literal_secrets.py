@@ -1,4 +1,4 @@
-"""Secrets that are written down in the operator's files, wherever they stand there."""
+"""Finds secrets that are written out in the operator's files, under any key."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def literal_secrets(
 
     ``file`` says what kind of file it is, in the words of a message.
     ``names`` are further keys whose values are names, addresses or paths: the variables of
-    Ansible's that mean something here. Its others are read by nobody here and shown nowhere: they
-    may hold anything. Keys that take one reference and nothing else have a rule of their own
+    Ansible's that mean something here. Its other variables are neither read nor shown, so they may
+    hold anything. Keys that take just one reference have a rule of their own
     (:mod:`aegis_provision.providers.secret_rules`), and so have reasons of pins. No finding repeats
-    what it is about.
+    the secret.
     """
     for finding in _within(node, "", _NAMES.union(names)):
         words = f"{finding.words}: a secret never stands in {file}"

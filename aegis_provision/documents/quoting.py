@@ -57,8 +57,8 @@ def excerpt(span: Span) -> Excerpt | None:
     """Return the line that ``span`` begins on, or ``None`` where it may hold a secret.
 
     A long line is cut around the span. A secret may be on a line whose key is named like one, on
-    the lines of a longer value below such a key, and wherever something looks like a token. Of a
-    line with a key that the tool does not know the keys alone are told.
+    the lines of a longer value below such a key, and where something looks like a token. Of a line
+    with a key that the tool does not know, only the keys are quoted.
     """
     lines = _lines(span.source)
     if not 1 <= span.line <= len(lines):

@@ -35,7 +35,7 @@ def is_ambiguous(text: str) -> bool:
 def resolve(text: str) -> Resolved:
     """Return the value of the plain scalar ``text`` (YAML 1.2.2, section 10.3.2).
 
-    A number of more digits than anybody means stays text.
+    A number of more than 300 characters stays text: it is no number that a person wrote.
     """
     if text in _NULLS:
         return None

@@ -1,7 +1,7 @@
 """JSON Schema over nodes: every violation as a finding, in our own words.
 
-The library's messages repeat the rejected value, and a pasted token would be printed; so nothing
-of them is used but which rule failed and where.
+The library's messages repeat the rejected value, which may be a pasted token. So only the rule
+that failed and its place are taken from them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _validator(schema: str, fragment: str) -> Draft202012Validator:
     from referencing import Registry
     from referencing.jsonschema import DRAFT202012
 
-    # To JSON Schema 22.0 is an integer; to YAML, and to who reads settings, it is a float.
+    # To JSON Schema 22.0 is an integer; to YAML, and to the settings reader, it is a float.
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: _is_int(value))
     strict = extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
     # Without its "$schema", which would make the library go back to its own reading of types.

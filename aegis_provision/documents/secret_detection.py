@@ -1,10 +1,10 @@
-"""What a secret is: by the name of a variable, and by the looks of a value.
+"""What is a secret: by the name of a variable, and by the look of a value.
 
-The one place for that. What is refused in the operator's files, what is masked on the way to a
-screen, a plan or a record, and which source lines are quoted all follow it. There are two degrees:
-:func:`is_secret_name` and :func:`looks_secret` decide what is *refused*, and are exact enough not
-to be in the way; :data:`MAY_NAME_SECRET` and :func:`may_hold_secret` decide what is merely not
-*shown*, and err on the safe side. Whatever is refused is also masked.
+All rules about secrets follow this module: what is refused in the operator's files, what is masked
+on a screen, in a plan or in a record, and which source lines are quoted. There are two degrees.
+:func:`is_secret_name` and :func:`looks_secret` decide what is *refused*, and are exact, to get in
+the way of no honest value. :data:`MAY_NAME_SECRET` and :func:`may_hold_secret` decide what is not
+*shown*, and err on the safe side. Everything that is refused is masked too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
 MAY_NAME_SECRET = re.compile(
     r"token|key|secret|passw|passphrase|pass(?![a-z])|pwd|credential|auth|bearer", re.IGNORECASE
 )
-"""A word in a line that may be the name of a secret: that the line is not quoted costs little."""
+"""A word in a line that may name a secret. Such a line is not quoted, which costs little."""
 
 _PLAIN_SETTING = re.compile(r"[0-9]{1,10}|true|True|TRUE|false|False|FALSE")
 
@@ -117,7 +117,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_plain_setting(value: str) -> bool:
-    """Tell whether ``value`` is no secret whatever its variable is called.
+    """Tell whether ``value`` is no secret even in a variable that is named like one.
 
     That is a short run of digits (``MAX_THINKING_TOKENS: "8000"``) or YAML 1.2's ``true`` and
     ``false``.
@@ -131,7 +131,7 @@ def is_named_hash(name: str, value: str) -> bool:
 
 
 def looks_secret(text: str) -> bool:
-    """Tell whether ``text`` holds something that is a token or a password by its looks.
+    """Tell whether ``text`` holds something that looks like a token or a password.
 
     That is the prefix of a well-known kind of token, a URL's user information, an authorization
     header, something that is given to a header, flag or parameter that is named like a secret, a
@@ -169,8 +169,8 @@ def holds_token(name: str) -> bool:
 def puts_references_in_secrets(template: str) -> bool:
     """Tell whether a reference in ``template`` stands where a token or a password would stand.
 
-    ``Bearer ${GATEWAY}`` is such a text, and so is ``http://user:${PROXY}@host``: whatever the
-    variable is called, the value is not shown.
+    ``Bearer ${GATEWAY}`` is such a text, and so is ``http://user:${PROXY}@host``: the value
+    of such a variable is not shown, under any name.
     """
     if REFERENCE.search(template) is None:
         return False
@@ -197,11 +197,11 @@ def _has_random_run(text: str) -> bool:
 
 
 def _is_random(word: str) -> bool:
-    """Tell whether a word of 16 and more letters and digits is one that chance has made.
+    """Tell whether a word of at least 16 letters and digits looks random.
 
-    In words that people make, digits stand together (``gpt4omini20240718``) and capitals are few
-    (``NameOfSomeService``); in a token they change at every second or third character, and as many
-    letters are large as small.
+    In words that people write, digits stand together (``gpt4omini20240718``) and capitals are few
+    (``NameOfSomeService``). In a token, letters and digits alternate every two or three characters,
+    and upper and lower case are equally frequent.
     """
     if word.isdigit():
         return False

@@ -1,4 +1,4 @@
-"""What the operator may have meant."""
+"""Suggests the word that the operator may have meant: did you mean ...?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
 
 
 def is_slip(word: str, name: str) -> bool:
-    """Tell whether ``word`` is not ``name``, and would be but for a slip of the finger.
+    """Tell whether ``word`` is not ``name``, but is one typing mistake away from it.
 
     That is stricter than :func:`did_you_mean`: one letter left out, doubled or wrong, or two
     exchanged; two such slips in a name of eight letters and more. Of words shorter than five

@@ -1,4 +1,4 @@
-"""The YAML parser's complaints in the words of a person."""
+"""Explains the YAML parser's errors in plain words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines whose keys the tool does not know: nothing tells what their values are, so none is shown.
+"""Hides the values of keys that the tool does not know, since any of them may be a secret.
 
 Works on the text alone, because it is needed most where the text is no YAML at all.
 """

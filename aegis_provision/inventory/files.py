@@ -1,4 +1,4 @@
-"""A file of an inventory, as bytes with the part it plays. Reading it is the edge's work."""
+"""A file of an inventory: its bytes and its role. ``inputs/`` reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which group is above which."""
+"""Groups and their ancestors: which group is above which, and cycles among them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Parent(Protocol):
 
 
 class Ancestry:
-    """The ancestors of every group, ``all`` left out: it is everyone's.
+    """The ancestors of every group, without ``all``, which is above every group.
 
     Built from groups without cycles (see :func:`cycles`).
     """
@@ -96,8 +96,8 @@ def cycles(groups: Mapping[str, RawGroup]) -> tuple[Diagnostic, ...]:
 def too_deep(groups: Mapping[str, RawGroup]) -> tuple[Diagnostic, ...]:
     """Return an error where ``groups``, without cycles, lie too deep in each other.
 
-    What a group inherits is worked out for every group above it: a chain of thousands, which
-    no fleet has, would take hours.
+    Each group inherits from every group above it: a chain of thousands, which no real fleet has,
+    would take hours.
     """
     depth = dict.fromkeys(groups, 0)
     for name in _from_above(groups):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ALL = "all"
 _MOST_COMPARISONS = 100_000
 MOST_HOSTS = 500_000
-"""How many hosts all groups together may list, so that no file of a few lines fills the memory."""
+"""How many hosts all groups together may list: a file of a few lines must not fill the memory."""
 
 
 @dataclass(slots=True)
@@ -84,27 +84,27 @@ class Tree:
         if file.kind == "group_vars":
             group = self.groups.get(file.subject)
             if group is None:
-                self._nobody(file, node.span, self._meant(file))
+                self._unused(file, node.span, self._meant(file))
             else:
                 group.declared.extend(declared)
                 group.bodies.append(node)
             return
         host = self.hosts.get(file.subject)
         if host is None:
-            self._nobody(file, node.span, self._meant(file))
+            self._unused(file, node.span, self._meant(file))
         else:
             host.declared.extend(declared)
             host.bodies.append(node)
 
     def knows(self, file: InputFile) -> bool:
-        """Tell whether a ``group_vars`` or ``host_vars`` file belongs to somebody."""
+        """Tell whether there is the group or host that a variable file is named for."""
         return file.subject in self._subjects(file)
 
     def pass_over(self, file: InputFile) -> None:
-        """Leave a file of nobody's alone; say so where its name is nearly somebody's."""
+        """Skip a file whose group or host is missing; warn where its name is nearly one."""
         meant = self._meant(file)
         if meant:
-            self._nobody(file, None, meant)
+            self._unused(file, None, meant)
 
     def _meant(self, file: InputFile) -> str:
         return self._suggestions.did_you_mean(file.subject, self._subjects(file))
@@ -118,13 +118,13 @@ class Tree:
         yield from self._settings.findings
         yield from self._settings.about_ansible()
 
-    def _nobody(self, file: InputFile, span: Span | None, meant: str) -> None:
+    def _unused(self, file: InputFile, span: Span | None, meant: str) -> None:
         noun = file.kind.removesuffix("_vars")
         which = "this file" if span is not None else file.name
         self.findings.append(
             warning(
                 "unused-variables",
-                f"no {noun} is called {quote(file.subject)}, so nobody uses {which}",
+                f"no {noun} is called {quote(file.subject)}, so {which} is not used",
                 span,
                 hint=meant,
             )

@@ -21,9 +21,9 @@ class Setting:
 
     ``value`` is a string, an integer, a boolean or a tuple of strings (several bastions); it may
     be a literal secret only in input that is refused, and never shows in ``repr``.
-    ``holder`` is the host or group that set it (``all`` for everyone's). ``overrode`` lists what
-    it beat, nearest to the host first; ``agreeing`` further places that set the same value
-    with the same standing (two unrelated groups that say the same, or two entries of one host).
+    ``holder`` is the host or group that set it (``all`` for a setting of all hosts). ``overrode``
+    lists what it beat, nearest to the host first; ``agreeing`` further places that set the same
+    value with the same standing (two unrelated groups, or two entries of one host).
     ``written`` is the key as it stands there, which may be Ansible's name for it.
     """
 
@@ -42,8 +42,8 @@ class Target:
     """Where a host's file is and how to get there: all that a connection needs.
 
     ``None`` means "what the ssh config says, or OpenSSH's default". ``jump`` is a list of
-    bastions (``[user@]host[:port]``), outermost first; empty means "none, whatever the ssh
-    config says". ``become_user`` is ``None`` where the login owns the file itself.
+    bastions (``[user@]host[:port]``), outermost first; empty means "none, even if the ssh
+    config names some". ``become_user`` is ``None`` where the login owns the file itself.
     ``config_path`` is absolute, or relative to the login directory. ``trust_directory`` lets root
     write by path in directories that other users can change.
     """

@@ -1,4 +1,4 @@
-"""Where hosts have entries of their own: in which file, where in it, and what is a pin of it."""
+"""Finds the entries of each host: in which file, where in it, and what in it is the pin."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class HostEntry:
 def host_entries(files: Sequence[InputFile]) -> dict[str, list[HostEntry]]:
     """Return each host's entries in ``files``, those that win first.
 
-    What a script printed is nobody's to edit, and left out.
+    What a script printed can't be edited, and is left out.
     """
     found: dict[str, list[HostEntry]] = {}
     for file in sorted(files, key=lambda file: -file.priority):

@@ -1,4 +1,4 @@
-"""Files of an inventory to hosts with settings, or all that is wrong with them."""
+"""Loads an inventory: its files become hosts with settings, or errors, all at once."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ class _Resolver:
         self.ancestry = Ancestry(self.tree.groups)
 
     def inventory(self) -> Inventory:
-        """Resolve everything; ``findings`` then holds what came up."""
+        """Resolve everything; ``findings`` then holds what was found."""
         for name, group in self.tree.groups.items():
             settings, found = merge_level(name, "group", group.declared)
             self._own[name] = settings

@@ -86,8 +86,8 @@ def parse_pattern(text: str) -> Pattern:
 def select(pattern: Pattern, inventory: Inventory) -> tuple[str, ...]:
     """Return the names of the hosts that ``pattern`` selects, in inventory order.
 
-    As in Ansible hosts are added first, then intersected, then taken away, whatever the order of
-    the terms. A term that matches nothing raises :class:`PatternError`, unless it is a group that
+    As in Ansible, hosts are added first, then intersected, then taken away, in any order of the
+    terms. A term that matches nothing raises :class:`PatternError`, unless it is a group that
     is there and has no hosts.
     """
     chosen: set[str] = set()
@@ -155,8 +155,8 @@ def _matching(text: str, inventory: Inventory) -> set[str]:
 def _ranged(text: str, inventory: Inventory) -> set[str]:
     """Return the hosts that a range names, as it would in an inventory.
 
-    One that is not in the inventory raises :class:`PatternError`, though others are: whoever
-    excludes ``gpu-[1:12]`` of nine hosts is mistaken about the fleet.
+    One that is not in the inventory raises :class:`PatternError`, even if others are: to
+    exclude ``gpu-[1:12]`` from nine hosts is a mistake about the fleet.
     """
     if any(char in _RANGE.sub("", text) for char in "*?[]"):
         raise PatternError(
@@ -186,8 +186,8 @@ def _ranged(text: str, inventory: Inventory) -> set[str]:
 def _slice_or_range(text: str, match: re.Match[str], inventory: Inventory) -> set[str]:
     """Return what ``base[1:3]`` means: a part of ``base``, or the hosts ``base1`` to ``base3``.
 
-    Ansible takes it for a part. Where there are such hosts too, and they are others, nobody can
-    say which are meant: that raises :class:`PatternError`.
+    Ansible takes it for a part. Where hosts of those names exist and are not that part, the
+    term is ambiguous: that raises :class:`PatternError`.
     """
     base = match["base"]
     try:

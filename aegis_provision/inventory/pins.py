@@ -1,4 +1,4 @@
-"""Pins: hosts with a provider of their own, and how long and why they have one."""
+"""Pins: hosts with a provider of their own, until which day, and why."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PIN_KEYS = ("pin_until", "pin_reason")
 """What a pin says beside the provider: until which day it holds (UTC), and why it is there."""
 
 DAYS_OF_WARNING = 3
-"""How many days before its last one a pin is warned of.
+"""How many days before its last day a pin is warned of.
 
-Nothing says when a pin was made, so this is short: a pin of a week is no news in its first days. It
-is long enough to be told on a Friday of a pin that ends on Monday.
+It is short, because the day on which a pin was made is not known, and a new pin of a week needs no
+warning. It is long enough that a pin that ends on Monday is warned of on Friday.
 """
 
 LONGEST_REASON = 200
@@ -66,7 +66,7 @@ def pin_of(host: Host) -> Pin | None:
 
 
 def pin_errors(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
-    """Yield an error for everything said about a pin where there is none."""
+    """Yield an error for each end or reason of a pin that stands where there is no pin."""
     for group in groups.values():
         for key in PIN_KEYS:
             if key in group.settings:
@@ -95,8 +95,8 @@ def pin_errors(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Iterat
 def pin_findings(hosts: Iterable[Host], today: date) -> tuple[Diagnostic, ...]:
     """Return what ``today`` (in UTC) means for the pins of ``hosts`` that have an end.
 
-    A pin past its last day is an error, one that is near it a warning, told once for pins that
-    are alike; of the others one note names the next. What is no error is a reminder.
+    A pin past its last day is an error, one that is near it a warning, given once for pins that
+    are alike; of the others one note names the next. Warnings and notes are reminders.
     """
     ending = [pin for pin in map(pin_of, hosts) if pin is not None and pin.last_day is not None]
     groups = group_by(ending, lambda pin: (pin.last_day, pin.provider.value, pin.reason))

@@ -1,4 +1,4 @@
-"""Which of several settings wins, and when nobody can say.
+"""Which of several settings wins, and where that is undecided.
 
 Host over group; a group over its ancestors; ``all`` last; in one place the later file
 (Ansible's order, without its silent winners among unrelated groups).
@@ -156,7 +156,7 @@ def outranked(settings: MergedSettings) -> Iterator[tuple[Setting, Setting]]:
 
 
 def outranked_by(winner: Setting, other: Setting, hosts: Sequence[str]) -> Diagnostic:
-    """Return the error for what :func:`outranked` yields: the two tools would part ways."""
+    """Return the error for what :func:`outranked` yields: Ansible would take another value."""
     return error(
         "ambiguous-names",
         f'"{winner.written}" is nearer to the host, and yet Ansible takes "{other.written}", '
@@ -195,7 +195,7 @@ def scope_overrides(settings: MergedSettings, ancestry: Ancestry) -> Scoped:
 
     A provider brings its own values: an override counts only where it is set as near to the host
     as the provider, or nearer. One from a group that is neither above nor below the provider's
-    is unclear: nobody can say which is nearer.
+    is unclear, because neither of the two is nearer.
     """
     provider = settings.get("provider")
     overrides: MergedSettings = {}

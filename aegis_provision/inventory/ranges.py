@@ -16,7 +16,7 @@ _LETTERS = re.compile(r"([a-z]):([a-z])(?::([0-9]{1,9}))?|([A-Z]):([A-Z])(?::([0
 
 
 class RangeError(ValueError):
-    """A range that is none; the text says why, and ``hint`` what to write."""
+    """A range that is malformed; the text says how, and ``hint`` what to write."""
 
     def __init__(self, message: str, hint: str) -> None:
         """Keep the parts."""

@@ -1,4 +1,4 @@
-"""What a file of a directory holds whose name does not tell."""
+"""Recognises by its content whether a file of a directory is an inventory."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 Ansible's protocol ("Developing dynamic inventory"): ``--list`` prints groups, each a list of hosts
 or a mapping with ``hosts``, ``children`` and ``vars``, and under ``_meta.hostvars`` the variables
-of every host; without ``_meta`` they come from ``--host NAME``, one by one. Such variables belong
-to everybody, so ours are those under ``aegis`` and Ansible's own for the connection; all others
-are none of our business.
+of every host; without ``_meta`` they come from ``--host NAME``, one by one. Other tools
+use such variables too, so ours are those under ``aegis`` and Ansible's own for the connection; all
+others are ignored.
 """
 
 from __future__ import annotations

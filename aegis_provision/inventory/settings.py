@@ -1,4 +1,4 @@
-"""A mapping of host settings to values that are right by themselves, each with its place."""
+"""Reads a mapping of host settings: each value is checked by itself and keeps its place."""
 
 from __future__ import annotations
 
@@ -84,16 +84,16 @@ class SettingsReader:
     _elsewhere: dict[str, _Elsewhere] = field(default_factory=dict)
 
     def read(self, node: Node | None, priority: int) -> tuple[Declared, ...]:
-        """Return the settings in ``node``. What the schema refuses is passed over here."""
+        """Return the settings in ``node``. What the schema refuses is skipped here."""
         if not isinstance(node, Mapping):
             return ()
         return tuple(self._settings(node, priority))
 
     def about_ansible(self) -> Iterator[Diagnostic]:
-        """Yield what is to be said of Ansible's variables that are not taken.
+        """Yield findings about Ansible's variables that are not taken.
 
-        One that leads elsewhere is a warning, however often it stands; all others are one note.
-        Their lines are not quoted: what they hold may be a password in an option.
+        Each that changes the connection is one warning, however many places set it; all others are
+        one note. Their lines are not quoted: an option may hold a password.
         """
         for name, found in self._elsewhere.items():
             more = f", in {found.places} places" if found.places > 1 else ""
@@ -203,7 +203,7 @@ def _port(value: object) -> int | None:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    # Other text is told as a port out of range rather than passed over: the schema allows text.
+    # Other text is an error about the port's range, since the schema allows text.
     return 0 if isinstance(value, str) else None
 
 
@@ -260,7 +260,7 @@ def _path_problem(value: Value) -> tuple[str, str] | None:
         return "holds a control character", "remove it"
     if path.startswith("~"):
         return (
-            "begins with '~', which nobody expands on the host",
+            "begins with '~', which is not expanded on the host",
             "leave out '~/': a relative path begins at the login directory",
         )
     if ".." in path.split("/"):
@@ -277,7 +277,7 @@ def _local_path_problem(value: Value) -> tuple[str, str] | None:
 
 def _reference_problem(path: str) -> tuple[str, str] | None:
     if "${" in path:
-        return "holds a '${', which nobody fills in here", "write the path itself"
+        return "holds a '${', which is not filled in here", "write the path itself"
     return None
 
 

@@ -1,13 +1,13 @@
-"""Variables that stand beside ours: whose a mapping is, and what of it is for us.
+"""Files that Ansible reads too: which mappings are ours, and which variables in the others.
 
 A mapping of variables is read in one of three ways:
 
 - With an ``aegis`` in it, it belongs to Ansible: our settings are those under ``aegis``, and
-  Ansible's own for the connection. All else is none of our business.
+  Ansible's own for the connection. All else is ignored.
 - With our settings alone it is ours, and a name that is not ours is an error.
 - Without ``aegis`` and with other names it belongs to Ansible too, if Ansible shares the inventory
-  (:func:`is_shared`); and, whatever the inventory, if it is a file of ``group_vars`` or
-  ``host_vars`` in which nothing could be a setting of ours. Of such a mapping Ansible's connection
+  (:func:`is_shared`); and in any inventory, if it is a file of ``group_vars`` or ``host_vars``
+  in which nothing could be a setting of ours. Of such a mapping Ansible's connection
   variables count, and nothing else.
 """
 

@@ -1,4 +1,4 @@
-"""A host's settings to the values that a connection and a restart need."""
+"""Makes of a host's settings the values that a connection and a restart need."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_a_name_that_is_nearly_a_hosts_is_told(
     assert run(["validate"], {}) == 0
     said = capsys.readouterr().err
     assert 'warning: no host is called "eu-01.exampel.com"' in said
-    assert "so nobody uses host_vars/eu-01.exampel.com" in said
+    assert "so host_vars/eu-01.exampel.com is not used" in said
     assert '= did you mean "eu-01.example.com"?' in said
 
 
