@@ -29,7 +29,7 @@ from aegis_provision.operations.runs import (
 )
 from aegis_provision.operations.runs import past_run as find_past_run
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
-from aegis_provision.rollout.planner import ConnectionPool
+from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.worker_pool import CancelToken
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def apply(
     A host whose file is not what the plan saw is refused, and nothing is written there. The run is
     recorded in the state directory, as one of the command line is. ``on_event`` is called with each
     event once it is recorded; what it raises stops no host and is raised in the end. Calling
-    ``cancel.ask()`` from another thread begins no further host and lets those under way finish.
+    ``cancel.cancel()`` from another thread begins no further host and lets those under way finish.
 
     Raises :class:`RefusedError` where the run can't be recorded, and :class:`InputError` for a plan
     that was made without the secrets.

@@ -211,7 +211,7 @@ def test_a_cancelled_run_begins_no_host(
     inventory: Path, environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     cancel = ap.CancelToken()
-    cancel.ask()
+    cancel.cancel()
     run = ap.apply(ap.plan(ap.load(inventory), environ=environ), cancel=cancel)
     assert [item.status for item in run.hosts] == [ap.Status.NOT_ATTEMPTED] * 2
     assert run.exit_code == 130

@@ -92,16 +92,16 @@ def _take_again(_number: int, frame: FrameType | None) -> None:
 
 
 class Interrupts:
-    """What a signal means: the end at once, or, while hosts are written, that ``stop`` is asked."""
+    """What a signal means: the end at once, or, while hosts are written, a cancelled run."""
 
-    def __init__(self, stop: CancelToken, before: Mapping[signal.Signals, Handler]) -> None:
+    def __init__(self, cancel: CancelToken, before: Mapping[signal.Signals, Handler]) -> None:
         """Begin with the end at once: with what ``before`` says of each signal."""
-        self._stop = stop
+        self._cancel = cancel
         self._before = before
         self._writing = False
 
     def writing_begins(self) -> None:
-        """From now on let signals ask ``stop`` rather than raise.
+        """From now on let signals cancel ``cancel`` rather than raise.
 
         A write that is under way must finish or fail in order; an exception in the middle of the
         program could do neither.
@@ -112,7 +112,7 @@ class Interrupts:
     def take(self, number: int, frame: FrameType | None) -> None:
         """Take a signal. Raises :class:`KeyboardInterrupt` as long as nothing is written."""
         if self._writing:
-            self._stop.ask()
+            self._cancel.cancel()
             return
         before = self._before[signal.Signals(number)]
         if callable(before):
@@ -122,14 +122,14 @@ class Interrupts:
 
 
 @contextmanager
-def interrupts(stop: CancelToken) -> Iterator[Interrupts]:
+def interrupts(cancel: CancelToken) -> Iterator[Interrupts]:
     """Take Ctrl-C, a polite kill and a lost terminal for as long as the block runs.
 
     A signal that was ignored before (``nohup``, a shell's background job) stays so. Call it in
     the main thread, the only one that Python gives signals.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    taker = Interrupts(stop, before)
+    taker = Interrupts(cancel, before)
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, taker.take)

@@ -15,8 +15,8 @@ from aegis_provision.humanize import counted
 from aegis_provision.operations.apply import apply, run_name
 from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
 from aegis_provision.operations.plan import plan
+from aegis_provision.rollout.connection_pool import POOL_SIZE, ConnectionPool
 from aegis_provision.rollout.events import RunFinished
-from aegis_provision.rollout.planner import POOL_SIZE, ConnectionPool
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.task import skipped
 from aegis_provision.rollout.worker_pool import CancelToken

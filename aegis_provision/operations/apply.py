@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.history.run_record import RunRecord
     from aegis_provision.operations.plan import RunPlan
+    from aegis_provision.rollout.connection_pool import ConnectionPool
     from aegis_provision.rollout.events import Emit
-    from aegis_provision.rollout.planner import ConnectionPool
     from aegis_provision.rollout.worker_pool import CancelToken
 
 
@@ -84,7 +84,7 @@ def apply(
         context = RunContext(job.connection, pool, record, emit, cancel, name, owner)
         emit(RunStarted(name, job.schedule, plan.hosts))
         plans = {item.host: item for item in plan.hosts}
-        result = run_schedule(job.schedule, host_jobs, plans, context, going_back=plan.is_rollback)
+        result = run_schedule(job.schedule, host_jobs, plans, context, rollback=plan.is_rollback)
         code = run_exit_code(result, rollback=plan.is_rollback)
         emit(RunFinished(result.results, code))
         return Run(name, result.results, code, record.problem or "")

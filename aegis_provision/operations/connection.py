@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import InputError
-from aegis_provision.rollout.planner import ConnectionSettings
+from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.transport.home import NoHomeError, home_directory
 from aegis_provision.transport.protocol import ConnectOptions
 

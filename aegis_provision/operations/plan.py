@@ -26,7 +26,8 @@ from aegis_provision.playbook.large_batches import large_batches
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from aegis_provision.providers.recipes import recipe_secrets
-from aegis_provision.rollout.planner import ConnectionSettings, HostJob, plan_fleet
+from aegis_provision.rollout.host_job import HostJob
+from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.task import HostTask
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from aegis_provision.planning.rollback import RollbackTarget
     from aegis_provision.playbook.large_batches import LargeBatch
     from aegis_provision.playbook.plays import Gates, HostCount, Playbook, Schedule
+    from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit
-    from aegis_provision.rollout.planner import ConnectionPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +302,7 @@ def prepare_job(
             session=resolved.sessions[name],
             api_token=resolved.api_tokens.get(name),
             restarts=name in restarting,
-            owed=known.at(fleet.inventory.hosts[name].target) if known else frozenset(),
+            pending_restarts=known.at(fleet.inventory.hosts[name].target) if known else frozenset(),
         )
         for name in schedule.hosts
     )

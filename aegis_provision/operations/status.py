@@ -37,7 +37,7 @@ def prepare_status(
         replace(
             item,
             api_token=_api_token(item.host, environment.variables) if secrets else None,
-            owed=pending.at(item.host.target),
+            pending_restarts=pending.at(item.host.target),
         )
         for item in job.host_jobs
     )

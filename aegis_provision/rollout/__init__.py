@@ -1,1 +1,1 @@
-"""Plans are made and carried out over many hosts at once; what happens is told as events."""
+"""Plans and writes many hosts at once; what happens is emitted as events."""

@@ -8,116 +8,112 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Locked, Unreachable
 from aegis_provision.rollout.events import KeysAccepted
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.deadline import Deadline
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
-    from aegis_provision.rollout.planner import HostJob
+    from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.rollout.task import RunContext
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
-    from aegis_provision.transport.protocol import HostSession, WriteLock
+    from aegis_provision.transport.lock import WriteLock
+    from aegis_provision.transport.protocol import HostSession
 
-_FAREWELL = 3.0
+_RELEASE_TIMEOUT = 3.0
 
 
 @dataclass(slots=True)
 class HostConnection:
-    """The one connection to the host of ``work``: opened when needed, anew where it is lost.
+    """The one connection to the host of ``job``: opened when needed, and again if it is lost.
 
-    ``deadline`` is when the work there has to be done.
+    ``deadline`` is when the work on the host has to be done.
     """
 
-    work: HostJob
+    job: HostJob
     context: RunContext
     deadline: Deadline
     _session: HostSession | None = None
-    _kept: bool = False
-    _hold: WriteLock | None = None
+    _pooled: bool = False
+    _lock: WriteLock | None = None
+    _locked_over: HostSession | None = None
     _renewed: float = 0.0
 
-    def open(self) -> HostSession:
-        """Return the open connection: the one that was kept, or a new one.
+    def open(self, *, tested: bool = False) -> HostSession:
+        """Return the open connection: the one from the pool, or a new one.
 
-        Raises :class:`Unreachable`.
+        With ``tested`` one from the pool must answer first, so that no request is lost over a
+        connection that died. Raises :class:`Unreachable`.
         """
         if self._session is None:
-            connection, host = self.context.connection, self.work.host
-            kept = self.context.kept.take(host.name, self.deadline)
-            self._session = kept or connection.connect(
-                host.target, connection.options, self.deadline
-            )
-            self._kept = kept is not None
-            if not self._kept and self._session.accepted:
+            settings, host = self.context.connection, self.job.host
+            pooled = self.context.pool.take(host.name, self.deadline)
+            self._session = pooled or settings.connect(host.target, settings.options, self.deadline)
+            self._pooled = pooled is not None
+            if not self._pooled and self._session.accepted:
                 self.context.emit(KeysAccepted(host.name, self._session.accepted))
+        if tested and self._pooled:
+            return self._open_tested()
         return self._session
 
-    def open_to_ask(self) -> None:
-        """Open it for a question, which must not be the first to meet one that has died.
+    def lock(self, write: Write) -> WriteLock:
+        """Take the lock, over a new connection if the one from the pool died meanwhile.
 
-        Raises :class:`Unreachable`.
+        Raises what :meth:`~.protocol.HostSession.lock` does.
         """
-        self.open()
-        if self._kept:
-            self.open_alive()
+        self._lock = self._take_lock(write)
+        self._locked_over, self._renewed = self._session, time.monotonic()
+        return self._lock
 
-    def open_alive(self) -> HostSession:
+    def relock(self, write: Write) -> WriteLock:
+        """Return the lock that is held, taken again if its connection was lost.
+
+        Raises what :meth:`~.protocol.HostSession.lock` does.
+        """
+        session = self._open_tested()
+        if self._lock is None or self._locked_over is not session:
+            owner = self.context.owner
+            self._lock = session.lock(write, owner, self.deadline, previous=self._lock)
+            self._locked_over = session
+        return self._lock
+
+    def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
+        """Send a request from the host's point of view; the lock is renewed if that is due.
+
+        Raises :class:`TransportError`.
+        """
+        self._renew_lock()
+        return self.open().request(request, timeout)
+
+    def extend_deadline(self, since: float) -> None:
+        """Let the time since ``since`` (``time.monotonic``) not count against the deadline."""
+        self.deadline = self.deadline.extended(time.monotonic() - since)
+
+    def close(self) -> tuple[str, ...]:
+        """Give the lock back and close; return warnings."""
+        warnings: tuple[str, ...] = ()
+        if self._lock is not None:
+            # The lock is given back even if the host's time is used up, if that is quick.
+            left = max(_RELEASE_TIMEOUT, self.deadline.remaining())
+            warnings = self._lock.release(Deadline.after(left))
+        if self._session is not None:
+            self._session.close()
+        return warnings
+
+    def _open_tested(self) -> HostSession:
         """Return a connection that answers, a new one if need be. Raises :class:`Unreachable`."""
         if self._session is not None and not self._session.alive(self.deadline):
             self._drop()
         return self.open()
 
-    def hold(self, write: Write) -> WriteLock:
-        """Take the lock, over a new connection where the one that was kept is dead by now.
-
-        Raises what :meth:`~.protocol.HostSession.hold` does.
-        """
-        self._hold = self._take_hold(write)
-        self._renewed = time.monotonic()
-        return self._hold
-
-    def relock(self, write: Write) -> WriteLock:
-        """Return the lock that is held, taken again where its connection was lost.
-
-        Raises what :meth:`~.protocol.HostSession.hold` does.
-        """
-        session = self.open_alive()
-        if self._hold is None or not self._hold.is_on(session):
-            self._hold = session.hold(write, self.context.owner, self.deadline, again=self._hold)
-        return self._hold
-
-    def ask(self, question: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
-        """Ask from the host's point of view, and keep the lock over a long wait.
-
-        Raises :class:`TransportError`.
-        """
-        self._keep_lock()
-        return self.open().ask(question, timeout)
-
-    def extend_deadline(self, since: float) -> None:
-        """Let the time since ``since`` (``time.monotonic``) not count against the deadline."""
-        self.deadline = self.deadline.later(time.monotonic() - since)
-
-    def close(self) -> tuple[str, ...]:
-        """Give the lock back and close; return what is worth a warning."""
-        warnings: tuple[str, ...] = ()
-        if self._hold is not None:
-            # A host that used its time up is still asked to give the lock back, if it is quick.
-            left = max(_FAREWELL, self.deadline.remaining())
-            warnings = tuple(self._hold.release(Deadline.after(left)))
-        if self._session is not None:
-            self._session.close()
-        return warnings
-
-    def _take_hold(self, write: Write) -> WriteLock:
-        session = self.open()
+    def _take_lock(self, write: Write) -> WriteLock:
+        owner = self.context.owner
         try:
-            return session.hold(write, self.context.owner, self.deadline)
+            return self.open().lock(write, owner, self.deadline)
         except Unreachable as lost:
-            if not self._kept or self.deadline.passed():
+            if not self._pooled or self.deadline.expired():
                 raise
             self._drop()
             try:
-                return self.open().hold(write, self.context.owner, self.deadline)
+                return self.open().lock(write, owner, self.deadline)
             except Locked:  # maybe by ourselves, over the connection that is lost
                 raise lost from None
 
@@ -126,10 +122,10 @@ class HostConnection:
             self._session.close()
             self._session = None
 
-    def _keep_lock(self) -> None:
-        """Renew the lock now and then, so that a long wait does not let it expire."""
+    def _renew_lock(self) -> None:
+        """Renew the lock now and then, so that it does not expire during a long wait."""
         due = self._renewed + self.context.renew_every
-        if self._hold is not None and time.monotonic() > due:
-            # Waiting does not count: the host's own deadline may seem to have passed by now.
-            self._hold.renew(Deadline.after(self.context.connection.options.timeout))
+        if self._lock is not None and time.monotonic() > due:
+            # Waiting does not count: the host's own deadline may seem to have expired by now.
+            self._lock.renew(Deadline.after(self.context.connection.options.timeout))
             self._renewed = time.monotonic()

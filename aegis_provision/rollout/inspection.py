@@ -1,4 +1,4 @@
-"""Reads many hosts at once for what they have, whatever they should have."""
+"""Reads many hosts at once for what they have, as an import needs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from aegis_provision.planning.host_plan import compare, plan_compared
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import validate
 from aegis_provision.providers.session import Session, SessionSpec
-from aegis_provision.rollout.planner import ConnectionPool, HostJob, plan_fleet
+from aegis_provision.rollout.connection_pool import ConnectionPool
+from aegis_provision.rollout.host_job import HostJob
+from aegis_provision.rollout.planner import plan_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,20 +20,20 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.receipts import Receipt, RejectedReceipt
+    from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
-    from aegis_provision.rollout.planner import ConnectionSettings
-    from aegis_provision.transport.protocol import Deadline, HostSession
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import HostSession
 
 _NOTHING = Session(SessionSpec("", (), allow_http=False), {}, ())
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedHost:
-    """One host as it is. ``actual`` is ``None`` where nobody could talk to it.
+    """One host as it is; ``actual`` is ``None`` if it was unreachable.
 
-    ``plan`` is what any inventory would do there, whatever it wants of sessions: refuse, or correct
-    the file's mode. There is no file to plan for where ``actual`` has none. ``receipt`` is what
-    lies beside a file with session variables.
+    ``plan`` is what any inventory would do there: refuse, or correct the file's mode; without a
+    file there is nothing to plan. ``receipt`` is what lies beside a file with session variables.
     """
 
     host: Host
@@ -50,20 +52,20 @@ def inspect_fleet(
     seen: dict[str, RemoteState] = {}
     receipts: dict[str, Receipt | RejectedReceipt | None] = {}
 
-    def look(work: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
-        actual = seen[work.host.name] = session.read(deadline)
-        comparison = compare(work.host, work.session, actual)
+    def plan(job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
+        actual = seen[job.host.name] = session.read(deadline)
+        comparison = compare(job.host, job.session, actual)
         if comparison.has_others:
             found = session.receipt(actual.path, deadline)
-            receipts[work.host.name] = validate(found, actual)
-        plan = plan_compared(comparison)
-        if plan.action is Action.ERROR:
-            return plan
-        return replace(plan, action=Action.UNCHANGED, write=None)
+            receipts[job.host.name] = validate(found, actual)
+        planned = plan_compared(comparison)
+        if planned.action is Action.ERROR:
+            return planned
+        return replace(planned, action=Action.UNCHANGED, write=None)
 
     jobs = [HostJob(host, _NOTHING) for host in hosts]
-    with ConnectionPool(limit=0) as kept:
-        plans = plan_fleet(jobs, connection, kept, emit, look)
+    with ConnectionPool(limit=0) as pool:
+        plans = plan_fleet(jobs, connection, pool, emit, plan)
     return tuple(
         InspectedHost(host, plan, None)
         if plan.action is Action.UNREACHABLE

@@ -1,8 +1,8 @@
-"""The boundary that what is known of a host crosses before anybody is shown it or keeps it.
+"""Redacts what hosts said, before it is shown or recorded: no secret leaves in their text.
 
-Whatever a host, its Aegis or its provider said has come together with our own words by then, in a
-plan, a status, a result or an event. So all of their text is looked at, whichever field it is in:
-only the fields named here stay as they are, and a new one is covered without anybody's doing.
+Text of a host, its Aegis or its provider stands beside our own in a plan, a status, a result or an
+event. So all text in them is redacted, in every field but those named here: a new field is covered
+by itself.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aegis_provision.providers.secret import Secret
-    from aegis_provision.rollout.planner import HostJob
+    from aegis_provision.rollout.host_job import HostJob
 
 T = TypeVar("T")
 
 _OURS: Mapping[type, frozenset[str]] = {
-    # Names out of the inventory; what is to be written, which nobody is shown; a pin's own text.
+    # Names from the inventory; what is to be written, which is never shown; a pin's own text.
     HostPlan: frozenset({"provider", "write", "seen", "auth_token", "secrets", "pin"}),
     HostStatus: frozenset({"wanted", "tokens", "secrets"}),
 }
 _HOST = "host"
-"""The field of a host's name, which the inventory gives it, in whichever value it is."""
+"""The field of a host's name, which the inventory gives it, in every type of value."""
 
 _PATH = "path"
 
 
 def redactor_of(jobs: Iterable[HostJob], further: Iterable[Secret] = ()) -> Redactor:
-    """Return the redactor of a run over ``works``: every secret of all of them, and ``further``."""
-    sessions = {id(work.session): work for work in jobs}
-    tokens = {id(work.api_token): work for work in jobs}
+    """Return the redactor of a run over ``jobs``: with all their secrets, and ``further``."""
+    sessions = {id(job.session): job for job in jobs}
+    tokens = {id(job.api_token): job for job in jobs}
     every = (*sessions.values(), *tokens.values())
-    return Redactor.of((*further, *(secret for work in every for secret in work.secrets())))
+    return Redactor.of((*further, *(secret for job in every for secret in job.secrets())))
 
 
-def redacted(value: T, redactor: Redactor, work: HostJob) -> T:
-    """Return a plan, status, result or event of the host of ``work`` without a secret in its text.
+def redacted(value: T, redactor: Redactor, job: HostJob) -> T:
+    """Return a plan, status, result or event of the host of ``job`` without secrets in its text.
 
-    Names that the inventory itself gives to variables and providers stay. A change whose values
-    would show a secret shows neither.
+    Names that the inventory gives to variables and providers stay. A change whose values would show
+    a secret shows neither value.
     """
-    names = work.session.names | {work.session.spec.provider}
+    names = job.session.names | {job.session.spec.provider}
     return cast("T", _Walk(redactor, names).clean(value))
 
 
@@ -59,7 +59,7 @@ class _Walk:
         self._names = names
 
     def clean(self, value: Any) -> Any:
-        # A name of an enumeration is ours, and a text as well: of no type but str.
+        # A member of an enumeration is a str too, and ours: it stays.
         if type(value) is str:
             return value if value in self._names else self._redactor.redact(value)
         if type(value) is tuple:

@@ -1,4 +1,4 @@
-"""Restarts Aegis on a host, by the unit or the command that the inventory names."""
+"""The command that restarts Aegis on a host, and what its failure means."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.secret_detection import may_hold_secret
-from aegis_provision.transport.ssh.sudo_rules import SudoCommand, refusal, sudo_commands
+from aegis_provision.transport.sudo_rules import SudoCommand, refusal, sudo_commands
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Service, Target
 
 _LONGEST_WORDS = 200
 _SEVERAL = frozenset(";|&()\n")
-# How lines begin that are sudo's own, and not of what it runs.
+# How sudo's own lines begin; others come from the command that it runs.
 _OF_SUDO = re.compile(r"sudo(?:-rs)?: |Sorry, user |I'm sorry |\S+ is not in the sudoers")
 
 
 def restart_command(service: Service, target: Target) -> str:
     """Return the command for /bin/sh that restarts Aegis.
 
-    A command of the operator's runs as it stands, as the login. ``systemctl`` runs under sudo
-    where the host says ``become``: a unit is restarted by root, whoever owns the file. Aegis does
-    not read its file again on SIGHUP, and may die of it: so never a reload.
+    The operator's own command runs as it is, as the login. ``systemctl`` runs under sudo if the
+    host says ``become``: only root restarts a unit. It is never a reload: Aegis does not read its
+    file again on SIGHUP, and may die of it.
     """
     if service.command is not None:
         return service.command
@@ -36,7 +36,7 @@ def restart_command(service: Service, target: Target) -> str:
 class SudoRefusal:
     """Why sudo did not run a restart, and what to do next.
 
-    ``nothing_ran`` says that the restart is nothing but what sudo refused.
+    ``nothing_ran`` says that the restart is only the command that sudo refused.
     """
 
     message: str
@@ -47,8 +47,8 @@ class SudoRefusal:
 def sudo_refusal(service: Service, target: Target, login: str, output: bytes) -> SudoRefusal | None:
     """Return why sudo did not run the restart, with the rule that would let it.
 
-    ``output`` is what the command said, ``login`` as whom it ran. ``None`` where sudo refused
-    nothing, or where it can't be told what it was to run.
+    ``output`` is what the command printed, ``login`` the user who ran it. Returns ``None`` if sudo
+    refused nothing, or if it can't be told what it was to run.
     """
     if service.command is not None:
         commands = sudo_commands(service.command)
@@ -73,7 +73,7 @@ def _systemctl(service: Service) -> tuple[str, ...]:
 
 
 def complaint(output: bytes) -> str:
-    """Return the last line of a command's output, in so far as it may be shown."""
+    """Return the last line of a command's output, if it may be shown."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
     last = next((line for line in reversed(lines) if line), "")
     if not last:

@@ -1,4 +1,4 @@
-"""How a host ended, and what that means for the whole run."""
+"""How hosts and runs end."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ FAILURES = frozenset(Status) - SUCCESSES - {Status.NOT_ATTEMPTED}
 
 
 INTERRUPTED_EXIT_CODE = 130
-"""What a run's exit code is where the operator stopped it, whatever became of its hosts."""
+"""The exit code of a run that the operator stopped, however its hosts ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostResult:
-    """One host's end: ``message`` says why, ``hint`` what to do next; either may be empty.
+    """How one host ended: ``message`` says why, ``hint`` what to do next; both may be empty.
 
     ``locked`` says that it was refused because another run was writing there.
     """
@@ -50,7 +50,7 @@ class HostResult:
 class RunResult:
     """How a run ended: each host's result in the schedule's order, and what cut it short.
 
-    ``all_locked`` says that nothing was written since another run held every host to write.
+    ``all_locked`` says that nothing was written, since another run held the lock on every host.
     """
 
     results: tuple[HostResult, ...]
@@ -60,9 +60,9 @@ class RunResult:
 
 
 def later_result(earlier: HostResult | None, later: HostResult) -> HostResult:
-    """Return how a host ended that was worked on in two plays of one run.
+    """Return the result of a host that took part in two plays of one run.
 
-    A play that found nothing left to do does not hide what an earlier one did.
+    A play that found nothing to do does not hide what an earlier one did.
     """
     if earlier is not None and later.status is Status.UNCHANGED:
         return earlier

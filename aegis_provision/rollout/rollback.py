@@ -1,4 +1,4 @@
-"""Reads hosts for the way back from a past run."""
+"""Plans the rollback of a past run on a host: what is there is read first."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ if TYPE_CHECKING:
 
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.rollback import RollbackTarget
-    from aegis_provision.rollout.planner import HostJob
-    from aegis_provision.transport.protocol import Deadline, HostSession
+    from aegis_provision.rollout.host_job import HostJob
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import HostSession
 
 
 def plan_host_rollback(
-    undoings: Mapping[str, RollbackTarget], work: HostJob, session: HostSession, deadline: Deadline
+    targets: Mapping[str, RollbackTarget], job: HostJob, session: HostSession, deadline: Deadline
 ) -> HostPlan:
-    """Return what would undo on the host what a past run did there.
+    """Return the plan that undoes on the host what a past run did there.
 
-    ``undoings`` says so for every host. Raises :class:`Unreachable`.
+    ``targets`` holds what to bring back on every host. Raises :class:`Unreachable`.
     """
-    undoing = undoings[work.host.name]
+    target = targets[job.host.name]
     actual = session.read(deadline)
     previous = None
-    if needs_previous(undoing, actual):
+    if needs_previous(target, actual):
         previous = session.previous(actual.path, deadline)
-    plan = plan_rollback(undoing, actual, previous)
+    plan = plan_rollback(target, actual, previous)
     if plan.write is not None:
         receipt = validate(session.receipt(actual.path, deadline), actual)
         trusted = receipt if isinstance(receipt, Receipt) else None
-        plan = restore_managed_keys(plan, undoing, trusted)
+        plan = restore_managed_keys(plan, target, trusted)
     if needs_login(plan):
         plan = check_permissions(plan, replace(actual, login=session.login(deadline)))
     return plan

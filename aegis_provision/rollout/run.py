@@ -1,4 +1,4 @@
-"""Carries a schedule out: play after play, batch after batch, as long as the budget lasts."""
+"""Runs a schedule: play after play, batch after batch, as long as the failure budget lasts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aegis_provision.playbook.budget import Budget
     from aegis_provision.playbook.plays import Schedule, ScheduledPlay
     from aegis_provision.providers.redaction import Redactor
-    from aegis_provision.rollout.planner import HostJob
+    from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.rollout.task import RunContext
 
 _NAMED = 3
@@ -50,18 +50,29 @@ def run_schedule(
     plans: Mapping[str, HostPlan],
     context: RunContext,
     *,
-    going_back: bool = False,
+    rollback: bool = False,
 ) -> RunResult:
-    """Carry ``schedule`` out and return how each of its hosts ended.
+    """Run ``schedule`` and return how each of its hosts ended.
 
-    ``works`` and ``plans`` hold every host of the schedule. A batch is a barrier; hosts that the
+    ``jobs`` and ``plans`` hold every host of the schedule. A batch is a barrier; hosts that the
     plan knows to be in error end when their batch begins. Once more hosts of the whole run have
-    failed than the current play allows, no host is begun any more, later plays' included; the same
-    goes once ``tools.stop`` was asked. A host that did not end well has no part in later plays.
-    ``going_back`` says that the plans undo a past run: hosts then end as ``rolled_back`` or
+    failed than the current play allows, no host begins any more, in later plays neither; the same
+    holds once ``context.cancel`` is cancelled. A host that did not end well has no part in later
+    plays. ``rollback`` says that the plans undo a past run: hosts then end as ``rolled_back`` or
     ``rollback_failed``.
     """
-    return _Run(schedule, jobs, plans, context, going_back=going_back).run()
+    run = _Run(schedule, jobs, plans, context, rollback=rollback)
+    for index, scheduled in enumerate(schedule.plays):
+        if not run.play(index, scheduled):
+            break
+    results = tuple(run.result_of(host) for host in schedule.hosts)
+    to_write = [result for result in results if plans[result.host].write is not None]
+    return RunResult(
+        results,
+        budget_spent=run.budget_spent,
+        interrupted=context.cancel.cancelled,
+        all_locked=bool(to_write) and all(result.locked for result in to_write),
+    )
 
 
 @dataclass(slots=True)
@@ -82,7 +93,7 @@ class _Tally:
     def failed(self) -> tuple[str, ...]:
         with self._lock:
             return tuple(
-                name for name, item in self.results.items() if item.status in self.counting
+                host for host, result in self.results.items() if result.status in self.counting
             )
 
 
@@ -96,36 +107,17 @@ class _Run:
     redactor: Redactor = field(init=False)
     under_way: set[str] = field(default_factory=set)
     budget_spent: bool = False
-    going_back: bool = False
+    rollback: bool = False
 
     def __post_init__(self) -> None:
-        # A way back that ended where it should is no failure, and a host whose file has moved on is
-        # no reason to leave the others as they are.
-        back = {Status.ROLLED_BACK, Status.REFUSED} if self.going_back else set()
-        self.tally = _Tally(FAILURES - back)
+        # A rollback that ended as it should is no failure, and a host whose file has changed since
+        # is no reason to leave the others as they are.
+        expected = {Status.ROLLED_BACK, Status.REFUSED} if self.rollback else set()
+        self.tally = _Tally(FAILURES - expected)
         self.redactor = redactor_of(self.jobs.values(), self.context.connection.secrets)
 
-    def run(self) -> RunResult:
-        for index, scheduled in enumerate(self.schedule.plays):
-            if not self._play(index, scheduled):
-                break
-        results = tuple(self._end_of(host) for host in self.schedule.hosts)
-        to_write = [item for item in results if self.plans[item.host].write is not None]
-        return RunResult(
-            results,
-            budget_spent=self.budget_spent,
-            interrupted=self.context.stop.asked,
-            all_locked=bool(to_write) and all(item.locked for item in to_write),
-        )
-
-    def _end_of(self, host: str) -> HostResult:
-        if host in self.under_way:
-            return HostResult(host, Status.FAILED, _UNKNOWN, "look at it with 'plan'")
-        known = self.tally.results.get(host)
-        return known or not_begun(self.plans[host])
-
-    def _play(self, index: int, scheduled: ScheduledPlay) -> bool:
-        """Do one play; tell whether the run goes on."""
+    def play(self, index: int, scheduled: ScheduledPlay) -> bool:
+        """Run one play; tell whether the run goes on."""
         budget = budget_of(scheduled.play, len(self.schedule.hosts))
         self.context.emit(PlayStarted(index))
         for number, batch in enumerate(scheduled.batches):
@@ -135,60 +127,61 @@ class _Run:
                 return False
         return True
 
+    def result_of(self, host: str) -> HostResult:
+        if host in self.under_way:
+            return HostResult(host, Status.FAILED, _UNKNOWN, "look at it with 'plan'")
+        return self.tally.results.get(host) or not_begun(self.plans[host])
+
     def _pause(self, seconds: float) -> bool:
         self.context.emit(PauseStarted(seconds))
-        if self.context.stop.pause(seconds):
+        if self.context.cancel.pause(seconds):
             return True
         self.context.emit(StopRequested(0))
         return False
 
     def _batch(self, play: int, number: int, hosts: Sequence[str], budget: Budget) -> bool:
-        self.context.emit(BatchStarted(play, number, tuple(hosts)))
+        """Run one batch; tell whether the run goes on."""
+        context = self.context
+        context.emit(BatchStarted(play, number, tuple(hosts)))
         tasks = [self._task(play, host) for host in hosts if self._takes_part(host)]
         for task in tasks:
             if not task.has_work:
-                self._end(play, skipped(task.plan))
-        working = [task for task in tasks if task.has_work]
-        self._work_off(play, working, budget)
-        if not budget.is_spent(len(self.tally.failed())):
-            return not self.context.stop.asked
+                self._finish(play, skipped(task.plan))
+
+        def work(task: HostTask) -> None:
+            self.under_way.add(task.plan.host)
+            result = run_host(task, context, self.redactor)
+            self.under_way.discard(task.plan.host)
+            self._finish(play, result)
+
+        for _ in run_all(
+            [task for task in tasks if task.has_work],
+            work,
+            workers=context.connection.forks,
+            cancel=context.cancel,
+            on_cancel=lambda: context.emit(StopRequested(len(self.under_way))),
+            enough=lambda: budget.is_spent(len(self.tally.failed())),
+        ):
+            continue
         failed = self.tally.failed()
+        if not budget.is_spent(len(failed)):
+            return not context.cancel.cancelled
         self.budget_spent = True
-        self.context.emit(BudgetSpent(play, _arithmetic(failed, budget), failed))
+        context.emit(BudgetSpent(play, _arithmetic(failed, budget), failed))
         return False
 
-    def _work_off(self, play: int, tasks: Sequence[HostTask], budget: Budget) -> None:
-        def work(task: HostTask) -> HostResult:
-            self.under_way.add(task.plan.host)
-            result = run_host(task, self.context, self.redactor)
-            self.under_way.discard(task.plan.host)
-            self._end(play, result)
-            return result
-
-        def enough() -> bool:
-            return budget.is_spent(len(self.tally.failed()))
-
-        def tell() -> None:
-            self.context.emit(StopRequested(len(self.under_way)))
-
-        forks, stop = self.context.connection.forks, self.context.stop
-        for _ in run_all(tasks, work, workers=forks, stop=stop, on_stop=tell, enough=enough):
-            continue
-
     def _takes_part(self, host: str) -> bool:
-        known = self.tally.results.get(host)
-        return known is None or known.status in SUCCESSES
+        earlier = self.tally.results.get(host)
+        return earlier is None or earlier.status in SUCCESSES
 
     def _task(self, play: int, host: str) -> HostTask:
         """Return a host's part in a play: what an earlier play did is not done again."""
         gates = self.schedule.plays[play].play.gates
-        plan, known = self.plans[host], self.tally.results.get(host)
-        if known is None:
-            return HostTask(
-                self.jobs[host], plan, gates, plan.restart_owed, going_back=self.going_back
-            )
-        pending = known.status is Status.RESTART_PENDING or (
-            plan.restart_owed and known.status is Status.UNCHANGED
+        plan, earlier = self.plans[host], self.tally.results.get(host)
+        if earlier is None:
+            return HostTask(self.jobs[host], plan, gates, plan.restart_owed, rollback=self.rollback)
+        pending = earlier.status is Status.RESTART_PENDING or (
+            plan.restart_owed and earlier.status is Status.UNCHANGED
         )
         return HostTask(
             self.jobs[host],
@@ -196,10 +189,10 @@ class _Run:
             gates,
             pending,
             plan.write,
-            in_effect=plan.changes_sessions and known.status is Status.APPLIED,
+            in_effect=plan.changes_sessions and earlier.status is Status.APPLIED,
         )
 
-    def _end(self, play: int, result: HostResult) -> None:
+    def _finish(self, play: int, result: HostResult) -> None:
         self.tally.add(result)
         self.context.emit(HostFinished(play, result))
 

@@ -12,8 +12,9 @@ from aegis_provision.rollout.results import HostResult, Status
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan, Write
     from aegis_provision.playbook.plays import Gates
+    from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit
-    from aegis_provision.rollout.planner import ConnectionPool, ConnectionSettings, HostJob
+    from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.rollout.worker_pool import CancelToken
     from aegis_provision.rollout.write_log import WriteLog
 
@@ -22,24 +23,24 @@ _WITHOUT_WRITE = {
     Action.ERROR: Status.REFUSED,
     Action.UNREACHABLE: Status.UNREACHABLE,
 }
-_WORKABLE = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
-_HOPELESS = frozenset({Action.ERROR, Action.UNREACHABLE})
-_OWED = "its file is right, and Aegis was not restarted since it came"
+_CAN_RESTART = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
+_CAN_NOT_WRITE = frozenset({Action.ERROR, Action.UNREACHABLE})
+_PENDING = "its file is right, and Aegis was not restarted since it came"
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every host's work needs beside the host: how to reach it, and whom to tell.
+    """What the work on every host needs beside the host.
 
-    ``run`` is the run's name, which receipts give; ``owner`` is who the locks name,
+    ``run`` is the run's name, which receipts hold; ``owner`` is whom the locks name,
     ``renew_every`` after how many seconds of waiting they are renewed.
     """
 
     connection: ConnectionSettings
-    kept: ConnectionPool
-    journal: WriteLog
+    pool: ConnectionPool
+    write_log: WriteLog
     emit: Emit
-    stop: CancelToken
+    cancel: CancelToken
     run: str
     owner: str
     renew_every: float = 60.0
@@ -49,35 +50,34 @@ class RunContext:
 class HostTask:
     """One host's part in one play.
 
-    ``restart_owed`` says that an earlier write waits for a restart; ``written`` is that write
-    where an earlier play of this run did it, so that it can be taken back, and ``in_effect`` says
-    that Aegis was restarted on it then. ``going_back`` says that the write itself undoes a past
-    run's.
+    ``restart_pending`` says that an earlier write waits for a restart; ``written`` is that write
+    if an earlier play of this run did it, so that it can be undone, and ``in_effect`` says that
+    Aegis was restarted on it. ``rollback`` says that the plan's own write undoes a past run's.
     """
 
-    work: HostJob
+    job: HostJob
     plan: HostPlan
     gates: Gates
-    restart_owed: bool = False
+    restart_pending: bool = False
     written: Write | None = None
     in_effect: bool = False
-    going_back: bool = False
+    rollback: bool = False
 
     @property
     def restarts(self) -> bool:
-        """Tell whether Aegis is to be restarted, provided that the write succeeds."""
+        """Tell whether Aegis is to be restarted once the write has succeeded."""
         match self.gates.restart:
             case Restart.ALWAYS:
-                return self.plan.action in _WORKABLE
+                return self.plan.action in _CAN_RESTART
             case Restart.CHANGED:
-                return self.restart_owed or self.plan.changes_sessions
+                return self.restart_pending or self.plan.changes_sessions
             case Restart.NEVER:
                 return False
 
     @property
-    def leaves_owed(self) -> bool:
-        """Tell whether what is there waits for a restart that is none of this play's."""
-        return not self.restarts and (self.restart_owed or self.plan.changes_sessions)
+    def leaves_restart_pending(self) -> bool:
+        """Tell whether the file still waits for a restart after this play."""
+        return not self.restarts and (self.restart_pending or self.plan.changes_sessions)
 
     @property
     def has_work(self) -> bool:
@@ -86,20 +86,20 @@ class HostTask:
 
 
 def skipped(plan: HostPlan) -> HostResult:
-    """Return how a host ends on which nothing is done, by its plan."""
+    """Return the result of a host on which nothing is done, by its plan."""
     if plan.write is not None:
         return HostResult(plan.host, Status.NOT_ATTEMPTED, "nothing was written there")
     status = _WITHOUT_WRITE[plan.action]
-    message = _OWED if status is Status.UNCHANGED and plan.restart_owed else plan.message
+    message = _PENDING if status is Status.UNCHANGED and plan.restart_owed else plan.message
     return HostResult(plan.host, status, message, plan.hint)
 
 
 def not_begun(plan: HostPlan) -> HostResult:
-    """Return how a host ends whose turn did not come before the run was stopped.
+    """Return the result of a host that did not begin before the run was stopped.
 
-    The reason why it could not have been written anyway is kept.
+    If it could not have been written anyway, the reason stays.
     """
     message, hint = "nothing was done there", ""
-    if plan.action in _HOPELESS:
+    if plan.action in _CAN_NOT_WRITE:
         message, hint = f"{message}, and nothing could be: {plan.message}", plan.hint
     return HostResult(plan.host, Status.NOT_ATTEMPTED, message, hint)

@@ -1,4 +1,4 @@
-"""What must be known of a write even if this process dies in the middle of it."""
+"""Records a write before it begins, so that it is known even if this process dies."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class WriteLogError(Exception):
 
 
 class WriteLog(Protocol):
-    """Takes note of a write before it begins."""
+    """Records a write before it begins."""
 
     def before_write(self, host: str, write: Write) -> None:
-        """Note that ``write`` is about to begin on ``host``. Raises :class:`WriteLogError`.
+        """Record that ``write`` is about to begin on ``host``. Raises :class:`WriteLogError`.
 
         Called from the thread that writes.
         """

@@ -1,18 +1,17 @@
 """Replaces a file as a whole or not at all, and keeps the one before.
 
-All that is ours lies in ``.aegis-provision/`` beside the target: ``lock``, ``staging``,
-``previous`` and ``receipt.json``. A crash at any moment leaves either the old file or the new one.
-SFTP has no compare-and-swap: between the last look at the target and the rename lies one round trip
-in which a third party's write would be lost; among our own operators the lock closes it. Where no
-file is replaced there is no such gap: a plain rename goes over nothing.
+All our files lie in ``.aegis-provision/`` beside the target: ``lock``, ``staging``, ``previous``
+and ``receipt.json``. A crash at any moment leaves either the old file or the new one. SFTP has no
+compare-and-swap: between the last look at the target and the rename there is one round trip in
+which another program's write would be lost; between our own operators the lock closes this gap. A
+new file has no such gap: a plain rename never replaces a file.
 
-The receipt comes last, when the new file is there. Where a write breaks off before, the one from
-before it lies beside the new file, and whoever compares finds that the file is what is wanted: that
-is no drift, whatever the receipt says.
+The receipt comes last, after the new file. If a write breaks off in between, the receipt from
+before lies beside the new file; that file is still what is wanted, so it is no drift.
 
 Files are made exclusively, and their owner and mode are set on the open file. They are renamed and
-removed by path, so nobody but the login may be able to exchange what our directory's path leads to:
-the session sees to that (see :mod:`~.path_owners`).
+removed by path, so only the login may be able to exchange what our directory's path leads to: the
+session checks that (see :mod:`~.path_owners`).
 """
 
 from __future__ import annotations
@@ -20,14 +19,12 @@ from __future__ import annotations
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from aegis_provision.errors import Unreachable, WriteFailed, WriteRefused
-from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT
+from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, PREVIOUS, RECEIPT
 from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.futures import then
-from aegis_provision.transport.lock import EXPIRES_AFTER
-from aegis_provision.transport.protocol import WriteResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,12 +33,11 @@ if TYPE_CHECKING:
     from aegis_provision.transport.data_dir import DataDir
     from aegis_provision.transport.filesystem import FileStat, Filesystem, ReadHandle, WriteHandle
     from aegis_provision.transport.futures import Future
-    from aegis_provision.transport.lock import Lock
 
 _STAGING = "staging"
-_FRESH_PREVIOUS = f"{PREVIOUS}.new"
-_FRESH_RECEIPT = f"{RECEIPT}.new"
-_STAGED = (_STAGING, _FRESH_PREVIOUS, _FRESH_RECEIPT)
+_NEW_PREVIOUS = f"{PREVIOUS}.new"
+_NEW_RECEIPT = f"{RECEIPT}.new"
+_STAGED = (_STAGING, _NEW_PREVIOUS, _NEW_RECEIPT)
 _OWNER_ONLY = 0o600
 _STAGE, _KEEP, _CHECK_LOCK = "stage", "keep the previous file", "check the lock"
 _COMPARE, _RENAME = "compare", "rename"
@@ -50,21 +46,36 @@ _AGAIN = "plan again and look at what changed"
 _NO_RECEIPT = "the receipt beside the file is not this write's"
 
 
-def write_under_lock(
-    files: Filesystem, write: Write, directory: DataDir, lock: Lock
-) -> WriteResult:
-    """Carry ``write`` out under ``lock``, which stays taken.
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """A write that was read back and found right. ``warnings`` are worth showing."""
 
-    Raises :class:`WriteRefused` (nothing was changed) or :class:`WriteFailed` (the reason says
-    what is there now).
-    """
-    return _AtomicWrite(files, write, directory, lock).run()
+    path: str
+    warnings: tuple[str, ...] = field(default=())
+
+
+class HeldLock(Protocol):
+    """What a write needs of the lock that it is done under."""
+
+    lost: bool
+
+    def submit_open(self) -> Future[ReadHandle]:
+        """Ask to open the lock's file as it is now."""
+        ...
+
+    def submit_read(self, opened: Future[ReadHandle]) -> Future[tuple[FileStat, bytes]]:
+        """Ask for the content of the file that :meth:`submit_open` asked for."""
+        ...
+
+    def is_still_ours(self, content: Future[tuple[FileStat, bytes]] | None = None) -> bool:
+        """Tell whether the lock was not broken. Raises ``OSError`` if that can't be told."""
+        ...
 
 
 def remove_stale(directory: DataDir) -> None:
-    """Remove what a write that was broken off has left. Raises :class:`Unreachable`.
+    """Remove what a write that broke off left behind; only under the lock.
 
-    Only for whoever holds the lock.
+    Raises :class:`Unreachable`.
     """
     for name in _STAGED:
         with suppress(OSError):
@@ -72,8 +83,8 @@ def remove_stale(directory: DataDir) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fresh:
-    """A file to put beside the target; ``synced`` where it must survive a power cut."""
+class _StagedFile:
+    """A file to stage beside the target; ``synced`` if it must survive a power cut."""
 
     path: str
     content: bytes = field(repr=False)
@@ -82,198 +93,201 @@ class _Fresh:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """The answer to whether a file could be given to its owner, with the words for a "no"."""
+class _Chown:
+    """A change of a staged file's owner under way; a failure is a refusal that says why.
 
-    answer: Future[None]
-    facts: FileStat
+    ``found`` is what the file is before.
+    """
+
+    future: Future[None]
+    found: FileStat
     write: Write
 
     def get(self) -> None:
         try:
-            self.answer.get()
+            self.future.get()
         except OSError:
             raise WriteRefused(
                 _STAGE,
-                f"the login (uid {self.facts.uid}, gid {self.facts.gid}) can't give the file to "
+                f"the login (uid {self.found.uid}, gid {self.found.gid}) can't give the file to "
                 f"its owner (uid {self.write.uid}, gid {self.write.gid})",
                 "log in as the file's owner, or set become_user to it",
             ) from None
 
 
 @dataclass(frozen=True, slots=True)
-class _There:
-    """The answers for the lock's file and, where one is replaced, the target."""
+class _Opened:
+    """The lock's file and, if one is replaced, the target, asked to be opened."""
 
     lock: Future[ReadHandle]
     target: Future[ReadHandle] | None
 
 
 @dataclass(slots=True)
-class _AtomicWrite:
+class AtomicWrite:
     """One write, from the staged file to what is read back.
 
-    What does not rest on an answer is asked together with what comes before it. Every answer is
-    looked at before the next step that it has to do with, and all of them before the rename.
+    Requests that rest on no answer are sent together with those before them. Every answer is
+    checked before the step that rests on it, and all of them before the rename.
     """
 
     files: Filesystem
     write: Write
     directory: DataDir
-    lock: Lock
+    lock: HeldLock
     step: str = _STAGE
     renamed: bool = False
-    being_written: list[WriteHandle] = field(default_factory=list)
+    open_handles: list[WriteHandle] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
 
-    @property
-    def _staging(self) -> str:
-        return self.directory.inside(_STAGING)
-
-    @property
-    def _previous(self) -> str:
-        return self.directory.inside(PREVIOUS)
-
-    @property
-    def _fresh_previous(self) -> str:
-        return self.directory.inside(_FRESH_PREVIOUS)
-
     def run(self) -> WriteResult:
+        """Carry the write out under the lock, which stays taken.
+
+        Raises :class:`WriteRefused` (nothing was changed) or :class:`WriteFailed` (the reason says
+        what is there now).
+        """
         try:
             if self.write.content is None:
-                self._take_away()
+                self._delete()
             else:
                 self._replace(self.write.content)
         except (OSError, WriteRefused, WriteFailed, Unreachable) as problem:
-            self._give_up(problem)
+            self._fail(problem)
         return WriteResult(self.write.path, self.warnings)
 
     def _replace(self, content: bytes) -> None:
         staged = self._stage(content)
-        there = self._ask_for_what_is_there()
-        _get_all(staged)
-        self.being_written.clear()
-        self._check_before_rename(there)
+        opened = self._submit_open()
+        _wait_for_all(staged)
+        self.open_handles.clear()
+        self._check_before_rename(opened)
         self.step = _RENAME
         self._rename()
         self.renamed = True
         self.step = "read back"
-        # The file is there: what it turns out to be is for the receipt to be compared with.
-        kept = self._ask_to_keep_receipt()
+        # The file is there: the receipt is compared with what it turns out to be.
+        receipt = self._submit_receipt()
         self._read_back(content)
-        self._check_receipt(kept)
+        self._check_receipt(receipt)
 
-    def _take_away(self) -> None:
-        """Make the target the file that is kept: one rename, and it is gone."""
-        seen = self._compare(self._ask_for_what_is_there())
-        self._look_again(seen, self.files.submit_lstat(self.write.path))
+    def _delete(self) -> None:
+        """Rename the target to the file that is kept: one rename, and it is gone."""
+        seen = self._compare(self._submit_open())
+        self._compare_again(seen, self.files.submit_lstat(self.write.path))
         self.step = _RENAME
-        self.files.replace(self.write.path, self._previous)
+        self.files.replace(self.write.path, self.directory.inside(PREVIOUS))
         self.renamed = True
         self._check_receipt()
 
     def _stage(self, content: bytes) -> list[Future[None]]:
-        """Put the new file, and a copy of the one it replaces, beside the target.
+        """Put the new file, its receipt and a copy of the old file beside the target.
 
-        Nothing of it is certain before the answers that this returns.
+        Nothing of it is certain before the futures that this returns are done.
         """
-        fresh = self._fresh(content)
-        asked = [self.files.submit_create(item.path) for item in fresh]
-        made = [self._made(item, answer) for item, answer in zip(fresh, asked, strict=True)]
-        written = [file.submit_write(item.content) for item, file in zip(fresh, made, strict=True)]
-        asked_facts = made[0].submit_facts()
-        _get_all(written)
-        facts = asked_facts.get()
+        files = self._staged_files(content)
+        futures = [self.files.submit_create(file.path) for file in files]
+        handles = [self._created(file, made) for file, made in zip(files, futures, strict=True)]
+        written = [
+            handle.submit_write(file.content) for file, handle in zip(files, handles, strict=True)
+        ]
+        stat_future = handles[0].submit_stat()
+        _wait_for_all(written)
+        found = stat_future.get()
         return [
-            answer
-            for item, file in zip(fresh, made, strict=True)
-            for answer in self._finish(item, file, facts)
+            future
+            for file, handle in zip(files, handles, strict=True)
+            for future in self._finish(file, handle, found)
         ]
 
-    def _fresh(self, content: bytes) -> list[_Fresh]:
-        """Return what to put beside the target, the new file first and its receipt last."""
-        fresh = [_Fresh(self._staging, content, self.write.mode, synced=True)]
+    def _staged_files(self, content: bytes) -> list[_StagedFile]:
+        """Return the files to put beside the target, the new file first and its receipt last."""
+        files = [
+            _StagedFile(self.directory.inside(_STAGING), content, self.write.mode, synced=True)
+        ]
         if self.write.base is not None:
-            mode = self.write.mode & _OWNER_ONLY
-            fresh.append(_Fresh(self._fresh_previous, self.write.base.content, mode))
+            path, mode = self.directory.inside(_NEW_PREVIOUS), self.write.mode & _OWNER_ONLY
+            files.append(_StagedFile(path, self.write.base.content, mode))
         if self.write.receipt is not None:
-            place = self.directory.inside(_FRESH_RECEIPT)
-            fresh.append(_Fresh(place, self.write.receipt, _OWNER_ONLY))
-        return fresh
+            path = self.directory.inside(_NEW_RECEIPT)
+            files.append(_StagedFile(path, self.write.receipt, _OWNER_ONLY))
+        return files
 
-    def _finish(self, item: _Fresh, file: WriteHandle, facts: FileStat) -> Iterator[Future[None]]:
-        """Ask for all that is left to do with a file of ours that is as ``facts`` say."""
-        if (facts.uid, facts.gid) != (self.write.uid, self.write.gid):
-            yield _Given(file.submit_chown(self.write.uid, self.write.gid), facts, self.write)
-        if stat.S_IMODE(facts.mode) != item.mode:
-            yield file.submit_chmod(item.mode)
-        if item.synced:
-            yield file.submit_sync()
-        yield file.submit_close()
-
-    def _made(self, item: _Fresh, asked: Future[WriteHandle]) -> WriteHandle:
+    def _created(self, file: _StagedFile, future: Future[WriteHandle]) -> WriteHandle:
         try:
-            made = asked.get()
+            handle = future.get()
         except FileExistsError:
             if not self.lock.is_still_ours():
-                raise _lost_lock(self.step) from None
-            self.files.remove(item.path)  # left by a run that died
-            made = self.files.create(item.path)
-        self.being_written.append(made)
-        return made
+                raise _lock_lost(self.step) from None
+            self.files.remove(file.path)  # left by a run that died
+            handle = self.files.create(file.path)
+        self.open_handles.append(handle)
+        return handle
 
-    def _check_before_rename(self, there: _There) -> None:
-        seen = self._compare(there)
+    def _finish(
+        self, file: _StagedFile, handle: WriteHandle, found: FileStat
+    ) -> Iterator[Future[None]]:
+        """Submit what is left to do with a staged file whose owner and mode are as ``found``."""
+        if (found.uid, found.gid) != (self.write.uid, self.write.gid):
+            yield _Chown(handle.submit_chown(self.write.uid, self.write.gid), found, self.write)
+        if stat.S_IMODE(found.mode) != file.mode:
+            yield handle.submit_chmod(file.mode)
+        if file.synced:
+            yield handle.submit_sync()
+        yield handle.submit_close()
+
+    def _check_before_rename(self, opened: _Opened) -> None:
+        seen = self._compare(opened)
         self.step = _KEEP
         kept = None
         if self.write.base is None:
             with suppress(FileNotFoundError):
-                self.files.remove(self._previous)
+                self.files.remove(self.directory.inside(PREVIOUS))
         else:
-            kept = self.files.submit_replace(self._fresh_previous, self._previous)
-        # Whoever edits by renaming leaves the file that was open as it was, so this comes last.
+            kept = self.files.submit_replace(
+                self.directory.inside(_NEW_PREVIOUS), self.directory.inside(PREVIOUS)
+            )
+        # An editor that saves by renaming leaves the open file as it was, so this comes last.
         now = self.files.submit_lstat(self.write.path)
         if kept is not None:
             kept.get()
-        self._look_again(seen, now)
+        self._compare_again(seen, now)
 
-    def _ask_for_what_is_there(self) -> _There:
-        base = self.write.base
-        lock = self.lock.ask()
-        return _There(lock, self.files.submit_open(self.write.path) if base else None)
+    def _submit_open(self) -> _Opened:
+        lock = self.lock.submit_open()
+        return _Opened(lock, self.files.submit_open(self.write.path) if self.write.base else None)
 
-    def _compare(self, there: _There) -> FileStat | None:
-        """Return the facts of the target, whose content is what the plan saw; ``None`` for none.
+    def _compare(self, opened: _Opened) -> FileStat | None:
+        """Check that the target is what the plan saw; return its stat, ``None`` for no file.
 
-        Before anything is said of the target, the lock must be found to be ours.
+        The lock must be found to be ours before anything is said of the target.
         """
-        base, target = self.write.base, there.target
+        base, target = self.write.base, opened.target
         self.step = _CHECK_LOCK
-        lock = self.lock.ask_content(there.lock)
+        lock = self.lock.submit_read(opened.lock)
         if base is None or target is None:
             self._check_lock(lock)
             return None
         limit = len(base.content) + 1
-        asked = then(target, lambda found: found.submit_whole(limit))
+        whole = then(target, lambda handle: handle.submit_whole(limit))
         self._check_lock(lock)
         self.step = _COMPARE
         try:
-            facts, content = asked.get()
+            found, content = whole.get()
         except FileNotFoundError:
             raise self._is_gone() from None
-        if content != base.content or not _same_facts(facts, base.mode, base.uid, base.gid):
+        if content != base.content or not _has(found, base.mode, base.uid, base.gid):
             raise WriteRefused(self.step, _MOVED, _AGAIN)
-        return facts
+        return found
 
-    def _check_lock(self, asked: Future[tuple[FileStat, bytes]]) -> None:
-        if not self.lock.is_still_ours(asked):
-            raise _lost_lock(self.step)
+    def _check_lock(self, content: Future[tuple[FileStat, bytes]]) -> None:
+        if not self.lock.is_still_ours(content):
+            raise _lock_lost(self.step)
 
-    def _look_again(self, seen: FileStat | None, asked: Future[FileStat]) -> None:
-        """See that the path still leads to what was compared."""
+    def _compare_again(self, seen: FileStat | None, future: Future[FileStat]) -> None:
+        """Check that the path still leads to the file that was compared."""
         self.step = _COMPARE
         try:
-            now = asked.get()
+            now = future.get()
         except FileNotFoundError:
             if seen is None:
                 return
@@ -286,61 +300,62 @@ class _AtomicWrite:
     def _is_gone(self) -> WriteRefused:
         return WriteRefused(self.step, "the file is gone since the plan saw it", _AGAIN)
 
-    def _rename(self) -> None:
-        if self.write.base is not None:
-            self.files.replace(self._staging, self.write.path)
-            return
-        try:
-            self.files.rename(self._staging, self.write.path)
-        except FileExistsError:
-            raise self._has_come() from None
-
     def _has_come(self) -> WriteRefused:
         return WriteRefused(self.step, "a file has come since the plan saw none", _AGAIN)
 
+    def _rename(self) -> None:
+        staging = self.directory.inside(_STAGING)
+        if self.write.base is not None:
+            self.files.replace(staging, self.write.path)
+            return
+        try:
+            self.files.rename(staging, self.write.path)
+        except FileExistsError:
+            raise self._has_come() from None
+
     def _read_back(self, content: bytes) -> None:
-        facts, found = self.files.read_whole(self.write.path, len(content) + 1)
-        if found != content:
+        found, read = self.files.read_whole(self.write.path, len(content) + 1)
+        if read != content:
             raise WriteFailed(
                 self.step, "what is there now is not what was written", "look at the host"
             )
-        if not _same_facts(facts, self.write.mode, self.write.uid, self.write.gid):
+        if not _has(found, self.write.mode, self.write.uid, self.write.gid):
             raise WriteFailed(
                 self.step,
-                f"the new file is there, but with mode {stat.S_IMODE(facts.mode):04o} "
-                f"and owner {facts.uid}:{facts.gid}",
+                f"the new file is there, but with mode {stat.S_IMODE(found.mode):04o} "
+                f"and owner {found.uid}:{found.gid}",
                 "look at the host",
             )
 
-    def _ask_to_keep_receipt(self) -> Future[None]:
-        """Ask for the receipt to be this write's, or to be gone where it leaves none."""
-        place = self.directory.inside(RECEIPT)
+    def _submit_receipt(self) -> Future[None]:
+        """Ask for the receipt to be this write's, or to be gone if the write leaves none."""
+        path = self.directory.inside(RECEIPT)
         if self.write.receipt is None:
-            return self.files.submit_remove(place)
-        return self.files.submit_replace(self.directory.inside(_FRESH_RECEIPT), place)
+            return self.files.submit_remove(path)
+        return self.files.submit_replace(self.directory.inside(_NEW_RECEIPT), path)
 
-    def _check_receipt(self, asked: Future[None] | None = None) -> None:
-        """Warn where the receipt is not this write's: the file is right by now all the same."""
+    def _check_receipt(self, future: Future[None] | None = None) -> None:
+        """Warn if the receipt is not this write's: the file itself is right by now."""
         try:
-            (asked or self._ask_to_keep_receipt()).get()
+            (future or self._submit_receipt()).get()
         except OSError as problem:
             if self.write.receipt is None and isinstance(problem, FileNotFoundError):
-                return  # there was none to take away
+                return  # there was none to remove
             self.warnings = (f"{_NO_RECEIPT}: {describe_file_error(problem)}",)
             with suppress(OSError, Unreachable):
-                self.files.remove(self.directory.inside(_FRESH_RECEIPT))
+                self.files.remove(self.directory.inside(_NEW_RECEIPT))
         except Unreachable as problem:
             self.warnings = (f"{_NO_RECEIPT}: {problem.reason}",)
 
-    def _give_up(self, problem: OSError | WriteRefused | WriteFailed | Unreachable) -> NoReturn:
+    def _fail(self, problem: OSError | WriteRefused | WriteFailed | Unreachable) -> NoReturn:
         """Clean up as far as the connection lets us, and say what is on the host now."""
         lost = isinstance(problem, Unreachable)
-        for stream in self.being_written:
+        for handle in self.open_handles:
             with suppress(Unreachable):
-                stream.close_nowait()
+                handle.close_nowait()
         if not lost:
             with suppress(OSError, Unreachable):
-                if not self.lock.lost and self.lock.is_still_ours():  # else it is another's
+                if not self.lock.lost and self.lock.is_still_ours():  # else it is another run's
                     remove_stale(self.directory)
         if isinstance(problem, WriteRefused | WriteFailed):
             raise problem
@@ -355,18 +370,18 @@ class _AtomicWrite:
             raise WriteFailed(
                 self.step, f"{reason}; whether the file was replaced is not known", "plan again"
             ) from None
-        hint = f"the lock there expires in {EXPIRES_AFTER} seconds" if lost else ""
+        hint = f"the lock there expires in {LOCK_EXPIRES_AFTER} seconds" if lost else ""
         raise WriteFailed(self.step, f"{reason}; the file there is untouched", hint) from None
 
 
-def _lost_lock(step: str) -> WriteRefused:
+def _lock_lost(step: str) -> WriteRefused:
     return WriteRefused(step, "the lock was broken by another run", _AGAIN)
 
 
-def _get_all(answers: Iterable[Future[None]]) -> None:
-    for answer in answers:
-        answer.get()
+def _wait_for_all(futures: Iterable[Future[None]]) -> None:
+    for future in futures:
+        future.get()
 
 
-def _same_facts(facts: FileStat, mode: int, uid: int, gid: int) -> bool:
-    return (stat.S_IMODE(facts.mode), facts.uid, facts.gid) == (mode, uid, gid)
+def _has(found: FileStat, mode: int, uid: int, gid: int) -> bool:
+    return (stat.S_IMODE(found.mode), found.uid, found.gid) == (mode, uid, gid)

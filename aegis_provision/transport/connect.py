@@ -1,15 +1,16 @@
-"""Opens a session to a host, in whichever way the inventory says."""
+"""Opens a session with a host: over SSH, or on this machine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.protocol import out_of_time
+from aegis_provision.transport.deadline import deadline_expired
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Target
-    from aegis_provision.transport.protocol import ConnectOptions, Deadline, HostSession
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import ConnectOptions, HostSession
 
 
 def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
@@ -26,16 +27,15 @@ def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) ->
     from aegis_provision.transport.ssh.dial import dial
     from aegis_provision.transport.ssh.jump_hosts import at_hop, resolve_hops
 
-    way = resolve_hops(target, options)
+    hops = resolve_hops(target, options)
     try:
-        with at_hop(way, 0):
-            connection = dial(way[0].host, way[0].port, options, deadline)
-        # Loading the SSH library takes longest of all. The host, once it was called, gets ready
-        # meanwhile.
+        with at_hop(hops, 0):
+            connection = dial(hops[0].host, hops[0].port, options, deadline)
+        # Loading paramiko takes longest of all; the host gets ready for us meanwhile.
         from aegis_provision.transport.ssh.session import connect_over
 
-        return connect_over(connection, target, way, options, deadline)
+        return connect_over(connection, target, hops, options, deadline)
     except Unreachable as problem:
-        if problem.reason == NO_TIME[0] and deadline.passed():
-            raise out_of_time(problem.step) from None
+        if problem.reason == NO_TIME[0] and deadline.expired():
+            raise deadline_expired(problem.step) from None
         raise

@@ -1,4 +1,4 @@
-"""The same HTTP question where the host's sshd forwards nothing: asked there, by curl."""
+"""An HTTP request sent by curl on the host, for hosts whose sshd forwards nothing."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 _MARK = "--aegis-provision--"
 COMMAND = f"echo {_MARK}; command -v curl >/dev/null 2>&1 || exit 127; exec curl -q --config -"
-"""The whole command line: what is asked, the token above all, comes on standard input.
+"""The command line; the request, with its token, comes on standard input.
 
-``-q`` passes over the login's own settings. What the login's shell prints ends before the mark.
+``-q`` ignores the login's own settings. What the login shell prints ends before the mark.
 """
 
 NO_COMMANDS = HttpFailure(None, "the host's sshd forwards nothing, and the login runs no commands")
-"""What to say where there is neither way."""
+"""The failure if neither a tunnel nor a command works."""
 
 _NO_CURL = 127
-_SHORTEST = 0.1  # none at all would mean for ever
+_SHORTEST = 0.1  # curl takes zero for no limit
 # curl(1), EXIT CODES.
 _NOT_HTTP = (ConnectFailure.NOT_HTTP, "what answers there does not speak HTTP")
 _HUNG_UP = (ConnectFailure.HUNG_UP, "it hung up without an answer")
-_SILENCES = {
+_FAILURES = {
     1: _NOT_HTTP,
     6: (ConnectFailure.UNKNOWN_NAME, "the name is not known there"),
     7: (ConnectFailure.NOT_LISTENING, "nothing listens there"),
@@ -48,17 +48,17 @@ _SILENCES = {
     56: _HUNG_UP,
     60: (ConnectFailure.UNTRUSTED, "the host does not trust its certificate"),
 }
-_TOO_LARGE = 63  # the answer is there, and as much of it as was wanted
+_TOO_LARGE = 63  # the answer is there, and as much of it as we keep
 _ESCAPES = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))
 _STATUS = re.compile(rb"\n([0-9]{3}) (\S*)\n?\Z")
 
 
 def request_with_curl(
-    run: Callable[[str, bytes], CompletedCommand], question: HttpRequest, timeout: float
+    run: Callable[[str, bytes], CompletedCommand], request: HttpRequest, timeout: float
 ) -> HttpResponse | HttpFailure:
-    """Ask with the host's own curl; ``run`` runs a command there with the given input."""
+    """Send ``request`` with the host's own curl; ``run`` runs a command there with an input."""
     began = time.monotonic()
-    config = _config(question, timeout)
+    config = _config(request, timeout)
     if isinstance(config, HttpFailure):
         return config
     end = run(COMMAND, config)
@@ -72,18 +72,18 @@ def request_with_curl(
     found = _STATUS.search(output)
     if end.status not in {0, _TOO_LARGE} or found is None:
         return HttpFailure(
-            *_SILENCES.get(end.status, (ConnectFailure.UNREACHABLE, "curl got no answer"))
+            *_FAILURES.get(end.status, (ConnectFailure.UNREACHABLE, "curl got no answer"))
         )
     location = found[2].decode(errors="replace")
     seconds = time.monotonic() - began
     return HttpResponse(int(found[1]), output[: found.start()][:LARGEST_BODY], seconds, location)
 
 
-def _config(question: HttpRequest, timeout: float) -> bytes | HttpFailure:
-    """Return curl's settings for ``question``: nothing of the login's or its environment's."""
-    wanted = headers(question)
-    if isinstance(wanted, HttpFailure):
-        return wanted
+def _config(request: HttpRequest, timeout: float) -> bytes | HttpFailure:
+    """Return curl's settings for ``request``, independent of the login's and its environment."""
+    sent = headers(request)
+    if isinstance(sent, HttpFailure):
+        return sent
     lines = [
         b"silent",
         b"globoff",
@@ -92,8 +92,8 @@ def _config(question: HttpRequest, timeout: float) -> bytes | HttpFailure:
         f"max-time = {max(timeout, _SHORTEST):.3f}".encode(),
         f"max-filesize = {LARGEST_BODY}".encode(),
         b'write-out = "\\n%{http_code} %{redirect_url}\\n"',
-        b"url = " + _quoted(question.url.encode()),
-        *(b"header = " + _quoted(f"{name}: ".encode() + value) for name, value in wanted.items()),
+        b"url = " + _quoted(request.url.encode()),
+        *(b"header = " + _quoted(f"{name}: ".encode() + value) for name, value in sent.items()),
     ]
     return b"\n".join(lines) + b"\n"
 

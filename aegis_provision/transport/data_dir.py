@@ -1,7 +1,7 @@
-"""Our directory beside the target: 0700, and nobody else's.
+"""Our directory beside the target, ``.aegis-provision``: 0700, for its owner alone.
 
-Its owner and mode are changed by its path only where nobody but the login can put something else
-there meanwhile: SFTP offers no other way.
+Its owner and mode are changed by its path only if no one but the login can put something else there
+meanwhile: SFTP offers no other way.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 DATA_DIR = ".aegis-provision"
 PREVIOUS = "previous"
 RECEIPT = "receipt.json"
+LOCK = "lock"
+LOCK_EXPIRES_AFTER = 600
+"""Seconds after which the lock in our directory counts as left by a dead run."""
+
 _TRIES = 3
 _PRIVATE = 0o700
 _OTHERS = 0o077
@@ -31,8 +35,8 @@ _STEP = "prepare"
 class ByPath(Enum):
     """When the owner and mode of our directory may be changed by its path.
 
-    ``AS_ROOT``: root logged in, and no one else can change what lies around it. ``IF_OWN``: where
-    the directory around it is the login's own. ``NEVER``: root may be working in another user's.
+    ``AS_ROOT``: root logged in, and no one else can change what the path leads to. ``IF_OWN``: if
+    the directory around ours is the login's. ``NEVER``: root may be working in another user's.
     """
 
     AS_ROOT = "as root"
@@ -42,7 +46,7 @@ class ByPath(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """The directory that all of ours lies in. ``made`` says that it was not there before."""
+    """Our directory; ``made`` says that it was not there before."""
 
     files: Filesystem
     path: str
@@ -53,7 +57,7 @@ class DataDir:
         return posixpath.join(self.path, name)
 
     def remove_if_made(self) -> None:
-        """Remove it if it was not there before; it stays if there is something in it."""
+        """Remove it if it was not there before, unless it holds something."""
         if self.made:
             with suppress(OSError, Unreachable):
                 self.files.rmdir(self.path)
@@ -67,16 +71,16 @@ def beside(target: str, name: str) -> str:
 def open_data_dir(
     files: Filesystem, target: str, uid: int, by_path: ByPath = ByPath.IF_OWN
 ) -> DataDir:
-    """Return our directory beside ``target``, a file of ``uid``'s; it is made if need be.
+    """Return our directory beside ``target``, a file of ``uid``'s; it is made if it is missing.
 
-    Raises :class:`WriteRefused` where it is one that others can look into, ``OSError`` and
+    Raises :class:`WriteRefused` for one that other users can look into, ``OSError`` and
     :class:`Unreachable`.
     """
     path = beside(target, "").rstrip("/")
-    made, facts = _make(files, path)
+    made, found = _make(files, path)
     directory = DataDir(files, path, made)
     try:
-        _check(directory, facts, uid, by_path)
+        _check(directory, found, uid, by_path)
     except BaseException:
         directory.remove_if_made()
         raise
@@ -84,17 +88,17 @@ def open_data_dir(
 
 
 def _make(files: Filesystem, path: str) -> tuple[bool, FileStat]:
-    """Make it, unless something is there, and look at it: both are asked for at one go.
+    """Make it, unless something is there, and stat it: both are asked for at one go.
 
-    Another operator may take theirs away in between: then it is made anew.
+    Another run may remove its directory in between: then ours is made after all.
     """
     refusal: OSError | None = None
     for _ in range(_TRIES):
-        asked, found = files.submit_mkdir(path, _PRIVATE), files.submit_lstat(path)
+        made, found = files.submit_mkdir(path, _PRIVATE), files.submit_lstat(path)
         refusal = None
         try:
-            asked.get()
-        except OSError as problem:  # maybe another operator was quicker, and the lock decides
+            made.get()
+        except OSError as problem:  # maybe another run was quicker: the lock decides
             refusal = problem
         with suppress(FileNotFoundError):
             return refusal is None, found.get()
@@ -103,48 +107,48 @@ def _make(files: Filesystem, path: str) -> tuple[bool, FileStat]:
     raise refusal or FileNotFoundError(path)
 
 
-def _check(directory: DataDir, facts: FileStat, uid: int, by_path: ByPath) -> None:
-    if not stat.S_ISDIR(facts.mode):
+def _check(directory: DataDir, found: FileStat, uid: int, by_path: ByPath) -> None:
+    if not stat.S_ISDIR(found.mode):
         raise WriteRefused(
             _STEP, f"{directory.path} is not a directory", "move it away, then try again"
         )
-    if facts.uid not in {uid, _ROOT} and not directory.made:
+    if found.uid not in {uid, _ROOT} and not directory.made:
         raise WriteRefused(
             _STEP,
-            f"{directory.path} belongs to neither the file's owner nor root (uid {facts.uid})",
+            f"{directory.path} belongs to neither the file's owner nor root (uid {found.uid})",
             "move it away, then try again",
         )
-    if by_path is ByPath.AS_ROOT and facts.uid != _ROOT:
-        facts = _taken_back(directory, facts)
-    if stat.S_IMODE(facts.mode) & _OTHERS:
-        _shut(directory, facts, by_path)
+    if by_path is ByPath.AS_ROOT and found.uid != _ROOT:
+        found = _take_back(directory, found)
+    if stat.S_IMODE(found.mode) & _OTHERS:
+        _make_private(directory, found, by_path)
 
 
-def _taken_back(directory: DataDir, facts: FileStat) -> FileStat:
-    """Make it root's where root works in it: an earlier version gave it to the file's owner.
+def _take_back(directory: DataDir, found: FileStat) -> FileStat:
+    """Make it root's if root works in it: an earlier version gave it to the file's owner.
 
-    What lies in it could be exchanged by that user otherwise.
+    Otherwise that user could exchange what lies in it.
     """
     with suppress(OSError):  # a server without lsetstat
         directory.files.chown(directory.path, _ROOT, _ROOT)
-        facts = directory.files.lstat(directory.path)
-    if not stat.S_ISDIR(facts.mode) or facts.uid != _ROOT:
+        found = directory.files.lstat(directory.path)
+    if not stat.S_ISDIR(found.mode) or found.uid != _ROOT:
         raise WriteRefused(
             _STEP,
-            f"{directory.path} belongs to uid {facts.uid}, and root must not write by path in it",
+            f"{directory.path} belongs to uid {found.uid}, and root must not write by path in it",
             f"give it to root on the host: chown root {directory.path}",
         )
-    return facts
+    return found
 
 
-def _shut(directory: DataDir, facts: FileStat, by_path: ByPath) -> None:
-    """Let nobody but its owner look into our directory."""
-    if _may_change(directory, facts, by_path):
+def _make_private(directory: DataDir, found: FileStat, by_path: ByPath) -> None:
+    """Make our directory private to its owner."""
+    if _may_change(directory, found, by_path):
         with suppress(OSError):
             directory.files.chmod(directory.path, _PRIVATE)
-        facts = directory.files.lstat(directory.path)
-    mode = stat.S_IMODE(facts.mode)
-    if not stat.S_ISDIR(facts.mode) or mode & _OTHERS:
+        found = directory.files.lstat(directory.path)
+    mode = stat.S_IMODE(found.mode)
+    if not stat.S_ISDIR(found.mode) or mode & _OTHERS:
         raise WriteRefused(
             _STEP,
             f"others may look into {directory.path} (mode {mode:04o})",
@@ -152,7 +156,7 @@ def _shut(directory: DataDir, facts: FileStat, by_path: ByPath) -> None:
         )
 
 
-def _may_change(directory: DataDir, facts: FileStat, by_path: ByPath) -> bool:
+def _may_change(directory: DataDir, found: FileStat, by_path: ByPath) -> bool:
     if by_path is ByPath.IF_OWN:
-        return directory.files.stat(posixpath.dirname(directory.path)).uid == facts.uid
+        return directory.files.stat(posixpath.dirname(directory.path)).uid == found.uid
     return by_path is ByPath.AS_ROOT

@@ -1,4 +1,4 @@
-"""What the system says, in our own words."""
+"""The system's errors in our own words (see also :mod:`~.ssh.paramiko_errors`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RENAME = "posix-rename@openssh.com"
 LOOK_AT_LOG = "look at sshd's log on the host"
 _ROUTE = "check the address and the network"
 CLOSED = ("the host closed the connection", f"{LOOK_AT_LOG} (MaxStartups?)")
-_ERRNO_WORDS = {
+_BY_ERRNO = {
     errno.ECONNREFUSED: ("nothing listens there", "check the port, and that sshd runs"),
     errno.EHOSTUNREACH: ("no route to the host", _ROUTE),
     errno.EHOSTDOWN: ("the host is down", _ROUTE),
@@ -34,12 +34,12 @@ _ERRNO_WORDS = {
     errno.ENFILE: ("too many files are open here", "lower --forks"),
 }
 NO_TIME = ("no answer in time", "check the host and the network, or raise --timeout")
-"""The reason and the hint where something took longer than it may."""
+"""The reason and the hint for a step that took too long."""
 
 
 @contextmanager
 def map_errors(name: str) -> Iterator[None]:
-    """Turn what the system says inside into :class:`Unreachable` at ``name``."""
+    """Turn the system's errors inside into :class:`Unreachable` at ``name``."""
     try:
         yield
     except (OSError, EOFError) as problem:
@@ -48,7 +48,7 @@ def map_errors(name: str) -> Iterator[None]:
 
 
 def describe_os_error(problem: OSError | EOFError) -> tuple[str, str]:
-    """Return the reason and the hint for an exception of the system's."""
+    """Return the reason and the hint for one of the system's errors."""
     match problem:
         case socket.gaierror():
             return "the name is not known", "check the spelling, or set 'address'"
@@ -56,8 +56,8 @@ def describe_os_error(problem: OSError | EOFError) -> tuple[str, str]:
             return NO_TIME
         case EOFError() | OSError(errno=None):
             return CLOSED
-        case OSError(errno=number) if number in _ERRNO_WORDS:
-            return _ERRNO_WORDS[number]
+        case OSError(errno=number) if number in _BY_ERRNO:
+            return _BY_ERRNO[number]
         case UnfitFileError():
             why = problem.strerror or ""
             return f"{problem.filename}: {why[:1].lower()}{why[1:]}", ""

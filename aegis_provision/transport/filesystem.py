@@ -1,4 +1,4 @@
-"""The few file operations that reading and safe writing are made of, over SFTP or at home."""
+"""The few file operations that reading and safe writing are made of, over SFTP or locally."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RenameNotAllowedError(PermissionError):
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """What ``lstat`` and ``stat`` tell. ``mode`` holds the type bits too; times in seconds."""
+    """What ``lstat`` and ``stat`` return. ``mode`` holds the type bits too; times in seconds."""
 
     mode: int
     uid: int
@@ -34,14 +34,14 @@ class ReadHandle(Protocol):
     """A file that was there, open for reading."""
 
     def submit_whole(self, limit: int) -> Future[tuple[FileStat, bytes]]:
-        """Ask for its facts and its content, at most ``limit`` bytes; it is closed then."""
+        """Ask for its stat and its content, at most ``limit`` bytes; it is closed then."""
         ...
 
 
 class WriteHandle(Protocol):
     """A file that was just made and is being written.
 
-    What is asked of it is done in the order of asking, whatever came of the ones before.
+    Requests are done in their order, even if earlier ones fail.
     """
 
     def __enter__(self) -> Self: ...
@@ -56,8 +56,8 @@ class WriteHandle(Protocol):
         """Ask to write all of ``data``."""
         ...
 
-    def submit_facts(self) -> Future[FileStat]:
-        """Ask for the open file's facts."""
+    def submit_stat(self) -> Future[FileStat]:
+        """Ask for the open file's stat."""
         ...
 
     def submit_chown(self, uid: int, gid: int) -> Future[None]:
@@ -69,7 +69,7 @@ class WriteHandle(Protocol):
         ...
 
     def submit_sync(self) -> Future[None]:
-        """Ask to bring the content to the disk, where the far side can."""
+        """Ask to bring the content to the disk, if the far side can."""
         ...
 
     def submit_close(self) -> Future[None]:
@@ -85,7 +85,7 @@ class WriteHandle(Protocol):
         ...
 
     def close_nowait(self) -> None:
-        """Close the file without asking how that went."""
+        """Close the file without waiting for the outcome."""
         ...
 
 
@@ -93,9 +93,9 @@ class Filesystem(Protocol):
     """File operations on one host.
 
     They raise ``FileNotFoundError``, ``FileExistsError``, ``PermissionError`` and other
-    ``OSError``, as ``os`` does, and :class:`Unreachable` once the connection is gone;
-    where something is asked, its answer raises the former. Of questions about different files the
-    one that was asked later may be answered earlier.
+    ``OSError``, as ``os`` does, and :class:`Unreachable` once the connection is gone; of a
+    ``submit_`` function the future raises the former. Requests for different files may be done in
+    any order.
     """
 
     def absolute(self, path: str) -> str:
@@ -103,19 +103,19 @@ class Filesystem(Protocol):
         ...
 
     def lstat(self, path: str) -> FileStat:
-        """Return a file's facts, a link's own where it is one."""
+        """Return a file's stat, a link's own if it is one."""
         ...
 
     def stat(self, path: str) -> FileStat:
-        """Return a file's facts, following links."""
+        """Return a file's stat, following links."""
         ...
 
     def submit_lstat(self, path: str) -> Future[FileStat]:
-        """Ask for a file's facts, a link's own where it is one."""
+        """Ask for a file's stat, a link's own if it is one."""
         ...
 
     def submit_stat(self, path: str) -> Future[FileStat]:
-        """Ask for a file's facts, following links."""
+        """Ask for a file's stat, following links."""
         ...
 
     def readlink(self, path: str) -> str:
@@ -127,9 +127,9 @@ class Filesystem(Protocol):
         ...
 
     def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
-        """Return a file's facts and its content, at most ``limit`` bytes.
+        """Return a file's stat and its content, at most ``limit`` bytes.
 
-        Both are those of one open file, whatever is put at ``path`` meanwhile.
+        Both are of one open file, even if another one is put at ``path`` meanwhile.
         """
         ...
 
@@ -138,7 +138,7 @@ class Filesystem(Protocol):
         ...
 
     def create(self, path: str) -> WriteHandle:
-        """Make a file that is not there yet, 0600 from its birth, and open it for writing."""
+        """Make a new file, 0600 from the start, and open it for writing."""
         ...
 
     def submit_create(self, path: str) -> Future[WriteHandle]:
@@ -146,7 +146,7 @@ class Filesystem(Protocol):
         ...
 
     def submit_mkdir(self, path: str, mode: int) -> Future[None]:
-        """Ask for a directory. Where something is there the answer is any ``OSError``."""
+        """Ask for a directory. If something is there the error is any ``OSError``."""
         ...
 
     def rmdir(self, path: str) -> None:
@@ -170,7 +170,7 @@ class Filesystem(Protocol):
         ...
 
     def rename(self, source: str, target: str) -> None:
-        """Rename ``source`` to ``target``; ``FileExistsError`` where something is there."""
+        """Rename ``source`` to ``target``; ``FileExistsError`` if something is there."""
         ...
 
     def remove(self, path: str) -> None:

@@ -1,38 +1,39 @@
-"""Answers that are waited for later, so that several questions go to a host at one go.
+"""Results that are waited for later, so that several requests go to a host at once.
 
-Asking sends a question on its way; ``get()`` waits for its answer. What is asked together costs one
-way there and back, and far fewer packets than one question after the other.
+A ``submit_`` function sends a request; ``get()`` waits for its result. Requests that are sent
+together cost one round trip, and far fewer packets than one request after the other.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
 
 
 class Future(Protocol[T_co]):
-    """The answer to a question that was asked."""
+    """The result of a request under way."""
 
     def get(self) -> T_co:
-        """Return it once it is there. Raises what the question ended with, each time."""
+        """Return the result once it is there. Raises what the request ended with, each time."""
         ...
 
 
 class Completed(Generic[T]):
-    """The answer to a question that was settled when it was asked: no host had to be waited for."""
+    """The result of work that is done at once, without waiting for a host."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do ``work``, and keep what it returns or the ``OSError`` that it raises."""
         self._error: OSError | None = None
         self._value: T | None = None
         try:
-            self._value = work()
+            self._value = work(*args, **kwargs)
         except OSError as problem:
             self._error = problem
 
@@ -44,10 +45,10 @@ class Completed(Generic[T]):
 
 
 class Failed(Generic[T]):
-    """An answer that was an error."""
+    """A result that is an error."""
 
     def __init__(self, error: OSError) -> None:
-        """Keep the error for whoever waits for the answer."""
+        """Keep the error."""
         self._error = error
 
     def get(self) -> T:
@@ -55,12 +56,12 @@ class Failed(Generic[T]):
         raise self._error
 
 
-def then(asked: Future[T], ask: Callable[[T], Future[R]]) -> Future[R]:
-    """Wait for one answer, ask what follows from it, and return the answer to that.
+def then(future: Future[T], submit: Callable[[T], Future[R]]) -> Future[R]:
+    """Wait for one result, submit what follows from it, and return the future of that.
 
     An ``OSError`` that the first one ends with is what the second ends with.
     """
     try:
-        return ask(asked.get())
+        return submit(future.get())
     except OSError as problem:
         return Failed(problem)

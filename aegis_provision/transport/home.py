@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class NoHomeError(Exception):
-    """Neither the environment nor the system's users say where the home is; the text says so."""
+    """Neither the environment nor passwd(5) names the home directory; the text says so."""
 
 
 def home_directory(environ: Mapping[str, str]) -> Path:

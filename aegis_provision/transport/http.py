@@ -1,4 +1,4 @@
-"""One HTTP question from a host's point of view: over a socket that begins there.
+"""HTTP requests over an open socket, such as the near end of a tunnel to a host.
 
 TLS is spoken from here, with the operator's own certificate authorities.
 """
@@ -24,33 +24,33 @@ from aegis_provision.transport.http_messages import (
     HttpResponse,
     headers,
 )
-from aegis_provision.transport.ssh.dial import connect_tcp
+from aegis_provision.transport.tcp import connect_tcp
 
 _HUNG_UP = HttpFailure(ConnectFailure.HUNG_UP, "it hung up without an answer")
 _UNKNOWN = HttpFailure(ConnectFailure.UNKNOWN_NAME, "the name is not known there")
 
 
-class _Open(http.client.HTTPConnection):
-    """A connection that is open already and is never opened again."""
+class _OpenConnection(http.client.HTTPConnection):
+    """An HTTP connection over a socket that is open already; it is never reopened."""
 
     auto_open = 0
 
-    def __init__(self, question: HttpRequest, connection: socket.socket) -> None:
-        super().__init__(*question.place)
-        self.default_port = question.default_port  # which is not named in the Host header
+    def __init__(self, request: HttpRequest, connection: socket.socket) -> None:
+        super().__init__(*request.place)
+        self.default_port = request.default_port  # which is not named in the Host header
         self.sock = connection
 
 
-class _Watch:
-    """Hangs a connection up after ``seconds``, whatever anybody is doing with it.
+class _Timeout:
+    """Shuts a connection down after ``seconds``, in the middle of any step.
 
-    One bound for everything: a server that sends a byte now and then would outlive any other.
+    One bound for the whole request: a server that sends a byte now and then outlives all others.
     """
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
-        self.over = False
+        self.expired = False
         self._connection = connection.dup()  # TLS takes the other one over
-        self._timer = threading.Timer(seconds, self._hang_up)
+        self._timer = threading.Timer(seconds, self._shut_down)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -61,43 +61,43 @@ class _Watch:
         self._timer.cancel()
         self._connection.close()
 
-    def _hang_up(self) -> None:
-        self.over = True
+    def _shut_down(self) -> None:
+        self.expired = True
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
 
-def request(
-    connection: socket.socket, question: HttpRequest, timeout: float
+def send(
+    connection: socket.socket, request: HttpRequest, timeout: float
 ) -> HttpResponse | HttpFailure:
-    """Ask over ``connection``, which is closed afterwards, within ``timeout`` seconds."""
+    """Send ``request`` over ``connection``, which is closed then, within ``timeout`` seconds."""
     try:
-        with connection, _Watch(connection, timeout) as watch:
+        with connection, _Timeout(connection, timeout) as bound:
             try:
-                answer = _ask(connection, question)
+                response = _send(connection, request)
             except (OSError, http.client.HTTPException, ValueError) as problem:
-                answer = connect_failure(problem)
-            # A body without a length ends where the connection does, by whoever's hand.
-            return NO_TIME if watch.over else answer
+                response = connect_failure(problem)
+            # A body without a length ends where the connection does, even if we cut it.
+            return NO_TIME if bound.expired else response
     except OSError as problem:  # too many files are open here, say
         return connect_failure(problem)
 
 
-def _ask(connection: socket.socket, question: HttpRequest) -> HttpResponse | HttpFailure:
+def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | HttpFailure:
     began = time.monotonic()
-    wanted = headers(question)
-    if isinstance(wanted, HttpFailure):
-        return wanted
-    parts = urlsplit(question.url)
+    sent = headers(request)
+    if isinstance(sent, HttpFailure):
+        return sent
+    parts = urlsplit(request.url)
     connection.settimeout(None)
     if parts.scheme == "https":
         connection = _trust(ssl.get_default_verify_paths()).wrap_socket(
             connection, server_hostname=parts.hostname
         )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    client = _Open(question, connection)
+    client = _OpenConnection(request, connection)
     try:
-        client.request("GET", target, headers={**wanted, "Connection": b"close"})
+        client.request("GET", target, headers={**sent, "Connection": b"close"})
         response = client.getresponse()
         body = response.read(LARGEST_BODY)
         if response.length and len(body) < LARGEST_BODY:
@@ -111,10 +111,10 @@ def _ask(connection: socket.socket, question: HttpRequest) -> HttpResponse | Htt
 
 @functools.lru_cache(maxsize=1)
 def _trust(places: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
-    """Return whom TLS trusts: reading a system's authorities takes longer than a question.
+    """Return TLS's trusted authorities: reading a system's takes longer than a request.
 
-    ``places`` names what is a file and what is a directory, and nothing else: a pipe that the
-    environment names would be read for ever. Where there is neither, nobody is trusted.
+    ``places`` names only what is a file or a directory: a pipe that the environment names would be
+    read for ever. If there is neither, no certificate is trusted.
     """
     if not (places.cafile or places.capath):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -122,7 +122,7 @@ def _trust(places: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
 
 
 def connect_failure(problem: Exception) -> HttpFailure:
-    """Return why a question was not answered, by the exception that says so."""
+    """Return the failure that an exception stands for."""
     match problem:
         case ssl.SSLCertVerificationError():
             return HttpFailure(*_certificate(problem))

@@ -1,4 +1,4 @@
-"""HTTP questions to ask from a host's point of view, and what can come of them."""
+"""HTTP requests to send from a host's point of view, their responses and failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.secret import Secret
 
 LARGEST_BODY = 1024 * 1024
-"""How many bytes of an answer are read."""
+"""How many bytes of a response's body are read."""
 
 USER_AGENT = f"aegis-provision/{__version__}"
 
@@ -25,9 +25,9 @@ _UNSENDABLE = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f\\ud800-\\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A ``GET`` of ``url``, with ``token`` as bearer where there is one. Redirects are answers.
+    """A ``GET`` of ``url``, with ``token`` as bearer token. Redirects are not followed.
 
-    ``native`` says that it is one of Anthropic's API, which wants its version named.
+    ``native`` says that it is a request to Anthropic's API, which wants its version named.
     """
 
     url: str
@@ -48,9 +48,9 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What came back. ``seconds`` counts from the question to the end of the body.
+    """A response. ``seconds`` counts from the request to the end of the body.
 
-    ``location`` is where a redirect points, which nobody follows.
+    ``location`` is where a redirect points.
     """
 
     status: int
@@ -61,26 +61,26 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class HttpFailure:
-    """Why nothing came back, in words that hold no secret; ``why`` is ``None`` if nobody asked."""
+    """Why no response came, without secrets; ``cause`` is ``None`` if no request was sent."""
 
-    why: ConnectFailure | None
-    words: str
+    cause: ConnectFailure | None
+    reason: str
 
 
 NO_TIME = HttpFailure(ConnectFailure.TIMED_OUT, "no answer in time")
 
 
-def headers(question: HttpRequest) -> dict[str, bytes] | HttpFailure:
-    """Return the headers to ask with.
+def headers(request: HttpRequest) -> dict[str, bytes] | HttpFailure:
+    """Return the headers of ``request``.
 
-    A token may come out of a file that the host's own users write. One that would end its header,
-    and begin something else, is sent nowhere.
+    A token may come from a file that the host's own users write: one that would end its header and
+    begin something else is not sent.
     """
     found = {"User-Agent": USER_AGENT.encode(), "Accept": b"application/json"}
-    if question.native:
+    if request.native:
         found["anthropic-version"] = _ANTHROPIC_VERSION
-    if question.token is not None:
-        token = question.token.reveal()
+    if request.token is not None:
+        token = request.token.reveal()
         if _UNSENDABLE.search(token):
             return HttpFailure(None, "the token holds characters that can't be sent")
         found["Authorization"] = b"Bearer " + token.encode()

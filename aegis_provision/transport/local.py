@@ -1,4 +1,4 @@
-"""Sessions on the machine that the tool runs on."""
+"""Sessions with this machine, for hosts with ``connection: local``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.file_session import ROOT, FileSession, NotAsOwner
-from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.remote_services import LocalServices
-from aegis_provision.transport.sftp.client import SftpClient
-from aegis_provision.transport.sftp.files import SftpFiles
-from aegis_provision.transport.sftp.stream import SftpStream
-from aegis_provision.transport.ssh.become import (
+from aegis_provision.transport.become import (
     NO_SERVER,
     SERVERS,
     owner_command,
@@ -26,11 +19,20 @@ from aegis_provision.transport.ssh.become import (
     sudo_argv,
     sudo_problem,
 )
+from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.errors import map_errors
+from aegis_provision.transport.file_session import ROOT, FileSession, NotAsOwner
+from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.sftp.client import SftpClient
+from aegis_provision.transport.sftp.files import SftpFiles
+from aegis_provision.transport.sftp.stream import SftpStream
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Target
+    from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.filesystem import Filesystem
-    from aegis_provision.transport.protocol import ConnectOptions, Deadline, HostSession
+    from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
+    from aegis_provision.transport.protocol import ConnectOptions, HostSession
 
 _ENDING = 2.0
 
@@ -42,7 +44,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
     """
     servers: list[_Server] = []
 
-    def until(later: Deadline) -> None:
+    def set_deadline(later: Deadline) -> None:
         for server in servers:
             server.stream.deadline = later
 
@@ -52,9 +54,9 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> Filesystem:
         mark = secrets.token_hex(8)
-        words = ["/bin/sh", "-c", owner_command(uid, gid, mark)]
+        argv = ["/bin/sh", "-c", owner_command(uid, gid, mark)]
         try:
-            server = _serve(words, options, deadline)
+            server = _serve(argv, options, deadline)
         except _NotServed as problem:
             raise NotAsOwner(owner_problem(uid, problem.said)) from None
         servers.append(server)
@@ -71,12 +73,41 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
     return FileSession(
         target,
         files,
-        ways=LocalServices(options),
+        services=LocalServices(options),
         as_owner=as_owner,
         user=user,
-        until=until,
+        set_deadline=set_deadline,
         closers=[end],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServices:
+    """Commands and HTTP requests on this machine."""
+
+    options: ConnectOptions
+
+    @property
+    def login(self) -> str:
+        """Return the name of the user who runs the tool."""
+        return self.options.login_name
+
+    def run(self, command: str, deadline: Deadline) -> CompletedCommand:
+        """Run ``command`` as the user who runs the tool."""
+        from aegis_provision.transport.commands import run_here
+
+        return run_here(command, self.options.home, deadline)
+
+    def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
+        """Send ``request`` within ``timeout`` seconds."""
+        from aegis_provision.transport.http import connect_here, send
+        from aegis_provision.transport.http_messages import HttpFailure
+
+        deadline = Deadline.after(timeout)
+        connection = connect_here(*request.place, timeout)
+        if isinstance(connection, HttpFailure):
+            return connection
+        return send(connection, request, deadline.remaining())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +145,15 @@ def _as_user(user: str, options: ConnectOptions, deadline: Deadline) -> _Server:
         raise sudo_problem(user, options.login_name, problem.said) from None
 
 
-def _serve(words: list[str], options: ConnectOptions, deadline: Deadline) -> _Server:
-    """Return the SFTP server that the command ``words`` runs.
+def _serve(argv: list[str], options: ConnectOptions, deadline: Deadline) -> _Server:
+    """Return the SFTP server that the command ``argv`` runs.
 
     Raises :class:`_NotServed`, and ``FileNotFoundError`` where there is no such command.
     """
     ours, theirs = socket.socketpair()
     try:
         process = subprocess.Popen(
-            words,
+            argv,
             stdin=theirs.fileno(),
             stdout=theirs.fileno(),
             stderr=subprocess.PIPE,
@@ -146,7 +177,7 @@ def _serve(words: list[str], options: ConnectOptions, deadline: Deadline) -> _Se
 
 
 def _end(process: subprocess.Popen[bytes]) -> str:
-    """Wait for a server whose input is closed, and return what it complained about."""
+    """Wait for a server whose input is closed, and return its standard error."""
     try:
         _, complaint = process.communicate(timeout=_ENDING)
     except subprocess.TimeoutExpired:

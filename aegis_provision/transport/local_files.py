@@ -32,20 +32,20 @@ class LocalFiles:
         return str(self._home.absolute() / path)
 
     def lstat(self, path: str) -> FileStat:
-        """Return a file's facts, a link's own where it is one."""
-        return _facts(Path(path).lstat())
+        """Return a file's stat, a link's own if it is one."""
+        return _stat_of(Path(path).lstat())
 
     def stat(self, path: str) -> FileStat:
-        """Return a file's facts, following links."""
-        return _facts(Path(path).stat())
+        """Return a file's stat, following links."""
+        return _stat_of(Path(path).stat())
 
     def submit_lstat(self, path: str) -> Completed[FileStat]:
         """Return :meth:`lstat`'s answer."""
-        return Completed(lambda: self.lstat(path))
+        return Completed(self.lstat, path)
 
     def submit_stat(self, path: str) -> Completed[FileStat]:
         """Return :meth:`stat`'s answer."""
-        return Completed(lambda: self.stat(path))
+        return Completed(self.stat, path)
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
@@ -56,25 +56,25 @@ class LocalFiles:
         return self.read_whole(path, limit)[1]
 
     def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
-        """Return one open file's facts and content."""
-        return _found(path).submit_whole(limit).get()
+        """Return one open file's stat and content."""
+        return _open_to_read(path).submit_whole(limit).get()
 
     def submit_open(self, path: str) -> Completed[LocalReadHandle]:
-        """Open a file for reading; never waits for whoever writes into a pipe."""
-        return Completed(lambda: _found(path))
+        """Open a file for reading; never waits for a writer of a pipe."""
+        return Completed(_open_to_read, path)
 
     def create(self, path: str) -> LocalWriteHandle:
-        """Make a file that is not there yet, for its owner alone."""
+        """Make a new file, for its owner alone."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         return LocalWriteHandle(os.open(path, flags, 0o600))
 
     def submit_create(self, path: str) -> Completed[LocalWriteHandle]:
         """Return :meth:`create`'s answer."""
-        return Completed(lambda: self.create(path))
+        return Completed(self.create, path)
 
     def submit_mkdir(self, path: str, mode: int) -> Completed[None]:
         """Make a directory."""
-        return Completed(lambda: Path(path).mkdir(mode))
+        return Completed(Path(path).mkdir, mode)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
@@ -97,7 +97,7 @@ class LocalFiles:
 
     def submit_replace(self, source: str, target: str) -> Completed[None]:
         """Return :meth:`replace`'s answer."""
-        return Completed(lambda: self.replace(source, target))
+        return Completed(self.replace, source, target)
 
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there."""
@@ -117,15 +117,15 @@ class LocalFiles:
 
     def submit_remove(self, path: str) -> Completed[None]:
         """Return :meth:`remove`'s answer."""
-        return Completed(lambda: self.remove(path))
+        return Completed(self.remove, path)
 
 
-def _found(path: str) -> LocalReadHandle:
+def _open_to_read(path: str) -> LocalReadHandle:
     return LocalReadHandle(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY))
 
 
 class LocalReadHandle:
-    """A file that was there."""
+    """A file that is open for reading."""
 
     def __init__(self, descriptor: int) -> None:
         """Take over an open descriptor."""
@@ -133,15 +133,15 @@ class LocalReadHandle:
 
     def submit_whole(self, limit: int) -> Completed[tuple[FileStat, bytes]]:
         """Read the file and close it."""
-        return Completed(lambda: self._whole(limit))
+        return Completed(self._whole, limit)
 
     def _whole(self, limit: int) -> tuple[FileStat, bytes]:
         with os.fdopen(self._descriptor, "rb") as stream:
-            return _facts(os.fstat(stream.fileno())), stream.read(limit)
+            return _stat_of(os.fstat(stream.fileno())), stream.read(limit)
 
 
 class LocalWriteHandle:
-    """A file that was just made here."""
+    """A new file that is open for writing."""
 
     def __init__(self, descriptor: int) -> None:
         """Take over an open descriptor."""
@@ -175,11 +175,11 @@ class LocalWriteHandle:
 
     def submit_write(self, data: bytes) -> Completed[None]:
         """Write all of ``data``."""
-        return Completed(lambda: self._write(data))
+        return Completed(self._write, data)
 
-    def submit_facts(self) -> Completed[FileStat]:
-        """Return the open file's facts."""
-        return Completed(lambda: _facts(os.fstat(self._open())))
+    def submit_stat(self) -> Completed[FileStat]:
+        """Return the open file's stat."""
+        return Completed(lambda: _stat_of(os.fstat(self._open())))
 
     def submit_chown(self, uid: int, gid: int) -> Completed[None]:
         """Change the open file's owner."""
@@ -217,5 +217,5 @@ def _directory(path: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _facts(found: os.stat_result) -> FileStat:
+def _stat_of(found: os.stat_result) -> FileStat:
     return FileStat(found.st_mode, found.st_uid, found.st_gid, found.st_size, int(found.st_mtime))

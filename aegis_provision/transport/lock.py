@@ -1,14 +1,16 @@
-"""The lock that keeps two operators from writing one file at once.
+"""The lock beside a target: between our own operators, one run at a time writes there.
 
-A file made exclusively in our own directory on the host; it says who holds it and since when. An
-expired one is broken by renaming it to a name that nobody else uses and then looking at what was
-moved, so that of two who break it at once only one goes on. Age is told by the host's clock alone.
+It is a file in our directory on the host, made exclusively; it names its owner and the time. It
+outlives the write: a restart and its verification may take minutes, and a restore must find the
+file as the write left it.
+
+A lock that expired is broken by a rename to a unique name and a look at the file that was moved:
+of two runs that break it at once, only one goes on. A lock's age is told by the host's clock alone.
 """
 
 from __future__ import annotations
 
 import json
-import posixpath
 import secrets
 import time
 from contextlib import suppress
@@ -16,26 +18,38 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aegis_provision.errors import Locked, Unreachable
+from aegis_provision.errors import Locked, Unreachable, WriteRefused
+from aegis_provision.transport.atomic_write import AtomicWrite, remove_stale
+from aegis_provision.transport.data_dir import (
+    LOCK,
+    LOCK_EXPIRES_AFTER,
+    ByPath,
+    DataDir,
+    open_data_dir,
+)
+from aegis_provision.transport.errors import describe_file_error
+from aegis_provision.transport.filesystem import RenameNotAllowedError
 from aegis_provision.transport.futures import then
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aegis_provision.planning.plan import Write
+    from aegis_provision.transport.atomic_write import WriteResult
+    from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.filesystem import FileStat, Filesystem, ReadHandle, WriteHandle
     from aegis_provision.transport.futures import Future
 
-EXPIRES_AFTER = 600
-"""Seconds after which a lock's holder is taken for dead."""
-
 _MOST_AHEAD = 60
-"""Seconds by which a lock may be younger than the host's own time: more was a wrong clock's."""
+"""Seconds by which a lock's time may be ahead of the host's: more was a wrong clock's doing."""
 
 _SURELY_OURS = 60
-"""Seconds after its birth, or its last renewal, for which a lock need not be looked at again."""
+"""Seconds after it was made or renewed for which a lock need not be read again."""
 
 _LARGEST = 4096
 _TRIES = 3
 _STEP = "lock"
-# One that goes on while this machine sleeps: the host's does, and with it the lock's age.
+# A clock that goes on while this machine sleeps: the host's does too, and with it the lock's age.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -43,148 +57,230 @@ def _now() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    text: bytes
-    mtime: int
-
-    def words(self) -> str:
-        try:
-            content = json.loads(self.text)
-            return f"held by {_safe(content['owner'])} since {_safe(content['since'])}"
-        except (ValueError, KeyError, TypeError):
-            return "held by somebody who did not leave a name"
-
-
 @dataclass(slots=True)
-class Lock:
-    """A lock that is held, and was made young at ``taken`` by our own clock.
+class WriteLock:
+    """A lock that is held. ``content`` is what its file holds.
 
-    ``stream`` is its open file, ``None`` where it was taken over another connection; ``lost`` says
-    that it was seen to be somebody else's.
+    ``renewed`` is when it was made or renewed, by our own clock. ``handle`` is its open file,
+    ``None`` if it was taken over another connection. ``set_deadline`` bounds the connection;
+    ``lost`` says that another run was seen to hold the lock now, ``broken_off`` that a write did
+    not finish, ``unused`` that our directory is new and nothing was written.
     """
 
     files: Filesystem
-    path: str
-    text: bytes
-    taken: float
-    stream: WriteHandle | None = None
+    directory: DataDir
+    content: bytes
+    renewed: float
+    set_deadline: Callable[[Deadline], None]
+    handle: WriteHandle | None = None
     lost: bool = False
+    broken_off: bool = False
+    unused: bool = False
 
-    def over(self, files: Filesystem) -> Lock:
-        """Return the same lock over another connection."""
-        return Lock(files, self.path, self.text, self.taken)
+    @property
+    def path(self) -> str:
+        """Return the path of the lock's file."""
+        return _path(self.directory)
 
-    def renew(self) -> None:
-        """Make the lock young again. Raises ``OSError`` and :class:`Unreachable`.
+    def write(self, write: Write, deadline: Deadline) -> WriteResult:
+        """Replace the target as ``write`` says, or remove it; the lock stays taken.
 
-        Its time is set on the open file: where somebody broke the lock, nobody else's is touched.
-        The host's time is that of the lock's birth, by the host's clock, and what passed since.
+        Raises :class:`WriteRefused` (nothing was changed) or :class:`WriteFailed` (the reason says
+        what is there now).
         """
-        if self.stream is None or not self._is_surely_ours():
-            return
-        now = _now()
-        self.stream.touch(self.stream.submit_facts().get().mtime + round(now - self.taken))
-        self.taken = now
+        self.set_deadline(deadline)
+        self.broken_off = True
+        written = AtomicWrite(self.files, write, self.directory, self).run()
+        self.broken_off = self.unused = False
+        return written
 
-    def ask(self) -> Future[ReadHandle]:
+    def renew(self, deadline: Deadline) -> None:
+        """Put off the moment at which the lock expires, if the host lets us; never raises.
+
+        The time is set on the open file: if the lock was broken, the other run's stays as it is.
+        The host's time is that of the lock's creation, by the host's clock, plus what passed since.
+        """
+        self.set_deadline(deadline)
+        with suppress(OSError, Unreachable):
+            if self.handle is None or not self._is_surely_ours():
+                return
+            now = _now()
+            self.handle.touch(self.handle.submit_stat().get().mtime + round(now - self.renewed))
+            self.renewed = now
+
+    def release(self, deadline: Deadline) -> tuple[str, ...]:
+        """Give the lock back, and remove our directory if nothing was written; never raises.
+
+        Returns warnings. What a write that ran out of time left behind is removed first. If it
+        can't be told whether the lock is ours, it stays, and expires.
+        """
+        self.set_deadline(deadline)
+        try:
+            if self.broken_off and self.is_still_ours():
+                remove_stale(self.directory)
+            if self.handle is not None:
+                with suppress(OSError, Unreachable):
+                    self.handle.close_nowait()
+            if self._is_surely_ours():
+                self.files.remove(self.path)
+        except (OSError, Unreachable):
+            return (f"the lock could not be removed; it expires in {LOCK_EXPIRES_AFTER} seconds",)
+        if self.unused:
+            self.directory.remove_if_made()
+        return ()
+
+    def rebind(
+        self, files: Filesystem, set_deadline: Callable[[Deadline], None]
+    ) -> WriteLock | None:
+        """Return the same lock over another connection, ``None`` if it is not ours any more.
+
+        Raises :class:`WriteRefused` if that can't be told, and :class:`Unreachable`.
+        """
+        directory = DataDir(files, self.directory.path, made=False)
+        lock = WriteLock(files, directory, self.content, self.renewed, set_deadline)
+        try:
+            return lock if lock.is_still_ours() else None
+        except OSError as problem:
+            raise WriteRefused(_STEP, describe_file_error(problem)) from None
+
+    def submit_open(self) -> Future[ReadHandle]:
         """Ask to open the lock's file as it is now."""
         return self.files.submit_open(self.path)
 
-    def ask_content(self, asked: Future[ReadHandle]) -> Future[tuple[FileStat, bytes]]:
-        """Ask for the content of the file that :meth:`request` asked for."""
-        return then(asked, lambda found: found.submit_whole(_LARGEST))
+    def submit_read(self, opened: Future[ReadHandle]) -> Future[tuple[FileStat, bytes]]:
+        """Ask for the content of the file that :meth:`submit_open` asked for."""
+        return then(opened, lambda handle: handle.submit_whole(_LARGEST))
 
-    def is_still_ours(self, asked: Future[tuple[FileStat, bytes]] | None = None) -> bool:
-        """Tell whether nobody broke the lock. Raises ``OSError`` where that can't be told.
+    def is_still_ours(self, content: Future[tuple[FileStat, bytes]] | None = None) -> bool:
+        """Tell whether the lock was not broken. Raises ``OSError`` if that can't be told.
 
-        ``asked`` is for the lock's content, where that was asked ahead.
+        ``content`` is the answer of :meth:`submit_read`, if that was asked ahead.
         """
         try:
-            _, text = (asked or self.ask_content(self.ask())).get()
-            self.lost = text != self.text
+            _, found = (content or self.submit_read(self.submit_open())).get()
+            self.lost = found != self.content
         except FileNotFoundError:
             self.lost = True
         return not self.lost
 
-    def release(self) -> None:
-        """Give the lock back, if it is still ours.
-
-        Where that can't be told it stays, and expires. Raises ``OSError`` and
-        :class:`Unreachable`.
-        """
-        if self.stream is not None:
-            with suppress(OSError, Unreachable):
-                self.stream.close_nowait()
-        if self._is_surely_ours():
-            self.files.remove(self.path)
-
     def _is_surely_ours(self) -> bool:
-        """Tell whether nobody broke the lock. One that is young is nobody's to break.
+        """Tell whether the lock was not broken; no run breaks a young one.
 
         Raises what :meth:`is_still_ours` does.
         """
-        if not self.lost and 0 <= _now() - self.taken < _SURELY_OURS:
+        if not self.lost and 0 <= _now() - self.renewed < _SURELY_OURS:
             return True
         return self.is_still_ours()
 
 
-def take_lock(files: Filesystem, directory: str, owner: str) -> Lock:
-    """Take the lock in ``directory`` for ``owner``.
+def take_lock(
+    files: Filesystem,
+    write: Write,
+    owner: str,
+    by_path: ByPath = ByPath.IF_OWN,
+    set_deadline: Callable[[Deadline], None] = lambda _: None,
+) -> WriteLock:
+    """Take the lock beside the target of ``write``; its file names ``owner``.
 
-    Raises :class:`Locked` where another holds it, and ``OSError``.
+    ``by_path`` says when our directory there may be changed by its path. Raises
+    :class:`WriteRefused`, :class:`Locked` if another run holds the lock, and :class:`Unreachable`;
+    nothing is left behind then.
     """
-    path = posixpath.join(directory, "lock")
-    lock = Lock(files, path, _text(owner), _now())
-    if _create(lock):
-        return lock
-    holder = _holder(files, path)
-    if holder is not None:
-        age = _server_time(files, path) - holder.mtime
-        if -_MOST_AHEAD <= age <= EXPIRES_AFTER:
-            raise _held(path, holder.words(), EXPIRES_AFTER - age)
-        _break(files, path, holder)
-    if _create(lock):
-        return lock
-    raise _held(path)
+    for _ in range(_TRIES):
+        # The run before us may remove the directory just when we make the lock in it.
+        with suppress(FileNotFoundError):
+            directory = _open_data_dir(files, write, by_path)
+            return _take_lock_in(directory, owner, set_deadline)
+    raise Locked(_STEP, "another run is writing here (it was quicker)", "try again")
 
 
-def _text(owner: str) -> bytes:
+def _open_data_dir(files: Filesystem, write: Write, by_path: ByPath) -> DataDir:
+    try:
+        return open_data_dir(files, write.path, write.uid, by_path)
+    except PermissionError:
+        raise _no_permission("prepare") from None
+    except OSError as problem:
+        raise WriteRefused("prepare", describe_file_error(problem)) from None
+
+
+def _take_lock_in(
+    directory: DataDir, owner: str, set_deadline: Callable[[Deadline], None]
+) -> WriteLock:
+    """Take the lock in ``directory``; raises ``FileNotFoundError`` if that goes meanwhile."""
+    try:
+        return create_or_break(directory, owner, set_deadline)
+    except FileNotFoundError:
+        raise
+    except RenameNotAllowedError as problem:
+        directory.remove_if_made()
+        raise WriteRefused(_STEP, describe_file_error(problem)) from None
+    except PermissionError:
+        directory.remove_if_made()
+        raise _not_our_directory(directory) from None
+    except OSError as problem:
+        directory.remove_if_made()
+        raise WriteRefused(_STEP, describe_file_error(problem)) from None
+    except Unreachable as problem:
+        hint = f"a lock may be left there, which expires in {LOCK_EXPIRES_AFTER} seconds"
+        raise Unreachable(problem.step, problem.reason, hint) from None
+
+
+def create_or_break(
+    directory: DataDir, owner: str, set_deadline: Callable[[Deadline], None] = lambda _: None
+) -> WriteLock:
+    """Create the lock in ``directory`` for ``owner``; an expired one is broken first.
+
+    Raises :class:`Locked` if another run holds it, and ``OSError``.
+    """
+    files, path = directory.files, _path(directory)
+    content = _content(owner)
+    lock = WriteLock(files, directory, content, _now(), set_deadline, unused=directory.made)
+    if _create(lock):
+        return lock
+    other = _read_other(files, path)
+    if other is not None:
+        age = _server_time(directory) - other.mtime
+        if -_MOST_AHEAD <= age <= LOCK_EXPIRES_AFTER:
+            raise _locked(path, other.describe(), LOCK_EXPIRES_AFTER - age)
+        _break(directory, other)
+    if _create(lock):
+        return lock
+    raise _locked(path)
+
+
+def _path(directory: DataDir) -> str:
+    return directory.inside(LOCK)
+
+
+def _content(owner: str) -> bytes:
     since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     content = {"owner": owner, "since": since, "nonce": secrets.token_hex(16)}
     return (json.dumps(content) + "\n").encode()
 
 
-def _create(lock: Lock) -> bool:
+def _create(lock: WriteLock) -> bool:
+    """Create the lock's file; tell whether there was none."""
     try:
-        stream = _made(lock.files, lock.path)
+        handle = _create_file(lock.files, lock.path)
     except FileExistsError:
         return False
     try:
-        stream.submit_write(lock.text).get()
-    except OSError:  # a full disk, say: a lock without a name would keep everybody out
+        handle.submit_write(lock.content).get()
+    except OSError:  # a full disk, say: a lock that names no owner would keep all runs out
         with suppress(OSError, Unreachable):
-            stream.close()
+            handle.close()
         with suppress(OSError, Unreachable):
             lock.files.remove(lock.path)
         raise
-    lock.stream = stream
+    lock.handle = handle
     return True
 
 
-def _holder(files: Filesystem, path: str) -> _Holder | None:
-    try:
-        facts, text = files.read_whole(path, _LARGEST)  # of one lock, though another may come
-        return _Holder(text, facts.mtime)
-    except FileNotFoundError:
-        return None
+def _create_file(files: Filesystem, path: str) -> WriteHandle:
+    """Return a new file, as :meth:`~.filesystem.Filesystem.create` does.
 
-
-def _made(files: Filesystem, path: str) -> WriteHandle:
-    """Return a file that was made, as :meth:`~.filesystem.Filesystem.create` does.
-
-    SFTP has no word for "it is there": where another operator takes theirs away before it is looked
-    for, that is only a failure, and tried again.
+    SFTP has no word for "it is there": if another run removes its file before we look for it, the
+    answer is only a failure, and we try again.
     """
     for _ in range(_TRIES - 1):
         try:
@@ -195,51 +291,91 @@ def _made(files: Filesystem, path: str) -> WriteHandle:
     return files.create(path)
 
 
-def _server_time(files: Filesystem, lock: str) -> int:
-    """Return the host's time: that of a file made just now beside ``lock``."""
-    path = posixpath.join(posixpath.dirname(lock), "clock")
+@dataclass(frozen=True, slots=True)
+class _OtherLock:
+    content: bytes
+    mtime: int
+
+    def describe(self) -> str:
+        try:
+            found = json.loads(self.content)
+            return f"held by {_printable(found['owner'])} since {_printable(found['since'])}"
+        except (ValueError, KeyError, TypeError):
+            return "held by a run that did not leave a name"
+
+
+def _read_other(files: Filesystem, path: str) -> _OtherLock | None:
+    try:
+        found, content = files.read_whole(path, _LARGEST)  # of one lock, though another may come
+        return _OtherLock(content, found.mtime)
+    except FileNotFoundError:
+        return None
+
+
+def _server_time(directory: DataDir) -> int:
+    """Return the host's time: that of a new file in ``directory``."""
+    files, path = directory.files, directory.inside("clock")
     for _ in range(_TRIES):
         try:
-            stream = _made(files, path)
-        except FileExistsError:  # left by a run that died, or another asks for the time too
+            handle = _create_file(files, path)
+        except FileExistsError:  # left by a run that died, or another run looks at the time too
             with suppress(FileNotFoundError):
                 files.remove(path)
             continue
-        with stream:
-            now = stream.submit_facts().get().mtime
+        with handle:
+            now = handle.submit_stat().get().mtime
         with suppress(FileNotFoundError):
             files.remove(path)
         return now
-    raise _held(lock)
+    raise _locked(_path(directory))
 
 
-def _break(files: Filesystem, path: str, expired: _Holder) -> None:
-    err = posixpath.join(posixpath.dirname(path), f"broken.{secrets.token_hex(8)}")
+def _break(directory: DataDir, expired: _OtherLock) -> None:
+    files, path = directory.files, _path(directory)
+    moved = directory.inside(f"broken.{secrets.token_hex(8)}")
     try:
-        files.replace(path, err)
+        files.replace(path, moved)
     except FileNotFoundError:
         return
-    if files.read(err, _LARGEST) == expired.text:
-        files.remove(err)
+    if files.read(moved, _LARGEST) == expired.content:
+        files.remove(moved)
         return
-    # Somebody broke the expired lock first, and this is the live one that they took since. Where
-    # it can't go back because a third has come, its holder will see so before the rename.
+    # Another run broke the expired lock first, and this is the live one that it took since. If it
+    # can't go back because a third has come, its holder sees that before the rename.
     with suppress(OSError):
-        files.rename(err, path)
-        raise _held(path)
-    files.remove(err)
-    raise _held(path)
+        files.rename(moved, path)
+        raise _locked(path)
+    files.remove(moved)
+    raise _locked(path)
 
 
-def _held(
-    path: str, words: str = "another operator was quicker", seconds: int = EXPIRES_AFTER
+def _locked(
+    path: str, reason: str = "another operator was quicker", seconds: int = LOCK_EXPIRES_AFTER
 ) -> Locked:
     return Locked(
         _STEP,
-        f"another run is writing here ({words})",
+        f"another run is writing here ({reason})",
         f"wait until it is done; a dead run's lock, {path}, is broken in {max(1, seconds)} seconds",
     )
 
 
-def _safe(text: object) -> str:
+def _not_our_directory(directory: DataDir) -> WriteRefused:
+    if directory.made:
+        return _no_permission(_STEP)
+    return WriteRefused(
+        _STEP,
+        f"no permission to write in {directory.path}, which an earlier run made as another user",
+        "remove it on the host as its owner, or log in as that user",
+    )
+
+
+def _no_permission(step: str) -> WriteRefused:
+    return WriteRefused(
+        step,
+        "no permission to write in its directory",
+        "log in as the directory's owner, or set become_user to it",
+    )
+
+
+def _printable(text: object) -> str:
     return "".join(char for char in str(text)[:120] if char.isprintable())

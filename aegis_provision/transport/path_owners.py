@@ -1,9 +1,9 @@
 """Who can change where a path leads, the superuser aside.
 
-The superuser may write by path only where no one else can exchange what the path leads to between
-two requests: whoever owns a directory, or may write in it, can put a link or another directory in
-the place of anything there (rename(2)). So every directory on the way counts, that of the file
-included, and those that a symbolic link on the way leads through.
+The superuser may write by path only if no one else can exchange what the path leads to between two
+requests: the owner of a directory, and every user who may write in it, can put a link or another
+directory in the place of anything there (rename(2)). So every directory of the path counts, the
+file's own included, and those that its symbolic links lead through.
 """
 
 from __future__ import annotations
@@ -45,98 +45,98 @@ class PathOwners:
 
     @property
     def only_user(self) -> int | None:
-        """Return the one user who can, ``None`` where it is no one, or more than one."""
+        """Return the one user who can, ``None`` if there is none, or more than one."""
         if len(self.uids) != 1 or self.open_at is not None:
             return None
         return next(iter(self.uids))
 
     @property
-    def words(self) -> str:
-        """Say who can change the way, where it is not the superuser alone."""
+    def description(self) -> str:
+        """Say who can change where the path leads, if it is not the superuser alone."""
         if self.open_at is not None:
             return f"users other than root can change what lies in {self.open_at}"
         users = " and ".join(f"uid {uid}" for uid in sorted(self.uids))
         return f"its directory, or one on the way to it, belongs to {users}"
 
 
-class AskedOwners:
-    """The answer to who can change what lies in ``directory``, an absolute path.
+class OwnersQuery:
+    """Asks who can change what lies in ``directory``, an absolute path.
 
-    All directories on the way are asked for at one go; links on the way take further questions.
+    All directories of the path are asked for at once; symbolic links in it take further requests.
     """
 
     def __init__(self, files: Filesystem, directory: str) -> None:
-        """Ask."""
+        """Submit the first requests."""
         self._files = files
         self._left = ["/", *_names(directory)]
-        self._way: list[tuple[str, FileStat]] = []
+        self._entered: list[tuple[str, FileStat]] = []
         self._uids: set[int] = set()
         self._links = 0
-        self._asked: dict[str, Future[FileStat]] = {}
-        self._ask("", self._left)
+        self._futures: dict[str, Future[FileStat]] = {}
+        self._submit("", self._left)
 
     def get(self) -> PathOwners:
-        """Return it. Raises :class:`Unreachable`."""
+        """Return the owners. Raises :class:`Unreachable`."""
         while self._left:
             name = self._left.pop(0)
             if name == "..":
-                del self._way[max(1, len(self._way) - 1) :]
+                del self._entered[max(1, len(self._entered) - 1) :]
                 continue
-            stopped = self._enter(name)
-            if stopped is not None:
-                return stopped
-        path, facts = self._way[-1]
-        return self._found(path if _takes_new_entries(facts) else None, facts.gid)
+            owners = self._enter(name)
+            if owners is not None:
+                return owners
+        path, found = self._entered[-1]
+        return self._owners(path if _takes_new_entries(found) else None, found.gid)
 
     def _enter(self, name: str) -> PathOwners | None:
-        """Go on to ``name``; return what is known where the way ends there."""
-        parent, directory = self._way[-1] if self._way else ("", None)
+        """Go on to ``name``; return what is known if the path ends there."""
+        parent, directory = self._entered[-1] if self._entered else ("", None)
         path = posixpath.join(parent, name)
         try:
-            facts = self._facts(path)
-            target = self._files.readlink(path) if stat.S_ISLNK(facts.mode) else None
+            found = self._lstat(path)
+            target = self._files.readlink(path) if stat.S_ISLNK(found.mode) else None
         except (FileNotFoundError, NotADirectoryError):
-            return self._found(parent if directory and _takes_new_entries(directory) else None)
+            return self._owners(parent if directory and _takes_new_entries(directory) else None)
         except OSError:
-            return self._found(path)
+            return self._owners(path)
         if directory is not None and _takes_new_entries(directory):
             if not directory.mode & stat.S_ISVTX:
-                return self._found(parent)
-            self._count(facts)  # of a sticky directory's entries their owners dispose, see inode(7)
+                return self._owners(parent)
+            self._count(found)  # in a sticky directory only an entry's owner moves it, see inode(7)
         if target is None:
-            self._way.append((path, facts))
-            self._count(facts)
+            self._entered.append((path, found))
+            self._count(found)
             return None
         return self._follow(path, target)
 
-    def _count(self, facts: FileStat) -> None:
-        self._uids |= {facts.uid} - {_ROOT}
+    def _count(self, found: FileStat) -> None:
+        self._uids |= {found.uid} - {_ROOT}
 
     def _follow(self, link: str, target: str) -> PathOwners | None:
         self._links += 1
         if self._links > _MOST_LINKS or _NOT_UTF8 in target:
-            return self._found(link)
+            return self._owners(link)
         if target.startswith("/"):
-            del self._way[1:]
+            del self._entered[1:]
         self._left = [*_names(target), *self._left]
-        self._ask(self._way[-1][0], self._left)
+        self._submit(self._entered[-1][0], self._left)
         return None
 
-    def _found(self, open_at: str | None, gid: int = _ROOT) -> PathOwners:
+    def _owners(self, open_at: str | None, gid: int = _ROOT) -> PathOwners:
         return PathOwners(frozenset(self._uids), open_at, gid)
 
-    def _ask(self, start: str, names: Iterable[str]) -> None:
-        """Ask for the facts of everything that ``names`` lead through from ``start`` on."""
+    def _submit(self, start: str, names: Iterable[str]) -> None:
+        """Ask for the lstat of everything that ``names`` lead through from ``start`` on."""
         path = start
         for name in names:
             if name == "..":
                 return
             path = posixpath.join(path, name)
-            if path not in self._asked:
-                self._asked[path] = self._files.submit_lstat(path)
+            if path not in self._futures:
+                self._futures[path] = self._files.submit_lstat(path)
 
-    def _facts(self, path: str) -> FileStat:
-        return self._asked[path].get() if path in self._asked else self._files.lstat(path)
+    def _lstat(self, path: str) -> FileStat:
+        return self._futures[path].get() if path in self._futures else self._files.lstat(path)
 
 
 def _names(path: str) -> list[str]:
@@ -144,10 +144,9 @@ def _names(path: str) -> list[str]:
 
 
 def _takes_new_entries(directory: FileStat) -> bool:
-    """Tell whether users that nothing names may make entries in a directory of the superuser's.
+    """Tell whether users other than its owner may make entries in a directory of the superuser's.
 
-    What another user lets others do in a directory of their own is that user's decision: files are
-    worked with as this user there.
+    In another user's own directory that is this user's decision: we work as this user there.
     """
     return directory.uid == _ROOT and _others_write(directory)
 

@@ -12,7 +12,8 @@ import pytest
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.host import Target
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import ConnectOptions, Deadline
+from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.protocol import ConnectOptions
 from aegis_provision.transport.ssh.dial import dial
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.jump_hosts import resolve_hops
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.transport.protocol import AcceptedKey
-    from aegis_provision.transport.ssh.channels import Connection
+    from aegis_provision.transport.ssh.paramiko_internals import Connection
     from tests.fleet.openssh import Sshd
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.become import SERVERS
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.sftp.client import SftpClient
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.sftp.stream import SftpStream
-from aegis_provision.transport.ssh.become import SERVERS
 from tests.fleet.needs import missing
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.providers.resolve_env import resolve_env
-from aegis_provision.rollout.planner import ConnectionSettings, HostJob
+from aegis_provision.rollout.connection_pool import ConnectionSettings
+from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.protocol import ConnectOptions
 from tests.fleet.openssh import running_sshd

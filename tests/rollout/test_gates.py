@@ -14,14 +14,11 @@ from aegis_provision.playbook.plays import Sessions
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import VARIABLE_OF, Session, SessionSpec, Variable
-from aegis_provision.rollout.gates import (
-    AegisApi,
-    Blocked,
-    Ok,
-    probe_provider,
-    wait_for_health,
-    wait_for_idle,
-)
+from aegis_provision.rollout.aegis_client import AegisApi
+from aegis_provision.rollout.health_check import wait_for_health
+from aegis_provision.rollout.provider_probe import probe_provider
+from aegis_provision.rollout.session_wait import wait_for_idle
+from aegis_provision.rollout.verdict import Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
@@ -44,15 +41,15 @@ class Host:
     longest: float = 0.0
     timeouts: list[float] = field(default_factory=list)
 
-    def __call__(self, question: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
+    def __call__(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         self.timeouts.append(timeout)
-        self.asked.append(question)
+        self.asked.append(request)
         self.longest = max(self.longest, timeout)
         return self.answers[min(len(self.asked), len(self.answers)) - 1]
 
     @property
     def paths(self) -> list[str]:
-        return [question.url.partition("9100")[2] for question in self.asked]
+        return [request.url.partition("9100")[2] for request in self.asked]
 
 
 @dataclass
@@ -235,7 +232,7 @@ def test_a_healthy_server_that_keeps_its_lock_passes_at_once() -> None:
     end, host, clock = watched(whole(), LOCKED_OUT)
     assert (end, clock.pauses) == (Ok(), [])
     assert [
-        (path, bool(question.token)) for path, question in zip(host.paths, host.asked, strict=True)
+        (path, bool(request.token)) for path, request in zip(host.paths, host.asked, strict=True)
     ] == [
         ("/v1/health", True),
         ("/v1/sessions", False),
@@ -372,7 +369,7 @@ def status(number: int) -> HttpResponse:
 def test_a_provider_that_offers_the_models_is_asked_once_with_the_hosts_token() -> None:
     end, host, clock = probed(models("big", "small"))
     assert (end, clock.pauses) == (FOUND, [])
-    assert [question.url for question in host.asked] == [f"{BASE_URL}/models"]
+    assert [request.url for request in host.asked] == [f"{BASE_URL}/models"]
     assert host.asked[0].token is TOKEN
 
 
@@ -422,7 +419,7 @@ def test_what_does_not_pass_by_holds_when_time_is_over(answer: HttpResponse | Ht
         HttpFailure(ConnectFailure.EXPIRED, ""),
         HttpFailure(ConnectFailure.NOT_HTTP, ""),
     ],
-    ids=lambda answer: str(answer.why if isinstance(answer, HttpFailure) else answer.status),
+    ids=lambda answer: str(answer.cause if isinstance(answer, HttpFailure) else answer.status),
 )
 def test_what_asking_again_will_not_change_holds_at_once(
     answer: HttpResponse | HttpFailure,
@@ -432,7 +429,7 @@ def test_what_asking_again_will_not_change_holds_at_once(
     assert end.hint
     assert clock.pauses == []
     forms = [f"{BASE_URL}/models", f"{BASE_URL}/v1/models"]
-    assert [question.url for question in host.asked] == forms[: len(host.asked)]
+    assert [request.url for request in host.asked] == forms[: len(host.asked)]
     assert len(host.asked) == (2 if isinstance(answer, HttpResponse) else 1)
 
 

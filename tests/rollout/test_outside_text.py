@@ -18,6 +18,7 @@ from aegis_provision.planning.status import HostState, HostStatus, TokenState
 from aegis_provision.providers.redaction import MASK, Redactor
 from aegis_provision.providers.resolve_env import resolve_env
 from aegis_provision.providers.secret import Secret
+from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import (
     HostRestarted,
     HostRolledBack,
@@ -26,8 +27,9 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
+from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.rollout.inspection import inspect_fleet
-from aegis_provision.rollout.planner import ConnectionPool, HostJob, plan_fleet
+from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.status import check_fleet
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.inventory.host import Target
-    from aegis_provision.transport.protocol import ConnectOptions, Deadline
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import ConnectOptions
     from tests.rollout.conftest import Hosts
 
 TOKEN = "tkn-4f1d9wXy7LmN2pR"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @given(items=st.lists(st.integers(), unique=True, max_size=40), workers=st.integers(1, 8))
 def test_every_item_is_worked_on_once(items: list[int], workers: int) -> None:
-    results = dict(run_all(items, lambda item: item * 2, workers=workers, stop=CancelToken()))
+    results = dict(run_all(items, lambda item: item * 2, workers=workers, cancel=CancelToken()))
     assert results == {item: item * 2 for item in items}
 
 
@@ -35,7 +35,7 @@ def test_never_more_workers_than_asked_for() -> None:
         with lock:
             now -= 1
 
-    assert len(list(run_all(range(12), work, workers=3, stop=CancelToken()))) == 12
+    assert len(list(run_all(range(12), work, workers=3, cancel=CancelToken()))) == 12
     assert most == 3
 
 
@@ -44,7 +44,7 @@ def test_an_exception_in_the_work_is_raised_to_the_caller() -> None:
         return 1 // item
 
     with pytest.raises(ZeroDivisionError):
-        list(run_all([0], work, workers=1, stop=CancelToken()))
+        list(run_all([0], work, workers=1, cancel=CancelToken()))
 
 
 class _Gate:
@@ -61,10 +61,12 @@ class _Gate:
 
 
 def _run(
-    stop: CancelToken, gate: _Gate, done: list[str], told: Callable[[], None]
+    cancel: CancelToken, gate: _Gate, done: list[str], told: Callable[[], None]
 ) -> threading.Thread:
     def consume() -> None:
-        for _, result in run_all(["a", "b", "c"], gate.work, workers=1, stop=stop, on_stop=told):
+        for _, result in run_all(
+            ["a", "b", "c"], gate.work, workers=1, cancel=cancel, on_cancel=told
+        ):
             done.append(result)
 
     thread = threading.Thread(target=consume)
@@ -73,10 +75,10 @@ def _run(
 
 
 def test_stopping_lets_work_under_way_finish_and_begins_nothing_new() -> None:
-    stop, gate, told, done = CancelToken(), _Gate(), threading.Event(), list[str]()
-    thread = _run(stop, gate, done, told.set)
+    cancel, gate, told, done = CancelToken(), _Gate(), threading.Event(), list[str]()
+    thread = _run(cancel, gate, done, told.set)
     assert gate.begun.wait(timeout=30)
-    stop.ask()
+    cancel.cancel()
     assert told.wait(timeout=30), "the caller is told at once, not when the work is done"
     gate.open.set()
     thread.join(timeout=30)
@@ -85,11 +87,11 @@ def test_stopping_lets_work_under_way_finish_and_begins_nothing_new() -> None:
 
 
 def test_stopping_twice_does_not_wait() -> None:
-    stop, gate, done = CancelToken(), _Gate(), list[str]()
-    thread = _run(stop, gate, done, lambda: None)
+    cancel, gate, done = CancelToken(), _Gate(), list[str]()
+    thread = _run(cancel, gate, done, lambda: None)
     assert gate.begun.wait(timeout=30)
-    stop.ask()
-    stop.ask()
+    cancel.cancel()
+    cancel.cancel()
     thread.join(timeout=30)
     assert not thread.is_alive(), "it must return although the work still hangs"
     assert done == []

@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.plan import Action
+from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import HostPlanned, ReadingStarted
-from aegis_provision.rollout.planner import ConnectionPool, plan_fleet
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.rollout.planner import plan_fleet
+from aegis_provision.transport.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,9 +27,10 @@ from aegis_provision.playbook.plays import (
 from aegis_provision.playbook.schedule import single_play
 from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import HostFinished
 from aegis_provision.rollout.host_run import run_host
-from aegis_provision.rollout.planner import ConnectionPool, plan_fleet
+from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run import run_schedule
 from aegis_provision.rollout.task import HostTask, RunContext
@@ -51,8 +52,8 @@ RUN = "20261125T101500Z-0a1b2c"
 OLD = '{"authToken": "x", "port": 9100}'
 
 
-def _plan(hosts: Hosts, kept: ConnectionPool) -> tuple[HostPlan, ...]:
-    return plan_fleet(hosts.jobs, hosts.connection, kept, hosts.emit)
+def _plan(hosts: Hosts, pool: ConnectionPool) -> tuple[HostPlan, ...]:
+    return plan_fleet(hosts.jobs, hosts.connection, pool, hosts.emit)
 
 
 class _Unwritten:
@@ -63,12 +64,12 @@ class _Unwritten:
 
 
 def _write(
-    hosts: Hosts, plans: Sequence[HostPlan], kept: ConnectionPool, stop: CancelToken | None = None
+    hosts: Hosts, plans: Sequence[HostPlan], pool: ConnectionPool, cancel: CancelToken | None = None
 ) -> tuple[HostResult, ...]:
     names = tuple(plan.host for plan in plans)
     (play,) = single_play().plays
     context = RunContext(
-        hosts.connection, kept, _Unwritten(), hosts.emit, stop or CancelToken(), RUN, "anna@desk"
+        hosts.connection, pool, _Unwritten(), hosts.emit, cancel or CancelToken(), RUN, "anna@desk"
     )
     return run_schedule(
         Schedule((ScheduledPlay(play, (names,)),)),
@@ -89,10 +90,10 @@ def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
     own = hosts.file_of("locked").parent / ".aegis-provision"
     own.mkdir(mode=0o700)
     (own / "lock").write_text('{"owner": "bert@desk", "since": "now"}')
-    with ConnectionPool(3) as kept:
-        plans = _plan(hosts, kept)
+    with ConnectionPool(3) as pool:
+        plans = _plan(hosts, pool)
         hosts.file_of("moved").write_text("{}")
-        results = _write(hosts, plans, kept)
+        results = _write(hosts, plans, pool)
     assert [(result.host, result.status) for result in results] == [
         ("new", Status.RESTART_PENDING),
         ("gone", Status.UNREACHABLE),
@@ -110,10 +111,10 @@ def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
     assert sorted(finished) == sorted(result.host for result in results)
 
     before = {name: hosts.file_of(name).stat() for name in ("new", "old")}
-    with ConnectionPool(3) as kept:
-        again = {plan.host: plan for plan in _plan(hosts, kept)}
+    with ConnectionPool(3) as pool:
+        again = {plan.host: plan for plan in _plan(hosts, pool)}
         assert {again[name].action for name in ("new", "old", "loose")} == {Action.UNCHANGED}
-        results = _write(hosts, [again[name] for name in ("new", "old")], kept)
+        results = _write(hosts, [again[name] for name in ("new", "old")], pool)
     assert {result.status for result in results} == {Status.UNCHANGED}
     assert {name: hosts.file_of(name).stat() for name in before} == before
 
@@ -122,8 +123,8 @@ def test_a_host_whose_connection_was_not_kept_is_connected_to_again(
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of("a")
-    with ConnectionPool(1) as kept:
-        plans = _plan(hosts, kept)
+    with ConnectionPool(1) as pool:
+        plans = _plan(hosts, pool)
     with ConnectionPool(0) as none:
         (result,) = _write(hosts, plans, none)
     assert result.status is Status.RESTART_PENDING
@@ -143,12 +144,12 @@ def test_a_kept_connection_that_died_meanwhile_is_made_anew(
 ) -> None:
     hosts = hosts_of("a")
     gates = Gates(probe_first=probe_first)
-    with running_provider() as provider, ConnectionPool(1) as kept:
-        (plan,) = _plan(hosts, kept)
+    with running_provider() as provider, ConnectionPool(1) as pool:
+        (plan,) = _plan(hosts, pool)
         _cut_connections(sshd)
         work = replace(hosts.jobs[0], session=_asking(provider, hosts.jobs[0].session))
         context = RunContext(
-            hosts.connection, kept, _Unwritten(), hosts.emit, CancelToken(), RUN, "anna@desk"
+            hosts.connection, pool, _Unwritten(), hosts.emit, CancelToken(), RUN, "anna@desk"
         )
         result = run_host(HostTask(work, plan, gates), context, Redactor())
         assert bool(provider.asked) is probe_first
@@ -178,10 +179,10 @@ def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
     service = replace(work.host.service, command=command)
     work = replace(work, host=replace(work.host, service=service))
     gates = Gates(Restart.CHANGED, on_failure=OnFailure.ROLLBACK, sessions=Sessions.IGNORE)
-    with ConnectionPool(1) as kept:
-        (plan,) = _plan(hosts, kept)
+    with ConnectionPool(1) as pool:
+        (plan,) = _plan(hosts, pool)
         context = RunContext(
-            hosts.connection, kept, _Unwritten(), hosts.emit, CancelToken(), RUN, "anna@desk"
+            hosts.connection, pool, _Unwritten(), hosts.emit, CancelToken(), RUN, "anna@desk"
         )
         result = run_host(HostTask(work, plan, gates), context, Redactor())
     assert hosts.file_of("a").read_text() == OLD
@@ -195,20 +196,20 @@ def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
 def test_a_mode_alone_needs_no_restart(hosts_of: Callable[..., Hosts]) -> None:
     hosts = hosts_of("a")
     hosts.file_of("a").write_text(OLD)
-    with ConnectionPool(1) as kept:
-        _write(hosts, _plan(hosts, kept), kept)
+    with ConnectionPool(1) as pool:
+        _write(hosts, _plan(hosts, pool), pool)
         hosts.file_of("a").chmod(0o644)
-        (result,) = _write(hosts, _plan(hosts, kept), kept)
+        (result,) = _write(hosts, _plan(hosts, pool), pool)
     assert result.status is Status.APPLIED
     assert hosts.file_of("a").stat().st_mode & 0o777 == 0o640
 
 
 def test_once_asked_to_stop_nothing_is_begun(hosts_of: Callable[..., Hosts]) -> None:
     hosts = hosts_of("a", "b")
-    stop = CancelToken()
-    stop.ask()
-    with ConnectionPool(2) as kept:
-        results = _write(hosts, _plan(hosts, kept), kept, stop)
+    cancel = CancelToken()
+    cancel.cancel()
+    with ConnectionPool(2) as pool:
+        results = _write(hosts, _plan(hosts, pool), pool, cancel)
     assert {result.status for result in results} == {Status.NOT_ATTEMPTED}
     assert not any(path.name == "aegis.config.json" for path in hosts.root.rglob("*"))
 
@@ -218,8 +219,8 @@ def test_what_is_written_is_what_was_planned_and_the_rest_stays(
 ) -> None:
     hosts = hosts_of("a")
     hosts.file_of("a").write_text('{"authToken": "x", "z": 1.10, "a": {"n": 1e400}}')
-    with ConnectionPool(1) as kept:
-        _write(hosts, _plan(hosts, kept), kept)
+    with ConnectionPool(1) as pool:
+        _write(hosts, _plan(hosts, pool), pool)
     text = hosts.file_of("a").read_text()
     assert '"z": 1.10' in text
     assert '"n": 1e400' in text
@@ -237,11 +238,11 @@ def test_the_lock_is_renewed_in_a_wait_that_is_longer_than_the_deadline(
     connection = replace(hosts.connection, deadline=DEADLINE)
     gates = Gates(verify=Verify(health=True, timeout=2 * DEADLINE))
     lock = hosts.file_of("a").parent / ".aegis-provision" / "lock"
-    with ConnectionPool(1) as kept, ThreadPoolExecutor() as pool:
-        [plan] = plan_fleet([work], connection, kept, hosts.emit)
+    with ConnectionPool(1) as pool, ThreadPoolExecutor() as executor:
+        [plan] = plan_fleet([work], connection, pool, hosts.emit)
         context = RunContext(
             connection,
-            kept,
+            pool,
             _Unwritten(),
             hosts.emit,
             CancelToken(),
@@ -249,7 +250,7 @@ def test_the_lock_is_renewed_in_a_wait_that_is_longer_than_the_deadline(
             "anna@desk",
             renew_every=0.2,
         )
-        end = pool.submit(run_host, HostTask(work, plan, gates), context, Redactor())
+        end = executor.submit(run_host, HostTask(work, plan, gates), context, Redactor())
         times = set()
         while not end.done():
             with suppress(FileNotFoundError):

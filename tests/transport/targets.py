@@ -12,16 +12,18 @@ from aegis_provision.errors import TransportError
 from aegis_provision.inventory.host import Target
 from aegis_provision.planning.ownership import wanted_ownership
 from aegis_provision.planning.plan import Write
-from aegis_provision.transport.lock import EXPIRES_AFTER
+from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER
+from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.lock import take_lock
 from aegis_provision.transport.remote_read import read_remote_state
-from aegis_provision.transport.write_lock import lock_target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.aegis.remote_state import RemoteState
+    from aegis_provision.transport.atomic_write import WriteResult
     from aegis_provision.transport.filesystem import Filesystem
-    from aegis_provision.transport.protocol import Deadline, HostSession, WriteResult
+    from aegis_provision.transport.protocol import HostSession
 
 OLD = b'{"authToken": "old"}\n'
 NEW = b'{"authToken": "old", "defaultSessionEnv": {"X": "new"}}\n'
@@ -60,13 +62,13 @@ def put(path: Path, content: bytes = OLD, mode: int = 0o600) -> None:
 
 def safe_write(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult:
     """Take the lock, carry ``write`` out and give the lock back."""
-    hold = lock_target(files, write, owner)
+    lock = take_lock(files, write, owner)
     try:
-        written = hold.write(write)
+        written = lock.write(write, deadline())
     except BaseException:
-        hold.release()
+        lock.release(deadline())
         raise
-    return replace(written, warnings=(*written.warnings, *hold.release()))
+    return replace(written, warnings=(*written.warnings, *lock.release(deadline())))
 
 
 def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult | TransportError:
@@ -79,11 +81,11 @@ def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult 
 
 def write_over(session: HostSession, write: Write, deadline: Deadline) -> WriteResult:
     """Write over a session, under a lock of its own."""
-    hold = session.hold(write, OWNER, deadline)
+    lock = session.lock(write, OWNER, deadline)
     try:
-        return hold.write(write, deadline)
+        return lock.write(write, deadline)
     finally:
-        hold.release(deadline)
+        lock.release(deadline)
 
 
 def write_now(files: Filesystem, path: Path, content: bytes = NEW) -> WriteResult:
@@ -97,11 +99,16 @@ def leftovers(directory: Path) -> set[str]:
     return set(os.listdir(own)) if own.is_dir() else set()  # noqa: PTH208 - names are wanted
 
 
+def deadline() -> Deadline:
+    """Return a deadline that leaves time enough."""
+    return Deadline.after(20)
+
+
 def age_lock(directory: Path) -> None:
     """Let the lock in our directory, if there is one, be older than any run."""
     lock = directory / OWN / "lock"
     if lock.exists():
-        then = time.time() - EXPIRES_AFTER - 5
+        then = time.time() - LOCK_EXPIRES_AFTER - 5
         os.utime(lock, (then, then))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand, run_here
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.deadline import Deadline
 
 if TYPE_CHECKING:
     from pathlib import Path

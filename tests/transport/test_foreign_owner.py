@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.errors import WriteFailed, WriteRefused
+from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.protocol import WriteResult
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     NEW,

@@ -11,10 +11,11 @@ import pytest
 
 from aegis_provision.errors import Locked, TransportError, WriteFailed, WriteRefused
 from aegis_provision.planning.restore import restoring_write
+from aegis_provision.transport.atomic_write import WriteResult
+from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, DataDir
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.lock import EXPIRES_AFTER, take_lock
-from aegis_provision.transport.protocol import Deadline, WriteResult
-from aegis_provision.transport.write_lock import FileLock, lock_target
+from aegis_provision.transport.lock import WriteLock, create_or_break, take_lock
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     NEW,
@@ -23,6 +24,7 @@ from tests.transport.targets import (
     OWNER,
     age_lock,
     attempt,
+    deadline,
     leftovers,
     look,
     mode_of,
@@ -80,21 +82,21 @@ def test_a_write_its_undoing_and_a_write_again_under_one_lock(
     kind: str, old: bytes | None, path: Path
 ) -> None:
     prepare(path, old)
-    lock, previous = (path.parent / OWN / name for name in ("lock", "previous"))
+    lock_file, previous = (path.parent / OWN / name for name in ("lock", "previous"))
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
-        hold = lock_target(files, write, OWNER)
-        held = lock.read_bytes()
-        hold.write(write)
+        lock = take_lock(files, write, OWNER)
+        held = lock_file.read_bytes()
+        lock.write(write, deadline())
         assert (content(path), content(previous)) == (NEW, old)
-        hold.write(restoring_write(write))
+        lock.write(restoring_write(write), deadline())
         assert (content(path), content(previous)) == (old, NEW)
         assert mode_of(previous) == 0o600
         again = plan_write(look(files, path), LATER)
-        hold.write(again)
+        lock.write(again, deadline())
         assert (content(path), content(previous)) == (LATER, old)
-        assert lock.read_bytes() == held
-        assert hold.release() == ()
+        assert lock_file.read_bytes() == held
+        assert lock.release(deadline()) == ()
     assert leftovers(path.parent) == ({"previous"} if old is not None else set())
 
 
@@ -105,10 +107,10 @@ def test_where_nothing_was_written_nothing_is_left(
 ) -> None:
     prepare(path, old)
     with files_of(kind, path.parent) as files:
-        hold = lock_target(files, plan_write(look(files, path)), OWNER)
+        lock = take_lock(files, plan_write(look(files, path)), OWNER)
         assert leftovers(path.parent) == {"lock"}
-        hold.renew()
-        assert hold.release() == ()
+        lock.renew(deadline())
+        assert lock.release(deadline()) == ()
     assert not (path.parent / OWN).exists()
 
 
@@ -117,13 +119,13 @@ def test_a_second_operator_is_kept_out_until_it_is_given_back(kind: str, path: P
     put(path)
     with files_of(kind, path.parent) as files, files_of(kind, path.parent) as others:
         write = plan_write(look(files, path))
-        hold = lock_target(files, write, OWNER)
-        hold.write(write)
+        lock = take_lock(files, write, OWNER)
+        lock.write(write, deadline())
         rival = plan_write(look(others, path), LATER)
         refused = attempt(others, rival, "bert@desk")
         assert isinstance(refused, Locked)
         assert f"held by {OWNER}" in refused.reason
-        hold.release()
+        lock.release(deadline())
         assert isinstance(attempt(others, rival, "bert@desk"), WriteResult)
 
 
@@ -132,12 +134,12 @@ def test_an_undo_is_refused_where_the_file_has_moved_on(kind: str, path: Path) -
     put(path)
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
-        hold = lock_target(files, write, OWNER)
-        hold.write(write)
+        lock = take_lock(files, write, OWNER)
+        lock.write(write, deadline())
         put(path, LATER)
         with pytest.raises(WriteRefused, match="the file changed"):
-            hold.write(restoring_write(write))
-        hold.release()
+            lock.write(restoring_write(write), deadline())
+        lock.release(deadline())
     assert path.read_bytes() == LATER
     assert leftovers(path.parent) == {"previous"}
 
@@ -147,29 +149,29 @@ def test_renewing_makes_it_young_by_the_hosts_own_clock(kind: str, path: Path) -
     put(path)
     (path.parent / OWN).mkdir(mode=0o700)
     with files_of(kind, path.parent) as files:
-        lock = take_lock(files, str(path.parent / OWN), OWNER)
+        lock = create_or_break(DataDir(files, str(path.parent / OWN), made=False), OWNER)
         place = path.parent / OWN / "lock"
         os.utime(place, (LONG_AGO, LONG_AGO))
-        lock.taken -= 300
-        lock.renew()
+        lock.renewed -= 300
+        lock.renew(deadline())
         assert place.stat().st_mtime == pytest.approx(LONG_AGO + 300, abs=2)
-        lock.renew()
+        lock.renew(deadline())
         assert place.stat().st_mtime == pytest.approx(LONG_AGO + 300, abs=3)
-        lock.release()
+        lock.release(deadline())
     assert leftovers(path.parent) == set()
 
 
 @both
-@pytest.mark.parametrize("away", [0, 100, EXPIRES_AFTER * 2], ids=str)
+@pytest.mark.parametrize("away", [0, 100, LOCK_EXPIRES_AFTER * 2], ids=str)
 def test_anothers_lock_is_never_renewed(kind: str, away: int, path: Path) -> None:
     (path.parent / OWN).mkdir(mode=0o700)
     with files_of(kind, path.parent) as files:
-        lock = take_lock(files, str(path.parent / OWN), OWNER)
+        lock = create_or_break(DataDir(files, str(path.parent / OWN), made=False), OWNER)
         place = path.parent / OWN / "lock"
         put(place, b"another's")
         os.utime(place, (LONG_AGO, LONG_AGO))
-        lock.taken -= away
-        lock.renew()
+        lock.renewed -= away
+        lock.renew(deadline())
     assert place.stat().st_mtime == LONG_AGO
 
 
@@ -180,12 +182,12 @@ def test_anothers_lock_is_not_removed_by_who_was_away_for_long(
 ) -> None:
     (path.parent / OWN).mkdir(mode=0o700)
     with files_of(kind, path.parent) as files:
-        lock = take_lock(files, str(path.parent / OWN), OWNER)
+        lock = create_or_break(DataDir(files, str(path.parent / OWN), made=False), OWNER)
         put(path.parent / OWN / "lock", b"another's")
-        lock.taken -= EXPIRES_AFTER + 1
+        lock.renewed -= LOCK_EXPIRES_AFTER + 1
         if renewed:
-            lock.renew()
-        lock.release()
+            lock.renew(deadline())
+        lock.release(deadline())
     assert (path.parent / OWN / "lock").read_bytes() == b"another's"
 
 
@@ -196,11 +198,11 @@ def test_a_lock_that_was_broken_stops_the_write_and_is_not_given_back(
     put(path)
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
-        hold = lock_target(files, write, OWNER)
+        lock = take_lock(files, write, OWNER)
         put(path.parent / OWN / "lock", b"another's")
         with pytest.raises(WriteRefused, match="the lock was broken by another run"):
-            hold.write(write)
-        assert hold.release() == ()
+            lock.write(write, deadline())
+        assert lock.release(deadline()) == ()
     assert path.read_bytes() == OLD
     assert (path.parent / OWN / "lock").read_bytes() == b"another's"
 
@@ -219,7 +221,7 @@ def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
         prepare(path, old)
         with wired() as (files, wire):
             write = replace(plan_write(look(files, path)), receipt=b"{}")
-            hold = lock_target(files, write, OWNER)
+            lock = take_lock(files, write, OWNER)
 
             def come() -> None:
                 for name in ("lock", *STAGED):
@@ -229,12 +231,12 @@ def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
             wire.meanwhile = {begun + number: come}
             wire.at, wire.trouble = begun + number, trouble
             try:
-                end: WriteResult | TransportError = hold.write(write)
+                end: WriteResult | TransportError = lock.write(write, deadline())
             except TransportError as problem:
                 end = problem
             last = len(wire.requests) - begun
             wire.at = 0
-            hold.release()
+            lock.release(deadline())
         if last < number:
             break
         ends.add(type(end))
@@ -258,18 +260,18 @@ def test_a_connection_that_goes_before_the_rename_leaves_the_file_surely_untouch
             prepare(path, old)
             with wired() as (files, wire):
                 write = plan_write(look(files, path))
-                hold = lock_target(files, write, OWNER)
+                lock = take_lock(files, write, OWNER)
                 begun = len(wire.requests)
                 wire.at, wire.trouble = begun + number, trouble
                 try:
-                    end: WriteResult | TransportError = hold.write(write)
+                    end: WriteResult | TransportError = lock.write(write, deadline())
                 except TransportError as problem:
                     end = problem
             if isinstance(end, WriteResult):
                 break
             assert isinstance(end, WriteFailed)
             told[trouble, number] = (end.step, end.reason.rpartition("; ")[2], end.hint)
-    expires = f"the lock there expires in {EXPIRES_AFTER} seconds"
+    expires = f"the lock there expires in {LOCK_EXPIRES_AFTER} seconds"
     unknown = ("rename", "whether the file was replaced is not known", "plan again")
     for (trouble, number), (step, words, hint) in told.items():
         if step == "rename":
@@ -290,14 +292,14 @@ def test_after_a_lost_connection_it_goes_on_over_another(old: bytes | None, path
     prepare(path, old)
     with wired() as (files, wire):
         write = plan_write(look(files, path))
-        hold = lock_target(files, write, OWNER)
-        hold.write(write)
+        lock = take_lock(files, write, OWNER)
+        lock.write(write, deadline())
         wire.close()
         with wired() as (others, _):
-            again = hold.rebind(others)
-            assert isinstance(again, FileLock)
-            again.write(restoring_write(write))
-            assert again.release() == ()
+            again = lock.rebind(others, lambda _: None)
+            assert isinstance(again, WriteLock)
+            again.write(restoring_write(write), deadline())
+            assert again.release(deadline()) == ()
     assert content(path) == old
     assert leftovers(path.parent) == {"previous"}
 
@@ -308,24 +310,24 @@ def test_a_lock_that_is_not_ours_any_more_is_not_taken_over(
 ) -> None:
     put(path)
     with wired() as (files, _):
-        hold = lock_target(files, plan_write(look(files, path)), OWNER)
+        lock = take_lock(files, plan_write(look(files, path)), OWNER)
         (path.parent / OWN / "lock").unlink()
         if others is not None:
             put(path.parent / OWN / "lock", others)
         with wired() as (again, _):
-            assert hold.rebind(again) is None
+            assert lock.rebind(again, lambda _: None) is None
     assert content(path.parent / OWN / "lock") == others
 
 
 def test_a_lock_that_can_not_be_looked_at_is_refused(path: Path) -> None:
     put(path)
     with wired() as (files, _):
-        hold = lock_target(files, plan_write(look(files, path)), OWNER)
+        lock = take_lock(files, plan_write(look(files, path)), OWNER)
         with (
             wired(at=1, trouble=Trouble.FAILS) as (again, _),
             pytest.raises(WriteRefused, match="lock: the host says no more than 'failure'"),
         ):
-            hold.rebind(again)
+            lock.rebind(again, lambda _: None)
 
 
 def _undo_requests(path: Path, old: bytes | None) -> Iterator[tuple[int, Write]]:
@@ -386,18 +388,18 @@ def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, pat
         prepare(path, old)
         with wired() as (files, wire):
             write = plan_write(look(files, path))
-            hold = lock_target(files, write, OWNER)
+            lock = take_lock(files, write, OWNER)
 
             def run_out() -> None:
                 files.stream.deadline = Deadline.after(0)
 
             wire.meanwhile = {len(wire.requests) + number: run_out}
             try:
-                ends.append(hold.write(write))
+                ends.append(lock.write(write, deadline()))
             except TransportError as problem:
                 ends.append(problem)
             files.stream.deadline, wire.meanwhile = Deadline.after(20), {}
-            assert hold.release() == (), number
+            assert lock.release(deadline()) == (), number
         assert leftovers(path.parent) <= {"previous"}, number
         assert content(path) in {old, NEW}
         if isinstance(ends[-1], WriteResult):

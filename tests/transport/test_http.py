@@ -1,4 +1,4 @@
-"""One question over a socket: every kind of silence, each bound, and what is sent."""
+"""One request over a socket: every kind of silence, each bound, and what is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.secret import Secret
-from aegis_provision.transport.http import connect_here, request
+from aegis_provision.transport.http import connect_here, send
 from aegis_provision.transport.http_messages import (
     LARGEST_BODY,
     USER_AGENT,
@@ -43,13 +43,9 @@ def asked(
     url: str, timeout: float = _ENOUGH, token: str | None = TOKEN
 ) -> HttpResponse | HttpFailure:
     secret = None if token is None else Secret(token, "${TOKEN}")
-    question = HttpRequest(url, secret)
-    connection = connect_here(*question.place, timeout)
-    return (
-        connection
-        if isinstance(connection, HttpFailure)
-        else request(connection, question, timeout)
-    )
+    request = HttpRequest(url, secret)
+    connection = connect_here(*request.place, timeout)
+    return connection if isinstance(connection, HttpFailure) else send(connection, request, timeout)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +168,7 @@ def test_what_is_no_answer(behave: Behaviour, why: ConnectFailure) -> None:
     with sockets.answering(behave) as port:
         answer = asked(f"http://127.0.0.1:{port}/v1/models")
     assert isinstance(answer, HttpFailure)
-    assert answer.why is why
+    assert answer.cause is why
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -194,7 +190,7 @@ def test_everything_is_over_in_time(behave: Behaviour, scheme: str, trusted: Aut
         answer = asked(f"{scheme}://127.0.0.1:{port}/v1/models", timeout=0.5)
     assert time.monotonic() - began < 10
     assert isinstance(answer, HttpFailure)
-    assert answer.why is ConnectFailure.TIMED_OUT
+    assert answer.cause is ConnectFailure.TIMED_OUT
 
 
 def test_a_body_without_an_end_is_read_to_a_limit(provider: Provider) -> None:
@@ -206,40 +202,40 @@ def test_a_body_without_an_end_is_read_to_a_limit(provider: Provider) -> None:
 def test_nothing_listens_there() -> None:
     answer = asked(f"http://127.0.0.1:{free_port()}/v1/models")
     assert isinstance(answer, HttpFailure)
-    assert answer.why is ConnectFailure.NOT_LISTENING
+    assert answer.cause is ConnectFailure.NOT_LISTENING
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 64, "a..b"])
 def test_a_name_that_nobody_knows(name: str) -> None:
     answer = asked(f"http://{name}:1/v1/models")
     assert isinstance(answer, HttpFailure)
-    assert answer.why is ConnectFailure.UNKNOWN_NAME
+    assert answer.cause is ConnectFailure.UNKNOWN_NAME
 
 
 def test_an_address_that_nothing_leads_to() -> None:
     """Nobody can connect to everybody: the kernel says so itself, and sends nothing."""
     answer = asked("http://255.255.255.255:1/v1/models", timeout=3.0)
     assert isinstance(answer, HttpFailure)
-    assert answer.why is ConnectFailure.UNREACHABLE
+    assert answer.cause is ConnectFailure.UNREACHABLE
 
 
 def test_plain_http_where_tls_is_asked_for(provider: Provider) -> None:
     answer = asked(provider.base_url(scheme="https") + "/models")
     assert isinstance(answer, HttpFailure)
-    assert answer.why is ConnectFailure.NOT_TLS
+    assert answer.cause is ConnectFailure.NOT_TLS
 
 
 def test_tls_where_plain_http_is_asked_for(secure: Provider) -> None:
     answer = asked(secure.base_url(scheme="http") + "/models")
     assert isinstance(answer, HttpFailure)
-    assert answer.why in {ConnectFailure.HUNG_UP, ConnectFailure.NOT_HTTP}
+    assert answer.cause in {ConnectFailure.HUNG_UP, ConnectFailure.NOT_HTTP}
 
 
 def test_a_certificate_of_nobody_that_is_trusted(secure: Provider) -> None:
     before = len(secure.asked)
     answer = asked(secure.base_url() + "/models")
     assert isinstance(answer, HttpFailure)
-    assert answer.why is ConnectFailure.UNTRUSTED
+    assert answer.cause is ConnectFailure.UNTRUSTED
     assert len(secure.asked) == before
 
 
@@ -259,7 +255,7 @@ def test_a_certificate_that_does_not_do(
         answer = asked(server.base_url() + "/models")
         assert not server.asked
     assert isinstance(answer, HttpFailure)
-    assert answer.why is why
+    assert answer.cause is why
 
 
 @pytest.mark.parametrize(
@@ -295,7 +291,7 @@ def test_where_it_goes_and_what_it_says(
 
     thread = threading.Thread(target=serve)
     thread.start()
-    answer = request(ours, HttpRequest(url, Secret(TOKEN, "")), _ENOUGH)
+    answer = send(ours, HttpRequest(url, Secret(TOKEN, "")), _ENOUGH)
     thread.join(_ENOUGH)
     assert isinstance(answer, HttpResponse), answer
     lines = sent[0].decode().split("\r\n")
@@ -327,9 +323,9 @@ def test_any_other_token_is_sent_as_it_is(token: str, provider: Provider) -> Non
 
 
 def test_no_representation_shows_a_token_or_a_body() -> None:
-    question = HttpRequest("http://h.example", Secret(TOKEN, "${TOKEN}"))
+    request = HttpRequest("http://h.example", Secret(TOKEN, "${TOKEN}"))
     answer = HttpResponse(200, b"a body", 0.1)
-    assert not re.search(f"{TOKEN}|body", f"{question!r} {answer!r}")
+    assert not re.search(f"{TOKEN}|body", f"{request!r} {answer!r}")
 
 
 def test_nothing_is_left_open_or_running(provider: Provider, trusted: Authority) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import connect_local
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.protocol import ConnectOptions, Deadline
+from aegis_provision.transport.protocol import ConnectOptions
 from tests.transport.targets import (
     NEW,
     OLD,
@@ -122,7 +123,8 @@ _INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 from aegis_provision.transport.local import connect_local
-from aegis_provision.transport.protocol import ConnectOptions, Deadline
+from aegis_provision.transport.protocol import ConnectOptions
+from aegis_provision.transport.deadline import Deadline
 from tests.transport.targets import plan_write, target, write_over
 
 asked = []

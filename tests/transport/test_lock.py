@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.errors import Locked, TransportError, WriteRefused
+from aegis_provision.transport.atomic_write import WriteResult
+from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.lock import EXPIRES_AFTER
-from aegis_provision.transport.protocol import WriteResult
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     NEW,
@@ -126,8 +126,8 @@ def test_a_dead_runs_lock_is_broken(tmp_path: Path, local: bool) -> None:
         (-2_306_480_362, False),
         (-120, False),
         (-50, True),
-        (EXPIRES_AFTER - 60, True),
-        (EXPIRES_AFTER + 2, False),
+        (LOCK_EXPIRES_AFTER - 60, True),
+        (LOCK_EXPIRES_AFTER + 2, False),
     ],
 )
 def test_a_lock_of_another_time_than_the_hosts(
@@ -147,7 +147,7 @@ def test_a_lock_of_another_time_than_the_hosts(
     if isinstance(end, Locked):
         start, seconds, _ = end.hint.rpartition("in ")[0], *end.hint.split()[-2:]
         assert start == f"wait until it is done; a dead run's lock, {lock}, is broken "
-        assert 0 <= EXPIRES_AFTER - age - int(seconds) <= 30
+        assert 0 <= LOCK_EXPIRES_AFTER - age - int(seconds) <= 30
 
 
 @pytest.mark.parametrize("name", ["lock", "clock"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.path_owners import AskedOwners, PathOwners
+from aegis_provision.transport.path_owners import OwnersQuery, PathOwners
 from tests.fleet.sftp_wire import wired
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def files_of(kind: str) -> Iterator[Filesystem]:
 
 def owners(directory: Path | str, kind: str = "local") -> PathOwners:
     with files_of(kind) as files:
-        return AskedOwners(files, str(directory)).get()
+        return OwnersQuery(files, str(directory)).get()
 
 
 def make(path: Path, uid: int = 0, gid: int = 0, mode: int = 0o755) -> Path:
@@ -106,7 +106,7 @@ def test_all_are_asked_for_at_one_go(public_path: Path) -> None:
     there = make(make(make(public_path / "a") / "b") / "c")
     with wired() as (files, wire):
         begun = wire.ways
-        assert AskedOwners(files, str(there)).get().only_root
+        assert OwnersQuery(files, str(there)).get().only_root
         assert wire.ways == begun + 1
         assert len(wire.requests) == len(there.parts)
 
@@ -185,7 +185,7 @@ def test_a_file_in_the_way_ends_it(public_path: Path) -> None:
 def test_what_can_not_be_looked_at_is_nobodys_to_trust(public_path: Path) -> None:
     make(public_path / "a", mode=0o700)
     with wired(user=ANNA) as (files, _):
-        found = AskedOwners(files, str(public_path / "a" / "b")).get()
+        found = OwnersQuery(files, str(public_path / "a" / "b")).get()
     assert (found.only_root, found.open_at) == (False, str(public_path / "a" / "b"))
 
 
@@ -204,5 +204,5 @@ def test_what_can_not_be_looked_at_is_nobodys_to_trust(public_path: Path) -> Non
     ],
 )
 def test_in_words(found: PathOwners, words: str) -> None:
-    assert found.words == words
+    assert found.description == words
     assert found.only_user == (7 if len(found.uids) == 1 and found.open_at is None else None)

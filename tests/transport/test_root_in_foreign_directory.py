@@ -15,9 +15,21 @@ from aegis_provision.aegis.remote_state import ReadProblem, RemoteUser
 from aegis_provision.errors import TransportError, WriteRefused
 from aegis_provision.planning.host_plan import check_permissions, refusals
 from aegis_provision.planning.plan import Action, HostPlan
+from aegis_provision.transport.atomic_write import WriteResult
+from aegis_provision.transport.become import (
+    NO_COMMANDS,
+    NO_GROUP,
+    NO_SERVER,
+    NO_WAY,
+    SERVERS,
+    owner_command,
+    owner_problem,
+    started,
+)
 from aegis_provision.transport.connect import connect
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.file_session import FileSession
-from aegis_provision.transport.protocol import ConnectOptions, Deadline, WriteResult
+from aegis_provision.transport.protocol import ConnectOptions
 from aegis_provision.transport.sftp.packets import (
     CLOSE,
     FSTAT,
@@ -27,16 +39,6 @@ from aegis_provision.transport.sftp.packets import (
     READ,
     STAT,
     WRITE,
-)
-from aegis_provision.transport.ssh.become import (
-    NO_COMMANDS,
-    NO_GROUP,
-    NO_SERVER,
-    NO_WAY,
-    SERVERS,
-    owner_command,
-    owner_problem,
-    started,
 )
 from tests.fleet.attacker import exchanging
 from tests.fleet.clients import need
@@ -180,7 +182,7 @@ def test_racing_for_what_is_roots_its_owner_is_given_nothing(
             with exchanging(home, OWN, "precious", uid=NOBODY):
                 for _ in range(ROUNDS):
                     with suppress(TransportError):
-                        session.hold(planned, OWNER, deadline).release(deadline)
+                        session.lock(planned, OWNER, deadline).release(deadline)
                     found = os.fstat(opened)
                     assert (found.st_uid, found.st_gid) == (0, 0)
                     assert found.st_nlink > 0, "it is still there"
@@ -234,7 +236,7 @@ def wired_session(
             FileSession(
                 target(path),
                 files,
-                ways=cast("RemoteServices", None),
+                services=cast("RemoteServices", None),
                 user="root",
                 as_owner=lambda *_: theirs,
             ),
@@ -391,7 +393,7 @@ def test_without_commands_the_host_is_refused(forced: Sshd, sshd: Sshd, home: Pa
         assert session.previous(str(path), deadline) is None
         assert session.receipt(str(path), deadline) is ReadProblem.UNSAFE_DIRECTORY
         with pytest.raises(WriteRefused) as caught:
-            session.hold(planned, OWNER, deadline)
+            session.lock(planned, OWNER, deadline)
     words = f"its directory, or one on the way to it, belongs to uid {NOBODY}, and {NO_COMMANDS}"
     assert (caught.value.step, caught.value.reason) == ("prepare", words)
     assert HINT in caught.value.hint
@@ -469,7 +471,7 @@ def test_root_under_another_name_is_root_too(home: Path) -> None:
         session = FileSession(
             target(path),
             files,
-            ways=cast("RemoteServices", None),
+            services=cast("RemoteServices", None),
             user="toor",
             as_owner=lambda *_: theirs,
         )
@@ -522,7 +524,7 @@ def test_where_ours_can_not_be_taken_back_nothing_is_written(public_path: Path) 
         session = FileSession(
             target(path),
             files,
-            ways=cast("RemoteServices", None),
+            services=cast("RemoteServices", None),
             user="root",
             as_owner=lambda *_: pytest.fail("the way is root's alone"),
         )
@@ -547,7 +549,7 @@ def test_in_its_own_directory_root_needs_no_more_round_trips(public_path: Path) 
             session = FileSession(
                 replace(target(path), trust_directory=trusted),
                 files,
-                ways=cast("RemoteServices", None),
+                services=cast("RemoteServices", None),
                 user="root",
                 as_owner=lambda *_: pytest.fail("the way is root's alone"),
             )
@@ -568,14 +570,14 @@ def test_another_login_is_asked_nothing_more(home: Path) -> None:
         session = FileSession(
             target(path),
             files,
-            ways=cast("RemoteServices", None),
+            services=cast("RemoteServices", None),
             user="nobody",
             as_owner=lambda *_: pytest.fail("it is not root"),
         )
         planned = plan_write(session.read(deadline))
         assert wire.requests == [STAT, LSTAT, LSTAT]
         session.login(deadline)
-        session.hold(planned, OWNER, deadline)
+        session.lock(planned, OWNER, deadline)
     assert wire.requests[3:] == [OPEN, FSTAT, READ, CLOSE, MKDIR, LSTAT, OPEN, WRITE]
 
 

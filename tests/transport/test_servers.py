@@ -14,7 +14,8 @@ from aegis_provision.demo.servers import ServedHost, Servers
 from aegis_provision.errors import WriteRefused
 from aegis_provision.planning.restore import restoring_write
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import ConnectOptions, Deadline
+from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.protocol import ConnectOptions
 from tests.fleet.openssh import make_key, running_sshd
 from tests.fleet.sftp_wire import find_sftp_server
 from tests.transport.targets import (
@@ -139,17 +140,15 @@ def test_a_lock_outlives_its_write_and_the_connection(server: _Server) -> None:
     deadline = Deadline.after(60)
     with connect(server.there, server.options, deadline) as session:
         write = plan_write(session.read(deadline))
-        hold = session.hold(write, OWNER, deadline)
-        hold.write(write, deadline)
-        hold.renew(deadline)
-        assert hold.is_on(session)
+        lock = session.lock(write, OWNER, deadline)
+        lock.write(write, deadline)
+        lock.renew(deadline)
     assert leftovers(server.place.parent) == {"lock", "previous"}
     with connect(server.there, server.options, deadline) as session:
         with pytest.raises(WriteRefused, match=f"held by {OWNER}"):
-            session.hold(restoring_write(write), OWNER, deadline)
-        again = session.hold(restoring_write(write), OWNER, deadline, again=hold)
-        assert again.is_on(session)
-        assert not hold.is_on(session)
+            session.lock(restoring_write(write), OWNER, deadline)
+        again = session.lock(restoring_write(write), OWNER, deadline, previous=lock)
+        assert again.files is not lock.files
         again.write(restoring_write(write), deadline)
         again.renew(deadline)
         assert again.release(deadline) == ()
@@ -159,11 +158,11 @@ def test_a_lock_outlives_its_write_and_the_connection(server: _Server) -> None:
 
 def test_a_renewed_lock_is_young(server: _Server) -> None:
     deadline = Deadline.after(60)
-    lock = server.place.parent / OWN / "lock"
+    lock_file = server.place.parent / OWN / "lock"
     with connect(server.there, server.options, deadline) as session:
-        hold = session.hold(plan_write(session.read(deadline)), OWNER, deadline)
-        os.utime(lock, (1_000_000_000, 1_000_000_000))
-        hold.renew(deadline)
-        assert 0 <= lock.stat().st_mtime - 1_000_000_000 < 30, "by the host's own clock"
-        assert hold.release(deadline) == ()
-    assert not lock.parent.exists()
+        lock = session.lock(plan_write(session.read(deadline)), OWNER, deadline)
+        os.utime(lock_file, (1_000_000_000, 1_000_000_000))
+        lock.renew(deadline)
+        assert 0 <= lock_file.stat().st_mtime - 1_000_000_000 < 30, "by the host's own clock"
+        assert lock.release(deadline) == ()
+    assert not lock_file.parent.exists()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.sftp.client import SftpClient
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.sftp.stream import SftpStream

@@ -19,8 +19,8 @@ _READERS = [
     packets.read_handle,
     packets.read_data,
     packets.read_name,
-    packets.read_facts,
-    packets.read_all_facts,
+    packets.read_attributes,
+    packets.read_stat,
 ]
 
 
@@ -28,13 +28,13 @@ _READERS = [
 def test_a_packet_taken_apart_is_what_it_was_made_of(kind: int, number: int, body: bytes) -> None:
     packet = packets.request(kind, number, body)
     assert struct.unpack(">I", packet[:4]) == (len(packet) - 4,)
-    assert packets.taken_apart(packet[4:]) == (kind, number, body)
+    assert packets.parse_reply(packet[4:]) == (kind, number, body)
 
 
 @pytest.mark.parametrize("packet", [b"", b"e", b"\x65\0\0\0"])
 def test_a_packet_without_a_number_is_none(packet: bytes) -> None:
     with pytest.raises(packets.ProtocolError):
-        packets.taken_apart(packet)
+        packets.parse_reply(packet)
 
 
 @given(
@@ -56,7 +56,7 @@ def test_facts_are_read_as_another_implementation_writes_them(
     message = Message()
     theirs._pack(message)  # type: ignore[attr-defined]  # noqa: SLF001 - what we are held against
     uid, gid = owner or (0, 0)
-    found = packets.read_facts(packets.ATTRS, message.asbytes())
+    found = packets.read_attributes(packets.ATTRS, message.asbytes())
     assert found == FileStat(mode or 0, uid, gid, size or 0, times[1] if times else 0)
 
 
@@ -72,7 +72,7 @@ def test_facts_are_read_as_another_implementation_writes_them(
 def test_attributes_that_are_set_are_those_and_no_others(
     attributes: bytes, there: FileStat
 ) -> None:
-    assert packets.read_facts(packets.ATTRS, attributes) == there
+    assert packets.read_attributes(packets.ATTRS, attributes) == there
 
 
 @pytest.mark.parametrize("read", _READERS)
@@ -103,10 +103,10 @@ def test_a_file_without_its_owner_or_mode_is_not_told_of(
 ) -> None:
     body = struct.pack(f">{1 + len(words)}I", flags, *words)
     if told is not None:
-        assert packets.read_all_facts(packets.ATTRS, body) == told
+        assert packets.read_stat(packets.ATTRS, body) == told
         return
     with pytest.raises(packets.NoAttributesError):
-        packets.read_all_facts(packets.ATTRS, body)
+        packets.read_stat(packets.ATTRS, body)
 
 
 @pytest.mark.parametrize("read", _READERS[1:])

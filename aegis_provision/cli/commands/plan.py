@@ -68,7 +68,7 @@ def command(
     With --out, 'apply FILE' does exactly what was shown, or refuses.
     """
     from aegis_provision.cli.observers import observe_run
-    from aegis_provision.rollout.planner import ConnectionPool
+    from aegis_provision.rollout.connection_pool import ConnectionPool
 
     _check_arguments(playbook, out, inventory)
     selection = RunSelection(limit, playbook, secrets=not no_secrets)

@@ -1,10 +1,8 @@
-"""Requests over SFTP: sent one after the other, answered by number, told in our own errors."""
+"""SFTP requests and their replies, matched by number; what fails is told in our own errors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
-
-import paramiko
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.sftp import packets
@@ -23,33 +21,33 @@ class _Waiting(Protocol):
 
 
 class SftpClient:
-    """The client's side of SFTP over a stream: requests out, answers to whom they are for."""
+    """The client's side of SFTP over a stream: sends requests, hands each reply to its request."""
 
     def __init__(self, stream: SftpStream) -> None:
-        """Say hello. Raises ``EOFError`` and ``OSError`` where nobody speaks SFTP there."""
+        """Exchange versions. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
         self._stream = stream
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
-        stream.send(packets.greeting())
+        stream.send(packets.init())
         stream.packet()
 
-    def ask(self, kind: int, body: bytes, waiting: _Waiting | None = None) -> None:
-        """Send a request whose answer is for ``waiting``. Raises :class:`Unreachable`."""
+    def send(self, kind: int, body: bytes, waiting: _Waiting | None = None) -> None:
+        """Send a request whose reply ``waiting`` takes. Raises :class:`Unreachable`."""
         self._number = (self._number + 1) & 0xFFFFFFFF
         if waiting is not None:
             self._waiting[self._number] = waiting
         try:
             self._stream.send(packets.request(kind, self._number, body))
-        except (OSError, EOFError, paramiko.SSHException) as problem:
+        except (OSError, EOFError) as problem:
             raise _lost(problem) from None
 
-    def take_answer(self) -> None:
-        """Wait for one answer and hand it over. Raises :class:`Unreachable`."""
+    def receive(self) -> None:
+        """Wait for one reply and hand it to its request. Raises :class:`Unreachable`."""
         try:
-            kind, number, body = packets.taken_apart(self._stream.packet())
+            kind, number, body = packets.parse_reply(self._stream.packet())
         except packets.ProtocolError:
-            raise out_of_turn() from None
-        except (OSError, EOFError, paramiko.SSHException) as problem:
+            raise protocol_error() from None
+        except (OSError, EOFError) as problem:
             raise _lost(problem) from None
         waiting = self._waiting.pop(number, None)
         if waiting is not None:
@@ -57,31 +55,30 @@ class SftpClient:
 
 
 class Reply(Generic[T]):
-    """The answer to a request that others may follow before it is waited for.
+    """The reply to a request; more requests may be sent before it is waited for.
 
-    An ``OSError`` is about the file; what is about the connection is
-    :class:`Unreachable`.
+    An ``OSError`` is about the file, :class:`Unreachable` about the connection.
     """
 
     def __init__(self, client: SftpClient, read: packets.Reader[T], kind: int, body: bytes) -> None:
-        """Send a request; ``read`` makes a value of the answer's kind and body."""
+        """Send a request; ``read`` makes a value of the reply's kind and body."""
         self._client = client
         self._read = read
-        self._answer: tuple[int, bytes] | None = None
-        client.ask(kind, body, self)
+        self._reply: tuple[int, bytes] | None = None
+        client.send(kind, body, self)
 
     def take(self, kind: int, body: bytes) -> None:
-        """Take the answer, in whichever order answers come."""
-        self._answer = kind, body
+        """Take the reply; replies come in any order."""
+        self._reply = kind, body
 
     def get(self) -> T:
-        """Return what was answered, once it is there."""
-        while self._answer is None:
-            self._client.take_answer()
+        """Wait for the reply and return its value."""
+        while self._reply is None:
+            self._client.receive()
         try:
-            return self._read(*self._answer)
+            return self._read(*self._reply)
         except packets.ProtocolError:
-            raise out_of_turn() from None
+            raise protocol_error() from None
         except packets.NoAttributesError:
             raise Unreachable(
                 _STEP,
@@ -92,13 +89,13 @@ class Reply(Generic[T]):
             raise OSError("failure") from None
 
 
-def out_of_turn() -> Unreachable:
-    """Return what to raise where a server says what nobody asked."""
+def protocol_error() -> Unreachable:
+    """Return the error for a reply that does not fit its request."""
     return Unreachable(_STEP, "the server answered out of turn", _AGAIN)
 
 
 def _lost(problem: Exception) -> Unreachable:
-    """Return what to raise for what went wrong with the connection."""
+    """Return the error for a failure of the connection."""
     match problem:
         case TimeoutError():
             return Unreachable(_STEP, "the host did not answer in time", "raise --timeout")

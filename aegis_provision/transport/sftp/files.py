@@ -31,7 +31,7 @@ class SftpFiles:
     """A :class:`~aegis_provision.transport.filesystem.Filesystem` on the far side of SFTP."""
 
     def __init__(self, client: SftpClient, stream: SftpStream) -> None:
-        """Work with a client that has said hello over ``stream``."""
+        """Use a client that has exchanged versions over ``stream``."""
         self._client = client
         self.stream = stream
 
@@ -46,32 +46,32 @@ class SftpFiles:
             raise Unreachable("sftp", "the host names a path that is not UTF-8", "") from None
 
     def lstat(self, path: str) -> FileStat:
-        """Return a file's facts, a link's own where it is one."""
+        """Return a file's stat, a link's own if it is one."""
         return self.submit_lstat(path).get()
 
     def submit_lstat(self, path: str) -> Reply[FileStat]:
-        """Ask for a file's facts, a link's own where it is one."""
-        return Reply(self._client, packets.read_all_facts, packets.LSTAT, string(path.encode()))
+        """Ask for a file's stat, a link's own if it is one."""
+        return Reply(self._client, packets.read_stat, packets.LSTAT, string(path.encode()))
 
     def stat(self, path: str) -> FileStat:
-        """Return a file's facts, following links."""
+        """Return a file's stat, following links."""
         return self.submit_stat(path).get()
 
     def submit_stat(self, path: str) -> Reply[FileStat]:
-        """Ask for a file's facts, following links."""
-        return Reply(self._client, packets.read_all_facts, packets.STAT, string(path.encode()))
+        """Ask for a file's stat, following links."""
+        return Reply(self._client, packets.read_stat, packets.STAT, string(path.encode()))
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
-        asked = Reply(self._client, packets.read_name, packets.READLINK, string(path.encode()))
-        return asked.get().decode(errors="replace")
+        reply = Reply(self._client, packets.read_name, packets.READLINK, string(path.encode()))
+        return reply.get().decode(errors="replace")
 
     def read(self, path: str, limit: int) -> bytes:
         """Return a file's content, at most ``limit`` bytes."""
-        return self.submit_open(path).get().ask_content(limit).get()
+        return self.submit_open(path).get().submit_content(limit).get()
 
     def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
-        """Return one open file's facts and content, for which the host is asked at one go."""
+        """Return one open file's stat and content, asked for at once."""
         return self.submit_open(path).get().submit_whole(limit).get()
 
     def submit_open(self, path: str) -> Reply[SftpReadHandle]:
@@ -80,30 +80,30 @@ class SftpFiles:
         def opened(kind: int, body: bytes) -> SftpReadHandle:
             return SftpReadHandle(self._client, packets.read_handle(kind, body))
 
-        words = string(path.encode()), packets.number(packets.FOR_READING), packets.NO_ATTRIBUTES
-        return Reply(self._client, opened, packets.OPEN, b"".join(words))
+        parts = string(path.encode()), packets.number(packets.FOR_READING), packets.NO_ATTRIBUTES
+        return Reply(self._client, opened, packets.OPEN, b"".join(parts))
 
     def create(self, path: str) -> SftpWriteHandle:
-        """Make a file that is not there yet."""
+        """Make a new file."""
         return self.submit_create(path).get()
 
     def submit_create(self, path: str) -> Future[SftpWriteHandle]:
-        """Ask for a file that is not there yet."""
+        """Ask for a new file."""
 
         def made(kind: int, body: bytes) -> SftpWriteHandle:
             return SftpWriteHandle(self._client, packets.read_handle(kind, body))
 
         # With a mode: without one the server would take its umask's.
-        words = string(path.encode()), packets.number(packets.TO_MAKE), packets.with_mode(0o600)
-        return self._unless_there(path, Reply(self._client, made, packets.OPEN, b"".join(words)))
+        parts = string(path.encode()), packets.number(packets.TO_MAKE), packets.with_mode(0o600)
+        return self._create_reply(path, Reply(self._client, made, packets.OPEN, b"".join(parts)))
 
     def submit_mkdir(self, path: str, mode: int) -> Reply[None]:
-        """Ask for a directory. Where something is there the answer is any ``OSError``."""
-        return self._ask(packets.MKDIR, string(path.encode()) + packets.with_mode(mode))
+        """Ask for a directory. If something is there the error is any ``OSError``."""
+        return self._send(packets.MKDIR, string(path.encode()) + packets.with_mode(mode))
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
-        self._ask(packets.RMDIR, string(path.encode())).get()
+        self._send(packets.RMDIR, string(path.encode())).get()
 
     def chmod(self, path: str, mode: int) -> None:
         """Change a directory's permission bits, never through a link."""
@@ -118,14 +118,14 @@ class SftpFiles:
         self.submit_replace(source, target).get()
 
     def submit_replace(self, source: str, target: str) -> Future[None]:
-        """Ask to rename atomically (OpenSSH's extension: the protocol goes over nothing)."""
-        words = b"posix-rename@openssh.com", source.encode(), target.encode()
-        return _Renamed(self._ask(packets.EXTENDED, b"".join(map(string, words))))
+        """Ask to rename atomically (OpenSSH's extension: the protocol replaces nothing)."""
+        parts = b"posix-rename@openssh.com", source.encode(), target.encode()
+        return _RenameReply(self._send(packets.EXTENDED, b"".join(map(string, parts))))
 
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there, as plain SFTP renames do."""
-        asked = self._ask(packets.RENAME, string(source.encode()) + string(target.encode()))
-        self._unless_there(target, asked).get()
+        reply = self._send(packets.RENAME, string(source.encode()) + string(target.encode()))
+        self._create_reply(target, reply).get()
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -133,18 +133,18 @@ class SftpFiles:
 
     def submit_remove(self, path: str) -> Reply[None]:
         """Ask to remove a file."""
-        return self._ask(packets.REMOVE, string(path.encode()))
+        return self._send(packets.REMOVE, string(path.encode()))
 
-    def _ask(self, kind: int, body: bytes) -> Reply[None]:
+    def _send(self, kind: int, body: bytes) -> Reply[None]:
         return Reply(self._client, packets.read_done, kind, body)
 
     def _set_unfollowed(self, path: str, attributes: bytes) -> None:
         # OpenSSH's extension, since its version 8.0: the protocol's own way follows links.
-        words = string(b"lsetstat@openssh.com"), string(path.encode()), attributes
-        self._ask(packets.EXTENDED, b"".join(words)).get()
+        parts = string(b"lsetstat@openssh.com"), string(path.encode()), attributes
+        self._send(packets.EXTENDED, b"".join(parts)).get()
 
-    def _unless_there(self, path: str, reply: Reply[T]) -> _UnlessThere[T]:
-        return _UnlessThere(reply, lambda: self._exists(path))
+    def _create_reply(self, path: str, reply: Reply[T]) -> _CreateReply[T]:
+        return _CreateReply(reply, lambda: self._exists(path))
 
     def _exists(self, path: str) -> bool:
         try:
@@ -154,8 +154,8 @@ class SftpFiles:
         return True
 
 
-class _UnlessThere(Generic[T]):
-    """An answer with the word "exists", which protocol version 3 has not: it says "failure"."""
+class _CreateReply(Generic[T]):
+    """A reply that can say "exists", which protocol version 3 can't: it says "failure"."""
 
     def __init__(self, reply: Reply[T], exists: Callable[[], bool]) -> None:
         self._reply = reply
@@ -171,67 +171,67 @@ class _UnlessThere(Generic[T]):
 
 
 class SftpReadHandle:
-    """A file on the far side that was there."""
+    """A file on the far side, open for reading."""
 
     def __init__(self, client: SftpClient, open_file: bytes) -> None:
         """Take over an open file by its handle."""
         self._client = client
         self._handle = open_file
 
-    def ask_content(self, limit: int) -> _Content:
-        """Ask for the file's content; it is closed once that was waited for."""
-        return _Content(self._client, self._handle, limit)
+    def submit_content(self, limit: int) -> _ContentReply:
+        """Ask for the file's content; ``get()`` closes the file."""
+        return _ContentReply(self._client, self._handle, limit)
 
-    def submit_whole(self, limit: int) -> _Whole:
-        """Ask for the file's facts and content; it is closed once they were waited for."""
-        found = Reply(self._client, packets.read_all_facts, packets.FSTAT, string(self._handle))
-        return _Whole(found, self.ask_content(limit))
+    def submit_whole(self, limit: int) -> _WholeReply:
+        """Ask for the file's stat and content; ``get()`` closes the file."""
+        stat_reply = Reply(self._client, packets.read_stat, packets.FSTAT, string(self._handle))
+        return _WholeReply(stat_reply, self.submit_content(limit))
 
 
-class _Content:
+class _ContentReply:
     """A file's content, of which the first piece is asked for at once.
 
-    A short answer is the end of a regular file (draft-ietf-secsh-filexfer-02, section 6.4), so that
-    a small file takes one question and not two.
+    A short piece is the last one of a regular file (draft-ietf-secsh-filexfer-02, section 6.4), so
+    a small file takes one request and not two.
     """
 
     def __init__(self, client: SftpClient, open_file: bytes, limit: int) -> None:
         self._client = client
         self._handle = open_file
         self._limit = limit
-        self._first = self._ask(0)
+        self._first = self._send(0)
 
-    def _ask(self, offset: int) -> Reply[bytes]:
+    def _send(self, offset: int) -> Reply[bytes]:
         size = min(self._limit - offset, _CHUNK)
-        words = string(self._handle) + packets.piece(offset, size)
-        return Reply(self._client, _read_piece, packets.READ, words)
+        parts = string(self._handle) + packets.piece(offset, size)
+        return Reply(self._client, _read_piece, packets.READ, parts)
 
     def get(self) -> bytes:
         try:
             return self._content()
         finally:
-            self._client.ask(packets.CLOSE, string(self._handle))
+            self._client.send(packets.CLOSE, string(self._handle))
 
     def _content(self) -> bytes:
         content = piece = self._first.get()
         while len(piece) == _CHUNK and len(content) < self._limit:
-            piece = self._ask(len(content)).get()
+            piece = self._send(len(content)).get()
             content += piece
         return content
 
 
-class _Whole:
-    def __init__(self, found: Reply[FileStat], content: _Content) -> None:
-        self._found = found
+class _WholeReply:
+    def __init__(self, stat_reply: Reply[FileStat], content: _ContentReply) -> None:
+        self._stat = stat_reply
         self._content = content
 
     def get(self) -> tuple[FileStat, bytes]:
         content = self._content.get()
-        return self._found.get(), content
+        return self._stat.get(), content
 
 
 class SftpWriteHandle:
-    """A file that was just made on the far side."""
+    """A new file on the far side, open for writing."""
 
     def __init__(self, client: SftpClient, open_file: bytes) -> None:
         """Take over an open file by its handle."""
@@ -256,52 +256,52 @@ class SftpWriteHandle:
             self.submit_close().get()
 
     def close_nowait(self) -> None:
-        """Close the file without waiting for the answer."""
+        """Close the file without waiting for the reply."""
         if not self._closed:
             self._closed = True
-            self._client.ask(packets.CLOSE, string(self._handle))
+            self._client.send(packets.CLOSE, string(self._handle))
 
     def touch(self, mtime: int) -> None:
         """Set when the open file was last written."""
-        self._ask(packets.FSETSTAT, packets.with_time(mtime)).get()
+        self._send(packets.FSETSTAT, packets.with_time(mtime)).get()
 
-    def submit_write(self, data: bytes) -> _Every:
+    def submit_write(self, data: bytes) -> _AllReplies:
         """Ask to write all of ``data``, at the beginning of the file."""
-        return _Every(
+        return _AllReplies(
             [
-                self._ask(packets.WRITE, packets.place(at) + string(data[at : at + _CHUNK]))
+                self._send(packets.WRITE, packets.place(at) + string(data[at : at + _CHUNK]))
                 for at in range(0, len(data), _CHUNK)
             ]
         )
 
-    def submit_facts(self) -> Reply[FileStat]:
-        """Ask for the open file's facts."""
-        return Reply(self._client, packets.read_all_facts, packets.FSTAT, string(self._handle))
+    def submit_stat(self) -> Reply[FileStat]:
+        """Ask for the open file's stat."""
+        return Reply(self._client, packets.read_stat, packets.FSTAT, string(self._handle))
 
     def submit_chown(self, uid: int, gid: int) -> Reply[None]:
         """Ask to change the open file's owner."""
-        return self._ask(packets.FSETSTAT, packets.with_owner(uid, gid))
+        return self._send(packets.FSETSTAT, packets.with_owner(uid, gid))
 
     def submit_chmod(self, mode: int) -> Reply[None]:
         """Ask to change the open file's permission bits."""
-        return self._ask(packets.FSETSTAT, packets.with_mode(mode))
+        return self._send(packets.FSETSTAT, packets.with_mode(mode))
 
-    def submit_sync(self) -> _IfOffered:
-        """Ask for fsync (OpenSSH's extension); a server that has none is not asked again."""
-        words = string(b"fsync@openssh.com") + string(self._handle)
-        return _IfOffered(Reply(self._client, packets.read_done, packets.EXTENDED, words))
+    def submit_sync(self) -> _OptionalReply:
+        """Ask for fsync (OpenSSH's extension); a server without it is no failure."""
+        parts = string(b"fsync@openssh.com") + string(self._handle)
+        return _OptionalReply(Reply(self._client, packets.read_done, packets.EXTENDED, parts))
 
     def submit_close(self) -> Reply[None]:
         """Ask to close the file."""
         self._closed = True
-        return self._ask(packets.CLOSE)
+        return self._send(packets.CLOSE)
 
-    def _ask(self, kind: int, rest: bytes = b"") -> Reply[None]:
-        """Ask for something to be done with the open file."""
+    def _send(self, kind: int, rest: bytes = b"") -> Reply[None]:
+        """Ask for an operation on the open file."""
         return Reply(self._client, packets.read_done, kind, string(self._handle) + rest)
 
 
-class _Every:
+class _AllReplies:
     def __init__(self, replies: Sequence[Reply[None]]) -> None:
         self._replies = replies
 
@@ -310,7 +310,7 @@ class _Every:
             reply.get()
 
 
-class _IfOffered:
+class _OptionalReply:
     def __init__(self, reply: Reply[None]) -> None:
         self._reply = reply
 
@@ -322,8 +322,8 @@ class _IfOffered:
                 raise
 
 
-class _Renamed:
-    """The answer to a rename over a file, whose failure says that it was this one."""
+class _RenameReply:
+    """The reply to a rename over a file; its errors are of classes of their own."""
 
     def __init__(self, reply: Reply[None]) -> None:
         self._reply = reply

@@ -1,7 +1,7 @@
 """SFTP's packets as bytes: version 3, as draft-ietf-secsh-filexfer-02 has it.
 
-The SSH library has these too, but made for any request, one at a time: it takes longer over a
-packet than the host takes to answer it. What we ask is a dozen kinds, whose form never changes.
+paramiko has SFTP too, but made for one request at a time: it takes longer over a packet than the
+host takes to answer it. We send a dozen kinds of requests, whose form never changes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Reader: TypeAlias = "Callable[[int, bytes], T]"
-"""Makes a value of an answer's kind and body."""
+"""Makes a value of a reply's kind and body."""
 
 VERSION = 3
 
 INIT = 1
-GREETING = 2
+VERSION_REPLY = 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 3, 4, 5, 6, 7, 8
 FSETSTAT = 10
 REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK = 13, 14, 15, 16, 17, 18, 19
@@ -47,25 +47,25 @@ NO_ATTRIBUTES = _NUMBER.pack(0)
 
 
 class NoAttributesError(Exception):
-    """A server tells of a file without saying whose it is, or what its mode is."""
+    """A server's reply about a file lacks its owner or its mode."""
 
 
 class ProtocolError(Exception):
-    """An answer is not of the form that its question calls for."""
+    """A reply does not have the form that its request calls for."""
 
 
 def request(kind: int, number: int, body: bytes) -> bytes:
-    """Return a whole packet. ``number`` is given back with its answer."""
+    """Return a whole packet. The reply gives ``number`` back."""
     return _HEAD.pack(_AFTER_LENGTH + len(body), kind, number) + body
 
 
-def greeting() -> bytes:
+def init() -> bytes:
     """Return the packet that a client begins with."""
     return _HEAD.pack(_AFTER_LENGTH, INIT, VERSION)
 
 
-def taken_apart(packet: bytes) -> tuple[int, int, bytes]:
-    """Return an answer's kind, number and body. Raises :class:`ProtocolError`."""
+def parse_reply(packet: bytes) -> tuple[int, int, bytes]:
+    """Return a reply's kind, number and body. Raises :class:`ProtocolError`."""
     if len(packet) < _AFTER_LENGTH:
         raise ProtocolError
     return packet[0], _NUMBER.unpack_from(packet, 1)[0], packet[_AFTER_LENGTH:]
@@ -107,11 +107,11 @@ def with_time(mtime: int) -> bytes:
 
 
 def read_done(kind: int, body: bytes) -> None:
-    """Read the answer to a request that is merely done.
+    """Read the reply to a request that returns nothing.
 
-    Raises the ``OSError`` that a status tells of, by its number and never by the host's words: they
-    may be in any language and encoding, and a hostile host may put anything into them. One without
-    a number is the protocol's plain "failure". Raises ``EOFError`` at a file's end, and
+    Raises the ``OSError`` that a status stands for, by its number and never by the host's text: it
+    may be in any language and encoding, and a hostile host may put anything into it. One without a
+    number is the protocol's plain "failure". Raises ``EOFError`` at a file's end, and
     :class:`ProtocolError`.
     """
     if kind != STATUS:
@@ -147,8 +147,8 @@ def read_name(kind: int, body: bytes) -> bytes:
     return _string_at(body, 4)
 
 
-def read_facts(kind: int, body: bytes) -> FileStat:
-    """Read a file's facts; what a server leaves out is 0. Raises what :func:`read_done` does."""
+def read_attributes(kind: int, body: bytes) -> FileStat:
+    """Read a file's stat; what a server leaves out is 0. Raises what :func:`read_done` does."""
     _expect(ATTRS, kind, body)
     flags, at = _number_at(body, 0), 4
     size = uid = gid = mode = mtime = 0
@@ -166,23 +166,23 @@ def read_facts(kind: int, body: bytes) -> FileStat:
     return FileStat(mode, uid, gid, size, mtime)
 
 
-def read_all_facts(kind: int, body: bytes) -> FileStat:
-    """Read a file's facts, of which size and times may be left out.
+def read_stat(kind: int, body: bytes) -> FileStat:
+    """Read a file's stat, of which size and times may be left out.
 
-    Raises what :func:`read_done` does, and :class:`NoAttributesError` where owner or mode is left
-    out, as section 5 lets a server do: owner 0 would pass for root, and mode 0 for no directory.
+    Raises what :func:`read_done` does, and :class:`NoAttributesError` if owner or mode is left out,
+    as section 5 lets a server do: owner 0 would pass for root, and mode 0 for no directory.
     """
-    facts = read_facts(kind, body)
+    found = read_attributes(kind, body)
     if _number_at(body, 0) & _NEEDED != _NEEDED:
         raise NoAttributesError
-    return facts
+    return found
 
 
 def _expect(wanted: int, kind: int, body: bytes) -> None:
     if kind == wanted:
         return
     read_done(kind, body)
-    raise ProtocolError  # all went well, but what was asked for is not there
+    raise ProtocolError  # it says ok without the value that the request calls for
 
 
 def _number_at(body: bytes, at: int) -> int:

@@ -1,4 +1,4 @@
-"""The byte stream under SFTP: bounded in time, and deaf to what a login shell prints first."""
+"""The byte stream under SFTP: bounded in time, and past what a login shell prints first."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import struct
 from typing import TYPE_CHECKING, Protocol
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.protocol import out_of_time
+from aegis_provision.transport.deadline import deadline_expired
 from aegis_provision.transport.sftp import packets
 
 if TYPE_CHECKING:
-    from aegis_provision.transport.protocol import Deadline
+    from aegis_provision.transport.deadline import Deadline
 
 MOST_NOISE = 64 * 1024
-"""How many bytes before the first packet are put down to a talkative login shell."""
+"""How many bytes a login shell may print before the first packet."""
 
 _STEP = "sftp"
 _LARGEST_VERSION_PACKET = 16 * 1024
@@ -24,7 +24,7 @@ _MOST_UNSENT = 64 * 1024
 
 
 class ByteStream(Protocol):
-    """What both an SSH channel and a socket are."""
+    """A socket, or an SSH channel that raises what a socket does."""
 
     def send(self, data: bytes) -> int:
         """Send some of ``data`` and return how much."""
@@ -44,10 +44,10 @@ class ByteStream(Protocol):
 
 
 class SftpStream:
-    """Passes bytes on, each step within ``timeout`` and all of them within a deadline.
+    """Sends and receives, each step within ``timeout`` and all of them within a deadline.
 
-    What is sent goes out once an answer is waited for: requests that were made meanwhile go
-    together, in a packet or two instead of one each, and packets are what talking to a host costs.
+    Requests go out once a reply is waited for: those made meanwhile go together, in a packet or
+    two instead of one each, and packets are what talking to a host costs.
 
     The first packet from an SFTP server is its version, whose form is known
     (draft-ietf-secsh-filexfer-02, section 4): bytes before it come from a login shell's start-up
@@ -60,12 +60,12 @@ class SftpStream:
         self._timeout = timeout
         self._buffer = b""
         self._unsent = b""
-        self._greeted = False
+        self._version_seen = False
         self.deadline = deadline
         self.noise = b""
 
     def send(self, data: bytes) -> int:
-        """Take ``data``, which goes out before the next answer is waited for."""
+        """Take ``data``, which goes out before the next reply is waited for."""
         self._unsent += data
         if len(self._unsent) > _MOST_UNSENT:
             self._send_all()
@@ -74,13 +74,13 @@ class SftpStream:
     def packet(self) -> bytes:
         """Return the next packet of SFTP, without its length.
 
-        Raises ``EOFError`` at the end, ``OSError``, whatever the library does, and
-        :class:`Unreachable` for one that is none.
+        Raises ``EOFError`` at the end, ``OSError``, and :class:`Unreachable` for what is no
+        packet.
         """
         if self._unsent:
             self._send_all()
-        if not self._greeted:
-            self._await_greeting()
+        if not self._version_seen:
+            self._skip_noise()
         self._fill(_LENGTH.size)
         (length,) = _LENGTH.unpack_from(self._buffer)
         if length > _LARGEST_PACKET:
@@ -91,7 +91,7 @@ class SftpStream:
         return packet
 
     def close(self) -> None:
-        """Close the stream; what did not go out yet never will."""
+        """Close the stream; what did not go out yet is dropped."""
         self._stream.close()
 
     def _fill(self, size: int) -> None:
@@ -104,41 +104,41 @@ class SftpStream:
     def _send_all(self) -> None:
         unsent, self._unsent = memoryview(self._unsent), b""
         while unsent:
-            self._arm()
+            self._set_timeout()
             try:
                 sent = self._stream.send(bytes(unsent))
             except TimeoutError:
-                self._disarm()
+                self._check_deadline()
                 raise
             if sent <= 0:  # as a channel says that it is closed
                 raise EOFError
             unsent = unsent[sent:]
 
     def _receive(self, size: int) -> bytes:
-        self._arm()
+        self._set_timeout()
         try:
             return self._stream.recv(size)
         except TimeoutError:
-            self._disarm()
+            self._check_deadline()
             raise
 
-    def _arm(self) -> None:
-        """Bound the next step. Raises :class:`Unreachable` where there is no time left."""
-        if self.deadline.passed():
-            raise out_of_time(_STEP)
+    def _set_timeout(self) -> None:
+        """Bound the next step. Raises :class:`Unreachable` if no time is left."""
+        if self.deadline.expired():
+            raise deadline_expired(_STEP)
         self._stream.settimeout(min(self._timeout, self.deadline.remaining()))
 
-    def _disarm(self) -> None:
-        """Raise :class:`Unreachable` where a step took too long because the deadline is over."""
-        if self.deadline.passed():
-            raise out_of_time(_STEP) from None
+    def _check_deadline(self) -> None:
+        """Raise :class:`Unreachable` if a step took too long because the deadline expired."""
+        if self.deadline.expired():
+            raise deadline_expired(_STEP) from None
 
-    def _await_greeting(self) -> None:
+    def _skip_noise(self) -> None:
         while True:
-            start = _greeting(self._buffer)
+            start = _find_version(self._buffer)
             if start is not None:
                 self.noise, self._buffer = self._buffer[:start], self._buffer[start:]
-                self._greeted = True
+                self._version_seen = True
                 return
             if len(self._buffer) > MOST_NOISE:
                 self.noise = self._buffer[:200]
@@ -150,14 +150,14 @@ class SftpStream:
             data = self._receive(4096)
             if not data:
                 self.noise, self._buffer = self._buffer, b""
-                self._greeted = True
+                self._version_seen = True
                 return
             self._buffer += data
 
 
-def _greeting(data: bytes) -> int | None:
-    """Return where the version packet begins, ``None`` where it has not come yet."""
-    marker = struct.pack(">BI", packets.GREETING, packets.VERSION)
+def _find_version(data: bytes) -> int | None:
+    """Return where the version packet begins, ``None`` if it has not come yet."""
+    marker = struct.pack(">BI", packets.VERSION_REPLY, packets.VERSION)
     at = data.find(marker)
     while at >= 0:
         if at >= 4:

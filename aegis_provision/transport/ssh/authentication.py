@@ -1,4 +1,4 @@
-"""Logging in: keys offered one by one, and what to tell where none of them does it."""
+"""Logging in: keys offered one by one, and the reason if none of them is taken."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.ssh.dial import step_timeout
-from aegis_provision.transport.ssh.identities import Agent, identities, open_agent
+from aegis_provision.transport.ssh.identities import identities, open_agent
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
+from aegis_provision.transport.ssh.paramiko_internals import Agent
 
 if TYPE_CHECKING:
-    from aegis_provision.transport.protocol import ConnectOptions, Deadline
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import ConnectOptions
     from aegis_provision.transport.ssh.identities import Identities
     from aegis_provision.transport.ssh.jump_hosts import Hop
 
@@ -22,18 +23,18 @@ _STEP = "login"
 
 def log_in(
     transport: paramiko.Transport,
-    endpoint: Hop,
+    hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
 ) -> None:
-    """Log in at ``endpoint`` with a key. Raises :class:`Unreachable`."""
-    agent = open_agent(options.agent_socket, step_timeout(options, deadline))
+    """Log in at ``hop`` with a key. Raises :class:`Unreachable`."""
+    agent = open_agent(options.agent_socket, deadline.step_timeout(options.timeout))
     try:
-        found = identities(endpoint, agent)
+        found = identities(hop, agent)
         outcome = _Outcome()
         for key in found.keys:
-            transport.auth_timeout = step_timeout(options, deadline)
-            outcome = _offer(transport, endpoint.user, key)
+            transport.auth_timeout = deadline.step_timeout(options.timeout)
+            outcome = _offer(transport, hop.user, key)
             if outcome.logged_in:
                 return
             if not transport.is_active():
@@ -41,12 +42,12 @@ def log_in(
     finally:
         if isinstance(agent, Agent):
             agent.close()
-    raise _refused(endpoint, found, outcome, agent_answers=isinstance(agent, Agent))
+    raise _refused(hop, found, outcome, agent_answers=isinstance(agent, Agent))
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of the last key: in, hung up on, not signed with, or what else is wanted."""
+    """What came of the last key that was offered; ``wanted`` are the methods the host asks for."""
 
     logged_in: bool = False
     hung_up: bool = False
@@ -73,10 +74,8 @@ def _offer(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> _Out
         return _Outcome(logged_in=not further, wanted=tuple(further))
 
 
-def _refused(
-    endpoint: Hop, found: Identities, outcome: _Outcome, *, agent_answers: bool
-) -> Unreachable:
-    where = f"as {endpoint.user} at {endpoint.key_name}"
+def _refused(hop: Hop, found: Identities, outcome: _Outcome, *, agent_answers: bool) -> Unreachable:
+    where = f"as {hop.user} at {hop.key_name}"
     tried = f"(tried: {', '.join(found.tried)})"
     unusable = "".join(f"; {reason}" for reason in found.unusable)
     agent = "" if agent_answers else "start an ssh agent, "

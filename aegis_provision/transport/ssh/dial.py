@@ -1,87 +1,73 @@
-"""TCP connections: names looked up and addresses tried, each within its time."""
+"""The TCP connection under SSH: opened in time, and sparing with system calls."""
 
 from __future__ import annotations
 
-import queue
 import socket
-import threading
+import struct
 from typing import TYPE_CHECKING
 
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.protocol import out_of_time
-from aegis_provision.transport.ssh.buffered_socket import BufferedSocket
+from aegis_provision.transport.tcp import connect_tcp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import ConnectOptions
 
-    from aegis_provision.transport.protocol import ConnectOptions, Deadline
+_MOST = 64 * 1024
+_TIME = "ll"  # struct timeval, as setsockopt(2) takes it
 
 
 def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
     """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
     with map_errors("connect"):
-        return BufferedSocket(connect_tcp(host, port, lambda: step_timeout(options, deadline)))
+        return BufferedSocket(
+            connect_tcp(host, port, lambda: deadline.step_timeout(options.timeout))
+        )
 
 
-def connect_tcp(host: str, port: int, seconds: Callable[[], float]) -> socket.socket:
-    """Return a TCP connection to the first address of ``host`` that takes one.
+class BufferedSocket(socket.socket):
+    """A connection of which each step is one system call, and which reads all that has come.
 
-    ``seconds`` says how long the next step may take, and raises where nothing more may be tried.
-    Raises ``OSError``, ``socket.gaierror`` for a name that is not known.
+    After each system call a thread waits for the interpreter again, which many hosts want at once.
+    paramiko reads a packet's beginning, then its rest; and before each step of a socket with a
+    timeout, the interpreter asks the kernel whether the socket is ready. So one call reads what has
+    come, to be handed out piece by piece, and the kernel keeps the time.
     """
-    problem: OSError = TimeoutError()
-    for family, address in _resolve(host, port, seconds):
-        limit = seconds()
-        connection = socket.socket(family, socket.SOCK_STREAM)
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Take over ``connection``, its timeout included; it must not be used any more."""
+        seconds = connection.gettimeout()
+        family, kind, protocol = connection.family, connection.type, connection.proto
+        super().__init__(family, kind, protocol, fileno=connection.detach())
+        super().settimeout(None)
+        self._ahead = b""
+        self.settimeout(seconds)
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Bound each step to ``value`` seconds, at least a microsecond; ``None`` means no bound."""
+        self._seconds = value
+        micros = 0 if value is None else max(1, round(value * 1e6))
+        time = struct.pack(_TIME, *divmod(micros, 1_000_000))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.setsockopt(socket.SOL_SOCKET, option, time)
+
+    def gettimeout(self) -> float | None:
+        """Return the seconds that bound each step, ``None`` if nothing does."""
+        return self._seconds
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Return up to ``size`` bytes, none at the end. Raises ``TimeoutError`` and ``OSError``."""
+        if not self._ahead:
+            try:
+                self._ahead = super().recv(_MOST, flags)
+            except BlockingIOError:
+                raise TimeoutError from None
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        return data
+
+    def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
+        """Send some of ``data``; return how much. Raises ``TimeoutError`` and ``OSError``."""
         try:
-            connection.settimeout(limit)
-            connection.connect(address)
-        except OSError as error:
-            connection.close()
-            problem = error
-            continue
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-    raise problem
-
-
-def step_timeout(options: ConnectOptions, deadline: Deadline) -> float:
-    """Return how many seconds the next step may take. Raises :class:`Unreachable` for none."""
-    if deadline.passed():
-        raise out_of_time("deadline")
-    return min(options.timeout, deadline.remaining())
-
-
-_Found = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
-
-
-def _resolve(host: str, port: int, seconds: Callable[[], float]) -> list[_Found]:
-    """Look a name up, in a thread of its own: the resolver takes no timeout."""
-    try:
-        return _addresses(host, port, socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        pass
-    answers: queue.SimpleQueue[list[_Found] | OSError] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put(_addresses(host, port, 0))
-        except OSError as problem:
-            answers.put(problem)
-
-    threading.Thread(target=ask, name=f"resolve-{host}", daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds())
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
-
-
-def _addresses(host: str, port: int, flags: int) -> list[_Found]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    except UnicodeError:  # no name at all: an empty label, or one of more than 63 letters
-        raise socket.gaierror(socket.EAI_NONAME, host) from None
-    return [(family, address) for family, _, _, _, address in found]
+            return super().send(data, flags)
+        except BlockingIOError:
+            raise TimeoutError from None

@@ -7,27 +7,20 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
-from aegis_provision.errors import Unreachable
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.protocol import AcceptedKey
 from aegis_provision.transport.ssh.authentication import log_in
-from aegis_provision.transport.ssh.channels import Connection
-from aegis_provision.transport.ssh.dial import step_timeout
-from aegis_provision.transport.ssh.known_hosts import (
-    KnownHosts,
-    Verdict,
-    add_if_new,
-    read_known_hosts,
-)
+from aegis_provision.transport.ssh.host_keys import check_host_key
+from aegis_provision.transport.ssh.known_hosts import read_known_hosts
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
+from aegis_provision.transport.ssh.paramiko_internals import Connection
 from aegis_provision.transport.ssh.public_keys import HostKey
-from aegis_provision.transport.ssh.revoked_keys import RevokedKeysError, read_revoked_keys
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from aegis_provision.transport.protocol import ConnectOptions, Deadline
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import AcceptedKey, ConnectOptions
     from aegis_provision.transport.ssh.jump_hosts import Hop
 
 # Modern algorithms alone, the cheapest first: no SHA-1, no CBC, no DSA, no MD5.
@@ -61,15 +54,13 @@ _HOST_KEYS = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
-_STEP = "host key"
-_REVOKED_HINT = "somebody may be in between; ask who runs the host"
 _KEEPALIVE = 15
 _CLOCK_GRAIN = 0.25
 
 
 def open_transport(
     connection: socket.socket | paramiko.Channel,
-    endpoint: Hop,
+    hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
 ) -> tuple[Connection, AcceptedKey | None]:
@@ -83,16 +74,14 @@ def open_transport(
     transport = Connection(connection)
     try:
         with map_paramiko_errors("handshake"):
-            _shake_hands(transport, known.keys(endpoint.key_name), options, deadline)
+            _shake_hands(transport, known.keys(hop.key_name), options, deadline)
         key = transport.get_remote_server_key()
         found = HostKey(key.get_name(), key.asbytes())
-        accepted = check_host_key(found, endpoint, known, options)
-        log_in(transport, endpoint, options, deadline)
+        accepted = check_host_key(found, hop, known, options)
+        log_in(transport, hop, options, deadline)
         transport.set_keepalive(_KEEPALIVE)
     except BaseException:
-        transport.close()
-        # A handshake that fails leaves its timer running, and the process would wait for it.
-        transport.packetizer.complete_handshake()
+        transport.abort()
         raise
     return transport, accepted
 
@@ -103,7 +92,7 @@ def _shake_hands(
     options: ConnectOptions,
     deadline: Deadline,
 ) -> None:
-    limit = step_timeout(options, deadline)
+    limit = deadline.step_timeout(options.timeout)
     transport.daemon = True
     transport.banner_timeout = limit
     transport.handshake_timeout = limit
@@ -135,72 +124,3 @@ def _by_trust(trusted: Sequence[HostKey]) -> tuple[str, ...]:
     if "ssh-rsa" in held:
         held |= {"rsa-sha2-512", "rsa-sha2-256"}
     return tuple(sorted(_HOST_KEYS, key=lambda name: name not in held))
-
-
-def check_host_key(
-    found: HostKey, endpoint: Hop, known: KnownHosts, options: ConnectOptions
-) -> AcceptedKey | None:
-    """Return the key if it was new and taken on trust, ``None`` if it was known.
-
-    Raises :class:`Unreachable` for a key that is revoked, changed, or unknown and not to be taken.
-    """
-    name = endpoint.key_name
-    if endpoint.revoked_keys is not None:
-        _check_revoked(found, name, endpoint.revoked_keys)
-    verdict = known.verdict(endpoint.key_names, found)
-    if verdict.standing == "new" and options.accept_new and options.known_hosts:
-        verdict = _taken(found, endpoint, options)
-        if verdict.standing == "new":
-            return AcceptedKey(name, found.key_type, found.fingerprint)
-    if verdict.standing == "known":
-        return None
-    raise _refused(found, name, verdict)
-
-
-def _check_revoked(found: HostKey, name: str, path: str) -> None:
-    try:
-        revoked = read_revoked_keys(path)
-    except RevokedKeysError as problem:
-        raise Unreachable(
-            _STEP,
-            f"whether the key of {name} is revoked can't be told: RevokedHostKeys {problem}",
-            "correct the file or the ssh config (without the file ssh refuses every key too)",
-        ) from None
-    if found in revoked:
-        raise Unreachable(
-            _STEP,
-            f"the key of {name} is revoked by {path} ({found.fingerprint})",
-            _REVOKED_HINT,
-        )
-
-
-def _taken(found: HostKey, endpoint: Hop, options: ConnectOptions) -> Verdict:
-    with map_errors("known_hosts"):
-        try:
-            return add_if_new(options.known_hosts, endpoint.key_names, found)
-        except ValueError:
-            raise Unreachable(
-                "known_hosts",
-                f"a key can't be saved under {endpoint.key_name!r}, which is no plain name",
-                "correct HostKeyAlias or HostName in the ssh config",
-            ) from None
-
-
-def _refused(found: HostKey, name: str, verdict: Verdict) -> Unreachable:
-    if verdict.standing == "revoked":
-        return Unreachable(
-            _STEP, f"the key of {name} is revoked ({found.fingerprint})", _REVOKED_HINT
-        )
-    if verdict.standing == "changed":
-        old = ", ".join(dict.fromkeys(key.fingerprint for key in verdict.others))
-        return Unreachable(
-            _STEP,
-            f"the key of {name} has changed: known is {old}, and it shows {found.fingerprint}",
-            f"somebody may be in between; if the host was reinstalled: ssh-keygen -R '{name}'",
-        )
-    return Unreachable(
-        _STEP,
-        f"the key of {name} is not known ({found.key_type} {found.fingerprint})",
-        "compare it with the host's own, then add it with ssh-keyscan, "
-        "or take it with --host-key accept-new",
-    )

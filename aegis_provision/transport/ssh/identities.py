@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
-from paramiko.agent import AgentSSH
 from paramiko.pkey import UnknownKeyType
 
 from aegis_provision.files.reading import UnfitFileError, read_beginning, read_file
+from aegis_provision.transport.ssh.paramiko_internals import Agent
 
 if TYPE_CHECKING:
     from aegis_provision.transport.ssh.jump_hosts import Hop
@@ -30,9 +29,9 @@ _LONGEST_FILE = 64 * 1024
 
 @dataclass(slots=True)
 class Identities:
-    """Keys in the order to try them, and what to tell where none of them is taken.
+    """Keys in the order to try them, and what to say if none of them is taken.
 
-    ``tried`` says in words what was offered; ``unusable`` why further keys were not.
+    ``tried`` names what was offered; ``unusable`` says why further keys were not.
     """
 
     keys: list[paramiko.PKey] = field(default_factory=list)
@@ -40,28 +39,8 @@ class Identities:
     unusable: list[str] = field(default_factory=list)
 
 
-class Agent(AgentSSH):
-    """The agent behind a socket, wherever the environment says it is."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        """Connect to the agent's socket and list its keys. Raises ``OSError`` and others."""
-        super().__init__()
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.settimeout(timeout)
-            connection.connect(path)
-            self._connect(connection)  # type: ignore[attr-defined] # the stubs leave it out
-        except BaseException:
-            connection.close()
-            raise
-
-    def close(self) -> None:
-        """Close the connection to the agent."""
-        self._close()  # type: ignore[attr-defined] # the stubs leave it out
-
-
 def open_agent(path: str | None, timeout: float) -> Agent | str:
-    """Return the agent at ``path``, or why there is none: ``""`` where none was named."""
+    """Return the agent at ``path``, or why there is none: ``""`` if none was named."""
     if path is None:
         return ""
     try:
@@ -74,8 +53,8 @@ def open_agent(path: str | None, timeout: float) -> Agent | str:
         return "the ssh agent gives no proper answer"
 
 
-def identities(endpoint: Hop, agent: Agent | str) -> Identities:
-    """Return the keys to try at ``endpoint``: first those that were named for it.
+def identities(hop: Hop, agent: Agent | str) -> Identities:
+    """Return the keys to try at ``hop``: first those that were named for it.
 
     ``agent`` is what :func:`open_agent` returned.
     """
@@ -84,7 +63,7 @@ def identities(endpoint: Hop, agent: Agent | str) -> Identities:
         left: dict[bytes, paramiko.PKey] = {key.asbytes(): key for key in agent.get_keys()}
     else:
         left = {}
-    for path in endpoint.identity_files:
+    for path in hop.identity_files:
         public = _public_blob(path)
         if public is not None and public in left:
             found.keys.append(left.pop(public))
@@ -92,15 +71,15 @@ def identities(endpoint: Hop, agent: Agent | str) -> Identities:
             continue
         loaded = _load(path, _changed(path))
         if isinstance(loaded, str):
-            if endpoint.files_named or Path(path).exists():
+            if hop.files_named or Path(path).exists():
                 found.unusable.append(f"{path} {loaded}")
             continue
         left.pop(loaded.asbytes(), None)
         found.keys.append(loaded)
-        if loaded.public_blob is not None:  # a certificate; where its CA is not known, the key
+        if loaded.public_blob is not None:  # a certificate; if its CA is not known, the key
             found.keys.append(_without_certificate(loaded))
         found.tried.append(path)
-    if endpoint.agent_too:
+    if hop.use_agent:
         found.keys.extend(left.values())
         if left:
             found.tried.append(f"{len(left)} of the agent's")
@@ -118,9 +97,9 @@ def _changed(path: str) -> int:
 
 @lru_cache(maxsize=256)
 def _load(path: str, changed: int) -> paramiko.PKey | str:  # noqa: ARG001 - the cache's key
-    """Return the private key at ``path``, or why it is of no use."""
+    """Return the private key at ``path``, or why it can't be used."""
     try:
-        # What is no file, or too long for a key, the library would read to its end.
+        # paramiko would read to its end what is no file, or too long for a key.
         read_file(Path(path), _LONGEST_FILE)
         with suppress(FileNotFoundError):
             read_file(Path(f"{path}-cert.pub"), _LONGEST_FILE)
@@ -130,8 +109,8 @@ def _load(path: str, changed: int) -> paramiko.PKey | str:  # noqa: ARG001 - the
     except (FileNotFoundError, NotADirectoryError):
         return "is not there"
     except UnfitFileError as problem:
-        why = problem.strerror or ""
-        return f"can't be used: {why[:1].lower()}{why[1:]}"
+        reason = problem.strerror or ""
+        return f"can't be used: {reason[:1].lower()}{reason[1:]}"
     except OSError:
         return "can't be read"
     except (ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType):

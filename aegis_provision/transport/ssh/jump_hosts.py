@@ -1,4 +1,7 @@
-"""Which hosts a connection leads through, and as whom, out of inventory and ssh config."""
+"""The hops of a connection: jump hosts (bastions) and the host, by inventory and ssh config.
+
+:mod:`~aegis_provision.transport.ssh.session` connects through them.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ _STEP = "ssh config"
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One SSH server on the way, the last one included.
+    """One SSH server to connect to: a jump host, or the host itself.
 
     ``key_names`` are the names that its key may be kept under, the first one its own.
-    ``files_named`` is false where ``identity_files`` are only the usual ones, which need not be
-    there. ``agent_too`` says whether any of the agent's keys may be offered, or only those that
+    ``files_named`` is false if ``identity_files`` are only the default ones, which need not be
+    there. ``use_agent`` says whether any of the agent's keys may be offered, or only those that
     belong to ``identity_files``. ``revoked_keys`` is the path of a file of keys to refuse.
     """
 
@@ -43,7 +46,7 @@ class Hop:
     key_names: tuple[str, ...]
     identity_files: tuple[str, ...]
     files_named: bool
-    agent_too: bool
+    use_agent: bool
     revoked_keys: str | None
 
     @property
@@ -53,39 +56,39 @@ class Hop:
 
 
 @contextmanager
-def at_hop(way: Sequence[Hop], index: int) -> Iterator[None]:
-    """Name the bastion in :class:`Unreachable` that is raised on the way to one."""
+def at_hop(hops: Sequence[Hop], index: int) -> Iterator[None]:
+    """Name the jump host in an :class:`Unreachable` that is raised before the last hop."""
     try:
         yield
     except Unreachable as problem:
-        if index == len(way) - 1:
+        if index == len(hops) - 1:
             raise
-        step = f"bastion {way[index].key_name}: {problem.step}"
+        step = f"bastion {hops[index].key_name}: {problem.step}"
         raise Unreachable(step, problem.reason, problem.hint) from None
 
 
 def resolve_hops(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
-    """Return the servers to go through, the host itself last. Raises :class:`Unreachable`."""
+    """Return the servers to connect through, the host itself last. Raises :class:`Unreachable`."""
     try:
-        return _way(target, options)
+        return _resolve(target, options)
     except SshConfigError as problem:
         raise Unreachable(_STEP, str(problem), "correct it, or say --ssh-config none") from None
 
 
-def _way(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
+def _resolve(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
     config = _config(options.ssh_config, options.home, options.login_name, options.home_variable)
     found = config.lookup(
         target.address, user=target.user, port=target.port, through=bool(target.jump)
     )
-    last = _endpoint(found, target.user, target.port, target.identity_file, options)
-    hops = target.jump if target.jump is not None else found.proxy_jump
-    if hops is None and found.proxy_command is not None:
+    last = _hop(found, target.user, target.port, target.identity_file, options)
+    jump = target.jump if target.jump is not None else found.proxy_jump
+    if jump is None and found.proxy_command is not None:
         raise Unreachable(
             _STEP,
             "ProxyCommand is set for this host and is not supported",
             "use ProxyJump there, or 'jump' in the inventory",
         )
-    return (*_hops(hops or (), config, options, _MOST_HOPS), last)
+    return (*_jump_hosts(jump or (), config, options, _MOST_HOPS), last)
 
 
 @lru_cache(maxsize=16)
@@ -93,24 +96,24 @@ def _config(path: Path | None, home: Path, local_user: str, home_variable: str |
     return read_ssh_config(path, home=home, local_user=local_user, home_variable=home_variable)
 
 
-def _hops(
-    hops: tuple[str, ...], config: SshConfig, options: ConnectOptions, left: int
+def _jump_hosts(
+    names: tuple[str, ...], config: SshConfig, options: ConnectOptions, left: int
 ) -> tuple[Hop, ...]:
-    if len(hops) > left:
+    if len(names) > left:
         raise Unreachable(_STEP, f"more than {_MOST_HOPS} bastions", "is one behind itself?")
-    way: list[Hop] = []
-    for index, hop in enumerate(hops):
-        bastion = parse_bastion(hop)
+    hops: list[Hop] = []
+    for index, name in enumerate(names):
+        bastion = parse_bastion(name)
         if bastion is None:
             raise Unreachable(_STEP, "ProxyJump is not [user@]host[:port]", "correct it")
         found = config.lookup(bastion.host, user=bastion.user, port=bastion.port, through=index > 0)
         if index == 0 and found.proxy_jump:
-            way.extend(_hops(found.proxy_jump, config, options, left - len(hops)))
-        way.append(_endpoint(found, bastion.user, bastion.port, None, options))
-    return tuple(way)
+            hops.extend(_jump_hosts(found.proxy_jump, config, options, left - len(names)))
+        hops.append(_hop(found, bastion.user, bastion.port, None, options))
+    return tuple(hops)
 
 
-def _endpoint(
+def _hop(
     found: HostOptions,
     user: str | None,
     port: int | None,
@@ -132,7 +135,7 @@ def _endpoint(
         key_names=_key_names(found, number),
         identity_files=files,
         files_named=identity_file is not None or bool(found.identity_files),
-        agent_too=identity_file is None and not found.identities_only,
+        use_agent=identity_file is None and not found.identities_only,
         revoked_keys=found.revoked_host_keys,
     )
 

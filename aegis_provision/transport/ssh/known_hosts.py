@@ -1,10 +1,9 @@
-"""``known_hosts`` files, byte by byte as OpenSSH's client reads them, and its verdict on a key.
+"""``known_hosts`` files, byte by byte as OpenSSH's client reads them, and what they say of a key.
 
 The format is sshd(8)'s, SSH_KNOWN_HOSTS FILE FORMAT; what that leaves open follows OpenSSH's
 ``hostkeys_foreach`` and ``check_host_key``. Lines end at a line feed alone, and only blanks and
 tabs part fields: any other byte belongs to a name, a key or a comment. A line that is not
-understood, certificate authorities among them, is passed over; it never takes the rest of the file
-with it.
+understood, certificate authorities among them, is skipped; the rest of the file still counts.
 
 Keys are kept under names, as OpenSSH's client does since its CheckHostIP is off by default (8.5):
 two names of one address have each their own entry, and may show keys of their own.
@@ -56,7 +55,7 @@ class _Line:
 
     @property
     def key(self) -> HostKey | None:
-        """Return the key, ``None`` where the line holds none that OpenSSH's client takes."""
+        """Return the key, ``None`` if the line holds none that OpenSSH's client takes."""
         key = read_public_key(self.key_text)
         return None if key is None or is_too_short(key) else key
 
@@ -75,7 +74,7 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What known hosts say of a key that a host shows; ``others`` are its keys, where "changed"."""
+    """What known hosts say of a key that a host shows; ``others`` are its keys, if "changed"."""
 
     standing: Literal["known", "new", "changed", "revoked"]
     others: tuple[HostKey, ...] = ()
@@ -93,12 +92,11 @@ class KnownHosts:
         return self._about(name)[0]
 
     def verdict(self, names: Sequence[str], key: HostKey) -> Verdict:
-        """Return what is to be thought of ``key`` where ``names`` are the host's.
+        """Return what the files say of ``key`` for a host with ``names`` (:func:`entry_names`).
 
-        ``names`` are :func:`entry_names`. As for OpenSSH's client the first of them decides where
-        there is a key under it, or where the key that is shown is revoked under it. Only where it
-        says nothing does the next count, and that one only for a key that it knows: another key
-        under it is not this host's.
+        As for OpenSSH's client the first name decides if there is a key under it, or if ``key`` is
+        revoked under it. Otherwise the next name counts, and only for a key that it knows: another
+        key under it is not this host's.
         """
         for place, name in enumerate(names):
             trusted, revoked = self._about(name)
@@ -125,7 +123,7 @@ class KnownHosts:
 def entry_names(host: str, port: int) -> tuple[str, ...]:
     """Return the names under which a host's key may be kept: first its own, ``[host]:port``.
 
-    Where nothing stands under that, a key under the bare name is good for another port too (see
+    If it has no entry, a key under the bare name is good for another port too (see
     :meth:`KnownHosts.verdict`).
     """
     host = host.lower()
@@ -176,7 +174,7 @@ def _read(versions: tuple[tuple[Path, _Version], ...]) -> KnownHosts:
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of one known_hosts file, none where it is missing. Raises ``OSError``."""
+    """Return the bytes of one known_hosts file, none if it is missing. Raises ``OSError``."""
     try:
         return read_file(path, null=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -208,7 +206,7 @@ def add_if_new(paths: Sequence[Path], names: Sequence[str], key: HostKey) -> Ver
 
 _ADDING = threading.Lock()
 _TO_ADD = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-# What is no file (/dev/null) keeps nothing: for as long as it runs, the process remembers.
+# What is no file (/dev/null) keeps nothing: the process remembers the lines while it runs.
 _NOT_SAVED: dict[Path, bytes] = {}
 
 
@@ -267,7 +265,7 @@ def _line(text: bytes) -> _Line | None:
     revoked = False
     if text.startswith(b"@"):
         marker, text = _split(text, _BLANK)
-        # OpenSSH's client passes over a marker that a tab ends where a blank follows later. A
+        # OpenSSH's client skips a marker that a tab ends if a blank follows later. A
         # key that the file calls revoked is refused here all the same.
         if marker != _REVOKED:
             return None

@@ -1,4 +1,4 @@
-"""The SSH library's exceptions in our own words, in this one place, and its own words nowhere."""
+"""paramiko's exceptions in our own words: the one place where they are mapped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aegis_provision.transport.errors import CLOSED, LOOK_AT_LOG, NO_TIME, descr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Nobody asked for the library's log, and it would go to the operator's terminal.
+# paramiko's log would go to the operator's terminal.
 _LIBRARY_LOG = logging.getLogger("paramiko")
 _LIBRARY_LOG.addHandler(logging.NullHandler())
 _LIBRARY_LOG.propagate = False
@@ -32,7 +32,7 @@ _NO_WORD = (
 _BROKEN = ("what the host sends is not proper SSH", f"try again, or {LOOK_AT_LOG}")
 _REFUSED = ("the host refused the login", LOOK_AT_LOG)
 
-# How the library's texts begin, and what they mean. It has no classes for these.
+# How paramiko's texts begin, and what they mean: it has no classes for these.
 _NO_BANNER = "Error reading SSH protocol banner"
 _TEXTS = {
     "Indecipherable protocol version": _NO_SSH,
@@ -58,10 +58,10 @@ _UNMET = {
 
 @contextmanager
 def map_paramiko_errors(name: str) -> Iterator[None]:
-    """Turn what the library or the system says inside into :class:`Unreachable` at ``name``.
+    """Turn what paramiko or the system raises inside into :class:`Unreachable` at ``name``.
 
-    Only for calls of the library: it raises here whatever its own thread choked on (a key of the
-    wrong length is a ``ValueError``), and one host's garbage must not end the run.
+    Only for calls of paramiko: it raises here what its own thread failed on (a key of the wrong
+    length is a ``ValueError``), and one host's garbage must not end the run.
     """
     try:
         yield
@@ -96,6 +96,11 @@ def explain(problem: Exception) -> tuple[str, str]:
             return _ssh_words(str(problem))
         case _:
             return _BROKEN
+
+
+def to_os_error(problem: paramiko.SSHException) -> OSError:
+    """Return the system's error that says the same of a connection as one of paramiko's."""
+    return TimeoutError() if explain(problem) == NO_TIME else ConnectionResetError(str(problem))
 
 
 def _incompatible(text: str) -> tuple[str, str]:

@@ -10,14 +10,14 @@ import paramiko
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.transport.http_messages import HttpFailure
-from aegis_provision.transport.ssh.channels import (
+from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
+from aegis_provision.transport.ssh.paramiko_internals import (
     CONNECT_FAILED,
     PROHIBITED,
     UNKNOWN_TYPE,
     Connection,
     open_connection,
 )
-from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +35,9 @@ def tunnel(
 ) -> socket.socket | HttpFailure:
     """Return a socket whose other end is ``host:port`` as the far side sees it.
 
-    A real socket, which TLS can be spoken over. It is there within ``opening`` seconds, and is
-    closed once nothing went through it for ``idle`` seconds; closing it closes both directions.
-    Raises :class:`Unreachable` where the SSH connection is gone.
+    It is a real socket, so that TLS can be spoken over it. It is open within ``opening`` seconds,
+    and closed once nothing went through it for ``idle`` seconds; closing it closes both directions.
+    Raises :class:`Unreachable` if the SSH connection is gone.
     """
     try:
         with map_paramiko_errors("tunnel"):
@@ -51,8 +51,8 @@ def tunnel(
                 raise
     except TimeoutError:
         return HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
-    # Whoever asked is not waiting any more by then, and a far side that takes nothing and says
-    # nothing would keep the threads for as long as the connection.
+    # After that no request waits any more; a far side that neither takes nor sends anything would
+    # keep the threads for as long as the connection.
     channel.settimeout(idle)
     _pump(channel.recv, theirs.sendall, lambda: theirs.shutdown(socket.SHUT_WR))
     _pump(theirs.recv, channel.sendall, channel.close, theirs.close)
@@ -73,9 +73,9 @@ def _open(
 
 
 def _refused(code: int, text: str) -> HttpFailure:
-    """Return what a refusal means; nothing counts as not listening unless the host says so.
+    """Return what a refusal means; only what the host says outright counts as "nothing listens".
 
-    That nobody listens is what lets a restart go ahead: there is no session to lose then.
+    If nothing listens, a restart goes ahead: there is no session to lose then.
     """
     if code in {PROHIBITED, UNKNOWN_TYPE}:
         return _FORWARDS_NOTHING
@@ -94,9 +94,9 @@ def _pump(
     send: Callable[[bytes], object],
     *ends: Callable[[], object],
 ) -> None:
-    """Carry bytes one way, in a thread of its own, until either side ends."""
+    """Copy bytes in one direction, in a thread of its own, until either side ends."""
 
-    def carry() -> None:
+    def copy() -> None:
         try:
             while data := receive(_CHUNK):
                 send(data)
@@ -108,4 +108,4 @@ def _pump(
             except (OSError, EOFError, paramiko.SSHException):
                 continue
 
-    threading.Thread(target=carry, name="tunnel", daemon=True).start()
+    threading.Thread(target=copy, name="tunnel", daemon=True).start()

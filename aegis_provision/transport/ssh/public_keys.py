@@ -57,7 +57,7 @@ def read_public_key(text: bytes) -> HostKey | None:
 
 
 def is_too_short(key: HostKey) -> bool:
-    """Tell whether ``key`` is an RSA key that OpenSSH's client takes from nobody."""
+    """Tell whether ``key`` is an RSA key that OpenSSH's client never accepts."""
     if key.key_type != "ssh-rsa":
         return False
     return int.from_bytes(_fields(key.blob)[2], "big").bit_length() < _SHORTEST_MODULUS

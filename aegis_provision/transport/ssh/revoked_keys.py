@@ -1,7 +1,7 @@
 """The file that ``RevokedHostKeys`` names (ssh_config(5)): a list of keys, or OpenSSH's KRL.
 
-What is in it is refused, and so is every key where the file can't be read or is not understood: as
-OpenSSH's ``sshkey_check_revoked`` has it, nothing is taken for unrevoked that can't be told.
+Keys in it are refused. If the file can't be read or is not understood, every key is refused, as by
+OpenSSH's ``sshkey_check_revoked``.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _MAGIC = b"SSHKRL\n\0"
 _VERSION = 1
 _HEADER = struct.Struct(">8sIQQQ")
 _CERTIFICATES, _KEYS, _SHA1, _SIGNATURE, _SHA256 = 1, 2, 3, 4, 5
-_PASSED_OVER = frozenset({_CERTIFICATES, _SIGNATURE})
+_SKIPPED = frozenset({_CERTIFICATES, _SIGNATURE})
 _LENGTHS = {_KEYS: None, _SHA1: 20, _SHA256: 32}
 
 
 class RevokedKeysError(Exception):
-    """A file of revoked keys that is of no use; the text names it and says why."""
+    """A file of revoked keys that can't be used; the text names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,10 @@ def parse_revoked_keys(content: bytes) -> RevokedKeys:
 
 
 def _revocation_list(content: bytes) -> RevokedKeys:
-    """Read a KRL. Its parts about certificates are passed over: none is ever taken for a host."""
+    """Read a KRL. Its parts about certificates are skipped: we accept none."""
     found: dict[int, set[bytes]] = {kind: set() for kind in _LENGTHS}
     for kind, data in _sections(content):
-        if kind in _PASSED_OVER:
+        if kind in _SKIPPED:
             continue
         if kind not in found:
             raise ValueError(f"it has a part of an unknown kind ({kind})")

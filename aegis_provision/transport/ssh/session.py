@@ -1,20 +1,16 @@
-"""Sessions over SSH: through bastions to the host, then SFTP, as the login or as another user."""
+"""Sessions over SSH: through jump hosts to the host, then SFTP, as the login or another user."""
 
 from __future__ import annotations
 
 import secrets
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import paramiko
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.file_session import FileSession, NotAsOwner
-from aegis_provision.transport.remote_services import SshServices
-from aegis_provision.transport.sftp.client import SftpClient
-from aegis_provision.transport.sftp.files import SftpFiles
-from aegis_provision.transport.sftp.stream import SftpStream
-from aegis_provision.transport.ssh.become import (
+from aegis_provision.transport.become import (
     NO_COMMANDS,
     owner_command,
     owner_problem,
@@ -23,54 +19,61 @@ from aegis_provision.transport.ssh.become import (
     started,
     sudo_problem,
 )
-from aegis_provision.transport.ssh.channels import CONNECT_FAILED, open_connection, open_session
-from aegis_provision.transport.ssh.dial import step_timeout
+from aegis_provision.transport.file_session import FileSession, NotAsOwner
+from aegis_provision.transport.sftp.client import SftpClient
+from aegis_provision.transport.sftp.files import SftpFiles
+from aegis_provision.transport.sftp.stream import SftpStream
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.jump_hosts import at_hop
-from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors
+from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
+from aegis_provision.transport.ssh.paramiko_internals import (
+    CONNECT_FAILED,
+    open_connection,
+    open_session,
+    wait_for_exit,
+)
+from aegis_provision.transport.ssh.services import SshServices
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
     from aegis_provision.inventory.host import Target
-    from aegis_provision.transport.protocol import (
-        AcceptedKey,
-        ConnectOptions,
-        Deadline,
-        HostSession,
-    )
-    from aegis_provision.transport.ssh.channels import Connection
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import AcceptedKey, ConnectOptions, HostSession
     from aegis_provision.transport.ssh.jump_hosts import Hop
+    from aegis_provision.transport.ssh.paramiko_internals import Connection
 
 _LONGEST_COMPLAINT = 4096
-_LAST_WORDS = 1.0
+_COMPLAINT_TIMEOUT = 1.0
 _TRIES = 3
 
 
 def connect_over(
     connection: socket.socket,
     target: Target,
-    way: Sequence[Hop],
+    hops: Sequence[Hop],
     options: ConnectOptions,
     deadline: Deadline,
 ) -> HostSession:
-    """Return a session to ``target`` over SSH; ``connection`` leads to the first of ``way``.
+    """Return a session with ``target`` over SSH; ``connection`` leads to the first of ``hops``.
 
     Raises :class:`Unreachable`; ``connection`` is closed then.
     """
     transports: list[Connection] = []
     accepted: list[AcceptedKey] = []
     try:
-        for index in range(len(way)):
-            with at_hop(way, index):
-                through = _through(transports[-1], way, index, options, deadline) if index else None
-                hop = connection if through is None else through
-                transport, key = _hop(hop, way[index], options, deadline)
+        for index, hop in enumerate(hops):
+            with at_hop(hops, index):
+                transport, key = (
+                    _log_in_through(transports[-1], hops[index - 1], hop, options, deadline)
+                    if index
+                    else _log_in(connection, hop, options, deadline)
+                )
             transports.append(transport)
             if key is not None:
                 accepted.append(key)
-        channel, stream, client = _sftp(transports[-1], target, way[-1], options, deadline)
+        channel, stream, client = _start_sftp(transports[-1], target, hops[-1], options, deadline)
     except BaseException:
         for transport in reversed(transports):
             transport.close()
@@ -78,56 +81,56 @@ def connect_over(
 
     streams = [stream]
 
-    def until(later: Deadline) -> None:
+    def set_deadline(later: Deadline) -> None:
         for each in streams:
             each.deadline = later
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
-        _hang_up(channel, step_timeout(options, deadline))
-        files = _as_owner(transports[-1], uid, gid, options, deadline)
+        _end_sftp(channel, deadline.step_timeout(options.timeout))
+        files = _start_sftp_as_owner(transports[-1], uid, gid, options, deadline)
         streams.append(files.stream)
         return files
 
     return FileSession(
         target,
         SftpFiles(client, stream),
-        ways=SshServices(transports[-1], options),
+        services=SshServices(transports[-1], options),
         as_owner=as_owner,
-        user=target.become_user or way[-1].user,
+        user=target.become_user or hops[-1].user,
         accepted=tuple(accepted),
-        until=until,
+        set_deadline=set_deadline,
         closers=[transport.close for transport in reversed(transports)],
     )
 
 
-def _hop(
+def _log_in(
     connection: socket.socket | paramiko.Channel,
-    endpoint: Hop,
+    hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
 ) -> tuple[Connection, AcceptedKey | None]:
+    """Log in at ``hop`` over ``connection``, which is closed if that fails."""
     try:
-        return open_transport(connection, endpoint, options, deadline)
+        return open_transport(connection, hop, options, deadline)
     except BaseException:
         connection.close()
         raise
 
 
-def _through(
-    bastion: paramiko.Transport,
-    way: Sequence[Hop],
-    index: int,
+def _log_in_through(
+    jump_host: paramiko.Transport,
+    previous: Hop,
+    hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
-) -> paramiko.Channel:
-    """Return a connection to the endpoint of ``index`` that the bastion before it makes."""
-    name, endpoint = way[index - 1].key_name, way[index]
+) -> tuple[Connection, AcceptedKey | None]:
+    """Log in at ``hop`` over a connection that ``jump_host`` makes, which is ``previous``."""
     with map_paramiko_errors("bastion"):
         try:
-            seconds = step_timeout(options, deadline)
-            return open_connection(bastion, endpoint.host, endpoint.port, seconds)
+            seconds = deadline.step_timeout(options.timeout)
+            channel = open_connection(jump_host, hop.host, hop.port, seconds)
         except paramiko.ChannelException as refusal:
-            there = f"{endpoint.host} port {endpoint.port}"
+            name, there = previous.key_name, f"{hop.host} port {hop.port}"
             if refusal.code == CONNECT_FAILED:
                 raise Unreachable(
                     "bastion",
@@ -139,17 +142,43 @@ def _through(
                 f"{name} does not let us through to {there}",
                 "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
             ) from None
+    return _log_in(channel, hop, options, deadline)
 
 
-def _sftp(
+@dataclass(frozen=True, slots=True)
+class _ChannelStream:
+    """A channel that raises what a socket does, never paramiko's own exceptions."""
+
+    channel: paramiko.Channel
+
+    def send(self, data: bytes) -> int:
+        try:
+            return self.channel.send(data)
+        except paramiko.SSHException as problem:
+            raise to_os_error(problem) from None
+
+    def recv(self, size: int) -> bytes:
+        try:
+            return self.channel.recv(size)
+        except paramiko.SSHException as problem:
+            raise to_os_error(problem) from None
+
+    def settimeout(self, seconds: float | None) -> None:
+        self.channel.settimeout(seconds)
+
+    def close(self) -> None:
+        self.channel.close()
+
+
+def _start_sftp(
     transport: paramiko.Transport,
     target: Target,
-    endpoint: Hop,
+    hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
 ) -> tuple[paramiko.Channel, SftpStream, SftpClient]:
     with map_paramiko_errors("session"):
-        channel = open_session(transport, step_timeout(options, deadline))
+        channel = open_session(transport, deadline.step_timeout(options.timeout))
     if target.become_user is None:
         with map_paramiko_errors("sftp"):
             try:
@@ -165,17 +194,17 @@ def _sftp(
     else:
         with map_paramiko_errors("sudo"):
             channel.exec_command(remote_command(target.become_user))
-    stream = SftpStream(channel, options.timeout, deadline)
+    stream = SftpStream(_ChannelStream(channel), options.timeout, deadline)
     with map_paramiko_errors("sftp"):
         try:
             return channel, stream, SftpClient(stream)
-        except (paramiko.SSHException, EOFError, OSError) as problem:
+        except (EOFError, OSError) as problem:
             if isinstance(problem, TimeoutError) or not transport.is_active():
                 raise
-            raise _no_sftp(channel, target, endpoint, stream) from None
+            raise _no_sftp(channel, target, hop, stream) from None
 
 
-def _as_owner(
+def _start_sftp_as_owner(
     transport: paramiko.Transport, uid: int, gid: int, options: ConnectOptions, deadline: Deadline
 ) -> SftpFiles:
     """Return the files as the user ``uid`` has them, by an SFTP server that runs as this user.
@@ -186,13 +215,13 @@ def _as_owner(
     channel = _another_session(transport, options, deadline)
     try:
         channel.exec_command(owner_command(uid, gid, mark))
-        stream = SftpStream(channel, options.timeout, deadline)
+        stream = SftpStream(_ChannelStream(channel), options.timeout, deadline)
         client = SftpClient(stream)
     except (paramiko.SSHException, EOFError, OSError) as problem:
         if isinstance(problem, TimeoutError) or not transport.is_active():
             raise Unreachable("sftp", *explain(problem)) from None
-        channel.settimeout(_LAST_WORDS)
-        said = _rest(channel.recv_stderr).decode(errors="replace")
+        channel.settimeout(_COMPLAINT_TIMEOUT)
+        said = _receive_rest(channel.recv_stderr).decode(errors="replace")
         raise NotAsOwner(owner_problem(uid, said) if said else NO_COMMANDS) from None
     if started(uid, mark) not in stream.noise:
         channel.close()
@@ -209,31 +238,33 @@ def _another_session(
     """
     for _ in range(_TRIES):
         with map_paramiko_errors("session"), suppress(paramiko.ChannelException):
-            return open_session(transport, step_timeout(options, deadline))
+            return open_session(transport, deadline.step_timeout(options.timeout))
     with map_paramiko_errors("session"):
-        return open_session(transport, step_timeout(options, deadline))
+        return open_session(transport, deadline.step_timeout(options.timeout))
 
 
-def _hang_up(channel: paramiko.Channel, seconds: float) -> None:
+def _end_sftp(channel: paramiko.Channel, seconds: float) -> None:
     """Let the SFTP server of ``channel`` end, and close it."""
     channel.settimeout(seconds)
     with suppress(OSError, EOFError, paramiko.SSHException):
         channel.shutdown_write()
         while channel.recv(_LONGEST_COMPLAINT):
             continue
-        channel.status_event.wait(seconds)  # only then does the host take the session for ended
+        wait_for_exit(channel, seconds)  # only then does the host take the session for ended
     channel.close()
 
 
 def _no_sftp(
-    channel: paramiko.Channel, target: Target, endpoint: Hop, stream: SftpStream
+    channel: paramiko.Channel, target: Target, hop: Hop, stream: SftpStream
 ) -> Unreachable:
     """Return why SFTP did not begin, out of what the far side said instead."""
-    channel.settimeout(_LAST_WORDS)
-    noise = (stream.noise or _rest(channel.recv))[:_LONGEST_COMPLAINT].decode(errors="replace")
+    channel.settimeout(_COMPLAINT_TIMEOUT)
+    noise = (stream.noise or _receive_rest(channel.recv))[:_LONGEST_COMPLAINT].decode(
+        errors="replace"
+    )
     if target.become_user is not None:
-        complaint = _rest(channel.recv_stderr).decode(errors="replace")
-        return sudo_problem(target.become_user, endpoint.user, complaint + noise)
+        complaint = _receive_rest(channel.recv_stderr).decode(errors="replace")
+        return sudo_problem(target.become_user, hop.user, complaint + noise)
     if noise:
         return Unreachable(
             "sftp",
@@ -245,7 +276,7 @@ def _no_sftp(
     )
 
 
-def _rest(receive: Callable[[int], bytes]) -> bytes:
+def _receive_rest(receive: Callable[[int], bytes]) -> bytes:
     """Return what has come on one side of a channel that is at its end."""
     try:
         return receive(_LONGEST_COMPLAINT)

@@ -1,13 +1,12 @@
-"""The operator's ssh config: who a host is, and how to get there (ssh_config(5)).
+"""The operator's ssh config: a host's name, login, keys and jump hosts (ssh_config(5)).
 
 Only what a connection of ours needs is read: HostName, HostKeyAlias, Port, User, IdentityFile,
 IdentitiesOnly, RevokedHostKeys, ProxyJump and ProxyCommand, with Include, Host and Match. The first
 value wins. A Match criterion that is not understood counts as no match, and so does ``exec``: no
-program is run for it. Whatever ``StrictHostKeyChecking`` says, host keys are always checked.
+program is run for it. Host keys are always checked, also if ``StrictHostKeyChecking`` says no.
 
-Where a ``Match final`` or CanonicalizeHostname asks for it, the same files are gone through a
-second time, as OpenSSH's client does: by then the host's real name stands fast, and whatever the
-first time set is set.
+If a ``Match final`` or CanonicalizeHostname asks for it, the same files are read a second time, as
+OpenSSH's client does: by then the host's real name is known, and what the first pass set stays.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 class HostOptions:
     """What the config says about one host. ``None`` stands for "nothing".
 
-    ``proxy_jump`` is empty where it says ``none``; ``identity_files`` and ``revoked_host_keys`` are
+    ``proxy_jump`` is empty for ``none``; ``identity_files`` and ``revoked_host_keys`` are
     paths with ``~`` and tokens filled in.
     """
 
@@ -56,8 +55,8 @@ class HostOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a host was called by (``original``), and by what its blocks are found now."""
+class _Query:
+    """What is looked up: the name that was asked for (``original``), and the real one by now."""
 
     original: str
     name: str
@@ -82,64 +81,64 @@ class SshConfig:
     ) -> HostOptions:
         """Return what applies to ``host``; ``user`` and ``port`` are what was asked for.
 
-        ``through`` says that the way there is named elsewhere, through bastions. Raises
-        :class:`SshConfigError` for a value with something in it that can't be filled in, and where
-        OpenSSH's client would look for the host's full name.
+        ``through`` says that the jump hosts are named elsewhere. Raises :class:`SshConfigError` for
+        a value that can't be filled in, and if OpenSSH's client would look for the host's full
+        name.
         """
         found: dict[str, list[str]] = {}
-        self._gather(self.blocks, _Asked(host, host, user, final=False), found)
+        self._gather(self.blocks, _Query(host, host, user, final=False), found)
         name = _real_name(_host_name(host, found))
-        asked = _Asked(host, name, user, final=True)
+        query = _Query(host, name, user, final=True)
         canonical = _canonicalizes(found)
         if canonical:
             _check_full_name(name, found, through=through)
         if canonical or _wants_final(self.blocks):
-            self._gather(self.blocks, asked, found)
-        return self._options(asked, found, port)
+            self._gather(self.blocks, query, found)
+        return self._options(query, found, port)
 
-    def _gather(self, blocks: Sequence[Block], asked: _Asked, found: dict[str, list[str]]) -> None:
+    def _gather(self, blocks: Sequence[Block], query: _Query, found: dict[str, list[str]]) -> None:
         for block in blocks:
-            if not self._applies(block, asked, found):
+            if not self._applies(block, query, found):
                 continue
             for item in block.body:
                 if isinstance(item, Option):
                     _take(item, found)
                 else:
-                    self._gather(item, asked, found)
+                    self._gather(item, query, found)
 
-    def _applies(self, block: Block, asked: _Asked, found: Mapping[str, list[str]]) -> bool:
+    def _applies(self, block: Block, query: _Query, found: Mapping[str, list[str]]) -> bool:
         if block.kind == "always":
             return True
         if block.kind == "host":
-            return _matches(asked.name, block.patterns)
-        name = asked.name if asked.final else _host_name(asked.name, found)
+            return _matches(query.name, block.patterns)
+        name = query.name if query.final else _host_name(query.name, found)
         subjects = {
             "host": name.lower(),
-            "originalhost": asked.original.lower(),
-            "user": asked.user or found.get("user", [self.local_user])[0],
+            "originalhost": query.original.lower(),
+            "user": query.user or found.get("user", [self.local_user])[0],
             "localuser": self.local_user,
         }
-        return all(_applies(item, subjects, final=asked.final) for item in block.criteria)
+        return all(_applies(item, subjects, final=query.final) for item in block.criteria)
 
     def _options(
-        self, asked: _Asked, found: Mapping[str, list[str]], port: int | None
+        self, query: _Query, found: Mapping[str, list[str]], port: int | None
     ) -> HostOptions:
         def first(key: str) -> str | None:
             return found[key][0] if key in found else None
 
         written_port = first("port")
         known_port = port or (int(written_port) if written_port else None)
-        remote, alias = asked.user or first("user"), first("hostkeyalias")
+        remote, alias = query.user or first("user"), first("hostkeyalias")
         alias = None if alias is None else alias.lower()
         tokens = {
             "%%": "%",
-            "%h": asked.name,
-            "%n": asked.original,
+            "%h": query.name,
+            "%n": query.original,
             "%p": str(known_port or _DEFAULT_PORT),
             "%r": remote or self.local_user,
             "%u": self.local_user,
             "%d": str(self.home),
-            "%k": alias or asked.original,
+            "%k": alias or query.original,
             "%i": str(os.getuid()),
             "%l": socket.gethostname(),
             "%L": socket.gethostname().partition(".")[0],
@@ -148,7 +147,7 @@ class SshConfig:
         files = dict.fromkeys(path for path in found.get("identityfile", ()) if not _none(path))
         revoked = first("revokedhostkeys")
         return HostOptions(
-            host_name=asked.name,
+            host_name=query.name,
             host_key_alias=alias,
             port=known_port,
             user=remote,
@@ -230,8 +229,8 @@ def _canonicalizes(found: Mapping[str, list[str]]) -> bool:
 def _check_full_name(name: str, found: Mapping[str, list[str]], *, through: bool) -> None:
     """Refuse a name that OpenSSH's client would look for in CanonicalDomains.
 
-    It does so where it connects itself (or where CanonicalizeHostname is ``always``), for names of
-    few dots, up to a domain that is ``none`` (its ``resolve_canonicalize``). To dial the short name
+    It does so if it connects without a proxy, or if CanonicalizeHostname is ``always``, for names
+    of few dots, up to a domain that is ``none`` (its ``resolve_canonicalize``). The short name
     could lead to another machine.
     """
     domains = found.get("canonicaldomains", [""])[0].lower().split()

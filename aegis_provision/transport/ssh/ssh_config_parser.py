@@ -1,7 +1,7 @@
 """The text of an ssh config as blocks of options, its Includes read in (ssh_config(5)).
 
-Options that no connection of ours needs are passed over, whatever they are; those that one needs
-are held to what OpenSSH's client takes.
+Options that our connections don't need are skipped; the others must be what OpenSSH's client
+accepts.
 """
 
 from __future__ import annotations

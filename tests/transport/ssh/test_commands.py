@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand, run_over_ssh
+from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.ssh.commands import run_over_ssh
 from tests.fleet import stalling, users
 from tests.fleet.clients import logged_in, need, options, target_at
 from tests.fleet.openssh import running_sshd

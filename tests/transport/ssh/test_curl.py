@@ -17,7 +17,7 @@ from aegis_provision.transport.http_messages import (
     HttpRequest,
     HttpResponse,
 )
-from aegis_provision.transport.remote_services import SshServices
+from aegis_provision.transport.ssh.services import SshServices
 from tests.fleet import sockets
 from tests.fleet.certificates import make_authority
 from tests.fleet.clients import logged_in, need, options, target_at
@@ -50,7 +50,7 @@ def host(directory: Path, *settings: str, timeout: float = 15.0) -> Iterator[Ssh
 
 
 @pytest.fixture(scope="module")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServices]:
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServices]:
     need("curl", "curl")
     home = tmp_path_factory.mktemp("home")
     (home / ".curlrc").write_text('header = "X-Of-The-Login: yes"\noutput = "/dev/null"\n')
@@ -71,13 +71,15 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def asked(
-    ways: SshServices, url: str, token: str | None = TOKEN, timeout: float = _ENOUGH
+    services: SshServices, url: str, token: str | None = TOKEN, timeout: float = _ENOUGH
 ) -> HttpResponse | HttpFailure:
-    return ways.ask(HttpRequest(url, None if token is None else Secret(token, "${T}")), timeout)
+    return services.request(
+        HttpRequest(url, None if token is None else Secret(token, "${T}")), timeout
+    )
 
 
-def test_an_answer_with_the_token_that_was_sent(ways: SshServices, provider: Provider) -> None:
-    answer = asked(ways, provider.base_url() + "/models")
+def test_an_answer_with_the_token_that_was_sent(services: SshServices, provider: Provider) -> None:
+    answer = asked(services, provider.base_url() + "/models")
     assert isinstance(answer, HttpResponse)
     assert answer.status == 200
     assert answer.body.startswith(b'{"object": "list"')
@@ -85,25 +87,29 @@ def test_an_answer_with_the_token_that_was_sent(ways: SshServices, provider: Pro
     assert provider.tokens == {TOKEN}
 
 
-def test_no_token_is_sent_where_there_is_none(ways: SshServices, provider: Provider) -> None:
-    asked(ways, provider.base_url() + "/models", token=None)
+def test_no_token_is_sent_where_there_is_none(services: SshServices, provider: Provider) -> None:
+    asked(services, provider.base_url() + "/models", token=None)
     assert provider.asked[-1].authorization is None
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(ways: SshServices, provider: Provider) -> None:
+def test_a_redirect_is_an_answer_and_is_not_followed(
+    services: SshServices, provider: Provider
+) -> None:
     before = len(provider.asked)
-    answer = asked(ways, provider.base_url("redirect") + "/models")
+    answer = asked(services, provider.base_url("redirect") + "/models")
     assert isinstance(answer, HttpResponse)
     assert (answer.status, answer.location) == (307, "http://127.0.0.1:1/v1/models")
     assert len(provider.asked) == before + 1
 
 
-def test_a_body_without_an_end_is_read_to_a_limit(ways: SshServices, provider: Provider) -> None:
-    answer = asked(ways, provider.base_url("flood") + "/models", timeout=5.0)
+def test_a_body_without_an_end_is_read_to_a_limit(
+    services: SshServices, provider: Provider
+) -> None:
+    answer = asked(services, provider.base_url("flood") + "/models", timeout=5.0)
     if isinstance(
         answer, HttpFailure
     ):  # before its version 8.4 curl goes on until the time is over
-        assert answer.why is ConnectFailure.TIMED_OUT
+        assert answer.cause is ConnectFailure.TIMED_OUT
     else:
         assert len(answer.body) == LARGEST_BODY
 
@@ -111,13 +117,13 @@ def test_a_body_without_an_end_is_read_to_a_limit(ways: SshServices, provider: P
 @pytest.mark.parametrize(
     "body", [b"", b"x", b"\n", b"\n200 \n", b"x\n500 http://evil.example\n", b"{}\n\n404 "]
 )
-def test_a_body_is_kept_apart_from_the_status(ways: SshServices, body: bytes) -> None:
+def test_a_body_is_kept_apart_from_the_status(services: SshServices, body: bytes) -> None:
     def answers(peer: socket.socket, _over: threading.Event) -> None:
         peer.recv(4096)
         peer.sendall(b"HTTP/1.1 418 X\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     with sockets.answering(answers) as port:
-        answer = asked(ways, f"http://127.0.0.1:{port}/v1/models")
+        answer = asked(services, f"http://127.0.0.1:{port}/v1/models")
     assert isinstance(answer, HttpResponse)
     assert (answer.status, answer.body, answer.location) == (418, body, "")
 
@@ -158,13 +164,13 @@ def says_nothing(_peer: socket.socket, over: threading.Event) -> None:
     ],
 )
 def test_what_is_no_answer(
-    behave: Behaviour, scheme: str, why: ConnectFailure, ways: SshServices
+    behave: Behaviour, scheme: str, why: ConnectFailure, services: SshServices
 ) -> None:
     timeout = 1.0 if why is ConnectFailure.TIMED_OUT else _ENOUGH
     with sockets.answering(behave) as port:
-        answer = asked(ways, f"{scheme}://127.0.0.1:{port}/v1/models", timeout=timeout)
+        answer = asked(services, f"{scheme}://127.0.0.1:{port}/v1/models", timeout=timeout)
     assert isinstance(answer, HttpFailure)
-    assert answer.why is why
+    assert answer.cause is why
 
 
 @pytest.mark.parametrize(
@@ -174,49 +180,49 @@ def test_what_is_no_answer(
         ("no-such-host.invalid", ConnectFailure.UNKNOWN_NAME),
     ],
 )
-def test_nobody_is_there(place: str, why: ConnectFailure, ways: SshServices) -> None:
-    answer = asked(ways, f"http://{place}:{free_port()}/v1/models")
+def test_nobody_is_there(place: str, why: ConnectFailure, services: SshServices) -> None:
+    answer = asked(services, f"http://{place}:{free_port()}/v1/models")
     assert isinstance(answer, HttpFailure)
-    assert answer.why is why
+    assert answer.cause is why
 
 
 def test_a_certificate_that_the_host_does_not_trust(
-    ways: SshServices, authority: Authority
+    services: SshServices, authority: Authority
 ) -> None:
     with running_provider(certificate=authority.issue("127.0.0.1")) as server:
-        answer = asked(ways, server.base_url() + "/models")
+        answer = asked(services, server.base_url() + "/models")
         assert not server.asked
     assert isinstance(answer, HttpFailure)
-    assert answer.why is ConnectFailure.UNTRUSTED
+    assert answer.cause is ConnectFailure.UNTRUSTED
 
 
-def test_other_schemes_are_not_spoken(ways: SshServices, tmp_path: Path) -> None:
+def test_other_schemes_are_not_spoken(services: SshServices, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of the host")
-    answer = asked(ways, f"file://127.0.0.1:80{tmp_path}/secret")
+    answer = asked(services, f"file://127.0.0.1:80{tmp_path}/secret")
     assert isinstance(answer, HttpFailure)
 
 
 @pytest.mark.parametrize("token", ['"', "\\", '\\"', "\\n", "a\tb", "#", "\u00fc\u20ac", "%{url}"])
-def test_a_token_arrives_as_it_is(token: str, ways: SshServices, provider: Provider) -> None:
-    asked(ways, provider.base_url() + "/models", token=token)
+def test_a_token_arrives_as_it_is(token: str, services: SshServices, provider: Provider) -> None:
+    asked(services, provider.base_url() + "/models", token=token)
     sent = provider.asked[-1].authorization
     assert sent is not None
     assert sent.encode("latin-1").decode() == f"Bearer {token}"
 
 
 def test_a_token_can_not_write_files_on_the_host(
-    ways: SshServices, provider: Provider, tmp_path: Path
+    services: SshServices, provider: Provider, tmp_path: Path
 ) -> None:
     """It may come out of the host's own file, which the login need not be the owner of."""
     planted = tmp_path / "planted"
     before = len(provider.asked)
-    answer = asked(ways, provider.base_url() + "/models", token=f'x"\noutput = "{planted}"\n#')
+    answer = asked(services, provider.base_url() + "/models", token=f'x"\noutput = "{planted}"\n#')
     assert answer == HttpFailure(None, "the token holds characters that can't be sent")
     assert len(provider.asked) == before
     assert not planted.exists()
 
 
-def test_neither_token_nor_address_shows_among_the_hosts_processes(ways: SshServices) -> None:
+def test_neither_token_nor_address_shows_among_the_hosts_processes(services: SshServices) -> None:
     seen: list[bytes] = []
 
     def looks(peer: socket.socket, _over: threading.Event) -> None:
@@ -225,7 +231,7 @@ def test_neither_token_nor_address_shows_among_the_hosts_processes(ways: SshServ
         peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     with sockets.answering(looks) as port:
-        asked(ways, f"http://127.0.0.1:{port}/a-path-of-this-test")
+        asked(services, f"http://127.0.0.1:{port}/a-path-of-this-test")
     assert b"curl\0-q\0--config\0-\0" in seen[0]
     assert TOKEN.encode() not in seen[0]
     assert b"a-path-of-this-test" not in seen[0]
@@ -264,5 +270,5 @@ def test_where_there_is_neither_way_nobody_was_asked(
     with host(tmp_path, setting) as poor:
         answer = asked(poor, provider.base_url() + "/models")
     assert isinstance(answer, HttpFailure)
-    assert answer.why is None
-    assert answer.words == f"the host's sshd forwards nothing, and {words}"
+    assert answer.cause is None
+    assert answer.reason == f"the host's sshd forwards nothing, and {words}"

@@ -27,32 +27,32 @@ def only(home: Path, config: str = CONFIG, **fields: Any) -> Hop:
     path = home / "config"
     path.write_text(config)
     address = fields.pop("address", "gpu")
-    (endpoint,) = resolve_hops(target(str(address), **fields), options(home, ssh_config=path))
-    return endpoint
+    (hop,) = resolve_hops(target(str(address), **fields), options(home, ssh_config=path))
+    return hop
 
 
 def test_ssh_config_fills_in_what_the_inventory_leaves_open(home: Path) -> None:
-    endpoint = only(home)
-    assert (endpoint.host, endpoint.port, endpoint.user) == ("gpu.example.com", 2200, "deploy")
-    assert endpoint.identity_files == (str(home / ".ssh" / "gpu"),)
-    assert endpoint.key_names == ("[gpu.example.com]:2200", "gpu.example.com")
-    assert endpoint.agent_too
+    hop = only(home)
+    assert (hop.host, hop.port, hop.user) == ("gpu.example.com", 2200, "deploy")
+    assert hop.identity_files == (str(home / ".ssh" / "gpu"),)
+    assert hop.key_names == ("[gpu.example.com]:2200", "gpu.example.com")
+    assert hop.use_agent
 
 
 def test_the_inventory_wins(home: Path) -> None:
-    endpoint = only(home, port=22, user="root", identity_file="~/k")
-    assert (endpoint.host, endpoint.port, endpoint.user) == ("gpu.example.com", 22, "root")
-    assert endpoint.identity_files == (str(home / "k"),)
-    assert endpoint.key_names == ("gpu.example.com",)
-    assert not endpoint.agent_too
+    hop = only(home, port=22, user="root", identity_file="~/k")
+    assert (hop.host, hop.port, hop.user) == ("gpu.example.com", 22, "root")
+    assert hop.identity_files == (str(home / "k"),)
+    assert hop.key_names == ("gpu.example.com",)
+    assert not hop.use_agent
 
 
 def test_the_defaults_where_neither_says_anything(home: Path) -> None:
-    endpoint = only(home, address="Build.Example.COM")
-    assert (endpoint.host, endpoint.port) == ("build.example.com", 22)
-    assert endpoint.user == "nobody-in-particular"
-    assert endpoint.key_names == ("build.example.com",)
-    assert {path.rpartition("/")[2] for path in endpoint.identity_files} == {
+    hop = only(home, address="Build.Example.COM")
+    assert (hop.host, hop.port) == ("build.example.com", 22)
+    assert hop.user == "nobody-in-particular"
+    assert hop.key_names == ("build.example.com",)
+    assert {path.rpartition("/")[2] for path in hop.identity_files} == {
         "id_ed25519",
         "id_ecdsa",
         "id_rsa",
@@ -77,7 +77,7 @@ def test_the_way_through_bastions(
     path = home / "config"
     path.write_text(CONFIG + "  ProxyJump outer\nHost outer\n  HostName outer.example.com\n")
     way = resolve_hops(target("gpu", jump=jump), options(home, ssh_config=path))
-    assert [endpoint.host for endpoint in way] == expected
+    assert [hop.host for hop in way] == expected
 
 
 def flags(**changes: object) -> ConnectionOptions:

@@ -233,7 +233,7 @@ def test_a_changed_key_is_told_with_both_fingerprints(
         f"and it shows {fingerprint(sshd.host_key)}"
     )
     assert f"ssh-keygen -R '{sshd.entry}'" in problem.hint
-    assert "somebody may be in between" in problem.hint
+    assert "someone may be in between" in problem.hint
     assert len(known_hosts.read_text().splitlines()) == 1
 
 

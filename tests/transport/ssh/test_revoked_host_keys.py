@@ -93,7 +93,7 @@ def test_a_file_of_revoked_keys_means_what_the_real_client_takes_it_for(
     assert problem.step == "host key"
     if kind in REFUSED:
         assert problem.reason.startswith(f"the key of {server.entry} is revoked by {revoked} (SHA")
-        assert problem.hint == "somebody may be in between; ask who runs the host"
+        assert problem.hint == "someone may be in between; ask who runs the host"
     else:
         assert problem.reason.startswith(
             f"whether the key of {server.entry} is revoked can't be told: "

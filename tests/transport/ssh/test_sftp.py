@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.sftp.stream import MOST_NOISE, SftpStream
 from tests.fleet.clients import connection, options, refusal, target_at
 from tests.fleet.openssh import running_sshd
@@ -18,7 +18,7 @@ from tests.fleet.openssh import running_sshd
 if TYPE_CHECKING:
     from pathlib import Path
 
-GREETING = struct.pack(">IBI", 5, 2, 3)
+VERSION_REPLY = struct.pack(">IBI", 5, 2, 3)
 
 
 class Pieces:
@@ -58,9 +58,9 @@ class Pieces:
 def test_noise_is_dropped_and_nothing_else(
     noise: bytes, packets: list[bytes], sizes: list[int]
 ) -> None:
-    sent = GREETING + b"".join(struct.pack(">I", len(packet)) + packet for packet in packets)
+    sent = VERSION_REPLY + b"".join(struct.pack(">I", len(packet)) + packet for packet in packets)
     stream = SftpStream(Pieces(noise + sent, sizes), 5.0, Deadline.after(60.0))
-    assert stream.packet() == GREETING[4:]
+    assert stream.packet() == VERSION_REPLY[4:]
     assert [stream.packet() for _ in packets] == packets
     assert stream.noise == noise
     with pytest.raises(EOFError):

@@ -12,7 +12,7 @@ import pytest
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import Deadline
+from aegis_provision.transport.deadline import Deadline
 from tests.fleet import sockets, stalling
 from tests.fleet.clients import options, refusal, target, target_at
 from tests.fleet.openssh import free_port

@@ -14,8 +14,8 @@ import pytest
 from aegis_provision.errors import Unreachable
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
-from aegis_provision.transport.remote_services import SshServices
 from aegis_provision.transport.ssh.port_forward import tunnel
+from aegis_provision.transport.ssh.services import SshServices
 from tests.fleet import sockets, stalling
 from tests.fleet.clients import logged_in, options, target_at
 from tests.fleet.openssh import free_port, running_sshd
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.transport.ssh.channels import Connection
+    from aegis_provision.transport.ssh.paramiko_internals import Connection
     from tests.fleet.openssh import Sshd
 
 _ENOUGH = 20.0
@@ -46,7 +46,7 @@ def opened(connection: Connection, port: int, idle: float = _ENOUGH) -> socket.s
 def refused(connection: Connection, host: str, port: int) -> ConnectFailure | None:
     found = tunnel(connection, host, port, opening=_ENOUGH, idle=_ENOUGH)
     assert isinstance(found, HttpFailure)
-    return found.why
+    return found.cause
 
 
 def echoes(peer: socket.socket, _over: threading.Event) -> None:
@@ -172,8 +172,8 @@ def test_what_another_server_says(
         with logged_in(target_at(sshd, port=port), asked) as connection:
             found = tunnel(connection, "127.0.0.1", 1, opening=1.0, idle=1.0)
     assert isinstance(found, HttpFailure)
-    assert found.why is why
-    assert found.words.isprintable()
+    assert found.cause is why
+    assert found.reason.isprintable()
 
 
 def test_a_connection_that_is_gone_is_the_hosts_failure(connection: Connection) -> None:
@@ -210,10 +210,12 @@ def test_a_far_side_that_takes_nothing_keeps_no_thread(connection: Connection) -
 def test_a_far_side_that_never_answers_is_told_from_one_that_hangs_up(
     connection: Connection, home: Path
 ) -> None:
-    ways = SshServices(connection, options(home))
+    services = SshServices(connection, options(home))
     with sockets.answering(takes_nothing) as port:
-        answers = [ways.ask(HttpRequest(f"http://127.0.0.1:{port}/"), 0.3) for _ in range(10)]
-    assert [answer.why for answer in answers if isinstance(answer, HttpFailure)] == [
+        answers = [
+            services.request(HttpRequest(f"http://127.0.0.1:{port}/"), 0.3) for _ in range(10)
+        ]
+    assert [answer.cause for answer in answers if isinstance(answer, HttpFailure)] == [
         ConnectFailure.TIMED_OUT
     ] * 10
 
@@ -231,8 +233,8 @@ def test_an_ipv6_literal_in_a_url_leads_there(connection: Connection, home: Path
         port = listener.getsockname()[1]
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        ways = SshServices(connection, options(home))
-        answer = ways.ask(HttpRequest(f"http://[::1]:{port}/v1/health"), _ENOUGH)
+        services = SshServices(connection, options(home))
+        answer = services.request(HttpRequest(f"http://[::1]:{port}/v1/health"), _ENOUGH)
         thread.join(_ENOUGH)
     assert isinstance(answer, HttpResponse), answer
     assert f"Host: [::1]:{port}\r\n".encode() in hosts[0]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# sudo and sudo-rs, in their own words: a password that nobody can type, then a missing rule.
+# sudo's and sudo-rs' own words for a password that can't be typed, and for a missing rule.
 _WANTS_PASSWORD = (
     "password is required",
     "a terminal is required",
@@ -64,7 +64,7 @@ class SudoCommand:
         return f"{login} ALL=({self.user}) NOPASSWD: {words}"
 
     def hint(self, login: str) -> str:
-        """Return what to do where sudo does not let ``login`` run this."""
+        """Return what to do if sudo does not let ``login`` run this."""
         found = f"allow it with: {self.rule(login)}"
         name = self.words[0]
         if posixpath.isabs(_PLACES.get(name, name)):
@@ -78,7 +78,7 @@ def _escaped(special: re.Match[str]) -> str:
 
 
 def refusal(said: str, login: str, user: str) -> str:
-    """Return why sudo did not run a command, by what it ``said``; empty where it refused nothing.
+    """Return why sudo did not run a command, by what it ``said``; empty if it refused nothing.
 
     ``login`` is who asked, ``user`` as whom it was to run.
     """

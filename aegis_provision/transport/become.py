@@ -10,7 +10,7 @@ import shlex
 from aegis_provision.documents.secret_detection import may_hold_secret
 from aegis_provision.errors import Unreachable
 from aegis_provision.humanize import blank_control
-from aegis_provision.transport.ssh.sudo_rules import SudoCommand, refusal
+from aegis_provision.transport.sudo_rules import SudoCommand, refusal
 
 SERVERS = (
     "/usr/lib/openssh/sftp-server",
@@ -27,7 +27,7 @@ NO_SERVER = "no sftp-server in the usual places"
 NO_WAY = "neither setpriv, runuser nor sudo can run it as its owner"
 NO_COMMANDS = "the host runs no commands for this login"
 NO_GROUP = 65534
-"""The group of those without one: never the superuser's, which may read what others may not."""
+"""The group of a user without one: never the superuser's, which may read what others may not."""
 
 _ROOT = 0
 _STEP = "sudo"
@@ -35,12 +35,12 @@ _LONGEST_QUOTE = 120
 
 
 def sudo_argv(user: str, server: str) -> list[str]:
-    """Return the command that runs ``server`` as ``user``, asking nobody anything."""
+    """Return the command that runs ``server`` as ``user``, without a prompt."""
     return ["sudo", "-n", "-u", user, server]
 
 
 def remote_command(user: str) -> str:
-    """Return a command for the login shell, whichever it is: one word for /bin/sh to run."""
+    """Return a command for any login shell: one word for /bin/sh to run."""
     places = " ".join(shlex.quote(place) for place in SERVERS)
     sudo = " ".join(shlex.quote(word) for word in sudo_argv(user, ""))[: -len("''")]
     script = (
@@ -54,10 +54,10 @@ def remote_command(user: str) -> str:
 def owner_command(uid: int, gid: int, mark: str) -> str:
     """Return a command for the login shell that runs the SFTP server as the user ``uid``.
 
-    It says ``started(uid, mark)`` first: where the host runs something else whatever it is asked,
-    such as ``internal-sftp`` as the login, nothing does. A user without an entry in passwd(5) has
-    the group ``gid``; the SFTP server does not start for them (it looks its real user up), and so
-    they are its effective user alone, with no capability left.
+    It prints ``started(uid, mark)`` first: a host that runs a command of its own instead, such as
+    ``internal-sftp`` as the login, does not. A user without an entry in passwd(5) has the group
+    ``gid``; the SFTP server does not start for such a user (it looks its real user up), so it runs
+    with this effective user, and without capabilities.
     """
     places = " ".join(shlex.quote(place) for place in SERVERS)
     script = (
@@ -81,7 +81,7 @@ def owner_command(uid: int, gid: int, mark: str) -> str:
 
 
 def started(uid: int, mark: str) -> bytes:
-    """Return what the command that :func:`owner_command` makes says before the SFTP server does."""
+    """Return what the command of :func:`owner_command` prints before the SFTP server starts."""
     return f"started:{uid}:{mark}\n".encode()
 
 
@@ -111,7 +111,7 @@ def owner_problem(uid: int, said: str) -> str:
 
 
 def quoted(said: str) -> str:
-    """Return what the far side ``said`` as a remark: its first words, and nothing unprintable."""
+    """Return what the far side ``said`` in brackets: its first words, and nothing unprintable."""
     words = " ".join(blank_control(said).split())
     if may_hold_secret(words):
         return " (what it said may hold a secret)"

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.transport.connect import connect
-from aegis_provision.transport.protocol import Deadline
-from aegis_provision.transport.ssh.become import (
+from aegis_provision.transport.become import (
     NO_SERVER,
     SERVERS,
     quoted,
     remote_command,
     sudo_problem,
 )
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.deadline import Deadline
 from tests.fleet.clients import connection, need, options, refusal, target_at
 from tests.fleet.needs import missing
 from tests.fleet.users import sshd_for, sudoers, user

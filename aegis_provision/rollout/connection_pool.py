@@ -1,0 +1,75 @@
+"""How hosts are connected to, and the connections that stay open between plan and write."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from aegis_provision.providers.secret import Secret
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import Connect, ConnectOptions, HostSession
+
+POOL_SIZE = 200
+"""How many connections a plan keeps open for the write that follows; more hosts reconnect."""
+
+_FRESH = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How to connect: to ``forks`` hosts at once, with ``deadline`` seconds for each at most.
+
+    ``secrets`` are the operator's tokens that must never be shown, even if no host of the run has
+    them.
+    """
+
+    connect: Connect
+    options: ConnectOptions
+    forks: int
+    deadline: float
+    secrets: tuple[Secret, ...] = field(default=(), repr=False)
+
+
+class ConnectionPool:
+    """Connections that a plan leaves open for the write: one handshake per host and run.
+
+    At most ``limit`` are kept; safe to use from several threads. Those left are closed on exit.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._sessions: dict[str, tuple[HostSession, float]] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._sessions:
+            self._sessions.popitem()[1][0].close()
+
+    def offer(self, host: str, session: HostSession) -> bool:
+        """Keep ``session`` if there is room; tell whether it was."""
+        with self._lock:
+            if len(self._sessions) >= self._limit:
+                return False
+            self._sessions[host] = session, time.monotonic()
+            return True
+
+    def take(self, host: str, deadline: Deadline) -> HostSession | None:
+        """Return the connection to ``host`` if one was kept and still answers.
+
+        One that was idle for long is tried first: the host may have closed it meanwhile. The
+        caller closes it.
+        """
+        with self._lock:
+            session, since = self._sessions.pop(host, (None, 0.0))
+        if session is None:
+            return None
+        if time.monotonic() - since < _FRESH or session.alive(deadline):
+            return session
+        session.close()
+        return None
