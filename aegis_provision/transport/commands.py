@@ -68,9 +68,11 @@ def collect_output(command: RunningCommand, deadline: Deadline) -> tuple[bool, b
     while (data := command.receive()) != b"":
         if data is not None:
             output += data[: max(0, LARGEST_OUTPUT - len(output))]
-        if output_until is None and command.wait(0):
-            output_until = time.monotonic() + _OUTPUT_AFTER_EXIT
-        if output_until is not None and (data is None or time.monotonic() > output_until):
+        if output_until is None:
+            # It may have ended after the last look for output, which may just have come.
+            if command.wait(0):
+                output_until = time.monotonic() + _OUTPUT_AFTER_EXIT
+        elif data is None or time.monotonic() > output_until:
             return True, bytes(output)
         if deadline.remaining() <= 0:
             return False, bytes(output)

@@ -14,8 +14,8 @@ from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
 from aegis_provision.transport.sftp.packets import ATTRS, CLOSE, MKDIR, OPEN, WRITE
 from tests.fleet.sftp_wire import wired
+from tests.transport.sftp.test_files import _answering
 from tests.transport.targets import OLD, OWN, age_lock, attempt, leftovers, look, plan_write, put
-from tests.transport.test_sftp_files import _answering
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand, run_here
+from aegis_provision.transport.commands import (
+    LARGEST_OUTPUT,
+    CompletedCommand,
+    collect_output,
+    run_here,
+)
 from aegis_provision.transport.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -98,3 +103,20 @@ def test_a_home_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 
 def test_what_it_says_shows_in_no_representation(tmp_path: Path) -> None:
     assert "secret" not in repr(run("echo a secret", tmp_path))
+
+
+class _Ends:
+    """A command that ends just after a look for its output, which comes with its end."""
+
+    def __init__(self) -> None:
+        self.output: list[bytes | None] = [None, b"late", b""]
+
+    def receive(self) -> bytes | None:
+        return self.output.pop(0)
+
+    def wait(self, seconds: float) -> bool:
+        return True
+
+
+def test_output_that_comes_with_the_end_is_not_lost() -> None:
+    assert collect_output(_Ends(), Deadline.after(_ENOUGH)) == (True, b"late")
