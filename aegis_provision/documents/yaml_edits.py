@@ -156,7 +156,7 @@ class YamlEditor:
         key = scalar_text(path[-1], as_json=self._as_json, flow=_is_flow(parent))
         entry = f"{key}{self._colon}{{{self._comma.join(self._written(values, flow=True))}}}"
         if _is_flow(parent):
-            self._edit(pair.end, pair.end, f",{self._gap(parent, pair)}{entry}")
+            self._edit(pair.end, pair.end, f",{self._gap(pair)}{entry}")
         else:
             end = self._end_of_lines(pair)
             self._edit(end, end, f"{self._line_end}{self._indent(pair)}{entry}")
@@ -194,17 +194,15 @@ class YamlEditor:
     def result(self) -> bytes:
         """Return the file with all edits made."""
         pieces: list[str] = []
-        done, overlap = 0, False
-        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2]):
-            overlap = overlap or start < done
+        done = 0
+        for start, end, new in sorted(self._edits, key=lambda edit: edit[0]):
             pieces += [self._text[done:start], new]
             done = end
         text = "".join([*pieces, self._text[done:]])
         data = self._bom + text.encode("utf-8")
         source, node = _read(self.name, data)
         holds = {"": plain_value(node) if node is not None else None}
-        same = source is not None and _canonical(holds) == _canonical(self._expected)
-        if overlap or not same or (self._as_json and not _is_json(text)):
+        if source is None or _canonical(holds) != _canonical(self._expected):
             words = "this can't be edited in place without changing something else"
             hint = f"{_BY_HAND}; an anchor or an alias may tie this entry to another one"
             raise self._refusal(words, self._first, hint)
@@ -214,17 +212,16 @@ class YamlEditor:
 
     def _find(self, path: Sequence[str]) -> tuple[yaml.Node, _Pair, int]:
         """Return the mapping that holds the entry at ``path``, the entry, and its indentation."""
-        parent, pair, step = self._root.value, self._root, 2
+        parent, pair, step = self._root.value, self._root, 0
         if not path and not isinstance(parent, yaml.MappingNode):
             raise self._refusal("this file holds no settings", pair)
-        for depth, name in enumerate(path):
+        for name in path:
             parent = pair.value
             found = next((each for each in self._pairs(parent) if each.key.value == name), None)
             if found is None:
                 words = "what stands here is shared with other places, by an alias or a merge key"
                 raise self._refusal(words, pair, f"write it out here, or {_BY_HAND}")
-            if depth:
-                step = found.key.start_mark.column - pair.key.start_mark.column
+            step = found.key.start_mark.column - pair.key.start_mark.column
             pair = found
         if self._first is self._root:
             self._first = pair
@@ -284,7 +281,7 @@ class YamlEditor:
         if not pairs:
             end, text = self._text.index("{", value.start_mark.index) + 1, self._comma.join(written)
         elif flow:
-            end, gap = kept[-1].end, self._gap(value, kept[-1])
+            end, gap = kept[-1].end, self._gap(kept[-1])
             text = "".join(f",{gap}{item}" for item in written)
         else:
             end, indent = self._end_of_lines(kept[-1]), self._indent(pairs[0])
@@ -295,7 +292,7 @@ class YamlEditor:
 
     def _set_value(self, pair: _Pair, value: str | int, *, flow: bool) -> None:
         old = pair.value
-        if not isinstance(old, yaml.ScalarNode) or old.style in {"|", ">"}:
+        if not isinstance(old, yaml.ScalarNode):
             raise self._refusal("this value is more than a word", pair)
         text = scalar_text(value, as_json=self._as_json, flow=flow, quote=old.style or "")
         if _is_empty(old):
@@ -309,11 +306,11 @@ class YamlEditor:
         text = partial(scalar_text, as_json=self._as_json, flow=flow)
         return [f"{text(key)}{colon}{text(value)}" for key, value in values.items()]
 
-    def _gap(self, parent: yaml.Node, pair: _Pair) -> str:
+    def _gap(self, pair: _Pair) -> str:
         """Return what stands between two entries in braces: a blank, or a new line."""
         indent = self._text[pair.start - pair.key.start_mark.column : pair.start]
         end = self._line_end_after(pair.end)
-        if indent.strip() or end >= self._end(parent) or "#" in self._text[pair.end : end]:
+        if indent.strip() or "#" in self._text[pair.end : end]:
             return self._comma[1:]
         return self._line_end + indent
 
@@ -382,7 +379,7 @@ class YamlEditor:
         if not isinstance(value, yaml.ScalarNode) or value.style not in {"|", ">"}:
             return self._line_end_after(pair.end)
         written = self._text[value.start_mark.index : pair.end]
-        if "+" in _LINE_END.split(written)[0].partition("#")[0]:
+        if "+" in _LINE_END.split(written)[0]:
             # Its empty lines count; only the last line end is the entry's.
             return pair.end - len(written) + len(written.removesuffix("\n").removesuffix("\r"))
         return pair.end - len(written) + len(written.rstrip("\r\n"))

@@ -68,6 +68,18 @@ ENTRIES = [
         "    h:\n      env:\n        A: |-\n          x\n\n          y\n\n    i:\n",
         "    h:\n      env:\n        A: |-\n          x\n\n          y\n" + BELOW + "\n    i:\n",
     ),
+    (
+        "    h:\n      env:\n        A: |+\n          x\n\n    # i\n    i:\n",
+        "    h:\n      env:\n        A: |+\n          x\n\n" + BELOW + "    # i\n    i:\n",
+    ),
+    (
+        "    h:\n      env:\n        A: |-\n          x  \n",
+        "    h:\n      env:\n        A: |-\n          x  \n" + BELOW,
+    ),
+    (
+        "    h: {\n      port: 1  # why\n    }\n",
+        "    h: {\n      port: 1, provider: glm, model: m  # why\n    }\n",
+    ),
     ("    h:\n      jump:\n      - a\n", "    h:\n      jump:\n      - a\n" + BELOW),
     (
         "    h:\n      user: 'a\n\n        b'  # c\n",
@@ -161,6 +173,15 @@ def test_all_of_a_document_may_be_the_entry() -> None:
     assert pinned("{port: 1}\n", ()) == "{port: 1, provider: glm, model: m}\n"
     assert unpinned("# c\nprovider: glm\n", ()) == "# c\n"
     assert unpinned("{provider: glm}", ()) == "{}"
+    assert unpinned("provider: glm\nmodel: m\nport: 1\n", ()) == "port: 1\n"
+    assert unpinned("provider: glm\n\nport: 1\nmodel: m", ()) == "\nport: 1"
+
+
+def test_a_key_without_a_value_gets_one() -> None:
+    editor = YamlEditor("inventory.yml", below("    h:\n      provider:\n      port: 1\n").encode())
+    editor.set_keys(H, PAIRS)
+    after = "    h:\n      provider: glm\n      port: 1\n      model: m\n"
+    assert editor.result().decode() == below(after)
 
 
 @pytest.mark.parametrize(
