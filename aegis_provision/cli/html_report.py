@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.output import echo
 from aegis_provision.errors import InputError
 from aegis_provision.files.reading import check_regular
-from aegis_provision.rollout.events import RunStarted
+from aegis_provision.rollout.run_state import RunState, RunTracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from aegis_provision.report.timeline import EventLog
 
 _MODE = 0o666
 """The page's mode, less the umask: it holds no secrets."""
 
 
 @contextmanager
-def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[EventLog]:
-    """Collect events for as long as the block runs, then write the page of the run to ``path``.
+def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[RunTracker]:
+    """Follow the run for as long as the block runs, then write the page of the run to ``path``.
 
     The page replaces what is there as a whole. Raises :class:`Error` at once where no file can be
     written; where the page can't be written in the end, a message says so, and the run's outcome
     stays what it is.
     """
     from aegis_provision.files.atomic import check_writable
-    from aegis_provision.report.timeline import EventLog
 
     try:
         # A page replaces what is there: a device or a pipe would be gone.
@@ -41,19 +40,19 @@ def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[Even
             f"--report: {path} can't be written: {problem.strerror or problem}",
             "name a file in a directory of yours",
         ) from None
-    events = EventLog()
-    yield events
-    _write(path, events, about)
+    tracker = RunTracker(time.time)
+    yield tracker
+    _write(path, tracker.state, about)
 
 
-def _write(path: Path, events: EventLog, about: Mapping[str, str] | None) -> None:
+def _write(path: Path, state: RunState, about: Mapping[str, str] | None) -> None:
     from aegis_provision.files.atomic import write_new
     from aegis_provision.report.html_page import render_page
 
-    if not any(isinstance(event, RunStarted) for _, event in events.entries):
+    if state.schedule is None:
         return
     try:
-        page = render_page(events.entries, about)
+        page = render_page(state, about)
         write_new(path, page.encode("utf-8", "backslashreplace"), _MODE)
     except OSError as problem:
         echo(f"error: the page {path} can't be written: {problem.strerror}", err=True)

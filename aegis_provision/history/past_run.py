@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from aegis_provision.history.json_fields import JsonFields, LineError
-from aegis_provision.history.past_host import HostReplay, PastHost
-from aegis_provision.history.run_header_codec import parse_header, word
-from aegis_provision.rollout.events import Step
-from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, HostResult, Status
+from aegis_provision.documents.json_fields import JsonFields, LineError
+from aegis_provision.history import record_v1
+from aegis_provision.history.run_header_codec import is_v1, parse_header
+from aegis_provision.rollout.event_codec import decode_event
+from aegis_provision.rollout.events import (
+    BatchStarted,
+    HostFinished,
+    PlayStarted,
+    ReadingStarted,
+    RunStarted,
+)
+from aegis_provision.rollout.host_state import cut_off
+from aegis_provision.rollout.persistent_map import PersistentMap
+from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE
+from aegis_provision.rollout.run_state import RunState, reduce
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from aegis_provision.history.run_header import RunHeader
+    from aegis_provision.rollout.events import Event
+    from aegis_provision.rollout.host_state import HostState
 
 
 UNKNOWN = "unknown"
 """Stands among statuses for a host that a run left without one."""
 
 
-class RunState(StrEnum):
+class RunStatus(StrEnum):
     """Whether a run came to its end.
 
-    ``INTERRUPTED``: it was asked to stop, and ended in order. ``CRASHED``: it has no end, and
-    nobody is carrying it out any more.
+    ``INTERRUPTED``: it was asked to stop, and ended in order. ``CRASHED``: it has no end, and its
+    process is gone.
     """
 
     FINISHED = "finished"
@@ -39,22 +51,30 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run as its record tells it.
+    """A run as its record tells it: what it set out to do, and the state after its last event.
 
-    ``hosts`` holds every host of the schedule in its order. ``ended`` is the time of the last
-    line. ``exit_code`` is ``None`` where there was no end. ``budget`` says in words that the
-    failure budget was spent, empty where it was not; ``stopped`` that the operator asked to stop.
-    ``batches_begun`` counts the batches begun in each play.
+    What had begun on a host and is not known to have ended counts as unknown in ``state``.
     """
 
     header: RunHeader
+    status: RunStatus
     state: RunState
-    hosts: Mapping[str, PastHost]
-    ended: datetime
-    exit_code: int | None = None
-    budget: str = ""
-    stopped: bool = False
-    batches_begun: tuple[int, ...] = ()
+
+    @property
+    def hosts(self) -> Mapping[str, HostState]:
+        """Return every host of the schedule, in its order."""
+        return self.state.hosts
+
+    @property
+    def ended(self) -> datetime:
+        """Return the time of the last event."""
+        return datetime.fromtimestamp(self.state.last, UTC)
+
+    @property
+    def batches_begun(self) -> tuple[int, ...]:
+        """Return how many batches of each play were begun."""
+        begun = Counter(play for (play, _), at in self.state.batches.items() if at is not None)
+        return tuple(begun[play] for play in range(len(self.header.schedule.plays)))
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -72,28 +92,41 @@ class DamagedRun:
     reason: str
 
 
-def state_of_end(exit_code: int) -> RunState:
-    """Return the state of a run that ended with ``exit_code``."""
-    return RunState.INTERRUPTED if exit_code == INTERRUPTED_EXIT_CODE else RunState.FINISHED
+def status_of_end(exit_code: int) -> RunStatus:
+    """Return the status of a run that ended with ``exit_code``."""
+    return RunStatus.INTERRUPTED if exit_code == INTERRUPTED_EXIT_CODE else RunStatus.FINISHED
 
 
 def parse_run(run: str, data: bytes, *, held: bool) -> PastRun | DamagedRun:
-    """Return what the record ``data`` of ``run`` says.
+    """Return what the record ``data`` of ``run`` says: the truth up to its last whole line.
 
     ``held`` tells whether the record's lock was held *before* ``data`` was read: a run that ends
     in between must not look as if it had crashed. What comes after the last end of a line is a
-    torn line, and ignored.
+    torn line, and ignored. Events that this version does not know are passed over.
     """
     lines = data.split(b"\n")[:-1]
     number = 1
     try:
         first, second = (JsonFields.of(line) for line in _header_of(lines))
-        story = _Replay(parse_header(first, second))
+        header, old = parse_header(first, second), is_v1(first)
+        started = RunStarted(header.run, header.schedule, ())
+        state = reduce(RunState(), started, header.started.timestamp())
         for number, line in enumerate(lines[2:], start=3):  # noqa: B007 - told in the error
-            story.take(JsonFields.of(line))
+            content = JsonFields.of(line)
+            if old:
+                content = record_v1.upgrade(content, header.schedule)
+            event, at = decode_event(content.content), content.when("at").timestamp()
+            if event is not None:
+                _check(event, state)
+                state = reduce(state, event, at)
     except LineError as problem:
         return DamagedRun(run, f"line {number}: {problem}")
-    return story.told(held=held)
+    if state.exit_code is not None:
+        status = status_of_end(state.exit_code)
+    else:
+        status = RunStatus.RUNNING if held else RunStatus.CRASHED
+    hosts = PersistentMap.of((name, cut_off(host)) for name, host in state.hosts.items())
+    return PastRun(header, status, state._replace(hosts=hosts))
 
 
 def _header_of(lines: list[bytes]) -> list[bytes]:
@@ -102,83 +135,19 @@ def _header_of(lines: list[bytes]) -> list[bytes]:
     return lines[:2]
 
 
-@dataclass(slots=True)
-class _Replay:
-    """A record's lines, taken one after the other."""
-
-    header: RunHeader
-    hosts: dict[str, HostReplay] = field(init=False)
-    ended: datetime = field(init=False)
-    batches: list[int] = field(init=False)
-    exit_code: int | None = None
-    budget: str = ""
-    stopped: bool = False
-
-    def __post_init__(self) -> None:
-        self.hosts = {name: HostReplay(name) for name in self.header.schedule.hosts}
-        self.ended = self.header.started
-        self.batches = [0] * len(self.header.schedule.plays)
-
-    def take(self, line: JsonFields) -> None:
-        """Take the next line. Kinds of lines that this version does not know are passed over."""
-        event, self.ended = line.text("event"), line.when("at")
-        match event:
-            case "batch":
-                self._take_batch(line)
-            case "budget":
-                self.budget = line.text("words")
-            case "stop":
-                self.stopped = True
-            case "end":
-                self.exit_code = line.whole("exit_code")
-            case "write" | "written" | "restarted" | "rolled_back" | "finished" | "step":
-                self._take_host(event, line)
-
-    def _take_batch(self, line: JsonFields) -> None:
-        play = line.whole("play")
-        if not 0 <= play < len(self.batches):
+def _check(event: Event, state: RunState) -> None:
+    """Check that ``event`` is about what the schedule has. Raises :class:`LineError`."""
+    match event:
+        case RunStarted() | ReadingStarted():
+            raise LineError("the run began twice")
+        case PlayStarted(play) | HostFinished(int(play)) if not _has_play(state, play):
             raise LineError("there is no such play")
-        self.batches[play] += 1
+        case BatchStarted(play, batch) if (play, batch) not in state.batches:
+            raise LineError("there is no such batch")
+    host = event.result.host if isinstance(event, HostFinished) else getattr(event, "host", None)
+    if host is not None and host not in state.hosts:
+        raise LineError("the host is not one of the schedule's")
 
-    def _take_host(self, event: str, line: JsonFields) -> None:
-        name = line.text("host")
-        host = self.hosts.get(name)
-        if host is None:
-            raise LineError("the host is not one of the schedule's")
-        match event:
-            case "write":
-                host.begin_write(line)
-            case "written":
-                host.written(self.ended)
-            case "restarted":
-                host.restarted(self.ended)
-            case "rolled_back":
-                host.rolled_back(self.ended)
-            case "step":
-                host.step(line.text("step") == Step.ROLL_BACK.value, self.ended)
-            case "finished":
-                result = HostResult(
-                    name,
-                    word(Status, line, "status"),
-                    line.text("message"),
-                    line.text("hint"),
-                )
-                seconds = line.number("seconds") if line.has("seconds") else None
-                host.finished(result, self.ended, seconds, final=not line.has("play"))
 
-    def told(self, *, held: bool) -> PastRun:
-        """Return all of it."""
-        if self.exit_code is not None:
-            state = state_of_end(self.exit_code)
-        else:
-            state = RunState.RUNNING if held else RunState.CRASHED
-        return PastRun(
-            self.header,
-            state,
-            {name: host.told() for name, host in self.hosts.items()},
-            self.ended,
-            self.exit_code,
-            self.budget,
-            self.stopped,
-            tuple(self.batches),
-        )
+def _has_play(state: RunState, play: int) -> bool:
+    return state.schedule is not None and 0 <= play < len(state.schedule.plays)

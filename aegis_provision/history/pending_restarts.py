@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import HostIdentity
@@ -18,13 +17,13 @@ def find_pending_restarts(runs: Iterable[PastRun]) -> Mapping[HostIdentity, str]
     Whichever run touched a host last decides: what it wrote, put back, or may have written before
     it died is owed until a restart. Runs may come in any order and may have overlapped.
     """
-    last: dict[HostIdentity, tuple[datetime, str, bool]] = {}
+    last: dict[HostIdentity, tuple[float, str, bool]] = {}
     for past in runs:
         for name, host in past.hosts.items():
             known = past.header.hosts.get(name)
-            if known is None or host.touched is None:
+            if known is None or host.file.touched is None:
                 continue
-            touch = host.touched, past.header.run, host.restart_owed
+            touch = host.file.touched, past.header.run, host.file.restart_owed
             last[known.identity] = max(last.get(known.identity, touch), touch)
     return {identity: run for identity, (_, run, owed) in last.items() if owed}
 

@@ -1,4 +1,4 @@
-"""Writes a run's record while the run goes on.
+"""Writes a run's record while the run goes on: its events, one line each, after a header.
 
 The record is a file of JSON lines that is only ever appended to, one system call per line: after
 ``kill -9`` at any moment it holds whole lines, the last of which may be torn, and so it is the
@@ -19,35 +19,32 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from aegis_provision.documents.json_fields import encode, moment_at
 from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
 from aegis_provision.files.atomic import sync_directory
 from aegis_provision.history.digests import file_digest
-from aegis_provision.history.json_fields import encode, moment
 from aegis_provision.history.run_header_codec import header_lines
 from aegis_provision.history.state_dir import load_key, prepare_state_dir
 from aegis_provision.planning.restore import resulting_file
+from aegis_provision.rollout.event_codec import encode_event
 from aegis_provision.rollout.events import (
-    BatchStarted,
-    BudgetSpent,
+    FileChange,
+    FileDigest,
+    HostChecked,
     HostFinished,
-    HostRestarted,
-    HostRolledBack,
-    HostWritten,
-    PauseStarted,
-    PlayStarted,
+    HostPlanned,
+    ReadingStarted,
     RunFinished,
     RunStarted,
-    StepStarted,
-    StopRequested,
+    WriteBegun,
 )
 from aegis_provision.rollout.results import HostResult, later_result
 from aegis_provision.rollout.write_log import WriteLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from aegis_provision.aegis.remote_state import RemoteFile
@@ -59,17 +56,20 @@ if TYPE_CHECKING:
 _OWNER_ONLY = 0o600
 
 
-def open_record(places: StateDir, header: RunHeader) -> RunRecord:
+def open_record(
+    places: StateDir, header: RunHeader, clock: Callable[[], float] = time.time
+) -> RunRecord:
     """Begin the record of the run that ``header`` describes.
 
     Makes the state directory where it is missing. A record appears under its name with its header
-    in it and its lock taken, or not at all. Raises :class:`StateDirError`.
+    in it and its lock taken, or not at all. ``clock`` tells the time of events, in seconds since
+    the epoch. Raises :class:`StateDirError`.
     """
     prepare_state_dir(places)
     key = load_key(places)
     path = places.record(header.run)
     try:
-        return _begin(path, header_lines(header), key)
+        return _begin(path, header_lines(header), key, clock)
     except FileExistsError:
         raise StateDirError(f"there is a record {path} already", "try again") from None
     except (OSError, WriteLogError) as problem:
@@ -77,12 +77,12 @@ def open_record(places: StateDir, header: RunHeader) -> RunRecord:
         raise StateDirError(f"the run's record, {path}, can't be begun: {words}") from None
 
 
-def _begin(path: Path, header: bytes, key: bytes) -> RunRecord:
+def _begin(path: Path, header: bytes, key: bytes, clock: Callable[[], float]) -> RunRecord:
     """Make the record at ``path``. Raises :class:`WriteLogError` and ``OSError``."""
-    # Whoever makes this name is alone in making the record, until it has its final name.
+    # Only one process can make this name, and it alone makes the record until it is renamed.
     unfinished = path.with_suffix(".new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-    record = RunRecord(path, os.open(unfinished, flags, _OWNER_ONLY), key)
+    record = RunRecord(path, os.open(unfinished, flags, _OWNER_ONLY), key, clock)
     try:
         record.begin(header)
         _give_name(unfinished, path)
@@ -109,17 +109,16 @@ class RunRecord:
     write may begin.
     """
 
-    def __init__(self, path: Path, descriptor: int, key: bytes) -> None:
+    def __init__(self, path: Path, descriptor: int, key: bytes, clock: Callable[[], float]) -> None:
         self.problem: str | None = None
         self._path = path
         self._descriptor = descriptor
         self._key = key
+        self._clock = clock
         self._closed = False
         self._size = 0
         self._lock = threading.Lock()
-        self._opened = time.monotonic()
         self._secrets: dict[str, tuple[str, ...]] = {}
-        self._first_steps: dict[str, float] = {}
         self._results: dict[str, HostResult] = {}
 
     def __enter__(self) -> Self:
@@ -146,82 +145,62 @@ class RunRecord:
                 raise WriteLogError(self.problem or "")
             os.fsync(self._descriptor)
 
-    def before_write(self, host: str, write: Write) -> None:
-        """Note what ``write`` is about to replace and with what. Raises :class:`WriteLogError`.
+    def before_write(self, host: str, write: Write) -> WriteBegun:
+        """Record what ``write`` is about to replace and with what. Raises :class:`WriteLogError`.
 
-        Of variables it notes the names of those that are sensitive and change, as the plans of
+        Of variables it names those that are sensitive and change, as the plans of
         :class:`RunStarted` say.
         """
-        before, after = self._file(write.base), self._file(resulting_file(write))
+        before, after = self._digest(write.base), self._digest(resulting_file(write))
         with self._lock:
-            secrets = self._secrets.get(host, ())
-            self._append("write", host=host, before=before, after=after, secrets=secrets)
+            event = WriteBegun(host, FileChange(before, after, self._secrets.get(host, ())))
+            self._append(event)
             if self.problem is not None:
                 raise WriteLogError(
                     f"the run's record, {self._path}, can't be written: {self.problem}",
                     f"make room there, or {USE_XDG_STATE_HOME}; then apply again",
                 )
+        return event
 
-    def _file(self, file: RemoteFile | None) -> Mapping[str, object] | None:
-        return (
-            None
-            if file is None
-            else {
-                "digest": file_digest(self._key, file.content),
-                "mode": f"{file.mode:04o}",
-                "uid": file.uid,
-                "gid": file.gid,
-            }
-        )
+    def _digest(self, file: RemoteFile | None) -> FileDigest | None:
+        if file is None:
+            return None
+        digest = file_digest(self._key, file.content)
+        return FileDigest(digest, f"{file.mode:04o}", file.uid, file.gid)
 
     def __call__(self, event: Event) -> None:
         """Take one event; never raises for a record that can't be written."""
         with self._lock:
             match event:
-                case RunStarted(plans=plans):
+                case RunStarted(plans=plans):  # it is in the header
                     self._secrets = {plan.host: _sensitive(plan) for plan in plans}
-                case StepStarted(host):
-                    self._first_steps.setdefault(host, time.monotonic())
-                case HostFinished(play, result):
+                case ReadingStarted() | HostPlanned() | HostChecked() | WriteBegun():
+                    pass  # from before the run, or recorded already
+                case RunFinished():
+                    self._end(event)
+                case HostFinished(_, result):
                     earlier = self._results.get(result.host)
                     self._results[result.host] = later_result(earlier, result)
-                    self._append_result(play, result)
-                case RunFinished(results, exit_code):
-                    self._end(results, exit_code)
-            if (plain := _plain_line(event)) is not None:
-                name, fields = plain
-                self._append(name, **fields)
+                    self._append(event)
+                case _:
+                    self._append(event)
 
-    def _end(self, results: tuple[HostResult, ...], exit_code: int) -> None:
-        """Append how hosts ended that nobody told of (not attempted, unknown), then the end."""
-        for result in results:
+    def _end(self, event: RunFinished) -> None:
+        """Append the results that no event has told (not attempted, unknown), then the end."""
+        now = self._clock()
+        for result in event.results:
             if self._results.get(result.host) != result:
-                self._append_result(None, result)
-        counts = Counter(result.status.value for result in results)
-        self._append("end", exit_code=exit_code, counts=counts)
+                self._append(HostFinished(None, result), now)
+        counts = Counter(result.status.value for result in event.results)
+        self._append(event, now, summary=counts)
         with suppress(OSError):
             os.fsync(self._descriptor)
 
-    def _append_result(self, play: int | None, result: HostResult) -> None:
-        begun = self._first_steps.pop(result.host, None)
-        self._append(
-            "finished",
-            play=play,
-            host=result.host,
-            status=result.status.value,
-            message=result.message,
-            hint=result.hint,
-            seconds=None if begun is None else round(time.monotonic() - begun, 3),
-        )
-
-    def _append(self, event: str, **fields: object) -> None:
-        line: Mapping[str, object] = {
-            "event": event,
-            "at": moment(datetime.now(UTC)),
-            "t": round(time.monotonic() - self._opened, 3),
-            **fields,
-        }
-        self._append_bytes(encode(line))
+    def _append(self, event: Event, now: float | None = None, **more: object) -> None:
+        content = encode_event(event)
+        name = content.pop("event")
+        at = moment_at(self._clock() if now is None else now)
+        self._append_bytes(encode({"event": name, "at": at, **content, **more}))
 
     def _append_bytes(self, data: bytes) -> bool:
         if self.problem is None and self._closed:
@@ -244,27 +223,3 @@ class RunRecord:
 
 def _sensitive(plan: HostPlan) -> tuple[str, ...]:
     return tuple(change.key for change in plan.changes if change.sensitive)
-
-
-def _plain_line(event: Event) -> tuple[str, Mapping[str, object]] | None:
-    """Return the line of an event that is noted as it is, ``None`` for any other."""
-    match event:
-        case PlayStarted(play):
-            return "play", {"play": play}
-        case BatchStarted(play, batch, hosts):
-            return "batch", {"play": play, "batch": batch, "hosts": len(hosts)}
-        case StepStarted(host, step):
-            return "step", {"host": host, "step": step.value}
-        case HostWritten(host):
-            return "written", {"host": host}
-        case HostRestarted(host):
-            return "restarted", {"host": host}
-        case HostRolledBack(host):
-            return "rolled_back", {"host": host}
-        case PauseStarted(seconds):
-            return "pause", {"seconds": seconds}
-        case BudgetSpent(play, words, failed):
-            return "budget", {"play": play, "words": words, "failed": failed}
-        case StopRequested(running):
-            return "stop", {"running": running}
-    return None

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.history.json_fields import JsonFields, LineError
-from aegis_provision.history.past_run import state_of_end
+from aegis_provision.documents.json_fields import JsonFields, LineError
+from aegis_provision.history import record_v1
+from aegis_provision.history.past_run import status_of_end
 from aegis_provision.history.run_header import RunKind
-from aegis_provision.history.run_header_codec import check_schema, word
+from aegis_provision.history.run_header_codec import is_v1
+from aegis_provision.rollout.event_codec import event_name
+from aegis_provision.rollout.events import RunFinished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from aegis_provision.history.past_run import PastRun, RunState
+    from aegis_provision.history.past_run import PastRun, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class RunSummary:
     playbook: str | None
     limit: str
     hosts: int
-    state: RunState
+    status: RunStatus
     counts: Mapping[str, int]
     exit_code: int | None
 
@@ -53,9 +56,9 @@ def summary_of(past: PastRun) -> RunSummary:
         playbook=header.playbook.path if header.playbook else None,
         limit=header.limit,
         hosts=len(past.hosts),
-        state=past.state,
+        status=past.status,
         counts=past.counts,
-        exit_code=past.exit_code,
+        exit_code=past.state.exit_code,
     )
 
 
@@ -66,22 +69,24 @@ def parse_summary(first: bytes, last: bytes) -> RunSummary | None:
     """
     try:
         head, end = JsonFields.of(first), JsonFields.of(last)
-        check_schema(head)
-        if end.text("event") != "end":
+        if is_v1(head):
+            head, end = record_v1.upgrade_header(head), record_v1.upgrade(end)
+        if end.text("event") != event_name(RunFinished):
             return None
+        counts = end.part("summary")
         return RunSummary(
             run=head.text("run"),
-            kind=word(RunKind, head, "kind"),
+            kind=head.word(RunKind, "kind"),
             undoes=head.text_or_none("undoes"),
             retries=head.text_or_none("retries"),
             operator=head.text("operator"),
-            started=head.when("at"),
+            started=head.when("started"),
             ended=end.when("at"),
             playbook=head.part("playbook").text("path") if head.has("playbook") else None,
             limit=head.text("limit"),
             hosts=head.whole("hosts"),
-            state=state_of_end(end.whole("exit_code")),
-            counts={name: end.part("counts").whole(name) for name in end.part("counts").content},
+            status=status_of_end(end.whole("exit_code")),
+            counts={name: counts.whole(name) for name in counts.content},
             exit_code=end.whole("exit_code"),
         )
     except LineError:

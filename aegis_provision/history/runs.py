@@ -7,11 +7,11 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.json_fields import marker
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.errors import NoSuchRunError, StateDirError
 from aegis_provision.files.reading import opened, read_bounded
-from aegis_provision.history.json_fields import marker
 from aegis_provision.history.past_run import DamagedRun, PastRun, parse_run
 from aegis_provision.history.run_summary import RunSummary, parse_summary, summary_of
 from aegis_provision.history.state_dir import check
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 LAST = "last"
 """Stands for the newest run wherever a run is named."""
+
+_TOUCHING = tuple(map(marker, ("write_begun", "host_restarted", "write", "restarted")))
+"""What a record holds that touched a host: of this version, and of 0.1.0."""
+
+_STEP = b'"event":"step'
+_ROLL_BACK = b'"step":"roll'
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 _TAIL = 64 * 1024
@@ -87,10 +93,10 @@ def run_summaries(places: StateDir, names: Sequence[str]) -> Iterator[RunSummary
 def runs_that_touched(places: StateDir, names: Sequence[str]) -> Iterator[PastRun]:
     """Yield those of the runs ``names`` that wrote a file or restarted Aegis anywhere.
 
-    The others are told from these without being understood: most runs find nothing to do.
-    Damaged records are left out.
+    The others are told from these without being parsed: most runs find nothing to do. So are steps
+    that change no file, half of all lines: the runs do not say how long hosts took. Damaged
+    records are left out.
     """
-    marks = (marker("write"), marker("restarted"))
     for name in names:
         try:
             with opened(places.record(name)) as stream:
@@ -98,7 +104,9 @@ def runs_that_touched(places: StateDir, names: Sequence[str]) -> Iterator[PastRu
                 data = read_bounded(places.record(name), stream, _LARGEST)
         except OSError:
             continue
-        if any(mark in data for mark in marks):
+        if any(mark in data for mark in _TOUCHING):
+            lines = data.splitlines(keepends=True)
+            data = b"".join(line for line in lines if _STEP not in line or _ROLL_BACK in line)
             past = parse_run(name, data, held=held)
             if isinstance(past, PastRun):
                 yield past

@@ -6,8 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from aegis_provision.history.json_fields import JsonFields, LineError, moment
-from aegis_provision.history.run_header_codec import word
+from aegis_provision.documents.json_fields import JsonFields, LineError, moment
 from aegis_provision.planning.plan import Action, Change, ChangeKind, change_content
 from aegis_provision.planning.saved_plan import (
     PARTS_OF_PLAN,
@@ -144,7 +143,7 @@ def _salt(fields: JsonFields) -> bytes:
 
 
 def _action(fields: JsonFields, *, part_of_plan: bool) -> Action:
-    action = word(Action, fields, "action")
+    action = fields.word(Action, "action")
     if (action in PARTS_OF_PLAN) is not part_of_plan:
         raise LineError(f'"action" can\'t be "{action.value}" here')
     return action
@@ -170,7 +169,7 @@ def _parse_host(fields: JsonFields) -> SavedHost:
 def _parse_change(fields: JsonFields) -> Change:
     return Change(
         fields.text("key"),
-        word(ChangeKind, fields, "change"),
+        fields.word(ChangeKind, "change"),
         fields.text_or_none("before"),
         fields.text_or_none("after"),
         fields.flag("sensitive"),

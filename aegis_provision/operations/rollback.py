@@ -43,7 +43,7 @@ def prepare_rollback(
     hosts = [
         name
         for name, host in past.hosts.items()
-        if host.can_be_undone and (selected is None or name in selected)
+        if host.file.can_be_undone and (selected is None or name in selected)
     ]
     wrong = list(_not_the_same(past, fleet, hosts))
     if wrong:
@@ -57,7 +57,7 @@ def prepare_rollback(
     host_jobs, targets = [], {}
     for name in schedule.hosts:
         known, host = past.header.hosts[name], fleet.inventory.hosts[name]
-        write = past.hosts[name].write
+        write = past.hosts[name].file.write
         if write is None:
             continue
         # The run wrote where it wrote, wherever the inventory would have it today.

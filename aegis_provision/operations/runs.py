@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import InputError, RefusedError
-from aegis_provision.history.past_run import DamagedRun, RunState
+from aegis_provision.history.past_run import DamagedRun, RunStatus
 from aegis_provision.history.pending_restarts import find_pending_restarts
 from aegis_provision.history.run_header import RunKind, host_identity
 from aegis_provision.history.runs import (
@@ -82,7 +82,7 @@ def finished_run(environ: Mapping[str, str], name: str) -> PastRun:
     Raises what :func:`past_run` does, and :class:`RefusedError` for a run that is still going on.
     """
     past = past_run(environ, name)
-    if past.state is RunState.RUNNING:
+    if past.status is RunStatus.RUNNING:
         raise RefusedError(
             f"the run {past.header.run} is not over yet",
             "wait for its end, or stop it with Ctrl-C",
@@ -105,7 +105,7 @@ def run_to_roll_back(environ: Mapping[str, str], name: str | None) -> PastRun:
             )
         return last
     past = finished_run(environ, name)
-    if not any(host.can_be_undone for host in past.hosts.values()):
+    if not any(host.file.can_be_undone for host in past.hosts.values()):
         run, last = past.header.run, _last_to_roll_back(environ)
         hint = f"look at it with 'aegis-provision history {run}'"
         if last is not None:
@@ -126,8 +126,8 @@ def _last_to_roll_back(environ: Mapping[str, str]) -> PastRun | None:
                 for host in past.hosts.values()
                 if host.status is Status.ROLLED_BACK
             )
-        elif past.state is not RunState.RUNNING and any(
-            host.can_be_undone and (past.header.run, host.host) not in undone
+        elif past.status is not RunStatus.RUNNING and any(
+            host.file.can_be_undone and (past.header.run, host.host) not in undone
             for host in past.hosts.values()
         ):
             return past

@@ -12,14 +12,14 @@ from aegis_provision.grouping import group_pairs
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.host_lists import truncate
 from aegis_provision.report.console import name_lines
-from aegis_provision.report.run_state import tallies
 from aegis_provision.report.text import play_title
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
+from aegis_provision.rollout.run_state import tallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aegis_provision.report.run_state import RunState, Tally
+    from aegis_provision.rollout.run_state import RunState, Tally
 
 _STYLE = {
     Status.UNCHANGED: "dim",
@@ -84,8 +84,8 @@ def recap_lines(
     """Return how the hosts ended: those that need a person first, with the reason, then the sum.
 
     Many hosts with the same reason are told together, and long lists are abridged unless
-    ``every_host``. With ``state``, what the monitor knows of the run, several plays are told one
-    by one, and so is a spent budget.
+    ``every_host``. With the run's ``state``, several plays are told one by one, and so is a spent
+    budget.
     """
     trouble = [item for status in MOST_URGENT_FIRST for item in results if item.status is status]
     lines = _told_together(trouble, width, every_host=every_host)
@@ -95,12 +95,13 @@ def recap_lines(
     for item in results:
         if item.status in SUCCESSES and item.warnings:
             lines.extend(_warning_lines(item))
-    if state is not None and len(state.ended) > 1:
-        lines.extend(_play_line(state, index, tally) for index, tally in enumerate(tallies(state)))
+    plays = tallies(state) if state is not None else ()
+    if state is not None and len(plays) > 1:
+        lines.extend(_play_line(state, index, tally) for index, tally in enumerate(plays))
     counts = Counter(item.status for item in results)
     lines.append(Text("Recap: " + (_in_sum(counts) or "no hosts"), style="bold"))
     if state is not None and state.spent is not None:
-        lines.append(Text(escape_control(state.spent.words), style="bold red"))
+        lines.append(Text(escape_control(state.spent.message), style="bold red"))
     if nothing_to_do(results):
         lines.append(Text("Nothing to do: no host was written."))
     elif counts.keys() <= _NOT_WRITTEN:

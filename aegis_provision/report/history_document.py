@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aegis_provision.history.json_fields import moment
+from aegis_provision.documents.json_fields import moment, moment_at
 from aegis_provision.history.past_run import UNKNOWN, DamagedRun
-from aegis_provision.history.run_header_codec import gates_content
 from aegis_provision.history.run_summary import RunSummary, summary_of
-from aegis_provision.report.json_documents import Document, document
+from aegis_provision.report.json_documents import Document, document, message_of
+from aegis_provision.rollout.event_codec import CODEC
 from aegis_provision.rollout.results import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.history.past_host import PastFile, PastHost, PastWrite
     from aegis_provision.history.past_run import PastRun
-    from aegis_provision.history.run_header import SourceFile
     from aegis_provision.playbook.plays import ScheduledPlay
+    from aegis_provision.rollout.host_state import HostState
 
 
 def history_document(runs: Sequence[RunSummary | DamagedRun]) -> Document:
@@ -32,12 +31,12 @@ def run_document(past: PastRun) -> Document:
         **_summary(summary_of(past)),
         "tool_version": header.tool_version,
         "sources": {
-            "inventories": [_source(item) for item in header.inventories],
-            "playbook": _source(header.playbook) if header.playbook else None,
-            "saved_plan": _source(header.saved_plan) if header.saved_plan else None,
+            "inventories": CODEC.encode(header.inventories),
+            "playbook": CODEC.encode(header.playbook),
+            "saved_plan": CODEC.encode(header.saved_plan),
         },
-        "budget": past.budget,
-        "stopped": past.stopped,
+        "budget": past.state.spent.message if past.state.spent else "",
+        "stopped": past.state.stopping,
         "plays": [
             _play(scheduled, begun)
             for scheduled, begun in zip(header.schedule.plays, past.batches_begun, strict=True)
@@ -53,7 +52,7 @@ def _summary(run: RunSummary | DamagedRun) -> Document:
     words = [*(status.value for status in Status), UNKNOWN]
     return {
         "run": run.run,
-        "state": run.state.value,
+        "state": run.status.value,
         "kind": run.kind.value,
         "undoes": run.undoes,
         "retries": run.retries,
@@ -68,10 +67,6 @@ def _summary(run: RunSummary | DamagedRun) -> Document:
     }
 
 
-def _source(source: SourceFile) -> Document:
-    return {"path": source.path, "sha256": source.sha256}
-
-
 def _play(scheduled: ScheduledPlay, begun: int) -> Document:
     play = scheduled.play
     return {
@@ -81,38 +76,27 @@ def _play(scheduled: ScheduledPlay, begun: int) -> Document:
         "batches_begun": begun,
         "max_fail": str(play.max_fail),
         "pause": play.pause,
-        "gates": gates_content(play.gates),
+        "gates": CODEC.encode(play.gates),
     }
 
 
-def _host(past: PastRun, host: PastHost) -> Document:
+def _host(past: PastRun, host: HostState) -> Document:
     known = past.header.hosts.get(host.host)
+    result, file = host.result, host.file
     return {
         "host": host.host,
         "provider": known.provider if known else None,
         "address": known.identity.address if known else None,
         "port": known.identity.port if known else None,
         "path": known.identity.path if known else None,
-        "status": host.status.value if host.status else None,
-        "message": f"{host.message}; try: {host.hint}" if host.hint else host.message,
-        "write": _write(host.write) if host.write else None,
-        "written": host.written,
-        "write_unknown": host.write_unknown,
-        "rolled_back": host.rolled_back,
-        "restarted": host.restarted,
-        "restart_owed": host.restart_owed,
-        "finished": moment(host.finished) if host.finished else None,
+        "status": result.status.value if result else None,
+        "message": message_of(result.message, result.hint) if result else "",
+        "write": CODEC.encode(file.write),
+        "written": file.written,
+        "write_unknown": file.unknown,
+        "rolled_back": file.rolled_back,
+        "restarted": file.restarted,
+        "restart_owed": file.restart_owed,
+        "finished": None if host.finished is None else moment_at(host.finished),
         "seconds": host.seconds,
     }
-
-
-def _write(write: PastWrite) -> Document:
-    return {
-        "before": _file(write.before) if write.before else None,
-        "after": _file(write.after) if write.after else None,
-        "secrets": list(write.secrets),
-    }
-
-
-def _file(file: PastFile) -> Document:
-    return {"digest": file.digest, "mode": file.mode, "uid": file.uid, "gid": file.gid}

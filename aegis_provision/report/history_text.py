@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.history.past_run import UNKNOWN, DamagedRun, RunState
+from aegis_provision.history.past_run import UNKNOWN, DamagedRun, RunStatus
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.host_lists import compress
 from aegis_provision.playbook.plays import OnFailure, Restart
@@ -17,19 +17,20 @@ from aegis_provision.rollout.results import SUCCESSES, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aegis_provision.history.past_host import PastFile, PastHost
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import SourceFile
     from aegis_provision.history.run_summary import RunSummary
     from aegis_provision.playbook.plays import Gates, ScheduledPlay
+    from aegis_provision.rollout.events import FileDigest
+    from aegis_provision.rollout.host_state import HostState
 
 _HEADINGS = ("RUN", "STARTED (UTC)", "KIND", "WHO", "HOSTS", "STATE", "WHAT HAPPENED")
 _NUMBERS = 4
-_STATE_STYLE = {
-    RunState.FINISHED: "",
-    RunState.INTERRUPTED: "yellow",
-    RunState.RUNNING: "cyan",
-    RunState.CRASHED: "bold red",
+_STATUS_STYLE = {
+    RunStatus.FINISHED: "",
+    RunStatus.INTERRUPTED: "yellow",
+    RunStatus.RUNNING: "cyan",
+    RunStatus.CRASHED: "bold red",
 }
 _NO_END = "without an end"
 _SHORT = 12
@@ -49,7 +50,7 @@ def history_lines(runs: Sequence[RunSummary | DamagedRun]) -> list[Text]:
         if isinstance(run, DamagedRun):
             lines.append(Text(f"{run.run:<{widths[0]}}  {damage(run)}", style="bold red"))
         else:
-            lines.append(Text(_aligned(_row(run), widths), style=_STATE_STYLE[run.state]))
+            lines.append(Text(_aligned(_row(run), widths), style=_STATUS_STYLE[run.status]))
     return lines
 
 
@@ -70,11 +71,12 @@ def run_lines(past: PastRun, *, width: int, every_host: bool = False) -> list[Te
         names = [name for name in scheduled.hosts if name not in shown]
         shown.update(names)
         lines.extend(_host_lines([past.hosts[name] for name in names], width, every_host))
-    if past.budget:
-        lines.append(Text(f"Budget spent: {escape_control(past.budget)}", style="bold red"))
-    if past.stopped:
+    if past.state.spent:
+        words = escape_control(past.state.spent.message)
+        lines.append(Text(f"Budget spent: {words}", style="bold red"))
+    if past.state.stopping:
         lines.append(Text("The operator asked to stop.", style="yellow"))
-    if past.state is RunState.CRASHED:
+    if past.status is RunStatus.CRASHED:
         lines.append(Text("The run died before its end.", style="bold red"))
     lines.append(Text(f"Sum: {_in_sum(past.counts)}", style="bold"))
     lines.extend(_open_ends(past, width))
@@ -88,7 +90,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         run.kind.value,
         escape_control(run.operator),
         str(run.hosts),
-        run.state.value,
+        run.status.value,
         _in_sum(run.counts),
     )
 
@@ -111,9 +113,10 @@ def _in_sum(counts: Mapping[str, int]) -> str:
 
 def _headlines(past: PastRun) -> list[Text]:
     header = past.header
-    end = f", exit {past.exit_code}" if past.exit_code is not None else ""
+    code = past.state.exit_code
+    end = f", exit {code}" if code is not None else ""
     took = (past.ended - header.started).total_seconds()
-    until = "took" if past.exit_code is not None else "last heard of after"
+    until = "took" if code is not None else "last heard of after"
     facts = [
         ("started", f"{header.started:%Y-%m-%d %H:%M:%S} UTC, {until} {_seconds(took)}"),
         ("by", header.operator),
@@ -125,8 +128,8 @@ def _headlines(past: PastRun) -> list[Text]:
         ("retries", header.retries or ""),
         ("version", header.tool_version),
     ]
-    title = f"{header.kind.value} {header.run}: {past.state.value}{end}"
-    lines = [Text(title, style=_STATE_STYLE[past.state] or "bold")]
+    title = f"{header.kind.value} {header.run}: {past.status.value}{end}"
+    lines = [Text(title, style=_STATUS_STYLE[past.status] or "bold")]
     lines.extend(Text(f"  {name:<9}  {escape_control(value)}") for name, value in facts if value)
     return lines
 
@@ -157,14 +160,15 @@ def _gate_words(gates: Gates) -> list[str]:
     return words
 
 
-def _host_lines(hosts: Sequence[PastHost], width: int, every_host: bool) -> list[Text]:
+def _host_lines(hosts: Sequence[HostState], width: int, every_host: bool) -> list[Text]:
     lines: list[Text] = []
     together: dict[tuple[Status, str], list[str]] = {}
     name_width = max((len(host.host) for host in hosts), default=0)
     for host in hosts:
-        untouched = host.write is None and not host.restarted
-        if host.status in _BY_NAME and untouched and not every_host:
-            together.setdefault((host.status, host.message), []).append(host.host)
+        result, file = host.result, host.file
+        untouched = file.write is None and not file.restarted
+        if result and result.status in _BY_NAME and untouched and not every_host:
+            together.setdefault((result.status, result.message), []).append(host.host)
         else:
             lines.extend(_one_host(host, name_width))
     for (status, message), names in together.items():
@@ -174,37 +178,38 @@ def _host_lines(hosts: Sequence[PastHost], width: int, every_host: bool) -> list
     return lines
 
 
-def _one_host(host: PastHost, name_width: int) -> list[Text]:
-    status = WORDS[host.status] if host.status else _NO_END
-    parts = [f"  {host.host:<{name_width}}", status]
+def _one_host(host: HostState, name_width: int) -> list[Text]:
+    result, write = host.result, host.file.write
+    parts = [f"  {host.host:<{name_width}}", WORDS[result.status] if result else _NO_END]
     if host.seconds is not None:
         parts.append(_seconds(host.seconds))
-    if host.write is not None:
-        parts.append(f"{_digest(host.write.before)} -> {_digest(host.write.after)}")
+    if write is not None:
+        parts.append(f"{_digest(write.before)} -> {_digest(write.after)}")
     parts.extend(_deeds(host))
-    good = host.status in SUCCESSES and not host.write_unknown
+    good = host.status in SUCCESSES and not host.file.unknown
     lines = [Text("  ".join(parts), style="" if good else "bold red")]
-    if host.message:
-        lines.append(Text(f"      {escape_control(host.message)}"))
-    if host.hint:
-        lines.append(Text(f"      try: {escape_control(host.hint)}"))
-    if host.write is not None and host.write.secrets:
-        lines.append(Text(f"      secrets that changed: {', '.join(host.write.secrets)}"))
+    if result and result.message:
+        lines.append(Text(f"      {escape_control(result.message)}"))
+    if result and result.hint:
+        lines.append(Text(f"      try: {escape_control(result.hint)}"))
+    if write is not None and write.secrets:
+        lines.append(Text(f"      secrets that changed: {', '.join(write.secrets)}"))
     return lines
 
 
-def _deeds(host: PastHost) -> Iterable[str]:
-    if host.write_unknown:
+def _deeds(host: HostState) -> Iterable[str]:
+    file = host.file
+    if file.unknown:
         yield "old file or new: not known"
-    elif host.rolled_back:
+    elif file.rolled_back:
         yield "old file back"
-    if host.restarted:
+    if file.restarted:
         yield "restarted"
-    elif host.restart_owed and host.status is not Status.RESTART_PENDING:
+    elif file.restart_owed and host.status is not Status.RESTART_PENDING:
         yield "restart owed"
 
 
-def _digest(file: PastFile | None) -> str:
+def _digest(file: FileDigest | None) -> str:
     return file.digest.rpartition(":")[2][:_SHORT] if file is not None else "no file"
 
 
@@ -214,9 +219,9 @@ def _seconds(seconds: float) -> str:
 
 def _open_ends(past: PastRun, width: int) -> list[Text]:
     """Return what a person should look after."""
-    unknown = [host.host for host in past.hosts.values() if host.write_unknown]
+    unknown = [host.host for host in past.hosts.values() if host.file.unknown]
     lines: list[Text] = []
-    if unknown and past.state is not RunState.RUNNING:
+    if unknown and past.status is not RunStatus.RUNNING:
         lines.append(Text("Either file may be there; 'plan' tells which:", style="bold red"))
         lines.extend(name_lines(compress(unknown), width))
     return lines

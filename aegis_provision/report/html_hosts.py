@@ -150,7 +150,7 @@ def _host(
 
 
 def _track(timeline: Timeline, row: HostRow) -> Markup:
-    """Return the host's own stretch of the whole run, drawn small."""
+    """Return the host's own part of the whole run, drawn small."""
     span = timeline.end - timeline.start
     bar = None
     if row.start is not None and row.end is not None and span > 0:
@@ -193,17 +193,17 @@ def _warning(text: str) -> Markup:
 
 
 def _steps(timeline: Timeline, row: HostRow) -> Markup | None:
-    if not row.stretches:
+    if not row.steps:
         return None
     rows = [
         element(
             "tr",
-            element("td", step.step, class_="step"),
+            element("td", step.step.words, class_="step"),
             element("td", _short(step.detail), class_="v dim"),
             element("td", f"+{fine_duration(step.start - timeline.start)}", class_="n dim"),
-            element("td", fine_duration(step.end - step.start), class_="n"),
+            element("td", fine_duration((step.end or step.start) - step.start), class_="n"),
         )
-        for step in row.stretches
+        for step in row.steps
     ]
     return element("table", element("caption", "Steps"), together(rows))
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from aegis_provision.report.timeline import HostRow, Timeline
-    from aegis_provision.rollout.events import Event
     from aegis_provision.rollout.results import HostResult
+    from aegis_provision.rollout.run_state import RunState
 
 _MOST_NAMES = 24
 _MANY_HOSTS = 60
@@ -38,15 +38,13 @@ _FILTERS = {
 }
 
 
-def render_page(
-    entries: Iterable[tuple[float, Event]], about: Mapping[str, str] | None = None
-) -> str:
-    """Return the page of the run that ``entries`` tell of, each with its time since the epoch.
+def render_page(state: RunState, about: Mapping[str, str] | None = None) -> str:
+    """Return the page of the run whose ``state`` is given, with times since the epoch.
 
     ``about`` is what else the reader should know, by title: the playbook, who ran it. The page
     holds no secret since no event does.
     """
-    timeline = timeline_of(entries)
+    timeline = timeline_of(state)
     style = (resources.files("aegis_provision.report") / "page.css").read_text(encoding="utf-8")
     title = f"Run {timeline.state.run}" if timeline.state.run else "Run that never began"
     head = element(
@@ -92,7 +90,7 @@ def _header(timeline: Timeline, title: str, about: Mapping[str, str]) -> Markup:
         element("div", element("dt", name), element("dd", value, class_="v"))
         for name, value in facts.items()
     ]
-    counts = Counter(result.status for result in _results(timeline))
+    counts = Counter(result.status for result in state.results)
     tiles = [
         element("li", element("b", str(counts[status])), words_of, class_=status.value)
         for status, words_of in WORDS.items()
@@ -130,16 +128,10 @@ def _budget(timeline: Timeline) -> Markup | None:
     if spent is None or schedule is None:
         return None
     allowed = budget_of(schedule.plays[spent.play].play, len(schedule.hosts)).words
-    words = f"{spent.words} (allowed: {allowed})" if allowed not in spent.words else spent.words
+    words = (
+        f"{spent.message} (allowed: {allowed})" if allowed not in spent.message else spent.message
+    )
     return element("p", element("span", words, class_="v"), class_="card budget")
-
-
-def _results(timeline: Timeline) -> Sequence[HostResult]:
-    """Return how every host ended, as far as that is known."""
-    if timeline.state.results:
-        return timeline.state.results
-    ended = {host: result for play in timeline.state.ended for host, result in play.items()}
-    return tuple(ended.values())
 
 
 def _attention(timeline: Timeline) -> Markup | None:
@@ -170,7 +162,7 @@ def _attention(timeline: Timeline) -> Markup | None:
 def _wanted(timeline: Timeline) -> list[HostResult]:
     """Return how the hosts ended that need attention, the most urgent first."""
     urgency = {status: place for place, status in enumerate(MOST_URGENT_FIRST)}
-    wanted = [item for item in _results(timeline) if needs_attention(item)]
+    wanted = [item for item in timeline.state.results if needs_attention(item)]
     return sorted(wanted, key=lambda item: urgency.get(item.status, len(urgency)))
 
 
@@ -201,7 +193,7 @@ def _hosts(timeline: Timeline) -> Markup:
     rows = list(_rows(timeline))
     if not rows:
         return element("section", element("p", "No host was taken on."))
-    changes = sum(len(plan.changes) for plan in timeline.plans.values())
+    changes = sum(len(plan.changes) for plan in timeline.state.plans.values())
     once: set[object] | None = set() if changes > _MANY_CHANGES else None
     told: set[str] = set()
     wanted = frozenset(item.host for item in _wanted(timeline))
@@ -232,7 +224,7 @@ def _filters(rows: Sequence[HostRow], wanted: frozenset[str]) -> Markup | None:
 
 
 def _keys(timeline: Timeline) -> Markup | None:
-    if not timeline.keys:
+    if not timeline.state.keys:
         return None
     items = [
         element(
@@ -241,7 +233,7 @@ def _keys(timeline: Timeline) -> Markup | None:
             f" {key.key_type} ",
             element("code", key.fingerprint),
         )
-        for event in timeline.keys
+        for event in timeline.state.keys
         for key in event.keys
     ]
     return element(

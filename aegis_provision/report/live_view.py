@@ -11,18 +11,19 @@ from rich.text import Text
 
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.playbook.budget import budget_of
-from aegis_provision.report.run_state import Phase, estimate, progress
 from aegis_provision.report.text import duration, is_plain, play_title
+from aegis_provision.report.time_left import estimate
+from aegis_provision.rollout.run_state import Phase, progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from aegis_provision.report.run_state import InFlight, RunState
+    from aegis_provision.rollout.host_state import HostState
+    from aegis_provision.rollout.run_state import RunState
 
 MOST_HOSTS = 8
 """How many hosts in flight are named at most."""
 
-_VERBS = {Phase.READING: "Reading", Phase.WRITING: "Writing"}
 _STEP_WIDTH = 18
 _BAR_WIDTH = 40
 
@@ -34,7 +35,7 @@ def live_view(
 
     ``forks`` is how many hosts are worked on at once, if that is known.
     """
-    if state.phase in _VERBS:
+    if state.phase is Phase.READING:
         return _counting(state, now)
     if state.phase is not Phase.RUNNING or state.schedule is None:
         return Text("")
@@ -50,7 +51,7 @@ def live_view(
 def _counting(state: RunState, now: float) -> RenderableType:
     grid = Table.grid(Column(no_wrap=True), Column(), Column(), Column(), padding=(0, 1))
     grid.add_row(
-        f"{_VERBS[state.phase]} {counted(state.total, 'host')}",
+        f"Reading {counted(state.total, 'host')}",
         ProgressBar(total=state.total, completed=state.done, width=_BAR_WIDTH),
         Text(f"{state.done}/{state.total}", style="progress.download"),
         Text(duration(now - state.since), style="progress.elapsed"),
@@ -85,7 +86,7 @@ def _bar(state: RunState, width: int) -> RenderableType:
     if state.failed and state.schedule is not None:
         play = state.schedule.plays[state.play or 0].play
         allowed = budget_of(play, len(state.schedule.hosts)).allowed
-        tail.append(f"  {len(state.failed)} failed", style="bold red")
+        tail.append(f"  {state.failed} failed", style="bold red")
         tail.append(f" ({allowed} allowed)")
     bar = max(4, min(_BAR_WIDTH, width - tail.cell_len - 2))
     grid = Table.grid(Column(width=bar), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 1))
@@ -94,7 +95,7 @@ def _bar(state: RunState, width: int) -> RenderableType:
 
 
 def _flying(state: RunState, now: float, width: int, room: int) -> list[Text]:
-    flying = sorted(state.in_flight.values(), key=lambda item: item.begun)
+    flying = sorted(state.flying, key=lambda item: item.begun or 0.0)
     if len(flying) > room:
         room = max(0, room - 1)
     name_width = max((len(item.host) for item in flying[:room]), default=0)
@@ -105,13 +106,14 @@ def _flying(state: RunState, now: float, width: int, room: int) -> list[Text]:
     return lines
 
 
-def _host(item: InFlight, now: float, name_width: int, width: int) -> Text:
+def _host(item: HostState, now: float, name_width: int, width: int) -> Text:
     name = Text(f"  {escape_control(item.host)}")
     name.truncate(name_width + 2, overflow="ellipsis", pad=True)
-    took = duration(now - item.since)
-    name.append(f"  {item.step:<{_STEP_WIDTH}}{took:>7}", style="cyan")
-    if item.detail:
-        name.append(f"  {escape_control(item.detail)}", style="dim")
+    span = item.spans[-1]
+    took = duration(now - span.start)
+    name.append(f"  {span.step.words:<{_STEP_WIDTH}}{took:>7}", style="cyan")
+    if span.detail:
+        name.append(f"  {escape_control(span.detail)}", style="dim")
     return _cut(name, width)
 
 

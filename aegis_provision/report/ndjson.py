@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
+from aegis_provision.documents.json_fields import moment_at
 from aegis_provision.report.json_documents import (
     Document,
     apply_document,
@@ -17,23 +17,15 @@ from aegis_provision.report.json_documents import (
     schedule_content,
 )
 from aegis_provision.report.status_document import host_status_content, status_document
+from aegis_provision.rollout.event_codec import encode_event, event_name
 from aegis_provision.rollout.events import (
-    BatchStarted,
-    BudgetSpent,
     HostChecked,
     HostFinished,
     HostPlanned,
-    HostRestarted,
-    HostRolledBack,
-    HostWritten,
     KeysAccepted,
-    PauseStarted,
-    PlayStarted,
-    ReadingStarted,
     RunFinished,
     RunStarted,
-    StepStarted,
-    StopRequested,
+    WriteBegun,
 )
 
 if TYPE_CHECKING:
@@ -74,81 +66,44 @@ class EventStream:
         self._write(_named("status_finished", status_document(statuses, by)))
 
     def _write(self, content: Document) -> None:
-        at = {"at": timestamp(self._clock())}
+        at = {"at": moment_at(self._clock())}
         event = {"event": content.pop("event")}
         line = document("event", {**event, **at, **content})
         self._stream.write(as_line(line) + "\n")
         self._stream.flush()
 
 
-def timestamp(seconds: float) -> str:
-    """Return seconds since the epoch as ``2026-11-25T10:15:00.123Z``."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
-
-
 def event_content(event: Event, *, run: str = "") -> Document | None:
-    """Return what an event says, its own name first; ``None`` for one that says nothing."""
-    match event:
-        case ReadingStarted(hosts):
-            return {"event": "reading_started", "count": hosts}
-        case RunStarted(name, schedule, _):
-            return {"event": "run_started", "run": name, "plays": schedule_content(schedule)}
-        case PlayStarted(play):
-            return {"event": "play_started", "play": play}
-        case BatchStarted(play, batch, hosts):
-            return {
-                "event": "batch_started",
-                "play": play,
-                "batch": batch,
-                "hosts": list(hosts),
-            }
-        case PauseStarted(seconds):
-            return {"event": "pause_started", "seconds": seconds}
-        case BudgetSpent(play, words, failed):
-            return {
-                "event": "budget_spent",
-                "play": play,
-                "message": words,
-                "failed": list(failed),
-            }
-        case StopRequested(running):
-            return {"event": "stop_requested", "running": running}
-        case RunFinished(results, code):
-            return _named("run_finished", apply_document(run, results, code))
-        case _:
-            return _of_host(event)
+    """Return what version 1 of the stream says of an event, ``None`` for one not in it.
 
-
-def _of_host(event: Event) -> Document | None:
+    It says what a host has and how it ended as the other documents do, and else what a record says.
+    """
     match event:
+        case WriteBegun():
+            return None
         case HostPlanned(plan):
-            return {"event": "host_planned", **host_plan_content(plan)}
+            return {"event": event_name(HostPlanned), **host_plan_content(plan)}
         case HostChecked(status):
-            return {"event": "host_checked", **host_status_content(status)}
+            return {"event": event_name(HostChecked), **host_status_content(status)}
+        case RunStarted(name, schedule):
+            plays = schedule_content(schedule)
+            return {"event": event_name(RunStarted), "run": name, "plays": plays}
+        case HostFinished(play, result):
+            return {
+                "event": event_name(HostFinished),
+                "play": play,
+                **host_result_content(result),
+            }
+        case RunFinished(results, code):
+            return _named(event_name(RunFinished), apply_document(run, results, code))
         case KeysAccepted(host, keys):
             taken = [
                 {"name": key.name, "type": key.key_type, "fingerprint": key.fingerprint}
                 for key in keys
             ]
-            return {"event": "keys_accepted", "host": host, "keys": taken}
-        case StepStarted(host, step, detail):
-            return {
-                "event": "step_started",
-                "host": host,
-                "step": step.value.replace(" ", "_"),
-                "detail": detail,
-            }
-        case HostWritten(host):
-            return {"event": "host_written", "host": host}
-        case HostRestarted(host):
-            return {"event": "host_restarted", "host": host}
-        case HostRolledBack(host):
-            return {"event": "host_rolled_back", "host": host}
-        case HostFinished(play, result):
-            return {"event": "host_finished", "play": play, **host_result_content(result)}
+            return {"event": event_name(KeysAccepted), "host": host, "keys": taken}
         case _:
-            return None
+            return encode_event(event)
 
 
 def _named(name: str, whole: Document) -> Document:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from aegis_provision.report.console import Encodable, can_redraw, print_lines
 from aegis_provision.report.live_view import live_view
 from aegis_provision.report.progress_lines import event_lines
-from aegis_provision.report.run_state import RunState, reduce
 from aegis_provision.rollout.events import ReadingStarted, RunFinished, RunStarted
+from aegis_provision.rollout.run_state import RunState, reduce
 
 if TYPE_CHECKING:
     from collections.abc import Callable

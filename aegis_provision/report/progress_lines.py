@@ -29,15 +29,15 @@ from aegis_provision.rollout.events import (
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:
-    from aegis_provision.report import run_state
     from aegis_provision.rollout.events import Event
+    from aegis_provision.rollout.run_state import RunState
 
 _BAD = {Action.ERROR, Action.UNREACHABLE}
 _BAD_STATES = {HostState.ERROR, HostState.UNREACHABLE}
 
 
 def event_lines(
-    state: run_state.RunState, event: Event, *, verbosity: int, quiet: bool, drawn: bool
+    state: RunState, event: Event, *, verbosity: int, quiet: bool, drawn: bool
 ) -> list[Text]:
     """Return what is printed for ``event``, told while ``state`` was what was known.
 
@@ -68,7 +68,7 @@ def _always(event: Event) -> list[Text]:
             return []
 
 
-def _finding(state: run_state.RunState, event: Event, *, verbosity: int, drawn: bool) -> list[Text]:
+def _finding(state: RunState, event: Event, *, verbosity: int, drawn: bool) -> list[Text]:
     match event:
         case HostPlanned(plan):
             if verbosity or plan.action in _BAD:
@@ -85,15 +85,15 @@ def _finding(state: run_state.RunState, event: Event, *, verbosity: int, drawn: 
     return []
 
 
-def _is_no_news(state: run_state.RunState, event: HostFinished) -> bool:
+def _is_no_news(state: RunState, event: HostFinished) -> bool:
     """Tell whether the plan has said so already, or the recap will say it for many at once."""
     if event.result.status is Status.NOT_ATTEMPTED:
         return True
-    plan = state.plans.get(event.result.host)
-    return plan is not None and plan.write is None and plan.host not in state.in_flight
+    plan, host = state.plans.get(event.result.host), state.host(event.result.host)
+    return plan is not None and plan.write is None and host.begun is None
 
 
-def _milestone(state: run_state.RunState, event: Event, verbosity: int) -> list[Text]:
+def _milestone(state: RunState, event: Event, verbosity: int) -> list[Text]:
     words = ""
     match event:
         case ReadingStarted(hosts) if hosts:
@@ -108,7 +108,7 @@ def _milestone(state: run_state.RunState, event: Event, verbosity: int) -> list[
             if batches > 1:
                 words = f"Batch {batch + 1}/{batches}: {counted(len(hosts), 'host')}"
         case StepStarted(host, step, detail) if verbosity:
-            words = f"{host}: {step}{f' ({detail})' if detail else ''}"
+            words = f"{host}: {step.words}{f' ({detail})' if detail else ''}"
         case PauseStarted(seconds):
             words = f"Waiting {duration(seconds)} before the next batch"
         case _:
@@ -116,7 +116,7 @@ def _milestone(state: run_state.RunState, event: Event, verbosity: int) -> list[
     return [Text(escape_control(words))] if words else []
 
 
-def _play_words(state: run_state.RunState, play: int) -> str:
+def _play_words(state: RunState, play: int) -> str:
     if state.schedule is None:
         return ""
     scheduled = state.schedule.plays[play]

@@ -1,7 +1,8 @@
 """What happens while many hosts are worked on, as values. Events carry meaning, never looks.
 
 They are told in the order in which they happen, one at a time, in the thread in which they
-happen. Whoever takes them stamps them with a time of its own.
+happen. Each observer stamps them with a time of its own. ``event_codec`` turns them into JSON and
+back; ``run_state`` turns them into what is known of a run.
 """
 
 from __future__ import annotations
@@ -24,17 +25,22 @@ class Step(StrEnum):
     CONNECT = "connect"
     PREFLIGHT = "preflight"
     WRITE = "write"
-    WAIT_FOR_SESSIONS = "wait for sessions"
+    WAIT_FOR_SESSIONS = "wait_for_sessions"
     RESTART = "restart"
     VERIFY = "verify"
-    ROLL_BACK = "roll back"
+    ROLL_BACK = "roll_back"
+
+    @property
+    def words(self) -> str:
+        """Return what an operator reads."""
+        return self.value.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingStarted:
-    """Reading begins; ``hosts`` is how many there are."""
+    """Reading begins; ``count`` is how many hosts there are."""
 
-    hosts: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class KeysAccepted:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Carrying out begins: ``run`` is the run's name, ``plans`` what was read and agreed to.
+    """The run begins: ``run`` is the run's name, ``plans`` what was read and agreed to.
 
     ``plans`` are those of ``schedule.hosts``, in that order.
     """
@@ -97,6 +103,45 @@ class StepStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDigest:
+    """A file without its content: a keyed digest of it, ``mode`` as ``"0600"``, its owner."""
+
+    digest: str
+    mode: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """The file from before a write and the one from after it, ``None`` for no file.
+
+    ``secrets`` names the sensitive variables that differ between the two.
+    """
+
+    before: FileDigest | None
+    after: FileDigest | None
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def changes_content(self) -> bool:
+        """Tell whether the content differs: a write may put right a mode or an owner alone."""
+        return _digest(self.before) != _digest(self.after)
+
+
+def _digest(file: FileDigest | None) -> str | None:
+    return file.digest if file is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBegun:
+    """The host's file is about to be replaced. The run's record holds this before it happens."""
+
+    host: str
+    change: FileChange
+
+
+@dataclass(frozen=True, slots=True)
 class HostWritten:
     """The host's file is the new one, checked by reading it back."""
 
@@ -119,9 +164,13 @@ class HostRolledBack:
 
 @dataclass(frozen=True, slots=True)
 class HostFinished:
-    """One host's work in the play with index ``play`` is over."""
+    """One host's work in the play with index ``play`` is over.
 
-    play: int
+    ``play`` is ``None`` in a record for a result that only the end of the run told: of a host that
+    was never begun, or that was interrupted.
+    """
+
+    play: int | None
     result: HostResult
 
 
@@ -136,11 +185,11 @@ class PauseStarted:
 class BudgetSpent:
     """More hosts failed than the play with index ``play`` allows; nothing new begins.
 
-    ``words`` shows the arithmetic; ``failed`` names the hosts that count.
+    ``message`` shows the arithmetic; ``failed`` names the hosts that count.
     """
 
     play: int
-    words: str
+    message: str
     failed: tuple[str, ...]
 
 
@@ -153,7 +202,10 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run is over: ``results`` holds each host's end in the schedule's order."""
+    """The run is over: ``results`` holds each host's end in the schedule's order.
+
+    In a record ``results`` is empty: each host has a :class:`HostFinished` of its own.
+    """
 
     results: tuple[HostResult, ...]
     exit_code: int
@@ -168,6 +220,7 @@ Event = (
     | PlayStarted
     | BatchStarted
     | StepStarted
+    | WriteBegun
     | HostWritten
     | HostRestarted
     | HostRolledBack

@@ -88,7 +88,7 @@ def _run(steps: HostSteps) -> HostResult:
         if write is not None:
             steps.start(Step.WRITE)
             lock = connection.lock(write)
-            context.write_log.before_write(steps.host, write)
+            context.emit(context.write_log.before_write(steps.host, write))
             steps.write(lock, write)
             context.emit(HostWritten(steps.host))
     except WriteLogError as error:

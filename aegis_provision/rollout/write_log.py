@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
+    from aegis_provision.rollout.events import WriteBegun
 
 
 class WriteLogError(Exception):
@@ -23,9 +24,9 @@ class WriteLogError(Exception):
 class WriteLog(Protocol):
     """Records a write before it begins."""
 
-    def before_write(self, host: str, write: Write) -> None:
-        """Record that ``write`` is about to begin on ``host``. Raises :class:`WriteLogError`.
+    def before_write(self, host: str, write: Write) -> WriteBegun:
+        """Record that ``write`` is about to begin on ``host``, and return the event that says so.
 
-        Called from the thread that writes.
+        Raises :class:`WriteLogError`. Called from the thread that writes.
         """
         ...

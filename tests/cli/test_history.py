@@ -10,11 +10,19 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.cli.commands.history import LISTED
 from aegis_provision.cli.main import run as run_program
-from aegis_provision.history.json_fields import encode
+from aegis_provision.documents.json_fields import encode
 from aegis_provision.history.run_header_codec import header_lines
 from aegis_provision.history.run_record import open_record
 from aegis_provision.history.state_dir import StateDir, prepare_state_dir
 from aegis_provision.packaged_files import load_schema
+from aegis_provision.rollout.events import (
+    BatchStarted,
+    HostWritten,
+    Step,
+    StepStarted,
+    StopRequested,
+)
+from aegis_provision.rollout.results import Status
 from tests.history.fleet import RUN, header, places_in, write_of
 from tests.history.stories import FINISHED_RUN, end, finished, line, write
 
@@ -27,12 +35,13 @@ DAMAGED = "20261127T090001Z-0e0e0e"
 DIED_IN_A_WRITE = b"".join(
     encode(item)
     for item in (
-        line("batch", play=0, batch=0, hosts=1),
+        line(BatchStarted(0, 0, ("a",)), 0.5),
+        line(StepStarted("a", Step.WRITE), 0.5),
         write("a"),
-        line("written", 2, host="a"),
-        finished("a", "restart_pending", 3),
-        line("batch", 3, play=1, batch=0, hosts=2),
-        line("step", 3, host="b", step="write"),
+        line(HostWritten("a"), 2),
+        finished("a", Status.RESTART_PENDING, 3),
+        line(BatchStarted(1, 0, ("b", "c")), 3),
+        line(StepStarted("b", Step.WRITE), 3),
         write("b", 4),
     )
 )
@@ -168,7 +177,7 @@ def test_a_run_that_goes_on_is_no_dead_one(places: StateDir, history: Callable[.
 def test_a_run_that_was_stopped_stands_as_interrupted(
     places: StateDir, history: Callable[..., str]
 ) -> None:
-    stopped = [line("stop", running=1), finished("a", "applied"), end(130, applied=1)]
+    stopped = [line(StopRequested(1)), finished("a", Status.APPLIED), end(130, applied=1)]
     _keep(places, RUN, b"".join(map(encode, stopped)))
     [_, row] = history().splitlines()
     assert row == (f"{RUN}  2026-11-25 10:15  apply  ada@control      4  interrupted  1 applied")
@@ -200,7 +209,11 @@ def test_only_the_last_runs_are_listed_unless_all_are_wanted(
 def test_unchanged_hosts_stand_together_unless_all_are_wanted(
     places: StateDir, history: Callable[..., str]
 ) -> None:
-    lines = [encode(finished(host, "unchanged")) for host in "bcd"]
+    lines = [
+        encode(line(StepStarted(host, Step.CONNECT), 1))
+        + encode(finished(host, Status.UNCHANGED, 3.5))
+        for host in "bcd"
+    ]
     _keep(places, RUN, b"".join(lines))
     assert "  unchanged (3):\n    b, c, d\n" in history("last")
     assert "  c  unchanged  2.5 s\n" in history("last", "-v")
@@ -220,7 +233,7 @@ def test_a_directory_that_others_can_write_to_is_not_believed(
 def test_what_a_record_holds_can_not_drive_the_terminal(
     places: StateDir, history: Callable[..., str]
 ) -> None:
-    _keep(places, RUN, encode(finished("a", "failed", message="\x1b[2Jgone")))
+    _keep(places, RUN, encode(finished("a", Status.FAILED, message="\x1b[2Jgone")))
     assert "\\x1b[2Jgone" in history("last")
 
 

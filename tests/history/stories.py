@@ -5,75 +5,79 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from aegis_provision.history.json_fields import encode, moment
+from aegis_provision.documents.json_fields import encode, moment
+from aegis_provision.rollout.event_codec import encode_event
+from aegis_provision.rollout.events import (
+    BatchStarted,
+    BudgetSpent,
+    FileChange,
+    FileDigest,
+    HostFinished,
+    HostRestarted,
+    HostRolledBack,
+    HostWritten,
+    PlayStarted,
+    RunFinished,
+    Step,
+    StepStarted,
+    WriteBegun,
+)
+from aegis_provision.rollout.results import HostResult, Status
 from tests.history.fleet import STARTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from aegis_provision.rollout.events import Event
 
 Line = dict[str, object]
 
 
-def line(event: str, second: float = 1.0, **content: object) -> Line:
-    """Return a line ``second`` seconds after the run's start."""
-    return {"event": event, "at": moment(STARTED + timedelta(seconds=second)), **content}
+def line(event: Event, second: float = 1.0) -> Line:
+    """Return the line of an event ``second`` seconds after the run's start."""
+    return {"at": moment(STARTED + timedelta(seconds=second)), **encode_event(event)}
 
 
-def file(name: str) -> Mapping[str, object]:
+def file(name: str) -> FileDigest:
     """Return a file whose digest says ``name``."""
-    return {"digest": f"hmac-sha256:{name:0<64}", "mode": "0600", "uid": 1000, "gid": 1000}
+    return FileDigest(f"hmac-sha256:{name:0<64}", "0600", 1000, 1000)
 
 
 def write(host: str, second: float = 1.0, *, before: str = "0", after: str = "1") -> Line:
-    return line(
-        "write",
-        second,
-        host=host,
-        before=file(before),
-        after=file(after),
-        secrets=["ANTHROPIC_AUTH_TOKEN"],
-    )
+    change = FileChange(file(before), file(after), ("ANTHROPIC_AUTH_TOKEN",))
+    return line(WriteBegun(host, change), second)
 
 
-def finished(host: str, status: str, second: float = 1.0, message: str = "") -> Line:
-    return line(
-        "finished",
-        second,
-        play=0,
-        host=host,
-        status=status,
-        message=message,
-        hint="",
-        seconds=2.5,
-    )
+def finished(host: str, status: Status, second: float = 1.0, message: str = "") -> Line:
+    return line(HostFinished(0, HostResult(host, status, message)), second)
 
 
 def end(exit_code: int = 0, second: float = 9.0, **counts: int) -> Line:
-    return line("end", second, exit_code=exit_code, counts=counts)
+    return {**line(RunFinished((), exit_code), second), "summary": counts}
 
 
 FINISHED_RUN = b"".join(
     encode(item)
     for item in (
-        line("play", play=0),
-        line("batch", play=0, batch=0, hosts=1),
-        line("step", host="a", step="connect"),
+        line(PlayStarted(0)),
+        line(BatchStarted(0, 0, ("a",))),
+        line(StepStarted("a", Step.CONNECT)),
         write("a", 1.5),
-        line("written", 2.0, host="a"),
-        line("restarted", 3.0, host="a"),
-        finished("a", "applied", 3.5),
-        line("play", 4.0, play=1),
-        line("batch", 4.0, play=1, batch=0, hosts=2),
+        line(HostWritten("a"), 2.0),
+        line(HostRestarted("a"), 3.0),
+        finished("a", Status.APPLIED, 3.5),
+        line(PlayStarted(1), 3.5),
+        line(BatchStarted(1, 0, ("b", "c")), 3.5),
+        line(StepStarted("b", Step.CONNECT), 3.5),
+        line(StepStarted("c", Step.CONNECT), 4.0),
         write("b", 4.5),
-        line("written", 5.0, host="b"),
-        line("restarted", 5.1, host="b"),
-        line("step", 5.2, host="b", step="roll back"),
-        line("rolled_back", 5.5, host="b"),
-        line("restarted", 5.6, host="b"),
-        finished("b", "rolled_back", 6.0, "health: no answer"),
-        line("budget", 6.0, play=1, words="1 of 4 hosts failed, 0 may", failed=["b"]),
-        finished("c", "unreachable", 6.5, "connect: refused"),
-        finished("d", "not_attempted", 7.0, "the budget was spent"),
+        line(HostWritten("b"), 5.0),
+        line(HostRestarted("b"), 5.1),
+        line(StepStarted("b", Step.ROLL_BACK), 5.2),
+        line(HostRolledBack("b"), 5.5),
+        line(HostRestarted("b"), 5.6),
+        finished("b", Status.ROLLED_BACK, 6.0, "health: no answer"),
+        line(BudgetSpent(1, "1 of 4 hosts failed, 0 may", ("b",)), 6.0),
+        finished("c", Status.UNREACHABLE, 6.5, "connect: refused"),
+        finished("d", Status.NOT_ATTEMPTED, 7.0, "the budget was spent"),
         end(4, applied=1, rolled_back=1, unreachable=1, not_attempted=1),
     )
 )

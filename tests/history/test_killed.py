@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.history.digests import file_digest
-from aegis_provision.history.past_run import PastRun, RunState
+from aegis_provision.history.past_run import PastRun, RunStatus
 from aegis_provision.history.run_record import open_record
 from aegis_provision.history.runs import read_run, run_names
 from aegis_provision.history.state_dir import load_key
@@ -57,6 +57,11 @@ class _Writer:
         for _ in range(lines):
             assert self.process.stdout.readline()
 
+    def let_end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate(timeout=30)
@@ -83,14 +88,14 @@ def _assert_true(past: PastRun, fleet: Path, key: bytes) -> None:
         assert write.content is not None
         old, new = write.base.content, write.content
         config = (fleet / name / "config").read_bytes()
-        if host.write is not None:
-            assert host.write.before is not None
-            assert host.write.after is not None
-            assert host.write.before.digest == file_digest(key, old)
-            assert host.write.after.digest == file_digest(key, new)
-        if not host.write_unknown:
-            assert config == (new if host.written and not host.rolled_back else old), name
-        if not host.restart_owed:
+        if host.file.write is not None:
+            assert host.file.write.before is not None
+            assert host.file.write.after is not None
+            assert host.file.write.before.digest == file_digest(key, old)
+            assert host.file.write.after.digest == file_digest(key, new)
+        if not host.file.unknown:
+            assert config == (new if host.file.written and not host.file.rolled_back else old), name
+        if not host.file.restart_owed:
             assert (fleet / name / "running").read_bytes() == config, name
         if host.status is Status.APPLIED:
             assert config == new
@@ -106,8 +111,8 @@ def test_a_record_tells_the_truth_after_kill_9_at_any_moment(
     writer.kill()
     places = places_in(fleet)
     past = _read(places)
-    assert past.state is RunState.CRASHED
-    assert past.exit_code is None
+    assert past.status is RunStatus.CRASHED
+    assert past.state.exit_code is None
     _assert_true(past, fleet, load_key(places))
 
 
@@ -115,7 +120,7 @@ def test_a_record_tells_the_truth_while_it_is_written(fleet: Path, writer: _Writ
     """What it claims of hosts that are done holds although the run goes on."""
     places = places_in(fleet)
     writer.wait_for_lines(1)
-    assert _read(places).state is RunState.RUNNING
+    assert _read(places).status is RunStatus.RUNNING
     for _ in HOSTS:
         writer.wait_for_lines(SAID_OF_A_HOST)
         done = [host for host in _read(places).hosts.values() if host.status is not None]
@@ -124,9 +129,10 @@ def test_a_record_tells_the_truth_while_it_is_written(fleet: Path, writer: _Writ
             assert write.base is not None
             expected = write.content if host.status is Status.APPLIED else write.base.content
             assert (fleet / host.host / "config").read_bytes() == expected
+    writer.let_end()
     writer.wait_for_lines(LINES - 1 - SAID_OF_A_HOST * len(HOSTS))
     past = _read(places)
-    assert past.state is RunState.FINISHED
+    assert past.status is RunStatus.FINISHED
     _assert_true(past, fleet, load_key(places))
 
 
@@ -141,9 +147,9 @@ def test_two_runs_at_once_keep_two_records(fleet: Path, writer: _Writer, tmp_pat
         writer.kill()
         past = read_run(places, other)
         assert isinstance(past, PastRun)
-        assert past.state is RunState.RUNNING
-        assert past.hosts["a"].written
-    assert _read(places).state is RunState.CRASHED
+        assert past.status is RunStatus.RUNNING
+        assert past.hosts["a"].file.written
+    assert _read(places).status is RunStatus.CRASHED
 
 
 def _fill(record: RunRecord) -> None:
@@ -179,4 +185,4 @@ def test_a_full_disk_leaves_whole_lines_and_stops_further_writes(
     assert places.record(RUN).read_bytes().endswith(b"\n")
     past = _read(places)
     assert past.hosts["a"].status is None
-    assert past.hosts["b"].write is None
+    assert past.hosts["b"].file.write is None

@@ -12,7 +12,7 @@ import pytest
 from aegis_provision.aegis.remote_state import RemoteFile
 from aegis_provision.errors import StateDirError
 from aegis_provision.history.digests import file_digest
-from aegis_provision.history.past_run import PastRun, RunState
+from aegis_provision.history.past_run import PastRun, RunStatus
 from aegis_provision.history.run_record import RunRecord, open_record
 from aegis_provision.history.run_summary import summary_of
 from aegis_provision.history.runs import read_run, run_summaries
@@ -38,9 +38,9 @@ from tests.history.fleet import CANARY, HOSTS, RUN, header, places_in, plan_of, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aegis_provision.history.past_host import PastHost
     from aegis_provision.history.state_dir import StateDir
     from aegis_provision.rollout.events import Event
+    from aegis_provision.rollout.host_state import HostState
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def _begin(record: RunRecord) -> None:
     record(RunStarted(RUN, head.schedule, tuple(plan_of(host) for host in HOSTS)))
 
 
-def _a_after(places: StateDir, *events: Event | None) -> PastHost:
+def _a_after(places: StateDir, *events: Event | None) -> HostState:
     """Return what is known of host a after ``events``; ``None`` stands for its write."""
     with open_record(places, header()) as record:
         _begin(record)
@@ -84,9 +84,9 @@ def test_a_whole_run_is_told(places: StateDir) -> None:
     )
     with open_record(places, header()) as record:
         _begin(record)
-        for play, result in zip((0, 1, 1), results, strict=False):
+        for (play, batch), result in zip(((0, 0), (1, 0), (1, 1)), results, strict=False):
             record(PlayStarted(play))
-            record(BatchStarted(play, 0, (result.host,)))
+            record(BatchStarted(play, batch, (result.host,)))
             record(StepStarted(result.host, Step.CONNECT))
             if result.status is Status.APPLIED:
                 record.before_write(result.host, write_of(result.host))
@@ -98,12 +98,12 @@ def test_a_whole_run_is_told(places: StateDir) -> None:
         record(RunFinished(results, 4))
     past = _read(places)
     assert past.header == header()
-    assert (past.state, past.exit_code) == (RunState.FINISHED, 4)
-    assert (past.budget, past.stopped) == ("1 of 4 hosts failed; 0 may", True)
+    assert (past.status, past.state.exit_code) == (RunStatus.FINISHED, 4)
+    assert past.state.spent == BudgetSpent(1, "1 of 4 hosts failed; 0 may", ("c",))
+    assert past.state.stopping
     assert past.batches_begun == (1, 2)
     assert past.counts == {"applied": 2, "unreachable": 1, "not_attempted": 1}
-    told = [(host.status, host.message, host.hint) for host in past.hosts.values()]
-    assert told == [(item.status, item.message, item.hint) for item in results]
+    assert past.state.results == results
     assert past.hosts["a"].seconds is not None
     assert past.hosts["d"].seconds is None
     assert list(run_summaries(places, [RUN])) == [summary_of(past)]
@@ -112,27 +112,24 @@ def test_a_whole_run_is_told(places: StateDir) -> None:
 def test_before_and_after_are_digests_under_the_key(places: StateDir) -> None:
     host = _a_after(places, None, HostWritten("a"))
     key, write = load_key(places), write_of("a")
-    assert host.write is not None
-    assert host.write.before is not None
+    assert host.file.write is not None
+    assert host.file.write.before is not None
     assert write.base is not None
     assert write.content is not None
-    assert host.write.after is not None
-    assert host.write.before.digest == file_digest(key, write.base.content)
-    assert host.write.after.digest == file_digest(key, write.content)
-    assert (host.write.before.mode, host.write.before.uid, host.write.before.gid) == (
-        "0640",
-        1000,
-        1001,
-    )
-    assert (host.write.after.mode, host.write.after.gid) == ("0600", 1000)
-    assert host.write.secrets == ("ANTHROPIC_AUTH_TOKEN",)
+    assert host.file.write.after is not None
+    assert host.file.write.before.digest == file_digest(key, write.base.content)
+    assert host.file.write.after.digest == file_digest(key, write.content)
+    before = host.file.write.before
+    assert (before.mode, before.uid, before.gid) == ("0640", 1000, 1001)
+    assert (host.file.write.after.mode, host.file.write.after.gid) == ("0600", 1000)
+    assert host.file.write.secrets == ("ANTHROPIC_AUTH_TOKEN",)
 
 
 def test_a_file_that_was_not_there_has_no_digest(places: StateDir) -> None:
     with open_record(places, header()) as record:
         record.before_write("a", replace(write_of("a"), base=None))
         record(HostWritten("a"))
-    write = _read(places).hosts["a"].write
+    write = _read(places).hosts["a"].file.write
     assert write is not None
     assert write.before is None
 
@@ -148,7 +145,7 @@ def test_no_value_comes_into_the_state_directory(places: StateDir) -> None:
 def test_every_line_is_json_with_a_time(places: StateDir) -> None:
     _a_after(places, StepStarted("a", Step.WRITE), None, _end(Status.FAILED, "two\nlines \u2028"))
     for line in places.record(RUN).read_bytes().splitlines()[2:]:
-        assert {"event", "at", "t"} <= json.loads(line).keys()
+        assert {"event", "at"} <= json.loads(line).keys()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +192,7 @@ def test_what_is_known_of_a_host_wherever_the_record_ends(
     places: StateDir, events: tuple[Event | None, ...], expected: tuple[bool, bool, bool, bool]
 ) -> None:
     host = _a_after(places, *events)
-    known = (host.write_unknown, host.restarted, host.rolled_back, host.restart_owed)
+    known = (host.file.unknown, host.file.restarted, host.file.rolled_back, host.file.restart_owed)
     assert known == expected
 
 
@@ -209,7 +206,8 @@ def test_the_end_corrects_what_was_told_of_hosts(places: StateDir) -> None:
     host = _a_after(
         places, None, RunFinished((HostResult("a", Status.FAILED, "interrupted"),), 130)
     )
-    assert (host.status, host.message, host.write_unknown) == (Status.FAILED, "interrupted", True)
+    assert host.result == HostResult("a", Status.FAILED, "interrupted")
+    assert host.file.unknown
 
 
 @pytest.mark.parametrize("went_back", [False, True])
@@ -224,7 +222,7 @@ def test_two_writes_are_one_unless_the_first_was_undone(places: StateDir, went_b
             record(HostRolledBack("a"))
         record.before_write("a", second)
         record(HostWritten("a"))
-    write = _read(places).hosts["a"].write
+    write = _read(places).hosts["a"].file.write
     key, base = load_key(places), second.base if went_back else first.base
     assert write is not None
     assert write.before is not None
@@ -236,13 +234,13 @@ def test_two_writes_are_one_unless_the_first_was_undone(places: StateDir, went_b
 
 def test_a_write_that_was_seen_to_end_clears_up_an_earlier_doubt(places: StateDir) -> None:
     host = _a_after(places, None, _end(Status.FAILED), None, HostWritten("a"))
-    assert not host.write_unknown
+    assert not host.file.unknown
 
 
 def test_a_run_whose_writer_lives_is_running(places: StateDir) -> None:
     with open_record(places, header()):
-        assert _read(places).state is RunState.RUNNING
-    assert _read(places).state is RunState.CRASHED
+        assert _read(places).status is RunStatus.RUNNING
+    assert _read(places).status is RunStatus.CRASHED
 
 
 def test_one_name_is_one_record(places: StateDir) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.documents.json_fields import encode
 from aegis_provision.errors import NoSuchRunError
-from aegis_provision.history.json_fields import encode
-from aegis_provision.history.past_run import DamagedRun, PastRun, RunState
+from aegis_provision.history.past_run import DamagedRun, PastRun, RunStatus
 from aegis_provision.history.run_header_codec import header_lines
 from aegis_provision.history.run_summary import RunSummary
 from aegis_provision.history.runs import (
@@ -20,6 +20,8 @@ from aegis_provision.history.runs import (
     runs_that_touched,
 )
 from aegis_provision.history.state_dir import StateDir, prepare_state_dir
+from aegis_provision.rollout.events import HostRestarted
+from aegis_provision.rollout.results import Status
 from tests.history.fleet import header, places_in
 from tests.history.stories import FINISHED_RUN, end, finished, line, write
 
@@ -92,9 +94,9 @@ def test_a_list_tells_finished_crashed_and_damaged_apart(places: StateDir) -> No
     places.record(OLD).write_text("damaged\n")
     done, crashed, damaged = run_summaries(places, NAMES)
     assert isinstance(done, RunSummary)
-    assert (done.state, done.exit_code, done.hosts) == (RunState.FINISHED, 4, 4)
+    assert (done.status, done.exit_code, done.hosts) == (RunStatus.FINISHED, 4, 4)
     assert isinstance(crashed, RunSummary)
-    assert (crashed.state, crashed.counts) == (RunState.CRASHED, {"unknown": 4})
+    assert (crashed.status, crashed.counts) == (RunStatus.CRASHED, {"unknown": 4})
     assert damaged == DamagedRun(OLD, "line 1: the header is not whole")
 
 
@@ -108,8 +110,8 @@ def test_a_list_does_not_read_what_lies_between_both_ends(places: StateDir) -> N
 
 
 def test_only_runs_that_touched_a_host_are_looked_at_for_what_is_owed(places: StateDir) -> None:
-    _keep(places, OLD, encode(line("restarted", host="a")))
-    _keep(places, MIDDLE, encode(finished("a", "unchanged")) + encode(end()))
+    _keep(places, OLD, encode(line(HostRestarted("a"))))
+    _keep(places, MIDDLE, encode(finished("a", Status.UNCHANGED)) + encode(end()))
     _keep(places, NEW, encode(write("a")))
     found = list(runs_that_touched(places, NAMES))
     assert [past.header.run for past in found] == [NEW, OLD]
@@ -130,4 +132,4 @@ def test_two_readers_at_once_do_not_take_each_other_for_the_writer(places: State
         fcntl.flock(other, fcntl.LOCK_SH)
         past = read_run(places, NEW)
     assert isinstance(past, PastRun)
-    assert past.state is RunState.CRASHED
+    assert past.status is RunStatus.CRASHED

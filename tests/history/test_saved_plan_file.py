@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.history.saved_plan_file import SavedPlanError, dump, is_saved_plan, parse
@@ -102,6 +102,7 @@ PLAN = SavedPlan(
 FILE = dump(PLAN)
 
 
+@settings(deadline=None)
 @given(plan=_PLANS)
 def test_what_is_kept_comes_back_and_is_what_the_schema_says(plan: SavedPlan) -> None:
     data = dump(plan)

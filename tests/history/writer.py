@@ -2,7 +2,7 @@
 
 Hosts are directories below ``sys.argv[1]``; the work is real: ``config`` is replaced by a rename,
 and ``running`` is what a restarted server has read. It tells each thing it is about to do on
-stdout.
+stdout, and ends its run only once it is told to, by a line on stdin.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def main() -> None:
             host = root / name
             results.append(_work_on(name, host, record))
             record(HostFinished(0, results[-1]))
+        sys.stdin.readline()
         record(RunFinished(tuple(results), 4))
         _say()
         sys.stdin.read()

@@ -19,7 +19,7 @@ from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.plan import Action, Change, ChangeKind, Write
 from aegis_provision.playbook.plays import HostCount, Schedule
-from aegis_provision.report.html_page import render_page
+from aegis_provision.report import html_page
 from aegis_provision.report.markup import Markup, element
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -33,13 +33,14 @@ from aegis_provision.rollout.events import (
     StepStarted,
 )
 from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.run_state import replay
 from aegis_provision.rollout.task import not_begun
 from aegis_provision.transport.protocol import AcceptedKey
 from tests.fleet.browser import browser
 from tests.report.runs import CHANGES, PATH, RUN, carried_out, hosts, plan, play, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from aegis_provision.rollout.events import Event
@@ -58,6 +59,13 @@ HOSTILE = (
     "\u05e9\u05dc\u05d5\u05dd 123",
 )
 SECRET = b"token-that-never-shows"
+
+
+def render_page(
+    entries: Iterable[tuple[float, Event]], about: Mapping[str, str] | None = None
+) -> str:
+    """Return the page of the run that ``entries`` tell of."""
+    return html_page.render_page(replay(entries), about)
 
 
 class _Elements(HTMLParser):

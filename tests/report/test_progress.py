@@ -16,7 +16,6 @@ from aegis_provision.playbook.plays import HostCount, Schedule
 from aegis_provision.report.console import make_console, print_lines
 from aegis_provision.report.live_view import live_view
 from aegis_provision.report.progress_display import ProgressDisplay
-from aegis_provision.report.run_state import RunState, reduce
 from aegis_provision.rollout.events import (
     BudgetSpent,
     HostFinished,
@@ -30,6 +29,7 @@ from aegis_provision.rollout.events import (
     StopRequested,
 )
 from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.run_state import RunState, reduce
 from aegis_provision.transport.protocol import AcceptedKey
 from tests.report.runs import carried_out, hosts, plan, play, runs
 from tests.report.terminal import Terminal, console_on

@@ -15,10 +15,10 @@ from aegis_provision.report.apply_text import (
     recap_lines,
 )
 from aegis_provision.report.plan_text import plan_lines
-from aegis_provision.report.run_state import RunState, reduce
 from aegis_provision.report.schedule_text import schedule_lines
 from aegis_provision.rollout.events import BudgetSpent, RunFinished
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
+from aegis_provision.rollout.run_state import RunState, reduce
 from tests.report.runs import carried_out, hosts, plan, play
 
 OK = HostResult("ok-1", Status.APPLIED)

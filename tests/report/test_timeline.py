@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.plays import Schedule
-from aegis_provision.report.timeline import EventLog, StepSpan, lanes, timeline_of
-from aegis_provision.rollout.events import HostFinished, StopRequested
+from aegis_provision.report.timeline import lanes, timeline_of
+from aegis_provision.rollout.events import HostFinished, Step, StopRequested
+from aegis_provision.rollout.host_state import StepSpan
 from aegis_provision.rollout.results import SUCCESSES, Status
+from aegis_provision.rollout.run_state import replay
 from tests.report.runs import carried_out, hosts, plan, play, runs
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def test_every_host_of_every_play_has_its_row_however_far_the_run_came(
     told: Told, share: float
 ) -> None:
     entries = told.events[: int(len(told.events) * share) + 1]
-    timeline = timeline_of(entries)
+    timeline = timeline_of(replay(entries))
     if timeline.state.schedule is None:
         assert not timeline.batches
         return
@@ -40,11 +42,11 @@ def test_every_host_of_every_play_has_its_row_however_far_the_run_came(
 @given(told=runs())
 @settings(max_examples=60, deadline=None)
 def test_steps_follow_each_other_within_the_run_and_the_batch(told: Told) -> None:
-    timeline = timeline_of(told.events)
+    timeline = timeline_of(replay(told.events))
     for batch in timeline.batches:
         for row in batch.rows:
-            assert all(step.start <= step.end for step in row.stretches)
-            assert all(one.end == two.start for one, two in pairwise(row.stretches))
+            assert all(step.end is not None and step.start <= step.end for step in row.steps)
+            assert all(one.end == two.start for one, two in pairwise(row.steps))
             if row.start is not None and row.end is not None:
                 assert batch.start is not None
                 assert batch.end is not None
@@ -55,17 +57,17 @@ def test_steps_follow_each_other_within_the_run_and_the_batch(told: Told) -> Non
 @given(told=runs())
 @settings(max_examples=60, deadline=None)
 def test_no_two_bars_of_a_lane_overlap_and_none_is_lost(told: Told) -> None:
-    rows = [row for batch in timeline_of(told.events).batches for row in batch.rows]
+    rows = [row for batch in timeline_of(replay(told.events)).batches for row in batch.rows]
     drawn = lanes(rows)
     for lane in drawn:
         assert all((one.end or 0) <= (two.start or 0) for one, two in pairwise(lane))
     found = sorted(row.number for lane in drawn for row in lane)
-    assert found == [row.number for row in rows if row.stretches]
+    assert found == [row.number for row in rows if row.steps]
 
 
 def test_lanes_are_as_many_as_hosts_were_worked_on_at_once() -> None:
     told = carried_out(Schedule((play("", hosts(40)),)), lambda *_: Status.APPLIED, forks=8)
-    rows = [row for batch in timeline_of(told.events).batches for row in batch.rows]
+    rows = [row for batch in timeline_of(replay(told.events)).batches for row in batch.rows]
     assert len(lanes(rows)) == 8
 
 
@@ -73,7 +75,7 @@ def test_a_host_that_is_passed_over_is_told_apart_from_one_not_begun() -> None:
     schedule = Schedule((play("a", ["x", "y"]), play("b", ["x", "y"])))
     told = carried_out(schedule, lambda _, host: Status.FAILED if host == "x" else Status.APPLIED)
     until = next(at for at, (_, event) in enumerate(told.events) if _ends(event, "y")) + 1
-    rows = timeline_of(told.events[:until]).batches[1].rows
+    rows = timeline_of(replay(told.events[:until])).batches[1].rows
     assert [(row.result, row.passed_over) for row in rows] == [(None, True), (None, False)]
     assert Status.FAILED not in SUCCESSES
 
@@ -85,23 +87,17 @@ def _ends(event: object, host: str) -> bool:
 def test_a_run_that_was_cut_off_ends_with_the_last_that_was_told() -> None:
     told = carried_out(Schedule((play("", ["x"]),)), lambda *_: Status.APPLIED)
     cut = [entry for entry in told.events if entry[0] < 4.0]
-    timeline = timeline_of([*cut, (9.0, StopRequested(1))])
+    timeline = timeline_of(replay([*cut, (9.0, StopRequested(1))]))
     (row,) = timeline.batches[0].rows
-    assert row.stretches == (StepSpan("write", "", 0.0, 2.0), StepSpan("restart", "", 2.0, 9.0))
+    assert row.steps == (
+        StepSpan(0, Step.WRITE, "", 0.0, 2.0),
+        StepSpan(0, Step.RESTART, "", 2.0, 9.0),
+    )
     assert (timeline.end, row.result) == (9.0, None)
-
-
-def test_a_chronicle_stamps_what_it_is_told() -> None:
-    times = iter([1.0, 2.5])
-    chronicle = EventLog(lambda: next(times))
-    chronicle(StopRequested(1))
-    chronicle(StopRequested(2))
-    assert chronicle.entries == [(1.0, StopRequested(1)), (2.5, StopRequested(2))]
 
 
 def test_plans_are_known_by_host() -> None:
     plans = {"x": plan("x", Action.UNCHANGED)}
     told = carried_out(Schedule((play("", ["x"]),)), lambda *_: Status.UNCHANGED, plans=plans)
-    timeline = timeline_of(told.events)
-    assert timeline.plans == plans
+    timeline = timeline_of(replay(told.events))
     assert timeline.batches[0].rows[0].plan == plans["x"]

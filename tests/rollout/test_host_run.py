@@ -28,7 +28,7 @@ from aegis_provision.playbook.schedule import single_play
 from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.rollout.connection_pool import ConnectionPool
-from aegis_provision.rollout.events import HostFinished
+from aegis_provision.rollout.events import FileChange, HostFinished, WriteBegun
 from aegis_provision.rollout.host_run import run_host
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.results import HostResult, Status
@@ -57,10 +57,11 @@ def _plan(hosts: Hosts, pool: ConnectionPool) -> tuple[HostPlan, ...]:
 
 
 class _Unwritten:
-    """A journal of a run that nobody wants to know of."""
+    """A write log that keeps nothing."""
 
-    def before_write(self, host: str, write: Write) -> None:
-        """Take note of nothing."""
+    def before_write(self, host: str, write: Write) -> WriteBegun:
+        """Return the event alone."""
+        return WriteBegun(host, FileChange(None, None))
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""One line of a record: a JSON object. Reading one checks what it takes out of it."""
+"""A JSON object of our own making, as one line and back; reading it checks each field's type."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
+    from enum import StrEnum
 
 Value = TypeVar("Value")
+Word = TypeVar("Word", bound="StrEnum")
 
 
 class LineError(Exception):
-    """A line is not what a record's line must be; the text says in what."""
+    """An object is not what it must be; the text says in what."""
 
 
 def encode(content: Mapping[str, object]) -> bytes:
@@ -33,12 +34,17 @@ def moment(when: datetime) -> str:
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def moment_at(seconds: float) -> str:
+    """Return what :func:`moment` does of seconds since the epoch."""
+    return moment(datetime.fromtimestamp(seconds, UTC))
+
+
 @dataclass(frozen=True, slots=True)
 class JsonFields:
-    """The fields of an object in a line, each taken out with the type it must have.
+    """The fields of an object, each taken out with the type it must have.
 
-    All methods raise :class:`LineError`. Fields that nobody asks for are no error: a later
-    version of the tool may have more to say.
+    All methods raise :class:`LineError`. Other fields are no error: a later version of the tool
+    may have more to say.
     """
 
     content: Mapping[str, Any]
@@ -65,6 +71,13 @@ class JsonFields:
     def text_or_none(self, key: str) -> str | None:
         """Return a string, ``None`` where there is none."""
         return self.text(key) if self.has(key) else None
+
+    def word(self, words: type[Word], key: str) -> Word:
+        """Return the member of ``words`` that a string names."""
+        try:
+            return words(self.text(key))
+        except ValueError:
+            raise LineError(f'"{key}" is a word that this version does not know') from None
 
     def whole(self, key: str) -> int:
         """Return an integer."""

@@ -1,0 +1,154 @@
+"""What is known of a run: the numbers always add up, and a record says the same as the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis_provision.history.past_run import PastRun
+from aegis_provision.history.run_record import open_record
+from aegis_provision.history.runs import read_run
+from aegis_provision.playbook.plays import Schedule
+from aegis_provision.rollout.events import (
+    HostFinished,
+    HostWritten,
+    ReadingStarted,
+    RunStarted,
+    Step,
+    StepStarted,
+)
+from aegis_provision.rollout.host_state import StepSpan, cut_off
+from aegis_provision.rollout.persistent_map import PersistentMap
+from aegis_provision.rollout.results import FAILURES, HostResult, Status
+from aegis_provision.rollout.run_state import (
+    Phase,
+    RunState,
+    RunTracker,
+    progress,
+    reduce,
+    tallies,
+)
+from tests.history.fleet import STARTED, header, places_in, write_of
+from tests.report.runs import RUN, carried_out, hosts, plan, play, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.report.runs import Told
+
+
+def _states(told: Told) -> Iterator[RunState]:
+    return accumulate(
+        told.events, lambda state, entry: reduce(state, entry[1], entry[0]), initial=RunState()
+    )
+
+
+@given(told=runs())
+@settings(max_examples=60, deadline=None)
+def test_the_hosts_of_a_play_add_up_at_any_moment(told: Told) -> None:
+    for state in _states(told):
+        for index, tally in enumerate(tallies(state)):
+            flying = state.in_flight if index == state.play else 0
+            hosts_of_play = len(told.schedule.plays[index].hosts)
+            ended = sum(tally.counts.values())
+            assert ended + tally.left_out + tally.waiting + flying == hosts_of_play
+
+
+@given(told=runs())
+@settings(max_examples=60, deadline=None)
+def test_every_host_ends_once_per_play_or_is_left_out_of_it(told: Told) -> None:
+    *_, state = _states(told)
+    finished = Counter(
+        (event.play, event.result.host) for _, event in told.events if type(event) is HostFinished
+    )
+    assert set(finished.values()) <= {1}
+    for index, tally in enumerate(tallies(state)):
+        assert not tally.waiting
+        ended = {host.host for host in state.hosts.values() if index in host.results}
+        assert ended == {host for at, host in finished if at == index}
+        assert sum(tally.counts.values()) + tally.left_out == len(told.schedule.plays[index].hosts)
+
+
+@given(told=runs())
+@settings(max_examples=60, deadline=None)
+def test_progress_never_goes_back_and_ends_complete(told: Told) -> None:
+    seen = [progress(state) for state in _states(told) if state.schedule is not None]
+    assert all(0 <= done <= total for done, total in seen)
+    assert all(before[0] <= after[0] for before, after in pairwise(seen))
+    assert seen[-1][0] == seen[-1][1]
+
+
+@given(told=runs())
+@settings(max_examples=60, deadline=None)
+def test_the_failed_are_those_that_count_against_the_budget(told: Told) -> None:
+    *_, state = _states(told)
+    failed = {
+        event.result.host
+        for _, event in told.events
+        if type(event) is HostFinished and event.result.status in FAILURES
+    }
+    assert state.failed == len(failed)
+    assert not state.in_flight
+    assert not state.flying
+
+
+def test_a_step_is_timed_apart_from_the_host() -> None:
+    state = reduce(RunState(), RunStarted("run", Schedule((play("", ["a"]),)), (plan("a"),)), 0.0)
+    state = reduce(state, StepStarted("a", Step.WRITE), 1.0)
+    state = reduce(state, StepStarted("a", Step.WAIT_FOR_SESSIONS, "2 sessions"), 3.0)
+    (host,) = state.flying
+    assert host.begun == 1.0
+    assert host.spans == (
+        StepSpan(0, Step.WRITE, "", 1.0, 3.0),
+        StepSpan(0, Step.WAIT_FOR_SESSIONS, "2 sessions", 3.0),
+    )
+
+
+def test_a_host_that_fails_in_two_plays_counts_once() -> None:
+    schedule = Schedule((play("a", ["h"]), play("b", ["h"])))
+    state = reduce(RunState(), RunStarted("run", schedule, (plan("h"),)), 0.0)
+    for index in (0, 1):
+        state = reduce(state, HostFinished(index, HostResult("h", Status.FAILED)), 1.0)
+    assert state.failed == 1
+
+
+def test_a_reading_begins_anew() -> None:
+    told = carried_out(Schedule((play("", hosts(2)),)), lambda *_: Status.APPLIED)
+    *_, state = _states(told)
+    assert state.phase is Phase.OVER
+    assert reduce(state, ReadingStarted(3), 9.0) == RunState(
+        Phase.READING, since=9.0, last=9.0, total=3
+    )
+
+
+@given(told=runs(), share=st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_a_record_says_the_same_as_the_run(told: Told, share: float) -> None:
+    """Wherever it breaks off: but for the plans, which hold values."""
+    first = next(at for at, entry in enumerate(told.events) if isinstance(entry[1], RunStarted))
+    events = told.events[first : first + 1 + int((len(told.events) - first) * share)]
+    now = STARTED.timestamp()
+    with TemporaryDirectory() as directory:
+        places = places_in(Path(directory))
+        head = replace(header(RUN), schedule=told.schedule)
+        with open_record(places, head, clock=lambda: now) as record:
+            tracker = RunTracker(lambda: now)
+            for at, event in events:
+                now = STARTED.timestamp() + at
+                if isinstance(event, HostWritten):
+                    tracker(record.before_write(event.host, write_of(event.host)))
+                record(event)
+                tracker(event)
+        past = read_run(places, RUN)
+    live = tracker.state
+    hosts_now = PersistentMap.of((host.host, cut_off(host)) for host in live.hosts.values())
+    assert isinstance(past, PastRun), past
+    assert past.state == live._replace(plans={}, hosts=hosts_now)
+    assert past.state.hosts == hosts_now
