@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -297,12 +296,11 @@ def test_hosts_with_the_same_settings_share_a_spec() -> None:
     assert specs["b"] is not specs["a1"]
 
 
-def test_ten_thousand_hosts_are_quick() -> None:
+def test_hosts_that_are_alike_share_one_spec() -> None:
     text = "all: {vars: {provider: glm, model: m}, hosts: {'h[00001:10000]': }}"
     inventory, _ = load_inventory([InputFile("inventory", "", "inv.yml", text.encode(), 0)])
     assert inventory is not None
     recipes, _ = resolve_providers(inventory)
-    start = time.process_time()
     specs, _ = session_specs(inventory, recipes)
-    assert time.process_time() - start < 0.3
     assert len(specs) == 10_000
+    assert len({id(spec) for spec in specs.values()}) == 1
