@@ -1,6 +1,6 @@
-"""What Aegis' API says about the process that answers (contract, section 6).
+"""Responses of Aegis' API, parsed (docs/aegis.md, "The API").
 
-Whatever comes in was sent by a host: nothing here trusts its size, its shape or its words.
+A host sent them, so neither their size nor their shape nor their text is trusted.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _ROUNDING = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What ``/v1/health`` said. Without the API's token there is ``status`` and no more.
+    """A response of ``/v1/health``. Without the API's token it has ``status`` and nothing else.
 
     ``status`` is Aegis' own word: ``ok``, ``degraded``, ``draining``. ``started`` is when the
     process began, in seconds since the epoch by the host's clock; ``uptime`` for how many seconds
     it has been up; ``active`` how many sessions a restart would end. Each is ``None``, and
-    ``version`` empty, where it was not told.
+    ``version`` empty, if the response does not have it.
     """
 
     status: str
@@ -43,10 +43,9 @@ class Health:
 
 
 def parse_health(status: int, body: bytes) -> Health | None:
-    """Return what an answer from ``/v1/health`` says, ``None`` where it is none of Aegis'.
+    """Return what a response of ``/v1/health`` says, ``None`` if it is not one of Aegis'.
 
-    Aegis answers with 200 whatever its health is. A field that is not as it should be counts as
-    not told.
+    Aegis answers with 200 in every state. A field of the wrong type counts as absent.
     """
     if status != 200:
         return None
@@ -67,17 +66,17 @@ def parse_health(status: int, body: bytes) -> Health | None:
 def dropped_config(status_of_sessions_without_token: int) -> bool:
     """Tell whether a server whose file has an ``authToken`` runs without that file.
 
-    It does where it answers ``/v1/sessions`` to somebody without a token: the token went with
-    the file. Anything else, failures included, is no sign of it.
+    It does if it answers ``/v1/sessions`` without a token: the token was lost with the file. Any
+    other status proves nothing.
     """
     return 200 <= status_of_sessions_without_token < 300
 
 
 def start_is_older(health: Health, mtime: float) -> bool | None:
-    """Tell whether the process began before its file was written, ``None`` where nobody knows.
+    """Tell whether the process began before its file was written, ``None`` if unknown.
 
-    ``mtime`` is the file's time by the same host's clock. SFTP tells it in whole seconds, cut off,
-    and Aegis' own times may be rounded too: of two so near one another either may be the first.
+    ``mtime`` is the file's time by the same host's clock. SFTP cuts it off to whole seconds, and
+    Aegis' own times may be rounded too, so two times that are very near each other prove nothing.
     """
     if health.started is None or -_ROUNDING <= health.started - mtime <= 1 + _ROUNDING:
         return None
@@ -85,16 +84,11 @@ def start_is_older(health: Health, mtime: float) -> bool | None:
 
 
 def active_sessions(status: int, body: bytes) -> int | None:
-    """Return how many sessions an answer from ``/v1/sessions`` lists, ``None`` where it is no list.
+    """Return how many sessions a response of ``/v1/sessions`` lists, ``None`` if it is no list.
 
-    It is a list of objects, or an object with such a list or with their number.
+    The response is a list of objects, or an object with such a list or with their number.
     """
-    if status != 200 or len(body) > _MOST_BYTES:
-        return None
-    try:
-        root = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    root = _json(body) if status == 200 else None
     listed = root.get("sessions", root.get("total")) if isinstance(root, dict) else root
     if isinstance(listed, list):
         return len(listed)
@@ -102,13 +96,18 @@ def active_sessions(status: int, body: bytes) -> int | None:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    if len(body) > _MOST_BYTES:
-        return {}
-    try:
-        root = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    root = _json(body)
     return root if isinstance(root, dict) else {}
+
+
+def _json(body: bytes) -> Any:
+    """Return the value in ``body``, ``None`` if it is too long or no JSON."""
+    if len(body) > _MOST_BYTES:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _started(root: dict[str, Any]) -> float | None:
@@ -144,7 +143,7 @@ def _iso_seconds(text: str) -> float | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    # Without a zone it is anybody's guess which clock that was.
+    # Without a zone the time can't be compared.
     if moment.tzinfo is None:
         return None
     seconds = moment.timestamp()

@@ -1,4 +1,4 @@
-"""Whether Aegis would take what the inventory asks for, before anybody connects."""
+"""Checks of the inventory's values against Aegis' rules, before any connection (docs/aegis.md)."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _REQUIRED = frozenset({"base_url", "auth_token", "model", "fast_model", "timeout
 
 
 def check_spec(spec: SessionSpec) -> tuple[Diagnostic, ...]:
-    """Return what is wrong with ``spec`` whatever the environment says.
+    """Return what is wrong with ``spec`` in any environment.
 
-    What depends on the environment is no error here, as a check must pass without secrets; a
-    recipe's default that could never work is a warning that names the variable to set.
+    What depends on the environment is no error here, because the check must pass without secrets.
+    A recipe's default that could never work is a warning that names the variable to set.
     """
     return tuple(found for variable in spec.variables for found in _spec_problems(spec, variable))
 
@@ -63,7 +63,7 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
     if problem is None and variable.setting == "timeout_ms" and fixed:
         problem = timeout_problem(fixed)
     if problem is not None:
-        # The text itself is at fault, not what the references in it hold.
+        # The text itself is wrong, in any environment.
         yield error(
             "refused-value",
             f"{shown_name(variable.name)} is refused: {problem}",
@@ -86,7 +86,7 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
 
 
 def check_session(session: Session) -> tuple[Diagnostic, ...]:
-    """Return what is wrong with the values that hosts would get. No value is repeated."""
+    """Return what is wrong with the values that hosts would get. Messages repeat no value."""
     found: list[Diagnostic] = []
     for variable in session.spec.variables:
         value = session.values.get(variable.name)
@@ -178,7 +178,7 @@ def _is_harmless(variable: Variable, text: str) -> bool:
 
 
 def _is_stand_in(variable: Variable, text: str) -> bool:
-    """Tell whether a model is only a recipe's word for one that the operator must name."""
+    """Tell whether a model is a recipe's stand-in for one that the operator must name."""
     return variable.setting in _MODELS and variable.from_recipe and text in _STAND_IN_MODELS
 
 

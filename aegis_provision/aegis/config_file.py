@@ -1,8 +1,8 @@
-"""``aegis.config.json``: what Aegis makes of a file, and the merge that changes only what is ours.
+"""``aegis.config.json``: how Aegis reads a file, and the merge that changes session variables only.
 
-Aegis checks the file as a whole. If anything is wrong it prints one warning, ignores all of it,
-its own API token included, and goes on (contract, section 2): so a file like that is told apart
-here, with every reason.
+Aegis checks the file as a whole. If anything is wrong, it prints one warning, ignores the whole
+file, its own API token included, and goes on (docs/aegis.md, "One bad field loses the file"). So
+:func:`parse_config` finds such files, with every reason.
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.aegis.lossless_json import (
-    NotJsonError,
-    TooDeepError,
-    as_javascript,
-    dump,
-    parse,
-)
+from aegis_provision.aegis.lossless_json import as_javascript, dump, parse
 from aegis_provision.aegis.rules import (
     denied_name_problem,
     failing_value_problem,
     tmux_session_problem,
 )
 from aegis_provision.aegis.whatwg_url import is_javascript_url
+from aegis_provision.documents.json_syntax import NotJsonError, TooDeepError
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
 from aegis_provision.packaged_files import load_schema
@@ -100,18 +95,18 @@ class RejectedConfig:
 
 
 def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile | RejectedConfig:
-    """Return what Aegis would make of ``data``. Reasons never repeat a value.
+    """Return how Aegis would read ``data``. Reasons never repeat a value.
 
-    ``replaced`` names session variables whose values are about to be replaced: what Aegis would
-    fail every session over is no reason there. (A value of the wrong *type* is one all the same:
-    Aegis ignores the whole file over it, so nobody can tell what it runs on.)
+    ``replaced`` names session variables whose values are about to be replaced: a value that fails
+    every session is no reason there. A value of the wrong *type* still is: Aegis ignores the whole
+    file because of it.
     """
     try:
         root = parse(_decoded(data))
     except NotJsonError as problem:
         return _ignored(f"it is not JSON: {problem}")
     except TooDeepError as problem:
-        return RejectedConfig((f"this tool does not rewrite the file: {problem}",))
+        return RejectedConfig((f"this tool does not rewrite the file: it is {problem}",))
     except ValueError as problem:
         return _ignored(str(problem))
     if not isinstance(root, dict):
@@ -145,17 +140,14 @@ def merge(
         name: value.reveal() if isinstance(value, Secret) else value
         for name, value in values.items()
     }
-    there = config.session_env if config else {}
-    kept = {name: value for name, value in there.items() if name not in removed}
+    current = config.session_env if config else {}
+    kept = {name: value for name, value in current.items() if name not in removed}
     root[SESSION_ENV] = {**kept, **plain}
     return (dump(root) + "\n").encode()
 
 
 def session_env_in(content: bytes) -> Mapping[str, str]:
-    """Return the session variables in a file that was checked before, or in whatever it is.
-
-    What Aegis would make of it is not asked: where there is nothing of the kind, it is empty.
-    """
+    """Return the session variables in a file, without checking it; empty if there are none."""
     try:
         root = parse(_as_text(content))
     except ValueError:
@@ -231,10 +223,10 @@ def _as_record(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start_reasons(root: dict[str, Any]) -> Iterator[str]:
-    """Yield over what Aegis stops at its start although it takes the file.
+    """Yield why Aegis stops at its start although it takes the file.
 
-    Its message names AEGIS_POSTGRES_URL, which nothing of it reads: the URL must be in the file.
-    A Redis that does not answer is not seen from here.
+    Aegis' own message names AEGIS_POSTGRES_URL, but Aegis does not read that variable: the URL must
+    be in the file. Whether a Redis server answers can't be checked here.
     """
     if root.get("stateStore") == "postgres" and not root.get("postgresUrl"):
         yield 'Aegis crashes at its start: "stateStore" is postgres, and there is no "postgresUrl"'

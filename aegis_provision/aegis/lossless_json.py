@@ -1,7 +1,7 @@
 """JSON that keeps numbers as they were written.
 
-A file holds keys of others. Python's own reader would turn ``1.10`` into ``1.1`` and round large
-numbers, and its writer can't be told to put the old text back.
+Aegis' file holds keys that are not ours to change. Python's own reader would turn ``1.10`` into
+``1.1`` and round large numbers, and its writer can't be told to put the old text back.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from aegis_provision.documents.json_syntax import beyond_depth, json_fault, position
-
-DEEPEST = 100
-"""How deep objects and lists may lie in each other: far more than Aegis' file has use for."""
+from aegis_provision.documents.json_syntax import load_strict
 
 _INDENT = "  "
 
@@ -31,34 +28,13 @@ class Number:
         return int(value) if math.isfinite(value) and value.is_integer() else value
 
 
-class NotJsonError(ValueError):
-    """A text that is no JSON: why, and where; the text itself may hold secrets."""
-
-
-class TooDeepError(ValueError):
-    """A text that may be JSON, but is nested too deep to be read and written safely."""
-
-
 def parse(text: str) -> Any:
     """Return the value of a JSON ``text`` (RFC 8259), with numbers as :class:`Number`.
 
-    Of a key that stands twice the last value counts, as in JavaScript. Raises
-    :class:`NotJsonError`, and :class:`TooDeepError` for what is nested beyond :data:`DEEPEST`.
+    Of a key that stands twice the last value counts, as in JavaScript. Raises what
+    :func:`load_strict` does.
     """
-    offset = beyond_depth(text, DEEPEST)
-    if offset is not None:  # reading or writing it could exhaust the stack
-        line, column = position(text, offset)
-        raise TooDeepError(
-            f"it is nested more than {DEEPEST} levels deep in line {line}, column {column}"
-        )
-    try:
-        return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse)
-    except ValueError:
-        raise NotJsonError(str(json_fault(text))) from None
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(name)
+    return load_strict(text, Number)
 
 
 def dump(value: Any) -> str:

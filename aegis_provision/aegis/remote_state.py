@@ -1,4 +1,4 @@
-"""What a host has, as facts that somebody read there. No judgement: planning does that."""
+"""What was read from a host, as facts. Planning decides what they mean."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class RemoteState:
 
     ``path`` is absolute. ``file`` is ``None`` where there is no file, or ``problem`` says why it
     could not be read; ``detail`` then adds what is known (a link's destination, a size).
-    ``shadows`` lists absolute paths of files that Aegis would read instead. ``login`` is
-    ``None`` where it could not be learnt; it is asked for only when something would change or
-    go wrong. ``for_root`` says that root logged in, and works as the directory's owner there.
+    ``shadows`` lists absolute paths of files that Aegis would read instead. ``login`` is ``None``
+    if it is unknown; it is asked for only if something would be written. ``for_root`` means that
+    root logged in and works as the directory's owner.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""What Aegis and its sessions take: names, values, timeouts, URLs (contract, sections 1 to 3).
+"""Aegis' rules for session variables: names, values, timeouts and URLs (docs/aegis.md).
 
 Each function returns why something is refused, or ``None``. Reasons never repeat the value.
 """
@@ -177,8 +177,8 @@ def denied_name_problem(name: str) -> str | None:
 def value_problem(value: str) -> str | None:
     """Return why a variable of this value may not be written.
 
-    Half of a surrogate pair stands for a byte of the environment that is not UTF-8: what Aegis
-    would make of it is not what the operator has.
+    Half of a surrogate pair stands for a byte of the environment that is not UTF-8: Aegis would
+    get another value than the operator has.
     """
     if any("\ud800" <= char <= "\udfff" for char in value):
         return "it is not valid UTF-8"
@@ -232,7 +232,7 @@ def is_short_timeout(value: str) -> bool:
 
 
 def placeholder_problem(value: str) -> str | None:
-    """Return why ``value`` is a placeholder that somebody forgot to replace."""
+    """Return why ``value`` is a placeholder that was not replaced."""
     if _PLACEHOLDER.fullmatch(value):
         return "it is a placeholder, not a value"
     if RESOURCE in value:
@@ -258,7 +258,7 @@ def url_problems(url: str) -> Iterator[str]:
 
 
 def fixed_url_problem(template: str) -> str | None:
-    """Return what is wrong with the literal parts of a base URL, whatever its references hold."""
+    """Return what is wrong with the literal parts of a base URL; its references play no part."""
     fixed = without_references(template)
     if "?" in fixed or "#" in fixed:
         return _QUERY

@@ -1,6 +1,6 @@
-"""Which files Aegis reads before ours: the first valid one wins, and nothing is merged.
+"""Aegis' search order: which files it reads before the target. The first valid one wins.
 
-The order (contract, section 4): ``./.aegis/config.yaml``, ``./.aegis/config.yml``,
+The order (docs/aegis.md, "Which file is read"): ``./.aegis/config.yaml``, ``./.aegis/config.yml``,
 ``./aegis.config.json``, the first two and ``config.json`` under ``~/.aegis``,
 ``./manus.config.json``, ``~/.manus/config.json``; ``--config`` before all of them.
 """
@@ -16,7 +16,7 @@ _IN_DIRECTORY = (
     ".manus/config.json",
 )
 # In the working directory only the first of them are looked for; the rest are looked for at home.
-# Whether one directory is both is not known, so a file counts where it surely comes before ours.
+# It is unknown whether one directory is both, so a file counts if it comes first in either case.
 _BEFORE = {
     ".aegis/config.yaml": (),
     ".aegis/config.yml": _IN_DIRECTORY[:1],

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import error
-from aegis_provision.documents.json_syntax import beyond_depth, json_fault
+from aegis_provision.documents.json_syntax import NotJsonError, TooDeepError, load_strict
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.reader import DEEPEST, MOST_NODES, duplicate_key
+from aegis_provision.documents.reader import MOST_NODES, duplicate_key
 from aegis_provision.documents.scalars import resolve
 from aegis_provision.documents.source import Source, Span
 
@@ -63,23 +63,13 @@ _LESS = "let it print less: of other programs' variables nothing is used"
 def _problem(text: str) -> str | None:
     if not text.strip():
         return "prints nothing"
-    if beyond_depth(text, DEEPEST) is not None:
-        return f"prints JSON that is nested more than {DEEPEST} levels deep"
     try:
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except json.JSONDecodeError:
-        return f"prints no JSON: {json_fault(text)}"
-    except _ConstantError:
-        return "prints no JSON: NaN and Infinity are none"
+        load_strict(text, str)
+    except TooDeepError as problem:
+        return f"prints JSON that is {problem}"
+    except NotJsonError as problem:
+        return f"prints no JSON: {problem}"
     return None
-
-
-class _ConstantError(ValueError):
-    """``NaN`` and the like, which Python's reader takes."""
-
-
-def _refuse(_: str) -> NoReturn:
-    raise _ConstantError
 
 
 def _laid_out(text: str) -> str:

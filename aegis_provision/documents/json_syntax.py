@@ -1,13 +1,21 @@
-"""Where a text stops being JSON (RFC 8259), and how deep it is nested.
+"""JSON (RFC 8259), read strictly: no ``NaN``, no unbounded depth, and an exact place of a fault.
 
-Python's own reader tells the place too, but in words, and sometimes with places, that differ from
-one version of Python to the next.
+Python's own reader names the place of a fault too, but its words and some of its places differ
+from one version of Python to the next.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEEPEST = 100
+"""How deep objects and lists may lie in each other."""
 
 _MARKS = re.compile(
     r'"(?:[^"\\]++|\\.)*+"?|(?P<open>[\[{])|(?P<close>[\]}])',
@@ -31,6 +39,37 @@ class JsonFault:
     def __str__(self) -> str:
         """Return the fault in words; none of the text is in them."""
         return f"{self.reason} in line {self.line}, column {self.column}"
+
+
+class NotJsonError(ValueError):
+    """A text that is no JSON: why, and where; none of the text is in the message."""
+
+
+class TooDeepError(ValueError):
+    """A text that may be JSON, but is nested too deep to be read and written safely."""
+
+
+def load_strict(text: str, number: Callable[[str], Any]) -> Any:
+    """Return the value of a JSON ``text``, with ``number`` of each number's text.
+
+    Of a key that stands twice the last value counts. Raises :class:`NotJsonError`, and
+    :class:`TooDeepError` for what is nested beyond :data:`DEEPEST`: reading or writing it could
+    exhaust the stack.
+    """
+    offset = beyond_depth(text, DEEPEST)
+    if offset is not None:
+        line, column = position(text, offset)
+        raise TooDeepError(
+            f"nested more than {DEEPEST} levels deep in line {line}, column {column}"
+        )
+    try:
+        return json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
+    except ValueError:
+        raise NotJsonError(str(json_fault(text))) from None
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(name)
 
 
 class _FaultError(Exception):

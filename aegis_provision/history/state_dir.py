@@ -1,4 +1,4 @@
-"""Where records lie: the operator's state directory, and that it is theirs alone."""
+"""The state directory: where run records lie, and checks that only the operator can write there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class StateDir:
-    """The paths of everything that is kept between runs."""
+    """The paths of everything that is stored between runs."""
 
     directory: Path
 
@@ -48,7 +48,7 @@ class StateDir:
 
 
 def state_dir(environ: Mapping[str, str]) -> StateDir:
-    """Return the places that ``environ`` means; touches nothing.
+    """Return the paths for ``environ``; touches nothing.
 
     ``XDG_STATE_HOME``, where it is absolute, else ``~/.local/state`` (XDG Base Directory
     Specification 0.8: a relative path is invalid and to be ignored). Raises :class:`StateDirError`
@@ -73,8 +73,8 @@ def state_dir(environ: Mapping[str, str]) -> StateDir:
 def prepare_state_dir(places: StateDir) -> None:
     """Make the directories, 0700, where they are missing, and check them.
 
-    Raises :class:`StateDirError`, also where others could write there: they could make us undo or
-    leave out what they like.
+    Raises :class:`StateDirError`, also if other users can write there: they could make a later run
+    roll back or skip hosts.
     """
     try:
         places.directory.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
@@ -92,10 +92,10 @@ def check(places: StateDir) -> bool:
 
     Raises :class:`StateDirError` for what is not a directory of the operator's alone.
     """
-    return all(_is_ours(directory) for directory in (places.directory, places.runs))
+    return all(_is_private(directory) for directory in (places.directory, places.runs))
 
 
-def _is_ours(directory: Path) -> bool:
+def _is_private(directory: Path) -> bool:
     try:
         facts = directory.stat()
     except FileNotFoundError:
@@ -121,12 +121,12 @@ def _is_ours(directory: Path) -> bool:
 
 
 def load_key(places: StateDir) -> bytes:
-    """Return the key for digests, made at the first time; the directories must be ready.
+    """Return the key for digests, and make it the first time; the directories must exist.
 
-    Of two processes at once one makes it and the other reads that. Raises :class:`StateDirError`.
+    Of two processes at once one makes it and the other reads it. Raises :class:`StateDirError`.
     """
     try:
-        with _alone_in(places.directory):
+        with _locked(places.directory):
             if not places.key.exists():
                 write_new(places.key, secrets.token_bytes(_KEY_BYTES), _OWNER_ONLY)
             return _read_key(places.key)
@@ -135,7 +135,7 @@ def load_key(places: StateDir) -> bytes:
 
 
 @contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
+def _locked(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

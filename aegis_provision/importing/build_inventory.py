@@ -1,4 +1,4 @@
-"""A whole fleet's files to what an inventory says of it: once for all, and for single hosts."""
+"""The inventory of an imported fleet: settings for all hosts, and for single ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def build_inventory(
     recipes: Mapping[str, Recipe],
     environ: Mapping[str, str],
 ) -> ImportedFleet:
-    """Return what an inventory has to say so that ``found`` is what its hosts should have.
+    """Return the inventory settings under which the hosts should have what was ``found``.
 
     ``inventory`` names the hosts, ``recipes`` are those that it may refer to, and ``environ`` is
     the environment in which some of the tokens may be already.
@@ -92,17 +92,17 @@ class _Work:
         except NotExpressibleError as problem:
             self.refused[found.host.name] = str(problem)
             return
-        gone = [name for name in recognised.unmanaged if name in found.ours]
+        gone = [name for name in recognised.unmanaged if name in found.managed]
         if gone:
             self.refused[found.host.name] = (
-                f"{listed(gone)} can't stand in an inventory, and a plan would take away "
-                "what this tool has written and nobody wants any more"
+                f"{listed(gone)} can't stand in an inventory, and a plan would remove "
+                "the variables, which this tool wrote, as no longer wanted"
             )
             return
         self._taken[found.host.name] = found, recognised
 
     def adoption(self) -> ImportedFleet:
-        """Return what all hosts together come to."""
+        """Return the settings of all hosts together."""
         providers = self._providers()
         wanted = {
             name: ImportedSettings(
@@ -223,7 +223,7 @@ def _most_common(items: Iterable[Item]) -> Item:
 def _factored(
     wanted: Mapping[str, ImportedSettings],
 ) -> tuple[ImportedSettings, dict[str, ImportedSettings]]:
-    """Return what is said once for all hosts, and what is left to say for each."""
+    """Return the settings common to all hosts, and those of each host beside them."""
     if not wanted:
         return ImportedSettings(), {}
     provider = _most_common(settings.provider for settings in wanted.values())
@@ -261,9 +261,9 @@ def _own(settings: ImportedSettings, common: ImportedSettings) -> ImportedSettin
 def _without_strays(
     common: ImportedSettings, own: Mapping[str, ImportedSettings], taken: Sequence[str]
 ) -> tuple[ImportedSettings, tuple[ImportedRecipe, ...]]:
-    """Return ``common`` so that no pin leaves settings behind that count for others alone.
+    """Return ``common`` with its overrides in a recipe of their own, if there are pins.
 
-    Each plan would warn of those, for every pinned host. So they become a recipe.
+    A pin ignores the overrides of the group's provider, and every plan would warn of that.
     """
     if not common.overrides or not any(settings.provider for settings in own.values()):
         return common, ()

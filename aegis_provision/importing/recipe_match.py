@@ -1,4 +1,4 @@
-"""Which recipe a host's session variables came from, and what of them it does not bring."""
+"""Which recipe matches a host's session variables, and which of them it does not bring."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RecipeMatch:
 
 
 class NotExpressibleError(Exception):
-    """No inventory can say what a host has; the text says why, and repeats no value."""
+    """No inventory can express what a host has; the message says why, and repeats no value."""
 
 
 def match_recipe(

@@ -1,4 +1,4 @@
-"""A fleet that is taken over, as values."""
+"""An imported fleet, as values."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class InspectedFile:
     """A host and the session variables that its file holds. They hold secrets.
 
-    ``ours`` names those that this tool wrote there, by its receipt: a plan takes them away where
-    the inventory has them no more.
+    ``managed`` names those that this tool wrote there, by its receipt: a plan removes them if the
+    inventory does not have them.
     """
 
     host: Host
     values: Mapping[str, str] = field(repr=False)
-    ours: frozenset[str] = frozenset()
+    managed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ class RequiredVariable:
 class ImportedFleet:
     """Everything that a new inventory says of providers.
 
-    ``common`` is for all hosts, ``own`` what each taken-over host says besides (nothing, for
-    most). ``providers`` names the provider of each of them, ``pinned`` those that name their own.
+    ``common`` is for all hosts, ``own`` what each imported host has besides (nothing, for most).
+    ``providers`` names the provider of each of them, ``pinned`` those that name their own.
     ``refused`` says of other hosts why they are left out; ``unmanaged`` names, per host, variables
-    that no inventory can say and that stay as they are.
+    that can't stand in an inventory and stay as they are.
     """
 
     recipes: tuple[ImportedRecipe, ...]
@@ -87,7 +87,7 @@ class ImportedFleet:
 
 
 class ImportStatus(StrEnum):
-    """What became of a host (the words of the JSON contract)."""
+    """What happened to a host; the values are those of the JSON document."""
 
     IMPORTED = "imported"
     LEFT_OUT = "left_out"
@@ -96,13 +96,13 @@ class ImportStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How taking a host over ended.
+    """How the import of a host ended.
 
-    ``message`` says why it was not; ``warnings`` what is worth knowing all the same.
+    ``message`` says why it was left out; ``warnings`` may come with any status.
     """
 
     host: str
-    fate: ImportStatus
+    status: ImportStatus
     provider: str = ""
     pinned: bool = False
     unmanaged: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Names for variables that hold secrets, and for recipes, which nobody else uses already."""
+"""New names for variables that hold secrets, and for recipes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class VariableNames:
     def name(self, base: str, value: str, *, unset: bool = False) -> str:
         """Return ``base``, or ``base`` with a number, as the name for ``value``.
 
-        With ``unset`` it is to hold nothing, so that a default is taken.
+        With ``unset`` the name must be of an unset variable, so that the default is taken.
         """
         for number in itertools.count(1):
             name = base if number == 1 else f"{base}_{number}"

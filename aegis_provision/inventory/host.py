@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.source import Span
 
 OVERRIDE_KEYS = ("base_url", "auth_token", "model", "fast_model", "timeout_ms")
-"""The five keys that override single values of a provider's recipe (design: host settings)."""
+"""The five keys that override single values of a provider's recipe (docs/inventory.md)."""
 
 
 @dataclass(frozen=True, slots=True)

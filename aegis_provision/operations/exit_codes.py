@@ -1,4 +1,4 @@
-"""What the exit codes mean, and which one a plan or a run ends with (the public contract).
+"""What the exit codes mean, and which one a plan or a run ends with (README lists them).
 
 Every start of the program loads this, so what a decision knows of plans and runs is loaded for it.
 """
@@ -104,8 +104,8 @@ def import_exit_code(ends: Sequence[ImportResult]) -> ExitCode:
     """Return the exit code of taking hosts over: whether all that they have was taken."""
     from aegis_provision.importing.result import ImportStatus
 
-    if any(end.fate is ImportStatus.LEFT_OUT or end.unmanaged for end in ends):
+    if any(end.status is ImportStatus.LEFT_OUT or end.unmanaged for end in ends):
         return ExitCode.HOST_FAILED
-    if any(end.fate is ImportStatus.UNREACHABLE for end in ends):
+    if any(end.status is ImportStatus.UNREACHABLE for end in ends):
         return ExitCode.HOST_UNREACHABLE
     return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""What turns the variables a host has into those it should have."""
+"""Diff: the changes that turn a host's session variables into the wanted ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SessionDiff:
-    """The managed variables of a host: those that change, that stay, and that nobody can tell of.
+    """The managed variables of a host: those that change, those that stay, and the unknown.
 
-    All are in the session's order. ``unknown`` names variables that are there, and whose wanted
-    values were withheld.
+    All are in the session's order. ``unknown`` names variables that the host has and that can't be
+    compared, because their wanted values were withheld.
     """
 
     changes: tuple[Change, ...]
@@ -34,9 +34,9 @@ def session_changes(
 ) -> SessionDiff:
     """Return how the managed variables of a host differ from what ``session`` wants.
 
-    ``actual`` is the host's ``defaultSessionEnv``, empty where there is no file; ``secrets`` are
-    those of the host's own file, which may stand in the wrong place too. Names that the session
-    does not hold are not ours and appear nowhere.
+    ``actual`` is the host's ``defaultSessionEnv``, empty where there is no file. ``secrets`` are
+    those of the host's own file: a value that repeats one is masked. Names that the session does
+    not hold are not managed and do not appear.
     """
     changes: list[Change] = []
     same: list[str] = []
@@ -63,10 +63,10 @@ def session_changes(
 def environment_changes(
     before: Mapping[str, str], after: Mapping[str, str], secrets: Iterable[str] = ()
 ) -> tuple[Change, ...]:
-    """Return what turns one file's session variables into another's, all names of either.
+    """Return the changes from one file's session variables to another's, over all names of both.
 
-    ``secrets`` are those of both files. No spec says here which values are sensitive, so names and
-    looks decide.
+    ``secrets`` are those of both files. No spec says which values are sensitive here, so a value's
+    name and its looks decide.
     """
     known = tuple(secrets)
     return tuple(
@@ -79,9 +79,10 @@ def environment_changes(
 def removals(
     actual: Mapping[str, str], names: Iterable[str], secrets: Iterable[str] = ()
 ) -> tuple[Change, ...]:
-    """Return what it means to take ``names`` out of ``actual``, which holds all of them.
+    """Return the removal of each of ``names`` from ``actual``, which holds all of them.
 
-    ``secrets`` are those of the host's own file. No spec says any more which were sensitive.
+    ``secrets`` are those of the host's own file. No spec says which values were sensitive, so a
+    value's name and its looks decide.
     """
     known = tuple(secrets)
     return tuple(_change(name, actual[name], None, known) for name in names)
@@ -95,10 +96,10 @@ def is_equal(before: str, after: str | Secret) -> bool:
 def _change(
     name: str, before: str | None, after: str | None, secrets: Sequence[Secret | str]
 ) -> Change:
-    """Return the change of a variable that is no secret by the session's spec.
+    """Return the change of a variable that the session's spec does not call a secret.
 
-    What either side holds may be one all the same: by the variable's name, by its looks, or because
-    it repeats one of ``secrets``. Then neither side is shown.
+    Either value may be one all the same: by the variable's name, by its looks, or because it
+    repeats one of ``secrets``. Then neither value is shown.
     """
     kind = _kind(before, after)
     if any(_is_sensitive(name, value, secrets) for value in (before, after)):
@@ -118,6 +119,6 @@ def _is_sensitive(name: str, text: str | None, secrets: Sequence[Secret | str]) 
 
 def _known_secrets(actual: Mapping[str, str], session: Session) -> tuple[Secret | str, ...]:
     sensitive = [item.name for item in session.spec.variables if item.sensitive]
-    there = [(name, actual[name]) for name in sensitive if name in actual]
+    found = [(name, actual[name]) for name in sensitive if name in actual]
     wanted = [value for value in session.values.values() if isinstance(value, Secret)]
-    return (*wanted, *(value for name, value in there if not is_plain_value(name, value)))
+    return (*wanted, *(value for name, value in found if not is_plain_value(name, value)))

@@ -1,4 +1,4 @@
-"""What was written, what is there and what is wanted: three values of each variable compared."""
+"""Drift: what was written, what the file holds now and what is wanted, compared per variable."""
 
 from __future__ import annotations
 
@@ -16,35 +16,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RemovedKeys:
-    """Names in a file that the inventory does not have any more, and that a receipt lists.
+    """Variables in a file that a receipt lists and the inventory no longer has.
 
-    ``ours`` are still what we wrote and go with the next write; ``theirs`` somebody changed since.
+    ``unchanged`` still hold what this tool wrote: the next write removes them. ``modified`` were
+    changed on the host since, and stay.
     """
 
-    ours: tuple[str, ...] = ()
-    theirs: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    modified: tuple[str, ...] = ()
 
 
 def removed_keys(
     actual: Mapping[str, str], session: Session, receipt: Receipt | None
 ) -> RemovedKeys:
-    """Return the names of ``actual`` that ``receipt`` lists and ``session`` has not.
+    """Return the names in ``actual`` that ``receipt`` lists and ``session`` does not want.
 
-    Without a receipt nobody knows that a name was ours, and it stays.
+    Without a receipt there are none: no name is known to have been written by this tool.
     """
     if receipt is None:
         return RemovedKeys()
     wanted = session.names
-    left = [name for name in receipt.digests if name in actual and name not in wanted]
-    ours = tuple(name for name in left if receipt.is_as_written(name, actual[name]))
-    return RemovedKeys(ours, tuple(name for name in left if name not in ours))
+    removed = [name for name in receipt.digests if name in actual and name not in wanted]
+    unchanged = tuple(name for name in removed if receipt.is_as_written(name, actual[name]))
+    return RemovedKeys(unchanged, tuple(name for name in removed if name not in unchanged))
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How a file stands: keys that somebody changed since we wrote them, and keys to be written.
+    """A file's keys that were changed on the host since the last write, and its keys to write.
 
-    A key may be in both: somebody changed it, and the inventory wants something new there too.
+    A key may be in both: it was changed on the host, and the inventory wants a new value too.
     """
 
     drifted: tuple[str, ...]
@@ -54,25 +55,25 @@ class Drift:
 def drift_of(actual: Mapping[str, str], session: Session, receipt: Receipt | None) -> Drift:
     """Compare the variables of a file with the receipt beside it and with what is wanted there.
 
-    A key has drifted where it is neither what was written nor what is wanted; it is pending where
-    what is wanted is neither there nor what was written. What was never written is pending alone.
-    A name that the inventory dropped is wanted to be absent, and pending for as long as it is
-    ours. One whose wanted value was withheld is pending where it is not there at all; of any other
-    nobody can tell.
+    A key has drifted if its value is neither the written nor the wanted one. It is pending if the
+    wanted value is neither in the file nor the written one. A key that was never written is only
+    pending. A name that the inventory dropped is pending until it is removed, unless it was changed
+    on the host: then it has drifted. A name whose wanted value was withheld is pending if the file
+    lacks it; otherwise it can't be compared.
     """
     drifted: list[str] = []
     absent = session.withheld - actual.keys()
     pending = [name for name in session.in_order if name in absent]
     for name, wanted in session.values.items():
-        there = actual.get(name)
-        if there is not None and is_equal(there, wanted):
+        current = actual.get(name)
+        if current is not None and is_equal(current, wanted):
             continue
         if receipt is None or name not in receipt.digests:
             pending.append(name)
             continue
-        if not receipt.is_as_written(name, there):
+        if not receipt.is_as_written(name, current):
             drifted.append(name)
         if not receipt.is_as_written(name, wanted):
             pending.append(name)
-    dropped = removed_keys(actual, session, receipt)
-    return Drift((*drifted, *dropped.theirs), (*pending, *dropped.ours))
+    removed = removed_keys(actual, session, receipt)
+    return Drift((*drifted, *removed.modified), (*pending, *removed.unchanged))

@@ -22,9 +22,9 @@ def exposes_secret(text: str, secrets: Iterable[Secret | str], name: str = "") -
 
 
 def without_exposed(values: Mapping[str, str | Secret]) -> dict[str, str | Secret]:
-    """Return ``values`` with those boxed up too that would show a secret among the others.
+    """Return ``values``, with each value that would show a secret wrapped as a :class:`Secret` too.
 
-    A variable that is not named like a secret may hold a token all the same, or a part of it.
+    A variable that is not named like a secret may hold a token all the same, or a part of one.
     """
     secrets = [value for value in values.values() if isinstance(value, Secret)]
     return {

@@ -1,4 +1,4 @@
-"""One host's plan out of what it should have and what it has. Pure: no I/O, no clock."""
+"""One host's plan, from what it should have and what it has. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NO_ROOT = (
     "where those users may do all that root may, set 'trust_directory: true'"
 )
 UNSAFE_DIRECTORY = ("root must not read or write by path there", _NO_ROOT)
-"""The reason and the hint where other users can change the way to a file (and root logged in)."""
+"""The reason and the hint for root where other users can replace a directory above a file."""
 
 _PROBLEMS = {
     ReadProblem.NO_DIRECTORY: (
@@ -71,12 +71,13 @@ _NOT_SEARCHED = (
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a host should have beside what it has, before a receipt is looked at.
+    """What a host should have and what it has, compared before any receipt is read.
 
     ``config`` is the file as Aegis takes it, ``None`` for no file. ``changes`` are those of the
-    wanted variables, ``file_changes`` those of mode and owner, ``same`` the variables that are
-    right, ``unknown`` those that can't be compared as the secrets were withheld; all are empty
-    where ``refusals`` say why nothing may be written. ``secrets`` are those that the file holds.
+    wanted variables, ``file_changes`` those of mode and owner. ``same`` names the variables that
+    are right, ``unknown`` those that can't be compared because the secrets were withheld. All are
+    empty if there are ``refusals``, which say why nothing may be written. ``secrets`` are those in
+    the file.
     """
 
     host: Host
@@ -98,10 +99,10 @@ class Comparison:
 
     @property
     def needs_receipt(self) -> bool:
-        """Tell whether what is to be done depends on what was ours in the file.
+        """Tell whether the plan depends on which keys of the file this tool manages.
 
-        It does where names in it are not wanted any more, and where it is about to be replaced: a
-        way back then makes ours again what was.
+        It does if names in the file are no longer wanted, and if the file is about to be replaced:
+        a rollback then restores the managed keys too.
         """
         if self.refusals or self.config is None:
             return False
@@ -128,8 +129,8 @@ def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
     if actual.directory is None:
         raise ValueError("a target that was read has a directory")
     ownership = wanted_ownership(actual.file, actual.directory)
-    there = config.session_env if config else {}
-    found = session_changes(there, session, secrets)
+    current = config.session_env if config else {}
+    diff = session_changes(current, session, secrets)
     return Comparison(
         host,
         session,
@@ -137,10 +138,10 @@ def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
         config,
         secrets=secrets,
         ownership=ownership,
-        changes=found.changes,
+        changes=diff.changes,
         file_changes=_file_changes(actual, ownership),
-        same=found.same,
-        unknown=found.unknown,
+        same=diff.same,
+        unknown=diff.unknown,
     )
 
 
@@ -157,9 +158,9 @@ def plan_host(
 def plan_compared(
     comparison: Comparison, receipt: Receipt | RejectedReceipt | None = None
 ) -> HostPlan:
-    """Return the plan that comes of a comparison, and of the receipt where it needs one.
+    """Return the plan for a comparison, with the receipt if it needs one.
 
-    Variables that we wrote and that are not wanted any more are removed, and no others.
+    Variables that this tool wrote and that are no longer wanted are removed, and no others.
     """
     host, session, actual = comparison.host, comparison.session, comparison.actual
     config, ownership = comparison.config, comparison.ownership
@@ -167,7 +168,7 @@ def plan_compared(
         return _refused(comparison, comparison.refusals)
     trusted = receipt if isinstance(receipt, Receipt) else None
     dropped = removed_keys(comparison.environment, session, trusted)
-    gone = removals(comparison.environment, dropped.ours, comparison.secrets)
+    gone = removals(comparison.environment, dropped.unchanged, comparison.secrets)
     changes = (*comparison.changes, *gone, *comparison.file_changes)
     plan = HostPlan(
         host.name,
@@ -187,7 +188,7 @@ def plan_compared(
     if not changes:
         return plan
     withheld = dict.fromkeys(session.withheld, _STAND_IN)
-    content = merge(config, {**session.values, **withheld}, removed=dropped.ours)
+    content = merge(config, {**session.values, **withheld}, removed=dropped.unchanged)
     problem = _dropped_by_aegis(content)
     if problem:
         return _refused(comparison, [(problem, "look at the file on the host")])
@@ -202,24 +203,24 @@ def plan_compared(
             ownership.uid,
             ownership.gid,
             actual.file,
-            ours=ManagedKeys(session.spec.provider, session.in_order),
-            ours_before=trusted.ours if trusted else None,
+            managed=ManagedKeys(session.spec.provider, session.in_order),
+            managed_before=trusted.managed if trusted else None,
         ),
     )
 
 
 def needs_login(plan: HostPlan) -> bool:
-    """Tell whether the plan rests on who the login is: only a write does."""
+    """Tell whether the plan depends on the login user: only a write does."""
     return plan.write is not None
 
 
 def read_only(plan: HostPlan) -> HostPlan:
-    """Return ``plan`` with nothing in it that could be written: its secrets were withheld."""
+    """Return ``plan`` without its write: its secrets were withheld, so it can't be carried out."""
     return replace(plan, write=None)
 
 
 def check_permissions(plan: HostPlan, actual: RemoteState) -> HostPlan:
-    """Return ``plan``, or why the login can't carry it out. ``actual`` knows who it is."""
+    """Return ``plan``, or the error why the login in ``actual`` can't carry it out."""
     write = plan.write
     if write is None:
         return plan
@@ -231,7 +232,7 @@ def check_permissions(plan: HostPlan, actual: RemoteState) -> HostPlan:
 
 
 def unreachable(host: Host, session: Session, reason: str, hint: str) -> HostPlan:
-    """Return the plan of a host that nobody could talk to."""
+    """Return the plan of a host that could not be reached."""
     return HostPlan(
         host.name,
         session.spec.provider,
@@ -243,7 +244,7 @@ def unreachable(host: Host, session: Session, reason: str, hint: str) -> HostPla
 
 
 def refusals(actual: RemoteState) -> list[tuple[str, str]]:
-    """Return why nothing may be written at a target, whatever its file holds, with hints."""
+    """Return why nothing may be written at a target, with hints, before its content is parsed."""
     found: list[tuple[str, str]] = []
     if actual.problem is not None:
         reason, hint = _PROBLEMS[actual.problem]
@@ -323,9 +324,9 @@ def _receipt_warnings(
             f"the receipt beside the file does not count ({receipt.reason}): variables that the "
             "inventory does not have are left alone"
         )
-    if dropped.theirs:
+    if dropped.modified:
         yield (
-            f"{listed(dropped.theirs)}: no longer in the inventory, but changed by somebody "
+            f"{listed(dropped.modified)}: no longer in the inventory, but changed on the host "
             "since it was written; left alone"
         )
 

@@ -1,4 +1,4 @@
-"""Whose the file will be and with which mode, and whether the login can bring that about."""
+"""The owner and the mode that a written file gets, and whether the login may set them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Ownership:
 
     @property
     def owner(self) -> str:
-        """Return ``uid:gid`` the way a plan shows it."""
+        """Return ``uid:gid`` as a plan shows it."""
         return f"{self.uid}:{self.gid}"
 
 
 def wanted_ownership(file: RemoteFile | None, directory: RemoteDirectory) -> Ownership:
-    """Return what the target should end with.
+    """Return the owner and mode that the target should have after a write.
 
-    A file keeps its owner and mode, less all bits for others and the group's write bit. A new
-    one is its directory's owner's and readable by that owner alone: Aegis must be able to read
-    it as its service user.
+    An existing file keeps its owner and mode, less all bits for others and the group's write bit. A
+    new file belongs to the owner of its directory and only that owner may read it, because Aegis
+    reads it as its service user.
     """
     if file is None:
         return Ownership(NEW_FILE_MODE, directory.uid, directory.gid)
@@ -45,9 +45,10 @@ def wanted_ownership(file: RemoteFile | None, directory: RemoteDirectory) -> Own
 
 
 def permission_problem(actual: RemoteState, wanted: Ownership) -> str | None:
-    """Return why the login can't write the file as ``wanted``, or ``None`` where it may.
+    """Return why the login can't write the file as ``wanted``, or ``None`` if it can.
 
-    ``None`` too where that is not known: the write itself finds out before it changes anything.
+    The result is also ``None`` if that is not known: the write finds out before it changes
+    anything.
     """
     login, directory = actual.login, actual.directory
     if login is None or directory is None or login.uid == _ROOT:

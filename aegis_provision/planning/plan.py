@@ -1,4 +1,4 @@
-"""A plan as values."""
+"""A host's plan as values: the action, the changes, and the exact write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What a plan holds for a host (the words of the JSON contract)."""
+    """What a plan does on a host; the values are those of the JSON documents."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -47,7 +47,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ManagedKeys:
-    """What of a file is ours: the names of session variables, and the provider they are of."""
+    """The session variables that this tool manages in a file, and the provider they are of."""
 
     provider: str
     names: tuple[str, ...]
@@ -68,13 +68,13 @@ def change_content(change: Change) -> dict[str, str | bool | None]:
 class Write:
     """Exactly what to write on one host. ``content`` holds secrets and never shows.
 
-    ``path`` is absolute. ``content`` is ``None`` for "take the file away". ``base`` is the file
-    the plan saw there, ``None`` for none: the write is refused if it has changed since. ``mode`` is
-    what the file gets, ``uid`` and ``gid`` whose it will be.
+    ``path`` is absolute. ``content`` is ``None`` if the file is to be removed. ``base`` is the file
+    that the plan saw, ``None`` for none: the write is refused if it has changed since. ``mode``,
+    ``uid`` and ``gid`` are the new file's mode and owner.
 
-    ``ours`` is what in the file is ours once it is written, and ``ours_before`` what was until
-    then; ``None`` where no receipt says so. ``receipt`` is the receipt to leave, made of them when
-    the write is about to begin; ``None`` leaves none.
+    ``managed`` names the keys that this tool manages in the file after the write, and
+    ``managed_before`` those until then; ``None`` where no receipt names any. ``receipt`` is the
+    receipt to leave, made from them just before the write begins; ``None`` leaves none.
     """
 
     path: str
@@ -83,8 +83,8 @@ class Write:
     uid: int
     gid: int
     base: RemoteFile | None
-    ours: ManagedKeys | None = None
-    ours_before: ManagedKeys | None = None
+    managed: ManagedKeys | None = None
+    managed_before: ManagedKeys | None = None
     receipt: bytes | None = field(default=None, repr=False)
 
 
@@ -92,16 +92,15 @@ class Write:
 class HostPlan:
     """What would happen to one host.
 
-    ``changes`` is empty and ``write`` is ``None`` unless ``action`` is create or update.
-    ``same`` names session variables that stay as they are, and ``unknown`` those on the host that
-    could not be compared, as the secrets were withheld: nothing can be written then, and ``write``
-    is ``None`` too. ``message`` says why for an error or an unreachable host, with what to do next
-    in ``hint``; ``warnings`` hold for any action.
-    ``restart_owed`` says that what the file holds for sessions is right and Aegis has not been
-    restarted since it came; ``auth_token`` is the token of Aegis' API in the host's own file, where
-    there is one. ``seen`` is the file that the plan saw, and ``pin`` why the host has a provider
-    of its own. ``secrets`` are those that the plan's files hold: nobody may see them in any text
-    about the host.
+    ``changes`` is empty and ``write`` is ``None`` unless ``action`` is create or update. ``same``
+    names session variables that stay as they are. ``unknown`` names those on the host that could
+    not be compared, because the secrets were withheld: then nothing can be written, and ``write``
+    is ``None`` too. ``message`` says why for an error or an unreachable host, and ``hint`` what to
+    do next; ``warnings`` may come with any action. ``restart_owed`` means that the file holds the
+    right session variables and Aegis has not been restarted since it was written. ``auth_token`` is
+    the token of Aegis' API in the host's own file, if it has one. ``seen`` is the file that the
+    plan saw, and ``pin`` the host's pin. ``secrets`` are those in the files that the plan knows:
+    they must be masked in any text about the host.
     """
 
     host: str

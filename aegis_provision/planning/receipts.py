@@ -1,8 +1,8 @@
-"""The receipt that a write leaves beside its file: what in it was ours, and as which run.
+"""The receipt that a write leaves beside its file: which keys it wrote, and in which run.
 
-It lies on the host under the same protection as the file, and still holds no value: a digest of
-each variable, salted per receipt, tells whether a value is the one that was written and nothing
-more. What lies there may be anybody's work, so it is judged before a word of it counts.
+It has the same protection on the host as the file, and still holds no value: a digest of each
+variable, salted per receipt, only tells whether a value is the one that was written. Any user of
+the host may have put it there, so it is validated before it counts.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 _NAME = "aegis-provision/receipt/"
 SCHEMA = f"{_NAME}v1"
-"""What the receipts are called that this version writes and reads."""
+"""The schema of the receipts that this version writes and reads."""
 
 _KIND = "hmac-sha256"
 _DIGEST = re.compile(rf"{_KIND}:[0-9a-f]{{64}}")
 _SALT = re.compile(r"[0-9a-f]{32}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_PLAIN = re.compile(r"[!-~]{1,100}")  # what may be shown as it stands, wherever it came from
+_PLAIN = re.compile(r"[!-~]{1,100}")  # safe to show, though a host sent it
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _ABSOLUTE = re.compile(r"/.*", re.DOTALL)
 _OTHERS_MAY_WRITE = 0o022
@@ -51,7 +51,7 @@ _PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class WriteInfo:
-    """Who wrote a file, and when: the run's name, the moment (UTC), this tool's version."""
+    """What wrote a file, and when: the run's name, the time (UTC), this tool's version."""
 
     run: str
     written: datetime
@@ -60,10 +60,10 @@ class WriteInfo:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a write left word of.
+    """The record of one write.
 
-    ``digests`` maps the names that were ours to digests of what was written, made with ``salt``.
-    ``before`` is what was ours before that write, ``None`` where no receipt was there.
+    ``digests`` maps the managed names to digests of the written values, made with ``salt``.
+    ``before`` are the managed keys before that write, ``None`` if there was no receipt.
     """
 
     stamp: WriteInfo
@@ -74,14 +74,15 @@ class Receipt:
     before: ManagedKeys | None
 
     @property
-    def ours(self) -> ManagedKeys:
-        """Return what is ours by this receipt."""
+    def managed(self) -> ManagedKeys:
+        """Return the keys that are managed by this receipt."""
         return ManagedKeys(self.provider, tuple(self.digests))
 
     def is_as_written(self, name: str, value: str | Secret | None) -> bool:
-        """Tell whether ``value`` is what was written as the variable ``name``.
+        """Tell whether ``value`` is the written value of the variable ``name``.
 
-        A name that is not in the receipt was written as nothing at all, ``None``.
+        ``None`` stands for no variable: it is the written value of a name that is not in the
+        receipt.
         """
         known = self.digests.get(name)
         if known is None or value is None:
@@ -91,7 +92,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class RejectedReceipt:
-    """Something lies where the receipt would, and ``reason`` says why it does not count."""
+    """What was found in place of a receipt does not count, for ``reason``."""
 
     reason: str
 
@@ -102,7 +103,7 @@ FoundReceipt = RemoteFile | ReadProblem | None
 
 def dump(
     path: str,
-    ours: ManagedKeys,
+    managed: ManagedKeys,
     before: ManagedKeys | None,
     values: Mapping[str, str],
     stamp: WriteInfo,
@@ -110,7 +111,7 @@ def dump(
 ) -> bytes:
     """Return the receipt of a write to ``path`` that left ``values`` as session variables.
 
-    ``ours`` are the names to vouch for; those that are not in ``values`` are left out. ``salt``
+    ``managed`` are the names to record; those that are not in ``values`` are left out. ``salt``
     is 16 random bytes, fresh for each receipt.
     """
     content = {
@@ -119,10 +120,10 @@ def dump(
         "written": stamp.written.astimezone(UTC).strftime(_TIME),
         "version": stamp.version,
         "path": path,
-        "provider": ours.provider,
+        "provider": managed.provider,
         "salt": salt.hex(),
         "variables": {
-            name: _digest(salt, name, values[name]) for name in ours.names if name in values
+            name: _digest(salt, name, values[name]) for name in managed.names if name in values
         },
         "before": None
         if before is None
@@ -132,22 +133,22 @@ def dump(
 
 
 def with_receipt(write: Write, stamp: WriteInfo, salt: bytes) -> Write:
-    """Return ``write`` with the receipt that it leaves: none where nothing will be ours.
+    """Return ``write`` with the receipt that it leaves: none if no key will be managed.
 
-    It vouches for what the file will hold. ``salt`` is as for :func:`dump`.
+    The receipt records what the file will hold. ``salt`` is as for :func:`dump`.
     """
     receipt = None
-    if write.content is not None and write.ours is not None:
+    if write.content is not None and write.managed is not None:
         values = session_env_in(write.content)
-        receipt = dump(write.path, write.ours, write.ours_before, values, stamp, salt)
+        receipt = dump(write.path, write.managed, write.managed_before, values, stamp, salt)
     return replace(write, receipt=receipt)
 
 
 def validate(found: FoundReceipt, actual: RemoteState) -> Receipt | RejectedReceipt | None:
     """Return the receipt that was found beside the target, or why it does not count.
 
-    It must be a regular file of the target's owner's, or root's, which nobody else can write, and
-    speak of the target's own path. ``None`` for none.
+    It must be a regular file that belongs to the target's owner or to root, that no other user can
+    write, and it must name the target's own path. ``None`` if there is none.
     """
     if found is None:
         return None
@@ -160,12 +161,12 @@ def validate(found: FoundReceipt, actual: RemoteState) -> Receipt | RejectedRece
         return RejectedReceipt(f"others may write it (mode {stat.S_IMODE(found.mode):04o})")
     receipt = parse(found.content)
     if isinstance(receipt, Receipt) and receipt.path != actual.path:
-        return RejectedReceipt("it speaks of another file")
+        return RejectedReceipt("it is about another file")
     return receipt
 
 
 def parse(data: bytes) -> Receipt | RejectedReceipt:
-    """Return what a receipt says, or why it is none. Never raises; nothing of it is repeated."""
+    """Return the receipt in ``data``, or why it is none. Never raises; repeats nothing of it."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -215,8 +216,8 @@ def _matching(pattern: re.Pattern[str], text: object) -> str:
 def _digest(salt: bytes, name: str, value: str | Secret) -> str:
     """Return the keyed digest (RFC 2104) of a value under its name.
 
-    The name goes into it so that two variables with one value do not show that they have. No name
-    holds the byte between them.
+    The name is part of it, so that two variables with the same value have different digests. No
+    name holds the byte between name and value.
     """
     text = value.reveal() if isinstance(value, Secret) else value
     message = name.encode() + b"\0" + text.encode(*_ANY_TEXT)

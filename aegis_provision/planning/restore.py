@@ -1,4 +1,4 @@
-"""What is left of a plan once its write was done, and the write that takes it back."""
+"""A host's plan after its write: the write that restores the old file, and what is left to do."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from aegis_provision.planning.plan import Action, HostPlan, Write
 
 
 def restoring_write(write: Write) -> Write:
-    """Return what brings back the file that ``write`` replaced, or takes the new one away.
+    """Return the write that restores the file that ``write`` replaced, or removes a new file.
 
-    It holds only as long as the target is still the file that ``write`` left. The mode stays the
-    new file's: where it was tightened, going back must not loosen it. What is ours is again what
-    was before.
+    It is valid only while the target is still the file that ``write`` left. The mode stays that of
+    the new file: a rollback must not loosen it. The managed keys become those from before again.
     """
     return Write(
         path=write.path,
@@ -22,20 +21,20 @@ def restoring_write(write: Write) -> Write:
         uid=write.uid,
         gid=write.gid,
         base=resulting_file(write),
-        ours=write.ours_before,
-        ours_before=write.ours,
+        managed=write.managed_before,
+        managed_before=write.managed,
     )
 
 
 def resulting_file(write: Write) -> RemoteFile | None:
-    """Return the file that ``write`` leaves behind, ``None`` where it takes one away."""
+    """Return the file that ``write`` leaves behind, ``None`` if it removes the file."""
     if write.content is None:
         return None
     return RemoteFile(write.content, write.mode, write.uid, write.gid)
 
 
 def without_write(plan: HostPlan) -> HostPlan:
-    """Return ``plan`` for a host on which it was carried out already."""
+    """Return ``plan`` as it is once its write was done: nothing changes any more."""
     if plan.write is None:
         return plan
     return replace(plan, action=Action.UNCHANGED, changes=(), write=None)

@@ -1,4 +1,4 @@
-"""What it takes to undo on one host what a past run did there. Pure: no I/O, no clock."""
+"""The plan that takes back on one host what a past run wrote there. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -39,61 +39,61 @@ class RollbackTarget:
     digest: Callable[[bytes], str]
 
 
-def plan_rollback(undoing: RollbackTarget, actual: RemoteState, previous: bytes | None) -> HostPlan:
-    """Return how the file from before the run comes back, or why it must not.
+def plan_rollback(target: RollbackTarget, actual: RemoteState, previous: bytes | None) -> HostPlan:
+    """Return the plan that restores the file from before the run, or says why it must not.
 
-    ``previous`` is the file that is kept beside the target. Nothing is undone unless the target is
-    still the one that the run wrote, and the one that is kept the one from before it: whatever
-    came since is somebody's work.
+    ``previous`` is the file that is kept beside the target. The target must still be the file that
+    the run wrote, and ``previous`` the one from before it: later changes are never overwritten.
     """
     found = refusals(actual)
     if found:
         return _refused(
-            undoing, actual, listed((reason for reason, _ in found), between="; "), found[0][1]
+            target, actual, listed((reason for reason, _ in found), between="; "), found[0][1]
         )
-    here = undoing.digest(actual.file.content) if actual.file else None
-    if here != undoing.after:
-        if here == undoing.before:
-            return _plan(undoing, actual, Action.UNCHANGED)
-        return _refused(undoing, actual, _MOVED_ON, _LOOK)
-    if undoing.before is not None and (
-        previous is None or undoing.digest(previous) != undoing.before
-    ):
+    current = target.digest(actual.file.content) if actual.file else None
+    if current != target.after:
+        if current == target.before:
+            return _plan(target, actual, Action.UNCHANGED)
+        return _refused(target, actual, _MOVED_ON, _LOOK)
+    if target.before is not None and (previous is None or target.digest(previous) != target.before):
         return _refused(
-            undoing, actual, "the file that is kept there is not the one from before the run", _LOOK
+            target, actual, "the file that is kept there is not the one from before the run", _LOOK
         )
-    return _restored(undoing, actual, previous if undoing.before is not None else None)
+    return _restored(target, actual, previous if target.before is not None else None)
 
 
 def restore_managed_keys(
-    plan: HostPlan, undoing: RollbackTarget, receipt: Receipt | None
+    plan: HostPlan, target: RollbackTarget, receipt: Receipt | None
 ) -> HostPlan:
-    """Return ``plan`` so that what is ours is again what was before the run.
+    """Return ``plan`` with the managed keys from before the run.
 
-    ``receipt`` is the one beside the file. Another run's speaks of this file where a later write
-    was taken back: then nobody knows any more what was ours before, and nothing will be. Or else
-    the run broke off before it left its own: then it is the one from before.
+    ``receipt`` is the one beside the file. If another run wrote it, there are two cases. It may
+    describe this file, because a later write was rolled back: then the keys from before are
+    unknown, and none are managed. Or the run broke off before it left its own receipt: then it is
+    the receipt from before the run.
     """
     if plan.write is None or plan.write.base is None or receipt is None:
         return plan
-    if receipt.stamp.run == undoing.run:
+    if receipt.stamp.run == target.run:
         before = receipt.before
     else:
-        there = session_env_in(plan.write.base.content)
-        is_of_this = all(receipt.is_as_written(name, there.get(name)) for name in receipt.digests)
-        before = None if is_of_this else receipt.ours
-    return replace(plan, write=replace(plan.write, ours=before, ours_before=receipt.ours))
+        current = session_env_in(plan.write.base.content)
+        describes_file = all(
+            receipt.is_as_written(name, current.get(name)) for name in receipt.digests
+        )
+        before = None if describes_file else receipt.managed
+    return replace(plan, write=replace(plan.write, managed=before, managed_before=receipt.managed))
 
 
-def needs_previous(undoing: RollbackTarget, actual: RemoteState) -> bool:
+def needs_previous(target: RollbackTarget, actual: RemoteState) -> bool:
     """Tell whether the decision rests on the file that is kept beside the target."""
-    return undoing.before is not None and actual.file is not None
+    return target.before is not None and actual.file is not None
 
 
 def session_from_config(content: bytes | None) -> Session:
-    """Return the session variables that a file holds; a provider's token is a secret in it.
+    """Return the session variables that a file holds, with a provider's token as a secret.
 
-    What the file does not hold is absent, and so is all of it where there is no file.
+    Without a file, or with one that Aegis would not take, there are none.
     """
     config = parse_config(content) if content is not None else None
     if config is None or isinstance(config, RejectedConfig):
@@ -105,26 +105,26 @@ def session_from_config(content: bytes | None) -> Session:
     return Session(SessionSpec("", (), allow_http=True), values, ())
 
 
-def _restored(undoing: RollbackTarget, actual: RemoteState, content: bytes | None) -> HostPlan:
+def _restored(target: RollbackTarget, actual: RemoteState, content: bytes | None) -> HostPlan:
     file = actual.file
     if file is None:
-        return _refused(undoing, actual, "there is no file to go back from", _LOOK)
-    now, then = _config(file.content), _config(content)
-    secrets = (*(now.secrets() if now else ()), *(then.secrets() if then else ()))
+        return _refused(target, actual, "there is no file to go back from", _LOOK)
+    current, before = _config(file.content), _config(content)
+    secrets = (*(current.secrets() if current else ()), *(before.secrets() if before else ()))
     changes = environment_changes(
-        now.session_env if now else {}, then.session_env if then else {}, secrets
+        current.session_env if current else {}, before.session_env if before else {}, secrets
     )
     if content is None:
-        changes += _gone(file)
+        changes += _removal(file)
     return HostPlan(
-        undoing.host,
-        undoing.provider,
+        target.host,
+        target.provider,
         actual.path,
         Action.UPDATE,
         changes=changes,
-        warnings=_warnings(changes, then),
+        warnings=_warnings(changes, before),
         write=Write(actual.path, content, file.mode, file.uid, file.gid, file),
-        auth_token=now.auth_token if now else None,
+        auth_token=current.auth_token if current else None,
         secrets=secrets,
     )
 
@@ -134,29 +134,29 @@ def _config(content: bytes | None) -> ConfigFile | None:
     return None if isinstance(found, RejectedConfig) else found
 
 
-def _gone(file: RemoteFile) -> tuple[Change, ...]:
+def _removal(file: RemoteFile) -> tuple[Change, ...]:
     return (
         Change("file.mode", ChangeKind.REMOVED, f"{file.mode:04o}", None, sensitive=False),
         Change("file.owner", ChangeKind.REMOVED, f"{file.uid}:{file.gid}", None, sensitive=False),
     )
 
 
-def _warnings(changes: tuple[Change, ...], then: ConfigFile | None) -> tuple[str, ...]:
+def _warnings(changes: tuple[Change, ...], before: ConfigFile | None) -> tuple[str, ...]:
     found = [
         f"{change.key} becomes the one from before: if it was revoked since, sessions will fail"
         for change in changes
         if change.sensitive and change.kind is not ChangeKind.REMOVED
     ]
-    if then is not None and not then.has_auth_token:
+    if before is not None and not before.has_auth_token:
         found.append("the file from before has no authToken: Aegis' API answers without a token")
     return tuple(found)
 
 
-def _plan(undoing: RollbackTarget, actual: RemoteState, action: Action) -> HostPlan:
-    return HostPlan(undoing.host, undoing.provider, actual.path, action)
+def _plan(target: RollbackTarget, actual: RemoteState, action: Action) -> HostPlan:
+    return HostPlan(target.host, target.provider, actual.path, action)
 
 
-def _refused(undoing: RollbackTarget, actual: RemoteState, reason: str, hint: str) -> HostPlan:
+def _refused(target: RollbackTarget, actual: RemoteState, reason: str, hint: str) -> HostPlan:
     return HostPlan(
-        undoing.host, undoing.provider, actual.path, Action.ERROR, message=reason, hint=hint
+        target.host, target.provider, actual.path, Action.ERROR, message=reason, hint=hint
     )

@@ -1,9 +1,9 @@
-"""A plan that is kept, and whether the world still is what it was made of.
+"""A saved plan, and the checks whether it is stale.
 
-It travels, so there is no secret in it: of a host's file there is a digest with the plan's own salt
-(HMAC-SHA-256, RFC 2104), of a provider's token one that takes long to make (scrypt, RFC 7914), so
-that nobody tries out tokens, and one for each distinct token, so that a fleet does not take
-for ever.
+A saved plan may be copied around, so it holds no secret. Of a host's file it has a digest with the
+plan's own salt (HMAC-SHA-256, RFC 2104). Of a provider's token it has a digest that is slow to
+compute (scrypt, RFC 7914), so that guessing tokens takes too long; each distinct token is digested
+once, so that a fleet does not.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session import Session
 
 Sources: TypeAlias = tuple[tuple[str, str], ...]
-"""Files of the operator's that decided what is to be done: each one's path and SHA-256."""
+"""The operator's files that the plan was made from: path and SHA-256 of each."""
 
 Batches: TypeAlias = tuple[tuple[tuple[str, ...], ...], ...]
 """The hosts of each batch of each play, in order."""
 
 PARTS_OF_PLAN = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
-"""What is planned where a host is part of a plan; with anything else it is left out."""
+"""The actions of hosts that are part of a saved plan; hosts with another action are left out."""
 
 _ABSENT = ""
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
@@ -43,7 +43,7 @@ _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 
 @dataclass(frozen=True, slots=True)
 class PathRef:
-    """A path as the operator said it, and as it is from wherever one looks."""
+    """A path as the operator typed it, and as an absolute one."""
 
     said: str
     absolute: str
@@ -51,7 +51,7 @@ class PathRef:
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What the operator asked a plan of. ``limit`` is empty for none."""
+    """The options that the plan was made with. ``limit`` is empty for none."""
 
     inventories: tuple[PathRef, ...]
     limit: str = ""
@@ -61,12 +61,12 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class SavedHost:
-    """What was planned for one host, and what that rested on.
+    """What was planned for one host, and what the plan depended on.
 
-    ``settings`` is the digest of how it is reached and restarted, ``seen`` that of the file that
-    was there, ``None`` for none. ``wanted`` holds, per session variable, the digest of its value,
-    ``None`` where it is secret; ``tokens`` names for those the digest among the plan's own, where
-    they were not withheld.
+    ``settings`` is the digest of how the host is reached and restarted, ``seen`` that of its file,
+    ``None`` for none. ``wanted`` holds the digest of each session variable's value, ``None`` if it
+    is secret. ``tokens`` maps secret variables to the names of their digests in the plan, unless
+    they were withheld.
     """
 
     host: str
@@ -84,7 +84,7 @@ class SavedHost:
 
 @dataclass(frozen=True, slots=True)
 class SkippedHost:
-    """A host that was looked at and is no part of the plan, and why."""
+    """A host that was read and is not part of the plan, and why."""
 
     host: str
     action: Action
@@ -93,7 +93,7 @@ class SkippedHost:
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """A plan as it is kept. ``made`` is in UTC; ``tokens`` maps names to digests of tokens."""
+    """A plan as it is saved. ``made`` is in UTC; ``tokens`` maps names to digests of tokens."""
 
     made: datetime
     tool_version: str
@@ -108,7 +108,7 @@ class SavedPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlanInputs:
-    """What a plan rests on before any host is looked at: files, batches, hosts, what they get.
+    """What a plan depends on before any host is read: files, batches, hosts and their sessions.
 
     ``hosts`` and ``sessions`` have every host of the batches.
     """
@@ -139,7 +139,7 @@ def save(
     plans: Sequence[HostPlan],
     salt: bytes,
 ) -> SavedPlan:
-    """Return what is to be kept of ``plans``; ``salt`` is 16 random bytes, fresh for each plan."""
+    """Return the saved form of ``plans``; ``salt`` is 16 random bytes, fresh for each plan."""
     digests = _Digests(salt)
     hosts = tuple(
         _saved_host(plan, basis, digests) for plan in plans if plan.action in PARTS_OF_PLAN
@@ -163,25 +163,25 @@ def save(
 
 
 def stale_inputs(saved: SavedPlan, now: PlanInputs) -> StaleReasons:
-    """Return why the plan can't be carried out whatever is on the hosts.
+    """Return why the plan is stale before any host is read.
 
-    That is where the operator's files, the batches, a value or a token is not what it was.
+    It is if the operator's files, the batches, a value or a token changed.
     """
     whole = stale_schedule(saved, now.sources, now.batches).whole
-    return StaleReasons(whole, _by_host(_host_moved_on(saved, now)))
+    return StaleReasons(whole, _by_host(_changed_host_inputs(saved, now)))
 
 
 def stale_schedule(saved: SavedPlan, sources: Sources, batches: Batches) -> StaleReasons:
-    """Return what :func:`stale_inputs` does, as far as it needs no secrets."""
-    return StaleReasons(tuple(_moved_on(saved, sources, batches)))
+    """Return the reasons of :func:`stale_inputs` that need no secrets."""
+    return StaleReasons(tuple(_changed_inputs(saved, sources, batches)))
 
 
 def stale_hosts(saved: SavedPlan, plans: Sequence[HostPlan]) -> StaleReasons:
-    """Return why ``plans``, made of the hosts as they are now, are not what was saved.
+    """Return why ``plans``, made from the hosts as they are now, differ from what was saved.
 
-    A host that is unreachable now is none: nothing can happen there.
+    A host that is unreachable now is no reason: nothing can be written there.
     """
-    return StaleReasons(hosts=_by_host(_host_differs(saved, plans)))
+    return StaleReasons(hosts=_by_host(_changed_hosts(saved, plans)))
 
 
 def _saved_host(plan: HostPlan, basis: PlanInputs, digests: _Digests) -> SavedHost:
@@ -201,7 +201,7 @@ def _saved_host(plan: HostPlan, basis: PlanInputs, digests: _Digests) -> SavedHo
     )
 
 
-def _moved_on(saved: SavedPlan, sources: Sources, batches: Batches) -> Iterator[str]:
+def _changed_inputs(saved: SavedPlan, sources: Sources, batches: Batches) -> Iterator[str]:
     if [sha256 for _, sha256 in saved.sources] != [sha256 for _, sha256 in sources]:
         words = list(_other_sources(dict(saved.sources), dict(sources)))
         yield from words or ["the inventories are read in another order"]
@@ -219,11 +219,11 @@ def _other_sources(before: Mapping[str, str], now: Mapping[str, str]) -> Iterato
 
 
 def _as_sets(batches: Batches) -> list[list[frozenset[str]]]:
-    """Return ``batches`` without the order in each: it is the inventory's, and decides nothing."""
+    """Return ``batches`` without the order in each: the order decides nothing."""
     return [[frozenset(batch) for batch in play] for play in batches]
 
 
-def _host_moved_on(saved: SavedPlan, now: PlanInputs) -> Iterator[tuple[str, str]]:
+def _changed_host_inputs(saved: SavedPlan, now: PlanInputs) -> Iterator[tuple[str, str]]:
     digests = _Digests(saved.salt)
     known = {host.host for host in saved.hosts} | {host.host for host in saved.left_out}
     for host in saved.hosts:
@@ -240,7 +240,7 @@ def _host_moved_on(saved: SavedPlan, now: PlanInputs) -> Iterator[tuple[str, str
         for name in dict.fromkeys((*host.wanted, *wanted.values)):
             then, value = host.wanted.get(name, _ABSENT), wanted.values.get(name, _ABSENT)
             if saved.chosen.no_secrets and then is None and value is not _ABSENT:
-                continue  # Whatever was withheld is nobody's to compare.
+                continue  # It was withheld, so it can't be compared.
             if then != value:
                 yield host.host, f"{name} is to be another value, or none"
         for name, secret in wanted.secrets.items():
@@ -252,7 +252,7 @@ def _host_moved_on(saved: SavedPlan, now: PlanInputs) -> Iterator[tuple[str, str
     )
 
 
-def _host_differs(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tuple[str, str]]:
+def _changed_hosts(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tuple[str, str]]:
     hosts = {host.host: host for host in saved.hosts}
     digests = _Digests(saved.salt)
     for plan in plans:
@@ -280,16 +280,18 @@ def _file_words(before: str | None, now: str | None) -> str:
 
 
 def _other_changes(host: SavedHost, plan: HostPlan) -> list[str]:
-    """Return the keys of which the plan says another thing now; those unknown then may change."""
+    """Return the keys whose change differs now; keys that were unknown then may change."""
     then = {change.key: change for change in host.changes}
     now = {change.key: change for change in plan.changes if change.key not in host.unknown}
-    return [key for key in dict.fromkeys((*then, *now)) if not _alike(then.get(key), now.get(key))]
+    return [
+        key for key in dict.fromkeys((*then, *now)) if not _same_change(then.get(key), now.get(key))
+    ]
 
 
-def _alike(then: Change | None, now: Change | None) -> bool:
-    """Tell whether two changes are one, as far as both are shown.
+def _same_change(then: Change | None, now: Change | None) -> bool:
+    """Tell whether two changes are the same, as far as both are shown.
 
-    Who has the tokens recognises more of them in wrong places, and masks more.
+    With the tokens at hand more values are recognised as secret, so more are masked.
     """
     if then is None or now is None:
         return then is now
@@ -306,9 +308,9 @@ def _by_host(found: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What hosts with one session get: the digest of each value, ``None`` for one that is secret.
+    """What hosts with one session get: the digest of each value, ``None`` for a secret one.
 
-    ``secrets`` are those, and values in which a secret is.
+    ``secrets`` are the secret values, and values that contain a secret.
     """
 
     values: Mapping[str, str | None]
@@ -330,7 +332,7 @@ class _Digests:
         return {name: digest for digest, name in self._names.items()}
 
     def of_session(self, session: Session) -> _Wanted:
-        """Return the digests of what ``session`` wants; it lives on meanwhile."""
+        """Return the digests of the values in ``session``; the caller keeps ``session`` alive."""
         if id(session) not in self._wanted:
             values = without_exposed(session.values)
             self._wanted[id(session)] = _Wanted(
@@ -360,7 +362,7 @@ class _Digests:
         return self._of([file.mode, file.uid, file.gid, content])
 
     def of_token(self, secret: Secret) -> str:
-        """Return the digest of ``secret``, which takes long to make."""
+        """Return the digest of ``secret``, which is slow to compute."""
         for known, digest in self._tokens:
             if known == secret:
                 return digest

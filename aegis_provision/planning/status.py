@@ -1,4 +1,4 @@
-"""How a host stands: what was written there last, what is there now, and what is wanted."""
+"""A host's status: what was written last, what is there now, and what is wanted."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _BY_HAND = (
     "the file is what the inventory says, and no receipt says that this tool wrote it: "
-    "what is in it counts as nobody's until a write"
+    "its values count as managed after the next write"
 )
 
 
 class HostState(StrEnum):
-    """What holds for a host (the words of the JSON contract); several may at once."""
+    """A state of a host; it may be in several. The values are those of the JSON documents."""
 
     IN_SYNC = "in_sync"
     DRIFTED = "drifted"
@@ -41,7 +41,7 @@ class HostState(StrEnum):
 
 
 class ProviderMatch(Enum):
-    """Why no provider's name can be said for what a host's file holds. No text: one may be so."""
+    """Why a host's file matches no provider. No ``StrEnum``: a provider may have such a name."""
 
     OTHER = "other"
     NONE = "none"
@@ -49,7 +49,7 @@ class ProviderMatch(Enum):
 
 
 class TokenState(StrEnum):
-    """What a host holds of a token, from what is right to what nobody can explain."""
+    """What a host holds of a token, from the right one to the unknown."""
 
     CURRENT = "current"
     OLDER = "older"
@@ -60,15 +60,15 @@ class TokenState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """How one host stands.
+    """The status of one host.
 
     ``drifted`` and ``pending`` are names of session variables, or ``file.mode``; ``unknown`` names
-    variables there whose wanted values were withheld. ``message`` says
-    why, or what is worth knowing, with what to do next in ``hint``. ``wrote`` says who wrote the
-    file last, where a receipt does. ``runs_on`` names the provider of what the file holds,
-    ``wanted`` that of the inventory; ``tokens`` tells, per variable of the operator's environment
-    that holds a secret, what the host has of it. ``secrets`` are those that the file there holds:
-    nobody may see them in any text about the host.
+    variables on the host whose wanted values were withheld. ``message`` says why, and ``hint`` what
+    to do next. ``wrote`` says which run wrote the file last, if a receipt does.
+    ``current_provider`` is the provider of what the file holds, ``wanted`` that of the inventory.
+    ``tokens`` says what the host has of each variable of the operator's environment that holds a
+    secret. ``secrets`` are those in the host's file: they must be masked in any text about the
+    host.
     """
 
     host: str
@@ -81,7 +81,7 @@ class HostStatus:
     message: str = ""
     hint: str = ""
     wrote: WriteInfo | None = None
-    runs_on: str | ProviderMatch = ProviderMatch.UNKNOWN
+    current_provider: str | ProviderMatch = ProviderMatch.UNKNOWN
     tokens: Mapping[str, TokenState] = field(default_factory=dict)
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
@@ -92,9 +92,9 @@ def status_of(
     *,
     restart_pending: bool = False,
 ) -> HostStatus:
-    """Return how a host stands that could be read.
+    """Return the status of a host that could be read.
 
-    Without a receipt that counts nothing is known to have drifted: what differs is pending.
+    Without a valid receipt nothing is known to have drifted: what differs is pending.
     """
     host, session, actual = comparison.host, comparison.session, comparison.actual
     plan = plan_compared(comparison, receipt)
@@ -112,7 +112,7 @@ def status_of(
     trusted = receipt if isinstance(receipt, Receipt) else None
     environment = comparison.environment
     drift = drift_of(environment, session, trusted)
-    # A new file's mode and owner are no news; a mode that changed is what somebody did to ours.
+    # Only a changed mode counts as drift; a new file's mode and owner are no change on the host.
     loosened = tuple(
         change.key for change in comparison.file_changes if change.kind is ChangeKind.CHANGED
     )
@@ -131,14 +131,14 @@ def status_of(
         comparison.unknown,
         message=_message(receipt, states),
         wrote=trusted.stamp if trusted else None,
-        runs_on=_runs_on(environment, session, trusted),
+        current_provider=_current_provider(environment, session, trusted),
         tokens=_tokens(environment, session, trusted),
         secrets=comparison.secrets,
     )
 
 
 def unreachable_status(host: Host, session: Session, reason: str, hint: str) -> HostStatus:
-    """Return the status of a host that nobody could talk to."""
+    """Return the status of a host that could not be reached."""
     return HostStatus(
         host.name,
         host.target.config_path,
@@ -166,23 +166,23 @@ def _states(
 def _message(receipt: Receipt | RejectedReceipt | None, states: list[HostState]) -> str:
     if isinstance(receipt, RejectedReceipt):
         return (
-            f"the receipt beside the file does not count ({receipt.reason}): what somebody "
-            "changed can't be told from what is pending"
+            f"the receipt beside the file does not count ({receipt.reason}): what was "
+            "changed on the host can't be told from what is pending"
         )
     return _BY_HAND if receipt is None and HostState.IN_SYNC in states else ""
 
 
-def _runs_on(
+def _current_provider(
     environment: Mapping[str, str], session: Session, receipt: Receipt | None
 ) -> str | ProviderMatch:
-    """Return the provider whose base URL the file holds, as far as we know it by name."""
+    """Return the provider whose base URL the file holds, if its name is known."""
     name = VARIABLE_OF["base_url"]
-    there, wanted = environment.get(name), session.values.get(name)
-    if not there:
+    current, wanted = environment.get(name), session.values.get(name)
+    if not current:
         return ProviderMatch.NONE
-    if receipt is not None and receipt.is_as_written(name, there):
+    if receipt is not None and receipt.is_as_written(name, current):
         return receipt.provider
-    if wanted is not None and is_equal(there, wanted):
+    if wanted is not None and is_equal(current, wanted):
         return session.spec.provider
     return ProviderMatch.OTHER
 
@@ -192,31 +192,31 @@ def _tokens(
 ) -> dict[str, TokenState]:
     """Return what the file holds of each secret of the operator's environment.
 
-    Where one goes into several variables, the worst of them counts.
+    If a secret goes into several variables, the worst state of them counts.
     """
     found: dict[str, TokenState] = {}
     worst = list(TokenState)
     for variable in _sensitive(session):
-        held = _holding(environment, session, receipt, variable.name)
+        state = _token_state(environment, session, receipt, variable.name)
         for reference in references(variable.template):
-            known = found.get(reference.name, held)
-            found[reference.name] = max(known, held, key=worst.index)
+            known = found.get(reference.name, state)
+            found[reference.name] = max(known, state, key=worst.index)
     return found
 
 
-def _holding(
+def _token_state(
     environment: Mapping[str, str], session: Session, receipt: Receipt | None, name: str
 ) -> TokenState:
-    there, wanted = environment.get(name), session.values.get(name)
-    if there is None:
+    current, wanted = environment.get(name), session.values.get(name)
+    if current is None:
         return TokenState.NONE
     if wanted is None:
         return TokenState.UNKNOWN
-    if is_equal(there, wanted):
+    if is_equal(current, wanted):
         return TokenState.CURRENT
-    # What was written for another provider is no older token of this one.
-    ours = receipt is not None and receipt.provider == session.spec.provider
-    if receipt is not None and ours and receipt.is_as_written(name, there):
+    # A token that was written for another provider is no older token of this one.
+    same_provider = receipt is not None and receipt.provider == session.spec.provider
+    if receipt is not None and same_provider and receipt.is_as_written(name, current):
         return TokenState.OLDER
     return TokenState.ANOTHER
 

@@ -1,4 +1,4 @@
-"""Where what somebody expects in a playbook stands instead: Ansible knows more keys than we do."""
+"""Hints for Ansible's keys that a playbook here does not have."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ _INSTEAD = {
 
 
 def ansible_hint(key: str) -> str:
-    """Return what to do instead of writing ``key`` into a play; empty for what nobody expects."""
+    """Return what to do instead of writing ``key`` into a play; empty for an unknown key."""
     return _INSTEAD.get(key, "")

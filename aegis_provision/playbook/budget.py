@@ -1,4 +1,4 @@
-"""How many hosts may fail, with the arithmetic, and what is spent before anything begins."""
+"""How many hosts may fail, and whether known errors alone would stop the run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a play allows: ``allowed`` hosts of the whole run, and how that comes about in words.
+    """How many hosts of the whole run may fail in a play, and how that number was computed.
 
-    The words are those of ``max_fail`` as written (``5% of 40 hosts = 2``, ``2 hosts``).
+    ``words`` shows ``max_fail`` as written (``5% of 40 hosts = 2``, ``2 hosts``).
     """
 
     allowed: int
@@ -54,9 +54,8 @@ def budget_of(play: Play, run_hosts: int) -> Budget:
 def predict_stop(schedule: Schedule, bad: Collection[str]) -> PredictedStop | None:
     """Return where ``bad`` hosts alone would stop the run, ``None`` where they would not.
 
-    ``bad`` are the hosts that the plan already knows to be in error or unreachable. Each counts
-    when its turn comes, once in the whole run, against the allowance of the play that is under
-    way then.
+    ``bad`` are the hosts that are in error or unreachable in the plan. Each counts once in the
+    whole run, from its first batch on, against the budget of the play that runs then.
     """
     run_hosts = len(schedule.hosts)
     failed: dict[str, None] = {}

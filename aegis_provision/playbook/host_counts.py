@@ -18,8 +18,8 @@ _SHARE = re.compile(r"(?P<amount>-?[0-9]{1,9}(?:\.[0-9]{1,6})?)(?P<percent>%?)")
 def rounded_down(share: HostCount, hosts: int) -> int:
     """Return how many of ``hosts`` hosts ``share`` means.
 
-    A share is counted by its decimal digits: 29% of 100 hosts are 29, which binary fractions
-    would make 28.
+    A share is computed with exact decimals: 29% of 100 hosts are 29, where floating point would
+    give 28.
     """
     if not share.percent:
         return int(share.amount)

@@ -1,4 +1,4 @@
-"""Which batches are large enough to ask a second time."""
+"""Batches that change most of a fleet at once, so that a second question is asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aegis_provision.playbook.plays import Schedule
 
 SMALLEST_GUARDED = 10
-"""From how many hosts on an inventory is a fleet, of which half at once is worth a question."""
+"""The smallest inventory for which a change of more than half at once asks a second question."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Restart(StrEnum):
 
 
 class OnFailure(StrEnum):
-    """What becomes of a host whose restart or verification failed."""
+    """What happens to a host whose restart or verification failed."""
 
     ROLLBACK = "rollback"
     KEEP = "keep"
@@ -57,7 +57,7 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What a host passes on its way: all that a later rollback has to do alike.
+    """The gates of a host's run; a rollback of the run uses the same ones.
 
     ``verify`` is ``None`` where nothing is verified. ``sessions_wait`` is how many seconds a
     restart waits at most for sessions to end; ``probe_first`` asks the provider before the write.
@@ -78,8 +78,8 @@ class Play:
     ``hosts`` is a host pattern as written; ``serial`` the sizes of the batches in order, the last
     of which repeats; ``pause`` the seconds between two batches; ``max_fail`` how many hosts of
     the run may have failed, or which share of them. ``span`` is where the play stands,
-    ``hosts_span`` and ``restart_span`` where those of its values do: ``None`` for what nobody
-    wrote down.
+    ``hosts_span`` and ``restart_span`` where those of its values do: ``None`` for what is not
+    written down.
     """
 
     name: str
@@ -114,7 +114,7 @@ class ScheduledPlay:
         return tuple(host for batch in self.batches for host in batch)
 
     def narrowed_to(self, hosts: Collection[str]) -> ScheduledPlay:
-        """Return what is left of it for ``hosts`` alone; a batch with none of them is gone."""
+        """Return the play for ``hosts`` alone, without empty batches."""
         left = (tuple(host for host in batch if host in hosts) for batch in self.batches)
         return ScheduledPlay(self.play, tuple(batch for batch in left if batch))
 
@@ -131,5 +131,5 @@ class Schedule:
         return tuple(dict.fromkeys(host for play in self.plays for host in play.hosts))
 
     def narrowed_to(self, hosts: Collection[str]) -> Schedule:
-        """Return what is left of every play for ``hosts`` alone."""
+        """Return the schedule for ``hosts`` alone."""
         return Schedule(tuple(play.narrowed_to(hosts) for play in self.plays))

@@ -1,4 +1,4 @@
-"""The schedule that undoes another one."""
+"""The schedule of a rollback: an earlier run's schedule in reverse."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def rollback_schedule(schedule: Schedule, hosts: Collection[str]) -> Schedule:
-    """Return the way back for ``hosts``: plays, batches and hosts in reverse order.
+    """Return the schedule that rolls ``hosts`` back: plays, batches and hosts in reverse order.
 
-    Every host is in one play: the last of its plays that restarted Aegis, else the last. The
-    gates are those of the way there, less what was asked before the write; what fails on the way
-    back stays as it is.
+    Every host is in one play: the last of its plays that restarted Aegis, else the last. The gates
+    are those of the run, less the probe before the write; a rollback that fails is not rolled back
+    itself.
     """
-    place = _places(schedule, hosts)
+    play_of = _places(schedule, hosts)
     plays = []
     for index in reversed(range(len(schedule.plays))):
         scheduled = schedule.plays[index]
         batches = tuple(
-            tuple(host for host in reversed(batch) if place.get(host) == index)
+            tuple(host for host in reversed(batch) if play_of.get(host) == index)
             for batch in reversed(scheduled.batches)
         )
         gates = replace(scheduled.play.gates, on_failure=OnFailure.KEEP, probe_first=False)

@@ -1,4 +1,4 @@
-"""A playbook over an inventory: which hosts, in which batches, or why that does not work."""
+"""A playbook applied to an inventory: which hosts, in which batches, or what is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Host, Inventory
 
-_WAYS_TO_RESTART = ("service", "restart_command")
+_RESTART_SETTINGS = ("service", "restart_command")
 
 
 def single_play(hosts: str = "all") -> Playbook:
@@ -39,7 +39,7 @@ def with_overrides(
     serial: tuple[HostCount, ...] | None = None,
     max_fail: HostCount | None = None,
 ) -> Playbook:
-    """Return ``playbook`` with every play's ``serial`` and ``max_fail`` replaced, where given."""
+    """Return ``playbook`` with ``serial`` and ``max_fail`` replaced in every play, if not None."""
     return replace(
         playbook,
         plays=tuple(
@@ -60,7 +60,7 @@ def make_schedule(
     chosen: Collection[str] | None,
     read_file: Callable[[str], str],
 ) -> tuple[Schedule, tuple[Diagnostic, ...]]:
-    """Return what a run of ``playbook`` does to ``inventory``, and everything wrong with that.
+    """Return the schedule of ``playbook`` over ``inventory``, and everything that is wrong.
 
     Every play of the playbook has its place in the schedule. ``chosen`` are the hosts that the
     operator limits the run to, ``None`` for no limit. ``read_file`` gets the path of an ``@file``
@@ -70,7 +70,7 @@ def make_schedule(
     scheduler = _Scheduler(inventory, chosen, read_file)
     plays = tuple(scheduler.schedule(play) for play in playbook.plays)
     if chosen and scheduler.meant and not any(play.batches for play in plays):
-        scheduler.findings.append(_nobody_chosen(chosen))
+        scheduler.findings.append(_no_host_chosen(chosen))
     return Schedule(plays), tuple(scheduler.findings)
 
 
@@ -117,7 +117,7 @@ class _Scheduler:
 
 
 def _can_restart(host: Host) -> bool:
-    return any(key in host.settings for key in _WAYS_TO_RESTART)
+    return any(key in host.settings for key in _RESTART_SETTINGS)
 
 
 def _no_way_to_restart(play: Play, hosts: Sequence[str]) -> Diagnostic:
@@ -131,7 +131,7 @@ def _no_way_to_restart(play: Play, hosts: Sequence[str]) -> Diagnostic:
     )
 
 
-def _nobody_chosen(chosen: Collection[str]) -> Diagnostic:
+def _no_host_chosen(chosen: Collection[str]) -> Diagnostic:
     return error(
         "nobody-chosen",
         "no play of the playbook is for any host of the limit",

@@ -1,4 +1,4 @@
-"""Why a host has the values it has: where each was set, and what that place overrode."""
+"""Where each of a host's values was set, and what it overrode."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _WITHOUT = {
     "jump": "what the ssh config says",
     "api_token": "the authToken of the host's own file",
 }
-"""What holds where nobody sets a key, beside the default that the schema names."""
+"""What holds for a key that is not set, beside the default in the schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingSource:
     """A value as one place sets it.
 
-    ``value`` is what stands there, less what could be a secret. ``holder`` is the name of the
+    ``value`` is the text there, less what could be a secret. ``holder`` is the name of the
     host, group or recipe; ``builtin`` recipes are the tool's own.
     """
 
@@ -56,8 +56,8 @@ class SettingSource:
 class EnvironmentUse:
     """A variable of the operator's environment that a value refers to.
 
-    ``default`` is what is taken where it is not set, ``None`` where there is none; a default that
-    could be a secret is not told, and then ``has_default`` alone says that there is one.
+    ``default`` is the value that counts if it is not set, ``None`` without one. A default that
+    could be a secret is hidden: then only ``has_default`` says that there is one.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Explanation:
     """One effective value and how it came about.
 
     ``key`` is a setting's name or ``env.NAME``; ``variable`` the session variable that it sets, if
-    it sets one. ``place`` is ``None`` where nobody set it: ``value`` is then the default, if there
+    it sets one. ``place`` is ``None`` where it is not set: ``value`` is then the default, if there
     is one, and ``remark`` says what that means. ``overrode`` and ``ignored`` are in order, nearest
     to the host first; a place is ignored where the provider was chosen nearer to the host.
     ``agreeing`` places set the same value with the same standing as ``place``.
@@ -94,7 +94,7 @@ def explain(
     """Return every effective value of ``host``: its settings first, then its session variables.
 
     Works on a valid inventory. ``is_set`` holds the names of the environment's variables that are
-    set and not empty; nothing else of the environment is asked for.
+    set and not empty; no value of the environment is needed.
     """
     work = _Work(host, inventory, recipes, is_set)
     return (*work.settings(), *work.variables())
@@ -268,13 +268,13 @@ def _place_of(setting: Setting) -> SettingSource:
 def _places(
     settings: Iterable[Setting], *, but: Collection[SettingSource]
 ) -> tuple[SettingSource, ...]:
-    """Return each place once: through an alias one line may speak for several."""
-    told = {(place.holder, place.span) for place in but}
+    """Return each place once: through an alias one line may set several values."""
+    seen = {(place.holder, place.span) for place in but}
     found: list[SettingSource] = []
     for setting in settings:
         place = _place_of(setting)
-        if (place.holder, place.span) not in told:
-            told.add((place.holder, place.span))
+        if (place.holder, place.span) not in seen:
+            seen.add((place.holder, place.span))
             found.append(place)
     return tuple(found)
 

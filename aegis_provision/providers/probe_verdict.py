@@ -1,15 +1,15 @@
-"""What a provider's list of models means for a host's sessions.
+"""The verdict on a provider, from its list of models.
 
-It is asked for with GET alone, which costs nothing, and as sessions present their token: as a
-bearer. ``{base_url}/models`` is OpenAI's form, ``{base_url}/v1/models`` Anthropic's, whose
-``/v1/messages`` Claude Code calls under the same base URL.
+The list is requested with GET alone, which costs nothing, and with the token as bearer
+authorization, as sessions send it. ``{base_url}/models`` is OpenAI's form, ``{base_url}/v1/models``
+Anthropic's, whose ``/v1/messages`` Claude Code calls under the same base URL.
 
-The words are those of Aegis' troubleshooting rows (contract, section 8). Whatever comes in was
-sent by somebody else's server: none of it is repeated but the names of models, and those as
-carefully as anything an operator wrote. Neither the token nor an error's text (which may quote
-the token) ever shows.
+The messages name the causes that docs/aegis.md lists under "Troubleshooting". The response comes
+from a foreign server: only the names of models in it are repeated, quoted like an operator's text.
+Neither the token nor an error's text, which may quote the token, is ever shown.
 
-Some providers (OpenRouter) list their models to anybody: an answer there says nothing of the token.
+Some providers (OpenRouter) list their models without a token: a response there does not prove that
+the token is valid.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class ConnectFailure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a host's sessions will get along with their provider.
+    """Whether a host's sessions can work with their provider.
 
-    ``message`` says what is wrong and ``hint`` what to do next; both are empty where ``ok`` is
-    true. ``warnings`` hold either way. ``passing`` is true where asking again later may help.
-    ``checked`` says what was found, and where, if all of it was.
+    ``message`` says what is wrong and ``hint`` what to do next; both are empty if ``ok`` is true.
+    ``warnings`` may come with either. ``passing`` is true if a later attempt may succeed.
+    ``checked`` says what was found, and where, if everything was.
     """
 
     ok: bool

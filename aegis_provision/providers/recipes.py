@@ -101,7 +101,7 @@ def _settings(recipe: Recipe) -> Iterator[tuple[str, RecipeValue]]:
 
 
 def recipe_secrets(recipes: Mapping[str, Recipe], environ: Mapping[str, str]) -> tuple[Secret, ...]:
-    """Return what ``environ`` holds for the secrets of ``recipes``, whoever may use them."""
+    """Return what ``environ`` holds for the secrets of ``recipes``, used by a host or not."""
     names = dict.fromkeys(
         reference.name
         for recipe in recipes.values()

@@ -1,7 +1,7 @@
-"""Text from outside without the secrets of a run in it.
+"""Redaction: takes the secrets of a run out of text from outside.
 
-A provider, a host or a command may say a token back to us: whole, in part, or encoded. Whatever
-comes from there goes through a :class:`Redactor` before it is shown or kept.
+A provider, a host or a command may repeat a token: whole, in part, or encoded. Text from them goes
+through a :class:`Redactor` before it is shown or recorded.
 
 What is looked for:
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 MASK = "(secret)"
-"""What stands in a text in place of a secret."""
+"""What replaces a secret in a text."""
 
 PIECE = 12
-"""How many bytes of a secret, one after the other, are too many to show."""
+"""From this many consecutive bytes on, a piece of a secret is redacted."""
 
 _SHORTEST = 4
 _DEEPEST = 3
@@ -72,14 +72,16 @@ class Redactor:
     def redact(self, text: str, *, words: bool = True) -> str:
         """Return ``text`` with :data:`MASK` in place of what is a secret in it.
 
-        Without ``words`` secrets that are mere words stay: in a path they are somebody's name.
+        Without ``words`` secrets that are mere words stay: in a path they may be a user's name.
         """
         data = text.encode("utf-8", "surrogatepass")
-        kept, end = [], 0
+        pieces, end = [], 0
         for start, after in _merged(self._spans(data, words=words), data):
-            kept += [data[end:start].decode("utf-8", "surrogatepass"), MASK]
+            pieces += [data[end:start].decode("utf-8", "surrogatepass"), MASK]
             end = after
-        return "".join((*kept, data[end:].decode("utf-8", "surrogatepass"))) if kept else text
+        if not pieces:
+            return text
+        return "".join((*pieces, data[end:].decode("utf-8", "surrogatepass")))
 
     def finds(self, text: str, *, words: bool = True) -> bool:
         """Tell whether ``text`` holds what :meth:`redact` would take out."""

@@ -158,7 +158,7 @@ def _extends(entry: ProviderEntry) -> Scalar | None:
 def _merged(
     base: Mapping[str, RecipeValue], own: Mapping[str, RecipeValue]
 ) -> Mapping[str, RecipeValue]:
-    """Return both, ``own`` winning; ``base`` itself where there is nothing to add to it."""
+    """Return ``base`` updated with ``own``; ``base`` itself if ``own`` is empty."""
     return {**base, **own} if own else base
 
 
@@ -172,7 +172,7 @@ def _value_problems(
 
 
 def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagnostic]:
-    """Yield what is wrong with a template, whatever the environment holds."""
+    """Yield what is wrong with a template in any environment."""
     name = setting.removeprefix("env.")
     if setting != name and name in VARIABLE_OF.values():
         key = next(key for key, variable in VARIABLE_OF.items() if variable == name)

@@ -1,6 +1,6 @@
-"""The rule that secrets of an inventory are references and nothing else.
+"""The rule that a secret in an inventory is a reference and nothing else.
 
-What a secret is says :mod:`aegis_provision.documents.secret_detection`.
+:mod:`aegis_provision.documents.secret_detection` decides what a secret is.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from aegis_provision.documents.source import Span
 
 TOKENS = frozenset({"auth_token", "api_token"})
-"""The settings that are tokens whatever they hold."""
+"""The settings that are tokens, with any value."""
 
 _TOKENS_OF_FILES = frozenset({VARIABLE_OF["auth_token"], "authToken", "clientAuthToken"})
-"""What is a token in a host's file, whatever it holds."""
+"""The names that are tokens in a host's file, with any value."""
 
 
 def is_named_secret(name: str, value: str) -> bool:
@@ -65,7 +65,7 @@ def is_secret_setting(setting: str, template: str) -> bool:
 
 
 def refers_to_secret(template: str) -> bool:
-    """Tell whether ``template`` takes something out of a variable that is named like a secret."""
+    """Tell whether ``template`` refers to a variable that is named like a secret."""
     return any(is_secret_name(reference.name) for reference in references(template))
 
 
@@ -78,8 +78,8 @@ def is_safe_reference(template: str) -> bool:
 def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None:
     """Return what is wrong with a secret's template; its text is never repeated.
 
-    Where a further variable may be longer than one reference, only defaults are looked at: any
-    other literal in it is told for every key alike.
+    In a further variable, which may hold more than one reference, only the defaults are checked
+    here: another check finds literal secrets under every key.
     """
     name = setting.removeprefix(ENV_PREFIX)
     if setting not in TOKENS and not is_secret_name(name):
@@ -102,7 +102,7 @@ def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None
     if setting not in TOKENS and is_plain_setting(reference.default or ""):
         return None
     if not _is_safe_default(reference.default):
-        return _default_told(setting, span)
+        return _default_is_secret(setting, span)
     return None
 
 
@@ -112,7 +112,7 @@ def _default_problem(setting: str, template: str, span: Span) -> Diagnostic | No
         if is_secret_name(reference.name) and not (
             _is_safe_default(default) or is_plain_setting(default or "")
         ):
-            return _default_told(setting, span)
+            return _default_is_secret(setting, span)
     return None
 
 
@@ -120,7 +120,7 @@ def _is_safe_default(default: str | None) -> bool:
     return (default or "") in HARMLESS_TOKENS
 
 
-def _default_told(setting: str, span: Span) -> Diagnostic:
+def _default_is_secret(setting: str, span: Span) -> Diagnostic:
     return literal_secret(
         f"{quote(setting)} has a default, and that would be a secret in the inventory", span
     )

@@ -19,7 +19,7 @@ VARIABLE_OF = {
     "fast_model": "ANTHROPIC_DEFAULT_FAST_MODEL",
     "timeout_ms": "API_TIMEOUT_MS",
 }
-"""Our five keys and the variables Aegis knows them by, in the order of its BYO-LLM page."""
+"""The five keys and their variables, in the order of docs/aegis.md, "The five variables"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ class Session:
     spec's order; a variable with a missing reference is absent. ``missing`` names the
     environment variables that are unset or empty and have no default, sorted, once each.
     ``by_default`` names the session variables for which nothing was set: every reference in
-    them took its default. ``withheld`` names the variables that nobody filled in, as secrets are in
-    them: such a session can be compared with what a host has, and never be written. ``unusable``
-    are the environment's variables that would be written as a secret and obviously are none.
+    them took its default. ``withheld`` names the variables that were left empty because they hold
+    secrets: such a session can be compared with what a host has, but never written. ``unusable``
+    are variables of the environment that would be written as a secret and obviously are none.
     """
 
     spec: SessionSpec

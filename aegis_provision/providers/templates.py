@@ -1,7 +1,7 @@
 """``${NAME}`` and ``${NAME:-default}``, exactly as the BYO-LLM recipes use them.
 
-One pass, no nesting, no escapes; unset and empty are the same; whatever is not of this form is
-left alone (Aegis contract, section 1).
+One pass, no nesting, no escapes; unset and empty are the same. Text of any other form stays as it
+is (docs/aegis.md, "Templates").
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def single_reference(text: str) -> Reference | None:
 
 
 def without_references(text: str) -> str:
-    """Return the parts of ``text`` that stand whatever the environment says."""
+    """Return ``text`` without its references: the parts that are the same in any environment."""
     return REFERENCE.sub("", text)
 
 

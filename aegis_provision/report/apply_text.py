@@ -1,4 +1,4 @@
-"""What a run did, as text: the hosts that need a person first, then the sum."""
+"""The recap of a run as text: first the hosts that need attention, then the counts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MOST_URGENT_FIRST = (
     Status.UNREACHABLE,
     Status.NOT_ATTEMPTED,
 )
-"""The statuses of hosts that need a person, the most urgent first: all that are no success."""
+"""The statuses of hosts that need attention, the most urgent first: all but the successes."""
 
 _NOT_WRITTEN = {Status.UNCHANGED, Status.UNREACHABLE, Status.REFUSED, Status.NOT_ATTEMPTED}
 _MANY = 3
@@ -60,7 +60,7 @@ _MOST_REASONS = 24
 
 
 def result_lines(result: HostResult) -> list[Text]:
-    """Return the lines that tell how one host ended."""
+    """Return the lines for one host's result."""
     style = _STYLE[result.status]
     line = f"{result.host}: {WORDS[result.status]}"
     if result.message and (result.hint or result.status not in SUCCESSES):
@@ -81,14 +81,13 @@ def recap_lines(
     every_host: bool = False,
     state: RunState | None = None,
 ) -> list[Text]:
-    """Return how the hosts ended: those that need a person first, with the reason, then the sum.
+    """Return the hosts' results: first those that need attention, with the reason, then the counts.
 
-    Many hosts with the same reason are told together, and long lists are abridged unless
-    ``every_host``. With the run's ``state``, several plays are told one by one, and so is a spent
-    budget.
+    Many hosts with the same reason share a line, and long lists are cut unless ``every_host``. With
+    the run's ``state``, several plays have a line each, and so has a spent budget.
     """
     trouble = [item for status in MOST_URGENT_FIRST for item in results if item.status is status]
-    lines = _told_together(trouble, width, every_host=every_host)
+    lines = _grouped_lines(trouble, width, every_host=every_host)
     for status in (Status.APPLIED, Status.RESTART_PENDING):
         good = [item for item in results if item.status is status]
         lines.extend(_good_lines(status, good, width, every_host=every_host))
@@ -99,7 +98,7 @@ def recap_lines(
     if state is not None and len(plays) > 1:
         lines.extend(_play_line(state, index, tally) for index, tally in enumerate(plays))
     counts = Counter(item.status for item in results)
-    lines.append(Text("Recap: " + (_in_sum(counts) or "no hosts"), style="bold"))
+    lines.append(Text("Recap: " + (_counts_text(counts) or "no hosts"), style="bold"))
     if state is not None and state.spent is not None:
         lines.append(Text(escape_control(state.spent.message), style="bold red"))
     if nothing_to_do(results):
@@ -112,12 +111,12 @@ def recap_lines(
 
 
 def needs_attention(result: HostResult) -> bool:
-    """Tell whether a person should look at the host: it did not go well, or there is a hint."""
+    """Tell whether the host needs attention: it is no success, or there is a hint."""
     return result.status not in SUCCESSES or bool(result.hint)
 
 
-def alike(results: Iterable[HostResult]) -> list[tuple[HostResult, list[str]]]:
-    """Return results that differ in nothing but the host's name together, as one and the names."""
+def group_results(results: Iterable[HostResult]) -> list[tuple[HostResult, list[str]]]:
+    """Return each distinct result, with no host in it, and the names of its hosts."""
     return list(group_pairs((replace(item, host=""), item.host) for item in results).items())
 
 
@@ -126,20 +125,20 @@ def nothing_to_do(results: Sequence[HostResult]) -> bool:
     return all(item.status is Status.UNCHANGED for item in results)
 
 
-def _told_together(results: Sequence[HostResult], width: int, *, every_host: bool) -> list[Text]:
-    """Return the lines for results; the hosts of a reason that is rare are told one by one."""
+def _grouped_lines(results: Sequence[HostResult], width: int, *, every_host: bool) -> list[Text]:
+    """Return the lines for results; hosts with a rare reason have a line each."""
     lines: list[Text] = []
-    told = 0
-    for shared, names in alike(results):
+    listed_hosts = 0
+    for shared, names in group_results(results):
         if len(names) >= _MANY:
             lines.extend(_group_lines(shared, names, width, every_host=every_host))
             continue
         for name in names:
-            told += 1
-            if every_host or told <= _MOST_REASONS:
+            listed_hosts += 1
+            if every_host or listed_hosts <= _MOST_REASONS:
                 lines.extend(result_lines(replace(shared, host=name)))
-    if not every_host and told > _MOST_REASONS:
-        more = f"and {counted(told - _MOST_REASONS, 'more host')} with other reasons"
+    if not every_host and listed_hosts > _MOST_REASONS:
+        more = f"and {counted(listed_hosts - _MOST_REASONS, 'more host')} with other reasons"
         lines.append(Text(f"{more} (-v names all)"))
     return lines
 
@@ -153,7 +152,7 @@ def _group_lines(
     lines = [Text(head, style=_STYLE[shared.status])]
     if shared.hint:
         lines.append(Text(f"    try: {escape_control(shared.hint)}"))
-    lines.extend(name_lines(_abridged(names, every_host=every_host), width))
+    lines.extend(name_lines(_truncated(names, every_host=every_host), width))
     lines.extend(
         Text(f"    warning: {escape_control(item)}", style="magenta") for item in shared.warnings
     )
@@ -163,26 +162,26 @@ def _group_lines(
 def _good_lines(
     status: Status, results: Sequence[HostResult], width: int, *, every_host: bool
 ) -> list[Text]:
-    """Return the names of hosts that did well; a hint says that there is more to it than that."""
+    """Return the names of successful hosts; those with a hint are listed apart."""
     plain = [item.host for item in results if not item.hint]
     lines: list[Text] = []
     if plain:
         lines = [Text(f"{WORDS[status]} ({len(plain)}):", style=_STYLE[status])]
-        lines.extend(name_lines(_abridged(plain, every_host=every_host), width))
+        lines.extend(name_lines(_truncated(plain, every_host=every_host), width))
     special = [replace(item, warnings=()) for item in results if item.hint]
-    for shared, names in alike(special):
+    for shared, names in group_results(special):
         lines.extend(_group_lines(shared, names, width, every_host=every_host))
     return lines
 
 
-def _abridged(names: Sequence[str], *, every_host: bool) -> Sequence[str]:
+def _truncated(names: Sequence[str], *, every_host: bool) -> Sequence[str]:
     return names if every_host else truncate(names, _MOST_NAMES)
 
 
 def _play_line(state: RunState, index: int, tally: Tally) -> Text:
     if state.schedule is None:
         raise ValueError("a run that has not started has no plays")
-    parts = [_in_sum(tally.counts)] if tally.counts else []
+    parts = [_counts_text(tally.counts)] if tally.counts else []
     if tally.left_out:
         parts.append(f"{tally.left_out} left out after what went wrong before")
     if tally.waiting:
@@ -191,7 +190,7 @@ def _play_line(state: RunState, index: int, tally: Tally) -> Text:
     return Text(f"{title}: {', '.join(parts) or 'no hosts'}")
 
 
-def _in_sum(counts: Mapping[Status, int]) -> str:
+def _counts_text(counts: Mapping[Status, int]) -> str:
     parts = [f"{counts[status]} {words}" for status, words in WORDS.items() if counts.get(status)]
     return ", ".join(parts)
 

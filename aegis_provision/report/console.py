@@ -1,4 +1,4 @@
-"""Consoles for the result and for everything else, with the operator's wish about colour."""
+"""Consoles for stdout and stderr, with the chosen colours, and the printing of lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN_WIDTH = 100
 def make_console(stream: IO[str], color: Color, *, no_color: bool) -> Console:
     """Return a console on ``stream``.
 
-    ``no_color`` says that ``NO_COLOR`` is set: it wins over ``auto`` only. Where the stream is no
+    ``no_color`` means that ``NO_COLOR`` is set: it overrides ``auto`` only. If the stream is no
     terminal, lines are never wrapped or cut, so that they can be searched and compared.
     """
     plain = color == "never" or (color == "auto" and no_color)
@@ -38,28 +38,28 @@ def make_console(stream: IO[str], color: Color, *, no_color: bool) -> Console:
 
 
 def text_width(console: Console) -> int:
-    """Return how many columns running text may take on ``console``."""
+    """Return how many columns wrapped text may have on ``console``."""
     return max(60, console.width) if console.is_terminal else PLAIN_WIDTH
 
 
 def can_redraw(console: Console) -> bool:
-    """Tell whether what was printed on ``console`` can be drawn over: only a terminal can."""
+    """Tell whether ``console`` can redraw lines: only a terminal can."""
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
 
 
 class Encodable:
-    """Something to draw, with every character that the console's stream lacks as an escape.
+    """A renderable, with every character that the stream can't encode as an escape.
 
-    The stream would escape it too, but only after rich has counted columns: a line that grows
-    afterwards is wider than the terminal, and the picture could not be taken away again.
+    The stream would escape it too, but only after rich has counted columns: the line would then be
+    wider than the terminal, and the live view could not be erased.
     """
 
     def __init__(self, inner: RenderableType) -> None:
-        """Draw ``inner``."""
+        """Wrap ``inner``."""
         self._inner = inner
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the pieces of what is drawn."""
+        """Yield the segments of ``inner``."""
         for piece in console.render(self._inner, options):
             yield Segment(encodable(piece.text, console.encoding), piece.style, piece.control)
 
@@ -74,27 +74,27 @@ def encodable(text: str, encoding: str) -> str:
 def print_lines(console: Console, lines: Iterable[Text]) -> None:
     """Print ``lines`` as they are: no wrapping, no markup.
 
-    Where there is nothing to style they go out as one piece: a plan of a thousand hosts has ten
-    thousand lines, and styling each costs more than reading a host.
+    Without colours they are written at once: a plan of a thousand hosts has ten thousand lines, and
+    styling each costs more than reading a host.
     """
-    whole = list(lines)
+    lines = list(lines)
     if console.color_system is None:
-        _print_plain(console, "".join(f"{line.plain}\n" for line in whole))
+        _print_plain(console, "".join(f"{line.plain}\n" for line in lines))
         return
-    for line in whole:
+    for line in lines:
         console.print(line, soft_wrap=True)
 
 
 def _print_plain(console: Console, text: str) -> None:
     if console.is_terminal:
-        console.out(text, end="")  # above whatever is being drawn there
+        console.out(text, end="")  # above the live view
         return
     console.file.write(text)
     console.file.flush()
 
 
 def name_lines(names: Iterable[str], width: int) -> list[Text]:
-    """Return ``names`` as running text under a headline, never broken inside a name."""
+    """Return ``names`` as indented, wrapped text, never broken inside a name."""
     wrapped = textwrap.wrap(
         ", ".join(names), width=width - 4, break_long_words=False, break_on_hyphens=False
     )

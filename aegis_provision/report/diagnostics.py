@@ -1,4 +1,4 @@
-"""Findings as text with the quoted line and a caret, and as JSON."""
+"""Diagnostics as text, with the source line and a caret, and as JSON."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 MOST_IN_TEXT = 50
-"""How many findings text tells."""
+"""How many diagnostics text shows."""
 
 MOST_IN_DOCUMENTS = 1000
-"""How many findings a document holds, and how many hosts and places each of them."""
+"""How many diagnostics a document holds, and how many hosts and places each of them has."""
 
 _NAMED_HOSTS = 3
 _SHOWN_PLACES = 10
@@ -34,44 +34,44 @@ _WITHHELD = "(line not shown: it may hold a secret)"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Findings in the order in which they are told, and how many of each severity there are.
+class ShownDiagnostics:
+    """The diagnostics to show, in order, and how many of each severity there are.
 
-    Where there are more than somebody could read, ``findings`` are the first of them, errors before
-    warnings and these before notes; ``hidden`` are the places of all whose lines nobody repeats.
+    If there are too many, ``shown`` holds the most severe of them. ``hidden`` are the places of all
+    diagnostics whose source lines must not be quoted.
     """
 
-    findings: tuple[Diagnostic, ...]
+    shown: tuple[Diagnostic, ...]
     counts: Mapping[Severity, int]
     hidden: tuple[Span, ...]
 
     @property
     def omitted(self) -> int:
-        """Return how many findings are left out."""
-        return sum(self.counts.values()) - len(self.findings)
+        """Return how many diagnostics are left out."""
+        return sum(self.counts.values()) - len(self.shown)
 
 
 def print_diagnostics(console: Console, diagnostics: Sequence[Diagnostic]) -> None:
-    """Print ``diagnostics``, the first of very many, and how many they are."""
+    """Print ``diagnostics``, at most :data:`MOST_IN_TEXT` of them, and their number."""
     lines = diagnostics_lines(diagnostics)
     print_lines(console, lines)
 
 
 def diagnostics_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
-    """Return the lines that tell ``diagnostics``, file by file and from top to bottom.
+    """Return the lines for ``diagnostics``, file by file and from top to bottom.
 
-    Files keep the order in which they first appear; findings without a place come first. The
-    same finding is told once, with all its hosts.
+    Files keep the order in which they first appear; diagnostics without a place come first. Equal
+    diagnostics are shown once, with all their hosts.
     """
-    told = deduplicate(diagnostics, MOST_IN_TEXT)
-    lines = [line for item in told.findings for line in _lines(item, told.hidden)]
+    selection = deduplicate(diagnostics, MOST_IN_TEXT)
+    lines = [line for item in selection.shown for line in _lines(item, selection.hidden)]
     words = ", ".join(
-        counted(told.counts[severity], severity.value)
+        counted(selection.counts[severity], severity.value)
         for severity in Severity
-        if told.counts[severity]
+        if selection.counts[severity]
     )
-    if told.omitted:
-        words += f" ({told.omitted} of them not shown)"
+    if selection.omitted:
+        words += f" ({selection.omitted} of them not shown)"
     if words:
         lines.append(Text(words, style="bold"))
     return lines
@@ -80,12 +80,12 @@ def diagnostics_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
 def diagnostics_fields(diagnostics: Sequence[Diagnostic]) -> Document:
     """Return the fields of a document that hold ``diagnostics``, and how many are left out.
 
-    There is no source text in them, so nothing that a line may hold.
+    They contain no source text, so no secret that a line may hold.
     """
-    told = deduplicate(diagnostics, MOST_IN_DOCUMENTS)
+    selection = deduplicate(diagnostics, MOST_IN_DOCUMENTS)
     return {
-        "diagnostics": [_finding(item) for item in told.findings],
-        "diagnostics_omitted": told.omitted,
+        "diagnostics": [_finding(item) for item in selection.shown],
+        "diagnostics_omitted": selection.omitted,
     }
 
 
@@ -119,15 +119,15 @@ def _place(span: Span | None) -> Document:
     }
 
 
-def deduplicate(diagnostics: Sequence[Diagnostic], most: int) -> Told:
-    """Return ``diagnostics`` as they are told: the same finding once, and ``most`` of them all."""
+def deduplicate(diagnostics: Sequence[Diagnostic], most: int) -> ShownDiagnostics:
+    """Return ``diagnostics`` in order, equal ones merged, and at most ``most`` of them."""
     every = _in_order(_merged(diagnostics))
     findings = every
     if len(every) > most:
         severities = list(Severity)
         foremost = sorted(range(len(every)), key=lambda at: severities.index(every[at].severity))
         findings = [every[at] for at in sorted(foremost[:most])]
-    return Told(
+    return ShownDiagnostics(
         tuple(findings),
         Counter(item.severity for item in every),
         tuple(item.span for item in every if item.span is not None and not item.quotable),
@@ -178,7 +178,7 @@ def _lines(item: Diagnostic, hidden: Sequence[Span]) -> list[Text]:
 
 
 def hosts_words(hosts: Sequence[str]) -> str:
-    """Return ``hosts`` as they follow a message, in brackets; nothing for no hosts."""
+    """Return ``hosts`` in brackets, to follow a message; empty for no hosts."""
     if not hosts:
         return ""
     named = ", ".join(hosts[:_NAMED_HOSTS])

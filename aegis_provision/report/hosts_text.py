@@ -11,7 +11,7 @@ from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.host_lists import compress
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.report.console import name_lines
-from aegis_provision.report.text import pin_words, setting_text
+from aegis_provision.report.text import pin_text, setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def list_lines(inventory: Inventory, chosen: Sequence[str]) -> list[Text]:
 
 
 def graph_lines(inventory: Inventory, chosen: Sequence[str], width: int) -> list[Text]:
-    """Return the tree of groups; hosts of one group stand together by provider, pins apart."""
+    """Return the tree of groups, with the hosts of each by provider, pins apart."""
     wanted = set(chosen)
     lines: list[Text] = []
     nested = {child for group in inventory.groups.values() for child in group.children}
@@ -86,11 +86,11 @@ def _provider_label(host: Host) -> str:
     pin = pin_of(host)
     if pin is None:
         return _provider(host)
-    return f"{_provider(host)} ({pin_words(pin, longest_reason=_LONGEST_REASON)})"
+    return f"{_provider(host)} ({pin_text(pin, longest_reason=_LONGEST_REASON)})"
 
 
 def labelled_names(label: str, names: Sequence[str], width: int) -> list[Text]:
-    """Return ``names`` folded, beside their label where both fit in one line, else beneath."""
+    """Return ``names`` as ranges, beside their label if both fit in one line, else below it."""
     shown = compress(names)
     line = f"  {escape_control(label)}  {', '.join(shown)}"
     if len(line) <= width:

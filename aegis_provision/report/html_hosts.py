@@ -9,7 +9,7 @@ from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import Change, ChangeKind
 from aegis_provision.report.apply_text import WORDS
 from aegis_provision.report.markup import Markup, element, together
-from aegis_provision.report.text import fine_duration, is_plain, pin_words, play_title
+from aegis_provision.report.text import fine_duration, is_plain, pin_text, play_title
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _host(
     if not parts:
         parts = [element("p", "Nothing was done here.", class_="dim")]
     if row.plan is not None and row.plan.pin is not None:
-        words = f"{row.plan.provider}: {pin_words(row.plan.pin)}"
+        words = f"{row.plan.provider}: {pin_text(row.plan.pin)}"
         parts.insert(0, element("p", words, class_="v dim"))
     return element(
         "details",

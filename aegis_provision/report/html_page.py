@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
 from aegis_provision.playbook.budget import budget_of
-from aegis_provision.report.apply_text import MOST_URGENT_FIRST, WORDS, alike, needs_attention
+from aegis_provision.report.apply_text import (
+    MOST_URGENT_FIRST,
+    WORDS,
+    group_results,
+    needs_attention,
+)
 from aegis_provision.report.html_chart import chart
 from aegis_provision.report.html_hosts import batch_section, groups_of
 from aegis_provision.report.markup import Markup, element
@@ -140,7 +145,7 @@ def _attention(timeline: Timeline) -> Markup | None:
         return None
     numbers = _numbers(timeline)
     reasons = []
-    for shared, names in alike(wanted):
+    for shared, names in group_results(wanted):
         head = f"{WORDS[shared.status]} ({len(names)})" if len(names) > 1 else WORDS[shared.status]
         links = [element("a", name, href=f"#h{numbers[name]}") for name in names[:_MOST_NAMES]]
         listed = [part for link in links for part in (", ", link)][1:]

@@ -28,7 +28,7 @@ def import_document(
     """
     used = Counter(adoption.providers.values())
     new = {recipe.name for recipe in adoption.recipes}
-    counts = Counter(end.fate for end in ends)
+    counts = Counter(end.status for end in ends)
     return document(
         "import",
         {
@@ -51,7 +51,7 @@ def import_document(
                 }
                 for item in adoption.needed
             ],
-            "summary": {fate.value: counts[fate] for fate in ImportStatus},
+            "summary": {status.value: counts[status] for status in ImportStatus},
             "exit_code": exit_code,
         },
     )
@@ -60,7 +60,7 @@ def import_document(
 def _host(end: ImportResult) -> Document:
     return {
         "host": end.host,
-        "result": end.fate.value,
+        "result": end.status.value,
         "provider": end.provider or None,
         "pinned": end.pinned,
         "unmanaged": list(end.unmanaged),

@@ -1,4 +1,4 @@
-"""What was taken over, told to a person: what was written, what to export, what is left out."""
+"""An import as text: what was written, what to export, what is left out."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def import_lines(
 
 
 def _why(end: ImportResult) -> str:
-    return f"unreachable: {end.message}" if end.fate is ImportStatus.UNREACHABLE else end.message
+    return f"unreachable: {end.message}" if end.status is ImportStatus.UNREACHABLE else end.message
 
 
 def _written(
     path: str | None, adoption: ImportedFleet, ends: Sequence[ImportResult], most: int
 ) -> Iterator[Text]:
-    taken = [end for end in ends if end.fate is ImportStatus.IMPORTED]
+    taken = [end for end in ends if end.status is ImportStatus.IMPORTED]
     if path is None:
         yield Text("Nothing was written: no host could be taken over.", style="bold")
         return

@@ -1,4 +1,4 @@
-"""Plans and results as JSON documents, as the public contract lays them down."""
+"""Plans and results as JSON documents; their schemas are in ``schemas/``."""
 
 from __future__ import annotations
 

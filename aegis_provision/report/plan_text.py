@@ -1,4 +1,4 @@
-"""A plan as text: what would change, host by host and in sum, with secrets masked."""
+"""A plan as text: the changes of each host and a summary, with secrets masked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.host_lists import compress, truncate
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.console import name_lines
-from aegis_provision.report.text import UNKNOWN, pin_words
+from aegis_provision.report.text import UNKNOWN, pin_text
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -59,11 +59,11 @@ _SCREEN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class _Alike:
-    """Hosts whose plans differ in nothing but the host's name, its warnings, and perhaps the path.
+class _HostGroup:
+    """Hosts with the same plan, except for the host's name, its warnings, and perhaps the path.
 
-    ``path`` is that of all: where they differ, what they have in common around ``...``. ``pin`` is
-    what is said of the pins of all.
+    ``path`` is the common one; if paths differ, their common parts around ``...``. ``pin`` is the
+    text of the common pin, empty if the pins differ.
     """
 
     plan: HostPlan
@@ -73,7 +73,7 @@ class _Alike:
 
 
 @dataclass(frozen=True, slots=True)
-class _Looks:
+class _LineOptions:
     width: int
     every_host: bool
     as_diff: bool
@@ -81,7 +81,7 @@ class _Looks:
 
     @property
     def most_names(self) -> int:
-        """How many names, or ranges of them, are listed of hosts that need no attention."""
+        """How many names, or ranges of names, are listed of hosts that need no attention."""
         return _FEW_LISTED if self.dense else _LISTED
 
 
@@ -90,43 +90,43 @@ def plan_lines(
 ) -> list[Text]:
     """Return the lines that show ``plans``.
 
-    Hosts with the same plan are shown together, at the place of the first; a warning that is not
-    about exactly those stands at the end, once, with its hosts. Where all of it fills more than a
-    screen, changes share lines, and what stays the same is left out, as are the reasons of pins
-    where hosts that are alike have several. ``every_host`` names each host and each path without
-    abridging, and gives each change its line; ``as_diff`` shows changes as a unified diff.
+    Hosts with the same plan form a group, at the place of the first. A warning that concerns other
+    hosts than one group's stands at the end, once, with its hosts. If the text fills more than a
+    screen, changes share lines, unchanged variables are left out, and so are the reasons of pins
+    that differ within a group. ``every_host`` names each host and path in full, with one change a
+    line; ``as_diff`` shows changes as a unified diff.
     """
-    looks = _Looks(width, every_host=every_host, as_diff=as_diff)
-    lines = _all_lines(plans, looks)
+    options = _LineOptions(width, every_host=every_host, as_diff=as_diff)
+    lines = _all_lines(plans, options)
     if len(lines) > _SCREEN and not every_host and not as_diff:
-        lines = _all_lines(plans, replace(looks, dense=True))
+        lines = _all_lines(plans, replace(options, dense=True))
     return [*lines, summary_line(plans)]
 
 
 def _warnings(plans: Sequence[HostPlan]) -> dict[str, tuple[str, ...]]:
-    """Return each warning with the hosts that it is about."""
+    """Return each warning with its hosts."""
     groups = group_pairs((words, plan.host) for plan in plans for words in plan.warnings)
     return {words: tuple(dict.fromkeys(hosts)) for words, hosts in groups.items()}
 
 
-def _all_lines(plans: Sequence[HostPlan], looks: _Looks) -> list[Text]:
-    groups, warnings = _grouped(plans, looks), _warnings(plans)
+def _all_lines(plans: Sequence[HostPlan], options: _LineOptions) -> list[Text]:
+    groups, warnings = _grouped(plans, options), _warnings(plans)
     lines: list[Text] = []
-    told: set[str] = set()
-    for alike in groups:
-        own = [words for words, hosts in warnings.items() if hosts == alike.hosts]
-        told.update(own)
-        lines.extend(_group_lines(alike, own, looks))
+    shown: set[str] = set()
+    for group in groups:
+        own = [words for words, hosts in warnings.items() if hosts == group.hosts]
+        shown.update(own)
+        lines.extend(_group_lines(group, own, options))
     for words, hosts in warnings.items():
-        if words not in told:
+        if words not in shown:
             lines.append(Text(f"warning: {escape_control(words)}", style="magenta"))
-            names = hosts if looks.every_host else truncate(hosts, looks.most_names)
-            lines.extend(name_lines(names, looks.width))
+            names = hosts if options.every_host else truncate(hosts, options.most_names)
+            lines.extend(name_lines(names, options.width))
     return lines
 
 
 def summary_line(plans: Sequence[HostPlan]) -> Text:
-    """Return the plan in one line, in sum."""
+    """Return the plan's summary line."""
     counts = Counter(plan.action for plan in plans)
     parts = [f"{counts[action]} {words}" for action, words in _SUMMARY.items() if counts[action]]
     owed = sum(plan.restart_owed for plan in plans)
@@ -138,10 +138,10 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
     return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
 
 
-def _grouped(plans: Sequence[HostPlan], looks: _Looks) -> list[_Alike]:
-    groups = group_by(plans, lambda plan: _group_key(plan, looks))
+def _grouped(plans: Sequence[HostPlan], options: _LineOptions) -> list[_HostGroup]:
+    groups = group_by(plans, lambda plan: _group_key(plan, options))
     return [
-        _Alike(
+        _HostGroup(
             group[0],
             tuple(plan.host for plan in group),
             _common([plan.path for plan in group]),
@@ -151,13 +151,13 @@ def _grouped(plans: Sequence[HostPlan], looks: _Looks) -> list[_Alike]:
     ]
 
 
-def _group_key(plan: HostPlan, looks: _Looks) -> Hashable:
+def _group_key(plan: HostPlan, options: _LineOptions) -> Hashable:
     return (
         plan.action,
         plan.provider,
         bool(plan.pin),
-        "" if looks.dense else _pin_of(plan),
-        plan.path if looks.every_host else None,
+        "" if options.dense else _pin_of(plan),
+        plan.path if options.every_host else None,
         plan.changes,
         plan.same,
         plan.unknown,
@@ -168,10 +168,10 @@ def _group_key(plan: HostPlan, looks: _Looks) -> Hashable:
 
 
 def _pin_of(plan: HostPlan) -> str:
-    """Return what is said of a host's pin beside that there is one, empty where nothing is."""
+    """Return the text of a host's pin, empty if it has neither an end nor a reason."""
     if plan.pin is None or not (plan.pin.until or plan.pin.reason):
         return ""
-    return pin_words(plan.pin)
+    return pin_text(plan.pin)
 
 
 def _common(paths: Sequence[str]) -> str:
@@ -192,21 +192,21 @@ def _same_parts(paths: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _group_lines(alike: _Alike, warnings: Sequence[str], looks: _Looks) -> list[Text]:
-    plan, style = alike.plan, _STYLE[alike.plan.action]
-    lines = _headline(alike, looks)
-    if alike.pin:
-        lines.append(Text(f"    {escape_control(alike.pin)}", style="dim"))
+def _group_lines(group: _HostGroup, warnings: Sequence[str], options: _LineOptions) -> list[Text]:
+    plan, style = group.plan, _STYLE[group.plan.action]
+    lines = _headline(group, options)
+    if group.pin:
+        lines.append(Text(f"    {escape_control(group.pin)}", style="dim"))
     if plan.message:
         lines.append(Text(f"    {escape_control(plan.message)}", style=style))
     if plan.restart_owed:
         lines.append(Text("    restart owed: Aegis has not started since the file came", "cyan"))
     if plan.hint:
         lines.append(Text(f"    try: {escape_control(plan.hint)}"))
-    if looks.as_diff and plan.changes:
-        lines.extend(_diff_lines(alike))
-    elif looks.dense:
-        lines.extend(_dense_lines(plan, looks.width))
+    if options.as_diff and plan.changes:
+        lines.extend(_diff_lines(group))
+    elif options.dense:
+        lines.extend(_dense_lines(plan, options.width))
     else:
         lines.extend(_change_line(change) for change in plan.changes)
         lines.extend(
@@ -219,19 +219,19 @@ def _group_lines(alike: _Alike, warnings: Sequence[str], looks: _Looks) -> list[
     return lines
 
 
-def _headline(alike: _Alike, looks: _Looks) -> list[Text]:
-    plan, style = alike.plan, _STYLE[alike.plan.action]
+def _headline(group: _HostGroup, options: _LineOptions) -> list[Text]:
+    plan, style = group.plan, _STYLE[group.plan.action]
     label = f"{_SIGN[plan.action]} {plan.action:<12}"
     pin = " (pin)" if plan.pin else ""
-    tail = f"  [{plan.provider}{pin}]  {escape_control(alike.path)}"
-    names = list(alike.hosts) if looks.every_host else compress(alike.hosts)
-    if plan.action is Action.UNCHANGED and not looks.every_host:
-        names = truncate(alike.hosts, looks.most_names)
+    tail = f"  [{plan.provider}{pin}]  {escape_control(group.path)}"
+    names = list(group.hosts) if options.every_host else compress(group.hosts)
+    if plan.action is Action.UNCHANGED and not options.every_host:
+        names = truncate(group.hosts, options.most_names)
     line = f"{label}{', '.join(names)}{tail}"
-    if len(alike.hosts) == 1 or (looks.dense and len(line) <= looks.width):
+    if len(group.hosts) == 1 or (options.dense and len(line) <= options.width):
         return [Text(line, style=style)]
-    head = Text(f"{label}{len(alike.hosts)} hosts{tail}", style=style)
-    return [head, *name_lines(names, looks.width)]
+    head = Text(f"{label}{len(group.hosts)} hosts{tail}", style=style)
+    return [head, *name_lines(names, options.width)]
 
 
 def _change_line(change: Change) -> Text:
@@ -243,7 +243,7 @@ def _change_line(change: Change) -> Text:
 
 
 def _dense_lines(plan: HostPlan, width: int) -> list[Text]:
-    """Return the changes of ``plan`` and nothing else, as many to a line as fit on it."""
+    """Return the changes of ``plan`` alone, as many on a line as fit."""
     pieces = [
         Text(
             f"{_CHANGE_SIGN[change.kind]} {change.key} {_change_words(change)}",
@@ -278,8 +278,8 @@ def _shown(value: str | None) -> str:
     return escape_control(value)
 
 
-def _diff_lines(alike: _Alike) -> list[Text]:
-    plan, path = alike.plan, escape_control(alike.path)
+def _diff_lines(group: _HostGroup) -> list[Text]:
+    plan, path = group.plan, escape_control(group.path)
     before = "/dev/null" if plan.action is Action.CREATE else path
     lines = [Text(f"    --- {before}", style="bold"), Text(f"    +++ {path}", style="bold")]
     for change in plan.changes:

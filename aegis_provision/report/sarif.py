@@ -24,11 +24,11 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schem
 def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
     """Return ``diagnostics`` as a log of one run of the tool in its ``version``.
 
-    As in the text each finding is told once, and no line of a file is repeated. Of very many the
-    first are there, and a notification says how many are not.
+    As in text each diagnostic is shown once, and no line of a file is repeated. Of very many
+    the first are there, and a notification says how many are not.
     """
-    told = deduplicate(diagnostics, MOST_IN_DOCUMENTS)
-    rules = list(dict.fromkeys(item.code for item in told.findings))
+    selection = deduplicate(diagnostics, MOST_IN_DOCUMENTS)
+    rules = list(dict.fromkeys(item.code for item in selection.shown))
     run: Document = {
         "tool": {
             "driver": {
@@ -38,11 +38,11 @@ def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
             }
         },
         "columnKind": "unicodeCodePoints",
-        "results": [_result(item, rules.index(item.code)) for item in told.findings],
+        "results": [_result(item, rules.index(item.code)) for item in selection.shown],
     }
-    if told.omitted:
-        run["invocations"] = [_invocation(told.omitted)]
-        run["properties"] = {"omitted": told.omitted}
+    if selection.omitted:
+        run["invocations"] = [_invocation(selection.omitted)]
+        run["properties"] = {"omitted": selection.omitted}
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 

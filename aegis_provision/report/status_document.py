@@ -34,7 +34,7 @@ def status_document(statuses: Sequence[HostStatus], by: By | None = None) -> Doc
 
 def host_status_content(status: HostStatus) -> Document:
     """Return how one host stands as it stands in a document."""
-    runs_on = status.runs_on
+    current_provider = status.current_provider
     return {
         "host": status.host,
         "provider": status.wanted,
@@ -45,8 +45,10 @@ def host_status_content(status: HostStatus) -> Document:
         "unknown": list(status.unknown),
         "message": message_of(status.message, status.hint),
         "written": None if status.wrote is None else _stamp(status.wrote),
-        "runs_on": None if isinstance(runs_on, ProviderMatch) else runs_on,
-        "runs_on_kind": runs_on.value if isinstance(runs_on, ProviderMatch) else "named",
+        "runs_on": None if isinstance(current_provider, ProviderMatch) else current_provider,
+        "runs_on_kind": current_provider.value
+        if isinstance(current_provider, ProviderMatch)
+        else "named",
         "tokens": {name: held.value for name, held in status.tokens.items()},
     }
 
@@ -60,7 +62,7 @@ def _stamp(stamp: WriteInfo) -> Document:
 
 
 def _providers(statuses: Sequence[HostStatus]) -> Document:
-    now = Counter(status.runs_on for status in statuses)
+    now = Counter(status.current_provider for status in statuses)
     wanted = Counter(status.wanted for status in statuses)
     return {
         "named": [
@@ -75,7 +77,9 @@ def providers_of(statuses: Sequence[HostStatus]) -> list[str]:
     """Return the providers that hosts run on or should, by name, those wanted first."""
     names = [status.wanted for status in statuses]
     names += [
-        status.runs_on for status in statuses if not isinstance(status.runs_on, ProviderMatch)
+        status.current_provider
+        for status in statuses
+        if not isinstance(status.current_provider, ProviderMatch)
     ]
     return list(dict.fromkeys(names))
 

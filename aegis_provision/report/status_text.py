@@ -1,4 +1,4 @@
-"""How hosts stand, as text: hosts in the same state together, and the sum."""
+"""The status of hosts as text: hosts in the same state together, and a summary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORDS = {
     HostState.ERROR: "in error",
     HostState.UNREACHABLE: "unreachable",
 }
-"""What each state is called in text."""
+"""Each state's name in text."""
 
 _STYLE = {
     HostState.IN_SYNC: "green",
@@ -52,7 +52,7 @@ _UNNAMED = {
     ProviderMatch.NONE: "(none)",
     ProviderMatch.UNKNOWN: "(not known)",
 }
-_HELD = {
+_TOKEN_WORDS = {
     TokenState.CURRENT: "current",
     TokenState.OLDER: "an older one",
     TokenState.ANOTHER: "another",
@@ -65,48 +65,52 @@ _MOST_NAMES = 8
 def status_lines(
     statuses: Sequence[HostStatus], *, width: int, every_host: bool = False
 ) -> list[Text]:
-    """Return how ``statuses`` stand, those that are alike together at the place of the first.
+    """Return the lines for ``statuses``; hosts with the same status form a group.
 
-    ``every_host`` names each host without abridging, and says which run wrote its file and when.
+    ``every_host`` names each host in full, and says which run wrote its file and when.
     """
     groups = group_by(statuses, lambda status: _group_key(status, every_host=every_host))
     lines: list[Text] = []
     column = max((len(_words(group[0])) for group in groups.values()), default=0)
     for group in groups.values():
         lines.extend(_group_lines(group, column, width, every_host=every_host))
-    lines.append(_sum(statuses))
+    lines.append(_summary(statuses))
     return lines
 
 
 def provider_lines(statuses: Sequence[HostStatus]) -> list[Text]:
-    """Return a line per provider: on how many hosts it is now, and on how many it should be."""
-    now = Counter(status.runs_on for status in statuses)
+    """Return a line per provider: how many hosts have it now, and how many should."""
+    now = Counter(status.current_provider for status in statuses)
     wanted = Counter(status.wanted for status in statuses)
     rows = [("PROVIDER", "NOW", "WANTED")]
     rows += [(name, str(now[name]), str(wanted[name])) for name in providers_of(statuses)]
     rows += [(words, str(now[kind]), "-") for kind, words in _UNNAMED.items() if now[kind]]
     first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
     return [
-        Text(f"{name:<{first}}  {here:>{second}}  {there:>{third}}", style="" if at else "bold")
-        for at, (name, here, there) in enumerate(rows)
+        Text(f"{name:<{first}}  {hosts:>{second}}  {goal:>{third}}", style="" if at else "bold")
+        for at, (name, hosts, goal) in enumerate(rows)
     ]
 
 
 def secret_lines(
     statuses: Sequence[HostStatus], *, width: int, every_host: bool = False
 ) -> list[Text]:
-    """Return per variable of the operator's what hosts hold of it, and which lag behind."""
+    """Return, for each secret variable of the operator, which hosts hold which value of it."""
     lines: list[Text] = []
     for name in dict.fromkeys(name for status in statuses for name in status.tokens):
-        holders = group_pairs(
+        hosts_by_state = group_pairs(
             (status.tokens[name], status.host) for status in statuses if name in status.tokens
         )
-        counts = [f"{len(holders[held])} {_HELD[held]}" for held in TokenState if held in holders]
+        counts = [
+            f"{len(hosts_by_state[state])} {_TOKEN_WORDS[state]}"
+            for state in TokenState
+            if state in hosts_by_state
+        ]
         lines.append(Text(f"${{{name}}}: {', '.join(counts)}", style="bold"))
-        for held in TokenState:
-            if held is not TokenState.CURRENT and held in holders:
-                lines.append(Text(f"  {_HELD[held]}:"))
-                names = _names(holders[held], every_host=every_host)
+        for state in TokenState:
+            if state is not TokenState.CURRENT and state in hosts_by_state:
+                lines.append(Text(f"  {_TOKEN_WORDS[state]}:"))
+                names = _names(hosts_by_state[state], every_host=every_host)
                 lines.extend(name_lines(names, width))
     return lines or [Text("No host needs a secret.")]
 
@@ -164,7 +168,7 @@ def _names(hosts: Sequence[str], *, every_host: bool) -> list[str]:
     return list(hosts) if every_host else truncate(hosts, _MOST_NAMES)
 
 
-def _sum(statuses: Sequence[HostStatus]) -> Text:
+def _summary(statuses: Sequence[HostStatus]) -> Text:
     counts = Counter(state for status in statuses for state in status.states)
     parts = [f"{counts[state]} {words}" for state, words in WORDS.items() if counts[state]]
     if unknown := sum(bool(status.unknown) for status in statuses):

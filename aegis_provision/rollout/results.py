@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a host ended (the words of the JSON contract)."""
+    """How a host ended; the values are those of the JSON documents."""
 
     UNCHANGED = "unchanged"
     APPLIED = "applied"

@@ -83,7 +83,7 @@ def test_nothing_makes_it_raise_or_repeat_the_text(data: bytes) -> None:
         (b" \n", "not-json", "script prints nothing"),
         (b'{"a": 1,\n}', "not-json", "in line 2, column 1"),
         (b"a: 1", "not-json", "prints no JSON: expecting value in line 1, column 1"),
-        (b'{"a": NaN}', "not-json", "NaN and Infinity are none"),
+        (b'{"a": NaN}', "not-json", "NaN is no JSON in line 1, column 7"),
         (b"{} {}", "not-json", "extra data in line 1, column 4"),
         (b"\xef\xbb\xbf{}", "not-json", "line 1, column 1"),
         (b'{"a": "\xff"}', "not-utf8", "a byte that is not UTF-8: 0xff"),

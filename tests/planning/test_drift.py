@@ -65,10 +65,10 @@ def _actual(content: bytes | None, mode: int = 0o600) -> RemoteState:
 
 def _receipt_of(write: Write) -> Receipt | None:
     """Return what a write leaves beside its file."""
-    if write.content is None or write.ours is None:
+    if write.content is None or write.managed is None:
         return None
     values = json.loads(write.content).get("defaultSessionEnv", {})
-    found = parse(dump(write.path, write.ours, write.ours_before, values, STAMP, SALT))
+    found = parse(dump(write.path, write.managed, write.managed_before, values, STAMP, SALT))
     assert isinstance(found, Receipt)
     return found
 
@@ -214,7 +214,7 @@ ELSEWHERE = {**RIGHT, "ANTHROPIC_BASE_URL": "http://127.0.0.1:11434/v1"}
 def test_the_provider_that_a_host_is_on(
     environment: dict[str, str] | None, receipt: Receipt | None, runs_on: str | ProviderMatch
 ) -> None:
-    assert _status(environment, receipt).runs_on == runs_on
+    assert _status(environment, receipt).current_provider == runs_on
 
 
 def test_a_name_that_the_inventory_dropped_is_removed_where_it_is_what_we_wrote() -> None:
@@ -253,7 +253,7 @@ def test_going_back_makes_ours_again_what_was() -> None:
     host, session = _wanted("openrouter", EXTRA_ONE="x")
     first = plan_host(host, session, _actual(b'{"authToken": "t"}')).write
     assert first is not None
-    assert first.ours_before is None
+    assert first.managed_before is None
     assert _receipt_of(restoring_write(first)) is None
     receipt = _receipt_of(first)
     second = plan_host(
@@ -285,8 +285,8 @@ def test_every_key_is_in_the_states_that_written_there_and_wanted_make(
         assert (name in drift.drifted) is (ours and here not in {was, then}), name
         assert (name in drift.pending) is (here != then and then != was and not left_alone), name
     dropped = removed_keys({**RIGHT, **there}, session, receipt)
-    assert set(dropped.ours).isdisjoint(wanted)
-    assert not set(dropped.ours) & set(drift.drifted)
+    assert set(dropped.unchanged).isdisjoint(wanted)
+    assert not set(dropped.unchanged) & set(drift.drifted)
 
 
 @given(

@@ -62,7 +62,7 @@ def test_a_receipt_knows_what_was_written_and_nothing_else(
     receipt = parse(data)
     assert isinstance(receipt, Receipt)
     assert (receipt.stamp, receipt.path, receipt.before) == (STAMP, PATH, before)
-    assert receipt.ours == ManagedKeys("glm", tuple(values))
+    assert receipt.managed == ManagedKeys("glm", tuple(values))
     for name, value in values.items():
         assert receipt.is_as_written(name, value)
         assert receipt.is_as_written(name, Secret(value, "${X}"))

@@ -82,21 +82,21 @@ def test_by_the_run_s_own_receipt_ours_is_what_was_before_it(before: ManagedKeys
     receipt = _receipt({"A": "1", "B": "2"}, AFTER, before)
     write = restore_managed_keys(_plan(), UNDOING, receipt).write
     assert write is not None
-    assert (write.ours, write.ours_before) == (before, AFTER)
+    assert (write.managed, write.managed_before) == (before, AFTER)
 
 
 def test_by_another_run_s_receipt_of_this_file_nothing_is_known_to_be_ours() -> None:
     receipt = _receipt({"A": "1", "B": "2"}, AFTER, BEFORE, run="20261126T101500Z-0a1b2c")
     write = restore_managed_keys(_plan(), UNDOING, receipt).write
     assert write is not None
-    assert (write.ours, write.ours_before) == (None, AFTER)
+    assert (write.managed, write.managed_before) == (None, AFTER)
 
 
 def test_a_receipt_of_another_file_is_the_one_from_before_the_run() -> None:
     receipt = _receipt({"A": "0", "B": "2"}, AFTER, BEFORE, run="20261124T101500Z-0a1b2c")
     write = restore_managed_keys(_plan(), UNDOING, receipt).write
     assert write is not None
-    assert (write.ours, write.ours_before) == (AFTER, AFTER)
+    assert (write.managed, write.managed_before) == (AFTER, AFTER)
 
 
 def test_without_a_receipt_or_a_file_nothing_is_said_of_ours() -> None:
@@ -120,7 +120,7 @@ def test_a_receipt_vouches_for_what_the_file_will_hold() -> None:
     found = parse(left.receipt)
     assert isinstance(found, Receipt)
     assert (found.stamp, found.path, found.before) == (STAMP, PATH, BEFORE)
-    assert found.ours == ManagedKeys("ollama", ("A",))
+    assert found.managed == ManagedKeys("ollama", ("A",))
     assert found.is_as_written("A", "1")
     assert not found.is_as_written("A", "2")
     assert not found.is_as_written("C", "3")

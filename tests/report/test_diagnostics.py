@@ -47,21 +47,21 @@ def test_of_very_many_errors_come_before_warnings_and_these_before_notes() -> No
         *(error("e", f"error {line}", at(line)) for line in range(61, 91)),
     ]
     told = deduplicate(findings, 50)
-    assert [item.message for item in told.findings] == [
+    assert [item.message for item in told.shown] == [
         *(f"warning {line}" for line in range(11, 31)),
         *(f"error {line}" for line in range(61, 91)),
     ]
     assert told.omitted == 40
     assert text_of(findings)[-1] == "30 errors, 50 warnings, 10 notes (40 of them not shown)"
     every = deduplicate(findings, 90)
-    assert [item.code for item in every.findings] == ["n"] * 10 + ["w"] * 50 + ["e"] * 30
+    assert [item.code for item in every.shown] == ["n"] * 10 + ["w"] * 50 + ["e"] * 30
     assert every.omitted == 0
 
 
 def test_the_same_finding_is_one_with_all_its_hosts_in_order() -> None:
     found = [error("e", "this", at(1), hosts=(host,)) for host in ("b", "a", "b", "c", "a")]
     told = deduplicate(found, 50)
-    assert [item.hosts for item in told.findings] == [("b", "a", "c")]
+    assert [item.hosts for item in told.shown] == [("b", "a", "c")]
     assert told.omitted == 0
 
 
@@ -84,7 +84,7 @@ def test_hosts_are_not_compared_with_one_another(count: int) -> None:
     hosts = tuple(Counted(f"h{number}") for number in range(count))
     [told] = deduplicate(
         [error("e", "this", hosts=hosts), error("e", "this", hosts=hosts)], 50
-    ).findings
+    ).shown
     assert len(told.hosts) == count
     assert Counted.compared < 10 * count
 

@@ -70,11 +70,11 @@ STATUSES = (
         ("API_TIMEOUT_MS", "file.mode"),
         ("EXTRA",),
         wrote=WriteInfo(RUN, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0"),
-        runs_on="other",
+        current_provider="other",
         tokens={held.name: held for held in TokenState},
     ),
     *(
-        HostStatus("c", "/x", "ollama", (state,), runs_on=ProviderMatch.OTHER)
+        HostStatus("c", "/x", "ollama", (state,), current_provider=ProviderMatch.OTHER)
         for state in HostState
     ),
 )

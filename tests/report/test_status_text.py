@@ -28,7 +28,7 @@ def _in_sync(name: str, provider: str = "openrouter") -> HostStatus:
         provider,
         (HostState.IN_SYNC,),
         wrote=STAMP,
-        runs_on=provider,
+        current_provider=provider,
         tokens={"OPENROUTER_API_KEY": TokenState.CURRENT},
     )
 
@@ -76,7 +76,7 @@ def test_no_hosts() -> None:
 
 
 def test_providers_are_counted_as_they_are_and_as_they_should_be() -> None:
-    other = HostStatus("x", "/x", "glm", (HostState.PENDING,), runs_on=ProviderMatch.OTHER)
+    other = HostStatus("x", "/x", "glm", (HostState.PENDING,), current_provider=ProviderMatch.OTHER)
     assert _plain(provider_lines([*FLEET, other])) == [
         "PROVIDER       NOW  WANTED",
         "openrouter     150     150",

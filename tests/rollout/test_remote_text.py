@@ -89,7 +89,7 @@ STAY = {"host", "provider", "wanted", "secrets", "action", "status", "step", "st
         ),
         HostStatus(
             HELD, HELD, HELD, (HostState.DRIFTED,), (HELD,), (HELD,), (HELD,), HELD, HELD, STAMP,
-            runs_on=HELD, tokens={HELD: TokenState.OLDER}, secrets=(TOKEN,),
+            current_provider=HELD, tokens={HELD: TokenState.OLDER}, secrets=(TOKEN,),
         ),
         HostResult(HELD, Status.FAILED, HELD, HELD, (HELD, HELD)),
         StepStarted(HELD, Step.ROLL_BACK, HELD),
@@ -163,9 +163,9 @@ def test_a_variables_name_loses_it_unless_the_inventory_gave_it() -> None:
 
 def test_a_mere_word_stays_in_paths_and_as_the_providers_name() -> None:
     path = f"/home/{WORD}/aegis.config.json"
-    status = HostStatus("a", path, WORD, (), message=f"see {path}", runs_on=WORD)
+    status = HostStatus("a", path, WORD, (), message=f"see {path}", current_provider=WORD)
     clean = redacted(status, REDACTOR, WORK)
-    assert (clean.path, clean.runs_on) == (path, WORD)
+    assert (clean.path, clean.current_provider) == (path, WORD)
     assert clean.message == f"see /home/{MASK}/aegis.config.json"
 
 

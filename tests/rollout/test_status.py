@@ -135,7 +135,7 @@ def test_a_name_that_is_dropped_goes_where_it_is_ours_and_stays_elsewhere(fleet:
     assert status["c"]["drifted"] == ["EXTRA"]
     plan = fleet.call("plan")
     assert "- EXTRA                         ours removed" in plan.stdout
-    assert "EXTRA: no longer in the inventory, but changed by somebody" in plan.stdout
+    assert "EXTRA: no longer in the inventory, but changed on the host" in plan.stdout
     _apply(fleet)
     extra = [set(fleet[name].session_env()) - set(OLD_ENV) for name in NAMES]
     assert extra == [set(), {"FOREIGN"}, {"EXTRA"}]
@@ -203,7 +203,7 @@ def test_a_receipt_of_another_place_is_foreign(fleet: Fleet) -> None:
     _receipt(fleet["a"]).write_bytes(_receipt(fleet["b"]).read_bytes())
     entry = _status(fleet)["a"]
     assert entry["state"] == ["in_sync"]
-    assert "it speaks of another file" in entry["message"]
+    assert "it is about another file" in entry["message"]
 
 
 def test_a_receipt_that_can_not_be_written_is_a_warning(fleet: Fleet) -> None:

@@ -22,11 +22,11 @@ import stat
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.files.reading import check_regular, read_file
+from aegis_provision.transport.ssh.host_patterns import matches
 from aegis_provision.transport.ssh.public_keys import BLANKS, HostKey, is_too_short, read_public_key
 
 if TYPE_CHECKING:
@@ -62,14 +62,8 @@ class _Line:
     def is_about(self, name: bytes) -> bool:
         if self.names.startswith(b"|"):
             return _hash_matches(self.names, name)
-        found = False
-        for pattern in self.names.lower().split(b","):
-            negated = pattern.startswith(b"!")
-            if fnmatchcase(name, _glob(pattern[negated:])):
-                if negated:
-                    return False
-                found = True
-        return found
+        patterns = self.names.lower().decode("latin-1").split(",")
+        return matches(name.decode("latin-1"), patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +294,3 @@ def _hash_matches(written: bytes, name: bytes) -> bool:
     digest = hmac.new(salt, name, hashlib.sha1).digest()
     hashed = _HASH_MAGIC + base64.b64encode(salt) + b"|" + base64.b64encode(digest)
     return len(salt) == _SALT_LENGTH and hmac.compare_digest(hashed, written)
-
-
-def _glob(pattern: bytes) -> bytes:
-    # OpenSSH knows * and ? only; brackets belong to [host]:port.
-    return pattern.replace(b"[", b"[[]")

@@ -15,9 +15,9 @@ import os
 import re
 import socket
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from aegis_provision.transport.ssh.host_patterns import matches
 from aegis_provision.transport.ssh.ssh_config_parser import (
     Block,
     Criterion,
@@ -110,7 +110,7 @@ class SshConfig:
         if block.kind == "always":
             return True
         if block.kind == "host":
-            return _matches(query.name, block.patterns)
+            return matches(query.name, block.patterns)
         name = query.name if query.final else _host_name(query.name, found)
         subjects = {
             "host": name.lower(),
@@ -255,22 +255,6 @@ def _wants_final(blocks: Sequence[Block]) -> bool:
     )
 
 
-def _matches(subject: str, patterns: Sequence[str]) -> bool:
-    found = False
-    for pattern in patterns:
-        if pattern.startswith("!"):
-            if fnmatchcase(subject, _glob(pattern[1:])):
-                return False
-        elif fnmatchcase(subject, _glob(pattern)):
-            found = True
-    return found
-
-
-def _glob(pattern: str) -> str:
-    # OpenSSH knows * and ? only.
-    return pattern.replace("[", "[[]")
-
-
 def _applies(criterion: Criterion, subjects: Mapping[str, str], *, final: bool) -> bool:
     if criterion.name == "all":
         applies = True
@@ -280,7 +264,7 @@ def _applies(criterion: Criterion, subjects: Mapping[str, str], *, final: bool) 
         value = criterion.value
         if criterion.name in {"host", "originalhost"}:
             value = value.lower()
-        applies = _matches(subjects[criterion.name], value.split(","))
+        applies = matches(subjects[criterion.name], value.split(","))
     else:
         return False
     return applies != criterion.negated
