@@ -75,7 +75,7 @@ def find_run(names: Sequence[str], wanted: str) -> str:
 
 
 def read_run(places: StateDir, name: str) -> PastRun | DamagedRun:
-    """Return what the record of the run ``name`` says; whatever is wrong with it is a value."""
+    """Return what the record of the run ``name`` says; a damaged record is a value too."""
     try:
         with opened(places.record(name)) as stream:
             held = _is_held(stream)

@@ -71,7 +71,7 @@ def parse(data: bytes) -> SavedPlan:
         if fields.text("schema") != SCHEMA:
             raise SavedPlanError("another version of the tool made it")
         if fields.text(_SEAL) != _seal(fields.content):
-            raise SavedPlanError("it is not whole, or somebody has edited it")
+            raise SavedPlanError("it is not whole, or it was edited")
         return _plan(fields)
     except LineError as problem:
         raise SavedPlanError(f"it is damaged: {problem}") from None

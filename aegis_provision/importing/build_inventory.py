@@ -96,7 +96,7 @@ class _Work:
         if gone:
             self.refused[found.host.name] = (
                 f"{listed(gone)} can't stand in an inventory, and a plan would remove "
-                "the variables, which this tool wrote, as no longer wanted"
+                "what this tool wrote there"
             )
             return
         self._taken[found.host.name] = found, recognised

@@ -44,13 +44,14 @@ _ESCAPE = re.compile(
     rb"%([0-9A-Fa-f]{2})"  # 1: a byte
     rb"|\\u([dD][89abAB][0-9A-Fa-f]{2})\\u([dD][c-fC-F][0-9A-Fa-f]{2})"  # 2, 3: a surrogate pair
     rb"|\\u([0-9A-Fa-f]{4})|\\U(000[0-9A-Fa-f]{5}|0010[0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})"
-    rb"|&#[xX]0*([0-9A-Fa-f]{1,5});|&#0*([0-9]{1,6});"  # (4, 5, 6 above); 7, 8
+    rb"|&#[xX]0*([0-9A-Fa-f]{1,6});|&#0*([0-9]{1,7});"  # (4, 5, 6 above); 7, 8
     rb"|\\([\\/\"])"  # 9: itself
 )
 _BYTE, _HIGH, _LOW, _DECIMAL, _ITSELF = 1, 2, 3, 8, 9
 _FOR_URLS = bytes.maketrans(b"-_", b"+/")
 _QUARTET, _TRIPLET = 4, 3
 _HEXADECIMAL = 16
+_LAST_CHARACTER = 0x10FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,8 @@ def _meant(match: re.Match[bytes]) -> bytes:
     number = int(digits, 10 if group == _DECIMAL else _HEXADECIMAL)
     if group == _LOW:
         number = 0x10000 + ((int(match[_HIGH], _HEXADECIMAL) - 0xD800) << 10) + number - 0xDC00
+    if number > _LAST_CHARACTER:
+        return match[0]
     return chr(number).encode("utf-8", "surrogatepass")
 
 

@@ -240,7 +240,7 @@ def test_what_a_plan_would_take_away_is_not_taken_over(fleet: Fleet) -> None:
     said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
     [left, taken] = said.json["hosts"]
     assert (left["result"], taken["result"]) == ("left_out", "imported")
-    assert "X can't stand in an inventory, and a plan would take away" in left["message"]
+    assert "X can't stand in an inventory, and a plan would remove" in left["message"]
 
 
 def test_hosts_that_this_tool_wrote_are_taken_over_as_they_are(fleet: Fleet) -> None:
