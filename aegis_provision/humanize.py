@@ -1,11 +1,13 @@
-"""How a message states counts, lists of names and text that is not ours."""
+"""Counts, lists of names, times and foreign text, as messages and documents write them."""
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
 MOST_LISTED = 20
 """How many names a message lists."""
@@ -24,6 +26,11 @@ def listed(names: Iterable[str], *, between: str = ", ", most: int = MOST_LISTED
     if len(every) <= most:
         return between.join(every)
     return f"{between.join(every[:most])}{between}and {len(every) - most} more"
+
+
+def utc_text(when: datetime, timespec: str = "seconds") -> str:
+    """Return ``when`` in UTC as ISO 8601: ``2026-11-30T04:51:36Z``."""
+    return when.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def escape_control(text: str) -> str:

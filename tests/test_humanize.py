@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 
-from aegis_provision.humanize import blank_control, counted, escape_control, listed
+from aegis_provision.humanize import blank_control, counted, escape_control, listed, utc_text
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,12 @@ from aegis_provision.humanize import blank_control, counted, escape_control, lis
 )
 def test_a_number_with_its_noun(number: int, noun: str, expected: str) -> None:
     assert counted(number, noun) == expected
+
+
+def test_a_time_is_written_in_utc() -> None:
+    when = datetime(2026, 3, 1, 1, 2, 3, 456789, timezone(timedelta(hours=2)))
+    assert utc_text(when) == "2026-02-28T23:02:03Z"
+    assert utc_text(when.astimezone(UTC), "milliseconds") == "2026-02-28T23:02:03.456Z"
 
 
 def test_what_does_not_print_is_escaped_or_blank() -> None:

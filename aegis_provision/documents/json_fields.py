@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from aegis_provision.humanize import utc_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from enum import StrEnum
@@ -31,7 +33,7 @@ def marker(event: str) -> bytes:
 
 def moment(when: datetime) -> str:
     """Return ``when`` as ISO 8601 in UTC, with milliseconds."""
-    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(when, "milliseconds")
 
 
 def moment_at(seconds: float) -> str:

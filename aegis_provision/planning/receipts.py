@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_provision.aegis.config_file import session_env_in
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteFile
+from aegis_provision.humanize import utc_text
 from aegis_provision.planning.plan import ManagedKeys
 from aegis_provision.providers.secret import Secret
 
@@ -117,7 +118,7 @@ def dump(
     content = {
         "schema": SCHEMA,
         "run": stamp.run,
-        "written": stamp.written.astimezone(UTC).strftime(_TIME),
+        "written": utc_text(stamp.written),
         "version": stamp.version,
         "path": path,
         "provider": managed.provider,

@@ -1,4 +1,4 @@
-"""An edit of the operator's files as a unified diff, less lines that may hold a secret."""
+"""An edit of the operator's files as a unified diff, without lines that may hold a secret."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_LINE_END = "\\ No newline at end of file"
 def diff_lines(name: str, before: bytes, after: bytes) -> list[Text]:
     """Return the lines of a unified diff of the file called ``name``.
 
-    Line ends are not shown, but for one that is missing at the end.
+    Line ends are not shown, except that a missing one at the end of the file is noted.
     """
     return [
         Text(escape_control(line), style=_STYLE.get(line[:1], ""))
@@ -43,7 +43,7 @@ def _diff(name: str, before: bytes, after: bytes) -> Iterator[str]:
     matcher = SequenceMatcher(None, old.lines, new.lines, autojunk=False)
     for group in matcher.get_grouped_opcodes(3):
         first, last = group[0], group[-1]
-        yield f"@@ -{_stretch(first[1], last[2])} +{_stretch(first[3], last[4])} @@"
+        yield f"@@ -{_hunk_range(first[1], last[2])} +{_hunk_range(first[3], last[4])} @@"
         for tag, old_from, old_to, new_from, new_to in group:
             if tag == "equal":
                 yield from old.shown(" ", range(old_from, old_to))
@@ -52,7 +52,7 @@ def _diff(name: str, before: bytes, after: bytes) -> Iterator[str]:
             yield from new.shown("+", range(new_from, new_to))
 
 
-def _stretch(start: int, end: int) -> str:
+def _hunk_range(start: int, end: int) -> str:
     count = end - start
     if count == 1:
         return str(start + 1)

@@ -1,4 +1,4 @@
-"""Why a host has its values, as a JSON document."""
+"""The values of a host and where they were set, as a JSON document."""
 
 from __future__ import annotations
 

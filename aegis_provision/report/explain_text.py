@@ -1,4 +1,4 @@
-"""Why a host has its values, as text: each with the place it came from, and what that overrode."""
+"""The values of a host as text, each with the place that set it and what it overrode."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Host
     from aegis_provision.providers.explain import EnvironmentUse, Explanation, SettingSource
 
-_BENEATH = "  "
+_INDENT = "  "
 
 
 def explanation_lines(host: Host, found: Sequence[Explanation]) -> list[Text]:
-    """Return ``found`` about ``host``: a line for each value, and lines beneath on what it beat."""
+    """Return a line for each value of ``host``, and below it lines for what it overrode."""
     pin = ", pinned" if host.pinned else ""
     head = Text(host.name, style="bold")
     head.append(f"  ({', '.join(host.groups) or 'in no group'}{pin})", style="not bold")
     lines = [head]
     width = max((len(_name(item)) for item in found), default=0)
-    indent = " " * (width + 4) + _BENEATH
+    indent = " " * (width + 4) + _INDENT
     for item in found:
         style = "" if item.place is not None else "dim"
         name = f"  {escape_control(_name(item)):<{width}}  "
         lines.append(Text(name + escape_control(_value(item)) + _origin(item), style=style))
-        lines.extend(Text(indent + escape_control(words)) for words in _beneath(host, item))
+        lines.extend(Text(indent + escape_control(words)) for words in _details(host, item))
     return lines
 
 
@@ -44,30 +44,30 @@ def _value(item: Explanation) -> str:
 
 def _origin(item: Explanation) -> str:
     if item.place is not None:
-        return f"  ({_where(item.place)})" + (f"  {item.remark}" if item.remark else "")
+        return f"  ({_place_text(item.place)})" + (f"  {item.remark}" if item.remark else "")
     if item.value is None:
         return "  (default)" if item.remark else ""
     return f"  (default: {item.remark})" if item.remark else "  (default)"
 
 
-def _where(place: SettingSource) -> str:
+def _place_text(place: SettingSource) -> str:
     if place.holder_kind == "recipe":
         kind = "built-in recipe" if place.builtin else "recipe"
         return f"{kind} {place.holder}, {place.span}"
     return f"{place.holder}, {place.span}"
 
 
-def _beneath(host: Host, item: Explanation) -> Iterator[str]:
+def _details(host: Host, item: Explanation) -> Iterator[str]:
     for use in item.environment:
         yield _environment(use)
     for place in item.agreeing:
-        yield f"also {setting_text(place.value)}  ({_where(place)})"
+        yield f"also {setting_text(place.value)}  ({_place_text(place)})"
     for place in item.overrode:
-        yield f"over {setting_text(place.value)}  ({_where(place)})"
+        yield f"over {setting_text(place.value)}  ({_place_text(place)})"
     for place in item.ignored:
         provider = host.provider.value if host.provider is not None else ""
         yield (
-            f"ignored {setting_text(place.value)}  ({_where(place)}): "
+            f"ignored {setting_text(place.value)}  ({_place_text(place)}): "
             f"{provider} is set nearer to the host and brings its own values"
         )
 

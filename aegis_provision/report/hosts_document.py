@@ -1,9 +1,9 @@
 """The inventory in the shape of Ansible's dynamic inventory protocol.
 
-Connection settings have Ansible's names, so that Ansible may read it too; all else of ours stands
-under the variable ``aegis``. As with ``ansible-inventory --export`` a group has its own settings
-and a host its own: read back by this tool it is the same fleet, with the same pins. Own recipes
-have no place in the protocol.
+Connection settings have Ansible's names, so that Ansible can read it too; all other settings stand
+under the variable ``aegis``. As with ``ansible-inventory --export``, a group has only its own
+settings and so has a host: this tool reads it back as the same fleet, with the same pins. The
+protocol has no place for recipes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Group, Host, Inventory, Setting
     from aegis_provision.inventory.settings import Value
 
-_OURS = "aegis"
-_ANSIBLES_NAME = {ours: ansibles for ansibles, ours in reversed(ALIASES.items())}
+_AEGIS = "aegis"
+_ANSIBLES_NAME = {key: alias for alias, key in reversed(ALIASES.items())}
 
 
 def hosts_document(inventory: Inventory, chosen: Sequence[str]) -> Document:
     """Return what ``--list`` prints: groups, and ``_meta.hostvars`` for ``chosen`` hosts.
 
-    The schema name stands in ``_meta``, since each top-level key of the protocol is a group; so
-    does what comes of it all for each host, under ``resolved``.
+    The schema name stands in ``_meta``, because each top-level key of the protocol is a group. So
+    do each host's provider, pin and groups, under ``resolved``.
     """
     wanted = set(chosen)
     hosts = [inventory.hosts[name] for name in chosen]
@@ -75,7 +75,7 @@ def _own(host: Host) -> Iterable[Setting]:
 
 def _variables(settings: Iterable[Setting]) -> Document:
     found: Document = {}
-    ours: Document = {}
+    nested: Document = {}
     env: Document = {}
     for item in settings:
         if item.key in _ANSIBLES_NAME:
@@ -83,10 +83,10 @@ def _variables(settings: Iterable[Setting]) -> Document:
         elif item.key.startswith(ENV_PREFIX):
             env[item.key.removeprefix(ENV_PREFIX)] = _value(item.value)
         else:
-            ours[item.key] = _value(item.value)
+            nested[item.key] = _value(item.value)
     if env:
-        ours["env"] = env
-    return {**found, _OURS: ours} if ours else found
+        nested["env"] = env
+    return {**found, _AEGIS: nested} if nested else found
 
 
 def _value(value: Value) -> Any:

@@ -27,22 +27,22 @@ def document(kind: str, body: Mapping[str, Any]) -> Document:
 
 
 def as_text(content: Document) -> str:
-    """Return a document as JSON text for a person and a program, without a final newline."""
-    return _tame(json.dumps(content, indent=2))
+    """Return a document as indented JSON text, without a final newline."""
+    return _escape_del(json.dumps(content, indent=2))
 
 
 def as_line(content: Document) -> str:
     """Return a document as JSON text on one line, without a newline."""
-    return _tame(json.dumps(content))
+    return _escape_del(json.dumps(content))
 
 
-def _tame(text: str) -> str:
-    """Escape the one character that is left in ASCII JSON, and that terminals obey: DEL."""
+def _escape_del(text: str) -> str:
+    """Escape DEL, the one control character that JSON in ASCII leaves as it is."""
     return text.replace("\x7f", "\\u007f")
 
 
 def schedule_document(schedule: Schedule) -> Document:
-    """Return the ``schedule`` document: which hosts a run takes on, in plays and batches."""
+    """Return the ``schedule`` document: the hosts of a run, in plays and batches."""
     body = {"plays": schedule_content(schedule), "hosts": list(schedule.hosts)}
     return document("schedule", body)
 
@@ -53,7 +53,7 @@ def plan_document(plans: Sequence[HostPlan]) -> Document:
         "plan",
         {
             "hosts": [host_plan_content(plan) for plan in plans],
-            "summary": _counted(Action, (plan.action for plan in plans)),
+            "summary": _summary(Action, (plan.action for plan in plans)),
         },
     )
 
@@ -65,7 +65,7 @@ def apply_document(run: str, results: Sequence[HostResult], exit_code: int) -> D
         {
             "run": run,
             "hosts": [host_result_content(result) for result in results],
-            "summary": _counted(Status, (result.status for result in results)),
+            "summary": _summary(Status, (result.status for result in results)),
             "exit_code": exit_code,
         },
     )
@@ -93,7 +93,7 @@ def _pin(pin: Pin) -> Document:
 
 
 def host_result_content(result: HostResult) -> Document:
-    """Return one host's end as it stands in a document."""
+    """Return one host's result as it stands in a document."""
     return {
         "host": result.host,
         "status": result.status.value,
@@ -118,10 +118,10 @@ def schedule_content(schedule: Schedule) -> list[Document]:
 
 
 def message_of(message: str, hint: str) -> str:
-    """Return why, and what to do next, as one text."""
+    """Return ``message`` and ``hint`` as one text."""
     return f"{message}; try: {hint}" if hint else message
 
 
-def _counted(words: type[StrEnum], seen: Iterable[StrEnum]) -> dict[str, int]:
-    counts = Counter(seen)
-    return {word.value: counts[word] for word in words}
+def _summary(values: type[StrEnum], items: Iterable[StrEnum]) -> dict[str, int]:
+    counts = Counter(items)
+    return {value.value: counts[value] for value in values}

@@ -1,4 +1,4 @@
-"""What became of an inventory's pins, as text and as a document."""
+"""The changes of an inventory's pins, as text and as a document."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORDS = {
 _MOST_NAMES = 12
 
 FileChange = tuple[str, bytes, bytes]
-"""A file's name, and what it held before and holds after."""
+"""A file's name, and its content before and after."""
 
 
 def pin_lines(
@@ -37,7 +37,7 @@ def pin_lines(
 ) -> list[Text]:
     """Return the diff of each file, and a line for each kind of change.
 
-    ``changes`` tells what becomes of each host; ``provider`` is the one they are pinned to.
+    ``changes`` maps each host to its change; ``provider`` is the one they are pinned to.
     """
     lines = [line for name, before, after in files for line in diff_lines(name, before, after)]
     for change, words in _WORDS.items():
@@ -62,7 +62,7 @@ def pin_document(
     *,
     dry_run: bool,
 ) -> Document:
-    """Return the ``pin`` document, of ``pin`` and ``unpin`` alike."""
+    """Return the ``pin`` document, for ``pin`` and for ``unpin``."""
     return document(
         "pin",
         {

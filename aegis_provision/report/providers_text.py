@@ -1,4 +1,4 @@
-"""Recipes as text and JSON: what they need from the environment, and whether it is there."""
+"""Recipes as text and JSON: the variables that they need, and whether those are set."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Needed:
 def list_lines(
     recipes: Mapping[str, Recipe], environ: Mapping[str, str], uses: Mapping[str, int] | None
 ) -> list[Text]:
-    """Return each recipe with its variables. ``uses`` counts hosts, where there are any."""
+    """Return each recipe with its variables. ``uses`` counts each one's hosts, if there are any."""
     lines: list[Text] = []
     for recipe in recipes.values():
         head = Text(recipe.name, style="bold")

@@ -1,4 +1,4 @@
-"""Findings in SARIF 2.1.0, which code scanners and code review exchange.
+"""Diagnostics in SARIF 2.1.0, which code scanners and code review exchange.
 
 https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html
 """
@@ -47,7 +47,7 @@ def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
 
 
 def _invocation(omitted: int) -> Document:
-    """Return what a run that leaves findings out tells of itself."""
+    """Return the notification that findings were left out."""
     words = f"{omitted} more findings are left out: correct these first"
     return {
         "executionSuccessful": True,

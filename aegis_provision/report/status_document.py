@@ -1,10 +1,11 @@
-"""How hosts stand, as the ``status`` document."""
+"""The status of hosts as the ``status`` document."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
+from aegis_provision.humanize import utc_text
 from aegis_provision.planning.status import HostState, ProviderMatch, TokenState
 from aegis_provision.report.json_documents import Document, document, message_of
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.status import HostStatus
 
 By = Literal["provider", "secret"]
-"""By what hosts are counted beside being listed."""
+"""What hosts are counted by, in addition to the list."""
 
 
 def status_document(statuses: Sequence[HostStatus], by: By | None = None) -> Document:
@@ -33,7 +34,7 @@ def status_document(statuses: Sequence[HostStatus], by: By | None = None) -> Doc
 
 
 def host_status_content(status: HostStatus) -> Document:
-    """Return how one host stands as it stands in a document."""
+    """Return one host's status as it stands in a document."""
     current_provider = status.current_provider
     return {
         "host": status.host,
@@ -49,14 +50,14 @@ def host_status_content(status: HostStatus) -> Document:
         "runs_on_kind": current_provider.value
         if isinstance(current_provider, ProviderMatch)
         else "named",
-        "tokens": {name: held.value for name, held in status.tokens.items()},
+        "tokens": {name: state.value for name, state in status.tokens.items()},
     }
 
 
 def _stamp(stamp: WriteInfo) -> Document:
     return {
         "run": stamp.run,
-        "at": f"{stamp.written:%Y-%m-%dT%H:%M:%SZ}",
+        "at": utc_text(stamp.written),
         "version": stamp.version,
     }
 
@@ -74,7 +75,7 @@ def _providers(statuses: Sequence[HostStatus]) -> Document:
 
 
 def providers_of(statuses: Sequence[HostStatus]) -> list[str]:
-    """Return the providers that hosts run on or should, by name, those wanted first."""
+    """Return the names of the current and the wanted providers, the wanted ones first."""
     names = [status.wanted for status in statuses]
     names += [
         status.current_provider
@@ -90,8 +91,8 @@ def _secrets(statuses: Sequence[HostStatus]) -> list[Document]:
         {
             "variable": name,
             **{
-                held.value: sum(status.tokens.get(name) is held for status in statuses)
-                for held in TokenState
+                state.value: sum(status.tokens.get(name) is state for status in statuses)
+                for state in TokenState
             },
         }
         for name in names

@@ -146,8 +146,8 @@ def test_other_files_do_not_mean_to_be_one(data: bytes) -> None:
     ("change", "says"),
     [
         ({"schema": "aegis-provision/saved-plan/v2"}, "another version"),
-        ({"seal": "0" * 64}, "edited it"),
-        ({"hosts": []}, "edited it"),
+        ({"seal": "0" * 64}, "was edited"),
+        ({"hosts": []}, "was edited"),
         ({"seal": None}, '"seal" is not text'),
     ],
 )

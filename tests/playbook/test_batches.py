@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.playbook.batches import batches
+from aegis_provision.playbook.batches import LargeBatch, batches, large_batches
 from aegis_provision.playbook.host_counts import parse_serial
 from aegis_provision.playbook.plays import HostCount
+from tests.playbook.schedules import schedule_of
 
+TEN = "a b c d e f g h i j"
 SHARES = st.builds(HostCount, st.integers(1, 100).map(float), percent=st.booleans())
 HOSTS = st.integers(0, 250).map(lambda count: tuple(f"h{index}" for index in range(count)))
 
@@ -55,3 +57,32 @@ def test_only_the_last_batch_may_be_smaller_than_its_size(
 def test_sizes_are_ansibles(count: int, serial: str, sizes: list[int]) -> None:
     hosts = [f"h{index}" for index in range(count)]
     assert [len(batch) for batch in batches(hosts, parse_serial(serial))] == sizes
+
+
+@pytest.mark.parametrize(
+    ("changing", "fleet", "found"),
+    [
+        ("a b c d e f", 10, (LargeBatch(0, 0, 6, 10),)),
+        ("a b c d e", 10, ()),
+        ("a b c d e f", 11, (LargeBatch(0, 0, 6, 11),)),
+        ("a b c d e f", 12, ()),
+        ("", 10, ()),
+        (TEN, 9, ()),
+    ],
+)
+def test_more_than_half_of_ten_or_more(
+    changing: str, fleet: int, found: tuple[LargeBatch, ...]
+) -> None:
+    assert large_batches(schedule_of((TEN, "0")), changing.split(), fleet) == found
+
+
+def test_each_batch_is_judged_by_itself() -> None:
+    schedule = schedule_of(("a b c d e|f g h i j", "0"))
+    assert large_batches(schedule, TEN.split(), 10) == ()
+    schedule = schedule_of(("a|b c d e f g h|i j", "0"))
+    assert large_batches(schedule, TEN.split(), 10) == (LargeBatch(0, 1, 7, 10),)
+
+
+def test_a_host_changes_in_the_first_of_its_plays_only() -> None:
+    schedule = schedule_of(("a b c|d e f", "0"), (TEN, "0"))
+    assert large_batches(schedule, TEN.split(), 10) == ()
