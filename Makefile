@@ -3,17 +3,35 @@
 VENV ?= .venv
 BENCH_VENV ?= .bench-venv
 LOWEST_VENV ?= .lowest-venv
+NEWEST_VENV ?= .newest-venv
 WORKERS ?= 2
 HOSTS ?= 8
+# The environment is made by the first of these that is new enough and can make one.
+PYTHONS ?= python3.11 python3 python3.14 python3.13 python3.12
 
 BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/.ready-demo
+TEST_READY := $(VENV)/.ready-test
 READY := $(VENV)/.ready
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+PIP := -m pip --disable-pip-version-check
+INSTALL := $(BIN)/python $(PIP) install --quiet -c constraints.txt -e
+
+# What needs nothing but Python: no sshd, no root, no browser.
+UNIT := tests/aegis tests/documents tests/files tests/history tests/importing tests/inventory \
+  tests/planning tests/playbook tests/providers tests/report tests/rollout/test_event_codec.py \
+  tests/rollout/test_health_check.py tests/rollout/test_persistent_map.py \
+  tests/rollout/test_run_state.py tests/rollout/test_task.py tests/test_grouping.py \
+  tests/test_humanize.py tests/packaging/test_lowest.py tests/packaging/test_values.py
+# What tells whether a version of a dependency serves: every command once (click, rich, paramiko),
+# what they print to the letter, schemas and YAML, completion, a live screen, the demo's servers.
+VERSIONS := tests/cli/test_golden.py tests/cli/test_completion.py tests/cli/test_prompt.py \
+  tests/cli/test_environment.py tests/cli/test_streams.py tests/demo tests/documents/test_reader.py \
+  tests/inventory/test_schema.py tests/playbook/test_schema.py tests/report/test_progress.py \
+  tests/report/test_plan_text.py tests/transport/ssh/test_authentication.py tests/transport/ssh/test_paramiko_internals.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lowest lint ruff format-check types imports docs golden bench format clean
+.PHONY: help demo test unit lowest newest lint ruff format-check types imports docs golden bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,18 +39,32 @@ help: ## list the targets
 demo: $(DEMO_READY) ## try everything on a small fleet of SSH hosts on loopback (HOSTS=8)
 	@$(BIN)/aegis-provision demo --hosts $(HOSTS)
 
-test: $(READY) ## run all tests
+test: $(TEST_READY) ## run all tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
-lowest: $(READY) ## try the command line and the demo with the lowest versions that pyproject.toml allows
+unit: $(TEST_READY) ## run the tests that need no server and no root: half a minute
+	@$(BIN)/pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile unit \
+	  -m "not slow and not root" $(UNIT) $(PYTEST_ARGS)
+
+lowest: $(TEST_READY) ## try every command and the demo on the lowest versions that pyproject.toml allows
 	@$(BIN)/python -m venv --clear $(LOWEST_VENV)
 	@lowest=$$($(BIN)/python -m tests.packaging.lowest) && \
-	  $(LOWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	    asyncssh hypothesis pyte pytest pytest-xdist hatchling build && \
-	  $(LOWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $$lowest && \
-	  $(LOWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	@$(LOWEST_VENV)/bin/pytest -q -n $(WORKERS) --dist worksteal tests/cli tests/demo
-	@$(LOWEST_VENV)/bin/aegis-provision demo --hosts $(HOSTS)
+	  $(LOWEST_VENV)/bin/python $(PIP) install --quiet $$lowest \
+	    cryptography $$(grep -E '^(build|hatchling|hypothesis|pyte|pytest|pytest-xdist|ruamel.yaml)==' constraints.txt) && \
+	  $(LOWEST_VENV)/bin/python $(PIP) install --quiet --no-deps -e .
+	@$(call try_versions,$(LOWEST_VENV))
+
+newest: $(TEST_READY) ## the same on the newest versions, which a user gets today
+	@$(BIN)/python -m venv --clear $(NEWEST_VENV)
+	@$(NEWEST_VENV)/bin/python $(PIP) install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
+	@$(call try_versions,$(NEWEST_VENV))
+
+define try_versions
+$(1)/bin/python $(PIP) list --format freeze | \
+  grep -iE '^(asyncssh|click|jsonschema|paramiko|pyyaml|rich)==' && \
+$(1)/bin/pytest -q -n $(WORKERS) --dist worksteal $(VERSIONS) && \
+$(1)/bin/aegis-provision demo --hosts $(HOSTS)
+endef
 
 lint: ruff format-check types imports ## run the linters, the type checker and the import rules
 
@@ -62,13 +94,12 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff format .
 
 clean: ## remove the environments, the caches and what was built
-	rm -rf .venv .bench-venv .lowest-venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-3.* .bench-venv .lowest-venv .newest-venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environment is made by the first Python on the PATH that is new enough and can make one.
 $(BIN)/python:
-	@bare=; for python in python3.11 python3 python3.14 python3.13 python3.12; do \
+	@bare=; for python in $(PYTHONS); do \
 	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 	  $$python -c 'import ensurepip, venv' 2>/dev/null || { bare=$$python; continue; }; \
 	  echo "Setting up $(VENV) with $$($$python --version), which takes a minute" >&2; \
@@ -77,7 +108,7 @@ $(BIN)/python:
 	if [ -n "$$bare" ]; then \
 	  echo "error: $$bare can't make environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
 	else \
-	  echo "error: no Python 3.11 or newer on the PATH (tried python3.11, python3, python3.12 to .14)" >&2; \
+	  echo "error: no Python 3.11 or newer (tried: $(PYTHONS))" >&2; \
 	fi; \
 	exit 1
 
@@ -85,6 +116,10 @@ $(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python
 	@$(INSTALL) '.[demo]'
 	@touch $@
 
-$(READY): $(DEMO_READY)
-	@$(INSTALL) '.[test,lint]'
+$(TEST_READY): $(DEMO_READY)
+	@$(INSTALL) '.[test]'
+	@touch $@
+
+$(READY): $(TEST_READY)
+	@$(INSTALL) '.[lint]'
 	@touch $@

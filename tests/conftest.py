@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.fleet.needs import missing
 from tests.fleet.openssh import running_sshd
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fleet.openssh import Sshd
+
+
+# No law promises a speed, and a busy machine is no fault of what is tested.
+settings.register_profile("all", deadline=None)
+settings.register_profile("unit", deadline=None, max_examples=20)
+settings.load_profile("all")
 
 
 def pytest_configure() -> None:

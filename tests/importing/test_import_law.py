@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, event, given, settings
 
@@ -43,6 +44,7 @@ def exported(fleet: list[dict[str, str] | None], document: dict[str, Any]) -> di
     return variables
 
 
+@pytest.mark.slow
 @given(ENVIRONMENTS, OPERATORS, OWN_RECIPES)
 @settings(
     deadline=None, phases=NO_SHRINK, max_examples=60, suppress_health_check=[HealthCheck.too_slow]

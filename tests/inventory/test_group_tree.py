@@ -27,6 +27,7 @@ def _listed(*entries: str) -> list[str]:
 FULL = ("a[1:100000]",) * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entries", "times"),
     [(FULL, 0), ((*FULL, "b[1:1]", "c[1:2]"), 1), ((*FULL[1:], "a[1:99999]", "b[1:2]"), 1)],

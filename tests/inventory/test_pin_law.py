@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -75,6 +76,7 @@ def fleets(draw: st.DrawFn) -> tuple[dict[str, bytes], list[str]]:
     return files, chosen
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(fleet=fleets(), data=st.data())
 def test_unpin_gives_back_what_pin_took(

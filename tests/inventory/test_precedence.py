@@ -206,6 +206,7 @@ def test_ranges_that_overlap_in_two_files_of_one_inventory() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_all_hosts_together_are_bounded() -> None:
     ranges = ", ".join(f"'w{number}-[1:100000]': " for number in range(6))
     assert (
@@ -280,6 +281,7 @@ def test_a_long_way_round_is_shown_in_part() -> None:
     assert len(found.related) == 20
 
 
+@pytest.mark.slow
 def test_of_many_files_of_nobodys_only_the_first_are_told_whose_they_may_be() -> None:
     hosts = "".join(f"  h{at}: {{provider: glm}}\n" for at in range(10_000))
     files = [("host_vars", f"hh{at}", "port: 22", 1) for at in range(11)]

@@ -110,6 +110,7 @@ def fleets(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return listed, file
 
 
+@pytest.mark.slow
 @given(fleets())
 @settings(deadline=None, max_examples=100)
 def test_a_script_says_what_a_file_of_the_same_content_says(

@@ -1,15 +1,28 @@
-"""Prints the dependencies in pyproject.toml at the lowest versions that it allows, for pip."""
+"""Prints what a user may have at the lowest versions that pyproject.toml allows, for pip."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
+_BOUNDED = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)(,<[0-9.]+)?")
+
 
 def lowest(project: Path) -> list[str]:
-    """Return ``name==version`` for each dependency of ``project``, its pyproject.toml."""
-    named = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
-    return [requirement.replace(">=", "==") for requirement in named]
+    """Return ``name==version`` for each dependency of ``project``, its pyproject.toml.
+
+    Those of the extra ``demo`` are among them: a user may install it. Raises :class:`ValueError`
+    for a dependency without a lowest version.
+    """
+    table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+    found = []
+    for requirement in [*table["dependencies"], *table["optional-dependencies"]["demo"]]:
+        bounded = _BOUNDED.fullmatch(requirement)
+        if bounded is None:
+            raise ValueError(f"{requirement}: no lowest version")
+        found.append(f"{bounded[1]}=={bounded[2]}")
+    return found
 
 
 if __name__ == "__main__":

@@ -567,6 +567,7 @@ def test_paper_gets_every_host_on_white_and_no_buttons(tab: Page, tmp_path: Path
     assert tab.printed().startswith(b"%PDF-")
 
 
+@pytest.mark.slow
 def test_a_thousand_hosts_are_laid_out_soon(tab: Page, tmp_path: Path) -> None:
     tab.open(_write(tmp_path, _fleet(1000)), width=PHONE)
     assert (
