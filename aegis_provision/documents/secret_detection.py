@@ -80,6 +80,10 @@ _GIVEN = re.compile(
     rf"(?i:{_SAYS}[\w-]{{0,60}}|(?<![a-z])auth)[\"']?\s*(?:=|:(?!//)\s*)\s*[\"']?"
     rf"(?:(?i:bearer|basic|digest|token)\s+)?+{_HARMLESS_GIVEN}{_VALUE}{{3,}}"
 )
+_GIVEN_SHORT = re.compile(
+    rf"(?<![A-Za-z])(?i:pass|pwd)=[\"']?{_HARMLESS_GIVEN}{_VALUE}{{3,}}"
+    rf"|\b(?i:cookie):\s*[\w.-]+={_VALUE}{{3,}}"
+)
 _FLAG = re.compile(
     rf"(?<![\w-])--?(?!-|no-)(?i:[\w-]{{0,60}}?{_SAYS}[\w-]{{0,60}})\s+[\"']?(?!-){_HARMLESS_GIVEN}{_VALUE}{{3,}}"
 )
@@ -88,6 +92,12 @@ _LOGIN = re.compile(
     rf"|\bsshpass\s+-p\s*[\"']?{_VALUE}"
 )
 _USER_INFORMATION = re.compile(r"://(?:[^/\s:@]*:[^/\s@\0]+|(?=[^/\s:@]*[^/\s:@\0])[^/\s:@\0]+)@")
+# A login without a scheme before it (``user:password@host``). A label before a mail address looks
+# the same: only with a port behind the host is it refused.
+_BARE_LOGIN = re.compile(
+    r"(?<![^\s\"'=,({\[])(?!(?i:mailto|acct|sips?|xmpp):)[\w.+-]+:[^\s\"'/@:,\0]+@(?!sha256:)[\w\[]"
+)
+_PROXY_LOGIN = re.compile(_BARE_LOGIN.pattern + r"[\w.:-]*\]?:[0-9]{1,5}(?![\w:])")
 _WEBHOOK = re.compile(
     r"hooks\.slack\.com/(?:services|workflows)/\w|/api/webhooks/[0-9]+/[\w-]"
     r"|api\.telegram\.org/bot[0-9]+:\w"
@@ -96,7 +106,8 @@ _PRIVATE_KEY = re.compile(r"BEGIN [A-Z ]*PRIVATE KEY")
 _QUERY = re.compile(r"[?&#][\w.-]*=")
 
 _SHAPES = (
-    _ISSUED, _PREFIXED, _SCHEME, _GIVEN, _FLAG, _LOGIN, _USER_INFORMATION, _WEBHOOK, _PRIVATE_KEY,
+    _ISSUED, _PREFIXED, _SCHEME, _GIVEN, _GIVEN_SHORT, _FLAG, _LOGIN, _USER_INFORMATION,
+    _PROXY_LOGIN, _WEBHOOK, _PRIVATE_KEY,
 )  # fmt: skip
 
 # What holds long runs of letters and digits, and none of them a secret.
@@ -143,14 +154,17 @@ def looks_secret(text: str) -> bool:
 
 
 def may_hold_secret(text: str, name: str = "") -> bool:
-    """Tell whether ``text`` is better not shown: it looks like a secret, or is a URL with a query.
+    """Tell whether ``text`` is better not shown.
+
+    It looks like a secret, has ``user:password@host`` in it, or is a URL with a query.
 
     References count as in :func:`looks_secret`. ``name`` is the variable that holds it, where there
     is one: it may say that this is a hash.
     """
     if is_named_hash(name, text):
         return False
-    return looks_secret(text) or _QUERY.search(text) is not None
+    literal = _with_defaults(text, _HOLE)
+    return looks_secret(text) or bool(_QUERY.search(text) or _BARE_LOGIN.search(literal))
 
 
 def holds_token(name: str) -> bool:

@@ -122,6 +122,14 @@ TOKENS = [
     "BEGIN PRIVATE KEY",
 ]
 CARRIERS = [
+    "svc:hunter2@proxy.example.com:3128",
+    "all=svc:hunter2@proxy:3128",
+    "svc:hunter2@[fd00::1]:3128",
+    "Server=db;User=sa;Pwd=hunter2;",
+    "host=db user=app pass=hunter2",
+    "DB_PASS='hunter2'",
+    "Cookie: session=hunter2",
+    "x-a: b, cookie:id=hunter2",
     "Bearer x",
     "BEARER x",
     "Authorization: Bearer abc",
@@ -211,6 +219,16 @@ MODELS = [
     "deepseek-r1-distill-qwen-32b-q4_k_m",
 ]
 SETTINGS = [
+    "me@bastion:22",
+    "me@bastion:22,you@other:22",
+    "bastion:22,you@other:22",
+    "mailto:ops@example.com:25",
+    "docker run example/aegis:v1@sha256:1",
+    "bypass=hunter2",
+    "PWD=/opt/aegis",
+    "pass=true",
+    "first pass: 300ms",
+    "cookies: none",
     "",
     "x" * 40,
     "A" * 40,
@@ -269,6 +287,9 @@ SETTINGS = [
     "aaaa1aaaa1aaaaaaa",
 ]
 REFERENCES = [
+    "svc:${PROXY_LOGIN}@proxy:3128",
+    "pass=${DB}",
+    "Cookie: session=${SESSION}",
     "${A}",
     "Bearer ${A}",
     "Authorization: Bearer ${A}",
@@ -289,8 +310,11 @@ def test_looks_of_none(text: str) -> None:
     assert not may_hold_secret(text)
 
 
-@pytest.mark.parametrize("text", ["https://a.example/?k=canary", "a?b=", "x&y=1", "x#y=1"])
-def test_a_query_is_refused_by_nobody_and_shown_nowhere(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["https://a.example/?k=canary", "a?b=", "x&y=1", "x#y=1", "u:canary@host", "[u:canary@host]"],
+)
+def test_a_query_and_a_login_are_refused_by_nobody_and_shown_nowhere(text: str) -> None:
     assert not looks_secret(text)
     assert may_hold_secret(text)
 
