@@ -43,10 +43,15 @@ class RemoteDirectory:
 
 @dataclass(frozen=True, slots=True)
 class RemoteUser:
-    """As whom files are written on the host. ``gids`` holds the supplementary groups too."""
+    """As whom files are written on the host.
+
+    ``gids`` holds the supplementary groups too, ``gid`` is the one that new files get; ``None``
+    where it could not be learnt.
+    """
 
     uid: int
     gids: frozenset[int]
+    gid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,19 @@ from aegis_provision.aegis.search_order import findable
 from aegis_provision.humanize import listed
 from aegis_provision.planning.diff import removals, session_changes
 from aegis_provision.planning.drift import removed_keys
-from aegis_provision.planning.ownership import Ownership, permission_problem, wanted_ownership
+from aegis_provision.planning.ownership import (
+    Ownership,
+    attainable_ownership,
+    permission_problem,
+    wanted_ownership,
+)
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, ManagedKeys, Write
 from aegis_provision.planning.receipts import Receipt, RejectedReceipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.drift import RemovedKeys
     from aegis_provision.providers.session import Session
@@ -53,6 +59,7 @@ _PROBLEMS = {
 }
 
 _STAND_IN = "a value that was withheld"
+_MODE, _OWNER = "file.mode", "file.owner"
 
 _OPEN_API = "the file has no authToken: Aegis' API on this host answers without a token"
 _NOT_UTF8 = (
@@ -139,7 +146,7 @@ def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
         secrets=secrets,
         ownership=ownership,
         changes=diff.changes,
-        file_changes=_file_changes(actual, ownership),
+        file_changes=_file_changes(actual.file, ownership),
         same=diff.same,
         unknown=diff.unknown,
     )
@@ -220,15 +227,29 @@ def read_only(plan: HostPlan) -> HostPlan:
 
 
 def check_permissions(plan: HostPlan, actual: RemoteState) -> HostPlan:
-    """Return ``plan``, or the error why the login in ``actual`` can't carry it out."""
+    """Return ``plan``, or the error why the login in ``actual`` can't carry it out.
+
+    The file gets a group that the login can give it (:func:`attainable_ownership`).
+    """
     write = plan.write
     if write is None:
         return plan
-    problem = permission_problem(actual, Ownership(write.mode, write.uid, write.gid))
+    planned = Ownership(write.mode, write.uid, write.gid)
+    wanted = attainable_ownership(planned, actual.login)
+    problem = permission_problem(actual, wanted)
     if problem is None:
-        return plan
+        return plan if wanted == planned else _with_ownership(plan, write, wanted)
     hint = _AS_DIRECTORYS_OWNER if actual.for_root else _AS_OWNER
     return HostPlan(plan.host, plan.provider, plan.path, Action.ERROR, message=problem, hint=hint)
+
+
+def _with_ownership(plan: HostPlan, write: Write, wanted: Ownership) -> HostPlan:
+    """Return ``plan`` with ``wanted`` for what is written, and that among its changes."""
+    write = replace(write, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid)
+    if write.content is None:
+        return replace(plan, write=write)
+    variables = (change for change in plan.changes if change.key not in {_MODE, _OWNER})
+    return replace(plan, write=write, changes=(*variables, *_file_changes(write.base, wanted)))
 
 
 def unreachable(host: Host, session: Session, reason: str, hint: str) -> HostPlan:
@@ -283,16 +304,20 @@ def _refused(comparison: Comparison, refusals: Sequence[tuple[str, str]]) -> Hos
     )
 
 
-def _file_changes(actual: RemoteState, wanted: Ownership) -> tuple[Change, ...]:
-    if actual.file is None:
+def _file_changes(file: RemoteFile | None, wanted: Ownership) -> tuple[Change, ...]:
+    mode, owner = f"{wanted.mode:04o}", wanted.owner
+    if file is None:
         return (
-            Change("file.mode", ChangeKind.ADDED, None, f"{wanted.mode:04o}", sensitive=False),
-            Change("file.owner", ChangeKind.ADDED, None, wanted.owner, sensitive=False),
+            Change(_MODE, ChangeKind.ADDED, None, mode, sensitive=False),
+            Change(_OWNER, ChangeKind.ADDED, None, owner, sensitive=False),
         )
-    if actual.file.mode == wanted.mode:
-        return ()
-    before, after = f"{actual.file.mode:04o}", f"{wanted.mode:04o}"
-    return (Change("file.mode", ChangeKind.CHANGED, before, after, sensitive=False),)
+    before = Ownership(file.mode, file.uid, file.gid)
+    changes = ((_MODE, f"{before.mode:04o}", mode), (_OWNER, before.owner, owner))
+    return tuple(
+        Change(key, ChangeKind.CHANGED, old, new, sensitive=False)
+        for key, old, new in changes
+        if old != new
+    )
 
 
 def _warnings(

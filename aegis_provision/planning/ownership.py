@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NEW_FILE_MODE = 0o600
 _NEVER = 0o027  # nothing for others, no writing for the group: the file holds a token
+_GROUP = 0o070
 _ROOT = 0
 
 
@@ -42,6 +43,20 @@ def wanted_ownership(file: RemoteFile | None, directory: RemoteDirectory) -> Own
     if file is None:
         return Ownership(NEW_FILE_MODE, directory.uid, directory.gid)
     return Ownership(file.mode & 0o777 & ~_NEVER, file.uid, file.gid)
+
+
+def attainable_ownership(wanted: Ownership, login: RemoteUser | None) -> Ownership:
+    """Return ``wanted``, with the login's own group where it can't keep the wanted one.
+
+    Only where no one loses by it: where the mode gives the group nothing, or where it is the
+    superuser's, who needs no group to read a file; then the mode gives the new group nothing.
+    Directories are often given to a user and left to that group (``chown aegis /opt/aegis``).
+    """
+    if login is None or login.gid is None or login.uid == _ROOT or wanted.gid in login.gids:
+        return wanted
+    if wanted.mode & _GROUP and wanted.gid != _ROOT:
+        return wanted
+    return Ownership(wanted.mode & ~_GROUP, wanted.uid, login.gid)
 
 
 def permission_problem(actual: RemoteState, wanted: Ownership) -> str | None:

@@ -151,7 +151,7 @@ def _login(status: Future[tuple[FileStat, bytes]] | None) -> RemoteUser | None:
         groups = {int(number) for number in fields[b"Groups"]}
     except (KeyError, IndexError, ValueError):
         return None
-    return RemoteUser(uid, frozenset({gid, *groups}))
+    return RemoteUser(uid, frozenset({gid, *groups}), gid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from aegis_provision.aegis.remote_state import (
     RemoteUser,
 )
 from aegis_provision.planning.host_plan import check_permissions, plan_host, refusals, unreachable
-from aegis_provision.planning.plan import Action, ChangeKind, HostPlan, Write
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
 from aegis_provision.planning.restore import resulting_file
 from aegis_provision.providers.resolve_env import resolve_env
 from tests.fleet.specs import specified
@@ -318,3 +318,38 @@ def test_who_can_not_keep_its_owner_is_told_whom_to_become(for_root: bool) -> No
     )
     assert (told.hint == _OWNER) is not for_root
     assert told.hint.startswith("root works there as the directory's owner: ") is for_root
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        (None, [("file.mode", None, "0600"), ("file.owner", None, "1000:1000")]),
+        (RemoteFile(b"{}", 0o600, 1000, 0), [("file.owner", "1000:0", "1000:1000")]),
+        (
+            RemoteFile(b"{}", 0o644, 1000, 0),
+            [("file.mode", "0644", "0600"), ("file.owner", "1000:0", "1000:1000")],
+        ),
+    ],
+)
+def test_a_file_that_can_not_keep_the_superusers_group_gets_the_logins(
+    file: RemoteFile | None, told: list[tuple[str, str | None, str | None]]
+) -> None:
+    login = RemoteUser(1000, frozenset({1000}), 1000)
+    directory = replace(DIRECTORY, gid=0)
+    actual = RemoteState(PATH, file, directory, login=login)
+    plan = _plan(actual)
+    assert [change.key for change in plan.changes[: len(MANAGED)]] == MANAGED
+    after = [(change.key, change.before, change.after) for change in plan.changes[len(MANAGED) :]]
+    assert after == told
+    assert plan.write is not None
+    assert (plan.write.mode, plan.write.uid, plan.write.gid) == (0o600, 1000, 1000)
+
+
+def test_what_is_taken_away_has_no_owner_any_more() -> None:
+    login = RemoteUser(1000, frozenset({1000}), 1000)
+    file = RemoteFile(b"{}", 0o600, 1000, 0)
+    gone = Change("file.owner", ChangeKind.REMOVED, "1000:0", None, sensitive=False)
+    write = Write(PATH, None, 0o600, 1000, 0, file)
+    plan = HostPlan("a", "glm", PATH, Action.UPDATE, changes=(gone,), write=write)
+    actual = RemoteState(PATH, file, replace(DIRECTORY, gid=0), login=login)
+    assert check_permissions(plan, actual) == replace(plan, write=replace(write, gid=1000))

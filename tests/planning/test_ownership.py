@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, RemoteState, RemoteUser
-from aegis_provision.planning.ownership import Ownership, permission_problem, wanted_ownership
+from aegis_provision.planning.ownership import (
+    Ownership,
+    attainable_ownership,
+    permission_problem,
+    wanted_ownership,
+)
 
 DIRECTORY = RemoteDirectory(mode=0o755, uid=1000, gid=1000)
 
@@ -58,3 +63,35 @@ def test_permission_problems(
 def test_group_bits_may_be_an_access_lists_mask_so_only_trying_can_tell() -> None:
     maybe = _problem(OTHER, RemoteDirectory(0o770, 1000, 1000), Ownership(0o600, 1001, 1001))
     assert maybe is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "becomes"),
+    [
+        (Ownership(0o600, 1000, 1000), Ownership(0o600, 1000, 1000)),
+        (Ownership(0o600, 1000, 7), Ownership(0o600, 1000, 7)),
+        (Ownership(0o640, 1000, 7), Ownership(0o640, 1000, 7)),
+        (Ownership(0o600, 1000, 33), Ownership(0o600, 1000, 1000)),
+        (Ownership(0o640, 1000, 33), Ownership(0o640, 1000, 33)),
+        (Ownership(0o610, 1000, 33), Ownership(0o610, 1000, 33)),
+        (Ownership(0o600, 1000, 0), Ownership(0o600, 1000, 1000)),
+        (Ownership(0o640, 1000, 0), Ownership(0o600, 1000, 1000)),
+        (Ownership(0o600, 5, 0), Ownership(0o600, 5, 1000)),
+    ],
+)
+def test_a_group_that_can_not_be_kept_is_the_logins_where_no_one_loses_by_it(
+    wanted: Ownership, becomes: Ownership
+) -> None:
+    login = RemoteUser(1000, frozenset({1000, 7}), 1000)
+    assert attainable_ownership(wanted, login) == becomes
+    assert attainable_ownership(becomes, login) == becomes
+
+
+@pytest.mark.parametrize(
+    "login", [None, RemoteUser(1000, frozenset({1000})), RemoteUser(0, frozenset({5}), 5)]
+)
+def test_a_login_that_is_not_known_or_keeps_any_group_changes_nothing(
+    login: RemoteUser | None,
+) -> None:
+    wanted = Ownership(0o600, 1000, 0)
+    assert attainable_ownership(wanted, login) == wanted

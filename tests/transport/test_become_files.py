@@ -62,7 +62,7 @@ def way(request: pytest.FixtureRequest, sshd: Sshd, home: Path) -> tuple[Target,
 def test_a_new_file_is_the_other_users(way: tuple[Target, ConnectOptions], home: Path) -> None:
     deadline = Deadline.after(60)
     with connect(*way, deadline) as session:
-        assert session.login(deadline) == RemoteUser(NOBODY, frozenset({NOBODY}))
+        assert session.login(deadline) == RemoteUser(NOBODY, frozenset({NOBODY}), NOBODY)
         write_over(session, plan_write(session.read(deadline)), deadline)
     path = home / "aegis.config.json"
     assert (path.read_bytes(), mode_of(path), path.stat().st_uid) == (NEW, 0o600, NOBODY)

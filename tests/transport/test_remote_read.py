@@ -189,7 +189,7 @@ def test_the_login_is_learnt_from_the_host(files: Filesystem) -> None:
 @pytest.mark.root
 def test_another_login() -> None:
     with wired(user=NOBODY) as (files, _):
-        assert read_login(files) == RemoteUser(NOBODY, frozenset({NOBODY}))
+        assert read_login(files) == RemoteUser(NOBODY, frozenset({NOBODY}), NOBODY)
 
 
 @pytest.mark.root

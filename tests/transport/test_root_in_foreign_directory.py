@@ -141,7 +141,7 @@ def test_it_is_written_as_the_directorys_owner(
     with connect(*way, deadline) as session:
         actual = session.read(deadline)
         assert (actual.for_root, actual.problem) == (True, None)
-        assert session.login(deadline) == RemoteUser(NOBODY, frozenset({NOBODY}))
+        assert session.login(deadline) == RemoteUser(NOBODY, frozenset({NOBODY}), NOBODY)
         assert write_over(session, plan_write(actual), deadline).warnings == ()
         assert session.alive(deadline)
         assert write(session, deadline) == WriteResult(str(home / "aegis.config.json"))
@@ -149,6 +149,28 @@ def test_it_is_written_as_the_directorys_owner(
     assert (path.read_bytes(), mode_of(path), owner(path)) == (NEW, 0o600, (NOBODY, NOBODY))
     assert owner(home / OWN) == owner(home / OWN / "previous") == (NOBODY, NOBODY)
     assert leftovers(home) == {"previous"}
+
+
+@pytest.mark.parametrize("old", [None, 0o600, 0o644])
+def test_a_directory_left_to_roots_group_is_written_too(
+    way: tuple[Target, ConnectOptions], home: Path, old: int | None
+) -> None:
+    path = home / "aegis.config.json"
+    os.chown(home, NOBODY, 0)
+    if old is not None:
+        put(path, OLD, old)
+        os.chown(path, NOBODY, 0)
+    deadline = Deadline.after(60)
+    with connect(*way, deadline) as session:
+        actual = session.read(deadline)
+        plan = check_permissions(
+            HostPlan("a", "glm", str(path), Action.UPDATE, write=plan_write(actual)),
+            replace(actual, login=session.login(deadline)),
+        )
+        assert (plan.message, plan.changes[-1].after) == ("", f"{NOBODY}:{NOBODY}")
+        assert plan.write is not None
+        assert write_over(session, plan.write, deadline).warnings == ()
+    assert (path.read_bytes(), mode_of(path), owner(path)) == (NEW, 0o600, (NOBODY, NOBODY))
 
 
 def test_a_lock_is_taken_there_without_a_look_before(
@@ -335,7 +357,7 @@ def test_a_user_whom_the_host_does_not_know(way: tuple[Target, ConnectOptions], 
     deadline = Deadline.after(60)
     with connect(*way, deadline) as session:
         assert isinstance(write(session, deadline), WriteResult)
-        assert session.login(deadline) == RemoteUser(STRANGER, frozenset({STRANGER}))
+        assert session.login(deadline) == RemoteUser(STRANGER, frozenset({STRANGER}), STRANGER)
     path = home / "aegis.config.json"
     assert owner(path) == owner(home / OWN) == (STRANGER, STRANGER)
 
@@ -347,7 +369,7 @@ def test_such_a_user_is_never_in_roots_group(
     deadline = Deadline.after(60)
     with connect(*way, deadline) as session:
         session.read(deadline)
-        assert session.login(deadline) == RemoteUser(STRANGER, frozenset({NO_GROUP}))
+        assert session.login(deadline) == RemoteUser(STRANGER, frozenset({NO_GROUP}), NO_GROUP)
 
 
 @pytest.mark.parametrize("local", [True, False], ids=["local", "ssh"])
@@ -460,7 +482,7 @@ def test_a_user_has_the_groups_that_the_host_gives_them(sshd: Sshd, home: Path) 
         deadline = Deadline.after(60)
         with connect(*over(sshd, home / "aegis.config.json"), deadline) as session:
             session.read(deadline)
-            assert session.login(deadline) == RemoteUser(ids[0], frozenset({ids[1], GROUP}))
+            assert session.login(deadline) == RemoteUser(ids[0], frozenset({ids[1], GROUP}), ids[1])
 
 
 def test_root_under_another_name_is_root_too(home: Path) -> None:
