@@ -311,7 +311,7 @@ def test_it_is_found_from_another_directory(fleet: Fleet, tmp_path: Path) -> Non
         (b'{"schema": "aegis-provision/saved-plan/v2"}', "another version of the tool made it"),
         (b'{"schema": "aegis-provision/saved-plan/v1"', "it is damaged: it is no JSON"),
         (b'{"schema": "aegis-provision/saved-plan/v1"}', '"seal" is not text'),
-        (b'{"schema": "aegis-provision/saved-plan/v1", "seal": "x"}', "edited it"),
+        (b'{"schema": "aegis-provision/saved-plan/v1", "seal": "x"}', "it was edited"),
     ],
 )
 def test_what_is_no_plan_is_refused(fleet: Fleet, content: bytes, says: str) -> None:
