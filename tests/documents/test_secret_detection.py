@@ -223,7 +223,7 @@ SETTINGS = [
     "me@bastion:22,you@other:22",
     "bastion:22,you@other:22",
     "mailto:ops@example.com:25",
-    "docker run example/aegis:v1@sha256:1",
+    "docker run aegis:v1@sha256:1",
     "bypass=hunter2",
     "PWD=/opt/aegis",
     "pass=true",
