@@ -40,6 +40,7 @@ def _parsed(data: bytes, *, held: bool = False) -> PastRun:
     return past
 
 
+@pytest.mark.slow
 def test_every_cut_is_the_run_up_to_its_last_whole_line() -> None:
     whole = HEADER + FINISHED_RUN
     for cut in range(len(HEADER), len(whole)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,7 @@ def _records(deeds: list[Deed]) -> list[PastRun]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(_DEEDS, st.permutations(range(len(RUNS))))
 def test_whoever_touched_a_host_last_decides_what_is_owed(

@@ -108,6 +108,7 @@ def test_no_token_is_in_it_and_each_distinct_one_has_one_digest() -> None:
     assert by_host["a"]["ANTHROPIC_AUTH_TOKEN"] != by_host["b"]["ANTHROPIC_AUTH_TOKEN"]
 
 
+@pytest.mark.slow
 @given(
     name=st.sampled_from(["GLM_API_KEY", "OPENROUTER_API_KEY", "EXTRA_TOKEN", "MODEL"]),
     value=st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from aegis_provision.documents.diagnostic import Severity
@@ -122,6 +123,7 @@ def meaning(found: Inventory) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 @given(files=inventories())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_inventory_script_that_prints_it_gives_the_same_fleet(files: Files) -> None:
