@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +14,6 @@ import aegis_provision as ap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from aegis_provision.rollout.events import Event
 
@@ -231,3 +232,9 @@ def test_without_a_state_directory_nothing_is_written(
 def test_without_a_name_the_variable_s_inventory_is_read(inventory: Path) -> None:
     fleet = ap.load(environ={"AEGIS_PROVISION_INVENTORY": str(inventory)})
     assert list(fleet.hosts) == ["a", "b"]
+
+
+def test_the_documented_way_to_stop_a_run_exists() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    [method] = re.findall(r"`CancelToken` and call its `(\w+)\(\)`", text)
+    assert callable(getattr(ap.CancelToken, method))
