@@ -35,7 +35,7 @@ from aegis_provision.inventory.precedence import (
 )
 from aegis_provision.inventory.script_output import inventory_of, settings_of
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.inventory.shared import Sorting, holds_ours
+from aegis_provision.inventory.shared_with_ansible import Sorting, holds_ours
 from aegis_provision.inventory.targets import service_of, target_of
 
 if TYPE_CHECKING:

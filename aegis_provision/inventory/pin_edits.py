@@ -12,7 +12,7 @@ from aegis_provision.documents.yaml_edits import REPLACES, EditError, YamlEditor
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.host_entries import host_entries, is_beside_range
 from aegis_provision.inventory.pins import PIN_KEYS
-from aegis_provision.inventory.shared import OURS
+from aegis_provision.inventory.shared_with_ansible import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

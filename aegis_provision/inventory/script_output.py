@@ -17,7 +17,7 @@ from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequen
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.ranges import is_range
-from aegis_provision.inventory.shared import ours_among
+from aegis_provision.inventory.shared_with_ansible import ours_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
