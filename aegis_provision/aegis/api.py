@@ -13,7 +13,6 @@ from typing import Any
 
 HEALTH_PATH = "/v1/health"
 SESSIONS_PATH = "/v1/sessions"
-OK = "ok"
 
 _MOST_BYTES = 1 << 20
 _STATUS = re.compile(r"[A-Za-z][A-Za-z_-]{0,19}")
