@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.child import BenchmarkError
-from tests.fleet.openssh import running_sshd
+from tests.fleet.openssh import running_sshd, sshd_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,7 +82,12 @@ def _text(values: Mapping[str, str]) -> str:
 
 @contextmanager
 def running_bed(directory: Path, count: int) -> Iterator[Bed]:
-    """Start an sshd and lay out ``count`` hosts under ``directory``."""
+    """Start an sshd and lay out ``count`` hosts under ``directory``.
+
+    Raises :class:`BenchmarkError` where this machine has no sshd.
+    """
+    if sshd_path() is None:
+        raise BenchmarkError("there is no sshd on this machine: install openssh-server")
     hosts: dict[str, Path] = {}
     for number in range(1, count + 1):
         name = f"host-{number:03}"

@@ -29,7 +29,7 @@ class Row:
 ROWS = (
     Row("plan", "plan, nothing to change / bare read loop", "plan", "read loop", "at_most", 1.2),
     Row("apply", "apply, all to change / bare write loop", "apply", "write loop", "at_most", 1.8),
-    Row("ansible", "ansible-playbook copy / apply", "apply", "ansible", "at_least", 20),
+    Row("ansible", "ansible-playbook copy / apply", "apply", "ansible", "at_least", 15),
     Row("pyinfra", "pyinfra files.put / apply", "apply", "pyinfra", "at_least", 1.5),
 )
 

@@ -43,10 +43,15 @@ class Sshd:
         return f"[{self.address}]:{self.port}"
 
 
+def sshd_path() -> str | None:
+    """Return where this machine's sshd is."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin:/usr/local/sbin"
+    return shutil.which("sshd", path=path)
+
+
 def find_sshd() -> str:
     """Return the server's path. Without one the test is skipped, or fails where CI is set."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin:/usr/local/sbin"
-    found = shutil.which("sshd", path=path)
+    found = sshd_path()
     if found is None:
         message = "there is no sshd on this machine: install openssh-server"
         missing(message)
