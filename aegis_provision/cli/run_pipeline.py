@@ -242,7 +242,7 @@ def print_plan(
 def _print_plan_warnings(plans: Sequence[HostPlan]) -> None:
     """Print on stderr what plans warn of, where nothing else shows them before they are done."""
     from aegis_provision.humanize import escape_control
-    from aegis_provision.inventory.host_lists import truncate
+    from aegis_provision.inventory.ranges import truncate
 
     warnings = ((words, item.host) for item in plans for words in item.warnings)
     for words, hosts in group_pairs(warnings).items():

@@ -11,8 +11,7 @@ from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, warning
 from aegis_provision.documents.ini import conversion
 from aegis_provision.files.reading import read_beginning
-from aegis_provision.inventory.file_content import content_of
-from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.files import InputFile, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

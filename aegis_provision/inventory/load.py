@@ -18,8 +18,7 @@ from aegis_provision.documents.schema import check
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.ansible_variables import ALIASES
-from aegis_provision.inventory.group_graph import ALL, Ancestry, cycles, too_deep
-from aegis_provision.inventory.group_tree import Tree
+from aegis_provision.inventory.groups import ALL, Ancestry, Tree, cycles, too_deep
 from aegis_provision.inventory.host import OVERRIDE_KEYS, Group, Host, Inventory, Setting
 from aegis_provision.inventory.pins import pin_errors
 from aegis_provision.inventory.precedence import (

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal
 from aegis_provision.documents.diagnostic import Related, error
 from aegis_provision.grouping import group_by
 from aegis_provision.inventory.ansible_variables import STRONGER
-from aegis_provision.inventory.group_graph import ALL
+from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.inventory.group_graph import Ancestry
+    from aegis_provision.inventory.groups import Ancestry
     from aegis_provision.inventory.settings import Declared
 
 MergedSettings = dict[str, Setting]

@@ -210,7 +210,7 @@ def saved_plan_at(path: Path) -> SavedPlanFile | None:
 
 
 def _per_host(reasons: StaleReasons) -> Iterator[str]:
-    from aegis_provision.inventory.host_lists import compress
+    from aegis_provision.inventory.ranges import compress
 
     pairs = ((reason, host) for host, found in reasons.hosts.items() for reason in found)
     for reason, hosts in group_pairs(pairs).items():

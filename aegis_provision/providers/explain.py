@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_named_hash, looks_secret
 from aegis_provision.documents.yaml_edits import REPLACES
 from aegis_provision.inventory.ansible_variables import ALIASES
-from aegis_provision.inventory.group_graph import Ancestry
+from aegis_provision.inventory.groups import Ancestry
 from aegis_provision.inventory.precedence import counts_beside
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.packaged_files import load_schema

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from aegis_provision.grouping import group_pairs
 from aegis_provision.humanize import counted, escape_control
-from aegis_provision.inventory.host_lists import truncate
+from aegis_provision.inventory.ranges import truncate
 from aegis_provision.report.console import name_lines
 from aegis_provision.report.text import play_title
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status

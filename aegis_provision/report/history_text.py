@@ -8,7 +8,7 @@ from rich.text import Text
 
 from aegis_provision.history.past_run import UNKNOWN, DamagedRun, RunStatus
 from aegis_provision.humanize import counted, escape_control
-from aegis_provision.inventory.host_lists import compress
+from aegis_provision.inventory.ranges import compress
 from aegis_provision.playbook.plays import OnFailure, Restart
 from aegis_provision.report.apply_text import WORDS
 from aegis_provision.report.console import name_lines

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from aegis_provision.grouping import group_pairs
 from aegis_provision.humanize import counted, escape_control
-from aegis_provision.inventory.host_lists import compress
 from aegis_provision.inventory.pins import pin_of
+from aegis_provision.inventory.ranges import compress
 from aegis_provision.report.console import name_lines
 from aegis_provision.report.text import pin_text, setting_text
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from aegis_provision.grouping import group_pairs
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.importing.result import ImportStatus
-from aegis_provision.inventory.host_lists import truncate
+from aegis_provision.inventory.ranges import truncate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.inventory.host_lists import truncate
+from aegis_provision.inventory.ranges import truncate
 from aegis_provision.report.diagnostics import diagnostics_fields
 from aegis_provision.report.diff_text import diff_lines, diff_text
 from aegis_provision.report.json_documents import document

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from aegis_provision.grouping import group_by, group_pairs
 from aegis_provision.humanize import escape_control
-from aegis_provision.inventory.host_lists import compress, truncate
+from aegis_provision.inventory.ranges import compress, truncate
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
 from aegis_provision.report.console import name_lines
 from aegis_provision.report.text import UNKNOWN, pin_text

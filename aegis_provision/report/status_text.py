@@ -9,7 +9,7 @@ from rich.text import Text
 
 from aegis_provision.grouping import group_by, group_pairs
 from aegis_provision.humanize import escape_control
-from aegis_provision.inventory.host_lists import truncate
+from aegis_provision.inventory.ranges import truncate
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
 from aegis_provision.report.console import name_lines
 from aegis_provision.report.status_document import providers_of

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.inventory.host_lists import compress
-from aegis_provision.inventory.ranges import expand_range
+from aegis_provision.inventory.ranges import compress, expand_range
 
 NAMES = st.lists(
     st.builds(

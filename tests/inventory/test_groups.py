@@ -7,7 +7,7 @@ import pytest
 from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.reader import read_document
 from aegis_provision.inventory.files import InputFile
-from aegis_provision.inventory.group_tree import Tree
+from aegis_provision.inventory.groups import Tree
 from aegis_provision.inventory.ranges import MOST_HOSTS, RangeError, expand_range
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.inventory.file_content import content_of
+from aegis_provision.inventory.files import content_of
 
 
 @pytest.mark.parametrize(
