@@ -192,7 +192,7 @@ def _print_refusal(
 
 
 def _print_document(name: str, results: tuple[HostResult, ...], code: ExitCode) -> None:
-    from aegis_provision.report.json_documents import apply_document
+    from aegis_provision.report.apply_report import apply_document
 
     print_document(apply_document(name, results, code), "json")
 
@@ -200,7 +200,7 @@ def _print_document(name: str, results: tuple[HostResult, ...], code: ExitCode) 
 def _print_recap(run: Run, output: Output, observers: Observers) -> None:
     from rich.text import Text
 
-    from aegis_provision.report.apply_text import nothing_to_do, recap_lines
+    from aegis_provision.report.apply_report import nothing_to_do, recap_lines
     from aegis_provision.report.console import print_lines, text_width
 
     console = output.out
@@ -225,8 +225,7 @@ def print_plan(
 ) -> None:
     """Print ``plans`` on stdout, as the last line of ``stream`` where events are watched."""
     from aegis_provision.report.console import print_lines, text_width
-    from aegis_provision.report.json_documents import plan_document
-    from aegis_provision.report.plan_text import plan_lines
+    from aegis_provision.report.plan_report import plan_document, plan_lines
 
     if stream is not None:
         stream.plan_finished(plans)
@@ -253,8 +252,7 @@ def _print_plan_warnings(plans: Sequence[HostPlan]) -> None:
 def print_schedule(output: Output, schedule: Schedule, output_format: Format) -> None:
     """Print plays, batches and hosts on stdout."""
     from aegis_provision.report.console import print_lines
-    from aegis_provision.report.json_documents import schedule_document
-    from aegis_provision.report.schedule_text import schedule_lines
+    from aegis_provision.report.plan_report import schedule_document, schedule_lines
 
     if output_format == "text":
         print_lines(output.out, schedule_lines(schedule))

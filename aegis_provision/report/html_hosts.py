@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import Change, ChangeKind
-from aegis_provision.report.apply_text import WORDS
-from aegis_provision.report.markup import Markup, element, together
+from aegis_provision.report.html_markup import Markup, element, together
+from aegis_provision.report.html_timeline import WORDS_OF_STATE
 from aegis_provision.report.text import fine_duration, is_plain, pin_text, play_title
 from aegis_provision.rollout.results import SUCCESSES, Status
 
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aegis_provision.planning.plan import HostPlan
-    from aegis_provision.report.timeline import BatchRows, HostRow, Timeline
-
-_LEFT_OUT = "left_out"
-WORDS_OF_STATE = {**{status.value: words for status, words in WORDS.items()}, _LEFT_OUT: "left out"}
-"""How a host's state is called, by the name of its class."""
+    from aegis_provision.report.html_timeline import BatchRows, HostRow, Timeline
 
 _BAD = frozenset(item.value for item in set(Status) - SUCCESSES - {Status.NOT_ATTEMPTED})
 _DONE = frozenset({Status.APPLIED.value, Status.RESTART_PENDING.value})
@@ -33,16 +29,9 @@ _SECRET = {
 }
 
 
-def state_of(row: HostRow) -> str:
-    """Return the state of a host in a play: its status, or why it has none."""
-    if row.result is not None:
-        return row.result.status.value
-    return _LEFT_OUT if row.passed_over else Status.NOT_ATTEMPTED.value
-
-
 def groups_of(row: HostRow, wanted: frozenset[str]) -> tuple[str, ...]:
     """Return which filters show a row; ``wanted`` are the hosts that need attention."""
-    state = state_of(row)
+    state = row.state
     groups = ("bad",) if row.host in wanted else ()
     if state in _DONE:
         return (*groups, "done")
@@ -66,7 +55,7 @@ def batch_section(
     and is added to. So are ``told_changes``, the changes themselves: with them, what hosts share is
     shown once.
     """
-    states = Counter(state_of(row) for row in batch.rows)
+    states = Counter(row.state for row in batch.rows)
     bad = sum(number for state, number in states.items() if state in _BAD)
     rows = [
         _host(
@@ -89,7 +78,7 @@ def batch_section(
 
 def row_is_open(row: HostRow, bad: int) -> bool:
     """Tell whether a host's details are open: where a person looks, unless it were too much."""
-    return state_of(row) in _BAD and bad <= _OPEN_AT_MOST
+    return row.state in _BAD and bad <= _OPEN_AT_MOST
 
 
 def _title(timeline: Timeline, batch: BatchRows) -> str:
@@ -119,7 +108,7 @@ def _host(
     told: set[str],
     told_changes: set[object] | None,
 ) -> Markup:
-    state = state_of(row)
+    state = row.state
     took = "" if row.start is None or row.end is None else fine_duration(row.end - row.start)
     summary = element(
         "summary",

@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
 from aegis_provision.playbook.budget import budget_of
-from aegis_provision.report.apply_text import (
+from aegis_provision.report.apply_report import (
     MOST_URGENT_FIRST,
     WORDS,
     group_results,
     needs_attention,
 )
-from aegis_provision.report.html_chart import chart
 from aegis_provision.report.html_hosts import batch_section, groups_of
-from aegis_provision.report.markup import Markup, element
+from aegis_provision.report.html_markup import Markup, element
+from aegis_provision.report.html_timeline import chart, timeline_of
 from aegis_provision.report.text import fine_duration
-from aegis_provision.report.timeline import timeline_of
 from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, SUCCESSES, Status
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aegis_provision.report.timeline import HostRow, Timeline
+    from aegis_provision.report.html_timeline import HostRow, Timeline
     from aegis_provision.rollout.results import HostResult
     from aegis_provision.rollout.run_state import RunState
 

@@ -6,17 +6,10 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from aegis_provision.documents.json_fields import moment_at
-from aegis_provision.report.json_documents import (
-    Document,
-    apply_document,
-    as_line,
-    document,
-    host_plan_content,
-    host_result_content,
-    plan_document,
-    schedule_content,
-)
-from aegis_provision.report.status_document import host_status_content, status_document
+from aegis_provision.report.apply_report import apply_document, host_result_content
+from aegis_provision.report.json_documents import Document, as_line, document
+from aegis_provision.report.plan_report import host_plan_content, plan_document, schedule_content
+from aegis_provision.report.status_report import host_status_content, status_document
 from aegis_provision.rollout.event_codec import encode_event, event_name
 from aegis_provision.rollout.events import (
     HostChecked,
@@ -33,7 +26,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
-    from aegis_provision.report.status_document import By
+    from aegis_provision.report.status_report import By
     from aegis_provision.rollout.events import Event
 
 

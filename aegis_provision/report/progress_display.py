@@ -1,14 +1,36 @@
-"""What goes on, while it goes on: a picture on a terminal, calm lines elsewhere."""
+"""What goes on, while it goes on: a live view on a terminal, lines that scroll by elsewhere."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Self
 
+from rich.text import Text
+
+from aegis_provision.humanize import counted, escape_control
+from aegis_provision.planning.plan import Action
+from aegis_provision.planning.status import HostState
+from aegis_provision.report.apply_report import result_lines
 from aegis_provision.report.console import Encodable, can_redraw, print_lines
 from aegis_provision.report.live_view import live_view
-from aegis_provision.report.progress_lines import event_lines
-from aegis_provision.rollout.events import ReadingStarted, RunFinished, RunStarted
+from aegis_provision.report.status_report import WORDS
+from aegis_provision.report.text import duration, is_plain, play_title
+from aegis_provision.rollout.events import (
+    BatchStarted,
+    BudgetSpent,
+    HostChecked,
+    HostFinished,
+    HostPlanned,
+    KeysAccepted,
+    PauseStarted,
+    PlayStarted,
+    ReadingStarted,
+    RunFinished,
+    RunStarted,
+    StepStarted,
+    StopRequested,
+)
+from aegis_provision.rollout.results import SUCCESSES, Status
 from aegis_provision.rollout.run_state import RunState, reduce
 
 if TYPE_CHECKING:
@@ -100,3 +122,97 @@ class ProgressDisplay:
         return Encodable(
             live_view(self.state, self._clock(), width=width, height=height, forks=self._forks)
         )
+
+
+_BAD = {Action.ERROR, Action.UNREACHABLE}
+_BAD_STATES = {HostState.ERROR, HostState.UNREACHABLE}
+
+
+def event_lines(
+    state: RunState, event: Event, *, verbosity: int, quiet: bool, drawn: bool
+) -> list[Text]:
+    """Return what is printed for ``event``, told while ``state`` was what was known.
+
+    ``drawn`` says that a picture shows how far the run has come: only what must not be missed is
+    printed then. What an operator must know comes out however quiet they like it.
+    """
+    lines = _always(event)
+    if lines or quiet:
+        return lines
+    lines = _finding(state, event, verbosity=verbosity, drawn=drawn)
+    return lines if lines or drawn else _milestone(state, event, verbosity)
+
+
+def _always(event: Event) -> list[Text]:
+    match event:
+        case KeysAccepted(host, keys):
+            said = f"{host}: accepted new host key for"
+            return [
+                Text(escape_control(f"{said} {key.name}: {key.key_type} {key.fingerprint}"))
+                for key in keys
+            ]
+        case StopRequested(running):
+            words = f"Stopping: no further host is begun; {running} under way will finish."
+            return [Text(words)]
+        case BudgetSpent(_, words):
+            return [Text(escape_control(words), style="bold red")]
+        case _:
+            return []
+
+
+def _finding(state: RunState, event: Event, *, verbosity: int, drawn: bool) -> list[Text]:
+    match event:
+        case HostPlanned(plan):
+            if verbosity or plan.action in _BAD:
+                return [Text(f"{plan.host}: {plan.action}")]
+        case HostChecked(status):
+            if verbosity or _BAD_STATES.intersection(status.states):
+                return [Text(f"{status.host}: {', '.join(WORDS[item] for item in status.states)}")]
+        case HostFinished(_, result):
+            fine = drawn and result.status in SUCCESSES
+            if verbosity or not (fine or _is_no_news(state, event)):
+                return result_lines(result)
+        case _:
+            pass
+    return []
+
+
+def _is_no_news(state: RunState, event: HostFinished) -> bool:
+    """Tell whether the plan has said so already, or the recap will say it for many at once."""
+    if event.result.status is Status.NOT_ATTEMPTED:
+        return True
+    plan, host = state.plans.get(event.result.host), state.host(event.result.host)
+    return plan is not None and plan.write is None and host.begun is None
+
+
+def _milestone(state: RunState, event: Event, verbosity: int) -> list[Text]:
+    words = ""
+    match event:
+        case ReadingStarted(hosts) if hosts:
+            words = f"Reading {counted(hosts, 'host')}"
+        case RunStarted(_, schedule, plans) if is_plain(schedule):
+            hosts = sum(plan.write is not None for plan in plans)
+            words = f"Writing {counted(hosts, 'host')}" if hosts else ""
+        case PlayStarted(play) if state.schedule and not is_plain(state.schedule):
+            words = _play_words(state, play)
+        case BatchStarted(play, batch, hosts) if state.schedule:
+            batches = len(state.schedule.plays[play].batches)
+            if batches > 1:
+                words = f"Batch {batch + 1}/{batches}: {counted(len(hosts), 'host')}"
+        case StepStarted(host, step, detail) if verbosity:
+            words = f"{host}: {step.words}{f' ({detail})' if detail else ''}"
+        case PauseStarted(seconds):
+            words = f"Waiting {duration(seconds)} before the next batch"
+        case _:
+            pass
+    return [Text(escape_control(words))] if words else []
+
+
+def _play_words(state: RunState, play: int) -> str:
+    if state.schedule is None:
+        return ""
+    scheduled = state.schedule.plays[play]
+    hosts = counted(len(scheduled.hosts), "host")
+    batches = len(scheduled.batches)
+    tail = f" in {batches} batches" if batches > 1 else ""
+    return f"{play_title(state.schedule, play)}: {hosts}{tail}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.report import plan_report
 from tests.fleet.arguments import arguments_watched
 
 if TYPE_CHECKING:
@@ -258,12 +259,11 @@ def test_a_token_is_masked_where_no_name_says_that_it_is_one(
 def test_a_bug_is_told_without_what_it_holds(
     fleet: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aegis_provision.report import plan_text
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"{CANARY} in an exception")
 
-    monkeypatch.setattr(plan_text, "plan_lines", broken)
+    monkeypatch.setattr(plan_report, "plan_lines", broken)
     said = fleet.call("plan", "-vvv")
     assert said.code == 1
     assert "internal error: RuntimeError" in said.err

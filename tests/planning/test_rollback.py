@@ -25,7 +25,7 @@ from aegis_provision.planning.rollback import (
     session_from_config,
 )
 from aegis_provision.providers.secret import Secret
-from aegis_provision.report.plan_text import plan_lines
+from aegis_provision.report.plan_report import plan_lines
 
 PATH = "/opt/aegis/aegis.config.json"
 DIRECTORY = RemoteDirectory(0o755, 1000, 1000)

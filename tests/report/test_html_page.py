@@ -20,7 +20,7 @@ from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.plan import Action, Change, ChangeKind, Write
 from aegis_provision.playbook.plays import HostCount, Schedule
 from aegis_provision.report import html_page
-from aegis_provision.report.markup import Markup, element
+from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,

@@ -17,14 +17,11 @@ from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import WriteInfo
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
 from aegis_provision.playbook.plays import Schedule
-from aegis_provision.report.json_documents import (
-    apply_document,
-    as_text,
-    plan_document,
-    schedule_document,
-)
+from aegis_provision.report.apply_report import apply_document
+from aegis_provision.report.json_documents import as_text
 from aegis_provision.report.ndjson import EventStream, event_content
-from aegis_provision.report.status_document import status_document
+from aegis_provision.report.plan_report import plan_document, schedule_document
+from aegis_provision.report.status_report import status_document
 from aegis_provision.rollout.events import (
     BudgetSpent,
     Event,
@@ -49,7 +46,7 @@ from tests.schemas import check_document
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.report.status_document import By
+    from aegis_provision.report.status_report import By
     from tests.report.runs import Told
 
 NOON = 1795608000.5

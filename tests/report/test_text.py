@@ -10,7 +10,7 @@ import pytest
 from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import Action, Change, ChangeKind
 from aegis_provision.playbook.plays import Play, Schedule, ScheduledPlay
-from aegis_provision.report.plan_text import plan_lines
+from aegis_provision.report.plan_report import plan_lines
 from aegis_provision.report.text import duration, fine_duration, is_plain, play_title, setting_text
 from tests.report.runs import plan
 

@@ -54,8 +54,7 @@ def command(
     needed.
     """
     from aegis_provision.report.console import print_lines
-    from aegis_provision.report.explain_document import explain_document
-    from aegis_provision.report.explain_text import explanation_lines
+    from aegis_provision.report.explain_report import explain_document, explanation_lines
 
     fleet = load_fleet(inventory, environment.environ)
     print_diagnostics_to_stderr(output, fleet.findings)

@@ -51,8 +51,7 @@ def command(run: str | None, *, every: bool, output_format: Format, output: Outp
 
 def _list(runs: Sequence[RunSummary | DamagedRun], output: Output, output_format: Format) -> None:
     from aegis_provision.report.console import print_lines
-    from aegis_provision.report.history_document import history_document
-    from aegis_provision.report.history_text import history_lines
+    from aegis_provision.report.history_report import history_document, history_lines
 
     if output_format != "text":
         print_document(history_document(runs), output_format)
@@ -62,8 +61,7 @@ def _list(runs: Sequence[RunSummary | DamagedRun], output: Output, output_format
 
 def _show_run(past: PastRun, output: Output, output_format: Format) -> None:
     from aegis_provision.report.console import print_lines, text_width
-    from aegis_provision.report.history_document import run_document
-    from aegis_provision.report.history_text import run_lines
+    from aegis_provision.report.history_report import run_document, run_lines
 
     if output_format != "text":
         print_document(run_document(past), output_format)

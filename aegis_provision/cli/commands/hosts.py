@@ -55,9 +55,14 @@ def command(
     Needs no secrets. With --format json the result has the shape that Ansible expects of a
     dynamic inventory's --list, or of its --host.
     """
-    from aegis_provision.report import hosts_text
     from aegis_provision.report.console import print_lines, text_width
-    from aegis_provision.report.hosts_document import host_document, hosts_document
+    from aegis_provision.report.hosts_report import (
+        graph_lines,
+        host_document,
+        host_lines,
+        hosts_document,
+        list_lines,
+    )
 
     if graph and (one is not None or output_format != "text"):
         raise click.UsageError("--graph goes neither with --host nor with a --format but text")
@@ -70,7 +75,7 @@ def command(
         if output_format != "text":
             print_document(host_document(host), output_format)
         else:
-            print_lines(output.out, hosts_text.host_lines(host))
+            print_lines(output.out, host_lines(host))
         return ExitCode.DONE
     limited = set(select_hosts(fleet, "--limit", limit))
     chosen = [name for name in select_hosts(fleet, "PATTERN", pattern) if name in limited]
@@ -78,7 +83,7 @@ def command(
         print_document(hosts_document(fleet.inventory, chosen), output_format)
     elif graph:
         width = text_width(output.out)
-        print_lines(output.out, hosts_text.graph_lines(fleet.inventory, chosen, width))
+        print_lines(output.out, graph_lines(fleet.inventory, chosen, width))
     else:
-        print_lines(output.out, hosts_text.list_lines(fleet.inventory, chosen))
+        print_lines(output.out, list_lines(fleet.inventory, chosen))
     return ExitCode.DONE

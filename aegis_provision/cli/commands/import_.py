@@ -87,14 +87,14 @@ def command(
     path = str(out) if taken.text is not None else None
     if output_format == "text":
         from aegis_provision.report.console import print_lines
-        from aegis_provision.report.import_text import import_lines
+        from aegis_provision.report.import_report import import_lines
 
         every = output.verbosity > 0
         lines = import_lines(path, taken.adoption, taken.ends, every_host=every)
         print_lines(output.out, lines)
     else:
         from aegis_provision.providers.recipes import builtin_recipes
-        from aegis_provision.report.import_document import import_document
+        from aegis_provision.report.import_report import import_document
 
         content = import_document(path, taken.adoption, taken.ends, builtin_recipes(), code)
         print_document(content, output_format)

@@ -46,8 +46,8 @@ def command(
     Knows your own recipes too where there is an inventory. Only names are shown, never a value
     out of your environment.
     """
-    from aegis_provision.report import providers_text
     from aegis_provision.report.console import print_lines
+    from aegis_provision.report.providers_report import list_lines, providers_document, recipe_lines
 
     variables = environment.variables
     fleet = fleet_if_any(inventory, environment.environ)
@@ -56,9 +56,9 @@ def command(
     if name is not None:
         recipes = {name: find_recipe(recipes, name)}
     if output_format != "text":
-        print_document(providers_text.providers_document(recipes, variables, uses), output_format)
+        print_document(providers_document(recipes, variables, uses), output_format)
     elif name is not None:
-        print_lines(output.out, providers_text.recipe_lines(recipes[name], variables, uses))
+        print_lines(output.out, recipe_lines(recipes[name], variables, uses))
     else:
-        print_lines(output.out, providers_text.list_lines(recipes, variables, uses))
+        print_lines(output.out, list_lines(recipes, variables, uses))
     return ExitCode.DONE

@@ -21,7 +21,7 @@ from aegis_provision.cli.output import print_document
 from aegis_provision.operations.exit_codes import status_exit_code
 from aegis_provision.operations.plan import RunSelection, load_and_schedule
 from aegis_provision.operations.status import prepare_status, status
-from aegis_provision.report.status_document import By
+from aegis_provision.report.status_report import By
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +85,12 @@ def _print(
     output: Output, statuses: Sequence[HostStatus], by: By | None, output_format: Format
 ) -> None:
     from aegis_provision.report.console import print_lines, text_width
-    from aegis_provision.report.status_document import status_document
-    from aegis_provision.report.status_text import provider_lines, secret_lines, status_lines
+    from aegis_provision.report.status_report import (
+        provider_lines,
+        secret_lines,
+        status_document,
+        status_lines,
+    )
 
     if output_format == "json":
         print_document(status_document(statuses, by), output_format)

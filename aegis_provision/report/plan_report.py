@@ -1,4 +1,4 @@
-"""A plan as text: the changes of each host and a summary, with secrets masked."""
+"""A plan, as text and as a JSON document; secrets are masked."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aegis_provision.grouping import group_by, group_pairs
-from aegis_provision.humanize import escape_control
+from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.ranges import compress, truncate
-from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
+from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, change_content
 from aegis_provision.report.console import name_lines
-from aegis_provision.report.text import UNKNOWN, pin_text
+from aegis_provision.report.json_documents import Document, count_by_value, document, message_of
+from aegis_provision.report.text import UNKNOWN, is_plain, pin_text, play_title
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+
+    from aegis_provision.inventory.pins import Pin
+    from aegis_provision.playbook.plays import Schedule, ScheduledPlay
 
 _SIGN = {
     Action.CREATE: "+",
@@ -292,4 +296,79 @@ def _diff_lines(group: _HostGroup) -> list[Text]:
             lines.append(Text(f"    +{change.key}: {new}", style="green"))
     lines.extend(Text(f"     {name}: (same)", style="dim") for name in plan.same)
     lines.extend(Text(f"     {name}: (secret, {UNKNOWN})", style="dim") for name in plan.unknown)
+    return lines
+
+
+def plan_document(plans: Sequence[HostPlan]) -> Document:
+    """Return the ``plan`` document. A sensitive change has ``null`` on both sides."""
+    return document(
+        "plan",
+        {
+            "hosts": [host_plan_content(plan) for plan in plans],
+            "summary": count_by_value(Action, (plan.action for plan in plans)),
+        },
+    )
+
+
+def host_plan_content(plan: HostPlan) -> Document:
+    """Return one host's plan as it stands in a document."""
+    return {
+        "host": plan.host,
+        "provider": plan.provider,
+        "pin": None if plan.pin is None else _pin_content(plan.pin),
+        "path": plan.path,
+        "action": plan.action.value,
+        "changes": [change_content(change) for change in plan.changes],
+        "unknown": list(plan.unknown),
+        "message": message_of(plan.message, plan.hint),
+        "warnings": list(plan.warnings),
+        "restart_owed": plan.restart_owed,
+    }
+
+
+def _pin_content(pin: Pin) -> Document:
+    day = pin.last_day
+    return {"until": None if day is None else day.isoformat(), "reason": pin.reason}
+
+
+def schedule_document(schedule: Schedule) -> Document:
+    """Return the ``schedule`` document: the hosts of a run, in plays and batches."""
+    body = {"plays": schedule_content(schedule), "hosts": list(schedule.hosts)}
+    return document("schedule", body)
+
+
+def schedule_content(schedule: Schedule) -> list[Document]:
+    """Return the plays of a schedule as they stand in a document, each with its batches."""
+    return [
+        {
+            "name": scheduled.play.name,
+            "pattern": scheduled.play.hosts,
+            "serial": [str(share) for share in scheduled.play.serial],
+            "max_fail": str(scheduled.play.max_fail),
+            "pause": scheduled.play.pause,
+            "batches": [list(batch) for batch in scheduled.batches],
+        }
+        for scheduled in schedule.plays
+    ]
+
+
+def schedule_lines(schedule: Schedule) -> list[Text]:
+    """Return the hosts one a line, under their plays and batches where there are several."""
+    if is_plain(schedule) and len(schedule.plays[0].batches) <= 1:
+        return [Text(name) for name in schedule.hosts]
+    lines: list[Text] = []
+    for index, scheduled in enumerate(schedule.plays):
+        lines.extend(_play_lines(schedule, index, scheduled))
+    return lines
+
+
+def _play_lines(schedule: Schedule, index: int, scheduled: ScheduledPlay) -> list[Text]:
+    title = escape_control(play_title(schedule, index))
+    hosts, batches = len(scheduled.hosts), len(scheduled.batches)
+    tail = f" in {counted(batches, 'batch')}" if batches > 1 else ""
+    lines = [Text(f"{title}: {counted(hosts, 'host')}{tail}", style="bold")]
+    for number, batch in enumerate(scheduled.batches, 1):
+        if batches > 1:
+            lines.append(Text(f"  Batch {number}/{batches}: {counted(len(batch), 'host')}"))
+        lines.extend(Text(f"    {name}") for name in batch)
     return lines

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, assume, given, settings
 
 from aegis_provision.providers.explain import explain
-from aegis_provision.report.explain_document import explain_document
-from aegis_provision.report.explain_text import explanation_lines
+from aegis_provision.report.explain_report import explain_document, explanation_lines
 from tests.inventory.inventories import Files, inventories, load
 from tests.schemas import check_document
 

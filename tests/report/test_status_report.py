@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.planning.receipts import WriteInfo
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
-from aegis_provision.report.status_text import provider_lines, secret_lines, status_lines
+from aegis_provision.report.status_report import provider_lines, secret_lines, status_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.report.hosts_document import host_document, hosts_document
-from aegis_provision.report.hosts_text import graph_lines
+from aegis_provision.report.hosts_report import graph_lines, host_document, hosts_document
 from aegis_provision.report.json_documents import as_text
 from tests.inventory.inventories import Files, inventories, load
 from tests.report.fleets import PINS, inventory

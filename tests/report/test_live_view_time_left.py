@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.plays import Gates, Restart, Schedule
-from aegis_provision.report.time_left import estimate
+from aegis_provision.report.live_view import estimate
 from aegis_provision.rollout.events import (
     BudgetSpent,
     HostFinished,

@@ -8,14 +8,13 @@ import pytest
 
 from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.plays import Schedule
-from aegis_provision.report.apply_text import (
+from aegis_provision.report.apply_report import (
     MOST_URGENT_FIRST,
     WORDS,
     needs_attention,
     recap_lines,
 )
-from aegis_provision.report.plan_text import plan_lines
-from aegis_provision.report.schedule_text import schedule_lines
+from aegis_provision.report.plan_report import plan_lines, schedule_lines
 from aegis_provision.rollout.events import BudgetSpent, RunFinished
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 from aegis_provision.rollout.run_state import RunState, reduce

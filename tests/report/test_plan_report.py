@@ -9,8 +9,8 @@ import pytest
 
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
-from aegis_provision.report.json_documents import as_text, plan_document
-from aegis_provision.report.plan_text import plan_lines
+from aegis_provision.report.json_documents import as_text
+from aegis_provision.report.plan_report import plan_document, plan_lines
 from tests.report.fleets import FLEET, PINS, inventory, plans, written
 
 CHANGES = (

@@ -1,4 +1,4 @@
-"""An import as text: what was written, what to export, what is left out."""
+"""An import, as text and as a JSON document: what was written, what to export, what is left out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from aegis_provision.grouping import group_pairs
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.importing.result import ImportStatus
 from aegis_provision.inventory.ranges import truncate
+from aegis_provision.report.json_documents import document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from aegis_provision.importing.result import ImportedFleet, ImportResult, RequiredVariable
+    from aegis_provision.report.json_documents import Document
 
 _MOST_NAMES = 12
 _EVERY = 1_000_000
@@ -95,3 +97,57 @@ def _by_message(
     for message, hosts in group_pairs(messages).items():
         names = ", ".join(truncate(hosts, most))
         yield Text(f"  {names}: {prefix}{escape_control(message)}", style="magenta")
+
+
+def import_document(
+    path: str | None,
+    adoption: ImportedFleet,
+    ends: Sequence[ImportResult],
+    builtin: Collection[str],
+    exit_code: int,
+) -> Document:
+    """Return the ``import`` document. ``path`` is ``None`` where nothing was written.
+
+    ``builtin`` names the recipes that the tool brings. Variables have names and no values.
+    """
+    used = Counter(adoption.providers.values())
+    new = {recipe.name for recipe in adoption.recipes}
+    counts = Counter(end.status for end in ends)
+    return document(
+        "import",
+        {
+            "inventory": path,
+            "hosts": [_host(end) for end in ends],
+            "providers": [
+                {
+                    "name": name,
+                    "origin": "new" if name in new else "builtin" if name in builtin else "yours",
+                    "hosts": hosts,
+                }
+                for name, hosts in used.most_common()
+            ],
+            "variables": [
+                {
+                    "name": item.name,
+                    "set": item.is_set,
+                    "holds": item.holds,
+                    "hosts": list(item.hosts),
+                }
+                for item in adoption.needed
+            ],
+            "summary": {status.value: counts[status] for status in ImportStatus},
+            "exit_code": exit_code,
+        },
+    )
+
+
+def _host(end: ImportResult) -> Document:
+    return {
+        "host": end.host,
+        "result": end.status.value,
+        "provider": end.provider or None,
+        "pinned": end.pinned,
+        "unmanaged": list(end.unmanaged),
+        "message": end.message,
+        "warnings": list(end.warnings),
+    }

@@ -1,20 +1,137 @@
-"""The timeline of a page: a bar for each host, in as few lanes as hold them, over its batches."""
+"""What happened when in a run, and the chart of it: a bar for each host, over its batches."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
-from aegis_provision.report.html_hosts import WORDS_OF_STATE, state_of
-from aegis_provision.report.markup import Markup, element
+from aegis_provision.report.apply_report import WORDS
+from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.report.text import fine_duration, is_plain, play_title
-from aegis_provision.report.timeline import lanes
+from aegis_provision.rollout.results import Status
+from aegis_provision.rollout.run_state import left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from aegis_provision.planning.plan import HostPlan
     from aegis_provision.playbook.plays import Schedule
-    from aegis_provision.report.timeline import BatchRows, HostRow, Timeline
+    from aegis_provision.rollout.host_state import StepSpan
+    from aegis_provision.rollout.results import HostResult
+    from aegis_provision.rollout.run_state import RunState
+
+_LEFT_OUT = "left_out"
+WORDS_OF_STATE = {**{status.value: words for status, words in WORDS.items()}, _LEFT_OUT: "left out"}
+"""How a host's state is called, by the name of its class."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """A host in a play. ``result`` is ``None`` where it did not come to its turn.
+
+    ``passed_over`` says that it went wrong in an earlier play. ``number`` is its own in the run.
+    All of its ``steps`` have an end: for one that went on when the run was cut off, it is that.
+    """
+
+    number: int
+    host: str
+    plan: HostPlan | None
+    result: HostResult | None
+    passed_over: bool
+    steps: tuple[StepSpan, ...]
+
+    @property
+    def state(self) -> str:
+        """The state of the host in the play: its status, or why it has none."""
+        if self.result is not None:
+            return self.result.status.value
+        return _LEFT_OUT if self.passed_over else Status.NOT_ATTEMPTED.value
+
+    @property
+    def start(self) -> float | None:
+        """When work on it began, ``None`` where there was none."""
+        return self.steps[0].start if self.steps else None
+
+    @property
+    def end(self) -> float | None:
+        """When work on it ended."""
+        return self.steps[-1].end if self.steps else None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRows:
+    """A batch: ``start`` is ``None`` where it never began, ``end`` where its last host ended."""
+
+    play: int
+    batch: int
+    start: float | None
+    end: float | None
+    rows: tuple[HostRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A whole run, from ``start`` to ``end``; one that was cut off ends with its last event."""
+
+    state: RunState
+    start: float
+    end: float
+    batches: tuple[BatchRows, ...]
+
+
+def timeline_of(state: RunState) -> Timeline:
+    """Return the timeline of the run whose ``state``, as far as it came, is given."""
+    return Timeline(state, state.since, state.last, tuple(_batches(state)))
+
+
+def _batches(state: RunState) -> Iterator[BatchRows]:
+    if state.schedule is None:
+        return
+    number = 0
+    for play, scheduled in enumerate(state.schedule.plays):
+        passed = left_out(state, play)
+        for batch, hosts in enumerate(scheduled.batches):
+            rows = tuple(
+                _host_row(state, number + place, play, host, passed_over=host in passed)
+                for place, host in enumerate(hosts)
+            )
+            number += len(rows)
+            start = state.batches[play, batch]
+            end = None if start is None else _last(rows, start)
+            yield BatchRows(play, batch, start, end, rows)
+
+
+def _host_row(state: RunState, number: int, play: int, name: str, *, passed_over: bool) -> HostRow:
+    host = state.host(name)
+    result = host.results.get(play)
+    if result is None and not passed_over and not host.results:
+        result = host.result
+    steps = tuple(
+        span if span.end is not None else span._replace(end=state.last) for span in host.steps(play)
+    )
+    return HostRow(number, name, state.plans.get(name), result, passed_over, steps)
+
+
+def _last(rows: Sequence[HostRow], start: float) -> float:
+    return max((row.end for row in rows if row.end is not None), default=start)
+
+
+def lanes(rows: Iterable[HostRow]) -> list[list[HostRow]]:
+    """Return the rows that took time in as few lanes as hold them without any two overlapping."""
+    found: list[list[HostRow]] = []
+    until: list[float] = []
+    drawn = [(row.start, row.end, row) for row in rows if row.start is not None]
+    for start, end, row in sorted(drawn, key=lambda item: (item[0], item[2].number)):
+        free = next((lane for lane, last in enumerate(until) if last <= start), None)
+        if free is None:
+            free = len(found)
+            found.append([])
+            until.append(start)
+        found[free].append(row)
+        until[free] = start if end is None else end
+    return found
+
 
 _HIGHEST = 420
 _LANE = 14
@@ -114,7 +231,7 @@ def _band(
 def _bar(timeline: Timeline, row: HostRow, top: float, lane: float) -> Markup:
     start, end = row.start or timeline.start, row.end or timeline.start
     left = _share(timeline, start)
-    state = state_of(row)
+    state = row.state
     words = f"{row.host}: {WORDS_OF_STATE[state]}, {fine_duration(end - start)}"
     bar = element(
         "rect",
@@ -130,7 +247,7 @@ def _bar(timeline: Timeline, row: HostRow, top: float, lane: float) -> Markup:
 
 
 def _legend(rows: Iterable[HostRow]) -> Markup:
-    seen = {state_of(row) for row in rows}
+    seen = {row.state for row in rows}
     entries = [
         element("span", element("i", class_=f"dot {state}"), words)
         for state, words in WORDS_OF_STATE.items()

@@ -1,18 +1,20 @@
-"""The values of a host as text, each with the place that set it and what it overrode."""
+"""The values of a host, each with the place that set it and what it overrode."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from aegis_provision.humanize import escape_control
+from aegis_provision.report.json_documents import Document, document
 from aegis_provision.report.text import setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aegis_provision.inventory.host import Host
+    from aegis_provision.inventory.settings import Value
     from aegis_provision.providers.explain import EnvironmentUse, Explanation, SettingSource
 
 _INDENT = "  "
@@ -29,7 +31,7 @@ def explanation_lines(host: Host, found: Sequence[Explanation]) -> list[Text]:
     for item in found:
         style = "" if item.place is not None else "dim"
         name = f"  {escape_control(_name(item)):<{width}}  "
-        lines.append(Text(name + escape_control(_value(item)) + _origin(item), style=style))
+        lines.append(Text(name + escape_control(_value_text(item)) + _origin(item), style=style))
         lines.extend(Text(indent + escape_control(words)) for words in _details(host, item))
     return lines
 
@@ -38,7 +40,7 @@ def _name(item: Explanation) -> str:
     return item.variable or item.key
 
 
-def _value(item: Explanation) -> str:
+def _value_text(item: Explanation) -> str:
     return (item.remark or "none") if item.value is None else setting_text(item.value)
 
 
@@ -80,3 +82,54 @@ def _environment(use: EnvironmentUse) -> str:
     if use.default is None:
         return f"{use.name} is not set, and the default counts"
     return f"{use.name} is not set: {setting_text(use.default)} by default"
+
+
+def explain_document(host: Host, found: Sequence[Explanation]) -> Document:
+    """Return the ``explain`` document: ``found`` about ``host``, no value of the environment."""
+    return document(
+        "explain",
+        {
+            "host": host.name,
+            "groups": list(host.groups),
+            "pinned": host.pinned,
+            "values": [_explained(item) for item in found],
+        },
+    )
+
+
+def _explained(item: Explanation) -> Document:
+    return {
+        "key": item.key,
+        "variable": item.variable,
+        "value": _value(item.value),
+        "place": _place(item.place) if item.place is not None else None,
+        "remark": item.remark,
+        "agreeing": [_place(place) for place in item.agreeing],
+        "overrode": [_place(place) for place in item.overrode],
+        "ignored": [_place(place) for place in item.ignored],
+        "environment": [
+            {
+                "name": use.name,
+                "set": use.is_set,
+                "required": not use.has_default,
+                "default": use.default,
+            }
+            for use in item.environment
+        ],
+    }
+
+
+def _place(place: SettingSource) -> Document:
+    return {
+        "value": _value(place.value),
+        "holder": place.holder,
+        "holder_kind": place.holder_kind,
+        "builtin": place.builtin,
+        "file": place.span.source.name,
+        "line": place.span.line,
+        "column": place.span.column,
+    }
+
+
+def _value(value: Value | None) -> Any:
+    return list(value) if isinstance(value, tuple) else value

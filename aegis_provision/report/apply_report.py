@@ -1,4 +1,4 @@
-"""The recap of a run as text: first the hosts that need attention, then the counts."""
+"""The results of a run, as text (the recap) and as a JSON document."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aegis_provision.grouping import group_pairs
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.report.console import name_lines
+from aegis_provision.report.json_documents import Document, count_by_value, document, message_of
 from aegis_provision.report.text import play_title
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 from aegis_provision.rollout.run_state import tallies
@@ -200,3 +201,26 @@ def _warning_lines(result: HostResult) -> list[Text]:
         Text(f"{result.host}: warning: {escape_control(item)}", style="magenta")
         for item in result.warnings
     ]
+
+
+def apply_document(run: str, results: Sequence[HostResult], exit_code: int) -> Document:
+    """Return the ``apply`` document of the run named ``run``."""
+    return document(
+        "apply",
+        {
+            "run": run,
+            "hosts": [host_result_content(result) for result in results],
+            "summary": count_by_value(Status, (result.status for result in results)),
+            "exit_code": exit_code,
+        },
+    )
+
+
+def host_result_content(result: HostResult) -> Document:
+    """Return one host's result as it stands in a document."""
+    return {
+        "host": result.host,
+        "status": result.status.value,
+        "message": message_of(result.message, result.hint),
+        "warnings": list(result.warnings),
+    }
