@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from aegis_provision.operations.plan import Job, RunPlan
     from aegis_provision.operations.saved_plans import SavedPlanFile
     from aegis_provision.planning.plan import HostPlan
-    from aegis_provision.playbook.batches import LargeBatch
     from aegis_provision.playbook.plays import Schedule
+    from aegis_provision.playbook.schedule import LargeBatch
     from aegis_provision.report.ndjson import EventStream
 
 _MOST_NAMES = 24

@@ -21,10 +21,14 @@ from aegis_provision.operations.load import (
 )
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.rollback import session_from_config
-from aegis_provision.playbook.batches import large_batches
 from aegis_provision.playbook.budget import predict_stop
 from aegis_provision.playbook.plays import Restart
-from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
+from aegis_provision.playbook.schedule import (
+    large_batches,
+    make_schedule,
+    single_play,
+    with_overrides,
+)
 from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.rollout.planner import plan_fleet
@@ -41,8 +45,9 @@ if TYPE_CHECKING:
     from aegis_provision.operations.runs import PendingRestarts
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.rollback import RollbackTarget
-    from aegis_provision.playbook.batches import LargeBatch
-    from aegis_provision.playbook.plays import Gates, HostCount, Playbook, Schedule
+    from aegis_provision.playbook.host_counts import HostCount
+    from aegis_provision.playbook.plays import Gates, Playbook, Schedule
+    from aegis_provision.playbook.schedule import LargeBatch
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
-from aegis_provision.playbook.host_counts import rounded_down
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,10 +43,9 @@ class PredictedStop:
 
 def budget_of(play: Play, run_hosts: int) -> Budget:
     """Return what ``play`` allows in a run over ``run_hosts`` distinct hosts."""
-    share = play.max_fail
-    allowed = rounded_down(share, run_hosts)
-    if share.percent:
-        return Budget(allowed, f"{share} of {counted(run_hosts, 'host')} = {allowed}")
+    allowed = play.max_fail.of(run_hosts)
+    if play.max_fail.percent:
+        return Budget(allowed, f"{play.max_fail} of {counted(run_hosts, 'host')} = {allowed}")
     return Budget(allowed, counted(allowed, "host"))
 
 

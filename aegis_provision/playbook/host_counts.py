@@ -4,46 +4,67 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from aegis_provision.documents.quoting import quote
-from aegis_provision.playbook.plays import HostCount
 
 HOW_TO_WRITE_SERIAL = "write a number of hosts, such as 5, or a share of them, such as 10%"
 HOW_TO_WRITE_MAX_FAIL = "write how many hosts may fail, such as 3, or a share of them, such as 5%"
 
-_SHARE = re.compile(r"(?P<amount>-?[0-9]{1,9}(?:\.[0-9]{1,6})?)(?P<percent>%?)")
+_HOST_COUNT = re.compile(r"(?P<amount>-?[0-9]{1,9}(?:\.[0-9]{1,6})?)(?P<percent>%?)")
 
 
-def rounded_down(share: HostCount, hosts: int) -> int:
-    """Return how many of ``hosts`` hosts ``share`` means.
+@dataclass(frozen=True, slots=True)
+class HostCount:
+    """A number of hosts, or (``percent``) a share of them, as the operator wrote it."""
 
-    A share is computed with exact decimals: 29% of 100 hosts are 29, where floating point would
-    give 28.
-    """
-    if not share.percent:
-        return int(share.amount)
-    return math.floor(Fraction(str(share.amount)) * hosts / 100)
+    amount: float
+    percent: bool
+
+    def __str__(self) -> str:
+        return f"{self.amount:.15g}{'%' * self.percent}"
+
+    def of(self, hosts: int) -> int:
+        """Return how many of ``hosts`` hosts these are, rounded down.
+
+        A share is computed with exact decimals: 29% of 100 hosts are 29, where floating point
+        would give 28.
+        """
+        if not self.percent:
+            return int(self.amount)
+        return math.floor(Fraction(str(self.amount)) * hosts / 100)
 
 
-def serial_share(text: str) -> HostCount:
-    """Return the size of a batch that ``text`` means: from 1 up, or more than 0% up to 100%.
+ALL_HOSTS = HostCount(100, percent=True)
+NO_HOSTS = HostCount(0, percent=False)
+
+
+def host_count(text: str) -> HostCount:
+    """Return the hosts that ``text`` means: from 0 up, or 0% to 100%.
 
     Raises :class:`ValueError` whose text says what is wrong, such as ``is 150%, which is more
     than all hosts``.
     """
-    share = _share(text)
-    if share.amount == 0:
-        raise ValueError(f"is {share}, and batches of no hosts would never come to an end")
-    return share
+    match = _HOST_COUNT.fullmatch(text)
+    if match is None:
+        raise ValueError("is neither a number of hosts nor a share of them")
+    count = HostCount(float(match["amount"]), percent=bool(match["percent"]))
+    if count.amount < 0:
+        raise ValueError(f"is {count}, and there are no fewer hosts than none")
+    if count.percent and count.amount > 100:
+        raise ValueError(f"is {count}, which is more than all hosts")
+    if not count.percent and not count.amount.is_integer():
+        raise ValueError(f"is {count}, and hosts come whole")
+    return count
 
 
-def max_fail_share(text: str) -> HostCount:
-    """Return how many hosts may fail: from 0 up, or 0% to 100%.
-
-    Raises :class:`ValueError` as :func:`serial_share` does.
-    """
-    return _share(text)
+def batch_size(text: str) -> HostCount:
+    """Return the size of a batch that ``text`` means: as :func:`host_count`, but not 0."""
+    count = host_count(text)
+    if count.amount == 0:
+        raise ValueError(f"is {count}, and batches of no hosts would never come to an end")
+    return count
 
 
 def parse_serial(text: str) -> tuple[HostCount, ...]:
@@ -52,7 +73,7 @@ def parse_serial(text: str) -> tuple[HostCount, ...]:
     Raises :class:`ValueError` that tells what is wrong and how to write it.
     """
     try:
-        return tuple(serial_share(piece.strip()) for piece in text.split(","))
+        return tuple(batch_size(size.strip()) for size in text.split(","))
     except ValueError as problem:
         raise ValueError(
             f"{quote(text)} {problem}; {HOW_TO_WRITE_SERIAL}, or several with commas: 1,10%,50%"
@@ -65,20 +86,6 @@ def parse_max_fail(text: str) -> HostCount:
     Raises :class:`ValueError` that tells what is wrong and how to write it.
     """
     try:
-        return max_fail_share(text.strip())
+        return host_count(text.strip())
     except ValueError as problem:
         raise ValueError(f"{quote(text)} {problem}; {HOW_TO_WRITE_MAX_FAIL}") from None
-
-
-def _share(text: str) -> HostCount:
-    match = _SHARE.fullmatch(text)
-    if match is None:
-        raise ValueError("is neither a number of hosts nor a share of them")
-    share = HostCount(float(match["amount"]), percent=bool(match["percent"]))
-    if share.amount < 0:
-        raise ValueError(f"is {share}, and there are no fewer hosts than none")
-    if share.percent and share.amount > 100:
-        raise ValueError(f"is {share}, which is more than all hosts")
-    if not share.percent and not share.amount.is_integer():
-        raise ValueError(f"is {share}, and hosts come whole")
-    return share

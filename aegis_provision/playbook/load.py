@@ -1,7 +1,12 @@
-"""The text of a playbook to plays, or all that is wrong with it."""
+"""Reads the text of a playbook: its plays, or all that is wrong with it.
+
+Values may be durations (``30s``, ``5m``, ``1h``, or bare seconds); Ansible's keys that have no
+place here are refused with a hint.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -9,15 +14,14 @@ from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import Severity, drop_followups, error, warning
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
-from aegis_provision.playbook.ansible_hints import ansible_hint
-from aegis_provision.playbook.durations import HOW_TO_WRITE_DURATION, parse_duration
 from aegis_provision.playbook.host_counts import (
     HOW_TO_WRITE_MAX_FAIL,
     HOW_TO_WRITE_SERIAL,
-    max_fail_share,
-    serial_share,
+    batch_size,
+    host_count,
 )
 from aegis_provision.playbook.plays import (
     Gates,
@@ -35,10 +39,92 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.source import Span
-    from aegis_provision.playbook.plays import HostCount
+    from aegis_provision.playbook.host_counts import HostCount
+
+_NOTHING_ELSE = "a playbook here is a rollout and nothing else: the inventory says what a host is"
+_IN_THE_INVENTORY = "set it in the inventory, where it holds for every run"
+
+_INSTEAD_OF_ANSIBLE_KEY = {
+    **dict.fromkeys(
+        (
+            "tasks",
+            "pre_tasks",
+            "post_tasks",
+            "handlers",
+            "roles",
+            "collections",
+            "gather_facts",
+            "gather_subset",
+            "environment",
+            "module_defaults",
+            "strategy",
+            "tags",
+            "when",
+            "no_log",
+            "run_once",
+        ),
+        _NOTHING_ELSE,
+    ),
+    **dict.fromkeys(
+        (
+            "vars",
+            "vars_files",
+            "vars_prompt",
+            "become",
+            "become_user",
+            "become_method",
+            "remote_user",
+            "user",
+            "port",
+            "connection",
+            "provider",
+            "model",
+            "env",
+            "service",
+            "restart_command",
+        ),
+        _IN_THE_INVENTORY,
+    ),
+    "import_playbook": "one file holds all plays of a run",
+    "max_fail_percentage": 'write a share instead: "max_fail: 10%"',
+    "any_errors_fatal": 'no failure is allowed anyway unless "max_fail" says so',
+    "throttle": 'say --forks, or make batches smaller with "serial"',
+    "forks": "say --forks",
+    "limit": "say --limit, or put it into 'hosts'",
+    "order": "hosts are worked on in the order of the inventory",
+    "probe": 'write "preflight: {probe: true}" or "verify: {probe: true}"',
+    "health": 'write "verify: {health: true}"',
+    "timeout": 'write "verify: {health: true, timeout: 60s}"',
+}
+
+
+LONGEST_DURATION = 24 * 60 * 60
+"""Seconds: nothing in a run waits for more than a day."""
+
+_HOW_TO_WRITE_DURATION = "write 30s, 5m or 1h, or seconds as a bare number"
+
+_DURATION = re.compile(r"(?P<number>[0-9]{1,9})(?P<unit>[smh]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 _Word = TypeVar("_Word", bound="StrEnum")
 _Value = TypeVar("_Value")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that ``text`` means.
+
+    Raises :class:`ValueError` whose text says what ``text`` is instead, such as
+    ``is no duration: "soon"``.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        if text.startswith("-"):
+            raise ValueError("is negative, and time does not run backwards")
+        raise ValueError(f"is no duration: {quote(text)}")
+    seconds = int(match["number"]) * _SECONDS[match["unit"]]
+    if seconds > LONGEST_DURATION:
+        raise ValueError(f"is {text}, and 24h is the longest")
+    return float(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +136,9 @@ class _Form(Generic[_Value]):
     hint: str
 
 
-_SERIAL = _Form("a number of hosts or a share of them", serial_share, HOW_TO_WRITE_SERIAL)
-_MAX_FAIL = _Form("a number of hosts or a share of them", max_fail_share, HOW_TO_WRITE_MAX_FAIL)
-_DURATION = _Form("a duration", parse_duration, HOW_TO_WRITE_DURATION)
+_SERIAL_FORM = _Form("a number of hosts or a share of them", batch_size, HOW_TO_WRITE_SERIAL)
+_MAX_FAIL_FORM = _Form("a number of hosts or a share of them", host_count, HOW_TO_WRITE_MAX_FAIL)
+_DURATION_FORM = _Form("a duration", parse_duration, _HOW_TO_WRITE_DURATION)
 _HOW_TO_BEGIN = "begin each play with '- hosts: ...', or '- name: ...'"
 
 
@@ -107,13 +193,13 @@ class _Reader:
                          _HOW_TO_BEGIN)  # fmt: skip
             return None
         for entry in node:
-            if hint := ansible_hint(entry.key.text):
+            if hint := _INSTEAD_OF_ANSIBLE_KEY.get(entry.key.text):
                 self._refuse("not-in-a-playbook", f'"{entry.key.text}" has no place in a playbook',
                              entry.key.span, hint)  # fmt: skip
         written, restart = node.entry("hosts"), node.entry("restart")
         hosts = self._hosts(written)
         serial = self._serial(node.entry("serial"))
-        max_fail = self._value(node.entry("max_fail"), _MAX_FAIL)
+        max_fail = self._value(node.entry("max_fail"), _MAX_FAIL_FORM)
         pause = self._duration(node.entry("pause"))
         gates = self._gates(node)
         if written is None or hosts is None:
@@ -140,7 +226,7 @@ class _Reader:
             return None
         if isinstance(entry.value, Scalar) and entry.value.value in {None, ""}:
             self._refuse("wrong-type", '"hosts" must be a host pattern, and this is empty',
-                         _place(entry), "'all' is everyone; a pattern that begins with '!', '&', "
+                         _span(entry), "'all' is everyone; a pattern that begins with '!', '&', "
                          "'*' or '@' needs quotes")  # fmt: skip
             return None
         return _text(entry)
@@ -149,17 +235,17 @@ class _Reader:
         if entry is None:
             return ()
         if not isinstance(entry.value, Sequence):
-            share = self._value(entry, _SERIAL)
+            share = self._value(entry, _SERIAL_FORM)
             return (share,) if share is not None else ()
         if not entry.value.items:
             self._refuse("bad-value", '"serial" is a list without a batch', entry.value.span,
                          HOW_TO_WRITE_SERIAL)  # fmt: skip
-        sizes = (self._value(Entry(entry.key, item), _SERIAL) for item in entry.value.items)
+        sizes = (self._value(Entry(entry.key, item), _SERIAL_FORM) for item in entry.value.items)
         return tuple(share for share in sizes if share is not None)
 
     def _duration(self, entry: Entry | None, *, at_once: str = "") -> float | None:
         """Return the seconds of ``entry``. ``at_once`` says what to write instead of no time."""
-        seconds = self._value(entry, _DURATION)
+        seconds = self._value(entry, _DURATION_FORM)
         if entry is not None and seconds == 0 and at_once:
             self._refuse("bad-value", f'"{entry.key.text}" leaves no time at all',
                          entry.value.span, at_once)  # fmt: skip
@@ -194,7 +280,7 @@ class _Reader:
         if not isinstance(entry.value, Mapping):
             if _text(entry) is None:
                 self._refuse("wrong-type", '"sessions" must be one of: wait, refuse, ignore',
-                             _place(entry), "or, to wait for no more than 2m: {wait: 2m}",
+                             _span(entry), "or, to wait for no more than 2m: {wait: 2m}",
                              )  # fmt: skip
             return _word(Sessions, entry), None
         wait = self._duration(
@@ -226,13 +312,13 @@ class _Reader:
         if entry is None:
             return None
         if not isinstance(entry.value, Scalar) or not _is_number_or_text(entry.value):
-            self._refuse("wrong-type", f'"{entry.key.text}" must be {form.noun}', _place(entry),
+            self._refuse("wrong-type", f'"{entry.key.text}" must be {form.noun}', _span(entry),
                          form.hint)  # fmt: skip
             return None
         try:
             return form.parse(entry.value.text)
         except ValueError as problem:
-            self._refuse("bad-value", f'"{entry.key.text}" {problem}', _place(entry), form.hint)
+            self._refuse("bad-value", f'"{entry.key.text}" {problem}', _span(entry), form.hint)
             return None
 
     def _parts(self, entry: Entry | None, example: str) -> Mapping | None:
@@ -240,7 +326,7 @@ class _Reader:
         if entry is not None and isinstance(entry.value, Mapping):
             return entry.value
         if entry is not None:
-            self._refuse("wrong-type", f'"{entry.key.text}" must be a mapping', _place(entry),
+            self._refuse("wrong-type", f'"{entry.key.text}" must be a mapping', _span(entry),
                          f"write {entry.key.text}: {example}")  # fmt: skip
         return None
 
@@ -274,7 +360,7 @@ def _not_a_list(node: Node) -> str:
     return _HOW_TO_BEGIN
 
 
-def _place(entry: Entry) -> Span:
+def _span(entry: Entry) -> Span:
     """Return where a value stands; of an empty one its key's place, as the schema's check does."""
     empty = isinstance(entry.value, Scalar) and entry.value.text == ""
     return entry.key.span if empty else entry.value.span

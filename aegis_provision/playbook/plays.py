@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from aegis_provision.playbook.host_counts import ALL_HOSTS, NO_HOSTS, HostCount
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -33,17 +35,6 @@ class Sessions(StrEnum):
     WAIT = "wait"
     REFUSE = "refuse"
     IGNORE = "ignore"
-
-
-@dataclass(frozen=True, slots=True)
-class HostCount:
-    """A number of hosts, or (``percent``) a share of them, as the operator wrote it."""
-
-    amount: float
-    percent: bool
-
-    def __str__(self) -> str:
-        return f"{self.amount:.15g}{'%' * self.percent}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +76,9 @@ class Play:
     name: str
     hosts: str
     span: Span | None = None
-    serial: tuple[HostCount, ...] = (HostCount(100, percent=True),)
+    serial: tuple[HostCount, ...] = (ALL_HOSTS,)
     pause: float = 0.0
-    max_fail: HostCount = HostCount(0, percent=False)
+    max_fail: HostCount = NO_HOSTS
     gates: Gates = Gates()
     hosts_span: Span | None = None
     restart_span: Span | None = None

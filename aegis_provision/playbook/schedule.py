@@ -1,4 +1,7 @@
-"""A playbook applied to an inventory: which hosts, in which batches, or what is wrong."""
+"""Makes the schedule of a run: a playbook's plays over an inventory's hosts, in batches.
+
+Also the schedule of a rollback, and the batches that change most of a fleet at once.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import Diagnostic, error, note, warning
 from aegis_provision.documents.quoting import quote
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
-from aegis_provision.playbook.batches import batches
+from aegis_provision.playbook.host_counts import ALL_HOSTS
 from aegis_provision.playbook.plays import (
-    HostCount,
+    OnFailure,
     Play,
     Playbook,
     Restart,
@@ -21,9 +24,13 @@ from aegis_provision.playbook.plays import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from aegis_provision.inventory.host import Host, Inventory
+    from aegis_provision.inventory.host import Inventory
+    from aegis_provision.playbook.host_counts import HostCount
 
-_RESTART_SETTINGS = ("service", "restart_command")
+_RESTART_SETTINGS = {"service", "restart_command"}
+
+SMALLEST_GUARDED = 10
+"""The smallest inventory for which a change of more than half at once asks a second question."""
 
 
 def single_play(hosts: str = "all") -> Playbook:
@@ -31,7 +38,7 @@ def single_play(hosts: str = "all") -> Playbook:
 
     Nothing is restarted, and no number of failures stops it.
     """
-    return Playbook("", (Play("", hosts, max_fail=HostCount(100, percent=True)),))
+    return Playbook("", (Play("", hosts, max_fail=ALL_HOSTS),))
 
 
 def with_overrides(
@@ -70,7 +77,14 @@ def make_schedule(
     scheduler = _Scheduler(inventory, chosen, read_file)
     plays = tuple(scheduler.schedule(play) for play in playbook.plays)
     if chosen and scheduler.meant and not any(play.batches for play in plays):
-        scheduler.findings.append(_no_host_chosen(chosen))
+        scheduler.findings.append(
+            error(
+                "nobody-chosen",
+                "no play of the playbook is for any host of the limit",
+                hint="widen the limit, or the 'hosts' of a play",
+                hosts=tuple(chosen),
+            )
+        )
     return Schedule(plays), tuple(scheduler.findings)
 
 
@@ -86,9 +100,8 @@ class _Scheduler:
 
     def schedule(self, play: Play) -> ScheduledPlay:
         hosts = self._hosts(play)
-        stranded = [] if play.gates.restart is Restart.NEVER else self._without_restart(hosts)
-        if stranded:
-            self.findings.append(_no_way_to_restart(play, stranded))
+        if play.gates.restart is not Restart.NEVER:
+            self._check_restart(play, hosts)
         return ScheduledPlay(play, batches(hosts, play.serial))
 
     def _hosts(self, play: Play) -> tuple[str, ...]:
@@ -112,29 +125,106 @@ class _Scheduler:
             )
         return hosts
 
-    def _without_restart(self, hosts: Sequence[str]) -> list[str]:
-        return [host for host in hosts if not _can_restart(self.inventory.hosts[host])]
+    def _check_restart(self, play: Play, hosts: Sequence[str]) -> None:
+        """Report the hosts for which the inventory does not say how Aegis is restarted."""
+        stranded = tuple(
+            host
+            for host in hosts
+            if not self.inventory.hosts[host].settings.keys() & _RESTART_SETTINGS
+        )
+        if stranded:
+            self.findings.append(
+                error(
+                    "no-way-to-restart",
+                    f"the play {quote(play.name)} restarts Aegis, and the inventory does not "
+                    "say how",
+                    play.restart_span,
+                    hint="set 'service' (such as aegis) or 'restart_command' in the inventory, "
+                    "or write 'restart: never'",
+                    hosts=stranded,
+                )
+            )
 
 
-def _can_restart(host: Host) -> bool:
-    return any(key in host.settings for key in _RESTART_SETTINGS)
+@dataclass(frozen=True, slots=True)
+class LargeBatch:
+    """A batch (indices from 0) that changes ``changes`` of an inventory's ``fleet`` hosts."""
+
+    play: int
+    batch: int
+    changes: int
+    fleet: int
 
 
-def _no_way_to_restart(play: Play, hosts: Sequence[str]) -> Diagnostic:
-    return error(
-        "no-way-to-restart",
-        f"the play {quote(play.name)} restarts Aegis, and the inventory does not say how",
-        play.restart_span,
-        hint="set 'service' (such as aegis) or 'restart_command' in the inventory, "
-        "or write 'restart: never'",
-        hosts=tuple(hosts),
-    )
+def batches(hosts: Sequence[str], serial: Sequence[HostCount]) -> tuple[tuple[str, ...], ...]:
+    """Return ``hosts`` in batches whose sizes are those of ``serial`` in turn.
+
+    As Ansible does it (``serial`` in its playbook guide, ``pct_to_int`` in its source): a share
+    is one of the play's hosts, not of those that are left; it is rounded down, to 1 at least;
+    the last size repeats; the last batch holds what remains. ``serial`` is not empty.
+    """
+    found: list[tuple[str, ...]] = []
+    start = 0
+    while start < len(hosts):
+        size = max(1, serial[min(len(found), len(serial) - 1)].of(len(hosts)))
+        found.append(tuple(hosts[start : start + size]))
+        start += size
+    return tuple(found)
 
 
-def _no_host_chosen(chosen: Collection[str]) -> Diagnostic:
-    return error(
-        "nobody-chosen",
-        "no play of the playbook is for any host of the limit",
-        hint="widen the limit, or the 'hosts' of a play",
-        hosts=tuple(chosen),
-    )
+def large_batches(
+    schedule: Schedule, changing: Collection[str], fleet: int
+) -> tuple[LargeBatch, ...]:
+    """Return the batches that change more than half of an inventory of ten or more hosts.
+
+    ``changing`` are the hosts whose plan is a change, ``fleet`` is how many hosts the inventory
+    has. A host changes in the first of its plays.
+    """
+    if fleet < SMALLEST_GUARDED:
+        return ()
+    found: list[LargeBatch] = []
+    seen: set[str] = set()
+    for play, scheduled in enumerate(schedule.plays):
+        for batch, hosts in enumerate(scheduled.batches):
+            changes = sum(host in changing and host not in seen for host in hosts)
+            seen.update(hosts)
+            if 2 * changes > fleet:
+                found.append(LargeBatch(play, batch, changes, fleet))
+    return tuple(found)
+
+
+def rollback_schedule(schedule: Schedule, hosts: Collection[str]) -> Schedule:
+    """Return the schedule that rolls ``hosts`` back: plays, batches and hosts in reverse order.
+
+    Every host is in one play: the last of its plays that restarted Aegis, else the last. The gates
+    are those of the run, less the probe before the write; a rollback that fails is not rolled back
+    itself.
+    """
+    play_of = _last_plays(schedule, hosts)
+    plays = []
+    for index, scheduled in reversed(tuple(enumerate(schedule.plays))):
+        batches = (
+            tuple(host for host in reversed(batch) if play_of.get(host) == index)
+            for batch in reversed(scheduled.batches)
+        )
+        gates = replace(scheduled.play.gates, on_failure=OnFailure.KEEP, probe_first=False)
+        plays.append(
+            ScheduledPlay(
+                replace(scheduled.play, gates=gates), tuple(batch for batch in batches if batch)
+            )
+        )
+    return Schedule(tuple(play for play in plays if play.batches))
+
+
+def _last_plays(schedule: Schedule, hosts: Collection[str]) -> dict[str, int]:
+    """Return for each of ``hosts`` its last play that restarts Aegis, else its last play."""
+    last: dict[str, int] = {}
+    restarted: set[str] = set()
+    for index, scheduled in enumerate(schedule.plays):
+        restarts = scheduled.play.gates.restart is not Restart.NEVER
+        for host in scheduled.hosts:
+            if host in hosts and (restarts or host not in restarted):
+                last[host] = index
+        if restarts:
+            restarted.update(scheduled.hosts)
+    return last

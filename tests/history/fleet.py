@@ -10,9 +10,9 @@ from aegis_provision.aegis.remote_state import RemoteFile
 from aegis_provision.history.run_header import HostIdentity, RunHeader, RunHost, RunKind, SourceFile
 from aegis_provision.history.state_dir import StateDir
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.plays import (
     Gates,
-    HostCount,
     OnFailure,
     Play,
     Restart,

@@ -15,9 +15,9 @@ from aegis_provision.history.run_header import RunKind
 from aegis_provision.history.run_header_codec import header_lines, parse_header
 from aegis_provision.history.run_summary import parse_summary, summary_of
 from aegis_provision.operations.exit_codes import ExitCode
+from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.plays import (
     Gates,
-    HostCount,
     OnFailure,
     Play,
     Restart,

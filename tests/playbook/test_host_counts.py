@@ -7,37 +7,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.playbook.host_counts import (
-    max_fail_share,
+    HostCount,
+    batch_size,
+    host_count,
     parse_max_fail,
     parse_serial,
-    rounded_down,
-    serial_share,
 )
-from aegis_provision.playbook.plays import HostCount
 
 
 @given(percent=st.integers(0, 100), hosts=st.integers(0, 100_000))
 def test_a_share_is_rounded_down_by_the_arithmetic_of_whole_numbers(
     percent: int, hosts: int
 ) -> None:
-    assert rounded_down(HostCount(percent, percent=True), hosts) == percent * hosts // 100
+    assert HostCount(percent, percent=True).of(hosts) == percent * hosts // 100
 
 
 @given(thousandths=st.integers(1, 100_000), hosts=st.integers(0, 100_000))
 def test_decimal_digits_count_as_written(thousandths: int, hosts: int) -> None:
-    share = serial_share(f"{thousandths // 1000}.{thousandths % 1000:03}%")
-    assert rounded_down(share, hosts) == thousandths * hosts // 100_000
+    size = batch_size(f"{thousandths // 1000}.{thousandths % 1000:03}%")
+    assert size.of(hosts) == thousandths * hosts // 100_000
 
 
 @given(hosts=st.integers(0, 1000), number=st.integers(1, 999_999_999))
 def test_a_number_is_itself_whatever_the_number_of_hosts(hosts: int, number: int) -> None:
-    assert rounded_down(serial_share(str(number)), hosts) == number
+    assert batch_size(str(number)).of(hosts) == number
 
 
 @given(number=st.integers(1, 999_999_999))
 def test_a_share_shows_as_it_was_written(number: int) -> None:
-    assert str(serial_share(str(number))) == str(number)
-    assert str(max_fail_share(f"{number % 100}.5%")) == f"{number % 100}.5%"
+    assert str(batch_size(str(number))) == str(number)
+    assert str(host_count(f"{number % 100}.5%")) == f"{number % 100}.5%"
 
 
 @pytest.mark.parametrize(
@@ -61,12 +60,12 @@ def test_a_share_shows_as_it_was_written(number: int) -> None:
 )
 def test_a_size_that_is_none_is_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        serial_share(text)
+        batch_size(text)
 
 
 def test_no_failure_at_all_is_an_allowance() -> None:
-    assert max_fail_share("0") == HostCount(0, percent=False)
-    assert max_fail_share("0%") == HostCount(0, percent=True)
+    assert host_count("0") == HostCount(0, percent=False)
+    assert host_count("0%") == HostCount(0, percent=True)
 
 
 def test_flags_say_what_a_playbook_says() -> None:

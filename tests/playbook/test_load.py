@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.documents.diagnostic import Severity
+from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.load import load_playbook
 from aegis_provision.playbook.plays import (
     Gates,
-    HostCount,
     OnFailure,
     Play,
     Playbook,

@@ -6,15 +6,9 @@ import pytest
 
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 from aegis_provision.inventory.patterns import PatternError
+from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.load import load_playbook
-from aegis_provision.playbook.plays import (
-    HostCount,
-    Play,
-    Playbook,
-    Restart,
-    Schedule,
-    ScheduledPlay,
-)
+from aegis_provision.playbook.plays import Play, Playbook, Restart, Schedule, ScheduledPlay
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from tests.playbook.schedules import inventory_of
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
-from aegis_provision.playbook.plays import HostCount, Play, Schedule, ScheduledPlay
+from aegis_provision.playbook.host_counts import HostCount
+from aegis_provision.playbook.plays import Play, Schedule, ScheduledPlay
 from aegis_provision.rollout.events import (
     BatchStarted,
     HostFinished,

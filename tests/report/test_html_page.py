@@ -18,7 +18,8 @@ from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.plan import Action, Change, ChangeKind, Write
-from aegis_provision.playbook.plays import HostCount, Schedule
+from aegis_provision.playbook.host_counts import HostCount
+from aegis_provision.playbook.plays import Schedule
 from aegis_provision.report import html_page
 from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.rollout.events import (

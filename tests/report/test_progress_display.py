@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from aegis_provision.planning.plan import Action
-from aegis_provision.playbook.plays import HostCount, Schedule
+from aegis_provision.playbook.host_counts import HostCount
+from aegis_provision.playbook.plays import Schedule
 from aegis_provision.report.console import make_console, print_lines
 from aegis_provision.report.live_view import live_view
 from aegis_provision.report.progress_display import ProgressDisplay

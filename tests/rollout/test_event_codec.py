@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.documents.json_fields import LineError, encode
+from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.plays import (
     Gates,
-    HostCount,
     OnFailure,
     Play,
     Restart,

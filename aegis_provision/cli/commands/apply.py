@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from aegis_provision.operations.connection import ConnectionOptions
     from aegis_provision.operations.environment import Environment
     from aegis_provision.operations.saved_plans import SavedPlanFile
-    from aegis_provision.playbook.plays import HostCount
+    from aegis_provision.playbook.host_counts import HostCount
 
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The way back: every host once, last first, through the gates of the way there."""
+"""A rollback has every host once, last first, through the gates of the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aegis_provision.playbook.plays import (
     ScheduledPlay,
     Verify,
 )
-from aegis_provision.playbook.rollback import rollback_schedule
+from aegis_provision.playbook.schedule import rollback_schedule
 
 HOSTS = tuple("abcdefgh")
 
@@ -36,8 +36,8 @@ def schedules(draw: st.DrawFn) -> Schedule:
 
 @given(schedule=schedules(), chosen=st.sets(st.sampled_from(HOSTS)))
 def test_every_chosen_host_of_the_run_once(schedule: Schedule, chosen: set[str]) -> None:
-    back = [host for play in rollback_schedule(schedule, chosen).plays for host in play.hosts]
-    assert sorted(back) == sorted(set(schedule.hosts) & chosen)
+    hosts = [host for play in rollback_schedule(schedule, chosen).plays for host in play.hosts]
+    assert sorted(hosts) == sorted(set(schedule.hosts) & chosen)
 
 
 @given(schedule=schedules())
@@ -66,11 +66,11 @@ def test_the_last_play_comes_first_and_what_fails_stays() -> None:
     gates = Gates(Restart.CHANGED, Verify(health=True), OnFailure.ROLLBACK, probe_first=True)
     first = ScheduledPlay(Play("first", "a", gates=gates), (("a", "b"), ("c",)))
     second = ScheduledPlay(Play("second", "d", gates=gates), (("d",),))
-    back = rollback_schedule(Schedule((first, second)), HOSTS)
-    assert [(play.play.name, play.batches) for play in back.plays] == [
+    rollback = rollback_schedule(Schedule((first, second)), HOSTS)
+    assert [(play.play.name, play.batches) for play in rollback.plays] == [
         ("second", (("d",),)),
         ("first", (("c",), ("b", "a"))),
     ]
-    assert back.plays[0].play.gates == Gates(
+    assert rollback.plays[0].play.gates == Gates(
         Restart.CHANGED, Verify(health=True), OnFailure.KEEP, probe_first=False
     )

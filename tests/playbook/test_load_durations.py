@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.playbook.durations import LONGEST, parse_duration
+from aegis_provision.playbook.load import LONGEST_DURATION, parse_duration
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -31,7 +31,7 @@ def test_a_number_counts_its_unit(number: int, unit: str) -> None:
         ("9999999999", "is no duration"),
         ("-5s", "is negative"),
         ("25h", "24h is the longest"),
-        (str(LONGEST + 1), "24h is the longest"),
+        (str(LONGEST_DURATION + 1), "24h is the longest"),
     ],
 )
 def test_anything_else_is_refused_with_the_reason(text: str, reason: str) -> None:

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.playbook.batches import LargeBatch, batches, large_batches
-from aegis_provision.playbook.host_counts import parse_serial
-from aegis_provision.playbook.plays import HostCount
+from aegis_provision.playbook.host_counts import HostCount, parse_serial
+from aegis_provision.playbook.schedule import LargeBatch, batches, large_batches
 from tests.playbook.schedules import schedule_of
 
 TEN = "a b c d e f g h i j"
