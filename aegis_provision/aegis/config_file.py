@@ -23,8 +23,7 @@ from aegis_provision.documents.json_syntax import NotJsonError, TooDeepError
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
 from aegis_provision.packaged_files import load_schema
-from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.secret_rules import is_named_secret
+from aegis_provision.providers.secret import Secret, is_named_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

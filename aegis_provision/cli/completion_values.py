@@ -61,7 +61,7 @@ def keys(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionIt
     from aegis_provision.documents.yaml_edits import REPLACES
     from aegis_provision.inventory.settings import ENV_PREFIX
     from aegis_provision.packaged_files import load_schema
-    from aegis_provision.providers.session import VARIABLE_OF
+    from aegis_provision.providers.recipes import VARIABLE_OF
 
     described = load_schema("inventory")["$defs"]["vars"]["properties"]
     inventory = _inventory(ctx)

@@ -40,7 +40,7 @@ def literal_secrets(
     ``names`` are further keys whose values are names, addresses or paths: the variables of
     Ansible's that mean something here. Its other variables are neither read nor shown, so they may
     hold anything. Keys that take just one reference have a rule of their own
-    (:mod:`aegis_provision.providers.secret_rules`), and so have reasons of pins. No finding repeats
+    (:mod:`aegis_provision.providers.secret`), and so have reasons of pins. No finding repeats
     the secret.
     """
     for finding in _within(node, "", _NAMES.union(names)):

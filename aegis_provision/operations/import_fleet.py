@@ -24,7 +24,7 @@ from aegis_provision.operations.load import inventory_paths, resolve_fleet, reso
 from aegis_provision.planning.host_plan import plan_host
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import Receipt
-from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.recipes import resolve_providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

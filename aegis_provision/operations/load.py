@@ -28,10 +28,14 @@ from aegis_provision.humanize import counted, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
-from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.resolve_env import resolve_env, resolve_secret, unusable_tokens
+from aegis_provision.providers.recipes import resolve_providers
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session_spec import session_specs
+from aegis_provision.providers.session import (
+    resolve_env,
+    resolve_secret,
+    session_specs,
+    unusable_tokens,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

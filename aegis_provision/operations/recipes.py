@@ -12,8 +12,7 @@ from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.humanize import listed
 from aegis_provision.operations.load import DEFAULT_INVENTORY, load_fleet, missing_variables
 from aegis_provision.providers.recipes import builtin_recipes
-from aegis_provision.providers.resolve_env import resolve_env
-from aegis_provision.providers.session_spec import recipe_spec
+from aegis_provision.providers.session import recipe_spec, resolve_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

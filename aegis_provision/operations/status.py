@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.operations.plan import prepare_job
 from aegis_provision.operations.runs import pending_restarts
-from aegis_provision.providers.resolve_env import resolve_secret
 from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.session import resolve_secret
 from aegis_provision.rollout.status import check_fleet
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.planning.exposed_secrets import exposes_secret
 from aegis_provision.planning.plan import Change, ChangeKind
-from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.secret_rules import is_named_secret, is_plain_value
+from aegis_provision.providers.secret import Secret, is_named_secret, is_plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

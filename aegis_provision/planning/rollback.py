@@ -10,8 +10,9 @@ from aegis_provision.humanize import listed
 from aegis_provision.planning.diff import environment_changes
 from aegis_provision.planning.host_plan import refusals
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
+from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import VARIABLE_OF, Session, SessionSpec
+from aegis_provision.providers.session import Session, SessionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from aegis_provision.planning.drift import drift_of
 from aegis_provision.planning.host_plan import plan_compared
 from aegis_provision.planning.plan import Action, ChangeKind
 from aegis_provision.planning.receipts import Receipt, RejectedReceipt
-from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
 
 if TYPE_CHECKING:

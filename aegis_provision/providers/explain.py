@@ -12,9 +12,13 @@ from aegis_provision.inventory.groups import Ancestry
 from aegis_provision.inventory.precedence import counts_beside
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.packaged_files import load_schema
-from aegis_provision.providers.recipes import builtin_recipes, template_env, template_values
-from aegis_provision.providers.secret_rules import is_safe_reference, is_secret_setting
-from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.recipes import (
+    VARIABLE_OF,
+    builtin_recipes,
+    template_env,
+    template_values,
+)
+from aegis_provision.providers.secret import is_safe_reference, is_secret_setting
 from aegis_provision.providers.templates import outline, references
 
 if TYPE_CHECKING:

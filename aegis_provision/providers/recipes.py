@@ -1,26 +1,49 @@
-"""Recipes: the five that come with the tool, and those of an inventory, one shape for both."""
+"""Recipes: the five that come with the tool, and those of an inventory, ``extends`` applied."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
+from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.secret_detection import is_secret_name
 from aegis_provision.documents.source import Source
+from aegis_provision.documents.suggestion import Suggestions
+from aegis_provision.humanize import listed
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.packaged_files import RECIPES, read_recipes
-from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.secret_rules import is_secret_setting
-from aegis_provision.providers.session import VARIABLE_OF
-from aegis_provision.providers.templates import references
+from aegis_provision.providers.secret import (
+    TOKENS,
+    Secret,
+    is_secret_setting,
+    refers_to_secret,
+    secret_problem,
+)
+from aegis_provision.providers.templates import GRAMMAR, has_stray_reference, references
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.source import Span
+    from aegis_provision.inventory.host import Inventory, ProviderEntry
+
+VARIABLE_OF = {
+    "base_url": "ANTHROPIC_BASE_URL",
+    "auth_token": "ANTHROPIC_AUTH_TOKEN",
+    "model": "ANTHROPIC_DEFAULT_MODEL",
+    "fast_model": "ANTHROPIC_DEFAULT_FAST_MODEL",
+    "timeout_ms": "API_TIMEOUT_MS",
+}
+"""The five keys and their variables, in the order of docs/aegis.md, "The five variables"."""
+
+MOST_EXTENDED = 4000
+"""How many others a provider may extend, one through the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +133,177 @@ def recipe_secrets(recipes: Mapping[str, Recipe], environ: Mapping[str, str]) ->
         for reference in references(value.template)
     )
     return tuple(Secret(environ[name], f"${{{name}}}") for name in names if environ.get(name))
+
+
+def resolve_providers(
+    inventory: Inventory,
+) -> tuple[Mapping[str, Recipe], tuple[Diagnostic, ...]]:
+    """Return every recipe that hosts may name, ``extends`` applied, and what is wrong with them.
+
+    A recipe whose ``extends`` leads nowhere or in a circle is made of what it says itself.
+    """
+    resolver = _Resolver(inventory.providers)
+    recipes = {**builtin_recipes(), **{name: resolver.recipe(name) for name in inventory.providers}}
+    return recipes, tuple(resolver.findings)
+
+
+@dataclass(slots=True)
+class _Resolver:
+    entries: Mapping[str, ProviderEntry]
+    findings: list[Diagnostic] = field(default_factory=list)
+    _done: dict[str, Recipe] = field(default_factory=dict)
+    _cut: set[str] = field(default_factory=set)
+    _suggestions: Suggestions = field(default_factory=Suggestions)
+
+    def recipe(self, name: str) -> Recipe:
+        """Return the recipe called ``name`` with all that it inherits.
+
+        The far end of a chain is resolved first, so that a long one costs no stack.
+        """
+        chain: dict[str, None] = {}
+        step: str | None = name
+        while step is not None and step not in self._done:
+            if step in chain:
+                self._cut_cycle([*list(chain)[list(chain).index(step) :], step])
+                break
+            chain[step] = None
+            extends = _extends(self.entries[step])
+            base = extends.text if extends is not None else None
+            step = base if base in self.entries and base not in builtin_recipes() else None
+        for link in reversed(chain):
+            self._done[link] = self._resolved(self.entries[link])
+        return self._done[name]
+
+    def _cut_cycle(self, way: list[str]) -> None:
+        last = _extends(self.entries[way[-2]])
+        names = [quote(name).strip('"') for name in way]
+        self._cut.add(way[-2])
+        self.findings.append(
+            error(
+                "extends-cycle",
+                f"a provider extends itself: {listed(names, between=' > ')}",
+                last.span if last is not None else None,
+                hint="let one of them extend a built-in recipe",
+            )
+        )
+
+    def _resolved(self, entry: ProviderEntry) -> Recipe:
+        base = self._base(entry)
+        if entry.name in builtin_recipes():
+            base = builtin_recipes()[entry.name]
+            self.findings.append(
+                error(
+                    "builtin-provider",
+                    f"{quote(entry.name)} is a recipe that the tool brings with it",
+                    entry.span,
+                    hint=f"give yours another name, with 'extends: {entry.name}'",
+                )
+            )
+        values = template_values(entry.body, builtin=False)
+        env = template_env(entry.body)
+        self.findings.extend(_value_problems(values, env))
+        allow = entry.body.entry("allow_http")
+        allows = isinstance(allow.value, Scalar) and allow.value.value is True if allow else None
+        merged = {**base.values, **values} if base else values
+        return Recipe(
+            name=entry.name,
+            values={key: merged[key] for key in VARIABLE_OF if key in merged},
+            env=_merged(base.env, env) if base else env,
+            allow_http=allows if allows is not None else (base.allow_http if base else False),
+            lineage=(entry.name, *(base.lineage if base else ())),
+            builtin=False,
+            span=entry.span,
+            broken=base.broken if base else entry.body.entry("extends") is not None,
+        )
+
+    def _base(self, entry: ProviderEntry) -> Recipe | None:
+        extends = _extends(entry)
+        if extends is None or entry.name in self._cut:
+            return None
+        name, span = extends.text, extends.span
+        if name in self._done and name not in builtin_recipes():
+            return self._within_bounds(self._done[name], span)
+        if name in builtin_recipes():
+            return builtin_recipes()[name]
+        known = {**builtin_recipes(), **self.entries}
+        hint = self._suggestions.did_you_mean(name, known) or f"known: {listed(known)}"
+        self.findings.append(
+            error("unknown-provider", f"no provider is called {quote(name)}", span, hint=hint)
+        )
+        return None
+
+    def _within_bounds(self, base: Recipe, span: Span) -> Recipe | None:
+        """Return ``base``, or nothing to extend where it is made of too many already.
+
+        Each recipe holds all that it inherits, so a chain costs the square of its length.
+        """
+        if len(base.lineage) <= MOST_EXTENDED:
+            return base
+        self.findings.append(
+            error(
+                "too-deep",
+                f"this provider extends more than {MOST_EXTENDED:,} others",
+                span,
+                hint="extend a built-in recipe, or one that does",
+            )
+        )
+        return None
+
+
+def _extends(entry: ProviderEntry) -> Scalar | None:
+    found = entry.body.entry("extends")
+    if found is None or not isinstance(found.value, Scalar):
+        return None
+    return found.value if isinstance(found.value.value, str) else None
+
+
+def _merged(
+    base: Mapping[str, RecipeValue], own: Mapping[str, RecipeValue]
+) -> Mapping[str, RecipeValue]:
+    """Return ``base`` updated with ``own``; ``base`` itself if ``own`` is empty."""
+    return {**base, **own} if own else base
+
+
+def _value_problems(
+    values: Mapping[str, RecipeValue], env: Mapping[str, RecipeValue]
+) -> Iterable[Diagnostic]:
+    for key, value in values.items():
+        yield from template_problems(key, value.template, value.span)
+    for name, value in env.items():
+        yield from template_problems(f"env.{name}", value.template, value.span)
+
+
+def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagnostic]:
+    """Yield what is wrong with a template in any environment."""
+    name = setting.removeprefix("env.")
+    if setting != name and name in VARIABLE_OF.values():
+        key = next(key for key, variable in VARIABLE_OF.items() if variable == name)
+        yield error(
+            "managed-variable",
+            f'"{name}" is what "{key}" sets, and env is for further variables',
+            span,
+            hint=f'use "{key}" instead',
+        )
+        return
+    if setting in TOKENS or setting != name:
+        problem = secret_problem(setting, template, span)
+        if problem is not None:
+            yield problem
+            return
+    if setting in TOKENS or (setting != name and is_secret_name(name)):
+        return
+    if has_stray_reference(template):
+        yield error(
+            "stray-reference",
+            f'a "${{" in {quote(setting)} is no reference, and hosts would get it as it stands',
+            span,
+            hint=GRAMMAR,
+        )
+    if setting == name and refers_to_secret(template):
+        yield error(
+            "secret-in-the-open",
+            f"{quote(setting)} refers to a variable that is named like a secret, "
+            "and this value is shown in plans",
+            span,
+            hint="use another variable; a token goes into auth_token",
+        )

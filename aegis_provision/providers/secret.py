@@ -1,9 +1,32 @@
-"""A value that must not be printed, and the one way to read it."""
+"""Secrets: the value that is never printed, and the rule that an inventory only refers to it.
+
+:mod:`aegis_provision.documents.secret_detection` decides what a secret is.
+"""
 
 from __future__ import annotations
 
 import hmac
-from typing import Final, NoReturn, final
+from typing import TYPE_CHECKING, Final, NoReturn, final
+
+from aegis_provision.documents.literal_secrets import literal_secret
+from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.secret_detection import (
+    HARMLESS_TOKENS,
+    is_plain_setting,
+    is_secret_name,
+    puts_references_in_secrets,
+)
+from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.providers.templates import (
+    GRAMMAR,
+    has_stray_reference,
+    references,
+    single_reference,
+)
+
+if TYPE_CHECKING:
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.source import Span
 
 _ANY = ("utf-8", "surrogatepass")
 
@@ -62,3 +85,101 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a secret is neither pickled nor copied")
+
+
+TOKENS = frozenset({"auth_token", "api_token"})
+"""The settings that are tokens, with any value."""
+
+_TOKENS_OF_FILES = frozenset({"ANTHROPIC_AUTH_TOKEN", "authToken", "clientAuthToken"})
+"""The names that are tokens in a host's file, with any value."""
+
+
+def is_named_secret(name: str, value: str) -> bool:
+    """Tell whether the name alone makes a secret of what a host's file has under ``name``.
+
+    Short digits, ``true`` and ``false`` are no secret under any name but a token's own.
+    """
+    return is_secret_name(name) and not is_plain_value(name, value)
+
+
+def is_plain_value(name: str, value: str) -> bool:
+    """Tell whether ``value`` is no secret under ``name`` in a host's file, nor anywhere else."""
+    return name not in _TOKENS_OF_FILES and is_plain_setting(value)
+
+
+def is_secret_setting(setting: str, template: str) -> bool:
+    """Tell whether the value that ``template`` makes for ``setting`` is a secret.
+
+    ``setting`` is one of our keys, or ``env.NAME``: a further variable is one by its name, by the
+    name of what it refers to, or by the place of a reference in it (``Bearer ${GATEWAY}``).
+    """
+    if setting in TOKENS:
+        return True
+    name = setting.removeprefix(ENV_PREFIX)
+    if setting == name:
+        return False
+    if is_secret_name(name):
+        return not is_plain_setting(template)
+    return refers_to_secret(template) or puts_references_in_secrets(template)
+
+
+def refers_to_secret(template: str) -> bool:
+    """Tell whether ``template`` refers to a variable that is named like a secret."""
+    return any(is_secret_name(reference.name) for reference in references(template))
+
+
+def is_safe_reference(template: str) -> bool:
+    """Tell whether ``template`` is one reference and holds no secret: the rule for secrets."""
+    reference = single_reference(template)
+    return reference is not None and _is_safe_default(reference.default)
+
+
+def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None:
+    """Return what is wrong with a secret's template; its text is never repeated.
+
+    In a further variable, which may hold more than one reference, only the defaults are checked
+    here: another check finds literal secrets under every key.
+    """
+    name = setting.removeprefix(ENV_PREFIX)
+    if setting not in TOKENS and not is_secret_name(name):
+        return _default_problem(setting, template, span)
+    if setting not in TOKENS and is_plain_setting(template):
+        return None
+    reference = single_reference(template)
+    if reference is None and has_stray_reference(template):
+        return literal_secret(
+            f'{quote(setting)} holds a "${{" that is no reference: '
+            "a secret never stands in an inventory",
+            span,
+            hint=GRAMMAR,
+        )
+    if reference is None:
+        what = "is not exactly one reference" if references(template) else "is a literal"
+        return literal_secret(
+            f"{quote(setting)} {what}: a secret never stands in an inventory", span
+        )
+    if setting not in TOKENS and is_plain_setting(reference.default or ""):
+        return None
+    if not _is_safe_default(reference.default):
+        return _default_is_secret(setting, span)
+    return None
+
+
+def _default_problem(setting: str, template: str, span: Span) -> Diagnostic | None:
+    for reference in references(template):
+        default = reference.default
+        if is_secret_name(reference.name) and not (
+            _is_safe_default(default) or is_plain_setting(default or "")
+        ):
+            return _default_is_secret(setting, span)
+    return None
+
+
+def _is_safe_default(default: str | None) -> bool:
+    return (default or "") in HARMLESS_TOKENS
+
+
+def _default_is_secret(setting: str, span: Span) -> Diagnostic:
+    return literal_secret(
+        f"{quote(setting)} has a default, and that would be a secret in the inventory", span
+    )

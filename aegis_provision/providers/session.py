@@ -1,25 +1,29 @@
-"""The session variables that one host should have, before and after secrets are filled in."""
+"""A host's session variables: as templates, then with the operator's environment filled in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.secret_detection import is_plain_setting
+from aegis_provision.documents.suggestion import Suggestions
+from aegis_provision.grouping import group_by
+from aegis_provision.humanize import listed
+from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.providers.recipes import VARIABLE_OF, RecipeValue, template_problems
+from aegis_provision.providers.secret import TOKENS, Secret, is_secret_setting
+from aegis_provision.providers.templates import expand, references, single_reference
+from aegis_provision.providers.unusable_tokens import UnusableToken, unusable_token
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.source import Span
-    from aegis_provision.providers.secret import Secret
-    from aegis_provision.providers.unusable_tokens import UnusableToken
-
-VARIABLE_OF = {
-    "base_url": "ANTHROPIC_BASE_URL",
-    "auth_token": "ANTHROPIC_AUTH_TOKEN",
-    "model": "ANTHROPIC_DEFAULT_MODEL",
-    "fast_model": "ANTHROPIC_DEFAULT_FAST_MODEL",
-    "timeout_ms": "API_TIMEOUT_MS",
-}
-"""The five keys and their variables, in the order of docs/aegis.md, "The five variables"."""
+    from aegis_provision.inventory.host import Host, Inventory, Setting
+    from aegis_provision.providers.recipes import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +86,229 @@ class Session:
     def names(self) -> frozenset[str]:
         """Return the same names, to look one up."""
         return frozenset(self.in_order)
+
+
+def session_specs(
+    inventory: Inventory, recipes: Mapping[str, Recipe]
+) -> tuple[Mapping[str, SessionSpec], tuple[Diagnostic, ...]]:
+    """Return the session variables of every host, and what is wrong with them.
+
+    Hosts with the same settings share one spec. A host whose provider is not known has none.
+    """
+    builder = _SpecBuilder(recipes)
+    for host in inventory.hosts.values():
+        builder.add(host)
+    return builder.specs, (*_template_findings(inventory), *builder.findings())
+
+
+def recipe_spec(recipe: Recipe) -> SessionSpec:
+    """Return the session variables of a recipe alone, without any host's settings."""
+    return _spec(recipe, recipe.values, recipe.env)
+
+
+@dataclass(slots=True)
+class _SpecBuilder:
+    """Makes one spec for all hosts that are alike, and each finding once for all its hosts."""
+
+    recipes: Mapping[str, Recipe]
+    specs: dict[str, SessionSpec] = field(default_factory=dict)
+    _shared: dict[tuple[object, ...], SessionSpec] = field(default_factory=dict)
+    _unknown: dict[Setting, list[str]] = field(default_factory=dict)
+    _incomplete: dict[tuple[Setting, tuple[str, ...]], list[str]] = field(default_factory=dict)
+
+    def add(self, host: Host) -> None:
+        if host.provider is None:
+            return
+        recipe = self.recipes.get(str(host.provider.value))
+        if recipe is None:
+            self._unknown.setdefault(host.provider, []).append(host.name)
+            return
+        spec = self._spec(host, recipe)
+        self.specs[host.name] = spec
+        present = {variable.setting for variable in spec.variables}
+        absent = tuple(key for key in VARIABLE_OF if key not in present)
+        if absent and not recipe.broken:
+            self._incomplete.setdefault((host.provider, absent), []).append(host.name)
+
+    def findings(self) -> Iterator[Diagnostic]:
+        suggestions = Suggestions()
+        for setting, hosts in self._unknown.items():
+            name = str(setting.value)
+            yield error(
+                "unknown-provider",
+                f"no provider is called {quote(name)}",
+                setting.span,
+                hint=suggestions.did_you_mean(name, self.recipes)
+                or f"known: {listed(self.recipes)}",
+                hosts=tuple(hosts),
+            )
+        for (setting, absent), hosts in self._incomplete.items():
+            recipe = self.recipes[str(setting.value)]
+            yield error(
+                "incomplete-provider",
+                f"the provider {quote(recipe.name)} brings no {', no '.join(absent)}, "
+                "and nothing nearer to the host does",
+                recipe.span,
+                hint="add what is missing, or let it extend a built-in recipe",
+                related=(Related(setting.span, "it is chosen here"),),
+                hosts=tuple(hosts),
+            )
+
+    def _spec(self, host: Host, recipe: Recipe) -> SessionSpec:
+        signature = (
+            recipe.name,
+            tuple((key, item.span) for key, item in host.overrides.items()),
+            tuple((name, item.span) for name, item in host.env.items()),
+        )
+        if signature not in self._shared:
+            values = {**recipe.values, **_as_values(host.overrides)}
+            env = {**recipe.env, **_as_values(host.env)}
+            self._shared[signature] = _spec(recipe, values, env)
+        return self._shared[signature]
+
+
+def _as_values(settings: Mapping[str, Setting]) -> dict[str, RecipeValue]:
+    return {
+        key: RecipeValue(str(item.value), item.span, builtin=False)
+        for key, item in settings.items()
+    }
+
+
+def _spec(
+    recipe: Recipe, values: Mapping[str, RecipeValue], env: Mapping[str, RecipeValue]
+) -> SessionSpec:
+    by_setting = [(name, key, values[key]) for key, name in VARIABLE_OF.items() if key in values]
+    by_setting += [(name, ENV_PREFIX + name, value) for name, value in env.items()]
+    variables = tuple(
+        Variable(
+            name,
+            value.template,
+            setting,
+            is_secret_setting(setting, value.template),
+            value.span,
+            value.builtin,
+        )
+        for name, setting, value in by_setting
+    )
+    return SessionSpec(recipe.name, variables, recipe.allow_http, recipe.lineage)
+
+
+def resolve_env(
+    spec: SessionSpec, environ: Mapping[str, str], *, with_secrets: bool = True
+) -> Session:
+    """Return ``spec`` with ``environ`` filled in; sensitive values become secrets.
+
+    Without secrets, what sensitive variables refer to is neither read nor missing; a variable that
+    is none of them and refers to it too would show it, and is withheld with them. A further
+    variable that is named like a secret and holds short digits, ``true`` or ``false`` is none.
+    """
+    values: dict[str, str | Secret] = {}
+    missing: set[str] = set()
+    by_default: set[str] = set()
+    unusable: list[UnusableToken] = []
+    withheld = frozenset() if with_secrets else _withheld(spec)
+    for variable in spec.variables:
+        if variable.name in withheld:
+            continue
+        expansion = expand(variable.template, environ)
+        names = dict.fromkeys(item.name for item in references(variable.template))
+        if names and set(expansion.defaulted) == names.keys():
+            by_default.add(variable.name)
+        if expansion.missing:
+            missing.update(expansion.missing)
+        elif variable.sensitive and (
+            variable.setting in TOKENS or not is_plain_setting(expansion.text)
+        ):
+            unusable.extend(
+                unusable_tokens(variable.template, environ, variable.name, variable.setting)
+            )
+            origin = ", ".join(f"${{{name}}}" for name in names)
+            values[variable.name] = Secret(expansion.text, origin or "the inventory")
+        else:
+            values[variable.name] = expansion.text
+    return Session(
+        spec,
+        values,
+        tuple(sorted(missing)),
+        frozenset(by_default),
+        withheld,
+        tuple(dict.fromkeys(unusable)),
+    )
+
+
+def unusable_tokens(
+    template: str, environ: Mapping[str, str], used_as: str, setting: str
+) -> Iterator[UnusableToken]:
+    """Yield what the secret ``template`` of ``setting`` refers to that is obviously no token.
+
+    ``used_as`` is what the operator knows the value by.
+    """
+    alone = single_reference(template) is not None
+    for reference in references(template):
+        value = environ.get(reference.name) or reference.default or ""
+        reason = unusable_token(value, reference.name, alone=alone, token=setting in TOKENS)
+        if reason:
+            yield UnusableToken(used_as, reference.name, reason)
+
+
+def _withheld(spec: SessionSpec) -> frozenset[str]:
+    """Return the variables that are sensitive, or refer to what one of those refers to."""
+    secret = {
+        reference.name
+        for variable in spec.variables
+        if variable.sensitive
+        for reference in references(variable.template)
+    }
+    return frozenset(
+        variable.name
+        for variable in spec.variables
+        if variable.sensitive
+        or any(reference.name in secret for reference in references(variable.template))
+    )
+
+
+def resolve_secret(template: str, environ: Mapping[str, str]) -> Secret | tuple[str, ...]:
+    """Return the secret that ``template`` refers to, or the names of what is unset for it.
+
+    An empty default is no secret, and nothing is missing then.
+    """
+    expansion = expand(template, environ)
+    return Secret(expansion.text, template) if expansion.text else expansion.missing
+
+
+def _template_findings(inventory: Inventory) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the templates in all settings of groups and hosts.
+
+    That includes settings which something nearer to the host overrides: a secret that is
+    written down is one whether it counts or not. Each place is told once; its hosts are those
+    for which it counts.
+    """
+    templates: dict[tuple[str, Span], str] = {}
+    hosts: dict[tuple[str, Span], dict[str, None]] = {}
+    for setting, names in _settings(inventory):
+        key = setting.key
+        if key not in VARIABLE_OF and key != "api_token" and not key.startswith(ENV_PREFIX):
+            continue
+        unused = (*setting.overrode, *setting.agreeing)
+        for item, counts_for in ((setting, names), *((item, ()) for item in unused)):
+            if isinstance(item.value, str | int) and not isinstance(item.value, bool):
+                templates[key, item.span] = str(item.value)
+                hosts.setdefault((key, item.span), {}).update(dict.fromkeys(counts_for))
+    for (key, span), template in templates.items():
+        for problem in template_problems(key, template, span):
+            yield replace(problem, hosts=tuple(hosts[key, span]))
+
+
+def _settings(inventory: Inventory) -> Iterator[tuple[Setting, Sequence[str]]]:
+    """Yield the settings of groups and hosts, with the hosts for which each counts."""
+    for group in inventory.groups.values():
+        yield from ((setting, ()) for setting in group.settings.values())
+    alike = group_by(
+        inventory.hosts.values(),
+        lambda host: (id(host.overrides), id(host.env), id(host.ignored), id(host.settings)),
+    )
+    for hosts in alike.values():
+        host, names = hosts[0], [item.name for item in hosts]
+        yield from ((setting, names) for setting in (*host.overrides.values(), *host.env.values()))
+        yield from ((setting, ()) for setting in host.ignored)
+        yield from ((setting, names) for setting in host.settings.values())

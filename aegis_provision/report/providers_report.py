@@ -10,7 +10,7 @@ from rich.text import Text
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.providers.explain import shown_template
-from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
 from aegis_provision.report.json_documents import Document, document
 

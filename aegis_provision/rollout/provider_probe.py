@@ -19,8 +19,8 @@ from aegis_provision.providers.probe_verdict import (
     probe_verdict,
     settles,
 )
+from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.providers.templates import references
 from aegis_provision.rollout.verdict import (
     FIRST_PAUSE,

@@ -12,10 +12,14 @@ from aegis_provision.aegis.checks import check_session, check_spec
 from aegis_provision.aegis.config_file import ConfigFile, merge, parse_config, render
 from aegis_provision.documents.diagnostic import Severity, has_errors
 from aegis_provision.documents.source import Source, Span
-from aegis_provision.providers.recipes import builtin_recipes
-from aegis_provision.providers.resolve_env import resolve_env
-from aegis_provision.providers.session import VARIABLE_OF, Session, SessionSpec, Variable
-from aegis_provision.providers.session_spec import recipe_spec
+from aegis_provision.providers.recipes import VARIABLE_OF, builtin_recipes
+from aegis_provision.providers.session import (
+    Session,
+    SessionSpec,
+    Variable,
+    recipe_spec,
+    resolve_env,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

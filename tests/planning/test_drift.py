@@ -24,7 +24,7 @@ from aegis_provision.planning.receipts import (
 )
 from aegis_provision.planning.restore import restoring_write, resulting_file
 from aegis_provision.planning.status import HostState, ProviderMatch, TokenState, status_of
-from aegis_provision.providers.resolve_env import resolve_env
+from aegis_provision.providers.session import resolve_env
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.providers.explain import Explanation, SettingSource, explain, matching
-from aegis_provision.providers.session import VARIABLE_OF
+from aegis_provision.providers.recipes import VARIABLE_OF
 from tests.inventory.inventories import HOST, VALUES, Files, Text, inventories, lines_of, load
 
 FRESH: dict[str, Any] = {

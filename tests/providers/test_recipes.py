@@ -12,12 +12,15 @@ from aegis_provision.documents.schema import check
 from aegis_provision.documents.source import Source
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.providers.recipes import builtin_recipes, recipe_secrets
-from aegis_provision.providers.resolve import resolve_providers, template_problems
-from aegis_provision.providers.resolve_env import resolve_env
+from aegis_provision.providers.recipes import (
+    VARIABLE_OF,
+    builtin_recipes,
+    recipe_secrets,
+    resolve_providers,
+    template_problems,
+)
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import VARIABLE_OF
-from aegis_provision.providers.session_spec import recipe_spec
+from aegis_provision.providers.session import recipe_spec, resolve_env
 
 NAMES = ["glm", "openrouter", "lm-studio", "ollama", "azure-openai"]
 

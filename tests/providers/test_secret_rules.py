@@ -7,8 +7,8 @@ import pytest
 from aegis_provision.documents.source import Source, Span
 from aegis_provision.planning.exposed_secrets import exposes_secret
 from aegis_provision.providers.explain import shown_setting, shown_template
-from aegis_provision.providers.resolve import template_problems
-from aegis_provision.providers.secret_rules import (
+from aegis_provision.providers.recipes import template_problems
+from aegis_provision.providers.secret import (
     is_named_secret,
     is_plain_value,
     is_secret_setting,

@@ -8,9 +8,8 @@ from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, Remo
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import plan_host
-from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.resolve_env import resolve_env
-from aegis_provision.providers.session_spec import session_specs
+from aegis_provision.providers.recipes import resolve_providers
+from aegis_provision.providers.session import resolve_env, session_specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

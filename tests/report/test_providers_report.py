@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.providers.resolve import resolve_providers
+from aegis_provision.providers.recipes import resolve_providers
 from aegis_provision.report.json_documents import as_text
 from aegis_provision.report.providers_report import providers_document, recipe_lines
 from tests.inventory.inventories import Files, inventories, load

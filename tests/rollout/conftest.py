@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.providers.resolve_env import resolve_env
+from aegis_provision.providers.session import resolve_env
 from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.transport.connect import connect

@@ -25,8 +25,8 @@ from aegis_provision.playbook.plays import (
     Verify,
 )
 from aegis_provision.playbook.schedule import single_play
+from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.redaction import Redactor
-from aegis_provision.providers.session import VARIABLE_OF
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import FileChange, HostFinished, WriteBegun
 from aegis_provision.rollout.host_run import run_host

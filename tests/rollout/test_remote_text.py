@@ -16,8 +16,8 @@ from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, 
 from aegis_provision.planning.receipts import WriteInfo
 from aegis_provision.planning.status import HostState, HostStatus, TokenState
 from aegis_provision.providers.redaction import MASK, Redactor
-from aegis_provision.providers.resolve_env import resolve_env
 from aegis_provision.providers.secret import Secret
+from aegis_provision.providers.session import resolve_env
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import (
     HostRestarted,

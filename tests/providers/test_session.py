@@ -9,8 +9,8 @@ import pytest
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.providers.resolve import resolve_providers
-from aegis_provision.providers.session_spec import session_specs
+from aegis_provision.providers.recipes import resolve_providers
+from aegis_provision.providers.session import session_specs
 from aegis_provision.providers.templates import GRAMMAR
 from aegis_provision.report.diagnostics import diagnostics_lines
 
