@@ -28,7 +28,7 @@ from aegis_provision.providers.templates import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
     from aegis_provision.providers.session import Session, SessionSpec, Variable
     from aegis_provision.providers.unusable_tokens import UnusableToken
 

@@ -19,7 +19,7 @@ from aegis_provision.aegis.rules import (
     tmux_session_problem,
 )
 from aegis_provision.aegis.whatwg_url import is_javascript_url
-from aegis_provision.documents.json_syntax import NotJsonError, TooDeepError
+from aegis_provision.documents.json_reader import NotJsonError, TooDeepError
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
 from aegis_provision.packaged_files import load_schema

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from aegis_provision.documents.json_syntax import load_strict
+from aegis_provision.documents.json_reader import load_strict
 
 _INDENT = "  "
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
 
 
 class Severity(Enum):

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.nodes import Node
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Node, Span
 
 HINT = "write one reference, such as ${GLM_API_KEY}, and keep the value in your environment"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
 
 _KINDS = {
     "string": "a string",

@@ -20,19 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import error, has_errors
-from aegis_provision.documents.nodes import plain_value
-from aegis_provision.documents.reader import read_document
-from aegis_provision.documents.scalar_writer import scalar_text
-from aegis_provision.documents.source import Span
+from aegis_provision.documents.nodes import Span, plain_value
+from aegis_provision.documents.scalars import scalar_text
+from aegis_provision.documents.yaml_reader import decode, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.nodes import Node
-    from aegis_provision.documents.source import Source
+    from aegis_provision.documents.nodes import Node, Source
 
 REPLACES = "pin_replaces"
 """The key whose value is what an entry held before it got keys, as it was written."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import plain_value
-from aegis_provision.documents.scalar_writer import scalar_text
+from aegis_provision.documents.scalars import scalar_text
 from aegis_provision.humanize import blank_control
 from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS

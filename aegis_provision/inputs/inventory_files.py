@@ -7,9 +7,9 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, warning
-from aegis_provision.documents.ini import conversion
+from aegis_provision.documents.syntax_errors import conversion
+from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.files.reading import read_beginning
 from aegis_provision.inventory.files import InputFile, content_of
 

@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import Diagnostic, error, note
 from aegis_provision.documents.json_reader import read_json
+from aegis_provision.documents.nodes import Source
 from aegis_provision.documents.quoting import may_quote
 from aegis_provision.documents.secret_detection import is_plain_setting, is_secret_name
-from aegis_provision.documents.source import Source
+from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.names import is_address
 from aegis_provision.inventory.script_output import hosts_to_ask

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.diagnostic import Diagnostic, error
+from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.files.reading import read_beginning
 from aegis_provision.history.run_header import source_file
 from aegis_provision.playbook.load import load_playbook

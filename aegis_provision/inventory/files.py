@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.documents.decoding import decode
-from aegis_provision.documents.ini import looks_like_ini
 from aegis_provision.documents.nodes import Mapping, Node, Scalar
-from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.suggestion import is_slip
+from aegis_provision.documents.syntax_errors import looks_like_ini
+from aegis_provision.documents.yaml_reader import decode, read_document
 
 if TYPE_CHECKING:
-    from aegis_provision.documents.source import Source
+    from aegis_provision.documents.nodes import Source
 
 Content = Literal["inventory", "ini", "other"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.files import InputFile
 
 ALL = "all"

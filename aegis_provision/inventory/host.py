@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.documents import nodes
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
 
 OVERRIDE_KEYS = ("base_url", "auth_token", "model", "fast_model", "timeout_ms")
 """The five keys that override single values of a provider's recipe (docs/inventory.md)."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import Related, error, note
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
-from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.yaml_edits import REPLACES, EditError, YamlEditor
+from aegis_provision.documents.yaml_reader import decode, read_document
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.pins import PIN_KEYS
 from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.nodes import Entry, Node
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Entry, Node, Span
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Host, Inventory, Setting
 

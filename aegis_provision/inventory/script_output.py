@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
 
 _META = "_meta"
 _PARTS = ("hosts", "children", "vars")

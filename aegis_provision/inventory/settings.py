@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.nodes import Entry
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Entry, Span
 
 Value = str | int | bool | tuple[str, ...]
 

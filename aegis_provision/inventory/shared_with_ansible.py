@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
 
 OURS = "aegis"
 """The variable of a host or group that holds our settings."""

@@ -10,13 +10,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from aegis_provision.documents.decoding import decode
 from aegis_provision.documents.diagnostic import Severity, drop_followups, error, warning
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.schema import check
+from aegis_provision.documents.yaml_reader import decode, read_document
 from aegis_provision.playbook.host_counts import (
     HOW_TO_WRITE_MAX_FAIL,
     HOW_TO_WRITE_SERIAL,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
     from aegis_provision.playbook.host_counts import HostCount
 
 _NOTHING_ELSE = "a playbook here is a rollout and nothing else: the inventory says what a host is"

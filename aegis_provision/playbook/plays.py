@@ -11,7 +11,7 @@ from aegis_provision.playbook.host_counts import ALL_HOSTS, NO_HOSTS, HostCount
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
 
 
 class Restart(StrEnum):

@@ -24,7 +24,7 @@ from aegis_provision.providers.templates import outline, references
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.host import Host, Inventory, Setting
     from aegis_provision.inventory.settings import Value
     from aegis_provision.providers.recipes import Recipe, RecipeValue

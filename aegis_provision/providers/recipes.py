@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.nodes import Mapping as MappingNode
-from aegis_provision.documents.nodes import Scalar
+from aegis_provision.documents.nodes import Scalar, Source
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.reader import read_document
 from aegis_provision.documents.secret_detection import is_secret_name
-from aegis_provision.documents.source import Source
 from aegis_provision.documents.suggestion import Suggestions
+from aegis_provision.documents.yaml_reader import read_document
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.packaged_files import RECIPES, read_recipes
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.host import Inventory, ProviderEntry
 
 VARIABLE_OF = {

@@ -26,7 +26,7 @@ from aegis_provision.providers.templates import (
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
 
 _ANY = ("utf-8", "surrogatepass")
 

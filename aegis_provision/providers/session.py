@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.host import Host, Inventory, Setting
     from aegis_provision.providers.recipes import Recipe
 

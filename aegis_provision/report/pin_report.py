@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.documents.decoding import decode
+from aegis_provision.documents.nodes import Source
 from aegis_provision.documents.quoting import may_quote
-from aegis_provision.documents.source import Source
+from aegis_provision.documents.yaml_reader import decode
 from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.report.diagnostics import diagnostics_fields

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic, Related
-    from aegis_provision.documents.source import Span
+    from aegis_provision.documents.nodes import Span
     from aegis_provision.report.json_documents import Document
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"

@@ -18,7 +18,7 @@ from aegis_provision.aegis.config_file import (
     render,
     session_env_in,
 )
-from aegis_provision.documents.json_syntax import DEEPEST
+from aegis_provision.documents.yaml_reader import DEEPEST
 from aegis_provision.providers.secret import Secret
 
 CANARY = "canary-5d2f"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.documents.decoding import LARGEST_FILE
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, plain_value
+from aegis_provision.documents.yaml_reader import LARGEST_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from aegis_provision.documents.diagnostic import (
     warning,
 )
 from aegis_provision.documents.literal_secrets import literal_secrets
-from aegis_provision.documents.reader import read_document
-from aegis_provision.documents.source import Source, Span
+from aegis_provision.documents.nodes import Source, Span
+from aegis_provision.documents.yaml_reader import read_document
 from aegis_provision.report.diagnostics import diagnostics_fields, diagnostics_lines
 
 CANARY = "sk-or-v1-canary"

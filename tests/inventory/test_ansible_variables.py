@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis_provision.documents.diagnostic import Severity
-from aegis_provision.documents.unknown_keys import hide_values
+from aegis_provision.documents.quoting import hide_values
 from aegis_provision.inventory.ansible_variables import ALIASES, LEADING_ELSEWHERE, STRONGER
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.documents.decoding import decode
-from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.yaml_reader import decode, read_document
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.groups import Tree
 from aegis_provision.inventory.ranges import MOST_HOSTS, RangeError, expand_range

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.nodes import Source
 from aegis_provision.documents.schema import check
-from aegis_provision.documents.source import Source
+from aegis_provision.documents.yaml_reader import read_document
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.packaged_files import load_schema

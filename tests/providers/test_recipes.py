@@ -6,10 +6,9 @@ from importlib import resources
 
 import pytest
 
-from aegis_provision.documents.nodes import Mapping
-from aegis_provision.documents.reader import read_document
+from aegis_provision.documents.nodes import Mapping, Source
 from aegis_provision.documents.schema import check
-from aegis_provision.documents.source import Source
+from aegis_provision.documents.yaml_reader import read_document
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.recipes import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.documents.source import Source, Span
+from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.planning.exposed_secrets import exposes_secret
 from aegis_provision.providers.explain import shown_setting, shown_template
 from aegis_provision.providers.recipes import template_problems

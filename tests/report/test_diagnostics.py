@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aegis_provision.documents.diagnostic import Diagnostic, Related, error, note, warning
-from aegis_provision.documents.source import Source, Span
+from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.report.diagnostics import (
     deduplicate,
     diagnostics_fields,

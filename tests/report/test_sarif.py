@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.cli.main import run
 from aegis_provision.documents.diagnostic import Related, error
-from aegis_provision.documents.source import Source, Span
+from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.report.sarif import sarif_log
 from tests.schemas import check_document
 

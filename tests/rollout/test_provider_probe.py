@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.documents.source import Source, Span
+from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.session import Session, SessionSpec, Variable

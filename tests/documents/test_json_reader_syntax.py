@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aegis_provision.documents.json_syntax import JsonFault, beyond_depth, json_fault, position
+from aegis_provision.documents.json_reader import JsonFault, beyond_depth, json_fault, position
 
 PIECES = [
     *'{}[]:,-0127.eE+ \n\t\r"\\/bu',

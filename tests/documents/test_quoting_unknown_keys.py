@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.documents.quoting import excerpt
-from aegis_provision.documents.source import Source, Span
-from aegis_provision.documents.unknown_keys import continues_unknown, hide_values
+from aegis_provision.documents.nodes import Source, Span
+from aegis_provision.documents.quoting import continues_unknown, excerpt, hide_values
 
 SECRET = "hunter2"
 

@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.documents.decoding import LARGEST_FILE, decode
-from aegis_provision.documents.nodes import Mapping, Node, Scalar, plain_value
-from aegis_provision.documents.reader import DEEPEST, read_document
+from aegis_provision.documents.nodes import Mapping, Node, Scalar, Source, plain_value
 from aegis_provision.documents.scalars import is_ambiguous, resolve
-from aegis_provision.documents.source import Source
+from aegis_provision.documents.yaml_reader import DEEPEST, LARGEST_FILE, decode, read_document
 
 
 def read(text: str) -> tuple[Node | None, list[str]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.documents.ini import conversion, ini_inventory, looks_like_ini
-from aegis_provision.documents.reader import read_document
-from aegis_provision.documents.source import Source, Span
+from aegis_provision.documents.nodes import Source, Span
+from aegis_provision.documents.syntax_errors import conversion, ini_inventory, looks_like_ini
+from aegis_provision.documents.yaml_reader import read_document
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.documents.nodes import plain_value
-from aegis_provision.documents.reader import read_document
-from aegis_provision.documents.scalar_writer import scalar_text
-from aegis_provision.documents.source import Source
+from aegis_provision.documents.nodes import Source, plain_value
+from aegis_provision.documents.scalars import scalar_text
+from aegis_provision.documents.yaml_reader import read_document
 
 # What anybody can type on one line: what YAML has escapes for is in it.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
