@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.secret_detection import may_hold_secret
-from aegis_provision.transport.sudo_rules import SudoCommand, refusal, sudo_commands
+from aegis_provision.transport.become import SudoCommand, refusal, sudo_commands
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Service, Target

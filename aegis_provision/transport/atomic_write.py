@@ -24,15 +24,20 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from aegis_provision.errors import Unreachable, WriteFailed, WriteRefused
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, PREVIOUS, RECEIPT
 from aegis_provision.transport.errors import describe_file_error
-from aegis_provision.transport.futures import then
+from aegis_provision.transport.filesystem import then
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aegis_provision.planning.plan import Write
     from aegis_provision.transport.data_dir import DataDir
-    from aegis_provision.transport.filesystem import FileStat, Filesystem, ReadHandle, WriteHandle
-    from aegis_provision.transport.futures import Future
+    from aegis_provision.transport.filesystem import (
+        FileStat,
+        Filesystem,
+        Future,
+        ReadHandle,
+        WriteHandle,
+    )
 
 _STAGING = "staging"
 _NEW_PREVIOUS = f"{PREVIOUS}.new"

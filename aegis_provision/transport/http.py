@@ -1,33 +1,68 @@
-"""HTTP requests over an open socket, such as the near end of a tunnel to a host.
+"""Sends HTTP requests: over an open socket, such as the near end of a tunnel to a host, or by curl.
 
-TLS is spoken from here, with the operator's own certificate authorities.
+Over a socket TLS is spoken from here, with the operator's own certificate authorities. The host's
+own curl sends the request if the host's sshd forwards nothing.
 """
 
 from __future__ import annotations
 
 import functools
 import http.client
+import re
 import socket
 import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.transport.http_messages import (
+    HUNG_UP,
     LARGEST_BODY,
     NO_TIME,
+    NOT_HTTP,
+    NOT_LISTENING,
+    NOT_TLS,
+    UNKNOWN_NAME,
     HttpFailure,
-    HttpRequest,
     HttpResponse,
     headers,
 )
 from aegis_provision.transport.tcp import connect_tcp
 
-_HUNG_UP = HttpFailure(ConnectFailure.HUNG_UP, "it hung up without an answer")
-_UNKNOWN = HttpFailure(ConnectFailure.UNKNOWN_NAME, "the name is not known there")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aegis_provision.transport.commands import CompletedCommand
+    from aegis_provision.transport.http_messages import HttpRequest
+
+NO_COMMANDS = HttpFailure(None, "the host's sshd forwards nothing, and the login runs no commands")
+"""The failure if neither a tunnel nor a command works."""
+
+_MARK = "--aegis-provision--"
+# The request, with its token, comes on standard input. -q ignores the login's own settings. What
+# the login shell prints ends before the mark.
+_CURL = f"echo {_MARK}; command -v curl >/dev/null 2>&1 || exit 127; exec curl -q --config -"
+_NO_CURL = 127
+_SHORTEST = 0.1  # curl takes zero for no limit
+# curl(1), EXIT CODES.
+_CURL_FAILURES = {
+    1: NOT_HTTP,
+    6: UNKNOWN_NAME,
+    7: NOT_LISTENING,
+    8: NOT_HTTP,
+    18: HUNG_UP,
+    28: NO_TIME,
+    35: NOT_TLS,
+    52: HUNG_UP,
+    56: HUNG_UP,
+    60: HttpFailure(ConnectFailure.UNTRUSTED, "the host does not trust its certificate"),
+}
+_TOO_LARGE = 63  # the answer is there, and as much of it as we keep
+_ESCAPES = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))
+_STATUS = re.compile(rb"\n([0-9]{3}) (\S*)\n?\Z")
 
 
 class _OpenConnection(http.client.HTTPConnection):
@@ -101,7 +136,7 @@ def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | Htt
         response = client.getresponse()
         body = response.read(LARGEST_BODY)
         if response.length and len(body) < LARGEST_BODY:
-            return _HUNG_UP
+            return HUNG_UP
         location = response.getheader("Location") or ""
         return HttpResponse(response.status, body, time.monotonic() - began, location)
     finally:
@@ -127,19 +162,19 @@ def connect_failure(problem: Exception) -> HttpFailure:
         case ssl.SSLCertVerificationError():
             return HttpFailure(*_certificate(problem))
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return _HUNG_UP
+            return HUNG_UP
         case ssl.SSLError():
-            return HttpFailure(ConnectFailure.NOT_TLS, "it does not speak TLS")
+            return NOT_TLS
         case TimeoutError():
             return NO_TIME
         case ConnectionRefusedError():
-            return HttpFailure(ConnectFailure.NOT_LISTENING, "nothing listens there")
+            return NOT_LISTENING
         case socket.gaierror():
-            return _UNKNOWN
+            return UNKNOWN_NAME
         case ConnectionError() | http.client.RemoteDisconnected() | http.client.IncompleteRead():
-            return _HUNG_UP
+            return HUNG_UP
         case http.client.HTTPException() | ValueError():
-            return HttpFailure(ConnectFailure.NOT_HTTP, "what answers there does not speak HTTP")
+            return NOT_HTTP
         case _:
             return HttpFailure(ConnectFailure.UNREACHABLE, "there is no way there")
 
@@ -169,3 +204,53 @@ def connect_here(host: str, port: int, timeout: float) -> socket.socket | HttpFa
         return connect_tcp(host, port, left)
     except OSError as problem:
         return connect_failure(problem)
+
+
+def request_with_curl(
+    run: Callable[[str, bytes], CompletedCommand], request: HttpRequest, timeout: float
+) -> HttpResponse | HttpFailure:
+    """Send ``request`` with the host's own curl; ``run`` runs a command there with an input."""
+    began = time.monotonic()
+    config = _curl_config(request, timeout)
+    if isinstance(config, HttpFailure):
+        return config
+    end = run(_CURL, config)
+    if end.status is None:
+        return NO_TIME
+    _, began_there, output = end.output.partition(f"{_MARK}\n".encode())
+    if not began_there:
+        return NO_COMMANDS
+    if end.status == _NO_CURL:
+        return HttpFailure(None, "the host's sshd forwards nothing, and there is no curl")
+    found = _STATUS.search(output)
+    if end.status not in {0, _TOO_LARGE} or found is None:
+        other = HttpFailure(ConnectFailure.UNREACHABLE, "curl got no answer")
+        return _CURL_FAILURES.get(end.status, other)
+    location = found[2].decode(errors="replace")
+    seconds = time.monotonic() - began
+    return HttpResponse(int(found[1]), output[: found.start()][:LARGEST_BODY], seconds, location)
+
+
+def _curl_config(request: HttpRequest, timeout: float) -> bytes | HttpFailure:
+    """Return curl's settings for ``request``, independent of the login's and its environment."""
+    sent = headers(request)
+    if isinstance(sent, HttpFailure):
+        return sent
+    lines = [
+        b"silent",
+        b"globoff",
+        b'proto = "=http,https"',
+        b'noproxy = "*"',
+        f"max-time = {max(timeout, _SHORTEST):.3f}".encode(),
+        f"max-filesize = {LARGEST_BODY}".encode(),
+        b'write-out = "\\n%{http_code} %{redirect_url}\\n"',
+        b"url = " + _quoted(request.url.encode()),
+        *(b"header = " + _quoted(f"{name}: ".encode() + value) for name, value in sent.items()),
+    ]
+    return b"\n".join(lines) + b"\n"
+
+
+def _quoted(text: bytes) -> bytes:
+    for plain, escaped in _ESCAPES:
+        text = text.replace(plain, escaped)
+    return b'"' + text + b'"'

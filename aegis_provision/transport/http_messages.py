@@ -68,6 +68,11 @@ class HttpFailure:
 
 
 NO_TIME = HttpFailure(ConnectFailure.TIMED_OUT, "no answer in time")
+HUNG_UP = HttpFailure(ConnectFailure.HUNG_UP, "it hung up without an answer")
+NOT_HTTP = HttpFailure(ConnectFailure.NOT_HTTP, "what answers there does not speak HTTP")
+NOT_LISTENING = HttpFailure(ConnectFailure.NOT_LISTENING, "nothing listens there")
+NOT_TLS = HttpFailure(ConnectFailure.NOT_TLS, "it does not speak TLS")
+UNKNOWN_NAME = HttpFailure(ConnectFailure.UNKNOWN_NAME, "the name is not known there")
 
 
 def headers(request: HttpRequest) -> dict[str, bytes] | HttpFailure:

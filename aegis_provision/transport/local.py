@@ -1,15 +1,19 @@
-"""Sessions with this machine, for hosts with ``connection: local``."""
+"""Sessions with this machine, for hosts with ``connection: local``: files, commands, requests."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
 import subprocess
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from aegis_provision.errors import Unreachable
+from aegis_provision.files.atomic import sync_directory
 from aegis_provision.transport.become import (
     NO_SERVER,
     SERVERS,
@@ -22,12 +26,14 @@ from aegis_provision.transport.become import (
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.errors import map_errors
 from aegis_provision.transport.file_session import ROOT, FileSession, NotAsOwner
-from aegis_provision.transport.local_files import LocalFiles
-from aegis_provision.transport.sftp.client import SftpClient
+from aegis_provision.transport.filesystem import Completed, FileStat
+from aegis_provision.transport.sftp.client import SftpClient, SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
-from aegis_provision.transport.sftp.stream import SftpStream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.filesystem import Filesystem
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.protocol import ConnectOptions, HostSession
 
 _ENDING = 2.0
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
@@ -184,3 +191,204 @@ def _end(process: subprocess.Popen[bytes]) -> str:
         process.kill()
         _, complaint = process.communicate()
     return complaint.decode(errors="replace")
+
+
+class LocalFiles:
+    """A :class:`~aegis_provision.transport.filesystem.Filesystem` of this machine's."""
+
+    def __init__(self, home: Path) -> None:
+        """Resolve relative paths from ``home``, as a login would."""
+        self._home = home
+
+    def absolute(self, path: str) -> str:
+        """Return ``path`` as an absolute path."""
+        return str(self._home.absolute() / path)
+
+    def lstat(self, path: str) -> FileStat:
+        """Return a file's stat, a link's own if it is one."""
+        return _stat_of(Path(path).lstat())
+
+    def stat(self, path: str) -> FileStat:
+        """Return a file's stat, following links."""
+        return _stat_of(Path(path).stat())
+
+    def submit_lstat(self, path: str) -> Completed[FileStat]:
+        """Return :meth:`lstat`'s answer."""
+        return Completed(self.lstat, path)
+
+    def submit_stat(self, path: str) -> Completed[FileStat]:
+        """Return :meth:`stat`'s answer."""
+        return Completed(self.stat, path)
+
+    def readlink(self, path: str) -> str:
+        """Return where a link leads."""
+        return str(Path(path).readlink())
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Return a file's content, at most ``limit`` bytes."""
+        return self.read_whole(path, limit)[1]
+
+    def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
+        """Return one open file's stat and content."""
+        return _open_to_read(path).submit_whole(limit).get()
+
+    def submit_open(self, path: str) -> Completed[LocalReadHandle]:
+        """Open a file for reading; never waits for a writer of a pipe."""
+        return Completed(_open_to_read, path)
+
+    def create(self, path: str) -> LocalWriteHandle:
+        """Make a new file, for its owner alone."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return LocalWriteHandle(os.open(path, flags, 0o600))
+
+    def submit_create(self, path: str) -> Completed[LocalWriteHandle]:
+        """Return :meth:`create`'s answer."""
+        return Completed(self.create, path)
+
+    def submit_mkdir(self, path: str, mode: int) -> Completed[None]:
+        """Make a directory."""
+        return Completed(Path(path).mkdir, mode)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        Path(path).rmdir()
+
+    def chmod(self, path: str, mode: int) -> None:
+        """Change a directory's permission bits, never through a link."""
+        with _directory(path) as descriptor:
+            os.fchmod(descriptor, mode)
+
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        """Change a directory's owner, never through a link."""
+        with _directory(path) as descriptor:
+            os.fchown(descriptor, uid, gid)
+
+    def replace(self, source: str, target: str) -> None:
+        """Rename atomically, over what is there."""
+        Path(source).replace(target)
+        sync_directory(Path(target).parent)
+
+    def submit_replace(self, source: str, target: str) -> Completed[None]:
+        """Return :meth:`replace`'s answer."""
+        return Completed(self.replace, source, target)
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename unless something is there."""
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError as problem:
+            if problem.errno not in _NO_LINKS or os.path.lexists(target):
+                raise
+            Path(source).rename(target)  # as OpenSSH does where a file system has no links
+        else:
+            Path(source).unlink()
+        sync_directory(Path(target).parent)
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        Path(path).unlink()
+
+    def submit_remove(self, path: str) -> Completed[None]:
+        """Return :meth:`remove`'s answer."""
+        return Completed(self.remove, path)
+
+
+def _open_to_read(path: str) -> LocalReadHandle:
+    return LocalReadHandle(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY))
+
+
+class LocalReadHandle:
+    """A file that is open for reading."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take over an open descriptor."""
+        self._descriptor = descriptor
+
+    def submit_whole(self, limit: int) -> Completed[tuple[FileStat, bytes]]:
+        """Read the file and close it."""
+        return Completed(self._whole, limit)
+
+    def _whole(self, limit: int) -> tuple[FileStat, bytes]:
+        with os.fdopen(self._descriptor, "rb") as stream:
+            return _stat_of(os.fstat(stream.fileno())), stream.read(limit)
+
+
+class LocalWriteHandle:
+    """A new file that is open for writing."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take over an open descriptor."""
+        self._descriptor: int | None = descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, unless it is closed."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def close_nowait(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            self.close()
+
+    def touch(self, mtime: int) -> None:
+        """Set when the open file was last written."""
+        os.utime(self._open(), (mtime, mtime))
+
+    def submit_write(self, data: bytes) -> Completed[None]:
+        """Write all of ``data``."""
+        return Completed(self._write, data)
+
+    def submit_stat(self) -> Completed[FileStat]:
+        """Return the open file's stat."""
+        return Completed(lambda: _stat_of(os.fstat(self._open())))
+
+    def submit_chown(self, uid: int, gid: int) -> Completed[None]:
+        """Change the open file's owner."""
+        return Completed(lambda: os.fchown(self._open(), uid, gid))
+
+    def submit_chmod(self, mode: int) -> Completed[None]:
+        """Change the open file's permission bits."""
+        return Completed(lambda: os.fchmod(self._open(), mode))
+
+    def submit_sync(self) -> Completed[None]:
+        """Bring the content to the disk."""
+        return Completed(lambda: os.fsync(self._open()))
+
+    def submit_close(self) -> Completed[None]:
+        """Close the file."""
+        return Completed(self.close)
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._descriptor
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._open(), view) :]
+
+
+@contextmanager
+def _directory(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _stat_of(found: os.stat_result) -> FileStat:
+    return FileStat(found.st_mode, found.st_uid, found.st_gid, found.st_size, int(found.st_mtime))

@@ -28,8 +28,7 @@ from aegis_provision.transport.data_dir import (
     open_data_dir,
 )
 from aegis_provision.transport.errors import describe_file_error
-from aegis_provision.transport.filesystem import RenameNotAllowedError
-from aegis_provision.transport.futures import then
+from aegis_provision.transport.filesystem import RenameNotAllowedError, then
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +36,13 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
     from aegis_provision.transport.atomic_write import WriteResult
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.filesystem import FileStat, Filesystem, ReadHandle, WriteHandle
-    from aegis_provision.transport.futures import Future
+    from aegis_provision.transport.filesystem import (
+        FileStat,
+        Filesystem,
+        Future,
+        ReadHandle,
+        WriteHandle,
+    )
 
 _MOST_AHEAD = 60
 """Seconds by which a lock's time may be ahead of the host's: more was a wrong clock's doing."""

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aegis_provision.transport.filesystem import FileStat, Filesystem
-    from aegis_provision.transport.futures import Future
+    from aegis_provision.transport.filesystem import FileStat, Filesystem, Future
 
 _ROOT = 0
 _GROUP_WRITES, _OTHERS_WRITE = 0o020, 0o002

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.planning.receipts import FoundReceipt
-    from aegis_provision.transport.filesystem import FileStat, Filesystem, ReadHandle
-    from aegis_provision.transport.futures import Future
+    from aegis_provision.transport.filesystem import FileStat, Filesystem, Future, ReadHandle
 
 LARGEST_CONFIG = 1024 * 1024
 """How many bytes a configuration may have; Aegis' own has a few hundred."""

@@ -1,14 +1,22 @@
-"""TCP connections: names looked up and addresses tried, each within its time."""
+"""TCP connections: names looked up and addresses tried, each within its time; sparing reads."""
 
 from __future__ import annotations
 
 import queue
 import socket
+import struct
 import threading
 from typing import TYPE_CHECKING
 
+from aegis_provision.transport.errors import map_errors
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.protocol import ConnectOptions
+_READ_SIZE = 64 * 1024
+_TIME = "ll"  # struct timeval, as setsockopt(2) takes it
 
 
 def connect_tcp(host: str, port: int, seconds: Callable[[], float]) -> socket.socket:
@@ -66,3 +74,59 @@ def _addresses(host: str, port: int, flags: int) -> list[_Found]:
     except UnicodeError:  # no name at all: an empty label, or one of more than 63 letters
         raise socket.gaierror(socket.EAI_NONAME, host) from None
     return [(family, address) for family, _, _, _, address in found]
+
+
+def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
+    """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
+    with map_errors("connect"):
+        return BufferedSocket(
+            connect_tcp(host, port, lambda: deadline.step_timeout(options.timeout))
+        )
+
+
+class BufferedSocket(socket.socket):
+    """A connection of which each step is one system call, and which reads all that has come.
+
+    After each system call a thread waits for the interpreter again, which many hosts want at once.
+    paramiko reads a packet's beginning, then its rest; and before each step of a socket with a
+    timeout, the interpreter asks the kernel whether the socket is ready. So one call reads what has
+    come, to be handed out piece by piece, and the kernel keeps the time.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Take over ``connection``, its timeout included; it must not be used any more."""
+        seconds = connection.gettimeout()
+        family, kind, protocol = connection.family, connection.type, connection.proto
+        super().__init__(family, kind, protocol, fileno=connection.detach())
+        super().settimeout(None)
+        self._ahead = b""
+        self.settimeout(seconds)
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Bound each step to ``value`` seconds, at least a microsecond; ``None`` means no bound."""
+        self._seconds = value
+        micros = 0 if value is None else max(1, round(value * 1e6))
+        time = struct.pack(_TIME, *divmod(micros, 1_000_000))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.setsockopt(socket.SOL_SOCKET, option, time)
+
+    def gettimeout(self) -> float | None:
+        """Return the seconds that bound each step, ``None`` if nothing does."""
+        return self._seconds
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Return up to ``size`` bytes, none at the end. Raises ``TimeoutError`` and ``OSError``."""
+        if not self._ahead:
+            try:
+                self._ahead = super().recv(_READ_SIZE, flags)
+            except BlockingIOError:
+                raise TimeoutError from None
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        return data
+
+    def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
+        """Send some of ``data``; return how much. Raises ``TimeoutError`` and ``OSError``."""
+        try:
+            return super().send(data, flags)
+        except BlockingIOError:
+            raise TimeoutError from None

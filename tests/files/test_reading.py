@@ -107,7 +107,7 @@ READERS = {
     "history/state_dir": "directories, and a key that it makes",
     "history/run_record": "a record that it makes",
     "transport/ssh/known_hosts": "a file that it adds to, once it was looked at",
-    "transport/local_files": "a host's files, on this machine",
+    "transport/local": "a host's files, on this machine",
 }
 """The modules that open files by themselves, and what these are."""
 

@@ -14,9 +14,9 @@ from aegis_provision.inventory.host import Target
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.protocol import ConnectOptions
-from aegis_provision.transport.ssh.dial import dial
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.jump_hosts import resolve_hops
+from aegis_provision.transport.tcp import dial
 from tests.fleet.needs import missing
 
 if TYPE_CHECKING:

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.transport.become import SERVERS
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.sftp.client import SftpClient
+from aegis_provision.transport.sftp.client import SftpClient, SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
-from aegis_provision.transport.sftp.stream import SftpStream
 from tests.fleet.needs import missing
 
 if TYPE_CHECKING:

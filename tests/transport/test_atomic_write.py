@@ -8,7 +8,7 @@ import pytest
 
 from aegis_provision.errors import TransportError, Unreachable, WriteFailed, WriteRefused
 from aegis_provision.transport.atomic_write import WriteResult
-from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.local import LocalFiles
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     NEW,

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.local import connect_local
-from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.local import LocalFiles, connect_local
 from aegis_provision.transport.protocol import ConnectOptions
 from tests.transport.targets import (
     NEW,
@@ -90,7 +89,7 @@ def test_a_link_is_not_read(tmp_path: Path) -> None:
 _WRITE = """
 import os, sys
 from pathlib import Path
-from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.local import LocalFiles
 from tests.transport.targets import write_now
 
 os.setgroups([])

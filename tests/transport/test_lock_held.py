@@ -14,7 +14,7 @@ from aegis_provision.planning.restore import restoring_write
 from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, DataDir
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.local import LocalFiles
 from aegis_provision.transport.lock import WriteLock, create_or_break, take_lock
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (

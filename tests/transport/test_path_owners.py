@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.local import LocalFiles
 from aegis_provision.transport.path_owners import OwnersQuery, PathOwners
 from tests.fleet.sftp_wire import wired
 

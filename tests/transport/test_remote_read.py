@@ -10,7 +10,7 @@ import pytest
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteUser
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.local import LocalFiles
 from aegis_provision.transport.remote_read import (
     LARGEST_CONFIG,
     read_login,

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from aegis_provision.transport.filesystem import FileStat
-    from aegis_provision.transport.futures import Future
-    from aegis_provision.transport.sftp.client import SftpClient
-    from aegis_provision.transport.sftp.stream import SftpStream
+    from aegis_provision.transport.filesystem import FileStat, Future
+    from aegis_provision.transport.sftp.client import SftpClient, SftpStream
 
 T = TypeVar("T")
 

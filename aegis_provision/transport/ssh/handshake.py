@@ -10,10 +10,9 @@ import paramiko
 from aegis_provision.transport.errors import map_errors
 from aegis_provision.transport.ssh.authentication import log_in
 from aegis_provision.transport.ssh.host_keys import check_host_key
-from aegis_provision.transport.ssh.known_hosts import read_known_hosts
+from aegis_provision.transport.ssh.known_hosts import HostKey, read_known_hosts
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import Connection
-from aegis_provision.transport.ssh.public_keys import HostKey
 
 if TYPE_CHECKING:
     import socket

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
-from aegis_provision.transport.http_messages import HttpFailure
+from aegis_provision.transport.http_messages import NOT_LISTENING, UNKNOWN_NAME, HttpFailure
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import (
     CONNECT_FAILED,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 32 * 1024
 _FORWARDS_NOTHING = HttpFailure(None, "the host's sshd does not forward connections")
+_NO_CONNECTION = HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
 # What sshd says of a connection that failed: the host's own resolver's and system's words.
 _REFUSED = ("refused", "connect call failed")
 _NO_NAME = ("name", "resol", "nodename", "no address")
@@ -50,7 +51,7 @@ def tunnel(
                 channel.close()
                 raise
     except TimeoutError:
-        return HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
+        return _NO_CONNECTION
     # After that no request waits any more; a far side that neither takes nor sends anything would
     # keep the threads for as long as the connection.
     channel.settimeout(idle)
@@ -68,7 +69,7 @@ def _open(
         return _refused(refusal.code, transport.refusal.lower())
     except paramiko.SSHException:
         if transport.is_active():
-            return HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
+            return _NO_CONNECTION
         raise
 
 
@@ -81,11 +82,11 @@ def _refused(code: int, text: str) -> HttpFailure:
         return _FORWARDS_NOTHING
     if code == CONNECT_FAILED:
         if any(word in text for word in _REFUSED):
-            return HttpFailure(ConnectFailure.NOT_LISTENING, "nothing listens there")
+            return NOT_LISTENING
         if any(word in text for word in _NO_TIME):
-            return HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
+            return _NO_CONNECTION
         if any(word in text for word in _NO_NAME):
-            return HttpFailure(ConnectFailure.UNKNOWN_NAME, "the name is not known there")
+            return UNKNOWN_NAME
     return HttpFailure(ConnectFailure.UNREACHABLE, "the host can't connect there")
 
 

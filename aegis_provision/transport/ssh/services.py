@@ -58,7 +58,7 @@ class SshServices:
     def _request_with_curl(
         self, request: HttpRequest, timeout: float, deadline: Deadline
     ) -> HttpResponse | HttpFailure:
-        from aegis_provision.transport.curl import NO_COMMANDS, request_with_curl
+        from aegis_provision.transport.http import NO_COMMANDS, request_with_curl
         from aegis_provision.transport.ssh.commands import run_over_ssh
 
         # The login shell has to start first, which is not part of the request.

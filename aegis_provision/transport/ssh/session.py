@@ -20,9 +20,8 @@ from aegis_provision.transport.become import (
     sudo_problem,
 )
 from aegis_provision.transport.file_session import FileSession, NotAsOwner
-from aegis_provision.transport.sftp.client import SftpClient
+from aegis_provision.transport.sftp.client import SftpClient, SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
-from aegis_provision.transport.sftp.stream import SftpStream
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.jump_hosts import at_hop
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error

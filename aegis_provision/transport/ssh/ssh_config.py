@@ -17,7 +17,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.ssh.host_patterns import matches
+from aegis_provision.transport.ssh.known_hosts import matches
 from aegis_provision.transport.ssh.ssh_config_parser import (
     Block,
     Criterion,

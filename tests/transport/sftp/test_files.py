@@ -12,9 +12,8 @@ import pytest
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.sftp.client import SftpClient
+from aegis_provision.transport.sftp.client import SftpClient, SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
-from aegis_provision.transport.sftp.stream import SftpStream
 from tests.fleet.sftp_wire import wired
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.ssh.known_hosts import add_if_new
-from aegis_provision.transport.ssh.public_keys import HostKey
+from aegis_provision.transport.ssh.known_hosts import HostKey, add_if_new
 from tests.fleet.clients import connection, need, options, refusal, target_at
 from tests.fleet.openssh import make_key
 

@@ -18,13 +18,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.transport.ssh.known_hosts import (
+    HostKey,
     Verdict,
     add_if_new,
     entry_names,
+    is_too_short,
     parse_known_hosts,
     read_known_hosts,
+    read_public_key,
 )
-from aegis_provision.transport.ssh.public_keys import HostKey, is_too_short, read_public_key
 from tests.fleet.clients import need
 from tests.fleet.openssh import make_key, running_sshd
 

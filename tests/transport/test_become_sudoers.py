@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aegis_provision.transport.sudo_rules import SudoCommand, refusal, sudo_commands
+from aegis_provision.transport.become import SudoCommand, refusal, sudo_commands
 from tests.fleet.clients import need
 
 PASSWORD = "sudo wants a password to become aegis"

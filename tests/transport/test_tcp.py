@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.transport.ssh.dial import BufferedSocket
+from aegis_provision.transport.tcp import BufferedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.sftp.stream import MOST_NOISE, SftpStream
+from aegis_provision.transport.sftp.client import MOST_NOISE, SftpStream
 from tests.fleet.clients import connection, options, refusal, target_at
 from tests.fleet.openssh import running_sshd
 
@@ -98,33 +98,31 @@ def sftp_server_behind(script: str, directory: Path) -> str:
         ("/bin/echo no files here", "the login shell answered instead of SFTP", "allowed"),
     ],
 )
-def test_a_host_without_sftp(
-    subsystem: str, reason: str, hint: str, tmp_path: Path, home: Path
-) -> None:
+def test_a_host_without_sftp(subsystem: str, reason: str, hint: str, tmp_path: Path) -> None:
     with running_sshd(tmp_path / "server", subsystem=subsystem) as sshd:
-        problem = refusal(target_at(sshd), options(home, sshd.known_hosts))
+        problem = refusal(target_at(sshd), options(tmp_path, sshd.known_hosts))
     assert problem.step == "sftp"
     assert problem.reason.startswith(reason)
     assert hint in problem.hint
 
 
-def test_a_server_that_prints_before_sftp_begins(tmp_path: Path, home: Path) -> None:
+def test_a_server_that_prints_before_sftp_begins(tmp_path: Path) -> None:
     server = sftp_server_behind("echo 'Welcome! 100% legal use only'; exec $SFTP", tmp_path)
     script = tmp_path / "server.sh"
     places = "/usr/lib/openssh /usr/libexec/openssh /usr/lib/ssh /usr/libexec"
     find = f"for place in {places}; do [ -x $place/sftp-server ] && SFTP=$place/sftp-server; done"
     script.write_text(script.read_text().replace("echo", f"{find}\necho", 1))
     with running_sshd(tmp_path / "server", subsystem=server) as sshd:
-        connection(target_at(sshd), options(home, sshd.known_hosts))
+        connection(target_at(sshd), options(tmp_path, sshd.known_hosts))
 
 
-def test_an_ipv6_address(tmp_path: Path, home: Path) -> None:
+def test_an_ipv6_address(tmp_path: Path) -> None:
     with running_sshd(tmp_path / "server", settings=["ListenAddress ::1"]) as sshd:
-        known_hosts = home / "known_hosts"
+        known_hosts = tmp_path / "known_hosts"
         known_hosts.write_text(f"[::1]:{sshd.port} {sshd.host_key.read_text()}")
-        connection(target_at(sshd, address="::1"), options(home, known_hosts))
+        connection(target_at(sshd, address="::1"), options(tmp_path, known_hosts))
         jump = (f"{sshd.user}@[::1]:{sshd.port}",)
-        config = home / "config"
+        config = tmp_path / "config"
         config.write_text(f"IdentityFile {sshd.client_key}\n")
         behind = target_at(sshd, jump=jump)
-        connection(behind, options(home, known_hosts, sshd.known_hosts, ssh_config=config))
+        connection(behind, options(tmp_path, known_hosts, sshd.known_hosts, ssh_config=config))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.ssh.public_keys import HostKey, read_public_key
-from aegis_provision.transport.ssh.revoked_keys import (
+from aegis_provision.transport.ssh.host_keys import (
     RevokedKeysError,
     parse_revoked_keys,
     read_revoked_keys,
 )
+from aegis_provision.transport.ssh.known_hosts import HostKey, read_public_key
 from tests.fleet.openssh import make_key
 
 if TYPE_CHECKING:

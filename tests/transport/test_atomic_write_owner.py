@@ -16,7 +16,7 @@ import pytest
 
 from aegis_provision.errors import WriteFailed, WriteRefused
 from aegis_provision.transport.atomic_write import WriteResult
-from aegis_provision.transport.local_files import LocalFiles
+from aegis_provision.transport.local import LocalFiles
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     NEW,
