@@ -24,7 +24,7 @@ UNIT := tests/aegis tests/documents tests/files tests/history tests/importing te
   tests/test_humanize.py tests/packaging/test_lowest.py tests/packaging/test_makefile.py tests/packaging/test_values.py
 # What tells whether a version of a dependency serves: every command once (click, rich, paramiko),
 # what they print to the letter, schemas and YAML, completion, a live screen, the demo's servers.
-VERSIONS := tests/cli/test_golden.py tests/cli/test_completion.py tests/cli/test_prompt.py \
+VERSIONS := tests/cli/test_golden.py tests/cli/test_completion.py tests/cli/test_run_pipeline_prompt.py \
   tests/cli/test_environment.py tests/cli/test_streams.py tests/demo tests/documents/test_yaml_reader.py \
   tests/inventory/test_schema.py tests/playbook/test_schema.py tests/report/test_progress_display.py \
   tests/report/test_plan_report.py tests/transport/ssh/test_authentication.py tests/transport/ssh/test_paramiko_internals.py

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, cast
 
 import click
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from aegis_provision.cli.suggested_commands import Given
     from aegis_provision.operations.environment import Environment
     from aegis_provision.report.console import Color
+
+_COMMANDS = {"import": ("import_", "command"), "unpin": ("pin", "unpin_command")}
+"""The module and the name of those that do not follow the rule."""
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Invocation:
 
     environ: Mapping[str, str]
     color: Color = "auto"
-    given: Given = field(default_factory=dict)
+    given: dict[str, tuple[str, ...]] = field(default_factory=dict)
     wrote: bool = False
 
     @property
@@ -52,6 +55,13 @@ class Invocation:
     def current(cls) -> Invocation:
         """Return the invocation of the click command that is running."""
         return cast("Invocation", click.get_current_context().find_root().obj)
+
+
+def load_command(name: str) -> click.Command:
+    """Return the command called ``name``; its module is imported only now."""
+    module, attribute = _COMMANDS.get(name, (name, "command"))
+    found = import_module(f"aegis_provision.cli.commands.{module}")
+    return cast("click.Command", getattr(found, attribute))
 
 
 def note_written() -> None:

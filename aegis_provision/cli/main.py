@@ -7,14 +7,12 @@ import os
 import sys
 import threading
 import traceback
-from importlib import import_module
-from keyword import iskeyword
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from aegis_provision.cli.interrupts import ProcessSignals
-from aegis_provision.cli.invocation import Invocation, utf8_text
+from aegis_provision.cli.invocation import Invocation, load_command, utf8_text
 from aegis_provision.cli.output import echo
 from aegis_provision.cli.streams import output_error, protect_streams
 from aegis_provision.errors import Error, InvalidInputError
@@ -74,9 +72,7 @@ class _Commands(click.Group):
         """Import and return a command."""
         if cmd_name not in SUMMARIES:
             return None
-        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        module = import_module(f"aegis_provision.cli.commands.{name}")
-        command: click.Command = module.command
+        command = load_command(cmd_name)
         for parameter in command.params:
             if isinstance(parameter.type, type(click.STRING)):
                 parameter.type = _TEXT

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 import click
 from click.core import ParameterSource
 
-from aegis_provision.cli import completion_values
+from aegis_provision.cli import completion
 from aegis_provision.cli.invocation import Invocation, Output
 from aegis_provision.cli.suggested_commands import CARRIED
 from aegis_provision.operations.connection import ConnectionOptions
@@ -109,7 +109,7 @@ def limit_option(command: Callable[..., R]) -> Callable[..., R]:
         "-l",
         "--limit",
         metavar="PATTERN",
-        shell_complete=completion_values.patterns,
+        shell_complete=completion.patterns,
         help="Only these hosts: a:b, a:&b, a:!b, globs, @file.",
     )(command)
 

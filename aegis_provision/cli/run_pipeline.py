@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.observers import observe_run
 from aegis_provision.cli.output import echo, print_document
-from aegis_provision.cli.prompt import Confirmation, confirm
 from aegis_provision.grouping import group_pairs
 from aegis_provision.humanize import counted
 from aegis_provision.operations.apply import apply, run_name
@@ -258,3 +259,32 @@ def print_schedule(output: Output, schedule: Schedule, output_format: Format) ->
         print_lines(output.out, schedule_lines(schedule))
     else:
         print_document(schedule_document(schedule), output_format)
+
+
+class Confirmation(Enum):
+    """What the operator said, or that there was no terminal to ask on."""
+
+    YES = "yes"
+    NO = "no"
+    NO_TERMINAL = "no terminal"
+
+
+def confirm(question: str) -> Confirmation:
+    """Ask ``question`` on stderr and read the answer from the terminal.
+
+    Only ``yes`` or ``y`` is a yes; the end of input is a no. Without a terminal to ask and to
+    answer on, no question is asked.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return Confirmation.NO_TERMINAL
+    said = ""
+    try:
+        # Within, as Ctrl-C may come as soon as the question can be read.
+        echo(f"{question} [y/N] ", err=True, end="")
+        said = sys.stdin.readline()
+    except (UnicodeDecodeError, OSError):  # the terminal may be gone
+        return Confirmation.NO
+    finally:
+        if not said.endswith("\n"):
+            echo(err=True)
+    return Confirmation.YES if said.strip().lower() in {"y", "yes"} else Confirmation.NO

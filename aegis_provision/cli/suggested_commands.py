@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib import import_module
-from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from aegis_provision.cli.invocation import load_command
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
-
-Given = dict[str, tuple[str, ...]]
-"""The values of flags as they were typed, by the flag's name, in the order of the command line."""
 
 CARRIED = frozenset(
     {
@@ -108,18 +105,11 @@ def piped(given: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 def _flags(
     given: Mapping[str, Sequence[str]], command: str, without: Collection[str]
 ) -> Iterator[str]:
-    taken = _flags_of(command) - frozenset(without)
+    taken = CARRIED.intersection(param.name for param in load_command(command).params)
     for name, values in given.items():
-        if name in taken and not any(map(_is_pipe, values)):
+        if name in taken and name not in without and not any(map(_is_pipe, values)):
             for value in values:
                 yield from (_typed(name), value)
-
-
-def _flags_of(command: str) -> frozenset[str]:
-    """Return which of :data:`CARRIED` the command has."""
-    name = f"{command}_" if iskeyword(command) else command
-    module = import_module(f"aegis_provision.cli.commands.{name}")
-    return CARRIED.intersection(param.name for param in module.command.params)
 
 
 def _typed(name: str) -> str:

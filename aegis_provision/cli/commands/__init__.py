@@ -1,1 +1,1 @@
-"""One module per command; each holds a click command named ``command``."""
+"""The commands: a module each, which is imported only when its command runs."""

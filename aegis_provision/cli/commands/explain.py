@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import completion_values
+from aegis_provision.cli import completion
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.options import (
     env_file_option,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("host", shell_complete=completion_values.hosts)
-@click.argument("key", required=False, shell_complete=completion_values.keys)
+@click.argument("host", shell_complete=completion.hosts)
+@click.argument("key", required=False, shell_complete=completion.keys)
 @inventory_option
 @env_file_option
 @format_option

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import completion_values
+from aegis_provision.cli import completion
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 @click.command("hosts")
-@click.argument("pattern", required=False, shell_complete=completion_values.patterns)
+@click.argument("pattern", required=False, shell_complete=completion.patterns)
 @click.option("--graph", is_flag=True, help="The tree of groups, with providers and pins.")
 @click.option(
     "--host",
     "one",
     metavar="HOST",
-    shell_complete=completion_values.hosts,
+    shell_complete=completion.hosts,
     help="All settings of one host.",
 )
 @inventory_option

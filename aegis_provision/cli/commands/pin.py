@@ -1,4 +1,4 @@
-"""``pin``: gives hosts a provider of their own, in the inventory's own files."""
+"""``pin`` and ``unpin``: hosts get or lose a provider of their own, in the inventory's files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import completion_values
+from aegis_provision.cli import completion
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.options import (
@@ -37,8 +37,8 @@ _DAYS = {"d": 1, "w": 7}
 
 
 @click.command("pin")
-@click.argument("host", shell_complete=completion_values.patterns)
-@click.argument("provider", shell_complete=completion_values.providers)
+@click.argument("host", shell_complete=completion.patterns)
+@click.argument("provider", shell_complete=completion.providers)
 @click.option("--model", metavar="MODEL", help="The main model.")
 @click.option("--fast-model", metavar="MODEL", help="The faster or cheaper model.")
 @click.option("--base-url", metavar="URL", help="The base URL that sessions call.")
@@ -103,10 +103,34 @@ def command(
         until=_last_day(until, today) if until is not None else None,
         reason=_reason(reason),
     )
-    return edit_and_show(inventory, host, request, output, output_format, dry_run=dry_run)
+    return _edit_and_show(inventory, host, request, output, output_format, dry_run=dry_run)
 
 
-def edit_and_show(
+@click.command("unpin")
+@click.argument("host", shell_complete=completion.patterns)
+@inventory_option
+@dry_run_option
+@format_option
+@output_options
+def unpin_command(
+    host: str,
+    inventory: tuple[Path, ...],
+    *,
+    dry_run: bool,
+    output_format: Format,
+    output: Output,
+) -> int:
+    """Take the provider of their own from HOST, a host or a pattern as in --limit.
+
+    Removes 'provider', the end and the reason of the pin, and the values that stand after the
+    provider in the host's entry. An entry that 'pin' made for a host of a range goes as a whole.
+    The inventory's files are edited in place and all else in them stays; the result is checked
+    before it is written.
+    """
+    return _edit_and_show(inventory, host, None, output, output_format, dry_run=dry_run)
+
+
+def _edit_and_show(
     inventory: tuple[Path, ...],
     pattern: str,
     request: PinRequest | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import completion_values
+from aegis_provision.cli import completion
 from aegis_provision.cli.options import (
     env_file_option,
     format_option,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command("providers")
-@click.argument("name", required=False, shell_complete=completion_values.providers)
+@click.argument("name", required=False, shell_complete=completion.providers)
 @inventory_option
 @env_file_option
 @format_option

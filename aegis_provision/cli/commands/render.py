@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli import completion_values
+from aegis_provision.cli import completion
 from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options
 from aegis_provision.cli.output import echo_utf8
@@ -26,11 +26,11 @@ MASK = "<secret>"
 
 
 @click.command("render")
-@click.argument("host", required=False, shell_complete=completion_values.hosts)
+@click.argument("host", required=False, shell_complete=completion.hosts)
 @click.option(
     "--provider",
     metavar="NAME",
-    shell_complete=completion_values.providers,
+    shell_complete=completion.providers,
     help="A recipe alone; needs no inventory.",
 )
 @click.option("--reveal", is_flag=True, help="Print the secrets too. Mind who is looking.")

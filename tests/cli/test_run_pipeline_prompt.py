@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.cli.prompt import confirm
+from aegis_provision.cli.run_pipeline import confirm
 from tests.fleet.operator import PROGRAM, Operator
 from tests.fleet.terminal import Terminal, running_on_terminal
 
