@@ -19,15 +19,14 @@ from aegis_provision.operations import plan as plan_operation
 from aegis_provision.operations import rollback as rollback_operation
 from aegis_provision.operations import status as status_operation
 from aegis_provision.operations.connection import ConnectionOptions
-from aegis_provision.operations.environment import Environment
-from aegis_provision.operations.load import load_fleet
-from aegis_provision.operations.plan import RunPlan, RunSelection
-from aegis_provision.operations.runs import (
+from aegis_provision.operations.history import (
     finished_run,
     list_runs,
     run_to_roll_back,
 )
-from aegis_provision.operations.runs import past_run as find_past_run
+from aegis_provision.operations.history import past_run as find_past_run
+from aegis_provision.operations.load import Environment, load_fleet
+from aegis_provision.operations.plan import RunPlan, RunSelection
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.worker_pool import CancelToken
@@ -96,7 +95,7 @@ def plan(
     Raises :class:`Error` for wrong input, before anything connects; a host's failure is its
     plan's ``action``.
     """
-    environment = Environment.of(_environ(environ))
+    environment = _environment(environ)
     selection = RunSelection(
         limit,
         Path(playbook) if playbook is not None else None,
@@ -133,7 +132,7 @@ def plan_rollback(
     wrote something which is not undone yet. The other parameters are those of :func:`plan`, and
     :func:`apply` applies the result. Raises :class:`Error` before anything connects.
     """
-    environment = Environment.of(_environ(environ))
+    environment = _environment(environ)
     options = _options(known_hosts, ssh_config, host_key, forks, timeout, deadline)
     past = run_to_roll_back(environment.environ, run)
     job = rollback_operation.prepare_rollback(fleet, past, limit, environment, options)
@@ -191,7 +190,7 @@ def status(
 
     The parameters are those of :func:`plan`. Raises :class:`Error` before anything connects.
     """
-    environment = Environment.of(_environ(environ))
+    environment = _environment(environ)
     options = _options(known_hosts, ssh_config, host_key, forks, timeout, deadline)
     selection = RunSelection(limit, secrets=secrets)
     scheduled = plan_operation.schedule_run(fleet, selection, environment)
@@ -220,6 +219,11 @@ def past_run(name: str, *, environ: Mapping[str, str] | None = None) -> PastRun:
 
 def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:
     return dict(os.environ if environ is None else environ)
+
+
+def _environment(environ: Mapping[str, str] | None) -> Environment:
+    variables = _environ(environ)
+    return Environment(variables, variables, datetime.now(UTC))
 
 
 def _planned(job: plan_operation.Job, on_event: OnEvent | None) -> RunPlan:

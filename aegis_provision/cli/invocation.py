@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.load import Environment
     from aegis_provision.report.console import Color
 
 _COMMANDS = {"import": ("import_", "command"), "unpin": ("pin", "unpin_command")}
@@ -46,7 +46,7 @@ class Invocation:
     @cached_property
     def environment(self) -> Environment:
         """What operations know of the operator's side, without an env file."""
-        from aegis_provision.operations.environment import Environment
+        from aegis_provision.operations.load import Environment
 
         variables = {name: utf8_text(value) for name, value in self.environ.items()}
         return Environment(self.environ, variables, datetime.now(UTC))

@@ -27,7 +27,7 @@ from aegis_provision.files.atomic import sync_directory
 from aegis_provision.history.digests import file_digest
 from aegis_provision.history.run_header_codec import header_lines
 from aegis_provision.history.state_dir import load_key, prepare_state_dir
-from aegis_provision.planning.restore import resulting_file
+from aegis_provision.planning.plan import resulting_file
 from aegis_provision.rollout.event_codec import encode_event
 from aegis_provision.rollout.events import (
     FileChange,

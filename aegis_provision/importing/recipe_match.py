@@ -17,9 +17,8 @@ from aegis_provision.aegis.rules import (
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.planning.exposed_secrets import exposes_secret
 from aegis_provision.providers.recipes import VARIABLE_OF, recipe_secrets
-from aegis_provision.providers.redaction import Redactor
+from aegis_provision.providers.redaction import Redactor, exposes_secret
 from aegis_provision.providers.secret import is_named_secret, is_secret_setting
 from aegis_provision.providers.templates import expand, references, single_reference
 from aegis_provision.providers.unusable_tokens import unusable_token

@@ -1,8 +1,8 @@
-"""The inventory the operator means, read, resolved and checked, or all that is wrong with it."""
+"""What the operator hands in: the inventory, read, resolved and checked, and the environment."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,7 @@ from aegis_provision.aegis.checks import (
     check_spec,
     unusable_problem,
 )
-from aegis_provision.documents.diagnostic import (
-    Diagnostic,
-    drop_followups,
-    error,
-    has_errors,
-)
+from aegis_provision.documents.diagnostic import Diagnostic, drop_followups, error, has_errors
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.errors import InputError, InvalidInputError
@@ -28,9 +23,10 @@ from aegis_provision.humanize import counted, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
-from aegis_provision.providers.recipes import resolve_providers
+from aegis_provision.providers.recipes import builtin_recipes, resolve_providers
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import (
+    recipe_spec,
     resolve_env,
     resolve_secret,
     session_specs,
@@ -38,7 +34,8 @@ from aegis_provision.providers.session import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import date, datetime
 
     from aegis_provision.history.run_header import SourceFile
     from aegis_provision.inventory.files import InputFile
@@ -48,6 +45,25 @@ if TYPE_CHECKING:
 
 _MOST_MISSING = 100
 DEFAULT_INVENTORY = Path("inventory.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The operator's side of an operation.
+
+    ``environ`` holds the operator's own variables (``HOME``, ``XDG_*``, ``SSH_AUTH_SOCK``).
+    ``variables`` are those that templates may use: the same, with an env file's beneath them.
+    ``now`` is when the operation began, in UTC. Both hold secrets, and never show in ``repr``.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    variables: Mapping[str, str] = field(repr=False)
+    now: datetime
+
+    @property
+    def today(self) -> date:
+        """Return the day it is, in UTC: pins end by it."""
+        return self.now.date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,32 +137,23 @@ def resolve_fleet(
     findings += found
     specs, found = session_specs(inventory, recipes)
     findings += found
-    checked = [item for spec in _distinct(specs) for item in check_spec(spec)]
+    distinct = {id(spec): spec for spec in specs.values()}
+    checked = [item for spec in distinct.values() for item in check_spec(spec)]
     findings += tuple(item for item in checked if item.code != UNUSABLE_DEFAULT)
     unset = tuple(item for item in checked if item.code == UNUSABLE_DEFAULT)
-    used = tuple(file for file in files if file.certain or _is_subject(file, inventory))
+    subjects = {"group_vars": inventory.groups, "host_vars": inventory.hosts}
+    used = tuple(
+        file for file in files if file.certain or file.subject in subjects.get(file.kind, ())
+    )
     return Fleet(inventory, recipes, specs, findings, unset, used), findings
 
 
-def _is_subject(file: InputFile, inventory: Inventory) -> bool:
-    return file.subject in (inventory.groups if file.kind == "group_vars" else inventory.hosts)
-
-
-def _distinct(specs: Mapping[str, SessionSpec]) -> Iterable[SessionSpec]:
-    return {id(spec): spec for spec in specs.values()}.values()
-
-
-def select_hosts(fleet: Fleet, flag: str, pattern: str | None) -> tuple[str, ...]:
+def select_hosts(inventory: Inventory, flag: str, pattern: str | None) -> tuple[str, ...]:
     """Return the names that ``pattern`` selects, all for ``None``, in inventory order.
 
     ``flag`` is where the operator wrote it. Raises :class:`Error` for a pattern
     that is wrong or matches nothing.
     """
-    return select_names(fleet.inventory, flag, pattern)
-
-
-def select_names(inventory: Inventory, flag: str, pattern: str | None) -> tuple[str, ...]:
-    """Return what :func:`select_hosts` does, of an inventory that may name no providers."""
     if pattern is None:
         return tuple(inventory.hosts)
     try:
@@ -214,12 +221,7 @@ def resolve_sessions(
         findings.extend(check_session(session))
     asked = [name for name in hosts if name in with_api_token and with_secrets]
     tokens, unusable = _api_tokens(fleet, asked, environ, missing)
-    findings.extend(unusable)
-    if missing:
-        findings.insert(0, missing_variables(missing))
-    if has_errors(findings):
-        raise InvalidInputError(findings)
-    return ResolvedSecrets(sessions, tokens), tuple(findings)
+    return ResolvedSecrets(sessions, tokens), _without_errors((*findings, *unusable), missing)
 
 
 def resolve_api_tokens(
@@ -232,10 +234,7 @@ def resolve_api_tokens(
     """
     missing: dict[str, dict[str, None]] = {}
     tokens, findings = _api_tokens(fleet, hosts, environ, missing)
-    if missing:
-        findings.insert(0, missing_variables(missing))
-    if findings:
-        raise InvalidInputError(findings)
+    _without_errors(findings, missing)
     return tokens
 
 
@@ -267,24 +266,66 @@ def _api_tokens(
     return tokens, list(unusable)
 
 
-def missing_variables(missing: Mapping[str, Collection[str]]) -> Diagnostic:
-    """Return the one error for all of ``missing``: variables, each with the hosts that need it."""
-    needed = listed(
-        (
-            f"{name} (needed by {_named(hosts)})" if hosts else name
-            for name, hosts in sorted(missing.items())
-        ),
-        most=_MOST_MISSING,
-    )
-    verb = "is" if len(missing) == 1 else "are"
-    return error(
-        "missing-variable",
-        f"{counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}",
-        hint="export them, or put them into a file that only you can read and name it "
-        "with --env-file",
-    )
+def _without_errors(
+    findings: Sequence[Diagnostic], missing: Mapping[str, Collection[str]]
+) -> tuple[Diagnostic, ...]:
+    """Return ``findings``, or raise :class:`InvalidInputError` where one is an error.
+
+    ``missing`` maps variables that are unset to the hosts that need them: one error for all.
+    """
+    if missing:
+        needed = listed(
+            (
+                f"{name} (needed by {_first_of(hosts)})" if hosts else name
+                for name, hosts in sorted(missing.items())
+            ),
+            most=_MOST_MISSING,
+        )
+        verb = "is" if len(missing) == 1 else "are"
+        message = f"{counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}"
+        hint = "export them, or put them into a file that only you can read and name it "
+        hint += "with --env-file"
+        findings = (error("missing-variable", message, hint=hint), *findings)
+    if has_errors(findings):
+        raise InvalidInputError(findings)
+    return tuple(findings)
 
 
-def _named(hosts: Collection[str]) -> str:
+def _first_of(hosts: Collection[str]) -> str:
     first = next(iter(hosts))
     return first if len(hosts) == 1 else f"{len(hosts)} hosts, {first} first"
+
+
+def fleet_if_any(inventory: Sequence[Path], environ: Mapping[str, str]) -> Fleet | None:
+    """Return the fleet of the inventory at hand, ``None`` where none is named and none is here."""
+    if not inventory and not DEFAULT_INVENTORY.exists():
+        return None
+    return load_fleet(inventory, environ)
+
+
+def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
+    """Return the recipe called ``name``. Raises :class:`Error` for an unknown one."""
+    recipe = recipes.get(name)
+    if recipe is None:
+        raise InputError(
+            f"no provider is called {quote(name)}",
+            did_you_mean(name, recipes) or f"known: {listed(recipes)}",
+        )
+    return recipe
+
+
+def recipe_session(
+    inventory: Sequence[Path], name: str, environment: Environment
+) -> tuple[Session, tuple[Diagnostic, ...]]:
+    """Return what a host with nothing but the provider ``name`` would get, and the warnings.
+
+    A built-in recipe needs no inventory. Raises :class:`InvalidInputError` and
+    :class:`Error`.
+    """
+    recipes = builtin_recipes()
+    if name not in recipes:
+        fleet = fleet_if_any(inventory, environment.environ)
+        recipes = fleet.recipes if fleet is not None else recipes
+    session = resolve_env(recipe_spec(find_recipe(recipes, name)), environment.variables)
+    missing = dict.fromkeys(session.missing, ())
+    return session, _without_errors(check_session(session), missing)

@@ -54,7 +54,7 @@ def edit_inventory(
     fleet, findings = resolve_fleet(files, findings)
     if fleet is None:
         raise InvalidInputError(drop_followups(findings))
-    hosts = select_hosts(fleet, "HOST", pattern)
+    hosts = select_hosts(fleet.inventory, "HOST", pattern)
     # A link in host_vars/ is one more name of a file: an edit changes the hosts of every name.
     real_paths = {file.name: str(Path(file.name).resolve()) for file in files if not file.printed}
     edits = edit_pins(fleet.inventory, fleet.files, hosts, request, real_paths)

@@ -40,9 +40,8 @@ if TYPE_CHECKING:
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import SourceFile
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.environment import Environment
-    from aegis_provision.operations.load import Fleet
-    from aegis_provision.operations.runs import PendingRestarts
+    from aegis_provision.operations.history import PendingRestarts
+    from aegis_provision.operations.load import Environment, Fleet
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.rollback import RollbackTarget
     from aegis_provision.playbook.host_counts import HostCount
@@ -238,7 +237,7 @@ def _scheduled(
     if playbook is None:
         raise InvalidInputError(findings)
     playbook = with_overrides(playbook, selection.serial, selection.max_fail)
-    selected = set(select_hosts(fleet, "--limit", selection.limit))
+    selected = set(select_hosts(fleet.inventory, "--limit", selection.limit))
     if selection.retry is not None:
         from aegis_provision.history.retry import hosts_to_retry
 
@@ -297,7 +296,7 @@ def prepare_job(
     )
     restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
     if restarting and pending is None:
-        from aegis_provision.operations.runs import pending_restarts
+        from aegis_provision.operations.history import pending_restarts
 
         pending = pending_restarts(environment.environ)
     known = pending if restarting else None

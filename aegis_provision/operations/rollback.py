@@ -11,9 +11,9 @@ from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.digests import file_digest
 from aegis_provision.history.run_header import RunKind, host_identity
 from aegis_provision.operations.connection import connection_settings, operator_name
+from aegis_provision.operations.history import record_key
 from aegis_provision.operations.load import resolve_api_tokens, select_hosts
 from aegis_provision.operations.plan import Job, RunInfo, hosts_with_api
-from aegis_provision.operations.runs import record_key
 from aegis_provision.planning.rollback import RollbackTarget, session_from_config
 from aegis_provision.playbook.schedule import rollback_schedule
 from aegis_provision.providers.recipes import recipe_secrets
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.environment import Environment
-    from aegis_provision.operations.load import Fleet
+    from aegis_provision.operations.load import Environment, Fleet
 
 
 def prepare_rollback(
@@ -39,7 +38,7 @@ def prepare_rollback(
 
     Raises :class:`InvalidInputError` and :class:`Error`, all before any connection.
     """
-    selected = set(select_hosts(fleet, "--limit", limit)) if limit is not None else None
+    selected = set(select_hosts(fleet.inventory, "--limit", limit)) if limit is not None else None
     hosts = [
         name
         for name, host in past.hosts.items()

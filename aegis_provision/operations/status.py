@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aegis_provision.operations.history import pending_restarts
 from aegis_provision.operations.plan import prepare_job
-from aegis_provision.operations.runs import pending_restarts
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import resolve_secret
 from aegis_provision.rollout.status import check_fleet
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Host
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.load import Environment
     from aegis_provision.operations.plan import Job, Scheduled
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.rollout.events import Emit

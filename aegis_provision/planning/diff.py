@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.exposed_secrets import exposes_secret
 from aegis_provision.planning.plan import Change, ChangeKind
+from aegis_provision.providers.redaction import exposes_secret
 from aegis_provision.providers.secret import Secret, is_named_secret, is_plain_value
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from aegis_provision.humanize import listed
-from aegis_provision.planning.exposed_secrets import without_exposed
 from aegis_provision.planning.plan import Action
+from aegis_provision.providers.redaction import without_exposed
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import TransportError, WriteFailed
-from aegis_provision.planning.restore import restoring_write
+from aegis_provision.planning.plan import restoring_write
 from aegis_provision.rollout.events import HostRolledBack, Step
 from aegis_provision.rollout.host_steps import Failure
 from aegis_provision.rollout.results import Status

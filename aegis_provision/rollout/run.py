@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
-from aegis_provision.planning.restore import without_write
+from aegis_provision.planning.plan import without_write
 from aegis_provision.playbook.budget import budget_of
 from aegis_provision.rollout.events import (
     BatchStarted,

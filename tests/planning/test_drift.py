@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
 from aegis_provision.planning.drift import drift_of, removed_keys
 from aegis_provision.planning.host_plan import compare, plan_host
-from aegis_provision.planning.plan import Action, ChangeKind, ManagedKeys
+from aegis_provision.planning.plan import (
+    Action,
+    ChangeKind,
+    ManagedKeys,
+    restoring_write,
+    resulting_file,
+)
 from aegis_provision.planning.receipts import (
     Receipt,
     RejectedReceipt,
@@ -22,7 +28,6 @@ from aegis_provision.planning.receipts import (
     parse,
     validate,
 )
-from aegis_provision.planning.restore import restoring_write, resulting_file
 from aegis_provision.planning.status import HostState, ProviderMatch, TokenState, status_of
 from aegis_provision.providers.session import resolve_env
 from tests.fleet.specs import specified

@@ -18,8 +18,14 @@ from aegis_provision.aegis.remote_state import (
     RemoteUser,
 )
 from aegis_provision.planning.host_plan import check_permissions, plan_host, refusals, unreachable
-from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
-from aegis_provision.planning.restore import resulting_file
+from aegis_provision.planning.plan import (
+    Action,
+    Change,
+    ChangeKind,
+    HostPlan,
+    Write,
+    resulting_file,
+)
 from aegis_provision.providers.session import resolve_env
 from tests.fleet.specs import specified
 

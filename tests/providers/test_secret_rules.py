@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aegis_provision.documents.nodes import Source, Span
-from aegis_provision.planning.exposed_secrets import exposes_secret
 from aegis_provision.providers.explain import shown_setting, shown_template
 from aegis_provision.providers.recipes import template_problems
+from aegis_provision.providers.redaction import exposes_secret
 from aegis_provision.providers.secret import (
     is_named_secret,
     is_plain_value,

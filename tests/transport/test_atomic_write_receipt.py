@@ -10,7 +10,7 @@ import pytest
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteFile
 from aegis_provision.errors import WriteFailed
-from aegis_provision.planning.restore import restoring_write
+from aegis_provision.planning.plan import restoring_write
 from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.local import LocalFiles
 from aegis_provision.transport.remote_read import read_receipt

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.errors import Locked, TransportError, WriteFailed, WriteRefused
-from aegis_provision.planning.restore import restoring_write
+from aegis_provision.planning.plan import restoring_write
 from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, DataDir
 from aegis_provision.transport.deadline import Deadline

@@ -12,7 +12,7 @@ import pytest
 
 from aegis_provision.demo.servers import ServedHost, Servers
 from aegis_provision.errors import WriteRefused
-from aegis_provision.planning.restore import restoring_write
+from aegis_provision.planning.plan import restoring_write
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.protocol import ConnectOptions

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.load import Environment
     from aegis_provision.operations.saved_plans import SavedPlanFile
     from aegis_provision.playbook.host_counts import HostCount
 
@@ -179,6 +179,6 @@ def _reject_conflicting_flags(context: click.Context) -> None:
 
 
 def _retry(selection: RunSelection, run: str, environment: Environment) -> RunSelection:
-    from aegis_provision.operations.runs import finished_run
+    from aegis_provision.operations.history import finished_run
 
     return retry_selection(selection, finished_run(environment.environ, run))

@@ -10,7 +10,7 @@ from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import format_option, output_options
 from aegis_provision.cli.output import echo, print_document
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.runs import list_runs, past_run
+from aegis_provision.operations.history import list_runs, past_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

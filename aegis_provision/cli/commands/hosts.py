@@ -77,8 +77,8 @@ def command(
         else:
             print_lines(output.out, host_lines(host))
         return ExitCode.DONE
-    limited = set(select_hosts(fleet, "--limit", limit))
-    chosen = [name for name in select_hosts(fleet, "PATTERN", pattern) if name in limited]
+    limited = set(select_hosts(fleet.inventory, "--limit", limit))
+    chosen = [name for name in select_hosts(fleet.inventory, "PATTERN", pattern) if name in limited]
     if output_format != "text":
         print_document(hosts_document(fleet.inventory, chosen), output_format)
     elif graph:

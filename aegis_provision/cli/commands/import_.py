@@ -21,13 +21,13 @@ from aegis_provision.cli.output import print_document
 from aegis_provision.errors import InputError
 from aegis_provision.operations.connection import connection_settings
 from aegis_provision.operations.exit_codes import import_exit_code
-from aegis_provision.operations.load import select_names
+from aegis_provision.operations.load import select_hosts
 
 if TYPE_CHECKING:
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.load import Environment
 
 _MODE = 0o644
 
@@ -72,7 +72,7 @@ def command(
 
     _check_free(out, force=force)
     hosts = load_import_source(inventory, environment.environ)
-    chosen = select_names(hosts.inventory, "--limit", limit)
+    chosen = select_hosts(hosts.inventory, "--limit", limit)
     print_diagnostics_to_stderr(output, hosts.findings)
     tokens = recipe_secrets(hosts.recipes, environment.variables)
     settings = connection_settings(connection, environment.environ, tokens)

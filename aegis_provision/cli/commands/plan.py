@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.load import Environment
 
 
 @click.command("plan")

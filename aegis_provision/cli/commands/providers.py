@@ -16,7 +16,7 @@ from aegis_provision.cli.options import (
 )
 from aegis_provision.cli.output import print_document
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.recipes import find_recipe, fleet_if_any
+from aegis_provision.operations.load import find_recipe, fleet_if_any
 from aegis_provision.providers.recipes import builtin_recipes
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
-    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.load import Environment
 
 
 @click.command("providers")

@@ -11,15 +11,14 @@ from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options
 from aegis_provision.cli.output import echo_utf8
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.load import find_host, load_fleet, resolve_sessions
-from aegis_provision.operations.recipes import recipe_session
+from aegis_provision.operations.load import find_host, load_fleet, recipe_session, resolve_sessions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.cli.invocation import Output
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.load import Environment
     from aegis_provision.providers.session import Session
 
 MASK = "<secret>"
@@ -52,7 +51,7 @@ def command(
     or fail its sessions.
     """
     from aegis_provision.aegis.config_file import render
-    from aegis_provision.planning.exposed_secrets import without_exposed
+    from aegis_provision.providers.redaction import without_exposed
 
     if (host is None) == (provider is None):
         raise click.UsageError("name either a HOST or a recipe with --provider NAME")

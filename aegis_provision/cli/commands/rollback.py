@@ -19,9 +19,9 @@ from aegis_provision.cli.options import (
     yes_option,
 )
 from aegis_provision.cli.run_pipeline import ApplyOptions, plan_and_apply
+from aegis_provision.operations.history import run_to_roll_back
 from aegis_provision.operations.load import load_fleet
 from aegis_provision.operations.rollback import prepare_rollback
-from aegis_provision.operations.runs import run_to_roll_back
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.environment import Environment
+    from aegis_provision.operations.load import Environment
 
 
 @click.command("rollback")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.planning.exposed_secrets import exposes_secret, without_exposed
+from aegis_provision.providers.redaction import exposes_secret, without_exposed
 from aegis_provision.providers.secret import Secret
 
 TOKEN = "canary-1f9a77"

@@ -9,7 +9,17 @@ from datetime import UTC, datetime
 import pytest
 
 from aegis_provision.aegis.remote_state import RemoteFile
-from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, ManagedKeys, Write
+from aegis_provision.planning.plan import (
+    Action,
+    Change,
+    ChangeKind,
+    HostPlan,
+    ManagedKeys,
+    Write,
+    restoring_write,
+    resulting_file,
+    without_write,
+)
 from aegis_provision.planning.receipts import (
     Receipt,
     WriteInfo,
@@ -17,7 +27,6 @@ from aegis_provision.planning.receipts import (
     parse,
     with_receipt,
 )
-from aegis_provision.planning.restore import restoring_write, resulting_file, without_write
 from aegis_provision.planning.rollback import RollbackTarget, restore_managed_keys
 
 PATH = "/opt/aegis/aegis.config.json"
