@@ -14,7 +14,7 @@ from aegis_provision.documents.json_fields import LineError
 from aegis_provision.playbook.plays import Play, Schedule
 from aegis_provision.rollout.events import Event, HostChecked, HostPlanned, RunFinished, RunStarted
 from aegis_provision.rollout.results import HostResult
-from aegis_provision.transport.protocol import AcceptedKey
+from aegis_provision.transport.options import AcceptedKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.playbook.plays import Schedule
     from aegis_provision.rollout.results import HostResult
-    from aegis_provision.transport.protocol import AcceptedKey
+    from aegis_provision.transport.options import AcceptedKey
 
 
 class Step(StrEnum):

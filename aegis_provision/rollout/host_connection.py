@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
     from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.rollout.task import RunContext
+    from aegis_provision.transport.host_session import HostSession
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
     from aegis_provision.transport.lock import WriteLock
-    from aegis_provision.transport.protocol import HostSession
 
 _RELEASE_TIMEOUT = 3.0
 
@@ -57,7 +57,7 @@ class HostConnection:
     def lock(self, write: Write) -> WriteLock:
         """Take the lock, over a new connection if the one from the pool died meanwhile.
 
-        Raises what :meth:`~.protocol.HostSession.lock` does.
+        Raises what :meth:`~.host_session.HostSession.lock` does.
         """
         self._lock = self._take_lock(write)
         self._locked_over, self._renewed = self._session, time.monotonic()
@@ -66,7 +66,7 @@ class HostConnection:
     def relock(self, write: Write) -> WriteLock:
         """Return the lock that is held, taken again if its connection was lost.
 
-        Raises what :meth:`~.protocol.HostSession.lock` does.
+        Raises what :meth:`~.host_session.HostSession.lock` does.
         """
         session = self._open_tested()
         if self._lock is None or self._locked_over is not session:

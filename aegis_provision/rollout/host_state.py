@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NOTHING_WRITTEN = frozenset(
     {Status.UNCHANGED, Status.REFUSED, Status.UNREACHABLE, Status.NOT_ATTEMPTED}
 )
-"""How a host ends whose write was begun and changed nothing (see ``transport.protocol``)."""
+"""How a host ends whose write was begun and changed nothing (see ``transport.host_session``)."""
 
 HostEvent = StepStarted | WriteBegun | HostWritten | HostRestarted | HostRolledBack | HostFinished
 """The events of one host in a run."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import HostSession
+    from aegis_provision.transport.host_session import HostSession
 
 _NOTHING = Session(SessionSpec("", (), allow_http=False), {}, ())
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import HostSession
+    from aegis_provision.transport.host_session import HostSession
 
 _HEALTH_TIMEOUT = 5.0
 

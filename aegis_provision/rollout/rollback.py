@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.rollback import RollbackTarget
     from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import HostSession
+    from aegis_provision.transport.host_session import HostSession
 
 
 def plan_host_rollback(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.host_job import HostJob
-    from aegis_provision.transport.protocol import AcceptedKey, HostSession
+    from aegis_provision.transport.host_session import HostSession
+    from aegis_provision.transport.options import AcceptedKey
 
 
 def check_fleet(

@@ -25,8 +25,8 @@ from aegis_provision.transport.become import (
 )
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.file_session import ROOT, FileSession, NotAsOwner
 from aegis_provision.transport.filesystem import Completed, FileStat
+from aegis_provision.transport.host_session import ROOT, HostSession, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpClient, SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
-    from aegis_provision.transport.protocol import ConnectOptions, HostSession
+    from aegis_provision.transport.options import ConnectOptions
 
 _ENDING = 2.0
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -77,7 +77,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
         user = target.become_user
         servers.append(_as_user(user, options, deadline))
         files = servers[0].files
-    return FileSession(
+    return HostSession(
         target,
         files,
         services=LocalServices(options),

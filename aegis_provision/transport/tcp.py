@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import ConnectOptions
+    from aegis_provision.transport.options import ConnectOptions
 _READ_SIZE = 64 * 1024
 _TIME = "ll"  # struct timeval, as setsockopt(2) takes it
 

@@ -36,7 +36,7 @@ from aegis_provision.rollout.events import (
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_state import replay
 from aegis_provision.rollout.task import not_begun
-from aegis_provision.transport.protocol import AcceptedKey
+from aegis_provision.transport.options import AcceptedKey
 from tests.fleet.browser import browser
 from tests.report.runs import CHANGES, PATH, RUN, carried_out, hosts, plan, play, runs
 

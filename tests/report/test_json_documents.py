@@ -39,7 +39,7 @@ from aegis_provision.rollout.events import (
     WriteBegun,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.transport.protocol import AcceptedKey
+from aegis_provision.transport.options import AcceptedKey
 from tests.report.runs import RUN, carried_out, hosts, plan, play, runs
 from tests.schemas import check_document
 

@@ -47,7 +47,7 @@ from aegis_provision.rollout.events import (
     WriteBegun,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.transport.protocol import AcceptedKey
+from aegis_provision.transport.options import AcceptedKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -33,7 +33,7 @@ from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.status import check_fleet
-from aegis_provision.transport.protocol import AcceptedKey
+from aegis_provision.transport.options import AcceptedKey
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import ConnectOptions
+    from aegis_provision.transport.options import ConnectOptions
     from tests.rollout.conftest import Hosts
 
 TOKEN = "tkn-4f1d9wXy7LmN2pR"

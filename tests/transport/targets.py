@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.transport.atomic_write import WriteResult
     from aegis_provision.transport.filesystem import Filesystem
-    from aegis_provision.transport.protocol import HostSession
+    from aegis_provision.transport.host_session import HostSession
 
 OLD = b'{"authToken": "old"}\n'
 NEW = b'{"authToken": "old", "defaultSessionEnv": {"X": "new"}}\n'

@@ -1,7 +1,7 @@
 """Writing where login and owner differ, and where the owner is not to be trusted.
 
 These files are written by path: what the session has root do instead in such a directory is in
-``test_root_in_foreign_directory``.
+``test_host_session_root``.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from aegis_provision.transport.ssh.paramiko_internals import Agent
 
 if TYPE_CHECKING:
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import ConnectOptions
+    from aegis_provision.transport.options import ConnectOptions
     from aegis_provision.transport.ssh.jump_hosts import Hop
 
 _STEP = "login"

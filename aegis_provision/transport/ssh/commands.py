@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import paramiko
 
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import ConnectOptions
+    from aegis_provision.transport.options import ConnectOptions
 
 _NO_STATUS = -1
 # Special inside single quotes: "!" and a line feed to csh, a backslash to fish.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import AcceptedKey, ConnectOptions
+    from aegis_provision.transport.options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.ssh.jump_hosts import Hop
 
 # Modern algorithms alone, the cheapest first: no SHA-1, no CBC, no DSA, no MD5.

@@ -14,7 +14,7 @@ from aegis_provision.transport.deadline import Deadline
 if TYPE_CHECKING:
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
-    from aegis_provision.transport.protocol import ConnectOptions
+    from aegis_provision.transport.options import ConnectOptions
     from aegis_provision.transport.ssh.paramiko_internals import Connection
 
 _MARGIN = 2.0

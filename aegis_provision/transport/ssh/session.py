@@ -19,7 +19,7 @@ from aegis_provision.transport.become import (
     started,
     sudo_problem,
 )
-from aegis_provision.transport.file_session import FileSession, NotAsOwner
+from aegis_provision.transport.host_session import HostSession, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpClient, SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.ssh.handshake import open_transport
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.protocol import AcceptedKey, ConnectOptions, HostSession
+    from aegis_provision.transport.options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.ssh.jump_hosts import Hop
     from aegis_provision.transport.ssh.paramiko_internals import Connection
 
@@ -90,7 +90,7 @@ def connect_over(
         streams.append(files.stream)
         return files
 
-    return FileSession(
+    return HostSession(
         target,
         SftpFiles(client, stream),
         services=SshServices(transports[-1], options),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.transport.protocol import HostSession
+    from aegis_provision.transport.host_session import HostSession
     from tests.fleet.openssh import Sshd
     from tests.fleet.stalling import Login
 

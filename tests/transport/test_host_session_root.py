@@ -28,8 +28,8 @@ from aegis_provision.transport.become import (
 )
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.file_session import FileSession
-from aegis_provision.transport.protocol import ConnectOptions
+from aegis_provision.transport.host_session import HostSession
+from aegis_provision.transport.options import ConnectOptions
 from aegis_provision.transport.sftp.packets import (
     CLOSE,
     FSTAT,
@@ -62,8 +62,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aegis_provision.inventory.host import Target
-    from aegis_provision.transport.file_session import RemoteServices
-    from aegis_provision.transport.protocol import HostSession
+    from aegis_provision.transport.host_session import RemoteServices
     from tests.fleet.sftp_wire import Wire
 
 pytestmark = pytest.mark.root
@@ -248,14 +247,14 @@ def contents(directory: Path) -> dict[str, tuple[bytes, int, int]]:
 @contextmanager
 def wired_session(
     path: Path, meanwhile: dict[int, Callable[[], object]] | None = None, uid: int = NOBODY
-) -> Iterator[tuple[FileSession, Wire, Wire]]:
+) -> Iterator[tuple[HostSession, Wire, Wire]]:
     """Yield a session of root's at ``path``, its wire, and that of the owner's server."""
     with (
         wired(meanwhile=meanwhile) as (files, wire),
         wired(user=uid, meanwhile=meanwhile) as (theirs, their_wire),
     ):
         yield (
-            FileSession(
+            HostSession(
                 target(path),
                 files,
                 services=cast("RemoteServices", None),
@@ -490,7 +489,7 @@ def test_root_under_another_name_is_root_too(home: Path) -> None:
     path = home / "aegis.config.json"
     deadline = Deadline.after(60)
     with wired() as (files, _), wired(user=NOBODY) as (theirs, _):
-        session = FileSession(
+        session = HostSession(
             target(path),
             files,
             services=cast("RemoteServices", None),
@@ -543,7 +542,7 @@ def test_where_ours_can_not_be_taken_back_nothing_is_written(public_path: Path) 
     os.chown(public_path / OWN, NOBODY, NOBODY)
     deadline = Deadline.after(60)
     with wired(without=frozenset({"lsetstat@openssh.com"})) as (files, _):
-        session = FileSession(
+        session = HostSession(
             target(path),
             files,
             services=cast("RemoteServices", None),
@@ -568,7 +567,7 @@ def test_in_its_own_directory_root_needs_no_more_round_trips(public_path: Path) 
     for trusted in (True, False):
         put(path)
         with wired() as (files, wire):
-            session = FileSession(
+            session = HostSession(
                 replace(target(path), trust_directory=trusted),
                 files,
                 services=cast("RemoteServices", None),
@@ -589,7 +588,7 @@ def test_another_login_is_asked_nothing_more(home: Path) -> None:
     path = home / "aegis.config.json"
     deadline = Deadline.after(60)
     with wired(user=NOBODY) as (files, wire):
-        session = FileSession(
+        session = HostSession(
             target(path),
             files,
             services=cast("RemoteServices", None),

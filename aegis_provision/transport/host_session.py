@@ -1,11 +1,11 @@
-"""A session with one host over its files: how it reads, locks, and keeps root off foreign paths."""
+"""An open session with one host: how it reads, locks, and keeps root off foreign paths."""
 
 from __future__ import annotations
 
 import posixpath
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState, RemoteUser
 from aegis_provision.errors import Unreachable, WriteRefused
@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
     from aegis_provision.transport.lock import WriteLock
+    from aegis_provision.transport.options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.path_owners import PathOwners
-    from aegis_provision.transport.protocol import AcceptedKey
+
+Connect: TypeAlias = "Callable[[Target, ConnectOptions, Deadline], HostSession]"
+"""Connects to a target before a deadline and logs in. Raises :class:`Unreachable`."""
 
 ROOT = "root"
 _NO_ONE_USER = "there is no one user as whom to work there"
@@ -63,25 +66,17 @@ class NotAsOwner(Exception):
     """The SFTP server could not run as a directory's owner; the text says why."""
 
 
-class AsOwner(Protocol):
-    """Runs the SFTP server as a user of the host's."""
-
-    def __call__(self, uid: int, gid: int, deadline: Deadline) -> Filesystem:
-        """Return that user's files; ``gid`` is the group of a user whom the host does not know.
-
-        Raises :class:`NotAsOwner` and :class:`Unreachable`.
-        """
-        ...
-
-
-class FileSession:
-    """A :class:`~aegis_provision.transport.protocol.HostSession` over a file system.
+class HostSession:
+    """An open connection to one host; only one thread may use it at a time.
 
     ``services`` run commands and HTTP requests. ``user`` is the user who reads and writes files,
     if that is known: for root the host is not asked. Root works by path only if no one else can
-    change what the path leads to, unless the target says otherwise; else the files are those that
-    ``as_owner`` returns. ``set_deadline`` is told the deadline before each piece of work;
-    ``closers`` run on closing, in order.
+    change what the path leads to, unless the target says otherwise; else the files are those of the
+    directory's owner: ``as_owner(uid, gid, deadline)`` returns them, with ``gid`` for a user whom
+    the host does not know, or raises :class:`NotAsOwner`. ``set_deadline`` is told the deadline
+    before each piece of work; ``closers`` run on closing, in order.
+
+    Every method but ``alive`` and ``close`` raises :class:`Unreachable` if the connection is lost.
     """
 
     def __init__(
@@ -90,7 +85,7 @@ class FileSession:
         files: Filesystem,
         *,
         services: RemoteServices,
-        as_owner: AsOwner,
+        as_owner: Callable[[int, int, Deadline], Filesystem],
         user: str | None = None,
         accepted: tuple[AcceptedKey, ...] = (),
         set_deadline: Callable[[Deadline], None] = lambda _: None,
@@ -134,7 +129,7 @@ class FileSession:
         return replace(state.get(), for_root=self._for_root)
 
     def previous(self, path: str, deadline: Deadline) -> bytes | None:
-        """Return the file that is kept beside the target at ``path``."""
+        """Return the file that is kept beside the target at ``path``, ``None`` if there is none."""
         self._set_deadline(deadline)
         try:
             self._keep_root_out(self._submit_owners(path), deadline)
@@ -143,7 +138,7 @@ class FileSession:
         return read_previous(self._files, path)
 
     def receipt(self, path: str, deadline: Deadline) -> FoundReceipt:
-        """Return what lies at the place of the receipt of the target at ``path``."""
+        """Return what lies at the place of the receipt of the target at ``path``, unchecked."""
         self._set_deadline(deadline)
         try:
             self._keep_root_out(self._submit_owners(path), deadline)
@@ -152,7 +147,7 @@ class FileSession:
         return read_receipt(self._files, path)
 
     def login(self, deadline: Deadline) -> RemoteUser | None:
-        """Return the user who writes files here."""
+        """Return the user who writes files here, ``None`` if the host does not tell."""
         if self._login is None:
             self._set_deadline(deadline)
             self._login = read_login(self._files)
@@ -169,7 +164,7 @@ class FileSession:
         return found, self._login
 
     def alive(self, deadline: Deadline) -> bool:
-        """Tell whether the connection still answers."""
+        """Tell whether the connection still answers; never raises."""
         self._set_deadline(deadline)
         try:
             self._files.stat("/")
@@ -182,7 +177,11 @@ class FileSession:
     def lock(
         self, write: Write, owner: str, deadline: Deadline, *, previous: WriteLock | None = None
     ) -> WriteLock:
-        """Take the lock beside the target of ``write``."""
+        """Take the lock beside the target of ``write``; the lock's file names ``owner``.
+
+        ``previous`` is a lock that was taken over a connection now lost: it counts as ours. Raises
+        :class:`WriteRefused`.
+        """
         self.login(deadline)  # root may log in under another name
         self._set_deadline(deadline)
         if self._keep_root_out(self._submit_owners(write.path), deadline):
@@ -249,7 +248,7 @@ class FileSession:
         return self._as_owner(owners.only_user, owners.gid, deadline)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; never raises, never blocks for long."""
         for closer in self._closers:
             with suppress(Exception):  # it is closed either way
                 closer()

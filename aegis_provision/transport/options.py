@@ -1,0 +1,62 @@
+"""How to connect, for every host alike; and where the operator's home directory is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    """How to connect, for every host alike.
+
+    ``timeout`` bounds one step on a host (seconds). ``ssh_config`` is ``None`` for "none at all";
+    ``known_hosts`` are the files to trust, the first of which ``accept_new`` adds keys to.
+    ``agent_socket`` is the path of the operator's ssh agent, ``home`` their home directory,
+    ``login_name`` the user name to fall back on, ``home_variable`` the environment's own HOME, or
+    ``None`` where it has none.
+    """
+
+    timeout: float
+    ssh_config: Path | None
+    known_hosts: Sequence[Path]
+    accept_new: bool
+    agent_socket: str | None
+    home: Path
+    login_name: str
+    home_variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedKey:
+    """A host key accepted on trust: ``name`` as known_hosts writes it, and its fingerprint."""
+
+    name: str
+    key_type: str
+    fingerprint: str
+
+
+class NoHomeError(Exception):
+    """Neither the environment nor passwd(5) names the home directory; the text says so."""
+
+
+def home_directory(environ: Mapping[str, str]) -> Path:
+    """Return ``HOME`` of ``environ``, else the home in this process's passwd entry.
+
+    Raises :class:`NoHomeError` where there is neither, as for a container's arbitrary uid.
+    """
+    named = environ.get("HOME")
+    if named:
+        return Path(named)
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise NoHomeError(
+            f"HOME is not set, and uid {os.getuid()} has no entry in passwd"
+        ) from None
