@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from aegis_provision.history.past_run import DamagedRun, PastRun
-    from aegis_provision.history.run_summary import RunSummary
+    from aegis_provision.history.runs import RunSummary
     from aegis_provision.operations.apply import Run
     from aegis_provision.operations.load import Fleet
     from aegis_provision.planning.status import HostStatus

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aegis_provision.documents.json_fields import JsonFields, LineError
+from aegis_provision.documents.json_codec import DecodeError, parse_moment, parse_object
 from aegis_provision.history import record_v1
-from aegis_provision.history.run_header_codec import is_v1, parse_header
+from aegis_provision.history.run_header import parse_header
 from aegis_provision.rollout.event_codec import decode_event
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -21,16 +21,15 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.host_state import cut_off
 from aegis_provision.rollout.persistent_map import PersistentMap
-from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE
+from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, SUCCESSES
 from aegis_provision.rollout.run_state import RunState, reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from aegis_provision.history.run_header import RunHeader
+    from aegis_provision.history.run_header import HostIdentity, RunHeader
     from aegis_provision.rollout.events import Event
     from aegis_provision.rollout.host_state import HostState
-
 
 UNKNOWN = "unknown"
 """Stands among statuses for a host that a run left without one."""
@@ -83,6 +82,14 @@ class PastRun:
             host.status.value if host.status else UNKNOWN for host in self.hosts.values()
         )
 
+    @property
+    def hosts_to_retry(self) -> tuple[str, ...]:
+        """Return the hosts that did not end well or were not attempted, in the schedule's order.
+
+        Those that a crashed run left without an end are among them.
+        """
+        return tuple(name for name, host in self.hosts.items() if host.status not in SUCCESSES)
+
 
 @dataclass(frozen=True, slots=True)
 class DamagedRun:
@@ -107,19 +114,19 @@ def parse_run(run: str, data: bytes, *, held: bool) -> PastRun | DamagedRun:
     lines = data.split(b"\n")[:-1]
     number = 1
     try:
-        first, second = (JsonFields.of(line) for line in _header_of(lines))
-        header, old = parse_header(first, second), is_v1(first)
+        header, old = parse_header(lines)
         started = RunStarted(header.run, header.schedule, ())
         state = reduce(RunState(), started, header.started.timestamp())
         for number, line in enumerate(lines[2:], start=3):  # noqa: B007 - told in the error
-            content = JsonFields.of(line)
+            content: Mapping[str, Any] = parse_object(line)
             if old:
                 content = record_v1.upgrade(content, header.schedule)
-            event, at = decode_event(content.content), content.when("at").timestamp()
+            event = decode_event(content)
+            at = parse_moment(content.get("at"), '"at"').timestamp()
             if event is not None:
                 _check(event, state)
                 state = reduce(state, event, at)
-    except LineError as problem:
+    except DecodeError as problem:
         return DamagedRun(run, f"line {number}: {problem}")
     if state.exit_code is not None:
         status = status_of_end(state.exit_code)
@@ -129,25 +136,36 @@ def parse_run(run: str, data: bytes, *, held: bool) -> PastRun | DamagedRun:
     return PastRun(header, status, state._replace(hosts=hosts))
 
 
-def _header_of(lines: list[bytes]) -> list[bytes]:
-    if len(lines) < 2:
-        raise LineError("the header is not whole")
-    return lines[:2]
-
-
 def _check(event: Event, state: RunState) -> None:
-    """Check that ``event`` is about what the schedule has. Raises :class:`LineError`."""
+    """Check that ``event`` is about what the schedule has. Raises :class:`DecodeError`."""
     match event:
         case RunStarted() | ReadingStarted():
-            raise LineError("the run began twice")
+            raise DecodeError("the run began twice")
         case PlayStarted(play) | HostFinished(int(play)) if not _has_play(state, play):
-            raise LineError("there is no such play")
+            raise DecodeError("there is no such play")
         case BatchStarted(play, batch) if (play, batch) not in state.batches:
-            raise LineError("there is no such batch")
+            raise DecodeError("there is no such batch")
     host = event.result.host if isinstance(event, HostFinished) else getattr(event, "host", None)
     if host is not None and host not in state.hosts:
-        raise LineError("the host is not one of the schedule's")
+        raise DecodeError("the host is not one of the schedule's")
 
 
 def _has_play(state: RunState, play: int) -> bool:
     return state.schedule is not None and 0 <= play < len(state.schedule.plays)
+
+
+def find_pending_restarts(runs: Iterable[PastRun]) -> Mapping[HostIdentity, str]:
+    """Return the hosts where a restart is pending, each with the name of the run that left it so.
+
+    The run that touched a host last decides: what it wrote, restored, or may have written before it
+    died is pending until a restart. Runs may come in any order and may have overlapped.
+    """
+    last: dict[HostIdentity, tuple[float, str, bool]] = {}
+    for past in runs:
+        for name, host in past.hosts.items():
+            run_host = past.header.hosts.get(name)
+            if run_host is None or host.file.touched is None:
+                continue
+            touch = host.file.touched, past.header.run, host.file.restart_owed
+            last[run_host.identity] = max(last.get(run_host.identity, touch), touch)
+    return {identity: run for identity, (_, run, pending) in last.items() if pending}

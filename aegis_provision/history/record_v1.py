@@ -1,10 +1,13 @@
-"""Lines of the records that version 0.1.0 wrote, as this version writes them."""
+"""Lines of the records that version 0.1.0 wrote, as this version writes them.
+
+What is not as it must be is left for the decoder to report.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aegis_provision.documents.json_fields import JsonFields, LineError
+from aegis_provision.documents.json_codec import DecodeError
 from aegis_provision.playbook.plays import Schedule
 
 if TYPE_CHECKING:
@@ -27,60 +30,55 @@ _NAMES: Mapping[str, str] = {
     "stop": "stop_requested",
     "end": "run_finished",
 }
+_NO_SCHEDULE = Schedule(())
 
 
-_NONE = Schedule(())
-_OF_RESULT = ("host", "status", "message", "hint")
-_OF_CHANGE = ("before", "after", "secrets")
-
-
-def upgrade_header(first: JsonFields) -> JsonFields:
+def upgrade_header(first: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the first line of a record as this version would have written it."""
-    return JsonFields({**first.content, "started": first.content.get("at")})
+    return {**first, "started": first.get("at")}
 
 
-def upgrade(line: JsonFields, schedule: Schedule = _NONE) -> JsonFields:
+def upgrade(line: Mapping[str, Any], schedule: Schedule = _NO_SCHEDULE) -> Mapping[str, Any]:
     """Return any other line of a record with ``schedule`` as this version would have written it.
 
-    Raises :class:`LineError`.
+    Raises :class:`DecodeError`.
     """
-    event, content = line.text("event"), line.content
     added: Mapping[str, object] = {}
-    match event:
-        case "schedule":
-            added = {"schedule": {"plays": _plays(line)}, "hosts": _hosts(line)}
-        case "batch":
-            added = {"hosts": list(_batch(schedule, line.whole("play"), line.whole("batch")))}
-        case "step":
-            added = {"step": line.text("step").replace(" ", "_"), "detail": ""}
-        case "write":
-            added = {"change": {key: content.get(key) for key in _OF_CHANGE}}
-        case "finished":
-            result = {key: content.get(key) for key in _OF_RESULT}
-            added = {"result": {**result, "warnings": [], "locked": False}}
-        case "budget":
-            added = {"message": content.get("words")}
-        case "end":
-            added = {"summary": content.get("counts")}
-    return JsonFields({**content, **added, "event": _NAMES.get(event, event)})
+    match line:
+        case {"event": "schedule", "plays": [*plays], "hosts": {**hosts}}:
+            added = {
+                "schedule": {
+                    "plays": [{"play": play, "batches": _get(play, "batches")} for play in plays]
+                },
+                "hosts": {
+                    name: {"identity": host, "provider": _get(host, "provider")}
+                    for name, host in hosts.items()
+                },
+            }
+        case {"event": "batch", "play": int(play), "batch": int(batch)}:
+            added = {"hosts": list(_batch(schedule, play, batch))}
+        case {"event": "step", "step": str(step)}:
+            added = {"step": step.replace(" ", "_"), "detail": ""}
+        case {"event": "write"}:
+            added = {"change": line}
+        case {"event": "finished"}:
+            added = {"result": {**line, "warnings": [], "locked": False}}
+        case {"event": "budget"}:
+            added = {"message": line.get("words")}
+        case {"event": "end"}:
+            added = {"summary": line.get("counts")}
+    event = line.get("event")
+    if not isinstance(event, str):
+        raise DecodeError('"event" is not text')
+    return {**line, **added, "event": _NAMES.get(event, event)}
 
 
-def _plays(line: JsonFields) -> list[Mapping[str, object]]:
-    return [
-        {"play": item.content, "batches": item.content.get("batches")}
-        for item in line.parts("plays")
-    ]
-
-
-def _hosts(line: JsonFields) -> Mapping[str, object]:
-    return {
-        name: {"identity": item.content, "provider": item.content.get("provider")}
-        for name, item in line.items("hosts")
-    }
+def _get(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _batch(schedule: Schedule, play: int, batch: int) -> tuple[str, ...]:
     for index, scheduled in enumerate(schedule.plays):
         if index == play and 0 <= batch < len(scheduled.batches):
             return scheduled.batches[batch]
-    raise LineError("there is no such batch")
+    raise DecodeError("there is no such batch")

@@ -21,12 +21,11 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from aegis_provision.documents.json_fields import encode, moment_at
+from aegis_provision.documents.json_codec import json_line, moment_at
 from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
 from aegis_provision.files.atomic import sync_directory
-from aegis_provision.history.digests import file_digest
-from aegis_provision.history.run_header_codec import header_lines
-from aegis_provision.history.state_dir import load_key, prepare_state_dir
+from aegis_provision.history.run_header import header_lines
+from aegis_provision.history.state_dir import file_digest, load_key, prepare_state_dir
 from aegis_provision.planning.plan import resulting_file
 from aegis_provision.rollout.event_codec import encode_event
 from aegis_provision.rollout.events import (
@@ -200,7 +199,7 @@ class RunRecord:
         content = encode_event(event)
         name = content.pop("event")
         at = moment_at(self._clock() if now is None else now)
-        self._append_bytes(encode({"event": name, "at": at, **content, **more}))
+        self._append_bytes(json_line({"event": name, "at": at, **content, **more}))
 
     def _append_bytes(self, data: bytes) -> bool:
         if self.problem is None and self._closed:

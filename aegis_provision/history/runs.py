@@ -1,23 +1,34 @@
-"""Finds and reads the records of past runs."""
+"""Finds, lists and reads the records of past runs."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from aegis_provision.documents.json_fields import marker
+from aegis_provision.documents.json_codec import DecodeError, parse_object
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.errors import NoSuchRunError, StateDirError
 from aegis_provision.files.reading import opened, read_bounded
-from aegis_provision.history.past_run import DamagedRun, PastRun, parse_run
-from aegis_provision.history.run_summary import RunSummary, parse_summary, summary_of
+from aegis_provision.history import record_v1
+from aegis_provision.history.past_run import (
+    DamagedRun,
+    PastRun,
+    RunStatus,
+    parse_run,
+    status_of_end,
+)
+from aegis_provision.history.run_header import HEADER_CODEC, RunKind, is_v1
 from aegis_provision.history.state_dir import check
+from aegis_provision.rollout.event_codec import event_name
+from aegis_provision.rollout.events import RunFinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
     from typing import BinaryIO
 
     from aegis_provision.history.state_dir import StateDir
@@ -25,7 +36,10 @@ if TYPE_CHECKING:
 LAST = "last"
 """Stands for the newest run wherever a run is named."""
 
-_TOUCHING = tuple(map(marker, ("write_begun", "host_restarted", "write", "restarted")))
+_TOUCHING = tuple(
+    f'"event":"{event}"'.encode()
+    for event in ("write_begun", "host_restarted", "write", "restarted")
+)
 """What a record holds that touched a host: of this version, and of 0.1.0."""
 
 _STEP = b'"event":"step'
@@ -36,6 +50,28 @@ _TAIL = 64 * 1024
 _LISTED = 4
 _LARGEST = 256 * 1024 * 1024
 _LONGEST_LINE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in sum. ``counts`` has how many hosts ended with which status (see ``PastRun``).
+
+    ``playbook`` is its path, ``None`` for none.
+    """
+
+    run: str
+    kind: RunKind
+    undoes: str | None
+    retries: str | None
+    operator: str
+    started: datetime
+    ended: datetime
+    playbook: str | None
+    limit: str
+    hosts: int
+    status: RunStatus
+    counts: Mapping[str, int]
+    exit_code: int | None
 
 
 def run_names(places: StateDir) -> tuple[str, ...]:
@@ -140,3 +176,51 @@ def _is_held(stream: BinaryIO) -> bool:
         return True
     fcntl.flock(stream, fcntl.LOCK_UN)
     return False
+
+
+def summary_of(past: PastRun) -> RunSummary:
+    """Return ``past`` in sum."""
+    header = past.header
+    return RunSummary(
+        run=header.run,
+        kind=header.kind,
+        undoes=header.undoes,
+        retries=header.retries,
+        operator=header.operator,
+        started=header.started,
+        ended=past.ended,
+        playbook=header.playbook.path if header.playbook else None,
+        limit=header.limit,
+        hosts=len(past.hosts),
+        status=past.status,
+        counts=past.counts,
+        exit_code=past.state.exit_code,
+    )
+
+
+def parse_summary(first: bytes, last: bytes) -> RunSummary | None:
+    """Return the summary of a finished run out of the first and the last line of its record.
+
+    ``None`` for any other: then the whole record has to be read.
+    """
+    try:
+        head: Mapping[str, Any] = parse_object(first)
+        end: Mapping[str, Any] = parse_object(last)
+        if is_v1(head):
+            head, end = record_v1.upgrade_header(head), record_v1.upgrade(end)
+        exit_code = end.get("exit_code")
+        if end.get("event") != event_name(RunFinished) or exit_code is None:
+            return None
+        match head:
+            case {"playbook": {"path": path}}:
+                head = {**head, "playbook": path}
+        content = {
+            **head,
+            "ended": end.get("at"),
+            "status": status_of_end(exit_code).value,
+            "counts": end.get("summary"),
+            "exit_code": exit_code,
+        }
+        return HEADER_CODEC.decode(RunSummary, content)
+    except DecodeError:
+        return None

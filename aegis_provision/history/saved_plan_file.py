@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
-from aegis_provision.documents.json_fields import JsonFields, LineError, moment
-from aegis_provision.planning.plan import Action, Change, ChangeKind, change_content
+from aegis_provision.documents.json_codec import DecodeError, JsonCodec, moment, parse_object
+from aegis_provision.history.run_header import SourceFile
+from aegis_provision.planning.plan import Change
 from aegis_provision.planning.saved_plan import (
     PARTS_OF_PLAN,
     PathRef,
@@ -17,14 +20,15 @@ from aegis_provision.planning.saved_plan import (
     SkippedHost,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _KIND = "aegis-provision/saved-plan/"
 SCHEMA = f"{_KIND}v1"
 _BEGINS_WITHIN = 4096
-_SEAL = "seal"
 _SALT_SIZE = 16
+
+_CODEC = JsonCodec(
+    names={"Change": Change, "datetime": datetime, "Mapping": Mapping, "SourceFile": SourceFile},
+    renamed={Change: {"kind": "change"}, PathRef: {"said": "path"}},
+)
 
 
 class SavedPlanError(Exception):
@@ -33,25 +37,19 @@ class SavedPlanError(Exception):
 
 def dump(saved: SavedPlan) -> bytes:
     """Return the content of the file that keeps ``saved``."""
-    content: dict[str, object] = {
+    content = {
         "schema": SCHEMA,
         "made": moment(saved.made),
         "tool_version": saved.tool_version,
-        "inventories": [_place(place) for place in saved.chosen.inventories],
-        "limit": saved.chosen.limit,
-        "playbook": _place(saved.chosen.playbook) if saved.chosen.playbook else None,
-        "no_secrets": saved.chosen.no_secrets,
+        **_CODEC.encode(saved.chosen),
         "sources": [{"path": path, "sha256": sha256} for path, sha256 in saved.sources],
         "plays": [{"batches": batches} for batches in saved.batches],
         "salt": saved.salt.hex(),
         "token_digests": dict(saved.tokens),
-        "hosts": [_host(host) for host in saved.hosts],
-        "left_out": [
-            {"host": left.host, "action": left.action.value, "reason": left.reason}
-            for left in saved.left_out
-        ],
+        "hosts": _CODEC.encode(saved.hosts),
+        "left_out": _CODEC.encode(saved.left_out),
     }
-    content[_SEAL] = _seal(content)
+    content["seal"] = _seal(content)
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
@@ -67,115 +65,77 @@ def is_saved_plan(data: bytes) -> bool:
 def parse(data: bytes) -> SavedPlan:
     """Return the plan that a file keeps. Raises :class:`SavedPlanError`."""
     try:
-        fields = JsonFields.of(data)
-        if fields.text("schema") != SCHEMA:
+        content = parse_object(data)
+        envelope = _CODEC.decode(_Envelope, content)
+        if envelope.schema != SCHEMA:
             raise SavedPlanError("another version of the tool made it")
-        if fields.text(_SEAL) != _seal(fields.content):
+        if envelope.seal != _seal(content):
             raise SavedPlanError("it is not whole, or it was edited")
-        return _plan(fields)
-    except LineError as problem:
+        return _saved_plan(_CODEC.decode(PlanOptions, content), _CODEC.decode(_Content, content))
+    except DecodeError as problem:
         raise SavedPlanError(f"it is damaged: {problem}") from None
 
 
 def _seal(content: Mapping[str, object]) -> str:
-    sealed = {key: value for key, value in content.items() if key != _SEAL}
+    sealed = {key: value for key, value in content.items() if key != "seal"}
     return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
 
-def _place(place: PathRef) -> Mapping[str, str]:
-    return {"path": place.said, "absolute": place.absolute}
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    schema: str
+    seal: str
 
 
-def _host(host: SavedHost) -> Mapping[str, object]:
-    return {
-        "host": host.host,
-        "provider": host.provider,
-        "path": host.path,
-        "action": host.action.value,
-        "changes": [change_content(change) for change in host.changes],
-        "unknown": host.unknown,
-        "restart_owed": host.restart_owed,
-        "settings": host.settings,
-        "seen": host.seen,
-        "wanted": dict(host.wanted),
-        "tokens": dict(host.tokens),
-    }
+@dataclass(frozen=True, slots=True)
+class _Play:
+    batches: tuple[tuple[str, ...], ...]
 
 
-def _plan(fields: JsonFields) -> SavedPlan:
-    chosen = PlanOptions(
-        tuple(_parse_place(item) for item in fields.parts("inventories")),
-        fields.text("limit"),
-        _parse_place(fields.part("playbook")) if fields.has("playbook") else None,
-        fields.flag("no_secrets"),
-    )
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a file keeps beside the options that the plan was made with."""
+
+    made: datetime
+    tool_version: str
+    sources: tuple[SourceFile, ...]
+    plays: tuple[_Play, ...]
+    salt: str
+    token_digests: Mapping[str, str]
+    hosts: tuple[SavedHost, ...]
+    left_out: tuple[SkippedHost, ...]
+
+
+def _saved_plan(chosen: PlanOptions, content: _Content) -> SavedPlan:
+    """Return the plan, if it is one that can be made. Raises :class:`DecodeError`."""
+    playbook = () if chosen.playbook is None else (chosen.playbook,)
+    for path in (*chosen.inventories, *playbook):
+        if "\0" in path.said + path.absolute or not path.said:
+            raise DecodeError('"path" is no path')
+    misplaced = [
+        *(host.action for host in content.hosts if host.action not in PARTS_OF_PLAN),
+        *(host.action for host in content.left_out if host.action in PARTS_OF_PLAN),
+    ]
+    if misplaced:
+        raise DecodeError(f'"action" can\'t be "{misplaced[0].value}" here')
     return SavedPlan(
-        made=fields.when("made"),
-        tool_version=fields.text("tool_version"),
+        made=content.made,
+        tool_version=content.tool_version,
         chosen=chosen,
-        sources=tuple((item.text("path"), item.text("sha256")) for item in fields.parts("sources")),
-        batches=tuple(item.lists_of_texts("batches") for item in fields.parts("plays")),
-        salt=_salt(fields),
-        tokens=_texts_by_name(fields, "token_digests"),
-        hosts=tuple(_parse_host(item) for item in fields.parts("hosts")),
-        left_out=tuple(
-            SkippedHost(item.text("host"), _action(item, part_of_plan=False), item.text("reason"))
-            for item in fields.parts("left_out")
-        ),
+        sources=tuple((source.path, source.sha256) for source in content.sources),
+        batches=tuple(play.batches for play in content.plays),
+        salt=_salt(content.salt),
+        tokens=content.token_digests,
+        hosts=content.hosts,
+        left_out=content.left_out,
     )
 
 
-def _parse_place(fields: JsonFields) -> PathRef:
-    place = PathRef(fields.text("path"), fields.text("absolute"))
-    if "\0" in place.said + place.absolute or not place.said:
-        raise LineError('"path" is no path')
-    return place
-
-
-def _salt(fields: JsonFields) -> bytes:
+def _salt(text: str) -> bytes:
     try:
-        salt = bytes.fromhex(fields.text("salt"))
+        salt = bytes.fromhex(text)
     except ValueError:
         salt = b""
     if len(salt) != _SALT_SIZE:
-        raise LineError('"salt" is no salt')
+        raise DecodeError('"salt" is no salt')
     return salt
-
-
-def _action(fields: JsonFields, *, part_of_plan: bool) -> Action:
-    action = fields.word(Action, "action")
-    if (action in PARTS_OF_PLAN) is not part_of_plan:
-        raise LineError(f'"action" can\'t be "{action.value}" here')
-    return action
-
-
-def _parse_host(fields: JsonFields) -> SavedHost:
-    wanted = fields.part("wanted")
-    return SavedHost(
-        host=fields.text("host"),
-        provider=fields.text("provider"),
-        path=fields.text("path"),
-        action=_action(fields, part_of_plan=True),
-        changes=tuple(_parse_change(item) for item in fields.parts("changes")),
-        unknown=fields.texts("unknown"),
-        restart_owed=fields.flag("restart_owed"),
-        settings=fields.text("settings"),
-        seen=fields.text_or_none("seen"),
-        wanted={name: wanted.text_or_none(name) for name in wanted.content},
-        tokens=_texts_by_name(fields, "tokens"),
-    )
-
-
-def _parse_change(fields: JsonFields) -> Change:
-    return Change(
-        fields.text("key"),
-        fields.word(ChangeKind, "change"),
-        fields.text_or_none("before"),
-        fields.text_or_none("after"),
-        fields.flag("sensitive"),
-    )
-
-
-def _texts_by_name(fields: JsonFields, key: str) -> Mapping[str, str]:
-    part = fields.part(key)
-    return {name: part.text(name) for name in part.content}

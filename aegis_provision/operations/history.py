@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import InputError, RefusedError
-from aegis_provision.history.past_run import DamagedRun, RunStatus
-from aegis_provision.history.pending_restarts import find_pending_restarts
+from aegis_provision.history.past_run import DamagedRun, RunStatus, find_pending_restarts
 from aegis_provision.history.run_header import RunKind, host_identity
 from aegis_provision.history.runs import (
     find_run,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import HostIdentity
-    from aegis_provision.history.run_summary import RunSummary
+    from aegis_provision.history.runs import RunSummary
     from aegis_provision.inventory.host import Target
 
 

@@ -239,9 +239,7 @@ def _scheduled(
     playbook = with_overrides(playbook, selection.serial, selection.max_fail)
     selected = set(select_hosts(fleet.inventory, "--limit", selection.limit))
     if selection.retry is not None:
-        from aegis_provision.history.retry import hosts_to_retry
-
-        selected &= set(hosts_to_retry(selection.retry))
+        selected &= set(selection.retry.hosts_to_retry)
         findings += tuple(_retry_findings(selection.retry, source, selected))
     pinned = [host for name, host in fleet.inventory.hosts.items() if name in selected]
     findings += pin_findings(pinned, environment.today)

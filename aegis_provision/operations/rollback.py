@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error
 from aegis_provision.errors import InvalidInputError
-from aegis_provision.history.digests import file_digest
 from aegis_provision.history.run_header import RunKind, host_identity
+from aegis_provision.history.state_dir import file_digest
 from aegis_provision.operations.connection import connection_settings, operator_name
 from aegis_provision.operations.history import record_key
 from aegis_provision.operations.load import resolve_api_tokens, select_hosts

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.documents.json_fields import moment, moment_at
+from aegis_provision.documents.json_codec import moment, moment_at
 from aegis_provision.history.past_run import UNKNOWN, DamagedRun, RunStatus
-from aegis_provision.history.run_summary import RunSummary, summary_of
+from aegis_provision.history.runs import RunSummary, summary_of
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.ranges import compress
 from aegis_provision.playbook.plays import OnFailure, Restart
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import SourceFile
-    from aegis_provision.history.run_summary import RunSummary
+    from aegis_provision.history.runs import RunSummary
     from aegis_provision.playbook.plays import Gates, ScheduledPlay
     from aegis_provision.rollout.events import FileDigest
     from aegis_provision.rollout.host_state import HostState

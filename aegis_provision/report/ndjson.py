@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import IO, TYPE_CHECKING
 
-from aegis_provision.documents.json_fields import moment_at
+from aegis_provision.documents.json_codec import moment_at
 from aegis_provision.report.apply_report import apply_document, host_result_content
 from aegis_provision.report.json_documents import Document, as_line, document
 from aegis_provision.report.plan_report import host_plan_content, plan_document, schedule_content

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.documents.json_dataclasses import JsonCodec
-from aegis_provision.documents.json_fields import LineError
+from aegis_provision.documents.json_codec import DecodeError, JsonCodec
 from aegis_provision.playbook.plays import Play, Schedule
 from aegis_provision.rollout.events import Event, HostChecked, HostPlanned, RunFinished, RunStarted
 from aegis_provision.rollout.results import HostResult
@@ -58,10 +57,10 @@ def encode_event(event: Event) -> dict[str, Any]:
 def decode_event(content: Mapping[str, object]) -> Event | None:
     """Return the event that ``content`` holds, ``None`` for one that this version does not know.
 
-    Raises :class:`LineError`.
+    Raises :class:`DecodeError`.
     """
     name = content.get("event")
     if not isinstance(name, str):
-        raise LineError('"event" is not text')
+        raise DecodeError('"event" is not text')
     kind = _KINDS.get(name)
     return None if kind is None else CODEC.decode(kind, content)

@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.cli.commands.history import LISTED
 from aegis_provision.cli.main import run as run_program
-from aegis_provision.documents.json_fields import encode
-from aegis_provision.history.run_header_codec import header_lines
+from aegis_provision.documents.json_codec import json_line
+from aegis_provision.history.run_header import header_lines
 from aegis_provision.history.run_record import open_record
 from aegis_provision.history.state_dir import StateDir, prepare_state_dir
 from aegis_provision.packaged_files import load_schema
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DEAD = "20261126T090000Z-0d0d0d"
 DAMAGED = "20261127T090001Z-0e0e0e"
 DIED_IN_A_WRITE = b"".join(
-    encode(item)
+    json_line(item)
     for item in (
         line(BatchStarted(0, 0, ("a",)), 0.5),
         line(StepStarted("a", Step.WRITE), 0.5),
@@ -178,7 +178,7 @@ def test_a_run_that_was_stopped_stands_as_interrupted(
     places: StateDir, history: Callable[..., str]
 ) -> None:
     stopped = [line(StopRequested(1)), finished("a", Status.APPLIED), end(130, applied=1)]
-    _keep(places, RUN, b"".join(map(encode, stopped)))
+    _keep(places, RUN, b"".join(map(json_line, stopped)))
     [_, row] = history().splitlines()
     assert row == (f"{RUN}  2026-11-25 10:15  apply  ada@control      4  interrupted  1 applied")
     shown = history("last")
@@ -198,7 +198,7 @@ def test_only_the_last_runs_are_listed_unless_all_are_wanted(
     places: StateDir, history: Callable[..., str]
 ) -> None:
     for number in range(LISTED + 1):
-        _keep(places, f"20261125T1015{number:02}Z-1a2b3c", encode(end()))
+        _keep(places, f"20261125T1015{number:02}Z-1a2b3c", json_line(end()))
     first, *_, last = history().splitlines()
     assert last == f"The last {LISTED} of {LISTED + 1} runs; --all lists them all."
     assert len(history().splitlines()) == len((first, last)) + LISTED
@@ -210,8 +210,8 @@ def test_unchanged_hosts_stand_together_unless_all_are_wanted(
     places: StateDir, history: Callable[..., str]
 ) -> None:
     lines = [
-        encode(line(StepStarted(host, Step.CONNECT), 1))
-        + encode(finished(host, Status.UNCHANGED, 3.5))
+        json_line(line(StepStarted(host, Step.CONNECT), 1))
+        + json_line(finished(host, Status.UNCHANGED, 3.5))
         for host in "bcd"
     ]
     _keep(places, RUN, b"".join(lines))
@@ -233,7 +233,7 @@ def test_a_directory_that_others_can_write_to_is_not_believed(
 def test_what_a_record_holds_can_not_drive_the_terminal(
     places: StateDir, history: Callable[..., str]
 ) -> None:
-    _keep(places, RUN, encode(finished("a", Status.FAILED, message="\x1b[2Jgone")))
+    _keep(places, RUN, json_line(finished("a", Status.FAILED, message="\x1b[2Jgone")))
     assert "\\x1b[2Jgone" in history("last")
 
 

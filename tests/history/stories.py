@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.json_fields import encode, moment
+from aegis_provision.documents.json_codec import json_line, moment
 from aegis_provision.rollout.event_codec import encode_event
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -55,7 +55,7 @@ def end(exit_code: int = 0, second: float = 9.0, **counts: int) -> Line:
 
 
 FINISHED_RUN = b"".join(
-    encode(item)
+    json_line(item)
     for item in (
         line(PlayStarted(0)),
         line(BatchStarted(0, 0, ("a",))),

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.history.digests import file_digest
 from aegis_provision.history.past_run import PastRun, RunStatus
 from aegis_provision.history.run_record import open_record
 from aegis_provision.history.runs import read_run, run_names
-from aegis_provision.history.state_dir import load_key
+from aegis_provision.history.state_dir import file_digest, load_key
 from aegis_provision.rollout.events import HostFinished, HostWritten
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.write_log import WriteLogError

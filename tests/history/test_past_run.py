@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.documents.json_fields import JsonFields, encode
+from aegis_provision.documents.json_codec import json_line
 from aegis_provision.history.past_run import DamagedRun, PastRun, RunStatus, parse_run
-from aegis_provision.history.run_header import RunKind
-from aegis_provision.history.run_header_codec import header_lines, parse_header
-from aegis_provision.history.run_summary import parse_summary, summary_of
+from aegis_provision.history.run_header import RunKind, header_lines, parse_header
+from aegis_provision.history.runs import parse_summary, summary_of
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.plays import (
@@ -62,8 +61,8 @@ def test_a_cut_header_is_damage() -> None:
 @given(st.integers(0, len(FINISHED_RUN.splitlines())), st.booleans())
 def test_what_a_later_version_adds_is_passed_over(position: int, held: bool) -> None:
     lines = FINISHED_RUN.splitlines(keepends=True)
-    unknown = encode({"event": "telepathy", "at": "2026-11-25T10:15:00.250Z", "host": 7})
-    richer = [encode({**json.loads(line), "new": {"deep": [1]}}) for line in lines]
+    unknown = json_line({"event": "telepathy", "at": "2026-11-25T10:15:00.250Z", "host": 7})
+    richer = [json_line({**json.loads(line), "new": {"deep": [1]}}) for line in lines]
     data = HEADER + b"".join((*richer[:position], unknown, *richer[position:]))
     assert _parsed(data, held=held) == _parsed(HEADER + FINISHED_RUN, held=held)
 
@@ -76,31 +75,31 @@ def test_what_a_later_version_adds_is_passed_over(position: int, held: bool) -> 
         (b"[" * 100_000, "it is no JSON"),
         (b"7", "it is no object"),
         (b"{}", '"event" is not text'),
-        (encode({**write("a"), "at": "noon"})[:-1], '"at" is no time'),
-        (encode({**write("a"), "at": "2026-11-25T10:15:00"})[:-1], '"at" is no time'),
-        (encode(write("elsewhere"))[:-1], "the host is not one of the schedule's"),
-        (encode({**write("a"), "change": "x"})[:-1], '"change" is no object'),
+        (json_line({**write("a"), "at": "noon"})[:-1], '"at" is no time'),
+        (json_line({**write("a"), "at": "2026-11-25T10:15:00"})[:-1], '"at" is no time'),
+        (json_line(write("elsewhere"))[:-1], "the host is not one of the schedule's"),
+        (json_line({**write("a"), "change": "x"})[:-1], '"change" is no object'),
         (
-            encode(finished("a", Status.APPLIED)).replace(b"applied", b"splendid")[:-1],
+            json_line(finished("a", Status.APPLIED)).replace(b"applied", b"splendid")[:-1],
             '"status" is a word that this version does not know',
         ),
         (
-            encode(line(PlayStarted(2)))[:-1],
+            json_line(line(PlayStarted(2)))[:-1],
             "there is no such play",
         ),
         (
-            encode(line(HostFinished(-1, HostResult("a", Status.APPLIED))))[:-1],
+            json_line(line(HostFinished(-1, HostResult("a", Status.APPLIED))))[:-1],
             "there is no such play",
         ),
         (
-            encode(line(BatchStarted(0, 1, ())))[:-1],
+            json_line(line(BatchStarted(0, 1, ())))[:-1],
             "there is no such batch",
         ),
         (HEADER.splitlines()[1], "the run began twice"),
     ],
 )
 def test_damage_has_a_place_and_a_reason(damage: bytes, reason: str) -> None:
-    data = HEADER + encode(write("a")) + damage + b"\n" + encode(end())
+    data = HEADER + json_line(write("a")) + damage + b"\n" + json_line(end())
     assert parse_run(RUN, data, held=False) == DamagedRun(RUN, f"line 4: {reason}")
 
 
@@ -130,7 +129,7 @@ def test_no_field_makes_the_reader_fail(data: st.DataObject) -> None:
     lines = [json.loads(line) for line in (HEADER + FINISHED_RUN).splitlines()]
     line = data.draw(st.sampled_from(lines))
     line[data.draw(st.sampled_from(sorted(line)))] = data.draw(_JSON)
-    found = parse_run(RUN, b"".join(encode(item) for item in lines), held=False)
+    found = parse_run(RUN, b"".join(json_line(item) for item in lines), held=False)
     assert isinstance(found, PastRun | DamagedRun)
 
 
@@ -153,7 +152,7 @@ def test_a_finished_run_in_sum_is_told_by_its_two_ends() -> None:
 )
 def test_a_run_that_was_stopped_is_told_as_interrupted(code: int, status: RunStatus) -> None:
     assert ExitCode.INTERRUPTED == INTERRUPTED_EXIT_CODE
-    whole = HEADER + encode(end(code))
+    whole = HEADER + json_line(end(code))
     first, *_, last = whole.splitlines()
     found = parse_summary(first, last)
     assert found is not None
@@ -161,7 +160,7 @@ def test_a_run_that_was_stopped_is_told_as_interrupted(code: int, status: RunSta
 
 
 def test_hosts_without_an_end_are_counted_as_unknown() -> None:
-    past = _parsed(HEADER + encode(finished("a", Status.APPLIED)))
+    past = _parsed(HEADER + json_line(finished("a", Status.APPLIED)))
     assert past.counts == {"applied": 1, "unknown": len(HOSTS) - 1}
 
 
@@ -204,5 +203,4 @@ def test_a_header_comes_back_as_it_was(
         limit=limit,
         playbook=None if other else header().playbook,
     )
-    first, second = (JsonFields.of(line) for line in header_lines(given_).splitlines())
-    assert parse_header(first, second) == given_
+    assert parse_header(header_lines(given_).splitlines()) == (given_, False)

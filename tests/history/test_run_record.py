@@ -11,12 +11,10 @@ import pytest
 
 from aegis_provision.aegis.remote_state import RemoteFile
 from aegis_provision.errors import StateDirError
-from aegis_provision.history.digests import file_digest
 from aegis_provision.history.past_run import PastRun, RunStatus
 from aegis_provision.history.run_record import RunRecord, open_record
-from aegis_provision.history.run_summary import summary_of
-from aegis_provision.history.runs import read_run, run_summaries
-from aegis_provision.history.state_dir import load_key
+from aegis_provision.history.runs import read_run, run_summaries, summary_of
+from aegis_provision.history.state_dir import file_digest, load_key
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,

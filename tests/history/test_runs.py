@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.documents.json_fields import encode
+from aegis_provision.documents.json_codec import json_line
 from aegis_provision.errors import NoSuchRunError
 from aegis_provision.history.past_run import DamagedRun, PastRun, RunStatus
-from aegis_provision.history.run_header_codec import header_lines
-from aegis_provision.history.run_summary import RunSummary
+from aegis_provision.history.run_header import header_lines
 from aegis_provision.history.runs import (
+    RunSummary,
     find_run,
     read_run,
     run_names,
@@ -90,7 +90,7 @@ def test_the_first_run_is_still_to_come() -> None:
 
 def test_a_list_tells_finished_crashed_and_damaged_apart(places: StateDir) -> None:
     _keep(places, NEW)
-    _keep(places, MIDDLE, encode(write("a")) + b'{"torn')
+    _keep(places, MIDDLE, json_line(write("a")) + b'{"torn')
     places.record(OLD).write_text("damaged\n")
     done, crashed, damaged = run_summaries(places, NAMES)
     assert isinstance(done, RunSummary)
@@ -102,7 +102,7 @@ def test_a_list_tells_finished_crashed_and_damaged_apart(places: StateDir) -> No
 
 def test_a_list_does_not_read_what_lies_between_both_ends(places: StateDir) -> None:
     """A thousand records of a thousand hosts must be quick to list."""
-    _keep(places, NEW, b"not looked at\n" + encode(end(0, applied=4)))
+    _keep(places, NEW, b"not looked at\n" + json_line(end(0, applied=4)))
     [found] = run_summaries(places, [NEW])
     assert isinstance(found, RunSummary)
     assert found.counts == {"applied": 4}
@@ -110,9 +110,9 @@ def test_a_list_does_not_read_what_lies_between_both_ends(places: StateDir) -> N
 
 
 def test_only_runs_that_touched_a_host_are_looked_at_for_what_is_owed(places: StateDir) -> None:
-    _keep(places, OLD, encode(line(HostRestarted("a"))))
-    _keep(places, MIDDLE, encode(finished("a", Status.UNCHANGED)) + encode(end()))
-    _keep(places, NEW, encode(write("a")))
+    _keep(places, OLD, json_line(line(HostRestarted("a"))))
+    _keep(places, MIDDLE, json_line(finished("a", Status.UNCHANGED)) + json_line(end()))
+    _keep(places, NEW, json_line(write("a")))
     found = list(runs_that_touched(places, NAMES))
     assert [past.header.run for past in found] == [NEW, OLD]
 
@@ -127,7 +127,7 @@ def test_a_record_that_is_none_is_a_value(places: StateDir) -> None:
 
 
 def test_two_readers_at_once_do_not_take_each_other_for_the_writer(places: StateDir) -> None:
-    _keep(places, NEW, encode(write("a")))
+    _keep(places, NEW, json_line(write("a")))
     with places.record(NEW).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
         past = read_run(places, NEW)

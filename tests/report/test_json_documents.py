@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
-from aegis_provision.documents.json_fields import moment_at
+from aegis_provision.documents.json_codec import moment_at
 from aegis_provision.packaged_files import load_schema
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import WriteInfo

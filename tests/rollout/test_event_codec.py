@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.documents.json_fields import LineError, encode
+from aegis_provision.documents.json_codec import DecodeError, json_line
 from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.plays import (
     Gates,
@@ -111,7 +111,7 @@ _EVENTS: dict[type[Event], st.SearchStrategy[Event]] = {
 @settings(max_examples=400, deadline=None)
 @given(st.one_of(*_EVENTS.values()))
 def test_an_event_comes_back_as_it_was(event: Event) -> None:
-    assert decode_event(json.loads(encode(encode_event(event)))) == event
+    assert decode_event(json.loads(json_line(encode_event(event)))) == event
 
 
 def test_every_event_of_a_run_is_tried() -> None:
@@ -123,9 +123,9 @@ def test_a_field_that_is_missing_or_of_another_type_is_an_error(kind: type[Event
     @settings(max_examples=20, deadline=None)
     @given(_EVENTS[kind])
     def law(event: Event) -> None:
-        content = json.loads(encode(encode_event(event)))
+        content = json.loads(json_line(encode_event(event)))
         for key in content.keys() - {"event"}:
-            with pytest.raises(LineError):
+            with pytest.raises(DecodeError):
                 decode_event({**content, key: {"of": "another type"}})
 
     law()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
     from aegis_provision.history.past_run import DamagedRun, PastRun
-    from aegis_provision.history.run_summary import RunSummary
+    from aegis_provision.history.runs import RunSummary
 
 LISTED = 50
 """How many runs are listed where not all are asked for."""

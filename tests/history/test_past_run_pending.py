@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.documents.json_fields import encode
-from aegis_provision.history.past_run import PastRun, parse_run
-from aegis_provision.history.pending_restarts import restart_pending
-from aegis_provision.history.retry import hosts_to_retry
-from aegis_provision.history.run_header_codec import header_lines
+from aegis_provision.documents.json_codec import json_line
+from aegis_provision.history.past_run import PastRun, find_pending_restarts, parse_run
+from aegis_provision.history.run_header import header_lines
 from aegis_provision.rollout.events import (
     HostRestarted,
     HostRolledBack,
@@ -98,7 +96,7 @@ def _records(deeds: list[Deed]) -> list[PastRun]:
     found = []
     for run in RUNS:
         data = header_lines(header(run)) + b"".join(
-            encode(item)
+            json_line(item)
             for second, deed in enumerate(deeds)
             if deed.run == run
             for item in deed.lines(second)
@@ -125,14 +123,18 @@ def test_whoever_touched_a_host_last_decides_what_is_owed(
             owed[deed.host] = None
     records = _records(deeds)
     records = [records[index] for index in order]
-    assert {host: restart_pending(records, identity(host)) for host in EITHER_HOST} == owed
+    assert {
+        host: find_pending_restarts(records).get(identity(host)) for host in EITHER_HOST
+    } == owed
 
 
 def test_another_file_on_the_host_is_another_matter() -> None:
     records = _records([Deed(RUNS[0], "a", "written")])
-    assert restart_pending(records, identity("a")) == RUNS[0]
-    assert restart_pending(records, replace(identity("a"), path="/etc/other.json")) is None
-    assert restart_pending(records, replace(identity("a"), jump=("bastion",))) is None
+    assert find_pending_restarts(records).get(identity("a")) == RUNS[0]
+    assert (
+        find_pending_restarts(records).get(replace(identity("a"), path="/etc/other.json")) is None
+    )
+    assert find_pending_restarts(records).get(replace(identity("a"), jump=("bastion",))) is None
 
 
 def test_two_names_of_one_host_owe_together() -> None:
@@ -140,17 +142,17 @@ def test_two_names_of_one_host_owe_together() -> None:
     old = _records([Deed(RUNS[0], "a", "written")])[0]
     renamed = header(RUNS[2], ("a2", *HOSTS[1:]))
     renamed = replace(renamed, hosts={**renamed.hosts, "a2": old.header.hosts["a"]})
-    data = header_lines(renamed) + encode(line(HostRestarted("a2"), 9))
+    data = header_lines(renamed) + json_line(line(HostRestarted("a2"), 9))
     new = parse_run(RUNS[2], data, held=False)
     assert isinstance(new, PastRun)
-    assert restart_pending([old], identity("a")) == RUNS[0]
-    assert restart_pending([new, old], identity("a")) is None
+    assert find_pending_restarts([old]).get(identity("a")) == RUNS[0]
+    assert find_pending_restarts([new, old]).get(identity("a")) is None
 
 
 @given(st.lists(st.none() | st.sampled_from(Status), min_size=len(HOSTS), max_size=len(HOSTS)))
 def test_retry_takes_up_whatever_did_not_end_well(ends: list[Status | None]) -> None:
     lines = [
-        encode(finished(host, status))
+        json_line(finished(host, status))
         for host, status in zip(HOSTS, ends, strict=True)
         if status is not None
     ]
@@ -161,4 +163,4 @@ def test_retry_takes_up_whatever_did_not_end_well(ends: list[Status | None]) -> 
         for host, status in zip(HOSTS, ends, strict=True)
         if status not in {"unchanged", "applied", "restart_pending"}
     ]
-    assert list(hosts_to_retry(past)) == expected
+    assert list(past.hosts_to_retry) == expected

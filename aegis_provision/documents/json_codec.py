@@ -7,6 +7,7 @@ words (``StrEnum`` or ``Literal``), times in UTC, tuples, mappings from text, ot
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 from typing import get_type_hints as type_hints
 
-from aegis_provision.documents.json_fields import LineError, moment
+from aegis_provision.humanize import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,16 +25,60 @@ Value = TypeVar("Value")
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
+class DecodeError(Exception):
+    """A value is not what it must be; the text says in what."""
+
+
+def json_line(content: Mapping[str, object]) -> bytes:
+    """Return ``content`` as one line. What a host sent can't break it: JSON escapes new lines."""
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Return the object that ``data`` holds. Raises :class:`DecodeError`."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        raise DecodeError("it is no JSON") from None
+    return _checked(content, dict, "it is no object")
+
+
+def moment(when: datetime) -> str:
+    """Return ``when`` as ISO 8601 in UTC, with milliseconds."""
+    return utc_text(when, "milliseconds")
+
+
+def moment_at(seconds: float) -> str:
+    """Return what :func:`moment` does of seconds since the epoch."""
+    return moment(datetime.fromtimestamp(seconds, UTC))
+
+
+def parse_moment(value: object, name: str) -> datetime:
+    """Return the time in UTC that ``value`` means; ``name`` is what an error calls it.
+
+    Raises :class:`DecodeError`.
+    """
+    try:
+        when = datetime.fromisoformat(_checked(value, str, f"{name} is not text"))
+        if when.tzinfo is not None:
+            return when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise DecodeError(f"{name} is no time")
+
+
 @dataclass(frozen=True, slots=True)
 class JsonCodec:
     """Turns dataclasses into JSON and back.
 
     ``names`` are the types whose names their annotations use and their modules import for the type
-    checker only. ``left_out`` holds fields that are not in the JSON, with what they are then.
+    checker only. ``left_out`` holds fields that are not in the JSON, with what they are then;
+    ``renamed`` those with another key in the JSON.
     """
 
     names: Mapping[str, object] = field(default_factory=dict)
     left_out: Mapping[type, Mapping[str, object]] = field(default_factory=dict)
+    renamed: Mapping[type, Mapping[str, str]] = field(default_factory=dict)
     _decoders: dict[Any, Callable[[Any, str], Any]] = field(default_factory=dict)
 
     def encode(self, value: object) -> Any:
@@ -49,9 +94,9 @@ class JsonCodec:
                 return [self.encode(item) for item in value]
             case Mapping():
                 return {key: self.encode(item) for key, item in value.items()}
-        left_out = self.left_out.get(type(value), {})
+        left_out, renamed = self._shape_of(type(value))
         return {
-            item.name: self.encode(getattr(value, item.name))
+            renamed.get(item.name, item.name): self.encode(getattr(value, item.name))
             for item in fields(cast("Any", value))
             if item.name not in left_out
         }
@@ -60,7 +105,7 @@ class JsonCodec:
         """Return the ``kind`` that ``content``, out of ``json.loads``, is of.
 
         Other keys are no error: a later version of the tool may have more to say. Raises
-        :class:`LineError`.
+        :class:`DecodeError`.
         """
         return cast("Value", self._decoder(kind)(content, "it"))
 
@@ -85,28 +130,30 @@ class JsonCodec:
             return self._object(cast("type", kind))
         if issubclass(kind, StrEnum):
             return _choice({item.value: item for item in kind})
-        return _time if kind is datetime else _scalar(kind)
+        return parse_moment if kind is datetime else _scalar(kind)
 
     def _object(self, kind: type) -> Callable[[Any, str], Any]:
-        left_out = self.left_out.get(kind, {})
+        left_out, renamed = self._shape_of(kind)
         hints = type_hints(kind, localns=dict(self.names))
-        shape = [
-            (item.name, f'"{item.name}"', self._decoder(hints[item.name]))
-            for item in fields(kind)
-            if item.name not in left_out
-        ]
+        shape = []
+        for name in (item.name for item in fields(kind) if item.name not in left_out):
+            key = renamed.get(name, name)
+            shape.append((name, key, f'"{key}"', self._decoder(hints[name])))
 
         def decode(value: Any, what: str) -> Any:
-            known = _checked(value, dict, f"{what} is no object")
-            found = {name: read(known.get(name), quoted) for name, quoted, read in shape}
-            return kind(**found, **left_out)
+            content = _checked(value, dict, f"{what} is no object")
+            values = {name: read(content.get(key), quoted) for name, key, quoted, read in shape}
+            return kind(**values, **left_out)
 
         return decode
+
+    def _shape_of(self, kind: type) -> tuple[Mapping[str, object], Mapping[str, str]]:
+        return self.left_out.get(kind, {}), self.renamed.get(kind, {})
 
 
 def _checked(value: Any, kind: type[Value], problem: str) -> Value:
     if not isinstance(value, kind):
-        raise LineError(problem)
+        raise DecodeError(problem)
     return value
 
 
@@ -130,7 +177,7 @@ def _choice(choices: Mapping[str, object]) -> Callable[[Any, str], Any]:
     def decode(value: Any, what: str) -> Any:
         word = _checked(value, str, f"{what} is not text")
         if word not in choices:
-            raise LineError(f"{what} is a word that this version does not know")
+            raise DecodeError(f"{what} is a word that this version does not know")
         return choices[word]
 
     return decode
@@ -141,20 +188,10 @@ def _scalar(kind: type) -> Callable[[Any, str], Any]:
 
     def decode(value: Any, what: str) -> Any:
         if not isinstance(value, accepted) or isinstance(value, bool) is not (kind is bool):
-            raise LineError(f"{what} is not {_WORDS[kind]}")
+            raise DecodeError(f"{what} is not {_WORDS[kind]}")
         try:
             return kind(value)
         except OverflowError:
-            raise LineError(f"{what} is too large") from None
+            raise DecodeError(f"{what} is too large") from None
 
     return decode
-
-
-def _time(value: Any, what: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(_checked(value, str, f"{what} is not text"))
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise LineError(f"{what} is no time")
