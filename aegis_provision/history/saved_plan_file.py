@@ -66,10 +66,9 @@ def parse(data: bytes) -> SavedPlan:
     """Return the plan that a file keeps. Raises :class:`SavedPlanError`."""
     try:
         content = parse_object(data)
-        envelope = _CODEC.decode(_Envelope, content)
-        if envelope.schema != SCHEMA:
+        if content.get("schema") != SCHEMA:
             raise SavedPlanError("another version of the tool made it")
-        if envelope.seal != _seal(content):
+        if _CODEC.decode(_Sealed, content).seal != _seal(content):
             raise SavedPlanError("it is not whole, or it was edited")
         return _saved_plan(_CODEC.decode(PlanOptions, content), _CODEC.decode(_Content, content))
     except DecodeError as problem:
@@ -82,8 +81,7 @@ def _seal(content: Mapping[str, object]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Envelope:
-    schema: str
+class _Sealed:
     seal: str
 
 
