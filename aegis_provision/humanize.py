@@ -1,12 +1,12 @@
-"""Counts, lists of names, times and foreign text, as messages and documents write them."""
+"""Counts, lists of names, groups, times and foreign text, as messages and documents write them."""
 
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Hashable, Iterable
     from datetime import datetime
 
 MOST_LISTED = 20
@@ -49,3 +49,20 @@ def escape_control(text: str) -> str:
 def blank_control(text: str) -> str:
     """Return ``text`` with a blank for each character that does not print."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+K = TypeVar("K", bound="Hashable")
+V = TypeVar("V")
+
+
+def group_by(items: Iterable[V], key: Callable[[V], K]) -> dict[K, list[V]]:
+    """Return ``items`` by their ``key``; keys and items keep their order."""
+    return group_pairs((key(item), item) for item in items)
+
+
+def group_pairs(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Return the second parts of ``pairs`` by the first: ``{"a": [1, 2]}`` for a-1, a-2."""
+    groups: dict[K, list[V]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups

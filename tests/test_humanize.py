@@ -1,4 +1,4 @@
-"""How a message states counts, lists of names and text that is not ours."""
+"""How a message states counts, lists of names, groups of items and text that is not ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from aegis_provision.humanize import blank_control, counted, escape_control, listed, utc_text
+from aegis_provision.humanize import (
+    blank_control,
+    counted,
+    escape_control,
+    group_by,
+    group_pairs,
+    listed,
+    utc_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,15 @@ def test_twenty_names_by_default() -> None:
     names = [str(number) for number in range(21)]
     assert listed(names[:20]) == ", ".join(names[:20])
     assert listed(names) == ", ".join(names[:20]) + ", and 1 more"
+
+
+def test_groups_and_items_keep_their_order() -> None:
+    assert list(group_by(["bb", "a", "cc", "d"], len).items()) == [
+        (2, ["bb", "cc"]),
+        (1, ["a", "d"]),
+    ]
+
+
+def test_pairs_are_grouped_by_their_first_part() -> None:
+    assert group_pairs([("x", 2), ("y", 1), ("x", 1)]) == {"x": [2, 1], "y": [1]}
+    assert group_pairs(()) == {}

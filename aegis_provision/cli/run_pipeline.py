@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.observers import observe_run
 from aegis_provision.cli.output import echo, print_document
-from aegis_provision.grouping import group_pairs
-from aegis_provision.humanize import counted
+from aegis_provision.humanize import counted, group_pairs
 from aegis_provision.operations.apply import apply, run_name
 from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
 from aegis_provision.operations.plan import plan

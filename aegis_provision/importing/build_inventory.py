@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from aegis_provision.aegis.rules import sends_token_in_the_open
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_secret_name
-from aegis_provision.grouping import group_by
-from aegis_provision.humanize import listed
+from aegis_provision.humanize import group_by, listed
 from aegis_provision.importing.recipe_match import NotExpressibleError, match_recipe
 from aegis_provision.importing.result import (
     ImportedFleet,

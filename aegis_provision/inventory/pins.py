@@ -8,8 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error, note, warning
-from aegis_provision.grouping import group_by, group_pairs
-from aegis_provision.humanize import counted
+from aegis_provision.humanize import counted, group_by, group_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

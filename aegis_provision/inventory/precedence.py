@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error
-from aegis_provision.grouping import group_by
+from aegis_provision.humanize import group_by
 from aegis_provision.inventory.ansible_variables import STRONGER
 from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS, Setting

@@ -15,11 +15,11 @@ from aegis_provision.aegis.checks import (
 from aegis_provision.documents.diagnostic import Diagnostic, drop_followups, error, has_errors
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
+from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.errors import InputError, InvalidInputError
-from aegis_provision.files.reading import read_file
-from aegis_provision.grouping import group_by
+from aegis_provision.files.reading import read_beginning, read_file
 from aegis_provision.history.run_header import source_file
-from aegis_provision.humanize import counted, listed
+from aegis_provision.humanize import counted, group_by, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from aegis_provision.history.run_header import SourceFile
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Host, Inventory
+    from aegis_provision.playbook.plays import Playbook
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session import Session, SessionSpec
 
@@ -171,6 +172,32 @@ def find_host(fleet: Fleet, name: str) -> Host:
             did_you_mean(name, fleet.inventory.hosts) or "list them with 'aegis-provision hosts'",
         )
     return host
+
+
+def read_playbook(
+    path: Path,
+) -> tuple[Playbook | None, SourceFile | None, tuple[Diagnostic, ...]]:
+    """Return the playbook at ``path``, its file as a record names it, and what is wrong with it.
+
+    The name is as the operator wrote it. The playbook is ``None`` where it has no play. Never
+    raises for what may be at a path.
+    """
+    from aegis_provision.playbook.load import load_playbook
+
+    try:
+        data = read_beginning(path, LARGEST_FILE + 1)
+    except OSError as problem:
+        return None, None, (_unreadable_playbook(path, problem),)
+    playbook, findings = load_playbook(str(path), data)
+    return playbook, source_file(str(path), data), findings
+
+
+def _unreadable_playbook(path: Path, problem: OSError) -> Diagnostic:
+    if isinstance(problem, FileNotFoundError):
+        what = "leads nowhere" if path.is_symlink() else "does not exist"
+        hint = "an inventory goes to -i; 'aegis-provision init' writes a starter of both"
+        return error("no-playbook", f"the playbook {path} {what}", hint=hint)
+    return error("unreadable", f"{path} can't be read: {problem.strerror or problem}")
 
 
 def read_pattern_file(path: str) -> str:

@@ -16,6 +16,7 @@ from aegis_provision.operations.connection import connection_settings, operator_
 from aegis_provision.operations.load import (
     load_fleet,
     read_pattern_file,
+    read_playbook,
     resolve_sessions,
     select_hosts,
 )
@@ -217,12 +218,7 @@ def _read_playbook(
 ) -> tuple[Playbook | None, SourceFile | None, tuple[Diagnostic, ...]]:
     if selection.playbook is None:
         return single_play(), None, ()
-    from aegis_provision.inputs.playbook_files import read_playbooks
-
-    files, findings = read_playbooks([selection.playbook])
-    if not files:
-        return None, None, findings
-    return files[0].playbook, files[0].source, findings
+    return read_playbook(selection.playbook)
 
 
 def _scheduled(

@@ -14,9 +14,9 @@ from aegis_provision.documents.diagnostic import warning
 from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.atomic import check_writable, write_new
 from aegis_provision.files.reading import read_beginning, read_file
-from aegis_provision.grouping import group_pairs
 from aegis_provision.history.run_header import SourceFile, source_file
 from aegis_provision.history.saved_plan_file import SavedPlanError, dump, is_saved_plan, parse
+from aegis_provision.humanize import group_pairs
 from aegis_provision.inputs.inventory_files import belongs_to
 from aegis_provision.operations.load import inventory_paths
 from aegis_provision.operations.plan import RunSelection

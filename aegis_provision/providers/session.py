@@ -9,8 +9,7 @@ from aegis_provision.documents.diagnostic import Related, error
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_plain_setting
 from aegis_provision.documents.suggestion import Suggestions
-from aegis_provision.grouping import group_by
-from aegis_provision.humanize import listed
+from aegis_provision.humanize import group_by, listed
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.providers.recipes import VARIABLE_OF, RecipeValue, template_problems
 from aegis_provision.providers.secret import TOKENS, Secret, is_secret_setting

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.grouping import group_pairs
-from aegis_provision.humanize import counted, escape_control
+from aegis_provision.humanize import counted, escape_control, group_pairs
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.report.console import name_lines
 from aegis_provision.report.json_documents import Document, count_by_value, document, message_of

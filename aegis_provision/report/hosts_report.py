@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from aegis_provision.grouping import group_pairs
-from aegis_provision.humanize import counted, escape_control
+from aegis_provision.humanize import counted, escape_control, group_pairs
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.inventory.ranges import compress

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.grouping import group_pairs
-from aegis_provision.humanize import counted, escape_control
+from aegis_provision.humanize import counted, escape_control, group_pairs
 from aegis_provision.importing.result import ImportStatus
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.report.json_documents import document

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.grouping import group_by, group_pairs
-from aegis_provision.humanize import counted, escape_control
+from aegis_provision.humanize import counted, escape_control, group_by, group_pairs
 from aegis_provision.inventory.ranges import compress, truncate
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, change_content
 from aegis_provision.report.console import name_lines

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from aegis_provision.grouping import group_by, group_pairs
-from aegis_provision.humanize import escape_control, utc_text
+from aegis_provision.humanize import escape_control, group_by, group_pairs, utc_text
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
 from aegis_provision.report.console import name_lines

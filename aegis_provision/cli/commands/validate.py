@@ -18,7 +18,12 @@ from aegis_provision.errors import InvalidInputError
 from aegis_provision.humanize import counted
 from aegis_provision.inventory.pins import pin_findings
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file
+from aegis_provision.operations.load import (
+    Fleet,
+    load_fleet,
+    read_pattern_file,
+    read_playbook,
+)
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
@@ -27,8 +32,7 @@ if TYPE_CHECKING:
     from aegis_provision.cli.invocation import Output
     from aegis_provision.cli.options import Format
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.inputs.playbook_files import PlaybookFile
-    from aegis_provision.playbook.plays import Schedule
+    from aegis_provision.playbook.plays import Playbook, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ def command(
 
 
 def _check(playbooks: Sequence[Path], inventory: Sequence[Path]) -> _Checked:
-    books, findings = _read(playbooks)
+    read = [read_playbook(path) for path in playbooks]
+    books = [book for book, _, _ in read if book is not None]
+    findings = tuple(item for _, _, found in read for item in found)
     try:
         fleet = load_fleet(inventory, Invocation.current().environ)
     except InvalidInputError as problem:
@@ -89,22 +95,12 @@ def _check(playbooks: Sequence[Path], inventory: Sequence[Path]) -> _Checked:
     return _Checked(fleet, schedules, findings)
 
 
-def _read(
-    playbooks: Sequence[Path],
-) -> tuple[tuple[PlaybookFile, ...], tuple[Diagnostic, ...]]:
-    if not playbooks:
-        return (), ()
-    from aegis_provision.inputs.playbook_files import read_playbooks
-
-    return read_playbooks(playbooks)
-
-
 def _schedules(
-    books: Sequence[PlaybookFile], fleet: Fleet
+    books: Sequence[Playbook], fleet: Fleet
 ) -> tuple[tuple[tuple[str, Schedule], ...], tuple[Diagnostic, ...]]:
     schedules: list[tuple[str, Schedule]] = []
     findings: list[Diagnostic] = []
-    for book in (file.playbook for file in books):
+    for book in books:
         from aegis_provision.playbook.schedule import make_schedule
 
         schedule, found = make_schedule(
