@@ -7,14 +7,13 @@ after the other.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
-P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
@@ -39,158 +38,6 @@ class FileStat:
     mtime: int
 
 
-class ReadHandle(Protocol):
-    """A file that was there, open for reading."""
-
-    def submit_whole(self, limit: int) -> Future[tuple[FileStat, bytes]]:
-        """Ask for its stat and its content, at most ``limit`` bytes; it is closed then."""
-        ...
-
-
-class WriteHandle(Protocol):
-    """A file that was just made and is being written.
-
-    Requests are done in their order, even if earlier ones fail.
-    """
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def submit_write(self, data: bytes) -> Future[None]:
-        """Ask to write all of ``data``."""
-        ...
-
-    def submit_stat(self) -> Future[FileStat]:
-        """Ask for the open file's stat."""
-        ...
-
-    def submit_chown(self, uid: int, gid: int) -> Future[None]:
-        """Ask to change the open file's owner."""
-        ...
-
-    def submit_chmod(self, mode: int) -> Future[None]:
-        """Ask to change the open file's permission bits."""
-        ...
-
-    def submit_sync(self) -> Future[None]:
-        """Ask to bring the content to the disk, if the far side can."""
-        ...
-
-    def submit_close(self) -> Future[None]:
-        """Ask to close the file."""
-        ...
-
-    def touch(self, mtime: int) -> None:
-        """Set when the open file was last written, in seconds since the epoch."""
-        ...
-
-    def close(self) -> None:
-        """Close the file, unless it is closed; leaving a ``with`` block does so too."""
-        ...
-
-    def close_nowait(self) -> None:
-        """Close the file without waiting for the outcome."""
-        ...
-
-
-class Filesystem(Protocol):
-    """File operations on one host.
-
-    They raise ``FileNotFoundError``, ``FileExistsError``, ``PermissionError`` and other
-    ``OSError``, as ``os`` does, and :class:`Unreachable` once the connection is gone; of a
-    ``submit_`` function the future raises the former. Requests for different files may be done in
-    any order.
-    """
-
-    def absolute(self, path: str) -> str:
-        """Return ``path`` as an absolute path, links in its directory resolved."""
-        ...
-
-    def lstat(self, path: str) -> FileStat:
-        """Return a file's stat, a link's own if it is one."""
-        ...
-
-    def stat(self, path: str) -> FileStat:
-        """Return a file's stat, following links."""
-        ...
-
-    def submit_lstat(self, path: str) -> Future[FileStat]:
-        """Ask for a file's stat, a link's own if it is one."""
-        ...
-
-    def submit_stat(self, path: str) -> Future[FileStat]:
-        """Ask for a file's stat, following links."""
-        ...
-
-    def readlink(self, path: str) -> str:
-        """Return where a link leads."""
-        ...
-
-    def read(self, path: str, limit: int) -> bytes:
-        """Return a file's content, at most ``limit`` bytes."""
-        ...
-
-    def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
-        """Return a file's stat and its content, at most ``limit`` bytes.
-
-        Both are of one open file, even if another one is put at ``path`` meanwhile.
-        """
-        ...
-
-    def submit_open(self, path: str) -> Future[ReadHandle]:
-        """Ask to open a file for reading."""
-        ...
-
-    def create(self, path: str) -> WriteHandle:
-        """Make a new file, 0600 from the start, and open it for writing."""
-        ...
-
-    def submit_create(self, path: str) -> Future[WriteHandle]:
-        """Ask for a file as :meth:`create` makes it."""
-        ...
-
-    def submit_mkdir(self, path: str, mode: int) -> Future[None]:
-        """Ask for a directory. If something is there the error is any ``OSError``."""
-        ...
-
-    def rmdir(self, path: str) -> None:
-        """Remove an empty directory."""
-        ...
-
-    def chmod(self, path: str, mode: int) -> None:
-        """Change a directory's permission bits, never through a link."""
-        ...
-
-    def chown(self, path: str, uid: int, gid: int) -> None:
-        """Change a directory's owner, never through a link."""
-        ...
-
-    def replace(self, source: str, target: str) -> None:
-        """Rename ``source`` to ``target``, atomically replacing what is there."""
-        ...
-
-    def submit_replace(self, source: str, target: str) -> Future[None]:
-        """Ask to rename as :meth:`replace` does."""
-        ...
-
-    def rename(self, source: str, target: str) -> None:
-        """Rename ``source`` to ``target``; ``FileExistsError`` if something is there."""
-        ...
-
-    def remove(self, path: str) -> None:
-        """Remove a file."""
-        ...
-
-    def submit_remove(self, path: str) -> Future[None]:
-        """Ask to remove a file."""
-        ...
-
-
 class Future(Protocol[T_co]):
     """The result of a request under way."""
 
@@ -202,12 +49,12 @@ class Future(Protocol[T_co]):
 class Completed(Generic[T]):
     """The result of work that is done at once, without waiting for a host."""
 
-    def __init__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
         """Do ``work``, and keep what it returns or the ``OSError`` that it raises."""
         self._error: OSError | None = None
         self._value: T | None = None
         try:
-            self._value = work(*args, **kwargs)
+            self._value = work()
         except OSError as problem:
             self._error = problem
 
@@ -239,3 +86,149 @@ def then(future: Future[T], submit: Callable[[T], Future[R]]) -> Future[R]:
         return submit(future.get())
     except OSError as problem:
         return Failed(problem)
+
+
+class ReadHandle(Protocol):
+    """A file that was there, open for reading."""
+
+    def submit_whole(self, limit: int) -> Future[tuple[FileStat, bytes]]:
+        """Ask for its stat and its content, at most ``limit`` bytes; it is closed then."""
+        ...
+
+
+class WriteHandle(ABC):
+    """A file that was just made and is being written; leaving a ``with`` block closes it.
+
+    Requests are done in their order, even if earlier ones fail.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def submit_write(self, data: bytes) -> Future[None]:
+        """Ask to write all of ``data``."""
+
+    @abstractmethod
+    def submit_stat(self) -> Future[FileStat]:
+        """Ask for the open file's stat."""
+
+    @abstractmethod
+    def submit_chown(self, uid: int, gid: int) -> Future[None]:
+        """Ask to change the open file's owner."""
+
+    @abstractmethod
+    def submit_chmod(self, mode: int) -> Future[None]:
+        """Ask to change the open file's permission bits."""
+
+    @abstractmethod
+    def submit_sync(self) -> Future[None]:
+        """Ask to bring the content to the disk, if the far side can."""
+
+    @abstractmethod
+    def submit_close(self) -> Future[None]:
+        """Ask to close the file."""
+
+    @abstractmethod
+    def touch(self, mtime: int) -> None:
+        """Set when the open file was last written, in seconds since the epoch."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file, unless it is closed."""
+
+    @abstractmethod
+    def close_nowait(self) -> None:
+        """Close the file without waiting for the outcome."""
+
+
+class Filesystem(ABC):
+    """File operations on one host.
+
+    They raise ``FileNotFoundError``, ``FileExistsError``, ``PermissionError`` and other
+    ``OSError``, as ``os`` does, and :class:`Unreachable` once the connection is gone; of a
+    ``submit_`` function the future raises the former. Requests for different files may be done in
+    any order.
+    """
+
+    @abstractmethod
+    def absolute(self, path: str) -> str:
+        """Return ``path`` as an absolute path, links in its directory resolved."""
+
+    def lstat(self, path: str) -> FileStat:
+        """Return a file's stat, a link's own if it is one."""
+        return self.submit_lstat(path).get()
+
+    @abstractmethod
+    def submit_lstat(self, path: str) -> Future[FileStat]:
+        """Ask for a file's stat, a link's own if it is one."""
+
+    def stat(self, path: str) -> FileStat:
+        """Return a file's stat, following links."""
+        return self.submit_stat(path).get()
+
+    @abstractmethod
+    def submit_stat(self, path: str) -> Future[FileStat]:
+        """Ask for a file's stat, following links."""
+
+    @abstractmethod
+    def readlink(self, path: str) -> str:
+        """Return where a link leads."""
+
+    def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
+        """Return a file's stat and its content, at most ``limit`` bytes.
+
+        Both are of one open file, even if another one is put at ``path`` meanwhile.
+        """
+        return self.submit_open(path).get().submit_whole(limit).get()
+
+    @abstractmethod
+    def submit_open(self, path: str) -> Future[ReadHandle]:
+        """Ask to open a file for reading, never through a link, never waiting for a pipe."""
+
+    def create(self, path: str) -> WriteHandle:
+        """Make a new file, 0600 from the start, and open it for writing."""
+        return self.submit_create(path).get()
+
+    @abstractmethod
+    def submit_create(self, path: str) -> Future[WriteHandle]:
+        """Ask for a file as :meth:`create` makes it."""
+
+    @abstractmethod
+    def submit_mkdir(self, path: str, mode: int) -> Future[None]:
+        """Ask for a directory. If something is there the error is any ``OSError``."""
+
+    @abstractmethod
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+
+    @abstractmethod
+    def chmod(self, path: str, mode: int) -> None:
+        """Change a directory's permission bits, never through a link."""
+
+    @abstractmethod
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        """Change a directory's owner, never through a link."""
+
+    def replace(self, source: str, target: str) -> None:
+        """Rename ``source`` to ``target``, atomically replacing what is there."""
+        self.submit_replace(source, target).get()
+
+    @abstractmethod
+    def submit_replace(self, source: str, target: str) -> Future[None]:
+        """Ask to rename as :meth:`replace` does."""
+
+    @abstractmethod
+    def rename(self, source: str, target: str) -> None:
+        """Rename ``source`` to ``target``; ``FileExistsError`` if something is there."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        self.submit_remove(path).get()
+
+    @abstractmethod
+    def submit_remove(self, path: str) -> Future[None]:
+        """Ask to remove a file."""

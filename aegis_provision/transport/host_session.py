@@ -24,7 +24,6 @@ from aegis_provision.transport.remote_read import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.planning.plan import Write
@@ -107,12 +106,7 @@ class HostSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def read(self, deadline: Deadline) -> RemoteState:

@@ -10,7 +10,7 @@ import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.files.atomic import sync_directory
@@ -25,18 +25,16 @@ from aegis_provision.transport.become import (
 )
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.filesystem import Completed, FileStat
+from aegis_provision.transport.filesystem import Completed, FileStat, Filesystem, WriteHandle
 from aegis_provision.transport.host_session import ROOT, HostSession, NotAsOwner
-from aegis_provision.transport.sftp.client import SftpClient, SftpStream
+from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.commands import CompletedCommand
-    from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
     from aegis_provision.transport.options import ConnectOptions
 
@@ -53,7 +51,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
 
     def set_deadline(later: Deadline) -> None:
         for server in servers:
-            server.stream.deadline = later
+            server.files.stream.deadline = later
 
     def end() -> None:
         for server in servers:
@@ -67,7 +65,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
         except _NotServed as problem:
             raise NotAsOwner(owner_problem(uid, problem.said)) from None
         servers.append(server)
-        if started(uid, mark) not in server.stream.noise:
+        if started(uid, mark) not in server.files.stream.noise:
             raise NotAsOwner(owner_problem(uid, ""))
         return server.files
 
@@ -123,7 +121,6 @@ class _Server:
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
-    stream: SftpStream
     files: SftpFiles
 
     def end(self) -> None:
@@ -173,14 +170,13 @@ def _serve(argv: list[str], options: ConnectOptions, deadline: Deadline) -> _Ser
         raise
     finally:
         theirs.close()
-    stream = SftpStream(ours, options.timeout, deadline)
     try:
         with map_errors("sftp"):
-            client = SftpClient(stream)
+            files = SftpFiles(SftpStream(ours, options.timeout, deadline))
     except Unreachable:
         ours.close()
         raise _NotServed(_end(process)) from None
-    return _Server(process, ours, stream, SftpFiles(client, stream))
+    return _Server(process, ours, files)
 
 
 def _end(process: subprocess.Popen[bytes]) -> str:
@@ -193,8 +189,8 @@ def _end(process: subprocess.Popen[bytes]) -> str:
     return complaint.decode(errors="replace")
 
 
-class LocalFiles:
-    """A :class:`~aegis_provision.transport.filesystem.Filesystem` of this machine's."""
+class LocalFiles(Filesystem):
+    """File operations on this machine."""
 
     def __init__(self, home: Path) -> None:
         """Resolve relative paths from ``home``, as a login would."""
@@ -204,50 +200,31 @@ class LocalFiles:
         """Return ``path`` as an absolute path."""
         return str(self._home.absolute() / path)
 
-    def lstat(self, path: str) -> FileStat:
-        """Return a file's stat, a link's own if it is one."""
-        return _stat_of(Path(path).lstat())
-
-    def stat(self, path: str) -> FileStat:
-        """Return a file's stat, following links."""
-        return _stat_of(Path(path).stat())
-
     def submit_lstat(self, path: str) -> Completed[FileStat]:
-        """Return :meth:`lstat`'s answer."""
-        return Completed(self.lstat, path)
+        """Stat a file, a link itself if it is one."""
+        return Completed(lambda: _stat_of(Path(path).lstat()))
 
     def submit_stat(self, path: str) -> Completed[FileStat]:
-        """Return :meth:`stat`'s answer."""
-        return Completed(self.stat, path)
+        """Stat a file, following links."""
+        return Completed(lambda: _stat_of(Path(path).stat()))
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
         return str(Path(path).readlink())
 
-    def read(self, path: str, limit: int) -> bytes:
-        """Return a file's content, at most ``limit`` bytes."""
-        return self.read_whole(path, limit)[1]
-
-    def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
-        """Return one open file's stat and content."""
-        return _open_to_read(path).submit_whole(limit).get()
-
     def submit_open(self, path: str) -> Completed[LocalReadHandle]:
         """Open a file for reading; never waits for a writer of a pipe."""
-        return Completed(_open_to_read, path)
-
-    def create(self, path: str) -> LocalWriteHandle:
-        """Make a new file, for its owner alone."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        return LocalWriteHandle(os.open(path, flags, 0o600))
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+        return Completed(lambda: LocalReadHandle(os.open(path, flags)))
 
     def submit_create(self, path: str) -> Completed[LocalWriteHandle]:
-        """Return :meth:`create`'s answer."""
-        return Completed(self.create, path)
+        """Make a new file, for its owner alone."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return Completed(lambda: LocalWriteHandle(os.open(path, flags, 0o600)))
 
     def submit_mkdir(self, path: str, mode: int) -> Completed[None]:
         """Make a directory."""
-        return Completed(Path(path).mkdir, mode)
+        return Completed(lambda: Path(path).mkdir(mode))
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
@@ -263,14 +240,14 @@ class LocalFiles:
         with _directory(path) as descriptor:
             os.fchown(descriptor, uid, gid)
 
-    def replace(self, source: str, target: str) -> None:
-        """Rename atomically, over what is there."""
-        Path(source).replace(target)
-        sync_directory(Path(target).parent)
-
     def submit_replace(self, source: str, target: str) -> Completed[None]:
-        """Return :meth:`replace`'s answer."""
-        return Completed(self.replace, source, target)
+        """Rename atomically, over what is there."""
+
+        def rename() -> None:
+            Path(source).replace(target)
+            sync_directory(Path(target).parent)
+
+        return Completed(rename)
 
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there."""
@@ -284,17 +261,9 @@ class LocalFiles:
             Path(source).unlink()
         sync_directory(Path(target).parent)
 
-    def remove(self, path: str) -> None:
-        """Remove a file."""
-        Path(path).unlink()
-
     def submit_remove(self, path: str) -> Completed[None]:
-        """Return :meth:`remove`'s answer."""
-        return Completed(self.remove, path)
-
-
-def _open_to_read(path: str) -> LocalReadHandle:
-    return LocalReadHandle(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY))
+        """Remove a file."""
+        return Completed(lambda: Path(path).unlink())
 
 
 class LocalReadHandle:
@@ -306,30 +275,20 @@ class LocalReadHandle:
 
     def submit_whole(self, limit: int) -> Completed[tuple[FileStat, bytes]]:
         """Read the file and close it."""
-        return Completed(self._whole, limit)
 
-    def _whole(self, limit: int) -> tuple[FileStat, bytes]:
-        with os.fdopen(self._descriptor, "rb") as stream:
-            return _stat_of(os.fstat(stream.fileno())), stream.read(limit)
+        def read() -> tuple[FileStat, bytes]:
+            with os.fdopen(self._descriptor, "rb") as stream:
+                return _stat_of(os.fstat(stream.fileno())), stream.read(limit)
+
+        return Completed(read)
 
 
-class LocalWriteHandle:
+class LocalWriteHandle(WriteHandle):
     """A new file that is open for writing."""
 
     def __init__(self, descriptor: int) -> None:
         """Take over an open descriptor."""
         self._descriptor: int | None = descriptor
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file, unless it is closed."""
@@ -348,7 +307,13 @@ class LocalWriteHandle:
 
     def submit_write(self, data: bytes) -> Completed[None]:
         """Write all of ``data``."""
-        return Completed(self._write, data)
+
+        def write() -> None:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._open(), view) :]
+
+        return Completed(write)
 
     def submit_stat(self) -> Completed[FileStat]:
         """Return the open file's stat."""
@@ -374,11 +339,6 @@ class LocalWriteHandle:
         if self._descriptor is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return self._descriptor
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._open(), view) :]
 
 
 @contextmanager

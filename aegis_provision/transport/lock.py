@@ -341,7 +341,7 @@ def _break(directory: DataDir, expired: _OtherLock) -> None:
         files.replace(path, moved)
     except FileNotFoundError:
         return
-    if files.read(moved, _LARGEST) == expired.content:
+    if files.read_whole(moved, _LARGEST)[1] == expired.content:
         files.remove(moved)
         return
     # Another run broke the expired lock first, and this is the live one that it took since. If it

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.transport.become import SERVERS
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.sftp.client import SftpClient, SftpStream
+from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 from tests.fleet.needs import missing
 
@@ -170,7 +170,7 @@ def wired(
         try:
             wire = Wire(ours, at, trouble, meanwhile or {}, without, words)
             stream = SftpStream(wire, 20.0, Deadline.after(60.0))
-            yield SftpFiles(SftpClient(stream), stream), wire
+            yield SftpFiles(stream), wire
         finally:
             ours.close()
             process.wait(timeout=30)

@@ -17,7 +17,7 @@ from aegis_provision.transport.http_messages import (
     HttpRequest,
     HttpResponse,
 )
-from aegis_provision.transport.ssh.services import SshServices
+from aegis_provision.transport.ssh.commands import SshServices
 from tests.fleet import sockets
 from tests.fleet.certificates import make_authority
 from tests.fleet.clients import logged_in, need, options, target_at

@@ -135,10 +135,6 @@ class ByteStream(Protocol):
         """Bound each of the above."""
         ...
 
-    def close(self) -> None:
-        """Close both directions."""
-        ...
-
 
 class SftpStream:
     """Sends and receives, each step within ``timeout`` and all of them within a deadline.
@@ -161,12 +157,11 @@ class SftpStream:
         self.deadline = deadline
         self.noise = b""
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes) -> None:
         """Take ``data``, which goes out before the next reply is waited for."""
         self._unsent += data
         if len(self._unsent) > _MOST_UNSENT:
             self._send_all()
-        return len(data)
 
     def packet(self) -> bytes:
         """Return the next packet of SFTP, without its length.
@@ -186,10 +181,6 @@ class SftpStream:
         self._fill(end)
         packet, self._buffer = self._buffer[_LENGTH.size : end], self._buffer[end:]
         return packet
-
-    def close(self) -> None:
-        """Close the stream; what did not go out yet is dropped."""
-        self._stream.close()
 
     def _fill(self, size: int) -> None:
         while len(self._buffer) < size:

@@ -5,32 +5,36 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
+from aegis_provision.transport.filesystem import (
+    Filesystem,
+    RenameNotAllowedError,
+    RenameNotOfferedError,
+    WriteHandle,
+)
 from aegis_provision.transport.sftp import packets
-from aegis_provision.transport.sftp.client import Reply
+from aegis_provision.transport.sftp.client import Reply, SftpClient
 from aegis_provision.transport.sftp.packets import string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from aegis_provision.transport.filesystem import FileStat, Future
-    from aegis_provision.transport.sftp.client import SftpClient, SftpStream
+    from aegis_provision.transport.sftp.client import SftpStream
 
 T = TypeVar("T")
 
 _CHUNK = 32 * 1024  # what every server takes, and answers, in one packet
 
 
-class SftpFiles:
-    """A :class:`~aegis_provision.transport.filesystem.Filesystem` on the far side of SFTP."""
+class SftpFiles(Filesystem):
+    """File operations on the far side of SFTP."""
 
-    def __init__(self, client: SftpClient, stream: SftpStream) -> None:
-        """Use a client that has exchanged versions over ``stream``."""
-        self._client = client
+    def __init__(self, stream: SftpStream) -> None:
+        """Exchange versions. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
+        self._client = SftpClient(stream)
         self.stream = stream
 
     def absolute(self, path: str) -> str:
@@ -43,17 +47,9 @@ class SftpFiles:
         except UnicodeDecodeError:
             raise Unreachable("sftp", "the host names a path that is not UTF-8", "") from None
 
-    def lstat(self, path: str) -> FileStat:
-        """Return a file's stat, a link's own if it is one."""
-        return self.submit_lstat(path).get()
-
     def submit_lstat(self, path: str) -> Reply[FileStat]:
         """Ask for a file's stat, a link's own if it is one."""
         return Reply(self._client, packets.read_stat, packets.LSTAT, string(path.encode()))
-
-    def stat(self, path: str) -> FileStat:
-        """Return a file's stat, following links."""
-        return self.submit_stat(path).get()
 
     def submit_stat(self, path: str) -> Reply[FileStat]:
         """Ask for a file's stat, following links."""
@@ -64,14 +60,6 @@ class SftpFiles:
         reply = Reply(self._client, packets.read_name, packets.READLINK, string(path.encode()))
         return reply.get().decode(errors="replace")
 
-    def read(self, path: str, limit: int) -> bytes:
-        """Return a file's content, at most ``limit`` bytes."""
-        return self.submit_open(path).get().submit_content(limit).get()
-
-    def read_whole(self, path: str, limit: int) -> tuple[FileStat, bytes]:
-        """Return one open file's stat and content, asked for at once."""
-        return self.submit_open(path).get().submit_whole(limit).get()
-
     def submit_open(self, path: str) -> Reply[SftpReadHandle]:
         """Ask to open a file for reading."""
 
@@ -80,10 +68,6 @@ class SftpFiles:
 
         parts = string(path.encode()), packets.number(packets.FOR_READING), packets.NO_ATTRIBUTES
         return Reply(self._client, opened, packets.OPEN, b"".join(parts))
-
-    def create(self, path: str) -> SftpWriteHandle:
-        """Make a new file."""
-        return self.submit_create(path).get()
 
     def submit_create(self, path: str) -> Future[SftpWriteHandle]:
         """Ask for a new file."""
@@ -111,10 +95,6 @@ class SftpFiles:
         """Change a directory's owner, never through a link."""
         self._set_unfollowed(path, packets.with_owner(uid, gid))
 
-    def replace(self, source: str, target: str) -> None:
-        """Rename atomically, over what is there."""
-        self.submit_replace(source, target).get()
-
     def submit_replace(self, source: str, target: str) -> Future[None]:
         """Ask to rename atomically (OpenSSH's extension: the protocol replaces nothing)."""
         parts = b"posix-rename@openssh.com", source.encode(), target.encode()
@@ -124,10 +104,6 @@ class SftpFiles:
         """Rename unless something is there, as plain SFTP renames do."""
         reply = self._send(packets.RENAME, string(source.encode()) + string(target.encode()))
         self._create_reply(target, reply).get()
-
-    def remove(self, path: str) -> None:
-        """Remove a file."""
-        self.submit_remove(path).get()
 
     def submit_remove(self, path: str) -> Reply[None]:
         """Ask to remove a file."""
@@ -176,24 +152,23 @@ class SftpReadHandle:
         self._client = client
         self._handle = open_file
 
-    def submit_content(self, limit: int) -> _ContentReply:
-        """Ask for the file's content; ``get()`` closes the file."""
-        return _ContentReply(self._client, self._handle, limit)
-
     def submit_whole(self, limit: int) -> _WholeReply:
         """Ask for the file's stat and content; ``get()`` closes the file."""
         stat_reply = Reply(self._client, packets.read_stat, packets.FSTAT, string(self._handle))
-        return _WholeReply(stat_reply, self.submit_content(limit))
+        return _WholeReply(stat_reply, self._client, self._handle, limit)
 
 
-class _ContentReply:
-    """A file's content, of which the first piece is asked for at once.
+class _WholeReply:
+    """A file's stat and its content, of which the first piece is asked for at once.
 
     A short piece is the last one of a regular file (draft-ietf-secsh-filexfer-02, section 6.4), so
     a small file takes one request and not two.
     """
 
-    def __init__(self, client: SftpClient, open_file: bytes, limit: int) -> None:
+    def __init__(
+        self, stat: Reply[FileStat], client: SftpClient, open_file: bytes, limit: int
+    ) -> None:
+        self._stat = stat
         self._client = client
         self._handle = open_file
         self._limit = limit
@@ -204,31 +179,18 @@ class _ContentReply:
         parts = string(self._handle) + packets.piece(offset, size)
         return Reply(self._client, _read_piece, packets.READ, parts)
 
-    def get(self) -> bytes:
+    def get(self) -> tuple[FileStat, bytes]:
         try:
-            return self._content()
+            content = piece = self._first.get()
+            while len(piece) == _CHUNK and len(content) < self._limit:
+                piece = self._send(len(content)).get()
+                content += piece
         finally:
             self._client.send(packets.CLOSE, string(self._handle))
-
-    def _content(self) -> bytes:
-        content = piece = self._first.get()
-        while len(piece) == _CHUNK and len(content) < self._limit:
-            piece = self._send(len(content)).get()
-            content += piece
-        return content
-
-
-class _WholeReply:
-    def __init__(self, stat_reply: Reply[FileStat], content: _ContentReply) -> None:
-        self._stat = stat_reply
-        self._content = content
-
-    def get(self) -> tuple[FileStat, bytes]:
-        content = self._content.get()
         return self._stat.get(), content
 
 
-class SftpWriteHandle:
+class SftpWriteHandle(WriteHandle):
     """A new file on the far side, open for writing."""
 
     def __init__(self, client: SftpClient, open_file: bytes) -> None:
@@ -236,17 +198,6 @@ class SftpWriteHandle:
         self._client = client
         self._handle = open_file
         self._closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file, unless it is closed."""

@@ -1,4 +1,7 @@
-"""Commands on a host over SSH: as the login, by /bin/sh, whichever shell the login has."""
+"""Commands on a host over SSH, and HTTP requests from it, over the connection that is open already.
+
+Commands run as the login, by /bin/sh, whichever shell the login has.
+"""
 
 from __future__ import annotations
 
@@ -14,45 +17,102 @@ from aegis_provision.transport.commands import (
     CompletedCommand,
     collect_output,
 )
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import open_session, wait_for_exit
 
 if TYPE_CHECKING:
     import paramiko
 
-    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
     from aegis_provision.transport.options import ConnectOptions
+    from aegis_provision.transport.ssh.paramiko_internals import Connection
 
+_MARGIN = 2.0
 _NO_STATUS = -1
 # Special inside single quotes: "!" and a line feed to csh, a backslash to fish.
 _SPECIAL = frozenset("!\n\\")
 
 
-def run_over_ssh(
-    transport: paramiko.Transport,
-    command: str,
-    stdin: bytes,
-    options: ConnectOptions,
-    deadline: Deadline,
-) -> CompletedCommand:
-    """Run ``command`` on the far side of ``transport``. Raises :class:`Unreachable`."""
-    with map_paramiko_errors(STEP):
-        channel = open_session(transport, deadline.step_timeout(options.timeout))
-    try:
+@dataclass(frozen=True, slots=True)
+class SshServices:
+    """Commands and HTTP requests over an SSH connection: through a tunnel, else by curl there."""
+
+    transport: Connection
+    options: ConnectOptions
+
+    @property
+    def login(self) -> str:
+        """Return the name of the login."""
+        return self.transport.get_username() or ""
+
+    def run(self, command: str, deadline: Deadline) -> CompletedCommand:
+        """Run ``command`` as the login. Raises :class:`Unreachable`."""
+        return self._run(command, b"", deadline)
+
+    def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
+        """Send ``request`` from the host's point of view, within ``timeout`` seconds."""
+        # Most connections only read a file: what requests need is loaded on first use.
+        from aegis_provision.transport.http import send
+        from aegis_provision.transport.http_messages import HttpFailure
+        from aegis_provision.transport.ssh.port_forward import tunnel
+
+        deadline = Deadline.after(timeout)
+        opening = min(timeout, self.options.timeout)
+        # If the tunnel closed first, the server would seem to hang up.
+        idle = timeout + _MARGIN
+        connection = tunnel(self.transport, *request.place, opening=opening, idle=idle)
+        if not isinstance(connection, HttpFailure):
+            return send(connection, request, deadline.remaining())
+        if connection.cause is not None:
+            return connection
+        return self._request_with_curl(request, timeout, deadline)
+
+    def _request_with_curl(
+        self, request: HttpRequest, timeout: float, deadline: Deadline
+    ) -> HttpResponse | HttpFailure:
+        from aegis_provision.transport.http import NO_COMMANDS, request_with_curl
+
+        # The login shell has to start first, which is not part of the request.
+        command_deadline = deadline.extended(self.options.timeout)
+
+        def run(command: str, stdin: bytes) -> CompletedCommand:
+            return self._run(command, stdin, command_deadline)
+
+        try:
+            return request_with_curl(run, request, timeout)
+        except Unreachable:
+            if self.transport.is_active():
+                return NO_COMMANDS
+            raise
+
+    def _run(self, command: str, stdin: bytes, deadline: Deadline) -> CompletedCommand:
         with map_paramiko_errors(STEP):
-            channel.set_combine_stderr(True)
-            channel.exec_command(for_login_shell(command))
-            _send_input(channel, stdin)
-            channel.settimeout(POLL_INTERVAL)
-            ended, output = collect_output(_SshCommand(channel), deadline)
-        if not ended:
-            return CompletedCommand(None, output)
-        status = channel.recv_exit_status()
-        if status == _NO_STATUS:
-            _check_connection(transport)
-        return CompletedCommand(status, output)
-    finally:
-        channel.close()
+            channel = open_session(self.transport, deadline.step_timeout(self.options.timeout))
+        try:
+            with map_paramiko_errors(STEP):
+                channel.set_combine_stderr(True)
+                channel.exec_command(for_login_shell(command))
+                _send_input(channel, stdin)
+                channel.settimeout(POLL_INTERVAL)
+                ended, output = collect_output(_SshCommand(channel), deadline)
+            if not ended:
+                return CompletedCommand(None, output)
+            status = channel.recv_exit_status()
+            if status == _NO_STATUS:
+                self._check_connection()
+            return CompletedCommand(status, output)
+        finally:
+            channel.close()
+
+    def _check_connection(self) -> None:
+        """Raise :class:`Unreachable` if the connection was lost, rather than the command killed.
+
+        paramiko closes its channels a moment before it says that the connection is gone.
+        """
+        self.transport.join(POLL_INTERVAL)
+        if not self.transport.is_active():
+            raise Unreachable(STEP, "the connection was lost", "look at the host")
 
 
 def for_login_shell(command: str) -> str:
@@ -78,16 +138,6 @@ def _send_input(channel: paramiko.Channel, stdin: bytes) -> None:
     except OSError:
         if not channel.closed:
             raise
-
-
-def _check_connection(transport: paramiko.Transport) -> None:
-    """Raise :class:`Unreachable` if the connection was lost, rather than the command killed.
-
-    paramiko closes its channels a moment before it says that the connection is gone.
-    """
-    transport.join(POLL_INTERVAL)
-    if not transport.is_active():
-        raise Unreachable(STEP, "the connection was lost", "look at the host")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from aegis_provision.transport.become import (
     sudo_problem,
 )
 from aegis_provision.transport.host_session import HostSession, NotAsOwner
-from aegis_provision.transport.sftp.client import SftpClient, SftpStream
+from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
+from aegis_provision.transport.ssh.commands import SshServices
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.jump_hosts import at_hop
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
@@ -31,7 +32,6 @@ from aegis_provision.transport.ssh.paramiko_internals import (
     open_session,
     wait_for_exit,
 )
-from aegis_provision.transport.ssh.services import SshServices
 
 if TYPE_CHECKING:
     import socket
@@ -72,13 +72,13 @@ def connect_over(
             transports.append(transport)
             if key is not None:
                 accepted.append(key)
-        channel, stream, client = _start_sftp(transports[-1], target, hops[-1], options, deadline)
+        channel, files = _start_sftp(transports[-1], target, hops[-1], options, deadline)
     except BaseException:
         for transport in reversed(transports):
             transport.close()
         raise
 
-    streams = [stream]
+    streams = [files.stream]
 
     def set_deadline(later: Deadline) -> None:
         for each in streams:
@@ -86,13 +86,13 @@ def connect_over(
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
         _end_sftp(channel, deadline.step_timeout(options.timeout))
-        files = _start_sftp_as_owner(transports[-1], uid, gid, options, deadline)
-        streams.append(files.stream)
-        return files
+        owners_files = _start_sftp_as_owner(transports[-1], uid, gid, options, deadline)
+        streams.append(owners_files.stream)
+        return owners_files
 
     return HostSession(
         target,
-        SftpFiles(client, stream),
+        files,
         services=SshServices(transports[-1], options),
         as_owner=as_owner,
         user=target.become_user or hops[-1].user,
@@ -165,9 +165,6 @@ class _ChannelStream:
     def settimeout(self, seconds: float | None) -> None:
         self.channel.settimeout(seconds)
 
-    def close(self) -> None:
-        self.channel.close()
-
 
 def _start_sftp(
     transport: paramiko.Transport,
@@ -175,7 +172,7 @@ def _start_sftp(
     hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
-) -> tuple[paramiko.Channel, SftpStream, SftpClient]:
+) -> tuple[paramiko.Channel, SftpFiles]:
     with map_paramiko_errors("session"):
         channel = open_session(transport, deadline.step_timeout(options.timeout))
     if target.become_user is None:
@@ -196,7 +193,7 @@ def _start_sftp(
     stream = SftpStream(_ChannelStream(channel), options.timeout, deadline)
     with map_paramiko_errors("sftp"):
         try:
-            return channel, stream, SftpClient(stream)
+            return channel, SftpFiles(stream)
         except (EOFError, OSError) as problem:
             if isinstance(problem, TimeoutError) or not transport.is_active():
                 raise
@@ -215,7 +212,7 @@ def _start_sftp_as_owner(
     try:
         channel.exec_command(owner_command(uid, gid, mark))
         stream = SftpStream(_ChannelStream(channel), options.timeout, deadline)
-        client = SftpClient(stream)
+        files = SftpFiles(stream)
     except (paramiko.SSHException, EOFError, OSError) as problem:
         if isinstance(problem, TimeoutError) or not transport.is_active():
             raise Unreachable("sftp", *explain(problem)) from None
@@ -225,7 +222,7 @@ def _start_sftp_as_owner(
     if started(uid, mark) not in stream.noise:
         channel.close()
         raise NotAsOwner(NO_COMMANDS)
-    return SftpFiles(client, stream)
+    return files
 
 
 def _another_session(

@@ -12,7 +12,7 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.ssh.commands import run_over_ssh
+from aegis_provision.transport.ssh.commands import SshServices
 from tests.fleet import stalling, users
 from tests.fleet.clients import logged_in, need, options, target_at
 from tests.fleet.openssh import running_sshd
@@ -158,6 +158,6 @@ def test_a_server_that_does_not_answer(
         with logged_in(target_at(sshd, port=port), patient) as transport:
             began = time.monotonic()
             with pytest.raises(Unreachable) as caught:
-                run_over_ssh(transport, "true", b"", patient, Deadline.after(_ENOUGH))
+                SshServices(transport, patient).run("true", Deadline.after(_ENOUGH))
     assert (caught.value.step, caught.value.reason) == ("command", reason)
     assert time.monotonic() - began < 20

@@ -14,8 +14,8 @@ import pytest
 from aegis_provision.errors import Unreachable
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
+from aegis_provision.transport.ssh.commands import SshServices
 from aegis_provision.transport.ssh.port_forward import tunnel
-from aegis_provision.transport.ssh.services import SshServices
 from tests.fleet import sockets, stalling
 from tests.fleet.clients import logged_in, options, target_at
 from tests.fleet.openssh import free_port, running_sshd
