@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.rules import (
+    SHORT_TIMEOUT,
     fixed_url_problem,
-    is_short_timeout,
     name_problem,
     placeholder_problem,
     sends_token_in_the_open,
@@ -17,6 +17,7 @@ from aegis_provision.aegis.rules import (
 from aegis_provision.documents.diagnostic import Diagnostic, Severity, error, warning
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
+from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.templates import (
     expand,
@@ -37,7 +38,6 @@ UNUSABLE_DEFAULT = "unusable-default"
 
 _STAND_IN_MODELS = frozenset({"local-model", "gpt-4o-mini"})
 _MODELS = frozenset({"model", "fast_model"})
-_REQUIRED = frozenset({"base_url", "auth_token", "model", "fast_model", "timeout_ms"})
 
 
 def check_spec(spec: SessionSpec) -> tuple[Diagnostic, ...]:
@@ -66,7 +66,7 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
         # The text itself is wrong, in any environment.
         yield error(
             "refused-value",
-            f"{shown_name(variable.name)} is refused: {problem}",
+            f"{_shown_name(variable.name)} is refused: {problem}",
             variable.span,
             hint="correct what stands around the references",
         )
@@ -98,8 +98,17 @@ def check_session(session: Session) -> tuple[Diagnostic, ...]:
         found.extend(unusable_problem(item, variable.span) for item in unusable)
         if not unusable:
             found.extend(_value_problems(session.spec, variable, text))
-        if variable.name in session.by_default and _is_stand_in(variable, text):
-            found.append(_stand_in(variable))
+        stand_in = variable.setting in _MODELS and text in _STAND_IN_MODELS
+        if stand_in and variable.from_recipe and variable.name in session.by_default:
+            names = " or ".join(item.name for item in references(variable.template))
+            found.append(
+                warning(
+                    "stand-in-model",
+                    f"{variable.name} is the recipe's stand-in, which your provider may not have",
+                    variable.span,
+                    hint=f'set "{variable.setting}" in the inventory, or {names}',
+                )
+            )
     return tuple(dict.fromkeys(found))
 
 
@@ -107,7 +116,7 @@ def unusable_problem(item: UnusableToken, span: Span) -> Diagnostic:
     """Return the error for a variable of the environment that holds no token."""
     return error(
         "refused-value",
-        f"{shown_name(item.used_as)} (from {item.name}) is refused: {item.reason}",
+        f"{_shown_name(item.used_as)} (from {item.name}) is refused: {item.reason}",
         span,
         hint=f"put the token itself into {item.name}",
     )
@@ -126,16 +135,14 @@ def _name_problems(variable: Variable) -> Iterator[Diagnostic]:
 def _value_problems(spec: SessionSpec, variable: Variable, text: str) -> Iterator[Diagnostic]:
     """Yield what is wrong with a value that a host would get."""
     if not text:
-        if variable.setting in _REQUIRED:
+        if variable.setting in VARIABLE_OF:
             yield _refused(variable, "it would be empty")
         return
     problem = value_problem(text)
+    if problem is None and not _is_harmless(variable, text):
+        problem = placeholder_problem(text)
     if problem is not None:
         yield _refused(variable, problem)
-        return
-    placeholder = placeholder_problem(text)
-    if placeholder is not None and not _is_harmless(variable, text):
-        yield _refused(variable, placeholder)
         return
     match variable.setting:
         case "base_url":
@@ -149,21 +156,14 @@ def _value_problems(spec: SessionSpec, variable: Variable, text: str) -> Iterato
                     hint="use https://, or say allow_http: true in the provider",
                 )
         case "timeout_ms":
-            yield from _timeout_problems(variable, text)
-        case _:
-            pass
-
-
-def _timeout_problems(variable: Variable, text: str) -> Iterator[Diagnostic]:
-    problem = timeout_problem(text)
-    if problem is not None:
-        yield _refused(variable, problem)
-    elif is_short_timeout(text):
-        yield warning(
-            "short-timeout",
-            f"{variable.name} is less than a second; it is in milliseconds",
-            variable.span,
-        )
+            if problem := timeout_problem(text):
+                yield _refused(variable, problem)
+            elif int(text) < SHORT_TIMEOUT:
+                yield warning(
+                    "short-timeout",
+                    f"{variable.name} is less than a second; it is in milliseconds",
+                    variable.span,
+                )
 
 
 def _is_harmless(variable: Variable, text: str) -> bool:
@@ -177,22 +177,7 @@ def _is_harmless(variable: Variable, text: str) -> bool:
     )
 
 
-def _is_stand_in(variable: Variable, text: str) -> bool:
-    """Tell whether a model is a recipe's stand-in for one that the operator must name."""
-    return variable.setting in _MODELS and variable.from_recipe and text in _STAND_IN_MODELS
-
-
-def _stand_in(variable: Variable) -> Diagnostic:
-    names = " or ".join(item.name for item in references(variable.template))
-    return warning(
-        "stand-in-model",
-        f"{variable.name} is the recipe's stand-in, which your provider may not have",
-        variable.span,
-        hint=f'set "{variable.setting}" in the inventory, or {names}',
-    )
-
-
-def shown_name(name: str) -> str:
+def _shown_name(name: str) -> str:
     """Return the name of a variable or setting; a bad one may be a secret, pasted there."""
     return name if name_problem(name.upper()) is None else quote(name)
 
@@ -206,7 +191,7 @@ def _refused(variable: Variable, reason: str, *, hint: str = "") -> Diagnostic:
             hint += f', or set "{variable.setting}" in the inventory'
     return error(
         "refused-value",
-        f"{shown_name(variable.name)}{source} is refused: {reason}",
+        f"{_shown_name(variable.name)}{source} is refused: {reason}",
         variable.span,
         hint=hint or "correct it here",
     )

@@ -22,102 +22,27 @@ LARGEST_TIMEOUT = 2_147_483_647
 SHORT_TIMEOUT = 1000
 """Below this a timeout in milliseconds was probably meant in seconds."""
 
-DENIED_NAMES = frozenset(
-    [
-        "PATH",
-        "LD_PRELOAD",
-        "LD_LIBRARY_PATH",
-        "NODE_OPTIONS",
-        "DYLD_INSERT_LIBRARIES",
-        "IFS",
-        "SHELL",
-        "ENV",
-        "BASH_ENV",
-        "PYTHONPATH",
-        "PERL5LIB",
-        "RUBYLIB",
-        "CLASSPATH",
-        "NODE_PATH",
-        "PYTHONHOME",
-        "PYTHONSTARTUP",
-        "PROMPT_COMMAND",
-        "GIT_SSH_COMMAND",
-        "EDITOR",
-        "VISUAL",
-        "SUDO_ASKPASS",
-        "GIT_EXEC_PATH",
-        "NODE_ENV",
-        "GITHUB_TOKEN",
-        "NPM_TOKEN",
-        "GITLAB_TOKEN",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AZURE_CLIENT_SECRET",
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "DOCKER_TOKEN",
-        "HEROKU_API_KEY",
-        "ANTHROPIC_API_KEY",
-        "OPENAI_API_KEY",
-        "CLAUDE_API_KEY",
-        "GOOGLE_AI_API_KEY",
-        "MISTRAL_API_KEY",
-        "DEEPSEEK_API_KEY",
-        "AEGIS_SECRET",
-        "DATABASE_URL",
-        "SECRET_KEY",
-        "JWT_SECRET",
-        "SESSION_SECRET",
-        "ENCRYPTION_KEY",
-        "AEGIS_OIDC_CLIENT_SECRET",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "USERNAME",
-        "COMSPEC",
-        "WINDIR",
-        "SYSTEMROOT",
-        "SYSTEMDRIVE",
-        "PROGRAMFILES",
-        "PROGRAMFILES(X86)",
-        "PROGRAMDATA",
-        "APPDATA",
-        "LOCALAPPDATA",
-        "TEMP",
-        "TMP",
-        "HOMEDRIVE",
-        "HOMEPATH",
-        "USERPROFILE",
-        "USERDOMAIN",
-        "DYLD_LIBRARY_PATH",
-        "DYLD_FRAMEWORK_PATH",
-        "DYLD_ROOT_PATH",
-        "DYLD_IMAGE_SUFFIX",
-        "LD_AUDIT",
-        "LD_DEBUG",
-        "LD_TRACE_LOADED_OBJECTS",
-        "LD_BIND_NOW",
-        "LD_PROFILE",
-        "LD_ORIGIN_PATH",
-        "LD_USE_LOAD_BIAS",
-        "LD_VERBOSE",
-        "LD_PREFER_MAP_32BIT",
-    ]
-)
+_DENIED_NAMES = """
+    PATH LD_PRELOAD LD_LIBRARY_PATH NODE_OPTIONS DYLD_INSERT_LIBRARIES IFS SHELL ENV BASH_ENV
+    PYTHONPATH PERL5LIB RUBYLIB CLASSPATH NODE_PATH PYTHONHOME PYTHONSTARTUP PROMPT_COMMAND
+    GIT_SSH_COMMAND EDITOR VISUAL SUDO_ASKPASS GIT_EXEC_PATH NODE_ENV GITHUB_TOKEN NPM_TOKEN
+    GITLAB_TOKEN AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AZURE_CLIENT_SECRET
+    GOOGLE_APPLICATION_CREDENTIALS DOCKER_TOKEN HEROKU_API_KEY ANTHROPIC_API_KEY OPENAI_API_KEY
+    CLAUDE_API_KEY GOOGLE_AI_API_KEY MISTRAL_API_KEY DEEPSEEK_API_KEY AEGIS_SECRET DATABASE_URL
+    SECRET_KEY JWT_SECRET SESSION_SECRET ENCRYPTION_KEY AEGIS_OIDC_CLIENT_SECRET HOME USER
+    LOGNAME USERNAME COMSPEC WINDIR SYSTEMROOT SYSTEMDRIVE PROGRAMFILES PROGRAMFILES(X86)
+    PROGRAMDATA APPDATA LOCALAPPDATA TEMP TMP HOMEDRIVE HOMEPATH USERPROFILE USERDOMAIN
+    DYLD_LIBRARY_PATH DYLD_FRAMEWORK_PATH DYLD_ROOT_PATH DYLD_IMAGE_SUFFIX LD_AUDIT LD_DEBUG
+    LD_TRACE_LOADED_OBJECTS LD_BIND_NOW LD_PROFILE LD_ORIGIN_PATH LD_USE_LOAD_BIAS LD_VERBOSE
+    LD_PREFER_MAP_32BIT
+"""
+DENIED_NAMES = frozenset(_DENIED_NAMES.split())
 """Names that make Aegis fail every session."""
 
 DENIED_PREFIXES = (
-    "npm_config_",
-    "bash_func_",
-    "ssh_",
-    "github_",
-    "gitlab_",
-    "aws_",
-    "azure_",
-    "tf_",
-    "ci_",
-    "docker_",
-)
+    "npm_config_", "bash_func_", "ssh_", "github_", "gitlab_", "aws_", "azure_", "tf_",
+    "ci_", "docker_",
+)  # fmt: skip
 """Prefixes, in either case, that Aegis refuses for one session's variables: refused everywhere."""
 
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -156,13 +81,9 @@ _PRIVATE = tuple(
 
 def name_problem(name: str) -> str | None:
     """Return why a session variable may not be called ``name``."""
-    problem = denied_name_problem(name)
-    if problem is not None:
-        return problem
     prefix = next((item for item in DENIED_PREFIXES if name.lower().startswith(item)), None)
-    if prefix is not None:
-        return f"Aegis refuses names that begin with {prefix.upper()}"
-    return None
+    refused = f"Aegis refuses names that begin with {prefix.upper()}" if prefix else None
+    return denied_name_problem(name) or refused
 
 
 def denied_name_problem(name: str) -> str | None:
@@ -226,11 +147,6 @@ def timeout_problem(value: str) -> str | None:
     return None
 
 
-def is_short_timeout(value: str) -> bool:
-    """Tell whether a right timeout is so short that seconds were probably meant."""
-    return int(value) < SHORT_TIMEOUT
-
-
 def placeholder_problem(value: str) -> str | None:
     """Return why ``value`` is a placeholder that was not replaced."""
     if _PLACEHOLDER.fullmatch(value):
@@ -253,7 +169,9 @@ def url_problems(url: str) -> Iterator[str]:
         return
     if "@" in parts.netloc:
         yield _USER_INFORMATION
-    if not _HOST.fullmatch(_host_of(parts)):
+    # The host as it is written: in brackets where it is an IPv6 address.
+    host = re.sub(r":[0-9]*\Z", "", parts.netloc.rpartition("@")[2])
+    if not _HOST.fullmatch(host):
         yield "its host holds characters that no host name has"
 
 
@@ -282,12 +200,6 @@ def sends_token_in_the_open(url: str) -> bool:
         return True
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return not any((mapped or address) in network for network in _PRIVATE)
-
-
-def _host_of(parts: SplitResult) -> str:
-    """Return the host as it is written: in brackets where it is an IPv6 address."""
-    host = parts.netloc.rpartition("@")[2]
-    return re.sub(r":[0-9]*\Z", "", host)
 
 
 def _split(url: str) -> SplitResult | None:
