@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 from aegis_provision.documents.quoting import quote
 from aegis_provision.providers.model_list import is_wildcard, near, offers, parse_models
-from aegis_provision.providers.templates import single_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +84,7 @@ class TokenSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Expected:
     """What the provider is asked for.
 
     ``base_url_variable`` is the environment variable that overrides the base URL;
@@ -124,34 +123,25 @@ def native_models_url(base_url: str) -> str:
     return base_url.rstrip("/") + "/v1/models"
 
 
-def overriding_variable(template: str) -> str | None:
-    """Return the environment variable that sets all of a value by itself.
-
-    There is none where ``template`` holds no reference, or anything beside the one.
-    """
-    reference = single_reference(template)
-    return reference.name if reference is not None else None
-
-
-def settles(reply: Reply, wanted: Wanted) -> bool:
+def settles(reply: Reply, expected: Expected) -> bool:
     """Tell whether an answer from :func:`models_url` makes asking elsewhere needless.
 
     It does where it is as good as an answer can be, and where it speaks of the account or of the
     moment, not of the path. All else, a page for people or a refused token too, may be what the
     provider answers under a path that is not its API's.
     """
-    return _rank(reply, wanted) is _Rank.GOOD or reply.status == _UNPAID or _passes(reply.status)
+    return _rank(reply, expected) is _Rank.GOOD or reply.status == _UNPAID or _passes(reply.status)
 
 
-def probe_verdict(first: Reply, second: Reply | None, wanted: Wanted) -> Verdict:
+def probe_verdict(first: Reply, second: Reply | None, expected: Expected) -> Verdict:
     """Return what the answers from :func:`models_url` and :func:`native_models_url` mean.
 
     ``second`` is ``None`` where that one was not asked for, or did not come. The better of the two
     counts: either form is a provider that works.
     """
-    if second is None or _rank(first, wanted) <= _rank(second, wanted):
-        return _judge(first, models_url(wanted.base_url), wanted, second)
-    return _judge(second, native_models_url(wanted.base_url), wanted, first)
+    if second is None or _rank(first, expected) <= _rank(second, expected):
+        return _judge(first, models_url(expected.base_url), expected, second)
+    return _judge(second, native_models_url(expected.base_url), expected, first)
 
 
 class _Rank(IntEnum):
@@ -167,15 +157,15 @@ class _Rank(IntEnum):
     NO_PATH = 7
 
 
-def _rank(reply: Reply, wanted: Wanted) -> _Rank:
+def _rank(reply: Reply, expected: Expected) -> _Rank:
     status = reply.status
     if 200 <= status < 300:
-        if not wanted.checks_models:
+        if not expected.checks_models:
             return _Rank.GOOD
         offered = parse_models(reply.body)
         if offered is None:
             return _Rank.NO_LIST
-        lacks = offered.is_whole and _missing(offered, wanted)
+        lacks = offered.is_whole and _missing(offered, expected)
         return _Rank.LACKS_MODEL if lacks else _Rank.GOOD
     if 300 <= status < 400:
         return _Rank.REDIRECT
@@ -191,49 +181,61 @@ def _passes(status: int) -> bool:
     return status in _PASSING or (500 <= status < 600 and status not in _NO_PATH)
 
 
-def _judge(reply: Reply, url: str, wanted: Wanted, other: Reply | None) -> Verdict:
+def _judge(reply: Reply, url: str, expected: Expected, other: Reply | None) -> Verdict:
     """Return what ``reply`` from ``url`` means; ``other`` is the worse answer, if there is one."""
     if 300 <= reply.status < 400:
-        return _redirected(reply.status, wanted.base_url_variable, reply.location)
+        target = f" to {quote(reply.location)}" if reply.location else ""
+        return Verdict(
+            ok=False,
+            message=f"the provider redirects{target} ({reply.status}), "
+            "and the token was not sent there",
+            hint=f"if that is right, set {_setting(expected.base_url_variable)} to where it points",
+        )
     if not 200 <= reply.status < 300:
-        return _refused(reply.status, wanted, other)
-    slow = _slow(reply.seconds)
-    if not wanted.checks_models:
-        return Verdict(ok=True, warnings=slow)
-    patterns = {key: name for key, name in wanted_models(wanted).items() if is_wildcard(name)}
+        return _refused(reply.status, expected, other)
+    warnings: tuple[str, ...] = ()
+    if reply.seconds > SLOW_SECONDS:
+        warnings = (f"the provider is slow: it took {reply.seconds:.0f} s to list its models",)
+    if not expected.checks_models:
+        return Verdict(ok=True, warnings=warnings)
     offered = parse_models(reply.body)
+    models = _models(expected)
+    patterns = {key: name for key, name in models.items() if is_wildcard(name)}
     if patterns:
-        some = offered.names if offered is not None else ()
+        example = f", such as {_some(offered.names)}" if offered and offered.names else ""
         return Verdict(
             ok=False,
             message=f"no session can run on {_named(patterns)}: a wildcard stands for many models",
-            hint=f"name one of the provider's own models{_such_as(some)}",
-            warnings=slow,
+            hint=f"name one of the provider's own models{example}",
+            warnings=warnings,
         )
     if offered is None:
-        return Verdict(ok=True, warnings=(*slow, _no_list(reply.body, wanted)))
-    missing = _missing(offered, wanted)
+        return Verdict(ok=True, warnings=(*warnings, _no_list(reply.body, expected)))
+    missing = _missing(offered, expected)
     if missing and not offered.is_whole:
-        return Verdict(ok=True, warnings=(*slow, _unchecked(offered, missing)))
+        return Verdict(ok=True, warnings=(*warnings, _unchecked(offered, missing)))
     if missing:
         return Verdict(
             ok=False,
             message=f"the provider does not offer {_named(missing)}",
             hint=_instead(offered.names, missing),
-            warnings=slow,
+            warnings=warnings,
         )
-    return Verdict(ok=True, warnings=slow, checked=_found(wanted, url))
+    names = " and ".join(map(quote, dict.fromkeys(models.values())))
+    return Verdict(
+        ok=True, warnings=warnings, checked=f"found {names} in {quote(urlsplit(url).path)}"
+    )
 
 
-def wanted_models(wanted: Wanted) -> dict[str, str]:
+def _models(expected: Expected) -> dict[str, str]:
     """Return the models that sessions need, by setting."""
-    return {"model": wanted.model, "fast_model": wanted.fast_model}
+    return {"model": expected.model, "fast_model": expected.fast_model}
 
 
-def _missing(offered: ModelList, wanted: Wanted) -> dict[str, str]:
+def _missing(offered: ModelList, expected: Expected) -> dict[str, str]:
     return {
         key: name
-        for key, name in wanted_models(wanted).items()
+        for key, name in _models(expected).items()
         if is_wildcard(name) or not offers(offered.names, name)
     }
 
@@ -249,17 +251,12 @@ def _unchecked(offered: ModelList, missing: dict[str, str]) -> str:
     return f"{why}: {_named(missing)} {verb} not checked"
 
 
-def _found(wanted: Wanted, url: str) -> str:
-    names = dict.fromkeys(wanted_models(wanted).values())
-    return f"found {' and '.join(map(quote, names))} in {quote(urlsplit(url).path)}"
-
-
 def connect_failure_verdict(
     why: ConnectFailure, *, base_url: str, base_url_variable: str | None, seconds: float = 0.0
 ) -> Verdict:
     """Return what it means that no answer came. ``seconds`` is how long was waited for one."""
     setting = _setting(base_url_variable)
-    where = _authority(base_url)
+    where = quote(urlsplit(base_url).netloc.rpartition("@")[2])
     message, hint, passing = {
         ConnectFailure.NOT_LISTENING: (
             f"nothing listens on {where}, as the host sees it",
@@ -324,74 +321,50 @@ def connect_failure_verdict(
     return Verdict(ok=False, message=message, hint=hint, passing=passing)
 
 
-def _redirected(status: int, variable: str | None, location: str) -> Verdict:
-    target = f" to {quote(location)}" if location else ""
-    return Verdict(
-        ok=False,
-        message=f"the provider redirects{target} ({status}), and the token was not sent there",
-        hint=f"if that is right, set {_setting(variable)} to where it points",
-    )
-
-
-def _refused(status: int, wanted: Wanted, other: Reply | None) -> Verdict:
-    if _passes(status) and status != _TOO_MANY:
-        return _failed(status)
+def _refused(status: int, expected: Expected, other: Reply | None) -> Verdict:
+    setting, token = _setting(expected.base_url_variable), expected.token
     if status in _NO_PATH:
-        return _no_path(status, wanted, other)
+        return _no_path(status, expected, other)
     match status:
         case 401:
-            return Verdict(
-                ok=False,
-                message="the provider refuses the token (401): the mapped token is not valid there",
-                hint=_token_hint(wanted.token, "that its token is this provider's"),
-            )
+            message = "the provider refuses the token (401): the mapped token is not valid there"
+            hint = _token_hint(token, "that its token is this provider's")
         case 403:
-            return Verdict(
-                ok=False,
-                message="the provider refuses the token (403): the mapped token is not valid "
-                "there, or lacks the right",
-                hint=_token_hint(wanted.token, "what that token may do"),
+            message = (
+                "the provider refuses the token (403): the mapped token is not valid there, "
+                "or lacks the right"
             )
+            hint = _token_hint(token, "what that token may do")
         case 402:
-            return Verdict(
-                ok=False,
-                message="the provider wants to be paid first (402)",
-                hint=_token_hint(wanted.token, "the account that its token belongs to"),
-            )
+            message = "the provider wants to be paid first (402)"
+            hint = _token_hint(token, "the account that its token belongs to")
         case 429:
-            return Verdict(
-                ok=False,
-                message="the provider wants fewer requests (429): the token was not checked",
-                hint="wait a little, ask from fewer hosts at once, or check the token's quota",
-                passing=True,
-            )
+            message = "the provider wants fewer requests (429): the token was not checked"
+            hint = "wait a little, ask from fewer hosts at once, or check the token's quota"
+        case _ if _passes(status):
+            message = f"the provider fails at the moment ({status})"
+            hint = "try again later, or look at the provider's own status"
         case _:
-            setting = _setting(wanted.base_url_variable)
-            return Verdict(
-                ok=False,
-                message=f"the provider does not take the question for its models ({status})",
-                hint=f"check that {setting} is an API like OpenAI's or Anthropic's",
-            )
+            message = f"the provider does not take the question for its models ({status})"
+            hint = f"check that {setting} is an API like OpenAI's or Anthropic's"
+    return Verdict(ok=False, message=message, hint=hint, passing=_passes(status))
 
 
-def _no_path(status: int, wanted: Wanted, other: Reply | None) -> Verdict:
+def _no_path(status: int, expected: Expected, other: Reply | None) -> Verdict:
     """Say that there is no list under the base URL, in neither form if both were asked for.
 
     Appending ``/v1`` is no advice: what would be there then was asked for as the second form.
     """
-    paths = [quote(urlsplit(url).path) for url in _forms(wanted.base_url)]
+    forms = models_url(expected.base_url), native_models_url(expected.base_url)
+    paths = [quote(urlsplit(url).path) for url in forms]
     codes = dict.fromkeys((status, other.status) if other is not None else (status,))
     has = f"neither {' nor '.join(paths)}" if other is not None else f"no {paths[0]}"
     return Verdict(
         ok=False,
         message=f"the provider has {has} ({', '.join(map(str, codes))}): "
         "the base URL lacks its compatible path, or it lists no models at all",
-        hint=f"{_base_hint(wanted)}; a provider that lists no models can't be probed",
+        hint=f"{_base_hint(expected)}; a provider that lists no models can't be probed",
     )
-
-
-def _forms(base_url: str) -> tuple[str, str]:
-    return models_url(base_url), native_models_url(base_url)
 
 
 def _token_hint(token: TokenSource, further: str) -> str:
@@ -408,43 +381,24 @@ def _token_hint(token: TokenSource, further: str) -> str:
     return f"check {names}, which auth_token names{place}, and {further}"
 
 
-def _failed(status: int) -> Verdict:
-    return Verdict(
-        ok=False,
-        message=f"the provider fails at the moment ({status})",
-        hint="try again later, or look at the provider's own status",
-        passing=True,
-    )
-
-
-def _no_list(body: bytes, wanted: Wanted) -> str:
+def _no_list(body: bytes, expected: Expected) -> str:
     if body.lstrip()[:1] == b"<":
         return (
             "the provider answered with a page instead of a list of models, so they were not "
-            f"checked: {_base_hint(wanted)}"
+            f"checked: {_base_hint(expected)}"
         )
     return "the provider's answer holds no list of models, so they were not checked"
 
 
-def _base_hint(wanted: Wanted) -> str:
+def _base_hint(expected: Expected) -> str:
     return (
-        f"check {_setting(wanted.base_url_variable)}: {quote(wanted.base_url)} may not be where "
-        "the provider's API begins"
+        f"check {_setting(expected.base_url_variable)}: {quote(expected.base_url)} may not be "
+        "where the provider's API begins"
     )
-
-
-def _slow(seconds: float) -> tuple[str, ...]:
-    if seconds <= SLOW_SECONDS:
-        return ()
-    return (f"the provider is slow: it took {seconds:.0f} s to list its models",)
 
 
 def _setting(variable: str | None) -> str:
     return f"base_url (or {variable} in your environment)" if variable else "base_url"
-
-
-def _authority(base_url: str) -> str:
-    return quote(urlsplit(base_url).netloc.rpartition("@")[2])
 
 
 def _named(missing: dict[str, str]) -> str:
@@ -457,14 +411,10 @@ def _named(missing: dict[str, str]) -> str:
 def _instead(names: Sequence[str], missing: dict[str, str]) -> str:
     if not names:
         return "it offers none at all: load one there first (ollama pull, or LM Studio's own list)"
-    like = dict.fromkeys(name for wanted in missing.values() for name in near(names, wanted))
+    like = dict.fromkeys(name for model in missing.values() for name in near(names, model))
     if like:
         return f"did you mean {' or '.join(quote(name) for name in like)}?"
     return f"set the provider's exact model or deployment id; it offers {_some(names)}"
-
-
-def _such_as(names: Sequence[str]) -> str:
-    return f", such as {_some(names)}" if names else ""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,19 +9,18 @@ import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.providers.probe_verdict import (
+    Expected,
     Reply,
     TokenSource,
-    Wanted,
     connect_failure_verdict,
     models_url,
     native_models_url,
-    overriding_variable,
     probe_verdict,
     settles,
 )
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.templates import references
+from aegis_provision.providers.templates import references, single_reference
 from aegis_provision.rollout.verdict import (
     FIRST_PAUSE,
     REQUEST_TIMEOUT,
@@ -95,12 +94,14 @@ def _reply(response: HttpResponse) -> Reply:
     return Reply(response.status, response.body, response.seconds, response.location)
 
 
-def _expectation(session: Session) -> Wanted:
-    return Wanted(
+def _expectation(session: Session) -> Expected:
+    templates = {item.name: item.template for item in session.spec.variables}
+    base_url = single_reference(templates.get(VARIABLE_OF["base_url"], ""))
+    return Expected(
         base_url=_text(session, "base_url"),
         model=_text(session, "model"),
         fast_model=_text(session, "fast_model"),
-        base_url_variable=overriding_variable(_template(session, "base_url")),
+        base_url_variable=base_url.name if base_url else None,
         checks_models=_NAMES_DEPLOYMENTS not in session.spec.lineage,
         token=_token_source(session),
     )
@@ -123,8 +124,3 @@ def _text(session: Session, key: str) -> str:
     if isinstance(value, Secret):
         raise TypeError(f"{key} is no secret")
     return value
-
-
-def _template(session: Session, key: str) -> str:
-    templates = {item.name: item.template for item in session.spec.variables}
-    return templates.get(VARIABLE_OF[key], "")

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from aegis_provision.providers.model_list import ModelList, near, parse_models
 from aegis_provision.providers.probe_verdict import (
     ConnectFailure,
+    Expected,
     Reply,
     TokenSource,
     Verdict,
-    Wanted,
     connect_failure_verdict,
     models_url,
     native_models_url,
-    overriding_variable,
     probe_verdict,
     settles,
 )
 from aegis_provision.providers.recipes import builtin_recipes
+from aegis_provision.providers.templates import single_reference
 
 MIB_8 = 8 * 1024 * 1024
 OPENROUTER = "https://openrouter.ai/api/v1"
@@ -38,7 +38,7 @@ def reply(status: int, body: bytes = b"", location: str = "", seconds: float = 0
     return Reply(status, body, seconds, location)
 
 
-def wanting(**changes: Any) -> Wanted:
+def expecting(**changes: Any) -> Expected:
     facts: dict[str, Any] = {
         "model": "big",
         "fast_model": "small",
@@ -46,7 +46,7 @@ def wanting(**changes: Any) -> Wanted:
         "base_url_variable": "GATEWAY_BASE_URL",
         **changes,
     }
-    return Wanted(**facts)
+    return Expected(**facts)
 
 
 def asked(
@@ -58,7 +58,7 @@ def asked(
     second: Reply | None = None,
     **changes: Any,
 ) -> Verdict:
-    return probe_verdict(reply(status, body, location, seconds), second, wanting(**changes))
+    return probe_verdict(reply(status, body, location, seconds), second, expecting(**changes))
 
 
 def found(path: str = "/models") -> str:
@@ -71,24 +71,9 @@ def test_models_are_listed_below_the_base_url(base_url: str) -> None:
     assert native_models_url(base_url) == "https://openrouter.ai/api/v1/v1/models"
 
 
-@pytest.mark.parametrize(
-    ("template", "expected"),
-    [
-        ("${GLM_BASE_URL:-https://open.bigmodel.cn/api/paas/v4}", "GLM_BASE_URL"),
-        ("${URL}", "URL"),
-        ("https://${NAME}/v1", None),
-        ("https://llm.example.com/v1", None),
-        ("${A}${B}", None),
-        ("", None),
-    ],
-)
-def test_one_variable_overrides_a_whole_value(template: str, expected: str | None) -> None:
-    assert overriding_variable(template) == expected
-
-
 def test_every_built_in_recipe_has_a_variable_that_overrides_its_base_url() -> None:
     recipes = builtin_recipes().values()
-    assert all(overriding_variable(recipe.values["base_url"].template) for recipe in recipes)
+    assert all(single_reference(recipe.values["base_url"].template) for recipe in recipes)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +329,7 @@ AWAY = reply(307, location="https://elsewhere.example.com")
 )
 @pytest.mark.parametrize("base_url", ["https://h/anthropic", "https://h/anthropic/"])
 def test_where_anthropics_form_lists_the_models_that_counts(first: Reply, base_url: str) -> None:
-    wanted = wanting(base_url=base_url)
+    wanted = expecting(base_url=base_url)
     assert not settles(first, wanted)
     assert probe_verdict(first, LIST, wanted) == Verdict(
         ok=True, checked=found("/anthropic/v1/models")
@@ -356,11 +341,11 @@ def test_where_anthropics_form_lists_the_models_that_counts(first: Reply, base_u
 
 @pytest.mark.parametrize("first", [LIST, *map(reply, (402, 408, 425, 429, 500, 502, 503))])
 def test_what_speaks_of_no_path_is_asked_nowhere_else(first: Reply) -> None:
-    assert settles(first, wanting())
+    assert settles(first, expecting())
 
 
 def test_where_models_are_not_checked_any_answer_will_do() -> None:
-    wanted = wanting(checks_models=False)
+    wanted = expecting(checks_models=False)
     assert settles(PAGE, wanted)
     assert not settles(reply(404), wanted)
     assert probe_verdict(reply(404), PAGE, wanted) == Verdict(ok=True)
@@ -373,7 +358,7 @@ BY_WORTH = [LIST, OTHERS, reply(401), reply(503), NOTHING, AWAY, reply(400), rep
 
 @pytest.mark.parametrize("status", [402, 403])
 def test_a_refusal_of_the_token_is_told_before_a_path_that_is_not_there(status: int) -> None:
-    wanted = wanting()
+    wanted = expecting()
     for other in BY_WORTH[3:]:
         assert probe_verdict(other, reply(status), wanted) == probe_verdict(
             reply(status), None, wanted
@@ -385,7 +370,7 @@ def test_a_refusal_of_the_token_is_told_before_a_path_that_is_not_there(status: 
 
 @pytest.mark.parametrize("better", range(len(BY_WORTH)))
 def test_the_better_answer_is_told(better: int) -> None:
-    wanted = wanting(base_url="https://h/a")
+    wanted = expecting(base_url="https://h/a")
     for worse in range(better + 1, len(BY_WORTH)):
         one, other = BY_WORTH[better], BY_WORTH[worse]
         alone = probe_verdict(one, None, wanted)
@@ -399,7 +384,7 @@ def test_of_two_alike_the_first_is_told() -> None:
         reply(301, location="https://a.example"),
         reply(301, location="https://b.example"),
     )
-    assert "a.example" in probe_verdict(first, second, wanting()).message
+    assert "a.example" in probe_verdict(first, second, expecting()).message
 
 
 @pytest.mark.parametrize(
