@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aegis_provision.errors import InputError
 from aegis_provision.operations import apply as apply_operation
@@ -33,6 +33,7 @@ from aegis_provision.rollout.worker_pool import CancelToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal, TypedDict, Unpack
 
     from aegis_provision.history.past_run import DamagedRun, PastRun
     from aegis_provision.history.runs import RunSummary
@@ -43,6 +44,17 @@ if TYPE_CHECKING:
 
     AnyPath = str | os.PathLike[str]
     OnEvent = Callable[[Event], object]
+
+    class Connection(TypedDict, total=False):
+        """How hosts are reached; each parameter means what the flag of its name means."""
+
+        known_hosts: Sequence[AnyPath]
+        ssh_config: AnyPath | None
+        host_key: Literal["strict", "accept-new"]
+        forks: int
+        timeout: float
+        deadline: float
+
 
 T = TypeVar("T")
 
@@ -75,22 +87,19 @@ def plan(
     retry: str | None = None,
     secrets: bool = True,
     environ: Mapping[str, str] | None = None,
-    known_hosts: Sequence[AnyPath] = (),
-    ssh_config: AnyPath | None = None,
-    host_key: Literal["strict", "accept-new"] = "strict",
-    forks: int = 32,
-    timeout: float = 15.0,
-    deadline: float = 120.0,
     on_event: OnEvent | None = None,
+    **connection: Unpack[Connection],
 ) -> RunPlan:
     """Read the hosts and return what a run would change there; nothing is written.
 
     Each parameter means what the flag of its name means. ``environ`` holds the tokens, and
     ``HOME``, ``XDG_STATE_HOME`` and ``SSH_AUTH_SOCK`` too; by default it is the process's.
-    ``ssh_config`` is a path, or ``"none"`` to read no file; ``known_hosts`` are paths. ``timeout``
-    and ``deadline`` are in seconds. Without ``secrets`` no token is needed or read, and the plan
-    can't be applied. ``on_event`` is called with each event, one at a time, from the threads in
-    which they happen.
+    Without ``secrets`` no token is needed or read, and the plan can't be applied. ``on_event`` is
+    called with each event, one at a time, from the threads in which they happen.
+
+    Hosts are reached by ``known_hosts`` (paths), ``ssh_config`` (a path, or ``"none"`` to read no
+    file), ``host_key`` (``"strict"`` or ``"accept-new"``), ``forks``, and ``timeout`` and
+    ``deadline`` in seconds.
 
     Raises :class:`Error` for wrong input, before anything connects; a host's failure is its
     plan's ``action``.
@@ -106,7 +115,7 @@ def plan(
     if retry is not None:
         past = finished_run(environment.environ, retry)
         selection = plan_operation.retry_selection(selection, past)
-    options = _options(known_hosts, ssh_config, host_key, forks, timeout, deadline)
+    options = _connection_options(**connection)
     scheduled = plan_operation.schedule_run(fleet, selection, environment)
     job = plan_operation.prepare_job(scheduled, environment, options)
     return _planned(job, on_event)
@@ -118,13 +127,8 @@ def plan_rollback(
     *,
     limit: str | None = None,
     environ: Mapping[str, str] | None = None,
-    known_hosts: Sequence[AnyPath] = (),
-    ssh_config: AnyPath | None = None,
-    host_key: Literal["strict", "accept-new"] = "strict",
-    forks: int = 32,
-    timeout: float = 15.0,
-    deadline: float = 120.0,
     on_event: OnEvent | None = None,
+    **connection: Unpack[Connection],
 ) -> RunPlan:
     """Read the hosts and return what would bring back the files from before ``run``.
 
@@ -133,7 +137,7 @@ def plan_rollback(
     :func:`apply` applies the result. Raises :class:`Error` before anything connects.
     """
     environment = _environment(environ)
-    options = _options(known_hosts, ssh_config, host_key, forks, timeout, deadline)
+    options = _connection_options(**connection)
     past = run_to_roll_back(environment.environ, run)
     job = rollback_operation.prepare_rollback(fleet, past, limit, environment, options)
     return _planned(job, on_event)
@@ -178,20 +182,15 @@ def status(
     limit: str | None = None,
     secrets: bool = True,
     environ: Mapping[str, str] | None = None,
-    known_hosts: Sequence[AnyPath] = (),
-    ssh_config: AnyPath | None = None,
-    host_key: Literal["strict", "accept-new"] = "strict",
-    forks: int = 32,
-    timeout: float = 15.0,
-    deadline: float = 120.0,
     on_event: OnEvent | None = None,
+    **connection: Unpack[Connection],
 ) -> tuple[HostStatus, ...]:
     """Read the hosts and return how each stands: drifted, pending, in sync; nothing is written.
 
     The parameters are those of :func:`plan`. Raises :class:`Error` before anything connects.
     """
     environment = _environment(environ)
-    options = _options(known_hosts, ssh_config, host_key, forks, timeout, deadline)
+    options = _connection_options(**connection)
     selection = RunSelection(limit, secrets=secrets)
     scheduled = plan_operation.schedule_run(fleet, selection, environment)
     job = status_operation.prepare_status(scheduled, environment, options)
@@ -239,13 +238,13 @@ def _observer(on_event: OnEvent | None) -> Emit:
     return emit
 
 
-def _options(
-    known_hosts: Sequence[AnyPath],
-    ssh_config: AnyPath | None,
-    host_key: str,
-    forks: int,
-    timeout: float,
-    deadline: float,
+def _connection_options(
+    known_hosts: Sequence[AnyPath] = (),
+    ssh_config: AnyPath | None = None,
+    host_key: str = "strict",
+    forks: int = 32,
+    timeout: float = 15.0,
+    deadline: float = 120.0,
 ) -> ConnectionOptions:
     if isinstance(known_hosts, str):
         raise InputError("known_hosts: a sequence of paths is wanted", "write [path]")
