@@ -39,7 +39,7 @@ class ConnectionOptions:
 
 
 def connection_settings(
-    said: ConnectionOptions, environ: Mapping[str, str], secrets: tuple[Secret, ...]
+    options: ConnectionOptions, environ: Mapping[str, str], secrets: tuple[Secret, ...]
 ) -> ConnectionSettings:
     """Return how to reach hosts.
 
@@ -54,17 +54,17 @@ def connection_settings(
         home = home_directory(environ)
     except NoHomeError as problem:
         raise InputError(f"{problem}: keys and known_hosts lie in it", "set HOME") from None
-    options = ConnectOptions(
-        timeout=said.timeout,
-        ssh_config=_ssh_config(said.ssh_config, home),
-        known_hosts=_named_known_hosts(said.known_hosts) or _openssh_known_hosts(home),
-        accept_new=said.accept_new,
+    connect_options = ConnectOptions(
+        timeout=options.timeout,
+        ssh_config=_ssh_config(options.ssh_config, home),
+        known_hosts=_known_hosts(options.known_hosts, home),
+        accept_new=options.accept_new,
         agent_socket=environ.get("SSH_AUTH_SOCK") or None,
         home=home,
         home_variable=environ.get("HOME"),
         login_name=_login_name(environ),
     )
-    return ConnectionSettings(connect, options, said.forks, said.deadline, secrets)
+    return ConnectionSettings(connect, connect_options, options.forks, options.deadline, secrets)
 
 
 def _ssh_config(named: Path | None, home: Path) -> Path | None:
@@ -81,19 +81,16 @@ def _ssh_config(named: Path | None, home: Path) -> Path | None:
     return usual if usual.exists() else None
 
 
-def _named_known_hosts(named: tuple[Path, ...]) -> tuple[Path, ...]:
+def _known_hosts(named: tuple[Path, ...], home: Path) -> tuple[Path, ...]:
     for path in named:
         if path.is_dir():
             raise InputError(f"--known-hosts: {path} is a directory, not a file")
-    return named
-
-
-def _openssh_known_hosts(home: Path) -> tuple[Path, ...]:
-    return (
+    system = Path("/etc/ssh")
+    return named or (
         home / ".ssh" / "known_hosts",
         home / ".ssh" / "known_hosts2",
-        Path("/etc/ssh/ssh_known_hosts"),
-        Path("/etc/ssh/ssh_known_hosts2"),
+        system / "ssh_known_hosts",
+        system / "ssh_known_hosts2",
     )
 
 

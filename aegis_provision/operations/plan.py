@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import SourceFile
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.history import PendingRestarts
     from aegis_provision.operations.load import Environment, Fleet
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.rollback import RollbackTarget
@@ -259,26 +258,19 @@ def retry_selection(selection: RunSelection, past: PastRun) -> RunSelection:
 def _retry_findings(
     past: PastRun, source: SourceFile | None, hosts: Collection[str]
 ) -> Iterator[Diagnostic]:
-    run, then = past.header.run, past.header.playbook
+    run, old = past.header.run, past.header.playbook
     if not hosts:
         yield note("nothing-to-retry", f"no host of {run} is left to be taken up again")
-    if then is None or source is None or source.path != then.path:
+    if old is None or source is None or source.path != old.path:
         return
-    if source.sha256 != then.sha256:
+    if source.sha256 != old.sha256:
         yield warning("changed-playbook", f"{source.path} is not what it was in {run}")
 
 
-def prepare_job(
-    scheduled: Scheduled,
-    environment: Environment,
-    options: ConnectionOptions,
-    *,
-    pending: PendingRestarts | None = None,
-) -> Job:
+def prepare_job(scheduled: Scheduled, environment: Environment, options: ConnectionOptions) -> Job:
     """Fill the secrets in and check all that Aegis would get, before any connection.
 
-    ``pending`` is what records know of restarts that are still owed, ``None`` to read them where a
-    play would do such. Raises :class:`InvalidInputError` and :class:`Error`.
+    Raises :class:`InvalidInputError` and :class:`Error`.
     """
     fleet, schedule = scheduled.fleet, scheduled.schedule
     resolved, warnings = resolve_sessions(
@@ -289,20 +281,20 @@ def prepare_job(
         with_secrets=scheduled.selection.secrets,
     )
     restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
-    if restarting and pending is None:
+    pending = None
+    if restarting:
         from aegis_provision.operations.history import pending_restarts
 
         pending = pending_restarts(environment.environ)
-    known = pending if restarting else None
     host_jobs = tuple(
         HostJob(
-            host=fleet.inventory.hosts[name],
+            host=host,
             session=resolved.sessions[name],
             api_token=resolved.api_tokens.get(name),
             restarts=name in restarting,
-            pending_restarts=known.at(fleet.inventory.hosts[name].target) if known else frozenset(),
+            pending_restarts=pending.at(host.target) if pending else frozenset(),
         )
-        for name in schedule.hosts
+        for name, host in ((name, fleet.inventory.hosts[name]) for name in schedule.hosts)
     )
     tokens = recipe_secrets(fleet.recipes, environment.variables)
     connection = connection_settings(options, environment.environ, tokens)
@@ -321,16 +313,17 @@ def prepare_job(
 
 def hosts_with_api(schedule: Schedule) -> frozenset[str]:
     """Return the hosts whose API some play of ``schedule`` asks."""
-    return _hosts_where(schedule, _asks_aegis)
+    return _hosts_where(
+        schedule,
+        lambda gates: (
+            gates.restart is not Restart.NEVER or bool(gates.verify and gates.verify.health)
+        ),
+    )
 
 
-def _asks_aegis(gates: Gates) -> bool:
-    return gates.restart is not Restart.NEVER or (gates.verify is not None and gates.verify.health)
-
-
-def _hosts_where(schedule: Schedule, wanted: Callable[[Gates], bool]) -> frozenset[str]:
+def _hosts_where(schedule: Schedule, applies: Callable[[Gates], bool]) -> frozenset[str]:
     return frozenset(
-        host for play in schedule.plays if wanted(play.play.gates) for host in play.hosts
+        host for play in schedule.plays if applies(play.play.gates) for host in play.hosts
     )
 
 
@@ -347,8 +340,8 @@ def plan(job: Job, pool: ConnectionPool, emit: Emit) -> RunPlan:
     planner = partial(plan_host_rollback, job.targets)
     hosts = plan_fleet(job.host_jobs, job.connection, pool, emit, planner)
     # What sessions get is what the file from before the run says: the gates ask for that.
-    restored = {
+    sessions = {
         item.host: session_from_config(item.write.content if item.write else None) for item in hosts
     }
-    host_jobs = tuple(replace(item, session=restored[item.host.name]) for item in job.host_jobs)
+    host_jobs = tuple(replace(item, session=sessions[item.host.name]) for item in job.host_jobs)
     return RunPlan(replace(job, host_jobs=host_jobs), hosts)

@@ -1,4 +1,4 @@
-"""``rollback``: what it takes to undo a past run with today's inventory."""
+"""``rollback``: what it takes to go back to the files from before a past run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prepare_rollback(
     environment: Environment,
     options: ConnectionOptions,
 ) -> Job:
-    """Return the run that undoes ``past``: its hosts of ``limit`` in reverse order.
+    """Return the run that rolls ``past`` back: its hosts of ``limit`` in reverse order.
 
     Raises :class:`InvalidInputError` and :class:`Error`, all before any connection.
     """
@@ -44,9 +44,9 @@ def prepare_rollback(
         for name, host in past.hosts.items()
         if host.file.can_be_undone and (selected is None or name in selected)
     ]
-    wrong = list(_not_the_same(past, fleet, hosts))
-    if wrong:
-        raise InvalidInputError(wrong)
+    problems = list(_host_problems(past, fleet, hosts))
+    if problems:
+        raise InvalidInputError(problems)
     schedule = rollback_schedule(past.header.schedule, hosts)
     with_api = hosts_with_api(schedule)
     tokens = resolve_api_tokens(
@@ -55,17 +55,17 @@ def prepare_rollback(
     digest = partial(file_digest, record_key(environment.environ))
     host_jobs, targets = [], {}
     for name in schedule.hosts:
-        known, host = past.header.hosts[name], fleet.inventory.hosts[name]
+        recorded, host = past.header.hosts[name], fleet.inventory.hosts[name]
         write = past.hosts[name].file.write
         if write is None:
             continue
         # The run wrote where it wrote, wherever the inventory would have it today.
-        then = replace(host, target=replace(host.target, config_path=known.identity.path))
-        host_jobs.append(HostJob(then, session_from_config(None), tokens.get(name)))
+        host = replace(host, target=replace(host.target, config_path=recorded.identity.path))
+        host_jobs.append(HostJob(host, session_from_config(None), tokens.get(name)))
         targets[name] = RollbackTarget(
             past.header.run,
             name,
-            known.provider,
+            recorded.provider,
             write.before.digest if write.before else None,
             write.after.digest if write.after else None,
             digest,
@@ -86,14 +86,15 @@ def prepare_rollback(
     )
 
 
-def _not_the_same(past: PastRun, fleet: Fleet, hosts: list[str]) -> Iterator[Diagnostic]:
+def _host_problems(past: PastRun, fleet: Fleet, hosts: list[str]) -> Iterator[Diagnostic]:
     """Yield what keeps hosts of the run from being found again."""
+    hint = "name the inventory of that time with -i, or leave them out with --limit"
     gone = tuple(name for name in hosts if name not in fleet.inventory.hosts)
     if gone:
         yield error(
             "no-such-host",
             f"the inventory does not know hosts of the run {past.header.run} any more",
-            hint="name the inventory of that time with -i, or leave them out with --limit",
+            hint=hint,
             hosts=gone,
         )
     moved = tuple(
@@ -107,6 +108,6 @@ def _not_the_same(past: PastRun, fleet: Fleet, hosts: list[str]) -> Iterator[Dia
         yield error(
             "another-host",
             f"the inventory leads to other machines than the run {past.header.run} did",
-            hint="name the inventory of that time with -i, or leave them out with --limit",
+            hint=hint,
             hosts=moved,
         )

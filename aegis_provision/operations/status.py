@@ -31,7 +31,7 @@ def prepare_status(
     records, and the token of Aegis' API unless secrets are left alone.
     """
     pending = pending_restarts(environment.environ)
-    job = prepare_job(scheduled, environment, options, pending=pending)
+    job = prepare_job(scheduled, environment, options)
     secrets = scheduled.selection.secrets
     host_jobs = tuple(
         replace(
