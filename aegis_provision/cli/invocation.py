@@ -1,21 +1,18 @@
-"""One call of the program: its environment, where its output goes, and how it is asked to look."""
+"""One call of the program: its environment, and what is known of it for messages."""
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from rich.console import Console
 
     from aegis_provision.operations.load import Environment
     from aegis_provision.report.console import Color
@@ -26,7 +23,7 @@ _COMMANDS = {"import": ("import_", "command"), "unpin": ("pin", "unpin_command")
 
 @dataclass
 class Invocation:
-    """What a command knows of the world outside, and how the operator wants to be told of it.
+    """What a command knows of the world outside.
 
     ``given`` are the flags of the command line that a suggested one repeats, as they were typed
     (see :mod:`.suggested_commands`). ``wrote`` says that something of the operator's or on a host
@@ -84,33 +81,3 @@ def utf8_text(value: str) -> str:
         return os.fsencode(value).decode("utf-8")
     except UnicodeError:
         return value
-
-
-@dataclass(frozen=True)
-class Output:
-    """Where a command prints: ``out`` is stdout, ``err`` is stderr."""
-
-    color: Color
-    no_color: bool
-    verbosity: int
-    quiet: bool
-
-    @cached_property
-    def out(self) -> Console:
-        """The console for the result and nothing else."""
-        return self._console(sys.stdout)
-
-    @cached_property
-    def err(self) -> Console:
-        """The console for progress, warnings, errors and prompts."""
-        return self._console(sys.stderr)
-
-    def info(self, words: str) -> None:
-        """Tell the operator something on stderr that is no result, unless they asked for quiet."""
-        if not self.quiet:
-            self.err.print(words, markup=False, highlight=False, soft_wrap=True)
-
-    def _console(self, stream: IO[str]) -> Console:
-        from aegis_provision.report.console import make_console
-
-        return make_console(stream, self.color, no_color=self.no_color)

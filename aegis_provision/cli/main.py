@@ -146,7 +146,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         _show_usage(problem)
         return ExitCode.USAGE
     except InvalidInputError as problem:
-        _show_findings(problem, invocation)
+        _show_diagnostics(problem, invocation)
         return ExitCode.INVALID_INPUT
     except Error as problem:
         _show_failure(problem, invocation)
@@ -242,13 +242,13 @@ def _show_usage(problem: click.UsageError) -> None:
     _say(f"Error: {message}")
 
 
-def _show_findings(problem: InvalidInputError, invocation: Invocation) -> None:
-    from aegis_provision.cli.suggested_commands import completed_findings
+def _show_diagnostics(problem: InvalidInputError, invocation: Invocation) -> None:
+    from aegis_provision.cli.suggested_commands import complete_hints
     from aegis_provision.report.console import make_console
     from aegis_provision.report.diagnostics import print_diagnostics
 
     console = make_console(sys.stderr, invocation.color, no_color=invocation.no_color)
-    print_diagnostics(console, completed_findings(problem.diagnostics, invocation.given))
+    print_diagnostics(console, complete_hints(problem.diagnostics, invocation.given))
 
 
 def _show_failure(problem: Error, invocation: Invocation) -> None:

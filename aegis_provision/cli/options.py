@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from aegis_provision.cli import completion
-from aegis_provision.cli.invocation import Invocation, Output
+from aegis_provision.cli.invocation import Invocation
+from aegis_provision.cli.output import Format, Output
 from aegis_provision.cli.suggested_commands import CARRIED
 from aegis_provision.operations.connection import ConnectionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aegis_provision.operations.load import Environment
+    from aegis_provision.report.console import Color
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 ENV_PREFIX = "AEGIS_PROVISION_"
 
-Format = Literal["text", "json", "ndjson"]
-"""How the result is printed on stdout."""
+
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    """The hosts that a command works on, and how it reaches them."""
+
+    inventory: tuple[Path, ...]
+    limit: str | None
+    environment: Environment
+    connection: ConnectionOptions
 
 
 class EnvironOption(click.Option):
@@ -124,16 +135,34 @@ def no_secrets_option(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def output_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add the flags about looks; the command gets ``output``, an :class:`Output`."""
+    """Add the flags about what is printed and how; the command gets ``output``."""
+    return _output_options(command, ("text", "json", "ndjson"))
 
+
+def output_options_with_sarif(command: Callable[..., R]) -> Callable[..., R]:
+    """Add what :func:`output_options` does, for a command whose result is diagnostics."""
+    return _output_options(
+        command, ("text", "json", "ndjson", "sarif"), " sarif is what code scanners exchange."
+    )
+
+
+def output_options_of_text(command: Callable[..., R]) -> Callable[..., R]:
+    """Add what :func:`output_options` does, for a command whose result has one form."""
+    return _output_options(command, ())
+
+
+def _output_options(
+    command: Callable[..., R], formats: Sequence[Format], more_help: str = ""
+) -> Callable[..., R]:
     @functools.wraps(command)
-    def packed(*args: Any, color: Any, verbose: int, quiet: bool, **kwargs: Any) -> R:
+    def packed(*args: Any, color: Color, verbose: int, quiet: bool, **kwargs: Any) -> R:
         invocation = Invocation.current()
         invocation.color = color
-        output = Output(color, invocation.no_color, verbose, quiet)
+        chosen = kwargs.pop("output_format", "text")
+        output = Output(color, invocation.no_color, chosen, verbose, quiet)
         return command(*args, output=output, **kwargs)
 
-    flags = (
+    flags = [
         option("-q", "--quiet", is_flag=True, help="No progress, no notes."),
         option(
             "-v",
@@ -148,34 +177,20 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
             show_default=True,
             help="When to use colour.",
         ),
-    )
+    ]
+    if formats:
+        flags.append(
+            option(
+                "--format",
+                "output_format",
+                type=click.Choice(formats),
+                default="text",
+                show_default=True,
+                help="How the result is printed on stdout; ndjson is one JSON document a line, "
+                f"each event as it happens.{more_help}",
+            )
+        )
     return _with_flags(packed, flags)
-
-
-def format_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--format``; the command gets ``output_format``, a :data:`Format`."""
-    return _format_option(get_args(Format), "")(command)
-
-
-def findings_format_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--format`` with ``sarif`` too, for a command whose result is findings."""
-    return _format_option((*get_args(Format), "sarif"), " sarif is what code scanners exchange.")(
-        command
-    )
-
-
-def _format_option(
-    formats: Sequence[str], more: str
-) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    return option(
-        "--format",
-        "output_format",
-        type=click.Choice(formats),
-        default="text",
-        show_default=True,
-        help="How the result is printed on stdout; ndjson is one JSON document a line, "
-        f"each event as it happens.{more}",
-    )
 
 
 def dry_run_option(command: Callable[..., R]) -> Callable[..., R]:
@@ -205,20 +220,6 @@ def report_option(command: Callable[..., R]) -> Callable[..., R]:
         metavar="FILE",
         help="Write the run as one HTML page.",
     )(command)
-
-
-def playbook_argument(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``[PLAYBOOK]``; the command gets ``playbook``, a path or ``None``."""
-    return _playbook_called("[PLAYBOOK]")(command)
-
-
-def playbook_or_plan_argument(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``[PLAYBOOK|PLANFILE]``; the command gets ``playbook``, the path of either."""
-    return _playbook_called("[PLAYBOOK|PLANFILE]")(command)
-
-
-def _playbook_called(metavar: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    return click.argument("playbook", required=False, type=_A_PATH, metavar=metavar)
 
 
 def detailed_exitcode_option(command: Callable[..., R]) -> Callable[..., R]:
@@ -270,12 +271,15 @@ class _Seconds(click.FloatRange):
 _SECONDS = _Seconds()
 
 
-def connection_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add the flags about connections, which the command gets as ``connection``."""
+def fleet_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the flags of what works on hosts; the command gets ``options``, :class:`FleetOptions`."""
 
     @functools.wraps(command)
     def packed(
         *args: Any,
+        inventory: tuple[Path, ...],
+        limit: str | None,
+        environment: Environment,
         forks: int,
         timeout: float,
         deadline: float,
@@ -287,7 +291,8 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
         connection = ConnectionOptions(
             forks, timeout, deadline, ssh_config, known_hosts, host_key == "accept-new"
         )
-        return command(*args, connection=connection, **kwargs)
+        options = FleetOptions(inventory, limit, environment, connection)
+        return command(*args, options=options, **kwargs)
 
     flags = (
         option(
@@ -335,5 +340,8 @@ def connection_options(command: Callable[..., R]) -> Callable[..., R]:
             show_default=True,
             help="How many hosts at once.",
         ),
+        env_file_option,
+        limit_option,
+        inventory_option,
     )
     return _with_flags(packed, flags)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,14 +87,13 @@ def completed(text: str, given: Mapping[str, Sequence[str]]) -> str:
     return _SUGGESTED.sub(complete, text)
 
 
-def completed_findings(
-    findings: Sequence[Diagnostic], given: Mapping[str, Sequence[str]]
+def complete_hints(
+    diagnostics: Sequence[Diagnostic], given: Mapping[str, Sequence[str]]
 ) -> tuple[Diagnostic, ...]:
-    """Return ``findings`` with their hints :func:`completed`."""
-    from dataclasses import replace
-
+    """Return ``diagnostics`` with their hints :func:`completed`."""
     return tuple(
-        replace(item, hint=completed(item.hint, given)) if item.hint else item for item in findings
+        replace(item, hint=completed(item.hint, given)) if item.hint else item
+        for item in diagnostics
     )
 
 

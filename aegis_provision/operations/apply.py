@@ -13,13 +13,13 @@ from aegis_provision.history.state_dir import state_dir
 from aegis_provision.operations.exit_codes import ExitCode, run_exit_code
 from aegis_provision.rollout.event_bus import EventBus
 from aegis_provision.rollout.events import RunFinished, RunStarted
-from aegis_provision.rollout.results import SUCCESSES, HostResult
+from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 from aegis_provision.rollout.run import run_schedule
-from aegis_provision.rollout.task import RunContext
+from aegis_provision.rollout.task import RunContext, skipped
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from aegis_provision.history.run_record import RunRecord
@@ -55,6 +55,19 @@ class Run:
 def run_name(now: datetime) -> str:
     """Return a name that sorts by when the run began, also within one second."""
     return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:05x}{secrets.randbelow(16):x}"
+
+
+def refused_results(
+    plan: RunPlan, stale: Mapping[str, Sequence[str]] | None = None
+) -> tuple[HostResult, ...]:
+    """Return how hosts end of which none is written; ``stale`` says why some are refused."""
+    reasons = stale or {}
+    return tuple(
+        HostResult(item.host, Status.REFUSED, "; ".join(reasons[item.host]))
+        if item.host in reasons
+        else skipped(item)
+        for item in plan.hosts
+    )
 
 
 def apply(

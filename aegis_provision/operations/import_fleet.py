@@ -13,7 +13,9 @@ from aegis_provision.documents.diagnostic import (
     has_errors,
     note,
 )
-from aegis_provision.errors import InvalidInputError
+from aegis_provision.errors import InputError, InvalidInputError
+from aegis_provision.files.atomic import Replacement, replace_files, write_new
+from aegis_provision.files.reading import read_file
 from aegis_provision.importing.build_inventory import build_inventory
 from aegis_provision.importing.inventory_text import inventory_text
 from aegis_provision.importing.result import ImportResult, ImportStatus, InspectedFile
@@ -27,7 +29,7 @@ from aegis_provision.planning.receipts import Receipt
 from aegis_provision.providers.recipes import resolve_providers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from aegis_provision.importing.result import ImportedFleet
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session import Session
     from aegis_provision.rollout.inspection import InspectedHost
+
+_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +211,42 @@ def _in_the_way(
             )
         ]
     )
+
+
+def check_out(out: Path, *, force: bool) -> None:
+    """Raise :class:`Error` where the new inventory can't or must not be written to ``out``."""
+    if out.is_dir():
+        raise _refused(f"{out} is a directory", "name the file to write")
+    if not force and (out.exists() or out.is_symlink()):
+        raise _refused(f"{out} is there already", "name another file, or say --force to replace it")
+    if not out.parent.is_dir():
+        raise _refused(f"there is no directory {out.parent}", "make it first")
+
+
+def write_inventory(out: Path, text: str, *, force: bool, on_write: Callable[[], None]) -> None:
+    """Write the new inventory as a whole or not at all. Raises :class:`Error`.
+
+    One that is replaced, with ``force``, keeps its owner and mode. ``on_write`` is called just
+    before the file goes to its place.
+    """
+
+    if force and out.exists():
+        _replace(out, text, on_write)
+        return
+    try:
+        write_new(out, text.encode(), _MODE, lambda: check_out(out, force=force), on_write)
+    except OSError as problem:
+        raise _refused(f"{out} can't be written: {problem.strerror}", "") from None
+
+
+def _replace(out: Path, text: str, on_write: Callable[[], None]) -> None:
+
+    try:
+        before = read_file(out)
+    except OSError as problem:
+        raise _refused(f"{out} can't be read: {problem.strerror or problem}", "") from None
+    replace_files([Replacement(out, before, text.encode())], on_write)
+
+
+def _refused(message: str, hint: str) -> InputError:
+    return InputError(f"--out: {message}", hint)

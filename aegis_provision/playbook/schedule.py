@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error, note, warning
 from aegis_provision.documents.quoting import quote
+from aegis_provision.humanize import counted
 from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
 from aegis_provision.playbook.host_counts import ALL_HOSTS
 from aegis_provision.playbook.plays import (
@@ -154,6 +155,14 @@ class LargeBatch:
     batch: int
     changes: int
     fleet: int
+
+    @property
+    def words(self) -> str:
+        """Return what there is to know of it, as one clause."""
+        return (
+            f"one batch changes {self.changes} of the inventory's {counted(self.fleet, 'host')} "
+            "at once, more than half of them"
+        )
 
 
 def batches(hosts: Sequence[str], serial: Sequence[HostCount]) -> tuple[tuple[str, ...], ...]:

@@ -56,6 +56,7 @@ _SUMMARY = {
 }
 _LISTED = 8
 _FEW_LISTED = 4
+_MANY_LISTED = 24
 _NAME_WIDTH = 30
 _LONGEST_VALUE = 200
 _SCREEN = 40
@@ -126,6 +127,14 @@ def _all_lines(plans: Sequence[HostPlan], options: _LineOptions) -> list[Text]:
             names = hosts if options.every_host else truncate(hosts, options.most_names)
             lines.extend(name_lines(names, options.width))
     return lines
+
+
+def warning_lines(plans: Sequence[HostPlan]) -> list[Text]:
+    """Return what ``plans`` warn of, without the plans: each warning once, with its hosts."""
+    return [
+        Text(escape_control(f"warning: {', '.join(truncate(hosts, _MANY_LISTED))}: {words}"))
+        for words, hosts in _warnings(plans).items()
+    ]
 
 
 def summary_line(plans: Sequence[HostPlan]) -> Text:

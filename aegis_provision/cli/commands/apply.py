@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.options import (
     check_option,
-    connection_options,
     detailed_exitcode_option,
-    env_file_option,
-    format_option,
-    inventory_option,
-    limit_option,
+    fleet_options,
     option,
     output_options,
-    playbook_or_plan_argument,
     report_option,
     yes_option,
 )
-from aegis_provision.cli.run_pipeline import ApplyOptions, plan_and_apply, print_schedule
+from aegis_provision.cli.run_pipeline import plan_and_apply
 from aegis_provision.cli.suggested_commands import DECIDED_BY_A_PLAN
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.plan import (
@@ -35,14 +30,13 @@ from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
-    from aegis_provision.operations.connection import ConnectionOptions
+    from aegis_provision.cli.options import FleetOptions
+    from aegis_provision.cli.output import Output
     from aegis_provision.operations.load import Environment
     from aegis_provision.operations.saved_plans import SavedPlanFile
     from aegis_provision.playbook.host_counts import HostCount
+    from aegis_provision.playbook.plays import Schedule
 
 
 if TYPE_CHECKING:
@@ -69,11 +63,13 @@ class _Parsed(_AnyType):
 
 
 @click.command("apply")
-@playbook_or_plan_argument
-@inventory_option
-@limit_option
-@env_file_option
-@connection_options
+@click.argument(
+    "playbook",
+    required=False,
+    type=click.Path(path_type=Path),
+    metavar="[PLAYBOOK|PLANFILE]",
+)
+@fleet_options
 @check_option
 @option("-D", "--diff", "as_diff", is_flag=True, help="Show changes as a unified diff.")
 @yes_option
@@ -100,15 +96,11 @@ class _Parsed(_AnyType):
     help="List plays, batches and hosts; connects nowhere, needs no secrets.",
 )
 @detailed_exitcode_option
-@format_option
 @output_options
 def command(
     playbook: Path | None,
-    inventory: tuple[Path, ...],
-    limit: str | None,
     *,
-    environment: Environment,
-    connection: ConnectionOptions,
+    options: FleetOptions,
     check: bool,
     as_diff: bool,
     yes: bool,
@@ -118,7 +110,6 @@ def command(
     report: Path | None,
     list_hosts: bool,
     detailed_exitcode: bool,
-    output_format: Format,
     output: Output,
 ) -> int:
     """Show the plan, ask, and carry it out: on all hosts at once, or as PLAYBOOK says.
@@ -133,7 +124,8 @@ def command(
     """
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
-    selection = RunSelection(limit, playbook, serial, max_fail)
+    inventory, environment = options.inventory, options.environment
+    selection = RunSelection(options.limit, playbook, serial, max_fail)
     saved = _saved_plan(playbook) if playbook is not None else None
     if saved is not None:
         inventory, selection = saved.inventories, saved.selection
@@ -142,14 +134,31 @@ def command(
     scheduled = load_and_schedule(inventory, selection, environment)
     if list_hosts:
         scheduled = saved.bind_schedule(scheduled) if saved is not None else scheduled
-        print_diagnostics_to_stderr(output, scheduled.findings)
-        print_schedule(output, scheduled.schedule, output_format)
+        output.print_diagnostics(scheduled.findings)
+        _print_schedule(output, scheduled.schedule)
         return ExitCode.DONE
-    job = prepare_job(scheduled, environment, connection)
+    job = prepare_job(scheduled, environment, options.connection)
     job = saved.bind(job) if saved is not None else job
-    print_diagnostics_to_stderr(output, job.findings)
-    options = ApplyOptions(check, yes, output_format, report, as_diff, detailed_exitcode)
-    return plan_and_apply(job, options, output, saved)
+    output.print_diagnostics(job.findings)
+    return plan_and_apply(
+        job,
+        output,
+        check=check,
+        yes=yes,
+        report=report,
+        saved=saved,
+        as_diff=as_diff,
+        detailed=detailed_exitcode,
+    )
+
+
+def _print_schedule(output: Output, schedule: Schedule) -> None:
+    from aegis_provision.report.plan_report import schedule_document, schedule_lines
+
+    if output.format == "text":
+        output.print_lines(schedule_lines(schedule))
+    else:
+        output.print_document(schedule_document(schedule))
 
 
 def _saved_plan(path: Path) -> SavedPlanFile | None:

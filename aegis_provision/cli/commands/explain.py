@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli import completion
-from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.options import (
     env_file_option,
-    format_option,
     inventory_option,
     output_options,
 )
-from aegis_provision.cli.output import print_document
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.errors import InputError
@@ -26,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
+    from aegis_provision.cli.output import Output
     from aegis_provision.operations.load import Environment
 
 
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
 @click.argument("key", required=False, shell_complete=completion.keys)
 @inventory_option
 @env_file_option
-@format_option
 @output_options
 def command(
     host: str,
@@ -44,7 +39,6 @@ def command(
     inventory: tuple[Path, ...],
     *,
     environment: Environment,
-    output_format: Format,
     output: Output,
 ) -> int:
     """Show each value of HOST, the place that set it, and what that place overrode.
@@ -53,20 +47,19 @@ def command(
     env.NAME. Of your environment only names are shown, and whether they are set; no secret is
     needed.
     """
-    from aegis_provision.report.console import print_lines
     from aegis_provision.report.explain_report import explain_document, explanation_lines
 
     fleet = load_fleet(inventory, environment.environ)
-    print_diagnostics_to_stderr(output, fleet.findings)
+    output.print_diagnostics(fleet.findings)
     chosen = find_host(fleet, host)
     is_set = {name for name, value in environment.variables.items() if value}
     found = explain(chosen, fleet.inventory, fleet.recipes, is_set)
     if key is not None:
         found = _only(found, key)
-    if output_format != "text":
-        print_document(explain_document(chosen, found), output_format)
+    if output.format == "text":
+        output.print_lines(explanation_lines(chosen, found))
     else:
-        print_lines(output.out, explanation_lines(chosen, found))
+        output.print_document(explain_document(chosen, found))
     return ExitCode.DONE
 
 

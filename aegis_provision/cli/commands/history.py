@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.options import format_option, output_options
-from aegis_provision.cli.output import echo, print_document
+from aegis_provision.cli.options import output_options
+from aegis_provision.cli.output import echo
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.history import list_runs, past_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
+    from aegis_provision.cli.output import Output
     from aegis_provision.history.past_run import DamagedRun, PastRun
     from aegis_provision.history.runs import RunSummary
 
@@ -27,9 +26,8 @@ LISTED = 50
 @click.command("history")
 @click.argument("run", required=False)
 @click.option("--all", "every", is_flag=True, help=f"List all runs, not only the last {LISTED}.")
-@format_option
 @output_options
-def command(run: str | None, *, every: bool, output_format: Format, output: Output) -> int:
+def command(run: str | None, *, every: bool, output: Output) -> int:
     """List the runs so far, newest first, or show all about RUN.
 
     RUN is a run's name, the beginning of it, or 'last'. Only what was run with your state
@@ -40,32 +38,28 @@ def command(run: str | None, *, every: bool, output_format: Format, output: Outp
         raise click.UsageError("--all lists runs; with RUN there is nothing to list")
     environ = Invocation.current().environ
     if run is not None:
-        _show_run(past_run(environ, run), output, output_format)
+        _show_run(past_run(environ, run), output)
         return ExitCode.DONE
     runs, count = list_runs(environ, None if every else LISTED)
-    _list(runs, output, output_format)
+    _list(runs, output)
     if count > len(runs) and not output.quiet:
         echo(f"The last {LISTED} of {count} runs; --all lists them all.", err=True)
     return ExitCode.DONE
 
 
-def _list(runs: Sequence[RunSummary | DamagedRun], output: Output, output_format: Format) -> None:
-    from aegis_provision.report.console import print_lines
+def _list(runs: Sequence[RunSummary | DamagedRun], output: Output) -> None:
     from aegis_provision.report.history_report import history_document, history_lines
 
-    if output_format != "text":
-        print_document(history_document(runs), output_format)
+    if output.format == "text":
+        output.print_lines(history_lines(runs))
     else:
-        print_lines(output.out, history_lines(runs))
+        output.print_document(history_document(runs))
 
 
-def _show_run(past: PastRun, output: Output, output_format: Format) -> None:
-    from aegis_provision.report.console import print_lines, text_width
+def _show_run(past: PastRun, output: Output) -> None:
     from aegis_provision.report.history_report import run_document, run_lines
 
-    if output_format != "text":
-        print_document(run_document(past), output_format)
+    if output.format == "text":
+        output.print_lines(run_lines(past, width=output.width, every_host=output.every_host))
     else:
-        every_host = output.verbosity > 0
-        lines = run_lines(past, width=text_width(output.out), every_host=every_host)
-        print_lines(output.out, lines)
+        output.print_document(run_document(past))

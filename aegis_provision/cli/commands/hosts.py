@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli import completion
-from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.options import (
-    format_option,
     inventory_option,
     limit_option,
     output_options,
 )
-from aegis_provision.cli.output import print_document
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import find_host, load_fleet, select_hosts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
+    from aegis_provision.cli.output import Output
 
 
 @click.command("hosts")
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 )
 @inventory_option
 @limit_option
-@format_option
 @output_options
 def command(
     pattern: str | None,
@@ -47,7 +42,6 @@ def command(
     *,
     graph: bool,
     one: str | None,
-    output_format: Format,
     output: Output,
 ) -> int:
     """Show the hosts that PATTERN selects (all without one) and the provider of each.
@@ -55,7 +49,6 @@ def command(
     Needs no secrets. With --format json the result has the shape that Ansible expects of a
     dynamic inventory's --list, or of its --host.
     """
-    from aegis_provision.report.console import print_lines, text_width
     from aegis_provision.report.hosts_report import (
         graph_lines,
         host_document,
@@ -64,26 +57,25 @@ def command(
         list_lines,
     )
 
-    if graph and (one is not None or output_format != "text"):
+    if graph and (one is not None or output.format != "text"):
         raise click.UsageError("--graph goes neither with --host nor with a --format but text")
     if one is not None and (pattern is not None or limit is not None):
         raise click.UsageError("--host shows one host; it takes no PATTERN and no --limit")
     fleet = load_fleet(inventory, Invocation.current().environ)
-    print_diagnostics_to_stderr(output, fleet.findings)
+    output.print_diagnostics(fleet.findings)
     if one is not None:
         host = find_host(fleet, one)
-        if output_format != "text":
-            print_document(host_document(host), output_format)
+        if output.format == "text":
+            output.print_lines(host_lines(host))
         else:
-            print_lines(output.out, host_lines(host))
+            output.print_document(host_document(host))
         return ExitCode.DONE
     limited = set(select_hosts(fleet.inventory, "--limit", limit))
     chosen = [name for name in select_hosts(fleet.inventory, "PATTERN", pattern) if name in limited]
-    if output_format != "text":
-        print_document(hosts_document(fleet.inventory, chosen), output_format)
+    if output.format != "text":
+        output.print_document(hosts_document(fleet.inventory, chosen))
     elif graph:
-        width = text_width(output.out)
-        print_lines(output.out, graph_lines(fleet.inventory, chosen, width))
+        output.print_lines(graph_lines(fleet.inventory, chosen, output.width))
     else:
-        print_lines(output.out, list_lines(fleet.inventory, chosen))
+        output.print_lines(list_lines(fleet.inventory, chosen))
     return ExitCode.DONE

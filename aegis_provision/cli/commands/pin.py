@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli import completion
-from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.options import (
     dry_run_option,
-    format_option,
     inventory_option,
     output_options,
 )
-from aegis_provision.cli.output import print_document
 from aegis_provision.files.atomic import replace_files
 from aegis_provision.inventory.pin_edits import PinRequest
 from aegis_provision.inventory.pins import parse_date
@@ -29,8 +26,7 @@ from aegis_provision.providers.templates import single_reference
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
+    from aegis_provision.cli.output import Output
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,3})([dw])")
 _DAYS = {"d": 1, "w": 7}
@@ -61,7 +57,6 @@ _DAYS = {"d": 1, "w": 7}
 @click.option("--reason", metavar="TEXT", help="Why, in one line.")
 @inventory_option
 @dry_run_option
-@format_option
 @output_options
 def command(
     host: str,
@@ -76,7 +71,6 @@ def command(
     until: str | None,
     reason: str | None,
     dry_run: bool,
-    output_format: Format,
     output: Output,
 ) -> int:
     """Give HOST, a host or a pattern as in --limit, a PROVIDER of its own.
@@ -103,21 +97,19 @@ def command(
         until=_last_day(until, today) if until is not None else None,
         reason=_reason(reason),
     )
-    return _edit_and_show(inventory, host, request, output, output_format, dry_run=dry_run)
+    return _edit_and_show(inventory, host, request, output, dry_run=dry_run)
 
 
 @click.command("unpin")
 @click.argument("host", shell_complete=completion.patterns)
 @inventory_option
 @dry_run_option
-@format_option
 @output_options
 def unpin_command(
     host: str,
     inventory: tuple[Path, ...],
     *,
     dry_run: bool,
-    output_format: Format,
     output: Output,
 ) -> int:
     """Take the provider of their own from HOST, a host or a pattern as in --limit.
@@ -127,7 +119,7 @@ def unpin_command(
     The inventory's files are edited in place and all else in them stays; the result is checked
     before it is written.
     """
-    return _edit_and_show(inventory, host, None, output, output_format, dry_run=dry_run)
+    return _edit_and_show(inventory, host, None, output, dry_run=dry_run)
 
 
 def _edit_and_show(
@@ -135,7 +127,6 @@ def _edit_and_show(
     pattern: str,
     request: PinRequest | None,
     output: Output,
-    output_format: Format,
     *,
     dry_run: bool,
 ) -> ExitCode:
@@ -144,20 +135,19 @@ def _edit_and_show(
     Nothing is written with ``dry_run``. Raises :class:`InvalidInputError`, and :class:`Error`
     where a file can't be replaced.
     """
-    from aegis_provision.report.console import print_lines
     from aegis_provision.report.pin_report import pin_document, pin_lines
 
     edit = edit_inventory(inventory, pattern, request, Invocation.current().environ)
-    print_diagnostics_to_stderr(output, edit.findings)
+    output.print_diagnostics(edit.findings)
     if not dry_run:
         replace_files(edit.files, note_written)
     files = [(str(file.path), file.before, file.after) for file in edit.files]
-    if output_format == "text":
+    if output.format == "text":
         provider = request.provider if request is not None else None
-        print_lines(output.out, pin_lines(edit.changes, files, provider, dry_run=dry_run))
+        output.print_lines(pin_lines(edit.changes, files, provider, dry_run=dry_run))
     else:
         content = pin_document(edit.changes, edit.places, files, edit.findings, dry_run=dry_run)
-        print_document(content, output_format)
+        output.print_document(content)
     return ExitCode.DONE
 
 

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.options import (
-    connection_options,
     detailed_exitcode_option,
-    env_file_option,
-    format_option,
-    inventory_option,
-    limit_option,
+    fleet_options,
     no_secrets_option,
     output_options,
-    playbook_argument,
 )
 from aegis_provision.cli.run_pipeline import print_plan
 from aegis_provision.cli.suggested_commands import apply_line, piped
@@ -27,19 +21,14 @@ from aegis_provision.operations.load import inventory_paths
 from aegis_provision.operations.plan import RunSelection, load_and_schedule, plan, prepare_job
 
 if TYPE_CHECKING:
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
-    from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.load import Environment
+    from aegis_provision.cli.options import FleetOptions
+    from aegis_provision.cli.output import Output
 
 
 @click.command("plan")
-@playbook_argument
-@inventory_option
-@limit_option
-@env_file_option
+@click.argument("playbook", required=False, type=click.Path(path_type=Path))
+@fleet_options
 @no_secrets_option
-@connection_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -47,19 +36,14 @@ if TYPE_CHECKING:
     help="Keep the plan in FILE, for 'apply FILE'. It holds no secret.",
 )
 @detailed_exitcode_option
-@format_option
 @output_options
 def command(
     playbook: Path | None,
-    inventory: tuple[Path, ...],
-    limit: str | None,
     *,
-    environment: Environment,
+    options: FleetOptions,
     no_secrets: bool,
-    connection: ConnectionOptions,
     out: Path | None,
     detailed_exitcode: bool,
-    output_format: Format,
     output: Output,
 ) -> int:
     """Read the hosts and show the masked diff; nothing is written.
@@ -70,31 +54,26 @@ def command(
     from aegis_provision.cli.observers import observe_run
     from aegis_provision.rollout.connection_pool import ConnectionPool
 
-    _check_arguments(playbook, out, inventory)
-    selection = RunSelection(limit, playbook, secrets=not no_secrets)
-    scheduled = load_and_schedule(inventory, selection, environment)
-    job = prepare_job(scheduled, environment, connection)
-    print_diagnostics_to_stderr(output, job.findings)
+    _check_arguments(playbook, out, options.inventory)
+    environment = options.environment
+    selection = RunSelection(options.limit, playbook, secrets=not no_secrets)
+    scheduled = load_and_schedule(options.inventory, selection, environment)
+    job = prepare_job(scheduled, environment, options.connection)
+    output.print_diagnostics(job.findings)
     with (
         ConnectionPool(limit=0) as pool,
-        observe_run(output, output_format, forks=connection.forks) as observers,
+        observe_run(output, forks=options.connection.forks) as observers,
     ):
         planned = plan(job, pool, observers.emit)
-    print_plan(output, planned.hosts, output_format, observers.stream)
+    print_plan(output, planned.hosts, observers.stream)
     if out is not None:
         from aegis_provision.operations.saved_plans import write_saved_plan
 
-        write_saved_plan(out, inventory, selection, planned, environment.now, on_write=note_written)
-        output.info(_how_to_go_on(out))
+        write_saved_plan(
+            out, options.inventory, selection, planned, environment.now, on_write=note_written
+        )
+        output.info(_how_to_apply(out))
     return plan_exit_code(planned.hosts, detailed=detailed_exitcode)
-
-
-def _how_to_go_on(saved: Path) -> str:
-    """Return where the plan is, and the command line that carries it out from the same place."""
-    given = Invocation.current().given
-    again = piped(given)
-    with_pipes = f" (and {' and '.join(again)} again)" if again else ""
-    return f"Saved to {saved}; carry it out{with_pipes} with: {apply_line(given, saved)}"
 
 
 def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[Path, ...]) -> None:
@@ -109,3 +88,11 @@ def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[P
         )
     if out is not None:
         check_output_path(out, inventory_paths(inventory))
+
+
+def _how_to_apply(saved: Path) -> str:
+    """Return where the plan is, and the command line that carries it out from the same place."""
+    given = Invocation.current().given
+    again = piped(given)
+    with_pipes = f" (and {' and '.join(again)} again)" if again else ""
+    return f"Saved to {saved}; carry it out{with_pipes} with: {apply_line(given, saved)}"

@@ -10,11 +10,9 @@ import click
 from aegis_provision.cli import completion
 from aegis_provision.cli.options import (
     env_file_option,
-    format_option,
     inventory_option,
     output_options,
 )
-from aegis_provision.cli.output import print_document
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import find_recipe, fleet_if_any
 from aegis_provision.providers.recipes import builtin_recipes
@@ -22,8 +20,7 @@ from aegis_provision.providers.recipes import builtin_recipes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
+    from aegis_provision.cli.output import Output
     from aegis_provision.operations.load import Environment
 
 
@@ -31,14 +28,12 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, shell_complete=completion.providers)
 @inventory_option
 @env_file_option
-@format_option
 @output_options
 def command(
     name: str | None,
     inventory: tuple[Path, ...],
     *,
     environment: Environment,
-    output_format: Format,
     output: Output,
 ) -> int:
     """List the recipes with their variables and which of them are set; with NAME, one in full.
@@ -46,7 +41,6 @@ def command(
     Knows your own recipes too where there is an inventory. Only names are shown, never a value
     out of your environment.
     """
-    from aegis_provision.report.console import print_lines
     from aegis_provision.report.providers_report import list_lines, providers_document, recipe_lines
 
     variables = environment.variables
@@ -55,10 +49,10 @@ def command(
     uses = Counter(spec.provider for spec in fleet.specs.values()) if fleet is not None else None
     if name is not None:
         recipes = {name: find_recipe(recipes, name)}
-    if output_format != "text":
-        print_document(providers_document(recipes, variables, uses), output_format)
+    if output.format != "text":
+        output.print_document(providers_document(recipes, variables, uses))
     elif name is not None:
-        print_lines(output.out, recipe_lines(recipes[name], variables, uses))
+        output.print_lines(recipe_lines(recipes[name], variables, uses))
     else:
-        print_lines(output.out, list_lines(recipes, variables, uses))
+        output.print_lines(list_lines(recipes, variables, uses))
     return ExitCode.DONE

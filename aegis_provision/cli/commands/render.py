@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli import completion
-from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
-from aegis_provision.cli.options import env_file_option, inventory_option, output_options
+from aegis_provision.cli.options import env_file_option, inventory_option, output_options_of_text
 from aegis_provision.cli.output import echo_utf8
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import find_host, load_fleet, recipe_session, resolve_sessions
@@ -16,7 +15,7 @@ from aegis_provision.operations.load import find_host, load_fleet, recipe_sessio
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aegis_provision.cli.invocation import Output
+    from aegis_provision.cli.output import Output
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.operations.load import Environment
     from aegis_provision.providers.session import Session
@@ -35,7 +34,7 @@ MASK = "<secret>"
 @click.option("--reveal", is_flag=True, help="Print the secrets too. Mind who is looking.")
 @inventory_option
 @env_file_option
-@output_options
+@output_options_of_text
 def command(
     host: str | None,
     provider: str | None,
@@ -59,7 +58,7 @@ def command(
         session, findings = recipe_session(inventory, provider, environment)
     else:
         session, findings = _host_session(host or "", inventory, environment)
-    print_diagnostics_to_stderr(output, findings)
+    output.print_diagnostics(findings)
     values = session.values if reveal else without_exposed(session.values)
     echo_utf8(render(values, mask=None if reveal else MASK))
     return ExitCode.DONE

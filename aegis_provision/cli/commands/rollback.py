@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aegis_provision.cli.diagnostics import print_diagnostics_to_stderr
 from aegis_provision.cli.options import (
     check_option,
-    connection_options,
-    env_file_option,
-    format_option,
-    inventory_option,
-    limit_option,
+    fleet_options,
     output_options,
     report_option,
     yes_option,
 )
-from aegis_provision.cli.run_pipeline import ApplyOptions, plan_and_apply
+from aegis_provision.cli.run_pipeline import plan_and_apply
 from aegis_provision.operations.history import run_to_roll_back
 from aegis_provision.operations.load import load_fleet
 from aegis_provision.operations.rollback import prepare_rollback
@@ -26,34 +21,24 @@ from aegis_provision.operations.rollback import prepare_rollback
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aegis_provision.cli.invocation import Output
-    from aegis_provision.cli.options import Format
-    from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.load import Environment
+    from aegis_provision.cli.options import FleetOptions
+    from aegis_provision.cli.output import Output
 
 
 @click.command("rollback")
 @click.argument("run", required=False)
-@inventory_option
-@limit_option
-@env_file_option
-@connection_options
+@fleet_options
 @check_option
 @yes_option
 @report_option
-@format_option
 @output_options
 def command(
     run: str | None,
-    inventory: tuple[Path, ...],
-    limit: str | None,
     *,
-    environment: Environment,
-    connection: ConnectionOptions,
+    options: FleetOptions,
     check: bool,
     yes: bool,
     report: Path | None,
-    output_format: Format,
     output: Output,
 ) -> int:
     """Bring back the files from before RUN, by default the last one that wrote any.
@@ -64,9 +49,9 @@ def command(
     """
     if report is not None and check:
         raise click.UsageError("--report shows a run, and --check makes none")
+    environment = options.environment
     past = run_to_roll_back(environment.environ, run)
-    fleet = load_fleet(inventory, environment.environ)
-    job = prepare_rollback(fleet, past, limit, environment, connection)
-    print_diagnostics_to_stderr(output, job.findings)
-    options = ApplyOptions(check, yes, output_format, report)
-    return plan_and_apply(job, options, output)
+    fleet = load_fleet(options.inventory, environment.environ)
+    job = prepare_rollback(fleet, past, options.limit, environment, options.connection)
+    output.print_diagnostics(job.findings)
+    return plan_and_apply(job, output, check=check, yes=yes, report=report)

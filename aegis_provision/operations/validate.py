@@ -1,0 +1,60 @@
+"""``validate``: everything that can be checked without SSH and without secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import has_errors
+from aegis_provision.errors import InvalidInputError
+from aegis_provision.inventory.pins import pin_findings
+from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file, read_playbook
+from aegis_provision.playbook.schedule import make_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.operations.load import Environment
+    from aegis_provision.playbook.plays import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What was checked, and all that is wrong or noteworthy with it.
+
+    ``schedules`` has the name of each playbook with the schedule that it makes. There is no fleet,
+    and so no schedule, where the inventory is wrong.
+    """
+
+    fleet: Fleet | None
+    schedules: tuple[tuple[str, Schedule], ...]
+    findings: tuple[Diagnostic, ...]
+
+    @property
+    def valid(self) -> bool:
+        """Tell whether there is no error."""
+        return self.fleet is not None and not has_errors(self.findings)
+
+
+def validate(
+    inventory: Sequence[Path], playbooks: Sequence[Path], environment: Environment
+) -> Validation:
+    """Check an inventory, and playbooks over it. Raises :class:`Error` where there is none."""
+    read = [read_playbook(path) for path in playbooks]
+    findings = tuple(item for _, _, found in read for item in found)
+    try:
+        fleet = load_fleet(inventory, environment.environ)
+    except InvalidInputError as problem:
+        return Validation(None, (), (*problem.diagnostics, *findings))
+    schedules: list[tuple[str, Schedule]] = []
+    for playbook in (book for book, _, _ in read if book is not None):
+        schedule, found = make_schedule(
+            playbook, fleet.inventory, chosen=None, read_file=read_pattern_file
+        )
+        schedules.append((playbook.name, schedule))
+        findings += found
+    pins = pin_findings(fleet.hosts.values(), environment.today)
+    findings = (*fleet.findings, *fleet.unset, *pins, *findings)
+    return Validation(fleet, tuple(schedules), findings)
