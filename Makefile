@@ -44,7 +44,7 @@ test: $(TEST_READY) ## run all tests
 
 unit: $(TEST_READY) ## run the tests that need no server and no root: half a minute
 	@$(BIN)/pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile unit \
-	  -m "not slow and not root" $(UNIT) $(PYTEST_ARGS)
+	  -m "not slow and not root and not browser" $(UNIT) $(PYTEST_ARGS)
 
 lowest: $(TEST_READY) ## try every command and the demo on the lowest versions that pyproject.toml allows
 	@$(BIN)/python -m venv --clear $(LOWEST_VENV)

@@ -7,7 +7,6 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,56 +16,27 @@ from hypothesis import strategies as st
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.pins import pin_of
-from aegis_provision.planning.plan import Action, Change, ChangeKind, Write
-from aegis_provision.playbook.host_counts import HostCount
+from aegis_provision.planning.plan import Action, Change, ChangeKind
 from aegis_provision.playbook.plays import Schedule
-from aegis_provision.report import html_page
 from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
     HostFinished,
     HostPlanned,
-    KeysAccepted,
     RunFinished,
     RunStarted,
     Step,
     StepStarted,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.run_state import replay
 from aegis_provision.rollout.task import not_begun
-from aegis_provision.transport.options import AcceptedKey
-from tests.fleet.browser import browser
-from tests.report.runs import CHANGES, PATH, RUN, carried_out, hosts, plan, play, runs
+from tests.report.pages import HOSTILE, SECRET, fleet_run, hostile_run, render_page
+from tests.report.runs import PATH, RUN, carried_out, hosts, plan, play, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from aegis_provision.rollout.events import Event
-    from tests.fleet.browser import Page
     from tests.report.runs import Told
-
-PHONE = 360
-HOSTILE = (
-    "<script>document.title='taken'</script>",
-    '"><img src=x onerror="document.title=\'taken\'">',
-    "' onmouseover='document.title=1",
-    "]]></style><script>document.title='taken'</script><!--",
-    "&lt;b&gt; &amp; &#x3c;",
-    "\u202egnp.exe \u2066 \x1b[2J \x00 \ud7ff",
-    "very-" * 200,
-    "\u05e9\u05dc\u05d5\u05dd 123",
-)
-SECRET = b"token-that-never-shows"
-
-
-def render_page(
-    entries: Iterable[tuple[float, Event]], about: Mapping[str, str] | None = None
-) -> str:
-    """Return the page of the run that ``entries`` tell of."""
-    return html_page.render_page(replay(entries), about)
 
 
 class _Elements(HTMLParser):
@@ -99,68 +69,8 @@ def _taken_apart(page: str) -> _Elements:
     return parser
 
 
-def _hostile_run() -> list[tuple[float, Event]]:
-    names = [f"{number}{text}" for number, text in enumerate(HOSTILE)]
-    plans = {
-        name: replace(
-            plan(name),
-            path=f"/etc/{text}",
-            provider=text,
-            warnings=(text,),
-            write=Write(PATH, SECRET, 0o600, 0, 0, None),
-            changes=(
-                Change(text, ChangeKind.CHANGED, text, text, sensitive=False),
-                Change(text, ChangeKind.REMOVED, text, None, sensitive=False),
-                *CHANGES,
-            ),
-        )
-        for name, text in zip(names, HOSTILE, strict=True)
-    }
-    schedule = Schedule(
-        tuple(play(text, [name]) for name, text in zip(names, HOSTILE, strict=True))
-    )
-    told = carried_out(schedule, lambda *_: Status.FAILED, plans=plans)
-    entries: list[tuple[float, Event]] = []
-    for at, event in told.events:
-        match event:
-            case StepStarted(host, step):
-                entries.append((at, StepStarted(host, step, host)))
-            case HostFinished(number, result):
-                text = result.host
-                evil = HostResult(text, Status.FAILED, text, text, (text,))
-                entries.append((at, HostFinished(number, evil)))
-                keys = (AcceptedKey(text, text, text),)
-                entries.append((at, KeysAccepted(text, keys)))
-                entries.append((at, BudgetSpent(0, text, (text,))))
-            case RunFinished(results):
-                evils = [replace(it, message=it.host, hint=it.host) for it in results]
-                entries.append((at, RunFinished(tuple(evils), 4)))
-            case _:
-                entries.append((at, event))
-    return entries
-
-
-def _fleet(count: int, bad: int = 7) -> Sequence[tuple[float, Event]]:
-    """Return the events of a run over ``count`` hosts in which every ``bad``-th goes wrong."""
-    names = hosts(count)
-    cuts = (0, 1, max(2, count // 10), count)
-    batches = [names[start:end] for start, end in pairwise(cuts)]
-    schedule = Schedule(
-        (
-            play("Canaries", batches[0]),
-            play("Everyone else", *batches[1:], pause=2.0, max_fail=HostCount(50, percent=True)),
-        )
-    )
-    kinds = [Status.FAILED, Status.ROLLED_BACK, Status.UNREACHABLE, Status.ROLLBACK_FAILED]
-    ends = {
-        name: kinds[at % len(kinds)] if at % bad == bad - 1 else Status.APPLIED
-        for at, name in enumerate(names)
-    }
-    return carried_out(schedule, lambda _, host: ends[host], forks=32).events
-
-
 def test_a_page_needs_nothing_besides_itself_and_forbids_the_rest() -> None:
-    page = render_page(_fleet(20))
+    page = render_page(fleet_run(20))
     found = _taken_apart(page).found
     assert not {"script", "link", "img", "iframe", "object", "form"} & {tag for tag, _ in found}
     for _, attributes in found:
@@ -178,9 +88,9 @@ def test_a_page_needs_nothing_besides_itself_and_forbids_the_rest() -> None:
 
 
 def test_hostile_text_is_text_and_nothing_else() -> None:
-    page = render_page(_hostile_run(), dict.fromkeys(HOSTILE, HOSTILE[0]))
+    page = render_page(hostile_run(), dict.fromkeys(HOSTILE, HOSTILE[0]))
     taken = _taken_apart(page)
-    ordinary = {tag for tag, _ in _taken_apart(render_page(_fleet(20))).found} | {"s"}
+    ordinary = {tag for tag, _ in _taken_apart(render_page(fleet_run(20))).found} | {"s"}
     assert {tag for tag, _ in taken.found} <= ordinary
     assert HOSTILE[0] in taken.text
     assert "\u202e" not in page
@@ -205,7 +115,7 @@ def test_markup_goes_out_as_it_is_and_names_are_checked() -> None:
 
 
 def test_no_secret_is_in_a_page() -> None:
-    page = render_page(_hostile_run())
+    page = render_page(hostile_run())
     assert SECRET.decode() not in page
     assert "secret, set" in page
 
@@ -437,7 +347,7 @@ def test_a_spent_budget_shows_its_arithmetic() -> None:
 
 
 def test_a_thousand_hosts_stay_handy() -> None:
-    page = render_page(_fleet(1000))
+    page = render_page(fleet_run(1000))
     assert len(page.encode()) < 3_000_000
     assert page.count('class="host ') == 1000
 
@@ -460,118 +370,3 @@ def test_a_thousand_hosts_with_many_variables_stay_handy() -> None:
 def test_a_plan_that_nobody_carried_out_has_a_page_too() -> None:
     page = render_page([(0.0, HostPlanned(plan("a", Action.UNCHANGED)))])
     assert "No host was taken on." in page
-
-
-@pytest.fixture(scope="module")
-def tab() -> Iterator[Page]:
-    with browser() as page:
-        yield page
-
-
-def _write(tmp_path: Path, entries: Sequence[tuple[float, Event]]) -> Path:
-    path = tmp_path / "run.html"
-    path.write_text(render_page(entries), encoding="utf-8")
-    return path
-
-
-TOO_WIDE = f"""
-[...document.querySelectorAll("body *")]
-  .filter(it => it.checkVisibility() && it.getBoundingClientRect().right > {PHONE} + 0.5)
-  .map(it => it.outerHTML.slice(0, 200))
-"""
-OPEN_ALL = 'document.querySelectorAll("details").forEach(it => it.open = true)'
-
-
-@pytest.mark.parametrize("kind", ["fleet", "hostile"])
-def test_nothing_is_wider_than_a_phone(tab: Page, tmp_path: Path, kind: str) -> None:
-    entries = _hostile_run() if kind == "hostile" else _fleet(40)
-    tab.open(_write(tmp_path, entries), width=PHONE)
-    tab.value(OPEN_ALL)
-    assert tab.value("innerWidth") == PHONE
-    assert tab.value("document.documentElement.scrollWidth") == PHONE
-    assert tab.value(TOO_WIDE) == []
-
-
-@pytest.mark.parametrize("width", [PHONE, 1280])
-def test_a_browser_shows_it_without_asking_anybody_or_complaining(
-    tab: Page, tmp_path: Path, width: int
-) -> None:
-    path = _write(tmp_path, _fleet(40))
-    tab.open(path, width=width)
-    assert tab.requested == [path.as_uri()]
-    assert tab.complaints == []
-    text = tab.value("document.body.innerText")
-    assert f"Run {RUN}" in text
-    assert all(host in text for host in hosts(40))
-    assert tab.picture().startswith(b"\x89PNG")
-
-
-def test_hostile_text_runs_nowhere(tab: Page, tmp_path: Path) -> None:
-    path = _write(tmp_path, _hostile_run())
-    tab.open(path, width=1280)
-    assert tab.value("document.title") == f"Run {RUN} - aegis-provision"
-    assert tab.value('document.querySelectorAll("script, img").length') == 0
-    assert tab.requested == [path.as_uri()]
-    assert HOSTILE[0] in tab.value("document.body.innerText")
-
-
-def test_the_policy_stops_what_would_get_in(tab: Page, tmp_path: Path) -> None:
-    path = _write(tmp_path, _fleet(4))
-    page = path.read_text(encoding="utf-8")
-    evil = "<script>document.title='taken'</script><p style='position:fixed'>x</p>"
-    path.write_text(page.replace("<main>", f"<main>{evil}"), encoding="utf-8")
-    tab.open(path, width=1280)
-    assert tab.value("document.title") == f"Run {RUN} - aegis-provision"
-    assert len(tab.complaints) == 2
-    assert all("Content Security Policy" in words for words in tab.complaints)
-
-
-def test_bars_have_the_colour_of_how_the_host_ended(tab: Page, tmp_path: Path) -> None:
-    tab.open(_write(tmp_path, _fleet(40)), width=1280)
-    colour = 'getComputedStyle(document.querySelector(".chart .bar.{}")).fill'
-    assert tab.value(colour.format("applied")) == "rgb(29, 138, 79)"
-    assert tab.value(colour.format("failed")) == "rgb(207, 47, 47)"
-    assert tab.value('document.querySelectorAll(".chart .band").length') == 3
-    assert tab.value('document.querySelectorAll(".chart .bar").length') == 40
-
-
-def test_a_filter_leaves_the_hosts_that_it_names(tab: Page, tmp_path: Path) -> None:
-    tab.open(_write(tmp_path, _fleet(100)), width=1280)
-    shown = '[...document.querySelectorAll(".host")].filter(it => it.checkVisibility()).length'
-    tab.value(OPEN_ALL)
-    assert tab.value(shown) == 100
-    tab.click("label:has(#only-bad)")
-    assert tab.value(shown) == 100 // 7
-    tab.click("label:has(#only-all)")
-    assert tab.value(shown) == 100
-
-
-def test_dark_is_dark(tab: Page, tmp_path: Path) -> None:
-    path = _write(tmp_path, _fleet(4))
-    background = "getComputedStyle(document.body).backgroundColor"
-    tab.open(path, width=1280)
-    light = tab.value(background)
-    tab.open(path, width=1280, dark=True)
-    assert (light, tab.value(background)) == ("rgb(244, 245, 247)", "rgb(16, 20, 26)")
-
-
-def test_paper_gets_every_host_on_white_and_no_buttons(tab: Page, tmp_path: Path) -> None:
-    tab.open(_write(tmp_path, _fleet(100)), width=1280, dark=True)
-    tab.as_printed()
-    assert tab.value("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert tab.value('document.querySelector(".filters").checkVisibility()') is False
-    shown = (
-        '[...document.querySelectorAll(".host > summary")]'
-        ".filter(it => it.getBoundingClientRect().height > 0).length"
-    )
-    assert tab.value(shown) == 100
-    assert tab.printed().startswith(b"%PDF-")
-
-
-@pytest.mark.slow
-def test_a_thousand_hosts_are_laid_out_soon(tab: Page, tmp_path: Path) -> None:
-    tab.open(_write(tmp_path, _fleet(1000)), width=PHONE)
-    assert (
-        tab.value("performance.timing.loadEventEnd - performance.timing.navigationStart") < 10_000
-    )
-    assert tab.value("document.documentElement.scrollWidth") == PHONE
