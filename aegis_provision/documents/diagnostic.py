@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,44 +65,14 @@ class Diagnostic:
         return f"{self.span.source.name}:{self.span.line}:{self.span.column}"
 
 
-def error(
-    code: str,
-    message: str,
-    span: Span | None = None,
-    *,
-    hint: str = "",
-    related: tuple[Related, ...] = (),
-    hosts: tuple[str, ...] = (),
-) -> Diagnostic:
-    """Return a diagnostic that stops the run."""
-    return Diagnostic(Severity.ERROR, code, message, span, hint, related, hosts)
+error = partial(Diagnostic, Severity.ERROR)
+"""A diagnostic that stops the run."""
 
+warning = partial(Diagnostic, Severity.WARNING)
+"""A diagnostic that the operator should act on, but that stops nothing."""
 
-def warning(
-    code: str,
-    message: str,
-    span: Span | None = None,
-    *,
-    hint: str = "",
-    related: tuple[Related, ...] = (),
-    hosts: tuple[str, ...] = (),
-) -> Diagnostic:
-    """Return a diagnostic that the operator should act on, but that stops nothing."""
-    return Diagnostic(Severity.WARNING, code, message, span, hint, related, hosts)
-
-
-def note(
-    code: str,
-    message: str,
-    span: Span | None = None,
-    *,
-    hint: str = "",
-    related: tuple[Related, ...] = (),
-    hosts: tuple[str, ...] = (),
-) -> Diagnostic:
-    """Return a diagnostic that is only worth knowing."""
-    return Diagnostic(Severity.NOTE, code, message, span, hint, related, hosts)
-
+note = partial(Diagnostic, Severity.NOTE)
+"""A diagnostic that is only worth knowing."""
 
 LITERAL_SECRET = "literal-secret"  # noqa: S105 - a finding's code
 """The code of errors about a secret that is written down."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import LITERAL_SECRET, error
@@ -87,4 +87,4 @@ def literal_secret(message: str, span: Span, *, hint: str = HINT) -> Diagnostic:
 
     Behind an alias the text stands under another key, one that is not named like a secret.
     """
-    return replace(error(LITERAL_SECRET, message, span, hint=hint), quotable=False)
+    return error(LITERAL_SECRET, message, span, hint=hint, quotable=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
@@ -156,14 +155,14 @@ def looks_like_ini(text: str) -> bool:
 
 def ini_inventory(source: Source) -> Diagnostic:
     """Return the error for an inventory in INI format, with the command that converts it."""
-    found = error(
+    return error(
         "ini-inventory",
         "this is an inventory in INI format, and only YAML is read",
         Span(source, 1, 1, 1, 2),
         hint=conversion(source.name),
+        # A line with variables in it may hold a password under any name.
+        quotable="=" not in source.text.partition("\n")[0],
     )
-    # A line with variables in it may hold a password under any name.
-    return replace(found, quotable="=" not in source.text.partition("\n")[0])
 
 
 def conversion(name: str) -> str:

@@ -36,24 +36,45 @@ class PatternError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class _Term:
     """One term. ``how`` says whether its hosts are added, kept alone, or taken away."""
 
     how: Literal["add", "keep", "remove"]
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A whole pattern."""
+def match_hosts(
+    pattern: str, inventory: Inventory, read_file: Callable[[str], str]
+) -> tuple[str, ...]:
+    """Return the names of the hosts that ``pattern`` selects, in inventory order.
 
-    terms: tuple[Term, ...]
+    Terms are separated by ``,``, or by ``:`` where there is no comma. As in Ansible, hosts are
+    added first, then intersected, then taken away, in any order of the terms. ``read_file`` gets
+    the path of an ``@file``. Raises :class:`PatternError`, for a term that matches nothing too,
+    unless it is a group that is there and has no hosts.
+    """
+    terms = [_term(piece) for piece in _split(_expand_files(pattern, read_file))]
+    if not terms:
+        raise PatternError("an empty pattern selects nothing")
+    if not any(term.how == "add" for term in terms):
+        terms.append(_Term("add", "all"))
+    chosen: set[str] = set()
+    for term in terms:
+        if term.how == "add":
+            chosen |= _matching(term.text, inventory)
+    for term in terms:
+        if term.how == "keep":
+            chosen &= _matching(term.text, inventory)
+    for term in terms:
+        if term.how == "remove":
+            chosen -= _matching(term.text, inventory)
+    return tuple(name for name in inventory.hosts if name in chosen)
 
 
-def expand_files(text: str, read: Callable[[str], str]) -> str:
+def _expand_files(text: str, read: Callable[[str], str]) -> str:
     """Return ``text`` with each ``@file`` replaced by the terms in that file.
 
-    A file holds one pattern a line, ``#`` comments and blank lines allowed. ``read`` gets the path.
+    A file holds one pattern a line, ``#`` comments and blank lines allowed.
     """
     pieces = text.split(",") if "," in text else [text]
     expanded: list[str] = []
@@ -70,39 +91,6 @@ def expand_files(text: str, read: Callable[[str], str]) -> str:
     return ",".join(expanded)
 
 
-def parse_pattern(text: str) -> Pattern:
-    """Return the pattern that ``text`` writes down. Raises :class:`PatternError`.
-
-    Terms are separated by ``,``, or by ``:`` where there is no comma, as in Ansible.
-    """
-    terms = tuple(_term(piece) for piece in _split(text))
-    if not terms:
-        raise PatternError("an empty pattern selects nothing")
-    if not any(term.how == "add" for term in terms):
-        terms = (Term("add", "all"), *terms)
-    return Pattern(terms)
-
-
-def select(pattern: Pattern, inventory: Inventory) -> tuple[str, ...]:
-    """Return the names of the hosts that ``pattern`` selects, in inventory order.
-
-    As in Ansible, hosts are added first, then intersected, then taken away, in any order of the
-    terms. A term that matches nothing raises :class:`PatternError`, unless it is a group that
-    is there and has no hosts.
-    """
-    chosen: set[str] = set()
-    for term in pattern.terms:
-        if term.how == "add":
-            chosen |= _matching(term.text, inventory)
-    for term in pattern.terms:
-        if term.how == "keep":
-            chosen &= _matching(term.text, inventory)
-    for term in pattern.terms:
-        if term.how == "remove":
-            chosen -= _matching(term.text, inventory)
-    return tuple(name for name in inventory.hosts if name in chosen)
-
-
 def _split(text: str) -> Iterator[str]:
     if "," in text:
         pieces = text.split(",")
@@ -116,14 +104,14 @@ def _split(text: str) -> Iterator[str]:
             yield stripped
 
 
-def _term(text: str) -> Term:
+def _term(text: str) -> _Term:
     match text[0]:
         case "&":
-            term = Term("keep", text[1:].strip())
+            term = _Term("keep", text[1:].strip())
         case "!":
-            term = Term("remove", text[1:].strip())
+            term = _Term("remove", text[1:].strip())
         case _:
-            term = Term("add", text)
+            term = _Term("add", text)
     if term.text in {"", "~"}:  # an empty expression would match every name
         raise PatternError(f"{quote(text)} names no hosts")
     return term

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -126,7 +126,7 @@ def _near_end(pins: list[Pin], days: int) -> Diagnostic:
         return error("expired-pin", words, span, hint=hint, related=related, hosts=hosts)
     when = "today" if days == 0 else f"in {counted(days, 'day')}"
     words = f"{what} ends on {day}, {when}"
-    return replace(warning("ending-pin", words, span, hint=hint, hosts=hosts), reminder=True)
+    return warning("ending-pin", words, span, hint=hint, hosts=hosts, reminder=True)
 
 
 def _with_end(pins: list[Pin]) -> Diagnostic:
@@ -134,4 +134,4 @@ def _with_end(pins: list[Pin]) -> Diagnostic:
     many = f"{len(pins)} pins have an end, the first of them" if len(pins) > 1 else "this pin ends"
     span = first.until.span if first.until is not None else None
     words = f"{many} on {first.last_day}"
-    return replace(note("pin-with-end", words, span, hosts=(first.host,)), reminder=True)
+    return note("pin-with-end", words, span, hosts=(first.host,), reminder=True)

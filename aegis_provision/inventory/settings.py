@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, note, warning
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from aegis_provision.documents.nodes import Entry, Span
 
 Value = str | int | bool | tuple[str, ...]
+Problem = tuple[str, str]
+"""What is wrong, and what to do about it."""
 
 ENV_PREFIX = "env."
 """How a further session variable is keyed: ``env`` merges name by name."""
@@ -96,23 +98,23 @@ class SettingsReader:
         """
         for name, found in self._elsewhere.items():
             more = f", in {found.places} places" if found.places > 1 else ""
-            told = warning(
+            yield warning(
                 "ansible-leads-elsewhere",
                 f'"{name}" changes how Ansible connects, and is not taken here{more}',
                 found.span,
                 hint=found.instead.words,
+                quotable=False,
             )
-            yield replace(told, quotable=False)
         if self.ignored:
             names = [quote(name) for name in self.ignored]
             more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-            told = note(
+            yield note(
                 "ignored-variables",
                 "variables of Ansible's that mean nothing here are ignored: "
                 f"{', '.join(names[:_MOST_NAMED])}{more}",
                 next(iter(self.ignored.values())),
+                quotable=False,
             )
-            yield replace(told, quotable=False)
 
     def _not_taken(self, name: str, entry: Entry, names: Collection[str]) -> None:
         instead = substitute_for(name, entry.value, names)
@@ -140,8 +142,7 @@ class SettingsReader:
                 if written in ALIASES:
                     self._wrong_alias(written, entry.value)
                 continue
-            problem = _template_problem(value) if written in ALIASES else None
-            problem = problem or _problem(key, value)
+            problem = _problem(key, value, from_ansible=written in ALIASES)
             if problem is not None:
                 self.findings.append(
                     error("bad-value", f'"{written}" {problem[0]}', entry.value.span,
@@ -206,52 +207,19 @@ def _port(value: object) -> int | None:
     return 0 if isinstance(value, str) else None
 
 
-def _template_problem(value: Value) -> tuple[str, str] | None:
-    if isinstance(value, str) and "{{" in value:
-        return (
-            "holds a template of Ansible's, which is not filled in here",
-            "write the value itself",
-        )
-    return None
-
-
-def _problem(key: str, value: Value) -> tuple[str, str] | None:
+def _problem(key: str, value: Value, *, from_ansible: bool) -> Problem | None:
+    """Return what is wrong with the value of ``key``, and what to do about it."""
+    if from_ansible and isinstance(value, str) and "{{" in value:
+        problem = "holds a template of Ansible's, which is not filled in here"
+        return problem, "write the value itself"
+    if key in _RULES:
+        holds, problem_and_hint = _RULES[key]
+        return None if holds(value) else problem_and_hint
     check = _CHECKS.get(key)
     return check(value) if check is not None else None
 
 
-def _address_problem(value: Value) -> tuple[str, str] | None:
-    if is_address(str(value)):
-        return None
-    return "is no host name or IP address", f"an address is made of {ALLOWED}"
-
-
-def _name_problem(value: Value) -> tuple[str, str] | None:
-    if is_name(str(value)):
-        return None
-    return "is no user name", f"a user's name is made of {ALLOWED}"
-
-
-def _port_problem(value: Value) -> tuple[str, str] | None:
-    if isinstance(value, int) and is_port(value):
-        return None
-    return "is no TCP port", "a port is a number from 1 to 65535"
-
-
-def _connection_problem(value: Value) -> tuple[str, str] | None:
-    if value in {"ssh", "local"}:
-        return None
-    return "must be ssh or local", "other ways to connect are not offered"
-
-
-def _jump_problem(value: Value) -> tuple[str, str] | None:
-    hops = value if isinstance(value, tuple) else ()
-    if all(parse_bastion(hop) for hop in hops):
-        return None
-    return "is no bastion", "write [user@]host[:port], or a list of them"
-
-
-def _path_problem(value: Value) -> tuple[str, str] | None:
+def _path_problem(value: Value) -> Problem | None:
     path = str(value)
     if not path or path.rpartition("/")[2] in {"", "."}:
         return "names no file", "name the file itself, such as /opt/aegis/aegis.config.json"
@@ -267,45 +235,20 @@ def _path_problem(value: Value) -> tuple[str, str] | None:
     return _reference_problem(path)
 
 
-def _local_path_problem(value: Value) -> tuple[str, str] | None:
+def _local_path_problem(value: Value) -> Problem | None:
     path = str(value)
     if not path or _CONTROL.search(path):
         return "names no file", "name the private key's file"
     return _reference_problem(path)
 
 
-def _reference_problem(path: str) -> tuple[str, str] | None:
+def _reference_problem(path: str) -> Problem | None:
     if "${" in path:
         return "holds a '${', which is not filled in here", "write the path itself"
     return None
 
 
-def _unit_problem(value: Value) -> tuple[str, str] | None:
-    if _UNIT.fullmatch(str(value)):
-        return None
-    return "is no systemd unit", "write the unit's name, such as aegis or aegis.service"
-
-
-def _command_problem(value: Value) -> tuple[str, str] | None:
-    if str(value).strip() and not _CONTROL.search(str(value)):
-        return None
-    return "is no command", "write one line"
-
-
-def _api_problem(value: Value) -> tuple[str, str] | None:
-    bastion = parse_bastion(str(value))
-    if bastion is not None and bastion.user is None and bastion.port is not None:
-        return None
-    return "is not HOST:PORT", "write it as the host itself sees it, such as 127.0.0.1:9100"
-
-
-def _until_problem(value: Value) -> tuple[str, str] | None:
-    if parse_date(str(value)) is not None:
-        return None
-    return "is no date", "write the last day as YYYY-MM-DD, such as 2026-12-31"
-
-
-def reason_problem(value: Value) -> tuple[str, str] | None:
+def reason_problem(value: Value) -> Problem | None:
     """Return what is wrong with the reason of a pin, and what to do about it."""
     text = str(value)
     if not text.strip() or _CONTROL.search(text) or len(text) > LONGEST_REASON:
@@ -315,18 +258,57 @@ def reason_problem(value: Value) -> tuple[str, str] | None:
     return None
 
 
-_CHECKS: dict[str, Callable[[Value], tuple[str, str] | None]] = {
-    "address": _address_problem,
-    "user": _name_problem,
-    "become_user": _name_problem,
-    "port": _port_problem,
-    "connection": _connection_problem,
-    "jump": _jump_problem,
+def _is_bastions(value: Value) -> bool:
+    return isinstance(value, tuple) and all(parse_bastion(hop) for hop in value)
+
+
+def _is_host_and_port(value: Value) -> bool:
+    bastion = parse_bastion(str(value))
+    return bastion is not None and bastion.user is None and bastion.port is not None
+
+
+_RULES: dict[str, tuple[Callable[[Value], bool], Problem]] = {
+    "address": (
+        lambda value: is_address(str(value)),
+        ("is no host name or IP address", f"an address is made of {ALLOWED}"),
+    ),
+    "port": (
+        lambda value: isinstance(value, int) and is_port(value),
+        ("is no TCP port", "a port is a number from 1 to 65535"),
+    ),
+    "connection": (
+        lambda value: value in {"ssh", "local"},
+        ("must be ssh or local", "other ways to connect are not offered"),
+    ),
+    "jump": (_is_bastions, ("is no bastion", "write [user@]host[:port], or a list of them")),
+    **dict.fromkeys(
+        ("user", "become_user"),
+        (
+            lambda value: is_name(str(value)),
+            ("is no user name", f"a user's name is made of {ALLOWED}"),
+        ),
+    ),
+    "service": (
+        lambda value: _UNIT.fullmatch(str(value)) is not None,
+        ("is no systemd unit", "write the unit's name, such as aegis or aegis.service"),
+    ),
+    "restart_command": (
+        lambda value: bool(str(value).strip()) and not _CONTROL.search(str(value)),
+        ("is no command", "write one line"),
+    ),
+    "api": (
+        _is_host_and_port,
+        ("is not HOST:PORT", "write it as the host itself sees it, such as 127.0.0.1:9100"),
+    ),
+    "pin_until": (
+        lambda value: parse_date(str(value)) is not None,
+        ("is no date", "write the last day as YYYY-MM-DD, such as 2026-12-31"),
+    ),
+}
+"""What the value of a setting has to be, and what is told where it is not."""
+
+_CHECKS: dict[str, Callable[[Value], Problem | None]] = {
     "config_path": _path_problem,
     "identity_file": _local_path_problem,
-    "service": _unit_problem,
-    "restart_command": _command_problem,
-    "api": _api_problem,
-    "pin_until": _until_problem,
     "pin_reason": reason_problem,
 }

@@ -13,7 +13,7 @@ A mapping of variables is read in one of three ways:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -273,11 +273,11 @@ def _not_read(fitting: list[Entry]) -> Diagnostic:
     names = ", ".join(quote(entry.key.text) for entry in fitting[:_MOST_NAMED])
     more = f" and {len(fitting) - _MOST_NAMED} more" if len(fitting) > _MOST_NAMED else ""
     verb = "is" if len(fitting) == 1 else "are"
-    found = warning(
+    return warning(
         "not-ours",
         f"{names}{more} {verb} not read: other names stand in the same place, so that they are "
         "taken for Ansible's variables",
         fitting[0].key.span,
         hint=f"put settings of ours under '{OURS}:' there",
+        quotable=False,  # the other names may be of secrets
     )
-    return replace(found, quotable=False)  # the other names may be of secrets

@@ -22,7 +22,7 @@ from aegis_provision.history.run_header import source_file
 from aegis_provision.humanize import counted, group_by, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
+from aegis_provision.inventory.patterns import PatternError, match_hosts
 from aegis_provision.providers.recipes import builtin_recipes, resolve_providers
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import (
@@ -158,7 +158,7 @@ def select_hosts(inventory: Inventory, flag: str, pattern: str | None) -> tuple[
     if pattern is None:
         return tuple(inventory.hosts)
     try:
-        return select(parse_pattern(expand_files(pattern, read_pattern_file)), inventory)
+        return match_hosts(pattern, inventory, read_pattern_file)
     except PatternError as problem:
         raise InputError(f"{flag}: {problem}") from None
 

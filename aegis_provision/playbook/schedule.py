@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import Diagnostic, error, note, warning
 from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import counted
-from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
+from aegis_provision.inventory.patterns import PatternError, match_hosts
 from aegis_provision.playbook.host_counts import ALL_HOSTS
 from aegis_provision.playbook.plays import (
     OnFailure,
@@ -107,8 +107,7 @@ class _Scheduler:
 
     def _hosts(self, play: Play) -> tuple[str, ...]:
         try:
-            pattern = parse_pattern(expand_files(play.hosts, self.read_file))
-            meant = select(pattern, self.inventory)
+            meant = match_hosts(play.hosts, self.inventory, self.read_file)
         except PatternError as problem:
             self.findings.append(error("bad-pattern", str(problem), play.hosts_span))
             return ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,10 @@ from hypothesis import strategies as st
 
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
+from aegis_provision.inventory.patterns import PatternError, match_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TEXT = """
 all:
@@ -27,9 +32,9 @@ assert INVENTORY is not None
 HOSTS = tuple(INVENTORY.hosts)
 
 
-def chosen(pattern: str) -> str:
+def chosen(pattern: str, files: Mapping[str, str] = MappingProxyType({})) -> str:
     assert INVENTORY is not None
-    return " ".join(select(parse_pattern(pattern), INVENTORY))
+    return " ".join(match_hosts(pattern, INVENTORY, files.__getitem__))
 
 
 @pytest.mark.parametrize(
@@ -89,9 +94,9 @@ def test_a_comma_and_a_colon_are_the_same(terms: list[str]) -> None:
 
 def test_names_out_of_a_file() -> None:
     files = {"f": "w1  # one\n\n# none\nweb:!w2\n"}
-    assert chosen(expand_files("d1,@f", files.__getitem__)) == "w0 w1 w3 w4 w5 d1"
+    assert chosen("d1,@f", files) == "w0 w1 w3 w4 w5 d1"
 
 
 def test_a_file_without_names_is_an_error() -> None:
     with pytest.raises(PatternError, match="names no hosts"):
-        expand_files("@f", lambda _: "# nobody\n")
+        chosen("@f", {"f": "# nothing\n"})

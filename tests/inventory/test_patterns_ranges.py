@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.patterns import PatternError, expand_files, parse_pattern, select
+from aegis_provision.inventory.patterns import PatternError, match_hosts
 from aegis_provision.inventory.ranges import expand_range
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TEXT = """
 all:
@@ -31,9 +37,9 @@ INVENTORY, _ = load_inventory([InputFile("inventory", "", "i.yml", TEXT.encode()
 assert INVENTORY is not None
 
 
-def chosen(pattern: str) -> str:
+def chosen(pattern: str, files: Mapping[str, str] = MappingProxyType({})) -> str:
     assert INVENTORY is not None
-    return " ".join(select(parse_pattern(pattern), INVENTORY))
+    return " ".join(match_hosts(pattern, INVENTORY, files.__getitem__))
 
 
 def problem(pattern: str) -> str:
@@ -170,7 +176,7 @@ def test_what_is_wrong_with_a_range_is_told(pattern: str, words: str) -> None:
 
 def test_a_range_in_a_file_of_names() -> None:
     files = {"f": "gpu-[1:2].example.com\nn[01:02]:!n02  # one\n"}
-    assert chosen(expand_files("@f", files.__getitem__)) == gpus("12") + " n01"
+    assert chosen("@f", files) == gpus("12") + " n01"
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
