@@ -15,6 +15,7 @@ from aegis_provision.rollout.events import HostRestarted, Step, StepStarted
 from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.verdict import Blocked, Ok
+from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class HostSteps:
         """Write under ``lock``, with a receipt that names this run."""
         info = WriteInfo(self.context.run, datetime.now(UTC), __version__)
         write = with_receipt(write, info, secrets.token_bytes(16))
-        self.warnings.extend(lock.write(write, self.connection.deadline).warnings)
+        self.warnings.extend(atomic_write(lock, write, self.connection.deadline).warnings)
 
     def wait_for_idle(self) -> Blocked | None:
         """Wait until no session runs; the time does not count against the host's deadline."""

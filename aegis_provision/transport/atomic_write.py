@@ -19,10 +19,17 @@ from __future__ import annotations
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 from aegis_provision.errors import Unreachable, WriteFailed, WriteRefused
-from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, PREVIOUS, RECEIPT
+from aegis_provision.transport.data_dir import (
+    LOCK_EXPIRES_AFTER,
+    NEW_PREVIOUS,
+    NEW_RECEIPT,
+    PREVIOUS,
+    RECEIPT,
+    STAGING,
+)
 from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.filesystem import then
 
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aegis_provision.planning.plan import Write
-    from aegis_provision.transport.data_dir import DataDir
+    from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.filesystem import (
         FileStat,
         Filesystem,
@@ -38,11 +45,8 @@ if TYPE_CHECKING:
         ReadHandle,
         WriteHandle,
     )
+    from aegis_provision.transport.lock import WriteLock
 
-_STAGING = "staging"
-_NEW_PREVIOUS = f"{PREVIOUS}.new"
-_NEW_RECEIPT = f"{RECEIPT}.new"
-_STAGED = (_STAGING, _NEW_PREVIOUS, _NEW_RECEIPT)
 _OWNER_ONLY = 0o600
 _STAGE, _KEEP, _CHECK_LOCK = "stage", "keep the previous file", "check the lock"
 _COMPARE, _RENAME = "compare", "rename"
@@ -59,32 +63,17 @@ class WriteResult:
     warnings: tuple[str, ...] = field(default=())
 
 
-class HeldLock(Protocol):
-    """What a write needs of the lock that it is done under."""
+def atomic_write(lock: WriteLock, write: Write, deadline: Deadline) -> WriteResult:
+    """Replace the target as ``write`` says, or remove it; the lock stays taken.
 
-    lost: bool
-
-    def submit_open(self) -> Future[ReadHandle]:
-        """Ask to open the lock's file as it is now."""
-        ...
-
-    def submit_read(self, opened: Future[ReadHandle]) -> Future[tuple[FileStat, bytes]]:
-        """Ask for the content of the file that :meth:`submit_open` asked for."""
-        ...
-
-    def is_still_ours(self, content: Future[tuple[FileStat, bytes]] | None = None) -> bool:
-        """Tell whether the lock was not broken. Raises ``OSError`` if that can't be told."""
-        ...
-
-
-def remove_stale(directory: DataDir) -> None:
-    """Remove what a write that broke off left behind; only under the lock.
-
-    Raises :class:`Unreachable`.
+    Raises :class:`WriteRefused` (nothing was changed) or :class:`WriteFailed` (the reason says
+    what is there now).
     """
-    for name in _STAGED:
-        with suppress(OSError):
-            directory.files.remove(directory.inside(name))
+    lock.set_deadline(deadline)
+    lock.broken_off = True
+    result = _AtomicWrite(lock, write).run()
+    lock.broken_off = lock.unused = False
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,37 +109,29 @@ class _Chown:
             ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """The lock's file and, if one is replaced, the target, asked to be opened."""
-
-    lock: Future[ReadHandle]
-    target: Future[ReadHandle] | None
-
-
 @dataclass(slots=True)
-class AtomicWrite:
+class _AtomicWrite:
     """One write, from the staged file to what is read back.
 
     Requests that rest on no answer are sent together with those before them. Every answer is
     checked before the step that rests on it, and all of them before the rename.
     """
 
-    files: Filesystem
+    lock: WriteLock
     write: Write
-    directory: DataDir
-    lock: HeldLock
     step: str = _STAGE
     renamed: bool = False
     open_handles: list[WriteHandle] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
 
-    def run(self) -> WriteResult:
-        """Carry the write out under the lock, which stays taken.
+    @property
+    def _files(self) -> Filesystem:
+        return self.lock.files
 
-        Raises :class:`WriteRefused` (nothing was changed) or :class:`WriteFailed` (the reason says
-        what is there now).
-        """
+    def _inside(self, name: str) -> str:
+        return self.lock.directory.inside(name)
+
+    def run(self) -> WriteResult:
         try:
             if self.write.content is None:
                 self._delete()
@@ -165,7 +146,7 @@ class AtomicWrite:
         opened = self._submit_open()
         _wait_for_all(staged)
         self.open_handles.clear()
-        self._check_before_rename(opened)
+        self._keep_previous(self._compare(opened))
         self.step = _RENAME
         self._rename()
         self.renamed = True
@@ -178,9 +159,9 @@ class AtomicWrite:
     def _delete(self) -> None:
         """Rename the target to the file that is kept: one rename, and it is gone."""
         seen = self._compare(self._submit_open())
-        self._compare_again(seen, self.files.submit_lstat(self.write.path))
+        self._compare_again(seen, self._files.submit_lstat(self.write.path))
         self.step = _RENAME
-        self.files.replace(self.write.path, self.directory.inside(PREVIOUS))
+        self._files.replace(self.write.path, self._inside(PREVIOUS))
         self.renamed = True
         self._check_receipt()
 
@@ -190,7 +171,7 @@ class AtomicWrite:
         Nothing of it is certain before the futures that this returns are done.
         """
         files = self._staged_files(content)
-        futures = [self.files.submit_create(file.path) for file in files]
+        futures = [self._files.submit_create(file.path) for file in files]
         handles = [self._created(file, made) for file, made in zip(files, futures, strict=True)]
         written = [
             handle.submit_write(file.content) for file, handle in zip(files, handles, strict=True)
@@ -206,14 +187,12 @@ class AtomicWrite:
 
     def _staged_files(self, content: bytes) -> list[_StagedFile]:
         """Return the files to put beside the target, the new file first and its receipt last."""
-        files = [
-            _StagedFile(self.directory.inside(_STAGING), content, self.write.mode, synced=True)
-        ]
+        files = [_StagedFile(self._inside(STAGING), content, self.write.mode, synced=True)]
         if self.write.base is not None:
-            path, mode = self.directory.inside(_NEW_PREVIOUS), self.write.mode & _OWNER_ONLY
+            path, mode = self._inside(NEW_PREVIOUS), self.write.mode & _OWNER_ONLY
             files.append(_StagedFile(path, self.write.base.content, mode))
         if self.write.receipt is not None:
-            path = self.directory.inside(_NEW_RECEIPT)
+            path = self._inside(NEW_RECEIPT)
             files.append(_StagedFile(path, self.write.receipt, _OWNER_ONLY))
         return files
 
@@ -223,8 +202,8 @@ class AtomicWrite:
         except FileExistsError:
             if not self.lock.is_still_ours():
                 raise _lock_lost(self.step) from None
-            self.files.remove(file.path)  # left by a run that died
-            handle = self.files.create(file.path)
+            self._files.remove(file.path)  # left by a run that died
+            handle = self._files.create(file.path)
         self.open_handles.append(handle)
         return handle
 
@@ -240,35 +219,37 @@ class AtomicWrite:
             yield handle.submit_sync()
         yield handle.submit_close()
 
-    def _check_before_rename(self, opened: _Opened) -> None:
-        seen = self._compare(opened)
+    def _keep_previous(self, seen: FileStat | None) -> None:
+        """Keep the file from before, then check once more that the target is the one ``seen``."""
         self.step = _KEEP
         kept = None
         if self.write.base is None:
             with suppress(FileNotFoundError):
-                self.files.remove(self.directory.inside(PREVIOUS))
+                self._files.remove(self._inside(PREVIOUS))
         else:
-            kept = self.files.submit_replace(
-                self.directory.inside(_NEW_PREVIOUS), self.directory.inside(PREVIOUS)
-            )
+            kept = self._files.submit_replace(self._inside(NEW_PREVIOUS), self._inside(PREVIOUS))
         # An editor that saves by renaming leaves the open file as it was, so this comes last.
-        now = self.files.submit_lstat(self.write.path)
+        now = self._files.submit_lstat(self.write.path)
         if kept is not None:
             kept.get()
         self._compare_again(seen, now)
 
-    def _submit_open(self) -> _Opened:
+    def _submit_open(self) -> tuple[Future[ReadHandle], Future[ReadHandle] | None]:
+        """Ask to open the lock's file and, if one is replaced, the target."""
         lock = self.lock.submit_open()
-        return _Opened(lock, self.files.submit_open(self.write.path) if self.write.base else None)
+        return lock, self._files.submit_open(self.write.path) if self.write.base else None
 
-    def _compare(self, opened: _Opened) -> FileStat | None:
+    def _compare(
+        self, opened: tuple[Future[ReadHandle], Future[ReadHandle] | None]
+    ) -> FileStat | None:
         """Check that the target is what the plan saw; return its stat, ``None`` for no file.
 
         The lock must be found to be ours before anything is said of the target.
         """
-        base, target = self.write.base, opened.target
+        opened_lock, target = opened
+        base = self.write.base
         self.step = _CHECK_LOCK
-        lock = self.lock.submit_read(opened.lock)
+        lock = self.lock.submit_read(opened_lock)
         if base is None or target is None:
             self._check_lock(lock)
             return None
@@ -309,17 +290,17 @@ class AtomicWrite:
         return WriteRefused(self.step, "a file has come since the plan saw none", _AGAIN)
 
     def _rename(self) -> None:
-        staging = self.directory.inside(_STAGING)
+        staging = self._inside(STAGING)
         if self.write.base is not None:
-            self.files.replace(staging, self.write.path)
+            self._files.replace(staging, self.write.path)
             return
         try:
-            self.files.rename(staging, self.write.path)
+            self._files.rename(staging, self.write.path)
         except FileExistsError:
             raise self._has_come() from None
 
     def _read_back(self, content: bytes) -> None:
-        found, read = self.files.read_whole(self.write.path, len(content) + 1)
+        found, read = self._files.read_whole(self.write.path, len(content) + 1)
         if read != content:
             raise WriteFailed(
                 self.step, "what is there now is not what was written", "look at the host"
@@ -334,10 +315,10 @@ class AtomicWrite:
 
     def _submit_receipt(self) -> Future[None]:
         """Ask for the receipt to be this write's, or to be gone if the write leaves none."""
-        path = self.directory.inside(RECEIPT)
+        path = self._inside(RECEIPT)
         if self.write.receipt is None:
-            return self.files.submit_remove(path)
-        return self.files.submit_replace(self.directory.inside(_NEW_RECEIPT), path)
+            return self._files.submit_remove(path)
+        return self._files.submit_replace(self._inside(NEW_RECEIPT), path)
 
     def _check_receipt(self, future: Future[None] | None = None) -> None:
         """Warn if the receipt is not this write's: the file itself is right by now."""
@@ -348,7 +329,7 @@ class AtomicWrite:
                 return  # there was none to remove
             self.warnings = (f"{_NO_RECEIPT}: {describe_file_error(problem)}",)
             with suppress(OSError, Unreachable):
-                self.files.remove(self.directory.inside(_NEW_RECEIPT))
+                self._files.remove(self._inside(NEW_RECEIPT))
         except Unreachable as problem:
             self.warnings = (f"{_NO_RECEIPT}: {problem.reason}",)
 
@@ -361,7 +342,7 @@ class AtomicWrite:
         if not lost:
             with suppress(OSError, Unreachable):
                 if not self.lock.lost and self.lock.is_still_ours():  # else it is another run's
-                    remove_stale(self.directory)
+                    self.lock.directory.remove_stale()
         if isinstance(problem, WriteRefused | WriteFailed):
             raise problem
         reason = (

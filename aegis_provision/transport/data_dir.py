@@ -22,6 +22,9 @@ DATA_DIR = ".aegis-provision"
 PREVIOUS = "previous"
 RECEIPT = "receipt.json"
 LOCK = "lock"
+STAGING = "staging"
+NEW_PREVIOUS = f"{PREVIOUS}.new"
+NEW_RECEIPT = f"{RECEIPT}.new"
 LOCK_EXPIRES_AFTER = 600
 """Seconds after which the lock in our directory counts as left by a dead run."""
 
@@ -55,6 +58,15 @@ class DataDir:
     def inside(self, name: str) -> str:
         """Return the path of a file in it."""
         return posixpath.join(self.path, name)
+
+    def remove_stale(self) -> None:
+        """Remove what a write that broke off left behind; only under the lock.
+
+        Raises :class:`Unreachable`.
+        """
+        for name in (STAGING, NEW_PREVIOUS, NEW_RECEIPT):
+            with suppress(OSError):
+                self.files.remove(self.inside(name))
 
     def remove_if_made(self) -> None:
         """Remove it if it was not there before, unless it holds something."""

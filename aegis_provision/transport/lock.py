@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Locked, Unreachable, WriteRefused
-from aegis_provision.transport.atomic_write import AtomicWrite, remove_stale
 from aegis_provision.transport.data_dir import (
     LOCK,
     LOCK_EXPIRES_AFTER,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.planning.plan import Write
-    from aegis_provision.transport.atomic_write import WriteResult
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.filesystem import (
         FileStat,
@@ -86,18 +84,6 @@ class WriteLock:
         """Return the path of the lock's file."""
         return _path(self.directory)
 
-    def write(self, write: Write, deadline: Deadline) -> WriteResult:
-        """Replace the target as ``write`` says, or remove it; the lock stays taken.
-
-        Raises :class:`WriteRefused` (nothing was changed) or :class:`WriteFailed` (the reason says
-        what is there now).
-        """
-        self.set_deadline(deadline)
-        self.broken_off = True
-        written = AtomicWrite(self.files, write, self.directory, self).run()
-        self.broken_off = self.unused = False
-        return written
-
     def renew(self, deadline: Deadline) -> None:
         """Put off the moment at which the lock expires, if the host lets us; never raises.
 
@@ -121,7 +107,7 @@ class WriteLock:
         self.set_deadline(deadline)
         try:
             if self.broken_off and self.is_still_ours():
-                remove_stale(self.directory)
+                self.directory.remove_stale()
             if self.handle is not None:
                 with suppress(OSError, Unreachable):
                     self.handle.close_nowait()

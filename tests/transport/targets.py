@@ -12,6 +12,7 @@ from aegis_provision.errors import TransportError
 from aegis_provision.inventory.host import Target
 from aegis_provision.planning.ownership import wanted_ownership
 from aegis_provision.planning.plan import Write
+from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.lock import take_lock
@@ -64,7 +65,7 @@ def safe_write(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResu
     """Take the lock, carry ``write`` out and give the lock back."""
     lock = take_lock(files, write, owner)
     try:
-        written = lock.write(write, deadline())
+        written = atomic_write(lock, write, deadline())
     except BaseException:
         lock.release(deadline())
         raise
@@ -83,7 +84,7 @@ def write_over(session: HostSession, write: Write, deadline: Deadline) -> WriteR
     """Write over a session, under a lock of its own."""
     lock = session.lock(write, OWNER, deadline)
     try:
-        return lock.write(write, deadline)
+        return atomic_write(lock, write, deadline)
     finally:
         lock.release(deadline)
 

@@ -11,7 +11,7 @@ import pytest
 
 from aegis_provision.errors import Locked, TransportError, WriteFailed, WriteRefused
 from aegis_provision.planning.plan import restoring_write
-from aegis_provision.transport.atomic_write import WriteResult
+from aegis_provision.transport.atomic_write import WriteResult, atomic_write
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, DataDir
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import LocalFiles
@@ -87,13 +87,13 @@ def test_a_write_its_undoing_and_a_write_again_under_one_lock(
         write = plan_write(look(files, path))
         lock = take_lock(files, write, OWNER)
         held = lock_file.read_bytes()
-        lock.write(write, deadline())
+        atomic_write(lock, write, deadline())
         assert (content(path), content(previous)) == (NEW, old)
-        lock.write(restoring_write(write), deadline())
+        atomic_write(lock, restoring_write(write), deadline())
         assert (content(path), content(previous)) == (old, NEW)
         assert mode_of(previous) == 0o600
         again = plan_write(look(files, path), LATER)
-        lock.write(again, deadline())
+        atomic_write(lock, again, deadline())
         assert (content(path), content(previous)) == (LATER, old)
         assert lock_file.read_bytes() == held
         assert lock.release(deadline()) == ()
@@ -120,7 +120,7 @@ def test_a_second_operator_is_kept_out_until_it_is_given_back(kind: str, path: P
     with files_of(kind, path.parent) as files, files_of(kind, path.parent) as others:
         write = plan_write(look(files, path))
         lock = take_lock(files, write, OWNER)
-        lock.write(write, deadline())
+        atomic_write(lock, write, deadline())
         rival = plan_write(look(others, path), LATER)
         refused = attempt(others, rival, "bert@desk")
         assert isinstance(refused, Locked)
@@ -135,10 +135,10 @@ def test_an_undo_is_refused_where_the_file_has_moved_on(kind: str, path: Path) -
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
         lock = take_lock(files, write, OWNER)
-        lock.write(write, deadline())
+        atomic_write(lock, write, deadline())
         put(path, LATER)
         with pytest.raises(WriteRefused, match="the file changed"):
-            lock.write(restoring_write(write), deadline())
+            atomic_write(lock, restoring_write(write), deadline())
         lock.release(deadline())
     assert path.read_bytes() == LATER
     assert leftovers(path.parent) == {"previous"}
@@ -201,7 +201,7 @@ def test_a_lock_that_was_broken_stops_the_write_and_is_not_given_back(
         lock = take_lock(files, write, OWNER)
         put(path.parent / OWN / "lock", b"another's")
         with pytest.raises(WriteRefused, match="the lock was broken by another run"):
-            lock.write(write, deadline())
+            atomic_write(lock, write, deadline())
         assert lock.release(deadline()) == ()
     assert path.read_bytes() == OLD
     assert (path.parent / OWN / "lock").read_bytes() == b"another's"
@@ -231,7 +231,7 @@ def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
             wire.meanwhile = {begun + number: come}
             wire.at, wire.trouble = begun + number, trouble
             try:
-                end: WriteResult | TransportError = lock.write(write, deadline())
+                end: WriteResult | TransportError = atomic_write(lock, write, deadline())
             except TransportError as problem:
                 end = problem
             last = len(wire.requests) - begun
@@ -264,7 +264,7 @@ def test_a_connection_that_goes_before_the_rename_leaves_the_file_surely_untouch
                 begun = len(wire.requests)
                 wire.at, wire.trouble = begun + number, trouble
                 try:
-                    end: WriteResult | TransportError = lock.write(write, deadline())
+                    end: WriteResult | TransportError = atomic_write(lock, write, deadline())
                 except TransportError as problem:
                     end = problem
             if isinstance(end, WriteResult):
@@ -293,12 +293,12 @@ def test_after_a_lost_connection_it_goes_on_over_another(old: bytes | None, path
     with wired() as (files, wire):
         write = plan_write(look(files, path))
         lock = take_lock(files, write, OWNER)
-        lock.write(write, deadline())
+        atomic_write(lock, write, deadline())
         wire.close()
         with wired() as (others, _):
             again = lock.rebind(others, lambda _: None)
             assert isinstance(again, WriteLock)
-            again.write(restoring_write(write), deadline())
+            atomic_write(again, restoring_write(write), deadline())
             assert again.release(deadline()) == ()
     assert content(path) == old
     assert leftovers(path.parent) == {"previous"}
@@ -395,7 +395,7 @@ def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, pat
 
             wire.meanwhile = {len(wire.requests) + number: run_out}
             try:
-                ends.append(lock.write(write, deadline()))
+                ends.append(atomic_write(lock, write, deadline()))
             except TransportError as problem:
                 ends.append(problem)
             files.stream.deadline, wire.meanwhile = Deadline.after(20), {}

@@ -13,6 +13,7 @@ import pytest
 from aegis_provision.demo.servers import ServedHost, Servers
 from aegis_provision.errors import WriteRefused
 from aegis_provision.planning.plan import restoring_write
+from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.options import ConnectOptions
@@ -141,7 +142,7 @@ def test_a_lock_outlives_its_write_and_the_connection(server: _Server) -> None:
     with connect(server.there, server.options, deadline) as session:
         write = plan_write(session.read(deadline))
         lock = session.lock(write, OWNER, deadline)
-        lock.write(write, deadline)
+        atomic_write(lock, write, deadline)
         lock.renew(deadline)
     assert leftovers(server.place.parent) == {"lock", "previous"}
     with connect(server.there, server.options, deadline) as session:
@@ -149,7 +150,7 @@ def test_a_lock_outlives_its_write_and_the_connection(server: _Server) -> None:
             session.lock(restoring_write(write), OWNER, deadline)
         again = session.lock(restoring_write(write), OWNER, deadline, previous=lock)
         assert again.files is not lock.files
-        again.write(restoring_write(write), deadline)
+        atomic_write(again, restoring_write(write), deadline)
         again.renew(deadline)
         assert again.release(deadline) == ()
     assert server.place.read_bytes() == OLD
