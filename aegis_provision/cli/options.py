@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from aegis_provision.operations.load import Environment
     from aegis_provision.report.console import Color
 
-P = ParamSpec("P")
 R = TypeVar("R")
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 ENV_PREFIX = "AEGIS_PROVISION_"
 
@@ -84,7 +84,7 @@ class EnvironOption(click.Option):
         return value, source
 
 
-def option(*args: Any, **kwargs: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def option(*args: Any, **kwargs: Any) -> Callable[[_Command], _Command]:
     """Declare an option that its environment variable can set too."""
     return click.option(*args, cls=EnvironOption, **kwargs)
 
@@ -101,37 +101,42 @@ def _with_flags(
 _A_PATH = click.Path(path_type=Path)
 
 
-def inventory_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``-i``; the command gets ``inventory``, a tuple of paths, empty where none was named."""
-    return option(
-        "-i",
-        "--inventory",
-        multiple=True,
-        type=_A_PATH,
-        metavar="PATH",
-        help="Inventory file, directory or script; may be given several times. "
-        "Without it: ./inventory.yml.",
-    )(command)
-
-
-def limit_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``-l``; the command gets ``limit``, a host pattern or ``None``."""
-    return option(
-        "-l",
-        "--limit",
-        metavar="PATTERN",
-        shell_complete=completion.patterns,
-        help="Only these hosts: a:b, a:&b, a:!b, globs, @file.",
-    )(command)
-
-
-def no_secrets_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--no-secrets``; the command gets ``no_secrets``."""
-    return option(
-        "--no-secrets",
-        is_flag=True,
-        help="Neither need nor read tokens: those on the hosts count as unknown until apply.",
-    )(command)
+inventory_option = option(
+    "-i",
+    "--inventory",
+    multiple=True,
+    type=_A_PATH,
+    metavar="PATH",
+    help="Inventory file, directory or script; may be given several times. "
+    "Without it: ./inventory.yml.",
+)
+limit_option = option(
+    "-l",
+    "--limit",
+    metavar="PATTERN",
+    shell_complete=completion.patterns,
+    help="Only these hosts: a:b, a:&b, a:!b, globs, @file.",
+)
+no_secrets_option = option(
+    "--no-secrets",
+    is_flag=True,
+    help="Neither need nor read tokens: those on the hosts count as unknown until apply.",
+)
+check_option = option(
+    "-C", "--check", is_flag=True, help="Only show the plan: asks and writes nothing."
+)
+yes_option = option("-y", "--yes", is_flag=True, from_environ=False, help="Do not ask.")
+report_option = option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the run as one HTML page.",
+)
+detailed_exitcode_option = option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Exit 2 where changes are pending and nothing else is amiss.",
+)
 
 
 def output_options(command: Callable[..., R]) -> Callable[..., R]:
@@ -191,44 +196,6 @@ def _output_options(
             )
         )
     return _with_flags(packed, flags)
-
-
-def dry_run_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--dry-run``; the command gets ``dry_run``."""
-    return click.option("--dry-run", is_flag=True, help="Show the diff, and write nothing.")(
-        command
-    )
-
-
-def check_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--check``; the command gets ``check``."""
-    return option(
-        "-C", "--check", is_flag=True, help="Only show the plan: asks and writes nothing."
-    )(command)
-
-
-def yes_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--yes``, which must be said each time; the command gets ``yes``."""
-    return option("-y", "--yes", is_flag=True, from_environ=False, help="Do not ask.")(command)
-
-
-def report_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--report``; the command gets ``report``, a path or ``None``."""
-    return option(
-        "--report",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help="Write the run as one HTML page.",
-    )(command)
-
-
-def detailed_exitcode_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--detailed-exitcode``; the command gets ``detailed_exitcode``."""
-    return option(
-        "--detailed-exitcode",
-        is_flag=True,
-        help="Exit 2 where changes are pending and nothing else is amiss.",
-    )(command)
 
 
 def env_file_option(command: Callable[..., R]) -> Callable[..., R]:

@@ -1,8 +1,9 @@
-"""What the demo shows: its hosts, the files they have, its inventory and its variables."""
+"""What the demo shows: its hosts and their files, its inventory, and the commands that run."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
@@ -170,3 +171,69 @@ all:
       hosts:
         desk-01:
 """
+
+_WITH_INVENTORY = ("-i", "inventory.yml")
+_PLAYBOOK = "playbook.yml"
+_WITH_TOKENS = ("--env-file", "tokens.env")
+_WITH_SSH = ("--ssh-config", "ssh_config", "--known-hosts", "known_hosts")
+_WITH_BOTH = (*_WITH_TOKENS, *_WITH_SSH)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A command line (without the program's name), and what it is good for."""
+
+    words: str
+    command: tuple[str, ...]
+
+    def typed(self) -> str:
+        """Return the line as one types it; a long one is broken, as shells allow."""
+        line = shlex.join(["aegis-provision", *self.command])
+        connection = f" {shlex.join(_WITH_SSH)}"
+        return line.replace(connection, f" \\\n   {connection}")
+
+
+STEPS = (
+    Example(
+        "'validate' checks inventory and playbook offline: it connects nowhere and needs no "
+        "secrets.",
+        ("validate", *_WITH_INVENTORY, _PLAYBOOK),
+    ),
+    Example(
+        "'plan' reads every host and shows what would change. Tokens never show. gpu-02 is "
+        "pinned to glm, so its group's model does not count there; others may read eu-01's "
+        "file, which would end; canary-01's file has no authToken, which earns a warning.",
+        ("plan", *_WITH_INVENTORY, *_WITH_BOTH),
+    ),
+    Example(
+        "'apply' shows that plan, asks (here --yes answers) and writes, in the order and the "
+        "batches of playbook.yml. Each file is replaced as a whole or not at all, and all that is "
+        "not ours in it stays: authToken, port, webhooks. Aegis does not run on these hosts; on "
+        "yours the playbook also restarts it, asks whether it is well, and goes back if not.",
+        ("apply", _PLAYBOOK, "--yes", *_WITH_INVENTORY, *_WITH_BOTH),
+    ),
+    Example(
+        "A second 'plan' finds nothing to change. If it did, --detailed-exitcode would make its "
+        "exit code 2.",
+        ("plan", "--detailed-exitcode", *_WITH_INVENTORY, *_WITH_BOTH),
+    ),
+    Example(
+        "'status' tells whether what we wrote on a host was changed there, and what still "
+        "waits for a restart: each write left a receipt beside the file, without any value in it.",
+        ("status", *_WITH_INVENTORY, *_WITH_BOTH),
+    ),
+)
+COMMANDS_TO_TRY = (
+    Example("the tree of groups, with providers and pins:", ("hosts", *_WITH_INVENTORY, "--graph")),
+    Example(
+        "one host's settings, and who set them:", ("hosts", *_WITH_INVENTORY, "--host", "gpu-02")
+    ),
+    Example("the file a host would get:", ("render", "gpu-02", *_WITH_INVENTORY, *_WITH_TOKENS)),
+    Example(
+        "a part of the fleet, once you have edited inventory.yml (a pin, another model):",
+        ("plan", "--limit", "gpu:canary", *_WITH_INVENTORY, *_WITH_BOTH),
+    ),
+    Example("plays and batches:", ("apply", _PLAYBOOK, "--list-hosts", *_WITH_INVENTORY)),
+    Example("the same as JSON:", ("plan", "--format", "json", *_WITH_INVENTORY, *_WITH_BOTH)),
+    Example("and to write it:", ("apply", *_WITH_INVENTORY, *_WITH_BOTH)),
+)

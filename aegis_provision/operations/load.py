@@ -23,6 +23,7 @@ from aegis_provision.humanize import counted, group_by, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, match_hosts
+from aegis_provision.providers.explain import Explanation, explain, matching
 from aegis_provision.providers.recipes import builtin_recipes, resolve_providers
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import (
@@ -339,6 +340,42 @@ def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
             did_you_mean(name, recipes) or f"known: {listed(recipes)}",
         )
     return recipe
+
+
+def explain_values(
+    fleet: Fleet, host: Host, key: str | None, environment: Environment
+) -> tuple[Explanation, ...]:
+    """Return where each value of ``host`` comes from, or those that ``key`` names.
+
+    Raises :class:`Error` for a key that the host does not have.
+    """
+    is_set = {name for name, value in environment.variables.items() if value}
+    values = explain(host, fleet.inventory, fleet.recipes, is_set)
+    if key is None:
+        return values
+    found = matching(values, key)
+    if not found:
+        names = dict.fromkeys(
+            name for item in values for name in (item.key, item.variable) if name is not None
+        )
+        raise InputError(
+            f"the host has no value {quote(key)}",
+            did_you_mean(key, names) or f"known: {', '.join(names)}",
+        )
+    return found
+
+
+def host_session(
+    inventory: Sequence[Path], name: str, environment: Environment
+) -> tuple[Session, tuple[Diagnostic, ...]]:
+    """Return what the host ``name`` would get, and the warnings.
+
+    Raises :class:`InvalidInputError` and :class:`Error`.
+    """
+    fleet = load_fleet(inventory, environment.environ)
+    find_host(fleet, name)
+    resolved, warnings = resolve_sessions(fleet, [name], environment.variables)
+    return resolved.sessions[name], (*fleet.findings, *warnings)
 
 
 def recipe_session(

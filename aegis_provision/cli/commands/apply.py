@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -39,27 +39,16 @@ if TYPE_CHECKING:
     from aegis_provision.playbook.plays import Schedule
 
 
-if TYPE_CHECKING:
-    _AnyType = click.ParamType[Any]
-else:
-    _AnyType = click.ParamType  # no generic class before click 8.4
+def _parsed(parse: Callable[[str], object]) -> Callable[..., object]:
+    """Return a click callback that reads a flag's value with ``parse``."""
 
-
-class _Parsed(_AnyType):
-    """A flag's value that one of our own parsers reads."""
-
-    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        """Return the value, or say what is wrong with it."""
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
         try:
-            return self._parse(value) if isinstance(value, str) else value
+            return None if value is None else parse(value)
         except ValueError as problem:
-            self.fail(str(problem), param, ctx)
+            raise click.BadParameter(str(problem), ctx, param) from None
+
+    return callback
 
 
 @click.command("apply")
@@ -75,12 +64,14 @@ class _Parsed(_AnyType):
 @yes_option
 @option(
     "--serial",
-    type=_Parsed("SIZES", parse_serial),
+    metavar="SIZES",
+    callback=_parsed(parse_serial),
     help="Batches of every play: a number, a share, or several: 1,10%,50%.",
 )
 @option(
     "--max-fail",
-    type=_Parsed("SHARE", parse_max_fail),
+    metavar="SHARE",
+    callback=_parsed(parse_max_fail),
     help="How many hosts may fail before nothing new begins: a number or a share.",
 )
 @option(

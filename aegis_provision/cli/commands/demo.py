@@ -7,16 +7,15 @@ import signal
 import textwrap
 import threading
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.main import PROGRAM, run
+from aegis_provision.cli.main import run
 from aegis_provision.cli.options import ENV_PREFIX
 from aegis_provision.cli.output import echo
-from aegis_provision.demo.scenario import FEWEST_HOSTS, LOGIN, MOST_HOSTS
+from aegis_provision.demo.scenario import COMMANDS_TO_TRY, FEWEST_HOSTS, LOGIN, MOST_HOSTS, STEPS
 from aegis_provision.errors import MissingExtraError, RefusedError
 from aegis_provision.operations.exit_codes import ExitCode
 
@@ -26,69 +25,6 @@ if TYPE_CHECKING:
 
     from aegis_provision.demo.fleet import DemoFleet
 
-_INVENTORY = ("-i", "inventory.yml")
-_PLAYBOOK = "playbook.yml"
-_SECRETS = ("--env-file", "tokens.env")
-_REACH = ("--ssh-config", "ssh_config", "--known-hosts", "known_hosts")
-_PLANNING = (*_SECRETS, *_REACH)
-
-
-@dataclass(frozen=True, slots=True)
-class _Example:
-    """A command line (without the program's name), and what it is good for."""
-
-    words: str
-    command: tuple[str, ...]
-
-    def typed(self) -> str:
-        """Return the line as one types it; a long one is broken, as shells allow."""
-        line = shlex.join([PROGRAM, *self.command])
-        connection = f" {shlex.join(_REACH)}"
-        return line.replace(connection, f" \\\n   {connection}")
-
-
-_STEPS = (
-    _Example(
-        "'validate' checks inventory and playbook offline: it connects nowhere and needs no "
-        "secrets.",
-        ("validate", *_INVENTORY, _PLAYBOOK),
-    ),
-    _Example(
-        "'plan' reads every host and shows what would change. Tokens never show. gpu-02 is "
-        "pinned to glm, so its group's model does not count there; others may read eu-01's "
-        "file, which would end; canary-01's file has no authToken, which earns a warning.",
-        ("plan", *_INVENTORY, *_PLANNING),
-    ),
-    _Example(
-        "'apply' shows that plan, asks (here --yes answers) and writes, in the order and the "
-        "batches of playbook.yml. Each file is replaced as a whole or not at all, and all that is "
-        "not ours in it stays: authToken, port, webhooks. Aegis does not run on these hosts; on "
-        "yours the playbook also restarts it, asks whether it is well, and goes back if not.",
-        ("apply", _PLAYBOOK, "--yes", *_INVENTORY, *_PLANNING),
-    ),
-    _Example(
-        "A second 'plan' finds nothing to change. If it did, --detailed-exitcode would make its "
-        "exit code 2.",
-        ("plan", "--detailed-exitcode", *_INVENTORY, *_PLANNING),
-    ),
-    _Example(
-        "'status' tells whether what we wrote on a host was changed there, and what still "
-        "waits for a restart: each write left a receipt beside the file, without any value in it.",
-        ("status", *_INVENTORY, *_PLANNING),
-    ),
-)
-_TO_TRY = (
-    _Example("the tree of groups, with providers and pins:", ("hosts", *_INVENTORY, "--graph")),
-    _Example("one host's settings, and who set them:", ("hosts", *_INVENTORY, "--host", "gpu-02")),
-    _Example("the file a host would get:", ("render", "gpu-02", *_INVENTORY, *_SECRETS)),
-    _Example(
-        "a part of the fleet, once you have edited inventory.yml (a pin, another model):",
-        ("plan", "--limit", "gpu:canary", *_INVENTORY, *_PLANNING),
-    ),
-    _Example("plays and batches:", ("apply", _PLAYBOOK, "--list-hosts", *_INVENTORY)),
-    _Example("the same as JSON:", ("plan", "--format", "json", *_INVENTORY, *_PLANNING)),
-    _Example("and to write it:", ("apply", *_INVENTORY, *_PLANNING)),
-)
 _WIDTH = 92
 _RECIPE_PREFIXES = ("AZURE_OPENAI_", "GATEWAY_", "GLM_", "LM_STUDIO_", "OLLAMA_", "OPENROUTER_")
 
@@ -171,13 +107,13 @@ def _show(fleet: DemoFleet, environ: Mapping[str, str], *, keep: bool) -> int:
     )
     echo(f"{textwrap.fill(intro, _WIDTH)}\n")
     echo(f"$ cd {shlex.quote(str(fleet.directory))}")
-    for step in _STEPS:
+    for step in STEPS:
         echo(f"\n{textwrap.fill(step.words, _WIDTH)}\n\n$ {step.typed()}")
         code = run(step.command, _environ_of(fleet, environ))
         if code != ExitCode.DONE:
             echo(f"error: that ended with exit code {code}; the demo stops", err=True)
             return code
-    echo(f"\nDemo: all {len(_STEPS)} commands did what they should on {len(fleet.hosts)} hosts.")
+    echo(f"\nDemo: all {len(STEPS)} commands did what they should on {len(fleet.hosts)} hosts.")
     if keep:
         _keep_up(fleet, environ)
     return ExitCode.DONE
@@ -208,7 +144,7 @@ def _print_commands_to_try(fleet: DemoFleet, environ: Mapping[str, str]) -> None
     if in_the_way:
         echo("# set in your shell, and stronger than what the demo brings:")
         echo(f"unset {' '.join(in_the_way)}")
-    for example in _TO_TRY:
+    for example in COMMANDS_TO_TRY:
         echo(f"\n# {example.words}\n{example.typed()}")
     file = fleet.config_file("gpu-02").relative_to(fleet.directory)
     echo(f"\n# what a host has now:\ncat {file}")

@@ -12,15 +12,10 @@ from aegis_provision.cli.options import (
     inventory_option,
     output_options,
 )
-from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.suggestion import did_you_mean
-from aegis_provision.errors import InputError
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.load import find_host, load_fleet
-from aegis_provision.providers.explain import Explanation, explain, matching
+from aegis_provision.operations.load import explain_values, find_host, load_fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from aegis_provision.cli.output import Output
@@ -52,25 +47,9 @@ def command(
     fleet = load_fleet(inventory, environment.environ)
     output.print_diagnostics(fleet.findings)
     chosen = find_host(fleet, host)
-    is_set = {name for name, value in environment.variables.items() if value}
-    found = explain(chosen, fleet.inventory, fleet.recipes, is_set)
-    if key is not None:
-        found = _only(found, key)
+    found = explain_values(fleet, chosen, key, environment)
     if output.format == "text":
         output.print_lines(explanation_lines(chosen, found))
     else:
         output.print_document(explain_document(chosen, found))
     return ExitCode.DONE
-
-
-def _only(found: Sequence[Explanation], key: str) -> tuple[Explanation, ...]:
-    chosen = matching(found, key)
-    if not chosen:
-        known = dict.fromkeys(
-            name for item in found for name in (item.key, item.variable) if name is not None
-        )
-        raise InputError(
-            f"the host has no value {quote(key)}",
-            did_you_mean(key, known) or f"known: {', '.join(known)}",
-        )
-    return chosen

@@ -11,7 +11,6 @@ import click
 from aegis_provision.cli import completion
 from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.options import (
-    dry_run_option,
     inventory_option,
     output_options,
 )
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,3})([dw])")
 _DAYS = {"d": 1, "w": 7}
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Show the diff, and write nothing.")
 
 
 @click.command("pin")
@@ -56,7 +56,7 @@ _DAYS = {"d": 1, "w": 7}
 )
 @click.option("--reason", metavar="TEXT", help="Why, in one line.")
 @inventory_option
-@dry_run_option
+@_dry_run_option
 @output_options
 def command(
     host: str,
@@ -103,7 +103,7 @@ def command(
 @click.command("unpin")
 @click.argument("host", shell_complete=completion.patterns)
 @inventory_option
-@dry_run_option
+@_dry_run_option
 @output_options
 def unpin_command(
     host: str,

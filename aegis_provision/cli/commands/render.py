@@ -10,15 +10,13 @@ from aegis_provision.cli import completion
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options_of_text
 from aegis_provision.cli.output import echo_utf8
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.load import find_host, load_fleet, recipe_session, resolve_sessions
+from aegis_provision.operations.load import host_session, recipe_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.cli.output import Output
-    from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.operations.load import Environment
-    from aegis_provision.providers.session import Session
 
 MASK = "<secret>"
 
@@ -57,17 +55,8 @@ def command(
     if provider is not None:
         session, findings = recipe_session(inventory, provider, environment)
     else:
-        session, findings = _host_session(host or "", inventory, environment)
+        session, findings = host_session(inventory, host or "", environment)
     output.print_diagnostics(findings)
     values = session.values if reveal else without_exposed(session.values)
     echo_utf8(render(values, mask=None if reveal else MASK))
     return ExitCode.DONE
-
-
-def _host_session(
-    name: str, inventory: tuple[Path, ...], environment: Environment
-) -> tuple[Session, tuple[Diagnostic, ...]]:
-    fleet = load_fleet(inventory, environment.environ)
-    find_host(fleet, name)
-    filled, warnings = resolve_sessions(fleet, [name], environment.variables)
-    return filled.sessions[name], (*fleet.findings, *warnings)
