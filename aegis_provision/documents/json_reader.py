@@ -181,19 +181,6 @@ class _Builder:
             self.findings.append(duplicate_key(first.key, key))
 
 
-@dataclass(frozen=True, slots=True)
-class JsonFault:
-    """Why a text is no JSON; ``line`` and ``column`` count from 1 and are the first wrong place."""
-
-    reason: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        """Return the fault in words; none of the text is in them."""
-        return f"{self.reason} in line {self.line}, column {self.column}"
-
-
 class NotJsonError(ValueError):
     """A text that is no JSON: why, and where; none of the text is in the message."""
 
@@ -211,14 +198,11 @@ def load_strict(text: str, number: Callable[[str], Any]) -> Any:
     """
     offset = beyond_depth(text, DEEPEST)
     if offset is not None:
-        line, column = position(text, offset)
-        raise TooDeepError(
-            f"nested more than {DEEPEST} levels deep in line {line}, column {column}"
-        )
+        raise TooDeepError(f"nested more than {DEEPEST} levels deep {_place(text, offset)}")
     try:
         return json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
     except ValueError:
-        raise NotJsonError(str(json_fault(text))) from None
+        raise NotJsonError(json_fault(text)) from None
 
 
 def _refuse(name: str) -> NoReturn:
@@ -232,8 +216,8 @@ class _FaultError(Exception):
         self.offset = offset
 
 
-def json_fault(text: str) -> JsonFault | None:
-    """Return the first fault of ``text``, ``None`` where it is one JSON value.
+def json_fault(text: str) -> str | None:
+    """Return the first fault of ``text`` and its place, ``None`` where it is one JSON value.
 
     ``NaN`` and ``Infinity``, which Python's reader takes, are faults. Iterative: the text may be
     nested to any depth.
@@ -241,13 +225,13 @@ def json_fault(text: str) -> JsonFault | None:
     try:
         _check(text)
     except _FaultError as fault:
-        return JsonFault(fault.reason, *position(text, fault.offset))
+        return f"{fault.reason} {_place(text, fault.offset)}"
     return None
 
 
-def position(text: str, offset: int) -> tuple[int, int]:
-    """Return the line and the column, each from 1, of the character at ``offset``."""
-    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+def _place(text: str, offset: int) -> str:
+    line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+    return f"in line {line}, column {column}"
 
 
 def beyond_depth(text: str, deepest: int) -> int | None:

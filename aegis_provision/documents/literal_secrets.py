@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import LITERAL_SECRET, error
@@ -42,27 +41,20 @@ def literal_secrets(
     (:mod:`aegis_provision.providers.secret`), and so have reasons of pins. No finding repeats
     the secret.
     """
-    for finding in _within(node, "", _NAMES.union(names)):
-        words = f"{finding.words}: a secret never stands in {file}"
-        yield literal_secret(words, finding.span, hint=_OUT_OF_ENV if finding.in_env else _OUT)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    words: str
-    span: Span
-    in_env: bool
+    for problem, span, in_env in _within(node, "", _NAMES.union(names)):
+        words = f"{problem}: a secret never stands in {file}"
+        yield literal_secret(words, span, hint=_OUT_OF_ENV if in_env else _OUT)
 
 
 def _within(
     node: Node, key: str, names: frozenset[str], *, in_env: bool = False
-) -> Iterator[_Found]:
-    """Yield what is wrong below ``key``; ``in_env`` tells that it is a session variable."""
+) -> Iterator[tuple[str, Span, bool]]:
+    """Yield what is wrong below ``key``, where, and whether that is a session variable."""
     if isinstance(node, Mapping):
         for entry in node:
             name = entry.key.text
             if holds_token(name):
-                yield _Found("this name is a token", entry.key.span, in_env=False)
+                yield "this name is a token", entry.key.span, False
             if in_env or not _is_passed_over(name, names):
                 yield from _within(entry.value, name, names, in_env=key == _ENV or name == _ENV)
     elif isinstance(node, Scalar):
@@ -70,7 +62,7 @@ def _within(
         if is_named_hash(key, node.text):
             return
         if holds_token(node.text) if is_name else looks_secret(node.text):
-            yield _Found(f"{quote(key)} holds what looks like a secret", node.span, in_env)
+            yield f"{quote(key)} holds what looks like a secret", node.span, in_env
     else:
         for item in node.items:
             yield from _within(item, key, names, in_env=in_env)

@@ -75,44 +75,28 @@ def explain_syntax_error(source: Source, problem: yaml.MarkedYAMLError) -> Diagn
     mark = problem.problem_mark or problem.context_mark
     line, column = (mark.line, mark.column) if mark is not None else (0, 0)
     here = _span(source, line, column)
-    char = _char(source, line, column)
-    if char == "\t" or _tab_indented(source, line):
+    text = _line(source, line)
+    char = text[column : column + 1]
+    if char == "\t" or "\t" in text[: len(text) - len(text.lstrip())]:
         return error(
             "tab", "a tab where YAML indents with spaces", here, hint="replace it by spaces"
         )
-    if char in {"@", "`"} and "cannot start any token" in (problem.problem or ""):
+    if char in {"@", "`", "%"} and "cannot start any token" in (problem.problem or ""):
         return error("bad-start", f"a plain value can't begin with '{char}'", here, hint=_QUOTES)
-    if char == "%" and "cannot start any token" in (problem.problem or ""):
-        return error("bad-start", "a plain value can't begin with '%'", here, hint=_QUOTES)
     if char and char in "}]" and "flow" not in (problem.context or ""):
         return error("stray-bracket", f"a '{char}' that closes nothing", here, hint="remove it")
     said = f"{problem.context or ''} / {problem.problem or ''}"
-    for words, code, message, hint, at_context in _WORDS:
-        if words in said:
-            return _found(source, problem, here, (code, message, hint), at_context=at_context)
-    return error("yaml-syntax", "this is not YAML", here, hint=_INDENT)
-
-
-def _found(
-    source: Source,
-    problem: yaml.MarkedYAMLError,
-    here: Span,
-    words: tuple[str, str, str],
-    *,
-    at_context: bool,
-) -> Diagnostic:
-    code, message, hint = words
+    found = next((row for row in _WORDS if row[0] in said), None)
+    if found is None:
+        return error("yaml-syntax", "this is not YAML", here, hint=_INDENT)
+    _, code, message, hint, at_context = found
     began = problem.context_mark
-    if began is None:
-        return error(code, message, here, hint=hint)
-    there = _span(source, began.line, began.column)
+    there = _span(source, began.line, began.column) if began is not None else here
     if at_context:
         return error(code, message, there, hint=hint)
-    related = (
-        (Related(there, "the block around it begins here"),)
-        if there != here and code == "bad-indentation"
-        else ()
-    )
+    if there == here or code != "bad-indentation":
+        return error(code, message, here, hint=hint)
+    related = (Related(there, "the block around it begins here"),)
     return error(code, message, here, hint=hint, related=related)
 
 
@@ -123,15 +107,6 @@ def _span(source: Source, line: int, column: int) -> Span:
 def _line(source: Source, line: int) -> str:
     lines = source.text.split("\n", line + 1)
     return lines[line] if line < len(lines) else ""
-
-
-def _char(source: Source, line: int, column: int) -> str:
-    return _line(source, line)[column : column + 1]
-
-
-def _tab_indented(source: Source, line: int) -> bool:
-    text = _line(source, line)
-    return "\t" in text[: len(text) - len(text.lstrip())]
 
 
 def looks_like_ini(text: str) -> bool:

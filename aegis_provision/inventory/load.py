@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Node
     from aegis_provision.inventory.files import InputFile
-    from aegis_provision.inventory.host import Service, Target
+    from aegis_provision.inventory.host import Service
 
 _VAULTED = b"$ANSIBLE_VAULT;"
 _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
@@ -192,7 +192,7 @@ class _Inherited:
 class _Parts:
     """A host's settings, sorted out. Shared by hosts that say nothing for themselves."""
 
-    settings: Mapping[str, Setting]
+    settings: MergedSettings
     provider: Setting | None
     overrides: Mapping[str, Setting]
     ignored: tuple[Setting, ...]
@@ -244,7 +244,12 @@ class _Resolver:
         self.findings.extend(self._without_provider(hosts))
         self.findings.extend(_same_file(hosts))
         self.findings.extend(self._same_names(hosts))
-        groups = self._groups()
+        groups = {
+            name: Group(
+                name, group.span, tuple(group.hosts), tuple(group.children), self._own[name]
+            )
+            for name, group in self.tree.groups.items()
+        }
         self.findings.extend(pin_errors(groups, hosts))
         return Inventory(hosts, groups, self.tree.providers)
 
@@ -256,22 +261,20 @@ class _Resolver:
         doubtful = {
             name for name, group in self.tree.groups.items() if _may_name_provider(group.bodies)
         }
-        yield from _without_provider(
-            [
-                host
-                for host in without
-                if doubtful.isdisjoint((*host.groups, ALL))
-                and not _may_name_provider(self.tree.hosts[host.name].bodies)
-            ]
-        )
-
-    def _groups(self) -> dict[str, Group]:
-        return {
-            name: Group(
-                name, group.span, tuple(group.hosts), tuple(group.children), self._own[name]
+        certain = [
+            host
+            for host in without
+            if doubtful.isdisjoint((*host.groups, ALL))
+            and not _may_name_provider(self.tree.hosts[host.name].bodies)
+        ]
+        if certain:
+            yield error(
+                "no-provider",
+                "no provider is named for this host, neither by itself nor by a group of its",
+                certain[0].span,
+                hint="set 'provider' under all.vars, a group's vars, or the host",
+                hosts=tuple(host.name for host in certain),
             )
-            for name, group in self.tree.groups.items()
-        }
 
     def _host(self, name: str) -> tuple[Host, _Parts, tuple[Conflict, ...]]:
         raw = self.tree.hosts[name]
@@ -286,7 +289,7 @@ class _Resolver:
             known = self._parts.get(direct)
             parts = known or self._sorted_out(inherited.settings)
             self._parts[direct] = parts
-        target, found = self._target(name, parts)
+        target, found = target_of(name, parts.settings)
         self.findings.extend(found)
         host = Host(
             name=name,
@@ -331,9 +334,6 @@ class _Resolver:
             service=service_of(settings),
         )
 
-    def _target(self, name: str, parts: _Parts) -> tuple[Target, tuple[Diagnostic, ...]]:
-        return target_of(name, dict(parts.settings))
-
     def _same_names(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
         for name in hosts.keys() & self.tree.groups.keys():
             group = self.tree.groups[name]
@@ -366,17 +366,6 @@ def _may_name_provider(bodies: Sequence[Node]) -> bool:
         elif any(did_you_mean(entry.key.text, ("provider",)) for entry in body):
             return True
     return False
-
-
-def _without_provider(without: Sequence[Host]) -> Iterator[Diagnostic]:
-    if without:
-        yield error(
-            "no-provider",
-            "no provider is named for this host, neither by itself nor by a group of its",
-            without[0].span,
-            hint="set 'provider' under all.vars, a group's vars, or the host",
-            hosts=tuple(host.name for host in without),
-        )
 
 
 def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
