@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.cli.output import echo
 from aegis_provision.errors import InputError
 from aegis_provision.files.reading import check_regular
-from aegis_provision.rollout.event_bus import EventBus
+from aegis_provision.rollout.events import EventBus
 from aegis_provision.rollout.run_state import RunState, RunTracker
 
 if TYPE_CHECKING:

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 from aegis_provision.documents.json_codec import DecodeError, parse_moment, parse_object
 from aegis_provision.history import record_v1
 from aegis_provision.history.run_header import parse_header
-from aegis_provision.rollout.event_codec import decode_event
 from aegis_provision.rollout.events import (
     BatchStarted,
     HostFinished,
     PlayStarted,
     ReadingStarted,
     RunStarted,
+    decode_event,
 )
 from aegis_provision.rollout.host_state import cut_off
-from aegis_provision.rollout.persistent_map import PersistentMap
 from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, SUCCESSES
-from aegis_provision.rollout.run_state import RunState, reduce
+from aegis_provision.rollout.run_state import PersistentMap, RunState, reduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

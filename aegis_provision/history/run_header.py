@@ -22,8 +22,7 @@ from aegis_provision.documents.json_codec import (
     parse_object,
 )
 from aegis_provision.history import record_v1
-from aegis_provision.rollout.event_codec import CODEC, encode_event, event_name
-from aegis_provision.rollout.events import RunStarted
+from aegis_provision.rollout.events import CODEC, RunStarted, encode_event, event_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

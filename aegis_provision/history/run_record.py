@@ -27,7 +27,6 @@ from aegis_provision.files.atomic import sync_directory
 from aegis_provision.history.run_header import header_lines
 from aegis_provision.history.state_dir import file_digest, load_key, prepare_state_dir
 from aegis_provision.planning.plan import resulting_file
-from aegis_provision.rollout.event_codec import encode_event
 from aegis_provision.rollout.events import (
     FileChange,
     FileDigest,
@@ -38,9 +37,10 @@ from aegis_provision.rollout.events import (
     RunFinished,
     RunStarted,
     WriteBegun,
+    encode_event,
 )
 from aegis_provision.rollout.results import HostResult, later_result
-from aegis_provision.rollout.write_log import WriteLogError
+from aegis_provision.rollout.task import WriteLogError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ def _give_name(unfinished: Path, path: Path) -> None:
 
 
 class RunRecord:
-    """A record that is being written: a :class:`WriteLog`, and an observer of a run's events.
+    """A record that is being written: an observer of a run's events.
 
     A context manager; it may be used from several threads. Once a line could not be appended no
     other is, so that the record stays true up to there: ``problem`` then says why, and no further

@@ -23,8 +23,7 @@ from aegis_provision.history.past_run import (
 )
 from aegis_provision.history.run_header import HEADER_CODEC, RunKind, is_v1
 from aegis_provision.history.state_dir import check
-from aegis_provision.rollout.event_codec import event_name
-from aegis_provision.rollout.events import RunFinished
+from aegis_provision.rollout.events import RunFinished, event_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

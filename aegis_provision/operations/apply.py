@@ -11,8 +11,7 @@ from aegis_provision.history.run_header import RunHeader, RunHost, host_identity
 from aegis_provision.history.run_record import open_record
 from aegis_provision.history.state_dir import state_dir
 from aegis_provision.operations.exit_codes import ExitCode, run_exit_code
-from aegis_provision.rollout.event_bus import EventBus
-from aegis_provision.rollout.events import RunFinished, RunStarted
+from aegis_provision.rollout.events import EventBus, RunFinished, RunStarted
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 from aegis_provision.rollout.run import run_schedule
 from aegis_provision.rollout.task import RunContext, skipped
@@ -94,7 +93,7 @@ def apply(
     with _open_record(plan, name, now) as record:
         emit = EventBus([record, *observers], bugs if bugs is not None else [])
         owner = f"{job.info.operator}, run {name}"
-        context = RunContext(job.connection, pool, record, emit, cancel, name, owner)
+        context = RunContext(job.connection, pool, record.before_write, emit, cancel, name, owner)
         emit(RunStarted(name, job.schedule, plan.hosts))
         plans = {item.host: item for item in plan.hosts}
         result = run_schedule(job.schedule, host_jobs, plans, context, rollback=plan.is_rollback)

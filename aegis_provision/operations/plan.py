@@ -31,9 +31,8 @@ from aegis_provision.playbook.schedule import (
     with_overrides,
 )
 from aegis_provision.providers.recipes import recipe_secrets
-from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.rollout.planner import plan_fleet
-from aegis_provision.rollout.task import HostTask
+from aegis_provision.rollout.task import HostJob, HostTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -335,7 +334,7 @@ def plan(job: Job, pool: ConnectionPool, emit: Emit) -> RunPlan:
     """
     if job.targets is None:
         return RunPlan(job, plan_fleet(job.host_jobs, job.connection, pool, emit))
-    from aegis_provision.rollout.rollback import plan_host_rollback
+    from aegis_provision.rollout.planner import plan_host_rollback
 
     planner = partial(plan_host_rollback, job.targets)
     hosts = plan_fleet(job.host_jobs, job.connection, pool, emit, planner)

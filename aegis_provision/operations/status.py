@@ -9,7 +9,7 @@ from aegis_provision.operations.history import pending_restarts
 from aegis_provision.operations.plan import prepare_job
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session import resolve_secret
-from aegis_provision.rollout.status import check_fleet
+from aegis_provision.rollout.inspection import check_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from aegis_provision.playbook.plays import OnFailure, Restart
 from aegis_provision.report.apply_report import WORDS
 from aegis_provision.report.console import name_lines
 from aegis_provision.report.json_documents import Document, document, message_of
-from aegis_provision.rollout.event_codec import CODEC
+from aegis_provision.rollout.events import CODEC
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:

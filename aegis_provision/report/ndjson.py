@@ -10,7 +10,6 @@ from aegis_provision.report.apply_report import apply_document, host_result_cont
 from aegis_provision.report.json_documents import Document, as_line, document
 from aegis_provision.report.plan_report import host_plan_content, plan_document, schedule_content
 from aegis_provision.report.status_report import host_status_content, status_document
-from aegis_provision.rollout.event_codec import encode_event, event_name
 from aegis_provision.rollout.events import (
     HostChecked,
     HostFinished,
@@ -19,6 +18,8 @@ from aegis_provision.rollout.events import (
     RunFinished,
     RunStarted,
     WriteBegun,
+    encode_event,
+    event_name,
 )
 
 if TYPE_CHECKING:

@@ -1,22 +1,28 @@
 """What happens while many hosts are worked on, as values. Events carry meaning, never looks.
 
-They are told in the order in which they happen, one at a time, in the thread in which they
-happen. Each observer stamps them with a time of its own. ``event_codec`` turns them into JSON and
-back; ``run_state`` turns them into what is known of a run.
+The bus passes them to observers in the order in which they happen, one at a time, in the thread in
+which they happen. Each observer stamps them with a time of its own; ``run_state`` makes of them
+what is known of a run. As JSON they are the record of a run, and a stream for programs.
 """
 
 from __future__ import annotations
 
+import re
+import threading
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from aegis_provision.documents.json_codec import DecodeError, JsonCodec
+from aegis_provision.playbook.plays import Play, Schedule
+from aegis_provision.rollout.results import HostResult
+from aegis_provision.transport.options import AcceptedKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
-    from aegis_provision.playbook.plays import Schedule
-    from aegis_provision.rollout.results import HostResult
-    from aegis_provision.transport.options import AcceptedKey
 
 
 class Step(StrEnum):
@@ -232,9 +238,82 @@ Event = (
 )
 
 
-class Emit(Protocol):
-    """Takes events as they happen, one at a time."""
+Emit: TypeAlias = "Callable[[Event], None]"
+"""Takes events as they happen, one at a time."""
+
+
+class EventBus:
+    """An :data:`Emit` for several observers; safe from any thread.
+
+    Observers are called in the order in which they were named, before the call returns: what the
+    first one records is recorded when the second one shows it. Hosts are being written meanwhile,
+    so what an observer raises goes no further: it gets no more events, and ``bugs`` has the
+    exception.
+    """
+
+    def __init__(self, observers: Sequence[Emit], bugs: list[Exception] | None = None) -> None:
+        self.bugs = [] if bugs is None else bugs
+        self._observers = list(observers)
+        self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
-        ...
+        """Pass ``event`` to every observer."""
+        with self._lock:
+            for observer in tuple(self._observers):
+                try:
+                    observer(event)
+                except Exception as bug:  # noqa: BLE001 - nothing that shows a run may stop it
+                    self._observers.remove(observer)
+                    self.bugs.append(bug)
+
+
+CODEC = JsonCodec(
+    names={
+        "AcceptedKey": AcceptedKey,
+        "HostPlan": object,
+        "HostResult": HostResult,
+        "Schedule": Schedule,
+        "Span": object,
+    },
+    left_out={
+        RunStarted: {"plans": ()},
+        RunFinished: {"results": ()},
+        Play: {"span": None, "hosts_span": None, "restart_span": None},
+    },
+)
+"""Turns events, and what they hold, into JSON and back.
+
+What only this process may know, or what another event says, is left out: the plans of a run, which
+hold values, and the results at its end, each of which has an event of its own.
+"""
+
+
+def event_name(kind: type[Event]) -> str:
+    """Return what events of ``kind`` are called in JSON: ``host_written`` for ``HostWritten``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+
+
+_NAMES: Mapping[type[Event], str] = {kind: event_name(kind) for kind in Event.__args__}
+_KINDS: Mapping[str, type[Event]] = {
+    name: kind for kind, name in _NAMES.items() if kind not in (HostPlanned, HostChecked)
+}
+
+
+def encode_event(event: Event) -> dict[str, Any]:
+    """Return ``event`` as JSON fields, the first of which is its name.
+
+    ``HostPlanned`` and ``HostChecked`` have no such form: what a host has is a report.
+    """
+    return {"event": _NAMES[type(event)], **CODEC.encode(event)}
+
+
+def decode_event(content: Mapping[str, object]) -> Event | None:
+    """Return the event that ``content`` holds, ``None`` for one that this version does not know.
+
+    Raises :class:`DecodeError`.
+    """
+    name = content.get("event")
+    if not isinstance(name, str):
+        raise DecodeError('"event" is not text')
+    kind = _KINDS.get(name)
+    return None if kind is None else CODEC.decode(kind, content)

@@ -6,26 +6,25 @@ import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api import SESSIONS_PATH, dropped_config
-from aegis_provision.rollout.aegis_client import get_health
-from aegis_provision.rollout.verdict import (
-    FIRST_PAUSE,
-    REQUEST_TIMEOUT,
-    Blocked,
-    Ok,
-    next_pause,
-)
+from aegis_provision.rollout.gates import Blocked, Ok, get_health, tries
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
-    from aegis_provision.aegis.api import Health
-    from aegis_provision.rollout.aegis_client import AegisApi, SendRequest
-    from aegis_provision.rollout.verdict import Pause
+    from collections.abc import Callable
+
+    from aegis_provision.rollout.gates import AegisApi, SendRequest
 
 _ROUNDING = 1.5
+_SHORTEST_TIMEOUT = 0.5
 
 
 def wait_for_health(
-    api: AegisApi, send: SendRequest, timeout: float, *, restarted: float | None, pause: Pause
+    api: AegisApi,
+    send: SendRequest,
+    timeout: float,
+    *,
+    restarted: float | None,
+    pause: Callable[[float], object] = time.sleep,
 ) -> Ok | Blocked:
     """Return once the server is healthy and runs on its file, or what is wrong with it.
 
@@ -33,22 +32,13 @@ def wait_for_health(
     server that answers without a token although its file holds one has dropped the file: waiting
     does not bring it back.
     """
-    until, wait = time.monotonic() + timeout, FIRST_PAUSE
-    while True:
-        left = until - time.monotonic()
-        verdict = _check_once(api, send, max(0.5, min(REQUEST_TIMEOUT, left)), restarted)
+    verdict: Ok | Blocked | str = ""
+    for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
+        verdict = _check_once(api, send, seconds, restarted)
         if not isinstance(verdict, str):
             return verdict
-        left = until - time.monotonic()
-        if left <= 0:
-            return Blocked(
-                f"Aegis is not healthy {timeout:g} s after its restart: {verdict}"
-                if restarted is not None
-                else f"Aegis is not healthy: {verdict}",
-                "look at its log on the host",
-            )
-        pause(min(wait, left))
-        wait = next_pause(wait)
+    when = f" {timeout:g} s after its restart" if restarted is not None else ""
+    return Blocked(f"Aegis is not healthy{when}: {verdict}", "look at its log on the host")
 
 
 def _check_once(
@@ -60,7 +50,7 @@ def _check_once(
         if health.cause is None:
             return Ok((f"its health was not checked: {health.reason}",))
         return f"{health.reason} ({api.address})"
-    if restarted is not None and _is_older(health, restarted):
+    if restarted is not None and (health.uptime or 0.0) > time.monotonic() - restarted + _ROUNDING:
         return "the server that answers is the one from before the restart"
     if api.locked:
         response = send(api.request_for(SESSIONS_PATH, with_token=False), timeout)
@@ -78,7 +68,3 @@ def _check_once(
     if restarted is not None and health.uptime is None:
         return Ok(("that it was restarted was not checked: its API's token is not known",))
     return Ok()
-
-
-def _is_older(health: Health, restarted: float) -> bool:
-    return health.uptime is not None and health.uptime > (time.monotonic() - restarted + _ROUNDING)

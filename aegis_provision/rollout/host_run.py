@@ -1,29 +1,50 @@
-"""One host's work in a play: preflight, write, restart, verify, and a restore if that fails."""
+"""One host's work in a play: preflight, write, restart, verify, and a restore if that fails.
+
+A restore brings the file from before back within the same run. To undo a past run is a rollback:
+its plan comes from :mod:`~.planner`, and is carried out here like any other.
+"""
 
 from __future__ import annotations
 
+import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Locked, TransportError, Unreachable, WriteFailed, WriteRefused
+from aegis_provision.humanize import counted
+from aegis_provision.planning.plan import restoring_write
+from aegis_provision.planning.receipts import WriteInfo, with_receipt
 from aegis_provision.playbook.plays import OnFailure
-from aegis_provision.rollout.events import HostWritten, Step
+from aegis_provision.rollout.events import (
+    HostRestarted,
+    HostRolledBack,
+    HostWritten,
+    Step,
+    StepStarted,
+)
+from aegis_provision.rollout.gates import Blocked, Ok
+from aegis_provision.rollout.health_check import wait_for_health
 from aegis_provision.rollout.host_connection import HostConnection
-from aegis_provision.rollout.host_steps import Failure, HostSteps
+from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.rollout.remote_text import redacted
-from aegis_provision.rollout.results import Status
-from aegis_provision.rollout.task import skipped
-from aegis_provision.rollout.write_log import WriteLogError
+from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
+from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.session_wait import wait_for_idle
+from aegis_provision.rollout.task import WriteLogError, skipped
+from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
+    from aegis_provision.playbook.plays import Verify
     from aegis_provision.providers.redaction import Redactor
     from aegis_provision.rollout.events import Event
-    from aegis_provision.rollout.results import HostResult
+    from aegis_provision.rollout.gates import AegisApi
     from aegis_provision.rollout.task import HostTask, RunContext
-    from aegis_provision.rollout.verdict import Blocked
+    from aegis_provision.transport.lock import WriteLock
 
 _PREFLIGHT_TIMEOUT = 10.0
 _PROBE_TIMEOUT = 30.0
@@ -51,14 +72,14 @@ def run_host(task: HostTask, context: RunContext, redactor: Redactor) -> HostRes
 
     redacting = replace(context, emit=emit)
     deadline = Deadline.after(context.connection.deadline)
-    steps = HostSteps(task, redacting, HostConnection(task.job, redacting, deadline))
+    work = _HostWork(task, redacting, HostConnection(task.job, redacting, deadline))
     try:
-        result = _run(steps)
+        result = work.run()
     finally:
-        steps.warnings.extend(steps.connection.close())
+        work.warnings.extend(work.connection.close())
     if task.rollback:
         result = _rollback_result(result)
-    result = replace(result, warnings=tuple(dict.fromkeys(steps.warnings)))
+    result = replace(result, warnings=tuple(dict.fromkeys(work.warnings)))
     return redacted(result, redactor, task.job)
 
 
@@ -73,44 +94,13 @@ def _rollback_result(result: HostResult) -> HostResult:
     return replace(result, status=status, message=message)
 
 
-def _run(steps: HostSteps) -> HostResult:
-    task, context, connection = steps.task, steps.context, steps.connection
-    write, earlier = task.plan.write, task.written
-    try:
-        steps.start(Step.CONNECT)
-        connection.open(tested=write is None or task.gates.probe_first)
-        blocked = _preflight(steps)
-        if blocked is not None and earlier is not None:
-            return _end(steps, earlier, Failure(f"preflight: {blocked.message}", blocked.hint))
-        if blocked is not None:
-            undone = "written" if write is not None else "restarted"
-            return steps.result(Status.REFUSED, f"not {undone}: {blocked.message}", blocked.hint)
-        if write is not None:
-            steps.start(Step.WRITE)
-            lock = connection.lock(write)
-            context.emit(context.write_log.before_write(steps.host, write))
-            steps.write(lock, write)
-            context.emit(HostWritten(steps.host))
-    except WriteLogError as error:
-        return steps.result(Status.REFUSED, f"not written: {error}", error.hint)
-    except WriteRefused as error:
-        refused = steps.result(Status.REFUSED, str(error), error.hint)
-        return replace(refused, locked=isinstance(error, Locked))
-    except WriteFailed as error:
-        return steps.result(Status.FAILED, str(error), error.hint)
-    except Unreachable as error:
-        if earlier is not None:
-            return _end(steps, earlier, Failure(str(error), error.hint))
-        return steps.result(Status.UNREACHABLE, str(error), error.hint)
-    return _end(steps, write or earlier, _activate(steps))
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What failed after the write; ``restarted`` says that Aegis may have been restarted."""
 
-
-def _preflight(steps: HostSteps) -> Blocked | None:
-    if not steps.task.gates.probe_first:
-        return None
-    steps.start(Step.PREFLIGHT)
-    timeout = min(_PREFLIGHT_TIMEOUT, steps.connection.deadline.remaining())
-    return steps.probe(Step.PREFLIGHT, timeout)
+    message: str
+    hint: str = ""
+    restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,57 +111,246 @@ class _Deferred:
     hint: str
 
 
-def _activate(steps: HostSteps) -> _Deferred | Failure | None:
-    """Restart and verify, as the play says. Returns ``None`` if all went well."""
-    restarted: float | None = None
-    try:
-        if steps.task.restarts:
-            blocked = steps.wait_for_idle()
-            if blocked is not None:
-                return _Deferred(blocked.message, blocked.hint)
-            steps.start(Step.RESTART)
-            restarted = time.monotonic()
-            failure = steps.restart()
-            if failure is not None:
-                return failure
-        blocked = _verify(steps, restarted)
-    except TransportError as error:
-        return Failure(str(error), error.hint, restarted=restarted is not None)
-    if blocked is None:
-        return None
-    return Failure(f"verify: {blocked.message}", blocked.hint, restarted=restarted is not None)
+@dataclass(slots=True)
+class _HostWork:
+    """What is done on one host. ``warnings`` collects what the steps warn of.
 
-
-def _verify(steps: HostSteps, restarted: float | None) -> Blocked | None:
-    verify = steps.task.gates.verify
-    if verify is None:
-        return None
-    steps.start(Step.VERIFY)
-    blocked = steps.check_health(verify, restarted) if verify.health else None
-    if blocked is None and verify.probe:
-        began = time.monotonic()
-        blocked = steps.probe(Step.VERIFY, min(_PROBE_TIMEOUT, verify.timeout))
-        steps.connection.extend_deadline(began)
-    return blocked
-
-
-def _end(steps: HostSteps, write: Write | None, outcome: _Deferred | Failure | None) -> HostResult:
-    """Return how the host ended, after a restore if a failure asks for one.
-
-    ``write`` is what this run wrote there, in this play or an earlier one.
+    Every step raises :class:`TransportError` if the host can't be worked on.
     """
-    if outcome is None:
-        if steps.task.leaves_restart_pending:
-            return steps.result(Status.RESTART_PENDING, _PENDING)
-        return steps.result(Status.APPLIED)
-    if isinstance(outcome, _Deferred):
-        message = f"not restarted: {outcome.message}"
-        return steps.result(Status.RESTART_PENDING, message, outcome.hint)
-    if write is None:
-        return steps.result(Status.FAILED, outcome.message, outcome.hint)
-    if steps.task.gates.on_failure is OnFailure.KEEP:
-        message = f"{outcome.message}; {steps.in_place}"
-        return steps.result(Status.FAILED, message, outcome.hint)
-    from aegis_provision.rollout.restore import restore
 
-    return restore(steps, write, outcome)
+    task: HostTask
+    context: RunContext
+    connection: HostConnection
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def host(self) -> str:
+        return self.task.plan.host
+
+    def run(self) -> HostResult:
+        write, earlier = self.task.plan.write, self.task.written
+        try:
+            self._start(Step.CONNECT)
+            self.connection.open(tested=write is None or self.task.gates.probe_first)
+            blocked = self._preflight()
+            if blocked is not None and earlier is not None:
+                return self._end(earlier, _Failure(f"preflight: {blocked.message}", blocked.hint))
+            if blocked is not None:
+                undone = "written" if write is not None else "restarted"
+                return self._result(
+                    Status.REFUSED, f"not {undone}: {blocked.message}", blocked.hint
+                )
+            if write is not None:
+                self._start(Step.WRITE)
+                lock = self.connection.lock(write)
+                self.context.emit(self.context.record_write(self.host, write))
+                self._write(lock, write)
+                self.context.emit(HostWritten(self.host))
+        except WriteLogError as error:
+            return self._result(Status.REFUSED, f"not written: {error}", error.hint)
+        except WriteRefused as error:
+            refused = self._result(Status.REFUSED, str(error), error.hint)
+            return replace(refused, locked=isinstance(error, Locked))
+        except WriteFailed as error:
+            return self._result(Status.FAILED, str(error), error.hint)
+        except Unreachable as error:
+            if earlier is not None:
+                return self._end(earlier, _Failure(str(error), error.hint))
+            return self._result(Status.UNREACHABLE, str(error), error.hint)
+        return self._end(write or earlier, self._activate())
+
+    def _preflight(self) -> Blocked | None:
+        if not self.task.gates.probe_first:
+            return None
+        self._start(Step.PREFLIGHT)
+        timeout = min(_PREFLIGHT_TIMEOUT, self.connection.deadline.remaining())
+        return self._probe(Step.PREFLIGHT, timeout)
+
+    def _activate(self) -> _Deferred | _Failure | None:
+        """Restart and verify, as the play says. Returns ``None`` if all went well."""
+        restarted: float | None = None
+        try:
+            if self.task.restarts:
+                blocked = self._wait_for_idle()
+                if blocked is not None:
+                    return _Deferred(blocked.message, blocked.hint)
+                restarted = time.monotonic()
+                failure = self._restart()
+                if failure is not None:
+                    return failure
+            blocked = self._verify(restarted)
+        except TransportError as error:
+            return _Failure(str(error), error.hint, restarted=restarted is not None)
+        if blocked is None:
+            return None
+        return _Failure(f"verify: {blocked.message}", blocked.hint, restarted=restarted is not None)
+
+    def _verify(self, restarted: float | None) -> Blocked | None:
+        verify = self.task.gates.verify
+        if verify is None:
+            return None
+        self._start(Step.VERIFY)
+        blocked = self._check_health(verify, restarted) if verify.health else None
+        if blocked is None and verify.probe:
+            began = time.monotonic()
+            blocked = self._probe(Step.VERIFY, min(_PROBE_TIMEOUT, verify.timeout))
+            self.connection.extend_deadline(began)
+        return blocked
+
+    def _end(self, write: Write | None, outcome: _Deferred | _Failure | None) -> HostResult:
+        """Return how the host ended, after a restore if a failure asks for one.
+
+        ``write`` is what this run wrote there, in this play or an earlier one.
+        """
+        if outcome is None:
+            if self.task.leaves_restart_pending:
+                return self._result(Status.RESTART_PENDING, _PENDING)
+            return self._result(Status.APPLIED)
+        if isinstance(outcome, _Deferred):
+            message = f"not restarted: {outcome.message}"
+            return self._result(Status.RESTART_PENDING, message, outcome.hint)
+        if write is None:
+            return self._result(Status.FAILED, outcome.message, outcome.hint)
+        if self.task.gates.on_failure is OnFailure.KEEP:
+            message = f"{outcome.message}; {self._in_place}"
+            return self._result(Status.FAILED, message, outcome.hint)
+        return self._restore(write, outcome)
+
+    def _restore(self, write: Write, failure: _Failure) -> HostResult:
+        """Undo ``write``, for ``failure``, and return how the host ended.
+
+        Aegis is restarted on the old file if it may run on the new one. The work gets a deadline
+        of its own.
+        """
+        # A record needs to know no more of the write that follows than that this step began.
+        self._start(Step.ROLL_BACK, failure.message)
+        self.connection.deadline = Deadline.after(self.context.connection.deadline)
+        old = restoring_write(write)
+        try:
+            self._write(self.connection.relock(old), old)
+        except WriteFailed as error:  # which says itself what is there now
+            return self._restore_failed(failure, str(error), error.hint)
+        except TransportError as error:
+            return self._restore_failed(failure, f"{error}; {self._in_place}", error.hint)
+        self.context.emit(HostRolledBack(self.host))
+        problem = None
+        if failure.restarted or self.task.in_effect:
+            problem = self._restart_restored(just_restarted=failure.restarted)
+        outcome = "is back" if old.content is not None else "is gone again, as before"
+        if problem is not None:
+            message = f"the file {outcome}, but {problem.message}"
+            return self._restore_failed(failure, message, problem.hint)
+        message = f"{failure.message}; the file {outcome}"
+        return self._result(Status.ROLLED_BACK, message, failure.hint)
+
+    def _restart_restored(self, *, just_restarted: bool) -> _Failure | None:
+        """Restart on the old file; a restart just now has ended all sessions already."""
+        verify = self.task.gates.verify
+        try:
+            blocked = None if just_restarted else self._wait_for_idle()
+            if blocked is not None:
+                return _Failure(f"not restarted: {blocked.message}", blocked.hint)
+            restarted = time.monotonic()
+            failure = self._restart()
+            if failure is not None or verify is None or not verify.health:
+                return failure
+            self._start(Step.VERIFY)
+            blocked = self._check_health(verify, restarted)
+        except TransportError as error:
+            return _Failure(str(error), error.hint)
+        return None if blocked is None else _Failure(blocked.message, blocked.hint)
+
+    def _restore_failed(self, failure: _Failure, problem: str, hint: str) -> HostResult:
+        return self._result(
+            Status.ROLLBACK_FAILED,
+            f"{failure.message}; going back failed: {problem}",
+            hint or "look at the host at once",
+        )
+
+    def _write(self, lock: WriteLock, write: Write) -> None:
+        """Write under ``lock``, with a receipt that names this run."""
+        info = WriteInfo(self.context.run, datetime.now(UTC), __version__)
+        write = with_receipt(write, info, secrets.token_bytes(16))
+        self.warnings.extend(atomic_write(lock, write, self.connection.deadline).warnings)
+
+    def _wait_for_idle(self) -> Blocked | None:
+        """Wait until no session runs; the time does not count against the host's deadline."""
+        gates, began = self.task.gates, time.monotonic()
+        self._start(Step.WAIT_FOR_SESSIONS)
+        verdict = wait_for_idle(
+            self._api(),
+            self.connection.request,
+            gates.sessions,
+            gates.sessions_wait,
+            pause=self.context.cancel.pause,
+            on_running=lambda running: self._start(
+                Step.WAIT_FOR_SESSIONS, f"{counted(running, 'session')} running"
+            ),
+        )
+        self.connection.extend_deadline(began)
+        return self._unless_ok(verdict)
+
+    def _restart(self) -> _Failure | None:
+        """Restart Aegis by the host's unit or command."""
+        self._start(Step.RESTART)
+        host = self.task.job.host
+        session = self.connection.open()
+        try:
+            command = restart_command(host.service, host.target)
+            end = session.run(command, self.connection.deadline)
+        except Unreachable as error:
+            raise Unreachable("restart", error.reason, error.hint) from None
+        if end.status == 0:
+            self.context.emit(HostRestarted(self.host))
+            return None
+        if end.status is None:
+            return _Failure(
+                "restart: the command did not end in time", "raise --deadline", restarted=True
+            )
+        refused = sudo_refusal(host.service, host.target, session.login_name, end.output)
+        if refused is not None:
+            return _Failure(
+                f"restart: {refused.message}", refused.hint, restarted=not refused.nothing_ran
+            )
+        how = "was killed" if end.status < 0 else f"ended with status {end.status}"
+        return _Failure(
+            f"restart: the command {how} ({complaint(end.output)})",
+            "run it by hand on the host",
+            restarted=True,
+        )
+
+    def _check_health(self, verify: Verify, restarted: float | None) -> Blocked | None:
+        """Wait until Aegis is healthy. ``restarted`` is when its restart began, if it did."""
+        began = time.monotonic()
+        verdict = wait_for_health(
+            self._api(), self.connection.request, verify.timeout, restarted=restarted
+        )
+        self.connection.extend_deadline(began)
+        return self._unless_ok(verdict)
+
+    def _probe(self, step: Step, timeout: float) -> Blocked | None:
+        """Ask the provider whether it would serve this host."""
+        verdict = probe_provider(self.task.job.session, self.connection.request, timeout)
+        if isinstance(verdict, Ok) and verdict.checked:
+            self._start(step, verdict.checked)
+        return self._unless_ok(verdict)
+
+    def _api(self) -> AegisApi:
+        return self.task.job.api(self.task.plan)
+
+    def _unless_ok(self, verdict: Ok | Blocked) -> Blocked | None:
+        if isinstance(verdict, Blocked):
+            return verdict
+        self.warnings.extend(verdict.warnings)
+        return None
+
+    @property
+    def _in_place(self) -> str:
+        which = "file from before" if self.task.rollback else "new file"
+        return f"the {which} is in place"
+
+    def _start(self, step: Step, detail: str = "") -> None:
+        self.context.emit(StepStarted(self.host, step, detail))
+
+    def _result(self, status: Status, message: str = "", hint: str = "") -> HostResult:
+        return HostResult(self.host, status, message, hint)

@@ -1,17 +1,21 @@
-"""Reads many hosts at once for what they have, as an import needs it."""
+"""Reads many hosts at once for what they have: for their status, and for an import.
+
+The status is drift, edits, pending changes and restarts.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.host_plan import compare, plan_compared
+from aegis_provision.planning.host_plan import compare, plan_compared, unreachable
 from aegis_provision.planning.plan import Action
-from aegis_provision.planning.receipts import validate
+from aegis_provision.planning.receipts import Receipt, validate
+from aegis_provision.planning.status import status_of, unreachable_status
 from aegis_provision.providers.session import Session, SessionSpec
-from aegis_provision.rollout.connection_pool import ConnectionPool
-from aegis_provision.rollout.host_job import HostJob
-from aegis_provision.rollout.planner import plan_fleet
+from aegis_provision.rollout.events import HostChecked, HostPlanned
+from aegis_provision.rollout.planner import is_restart_pending, read_fleet
+from aegis_provision.rollout.task import HostJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,13 +23,14 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import HostPlan
-    from aegis_provision.planning.receipts import Receipt, RejectedReceipt
+    from aegis_provision.planning.receipts import RejectedReceipt
+    from aegis_provision.planning.status import HostStatus
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
 
-_NOTHING = Session(SessionSpec("", (), allow_http=False), {}, ())
+_NO_SESSION = Session(SessionSpec("", (), allow_http=False), {}, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +54,52 @@ def inspect_fleet(
 
     A host's failure is its plan's action, never an exception.
     """
-    seen: dict[str, RemoteState] = {}
+    states: dict[str, RemoteState] = {}
     receipts: dict[str, Receipt | RejectedReceipt | None] = {}
 
-    def plan(job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
-        actual = seen[job.host.name] = session.read(deadline)
+    def inspect(job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
+        actual = states[job.host.name] = session.read(deadline)
         comparison = compare(job.host, job.session, actual)
         if comparison.has_others:
-            found = session.receipt(actual.path, deadline)
-            receipts[job.host.name] = validate(found, actual)
-        planned = plan_compared(comparison)
-        if planned.action is Action.ERROR:
-            return planned
-        return replace(planned, action=Action.UNCHANGED, write=None)
+            receipt = session.receipt(actual.path, deadline)
+            receipts[job.host.name] = validate(receipt, actual)
+        plan = plan_compared(comparison)
+        if plan.action is Action.ERROR:
+            return plan
+        return replace(plan, action=Action.UNCHANGED, write=None)
 
-    jobs = [HostJob(host, _NOTHING) for host in hosts]
-    with ConnectionPool(limit=0) as pool:
-        plans = plan_fleet(jobs, connection, pool, emit, plan)
+    jobs = [HostJob(host, _NO_SESSION) for host in hosts]
+    plans = read_fleet(jobs, connection, emit, inspect, unreachable=unreachable, event=HostPlanned)
     return tuple(
         InspectedHost(host, plan, None)
         if plan.action is Action.UNREACHABLE
-        else InspectedHost(host, plan, seen.get(host.name), receipts.get(host.name))
+        else InspectedHost(host, plan, states.get(host.name), receipts.get(host.name))
         for host, plan in zip(hosts, plans, strict=True)
     )
+
+
+def check_fleet(
+    jobs: Sequence[HostJob], connection: ConnectionSettings, emit: Emit
+) -> tuple[HostStatus, ...]:
+    """Read every host and return each one's status, in the order of ``jobs``.
+
+    A host's failure is its state, never an exception.
+    """
+    return read_fleet(
+        jobs, connection, emit, _check_host, unreachable=unreachable_status, event=HostChecked
+    )
+
+
+def _check_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostStatus:
+    actual = session.read(deadline)
+    comparison = compare(job.host, job.session, actual)
+    if comparison.refusals:
+        return status_of(comparison, None)
+    receipt = validate(session.receipt(actual.path, deadline), actual)
+    written = isinstance(receipt, Receipt) or actual.path in job.pending_restarts
+    pending = False
+    if actual.file is not None and written:
+        # As 'apply' decides it, so that the two agree.
+        plan = plan_compared(comparison, receipt)
+        pending = is_restart_pending(job, plan, actual, session, deadline)
+    return status_of(comparison, receipt, restart_pending=pending)

@@ -1,10 +1,11 @@
-"""Reads many hosts at once and turns each into its plan."""
+"""Reads many hosts at once, and turns each into its plan: of an apply, or of a rollback."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from aegis_provision.aegis.api import start_is_older
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
@@ -16,38 +17,38 @@ from aegis_provision.planning.host_plan import (
     unreachable,
 )
 from aegis_provision.planning.plan import Action
-from aegis_provision.planning.receipts import validate
+from aegis_provision.planning.receipts import Receipt, validate
+from aegis_provision.planning.rollback import needs_previous, plan_rollback, restore_managed_keys
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
+from aegis_provision.rollout.gates import get_health
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from aegis_provision.aegis.remote_state import RemoteState
+    from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import HostPlan
-    from aegis_provision.providers.redaction import Redactor
+    from aegis_provision.planning.rollback import RollbackTarget
+    from aegis_provision.planning.status import HostStatus
+    from aegis_provision.providers.session import Session
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
-    from aegis_provision.rollout.events import Emit
-    from aegis_provision.rollout.host_job import HostJob
+    from aegis_provision.rollout.events import Emit, Event
+    from aegis_provision.rollout.task import HostJob
     from aegis_provision.transport.host_session import HostSession
     from aegis_provision.transport.options import AcceptedKey
 
 _RIGHT_FOR_SESSIONS = frozenset({Action.UPDATE, Action.UNCHANGED})
+_HEALTH_TIMEOUT = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    plan: HostPlan
-    accepted: tuple[AcceptedKey, ...]
+HostPlanner: TypeAlias = "Callable[[HostJob, HostSession, Deadline], HostPlan]"
+"""Reads one host over an open session and returns its plan. Raises :class:`Unreachable`."""
 
-
-class HostPlanner(Protocol):
-    """Reads one host over an open session and returns its plan. Raises :class:`Unreachable`."""
-
-    def __call__(self, job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
-        """Return the host's plan before ``deadline``."""
-        ...
+Reading = TypeVar("Reading", "HostPlan", "HostStatus")
 
 
 def plan_fleet(
@@ -63,58 +64,68 @@ def plan_fleet(
     host's failure is its plan's action, never an exception. Connections to hosts that would change
     go to ``pool`` if there is room; the others are closed.
     """
+
+    def keep(plan: HostPlan, session: HostSession) -> bool:
+        needed = plan.write is not None or plan.restart_owed
+        return needed and pool.offer(plan.host, session)
+
+    return read_fleet(
+        jobs,
+        connection,
+        emit,
+        planner or _plan_host,
+        unreachable=unreachable if planner else _unreachable_with_pin,
+        event=HostPlanned,
+        keep=keep,
+    )
+
+
+def read_fleet(
+    jobs: Sequence[HostJob],
+    connection: ConnectionSettings,
+    emit: Emit,
+    read: Callable[[HostJob, HostSession, Deadline], Reading],
+    *,
+    unreachable: Callable[[Host, Session, str, str], Reading],
+    event: Callable[[Reading], Event],
+    keep: Callable[[Reading, HostSession], bool] = lambda *_: False,
+) -> tuple[Reading, ...]:
+    """Connect to every host, ``read`` it, and return the readings in the order of ``jobs``.
+
+    Nothing is written. ``unreachable`` makes the reading of a host on which ``read`` or the
+    connection failed, out of the reason and a hint. Each reading is emitted as an ``event``. A
+    session is closed unless ``keep`` took it over. No reading holds a secret in its text.
+    """
     emit(ReadingStarted(len(jobs)))
     redactor = redactor_of(jobs, connection.secrets)
-    plans: dict[str, HostPlan] = {}
-    for job, read in run_all(
-        jobs,
-        lambda job: _read_host(job, connection, pool, planner, redactor),
-        workers=connection.forks,
-        cancel=CancelToken(),
+
+    def read_host(job: HostJob) -> tuple[Reading, tuple[AcceptedKey, ...]]:
+        deadline = Deadline.after(connection.deadline)
+        session, kept = None, False
+        try:
+            session = connection.connect(job.host.target, connection.options, deadline)
+            reading = read(job, session, deadline)
+            kept = keep(reading, session)
+        except Unreachable as error:
+            reading = unreachable(job.host, job.session, str(error), error.hint)
+        finally:
+            if session is not None and not kept:
+                session.close()
+        accepted = session.accepted if session is not None else ()
+        return redacted(reading, redactor.along(reading.secrets), job), accepted
+
+    readings: dict[str, Reading] = {}
+    for job, (reading, accepted) in run_all(
+        jobs, read_host, workers=connection.forks, cancel=CancelToken()
     ):
-        if read.accepted:
-            emit(KeysAccepted(job.host.name, read.accepted))
-        plans[job.host.name] = read.plan
-        emit(HostPlanned(read.plan))
-    return tuple(plans[job.host.name] for job in jobs)
+        if accepted:
+            emit(KeysAccepted(job.host.name, accepted))
+        readings[job.host.name] = reading
+        emit(event(reading))
+    return tuple(readings[job.host.name] for job in jobs)
 
 
-def _read_host(
-    job: HostJob,
-    connection: ConnectionSettings,
-    pool: ConnectionPool,
-    planner: HostPlanner | None,
-    redactor: Redactor,
-) -> _Read:
-    found = _read(job, connection, pool, planner or plan_host)
-    plan = redacted(found.plan, redactor.along(found.plan.secrets), job)
-    if planner is None:
-        plan = replace(plan, pin=pin_of(job.host))
-    return replace(found, plan=plan)
-
-
-def _read(
-    job: HostJob, connection: ConnectionSettings, pool: ConnectionPool, planner: HostPlanner
-) -> _Read:
-    deadline = Deadline.after(connection.deadline)
-    try:
-        session = connection.connect(job.host.target, connection.options, deadline)
-    except Unreachable as error:
-        return _Read(unreachable(job.host, job.session, str(error), error.hint), ())
-    keep = False
-    try:
-        plan = planner(job, session, deadline)
-        needed = plan.write is not None or plan.restart_owed
-        keep = needed and pool.offer(job.host.name, session)
-    except Unreachable as error:
-        plan = unreachable(job.host, job.session, str(error), error.hint)
-    finally:
-        if not keep:
-            session.close()
-    return _Read(plan, session.accepted)
-
-
-def plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
+def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
     """Return what would turn the host into what the inventory wants."""
     actual = session.read(deadline)
     comparison = compare(job.host, job.session, actual)
@@ -127,8 +138,49 @@ def plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPla
         login = login if comparison.needs_receipt else session.login(deadline)
         plan = check_permissions(plan, replace(actual, login=login))
     if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not plan.changes_sessions:
-        from aegis_provision.rollout.pending_restart import is_restart_pending
-
         pending = is_restart_pending(job, plan, actual, session, deadline)
         plan = replace(plan, restart_owed=pending)
-    return read_only(plan) if job.session.withheld else plan
+    plan = read_only(plan) if job.session.withheld else plan
+    return replace(plan, pin=pin_of(job.host))
+
+
+def _unreachable_with_pin(host: Host, session: Session, reason: str, hint: str) -> HostPlan:
+    return replace(unreachable(host, session, reason, hint), pin=pin_of(host))
+
+
+def plan_host_rollback(
+    targets: Mapping[str, RollbackTarget], job: HostJob, session: HostSession, deadline: Deadline
+) -> HostPlan:
+    """Return the plan that undoes on the host what a past run did there.
+
+    ``targets`` holds what to bring back on every host. Raises :class:`Unreachable`.
+    """
+    target = targets[job.host.name]
+    actual = session.read(deadline)
+    previous = None
+    if needs_previous(target, actual):
+        previous = session.previous(actual.path, deadline)
+    plan = plan_rollback(target, actual, previous)
+    if plan.write is not None:
+        receipt = validate(session.receipt(actual.path, deadline), actual)
+        trusted = receipt if isinstance(receipt, Receipt) else None
+        plan = restore_managed_keys(plan, target, trusted)
+    if needs_login(plan):
+        plan = check_permissions(plan, replace(actual, login=session.login(deadline)))
+    return plan
+
+
+def is_restart_pending(
+    job: HostJob, plan: HostPlan, actual: RemoteState, session: HostSession, deadline: Deadline
+) -> bool:
+    """Tell whether Aegis was not restarted since its file came.
+
+    The server knows best: it says since when it is up. If it does not, the records tell.
+    """
+    timeout = min(_HEALTH_TIMEOUT, deadline.remaining())
+    health = get_health(job.api(plan), session.request, timeout)
+    if not isinstance(health, HttpFailure) and actual.file is not None:
+        older = start_is_older(health, actual.file.mtime)
+        if older is not None:
+            return older
+    return plan.path in job.pending_restarts

@@ -21,20 +21,15 @@ from aegis_provision.providers.probe_verdict import (
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.templates import references, single_reference
-from aegis_provision.rollout.verdict import (
-    FIRST_PAUSE,
-    REQUEST_TIMEOUT,
-    Blocked,
-    Ok,
-    next_pause,
-)
+from aegis_provision.rollout.gates import Blocked, Ok, tries
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aegis_provision.providers.probe_verdict import Verdict
-    from aegis_provision.providers.session import Session
-    from aegis_provision.rollout.aegis_client import SendRequest
-    from aegis_provision.rollout.verdict import Pause
+    from aegis_provision.providers.session import Session, Variable
+    from aegis_provision.rollout.gates import SendRequest
     from aegis_provision.transport.http_messages import HttpResponse
 
 _SHORTEST_TIMEOUT = 1.0
@@ -43,7 +38,10 @@ _NAMES_DEPLOYMENTS = "azure-openai"
 
 
 def probe_provider(
-    session: Session, send: SendRequest, timeout: float, *, pause: Pause
+    session: Session,
+    send: SendRequest,
+    timeout: float,
+    pause: Callable[[float], object] = time.sleep,
 ) -> Ok | Blocked:
     """Ask the provider for its models, with the host's token, from the host's point of view.
 
@@ -52,19 +50,17 @@ def probe_provider(
     """
     if not {VARIABLE_OF[key] for key in _NEEDED} <= session.values.keys():
         return Ok(("the provider was not asked: the file does not name one in full",))
-    until, wait = time.monotonic() + timeout, FIRST_PAUSE
-    while True:
-        left = until - time.monotonic()
-        verdict = _probe_once(session, send, max(_SHORTEST_TIMEOUT, min(REQUEST_TIMEOUT, left)))
+    blocked = Blocked("")
+    for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
+        verdict = _probe_once(session, send, seconds)
         if isinstance(verdict, Ok):
             return verdict
-        left = until - time.monotonic()
         if verdict.ok:
             return Ok(verdict.warnings, verdict.checked)
-        if not verdict.passing or left <= 0:
-            return Blocked(verdict.message, verdict.hint)
-        pause(min(wait, left))
-        wait = next_pause(wait)
+        blocked = Blocked(verdict.message, verdict.hint)
+        if not verdict.passing:
+            break
+    return blocked
 
 
 def _probe_once(session: Session, send: SendRequest, timeout: float) -> Ok | Verdict:
@@ -85,8 +81,8 @@ def _probe_once(session: Session, send: SendRequest, timeout: float) -> Ok | Ver
     if not settles(first, expected):
         left = max(_SHORTEST_TIMEOUT, timeout - response.seconds)
         native = HttpRequest(native_models_url(expected.base_url), token, native=True)
-        other = send(native, left)
-        second = None if isinstance(other, HttpFailure) else _reply(other)
+        native_response = send(native, left)
+        second = None if isinstance(native_response, HttpFailure) else _reply(native_response)
     return probe_verdict(first, second, expected)
 
 
@@ -95,28 +91,32 @@ def _reply(response: HttpResponse) -> Reply:
 
 
 def _expectation(session: Session) -> Expected:
-    templates = {item.name: item.template for item in session.spec.variables}
-    base_url = single_reference(templates.get(VARIABLE_OF["base_url"], ""))
+    variable = _variable(session, "base_url")
+    reference = single_reference(variable.template) if variable else None
     return Expected(
         base_url=_text(session, "base_url"),
         model=_text(session, "model"),
         fast_model=_text(session, "fast_model"),
-        base_url_variable=base_url.name if base_url else None,
+        base_url_variable=reference.name if reference else None,
         checks_models=_NAMES_DEPLOYMENTS not in session.spec.lineage,
         token=_token_source(session),
     )
 
 
 def _token_source(session: Session) -> TokenSource:
-    name = VARIABLE_OF["auth_token"]
-    variable = next((item for item in session.spec.variables if item.name == name), None)
+    variable = _variable(session, "auth_token")
     if variable is None:
         return TokenSource()
     return TokenSource(
         tuple(dict.fromkeys(item.name for item in references(variable.template))),
         "" if variable.from_recipe else str(variable.span),
-        stand_in=name in session.by_default,
+        stand_in=variable.name in session.by_default,
     )
+
+
+def _variable(session: Session, key: str) -> Variable | None:
+    name = VARIABLE_OF[key]
+    return next((item for item in session.spec.variables if item.name == name), None)
 
 
 def _text(session: Session, key: str) -> str:

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from aegis_provision.playbook.budget import Budget
     from aegis_provision.playbook.plays import Schedule, ScheduledPlay
     from aegis_provision.providers.redaction import Redactor
-    from aegis_provision.rollout.host_job import HostJob
-    from aegis_provision.rollout.task import RunContext
+    from aegis_provision.rollout.task import HostJob, RunContext
 
 _NAMED = 3
 _UNKNOWN = "interrupted while it was worked on: it has either the old file or the new one"

@@ -7,9 +7,10 @@ history of runs, ``--retry`` and ``rollback`` all read the state that it returns
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -31,11 +32,10 @@ from aegis_provision.rollout.events import (
     WriteBegun,
 )
 from aegis_provision.rollout.host_state import HostState, reduce_host, run_ended
-from aegis_provision.rollout.persistent_map import PersistentMap
 from aegis_provision.rollout.results import FAILURES, SUCCESSES, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.playbook.plays import Gates, Play, Schedule
@@ -43,7 +43,59 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.host_state import HostEvent
     from aegis_provision.rollout.results import HostResult
 
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+_CHUNK = 100
 _EMPTY: Mapping[Any, Any] = {}
+
+
+class PersistentMap(Mapping[Key, Value], Generic[Key, Value]):
+    """Entries in a fixed order that never change, for thousands of hosts.
+
+    A copy with another value shares all but two short tuples.
+    """
+
+    __slots__ = ("_chunks", "_index")
+
+    def __init__(
+        self, index: Mapping[Key, int] | None = None, chunks: tuple[tuple[Value, ...], ...] = ()
+    ) -> None:
+        """Hold the values of ``chunks``, each at the index of its key; use :meth:`of`."""
+        self._index = {} if index is None else index
+        self._chunks = chunks
+
+    @classmethod
+    def of(cls, entries: Iterable[tuple[Key, Value]]) -> PersistentMap[Key, Value]:
+        """Return a map of ``entries``, in their order."""
+        content = dict(entries)
+        values = tuple(content.values())
+        chunks = tuple(values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
+        return cls({key: index for index, key in enumerate(content)}, chunks)
+
+    def __getitem__(self, key: Key) -> Value:
+        index = self._index[key]
+        return self._chunks[index // _CHUNK][index % _CHUNK]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self.items())!r})"
+
+    def replaced(self, key: Key, value: Value) -> PersistentMap[Key, Value]:
+        """Return a copy in which ``key`` has ``value``; a new key costs a copy of everything."""
+        if key not in self._index:
+            return self.of((*self.items(), (key, value)))
+        which, index = divmod(self._index[key], _CHUNK)
+        chunk = self._chunks[which]
+        chunk = (*chunk[:index], value, *chunk[index + 1 :])
+        chunks = (*self._chunks[:which], chunk, *self._chunks[which + 1 :])
+        return PersistentMap(self._index, chunks)
+
 
 Hosts: TypeAlias = "PersistentMap[str, HostState]"
 Batches: TypeAlias = "PersistentMap[tuple[int, int], float | None]"

@@ -13,15 +13,13 @@ from aegis_provision.aegis.api import SESSIONS_PATH, active_sessions
 from aegis_provision.humanize import counted
 from aegis_provision.playbook.plays import Sessions
 from aegis_provision.providers.probe_verdict import ConnectFailure
-from aegis_provision.rollout.aegis_client import get_health
-from aegis_provision.rollout.verdict import REQUEST_TIMEOUT, Blocked, Ok
+from aegis_provision.rollout.gates import REQUEST_TIMEOUT, Blocked, Ok, get_health
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aegis_provision.rollout.aegis_client import AegisApi, SendRequest
-    from aegis_provision.rollout.verdict import Pause
+    from aegis_provision.rollout.gates import AegisApi, SendRequest
 
 _PAUSE = 3.0
 _UNKNOWN_WAIT = 10.0
@@ -34,23 +32,24 @@ def wait_for_idle(
     policy: Sessions,
     limit: float,
     *,
-    pause: Pause,
-    tell: Callable[[int], None],
+    pause: Callable[[float], bool],
+    on_running: Callable[[int], None],
 ) -> Ok | Blocked:
     """Return once no session is running, or why Aegis must not be restarted.
 
-    ``limit`` is how many seconds to wait at most; ``tell`` is called with the number of running
-    sessions when it changes. If nothing listens there is no session to lose. If the number can't
-    be told, Aegis is not restarted; a token that the API does not take is not waited for.
+    ``limit`` is how many seconds to wait at most. ``pause`` waits and returns whether to go on.
+    ``on_running`` is called with the number of running sessions when it changes. If nothing listens
+    there is no session to lose. If the number is unknown, Aegis is not restarted; a token that the
+    API does not take is not waited for.
     """
     if policy is Sessions.IGNORE:
         return Ok()
-    began, known = time.monotonic(), 0
+    began, reported = time.monotonic(), 0
     while True:
         running = _running_sessions(api, send)
         if running == 0:
             return Ok()
-        # Sessions end in time; that we can't count them hardly ever does.
+        # Sessions end in time; a reason why they can't be counted hardly ever goes away.
         longest = limit if isinstance(running, int) else min(limit, _UNKNOWN_WAIT)
         left = began + longest - time.monotonic()
         if isinstance(running, int):
@@ -59,9 +58,9 @@ def wait_for_idle(
                     f"{_sessions(running)} running there",
                     "apply again when they are done, or restart it by hand",
                 )
-            if running != known:
-                tell(running)
-                known = running
+            if running != reported:
+                on_running(running)
+                reported = running
         hopeless = isinstance(running, _Unknown) and not running.passing
         if policy is Sessions.REFUSE or left <= 0 or hopeless:
             return _gave_up(running, limit)
@@ -74,14 +73,14 @@ def wait_for_idle(
 
 @dataclass(frozen=True, slots=True)
 class _Unknown:
-    """Why it can't be told how many sessions are running, and whether waiting may help."""
+    """Why the number of running sessions is unknown, and whether waiting may help."""
 
     reason: str
     passing: bool = True
 
 
 def _running_sessions(api: AegisApi, send: SendRequest) -> int | _Unknown:
-    """Return how many sessions are running, or why that can't be told."""
+    """Return how many sessions are running, or why that is unknown."""
     health = get_health(api, send, REQUEST_TIMEOUT)
     if isinstance(health, HttpFailure):
         if health.cause is ConnectFailure.NOT_LISTENING:

@@ -1,22 +1,27 @@
-"""One host's part in one play: what is to be done there, and with what."""
+"""What is to be done on hosts: a host's job, its part in a play, and the run's context."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.plays import Restart
+from aegis_provision.providers.secret import Secret
+from aegis_provision.rollout.gates import AegisApi
 from aegis_provision.rollout.results import HostResult, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import HostPlan, Write
     from aegis_provision.playbook.plays import Gates
+    from aegis_provision.providers.session import Session
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
-    from aegis_provision.rollout.events import Emit
-    from aegis_provision.rollout.host_job import HostJob
+    from aegis_provision.rollout.events import Emit, WriteBegun
     from aegis_provision.rollout.worker_pool import CancelToken
-    from aegis_provision.rollout.write_log import WriteLog
+
 
 _WITHOUT_WRITE = {
     Action.UNCHANGED: Status.UNCHANGED,
@@ -29,16 +34,56 @@ _PENDING = "its file is right, and Aegis was not restarted since it came"
 
 
 @dataclass(frozen=True, slots=True)
+class HostJob:
+    """One host and what it should have.
+
+    ``api_token`` opens Aegis' API there, ``None`` for the token in the host's own file.
+    ``restarts`` says that a play of the run would do a restart that is pending, so that the host
+    is asked whether one is. ``pending_restarts`` holds the absolute paths of files on the host for
+    which the operator's records know of a pending restart.
+    """
+
+    host: Host
+    session: Session
+    api_token: Secret | None = field(default=None, repr=False)
+    restarts: bool = False
+    pending_restarts: frozenset[str] = frozenset()
+
+    def api(self, plan: HostPlan) -> AegisApi:
+        """Return Aegis' API on the host, once ``plan`` has seen its file."""
+        token = self.api_token or plan.auth_token
+        return AegisApi(self.host.service.api, token, locked=plan.auth_token is not None)
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Return every secret that is known of the host before it is read."""
+        values = (*self.session.values.values(), self.api_token)
+        return tuple(value for value in values if isinstance(value, Secret))
+
+
+class WriteLogError(Exception):
+    """The run's record can't be written; the text says why. Nothing may be written on a host.
+
+    ``hint`` says what to do next.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
     """What the work on every host needs beside the host.
 
+    ``record_write`` records that a write is about to begin on a host, so that it is known even if
+    this process dies, and returns the event that says so; it raises :class:`WriteLogError`.
     ``run`` is the run's name, which receipts hold; ``owner`` is whom the locks name,
     ``renew_every`` after how many seconds of waiting they are renewed.
     """
 
     connection: ConnectionSettings
     pool: ConnectionPool
-    write_log: WriteLog
+    record_write: Callable[[str, Write], WriteBegun]
     emit: Emit
     cancel: CancelToken
     run: str

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.json_codec import json_line, moment
-from aegis_provision.rollout.event_codec import encode_event
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
@@ -21,6 +20,7 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
     WriteBegun,
+    encode_event,
 )
 from aegis_provision.rollout.results import HostResult, Status
 from tests.history.fleet import STARTED

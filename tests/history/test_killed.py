@@ -17,7 +17,7 @@ from aegis_provision.history.runs import read_run, run_names
 from aegis_provision.history.state_dir import file_digest, load_key
 from aegis_provision.rollout.events import HostFinished, HostWritten
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.write_log import WriteLogError
+from aegis_provision.rollout.task import WriteLogError
 from tests.history.fleet import RUN, header, places_in, write_of
 from tests.history.writer import HOSTS, LINES, SAID_OF_A_HOST
 

@@ -30,7 +30,7 @@ from aegis_provision.rollout.events import (
     StopRequested,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.write_log import WriteLogError
+from aegis_provision.rollout.task import WriteLogError
 from tests.history.fleet import CANARY, HOSTS, RUN, header, places_in, plan_of, write_of
 
 if TYPE_CHECKING:

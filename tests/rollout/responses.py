@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.secret import Secret
-from aegis_provision.rollout.aegis_client import AegisApi
+from aegis_provision.rollout.gates import AegisApi
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.rollout.gates import Blocked, Ok
 from aegis_provision.rollout.health_check import wait_for_health
-from aegis_provision.rollout.verdict import Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
 
 if TYPE_CHECKING:
     from aegis_provision.providers.secret import Secret
-    from aegis_provision.rollout.aegis_client import AegisApi
+    from aegis_provision.rollout.gates import AegisApi
 
 from tests.rollout.responses import (
     AT_ONCE,

@@ -56,12 +56,8 @@ def _plan(hosts: Hosts, pool: ConnectionPool) -> tuple[HostPlan, ...]:
     return plan_fleet(hosts.jobs, hosts.connection, pool, hosts.emit)
 
 
-class _Unwritten:
-    """A write log that keeps nothing."""
-
-    def before_write(self, host: str, write: Write) -> WriteBegun:
-        """Return the event alone."""
-        return WriteBegun(host, FileChange(None, None))
+def _record_nothing(host: str, _: Write) -> WriteBegun:
+    return WriteBegun(host, FileChange(None, None))
 
 
 def _write(
@@ -70,7 +66,13 @@ def _write(
     names = tuple(plan.host for plan in plans)
     (play,) = single_play().plays
     context = RunContext(
-        hosts.connection, pool, _Unwritten(), hosts.emit, cancel or CancelToken(), RUN, "anna@desk"
+        hosts.connection,
+        pool,
+        _record_nothing,
+        hosts.emit,
+        cancel or CancelToken(),
+        RUN,
+        "anna@desk",
     )
     return run_schedule(
         Schedule((ScheduledPlay(play, (names,)),)),
@@ -150,7 +152,7 @@ def test_a_kept_connection_that_died_meanwhile_is_made_anew(
         _cut_connections(sshd)
         work = replace(hosts.jobs[0], session=_asking(provider, hosts.jobs[0].session))
         context = RunContext(
-            hosts.connection, pool, _Unwritten(), hosts.emit, CancelToken(), RUN, "anna@desk"
+            hosts.connection, pool, _record_nothing, hosts.emit, CancelToken(), RUN, "anna@desk"
         )
         result = run_host(HostTask(work, plan, gates), context, Redactor())
         assert bool(provider.asked) is probe_first
@@ -183,7 +185,7 @@ def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
     with ConnectionPool(1) as pool:
         (plan,) = _plan(hosts, pool)
         context = RunContext(
-            hosts.connection, pool, _Unwritten(), hosts.emit, CancelToken(), RUN, "anna@desk"
+            hosts.connection, pool, _record_nothing, hosts.emit, CancelToken(), RUN, "anna@desk"
         )
         result = run_host(HostTask(work, plan, gates), context, Redactor())
     assert hosts.file_of("a").read_text() == OLD
@@ -244,7 +246,7 @@ def test_the_lock_is_renewed_in_a_wait_that_is_longer_than_the_deadline(
         context = RunContext(
             connection,
             pool,
-            _Unwritten(),
+            _record_nothing,
             hosts.emit,
             CancelToken(),
             RUN,

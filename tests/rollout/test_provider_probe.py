@@ -11,8 +11,8 @@ from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.session import Session, SessionSpec, Variable
+from aegis_provision.rollout.gates import Blocked, Ok
 from aegis_provision.rollout.provider_probe import probe_provider
-from aegis_provision.rollout.verdict import Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
 
 if TYPE_CHECKING:

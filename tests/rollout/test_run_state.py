@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from itertools import accumulate, pairwise
@@ -25,9 +26,9 @@ from aegis_provision.rollout.events import (
     StepStarted,
 )
 from aegis_provision.rollout.host_state import StepSpan, cut_off
-from aegis_provision.rollout.persistent_map import PersistentMap
 from aegis_provision.rollout.results import FAILURES, HostResult, Status
 from aegis_provision.rollout.run_state import (
+    PersistentMap,
     Phase,
     RunState,
     RunTracker,
@@ -152,3 +153,34 @@ def test_a_record_says_the_same_as_the_run(told: Told, share: float) -> None:
     assert isinstance(past, PastRun), past
     assert past.state == live._replace(plans={}, hosts=hosts_now)
     assert past.state.hosts == hosts_now
+
+
+_ENTRIES = st.dictionaries(st.integers(), st.text(max_size=3), max_size=250)
+
+
+@settings(deadline=None)
+@given(_ENTRIES, st.lists(st.tuples(st.integers(0, 260), st.text(max_size=3)), max_size=20))
+def test_a_persistent_map_is_what_a_dict_is(
+    entries: dict[int, str], changes: list[tuple[int, str]]
+) -> None:
+    found, expected = PersistentMap.of(entries.items()), dict(entries)
+    states = [(found, dict(expected))]
+    for key, value in changes:
+        found = found.replaced(key, value)
+        expected[key] = value
+        states.append((found, dict(expected)))
+    for state, content in states:
+        assert state == content
+        assert list(state.items()) == list(content.items())
+        assert len(state) == len(content)
+        assert all(state.get(key) == content.get(key) for key in range(-1, 261))
+
+
+def test_copies_of_a_map_share_what_did_not_change() -> None:
+    state = PersistentMap.of((number, 0) for number in range(10_000))
+    tracemalloc.start()
+    states = [state.replaced(number, 1) for number in range(100)]
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(states) == 100
+    assert used < 100 * 4096  # ten thousand references alone are 80,000 bytes

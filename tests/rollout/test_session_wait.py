@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from aegis_provision.playbook.plays import Sessions
+from aegis_provision.rollout.gates import Blocked, Ok
 from aegis_provision.rollout.session_wait import wait_for_idle
-from aegis_provision.rollout.verdict import Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
 from tests.rollout.responses import (
     AT_ONCE,
@@ -46,7 +46,7 @@ def waited(
     stops_after: int = 10**9,
 ) -> Wait:
     host, told, clock = Host(answers), list[int](), Clock(stops_after=stops_after)
-    end = wait_for_idle(api(), host, policy, limit, pause=clock, tell=told.append)
+    end = wait_for_idle(api(), host, policy, limit, pause=clock, on_running=told.append)
     return Wait(end, told, host, clock)
 
 

@@ -22,8 +22,8 @@ from aegis_provision.playbook.plays import (
     Sessions,
     Verify,
 )
-from aegis_provision.rollout.event_codec import CODEC, decode_event, encode_event
 from aegis_provision.rollout.events import (
+    CODEC,
     BatchStarted,
     BudgetSpent,
     Event,
@@ -45,6 +45,8 @@ from aegis_provision.rollout.events import (
     StepStarted,
     StopRequested,
     WriteBegun,
+    decode_event,
+    encode_event,
 )
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.transport.options import AcceptedKey
