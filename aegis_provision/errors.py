@@ -4,7 +4,7 @@
 
   - :class:`InputError`: what was handed in is wrong, and nothing was connected to
 
-    - :class:`InvalidInputError`: with every finding and its place in the files
+    - :class:`InvalidInputError`: with every diagnostic and its place in the files
     - :class:`NoSuchRunError`: no recorded run has this name
     - :class:`StateDirError`: the state directory can't be used
 

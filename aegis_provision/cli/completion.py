@@ -160,8 +160,8 @@ def _inventory(ctx: click.Context) -> Inventory | None:
     from aegis_provision.operations.load import DEFAULT_INVENTORY
 
     named = ctx.params.get("inventory") or (DEFAULT_INVENTORY,)
-    files, findings = read_inventory_files(named, {}, run=False)
-    if not files or has_errors(findings):
+    files, diagnostics = read_inventory_files(named, {}, run=False)
+    if not files or has_errors(diagnostics):
         return None
     inventory, found = load_inventory(files)
     return None if has_errors(found) else inventory

@@ -31,13 +31,13 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding.
+    """One diagnostic.
 
     ``code`` is a stable kebab-case name (``unknown-key``). ``message`` says what is wrong and
     why; ``hint`` what to do next (may be empty). Neither ever repeats a secret. ``span`` is
     ``None`` only where no text is at fault (a file that is missing, an unset variable).
-    ``hosts`` names the hosts concerned, where the finding is not about the text alone.
-    ``quotable`` is false where ``span`` covers a secret: then no finding quotes its lines. A
+    ``hosts`` names the hosts concerned, where the diagnostic is not about the text alone.
+    ``quotable`` is false where ``span`` covers a secret: then no diagnostic quotes its lines. A
     ``reminder`` is told in one line, without a quote and a hint, and not at all where
     the operator asked for quiet.
     """
@@ -74,7 +74,7 @@ warning = partial(Diagnostic, Severity.WARNING)
 note = partial(Diagnostic, Severity.NOTE)
 """A diagnostic that is only worth knowing."""
 
-LITERAL_SECRET = "literal-secret"  # noqa: S105 - a finding's code
+LITERAL_SECRET = "literal-secret"  # noqa: S105 - a diagnostic's code
 """The code of errors about a secret that is written down."""
 
 _OF_FORM = frozenset(

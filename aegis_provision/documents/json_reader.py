@@ -46,7 +46,7 @@ def read_json(name: str, data: bytes) -> tuple[Node | None, tuple[Diagnostic, ..
     """Return the JSON value in ``data``, which ``name`` printed, and all that is wrong with it.
 
     The node is ``None`` where it is no JSON (RFC 8259). Keys that stand twice are errors, but the
-    rest is still returned, so that more can be found. No finding repeats the text. Never raises
+    rest is still returned, so that more can be found. No diagnostic repeats the text. Never raises
     for any bytes.
     """
     if len(data) > LARGEST_FILE:
@@ -67,7 +67,7 @@ def read_json(name: str, data: bytes) -> tuple[Node | None, tuple[Diagnostic, ..
         found = f"{name} prints more than {MOST_NODES:,} values"
         return None, (error("too-many-nodes", found, hint=_LESS),)
     builder = _Builder(source)
-    return builder.root(), tuple(builder.findings)
+    return builder.root(), tuple(builder.diagnostics)
 
 
 def _problem(text: str) -> str | None:
@@ -120,7 +120,7 @@ class _Builder:
     """Turns laid out lines into nodes. Iterative: depth costs no stack."""
 
     def __init__(self, source: Source) -> None:
-        self.findings: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self._source = source
         self._stack: list[_Frame] = []
         self._root: Node | None = None
@@ -178,7 +178,7 @@ class _Builder:
         if first is None:
             frame.entries[key.text] = Entry(key, node)
         else:
-            self.findings.append(duplicate_key(first.key, key))
+            self.diagnostics.append(duplicate_key(first.key, key))
 
 
 class NotJsonError(ValueError):

@@ -38,7 +38,7 @@ def literal_secrets(
     ``names`` are further keys whose values are names, addresses or paths: the variables of
     Ansible's that mean something here. Its other variables are neither read nor shown, so they may
     hold anything. Keys that take just one reference have a rule of their own
-    (:mod:`aegis_provision.providers.secret`), and so have reasons of pins. No finding repeats
+    (:mod:`aegis_provision.providers.secret`), and so have reasons of pins. No diagnostic repeats
     the secret.
     """
     for problem, span, in_env in _within(node, "", _NAMES.union(names)):

@@ -1,4 +1,4 @@
-"""JSON Schema over nodes: every violation as a finding, in our own words.
+"""JSON Schema over nodes: every violation as a diagnostic, in our own words.
 
 The library's messages repeat the rejected value, which may be a pasted token. So only the rule
 that failed and its place are taken from them.

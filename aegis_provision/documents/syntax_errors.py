@@ -69,7 +69,7 @@ _HOST = re.compile(
 
 
 def explain_syntax_error(source: Source, problem: yaml.MarkedYAMLError) -> Diagnostic:
-    """Return the finding for what the parser raised, without any of its text."""
+    """Return the diagnostic for what the parser raised, without any of its text."""
     if looks_like_ini(source.text):
         return ini_inventory(source)
     mark = problem.problem_mark or problem.context_mark

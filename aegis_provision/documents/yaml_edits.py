@@ -43,12 +43,12 @@ _ALIAS = "alias"
 
 
 class EditError(Exception):
-    """An edit that can't be made in place; ``finding`` says where, why, and what to do."""
+    """An edit that can't be made in place; ``diagnostic`` says where, why, and what to do."""
 
     def __init__(self, message: str, span: Span | None = None, *, hint: str = _BY_HAND) -> None:
-        """Make the finding."""
+        """Make the diagnostic."""
         super().__init__(message)
-        self.finding: Diagnostic = error("cannot-edit", message, span, hint=hint)
+        self.diagnostic: Diagnostic = error("cannot-edit", message, span, hint=hint)
 
 
 class _Loader(yaml.SafeLoader):
@@ -205,7 +205,7 @@ class YamlEditor:
             raise self._refusal(words, self._first, hint)
         return data
 
-    # ---- finding
+    # ---- diagnostic
 
     def _find(self, path: Sequence[str]) -> tuple[yaml.Node, _Pair, int]:
         """Return the mapping that holds the entry at ``path``, the entry, and its indentation."""

@@ -56,7 +56,7 @@ _OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
 def decode(name: str, data: bytes) -> tuple[Source | None, tuple[Diagnostic, ...]]:
     """Return the text of a file called ``name``, or what is wrong with its bytes.
 
-    Only UTF-8 is taken, with or without a byte order mark. Positions in findings are those that
+    Only UTF-8 is taken, with or without a byte order mark. Positions in diagnostics are those that
     an editor shows.
     """
     if len(data) > LARGEST_FILE:
@@ -115,7 +115,7 @@ def _bad_bytes(name: str, data: bytes, offset: int) -> Diagnostic:
 
 
 class _GiveUpError(Exception):
-    """The document can't be read further; the finding is already recorded."""
+    """The document can't be read further; the diagnostic is already recorded."""
 
 
 @dataclass(slots=True)
@@ -145,13 +145,13 @@ def read_document(source: Source) -> tuple[Node | None, tuple[Diagnostic, ...]]:
         for event in yaml.parse(pairs.marked(source.text), Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as problem:
-        return None, (*builder.findings, explain_syntax_error(source, problem))
+        return None, (*builder.diagnostics, explain_syntax_error(source, problem))
     except yaml.YAMLError:
         found = error("yaml-syntax", "this is not YAML", Span(source, 1, 1, 1, 2))
-        return None, (*builder.findings, found)
+        return None, (*builder.diagnostics, found)
     except _GiveUpError:
-        return None, tuple(builder.findings)
-    return builder.root, tuple(builder.findings)
+        return None, tuple(builder.diagnostics)
+    return builder.root, tuple(builder.diagnostics)
 
 
 def duplicate_key(first: Scalar, again: Scalar) -> Diagnostic:
@@ -220,7 +220,7 @@ class _Builder:
 
     def __init__(self, source: Source, pairs: _Pairs) -> None:
         self.root: Node | None = None
-        self.findings: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self._source = source
         self._pairs = pairs
         self._stack: list[_Frame] = []
@@ -251,7 +251,7 @@ class _Builder:
         return _between(self._source, _start(event), _end(event))
 
     def _give_up(self, code: str, message: str, span: Span, *, hint: str = "") -> None:
-        self.findings.append(error(code, message, span, hint=hint))
+        self.diagnostics.append(error(code, message, span, hint=hint))
         raise _GiveUpError
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
@@ -268,7 +268,7 @@ class _Builder:
 
     def _plain(self, text: str, span: Span, *, is_key: bool) -> Scalar:
         if not is_key and is_ambiguous(text):
-            self.findings.append(
+            self.diagnostics.append(
                 error(
                     "ambiguous-number",
                     f"{text} is a different number in YAML 1.1 and 1.2",
@@ -289,7 +289,7 @@ class _Builder:
         if wanted is None:
             self._unknown_tag(tag, span)
         elif not isinstance(value, wanted):
-            self.findings.append(
+            self.diagnostics.append(
                 error("wrong-tag", f"this is no value of type {kind}", span, hint="remove the tag")
             )
         return Scalar(value, text, plain=True, span=span)
@@ -303,7 +303,7 @@ class _Builder:
                 "such as ${GLM_API_KEY}"
             )
         # The name is not repeated: a value that begins with '!' stands where a tag does.
-        self.findings.append(error("unknown-tag", "this tag is not known", span, hint=hint))
+        self.diagnostics.append(error("unknown-tag", "this tag is not known", span, hint=hint))
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         span = self._span(event)
@@ -394,12 +394,12 @@ class _Builder:
         if first is None:
             frame.entries[key.text] = Entry(key, value)
             return
-        self.findings.append(duplicate_key(first.key, key))
+        self.diagnostics.append(duplicate_key(first.key, key))
 
     def _merge(self, frame: _Frame, merged: Node) -> None:
         for node in _mappings(merged):
             if not isinstance(node, Mapping):
-                self.findings.append(
+                self.diagnostics.append(
                     error(
                         "wrong-merge",
                         "'<<' takes a mapping, or a list of them",

@@ -46,7 +46,7 @@ def read_inventory_files(
     for rank, path in enumerate(paths):
         reader.add(path, rank)
     last = {(file.kind, file.subject, file.name): file for file in reader.files}
-    return tuple(last.values()), tuple(reader.findings)
+    return tuple(last.values()), tuple(reader.diagnostics)
 
 
 def belongs_to(path: Path, inventory: Path) -> bool:
@@ -63,7 +63,7 @@ def variables_beside(path: Path) -> tuple[tuple[InputFile, ...], tuple[Diagnosti
     """Return the ``group_vars`` and ``host_vars`` that count for an inventory at ``path``."""
     reader = _Reader()
     reader.add_variables(path.parent, 0)
-    return tuple(reader.files), tuple(reader.findings)
+    return tuple(reader.files), tuple(reader.diagnostics)
 
 
 class _Reader:
@@ -71,11 +71,11 @@ class _Reader:
         """Read files; run scripts too, with ``environ``, unless there is none."""
         self._environ = environ
         self.files: list[InputFile] = []
-        self.findings: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
 
     def add(self, path: Path, rank: int) -> None:
         """Add the inventory at ``path``; where there is none, what lies beside it says nothing."""
-        before = len(self.findings)
+        before = len(self.diagnostics)
         if path.is_dir():
             for file in self._inventories_of(path):
                 self._add_inventory(file, rank)
@@ -83,7 +83,7 @@ class _Reader:
         else:
             self._add_inventory(path, rank)
             beside = path.parent
-        if not has_errors(self.findings[before:]):
+        if not has_errors(self.diagnostics[before:]):
             self.add_variables(beside, rank)
 
     def _inventories_of(self, directory: Path) -> list[Path]:
@@ -112,9 +112,9 @@ class _Reader:
             return
         from aegis_provision.inputs.inventory_scripts import run_script
 
-        files, findings = run_script(path, rank, self._environ)
+        files, diagnostics = run_script(path, rank, self._environ)
         self.files.extend(files)
-        self.findings.extend(findings)
+        self.diagnostics.extend(diagnostics)
 
     def _inventories_in(self, directory: Path, top: Path, above: frozenset[Path]) -> Iterator[Path]:
         """Yield the inventories in ``directory`` and below it, as Ansible would read them.
@@ -172,7 +172,7 @@ class _Reader:
 
     def _pass_over(self, path: Path, what: str, hint: str) -> None:
         words = f"{path} is {what}, so it is passed over"
-        self.findings.append(warning("passed-over", words, hint=hint))
+        self.diagnostics.append(warning("passed-over", words, hint=hint))
 
     def add_variables(self, directory: Path, rank: int) -> None:
         """Add the files of ``group_vars`` and ``host_vars`` in ``directory``."""
@@ -245,7 +245,7 @@ class _Reader:
             self.files.append(InputFile(kind, subject, str(path), data, rank, certain))
 
     def _refuse(self, code: str, message: str, hint: str = "") -> None:
-        self.findings.append(error(code, message, hint=hint))
+        self.diagnostics.append(error(code, message, hint=hint))
 
 
 def _is_yaml(path: Path) -> bool:

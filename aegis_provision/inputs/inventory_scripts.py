@@ -53,24 +53,24 @@ def run_script(
     """
     listed = _run(path, ["--list"], environ, time.monotonic() + LONGEST)
     if listed.data is None:
-        return (), listed.findings
+        return (), listed.diagnostics
     files = [InputFile("inventory", "", str(path), listed.data, rank, printed=True)]
-    findings = [*listed.findings]
+    diagnostics = [*listed.diagnostics]
     output, _ = read_json(str(path), listed.data)  # what is wrong with it is told by who loads it
     hosts = hosts_to_ask(output) if output is not None else ()
     if len(hosts) > MOST_ASKED:
         words = f"{path} lists {len(hosts)} hosts without their variables"
         hint = 'let --list print them too, under "_meta": {"hostvars": {...}} (empty will do)'
-        return (), (*findings, error("script", words, hint=hint))
+        return (), (*diagnostics, error("script", words, hint=hint))
     until = time.monotonic() + LONGEST
     for host in filter(is_address, hosts):
         told = _run(path, ["--host", host], environ, until)
-        findings.extend(told.findings)
+        diagnostics.extend(told.diagnostics)
         if told.data is None:
             break  # the others would most likely fail alike, one by one
         name = f"{path} --host {host}"
         files.append(InputFile("host_vars", host, name, told.data, rank, printed=True))
-    return tuple(files), tuple(findings)
+    return tuple(files), tuple(diagnostics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class _Told:
     """What one call printed (``None`` where it came to nothing), and what is worth telling."""
 
     data: bytes | None = field(repr=False)
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 def _run(path: Path, arguments: Sequence[str], environ: Mapping[str, str], until: float) -> _Told:

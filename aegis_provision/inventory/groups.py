@@ -74,7 +74,7 @@ class Tree:
         self.groups: dict[str, RawGroup] = {ALL: RawGroup(None)}
         self.hosts: dict[str, RawHost] = {}
         self.providers: dict[str, ProviderEntry] = {}
-        self.findings: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self._settings = SettingsReader()
         self._suggestions = Suggestions(_MOST_COMPARISONS)
         self._listed = 0
@@ -123,16 +123,16 @@ class Tree:
     def _subjects(self, file: InputFile) -> Collection[str]:
         return self.groups if file.kind == "group_vars" else self.hosts
 
-    def all_findings(self) -> Iterator[Diagnostic]:
+    def all_diagnostics(self) -> Iterator[Diagnostic]:
         """Yield what was found in all files."""
-        yield from self.findings
-        yield from self._settings.findings
+        yield from self.diagnostics
+        yield from self._settings.diagnostics
         yield from self._settings.about_ansible()
 
     def _unused(self, file: InputFile, span: Span | None, meant: str) -> None:
         noun = file.kind.removesuffix("_vars")
         which = "this file" if span is not None else file.name
-        self.findings.append(
+        self.diagnostics.append(
             warning(
                 "unused-variables",
                 f"no {noun} is called {quote(file.subject)}, so {which} is not used",
@@ -151,7 +151,7 @@ class Tree:
             if first is None:
                 self.providers[name] = ProviderEntry(name, entry.key.span, entry.value)
                 continue
-            self.findings.append(
+            self.diagnostics.append(
                 error(
                     "duplicate-provider",
                     f"the provider {quote(name)} stands in two files",
@@ -188,7 +188,7 @@ class Tree:
             if name != ALL:
                 group.children.setdefault(name, child.key.span)
                 continue
-            self.findings.append(
+            self.diagnostics.append(
                 error(
                     "group-cycle",
                     "'all' is above every group, so it can't be inside of one",
@@ -215,7 +215,7 @@ class Tree:
         try:
             names = expand_range(key.text)
         except RangeError as problem:
-            self.findings.append(error("bad-range", str(problem), key.span, hint=problem.hint))
+            self.diagnostics.append(error("bad-range", str(problem), key.span, hint=problem.hint))
             return []
         if not self._fits(len(names), key.span):
             return []
@@ -223,7 +223,7 @@ class Tree:
             return []
         again = next((name for name in names if name in ranged), None)
         if again is not None:
-            self.findings.append(
+            self.diagnostics.append(
                 error(
                     "overlapping-ranges",
                     f"this range and another of the group both hold {quote(again)}",
@@ -240,7 +240,7 @@ class Tree:
         if self._listed <= MOST_HOSTS:
             return True
         if before <= MOST_HOSTS:
-            self.findings.append(
+            self.diagnostics.append(
                 error(
                     "too-many-hosts",
                     f"with this the groups list more than {MOST_HOSTS:,} hosts",
@@ -258,14 +258,14 @@ class Tree:
             hint = "'all' is the group of every host"
         elif ":" in name:
             hint = "a port goes under the host, as 'port: 2222'"
-        self.findings.append(error("bad-name", f"{quote(name)} can't be a host's name", span,
+        self.diagnostics.append(error("bad-name", f"{quote(name)} can't be a host's name", span,
                                    hint=hint))  # fmt: skip
         return False
 
     def _name_is_text(self, key: Scalar) -> None:
         if not isinstance(key.value, str) or key.text == "":
             hint = f'put quotes around it: "{key.text}"' if key.text else "give it a name"
-            self.findings.append(
+            self.diagnostics.append(
                 error("wrong-type", "a name must be text, and this is not", key.span, hint=hint)
             )
 
@@ -323,7 +323,7 @@ class Ancestry:
 
 def cycles(groups: MappingOf[str, RawGroup]) -> tuple[Diagnostic, ...]:
     """Return an error for each group that is its own ancestor, with the way round."""
-    findings: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     done: set[str] = set()
     for start in groups:
         path: dict[str, None] = {}
@@ -335,12 +335,12 @@ def cycles(groups: MappingOf[str, RawGroup]) -> tuple[Diagnostic, ...]:
                 done.add(name)
             elif name in path:
                 way = list(path)
-                findings.append(_cycle(groups, [*way[way.index(name) :], name]))
+                diagnostics.append(_cycle(groups, [*way[way.index(name) :], name]))
             elif name not in done:
                 path[name] = None
                 pending.append((name, True))
                 pending.extend((child, False) for child in groups[name].children)
-    return tuple(findings)
+    return tuple(diagnostics)
 
 
 def too_deep(groups: MappingOf[str, RawGroup]) -> tuple[Diagnostic, ...]:

@@ -56,13 +56,13 @@ def load_inventory(
     ``with_providers`` says that each host needs one.
 
     The inventory is ``None`` where there is nothing to resolve (no host, or groups that contain
-    themselves). With errors among the findings it may be incomplete: good for finding more of
+    themselves). With errors among the diagnostics it may be incomplete: good for finding more of
     them, and for nothing else.
     """
     texts = [_read(file) for file in sorted(files, key=lambda file: file.kind != "inventory")]
     shared = not with_providers or any(text.is_shared for text in texts)
     sorting = Sorting(shared)
-    findings: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     tree = Tree()
     complete = True
     for text in texts:
@@ -71,7 +71,7 @@ def load_inventory(
             tree.pass_over(file)
             continue
         node, found = _taken(text, sorting)
-        findings.extend(found)
+        diagnostics.extend(found)
         if node is None:
             complete = complete and not has_errors(found)
             continue
@@ -79,22 +79,22 @@ def load_inventory(
             tree.add_inventory(file, node)
         else:
             tree.add_variables(file, node)
-    findings.extend(sorting.all_findings())
-    findings.extend(
-        item for item in tree.all_findings() if complete or item.code != "unused-variables"
+    diagnostics.extend(sorting.all_diagnostics())
+    diagnostics.extend(
+        item for item in tree.all_diagnostics() if complete or item.code != "unused-variables"
     )
     circular = cycles(tree.groups) or too_deep(tree.groups)
-    findings.extend(circular)
+    diagnostics.extend(circular)
     if circular:
-        return None, tuple(findings)
+        return None, tuple(diagnostics)
     if not tree.hosts:
         # Where something could not be read, its hosts are merely unknown.
-        if not has_errors(findings):
-            findings.append(_no_hosts(files))
-        return None, tuple(findings)
+        if not has_errors(diagnostics):
+            diagnostics.append(_no_hosts(files))
+        return None, tuple(diagnostics)
     resolver = _Resolver(tree, needs_providers=complete and with_providers)
     inventory = resolver.inventory()
-    return inventory, (*findings, *resolver.findings)
+    return inventory, (*diagnostics, *resolver.diagnostics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class _Text:
 
     file: InputFile
     node: Node | None
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
     @property
     def is_shared(self) -> bool:
@@ -135,7 +135,7 @@ def _read(file: InputFile) -> _Text:
 
 def _taken(text: _Text, sorting: Sorting) -> tuple[Node | None, tuple[Diagnostic, ...]]:
     """Return what of a file is for us, and what is wrong with that."""
-    node, found, is_inventory = text.node, text.findings, text.file.kind == "inventory"
+    node, found, is_inventory = text.node, text.diagnostics, text.file.kind == "inventory"
     if node is None:
         return None, found
     fragment = "" if is_inventory else "/$defs/vars"
@@ -206,7 +206,7 @@ class _Parts:
 class _Resolver:
     tree: Tree
     needs_providers: bool
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     ancestry: Ancestry = field(init=False)
     _own: dict[str, MergedSettings] = field(default_factory=dict)
     _inherited: dict[tuple[str, ...], _Inherited] = field(default_factory=dict)
@@ -216,11 +216,11 @@ class _Resolver:
         self.ancestry = Ancestry(self.tree.groups)
 
     def inventory(self) -> Inventory:
-        """Resolve everything; ``findings`` then holds what was found."""
+        """Resolve everything; ``diagnostics`` then holds what was found."""
         for name, group in self.tree.groups.items():
             settings, found = merge_level(name, "group", group.declared)
             self._own[name] = settings
-            self.findings.extend(found)
+            self.diagnostics.extend(found)
         conflicts: dict[Conflict, list[str]] = {}
         unclear: dict[tuple[Setting, Setting], list[str]] = {}
         quarrels: dict[tuple[Setting, Setting], list[str]] = {}
@@ -235,22 +235,22 @@ class _Resolver:
                     unclear.setdefault((setting, parts.provider), []).append(name)
             for pair in parts.outranked:
                 quarrels.setdefault(pair, []).append(name)
-        self.findings.extend(item.finding(names) for item, names in conflicts.items())
-        self.findings.extend(
+        self.diagnostics.extend(item.diagnostic(names) for item, names in conflicts.items())
+        self.diagnostics.extend(
             unclear_override(setting, provider, names)
             for (setting, provider), names in unclear.items()
         )
-        self.findings.extend(outranked_by(*pair, names) for pair, names in quarrels.items())
-        self.findings.extend(self._without_provider(hosts))
-        self.findings.extend(_same_file(hosts))
-        self.findings.extend(self._same_names(hosts))
+        self.diagnostics.extend(outranked_by(*pair, names) for pair, names in quarrels.items())
+        self.diagnostics.extend(self._without_provider(hosts))
+        self.diagnostics.extend(_same_file(hosts))
+        self.diagnostics.extend(self._same_names(hosts))
         groups = {
             name: Group(
                 name, group.span, tuple(group.hosts), tuple(group.children), self._own[name]
             )
             for name, group in self.tree.groups.items()
         }
-        self.findings.extend(pin_errors(groups, hosts))
+        self.diagnostics.extend(pin_errors(groups, hosts))
         return Inventory(hosts, groups, self.tree.providers)
 
     def _without_provider(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
@@ -283,14 +283,14 @@ class _Resolver:
         own: MergedSettings = {}
         if raw.declared:
             own, found = merge_level(name, "host", raw.declared)
-            self.findings.extend(found)
+            self.diagnostics.extend(found)
             parts = self._sorted_out(host_over_groups(own, inherited.settings))
         else:
             known = self._parts.get(direct)
             parts = known or self._sorted_out(inherited.settings)
             self._parts[direct] = parts
         target, found = target_of(name, parts.settings)
-        self.findings.extend(found)
+        self.diagnostics.extend(found)
         host = Host(
             name=name,
             span=raw.span,

@@ -57,13 +57,13 @@ class PinRequest:
 class PinEdits:
     """What is to be done: new contents by file, what becomes of each host and in which files.
 
-    With an error among the findings nothing is to be done at all.
+    With an error among the diagnostics nothing is to be done at all.
     """
 
     contents: Mapping[str, bytes] = field(repr=False)
     changes: Mapping[str, PinChange]
     places: Mapping[str, tuple[str, ...]]
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 def edit_pins(
@@ -89,14 +89,14 @@ def edit_pins(
             else:
                 editing.pin(host, request)
         except EditError as problem:
-            editing.findings.append(problem.finding)
+            editing.diagnostics.append(problem.diagnostic)
     for editor in editing.editors.values():
         try:
             contents[editor.name] = editor.result()
         except EditError as problem:
-            editing.findings.append(problem.finding)
-    findings = tuple(dict.fromkeys(editing.findings))
-    return PinEdits(contents, editing.changes, editing.places, findings)
+            editing.diagnostics.append(problem.diagnostic)
+    diagnostics = tuple(dict.fromkeys(editing.diagnostics))
+    return PinEdits(contents, editing.changes, editing.places, diagnostics)
 
 
 @dataclass(slots=True)
@@ -110,13 +110,13 @@ class _Editing:
     edited: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
     changes: dict[str, PinChange] = field(default_factory=dict)
     places: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def pin(self, host: Host, request: PinRequest) -> None:
         """Pin one host."""
         entries = self.entries.get(host.name, ())
         pinned = next((entry for entry in entries if entry.provider is not None), None)
-        self.findings.extend(_own_settings(host, request, pinned))
+        self.diagnostics.extend(_own_settings(host, request, pinned))
         if pinned is None:
             self._add(host, entries, request.pairs())
         elif self._may_edit(host, pinned):
@@ -129,7 +129,7 @@ class _Editing:
         if not pinned or not host.pinned:  # A "provider" that is not read is not ours.
             self.changes[host.name] = "unchanged"
             if host.pinned and host.provider is not None:
-                self.findings.append(_out_of_reach(host.name, host.provider, entries))
+                self.diagnostics.append(_out_of_reach(host.name, host.provider, entries))
             return
         self.changes[host.name] = "unpinned"
         for entry in pinned:
@@ -138,16 +138,16 @@ class _Editing:
             in_range = is_beside_range(entry, entries)
             if editor := self._editor(host, entry, entry.path):
                 editor.remove_keys(entry.path, entry.pin().keys(), in_range=in_range)
-            self.findings.extend(_staying(host.name, entry))
+            self.diagnostics.extend(_staying(host.name, entry))
         if len(pinned) > 1:
-            self.findings.append(_pinned_twice(host.name, pinned))
+            self.diagnostics.append(_pinned_twice(host.name, pinned))
 
     def _add(self, host: Host, entries: Sequence[HostEntry], pairs: dict[str, str | int]) -> None:
         self.changes[host.name] = "pinned"
         last = max((entry.file.rank for entry in entries), default=0)
         places = [entry for entry in entries if entry.file.rank == last]
         if not places:
-            self.findings.append(_of_a_script(host))
+            self.diagnostics.append(_of_a_script(host))
             return
         place = min(places, key=_preference)
         if place.ranged:
@@ -188,7 +188,7 @@ class _Editing:
         """Tell whether an entry is of the chosen hosts alone; say so where it is not."""
         if self.chosen.issuperset(entry.hosts):
             return True
-        self.findings.append(
+        self.diagnostics.append(
             error(
                 "pinned-by-range",
                 f"a range of {len(entry.hosts)} hosts is pinned here, and "
@@ -218,7 +218,7 @@ def _value(node: object) -> str:
 def _own_settings(
     host: Host, request: PinRequest, pinned: HostEntry | None
 ) -> Iterator[Diagnostic]:
-    """Yield a finding for each value of a provider that the host sets outside its pin."""
+    """Yield a diagnostic for each value of a provider that the host sets outside its pin."""
     for key in OVERRIDE_KEYS:
         setting = host.overrides.get(key)
         if setting is None or setting.holder_kind != "host":

@@ -91,7 +91,7 @@ def pin_errors(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Iterat
         )
 
 
-def pin_findings(hosts: Iterable[Host], today: date) -> tuple[Diagnostic, ...]:
+def pin_diagnostics(hosts: Iterable[Host], today: date) -> tuple[Diagnostic, ...]:
     """Return what ``today`` (in UTC) means for the pins of ``hosts`` that have an end.
 
     A pin past its last day is an error, one that is near it a warning, given once for pins that

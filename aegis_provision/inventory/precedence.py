@@ -33,7 +33,7 @@ class Conflict:
     first: Setting
     second: Setting
 
-    def finding(self, hosts: Sequence[str]) -> Diagnostic:
+    def diagnostic(self, hosts: Sequence[str]) -> Diagnostic:
         """Return the error, for the hosts it matters to."""
         return error(
             "ambiguous-groups",
@@ -55,7 +55,7 @@ def merge_level(
     Later files win; two places of the same standing that differ are an error.
     """
     settings: MergedSettings = {}
-    findings: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for key, items in group_by(declared, lambda item: item.key).items():
         items.sort(key=lambda item: -item.priority)
         found = [
@@ -67,7 +67,7 @@ def merge_level(
             settings[key] = winner
             continue
         beside = sum(item.priority == items[0].priority for item in items) - 1
-        findings.extend(
+        diagnostics.extend(
             _set_twice(winner, setting)
             for setting in others[:beside]
             if setting.value != winner.value
@@ -75,7 +75,7 @@ def merge_level(
         settings[key] = replace(
             winner, overrode=tuple(others[beside:]), agreeing=tuple(others[:beside])
         )
-    return settings, tuple(findings)
+    return settings, tuple(diagnostics)
 
 
 def _set_twice(first: Setting, second: Setting) -> Diagnostic:

@@ -40,17 +40,17 @@ def inventory_of(output: Node) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     where those of all inventories are looked at.
     """
     work = _Work()
-    return work.inventory(output), tuple(work.findings)
+    return work.inventory(output), tuple(work.diagnostics)
 
 
 def settings_of(variables: Node) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     """Return the settings among what ``--host`` printed, and what is wrong with how it did."""
     work = _Work()
     if isinstance(variables, Mapping):
-        return work.settings(variables), tuple(work.findings)
+        return work.settings(variables), tuple(work.diagnostics)
     words = "a host's variables must be a mapping, and this is none"
-    work.findings.append(error("wrong-type", words, variables.span, hint="print an object"))
-    return Mapping((), variables.span), tuple(work.findings)
+    work.diagnostics.append(error("wrong-type", words, variables.span, hint="print an object"))
+    return Mapping((), variables.span), tuple(work.diagnostics)
 
 
 def hosts_to_ask(output: Node) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def _listed(group: Node) -> Iterator[Scalar]:
 
 @dataclass(slots=True)
 class _Work:
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     _variables: dict[str, Entry] = field(default_factory=dict)
 
     def inventory(self, output: Node) -> Mapping:
@@ -88,7 +88,7 @@ class _Work:
             if entry.key.text == "providers":
                 words = 'a group can\'t be called "providers": that is where recipes stand'
                 hint = "rename the group; recipes go into a file of their own, beside it with -i"
-                self.findings.append(error("bad-name", words, entry.key.span, hint=hint))
+                self.diagnostics.append(error("bad-name", words, entry.key.span, hint=hint))
                 continue
             groups.append(Entry(entry.key, self._group(entry, unused)))
         self._not_listed(unused)
@@ -97,7 +97,7 @@ class _Work:
     def settings(self, variables: Mapping) -> Mapping:
         """Return our settings among ``variables``; those under our own name are the stronger."""
         taken, found = ours_among(variables)
-        self.findings.extend(found)
+        self.diagnostics.extend(found)
         return taken
 
     def _take_meta(self, meta: Node) -> None:
@@ -144,7 +144,7 @@ class _Work:
                 )
             elif part not in _PARTS and (hint := did_you_mean(part, _PARTS)):
                 words = f"{quote(part)} of the group {name} means nothing here"
-                self.findings.append(warning("unknown-key", words, entry.key.span, hint=hint))
+                self.diagnostics.append(warning("unknown-key", words, entry.key.span, hint=hint))
         return Mapping(tuple(parts), body.span)
 
     def _hosts(self, listed: Sequence, unused: dict[str, Entry]) -> Mapping:
@@ -153,7 +153,7 @@ class _Work:
             if is_range(key.text):
                 words = f"{quote(key.text)} can't be a host's name"
                 hint = "a script names each host by itself, not as a range"
-                self.findings.append(error("bad-name", words, key.span, hint=hint))
+                self.diagnostics.append(error("bad-name", words, key.span, hint=hint))
                 continue
             # Said once: a host that stands in several groups has its settings from one place.
             variables = unused.pop(key.text, None)
@@ -183,7 +183,7 @@ class _Work:
         names = ", ".join(quote(name) for name in list(unused)[:_NAMED_HOSTS])
         more = f" and {len(unused) - _NAMED_HOSTS} more" if len(unused) > _NAMED_HOSTS else ""
         first = next(iter(unused.values()))
-        self.findings.append(
+        self.diagnostics.append(
             warning(
                 "unused-variables",
                 f'"_meta" has variables of {names}{more}, and no group lists '
@@ -194,7 +194,7 @@ class _Work:
         )
 
     def _wrong(self, span: Span, words: str, hint: str) -> None:
-        self.findings.append(error("wrong-type", words, span, hint=hint))
+        self.diagnostics.append(error("wrong-type", words, span, hint=hint))
 
 
 def _is_null(node: Node) -> bool:

@@ -80,7 +80,7 @@ class SettingsReader:
     ``ignored`` holds Ansible's variables that mean nothing here, with the place of the first.
     """
 
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     ignored: dict[str, Span] = field(default_factory=dict)
     _elsewhere: dict[str, _Elsewhere] = field(default_factory=dict)
 
@@ -91,7 +91,7 @@ class SettingsReader:
         return tuple(self._settings(node, priority))
 
     def about_ansible(self) -> Iterator[Diagnostic]:
-        """Yield findings about Ansible's variables that are not taken.
+        """Yield diagnostics about Ansible's variables that are not taken.
 
         Each that changes the connection is one warning, however many places set it; all others are
         one note. Their lines are not quoted: an option may hold a password.
@@ -144,7 +144,7 @@ class SettingsReader:
                 continue
             problem = _problem(key, value, from_ansible=written in ALIASES)
             if problem is not None:
-                self.findings.append(
+                self.diagnostics.append(
                     error("bad-value", f'"{written}" {problem[0]}', entry.value.span,
                           hint=problem[1])
                 )  # fmt: skip
@@ -158,7 +158,7 @@ class SettingsReader:
                 yield Declared(key, entry.value.value, entry.value.span, priority, key)
 
     def _wrong_alias(self, written: str, node: Node) -> None:
-        self.findings.append(
+        self.diagnostics.append(
             error(
                 "wrong-type",
                 f'"{written}" has a value that does not fit "{ALIASES[written]}"',

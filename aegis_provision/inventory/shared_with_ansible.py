@@ -79,15 +79,15 @@ def ours_among(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     """
     ours = variables.entry(OURS)
     own: tuple[Entry, ...] = ()
-    findings: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     if ours is None:
-        findings.extend(_misspelt(variables))
+        diagnostics.extend(_misspelt(variables))
     elif isinstance(ours.value, Mapping):
         own = ours.value.entries
     elif not (isinstance(ours.value, Scalar) and ours.value.value is None):
         words = f'"{OURS}" must be a mapping of our settings'
         hint = 'write {"provider": "glm", ...}'
-        findings.append(error("wrong-type", words, ours.value.span, hint=hint))
+        diagnostics.append(error("wrong-type", words, ours.value.span, hint=hint))
     said = {ALIASES.get(entry.key.text, entry.key.text) for entry in own}
     ansibles = tuple(
         entry
@@ -95,7 +95,7 @@ def ours_among(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
         if entry.key.text.startswith(PREFIX) and ALIASES.get(entry.key.text) not in said
     )
     span = ours.value.span if ours is not None else variables.span
-    return Mapping((*own, *ansibles), span), tuple(findings)
+    return Mapping((*own, *ansibles), span), tuple(diagnostics)
 
 
 def _misspelt(variables: Mapping) -> Iterator[Diagnostic]:
@@ -117,13 +117,13 @@ def _misspelt(variables: Mapping) -> Iterator[Diagnostic]:
 class Sorting:
     """Takes from files what is for us. ``left`` and ``kept`` say where the rest of it stands.
 
-    ``shared`` says that the inventory is Ansible's too. Findings about the text inside of what is
-    ``left`` mean nothing, unless they are about something that was ``kept`` in it: a tag or a
+    ``shared`` says that the inventory is Ansible's too. Diagnostics about the text inside of what
+    is ``left`` mean nothing, unless they are about something that was ``kept`` in it: a tag or a
     number that matters to Ansible alone is no mistake.
     """
 
     shared: bool
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     left: list[Span] = field(default_factory=list)
     kept: list[Span] = field(default_factory=list)
     _foreign: list[Span] = field(default_factory=list)
@@ -144,9 +144,9 @@ class Sorting:
             return node
         return self._variables(node, is_file=True)
 
-    def all_findings(self) -> Iterator[Diagnostic]:
+    def all_diagnostics(self) -> Iterator[Diagnostic]:
         """Yield what was found in all files."""
-        yield from self.findings
+        yield from self.diagnostics
         if self._foreign:
             names, many = [span.source.name for span in self._foreign], len(self._foreign)
             more = f" and {many - _MOST_NAMED} more" if many > _MOST_NAMED else ""
@@ -157,9 +157,9 @@ class Sorting:
                 "so that nothing of that is read but Ansible's connection variables",
             )
 
-    def is_moot(self, finding: Diagnostic) -> bool:
-        """Tell whether ``finding`` is about text that is not for us."""
-        span = finding.span
+    def is_moot(self, diagnostic: Diagnostic) -> bool:
+        """Tell whether ``diagnostic`` is about text that is not for us."""
+        span = diagnostic.span
         return (
             span is not None
             and any(place.holds(span) for place in self.left)
@@ -192,7 +192,7 @@ class Sorting:
                 self._sort(entry, is_ours=not _is_ignored(entry))
             return node
         taken, found = ours_among(node)
-        self.findings.extend(found)
+        self.diagnostics.extend(found)
         self.left.append(node.span)
         for entry in taken:
             self._sort(entry, is_ours=not _is_ignored(entry))
@@ -222,7 +222,7 @@ class Sorting:
             self._foreign.append(node.span)
             return False
         if fitting:
-            self.findings.append(_not_read(fitting))
+            self.diagnostics.append(_not_read(fitting))
         return False
 
 

@@ -48,7 +48,7 @@ class ImportSource:
 
     inventory: Inventory
     recipes: Mapping[str, Recipe]
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 def load_import_source(named: Sequence[Path], environ: Mapping[str, str]) -> ImportSource:
@@ -56,17 +56,17 @@ def load_import_source(named: Sequence[Path], environ: Mapping[str, str]) -> Imp
 
     Raises :class:`InvalidInputError` and :class:`Error`.
     """
-    files, findings = read_inventory_files(inventory_paths(named), environ)
+    files, diagnostics = read_inventory_files(inventory_paths(named), environ)
     inventory, found = load_inventory(files, with_providers=False) if files else (None, ())
-    findings += found
+    diagnostics += found
     if inventory is None:
-        raise InvalidInputError(drop_followups(findings))
+        raise InvalidInputError(drop_followups(diagnostics))
     recipes, found = resolve_providers(inventory)
-    findings += found
-    if has_errors(findings):
-        raise InvalidInputError(drop_followups(findings))
-    findings += tuple(_replaced(inventory))
-    return ImportSource(inventory, recipes, findings)
+    diagnostics += found
+    if has_errors(diagnostics):
+        raise InvalidInputError(drop_followups(diagnostics))
+    diagnostics += tuple(_replaced(inventory))
+    return ImportSource(inventory, recipes, diagnostics)
 
 
 def _replaced(inventory: Inventory) -> Iterator[Diagnostic]:
@@ -107,13 +107,13 @@ def import_fleet(
     ends = tuple(_end(item, adoption, left_out) for item in surveyed)
     if not adoption.own:
         return ImportOutcome(None, adoption, ends)
-    beside, findings = variables_beside(out)
+    beside, diagnostics = variables_beside(out)
     names = {file.name for file in beside}
     text = inventory_text(hosts.inventory, adoption, left_out, names)
     file = InputFile("inventory", "", str(out), text.encode(), 0)
-    fleet, findings = resolve_fleet((file, *beside), findings)
-    if fleet is None or has_errors(findings):
-        raise InvalidInputError(drop_followups(findings))
+    fleet, diagnostics = resolve_fleet((file, *beside), diagnostics)
+    if fleet is None or has_errors(diagnostics):
+        raise InvalidInputError(drop_followups(diagnostics))
     exported = {**environ, **{item.name: item.value for item in adoption.needed}}
     filled, _ = resolve_sessions(fleet, tuple(adoption.own), exported)
     differing = [

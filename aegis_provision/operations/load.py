@@ -72,14 +72,14 @@ class Environment:
 class Fleet:
     """A valid inventory with its recipes and each host's session variables.
 
-    ``findings`` holds warnings and notes only; ``unset`` warns of defaults that could never
+    ``diagnostics`` holds warnings and notes only; ``unset`` warns of defaults that could never
     work, which matters only where the environment is not looked at.
     """
 
     inventory: Inventory
     recipes: Mapping[str, Recipe]
     specs: Mapping[str, SessionSpec]
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     unset: tuple[Diagnostic, ...]
     files: tuple[InputFile, ...] = ()
 
@@ -113,41 +113,41 @@ def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
 def load_fleet(named: Sequence[Path], environ: Mapping[str, str]) -> Fleet:
     """Read and check everything that needs neither SSH nor secrets; scripts get ``environ``.
 
-    Raises :class:`InvalidInputError` with all findings of all files where any is an error, and
+    Raises :class:`InvalidInputError` with all diagnostics of all files where any is an error, and
     :class:`Error` where there is no inventory.
     """
-    files, findings = read_inventory_files(inventory_paths(named), environ)
-    fleet, findings = resolve_fleet(files, findings)
-    if fleet is None or has_errors(findings):
-        raise InvalidInputError(drop_followups(findings))
+    files, diagnostics = read_inventory_files(inventory_paths(named), environ)
+    fleet, diagnostics = resolve_fleet(files, diagnostics)
+    if fleet is None or has_errors(diagnostics):
+        raise InvalidInputError(drop_followups(diagnostics))
     return fleet
 
 
 def resolve_fleet(
-    files: Sequence[InputFile], findings: tuple[Diagnostic, ...] = ()
+    files: Sequence[InputFile], diagnostics: tuple[Diagnostic, ...] = ()
 ) -> tuple[Fleet | None, tuple[Diagnostic, ...]]:
-    """Return the fleet that ``files`` make up, and all that is wrong with it after ``findings``.
+    """Return the fleet that ``files`` make up, and all that is wrong with it after ``diagnostics``.
 
-    With errors among the findings the fleet may be incomplete; there is none where the files
+    With errors among the diagnostics the fleet may be incomplete; there is none where the files
     hold nothing to resolve.
     """
     inventory, found = load_inventory(files) if files else (None, ())
-    findings += found
+    diagnostics += found
     if inventory is None:
-        return None, findings
+        return None, diagnostics
     recipes, found = resolve_providers(inventory)
-    findings += found
+    diagnostics += found
     specs, found = session_specs(inventory, recipes)
-    findings += found
+    diagnostics += found
     distinct = {id(spec): spec for spec in specs.values()}
     checked = [item for spec in distinct.values() for item in check_spec(spec)]
-    findings += tuple(item for item in checked if item.code != UNUSABLE_DEFAULT)
+    diagnostics += tuple(item for item in checked if item.code != UNUSABLE_DEFAULT)
     unset = tuple(item for item in checked if item.code == UNUSABLE_DEFAULT)
     subjects = {"group_vars": inventory.groups, "host_vars": inventory.hosts}
     used = tuple(
         file for file in files if file.certain or file.subject in subjects.get(file.kind, ())
     )
-    return Fleet(inventory, recipes, specs, findings, unset, used), findings
+    return Fleet(inventory, recipes, specs, diagnostics, unset, used), diagnostics
 
 
 def select_hosts(inventory: Inventory, flag: str, pattern: str | None) -> tuple[str, ...]:
@@ -189,8 +189,8 @@ def read_playbook(
         data = read_beginning(path, LARGEST_FILE + 1)
     except OSError as problem:
         return None, None, (_unreadable_playbook(path, problem),)
-    playbook, findings = load_playbook(str(path), data)
-    return playbook, source_file(str(path), data), findings
+    playbook, diagnostics = load_playbook(str(path), data)
+    return playbook, source_file(str(path), data), diagnostics
 
 
 def _unreadable_playbook(path: Path, problem: OSError) -> Diagnostic:
@@ -239,17 +239,17 @@ def resolve_sessions(
     """
     users = group_by(hosts, lambda name: id(fleet.specs[name]))
     sessions: dict[str, Session] = {}
-    findings: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     missing: dict[str, dict[str, None]] = {}
     for names in users.values():
         session = resolve_env(fleet.specs[names[0]], environ, with_secrets=with_secrets)
         sessions.update(dict.fromkeys(names, session))
         for variable in session.missing:
             missing.setdefault(variable, {}).update(dict.fromkeys(names))
-        findings.extend(check_session(session))
+        diagnostics.extend(check_session(session))
     asked = [name for name in hosts if name in with_api_token and with_secrets]
     tokens, unusable = _api_tokens(fleet, asked, environ, missing)
-    return ResolvedSecrets(sessions, tokens), _without_errors((*findings, *unusable), missing)
+    return ResolvedSecrets(sessions, tokens), _without_errors((*diagnostics, *unusable), missing)
 
 
 def resolve_api_tokens(
@@ -261,8 +261,8 @@ def resolve_api_tokens(
     that is obviously no token.
     """
     missing: dict[str, dict[str, None]] = {}
-    tokens, findings = _api_tokens(fleet, hosts, environ, missing)
-    _without_errors(findings, missing)
+    tokens, diagnostics = _api_tokens(fleet, hosts, environ, missing)
+    _without_errors(diagnostics, missing)
     return tokens
 
 
@@ -295,9 +295,9 @@ def _api_tokens(
 
 
 def _without_errors(
-    findings: Sequence[Diagnostic], missing: Mapping[str, Collection[str]]
+    diagnostics: Sequence[Diagnostic], missing: Mapping[str, Collection[str]]
 ) -> tuple[Diagnostic, ...]:
-    """Return ``findings``, or raise :class:`InvalidInputError` where one is an error.
+    """Return ``diagnostics``, or raise :class:`InvalidInputError` where one is an error.
 
     ``missing`` maps variables that are unset to the hosts that need them: one error for all.
     """
@@ -313,10 +313,10 @@ def _without_errors(
         message = f"{counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}"
         hint = "export them, or put them into a file that only you can read and name it "
         hint += "with --env-file"
-        findings = (error("missing-variable", message, hint=hint), *findings)
-    if has_errors(findings):
-        raise InvalidInputError(findings)
-    return tuple(findings)
+        diagnostics = (error("missing-variable", message, hint=hint), *diagnostics)
+    if has_errors(diagnostics):
+        raise InvalidInputError(diagnostics)
+    return tuple(diagnostics)
 
 
 def _first_of(hosts: Collection[str]) -> str:
@@ -375,7 +375,7 @@ def host_session(
     fleet = load_fleet(inventory, environment.environ)
     find_host(fleet, name)
     resolved, warnings = resolve_sessions(fleet, [name], environment.variables)
-    return resolved.sessions[name], (*fleet.findings, *warnings)
+    return resolved.sessions[name], (*fleet.diagnostics, *warnings)
 
 
 def recipe_session(

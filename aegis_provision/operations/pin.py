@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 class PinOutcome:
     """What an edit makes of the files and of the hosts, before anything is written.
 
-    ``findings`` are warnings and notes; ``places`` names each host's files.
+    ``diagnostics`` are warnings and notes; ``places`` names each host's files.
     """
 
     changes: Mapping[str, PinChange]
     places: Mapping[str, tuple[str, ...]]
     files: tuple[Replacement, ...]
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 def edit_inventory(
@@ -50,41 +50,41 @@ def edit_inventory(
     have errors that were not there before or change anything that was not asked for, and
     :class:`Error` for a pattern that selects nothing.
     """
-    files, findings = read_inventory_files(inventory_paths(named), environ)
-    fleet, findings = resolve_fleet(files, findings)
+    files, diagnostics = read_inventory_files(inventory_paths(named), environ)
+    fleet, diagnostics = resolve_fleet(files, diagnostics)
     if fleet is None:
-        raise InvalidInputError(drop_followups(findings))
+        raise InvalidInputError(drop_followups(diagnostics))
     hosts = select_hosts(fleet.inventory, "HOST", pattern)
     # A link in host_vars/ is one more name of a file: an edit changes the hosts of every name.
     real_paths = {file.name: str(Path(file.name).resolve()) for file in files if not file.printed}
     edits = edit_pins(fleet.inventory, fleet.files, hosts, request, real_paths)
-    if has_errors(edits.findings):
-        raise InvalidInputError(edits.findings)
+    if has_errors(edits.diagnostics):
+        raise InvalidInputError(edits.diagnostics)
     contents = {real_paths[name]: data for name, data in edits.contents.items()}
     after = tuple(
         file if file.printed else replace(file, data=contents.get(real_paths[file.name], file.data))
         for file in files
     )
     if contents:
-        _check(fleet, findings, after, hosts, request)
+        _check(fleet, diagnostics, after, hosts, request)
     replacements = {
         file.name: Replacement(Path(file.name), file.data, edits.contents[file.name])
         for file in files
         if not file.printed and edits.contents.get(file.name, file.data) != file.data
     }
-    return PinOutcome(edits.changes, edits.places, tuple(replacements.values()), edits.findings)
+    return PinOutcome(edits.changes, edits.places, tuple(replacements.values()), edits.diagnostics)
 
 
 def _check(
     fleet: Fleet,
-    findings: Sequence[Diagnostic],
+    diagnostics: Sequence[Diagnostic],
     after: Sequence[InputFile],
     hosts: Sequence[str],
     request: PinRequest | None,
 ) -> None:
     """Raise :class:`InvalidInputError` where the files ``after`` are not what they should be."""
     result, found = resolve_fleet(after)
-    fresh = _new_errors(findings, found)
+    fresh = _new_errors(diagnostics, found)
     if not fresh and result is not None:
         fresh = list(side_effects(fleet.inventory, result.inventory, hosts, request))
     if fresh or result is None:
@@ -105,6 +105,6 @@ def _new_errors(before: Sequence[Diagnostic], after: Sequence[Diagnostic]) -> li
 
 
 def _identities(item: Diagnostic) -> list[tuple[object, ...]]:
-    """Return what makes a finding the same before and after an edit, for each of its hosts."""
+    """Return what makes a diagnostic the same before and after an edit, for each of its hosts."""
     file = item.span.source.name if item.span else None
     return [(item.code, item.message, file, host) for host in item.hosts or ("",)]

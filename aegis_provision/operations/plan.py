@@ -11,7 +11,7 @@ from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, w
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.run_header import RunKind
 from aegis_provision.humanize import counted
-from aegis_provision.inventory.pins import pin_findings
+from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import connection_settings, operator_name
 from aegis_provision.operations.load import (
     load_fleet,
@@ -71,14 +71,14 @@ class RunSelection:
 class Scheduled:
     """A run as far as it can be told without SSH and without secrets.
 
-    ``findings`` are warnings and notes; ``playbook`` is the playbook's file.
+    ``diagnostics`` are warnings and notes; ``playbook`` is the playbook's file.
     """
 
     fleet: Fleet
     selection: RunSelection
     schedule: Schedule
     playbook: SourceFile | None
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Job:
     connection: ConnectionSettings
     info: RunInfo
     environ: Mapping[str, str] = field(repr=False)
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     targets: Mapping[str, RollbackTarget] | None = None
 
 
@@ -227,23 +227,23 @@ def _scheduled(
     source: SourceFile | None,
     found: tuple[Diagnostic, ...],
 ) -> Scheduled:
-    findings = (*fleet.findings, *found)
+    diagnostics = (*fleet.diagnostics, *found)
     if playbook is None:
-        raise InvalidInputError(findings)
+        raise InvalidInputError(diagnostics)
     playbook = with_overrides(playbook, selection.serial, selection.max_fail)
     selected = set(select_hosts(fleet.inventory, "--limit", selection.limit))
     if selection.retry is not None:
         selected &= set(selection.retry.hosts_to_retry)
-        findings += tuple(_retry_findings(selection.retry, source, selected))
+        diagnostics += tuple(_retry_diagnostics(selection.retry, source, selected))
     pinned = [host for name, host in fleet.inventory.hosts.items() if name in selected]
-    findings += pin_findings(pinned, environment.today)
+    diagnostics += pin_diagnostics(pinned, environment.today)
     schedule, found = make_schedule(
         playbook, fleet.inventory, chosen=selected, read_file=read_pattern_file
     )
-    findings += found
-    if has_errors(findings):
-        raise InvalidInputError(findings)
-    return Scheduled(fleet, selection, schedule, source, findings)
+    diagnostics += found
+    if has_errors(diagnostics):
+        raise InvalidInputError(diagnostics)
+    return Scheduled(fleet, selection, schedule, source, diagnostics)
 
 
 def retry_selection(selection: RunSelection, past: PastRun) -> RunSelection:
@@ -254,7 +254,7 @@ def retry_selection(selection: RunSelection, past: PastRun) -> RunSelection:
     return replace(selection, playbook=playbook, retry=past)
 
 
-def _retry_findings(
+def _retry_diagnostics(
     past: PastRun, source: SourceFile | None, hosts: Collection[str]
 ) -> Iterator[Diagnostic]:
     run, old = past.header.run, past.header.playbook
@@ -306,8 +306,8 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
         limit=scheduled.selection.limit or "",
         retries=retry.header.run if retry else None,
     )
-    findings = (*scheduled.findings, *warnings)
-    return Job(fleet, schedule, host_jobs, connection, info, environment.environ, findings)
+    diagnostics = (*scheduled.diagnostics, *warnings)
+    return Job(fleet, schedule, host_jobs, connection, info, environment.environ, diagnostics)
 
 
 def hosts_with_api(schedule: Schedule) -> frozenset[str]:

@@ -82,7 +82,7 @@ def prepare_rollback(
     )
     environ = environment.environ
     return Job(
-        fleet, schedule, tuple(host_jobs), connection, info, environ, fleet.findings, targets
+        fleet, schedule, tuple(host_jobs), connection, info, environ, fleet.diagnostics, targets
     )
 
 

@@ -85,7 +85,7 @@ class SavedPlanFile:
             schedule=job.schedule.narrowed_to(self._hosts),
             host_jobs=tuple(item for item in job.host_jobs if item.host.name in self._hosts),
             info=replace(job.info, saved_plan=self.source),
-            findings=(*job.findings, *self._skipped_hosts()),
+            diagnostics=(*job.diagnostics, *self._skipped_hosts()),
         )
 
     def bind_schedule(self, scheduled: Scheduled) -> Scheduled:
@@ -94,9 +94,9 @@ class SavedPlanFile:
         batches = _batches(scheduled.schedule)
         if reasons := stale_schedule(self.plan, sources, batches):
             raise self.stale(reasons)
-        findings = (*scheduled.findings, *self._skipped_hosts())
+        diagnostics = (*scheduled.diagnostics, *self._skipped_hosts())
         schedule = scheduled.schedule.narrowed_to(self._hosts)
-        return replace(scheduled, schedule=schedule, findings=findings)
+        return replace(scheduled, schedule=schedule, diagnostics=diagnostics)
 
     def stale_hosts(self, plans: Sequence[HostPlan]) -> StaleReasons:
         """Return why the hosts, as they are now, are not what the plan saw."""

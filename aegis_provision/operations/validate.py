@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.errors import InvalidInputError
-from aegis_provision.inventory.pins import pin_findings
+from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file, read_playbook
 from aegis_provision.playbook.schedule import make_schedule
 
@@ -30,12 +30,12 @@ class Validation:
 
     fleet: Fleet | None
     schedules: tuple[tuple[str, Schedule], ...]
-    findings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
     @property
     def valid(self) -> bool:
         """Tell whether there is no error."""
-        return self.fleet is not None and not has_errors(self.findings)
+        return self.fleet is not None and not has_errors(self.diagnostics)
 
 
 def validate(
@@ -43,18 +43,18 @@ def validate(
 ) -> Validation:
     """Check an inventory, and playbooks over it. Raises :class:`Error` where there is none."""
     read = [read_playbook(path) for path in playbooks]
-    findings = tuple(item for _, _, found in read for item in found)
+    diagnostics = tuple(item for _, _, found in read for item in found)
     try:
         fleet = load_fleet(inventory, environment.environ)
     except InvalidInputError as problem:
-        return Validation(None, (), (*problem.diagnostics, *findings))
+        return Validation(None, (), (*problem.diagnostics, *diagnostics))
     schedules: list[tuple[str, Schedule]] = []
     for playbook in (book for book, _, _ in read if book is not None):
         schedule, found = make_schedule(
             playbook, fleet.inventory, chosen=None, read_file=read_pattern_file
         )
         schedules.append((playbook.name, schedule))
-        findings += found
-    pins = pin_findings(fleet.hosts.values(), environment.today)
-    findings = (*fleet.findings, *fleet.unset, *pins, *findings)
-    return Validation(fleet, tuple(schedules), findings)
+        diagnostics += found
+    pins = pin_diagnostics(fleet.hosts.values(), environment.today)
+    diagnostics = (*fleet.diagnostics, *fleet.unset, *pins, *diagnostics)
+    return Validation(fleet, tuple(schedules), diagnostics)

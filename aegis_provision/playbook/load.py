@@ -144,7 +144,7 @@ _HOW_TO_BEGIN = "begin each play with '- hosts: ...', or '- name: ...'"
 def load_playbook(name: str, data: bytes) -> tuple[Playbook | None, tuple[Diagnostic, ...]]:
     """Return the playbook in the file called ``name``, and everything that is wrong with it.
 
-    The playbook is ``None`` where there is no play to schedule. With errors among the findings
+    The playbook is ``None`` where there is no play to schedule. With errors among the diagnostics
     it may be incomplete: good for finding more of them, and for nothing else.
     """
     source, found = decode(name, data)
@@ -158,10 +158,10 @@ def load_playbook(name: str, data: bytes) -> tuple[Playbook | None, tuple[Diagno
     reader = _Reader()
     plays = reader.plays(node)
     # Where the reader has said what is wrong with a value, it knows better than the schema.
-    told = {item.span for item in (*found, *reader.findings) if item.severity is Severity.ERROR}
+    told = {item.span for item in (*found, *reader.diagnostics) if item.severity is Severity.ERROR}
     by_schema = (item for item in check(node, "playbook") if item.span not in told)
-    findings = (*literal_secrets(node, "a playbook"), *found, *reader.findings, *by_schema)
-    return Playbook(name, plays) if plays else None, drop_followups(findings)
+    diagnostics = (*literal_secrets(node, "a playbook"), *found, *reader.diagnostics, *by_schema)
+    return Playbook(name, plays) if plays else None, drop_followups(diagnostics)
 
 
 @dataclass(slots=True)
@@ -172,7 +172,7 @@ class _Reader:
     to it: a value that it refuses counts here as one that is not there.
     """
 
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def plays(self, node: Node) -> tuple[Play, ...]:
         """Return the plays that name their hosts."""
@@ -307,7 +307,7 @@ class _Reader:
         return verify
 
     def _value(self, entry: Entry | None, form: _Form[_Value]) -> _Value | None:
-        """Return what a scalar of this form means, ``None`` for none; a refusal is a finding."""
+        """Return what a scalar of this form means, ``None`` for none; a refusal is a diagnostic."""
         if entry is None:
             return None
         if not isinstance(entry.value, Scalar) or not _is_number_or_text(entry.value):
@@ -330,10 +330,10 @@ class _Reader:
         return None
 
     def _refuse(self, code: str, message: str, span: Span, hint: str) -> None:
-        self.findings.append(error(code, message, span, hint=hint))
+        self.diagnostics.append(error(code, message, span, hint=hint))
 
     def _warn(self, code: str, message: str, span: Span, hint: str) -> None:
-        self.findings.append(warning(code, message, span, hint=hint))
+        self.diagnostics.append(warning(code, message, span, hint=hint))
 
 
 def _is_sound(verify: Mapping) -> bool:

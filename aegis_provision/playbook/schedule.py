@@ -73,12 +73,12 @@ def make_schedule(
     Every play of the playbook has its place in the schedule. ``chosen`` are the hosts that the
     operator limits the run to, ``None`` for no limit. ``read_file`` gets the path of an ``@file``
     in a pattern and raises :class:`PatternError` where it can't be read. With errors among the
-    findings the schedule is incomplete.
+    diagnostics the schedule is incomplete.
     """
     scheduler = _Scheduler(inventory, chosen, read_file)
     plays = tuple(scheduler.schedule(play) for play in playbook.plays)
     if chosen and scheduler.meant and not any(play.batches for play in plays):
-        scheduler.findings.append(
+        scheduler.diagnostics.append(
             error(
                 "nobody-chosen",
                 "no play of the playbook is for any host of the limit",
@@ -86,7 +86,7 @@ def make_schedule(
                 hosts=tuple(chosen),
             )
         )
-    return Schedule(plays), tuple(scheduler.findings)
+    return Schedule(plays), tuple(scheduler.diagnostics)
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class _Scheduler:
     inventory: Inventory
     chosen: Collection[str] | None
     read_file: Callable[[str], str]
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     meant: set[str] = field(default_factory=set)
 
     def schedule(self, play: Play) -> ScheduledPlay:
@@ -109,18 +109,18 @@ class _Scheduler:
         try:
             meant = match_hosts(play.hosts, self.inventory, self.read_file)
         except PatternError as problem:
-            self.findings.append(error("bad-pattern", str(problem), play.hosts_span))
+            self.diagnostics.append(error("bad-pattern", str(problem), play.hosts_span))
             return ()
         self.meant.update(meant)
         if not meant:
-            self.findings.append(
+            self.diagnostics.append(
                 warning("no-hosts", f"{quote(play.hosts)} selects no host", play.hosts_span)
             )
         if self.chosen is None:
             return meant
         hosts = tuple(host for host in meant if host in self.chosen)
         if meant and not hosts and play.hosts_span is not None:
-            self.findings.append(
+            self.diagnostics.append(
                 note("not-chosen", "the limit leaves this play no host", play.hosts_span)
             )
         return hosts
@@ -133,7 +133,7 @@ class _Scheduler:
             if not self.inventory.hosts[host].settings.keys() & _RESTART_SETTINGS
         )
         if stranded:
-            self.findings.append(
+            self.diagnostics.append(
                 error(
                     "no-way-to-restart",
                     f"the play {quote(play.name)} restarts Aegis, and the inventory does not "

@@ -76,8 +76,8 @@ class Recipe:
 @cache
 def builtin_recipes() -> Mapping[str, Recipe]:
     """Return the five recipes of Aegis' BYO-LLM page by name."""
-    node, findings = read_document(Source(f"aegis_provision/{RECIPES}", read_recipes()))
-    if findings or not isinstance(node, MappingNode):
+    node, diagnostics = read_document(Source(f"aegis_provision/{RECIPES}", read_recipes()))
+    if diagnostics or not isinstance(node, MappingNode):
         raise ValueError(f"{RECIPES} is damaged")
     return {
         entry.key.text: Recipe(
@@ -143,13 +143,13 @@ def resolve_providers(
     """
     resolver = _Resolver(inventory.providers)
     recipes = {**builtin_recipes(), **{name: resolver.recipe(name) for name in inventory.providers}}
-    return recipes, tuple(resolver.findings)
+    return recipes, tuple(resolver.diagnostics)
 
 
 @dataclass(slots=True)
 class _Resolver:
     entries: Mapping[str, ProviderEntry]
-    findings: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     _done: dict[str, Recipe] = field(default_factory=dict)
     _cut: set[str] = field(default_factory=set)
     _suggestions: Suggestions = field(default_factory=Suggestions)
@@ -177,7 +177,7 @@ class _Resolver:
         last = _extends(self.entries[way[-2]])
         names = [quote(name).strip('"') for name in way]
         self._cut.add(way[-2])
-        self.findings.append(
+        self.diagnostics.append(
             error(
                 "extends-cycle",
                 f"a provider extends itself: {listed(names, between=' > ')}",
@@ -190,7 +190,7 @@ class _Resolver:
         base = self._base(entry)
         if entry.name in builtin_recipes():
             base = builtin_recipes()[entry.name]
-            self.findings.append(
+            self.diagnostics.append(
                 error(
                     "builtin-provider",
                     f"{quote(entry.name)} is a recipe that the tool brings with it",
@@ -200,7 +200,7 @@ class _Resolver:
             )
         values = template_values(entry.body, builtin=False)
         env = template_env(entry.body)
-        self.findings.extend(_value_problems(values, env))
+        self.diagnostics.extend(_value_problems(values, env))
         allow = entry.body.entry("allow_http")
         allows = isinstance(allow.value, Scalar) and allow.value.value is True if allow else None
         merged = {**base.values, **values} if base else values
@@ -226,7 +226,7 @@ class _Resolver:
             return builtin_recipes()[name]
         known = {**builtin_recipes(), **self.entries}
         hint = self._suggestions.did_you_mean(name, known) or f"known: {listed(known)}"
-        self.findings.append(
+        self.diagnostics.append(
             error("unknown-provider", f"no provider is called {quote(name)}", span, hint=hint)
         )
         return None
@@ -238,7 +238,7 @@ class _Resolver:
         """
         if len(base.lineage) <= MOST_EXTENDED:
             return base
-        self.findings.append(
+        self.diagnostics.append(
             error(
                 "too-deep",
                 f"this provider extends more than {MOST_EXTENDED:,} others",

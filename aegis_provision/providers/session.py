@@ -97,7 +97,7 @@ def session_specs(
     builder = _SpecBuilder(recipes)
     for host in inventory.hosts.values():
         builder.add(host)
-    return builder.specs, (*_template_findings(inventory), *builder.findings())
+    return builder.specs, (*_template_diagnostics(inventory), *builder.diagnostics())
 
 
 def recipe_spec(recipe: Recipe) -> SessionSpec:
@@ -107,7 +107,7 @@ def recipe_spec(recipe: Recipe) -> SessionSpec:
 
 @dataclass(slots=True)
 class _SpecBuilder:
-    """Makes one spec for all hosts that are alike, and each finding once for all its hosts."""
+    """Makes one spec for all hosts that are alike, and each diagnostic once for all its hosts."""
 
     recipes: Mapping[str, Recipe]
     specs: dict[str, SessionSpec] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class _SpecBuilder:
         if absent and not recipe.broken:
             self._incomplete.setdefault((host.provider, absent), []).append(host.name)
 
-    def findings(self) -> Iterator[Diagnostic]:
+    def diagnostics(self) -> Iterator[Diagnostic]:
         suggestions = Suggestions()
         for setting, hosts in self._unknown.items():
             name = str(setting.value)
@@ -275,7 +275,7 @@ def resolve_secret(template: str, environ: Mapping[str, str]) -> Secret | tuple[
     return Secret(expansion.text, template) if expansion.text else expansion.missing
 
 
-def _template_findings(inventory: Inventory) -> Iterator[Diagnostic]:
+def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
     """Yield what is wrong with the templates in all settings of groups and hosts.
 
     That includes settings which something nearer to the host overrides: a secret that is

@@ -84,12 +84,12 @@ def diagnostics_fields(diagnostics: Sequence[Diagnostic]) -> Document:
     """
     selection = deduplicate(diagnostics, MOST_IN_DOCUMENTS)
     return {
-        "diagnostics": [_finding(item) for item in selection.shown],
+        "diagnostics": [_diagnostic(item) for item in selection.shown],
         "diagnostics_omitted": selection.omitted,
     }
 
 
-def _finding(item: Diagnostic) -> Document:
+def _diagnostic(item: Diagnostic) -> Document:
     hosts, related = item.hosts[:MOST_IN_DOCUMENTS], item.related[:MOST_IN_DOCUMENTS]
     omitted = {
         "hosts_omitted": len(item.hosts) - len(hosts),
@@ -122,13 +122,13 @@ def _place(span: Span | None) -> Document:
 def deduplicate(diagnostics: Sequence[Diagnostic], most: int) -> ShownDiagnostics:
     """Return ``diagnostics`` in order, equal ones merged, and at most ``most`` of them."""
     every = _in_order(_merged(diagnostics))
-    findings = every
+    diagnostics = every
     if len(every) > most:
         severities = list(Severity)
         foremost = sorted(range(len(every)), key=lambda at: severities.index(every[at].severity))
-        findings = [every[at] for at in sorted(foremost[:most])]
+        diagnostics = [every[at] for at in sorted(foremost[:most])]
     return ShownDiagnostics(
-        tuple(findings),
+        tuple(diagnostics),
         Counter(item.severity for item in every),
         tuple(item.span for item in every if item.span is not None and not item.quotable),
     )

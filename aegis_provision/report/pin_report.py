@@ -62,7 +62,7 @@ def pin_document(
     changes: Mapping[str, str],
     places: Mapping[str, Sequence[str]],
     files: Sequence[FileChange],
-    findings: Sequence[Diagnostic],
+    diagnostics: Sequence[Diagnostic],
     *,
     dry_run: bool,
 ) -> Document:
@@ -79,7 +79,7 @@ def pin_document(
                 {"file": name, "diff": diff_text(name, before, after), "written": not dry_run}
                 for name, before, after in files
             ],
-            **diagnostics_fields(findings),
+            **diagnostics_fields(diagnostics),
         },
     )
 

@@ -139,7 +139,7 @@ def event_lines(
     lines = _always(event)
     if lines or quiet:
         return lines
-    lines = _finding(state, event, verbosity=verbosity, drawn=drawn)
+    lines = _host_lines(state, event, verbosity=verbosity, drawn=drawn)
     return lines if lines or drawn else _milestone(state, event, verbosity)
 
 
@@ -160,7 +160,7 @@ def _always(event: Event) -> list[Text]:
             return []
 
 
-def _finding(state: RunState, event: Event, *, verbosity: int, drawn: bool) -> list[Text]:
+def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -> list[Text]:
     match event:
         case HostPlanned(plan):
             if verbosity or plan.action in _BAD:

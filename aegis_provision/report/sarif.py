@@ -47,8 +47,8 @@ def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
 
 
 def _invocation(omitted: int) -> Document:
-    """Return the notification that findings were left out."""
-    words = f"{omitted} more findings are left out: correct these first"
+    """Return the notification that diagnostics were left out."""
+    words = f"{omitted} more diagnostics are left out: correct these first"
     return {
         "executionSuccessful": True,
         "toolExecutionNotifications": [{"level": "warning", "message": {"text": words}}],

@@ -137,9 +137,9 @@ def test_a_literal_is_refused_offline_and_when_filled(key: str, value: str) -> N
     ],
 )
 def test_literal_parts_are_refused_offline(key: str, template: str) -> None:
-    findings = check_spec(_spec({key: template}))
-    assert has_errors(findings)
-    assert "from" not in findings[0].message
+    diagnostics = check_spec(_spec({key: template}))
+    assert has_errors(diagnostics)
+    assert "from" not in diagnostics[0].message
 
 
 def test_what_the_environment_decides_is_no_error_offline() -> None:
@@ -170,9 +170,9 @@ def test_stand_in_models_are_told_where_they_were_not_asked_for(
     environ: dict[str, str], count: int
 ) -> None:
     session = resolve_env(recipe_spec(builtin_recipes()["lm-studio"]), environ)
-    findings = check_session(session)
-    assert [item.code for item in findings] == ["stand-in-model"] * count
-    assert not has_errors(findings)
+    diagnostics = check_session(session)
+    assert [item.code for item in diagnostics] == ["stand-in-model"] * count
+    assert not has_errors(diagnostics)
 
 
 def test_a_placeholder_token_is_lm_studios_alone() -> None:
@@ -200,8 +200,8 @@ def test_further_variables_may_be_empty() -> None:
 
 def test_a_short_timeout_is_a_warning() -> None:
     short = {"timeout_ms": "60"}
-    for findings in (check_spec(_spec(short)), check_session(_session(short))):
-        assert [(item.code, item.severity) for item in findings] == [
+    for diagnostics in (check_spec(_spec(short)), check_session(_session(short))):
+        assert [(item.code, item.severity) for item in diagnostics] == [
             ("short-timeout", Severity.WARNING)
         ]
 
@@ -212,11 +212,11 @@ def test_messages_name_both_variables_and_no_value() -> None:
         {"timeout_ms": "${N}", "base_url": "${B}"},
         {"T": f"{canary}\n", "N": canary, "B": f"https://{canary}@a.example"},
     )
-    findings = check_session(session)
-    text = " ".join(item.message + item.hint for item in findings)
+    diagnostics = check_session(session)
+    text = " ".join(item.message + item.hint for item in diagnostics)
     assert canary not in text
     for name in ("ANTHROPIC_AUTH_TOKEN", "API_TIMEOUT_MS", "ANTHROPIC_BASE_URL"):
-        assert any(item.message.startswith(name) for item in findings)
+        assert any(item.message.startswith(name) for item in diagnostics)
     assert all(f"from {name}" in text for name in ("T", "N", "B"))
 
 

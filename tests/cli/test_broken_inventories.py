@@ -29,7 +29,7 @@ def test_broken_inventory(case: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_findings_as_json(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_diagnostics_as_json(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["validate", "-i", case, "--format", "json"], {})
     out, said = capsys.readouterr()
     document = json.loads(out)

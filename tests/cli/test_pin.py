@@ -495,9 +495,9 @@ def test_a_pin_that_ends_is_told_in_one_line_and_not_at_all_to_the_quiet(
         f"1 {severity}",
     ]
     assert fleet.call("validate", "-q").err == ""
-    [finding] = json.loads(fleet.call("validate", "--format", "json").out)["diagnostics"]
-    assert (finding["severity"], finding["line"]) == (severity, 14)
-    assert ("--until DATE" in finding["hint"]) is (severity == "warning")
+    [diagnostic] = json.loads(fleet.call("validate", "--format", "json").out)["diagnostics"]
+    assert (diagnostic["severity"], diagnostic["line"]) == (severity, 14)
+    assert ("--until DATE" in diagnostic["hint"]) is (severity == "warning")
 
 
 def test_a_pin_that_has_ended_is_told_in_full_to_the_quiet_too(fleet: Operator) -> None:

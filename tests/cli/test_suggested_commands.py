@@ -167,7 +167,7 @@ def test_a_hint_works_with_the_inventory_that_was_named(bare: Operator, name: st
     assert [host in shown.stdout for host in "abc"] == [True] * 3
 
 
-def test_a_finding_s_hint_names_the_inventory_too(bare: Operator) -> None:
+def test_a_diagnostic_s_hint_names_the_inventory_too(bare: Operator) -> None:
     pinned = "all: {hosts: {a: {provider: ollama, model: m, pin_until: 2020-01-01}}}\n"
     (bare.work / "old.yml").write_text(pinned)
     in_text = bare.call("validate", "-i", "old.yml")

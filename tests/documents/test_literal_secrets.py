@@ -20,9 +20,9 @@ CANARY = "sk-or-v1-canary"
 
 
 def found(text: str, **options: object) -> list[Diagnostic]:
-    node, findings = read_document(Source("t.yml", text))
+    node, diagnostics = read_document(Source("t.yml", text))
     assert node is not None
-    assert not findings
+    assert not diagnostics
     return list(literal_secrets(node, **options))  # type: ignore[arg-type]
 
 
@@ -140,10 +140,10 @@ def test_ansibles_names_for_settings_are_looked_at() -> None:
     assert not found("ansible_host: sk-bratislava-01", names=("ansible_host",))
 
 
-def test_no_finding_repeats_it() -> None:
-    findings = found(f"model: {CANARY}\nb: &b {CANARY}\nc: *b\n{CANARY}: x\n")
-    text = "\n".join(line.plain for line in diagnostics_lines(findings))
-    assert CANARY not in text + str(diagnostics_fields(findings))
+def test_no_diagnostic_repeats_it() -> None:
+    diagnostics = found(f"model: {CANARY}\nb: &b {CANARY}\nc: *b\n{CANARY}: x\n")
+    text = "\n".join(line.plain for line in diagnostics_lines(diagnostics))
+    assert CANARY not in text + str(diagnostics_fields(diagnostics))
     assert text.count("(line not shown: it may hold a secret)") == 4
 
 

@@ -244,11 +244,11 @@ def test_several_edits_of_one_text_are_made_at_once() -> None:
 def test_what_can_not_be_edited_in_place_is_told(text: str, words: str) -> None:
     with pytest.raises(EditError) as refused:
         pinned(text)
-    assert words in refused.value.finding.message
-    assert refused.value.finding.hint
+    assert words in refused.value.diagnostic.message
+    assert refused.value.diagnostic.hint
 
 
 def test_no_value_is_repeated_in_an_error() -> None:
     with pytest.raises(EditError) as refused:
         pinned("all: {hosts: {h: &x {a: canary4f1d}, i: *x}}")
-    assert "canary4f1d" not in repr(refused.value) + repr(refused.value.finding)
+    assert "canary4f1d" not in repr(refused.value) + repr(refused.value.diagnostic)

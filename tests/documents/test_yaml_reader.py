@@ -14,8 +14,8 @@ from aegis_provision.documents.yaml_reader import DEEPEST, LARGEST_FILE, decode,
 
 
 def read(text: str) -> tuple[Node | None, list[str]]:
-    node, findings = read_document(Source("t.yml", text))
-    return node, [item.code for item in findings]
+    node, diagnostics = read_document(Source("t.yml", text))
+    return node, [item.code for item in diagnostics]
 
 
 def value(text: str) -> object:
@@ -128,8 +128,8 @@ def test_flow_brackets_are_too_deep_however_many(levels: int) -> None:
 
 @given(st.text(alphabet="ab:-{}[]'\"\n \t&*!|>%@#,?~<0_", max_size=60))
 def test_no_text_makes_it_raise(text: str) -> None:
-    _, findings = read_document(Source("t", text))
-    for item in findings:
+    _, diagnostics = read_document(Source("t", text))
+    for item in diagnostics:
         assert item.span is not None
         assert 1 <= item.span.line <= text.count("\n") + 2
 
@@ -165,15 +165,15 @@ def test_json_is_yaml(document: dict[str, object]) -> None:
     ],
 )  # fmt: skip
 def test_bytes_that_are_no_text(data: bytes, code: str, place: str) -> None:
-    source, findings = decode("t", data)
+    source, diagnostics = decode("t", data)
     assert source is None
-    assert [(item.code, str(item.span)) for item in findings] == [(code, place)]
+    assert [(item.code, str(item.span)) for item in diagnostics] == [(code, place)]
 
 
 @pytest.mark.parametrize("data", [b"\xef\xbb\xbfa\nb\n", b"a\r\nb\r\n", b"a\rb\r"])
 def test_every_editors_line_ends_are_taken(data: bytes) -> None:
-    source, findings = decode("t", data)
-    assert findings == ()
+    source, diagnostics = decode("t", data)
+    assert diagnostics == ()
     assert source is not None
     assert source.text == "a\nb\n"
 

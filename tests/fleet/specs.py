@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def specified(text: str) -> tuple[Inventory, Mapping[str, SessionSpec]]:
     """Return the inventory that ``text`` is, which has no errors, and its hosts' specs by name."""
     file = InputFile("inventory", "", "inventory.yml", text.encode(), 0)
-    inventory, findings = load_inventory([file])
-    assert inventory is not None, findings
-    assert not findings
+    inventory, diagnostics = load_inventory([file])
+    assert inventory is not None, diagnostics
+    assert not diagnostics
     recipes, _ = resolve_providers(inventory)
     specs, _ = session_specs(inventory, recipes)
     return inventory, specs

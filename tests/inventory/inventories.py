@@ -70,7 +70,7 @@ Files = tuple[Text, ...]
 
 def load(files: Files) -> tuple[Inventory, Mapping[str, Recipe]] | None:
     """Return the inventory and its recipes, ``None`` where anything is an error."""
-    inventory, findings = load_inventory(
+    inventory, diagnostics = load_inventory(
         [
             InputFile(item.kind, item.subject, item.name, "\n".join(item.lines).encode(), item.rank)
             for item in files
@@ -79,9 +79,9 @@ def load(files: Files) -> tuple[Inventory, Mapping[str, Recipe]] | None:
     if inventory is None:
         return None
     recipes, found = resolve_providers(inventory)
-    findings += found
+    diagnostics += found
     _, found = session_specs(inventory, recipes)
-    return None if has_errors((*findings, *found)) else (inventory, recipes)
+    return None if has_errors((*diagnostics, *found)) else (inventory, recipes)
 
 
 def lines_of(files: Files, key: str) -> Iterator[tuple[Text, int]]:

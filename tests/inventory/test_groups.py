@@ -20,7 +20,7 @@ def _listed(*entries: str) -> list[str]:
     assert node is not None
     tree = Tree()
     tree.add_inventory(file, node)
-    return [item.message for item in tree.findings]
+    return [item.message for item in tree.diagnostics]
 
 
 FULL = ("a[1:100000]",) * 5

@@ -58,8 +58,8 @@ def test_what_is_no_bastion(text: str) -> None:
 )
 def test_what_a_setting_may_not_be(setting: str, words: str) -> None:
     text = f"all: {{vars: {{provider: ollama}}, hosts: {{a: {{{setting}}}}}}}"
-    _, findings = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
-    [found] = [item for item in findings if item.severity is Severity.ERROR]
+    _, diagnostics = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
+    [found] = [item for item in diagnostics if item.severity is Severity.ERROR]
     assert words in found.message
     assert found.hint
 
@@ -71,14 +71,14 @@ def test_what_a_setting_may_not_be(setting: str, words: str) -> None:
 )  # fmt: skip
 def test_what_a_setting_may_be(setting: str) -> None:
     text = f"all: {{vars: {{provider: ollama}}, hosts: {{a: {{{setting}}}}}}}"
-    _, findings = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
-    assert findings == ()
+    _, diagnostics = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
+    assert diagnostics == ()
 
 
 def test_a_name_of_a_host_and_of_a_group_is_warned_of_and_means_the_group() -> None:
     text = "all: {vars: {provider: ollama}, hosts: {a: , b: }, children: {a: {hosts: {b: }}}}"
-    _, findings = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
-    [found] = findings
+    _, diagnostics = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
+    [found] = diagnostics
     assert (found.severity, found.code) == (Severity.WARNING, "same-name")
     assert found.message == '"a" is both a host and a group; in patterns it means the group'
     [related] = found.related

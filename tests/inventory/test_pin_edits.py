@@ -32,9 +32,9 @@ OTHERS = "with this edit something else of these hosts changes too"
 
 
 def _inventory(text: str) -> Inventory:
-    inventory, findings = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
+    inventory, diagnostics = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
     assert inventory is not None
-    assert not [item for item in findings if item.severity is Severity.ERROR], findings
+    assert not [item for item in diagnostics if item.severity is Severity.ERROR], diagnostics
     return inventory
 
 

@@ -9,17 +9,17 @@ import pytest
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.pins import parse_date, pin_findings
+from aegis_provision.inventory.pins import parse_date, pin_diagnostics
 
 TODAY = date(2026, 6, 15)
 
 
 def found(text: str) -> tuple[Diagnostic, ...]:
     """Return what is found about the pins of an inventory today; it has to be right otherwise."""
-    inventory, findings = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
+    inventory, diagnostics = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
     assert inventory is not None
-    assert not findings
-    return pin_findings(inventory.hosts.values(), TODAY)
+    assert not diagnostics
+    return pin_diagnostics(inventory.hosts.values(), TODAY)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def found(text: str) -> tuple[Diagnostic, ...]:
 )
 def test_a_pin_is_told_of_by_how_near_its_end_is(days: int, severity: Severity, words: str) -> None:
     until = TODAY + timedelta(days)
-    [finding] = found(f"all: {{hosts: {{h: {{provider: glm, pin_until: {until}}}}}}}")
-    assert finding.severity is severity
-    assert finding.message.endswith(words)
-    assert finding.hosts == ("h",)
-    assert str(finding.span) == "i.yml:1:45"
-    assert finding.reminder is (severity is not Severity.ERROR)
+    [diagnostic] = found(f"all: {{hosts: {{h: {{provider: glm, pin_until: {until}}}}}}}")
+    assert diagnostic.severity is severity
+    assert diagnostic.message.endswith(words)
+    assert diagnostic.hosts == ("h",)
+    assert str(diagnostic.span) == "i.yml:1:45"
+    assert diagnostic.reminder is (severity is not Severity.ERROR)
 
 
 def test_a_pin_without_an_end_is_not_told_of() -> None:
@@ -50,18 +50,18 @@ def test_a_pin_without_an_end_is_not_told_of() -> None:
 
 def test_pins_that_are_alike_are_told_once_with_the_reason() -> None:
     pin = "{provider: glm, pin_until: 2026-06-17, pin_reason: a trial}"
-    [finding] = found(f"all: {{hosts: {{h: {pin}, i: {pin}}}}}")
-    assert finding.message == "the pin to glm (a trial) ends on 2026-06-17, in 2 days"
-    assert finding.hosts == ("h", "i")
+    [diagnostic] = found(f"all: {{hosts: {{h: {pin}, i: {pin}}}}}")
+    assert diagnostic.message == "the pin to glm (a trial) ends on 2026-06-17, in 2 days"
+    assert diagnostic.hosts == ("h", "i")
 
 
 def test_of_pins_that_end_much_later_the_next_is_noted() -> None:
-    [finding] = found(
+    [diagnostic] = found(
         "all: {hosts: {h: {provider: glm, pin_until: 2099-01-02},"
         " i: {provider: glm, pin_until: 2099-01-01}}}"
     )
-    assert finding.message == "2 pins have an end, the first of them on 2099-01-01"
-    assert finding.hosts == ("i",)
+    assert diagnostic.message == "2 pins have an end, the first of them on 2099-01-01"
+    assert diagnostic.hosts == ("i",)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_of_pins_that_end_much_later_the_next_is_noted() -> None:
     ],
 )
 def test_what_is_no_pin_is_an_error(text: str, words: str) -> None:
-    _, findings = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
-    assert [item.severity for item in findings] == [Severity.ERROR]
-    assert words in findings[0].message
-    assert "4f1d" not in str(findings[0])
+    _, diagnostics = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
+    assert [item.severity for item in diagnostics] == [Severity.ERROR]
+    assert words in diagnostics[0].message
+    assert "4f1d" not in str(diagnostics[0])
 
 
 @pytest.mark.parametrize(

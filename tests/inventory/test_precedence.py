@@ -33,8 +33,8 @@ def one(text: str) -> Loaded:
 
 
 def host(loaded: Loaded, name: str = "h") -> Host:
-    inventory, findings = loaded
-    assert [item.message for item in findings if item.severity.value == "error"] == []
+    inventory, diagnostics = loaded
+    assert [item.message for item in diagnostics if item.severity.value == "error"] == []
     assert inventory is not None
     return inventory.hosts[name]
 
@@ -157,10 +157,10 @@ def test_an_override_beside_the_provider_is_nobodys_to_decide() -> None:
 
 
 def test_a_pin_inside_a_range() -> None:
-    inventory, findings = one(
+    inventory, diagnostics = one(
         "all: {vars: {provider: ollama}, hosts: {'w[1:3]': {user: u}, w2: {provider: glm}}}"
     )
-    assert findings == ()
+    assert diagnostics == ()
     assert inventory is not None
     assert [item.pinned for item in inventory.hosts.values()] == [False, True, False]
     assert {item.target.user for item in inventory.hosts.values()} == {"u"}
@@ -191,8 +191,8 @@ def test_what_is_refused(text: str, code: str) -> None:
 def test_ranges_may_overlap_across_inventories_and_groups() -> None:
     first = ("inventory", "", "g: {hosts: {'w[1:3]': {provider: glm}}}", 0)
     later = ("inventory", "", "g: {hosts: {'w[2:4]': {provider: ollama}}}", 1)
-    inventory, findings = load(first, later)
-    assert findings == ()
+    inventory, diagnostics = load(first, later)
+    assert diagnostics == ()
     assert inventory is not None
     assert [str(item.provider.value) for item in inventory.hosts.values() if item.provider] == [
         "glm", "ollama", "ollama", "ollama",
@@ -257,12 +257,12 @@ def _chain(levels: int) -> str:
 def test_groups_may_lie_a_hundred_levels_deep_in_each_other() -> None:
     loaded = one(_chain(100))
     assert host(loaded).groups == tuple(f"g{at}" for at in range(101))
-    inventory, findings = one(_chain(101))
+    inventory, diagnostics = one(_chain(101))
     assert inventory is None
-    assert [(item.code, str(item.span)) for item in findings] == [
+    assert [(item.code, str(item.span)) for item in diagnostics] == [
         ("too-deep", "inventory--0:102:19")
     ]
-    assert findings[0].message == "groups lie more than 100 levels deep in each other"
+    assert diagnostics[0].message == "groups lie more than 100 levels deep in each other"
 
 
 def test_the_longest_way_down_counts() -> None:
@@ -285,8 +285,8 @@ def test_a_long_way_round_is_shown_in_part() -> None:
 def test_of_many_files_of_nobodys_only_the_first_are_told_whose_they_may_be() -> None:
     hosts = "".join(f"  h{at}: {{provider: glm}}\n" for at in range(10_000))
     files = [("host_vars", f"hh{at}", "port: 22", 1) for at in range(11)]
-    _, findings = load(("inventory", "", f"all:\n hosts:\n{hosts}", 0), *files)
-    assert [(item.code, bool(item.hint)) for item in findings] == [
+    _, diagnostics = load(("inventory", "", f"all:\n hosts:\n{hosts}", 0), *files)
+    assert [(item.code, bool(item.hint)) for item in diagnostics] == [
         *[("unused-variables", True)] * 10,
         ("unused-variables", False),
     ]

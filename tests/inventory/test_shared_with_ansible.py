@@ -359,7 +359,7 @@ def test_a_pin_under_aegis_is_edited_by_hand() -> None:
     assert inventory is not None
     taken = edit_pins(inventory, files, ["h1"], None)
     assert (taken.contents, taken.changes) == ({}, {"h1": "unchanged"})
-    [found] = taken.findings
+    [found] = taken.diagnostics
     assert found.message == "the host's provider stands under 'aegis', among variables of others"
     assert str(found.span) == "host_vars/h1.yml:2:19"
 

@@ -30,8 +30,8 @@ def test_the_five_in_order() -> None:
 
 def test_the_file_fits_the_inventory_schema() -> None:
     file = resources.files("aegis_provision.providers").joinpath("recipes.yml")
-    node, findings = read_document(Source("recipes.yml", file.read_text(encoding="utf-8")))
-    assert findings == ()
+    node, diagnostics = read_document(Source("recipes.yml", file.read_text(encoding="utf-8")))
+    assert diagnostics == ()
     assert isinstance(node, Mapping)
     for entry in node:
         assert check(entry.value, "inventory", "/$defs/provider") == ()
@@ -75,10 +75,10 @@ def test_what_the_environment_holds_for_recipes_secrets_is_known_used_or_not() -
         "    auth_token: ${GW}\n    env: {MORE_KEY: '${MORE}', PLAIN: '${PLAIN}'}\n"
         "all: {hosts: {h: {provider: gw}}}\n"
     )
-    inventory, findings = load_inventory(
+    inventory, diagnostics = load_inventory(
         [InputFile("inventory", "", "inventory.yml", text.encode(), 0)]
     )
-    assert inventory is not None, findings
+    assert inventory is not None, diagnostics
     recipes, _ = resolve_providers(inventory)
     environ = {
         "GW": "one", "MORE": "two", "OPENROUTER_API_KEY": "three", "GLM_API_KEY": "",

@@ -39,8 +39,8 @@ def templates(spec: SessionSpec) -> dict[str, str]:
     return {variable.name: variable.template for variable in spec.variables}
 
 
-def codes(findings: list[Diagnostic]) -> list[str]:
-    return [item.code for item in findings]
+def codes(diagnostics: list[Diagnostic]) -> list[str]:
+    return [item.code for item in diagnostics]
 
 
 GATEWAY = """
@@ -57,8 +57,8 @@ providers:
 
 
 def test_values_override_along_the_chain() -> None:
-    specs, findings = host("{provider: far, env: {B: host, D: '4'}}", GATEWAY)
-    assert findings == []
+    specs, diagnostics = host("{provider: far, env: {B: host, D: '4'}}", GATEWAY)
+    assert diagnostics == []
     spec = specs["h1"]
     assert spec.provider == "far"
     assert spec.allow_http
@@ -79,32 +79,32 @@ def test_values_override_along_the_chain() -> None:
 
 def test_allow_http_may_be_taken_back() -> None:
     own = GATEWAY + "  shut: {extends: near, allow_http: false}\n"
-    specs, findings = host("{provider: shut}", own)
-    assert findings == []
+    specs, diagnostics = host("{provider: shut}", own)
+    assert diagnostics == []
     assert not specs["h1"].allow_http
 
 
 def test_unknown_providers() -> None:
-    _, findings = host("{provider: glmm}", "providers: {a: {extends: opnrouter}}")
-    assert codes(findings) == ["unknown-provider", "unknown-provider"]
-    assert [item.hint for item in findings] == [
+    _, diagnostics = host("{provider: glmm}", "providers: {a: {extends: opnrouter}}")
+    assert codes(diagnostics) == ["unknown-provider", "unknown-provider"]
+    assert [item.hint for item in diagnostics] == [
         'did you mean "openrouter"?',
         'did you mean "glm"?',
     ]
-    assert findings[1].hosts == ("h1",)
+    assert diagnostics[1].hosts == ("h1",)
 
 
 def test_a_cycle_is_told_once_with_its_way() -> None:
-    _, findings = host(
+    _, diagnostics = host(
         "{provider: glm}", "providers: {a: {extends: b}, b: {extends: c}, c: {extends: b}}"
     )
-    assert codes(findings) == ["extends-cycle"]
-    assert findings[0].message.endswith("b > c > b")
+    assert codes(diagnostics) == ["extends-cycle"]
+    assert diagnostics[0].message.endswith("b > c > b")
 
 
 def test_a_provider_that_extends_itself() -> None:
-    _, findings = host("{provider: glm}", "providers: {a: {extends: a}}")
-    assert codes(findings) == ["extends-cycle"]
+    _, diagnostics = host("{provider: glm}", "providers: {a: {extends: a}}")
+    assert codes(diagnostics) == ["extends-cycle"]
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -112,8 +112,8 @@ def test_a_long_chain_costs_no_stack(turned: bool) -> None:
     lines = [f"  p{number}: {{extends: p{number + 1}}}\n" for number in range(3000)]
     lines.append("  p3000: {extends: glm}\n")
     own = "providers:\n" + "".join(reversed(lines) if turned else lines)
-    specs, findings = host("{provider: p0}", own)
-    assert findings == []
+    specs, diagnostics = host("{provider: p0}", own)
+    assert diagnostics == []
     assert templates(specs["h1"])["ANTHROPIC_AUTH_TOKEN"] == "${GLM_API_KEY}"
 
 
@@ -123,42 +123,44 @@ def test_a_chain_has_an_end(links: int, expected: list[str], turned: bool) -> No
     lines = [f"  p{number}: {{extends: p{number + 1}}}\n" for number in range(1, links)]
     lines.append(f"  p{links}: {{extends: glm}}\n")
     own = "providers:\n" + "".join(reversed(lines) if turned else lines)
-    _, findings = host("{provider: p1}", own)
-    assert codes(findings) == expected
-    assert all(item.message == "this provider extends more than 4,000 others" for item in findings)
+    _, diagnostics = host("{provider: p1}", own)
+    assert codes(diagnostics) == expected
+    assert all(
+        item.message == "this provider extends more than 4,000 others" for item in diagnostics
+    )
 
 
 def test_of_many_unknown_providers_only_the_first_are_told_what_they_may_be() -> None:
     own = "".join(f"  p{at}: {{extends: glm}}\n" for at in range(5000))
     lost = "".join(f"  q{at}: {{extends: x{at}}}\n" for at in range(20))
-    _, findings = host("{provider: glm}", f"providers:\n{own}{lost}")
-    assert codes(findings) == ["unknown-provider"] * 20
+    _, diagnostics = host("{provider: glm}", f"providers:\n{own}{lost}")
+    assert codes(diagnostics) == ["unknown-provider"] * 20
     known = "known: glm, openrouter, lm-studio, ollama, azure-openai, p0, p1"
-    last = findings[-1].hint
+    last = diagnostics[-1].hint
     assert last.startswith(known)
     assert last.endswith("p14, and 5005 more")
 
 
 def test_a_built_in_name_is_taken() -> None:
-    _, findings = host("{provider: glm}", "providers: {glm: {extends: openrouter}}")
-    assert codes(findings) == ["builtin-provider"]
-    assert "extends: glm" in findings[0].hint
+    _, diagnostics = host("{provider: glm}", "providers: {glm: {extends: openrouter}}")
+    assert codes(diagnostics) == ["builtin-provider"]
+    assert "extends: glm" in diagnostics[0].hint
 
 
 def test_an_incomplete_provider_says_what_is_missing() -> None:
     own = "providers: {bare: {base_url: https://a.example/v1, auth_token: '${T}'}}"
-    _, findings = host("{provider: bare, model: m}", own)
-    assert codes(findings) == ["incomplete-provider"]
-    assert "fast_model" in findings[0].message
-    assert "timeout_ms" in findings[0].message
-    assert " model" not in findings[0].message
-    _, findings = host("{provider: bare, model: m, fast_model: f, timeout_ms: 1000}", own)
-    assert findings == []
+    _, diagnostics = host("{provider: bare, model: m}", own)
+    assert codes(diagnostics) == ["incomplete-provider"]
+    assert "fast_model" in diagnostics[0].message
+    assert "timeout_ms" in diagnostics[0].message
+    assert " model" not in diagnostics[0].message
+    _, diagnostics = host("{provider: bare, model: m, fast_model: f, timeout_ms: 1000}", own)
+    assert diagnostics == []
 
 
 def test_an_unused_provider_may_be_incomplete() -> None:
-    _, findings = host("{provider: glm}", "providers: {base: {model: m}}")
-    assert findings == []
+    _, diagnostics = host("{provider: glm}", "providers: {base: {model: m}}")
+    assert diagnostics == []
 
 
 @pytest.mark.parametrize(
@@ -176,26 +178,28 @@ def test_an_unused_provider_may_be_incomplete() -> None:
     ],
 )
 def test_a_secret_is_one_reference(setting: str) -> None:
-    _, findings = host(f"{{provider: glm, {setting}}}")
-    assert codes(findings) == ["literal-secret"]
-    assert CANARY not in findings[0].message + findings[0].hint
-    assert findings[0].hosts == ("h1",)
+    _, diagnostics = host(f"{{provider: glm, {setting}}}")
+    assert codes(diagnostics) == ["literal-secret"]
+    assert CANARY not in diagnostics[0].message + diagnostics[0].hint
+    assert diagnostics[0].hosts == ("h1",)
 
 
 @pytest.mark.parametrize("template", ["${low}", "${A-d}", "${A", "${T:-${U}}"])
 def test_a_reference_to_a_secret_that_is_misspelt_is_told_the_grammar(template: str) -> None:
-    _, findings = host(f"{{provider: glm, auth_token: '{template}'}}")
-    assert codes(findings) == ["literal-secret"]
-    assert findings[0].hint == GRAMMAR
-    assert not findings[0].quotable
+    _, diagnostics = host(f"{{provider: glm, auth_token: '{template}'}}")
+    assert codes(diagnostics) == ["literal-secret"]
+    assert diagnostics[0].hint == GRAMMAR
+    assert not diagnostics[0].quotable
 
 
 @pytest.mark.parametrize(
     "template", ["${T}", "${T:-}", "${T:-<local-token>}", "${T:-ollama-local}"]
 )
 def test_what_a_secret_may_be(template: str) -> None:
-    specs, findings = host(f"{{provider: glm, auth_token: '{template}', env: {{K_KEY: '${{K}}'}}}}")
-    assert findings == []
+    specs, diagnostics = host(
+        f"{{provider: glm, auth_token: '{template}', env: {{K_KEY: '${{K}}'}}}}"
+    )
+    assert diagnostics == []
     hidden = [variable.name for variable in specs["h1"].variables if variable.sensitive]
     assert hidden == ["ANTHROPIC_AUTH_TOKEN", "K_KEY"]
 
@@ -214,8 +218,8 @@ LITERALS = {
 
 @pytest.mark.parametrize("text", LITERALS.values(), ids=LITERALS.keys())
 def test_a_literal_secret_is_found_wherever_it_stands(text: str) -> None:
-    _, findings = resolved(text.replace("LITERAL", CANARY))
-    found = [item for item in findings if item.code == "literal-secret"]
+    _, diagnostics = resolved(text.replace("LITERAL", CANARY))
+    found = [item for item in diagnostics if item.code == "literal-secret"]
     assert found
     for item in found:
         assert CANARY not in item.message + item.hint
@@ -233,10 +237,10 @@ all:
       FOO_TOKEN: *t
   hosts: {{h1: }}
 """
-    _, findings = resolved(text)
-    assert codes(findings) == ["literal-secret"]
-    assert str(findings[0].span).startswith("inv.yml:6:")
-    assert CANARY not in "\n".join(str(line) for line in diagnostics_lines(findings))
+    _, diagnostics = resolved(text)
+    assert codes(diagnostics) == ["literal-secret"]
+    assert str(diagnostics[0].span).startswith("inv.yml:6:")
+    assert CANARY not in "\n".join(str(line) for line in diagnostics_lines(diagnostics))
 
 
 def test_a_literal_secret_that_another_file_overrides() -> None:
@@ -250,42 +254,42 @@ def test_a_literal_secret_that_another_file_overrides() -> None:
     assert inventory is not None
     assert inventory.hosts["h1"].overrides["auth_token"].value == "${T}"
     recipes, _ = resolve_providers(inventory)
-    _, findings = session_specs(inventory, recipes)
-    assert codes(list(findings)) == ["literal-secret"]
-    assert str(findings[0].span).startswith("inv.yml:1:")
+    _, diagnostics = session_specs(inventory, recipes)
+    assert codes(list(diagnostics)) == ["literal-secret"]
+    assert str(diagnostics[0].span).startswith("inv.yml:1:")
 
 
 @pytest.mark.parametrize("template", ["${low}", "${A-d}", "${A", "${A:-${B}}", "${ A }"])
 def test_stray_references(template: str) -> None:
-    _, findings = host(f"{{provider: glm, model: '{template}'}}")
-    assert codes(findings) == ["stray-reference"]
-    assert findings[0].hosts == ("h1",)
+    _, diagnostics = host(f"{{provider: glm, model: '{template}'}}")
+    assert codes(diagnostics) == ["stray-reference"]
+    assert diagnostics[0].hosts == ("h1",)
 
 
 @pytest.mark.parametrize("key", ["base_url", "model", "fast_model"])
 def test_a_secret_stays_out_of_what_is_shown(key: str) -> None:
-    _, findings = host(f"{{provider: glm, {key}: 'https://a.example/${{MY_TOKEN}}'}}")
-    assert codes(findings) == ["secret-in-the-open"]
+    _, diagnostics = host(f"{{provider: glm, {key}: 'https://a.example/${{MY_TOKEN}}'}}")
+    assert codes(diagnostics) == ["secret-in-the-open"]
 
 
 def test_env_that_takes_a_secret_is_masked() -> None:
-    specs, findings = host("{provider: glm, env: {HEADERS: 'x: ${MY_TOKEN}'}}")
-    assert findings == []
+    specs, diagnostics = host("{provider: glm, env: {HEADERS: 'x: ${MY_TOKEN}'}}")
+    assert diagnostics == []
     assert specs["h1"].variables[-1].sensitive
 
 
 def test_managed_variables_have_keys_of_their_own() -> None:
-    _, findings = host("{provider: glm, env: {ANTHROPIC_DEFAULT_MODEL: m}}")
-    assert codes(findings) == ["managed-variable"]
-    assert '"model"' in findings[0].hint
+    _, diagnostics = host("{provider: glm, env: {ANTHROPIC_DEFAULT_MODEL: m}}")
+    assert codes(diagnostics) == ["managed-variable"]
+    assert '"model"' in diagnostics[0].hint
 
 
 def test_a_place_is_told_once_with_all_its_hosts() -> None:
     text = "all: {vars: {provider: nope, model: '${low}'}, hosts: {'h[1:50]': }}"
-    _, findings = resolved(text)
-    assert sorted(codes(findings)) == ["stray-reference", "unknown-provider"]
-    assert all(len(item.hosts) == 50 for item in findings)
-    assert all(item.severity is Severity.ERROR for item in findings)
+    _, diagnostics = resolved(text)
+    assert sorted(codes(diagnostics)) == ["stray-reference", "unknown-provider"]
+    assert all(len(item.hosts) == 50 for item in diagnostics)
+    assert all(item.severity is Severity.ERROR for item in diagnostics)
 
 
 def test_hosts_with_the_same_settings_share_a_spec() -> None:

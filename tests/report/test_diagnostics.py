@@ -1,4 +1,4 @@
-"""Findings told: each once, in order, and no more of them than somebody reads."""
+"""Diagnostics told: each once, in order, and no more of them than somebody reads."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def at(line: int) -> Span:
     return Span(SOURCE, line, 1, line, 5)
 
 
-def text_of(findings: list[Diagnostic]) -> list[str]:
-    return [line.plain for line in diagnostics_lines(findings)]
+def text_of(diagnostics: list[Diagnostic]) -> list[str]:
+    return [line.plain for line in diagnostics_lines(diagnostics)]
 
 
 @pytest.mark.parametrize(
@@ -41,24 +41,24 @@ def test_text_tells_fifty_and_counts_the_rest(count: int, told: int, last: str) 
 
 
 def test_of_very_many_errors_come_before_warnings_and_these_before_notes() -> None:
-    findings = [
+    diagnostics = [
         *(note("n", f"note {line}", at(line)) for line in range(1, 11)),
         *(warning("w", f"warning {line}", at(line)) for line in range(11, 61)),
         *(error("e", f"error {line}", at(line)) for line in range(61, 91)),
     ]
-    told = deduplicate(findings, 50)
+    told = deduplicate(diagnostics, 50)
     assert [item.message for item in told.shown] == [
         *(f"warning {line}" for line in range(11, 31)),
         *(f"error {line}" for line in range(61, 91)),
     ]
     assert told.omitted == 40
-    assert text_of(findings)[-1] == "30 errors, 50 warnings, 10 notes (40 of them not shown)"
-    every = deduplicate(findings, 90)
+    assert text_of(diagnostics)[-1] == "30 errors, 50 warnings, 10 notes (40 of them not shown)"
+    every = deduplicate(diagnostics, 90)
     assert [item.code for item in every.shown] == ["n"] * 10 + ["w"] * 50 + ["e"] * 30
     assert every.omitted == 0
 
 
-def test_the_same_finding_is_one_with_all_its_hosts_in_order() -> None:
+def test_the_same_diagnostic_is_one_with_all_its_hosts_in_order() -> None:
     found = [error("e", "this", at(1), hosts=(host,)) for host in ("b", "a", "b", "c", "a")]
     told = deduplicate(found, 50)
     assert [item.hosts for item in told.shown] == [("b", "a", "c")]
@@ -89,7 +89,7 @@ def test_hosts_are_not_compared_with_one_another(count: int) -> None:
     assert Counted.compared < 10 * count
 
 
-def test_documents_bound_the_hosts_and_places_of_a_finding() -> None:
+def test_documents_bound_the_hosts_and_places_of_a_diagnostic() -> None:
     related = tuple(Related(at(line), "there") for line in range(1, 1004))
     hosts = tuple(f"h{number}" for number in range(1002))
     found = diagnostics_fields(
@@ -104,7 +104,7 @@ def test_documents_bound_the_hosts_and_places_of_a_finding() -> None:
 
 
 @pytest.mark.parametrize(("places", "shown", "rest"), [(10, 10, None), (12, 10, 2)])
-def test_text_bounds_the_places_of_a_finding(places: int, shown: int, rest: int | None) -> None:
+def test_text_bounds_the_places_of_a_diagnostic(places: int, shown: int, rest: int | None) -> None:
     related = tuple(Related(at(line), "there") for line in range(2, places + 2))
     lines = text_of([error("e", "this", at(1), related=related)])
     assert sum(line.endswith(": there") for line in lines) == shown
@@ -113,7 +113,7 @@ def test_text_bounds_the_places_of_a_finding(places: int, shown: int, rest: int 
     )
 
 
-def test_a_line_that_one_finding_hides_no_other_one_quotes() -> None:
+def test_a_line_that_one_diagnostic_hides_no_other_one_quotes() -> None:
     secret = Span(SOURCE, 2, 1, 3, 5)
     hidden = Diagnostic(error("e", "x").severity, "secret", "this", secret, quotable=False)
     others = [error("e", f"line {line}", at(line)) for line in range(1, 60)]

@@ -101,8 +101,8 @@ def load_back(text: str, providers: str) -> Inventory:
         InputFile("inventory", "", "fleet.sh", text.encode(), 0, printed=True),
         InputFile("inventory", "", "providers.yml", providers.encode(), 1),
     ]
-    found, findings = load_inventory(files)
-    assert [item.message for item in findings if item.severity is Severity.ERROR] == []
+    found, diagnostics = load_inventory(files)
+    assert [item.message for item in diagnostics if item.severity is Severity.ERROR] == []
     assert found is not None
     return found
 

@@ -301,7 +301,7 @@ def test_a_batch_in_which_all_went_well_is_closed_where_hosts_are_many(
 
 
 def test_the_reason_of_a_pin_is_in_the_page() -> None:
-    inventory, findings = load_inventory(
+    inventory, diagnostics = load_inventory(
         [
             InputFile(
                 "inventory",
@@ -314,7 +314,7 @@ def test_the_reason_of_a_pin_is_in_the_page() -> None:
         ]
     )
     assert inventory is not None
-    assert not findings
+    assert not diagnostics
     names = ("a", "b", "c")
     plans = {name: plan(name, pin=pin_of(inventory.hosts[name])) for name in names}
     told = carried_out(Schedule((play("", names),)), lambda *_: Status.APPLIED, plans=plans)

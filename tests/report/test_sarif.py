@@ -1,4 +1,4 @@
-"""Findings for other programs: the ``validate`` document and SARIF, from the same findings."""
+"""Diagnostics for other programs: SARIF, which says what the ``validate`` document does."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_both_forms_tell_the_same_of_every_broken_inventory(
     assert [item["code"] for item in document["diagnostics"]] == [
         item["ruleId"] for item in results
     ]
-    for finding, result in zip(document["diagnostics"], results, strict=True):
-        assert result["level"] == finding["severity"]
-        assert result["message"]["text"].startswith(finding["message"])
+    for diagnostic, result in zip(document["diagnostics"], results, strict=True):
+        assert result["level"] == diagnostic["severity"]
+        assert result["message"]["text"].startswith(diagnostic["message"])
         places = [item["physicalLocation"] for item in result["locations"]]
         assert [place["region"]["startLine"] for place in places] == [
-            line for line in [finding["line"]] if line is not None
+            line for line in [diagnostic["line"]] if line is not None
         ]
 
 
@@ -61,8 +61,10 @@ def test_both_forms_tell_the_same_of_every_broken_inventory(
 def test_a_place_is_a_reference_to_its_file(name: str, uri: str) -> None:
     source = Source(name, "a: b\n")
     here, there = Span(source, 1, 1, 1, 2), Span(source, 1, 4, 1, 5)
-    finding = error("set-twice", "this", here, hint="that", related=(Related(there, "the other"),))
-    [result] = checked(sarif_log([finding, finding], "1.0"))
+    diagnostic = error(
+        "set-twice", "this", here, hint="that", related=(Related(there, "the other"),)
+    )
+    [result] = checked(sarif_log([diagnostic, diagnostic], "1.0"))
     assert result["message"]["text"] == "this\nthat"
     assert result["locations"] == [
         {
@@ -94,7 +96,7 @@ def _document(capsys: pytest.CaptureFixture[str], inventory: Path, form: str) ->
 
 
 @pytest.mark.parametrize(("keys", "omitted"), [(1000, 0), (1001, 1), (3000, 2000)])
-def test_documents_hold_a_thousand_findings_and_count_the_rest(
+def test_documents_hold_a_thousand_diagnostics_and_count_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: int, omitted: int
 ) -> None:
     inventory = tmp_path / "inventory.yml"
@@ -108,7 +110,7 @@ def test_documents_hold_a_thousand_findings_and_count_the_rest(
     assert len(checked(log)) == keys - omitted
     [told] = log["runs"]
     assert told.get("properties") == ({"omitted": omitted} if omitted else None)
-    words = f"{omitted} more findings are left out: correct these first"
+    words = f"{omitted} more diagnostics are left out: correct these first"
     assert told.get("invocations") == (
         [
             {

@@ -125,12 +125,12 @@ def command(
     scheduled = load_and_schedule(inventory, selection, environment)
     if list_hosts:
         scheduled = saved.bind_schedule(scheduled) if saved is not None else scheduled
-        output.print_diagnostics(scheduled.findings)
+        output.print_diagnostics(scheduled.diagnostics)
         _print_schedule(output, scheduled.schedule)
         return ExitCode.DONE
     job = prepare_job(scheduled, environment, options.connection)
     job = saved.bind(job) if saved is not None else job
-    output.print_diagnostics(job.findings)
+    output.print_diagnostics(job.diagnostics)
     return plan_and_apply(
         job,
         output,

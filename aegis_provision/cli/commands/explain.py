@@ -45,7 +45,7 @@ def command(
     from aegis_provision.report.explain_report import explain_document, explanation_lines
 
     fleet = load_fleet(inventory, environment.environ)
-    output.print_diagnostics(fleet.findings)
+    output.print_diagnostics(fleet.diagnostics)
     chosen = find_host(fleet, host)
     found = explain_values(fleet, chosen, key, environment)
     if output.format == "text":

@@ -62,7 +62,7 @@ def command(
     if one is not None and (pattern is not None or limit is not None):
         raise click.UsageError("--host shows one host; it takes no PATTERN and no --limit")
     fleet = load_fleet(inventory, Invocation.current().environ)
-    output.print_diagnostics(fleet.findings)
+    output.print_diagnostics(fleet.diagnostics)
     if one is not None:
         host = find_host(fleet, one)
         if output.format == "text":

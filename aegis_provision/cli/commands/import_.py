@@ -52,7 +52,7 @@ def command(out: Path, *, force: bool, options: FleetOptions, output: Output) ->
     check_out(out, force=force)
     source = load_import_source(options.inventory, environment.environ)
     chosen = select_hosts(source.inventory, "--limit", options.limit)
-    output.print_diagnostics(source.findings)
+    output.print_diagnostics(source.diagnostics)
     tokens = recipe_secrets(source.recipes, environment.variables)
     settings = connection_settings(connection, environment.environ, tokens)
     with observe_run(output, forks=connection.forks, events=False) as observers:

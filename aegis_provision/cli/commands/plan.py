@@ -59,7 +59,7 @@ def command(
     selection = RunSelection(options.limit, playbook, secrets=not no_secrets)
     scheduled = load_and_schedule(options.inventory, selection, environment)
     job = prepare_job(scheduled, environment, options.connection)
-    output.print_diagnostics(job.findings)
+    output.print_diagnostics(job.diagnostics)
     with (
         ConnectionPool(limit=0) as pool,
         observe_run(output, forks=options.connection.forks) as observers,

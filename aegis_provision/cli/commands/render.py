@@ -53,10 +53,10 @@ def command(
     if (host is None) == (provider is None):
         raise click.UsageError("name either a HOST or a recipe with --provider NAME")
     if provider is not None:
-        session, findings = recipe_session(inventory, provider, environment)
+        session, diagnostics = recipe_session(inventory, provider, environment)
     else:
-        session, findings = host_session(inventory, host or "", environment)
-    output.print_diagnostics(findings)
+        session, diagnostics = host_session(inventory, host or "", environment)
+    output.print_diagnostics(diagnostics)
     values = session.values if reveal else without_exposed(session.values)
     echo_utf8(render(values, mask=None if reveal else MASK))
     return ExitCode.DONE

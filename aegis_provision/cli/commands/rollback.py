@@ -53,5 +53,5 @@ def command(
     past = run_to_roll_back(environment.environ, run)
     fleet = load_fleet(options.inventory, environment.environ)
     job = prepare_rollback(fleet, past, options.limit, environment, options.connection)
-    output.print_diagnostics(job.findings)
+    output.print_diagnostics(job.diagnostics)
     return plan_and_apply(job, output, check=check, yes=yes, report=report)

@@ -54,7 +54,7 @@ def command(
     selection = RunSelection(options.limit, secrets=not no_secrets)
     scheduled = load_and_schedule(options.inventory, selection, options.environment)
     job = prepare_status(scheduled, options.environment, options.connection)
-    output.print_diagnostics(job.findings)
+    output.print_diagnostics(job.diagnostics)
     with observe_run(output, forks=options.connection.forks) as observers:
         statuses = status(job, observers.emit)
     if observers.stream is not None:

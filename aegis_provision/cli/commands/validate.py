@@ -38,12 +38,12 @@ def command(playbooks: tuple[Path, ...], inventory: tuple[Path, ...], *, output:
     fleet = checked.fleet
     if output.format == "text":
         if fleet is None or not checked.valid:
-            raise InvalidInputError(checked.findings)
-        output.print_diagnostics(checked.findings)
+            raise InvalidInputError(checked.diagnostics)
+        output.print_diagnostics(checked.diagnostics)
         used = {spec.provider for spec in fleet.specs.values()}
         output.print_lines(validate_lines(fleet.inventory, used, checked.schedules))
         return ExitCode.DONE
-    diagnostics = complete_hints(checked.findings, invocation.given)
+    diagnostics = complete_hints(checked.diagnostics, invocation.given)
     if output.format == "sarif":
         output.print_document(sarif_log(diagnostics, __version__))
     else:
