@@ -17,7 +17,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from aegis_provision.errors import Unreachable
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import (
     HUNG_UP,
     LARGEST_BODY,
@@ -192,16 +194,10 @@ def _certificate(problem: ssl.SSLCertVerificationError) -> tuple[ConnectFailure,
 
 def connect_here(host: str, port: int, timeout: float) -> socket.socket | HttpFailure:
     """Return a connection from this machine, within ``timeout`` seconds."""
-    until = time.monotonic() + timeout
-
-    def left() -> float:
-        seconds = until - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError
-        return seconds
-
     try:
-        return connect_tcp(host, port, left)
+        return connect_tcp(host, port, timeout, Deadline.after(timeout))
+    except Unreachable:
+        return NO_TIME
     except OSError as problem:
         return connect_failure(problem)
 

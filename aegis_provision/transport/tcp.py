@@ -11,23 +11,27 @@ from typing import TYPE_CHECKING
 from aegis_provision.transport.errors import map_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.options import ConnectOptions
 _READ_SIZE = 64 * 1024
 _TIME = "ll"  # struct timeval, as setsockopt(2) takes it
 
 
-def connect_tcp(host: str, port: int, seconds: Callable[[], float]) -> socket.socket:
+def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
+    """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
+    with map_errors("connect"):
+        return BufferedSocket(connect_tcp(host, port, options.timeout, deadline))
+
+
+def connect_tcp(host: str, port: int, timeout: float, deadline: Deadline) -> socket.socket:
     """Return a TCP connection to the first address of ``host`` that takes one.
 
-    ``seconds`` says how long the next step may take, and raises if no time is left.
-    Raises ``OSError``, ``socket.gaierror`` for a name that is not known.
+    ``timeout`` bounds each step (seconds). Raises ``OSError``, ``socket.gaierror`` for a name that
+    is not known, and :class:`Unreachable` if no time is left.
     """
     problem: OSError = TimeoutError()
-    for family, address in _resolve(host, port, seconds):
-        limit = seconds()
+    for family, address in _resolve(host, port, timeout, deadline):
+        limit = deadline.step_timeout(timeout)
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
             connection.settimeout(limit)
@@ -44,7 +48,7 @@ def connect_tcp(host: str, port: int, seconds: Callable[[], float]) -> socket.so
 _Found = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
 
 
-def _resolve(host: str, port: int, seconds: Callable[[], float]) -> list[_Found]:
+def _resolve(host: str, port: int, timeout: float, deadline: Deadline) -> list[_Found]:
     """Resolve a name, in a thread of its own: the resolver takes no timeout."""
     try:
         return _addresses(host, port, socket.AI_NUMERICHOST)
@@ -60,7 +64,7 @@ def _resolve(host: str, port: int, seconds: Callable[[], float]) -> list[_Found]
 
     threading.Thread(target=resolve, name=f"resolve-{host}", daemon=True).start()
     try:
-        result = results.get(timeout=seconds())
+        result = results.get(timeout=deadline.step_timeout(timeout))
     except queue.Empty:
         raise TimeoutError from None
     if isinstance(result, OSError):
@@ -74,14 +78,6 @@ def _addresses(host: str, port: int, flags: int) -> list[_Found]:
     except UnicodeError:  # no name at all: an empty label, or one of more than 63 letters
         raise socket.gaierror(socket.EAI_NONAME, host) from None
     return [(family, address) for family, _, _, _, address in found]
-
-
-def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
-    """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
-    with map_errors("connect"):
-        return BufferedSocket(
-            connect_tcp(host, port, lambda: deadline.step_timeout(options.timeout))
-        )
 
 
 class BufferedSocket(socket.socket):

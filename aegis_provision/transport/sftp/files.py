@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-from typing import TYPE_CHECKING, Generic, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.filesystem import (
@@ -98,7 +99,8 @@ class SftpFiles(Filesystem):
     def submit_replace(self, source: str, target: str) -> Future[None]:
         """Ask to rename atomically (OpenSSH's extension: the protocol replaces nothing)."""
         parts = b"posix-rename@openssh.com", source.encode(), target.encode()
-        return _RenameReply(self._send(packets.EXTENDED, b"".join(map(string, parts))))
+        reply = self._send(packets.EXTENDED, b"".join(map(string, parts)))
+        return _HandledReply(reply, _explain_rename)
 
     def rename(self, source: str, target: str) -> None:
         """Rename unless something is there, as plain SFTP renames do."""
@@ -117,31 +119,44 @@ class SftpFiles(Filesystem):
         parts = string(b"lsetstat@openssh.com"), string(path.encode()), attributes
         self._send(packets.EXTENDED, b"".join(parts)).get()
 
-    def _create_reply(self, path: str, reply: Reply[T]) -> _CreateReply[T]:
-        return _CreateReply(reply, lambda: self._exists(path))
+    def _create_reply(self, path: str, reply: Reply[T]) -> Future[T]:
+        """Tell "exists" apart, which protocol version 3 can't: it says "failure"."""
 
-    def _exists(self, path: str) -> bool:
-        try:
-            self.lstat(path)
-        except OSError:
-            return False
-        return True
+        def explain(problem: OSError) -> NoReturn:
+            if problem.errno is None:
+                with suppress(OSError):
+                    self.lstat(path)
+                    problem = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            raise problem from None
+
+        return _HandledReply(reply, explain)
 
 
-class _CreateReply(Generic[T]):
-    """A reply that can say "exists", which protocol version 3 can't: it says "failure"."""
+class _HandledReply(Generic[T]):
+    """A reply whose ``OSError`` is handled: replaced by a result, or by another error."""
 
-    def __init__(self, reply: Reply[T], exists: Callable[[], bool]) -> None:
+    def __init__(self, reply: Reply[T], handle: Callable[[OSError], T]) -> None:
         self._reply = reply
-        self._exists = exists
+        self._handle = handle
 
     def get(self) -> T:
         try:
             return self._reply.get()
         except OSError as problem:
-            if problem.errno is None and self._exists():
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-            raise
+            return self._handle(problem)
+
+
+def _ignore_unsupported(problem: OSError) -> None:
+    if problem.errno != errno.EOPNOTSUPP:
+        raise problem
+
+
+def _explain_rename(problem: OSError) -> NoReturn:
+    if isinstance(problem, PermissionError):
+        raise RenameNotAllowedError(problem.errno, problem.strerror) from None
+    if problem.errno == errno.EOPNOTSUPP:
+        raise RenameNotOfferedError(problem.errno, problem.strerror) from None
+    raise problem
 
 
 class SftpReadHandle:
@@ -235,10 +250,11 @@ class SftpWriteHandle(WriteHandle):
         """Ask to change the open file's permission bits."""
         return self._send(packets.FSETSTAT, packets.with_mode(mode))
 
-    def submit_sync(self) -> _OptionalReply:
+    def submit_sync(self) -> Future[None]:
         """Ask for fsync (OpenSSH's extension); a server without it is no failure."""
         parts = string(b"fsync@openssh.com") + string(self._handle)
-        return _OptionalReply(Reply(self._client, packets.read_done, packets.EXTENDED, parts))
+        reply = Reply(self._client, packets.read_done, packets.EXTENDED, parts)
+        return _HandledReply(reply, _ignore_unsupported)
 
     def submit_close(self) -> Reply[None]:
         """Ask to close the file."""
@@ -257,35 +273,6 @@ class _AllReplies:
     def get(self) -> None:
         for reply in self._replies:
             reply.get()
-
-
-class _OptionalReply:
-    def __init__(self, reply: Reply[None]) -> None:
-        self._reply = reply
-
-    def get(self) -> None:
-        try:
-            self._reply.get()
-        except OSError as problem:
-            if problem.errno != errno.EOPNOTSUPP:
-                raise
-
-
-class _RenameReply:
-    """The reply to a rename over a file; its errors are of classes of their own."""
-
-    def __init__(self, reply: Reply[None]) -> None:
-        self._reply = reply
-
-    def get(self) -> None:
-        try:
-            self._reply.get()
-        except PermissionError as problem:
-            raise RenameNotAllowedError(problem.errno, problem.strerror) from None
-        except OSError as problem:
-            if problem.errno != errno.EOPNOTSUPP:
-                raise
-            raise RenameNotOfferedError(problem.errno, problem.strerror) from None
 
 
 def _read_piece(kind: int, body: bytes) -> bytes:

@@ -63,15 +63,17 @@ def open_transport(
     options: ConnectOptions,
     deadline: Deadline,
 ) -> tuple[Connection, AcceptedKey | None]:
-    """Shake hands, check the host's key and log in. Raises :class:`Unreachable`.
+    """Shake hands, check the host's key and log in.
 
-    Returns the transport, and the host's key if it was new and taken on trust.
+    Returns the transport, and the host's key if it was new and taken on trust. Raises
+    :class:`Unreachable`; ``connection`` is closed then.
     """
-    with map_errors("known_hosts"):
-        known = read_known_hosts(options.known_hosts)
-    connection.settimeout(None)
-    transport = Connection(connection)
+    transport: Connection | None = None
     try:
+        with map_errors("known_hosts"):
+            known = read_known_hosts(options.known_hosts)
+        connection.settimeout(None)
+        transport = Connection(connection)
         with map_paramiko_errors("handshake"):
             _shake_hands(transport, known.keys(hop.key_name), options, deadline)
         key = transport.get_remote_server_key()
@@ -80,7 +82,9 @@ def open_transport(
         log_in(transport, hop, options, deadline)
         transport.set_keepalive(_KEEPALIVE)
     except BaseException:
-        transport.abort()
+        if transport is not None:
+            transport.abort()
+        connection.close()
         raise
     return transport, accepted
 

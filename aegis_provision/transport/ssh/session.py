@@ -67,7 +67,7 @@ def connect_over(
                 transport, key = (
                     _log_in_through(transports[-1], hops[index - 1], hop, options, deadline)
                     if index
-                    else _log_in(connection, hop, options, deadline)
+                    else open_transport(connection, hop, options, deadline)
                 )
             transports.append(transport)
             if key is not None:
@@ -102,20 +102,6 @@ def connect_over(
     )
 
 
-def _log_in(
-    connection: socket.socket | paramiko.Channel,
-    hop: Hop,
-    options: ConnectOptions,
-    deadline: Deadline,
-) -> tuple[Connection, AcceptedKey | None]:
-    """Log in at ``hop`` over ``connection``, which is closed if that fails."""
-    try:
-        return open_transport(connection, hop, options, deadline)
-    except BaseException:
-        connection.close()
-        raise
-
-
 def _log_in_through(
     jump_host: paramiko.Transport,
     previous: Hop,
@@ -141,7 +127,7 @@ def _log_in_through(
                 f"{name} does not let us through to {there}",
                 "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
             ) from None
-    return _log_in(channel, hop, options, deadline)
+    return open_transport(channel, hop, options, deadline)
 
 
 @dataclass(frozen=True, slots=True)
