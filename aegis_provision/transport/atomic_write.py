@@ -126,7 +126,7 @@ class _AtomicWrite:
 
     @property
     def _files(self) -> Filesystem:
-        return self.lock.files
+        return self.lock.directory.files
 
     def _inside(self, name: str) -> str:
         return self.lock.directory.inside(name)

@@ -69,7 +69,7 @@ _LONG_OPTIONS = (
     "user=",
 )
 # Where these commands lie on every system that has them.
-_PLACES = {
+_COMMAND_PATHS = {
     "systemctl": "/usr/bin/systemctl",
     "service": "/usr/sbin/service",
     "rc-service": "/sbin/rc-service",
@@ -83,10 +83,10 @@ def sudo_argv(user: str, server: str) -> list[str]:
 
 def remote_command(user: str) -> str:
     """Return a command for any login shell: one word for /bin/sh to run."""
-    places = " ".join(shlex.quote(place) for place in SERVERS)
+    servers = " ".join(shlex.quote(path) for path in SERVERS)
     sudo = " ".join(shlex.quote(word) for word in sudo_argv(user, ""))[: -len("''")]
     script = (
-        f"LC_ALL=C; export LC_ALL; for server in {places}; do "
+        f"LC_ALL=C; export LC_ALL; for server in {servers}; do "
         f'if [ -x "$server" ]; then exec {sudo}"$server"; fi; done; '
         f"echo {shlex.quote(NO_SERVER)} >&2; exit 127"
     )
@@ -101,10 +101,10 @@ def owner_command(uid: int, gid: int, mark: str) -> str:
     ``gid``; the SFTP server does not start for such a user (it looks its real user up), so it runs
     with this effective user, and without capabilities.
     """
-    places = " ".join(shlex.quote(place) for place in SERVERS)
+    servers = " ".join(shlex.quote(path) for path in SERVERS)
     script = (
         f'LC_ALL=C; export LC_ALL; PATH="$PATH:/usr/sbin:/sbin"; uid={uid}; mark={mark}; '
-        f'for server in {places}; do if [ -x "$server" ]; then break; fi; server=; done; '
+        f'for server in {servers}; do if [ -x "$server" ]; then break; fi; server=; done; '
         f'if [ -z "$server" ]; then echo {shlex.quote(NO_SERVER)} >&2; exit 127; fi; '
         'entry=$(getent passwd "$uid" 2>/dev/null || grep "^[^:]*:[^:]*:$uid:" /etc/passwd); '
         "IFS=:; set -f; set -- $entry; unset IFS; name=$1; group=$4; "
@@ -127,34 +127,34 @@ def started(uid: int, mark: str) -> bytes:
     return f"started:{uid}:{mark}\n".encode()
 
 
-def sudo_problem(user: str, login: str, said: str) -> Unreachable:
-    """Return what is wrong, going by what sudo or the shell ``said`` on standard error."""
+def sudo_problem(user: str, login: str, stderr: str) -> Unreachable:
+    """Return what is wrong, going by what sudo or the shell wrote on ``stderr``."""
     allow = SudoCommand((SERVERS[0],), user).hint(login)
-    lower = said.lower()
-    if refused := refusal(said, login, user):
+    lower = stderr.lower()
+    if refused := refusal(stderr, login, user):
         return Unreachable(_STEP, refused, allow)
     if "unknown user" in lower:
         return Unreachable(_STEP, f"there is no user {user} on the host", "correct become_user")
-    if NO_SERVER in said:
+    if NO_SERVER in stderr:
         return Unreachable(_STEP, NO_SERVER, "install OpenSSH's SFTP server on the host")
     if "not found" in lower:
         return Unreachable(
             _STEP, "there is no sudo on the host", "log in as the file's owner instead"
         )
-    return Unreachable(_STEP, f"the SFTP server did not start as {user}{quoted(said)}", allow)
+    return Unreachable(_STEP, f"the SFTP server did not start as {user}{quoted(stderr)}", allow)
 
 
-def owner_problem(uid: int, said: str) -> str:
-    """Return why the SFTP server did not start as the user ``uid``, going by what was ``said``."""
-    for known in (NO_SERVER, NO_WAY):
-        if known in said:
-            return f"it can't be worked with as uid {uid}: {known}"
-    return f"the SFTP server did not start as uid {uid}{quoted(said)}"
+def owner_problem(uid: int, stderr: str) -> str:
+    """Return why the SFTP server did not start as the user ``uid``, going by its ``stderr``."""
+    for reason in (NO_SERVER, NO_WAY):
+        if reason in stderr:
+            return f"it can't be worked with as uid {uid}: {reason}"
+    return f"the SFTP server did not start as uid {uid}{quoted(stderr)}"
 
 
-def quoted(said: str) -> str:
-    """Return what the far side ``said`` in brackets: its first words, and nothing unprintable."""
-    words = " ".join(blank_control(said).split())
+def quoted(output: str) -> str:
+    """Return the far side's ``output`` in brackets: its first words, and nothing unprintable."""
+    words = " ".join(blank_control(output).split())
     if may_hold_secret(words):
         return " (what it said may hold a secret)"
     return f' (it said: "{words[:_LONGEST_QUOTE]}")' if words else ""
@@ -169,15 +169,15 @@ class SudoCommand:
 
     def rule(self, login: str) -> str:
         """Return the line of sudoers that lets ``login`` run just this, without a password."""
-        place = _PLACES.get(self.words[0], self.words[0])
-        words = " ".join(_SPECIAL.sub(_escaped, word) for word in (place, *self.words[1:]))
+        path = _COMMAND_PATHS.get(self.words[0], self.words[0])
+        words = " ".join(_SPECIAL.sub(_escaped, word) for word in (path, *self.words[1:]))
         return f"{login} ALL=({self.user}) NOPASSWD: {words}"
 
     def hint(self, login: str) -> str:
         """Return what to do if sudo does not let ``login`` run this."""
         found = f"allow it with: {self.rule(login)}"
         name = self.words[0]
-        if posixpath.isabs(_PLACES.get(name, name)):
+        if posixpath.isabs(_COMMAND_PATHS.get(name, name)):
             return found
         return f"{found} (with the whole path of {name})"
 
@@ -187,12 +187,12 @@ def _escaped(special: re.Match[str]) -> str:
     return "\\" * 4 if special[0] == "\\" else f"\\{special[0]}"
 
 
-def refusal(said: str, login: str, user: str) -> str:
-    """Return why sudo did not run a command, by what it ``said``; empty if it refused nothing.
+def refusal(output: str, login: str, user: str) -> str:
+    """Return why sudo did not run a command, by its ``output``; empty if it refused nothing.
 
     ``login`` is who asked, ``user`` as whom it was to run.
     """
-    lower = said.lower()
+    lower = output.lower()
     if any(words in lower for words in _WANTS_PASSWORD):
         return f"sudo wants a password to become {user}"
     if any(words in lower for words in _NOT_ALLOWED):

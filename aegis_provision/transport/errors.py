@@ -61,8 +61,8 @@ def describe_os_error(problem: OSError | EOFError) -> tuple[str, str]:
         case UnfitFileError():
             why = problem.strerror or ""
             return f"{problem.filename}: {why[:1].lower()}{why[1:]}", ""
-    place = f"{problem.filename}: " if problem.filename else ""
-    return f"{place}{os.strerror(problem.errno or 0).lower()}", ""
+    prefix = f"{problem.filename}: " if problem.filename else ""
+    return f"{prefix}{os.strerror(problem.errno or 0).lower()}", ""
 
 
 def describe_file_error(problem: OSError) -> str:

@@ -73,7 +73,7 @@ class _OpenConnection(http.client.HTTPConnection):
     auto_open = 0
 
     def __init__(self, request: HttpRequest, connection: socket.socket) -> None:
-        super().__init__(*request.place)
+        super().__init__(*request.address)
         self.default_port = request.default_port  # which is not named in the Host header
         self.sock = connection
 
@@ -128,7 +128,7 @@ def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | Htt
     parts = urlsplit(request.url)
     connection.settimeout(None)
     if parts.scheme == "https":
-        connection = _trust(ssl.get_default_verify_paths()).wrap_socket(
+        connection = _ssl_context(ssl.get_default_verify_paths()).wrap_socket(
             connection, server_hostname=parts.hostname
         )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -147,15 +147,15 @@ def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | Htt
 
 
 @functools.lru_cache(maxsize=1)
-def _trust(places: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
+def _ssl_context(paths: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
     """Return TLS's trusted authorities: reading a system's takes longer than a request.
 
-    ``places`` names only what is a file or a directory: a pipe that the environment names would be
+    ``paths`` names only what is a file or a directory: a pipe that the environment names would be
     read for ever. If there is neither, no certificate is trusted.
     """
-    if not (places.cafile or places.capath):
+    if not (paths.cafile or paths.capath):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return ssl.create_default_context(cafile=places.cafile, capath=places.capath)
+    return ssl.create_default_context(cafile=paths.cafile, capath=paths.capath)
 
 
 def connect_failure(problem: Exception) -> HttpFailure:
@@ -210,18 +210,18 @@ def request_with_curl(
     config = _curl_config(request, timeout)
     if isinstance(config, HttpFailure):
         return config
-    end = run(_CURL, config)
-    if end.status is None:
+    completed = run(_CURL, config)
+    if completed.status is None:
         return NO_TIME
-    _, began_there, output = end.output.partition(f"{_MARK}\n".encode())
+    _, began_there, output = completed.output.partition(f"{_MARK}\n".encode())
     if not began_there:
         return NO_COMMANDS
-    if end.status == _NO_CURL:
+    if completed.status == _NO_CURL:
         return HttpFailure(None, "the host's sshd forwards nothing, and there is no curl")
     found = _STATUS.search(output)
-    if end.status not in {0, _TOO_LARGE} or found is None:
+    if completed.status not in {0, _TOO_LARGE} or found is None:
         other = HttpFailure(ConnectFailure.UNREACHABLE, "curl got no answer")
-        return _CURL_FAILURES.get(end.status, other)
+        return _CURL_FAILURES.get(completed.status, other)
     location = found[2].decode(errors="replace")
     seconds = time.monotonic() - began
     return HttpResponse(int(found[1]), output[: found.start()][:LARGEST_BODY], seconds, location)

@@ -35,7 +35,7 @@ class HttpRequest:
     native: bool = False
 
     @property
-    def place(self) -> tuple[str, int]:
+    def address(self) -> tuple[str, int]:
         """Return the host and the port to connect to."""
         parts = urlsplit(self.url)
         return parts.hostname or "", parts.port or self.default_port

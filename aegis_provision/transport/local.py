@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
     from aegis_provision.transport.options import ConnectOptions
 
-_ENDING = 2.0
+_EXIT_TIMEOUT = 2.0
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -63,7 +63,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
         try:
             server = _serve(argv, options, deadline)
         except _NotServed as problem:
-            raise NotAsOwner(owner_problem(uid, problem.said)) from None
+            raise NotAsOwner(owner_problem(uid, problem.stderr)) from None
         servers.append(server)
         if started(uid, mark) not in server.files.stream.noise:
             raise NotAsOwner(owner_problem(uid, ""))
@@ -109,7 +109,7 @@ class LocalServices:
         from aegis_provision.transport.http_messages import HttpFailure
 
         deadline = Deadline.after(timeout)
-        connection = connect_here(*request.place, timeout)
+        connection = connect_here(*request.address, timeout)
         if isinstance(connection, HttpFailure):
             return connection
         return send(connection, request, deadline.remaining())
@@ -130,11 +130,11 @@ class _Server:
 
 
 class _NotServed(Exception):
-    """No SFTP server answered. ``said`` is what came on its standard error."""
+    """No SFTP server answered. ``stderr`` is what came on its standard error."""
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, stderr: str) -> None:
         super().__init__()
-        self.said = said
+        self.stderr = stderr
 
 
 def _as_user(user: str, options: ConnectOptions, deadline: Deadline) -> _Server:
@@ -146,7 +146,7 @@ def _as_user(user: str, options: ConnectOptions, deadline: Deadline) -> _Server:
     except FileNotFoundError:
         raise Unreachable("sudo", "there is no sudo here", "install it") from None
     except _NotServed as problem:
-        raise sudo_problem(user, options.login_name, problem.said) from None
+        raise sudo_problem(user, options.login_name, problem.stderr) from None
 
 
 def _serve(argv: list[str], options: ConnectOptions, deadline: Deadline) -> _Server:
@@ -182,11 +182,11 @@ def _serve(argv: list[str], options: ConnectOptions, deadline: Deadline) -> _Ser
 def _end(process: subprocess.Popen[bytes]) -> str:
     """Wait for a server whose input is closed, and return its standard error."""
     try:
-        _, complaint = process.communicate(timeout=_ENDING)
+        _, stderr = process.communicate(timeout=_EXIT_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
-        _, complaint = process.communicate()
-    return complaint.decode(errors="replace")
+        _, stderr = process.communicate()
+    return stderr.decode(errors="replace")
 
 
 class LocalFiles(Filesystem):

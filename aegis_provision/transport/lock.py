@@ -69,7 +69,6 @@ class WriteLock:
     not finish, ``unused`` that our directory is new and nothing was written.
     """
 
-    files: Filesystem
     directory: DataDir
     content: bytes
     renewed: float
@@ -82,7 +81,7 @@ class WriteLock:
     @property
     def path(self) -> str:
         """Return the path of the lock's file."""
-        return _path(self.directory)
+        return self.directory.inside(LOCK)
 
     def renew(self, deadline: Deadline) -> None:
         """Put off the moment at which the lock expires, if the host lets us; never raises.
@@ -112,7 +111,7 @@ class WriteLock:
                 with suppress(OSError, Unreachable):
                     self.handle.close_nowait()
             if self._is_surely_ours():
-                self.files.remove(self.path)
+                self.directory.files.remove(self.path)
         except (OSError, Unreachable):
             return (f"the lock could not be removed; it expires in {LOCK_EXPIRES_AFTER} seconds",)
         if self.unused:
@@ -127,7 +126,7 @@ class WriteLock:
         Raises :class:`WriteRefused` if that can't be told, and :class:`Unreachable`.
         """
         directory = DataDir(files, self.directory.path, made=False)
-        lock = WriteLock(files, directory, self.content, self.renewed, set_deadline)
+        lock = WriteLock(directory, self.content, self.renewed, set_deadline)
         try:
             return lock if lock.is_still_ours() else None
         except OSError as problem:
@@ -135,7 +134,7 @@ class WriteLock:
 
     def submit_open(self) -> Future[ReadHandle]:
         """Ask to open the lock's file as it is now."""
-        return self.files.submit_open(self.path)
+        return self.directory.files.submit_open(self.path)
 
     def submit_read(self, opened: Future[ReadHandle]) -> Future[tuple[FileStat, bytes]]:
         """Ask for the content of the file that :meth:`submit_open` asked for."""
@@ -201,15 +200,9 @@ def _take_lock_in(
         return create_or_break(directory, owner, set_deadline)
     except FileNotFoundError:
         raise
-    except RenameNotAllowedError as problem:
-        directory.remove_if_made()
-        raise WriteRefused(_STEP, describe_file_error(problem)) from None
-    except PermissionError:
-        directory.remove_if_made()
-        raise _not_our_directory(directory) from None
     except OSError as problem:
         directory.remove_if_made()
-        raise WriteRefused(_STEP, describe_file_error(problem)) from None
+        raise _refused(directory, problem) from None
     except Unreachable as problem:
         hint = f"a lock may be left there, which expires in {LOCK_EXPIRES_AFTER} seconds"
         raise Unreachable(problem.step, problem.reason, hint) from None
@@ -222,24 +215,21 @@ def create_or_break(
 
     Raises :class:`Locked` if another run holds it, and ``OSError``.
     """
-    files, path = directory.files, _path(directory)
-    content = _content(owner)
-    lock = WriteLock(files, directory, content, _now(), set_deadline, unused=directory.made)
+    lock = WriteLock(directory, _content(owner), _now(), set_deadline, unused=directory.made)
     if _create(lock):
         return lock
-    other = _read_other(files, path)
-    if other is not None:
-        age = _server_time(directory) - other.mtime
+    try:  # both are of one lock, though another may come
+        found, content = directory.files.read_whole(lock.path, _LARGEST)
+    except FileNotFoundError:
+        pass
+    else:
+        age = _server_time(directory) - found.mtime
         if -_MOST_AHEAD <= age <= LOCK_EXPIRES_AFTER:
-            raise _locked(path, other.describe(), LOCK_EXPIRES_AFTER - age)
-        _break(directory, other)
+            raise _locked(lock.path, _describe(content), LOCK_EXPIRES_AFTER - age)
+        _break(lock, content)
     if _create(lock):
         return lock
-    raise _locked(path)
-
-
-def _path(directory: DataDir) -> str:
-    return directory.inside(LOCK)
+    raise _locked(lock.path)
 
 
 def _content(owner: str) -> bytes:
@@ -251,7 +241,7 @@ def _content(owner: str) -> bytes:
 def _create(lock: WriteLock) -> bool:
     """Create the lock's file; tell whether there was none."""
     try:
-        handle = _create_file(lock.files, lock.path)
+        handle = _create_file(lock.directory.files, lock.path)
     except FileExistsError:
         return False
     try:
@@ -260,7 +250,7 @@ def _create(lock: WriteLock) -> bool:
         with suppress(OSError, Unreachable):
             handle.close()
         with suppress(OSError, Unreachable):
-            lock.files.remove(lock.path)
+            lock.directory.files.remove(lock.path)
         raise
     lock.handle = handle
     return True
@@ -281,25 +271,12 @@ def _create_file(files: Filesystem, path: str) -> WriteHandle:
     return files.create(path)
 
 
-@dataclass(frozen=True, slots=True)
-class _OtherLock:
-    content: bytes
-    mtime: int
-
-    def describe(self) -> str:
-        try:
-            found = json.loads(self.content)
-            return f"held by {_printable(found['owner'])} since {_printable(found['since'])}"
-        except (ValueError, KeyError, TypeError):
-            return "held by a run that did not leave a name"
-
-
-def _read_other(files: Filesystem, path: str) -> _OtherLock | None:
+def _describe(content: bytes) -> str:
     try:
-        found, content = files.read_whole(path, _LARGEST)  # of one lock, though another may come
-        return _OtherLock(content, found.mtime)
-    except FileNotFoundError:
-        return None
+        found = json.loads(content)
+        return f"held by {_printable(found['owner'])} since {_printable(found['since'])}"
+    except (ValueError, KeyError, TypeError):
+        return "held by a run that did not leave a name"
 
 
 def _server_time(directory: DataDir) -> int:
@@ -317,17 +294,18 @@ def _server_time(directory: DataDir) -> int:
         with suppress(FileNotFoundError):
             files.remove(path)
         return now
-    raise _locked(_path(directory))
+    raise _locked(directory.inside(LOCK))
 
 
-def _break(directory: DataDir, expired: _OtherLock) -> None:
-    files, path = directory.files, _path(directory)
-    moved = directory.inside(f"broken.{secrets.token_hex(8)}")
+def _break(lock: WriteLock, expired: bytes) -> None:
+    """Rename the lock whose content is ``expired``, and look at the file that was moved."""
+    files, path = lock.directory.files, lock.path
+    moved = lock.directory.inside(f"broken.{secrets.token_hex(8)}")
     try:
         files.replace(path, moved)
     except FileNotFoundError:
         return
-    if files.read_whole(moved, _LARGEST)[1] == expired.content:
+    if files.read_whole(moved, _LARGEST)[1] == expired:
         files.remove(moved)
         return
     # Another run broke the expired lock first, and this is the live one that it took since. If it
@@ -349,7 +327,9 @@ def _locked(
     )
 
 
-def _not_our_directory(directory: DataDir) -> WriteRefused:
+def _refused(directory: DataDir, problem: OSError) -> WriteRefused:
+    if isinstance(problem, RenameNotAllowedError) or not isinstance(problem, PermissionError):
+        return WriteRefused(_STEP, describe_file_error(problem))
     if directory.made:
         return _no_permission(_STEP)
     return WriteRefused(

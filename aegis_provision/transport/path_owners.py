@@ -67,17 +67,17 @@ class OwnersQuery:
     def __init__(self, files: Filesystem, directory: str) -> None:
         """Submit the first requests."""
         self._files = files
-        self._left = ["/", *_names(directory)]
+        self._remaining = ["/", *_names(directory)]
         self._entered: list[tuple[str, FileStat]] = []
         self._uids: set[int] = set()
         self._links = 0
         self._futures: dict[str, Future[FileStat]] = {}
-        self._submit("", self._left)
+        self._submit("", self._remaining)
 
     def get(self) -> PathOwners:
         """Return the owners. Raises :class:`Unreachable`."""
-        while self._left:
-            name = self._left.pop(0)
+        while self._remaining:
+            name = self._remaining.pop(0)
             if name == "..":
                 del self._entered[max(1, len(self._entered) - 1) :]
                 continue
@@ -117,8 +117,8 @@ class OwnersQuery:
             return self._owners(link)
         if target.startswith("/"):
             del self._entered[1:]
-        self._left = [*_names(target), *self._left]
-        self._submit(self._entered[-1][0], self._left)
+        self._remaining = [*_names(target), *self._remaining]
+        self._submit(self._entered[-1][0], self._remaining)
         return None
 
     def _owners(self, open_at: str | None, gid: int = _ROOT) -> PathOwners:
@@ -145,14 +145,8 @@ def _names(path: str) -> list[str]:
 def _takes_new_entries(directory: FileStat) -> bool:
     """Tell whether users other than its owner may make entries in a directory of the superuser's.
 
-    In another user's own directory that is this user's decision: we work as this user there.
+    In another user's own directory that is this user's decision: we work as this user there. The
+    superuser's own group counts as the superuser.
     """
-    return directory.uid == _ROOT and _others_write(directory)
-
-
-def _others_write(directory: FileStat) -> bool:
-    """Tell whether others than the owner may write; the superuser's own group is no other."""
-    return bool(
-        directory.mode & _OTHERS_WRITE
-        or (directory.mode & _GROUP_WRITES and directory.gid != _ROOT)
-    )
+    writable = _OTHERS_WRITE if directory.gid == _ROOT else _OTHERS_WRITE | _GROUP_WRITES
+    return directory.uid == _ROOT and bool(directory.mode & writable)

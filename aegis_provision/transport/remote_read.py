@@ -34,11 +34,6 @@ _LARGEST_STATUS = 64 * 1024
 _STATUS_LINE = re.compile(rb"^(Uid|Gid|Groups):[ \t]*(.*)$", re.MULTILINE)
 
 
-def read_remote_state(files: Filesystem, target: Target) -> RemoteState:
-    """Return what is at ``target``'s path. Raises only :class:`Unreachable`."""
-    return StateQuery(files, absolute_path(files, target), target.read_via).get()
-
-
 def absolute_path(files: Filesystem, target: Target) -> str:
     """Return ``target``'s path as an absolute one. Raises only :class:`Unreachable`."""
     try:
@@ -162,9 +157,9 @@ class _Directory:
 
 
 def _submit_directories(
-    files: Filesystem, paths: Iterable[str], known: str
+    files: Filesystem, paths: Iterable[str], existing: str
 ) -> tuple[_Directory, ...]:
-    """Ask for the directories of ``paths``; the directory ``known`` surely exists.
+    """Ask for the directories of ``paths``; the directory ``existing`` surely exists.
 
     Most hosts have no other directory of Aegis': one request answers for all paths in it.
     """
@@ -172,7 +167,7 @@ def _submit_directories(
     for path in paths:
         by_directory.setdefault(posixpath.dirname(path), []).append(path)
     return tuple(
-        _Directory(None if directory == known else files.submit_lstat(directory), tuple(inside))
+        _Directory(None if directory == existing else files.submit_lstat(directory), tuple(inside))
         for directory, inside in by_directory.items()
     )
 

@@ -181,7 +181,7 @@ def test_a_trust_store_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     code = (
         "import ssl; from aegis_provision.transport import http;"
-        "print(len(http._trust(ssl.get_default_verify_paths()).get_ca_certs()))"
+        "print(len(http._ssl_context(ssl.get_default_verify_paths()).get_ca_certs()))"
     )
     environ = {"SSL_CERT_FILE": str(pipe), "SSL_CERT_DIR": str(tmp_path / "none")}
     done = subprocess.run(

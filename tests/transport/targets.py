@@ -16,7 +16,7 @@ from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.lock import take_lock
-from aegis_provision.transport.remote_read import read_remote_state
+from aegis_provision.transport.remote_read import StateQuery, absolute_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +40,10 @@ def target(path: Path | str, *, become_user: str | None = None) -> Target:
     )
 
 
-def look(files: Filesystem, path: Path) -> RemoteState:
+def look(files: Filesystem, path: Path | str) -> RemoteState:
     """Read what is at ``path``."""
-    return read_remote_state(files, target(path))
+    there = target(path)
+    return StateQuery(files, absolute_path(files, there), there.read_via).get()
 
 
 def plan_write(actual: RemoteState, content: bytes = NEW) -> Write:

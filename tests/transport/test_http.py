@@ -44,7 +44,7 @@ def asked(
 ) -> HttpResponse | HttpFailure:
     secret = None if token is None else Secret(token, "${TOKEN}")
     request = HttpRequest(url, secret)
-    connection = connect_here(*request.place, timeout)
+    connection = connect_here(*request.address, timeout)
     return connection if isinstance(connection, HttpFailure) else send(connection, request, timeout)
 
 
@@ -274,7 +274,7 @@ def test_a_certificate_that_does_not_do(
 def test_where_it_goes_and_what_it_says(
     url: str, place: tuple[str, int], host: str, target: str, trusted: Authority
 ) -> None:
-    assert HttpRequest(url).place == place
+    assert HttpRequest(url).address == place
     certificate = trusted.issue(place[0])
     ours, theirs = socket.socketpair()
     sent: list[bytes] = []

@@ -16,10 +16,9 @@ from aegis_provision.transport.remote_read import (
     read_login,
     read_receipt,
     read_receipt_and_login,
-    read_remote_state,
 )
 from tests.fleet.sftp_wire import Trouble, wired
-from tests.transport.targets import OLD, look, put, target
+from tests.transport.targets import OLD, look, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +117,7 @@ def test_what_is_no_file_to_read(
 
 
 def test_a_device(files: Filesystem) -> None:
-    actual = read_remote_state(files, target("/dev/null"))
+    actual = look(files, "/dev/null")
     assert actual.problem is ReadProblem.NOT_A_FILE
 
 
@@ -162,7 +161,7 @@ def test_content_is_whole_whatever_its_size(files: Filesystem, tmp_path: Path, s
 
 def test_a_relative_path_begins_at_the_login_directory(files: Filesystem, tmp_path: Path) -> None:
     home = "/" if not isinstance(files, LocalFiles) else str(tmp_path)  # where the server runs
-    actual = read_remote_state(files, target("no-such-directory/c.json"))
+    actual = look(files, "no-such-directory/c.json")
     assert actual.path == os.path.join(home, "no-such-directory/c.json")  # noqa: PTH118
 
 

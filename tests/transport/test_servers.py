@@ -149,7 +149,7 @@ def test_a_lock_outlives_its_write_and_the_connection(server: _Server) -> None:
         with pytest.raises(WriteRefused, match=f"held by {OWNER}"):
             session.lock(restoring_write(write), OWNER, deadline)
         again = session.lock(restoring_write(write), OWNER, deadline, previous=lock)
-        assert again.files is not lock.files
+        assert again.directory.files is not lock.directory.files
         atomic_write(again, restoring_write(write), deadline)
         again.renew(deadline)
         assert again.release(deadline) == ()

@@ -42,9 +42,9 @@ class SftpFiles(Filesystem):
         """Return ``path`` as an absolute path; a relative one begins at the login directory."""
         if path.startswith("/"):
             return path
-        here = Reply(self._client, packets.read_name, packets.REALPATH, string(b".")).get()
+        directory = Reply(self._client, packets.read_name, packets.REALPATH, string(b".")).get()
         try:
-            return posixpath.join(here.decode(), path)
+            return posixpath.join(directory.decode(), path)
         except UnicodeDecodeError:
             raise Unreachable("sftp", "the host names a path that is not UTF-8", "") from None
 
@@ -67,7 +67,7 @@ class SftpFiles(Filesystem):
         def opened(kind: int, body: bytes) -> SftpReadHandle:
             return SftpReadHandle(self._client, packets.read_handle(kind, body))
 
-        parts = string(path.encode()), packets.number(packets.FOR_READING), packets.NO_ATTRIBUTES
+        parts = string(path.encode()), packets.uint32(packets.FOR_READING), packets.NO_ATTRIBUTES
         return Reply(self._client, opened, packets.OPEN, b"".join(parts))
 
     def submit_create(self, path: str) -> Future[SftpWriteHandle]:
@@ -77,7 +77,7 @@ class SftpFiles(Filesystem):
             return SftpWriteHandle(self._client, packets.read_handle(kind, body))
 
         # With a mode: without one the server would take its umask's.
-        parts = string(path.encode()), packets.number(packets.TO_MAKE), packets.with_mode(0o600)
+        parts = string(path.encode()), packets.uint32(packets.TO_MAKE), packets.with_mode(0o600)
         return self._create_reply(path, Reply(self._client, made, packets.OPEN, b"".join(parts)))
 
     def submit_mkdir(self, path: str, mode: int) -> Reply[None]:
@@ -191,7 +191,7 @@ class _WholeReply:
 
     def _send(self, offset: int) -> Reply[bytes]:
         size = min(self._limit - offset, _CHUNK)
-        parts = string(self._handle) + packets.piece(offset, size)
+        parts = string(self._handle) + packets.uint64(offset) + packets.uint32(size)
         return Reply(self._client, _read_piece, packets.READ, parts)
 
     def get(self) -> tuple[FileStat, bytes]:
@@ -233,7 +233,7 @@ class SftpWriteHandle(WriteHandle):
         """Ask to write all of ``data``, at the beginning of the file."""
         return _AllReplies(
             [
-                self._send(packets.WRITE, packets.place(at) + string(data[at : at + _CHUNK]))
+                self._send(packets.WRITE, packets.uint64(at) + string(data[at : at + _CHUNK]))
                 for at in range(0, len(data), _CHUNK)
             ]
         )

@@ -40,7 +40,6 @@ _NEEDED = _OWNER | _MODE
 
 _HEAD = struct.Struct(">IBI")
 _NUMBER = struct.Struct(">I")
-_PIECE = struct.Struct(">QI")
 _AFTER_LENGTH = 5  # the kind, and the request's number
 
 NO_ATTRIBUTES = _NUMBER.pack(0)
@@ -76,19 +75,14 @@ def string(data: bytes) -> bytes:
     return _NUMBER.pack(len(data)) + data
 
 
-def number(value: int) -> bytes:
+def uint32(value: int) -> bytes:
     """Return a number of 32 bits."""
     return _NUMBER.pack(value)
 
 
-def place(offset: int) -> bytes:
-    """Return an offset into a file."""
-    return struct.pack(">Q", offset)
-
-
-def piece(offset: int, size: int) -> bytes:
-    """Return which piece of a file is asked for."""
-    return _PIECE.pack(offset, size)
+def uint64(value: int) -> bytes:
+    """Return a number of 64 bits, such as an offset into a file."""
+    return struct.pack(">Q", value)
 
 
 def with_mode(mode: int) -> bytes:
@@ -121,10 +115,10 @@ def read_done(kind: int, body: bytes) -> None:
         return
     if code == _EOF:
         raise EOFError
-    known = _ERRNO.get(code)
-    if known is None:
+    known_errno = _ERRNO.get(code)
+    if known_errno is None:
         raise OSError("failure")
-    raise OSError(known, os.strerror(known))
+    raise OSError(known_errno, os.strerror(known_errno))
 
 
 def read_handle(kind: int, body: bytes) -> bytes:
@@ -178,8 +172,8 @@ def read_stat(kind: int, body: bytes) -> FileStat:
     return found
 
 
-def _expect(wanted: int, kind: int, body: bytes) -> None:
-    if kind == wanted:
+def _expect(expected: int, kind: int, body: bytes) -> None:
+    if kind == expected:
         return
     read_done(kind, body)
     raise ProtocolError  # it says ok without the value that the request calls for

@@ -58,12 +58,12 @@ def log_in(
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of the last key that was offered; ``wanted`` are the methods the host asks for."""
+    """What came of the last key that was offered; ``methods`` are the methods the host asks for."""
 
     logged_in: bool = False
     hung_up: bool = False
     unsigned: bool = False
-    wanted: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
 
 def _offer(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> _Outcome:
@@ -71,7 +71,7 @@ def _offer(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> _Out
         try:
             further = transport.auth_publickey(user, key)
         except paramiko.BadAuthenticationType as refusal:
-            return _Outcome(wanted=tuple(refusal.allowed_types))
+            return _Outcome(methods=tuple(refusal.allowed_types))
         except paramiko.AuthenticationException as refusal:
             if "timeout" in str(refusal).lower():
                 raise TimeoutError from None
@@ -82,7 +82,7 @@ def _offer(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> _Out
             unsigned = isinstance(key, paramiko.AgentKey) and "agent" in str(problem)
             unsigned = unsigned or "used for signing" in str(problem)
             return _Outcome(hung_up=not unsigned, unsigned=unsigned)
-        return _Outcome(logged_in=not further, wanted=tuple(further))
+        return _Outcome(logged_in=not further, methods=tuple(further))
 
 
 def _refused(hop: Hop, found: Identities, outcome: _Outcome, *, agent_answers: bool) -> Unreachable:
@@ -104,10 +104,10 @@ def _refused(hop: Hop, found: Identities, outcome: _Outcome, *, agent_answers: b
             "after too many keys sshd does that: name the right one with 'identity_file'; "
             "otherwise look at sshd's log on the host",
         )
-    if outcome.wanted and "publickey" not in outcome.wanted:
+    if outcome.methods and "publickey" not in outcome.methods:
         return Unreachable(
             _STEP,
-            f"the host wants {' or '.join(outcome.wanted)} {where}",
+            f"the host wants {' or '.join(outcome.methods)} {where}",
             "a key alone must do: change AuthenticationMethods in its sshd_config",
         )
     return Unreachable(
@@ -148,13 +148,13 @@ def identities(hop: Hop, agent: Agent | str) -> Identities:
     """
     found = Identities()
     if isinstance(agent, Agent):
-        left: dict[bytes, paramiko.PKey] = {key.asbytes(): key for key in agent.get_keys()}
+        agent_keys: dict[bytes, paramiko.PKey] = {key.asbytes(): key for key in agent.get_keys()}
     else:
-        left = {}
+        agent_keys = {}
     for path in hop.identity_files:
         public = _public_blob(path)
-        if public is not None and public in left:
-            found.keys.append(left.pop(public))
+        if public is not None and public in agent_keys:
+            found.keys.append(agent_keys.pop(public))
             found.tried.append(f"{path} (from the agent)")
             continue
         loaded = _load(path, _changed(path))
@@ -162,15 +162,15 @@ def identities(hop: Hop, agent: Agent | str) -> Identities:
             if hop.files_named or Path(path).exists():
                 found.unusable.append(f"{path} {loaded}")
             continue
-        left.pop(loaded.asbytes(), None)
+        agent_keys.pop(loaded.asbytes(), None)
         found.keys.append(loaded)
         if loaded.public_blob is not None:  # a certificate; if its CA is not known, the key
             found.keys.append(_without_certificate(loaded))
         found.tried.append(path)
     if hop.use_agent:
-        found.keys.extend(left.values())
-        if left:
-            found.tried.append(f"{len(left)} of the agent's")
+        found.keys.extend(agent_keys.values())
+        if agent_keys:
+            found.tried.append(f"{len(agent_keys)} of the agent's")
     if agent and isinstance(agent, str):
         found.unusable.append(agent)
     return found
@@ -218,9 +218,9 @@ def _public_blob(path: str) -> bytes | None:
     From ``path.pub`` beside it, from ``path`` itself where that is a public key, or out of
     the private key's file, where OpenSSH's format keeps it in the clear.
     """
-    for place in (f"{path}.pub", path):
+    for candidate in (f"{path}.pub", path):
         with suppress(OSError, ValueError, IndexError, struct.error):
-            text = read_beginning(Path(place), _LONGEST_FILE).decode("ascii")
+            text = read_beginning(Path(candidate), _LONGEST_FILE).decode("ascii")
             if text.startswith(_PRIVATE_ARMOUR):
                 return _public_half(text)
             return base64.b64decode(text.split()[1], validate=True)

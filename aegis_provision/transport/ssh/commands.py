@@ -61,7 +61,7 @@ class SshServices:
         opening = min(timeout, self.options.timeout)
         # If the tunnel closed first, the server would seem to hang up.
         idle = timeout + _MARGIN
-        connection = tunnel(self.transport, *request.place, opening=opening, idle=idle)
+        connection = tunnel(self.transport, *request.address, opening=opening, idle=idle)
         if not isinstance(connection, HttpFailure):
             return send(connection, request, deadline.remaining())
         if connection.cause is not None:

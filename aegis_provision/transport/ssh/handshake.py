@@ -71,14 +71,14 @@ def open_transport(
     transport: Connection | None = None
     try:
         with map_errors("known_hosts"):
-            known = read_known_hosts(options.known_hosts)
+            known_hosts = read_known_hosts(options.known_hosts)
         connection.settimeout(None)
         transport = Connection(connection)
         with map_paramiko_errors("handshake"):
-            _shake_hands(transport, known.keys(hop.key_name), options, deadline)
+            _shake_hands(transport, known_hosts.keys(hop.key_name), options, deadline)
         key = transport.get_remote_server_key()
         found = HostKey(key.get_name(), key.asbytes())
-        accepted = check_host_key(found, hop, known, options)
+        accepted = check_host_key(found, hop, known_hosts, options)
         log_in(transport, hop, options, deadline)
         transport.set_keepalive(_KEEPALIVE)
     except BaseException:
@@ -101,11 +101,11 @@ def _shake_hands(
     transport.handshake_timeout = limit
     transport.auth_timeout = limit
     transport.channel_timeout = limit
-    wanted = transport.get_security_options()
-    wanted.kex = _available(_KEX, wanted.kex)
-    wanted.ciphers = _available(_CIPHERS, wanted.ciphers)
-    wanted.digests = _available(_DIGESTS, wanted.digests)
-    wanted.key_types = _available(_by_trust(trusted), wanted.key_types)
+    security = transport.get_security_options()
+    security.kex = _available(_KEX, security.kex)
+    security.ciphers = _available(_CIPHERS, security.ciphers)
+    security.digests = _available(_DIGESTS, security.digests)
+    security.key_types = _available(_by_trust(trusted), security.key_types)
     until = time.monotonic() + limit
     try:
         transport.start_client(timeout=limit)
@@ -123,7 +123,7 @@ def _available(names: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
 
 def _by_trust(trusted: Sequence[HostKey]) -> tuple[str, ...]:
     """Return the key types to ask for: first those that we hold keys of."""
-    held = {key.key_type for key in trusted}
-    if "ssh-rsa" in held:
-        held |= {"rsa-sha2-512", "rsa-sha2-256"}
-    return tuple(sorted(_HOST_KEYS, key=lambda name: name not in held))
+    known_types = {key.key_type for key in trusted}
+    if "ssh-rsa" in known_types:
+        known_types |= {"rsa-sha2-512", "rsa-sha2-256"}
+    return tuple(sorted(_HOST_KEYS, key=lambda name: name not in known_types))

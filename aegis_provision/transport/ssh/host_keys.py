@@ -48,7 +48,7 @@ _LENGTHS = {_KEYS: None, _SHA1: 20, _SHA256: 32}
 
 
 def check_host_key(
-    key: HostKey, hop: Hop, known: KnownHosts, options: ConnectOptions
+    key: HostKey, hop: Hop, known_hosts: KnownHosts, options: ConnectOptions
 ) -> AcceptedKey | None:
     """Return the key if it was new and accepted on trust, ``None`` if it was known.
 
@@ -57,7 +57,7 @@ def check_host_key(
     name = hop.key_name
     if hop.revoked_keys is not None:
         _check_revoked(key, name, hop.revoked_keys)
-    verdict = known.verdict(hop.key_names, key)
+    verdict = known_hosts.verdict(hop.key_names, key)
     if verdict.standing == "new" and options.accept_new and options.known_hosts:
         verdict = _accept_new(key, hop, options)
         if verdict.standing == "new":
@@ -142,10 +142,10 @@ def read_revoked_keys(path: str) -> RevokedKeys:
 
     A file that did not change since is not read again.
     """
-    place = Path(path)
+    file = Path(path)
     try:
-        facts = place.stat()
-        return _read(place, (facts.st_ino, facts.st_mtime_ns, facts.st_size))
+        found = file.stat()
+        return _read(file, (found.st_ino, found.st_mtime_ns, found.st_size))
     except OSError as problem:
         raise RevokedKeysError(f"{path} can't be read: {problem.strerror}") from None
 

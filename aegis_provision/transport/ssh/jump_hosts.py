@@ -97,9 +97,9 @@ def _config(path: Path | None, home: Path, local_user: str, home_variable: str |
 
 
 def _jump_hosts(
-    names: tuple[str, ...], config: SshConfig, options: ConnectOptions, left: int
+    names: tuple[str, ...], config: SshConfig, options: ConnectOptions, hops_left: int
 ) -> tuple[Hop, ...]:
-    if len(names) > left:
+    if len(names) > hops_left:
         raise Unreachable(_STEP, f"more than {_MOST_HOPS} bastions", "is one behind itself?")
     hops: list[Hop] = []
     for index, name in enumerate(names):
@@ -108,7 +108,7 @@ def _jump_hosts(
             raise Unreachable(_STEP, "ProxyJump is not [user@]host[:port]", "correct it")
         found = config.lookup(bastion.host, user=bastion.user, port=bastion.port, through=index > 0)
         if index == 0 and found.proxy_jump:
-            hops.extend(_jump_hosts(found.proxy_jump, config, options, left - len(names)))
+            hops.extend(_jump_hosts(found.proxy_jump, config, options, hops_left - len(names)))
         hops.append(_hop(found, bastion.user, bastion.port, None, options))
     return tuple(hops)
 

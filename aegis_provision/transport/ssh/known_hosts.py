@@ -105,13 +105,13 @@ class KnownHosts:
         revoked under it. Otherwise the next name counts, and only for a key that it knows: another
         key under it is not this host's.
         """
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             trusted, revoked = self._about(name)
             if key in revoked:
                 return Verdict("revoked")
             if key in trusted:
                 return Verdict("known")
-            if trusted and place == 0:
+            if trusted and index == 0:
                 return Verdict("changed", trusted)
         return Verdict("new")
 
@@ -169,10 +169,10 @@ _MISSING: _Version = (0, 0, 0)
 
 def _version(path: Path) -> _Version:
     try:
-        facts = path.stat()
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return _MISSING
-    return (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4)
@@ -398,9 +398,11 @@ def _is_key(key_type: str, blob: bytes) -> bool:
             "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521",
             [curve, point],
         ) | ("sk-ecdsa-sha2-nistp256@openssh.com", [curve, point, _]):
-            wanted = key_type.partition("@")[0].rpartition("-")[2].encode()
+            expected = key_type.partition("@")[0].rpartition("-")[2].encode()
             return (
-                curve == wanted and len(point) == _POINTS[curve] and point.startswith(_UNCOMPRESSED)
+                curve == expected
+                and len(point) == _POINTS[curve]
+                and point.startswith(_UNCOMPRESSED)
             )
         case ("ssh-rsa", [_, _]) | ("ssh-dss", [_, _, _, _]):
             return True

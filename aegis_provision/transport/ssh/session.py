@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.jump_hosts import Hop
     from aegis_provision.transport.ssh.paramiko_internals import Connection
 
-_LONGEST_COMPLAINT = 4096
-_COMPLAINT_TIMEOUT = 1.0
+_LONGEST_OUTPUT = 4096
+_OUTPUT_TIMEOUT = 1.0
 _TRIES = 3
 
 
@@ -115,16 +115,16 @@ def _log_in_through(
             seconds = deadline.step_timeout(options.timeout)
             channel = open_connection(jump_host, hop.host, hop.port, seconds)
         except paramiko.ChannelException as refusal:
-            name, there = previous.key_name, f"{hop.host} port {hop.port}"
+            name, address = previous.key_name, f"{hop.host} port {hop.port}"
             if refusal.code == CONNECT_FAILED:
                 raise Unreachable(
                     "bastion",
-                    f"{name} can't connect to {there}",
+                    f"{name} can't connect to {address}",
                     "check the address as the bastion sees it, and that sshd runs there",
                 ) from None
             raise Unreachable(
                 "bastion",
-                f"{name} does not let us through to {there}",
+                f"{name} does not let us through to {address}",
                 "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
             ) from None
     return open_transport(channel, hop, options, deadline)
@@ -202,9 +202,9 @@ def _start_sftp_as_owner(
     except (paramiko.SSHException, EOFError, OSError) as problem:
         if isinstance(problem, TimeoutError) or not transport.is_active():
             raise Unreachable("sftp", *explain(problem)) from None
-        channel.settimeout(_COMPLAINT_TIMEOUT)
-        said = _receive_rest(channel.recv_stderr).decode(errors="replace")
-        raise NotAsOwner(owner_problem(uid, said) if said else NO_COMMANDS) from None
+        channel.settimeout(_OUTPUT_TIMEOUT)
+        stderr = _receive_rest(channel.recv_stderr).decode(errors="replace")
+        raise NotAsOwner(owner_problem(uid, stderr) if stderr else NO_COMMANDS) from None
     if started(uid, mark) not in stream.noise:
         channel.close()
         raise NotAsOwner(NO_COMMANDS)
@@ -230,7 +230,7 @@ def _end_sftp(channel: paramiko.Channel, seconds: float) -> None:
     channel.settimeout(seconds)
     with suppress(OSError, EOFError, paramiko.SSHException):
         channel.shutdown_write()
-        while channel.recv(_LONGEST_COMPLAINT):
+        while channel.recv(_LONGEST_OUTPUT):
             continue
         wait_for_exit(channel, seconds)  # only then does the host take the session for ended
     channel.close()
@@ -240,13 +240,11 @@ def _no_sftp(
     channel: paramiko.Channel, target: Target, hop: Hop, stream: SftpStream
 ) -> Unreachable:
     """Return why SFTP did not begin, out of what the far side said instead."""
-    channel.settimeout(_COMPLAINT_TIMEOUT)
-    noise = (stream.noise or _receive_rest(channel.recv))[:_LONGEST_COMPLAINT].decode(
-        errors="replace"
-    )
+    channel.settimeout(_OUTPUT_TIMEOUT)
+    noise = (stream.noise or _receive_rest(channel.recv))[:_LONGEST_OUTPUT].decode(errors="replace")
     if target.become_user is not None:
-        complaint = _receive_rest(channel.recv_stderr).decode(errors="replace")
-        return sudo_problem(target.become_user, hop.user, complaint + noise)
+        stderr = _receive_rest(channel.recv_stderr).decode(errors="replace")
+        return sudo_problem(target.become_user, hop.user, stderr + noise)
     if noise:
         return Unreachable(
             "sftp",
@@ -261,6 +259,6 @@ def _no_sftp(
 def _receive_rest(receive: Callable[[int], bytes]) -> bytes:
     """Return what has come on one side of a channel that is at its end."""
     try:
-        return receive(_LONGEST_COMPLAINT)
+        return receive(_LONGEST_OUTPUT)
     except (OSError, EOFError):
         return b""
