@@ -37,15 +37,15 @@ def answer(program: click.Command, variable: str, invocation: Invocation) -> str
 
     Where nothing fits, or the line makes no sense, the answer is empty.
     """
-    shell, _, wanted = invocation.environ.get(variable, "").partition("_")
-    if shell not in SHELLS or wanted not in {"source", "complete"}:
+    shell, _, request = invocation.environ.get(variable, "").partition("_")
+    if shell not in SHELLS or request not in {"source", "complete"}:
         return None
-    if wanted == "source":
+    if request == "source":
         script = resources.files("aegis_provision.cli").joinpath("shell", f"completion.{shell}")
         return script.read_text(encoding="utf-8")
     *args, word = words_before_cursor(invocation.environ.get(_LINE, ""))
-    found = _candidates(program, invocation, args, word)
-    return "".join(_lines(found, invocation.environ, word))
+    candidates = _candidates(program, invocation, args, word)
+    return "".join(_lines(candidates, invocation.environ, word))
 
 
 def words_before_cursor(line: str) -> list[str]:
@@ -77,19 +77,21 @@ def _candidates(
         flag, args = f"{option}=", [*args, option]
     shell = ShellComplete(program, {"obj": invocation}, program.name or "", "")
     try:
-        found = shell.get_completions(args, word)
+        candidates = shell.get_completions(args, word)
     except click.UsageError:
         return []
-    for item in found:
+    for item in candidates:
         item.value = flag + item.value
-    return found
+    return candidates
 
 
-def _lines(found: Iterable[CompletionItem], environ: Mapping[str, str], word: str) -> Iterable[str]:
+def _lines(
+    candidates: Iterable[CompletionItem], environ: Mapping[str, str], word: str
+) -> Iterable[str]:
     # bash also breaks words at ':' and '=', and takes what follows the last of them.
     kept = environ.get(_WORD, word)
     cut = len(word) - len(kept) if word.endswith(kept) else 0
-    for item in found:
+    for item in candidates:
         words = " ".join((item.help or "").split())
         yield f"{item.type}\t{str(item.value)[cut:]}\t{words}".rstrip("\t") + "\n"
 
@@ -163,5 +165,5 @@ def _inventory(ctx: click.Context) -> Inventory | None:
     files, diagnostics = read_inventory_files(named, {}, run=False)
     if not files or has_errors(diagnostics):
         return None
-    inventory, found = load_inventory(files)
-    return None if has_errors(found) else inventory
+    inventory, candidates = load_inventory(files)
+    return None if has_errors(candidates) else inventory

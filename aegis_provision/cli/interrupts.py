@@ -73,11 +73,11 @@ class ProcessSignals:
         if now - self._taken > PATIENCE:
             self._leave(ExitCode.INTERRUPTED)
 
-    def _unraisable(self, told: sys.UnraisableHookArgs) -> None:
-        if issubclass(told.exc_type, ResourceWarning) and self._taken is not None:
+    def _unraisable(self, raised: sys.UnraisableHookArgs) -> None:
+        if issubclass(raised.exc_type, ResourceWarning) and self._taken is not None:
             return  # of a file that the import held open which the interrupt broke off
-        if not issubclass(told.exc_type, KeyboardInterrupt):
-            sys.__unraisablehook__(told)
+        if not issubclass(raised.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(raised)
             return
         self._taken = None
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)
@@ -129,12 +129,12 @@ def interrupts(cancel: CancelToken) -> Iterator[Interrupts]:
     the main thread, the only one that Python gives signals.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    taker = Interrupts(cancel, before)
+    handlers = Interrupts(cancel, before)
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, taker.take)
+            signal.signal(number, handlers.take)
     try:
-        yield taker
+        yield handlers
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -38,7 +38,7 @@ _STATUS_STYLE = {
 }
 _NO_END = "without an end"
 _SHORT = 12
-_BY_NAME = frozenset({Status.UNCHANGED, Status.NOT_ATTEMPTED})
+_LISTED_TOGETHER = frozenset({Status.UNCHANGED, Status.NOT_ATTEMPTED})
 
 
 def history_lines(runs: Sequence[RunSummary | DamagedRun]) -> list[Text]:
@@ -82,8 +82,8 @@ def run_lines(past: PastRun, *, width: int, every_host: bool = False) -> list[Te
         lines.append(Text("The operator asked to stop.", style="yellow"))
     if past.status is RunStatus.CRASHED:
         lines.append(Text("The run died before its end.", style="bold red"))
-    lines.append(Text(f"Sum: {_in_sum(past.counts)}", style="bold"))
-    lines.extend(_open_ends(past, width))
+    lines.append(Text(f"Sum: {_counts_text(past.counts)}", style="bold"))
+    lines.extend(_unknown_files(past, width))
     return lines
 
 
@@ -95,7 +95,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         escape_control(run.operator),
         str(run.hosts),
         run.status.value,
-        _in_sum(run.counts),
+        _counts_text(run.counts),
     )
 
 
@@ -107,7 +107,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _in_sum(counts: Mapping[str, int]) -> str:
+def _counts_text(counts: Mapping[str, int]) -> str:
     words = {status.value: text for status, text in WORDS.items()} | {UNKNOWN: _NO_END}
     parts = [f"{counts[word]} {text}" for word, text in words.items() if counts.get(word)]
     others = sorted(set(counts) - set(words))
@@ -166,16 +166,16 @@ def _gate_words(gates: Gates) -> list[str]:
 
 def _host_lines(hosts: Sequence[HostState], width: int, every_host: bool) -> list[Text]:
     lines: list[Text] = []
-    together: dict[tuple[Status, str], list[str]] = {}
+    untouched_hosts: dict[tuple[Status, str], list[str]] = {}
     name_width = max((len(host.host) for host in hosts), default=0)
     for host in hosts:
         result, file = host.result, host.file
         untouched = file.write is None and not file.restarted
-        if result and result.status in _BY_NAME and untouched and not every_host:
-            together.setdefault((result.status, result.message), []).append(host.host)
+        if result and result.status in _LISTED_TOGETHER and untouched and not every_host:
+            untouched_hosts.setdefault((result.status, result.message), []).append(host.host)
         else:
             lines.extend(_one_host(host, name_width))
-    for (status, message), names in together.items():
+    for (status, message), names in untouched_hosts.items():
         reason = f" {escape_control(message)}" if message else ""
         lines.append(Text(f"  {WORDS[status]} ({len(names)}):{reason}", style="dim"))
         lines.extend(name_lines(compress(names), width))
@@ -189,7 +189,7 @@ def _one_host(host: HostState, name_width: int) -> list[Text]:
         parts.append(_seconds(host.seconds))
     if write is not None:
         parts.append(f"{_digest(write.before)} -> {_digest(write.after)}")
-    parts.extend(_deeds(host))
+    parts.extend(_effects(host))
     good = host.status in SUCCESSES and not host.file.unknown
     lines = [Text("  ".join(parts), style="" if good else "bold red")]
     if result and result.message:
@@ -201,7 +201,7 @@ def _one_host(host: HostState, name_width: int) -> list[Text]:
     return lines
 
 
-def _deeds(host: HostState) -> Iterable[str]:
+def _effects(host: HostState) -> Iterable[str]:
     file = host.file
     if file.unknown:
         yield "old file or new: not known"
@@ -221,7 +221,7 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def _open_ends(past: PastRun, width: int) -> list[Text]:
+def _unknown_files(past: PastRun, width: int) -> list[Text]:
     """Return what a person should look after."""
     unknown = [host.host for host in past.hosts.values() if host.file.unknown]
     lines: list[Text] = []
@@ -293,14 +293,14 @@ def _play(scheduled: ScheduledPlay, begun: int) -> Document:
 
 
 def _host(past: PastRun, host: HostState) -> Document:
-    known = past.header.hosts.get(host.host)
+    planned = past.header.hosts.get(host.host)
     result, file = host.result, host.file
     return {
         "host": host.host,
-        "provider": known.provider if known else None,
-        "address": known.identity.address if known else None,
-        "port": known.identity.port if known else None,
-        "path": known.identity.path if known else None,
+        "provider": planned.provider if planned else None,
+        "address": planned.identity.address if planned else None,
+        "port": planned.identity.port if planned else None,
+        "path": planned.identity.path if planned else None,
         "status": result.status.value if result else None,
         "message": message_of(result.message, result.hint) if result else "",
         "write": CODEC.encode(file.write),

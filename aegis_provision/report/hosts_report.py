@@ -47,27 +47,27 @@ def list_lines(inventory: Inventory, chosen: Sequence[str]) -> list[Text]:
 
 def graph_lines(inventory: Inventory, chosen: Sequence[str], width: int) -> list[Text]:
     """Return the tree of groups, with the hosts of each by provider, pins apart."""
-    wanted = set(chosen)
+    shown = set(chosen)
     lines: list[Text] = []
     nested = {child for group in inventory.groups.values() for child in group.children}
     roots = ["all", *(name for name in inventory.groups if name != "all" and name not in nested)]
     for name in roots:
-        _add_group(inventory, name, wanted, 0, width, lines)
+        _add_group(inventory, name, shown, 0, width, lines)
     return lines
 
 
 def _add_group(
-    inventory: Inventory, name: str, wanted: set[str], depth: int, width: int, lines: list[Text]
+    inventory: Inventory, name: str, shown: set[str], depth: int, width: int, lines: list[Text]
 ) -> None:
     group = inventory.groups[name]
-    members = [inventory.hosts[host] for host in inventory.members(name) if host in wanted]
+    members = [inventory.hosts[host] for host in inventory.members(name) if host in shown]
     pins = sum(host.pinned for host in members)
     provider = group.settings.get("provider")
     indent = "  " * depth
     count = counted(len(members), "host") + (f", {counted(pins, 'pin')}" if pins else "")
     chosen = f"  provider: {escape_control(str(provider.value))}" if provider is not None else ""
     lines.append(Text(f"{indent}@{name}  ({count}){chosen}", style="bold"))
-    own = [inventory.hosts[host] for host in group.hosts if host in wanted]
+    own = [inventory.hosts[host] for host in group.hosts if host in shown]
     for label, names in _by_provider(own).items():
         style = "cyan" if _PIN_WORD in label else ""
         room = max(_NARROWEST, width - len(indent))
@@ -75,7 +75,7 @@ def _add_group(
             Text(indent, style=style) + line for line in labelled_names(label, names, room)
         )
     for child in group.children:
-        _add_group(inventory, child, wanted, depth + 1, width, lines)
+        _add_group(inventory, child, shown, depth + 1, width, lines)
 
 
 def _by_provider(hosts: Sequence[Host]) -> dict[str, list[str]]:
@@ -135,7 +135,7 @@ def hosts_document(inventory: Inventory, chosen: Sequence[str]) -> Document:
     The schema name stands in ``_meta``, because each top-level key of the protocol is a group. So
     do each host's provider, pin and groups, under ``resolved``.
     """
-    wanted = set(chosen)
+    shown = set(chosen)
     hosts = [inventory.hosts[name] for name in chosen]
     content: Document = {
         "_meta": {
@@ -145,7 +145,7 @@ def hosts_document(inventory: Inventory, chosen: Sequence[str]) -> Document:
         }
     }
     for group in inventory.groups.values():
-        content[group.name] = _group(group, wanted)
+        content[group.name] = _group(group, shown)
     return content
 
 
@@ -157,9 +157,9 @@ def host_document(host: Host) -> Document:
     return document("host", _variables(host.effective()))
 
 
-def _group(group: Group, wanted: set[str]) -> Document:
+def _group(group: Group, shown: set[str]) -> Document:
     return {
-        "hosts": [name for name in group.hosts if name in wanted],
+        "hosts": [name for name in group.hosts if name in shown],
         "children": list(group.children),
         "vars": _variables(group.settings.values()),
     }

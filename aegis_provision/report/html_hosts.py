@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
@@ -15,7 +16,6 @@ from aegis_provision.rollout.results import SUCCESSES, Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aegis_provision.planning.plan import HostPlan
     from aegis_provision.report.html_timeline import BatchRows, HostRow, Timeline
 
 _BAD = frozenset(item.value for item in set(Status) - SUCCESSES - {Status.NOT_ATTEMPTED})
@@ -29,10 +29,10 @@ _SECRET = {
 }
 
 
-def groups_of(row: HostRow, wanted: frozenset[str]) -> tuple[str, ...]:
-    """Return which filters show a row; ``wanted`` are the hosts that need attention."""
+def groups_of(row: HostRow, attention: frozenset[str]) -> tuple[str, ...]:
+    """Return which filters show a row; ``attention`` are the hosts that need attention."""
     state = row.state
-    groups = ("bad",) if row.host in wanted else ()
+    groups = ("bad",) if row.host in attention else ()
     if state in _DONE:
         return (*groups, "done")
     if state == Status.UNCHANGED.value:
@@ -40,45 +40,79 @@ def groups_of(row: HostRow, wanted: frozenset[str]) -> tuple[str, ...]:
     return groups if state in _BAD else (*groups, "left")
 
 
-def batch_section(
-    timeline: Timeline,
-    batch: BatchRows,
-    wanted: frozenset[str],
-    *,
-    folded: bool,
-    told: set[str],
-    told_changes: set[object] | None,
-) -> Markup:
-    """Return a batch with all its hosts; ``folded`` closes one in which nothing went wrong.
+@dataclass(frozen=True, slots=True)
+class HostSections:
+    """Makes the sections about hosts. Each host's changes are shown the first time it comes.
 
-    ``wanted`` are the hosts that need attention. ``told`` are those whose changes stand further up,
-    and is added to. So are ``told_changes``, the changes themselves: with them, what hosts share is
-    shown once.
+    ``attention`` are the hosts that need attention. With ``changes_once`` what several hosts share
+    is shown on the first of them.
     """
-    states = Counter(row.state for row in batch.rows)
-    bad = sum(number for state, number in states.items() if state in _BAD)
-    rows = [
-        _host(
-            timeline,
-            row,
-            groups_of(row, wanted),
-            is_open=row_is_open(row, bad),
-            told=told,
-            told_changes=told_changes,
+
+    timeline: Timeline
+    attention: frozenset[str]
+    changes_once: bool
+    _hosts: set[str] = field(default_factory=set)
+    _changes: set[object] = field(default_factory=set)
+
+    def batch(self, batch: BatchRows, *, folded: bool) -> Markup:
+        """Return a batch with all its hosts; ``folded`` closes one in which nothing went wrong."""
+        states = Counter(row.state for row in batch.rows)
+        bad = sum(number for state, number in states.items() if state in _BAD)
+        # A host's details are open where a person looks, unless it were too much.
+        rows = [
+            self._host(row, is_open=row.state in _BAD and bad <= _OPEN_AT_MOST)
+            for row in batch.rows
+        ]
+        summary = element(
+            "summary",
+            _title(self.timeline, batch),
+            element("span", f"  {_in_words(batch, states)}", class_="dim"),
         )
-        for row in batch.rows
-    ]
-    summary = element(
-        "summary",
-        _title(timeline, batch),
-        element("span", f"  {_in_words(batch, states)}", class_="dim"),
-    )
-    return element("details", summary, *rows, class_="card batch", open=bool(bad) or not folded)
+        return element("details", summary, *rows, class_="card batch", open=bool(bad) or not folded)
 
+    def _host(self, row: HostRow, *, is_open: bool) -> Markup:
+        took = "" if row.start is None or row.end is None else fine_duration(row.end - row.start)
+        summary = element(
+            "summary",
+            element("i", class_="dot"),
+            element("span", row.host, class_="name"),
+            element("span", WORDS_OF_STATE[row.state], class_="state"),
+            _track(self.timeline, row),
+            element("span", took, class_="took"),
+        )
+        details = [_reason(row), _steps(self.timeline, row), self._changes_of(row)]
+        parts = [part for part in details if part is not None]
+        if not parts:
+            parts = [element("p", "Nothing was done here.", class_="dim")]
+        if row.plan is not None and row.plan.pin is not None:
+            pin = f"{row.plan.provider}: {pin_text(row.plan.pin)}"
+            parts.insert(0, element("p", pin, class_="v dim"))
+        groups = (f"g-{group}" for group in groups_of(row, self.attention))
+        return element(
+            "details",
+            summary,
+            element("div", *parts, class_="inside"),
+            class_=" ".join(("host", row.state, *groups)),
+            id=f"h{row.number}",
+            open=is_open,
+        )
 
-def row_is_open(row: HostRow, bad: int) -> bool:
-    """Tell whether a host's details are open: where a person looks, unless it were too much."""
-    return row.state in _BAD and bad <= _OPEN_AT_MOST
+    def _changes_of(self, row: HostRow) -> Markup | None:
+        plan = row.plan
+        if plan is None or not plan.changes or row.host in self._hosts:
+            return None
+        self._hosts.add(row.host)
+        if self.changes_once:
+            if plan.changes in self._changes:
+                text = f"{counted(len(plan.changes), 'change')}, the same as on a host above."
+                return element("p", text, class_="dim")
+            self._changes.add(plan.changes)
+        caption = element("caption", "Changes in ", element("span", plan.path, class_="mono v"))
+        rows = [
+            element("tr", element("th", change.key, class_="mono", scope="row"), _values(change))
+            for change in plan.changes
+        ]
+        return element("table", caption, together(rows), class_="changes")
 
 
 def _title(timeline: Timeline, batch: BatchRows) -> str:
@@ -97,45 +131,6 @@ def _in_words(batch: BatchRows, states: Counter[str]) -> str:
     if batch.start is not None and batch.end is not None and batch.end > batch.start:
         parts.append(f"took {fine_duration(batch.end - batch.start)}")
     return f"{counted(len(batch.rows), 'host')}: {', '.join(parts)}"
-
-
-def _host(
-    timeline: Timeline,
-    row: HostRow,
-    groups: tuple[str, ...],
-    *,
-    is_open: bool,
-    told: set[str],
-    told_changes: set[object] | None,
-) -> Markup:
-    state = row.state
-    took = "" if row.start is None or row.end is None else fine_duration(row.end - row.start)
-    summary = element(
-        "summary",
-        element("i", class_="dot"),
-        element("span", row.host, class_="name"),
-        element("span", WORDS_OF_STATE[state], class_="state"),
-        _track(timeline, row),
-        element("span", took, class_="took"),
-    )
-    inside = [_reason(row), _steps(timeline, row)]
-    if row.plan is not None and row.host not in told and row.plan.changes:
-        told.add(row.host)
-        inside.append(_changes(row.plan, told_changes))
-    parts = [part for part in inside if part is not None]
-    if not parts:
-        parts = [element("p", "Nothing was done here.", class_="dim")]
-    if row.plan is not None and row.plan.pin is not None:
-        words = f"{row.plan.provider}: {pin_text(row.plan.pin)}"
-        parts.insert(0, element("p", words, class_="v dim"))
-    return element(
-        "details",
-        summary,
-        element("div", *parts, class_="inside"),
-        class_=" ".join(("host", state, *(f"g-{group}" for group in groups))),
-        id=f"h{row.number}",
-        open=is_open,
-    )
 
 
 def _track(timeline: Timeline, row: HostRow) -> Markup:
@@ -157,7 +152,7 @@ def _reason(row: HostRow) -> Markup | None:
     result = row.result
     if result is None:
         words = "It went wrong in an earlier play." if row.passed_over else "Not begun."
-        return element("div", element("p", words, class_="dim"), *_known_before(row))
+        return element("div", element("p", words, class_="dim"), *_plan_problem(row))
     lines = [
         element("p", result.message, class_="v") if result.message else None,
         element("p", "Try: ", element("span", result.hint, class_="v")) if result.hint else None,
@@ -167,7 +162,7 @@ def _reason(row: HostRow) -> Markup | None:
     return element("div", *lines) if any(lines) else None
 
 
-def _known_before(row: HostRow) -> Iterator[Markup]:
+def _plan_problem(row: HostRow) -> Iterator[Markup]:
     """Yield why a host that was not begun could not have been written anyway."""
     if row.plan is None or row.passed_over:
         return
@@ -195,20 +190,6 @@ def _steps(timeline: Timeline, row: HostRow) -> Markup | None:
         for step in row.steps
     ]
     return element("table", element("caption", "Steps"), together(rows))
-
-
-def _changes(plan: HostPlan, told_changes: set[object] | None) -> Markup:
-    caption = element("caption", "Changes in ", element("span", plan.path, class_="mono v"))
-    if told_changes is not None:
-        if plan.changes in told_changes:
-            words = f"{counted(len(plan.changes), 'change')}, the same as on a host above."
-            return element("p", words, class_="dim")
-        told_changes.add(plan.changes)
-    rows = [
-        element("tr", element("th", change.key, class_="mono", scope="row"), _values(change))
-        for change in plan.changes
-    ]
-    return element("table", caption, together(rows), class_="changes")
 
 
 def _values(change: Change) -> Markup:

@@ -17,7 +17,7 @@ from aegis_provision.report.apply_report import (
     group_results,
     needs_attention,
 )
-from aegis_provision.report.html_hosts import batch_section, groups_of
+from aegis_provision.report.html_hosts import HostSections, groups_of
 from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.report.html_timeline import chart, timeline_of
 from aegis_provision.report.text import fine_duration
@@ -139,12 +139,12 @@ def _budget(timeline: Timeline) -> Markup | None:
 
 
 def _attention(timeline: Timeline) -> Markup | None:
-    wanted = _wanted(timeline)
-    if not wanted:
+    attention = _needing_attention(timeline)
+    if not attention:
         return None
     numbers = _numbers(timeline)
     reasons = []
-    for shared, names in group_results(wanted):
+    for shared, names in group_results(attention):
         head = f"{WORDS[shared.status]} ({len(names)})" if len(names) > 1 else WORDS[shared.status]
         links = [element("a", name, href=f"#h{numbers[name]}") for name in names[:_MOST_NAMES]]
         listed = [part for link in links for part in (", ", link)][1:]
@@ -153,25 +153,26 @@ def _attention(timeline: Timeline) -> Markup | None:
         reasons.append(
             element(
                 "li",
-                element("p", element("b", head), ": " if shared.message else "", _said(shared)),
+                element(
+                    "p",
+                    element("b", head),
+                    ": " if shared.message else "",
+                    element("span", shared.message, class_="v"),
+                ),
                 _hint(shared),
                 element("p", *listed, class_="name"),
                 class_=f"card {shared.status.value}",
             )
         )
-    heading = element("h2", f"{_FILTERS['bad']} ({len(wanted)})", id="attention")
+    heading = element("h2", f"{_FILTERS['bad']} ({len(attention)})", id="attention")
     return element("section", heading, element("ul", *reasons, class_="reasons"))
 
 
-def _wanted(timeline: Timeline) -> list[HostResult]:
+def _needing_attention(timeline: Timeline) -> list[HostResult]:
     """Return how the hosts ended that need attention, the most urgent first."""
     urgency = {status: place for place, status in enumerate(MOST_URGENT_FIRST)}
-    wanted = [item for item in timeline.state.results if needs_attention(item)]
-    return sorted(wanted, key=lambda item: urgency.get(item.status, len(urgency)))
-
-
-def _said(result: HostResult) -> Markup:
-    return element("span", result.message, class_="v")
+    attention = [item for item in timeline.state.results if needs_attention(item)]
+    return sorted(attention, key=lambda item: urgency.get(item.status, len(urgency)))
 
 
 def _hint(result: HostResult) -> Markup | None:
@@ -197,21 +198,17 @@ def _hosts(timeline: Timeline) -> Markup:
     rows = list(_rows(timeline))
     if not rows:
         return element("section", element("p", "No host was taken on."))
+    attention = frozenset(item.host for item in _needing_attention(timeline))
     changes = sum(len(plan.changes) for plan in timeline.state.plans.values())
-    once: set[object] | None = set() if changes > _MANY_CHANGES else None
-    told: set[str] = set()
-    wanted = frozenset(item.host for item in _wanted(timeline))
+    sections = HostSections(timeline, attention, changes_once=changes > _MANY_CHANGES)
     folded = len(rows) > _MANY_HOSTS
-    sections = [
-        batch_section(timeline, batch, wanted, folded=folded, told=told, told_changes=once)
-        for batch in timeline.batches
-    ]
-    return element("section", element("h2", "Hosts"), _filters(rows, wanted), *sections)
+    batches = [sections.batch(batch, folded=folded) for batch in timeline.batches]
+    return element("section", element("h2", "Hosts"), _filters(rows, attention), *batches)
 
 
-def _filters(rows: Sequence[HostRow], wanted: frozenset[str]) -> Markup | None:
+def _filters(rows: Sequence[HostRow], attention: frozenset[str]) -> Markup | None:
     """Return the buttons; each says how many hosts it shows, some of them in several plays."""
-    shown = {(group, row.host) for row in rows for group in groups_of(row, wanted)}
+    shown = {(group, row.host) for row in rows for group in groups_of(row, attention)}
     counts = Counter(group for group, _ in shown)
     names = {"all": "All", **{key: name for key, name in _FILTERS.items() if counts[key]}}
     if len(names) <= 2:

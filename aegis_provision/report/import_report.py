@@ -23,51 +23,58 @@ _EVERY = 1_000_000
 
 
 def import_lines(
-    path: str | None, adoption: ImportedFleet, ends: Sequence[ImportResult], *, every_host: bool
+    path: str | None, fleet: ImportedFleet, results: Sequence[ImportResult], *, every_host: bool
 ) -> list[Text]:
     """Return the summary; ``path`` is ``None`` where nothing was written."""
     most = _EVERY if every_host else _MOST_NAMES
     return [
-        *_written(path, adoption, ends, most),
-        *_variables(adoption.needed, most),
-        *_by_message("Left out:", "", [(_why(end), end.host) for end in ends if end.message], most),
+        *_written(path, fleet, results, most),
+        *_variables(fleet.needed, most),
+        *_by_message(
+            "Left out:",
+            "",
+            [(_why(item), item.host) for item in results if item.message],
+            most,
+        ),
         *_by_message(
             "Not in the inventory, and left as they are on the hosts:",
             "",
-            [(name, end.host) for end in ends for name in end.unmanaged],
+            [(name, item.host) for item in results for name in item.unmanaged],
             most,
         ),
         *_by_message(
             "Worth knowing:",
             "warning: ",
-            [(words, end.host) for end in ends for words in end.warnings],
+            [(words, item.host) for item in results for words in item.warnings],
             most,
         ),
     ]
 
 
-def _why(end: ImportResult) -> str:
-    return f"unreachable: {end.message}" if end.status is ImportStatus.UNREACHABLE else end.message
+def _why(item: ImportResult) -> str:
+    return (
+        f"unreachable: {item.message}" if item.status is ImportStatus.UNREACHABLE else item.message
+    )
 
 
 def _written(
-    path: str | None, adoption: ImportedFleet, ends: Sequence[ImportResult], most: int
+    path: str | None, fleet: ImportedFleet, results: Sequence[ImportResult], most: int
 ) -> Iterator[Text]:
-    taken = [end for end in ends if end.status is ImportStatus.IMPORTED]
+    imported = [item for item in results if item.status is ImportStatus.IMPORTED]
     if path is None:
         yield Text("Nothing was written: no host could be taken over.", style="bold")
         return
-    pins = sum(end.pinned for end in taken)
+    pins = sum(item.pinned for item in imported)
     yield Text(
-        f"Wrote {escape_control(path)}: {len(taken)} of {counted(len(ends), 'host')}, "
-        f"{counted(len(set(adoption.providers.values())), 'provider')}, {counted(pins, 'pin')}.",
+        f"Wrote {escape_control(path)}: {len(imported)} of {counted(len(results), 'host')}, "
+        f"{counted(len(set(fleet.providers.values())), 'provider')}, {counted(pins, 'pin')}.",
         style="bold",
     )
-    used = Counter(adoption.providers.values())
-    new = {recipe.name for recipe in adoption.recipes}
+    used = Counter(fleet.providers.values())
+    new = {recipe.name for recipe in fleet.recipes}
     width = max(len(name) for name in used)
     for name, hosts in used.most_common():
-        names = [end.host for end in taken if end.provider == name]
+        names = [item.host for item in imported if item.provider == name]
         tail = "  (a new recipe)" if name in new else ""
         shown = ", ".join(truncate(names, most))
         yield Text(f"  {name:<{width}}  {counted(hosts, 'host')}: {shown}{tail}")
@@ -100,8 +107,8 @@ def _by_message(
 
 def import_document(
     path: str | None,
-    adoption: ImportedFleet,
-    ends: Sequence[ImportResult],
+    fleet: ImportedFleet,
+    results: Sequence[ImportResult],
     builtin: Collection[str],
     exit_code: int,
 ) -> Document:
@@ -109,14 +116,14 @@ def import_document(
 
     ``builtin`` names the recipes that the tool brings. Variables have names and no values.
     """
-    used = Counter(adoption.providers.values())
-    new = {recipe.name for recipe in adoption.recipes}
-    counts = Counter(end.status for end in ends)
+    used = Counter(fleet.providers.values())
+    new = {recipe.name for recipe in fleet.recipes}
+    counts = Counter(item.status for item in results)
     return document(
         "import",
         {
             "inventory": path,
-            "hosts": [_host(end) for end in ends],
+            "hosts": [_host(item) for item in results],
             "providers": [
                 {
                     "name": name,
@@ -132,7 +139,7 @@ def import_document(
                     "holds": item.holds,
                     "hosts": list(item.hosts),
                 }
-                for item in adoption.needed
+                for item in fleet.needed
             ],
             "summary": {status.value: counts[status] for status in ImportStatus},
             "exit_code": exit_code,
@@ -140,13 +147,13 @@ def import_document(
     )
 
 
-def _host(end: ImportResult) -> Document:
+def _host(item: ImportResult) -> Document:
     return {
-        "host": end.host,
-        "result": end.status.value,
-        "provider": end.provider or None,
-        "pinned": end.pinned,
-        "unmanaged": list(end.unmanaged),
-        "message": end.message,
-        "warnings": list(end.warnings),
+        "host": item.host,
+        "result": item.status.value,
+        "provider": item.provider or None,
+        "pinned": item.pinned,
+        "unmanaged": list(item.unmanaged),
+        "message": item.message,
+        "warnings": list(item.warnings),
     }

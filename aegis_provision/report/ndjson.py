@@ -52,7 +52,7 @@ class EventStream:
             self._write(content)
 
     def plan_finished(self, plans: Sequence[HostPlan]) -> None:
-        """Write the last line of a plan that nobody carries out: all of the ``plan`` document."""
+        """Write the last line of a plan that is not carried out: all of the ``plan`` document."""
         self._write(_named("plan_finished", plan_document(plans)))
 
     def status_finished(self, statuses: Sequence[HostStatus], by: By | None) -> None:
@@ -91,11 +91,11 @@ def event_content(event: Event, *, run: str = "") -> Document | None:
         case RunFinished(results, code):
             return _named(event_name(RunFinished), apply_document(run, results, code))
         case KeysAccepted(host, keys):
-            taken = [
+            accepted = [
                 {"name": key.name, "type": key.key_type, "fingerprint": key.fingerprint}
                 for key in keys
             ]
-            return {"event": event_name(KeysAccepted), "host": host, "keys": taken}
+            return {"event": event_name(KeysAccepted), "host": host, "keys": accepted}
         case _:
             return encode_event(event)
 

@@ -146,9 +146,9 @@ def event_lines(
 def _always(event: Event) -> list[Text]:
     match event:
         case KeysAccepted(host, keys):
-            said = f"{host}: accepted new host key for"
+            lead = f"{host}: accepted new host key for"
             return [
-                Text(escape_control(f"{said} {key.name}: {key.key_type} {key.fingerprint}"))
+                Text(escape_control(f"{lead} {key.name}: {key.key_type} {key.fingerprint}"))
                 for key in keys
             ]
         case StopRequested(running):
@@ -178,7 +178,7 @@ def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -
 
 
 def _is_no_news(state: RunState, event: HostFinished) -> bool:
-    """Tell whether the plan has said so already, or the recap will say it for many at once."""
+    """Tell whether the plan has lead so already, or the recap will say it for many at once."""
     if event.result.status is Status.NOT_ATTEMPTED:
         return True
     plan, host = state.plans.get(event.result.host), state.host(event.result.host)

@@ -83,9 +83,9 @@ def status_lines(
 def provider_lines(statuses: Sequence[HostStatus]) -> list[Text]:
     """Return a line per provider: how many hosts have it now, and how many should."""
     now = Counter(status.current_provider for status in statuses)
-    wanted = Counter(status.wanted for status in statuses)
+    desired = Counter(status.wanted for status in statuses)
     rows = [("PROVIDER", "NOW", "WANTED")]
-    rows += [(name, str(now[name]), str(wanted[name])) for name in providers_of(statuses)]
+    rows += [(name, str(now[name]), str(desired[name])) for name in providers_of(statuses)]
     rows += [(words, str(now[kind]), "-") for kind, words in _UNNAMED.items() if now[kind]]
     first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
     return [
@@ -154,10 +154,10 @@ def _group_lines(
     if first.hint:
         yield Text(f"    try: {escape_control(first.hint)}")
     if every_host and first.wrote is not None:
-        stamp = first.wrote
+        write = first.wrote
         yield Text(
-            f"    written by {stamp.run} at {stamp.written:%Y-%m-%d %H:%M:%S} UTC "
-            f"(aegis-provision {stamp.version})",
+            f"    written by {write.run} at {write.written:%Y-%m-%d %H:%M:%S} UTC "
+            f"(aegis-provision {write.version})",
             style="dim",
         )
 
@@ -208,7 +208,7 @@ def host_status_content(status: HostStatus) -> Document:
         "pending": list(status.pending),
         "unknown": list(status.unknown),
         "message": message_of(status.message, status.hint),
-        "written": None if status.wrote is None else _stamp(status.wrote),
+        "written": None if status.wrote is None else _write(status.wrote),
         "runs_on": None if isinstance(current_provider, ProviderMatch) else current_provider,
         "runs_on_kind": current_provider.value
         if isinstance(current_provider, ProviderMatch)
@@ -217,20 +217,20 @@ def host_status_content(status: HostStatus) -> Document:
     }
 
 
-def _stamp(stamp: WriteInfo) -> Document:
+def _write(write: WriteInfo) -> Document:
     return {
-        "run": stamp.run,
-        "at": utc_text(stamp.written),
-        "version": stamp.version,
+        "run": write.run,
+        "at": utc_text(write.written),
+        "version": write.version,
     }
 
 
 def _providers(statuses: Sequence[HostStatus]) -> Document:
     now = Counter(status.current_provider for status in statuses)
-    wanted = Counter(status.wanted for status in statuses)
+    desired = Counter(status.wanted for status in statuses)
     return {
         "named": [
-            {"provider": name, "hosts": now[name], "wanted": wanted[name]}
+            {"provider": name, "hosts": now[name], "wanted": desired[name]}
             for name in providers_of(statuses)
         ],
         **{kind.value: now[kind] for kind in ProviderMatch},

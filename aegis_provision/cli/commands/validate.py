@@ -47,8 +47,8 @@ def command(playbooks: tuple[Path, ...], inventory: tuple[Path, ...], *, output:
     if output.format == "sarif":
         output.print_document(sarif_log(diagnostics, __version__))
     else:
-        known = fleet.inventory if fleet is not None else None
+        valid_inventory = fleet.inventory if fleet is not None else None
         output.print_document(
-            validate_document(known, checked.schedules, diagnostics, valid=checked.valid)
+            validate_document(valid_inventory, checked.schedules, diagnostics, valid=checked.valid)
         )
     return ExitCode.DONE if checked.valid else ExitCode.INVALID_INPUT
