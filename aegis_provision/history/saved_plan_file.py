@@ -13,7 +13,6 @@ from aegis_provision.history.run_header import SourceFile
 from aegis_provision.planning.plan import Change
 from aegis_provision.planning.saved_plan import (
     PARTS_OF_PLAN,
-    PathRef,
     PlanOptions,
     SavedHost,
     SavedPlan,
@@ -27,7 +26,7 @@ _SALT_SIZE = 16
 
 _CODEC = JsonCodec(
     names={"Change": Change, "datetime": datetime, "Mapping": Mapping, "SourceFile": SourceFile},
-    renamed={Change: {"kind": "change"}, PathRef: {"said": "path"}},
+    renamed={Change: {"kind": "change"}},
 )
 
 
@@ -41,13 +40,13 @@ def dump(saved: SavedPlan) -> bytes:
         "schema": SCHEMA,
         "made": moment(saved.made),
         "tool_version": saved.tool_version,
-        **_CODEC.encode(saved.chosen),
+        **_CODEC.encode(saved.options),
         "sources": [{"path": path, "sha256": sha256} for path, sha256 in saved.sources],
         "plays": [{"batches": batches} for batches in saved.batches],
         "salt": saved.salt.hex(),
         "token_digests": dict(saved.tokens),
         "hosts": _CODEC.encode(saved.hosts),
-        "left_out": _CODEC.encode(saved.left_out),
+        "left_out": _CODEC.encode(saved.skipped),
     }
     content["seal"] = _seal(content)
     return (json.dumps(content, indent=2) + "\n").encode()
@@ -104,11 +103,11 @@ class _Content:
     left_out: tuple[SkippedHost, ...]
 
 
-def _saved_plan(chosen: PlanOptions, content: _Content) -> SavedPlan:
+def _saved_plan(options: PlanOptions, content: _Content) -> SavedPlan:
     """Return the plan, if it is one that can be made. Raises :class:`DecodeError`."""
-    playbook = () if chosen.playbook is None else (chosen.playbook,)
-    for path in (*chosen.inventories, *playbook):
-        if "\0" in path.said + path.absolute or not path.said:
+    playbook = () if options.playbook is None else (options.playbook,)
+    for path in (*options.inventories, *playbook):
+        if "\0" in path.path + path.absolute or not path.path:
             raise DecodeError('"path" is no path')
     misplaced = [
         *(host.action for host in content.hosts if host.action not in PARTS_OF_PLAN),
@@ -119,13 +118,13 @@ def _saved_plan(chosen: PlanOptions, content: _Content) -> SavedPlan:
     return SavedPlan(
         made=content.made,
         tool_version=content.tool_version,
-        chosen=chosen,
+        options=options,
         sources=tuple((source.path, source.sha256) for source in content.sources),
         batches=tuple(play.batches for play in content.plays),
         salt=_salt(content.salt),
         tokens=content.token_digests,
         hosts=content.hosts,
-        left_out=content.left_out,
+        skipped=content.left_out,
     )
 
 

@@ -62,14 +62,14 @@ class SavedPlanFile:
     @property
     def inventories(self) -> tuple[Path, ...]:
         """Return the inventories that the plan was made of."""
-        return tuple(_existing(place) for place in self.plan.chosen.inventories)
+        return tuple(_existing(place) for place in self.plan.options.inventories)
 
     @property
     def selection(self) -> RunSelection:
         """Return which hosts the plan was asked for, and the playbook."""
-        chosen = self.plan.chosen
-        playbook = None if chosen.playbook is None else _existing(chosen.playbook)
-        return RunSelection(chosen.limit or None, playbook)
+        options = self.plan.options
+        playbook = None if options.playbook is None else _existing(options.playbook)
+        return RunSelection(options.limit or None, playbook)
 
     def bind(self, job: Job) -> Job:
         """Return ``job`` without the hosts that are no part of the plan, which warnings name.
@@ -114,17 +114,17 @@ class SavedPlanFile:
 
     def _as_named(self, sources: Sources) -> Sources:
         """Return ``sources``, with the plan's words for those found where it was made."""
-        chosen = self.plan.chosen
-        places = chosen.inventories + (() if chosen.playbook is None else (chosen.playbook,))
+        options = self.plan.options
+        places = options.inventories + (() if options.playbook is None else (options.playbook,))
         return tuple((_as_typed(Path(path), places), sha256) for path, sha256 in sources)
 
     def _skipped_hosts(self) -> Iterator[Diagnostic]:
-        for left in self.plan.left_out:
-            what = _WORDS[left.action]
+        for skipped in self.plan.skipped:
+            what = _WORDS[skipped.action]
             yield warning(
                 "left-out",
-                f"{left.host} is no part of the saved plan: it {what} when that was made "
-                f"({left.reason})",
+                f"{skipped.host} is no part of the saved plan: it {what} when that was made "
+                f"({skipped.reason})",
             )
 
 
@@ -252,17 +252,17 @@ def _path_ref(path: Path) -> PathRef:
 
 def _existing(place: PathRef) -> Path:
     """Return the path as it was typed where that exists from here, else the absolute one."""
-    said = Path(place.said)
-    return said if said.exists() else Path(place.absolute)
+    path = Path(place.path)
+    return path if path.exists() else Path(place.absolute)
 
 
 def _as_typed(path: Path, places: Sequence[PathRef]) -> str:
     """Return ``path`` in the words of the plan, where it lies beside or below one of ``places``."""
     for place in places:
-        said, absolute = Path(place.said), Path(place.absolute)
-        for there, here in ((absolute, said), (absolute.parent, said.parent)):
-            if path.is_relative_to(there):
-                return str(here / path.relative_to(there))
+        typed, absolute = Path(place.path), Path(place.absolute)
+        for parent, typed_parent in ((absolute, typed), (absolute.parent, typed.parent)):
+            if path.is_relative_to(parent):
+                return str(typed_parent / path.relative_to(parent))
     return str(path)
 
 

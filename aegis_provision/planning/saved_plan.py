@@ -14,13 +14,13 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from aegis_provision.humanize import listed
+from aegis_provision.humanize import group_pairs, listed
 from aegis_provision.planning.plan import Action
 from aegis_provision.providers.redaction import without_exposed
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from aegis_provision.aegis.remote_state import RemoteFile
@@ -45,7 +45,7 @@ _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 class PathRef:
     """A path as the operator typed it, and as an absolute one."""
 
-    said: str
+    path: str
     absolute: str
 
 
@@ -97,13 +97,13 @@ class SavedPlan:
 
     made: datetime
     tool_version: str
-    chosen: PlanOptions
+    options: PlanOptions
     sources: Sources
     batches: Batches
     salt: bytes
     tokens: Mapping[str, str]
     hosts: tuple[SavedHost, ...]
-    left_out: tuple[SkippedHost, ...] = ()
+    skipped: tuple[SkippedHost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class StaleReasons:
     """Why a saved plan may not be carried out: for all of it, and per host in inventory order."""
 
     whole: tuple[str, ...] = ()
-    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Tell whether there are any."""
@@ -134,17 +134,17 @@ class StaleReasons:
 def save(
     made: datetime,
     tool_version: str,
-    chosen: PlanOptions,
-    basis: PlanInputs,
+    options: PlanOptions,
+    inputs: PlanInputs,
     plans: Sequence[HostPlan],
     salt: bytes,
 ) -> SavedPlan:
     """Return the saved form of ``plans``; ``salt`` is 16 random bytes, fresh for each plan."""
     digests = _Digests(salt)
     hosts = tuple(
-        _saved_host(plan, basis, digests) for plan in plans if plan.action in PARTS_OF_PLAN
+        _saved_host(plan, inputs, digests) for plan in plans if plan.action in PARTS_OF_PLAN
     )
-    left_out = tuple(
+    skipped = tuple(
         SkippedHost(plan.host, plan.action, plan.message)
         for plan in plans
         if plan.action not in PARTS_OF_PLAN
@@ -152,13 +152,13 @@ def save(
     return SavedPlan(
         made,
         tool_version,
-        chosen,
-        basis.sources,
-        basis.batches,
+        options,
+        inputs.sources,
+        inputs.batches,
         salt,
         digests.tokens_by_name,
         hosts,
-        left_out,
+        skipped,
     )
 
 
@@ -168,7 +168,7 @@ def stale_inputs(saved: SavedPlan, now: PlanInputs) -> StaleReasons:
     It is if the operator's files, the batches, a value or a token changed.
     """
     whole = stale_schedule(saved, now.sources, now.batches).whole
-    return StaleReasons(whole, _by_host(_changed_host_inputs(saved, now)))
+    return StaleReasons(whole, group_pairs(_changed_host_inputs(saved, now)))
 
 
 def stale_schedule(saved: SavedPlan, sources: Sources, batches: Batches) -> StaleReasons:
@@ -181,11 +181,11 @@ def stale_hosts(saved: SavedPlan, plans: Sequence[HostPlan]) -> StaleReasons:
 
     A host that is unreachable now is no reason: nothing can be written there.
     """
-    return StaleReasons(hosts=_by_host(_changed_hosts(saved, plans)))
+    return StaleReasons(hosts=group_pairs(_changed_hosts(saved, plans)))
 
 
-def _saved_host(plan: HostPlan, basis: PlanInputs, digests: _Digests) -> SavedHost:
-    wanted = digests.of_session(basis.sessions[plan.host])
+def _saved_host(plan: HostPlan, inputs: PlanInputs, digests: _Digests) -> SavedHost:
+    wanted = digests.of_session(inputs.sessions[plan.host])
     return SavedHost(
         plan.host,
         plan.provider,
@@ -194,7 +194,7 @@ def _saved_host(plan: HostPlan, basis: PlanInputs, digests: _Digests) -> SavedHo
         plan.changes,
         plan.unknown,
         plan.restart_owed,
-        digests.of_settings(basis.hosts[plan.host]),
+        digests.of_settings(inputs.hosts[plan.host]),
         digests.of_file(plan.seen),
         wanted.values,
         {name: digests.name_of_token(secret) for name, secret in wanted.secrets.items()},
@@ -225,7 +225,7 @@ def _as_sets(batches: Batches) -> list[list[frozenset[str]]]:
 
 def _changed_host_inputs(saved: SavedPlan, now: PlanInputs) -> Iterator[tuple[str, str]]:
     digests = _Digests(saved.salt)
-    known = {host.host for host in saved.hosts} | {host.host for host in saved.left_out}
+    known = {host.host for host in saved.hosts} | {host.host for host in saved.skipped}
     for host in saved.hosts:
         session = now.sessions.get(host.host)
         if session is None:
@@ -239,7 +239,7 @@ def _changed_host_inputs(saved: SavedPlan, now: PlanInputs) -> Iterator[tuple[st
         wanted = digests.of_session(session)
         for name in dict.fromkeys((*host.wanted, *wanted.values)):
             then, value = host.wanted.get(name, _ABSENT), wanted.values.get(name, _ABSENT)
-            if saved.chosen.no_secrets and then is None and value is not _ABSENT:
+            if saved.options.no_secrets and then is None and value is not _ABSENT:
                 continue  # It was withheld, so it can't be compared.
             if then != value:
                 yield host.host, f"{name} is to be another value, or none"
@@ -265,18 +265,15 @@ def _changed_hosts(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tupl
         seen = digests.of_file(plan.seen)
         if plan.path != host.path:
             yield plan.host, f"the file is {plan.path} now, not {host.path}"
+        elif seen != host.seen and host.seen is None:
+            yield plan.host, "a file has come since the plan saw none"
         elif seen != host.seen:
-            yield plan.host, _file_words(host.seen, seen)
+            change = " is gone" if seen is None else ", its mode or its owner has changed"
+            yield plan.host, f"the file{change}"
         elif others := _other_changes(host, plan):
             yield plan.host, f"what would change is not what the plan says: {listed(others)}"
         if plan.restart_owed and not host.restart_owed:
             yield plan.host, "it is owed a restart now, of which the plan does not know"
-
-
-def _file_words(before: str | None, now: str | None) -> str:
-    if before is None:
-        return "a file has come since the plan saw none"
-    return "the file is gone" if now is None else "the file, its mode or its owner has changed"
 
 
 def _other_changes(host: SavedHost, plan: HostPlan) -> list[str]:
@@ -299,15 +296,8 @@ def _same_change(then: Change | None, now: Change | None) -> bool:
     return then.kind is now.kind if hidden else then == now
 
 
-def _by_host(found: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    reasons: dict[str, tuple[str, ...]] = {}
-    for host, reason in found:
-        reasons[host] = (*reasons.get(host, ()), reason)
-    return reasons
-
-
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _SessionDigests:
     """What hosts with one session get: the digest of each value, ``None`` for a secret one.
 
     ``secrets`` are the secret values, and values that contain a secret.
@@ -322,7 +312,7 @@ class _Digests:
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
-        self._wanted: dict[int, _Wanted] = {}
+        self._sessions: dict[int, _SessionDigests] = {}
         self._tokens: list[tuple[Secret, str]] = []
         self._names: dict[str, str] = {}
 
@@ -331,15 +321,18 @@ class _Digests:
         """Return the digests of tokens that were given a name."""
         return {name: digest for digest, name in self._names.items()}
 
-    def of_session(self, session: Session) -> _Wanted:
+    def of_session(self, session: Session) -> _SessionDigests:
         """Return the digests of the values in ``session``; the caller keeps ``session`` alive."""
-        if id(session) not in self._wanted:
-            values = without_exposed(session.values)
-            self._wanted[id(session)] = _Wanted(
-                {name: self._of_value(name, values.get(name)) for name in session.in_order},
-                {name: value for name, value in values.items() if isinstance(value, Secret)},
-            )
-        return self._wanted[id(session)]
+        if id(session) not in self._sessions:
+            digests = dict.fromkeys(session.in_order)
+            secrets = {}
+            for name, value in without_exposed(session.values).items():
+                if isinstance(value, Secret):
+                    secrets[name] = value
+                else:
+                    digests[name] = self._of([name, value])
+            self._sessions[id(session)] = _SessionDigests(digests, secrets)
+        return self._sessions[id(session)]
 
     def of_settings(self, host: Host) -> str:
         """Return the digest of how ``host`` is reached and restarted.
@@ -363,10 +356,18 @@ class _Digests:
 
     def of_token(self, secret: Secret) -> str:
         """Return the digest of ``secret``, which is slow to compute."""
-        for known, digest in self._tokens:
-            if known == secret:
+        for token, digest in self._tokens:
+            if token == secret:
                 return digest
-        digest = _slow_digest(self._salt, secret)
+        digest = hashlib.scrypt(
+            secret.reveal().encode(),
+            salt=self._salt,
+            n=_SCRYPT_N,
+            r=_SCRYPT_R,
+            p=_SCRYPT_P,
+            maxmem=64 * 1024 * 1024,
+            dklen=32,
+        ).hex()
         self._tokens.append((secret, digest))
         return digest
 
@@ -374,21 +375,5 @@ class _Digests:
         """Return the name under which the digest of ``secret`` is kept."""
         return self._names.setdefault(self.of_token(secret), f"token-{len(self._names) + 1}")
 
-    def _of_value(self, name: str, value: str | Secret | None) -> str | None:
-        return self._of([name, value]) if isinstance(value, str) else None
-
     def _of(self, content: object) -> str:
         return hmac.new(self._salt, json.dumps(content).encode(), hashlib.sha256).hexdigest()
-
-
-def _slow_digest(salt: bytes, secret: Secret) -> str:
-    made = hashlib.scrypt(
-        secret.reveal().encode(),
-        salt=salt,
-        n=_SCRYPT_N,
-        r=_SCRYPT_R,
-        p=_SCRYPT_P,
-        maxmem=64 * 1024 * 1024,
-        dklen=32,
-    )
-    return made.hex()

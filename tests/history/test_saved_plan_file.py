@@ -56,7 +56,7 @@ _PLANS = st.builds(
         lambda when: when.replace(microsecond=when.microsecond // 1000 * 1000)
     ),
     tool_version=_NAMES,
-    chosen=st.builds(
+    options=st.builds(
         PlanOptions,
         st.lists(_PLACES, max_size=2).map(tuple),
         st.just("") | _NAMES,
@@ -70,7 +70,7 @@ _PLANS = st.builds(
     salt=st.binary(min_size=16, max_size=16),
     tokens=st.dictionaries(_NAMES, _DIGESTS, max_size=2),
     hosts=st.lists(_HOSTS, max_size=3).map(tuple),
-    left_out=st.lists(
+    skipped=st.lists(
         st.builds(SkippedHost, _NAMES, st.sampled_from([Action.ERROR, Action.UNREACHABLE]), _NAMES),
         max_size=2,
     ).map(tuple),

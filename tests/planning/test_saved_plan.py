@@ -66,7 +66,7 @@ FILES: Mapping[str, RemoteFile | None] = {
 }
 
 
-def _basis(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) -> PlanInputs:
+def _inputs(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) -> PlanInputs:
     sessions = {
         name: resolve_env(SPECS[name], environ, with_secrets=with_secrets) for name in NAMES
     }
@@ -78,7 +78,7 @@ def _basis(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) -
 def _plans(
     files: Mapping[str, RemoteFile | None] = FILES, basis: PlanInputs | None = None
 ) -> tuple[HostPlan, ...]:
-    sessions = (basis or _basis()).sessions
+    sessions = (basis or _inputs()).sessions
     return tuple(
         plan_host(HOSTS[name], sessions[name], RemoteState(PATH, files[name], DIRECTORY))
         for name in NAMES
@@ -86,7 +86,7 @@ def _plans(
 
 
 def _saved(*, with_secrets: bool = True) -> SavedPlan:
-    basis = _basis(with_secrets=with_secrets)
+    basis = _inputs(with_secrets=with_secrets)
     chosen = PlanOptions((), no_secrets=not with_secrets)
     return save(_WHEN, "1", chosen, basis, _plans(basis=basis), bytes(range(16)))
 
@@ -95,7 +95,7 @@ SAVED = _saved()
 
 
 def test_where_nothing_has_changed_nothing_is_against_it() -> None:
-    assert not stale_inputs(SAVED, _basis())
+    assert not stale_inputs(SAVED, _inputs())
     assert not stale_hosts(SAVED, _plans())
 
 
@@ -115,7 +115,7 @@ def test_no_token_is_in_it_and_each_distinct_one_has_one_digest() -> None:
 )
 @settings(max_examples=12, deadline=None)
 def test_another_value_is_named_with_the_hosts_that_would_get_it(name: str, value: str) -> None:
-    found = stale_inputs(SAVED, _basis({**ENVIRON, name: value}))
+    found = stale_inputs(SAVED, _inputs({**ENVIRON, name: value}))
     uses_it = {
         host: any(f"{{{name}" in variable.template for variable in SPECS[host].variables)
         for host in NAMES
@@ -187,17 +187,17 @@ def test_owner_and_mode_belong_to_the_file_and_so_does_its_layout(
 def test_the_operators_files_are_what_they_were(
     now: tuple[tuple[str, str], ...], says: tuple[str, ...]
 ) -> None:
-    assert stale_inputs(SAVED, replace(_basis(), sources=now)).whole == says
+    assert stale_inputs(SAVED, replace(_inputs(), sources=now)).whole == says
 
 
 def test_the_order_within_a_batch_decides_nothing() -> None:
     """A script may print its groups in another order each time."""
     batches = ((tuple(reversed(NAMES)),),)
-    assert not stale_inputs(SAVED, replace(_basis(), batches=batches))
+    assert not stale_inputs(SAVED, replace(_inputs(), batches=batches))
 
 
 def test_other_batches_are_another_plan() -> None:
-    found = stale_inputs(SAVED, replace(_basis(), batches=((("a",), ("b", "c")),)))
+    found = stale_inputs(SAVED, replace(_inputs(), batches=((("a",), ("b", "c")),)))
     assert "batches" in found.whole[0]
 
 
@@ -221,20 +221,20 @@ def test_who_is_reached_or_restarted_otherwise_is_named(setting: str, value: str
     of_all = InputFile("inventory", "", "inventory.yml", INVENTORY.encode(), 0)
     inventory, _ = load_inventory([of_all, vars_of_b])
     assert inventory is not None
-    found = stale_inputs(SAVED, replace(_basis(), hosts=inventory.hosts))
-    assert found.hosts == {"b": ("how it is reached or restarted is not what it was",)}
+    found = stale_inputs(SAVED, replace(_inputs(), hosts=inventory.hosts))
+    assert found.hosts == {"b": ["how it is reached or restarted is not what it was"]}
 
 
 def test_hosts_that_go_and_come_are_named() -> None:
-    sessions = dict(_basis().sessions)
+    sessions = dict(_inputs().sessions)
     sessions["d"] = sessions.pop("b")
-    found = stale_inputs(SAVED, replace(_basis(), sessions=sessions))
+    found = stale_inputs(SAVED, replace(_inputs(), sessions=sessions))
     assert {*found.hosts} == {"b", "d"}
 
 
 def test_a_host_nobody_can_talk_to_is_left_to_the_run() -> None:
     plans = list(_plans())
-    plans[1] = unreachable(HOSTS["b"], _basis().sessions["b"], "no route", "")
+    plans[1] = unreachable(HOSTS["b"], _inputs().sessions["b"], "no route", "")
     assert not stale_hosts(SAVED, plans)
 
 
@@ -248,8 +248,8 @@ def test_a_restart_that_is_owed_now_is_more_than_was_planned() -> None:
 def test_without_secrets_only_what_was_unknown_may_turn_out() -> None:
     saved = _saved(with_secrets=False)
     assert not saved.tokens
-    assert not stale_inputs(saved, _basis())
-    assert not stale_inputs(saved, _basis({**ENVIRON, "GLM_API_KEY": "another"}))
+    assert not stale_inputs(saved, _inputs())
+    assert not stale_inputs(saved, _inputs({**ENVIRON, "GLM_API_KEY": "another"}))
     assert not stale_hosts(saved, _plans())
     found = stale_hosts(saved, _plans({**FILES, "c": _file()}))
     assert [*found.hosts] == ["c"]
@@ -261,7 +261,7 @@ def _sharing(environ: Mapping[str, str], *, with_secrets: bool = True) -> PlanIn
     sessions = {
         name: resolve_env(specs[name], environ, with_secrets=with_secrets) for name in NAMES
     }
-    return replace(_basis(), sessions=sessions)
+    return replace(_inputs(), sessions=sessions)
 
 
 @pytest.mark.parametrize("with_secrets", [True, False])
@@ -282,7 +282,7 @@ def test_a_value_that_a_token_is_in_is_kept_as_a_token_is(with_secrets: bool) ->
 def test_a_token_in_a_wrong_place_that_is_recognised_now_is_the_change_it_was() -> None:
     there = {"ANTHROPIC_DEFAULT_MODEL": ENVIRON["GLM_API_KEY"]}
     files = {**FILES, "a": _file({"authToken": "t", "defaultSessionEnv": there})}
-    bare = _basis(with_secrets=False)
+    bare = _inputs(with_secrets=False)
     chosen = PlanOptions((), no_secrets=True)
     saved = save(_WHEN, "1", chosen, bare, _plans(files, bare), bytes(16))
     assert not stale_hosts(saved, _plans(files))
@@ -291,10 +291,10 @@ def test_a_token_in_a_wrong_place_that_is_recognised_now_is_the_change_it_was() 
 def test_what_can_not_be_written_is_no_part_of_it() -> None:
     plans = list(_plans())
     plans[0] = replace(plans[0], action=Action.ERROR, message="broken", changes=(), write=None)
-    saved = save(_WHEN, "1", PlanOptions(()), _basis(), plans, bytes(16))
+    saved = save(_WHEN, "1", PlanOptions(()), _inputs(), plans, bytes(16))
     assert [host.host for host in saved.hosts] == ["b", "c"]
-    assert [(left.host, left.reason) for left in saved.left_out] == [("a", "broken")]
-    assert not stale_inputs(saved, _basis())
+    assert [(host.host, host.reason) for host in saved.skipped] == [("a", "broken")]
+    assert not stale_inputs(saved, _inputs())
 
 
 def _against(**changes: object) -> dict[str, tuple[str, ...]]:
@@ -303,7 +303,7 @@ def _against(**changes: object) -> dict[str, tuple[str, ...]]:
         replace(plan, **changes) if plan.host == "a" else plan  # type: ignore[arg-type]
         for plan in _plans()
     )
-    return dict(stale_hosts(SAVED, plans).hosts)
+    return {host: tuple(reasons) for host, reasons in stale_hosts(SAVED, plans).hosts.items()}
 
 
 def _seen(content: bytes) -> RemoteFile:
@@ -348,7 +348,7 @@ def test_a_file_that_has_come_is_told_as_such() -> None:
         replace(plan, seen=_seen(b"{}")) if plan.host == "b" else plan for plan in _plans()
     )
     assert dict(stale_hosts(SAVED, plans).hosts) == {
-        "b": ("a file has come since the plan saw none",)
+        "b": ["a file has come since the plan saw none"]
     }
 
 
@@ -377,14 +377,14 @@ def test_of_a_masked_change_only_its_kind_counts() -> None:
 
 
 def test_hosts_that_go_come_or_move_on_are_told_in_words() -> None:
-    basis = _basis()
+    basis = _inputs()
     gone = {name: session for name, session in basis.sessions.items() if name != "a"}
     assert dict(stale_inputs(SAVED, replace(basis, sessions=gone)).hosts) == {
-        "a": ("it is no part of what the plan is about any more",)
+        "a": ["it is no part of what the plan is about any more"]
     }
     come = {**basis.sessions, "d": basis.sessions["a"]}
     assert dict(stale_inputs(SAVED, replace(basis, sessions=come)).hosts) == {
-        "d": ("it has come since the plan was made",)
+        "d": ["it has come since the plan was made"]
     }
     other = {**basis.sessions, "a": basis.sessions["b"]}
     assert dict(stale_inputs(SAVED, replace(basis, sessions=other)).hosts) == {
