@@ -129,10 +129,13 @@ def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
     refused here).
     """
     config = parse_config(actual.file.content, replaced=session.names) if actual.file else None
-    refusals = tuple(_refusals(actual, config))
+    found = refusals(actual)
     secrets = config.secrets() if config else ()
-    if refusals or isinstance(config, RejectedConfig):
-        return Comparison(host, session, actual, None, refusals, secrets=secrets)
+    if isinstance(config, RejectedConfig):
+        hint = "correct the file on the host, then plan again"
+        found += [(reason, hint) for reason in config.reasons]
+    if found or isinstance(config, RejectedConfig):
+        return Comparison(host, session, actual, None, tuple(found), secrets=secrets)
     if actual.directory is None:
         raise ValueError("a target that was read has a directory")
     ownership = wanted_ownership(actual.file, actual.directory)
@@ -175,8 +178,8 @@ def plan_compared(
         return _refused(comparison, comparison.refusals)
     trusted = receipt if isinstance(receipt, Receipt) else None
     dropped = removed_keys(comparison.environment, session, trusted)
-    gone = removals(comparison.environment, dropped.unchanged, comparison.secrets)
-    changes = (*comparison.changes, *gone, *comparison.file_changes)
+    removed = removals(comparison.environment, dropped.unchanged, comparison.secrets)
+    changes = (*comparison.changes, *removed, *comparison.file_changes)
     plan = HostPlan(
         host.name,
         session.spec.provider,
@@ -196,8 +199,11 @@ def plan_compared(
         return plan
     withheld = dict.fromkeys(session.withheld, _STAND_IN)
     content = merge(config, {**session.values, **withheld}, removed=dropped.unchanged)
-    problem = _dropped_by_aegis(content)
-    if problem:
+    merged = parse_config(content)
+    if isinstance(merged, RejectedConfig):
+        problem = (
+            f"the merged file would be dropped by Aegis: {listed(merged.reasons, between='; ')}"
+        )
         return _refused(comparison, [(problem, "look at the file on the host")])
     return replace(
         plan,
@@ -214,11 +220,6 @@ def plan_compared(
             managed_before=trusted.managed if trusted else None,
         ),
     )
-
-
-def needs_login(plan: HostPlan) -> bool:
-    """Tell whether the plan depends on the login user: only a write does."""
-    return plan.write is not None
 
 
 def read_only(plan: HostPlan) -> HostPlan:
@@ -279,16 +280,6 @@ def refusals(actual: RemoteState) -> list[tuple[str, str]]:
         )
         for shadow in actual.shadows
     )
-    return found
-
-
-def _refusals(
-    actual: RemoteState, config: ConfigFile | RejectedConfig | None
-) -> list[tuple[str, str]]:
-    found = refusals(actual)
-    if isinstance(config, RejectedConfig):
-        hint = "correct the file on the host, then plan again"
-        found.extend((reason, hint) for reason in config.reasons)
     return found
 
 
@@ -354,10 +345,3 @@ def _receipt_warnings(
             f"{listed(dropped.modified)}: no longer in the inventory, but changed on the host "
             "since it was written; left alone"
         )
-
-
-def _dropped_by_aegis(content: bytes) -> str | None:
-    result = parse_config(content)
-    if isinstance(result, RejectedConfig):
-        return "the merged file would be dropped by Aegis: " + listed(result.reasons, between="; ")
-    return None

@@ -67,7 +67,7 @@ class Receipt:
     ``before`` are the managed keys before that write, ``None`` if there was no receipt.
     """
 
-    stamp: WriteInfo
+    info: WriteInfo
     path: str
     provider: str
     salt: bytes = field(repr=False)
@@ -107,7 +107,7 @@ def dump(
     managed: ManagedKeys,
     before: ManagedKeys | None,
     values: Mapping[str, str],
-    stamp: WriteInfo,
+    info: WriteInfo,
     salt: bytes,
 ) -> bytes:
     """Return the receipt of a write to ``path`` that left ``values`` as session variables.
@@ -117,9 +117,9 @@ def dump(
     """
     content = {
         "schema": SCHEMA,
-        "run": stamp.run,
-        "written": utc_text(stamp.written),
-        "version": stamp.version,
+        "run": info.run,
+        "written": utc_text(info.written),
+        "version": info.version,
         "path": path,
         "provider": managed.provider,
         "salt": salt.hex(),
@@ -133,7 +133,7 @@ def dump(
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def with_receipt(write: Write, stamp: WriteInfo, salt: bytes) -> Write:
+def with_receipt(write: Write, info: WriteInfo, salt: bytes) -> Write:
     """Return ``write`` with the receipt that it leaves: none if no key will be managed.
 
     The receipt records what the file will hold. ``salt`` is as for :func:`dump`.
@@ -141,7 +141,7 @@ def with_receipt(write: Write, stamp: WriteInfo, salt: bytes) -> Write:
     receipt = None
     if write.content is not None and write.managed is not None:
         values = session_env_in(write.content)
-        receipt = dump(write.path, write.managed, write.managed_before, values, stamp, salt)
+        receipt = dump(write.path, write.managed, write.managed_before, values, info, salt)
     return replace(write, receipt=receipt)
 
 
@@ -189,7 +189,7 @@ def _receipt(content: Mapping[str, Any]) -> Receipt:
     written = datetime.strptime(content["written"], _TIME).replace(tzinfo=UTC)
     before = content["before"]
     return Receipt(
-        stamp=WriteInfo(
+        info=WriteInfo(
             _matching(_PLAIN, content["run"]), written, _matching(_PLAIN, content["version"])
         ),
         path=_matching(_ABSOLUTE, content["path"]),

@@ -1,4 +1,4 @@
-"""The plan that takes back on one host what a past run wrote there. Pure: no I/O, no clock."""
+"""Rollback: the plan that brings back a host's file from before a past run. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.remote_state import RemoteFile, RemoteState
     from aegis_provision.planning.receipts import Receipt
 
-_MOVED_ON = "the file is no longer the one that the run wrote"
+_CHANGED_SINCE = "the file is no longer the one that the run wrote"
 _LOOK = "look at what changed since, and change it by hand or with 'apply'"
 
 
@@ -54,18 +54,16 @@ def plan_rollback(target: RollbackTarget, actual: RemoteState, previous: bytes |
     current = target.digest(actual.file.content) if actual.file else None
     if current != target.after:
         if current == target.before:
-            return _plan(target, actual, Action.UNCHANGED)
-        return _refused(target, actual, _MOVED_ON, _LOOK)
+            return HostPlan(target.host, target.provider, actual.path, Action.UNCHANGED)
+        return _refused(target, actual, _CHANGED_SINCE, _LOOK)
     if target.before is not None and (previous is None or target.digest(previous) != target.before):
         return _refused(
             target, actual, "the file that is kept there is not the one from before the run", _LOOK
         )
-    return _restored(target, actual, previous if target.before is not None else None)
+    return _rolled_back(target, actual, previous if target.before is not None else None)
 
 
-def restore_managed_keys(
-    plan: HostPlan, target: RollbackTarget, receipt: Receipt | None
-) -> HostPlan:
+def with_managed_keys(plan: HostPlan, target: RollbackTarget, receipt: Receipt | None) -> HostPlan:
     """Return ``plan`` with the managed keys from before the run.
 
     ``receipt`` is the one beside the file. If another run wrote it, there are two cases. It may
@@ -75,7 +73,7 @@ def restore_managed_keys(
     """
     if plan.write is None or plan.write.base is None or receipt is None:
         return plan
-    if receipt.stamp.run == target.run:
+    if receipt.info.run == target.run:
         before = receipt.before
     else:
         current = session_env_in(plan.write.base.content)
@@ -106,7 +104,7 @@ def session_from_config(content: bytes | None) -> Session:
     return Session(SessionSpec("", (), allow_http=True), values, ())
 
 
-def _restored(target: RollbackTarget, actual: RemoteState, content: bytes | None) -> HostPlan:
+def _rolled_back(target: RollbackTarget, actual: RemoteState, content: bytes | None) -> HostPlan:
     file = actual.file
     if file is None:
         return _refused(target, actual, "there is no file to go back from", _LOOK)
@@ -151,10 +149,6 @@ def _warnings(changes: tuple[Change, ...], before: ConfigFile | None) -> tuple[s
     if before is not None and not before.has_auth_token:
         found.append("the file from before has no authToken: Aegis' API answers without a token")
     return tuple(found)
-
-
-def _plan(target: RollbackTarget, actual: RemoteState, action: Action) -> HostPlan:
-    return HostPlan(target.host, target.provider, actual.path, action)
 
 
 def _refused(target: RollbackTarget, actual: RemoteState, reason: str, hint: str) -> HostPlan:

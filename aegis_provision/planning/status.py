@@ -130,7 +130,7 @@ def status_of(
         pending,
         comparison.unknown,
         message=_message(receipt, states),
-        wrote=trusted.stamp if trusted else None,
+        wrote=trusted.info if trusted else None,
         current_provider=_current_provider(environment, session, trusted),
         tokens=_tokens(environment, session, trusted),
         secrets=comparison.secrets,

@@ -11,14 +11,13 @@ from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
     check_permissions,
     compare,
-    needs_login,
     plan_compared,
     read_only,
     unreachable,
 )
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import Receipt, validate
-from aegis_provision.planning.rollback import needs_previous, plan_rollback, restore_managed_keys
+from aegis_provision.planning.rollback import needs_previous, plan_rollback, with_managed_keys
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
 from aegis_provision.rollout.gates import get_health
 from aegis_provision.rollout.remote_text import redacted, redactor_of
@@ -134,7 +133,7 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
         found, login = session.receipt_and_login(actual.path, deadline)
         receipt = validate(found, actual)
     plan = plan_compared(comparison, receipt)
-    if needs_login(plan):
+    if plan.write is not None:
         login = login if comparison.needs_receipt else session.login(deadline)
         plan = check_permissions(plan, replace(actual, login=login))
     if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not plan.changes_sessions:
@@ -151,7 +150,7 @@ def _unreachable_with_pin(host: Host, session: Session, reason: str, hint: str) 
 def plan_host_rollback(
     targets: Mapping[str, RollbackTarget], job: HostJob, session: HostSession, deadline: Deadline
 ) -> HostPlan:
-    """Return the plan that undoes on the host what a past run did there.
+    """Return the plan that brings back the file from before a past run.
 
     ``targets`` holds what to bring back on every host. Raises :class:`Unreachable`.
     """
@@ -164,8 +163,7 @@ def plan_host_rollback(
     if plan.write is not None:
         receipt = validate(session.receipt(actual.path, deadline), actual)
         trusted = receipt if isinstance(receipt, Receipt) else None
-        plan = restore_managed_keys(plan, target, trusted)
-    if needs_login(plan):
+        plan = with_managed_keys(plan, target, trusted)
         plan = check_permissions(plan, replace(actual, login=session.login(deadline)))
     return plan
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 PATH = "/opt/aegis/aegis.config.json"
 DIRECTORY = RemoteDirectory(0o755, 1000, 1000)
-STAMP = WriteInfo("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+INFO = WriteInfo("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
 SALT = bytes(16)
 FIVE = [
     "ANTHROPIC_BASE_URL",
@@ -73,13 +73,13 @@ def _receipt_of(write: Write) -> Receipt | None:
     if write.content is None or write.managed is None:
         return None
     values = json.loads(write.content).get("defaultSessionEnv", {})
-    found = parse(dump(write.path, write.managed, write.managed_before, values, STAMP, SALT))
+    found = parse(dump(write.path, write.managed, write.managed_before, values, INFO, SALT))
     assert isinstance(found, Receipt)
     return found
 
 
 def _receipt(values: dict[str, str], provider: str = "glm") -> Receipt:
-    found = parse(dump(PATH, ManagedKeys(provider, tuple(values)), None, values, STAMP, SALT))
+    found = parse(dump(PATH, ManagedKeys(provider, tuple(values)), None, values, INFO, SALT))
     assert isinstance(found, Receipt)
     return found
 
@@ -105,7 +105,7 @@ def _status(
 def test_what_was_written_and_is_wanted_is_in_sync() -> None:
     status = _status(RIGHT, _receipt(RIGHT))
     assert status.states == (HostState.IN_SYNC,)
-    assert (status.wrote, status.message) == (STAMP, "")
+    assert (status.wrote, status.message) == (INFO, "")
 
 
 def test_an_edit_on_the_host_has_drifted() -> None:
@@ -323,6 +323,6 @@ def test_after_each_write_nothing_is_left_to_do_and_what_is_not_ours_survives(
 
 
 def test_a_receipt_is_judged_by_what_it_lies_beside() -> None:
-    data = dump("/elsewhere", ManagedKeys("glm", ()), None, {}, STAMP, SALT)
+    data = dump("/elsewhere", ManagedKeys("glm", ()), None, {}, INFO, SALT)
     judged = validate(RemoteFile(data, 0o600, 1000, 1000), _actual(_content(RIGHT)))
     assert isinstance(judged, RejectedReceipt)

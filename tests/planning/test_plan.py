@@ -27,7 +27,7 @@ from aegis_provision.planning.receipts import (
     parse,
     with_receipt,
 )
-from aegis_provision.planning.rollback import RollbackTarget, restore_managed_keys
+from aegis_provision.planning.rollback import RollbackTarget, with_managed_keys
 
 PATH = "/opt/aegis/aegis.config.json"
 RUN = "20261125T101500Z-0a1b2c"
@@ -46,8 +46,8 @@ def _content(environment: dict[str, str]) -> bytes:
 def _receipt(
     values: dict[str, str], ours: ManagedKeys, before: ManagedKeys | None, run: str = RUN
 ) -> Receipt:
-    stamp = WriteInfo(run, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
-    found = parse(dump(PATH, ours, before, values, stamp, bytes(16)))
+    info = WriteInfo(run, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+    found = parse(dump(PATH, ours, before, values, info, bytes(16)))
     assert isinstance(found, Receipt)
     return found
 
@@ -83,52 +83,52 @@ def _plan(environment: dict[str, str] | None = None, *, base: bool = True) -> Ho
     return HostPlan("a", "glm", PATH, Action.UPDATE, write=write)
 
 
-UNDOING = RollbackTarget(RUN, "a", "glm", "before", "after", lambda _: "")
+TARGET = RollbackTarget(RUN, "a", "glm", "before", "after", lambda _: "")
 
 
 @pytest.mark.parametrize("before", [None, BEFORE])
 def test_by_the_run_s_own_receipt_ours_is_what_was_before_it(before: ManagedKeys | None) -> None:
     receipt = _receipt({"A": "1", "B": "2"}, AFTER, before)
-    write = restore_managed_keys(_plan(), UNDOING, receipt).write
+    write = with_managed_keys(_plan(), TARGET, receipt).write
     assert write is not None
     assert (write.managed, write.managed_before) == (before, AFTER)
 
 
 def test_by_another_run_s_receipt_of_this_file_nothing_is_known_to_be_ours() -> None:
     receipt = _receipt({"A": "1", "B": "2"}, AFTER, BEFORE, run="20261126T101500Z-0a1b2c")
-    write = restore_managed_keys(_plan(), UNDOING, receipt).write
+    write = with_managed_keys(_plan(), TARGET, receipt).write
     assert write is not None
     assert (write.managed, write.managed_before) == (None, AFTER)
 
 
 def test_a_receipt_of_another_file_is_the_one_from_before_the_run() -> None:
     receipt = _receipt({"A": "0", "B": "2"}, AFTER, BEFORE, run="20261124T101500Z-0a1b2c")
-    write = restore_managed_keys(_plan(), UNDOING, receipt).write
+    write = with_managed_keys(_plan(), TARGET, receipt).write
     assert write is not None
     assert (write.managed, write.managed_before) == (AFTER, AFTER)
 
 
 def test_without_a_receipt_or_a_file_nothing_is_said_of_ours() -> None:
     plan = _plan()
-    assert restore_managed_keys(plan, UNDOING, None) is plan
+    assert with_managed_keys(plan, TARGET, None) is plan
     receipt = _receipt({"A": "1", "B": "2"}, AFTER, BEFORE)
     without_base = _plan(base=False)
-    assert restore_managed_keys(without_base, UNDOING, receipt) is without_base
+    assert with_managed_keys(without_base, TARGET, receipt) is without_base
     refused = HostPlan("a", "glm", PATH, Action.ERROR)
-    assert restore_managed_keys(refused, UNDOING, receipt) is refused
+    assert with_managed_keys(refused, TARGET, receipt) is refused
 
 
-STAMP = WriteInfo(RUN, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+INFO = WriteInfo(RUN, datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
 
 
 def test_a_receipt_vouches_for_what_the_file_will_hold() -> None:
     write = Write(PATH, _content({"A": "1", "C": "3"}), 0o600, 3, 4, OLD, AFTER, BEFORE)
-    left = with_receipt(write, STAMP, bytes(16))
+    left = with_receipt(write, INFO, bytes(16))
     assert left.receipt is not None
     assert replace(left, receipt=None) == write
     found = parse(left.receipt)
     assert isinstance(found, Receipt)
-    assert (found.stamp, found.path, found.before) == (STAMP, PATH, BEFORE)
+    assert (found.info, found.path, found.before) == (INFO, PATH, BEFORE)
     assert found.managed == ManagedKeys("ollama", ("A",))
     assert found.is_as_written("A", "1")
     assert not found.is_as_written("A", "2")
@@ -144,4 +144,4 @@ def test_a_receipt_vouches_for_what_the_file_will_hold() -> None:
     ],
 )
 def test_where_nothing_will_be_ours_no_receipt_is_left(write: Write) -> None:
-    assert with_receipt(write, STAMP, bytes(16)).receipt is None
+    assert with_receipt(write, INFO, bytes(16)).receipt is None

@@ -24,7 +24,7 @@ from aegis_provision.providers.secret import Secret
 
 PATH = "/opt/aegis/aegis.config.json"
 OWNER = 1000
-STAMP = WriteInfo("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
+INFO = WriteInfo("20261125T101500Z-0a1b2c", datetime(2026, 11, 25, 10, 15, tzinfo=UTC), "0.4.0")
 SALT = bytes(range(16))
 VALUES = {"ANTHROPIC_AUTH_TOKEN": "canary-77", "ANTHROPIC_DEFAULT_MODEL": "big", "X": "big"}
 ACTUAL = RemoteState(
@@ -40,7 +40,7 @@ _OURS = st.builds(
 
 def _composed(**changed: Any) -> dict[str, Any]:
     before = ManagedKeys("ollama", ("ANTHROPIC_DEFAULT_MODEL",))
-    data = dump(PATH, ManagedKeys("glm", tuple(VALUES)), before, VALUES, STAMP, SALT)
+    data = dump(PATH, ManagedKeys("glm", tuple(VALUES)), before, VALUES, INFO, SALT)
     return {**json.loads(data), **changed}
 
 
@@ -58,10 +58,10 @@ def _file(content: object, *, mode: int = 0o600, uid: int = OWNER) -> RemoteFile
 def test_a_receipt_knows_what_was_written_and_nothing_else(
     values: dict[str, str], before: ManagedKeys | None, salt: bytes, other: str
 ) -> None:
-    data = dump(PATH, ManagedKeys("glm", (*values, "NOT_THERE")), before, values, STAMP, salt)
+    data = dump(PATH, ManagedKeys("glm", (*values, "NOT_THERE")), before, values, INFO, salt)
     receipt = parse(data)
     assert isinstance(receipt, Receipt)
-    assert (receipt.stamp, receipt.path, receipt.before) == (STAMP, PATH, before)
+    assert (receipt.info, receipt.path, receipt.before) == (INFO, PATH, before)
     assert receipt.managed == ManagedKeys("glm", tuple(values))
     for name, value in values.items():
         assert receipt.is_as_written(name, value)
@@ -77,7 +77,7 @@ def test_a_receipt_holds_no_value_and_does_not_show_which_are_the_same() -> None
     assert "canary-77" not in json.dumps(content)
     assert len(set(content["variables"].values())) == len(VALUES)
     again = json.loads(
-        dump(PATH, ManagedKeys("glm", tuple(VALUES)), None, VALUES, STAMP, SALT[::-1])
+        dump(PATH, ManagedKeys("glm", tuple(VALUES)), None, VALUES, INFO, SALT[::-1])
     )
     assert not set(again["variables"].values()) & set(content["variables"].values())
 

@@ -1,4 +1,4 @@
-"""Undoing a past run on one host: only what it wrote, and only by what was there before."""
+"""Rolling a past run back on one host: only what it wrote, and only by what was there before."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def _plan(
     after: bytes | None = AFTER,
 ) -> HostPlan:
     file = RemoteFile(here, 0o600, 1000, 1001) if here is not None else None
-    return plan_rollback(_undoing(before, after), RemoteState(PATH, file, DIRECTORY), previous)
+    return plan_rollback(_target(before, after), RemoteState(PATH, file, DIRECTORY), previous)
 
 
-def _undoing(before: bytes | None, after: bytes | None) -> RollbackTarget:
+def _target(before: bytes | None, after: bytes | None) -> RollbackTarget:
     return RollbackTarget(
         "run",
         "host",
@@ -252,9 +252,9 @@ def test_every_refusal_says_what_to_do() -> None:
 def test_the_kept_file_is_read_where_there_is_something_to_bring_back(
     before: bytes | None, here: bytes | None
 ) -> None:
-    undoing = _undoing(before, AFTER)
+    target = _target(before, AFTER)
     file = RemoteFile(here, 0o600, 1000, 1001) if here is not None else None
-    needed = needs_previous(undoing, RemoteState(PATH, file, DIRECTORY))
+    needed = needs_previous(target, RemoteState(PATH, file, DIRECTORY))
     assert needed is (before is not None and here is not None)
 
 
@@ -282,9 +282,9 @@ def test_a_file_that_is_gone_is_not_replaced() -> None:
 
 
 def test_a_target_that_can_not_be_read_says_why() -> None:
-    undoing = RollbackTarget("run", "host", "glm", _digest(BEFORE), _digest(AFTER), _digest)
+    target = RollbackTarget("run", "host", "glm", _digest(BEFORE), _digest(AFTER), _digest)
     actual = RemoteState(PATH, directory=DIRECTORY, problem=ReadProblem.PERMISSION_DENIED)
-    plan = plan_rollback(undoing, actual, None)
+    plan = plan_rollback(target, actual, None)
     assert (plan.action, plan.write) == (Action.ERROR, None)
     assert "permission" in plan.message
 

@@ -76,9 +76,9 @@ def _inputs(environ: Mapping[str, str] = ENVIRON, *, with_secrets: bool = True) 
 
 
 def _plans(
-    files: Mapping[str, RemoteFile | None] = FILES, basis: PlanInputs | None = None
+    files: Mapping[str, RemoteFile | None] = FILES, inputs: PlanInputs | None = None
 ) -> tuple[HostPlan, ...]:
-    sessions = (basis or _inputs()).sessions
+    sessions = (inputs or _inputs()).sessions
     return tuple(
         plan_host(HOSTS[name], sessions[name], RemoteState(PATH, files[name], DIRECTORY))
         for name in NAMES
@@ -86,9 +86,9 @@ def _plans(
 
 
 def _saved(*, with_secrets: bool = True) -> SavedPlan:
-    basis = _inputs(with_secrets=with_secrets)
+    inputs = _inputs(with_secrets=with_secrets)
     chosen = PlanOptions((), no_secrets=not with_secrets)
-    return save(_WHEN, "1", chosen, basis, _plans(basis=basis), bytes(range(16)))
+    return save(_WHEN, "1", chosen, inputs, _plans(inputs=inputs), bytes(range(16)))
 
 
 SAVED = _saved()
@@ -256,7 +256,7 @@ def test_without_secrets_only_what_was_unknown_may_turn_out() -> None:
 
 
 def _sharing(environ: Mapping[str, str], *, with_secrets: bool = True) -> PlanInputs:
-    """Return a basis where a variable that is no secret holds one all the same."""
+    """Return a inputs where a variable that is no secret holds one all the same."""
     _, specs = specified(INVENTORY.replace("${MODEL:-glm-4.6}", "${GLM_API_KEY:-big}"))
     sessions = {
         name: resolve_env(specs[name], environ, with_secrets=with_secrets) for name in NAMES
@@ -266,15 +266,15 @@ def _sharing(environ: Mapping[str, str], *, with_secrets: bool = True) -> PlanIn
 
 @pytest.mark.parametrize("with_secrets", [True, False])
 def test_a_value_that_a_token_is_in_is_kept_as_a_token_is(with_secrets: bool) -> None:
-    basis = _sharing(ENVIRON, with_secrets=with_secrets)
+    inputs = _sharing(ENVIRON, with_secrets=with_secrets)
     chosen = PlanOptions((), no_secrets=not with_secrets)
-    saved = save(_WHEN, "1", chosen, basis, _plans(basis=basis), bytes(16))
+    saved = save(_WHEN, "1", chosen, inputs, _plans(inputs=inputs), bytes(16))
     host = saved.hosts[0]
     assert host.wanted["ANTHROPIC_DEFAULT_MODEL"] is None
     assert ("ANTHROPIC_DEFAULT_MODEL" in host.tokens) is with_secrets
     now = _sharing(ENVIRON)
     assert not stale_inputs(saved, now)
-    assert not stale_hosts(saved, _plans(basis=now))
+    assert not stale_hosts(saved, _plans(inputs=now))
     other = stale_inputs(saved, _sharing({**ENVIRON, "GLM_API_KEY": "canary-other"}))
     assert bool(other) is with_secrets
 
@@ -377,22 +377,22 @@ def test_of_a_masked_change_only_its_kind_counts() -> None:
 
 
 def test_hosts_that_go_come_or_move_on_are_told_in_words() -> None:
-    basis = _inputs()
-    gone = {name: session for name, session in basis.sessions.items() if name != "a"}
-    assert dict(stale_inputs(SAVED, replace(basis, sessions=gone)).hosts) == {
+    inputs = _inputs()
+    gone = {name: session for name, session in inputs.sessions.items() if name != "a"}
+    assert dict(stale_inputs(SAVED, replace(inputs, sessions=gone)).hosts) == {
         "a": ["it is no part of what the plan is about any more"]
     }
-    come = {**basis.sessions, "d": basis.sessions["a"]}
-    assert dict(stale_inputs(SAVED, replace(basis, sessions=come)).hosts) == {
+    come = {**inputs.sessions, "d": inputs.sessions["a"]}
+    assert dict(stale_inputs(SAVED, replace(inputs, sessions=come)).hosts) == {
         "d": ["it has come since the plan was made"]
     }
-    other = {**basis.sessions, "a": basis.sessions["b"]}
-    assert dict(stale_inputs(SAVED, replace(basis, sessions=other)).hosts) == {
-        "a": ("its provider is openrouter now, not glm",)
+    other = {**inputs.sessions, "a": inputs.sessions["b"]}
+    assert dict(stale_inputs(SAVED, replace(inputs, sessions=other)).hosts) == {
+        "a": ["its provider is openrouter now, not glm"]
     }
     moved = {
         **HOSTS, "a": replace(HOSTS["a"], target=replace(HOSTS["a"].target, user="other"))
     }  # fmt: skip
-    assert dict(stale_inputs(SAVED, replace(basis, hosts=moved)).hosts) == {
-        "a": ("how it is reached or restarted is not what it was",)
+    assert dict(stale_inputs(SAVED, replace(inputs, hosts=moved)).hosts) == {
+        "a": ["how it is reached or restarted is not what it was"]
     }
