@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from aegis_provision.documents.diagnostic import error, has_errors
+from aegis_provision.documents.json_reader import json_fault
 from aegis_provision.documents.nodes import Span, plain_value
 from aegis_provision.documents.scalars import scalar_text
 from aegis_provision.documents.yaml_reader import decode, read_document
@@ -61,7 +62,7 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Pair:
     """One ``key: value`` of a mapping: ``text[start:end]``."""
 
@@ -99,13 +100,12 @@ class YamlEditor:
         if root is None:
             raise EditError(f"{name} is written in a way that can't be edited in place")
         self._root = _Pair(root, root, 0, 0, len(self._text))
-        self._as_json = _is_flow(root) and _is_json(self._text)
+        self._as_json = _is_flow(root) and json_fault(self._text) is None
         compact = self._as_json and '": ' not in self._text and '", ' not in self._text
         self._comma, self._colon = (",", ":") if compact else (", ", ": ")
         line_end = _LINE_END.search(self._text)
         self._line_end = line_end.group() if line_end else "\n"
         self._edits: list[tuple[int, int, str]] = []
-        self._pairs_of: dict[int, list[_Pair]] = {}
         self._first = self._root
         # What the result must hold: the document, as dicts, lists and scalars, under "".
         self._expected: dict[str, Any] = {"": plain_value(node)}
@@ -214,21 +214,19 @@ class YamlEditor:
             raise self._refusal("this file holds no settings", pair)
         for name in path:
             parent = pair.value
-            found = next((each for each in self._pairs(parent) if each.key.value == name), None)
-            if found is None:
+            items = parent.value if isinstance(parent, yaml.MappingNode) else ()
+            item = next((item for item in items if item[0].value == name), None)
+            if item is None:
                 words = "what stands here is shared with other places, by an alias or a merge key"
                 raise self._refusal(words, pair, f"write it out here, or {_BY_HAND}")
-            step = found.key.start_mark.column - pair.key.start_mark.column
-            pair = found
+            step = item[0].start_mark.column - pair.key.start_mark.column
+            pair = self._pair(*item)
         if self._first is self._root:
             self._first = pair
         return parent, pair, step
 
     def _pairs(self, node: yaml.Node) -> list[_Pair]:
-        if id(node) not in self._pairs_of:
-            items = node.value if isinstance(node, yaml.MappingNode) else ()
-            self._pairs_of[id(node)] = [self._pair(key, value) for key, value in items]
-        return self._pairs_of[id(node)]
+        return [self._pair(key, value) for key, value in node.value]
 
     def _pair(self, key: yaml.Node, value: yaml.Node) -> _Pair:
         key_end = key.end_mark.index
@@ -243,7 +241,7 @@ class YamlEditor:
         if isinstance(node, yaml.ScalarNode) or _is_flow(node):
             return int(node.end_mark.index)
         if isinstance(node, yaml.MappingNode):
-            return self._pairs(node)[-1].end
+            return self._pair(*node.value[-1]).end
         return self._end(node.value[-1])
 
     def _expected_at(self, path: Sequence[str]) -> tuple[dict[str, Any], str]:
@@ -394,14 +392,6 @@ def _read(name: str, data: bytes) -> tuple[Source | None, Node | None]:
 def _canonical(content: object) -> str:
     """Return text that is the same for equal content, and differs for ``1``, ``1.0``, ``true``."""
     return json.dumps(content, sort_keys=True)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_flow(node: yaml.Node) -> bool:

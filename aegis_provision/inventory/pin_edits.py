@@ -79,7 +79,7 @@ def edit_pins(
     with the range it comes from. A pin to the same provider keeps what ``request`` leaves out.
     ``real_paths`` tells which names of ``files`` are one file, which is edited once.
     """
-    editing = _Editing(host_entries(files), frozenset(hosts), real_paths or {})
+    editing = _Editing(_host_entries(files), frozenset(hosts), real_paths or {})
     contents: dict[str, bytes] = {}
     for name in hosts:
         host = inventory.hosts[name]
@@ -103,7 +103,7 @@ def edit_pins(
 class _Editing:
     """The edits made so far. An edit that can't be made raises :class:`EditError`."""
 
-    entries: Mapping[str, Sequence[HostEntry]]
+    entries: Mapping[str, Sequence[_HostEntry]]
     chosen: frozenset[str]
     real_paths: Mapping[str, str]
     editors: dict[str, YamlEditor] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class _Editing:
     def pin(self, host: Host, request: PinRequest) -> None:
         """Pin one host."""
         entries = self.entries.get(host.name, ())
-        pinned = next((entry for entry in entries if entry.provider is not None), None)
+        pinned = next((entry for entry in entries if entry.pin()), None)
         self.diagnostics.extend(_own_settings(host, request, pinned))
         if pinned is None:
             self._add(host, entries, request.pairs())
@@ -125,7 +125,7 @@ class _Editing:
     def unpin(self, host: Host) -> None:
         """Take every provider of its own from one host."""
         entries = self.entries.get(host.name, ())
-        pinned = [entry for entry in entries if entry.provider is not None]
+        pinned = [entry for entry in entries if entry.pin()]
         if not pinned or not host.pinned:  # A "provider" that is not read is not ours.
             self.changes[host.name] = "unchanged"
             if host.pinned and host.provider is not None:
@@ -135,14 +135,23 @@ class _Editing:
         for entry in pinned:
             if not self._may_edit(host, entry):
                 continue
-            in_range = is_beside_range(entry, entries)
+            in_range = _is_beside_range(entry, entries)
             if editor := self._editor(host, entry, entry.path):
                 editor.remove_keys(entry.path, entry.pin().keys(), in_range=in_range)
             self.diagnostics.extend(_staying(host.name, entry))
-        if len(pinned) > 1:
-            self.diagnostics.append(_pinned_twice(host.name, pinned))
+        first, *others = pinned
+        if others:
+            self.diagnostics.append(
+                note(
+                    "pinned-twice",
+                    f"the host was pinned in {len(pinned)} places, this one before the others",
+                    first.span,
+                    related=tuple(Related(entry.span, "also here") for entry in others),
+                    hosts=(host.name,),
+                )
+            )
 
-    def _add(self, host: Host, entries: Sequence[HostEntry], pairs: dict[str, str | int]) -> None:
+    def _add(self, host: Host, entries: Sequence[_HostEntry], pairs: dict[str, str | int]) -> None:
         self.changes[host.name] = "pinned"
         last = max((entry.file.rank for entry in entries), default=0)
         places = [entry for entry in entries if entry.file.rank == last]
@@ -155,14 +164,17 @@ class _Editing:
             if editor := self._editor(host, place, path):
                 editor.insert_entry(path, pairs, after=place.path)
         elif editor := self._editor(host, place, place.path):
-            editor.set_keys(place.path, pairs, in_range=is_beside_range(place, entries))
+            editor.set_keys(place.path, pairs, in_range=_is_beside_range(place, entries))
 
-    def _change(self, host: Host, pinned: HostEntry, request: PinRequest) -> None:
-        wanted = request.pairs()
-        old = {name: _value(item.value) for name, item in pinned.pin().items()}
+    def _change(self, host: Host, pinned: _HostEntry, request: PinRequest) -> None:
+        pairs = request.pairs()
+        old = {
+            name: item.value.text if isinstance(item.value, Scalar) else ""
+            for name, item in pinned.pin().items()
+        }
         same = old["provider"] == request.provider
-        fresh = {name: value for name, value in wanted.items() if old.get(name) != str(value)}
-        gone = frozenset() if same else frozenset(old) - wanted.keys() - {REPLACES}
+        fresh = {name: value for name, value in pairs.items() if old.get(name) != str(value)}
+        gone = frozenset() if same else frozenset(old) - pairs.keys() - {REPLACES}
         if not fresh and not gone:
             self.changes[host.name] = "unchanged"
             self.places[host.name] = (pinned.file.name,)
@@ -171,7 +183,7 @@ class _Editing:
         if editor := self._editor(host, pinned, pinned.path):
             editor.set_keys(pinned.path, fresh, gone)
 
-    def _editor(self, host: Host, entry: HostEntry, path: tuple[str, ...]) -> YamlEditor | None:
+    def _editor(self, host: Host, entry: _HostEntry, path: tuple[str, ...]) -> YamlEditor | None:
         """Return the editor of an entry's file, ``None`` where ``path`` is edited already."""
         name = entry.file.name
         if name not in self.places.setdefault(host.name, ()):
@@ -184,7 +196,7 @@ class _Editing:
             self.editors[real] = YamlEditor(name, entry.file.data)
         return self.editors[real]
 
-    def _may_edit(self, host: Host, entry: HostEntry) -> bool:
+    def _may_edit(self, host: Host, entry: _HostEntry) -> bool:
         """Tell whether an entry is of the chosen hosts alone; say so where it is not."""
         if self.chosen.issuperset(entry.hosts):
             return True
@@ -201,7 +213,103 @@ class _Editing:
         return False
 
 
-def _preference(entry: HostEntry) -> int:
+@dataclass(frozen=True, slots=True, eq=False)
+class _HostEntry:
+    """What one file says for one host, or for each host of a range.
+
+    ``path`` leads from the file's root to the entry by keys; it is empty for a file of
+    ``host_vars``, all of which is the entry.
+    """
+
+    file: InputFile
+    path: tuple[str, ...]
+    span: Span
+    body: Node = field(repr=False)
+    hosts: tuple[str, ...]
+    ranged: bool = False
+
+    def written(self) -> dict[str, Entry]:
+        """Return what is written in the entry itself, in order; not what is merged into it."""
+        if not isinstance(self.body, MappingNode):
+            return {}
+        return {
+            item.key.text: item
+            for item in self.body
+            if self.body.span.holds(item.key.span) and item.key.text != "<<"
+        }
+
+    def pin(self) -> dict[str, Entry]:
+        """Return the pin: the provider, the values after it, its end and reason; empty for none.
+
+        Values before the provider are the host's own: they would stay without the pin.
+        """
+        found: dict[str, Entry] = {}
+        for name, item in self.written().items():
+            after = "provider" in found and name in OVERRIDE_KEYS
+            if name in {"provider", REPLACES, *PIN_KEYS} or after:
+                found[name] = item
+        return found if "provider" in found else {}
+
+
+def _host_entries(files: Sequence[InputFile]) -> dict[str, list[_HostEntry]]:
+    """Return each host's entries in ``files``, those that win first.
+
+    What a script printed can't be edited, and is left out.
+    """
+    found: dict[str, list[_HostEntry]] = {}
+    for file in sorted(files, key=lambda file: -file.priority):
+        if file.printed or file.kind == "group_vars":
+            continue
+        source, _ = decode(file.name, file.data)
+        node = read_document(source)[0] if source is not None else None
+        if node is None:
+            continue
+        if file.kind == "host_vars":
+            entry = _HostEntry(file, (), node.span, node, (file.subject,))
+            found.setdefault(file.subject, []).append(entry)
+            continue
+        for part in node if isinstance(node, MappingNode) else ():
+            if part.key.text == "providers":
+                continue
+            for entry in _in_group(file, (part.key.text,), part.value):
+                for host in entry.hosts:
+                    found.setdefault(host, []).append(entry)
+    return found
+
+
+def _is_beside_range(entry: _HostEntry, others: Sequence[_HostEntry]) -> bool:
+    """Tell whether the one host of ``entry`` is in a range of the same mapping too."""
+    return not entry.ranged and any(
+        other.ranged and other.file is entry.file and other.path[:-1] == entry.path[:-1]
+        for other in others
+    )
+
+
+def _in_group(file: InputFile, path: tuple[str, ...], node: Node) -> Iterator[_HostEntry]:
+    for part in node if isinstance(node, MappingNode) else ():
+        below = part.value if isinstance(part.value, MappingNode) else ()
+        if part.key.text == "hosts":
+            for entry in below:
+                name = entry.key.text
+                place = (*path, "hosts", name)
+                yield _HostEntry(
+                    file, place, entry.key.span, entry.value, _names(entry.key), is_range(name)
+                )
+        elif part.key.text == "children":
+            for entry in below:
+                yield from _in_group(file, (*path, "children", entry.key.text), entry.value)
+
+
+def _names(key: Scalar) -> tuple[str, ...]:
+    if not is_range(key.text):
+        return (key.text,)
+    try:
+        return tuple(expand_range(key.text))
+    except RangeError:
+        return ()
+
+
+def _preference(entry: _HostEntry) -> int:
     """Return where in one inventory a pin goes first: to the entry that has settings."""
     has_settings = isinstance(entry.body, MappingNode) and bool(entry.body.entries)
     if entry.ranged:
@@ -211,12 +319,8 @@ def _preference(entry: HostEntry) -> int:
     return 0 if has_settings else 2
 
 
-def _value(node: object) -> str:
-    return node.text if isinstance(node, Scalar) else ""
-
-
 def _own_settings(
-    host: Host, request: PinRequest, pinned: HostEntry | None
+    host: Host, request: PinRequest, pinned: _HostEntry | None
 ) -> Iterator[Diagnostic]:
     """Yield a diagnostic for each value of a provider that the host sets outside its pin."""
     for key in OVERRIDE_KEYS:
@@ -242,7 +346,7 @@ def _own_settings(
             )
 
 
-def _staying(host: str, entry: HostEntry) -> Iterator[Diagnostic]:
+def _staying(host: str, entry: _HostEntry) -> Iterator[Diagnostic]:
     pin = entry.pin()
     for name, item in entry.written().items():
         if name in OVERRIDE_KEYS and name not in pin:
@@ -264,7 +368,7 @@ def _of_a_script(host: Host) -> Diagnostic:
     )
 
 
-def _out_of_reach(host: str, provider: Setting, entries: Sequence[HostEntry]) -> Diagnostic:
+def _out_of_reach(host: str, provider: Setting, entries: Sequence[_HostEntry]) -> Diagnostic:
     words = "the host's provider comes from here by an alias or a merge key"
     if all(entry.span.source.name != provider.span.source.name for entry in entries):
         words = "a script names the host's provider, and what a script prints can't be edited"
@@ -276,17 +380,6 @@ def _out_of_reach(host: str, provider: Setting, entries: Sequence[HostEntry]) ->
     return error("cannot-edit", words, provider.span, hint=BY_HAND, hosts=(host,))
 
 
-def _pinned_twice(host: str, pinned: Sequence[HostEntry]) -> Diagnostic:
-    first, *others = pinned
-    return note(
-        "pinned-twice",
-        f"the host was pinned in {len(pinned)} places, this one before the others",
-        first.span,
-        related=tuple(Related(entry.span, "also here") for entry in others),
-        hosts=(host,),
-    )
-
-
 def side_effects(
     before: Inventory, after: Inventory, hosts: Sequence[str], request: PinRequest | None
 ) -> tuple[Diagnostic, ...]:
@@ -295,12 +388,11 @@ def side_effects(
     Of hosts that were not meant nothing may change, and of the others only what a pin says.
     """
     chosen = frozenset(hosts)
-    if tuple(before.hosts) != tuple(after.hosts):
-        return (error("cannot-edit", "with this edit the list of hosts changes", hint=BY_HAND),)
     others = tuple(
         name
-        for name, host in after.hosts.items()
-        if _settings(host, name in chosen) != _settings(before.hosts[name], name in chosen)
+        for name in dict.fromkeys((*before.hosts, *after.hosts))
+        if _settings(before.hosts.get(name), name in chosen)
+        != _settings(after.hosts.get(name), name in chosen)
     )
     found: list[Diagnostic] = []
     if others:
@@ -313,8 +405,10 @@ def side_effects(
     return tuple(found)
 
 
-def _settings(host: Host, chosen: bool) -> dict[str, object]:
+def _settings(host: Host | None, chosen: bool) -> dict[str, object]:
     """Return what a host has, without what a pin says where it was ``chosen``."""
+    if host is None:
+        return {}
     found: dict[str, object] = {
         "groups": host.groups,
         "env": {key: item.value for key, item in host.env.items()},
@@ -337,107 +431,3 @@ def _has_effect(host: Host, request: PinRequest | None) -> bool:
         name == "provider" or (name in own and str(own[name].value) == str(value))
         for name, value in request.pairs().items()
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HostEntry:
-    """What one file says for one host, or for each host of a range.
-
-    ``path`` leads from the file's root to the entry by keys; it is empty for a file of
-    ``host_vars``, all of which is the entry.
-    """
-
-    file: InputFile
-    path: tuple[str, ...]
-    span: Span
-    body: Node = field(repr=False)
-    hosts: tuple[str, ...]
-    ranged: bool = False
-
-    @property
-    def provider(self) -> Entry | None:
-        """Return the provider as it is written here, which makes the entry a pin."""
-        return self.written().get("provider")
-
-    def written(self) -> dict[str, Entry]:
-        """Return what is written in the entry itself, in order; not what is merged into it."""
-        if not isinstance(self.body, MappingNode):
-            return {}
-        return {
-            item.key.text: item
-            for item in self.body
-            if self.body.span.holds(item.key.span) and item.key.text != "<<"
-        }
-
-    def pin(self) -> dict[str, Entry]:
-        """Return what belongs to the pin: the provider, its values after it, its end and reason.
-
-        Values before the provider are the host's own: they would stay without the pin.
-        """
-        found: dict[str, Entry] = {}
-        for name, item in self.written().items():
-            after = "provider" in found and name in OVERRIDE_KEYS
-            if name in {"provider", REPLACES, *PIN_KEYS} or after:
-                found[name] = item
-        return found if "provider" in found else {}
-
-
-def host_entries(files: Sequence[InputFile]) -> dict[str, list[HostEntry]]:
-    """Return each host's entries in ``files``, those that win first.
-
-    What a script printed can't be edited, and is left out.
-    """
-    found: dict[str, list[HostEntry]] = {}
-    for file in sorted(files, key=lambda file: -file.priority):
-        if file.printed or file.kind == "group_vars":
-            continue
-        source, _ = decode(file.name, file.data)
-        node = read_document(source)[0] if source is not None else None
-        if node is None:
-            continue
-        if file.kind == "host_vars":
-            entry = HostEntry(file, (), node.span, node, (file.subject,))
-            found.setdefault(file.subject, []).append(entry)
-            continue
-        for entry in _in_inventory(file, node):
-            for host in entry.hosts:
-                found.setdefault(host, []).append(entry)
-    return found
-
-
-def is_beside_range(entry: HostEntry, others: Sequence[HostEntry]) -> bool:
-    """Tell whether the one host of ``entry`` is in a range of the same mapping too."""
-    return not entry.ranged and any(
-        other.ranged and other.file is entry.file and other.path[:-1] == entry.path[:-1]
-        for other in others
-    )
-
-
-def _in_inventory(file: InputFile, node: Node) -> Iterator[HostEntry]:
-    for entry in node if isinstance(node, MappingNode) else ():
-        if entry.key.text != "providers":
-            yield from _in_group(file, (entry.key.text,), entry.value)
-
-
-def _in_group(file: InputFile, path: tuple[str, ...], node: Node) -> Iterator[HostEntry]:
-    for part in node if isinstance(node, MappingNode) else ():
-        below = part.value if isinstance(part.value, MappingNode) else ()
-        if part.key.text == "hosts":
-            for entry in below:
-                name = entry.key.text
-                place = (*path, "hosts", name)
-                yield HostEntry(
-                    file, place, entry.key.span, entry.value, _names(entry.key), is_range(name)
-                )
-        elif part.key.text == "children":
-            for entry in below:
-                yield from _in_group(file, (*path, "children", entry.key.text), entry.value)
-
-
-def _names(key: Scalar) -> tuple[str, ...]:
-    if not is_range(key.text):
-        return (key.text,)
-    try:
-        return tuple(expand_range(key.text))
-    except RangeError:
-        return ()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import (
     Diagnostic,
-    Severity,
     drop_followups,
     has_errors,
     note,
@@ -24,31 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aegis_provision.inventory.files import InputFile
-    from aegis_provision.inventory.pin_edits import PinChange, PinRequest
+    from aegis_provision.inventory.pin_edits import PinEdits, PinRequest
     from aegis_provision.operations.load import Fleet
-
-
-@dataclass(frozen=True, slots=True)
-class PinOutcome:
-    """What an edit makes of the files and of the hosts, before anything is written.
-
-    ``diagnostics`` are warnings and notes; ``places`` names each host's files.
-    """
-
-    changes: Mapping[str, PinChange]
-    places: Mapping[str, tuple[str, ...]]
-    files: tuple[Replacement, ...]
-    diagnostics: tuple[Diagnostic, ...]
 
 
 def edit_inventory(
     named: Sequence[Path], pattern: str, request: PinRequest | None, environ: Mapping[str, str]
-) -> PinOutcome:
-    """Return the files with the hosts of ``pattern`` pinned, or unpinned where there is none.
+) -> tuple[PinEdits, tuple[Replacement, ...]]:
+    """Return what pins the hosts of ``pattern``, or unpins them without ``request``.
 
-    The result is read and checked as a whole. Raises :class:`InvalidInputError` where it would
-    have errors that were not there before or change anything that was not asked for, and
-    :class:`Error` for a pattern that selects nothing.
+    That is what becomes of each host and of each file; nothing is written yet. The result is read
+    and checked as a whole. Raises :class:`InvalidInputError` where it would have errors that were
+    not there before or change anything that was not asked for, and :class:`Error` for a pattern
+    that selects nothing.
     """
     files, diagnostics = read_inventory_files(inventory_paths(named), environ)
     fleet, diagnostics = resolve_fleet(files, diagnostics)
@@ -60,51 +46,40 @@ def edit_inventory(
     edits = edit_pins(fleet.inventory, fleet.files, hosts, request, real_paths)
     if has_errors(edits.diagnostics):
         raise InvalidInputError(edits.diagnostics)
-    contents = {real_paths[name]: data for name, data in edits.contents.items()}
-    after = tuple(
-        file if file.printed else replace(file, data=contents.get(real_paths[file.name], file.data))
-        for file in files
-    )
-    if contents:
+    if edits.contents:
+        contents = {real_paths[name]: data for name, data in edits.contents.items()}
+        after = [
+            replace(file, data=contents.get(real_paths.get(file.name, ""), file.data))
+            for file in files
+        ]
         _check(fleet, diagnostics, after, hosts, request)
     replacements = {
         file.name: Replacement(Path(file.name), file.data, edits.contents[file.name])
         for file in files
-        if not file.printed and edits.contents.get(file.name, file.data) != file.data
+        if edits.contents.get(file.name, file.data) != file.data
     }
-    return PinOutcome(edits.changes, edits.places, tuple(replacements.values()), edits.diagnostics)
+    return edits, tuple(replacements.values())
 
 
 def _check(
-    fleet: Fleet,
+    before: Fleet,
     diagnostics: Sequence[Diagnostic],
-    after: Sequence[InputFile],
+    files: Sequence[InputFile],
     hosts: Sequence[str],
     request: PinRequest | None,
 ) -> None:
-    """Raise :class:`InvalidInputError` where the files ``after`` are not what they should be."""
-    result, found = resolve_fleet(after)
-    fresh = _new_errors(diagnostics, found)
-    if not fresh and result is not None:
-        fresh = list(side_effects(fleet.inventory, result.inventory, hosts, request))
-    if fresh or result is None:
+    """Raise :class:`InvalidInputError` where the edited ``files`` are not what they should be."""
+    after, found = resolve_fleet(files)
+    known = {identity for item in diagnostics for identity in _identities(item)}
+    fresh = [item for item in found if item.is_error and not known.issuperset(_identities(item))]
+    if not fresh and after is not None:
+        fresh += side_effects(before.inventory, after.inventory, hosts, request)
+    if fresh or after is None:
         words = "nothing was written, because of what would be wrong afterwards"
         raise InvalidInputError([*drop_followups(fresh), note("not-written", words)])
 
 
-def _new_errors(before: Sequence[Diagnostic], after: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Return the errors that were not there before, wherever they stood."""
-    known = Counter(identity for item in before for identity in _identities(item))
-    fresh: list[Diagnostic] = []
-    for item in after:
-        identities = _identities(item)
-        known.subtract(identities)
-        if item.severity is Severity.ERROR and any(known[each] < 0 for each in identities):
-            fresh.append(item)
-    return fresh
-
-
-def _identities(item: Diagnostic) -> list[tuple[object, ...]]:
+def _identities(item: Diagnostic) -> set[tuple[object, ...]]:
     """Return what makes a diagnostic the same before and after an edit, for each of its hosts."""
     file = item.span.source.name if item.span else None
-    return [(item.code, item.message, file, host) for host in item.hosts or ("",)]
+    return {(item.code, item.message, file, host) for host in item.hosts or ("",)}

@@ -110,20 +110,13 @@ def test_all_hosts_that_change_are_named_in_order() -> None:
     ("old", "new"),
     [
         ("    b: {user: u}\n", "    b: {user: u}\n    d: \n"),
-        ("    g: {hosts: {b: }}", "    g: {hosts: {d: }}"),
+        ("    g: {hosts: {b: }}", "    g: {hosts: {b: , d: }}"),
     ],
 )
-def test_a_host_that_comes_in_is_told_alone(old: str, new: str) -> None:
-    assert _found(_with(old, new), ("a",), GLM) == [
-        ("with this edit the list of hosts changes", ())
-    ]
-
-
-def test_hosts_in_another_order_are_another_list() -> None:
-    a, b = '    a: {user: u, env: {B: "2"}}\n', "    b: {user: u}\n"
-    assert _found(_with(a + b, b + a), ("a",), None) == [
-        ("with this edit the list of hosts changes", ())
-    ]
+def test_a_host_that_comes_in_or_goes_is_told(old: str, new: str) -> None:
+    more = _with(old, new, PINNED)
+    assert _found(more, ("a",), GLM) == [(OTHERS, ("d",))]
+    assert _found(PINNED, ("a",), GLM, before=_with(old, new)) == [(OTHERS, ("d",))]
 
 
 def test_a_pin_that_is_not_there_has_no_effect() -> None:

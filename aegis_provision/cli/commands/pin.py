@@ -137,16 +137,18 @@ def _edit_and_show(
     """
     from aegis_provision.report.pin_report import pin_document, pin_lines
 
-    edit = edit_inventory(inventory, pattern, request, Invocation.current().environ)
-    output.print_diagnostics(edit.diagnostics)
+    edits, replacements = edit_inventory(inventory, pattern, request, Invocation.current().environ)
+    output.print_diagnostics(edits.diagnostics)
     if not dry_run:
-        replace_files(edit.files, note_written)
-    files = [(str(file.path), file.before, file.after) for file in edit.files]
+        replace_files(replacements, note_written)
+    files = [(str(file.path), file.before, file.after) for file in replacements]
     if output.format == "text":
         provider = request.provider if request is not None else None
-        output.print_lines(pin_lines(edit.changes, files, provider, dry_run=dry_run))
+        output.print_lines(pin_lines(edits.changes, files, provider, dry_run=dry_run))
     else:
-        content = pin_document(edit.changes, edit.places, files, edit.diagnostics, dry_run=dry_run)
+        content = pin_document(
+            edits.changes, edits.places, files, edits.diagnostics, dry_run=dry_run
+        )
         output.print_document(content)
     return ExitCode.DONE
 
