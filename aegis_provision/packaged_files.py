@@ -1,4 +1,4 @@
-"""The data files that the tool ships: the JSON Schemas and the recipes, wherever it is installed.
+"""The data files that the tool ships: schemas, recipes and a script, wherever it is installed.
 
 The one read that packages which decide may cause: the files are part of the program, like its
 modules. Each is read once.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 RECIPES = "providers/recipes.yml"
+_FIND_SERVER = "rollout/find_server.sh"
 
 
 @cache
@@ -40,4 +41,13 @@ def load_schema(stem: str) -> Mapping[str, Any]:
 
 def read_recipes() -> str:
     """Return the text of the built-in recipes, the file :data:`RECIPES` of the package."""
-    return resources.files(__package__).joinpath(RECIPES).read_text(encoding="utf-8")
+    return _read(RECIPES)
+
+
+def read_find_server() -> str:
+    """Return the program for /bin/sh that tells which Aegis runs on a host."""
+    return _read(_FIND_SERVER)
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +17,6 @@ from tests.fleet.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.fleet.openssh import Sshd
 
@@ -53,3 +54,12 @@ def operator(sshd: Sshd, tmp_path: Path) -> Operator:
     person.furnish("a", "b", "c")
     person.inventory("a", "b", "c")
     return person
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """Yield a directory that everybody may look into, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="aegis-provision-test-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path

@@ -7,6 +7,20 @@ The order (docs/aegis.md, "Which file is read"): ``./.aegis/config.yaml``, ``./.
 
 from __future__ import annotations
 
+import posixpath
+
+_IN_WORKING_DIRECTORY = (
+    ".aegis/config.yaml",
+    ".aegis/config.yml",
+    "aegis.config.json",
+    "manus.config.json",
+)
+_AT_HOME = (
+    ".aegis/config.yaml",
+    ".aegis/config.yml",
+    ".aegis/config.json",
+    ".manus/config.json",
+)
 _IN_DIRECTORY = (
     ".aegis/config.yaml",
     ".aegis/config.yml",
@@ -47,3 +61,24 @@ def findable(config_path: str) -> bool:
 
 def _found_name(config_path: str) -> str | None:
     return next((name for name in _BEFORE if f"/{config_path}".endswith(f"/{name}")), None)
+
+
+def search_paths(directory: str, home: str | None, config: str | None) -> tuple[str | None, ...]:
+    """Return where a server looks for its file, in this order.
+
+    ``directory`` is its working directory, ``home`` what Node.js takes for its home, ``config`` the
+    word after ``--config``, ``None`` where there is none. A path in an unknown home is ``None``.
+    Links are not followed: Node.js takes ``..`` away from the text of a path, too.
+    """
+    named = () if config is None else (_resolved(directory, config),)
+    here = [_resolved(directory, name) for name in _IN_WORKING_DIRECTORY]
+    if home is None:
+        there: list[str | None] = [None] * len(_AT_HOME)
+    else:
+        there = [_resolved(directory, posixpath.join(home, name)) for name in _AT_HOME]
+    return (*named, *here[:3], *there[:3], here[3], there[3])
+
+
+def _resolved(directory: str, path: str) -> str:
+    """Return ``path`` as an absolute one, as ``path.resolve`` of Node.js does."""
+    return "/" + posixpath.normpath(posixpath.join(directory, path)).lstrip("/")

@@ -158,6 +158,10 @@ class Filesystem(ABC):
     def absolute(self, path: str) -> str:
         """Return ``path`` as an absolute path, links in its directory resolved."""
 
+    @abstractmethod
+    def submit_real_path(self, path: str) -> Future[str]:
+        """Ask for an absolute path with all its links resolved; the last name may be a new one."""
+
     def lstat(self, path: str) -> FileStat:
         """Return a file's stat, a link's own if it is one."""
         return self.submit_lstat(path).get()

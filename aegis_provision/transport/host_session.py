@@ -20,11 +20,13 @@ from aegis_provision.transport.remote_read import (
     read_previous,
     read_receipt,
     read_receipt_and_login,
+    read_searched,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from aegis_provision.aegis.file_in_use import SearchedFile
     from aegis_provision.inventory.host import Target
     from aegis_provision.planning.plan import Write
     from aegis_provision.planning.receipts import FoundReceipt
@@ -156,6 +158,14 @@ class HostSession:
         self._set_deadline(deadline)
         found, self._login = read_receipt_and_login(self._files, path)
         return found, self._login
+
+    def searched(self, paths: Sequence[str], deadline: Deadline) -> tuple[SearchedFile, ...]:
+        """Return what lies at the absolute ``paths`` that Aegis looks at.
+
+        Raises :class:`Unreachable`.
+        """
+        self._set_deadline(deadline)
+        return read_searched(self._files, paths)
 
     def alive(self, deadline: Deadline) -> bool:
         """Tell whether the connection still answers; never raises."""

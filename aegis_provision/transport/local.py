@@ -200,6 +200,10 @@ class LocalFiles(Filesystem):
         """Return ``path`` as an absolute path."""
         return str(self._home.absolute() / path)
 
+    def submit_real_path(self, path: str) -> Completed[str]:
+        """Resolve all links of an absolute path."""
+        return Completed(lambda: os.path.realpath(path))
+
     def submit_lstat(self, path: str) -> Completed[FileStat]:
         """Stat a file, a link itself if it is one."""
         return Completed(lambda: _stat_of(Path(path).lstat()))

@@ -1,13 +1,15 @@
-"""Reads a host's target and what surrounds it, as it is."""
+"""Reads a host's target and what surrounds it, as it is, and the files that Aegis looks for."""
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aegis_provision.aegis.file_in_use import SearchedFile
 from aegis_provision.aegis.remote_state import (
     ReadProblem,
     RemoteDirectory,
@@ -18,6 +20,7 @@ from aegis_provision.aegis.remote_state import (
 from aegis_provision.aegis.search_order import shadowing
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT, beside
+from aegis_provision.transport.filesystem import then
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -240,3 +243,51 @@ def _leads_to(files: Filesystem, path: str) -> str:
         return f"it leads to {files.readlink(path)}"
     except OSError:  # it is no link any more, or the server does not tell
         return ""
+
+
+def read_searched(files: Filesystem, paths: Iterable[str]) -> tuple[SearchedFile, ...]:
+    """Return what lies at ``paths``, which are absolute. Raises only :class:`Unreachable`."""
+    asked = [(path, files.submit_real_path(path), files.submit_open(path)) for path in paths]
+    opened = [
+        (path, real, then(handle, lambda found: found.submit_whole(LARGEST_CONFIG + 1)))
+        for path, real, handle in asked
+    ]
+    return tuple(_searched(files, path, real, content) for path, real, content in opened)
+
+
+def _searched(
+    files: Filesystem, path: str, real: Future[str], content: Future[tuple[FileStat, bytes]]
+) -> SearchedFile:
+    real_path = _real_path(real)
+    try:
+        found, data = _content(files, real_path, content)
+    except (FileNotFoundError, NotADirectoryError):
+        return SearchedFile(path, real_path)
+    except OSError:
+        return SearchedFile(path, real_path, readable=False)
+    # Aegis passes over what is no file and over a directory; it would read a longer file.
+    if not stat.S_ISREG(found.mode):
+        return SearchedFile(path, real_path)
+    if len(data) > LARGEST_CONFIG:
+        return SearchedFile(path, real_path, readable=False)
+    mode = stat.S_IMODE(found.mode)
+    return SearchedFile(path, real_path, RemoteFile(data, mode, found.uid, found.gid, found.mtime))
+
+
+def _content(
+    files: Filesystem, real_path: str | None, content: Future[tuple[FileStat, bytes]]
+) -> tuple[FileStat, bytes]:
+    try:
+        return content.get()
+    except OSError as problem:
+        # On this machine a link is not opened; an SFTP server follows it.
+        if problem.errno != errno.ELOOP or real_path is None:
+            raise
+        return files.read_whole(real_path, LARGEST_CONFIG + 1)
+
+
+def _real_path(future: Future[str]) -> str | None:
+    try:
+        return future.get()
+    except OSError:
+        return None

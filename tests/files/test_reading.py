@@ -102,7 +102,7 @@ READERS = {
     "cli/streams": "the process's own streams",
     "cli/completion": "scripts of the package",
     "cli/commands/init": "starters of the package",
-    "packaged_files": "schemas and recipes of the package",
+    "packaged_files": "schemas, recipes and a script of the package",
     "report/html_page": "the style sheet of the package",
     "history/state_dir": "directories, and a key that it makes",
     "history/run_record": "a record that it makes",

@@ -48,6 +48,14 @@ class SftpFiles(Filesystem):
         except UnicodeDecodeError:
             raise Unreachable("sftp", "the host names a path that is not UTF-8", "") from None
 
+    def submit_real_path(self, path: str) -> Reply[str]:
+        """Ask for an absolute path with all its links resolved."""
+
+        def read(kind: int, body: bytes) -> str:
+            return packets.read_name(kind, body).decode(errors="surrogateescape")
+
+        return Reply(self._client, read, packets.REALPATH, string(path.encode()))
+
     def submit_lstat(self, path: str) -> Reply[FileStat]:
         """Ask for a file's stat, a link's own if it is one."""
         return Reply(self._client, packets.read_stat, packets.LSTAT, string(path.encode()))

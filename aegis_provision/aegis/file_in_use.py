@@ -1,0 +1,238 @@
+"""Which file a running Aegis reads: ours, another one, or none.
+
+Aegis reads its file at its start, so what counts is what its next start finds: the target as it
+will be after our write, and every other file as it is (docs/aegis.md, "Which file is read").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.config_file import RejectedConfig, parse_config
+from aegis_provision.aegis.search_order import search_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aegis_provision.aegis.remote_state import RemoteFile
+    from aegis_provision.aegis.server import AegisServer, ServerUser
+
+AUTO = "auto"
+"""What ``config_path`` says for the file that Aegis reads."""
+
+DEFAULT_NAME = "aegis.config.json"
+_OWNER_READS, _GROUP_READS, _OTHERS_READ = 0o400, 0o040, 0o004
+_ROOT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedFile:
+    """What lies at a path that Aegis looks at.
+
+    ``real_path`` is the path with links resolved, ``None`` where it leads nowhere. ``file`` is
+    ``None`` if there is none; ``readable`` is false if something is there that can't be read.
+    """
+
+    path: str
+    real_path: str | None = None
+    file: RemoteFile | None = None
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The file that we write: its path with links resolved, and its owner and mode afterwards."""
+
+    real_path: str
+    uid: int
+    gid: int
+    mode: int
+    exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadsTarget:
+    """Aegis reads the target at its next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadsOther:
+    """Aegis does not read the target, or should not.
+
+    ``path`` is the file that it reads. With ``today_only`` the target is new and would come before
+    that file, whose settings Aegis would lose.
+    """
+
+    path: str
+    today_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadsNone:
+    """Aegis finds no file, the target included; ``denied`` says that it may not read the target."""
+
+    denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotChecked:
+    """It is not known which file Aegis reads."""
+
+    reason: str
+
+
+Reading = ReadsTarget | ReadsOther | ReadsNone | NotChecked
+
+
+class _Use(Enum):
+    TAKEN = "taken"
+    PASSED_OVER = "passed_over"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """What lies at the paths that ``server`` looks at, by path."""
+
+    server: AegisServer
+    files: Mapping[str, SearchedFile] = field(default_factory=dict)
+
+    def in_order(self) -> tuple[SearchedFile | None, ...]:
+        """Return the files in the order in which they are looked for, ``None`` for unknown ones."""
+        paths = search_paths(self.server.directory, self.server.home, self.server.config)
+        return tuple(None if path is None else self.files.get(path) for path in paths)
+
+
+def paths_of(server: AegisServer) -> tuple[str, ...]:
+    """Return the paths that ``server`` looks at, each once, as far as they are known."""
+    paths = search_paths(server.directory, server.home, server.config)
+    return tuple(dict.fromkeys(path for path in paths if path is not None))
+
+
+def reading_of(found: FoundFiles, target: Target) -> Reading:
+    """Return which file Aegis reads after the target was written, whose content it then takes."""
+    after = _reads(found, target)
+    if isinstance(after, ReadsTarget) and not target.exists:
+        today = _reads(found, None)
+        if isinstance(today, ReadsOther):
+            return ReadsOther(today.path, today_only=True)
+        if isinstance(today, NotChecked):
+            return today
+    return after
+
+
+def path_in_use(found: FoundFiles) -> str | NotChecked:
+    """Return the path that ``config_path: auto`` means.
+
+    It is the file that Aegis reads; else the first that it finds and does not take, so that the
+    plan says what is wrong with it; else its ``--config``, or the default in its directory.
+    """
+    today = _reads(found, None)
+    if isinstance(today, NotChecked):
+        return today
+    if isinstance(today, ReadsOther):
+        return today.path
+    there = (item for item in found.in_order() if item is not None and item.file is not None)
+    first = next(there, None)
+    if first is not None:
+        return first.real_path or first.path
+    server = found.server
+    name = DEFAULT_NAME if server.config is None else server.config
+    path, *_ = search_paths(server.directory, None, name)
+    return path or NotChecked("its --config names no file")
+
+
+def _reads(found: FoundFiles, target: Target | None) -> Reading:
+    """Return which file Aegis reads; without a ``target``, as things are now."""
+    user = found.server.user
+    denied = False
+    for item in found.in_order():
+        if item is None:
+            return NotChecked("the home that Aegis runs with is not known")
+        if target is not None and item.real_path == target.real_path:
+            use = _may_read(user, target.uid, target.gid, target.mode)
+            if use is _Use.TAKEN:
+                return ReadsTarget()
+            denied = denied or use is _Use.PASSED_OVER
+        else:
+            use = _use_of(item, user)
+            if use is _Use.TAKEN:
+                return ReadsOther(item.real_path or item.path)
+        if use is _Use.UNKNOWN:
+            return NotChecked(f"whether Aegis takes {item.path} is not known")
+    return ReadsNone(denied)
+
+
+def _use_of(item: SearchedFile, user: ServerUser | None) -> _Use:
+    """Tell what Aegis does with a file that it finds."""
+    if not item.readable:
+        return _Use.UNKNOWN
+    if item.file is None:
+        return _Use.PASSED_OVER
+    if _is_dropped(item.file.content):
+        return _Use.UNKNOWN if item.path.endswith((".yaml", ".yml")) else _Use.PASSED_OVER
+    return _may_read(user, item.file.uid, item.file.gid, item.file.mode)
+
+
+def _is_dropped(content: bytes) -> bool:
+    """Tell whether Aegis passes over a JSON file with this content.
+
+    One on which it dies or fails its sessions is read all the same.
+    """
+    config = parse_config(content)
+    return isinstance(config, RejectedConfig) and any(
+        reason.startswith("Aegis ignores") for reason in config.reasons
+    )
+
+
+def _may_read(user: ServerUser | None, uid: int, gid: int, mode: int) -> _Use:
+    """Tell whether ``user`` may read a file; an unknown user is taken to be the right one.
+
+    An access list can only add to what the group's bits allow at most, see acl(5).
+    """
+    if user is None or user.uid == _ROOT:
+        return _Use.TAKEN
+    if user.uid == uid:
+        return _Use.TAKEN if mode & _OWNER_READS else _Use.PASSED_OVER
+    if gid in user.gids:
+        return _Use.TAKEN if mode & _GROUP_READS else _Use.PASSED_OVER
+    if mode & _OTHERS_READ:
+        return _Use.TAKEN
+    return _Use.UNKNOWN if mode & _GROUP_READS else _Use.PASSED_OVER
+
+
+def describe(reading: ReadsOther | ReadsNone, server: AegisServer) -> tuple[str, str]:
+    """Return why the target does not count for the host's sessions, and the remedy."""
+    auto = "set config_path: auto"
+    match reading:
+        case ReadsOther(other, today_only=True):
+            return (
+                f"Aegis reads {other} today, and would lose its settings to the new file",
+                f"{auto}, or config_path: {other}; or move {other} away",
+            )
+        case ReadsOther(other):
+            return f"Aegis reads {other} instead of it{_missing(server)}", (
+                f"{auto}, or config_path: {other}"
+            )
+        case ReadsNone(denied=True):
+            user = server.user.uid if server.user else "another user"
+            return (
+                f"Aegis can't read it: it runs as uid {user}, whom its owner and mode keep out",
+                "give the file to the user that Aegis runs as, or set become_user to it",
+            )
+        case ReadsNone():
+            return (
+                f"Aegis does not look for a file there: it runs in {server.directory}"
+                f"{_missing(server)}"
+            ), auto
+
+
+def _missing(server: AegisServer) -> str:
+    return f" (it is started with --config {server.config})" if server.config is not None else ""
+
+
+def files_by_path(files: Sequence[SearchedFile]) -> Mapping[str, SearchedFile]:
+    """Return ``files`` by their paths."""
+    return {item.path: item for item in files}
