@@ -43,8 +43,8 @@ class Wire:
 
     ``trouble`` strikes at request number ``at``; ``meanwhile`` holds what is called before the
     request of a number goes out. ``without`` names extensions that the server is made to lack.
-    ``words`` is what a failure says. ``requests`` holds the kinds of all requests so far, ``ways``
-    counts how often the client had something to send.
+    ``words`` is what a failure says. ``requests`` holds the kinds of all requests so far,
+    ``round_trips`` counts how often the client had something to send.
     """
 
     server: socket.socket
@@ -54,7 +54,7 @@ class Wire:
     without: frozenset[str] = frozenset()
     words: bytes = b"Failure"
     requests: list[int] = field(default_factory=list)
-    ways: int = 0
+    round_trips: int = 0
     _out: bytes = b""
     _in: bytes = b""
     _ready: bytes = b""
@@ -66,7 +66,7 @@ class Wire:
         """Take a part of the client's stream."""
         if self._cut:
             raise BrokenPipeError
-        self.ways += 1
+        self.round_trips += 1
         self._out += data
         packets, self._out = _whole_packets(self._out)
         # With a request that never arrives, what was to go out after it does not either.

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 OLD = b'{"authToken": "old"}\n'
 NEW = b'{"authToken": "old", "defaultSessionEnv": {"X": "new"}}\n'
 OWNER = "anna@desk"
-OWN = ".aegis-provision"
-OURS = {"lock", "staging", "previous", "previous.new", "clock"}
+DATA_DIR = ".aegis-provision"
+DATA_FILES = {"lock", "staging", "previous", "previous.new", "clock"}
 
 
 def target(path: Path | str, *, become_user: str | None = None) -> Target:
@@ -62,7 +62,7 @@ def put(path: Path, content: bytes = OLD, mode: int = 0o600) -> None:
     fresh.replace(path)
 
 
-def safe_write(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult:
+def write_under_lock(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult:
     """Take the lock, carry ``write`` out and give the lock back."""
     lock = take_lock(files, write, owner)
     try:
@@ -76,7 +76,7 @@ def safe_write(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResu
 def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult | TransportError:
     """Write, and return how it ended."""
     try:
-        return safe_write(files, write, owner)
+        return write_under_lock(files, write, owner)
     except TransportError as problem:
         return problem
 
@@ -92,12 +92,12 @@ def write_over(session: HostSession, write: Write, deadline: Deadline) -> WriteR
 
 def write_now(files: Filesystem, path: Path, content: bytes = NEW) -> WriteResult:
     """Read and write, which must go well."""
-    return safe_write(files, plan_write(look(files, path), content))
+    return write_under_lock(files, plan_write(look(files, path), content))
 
 
 def leftovers(directory: Path) -> set[str]:
     """Return the names in our directory, none where there is none."""
-    own = directory / OWN
+    own = directory / DATA_DIR
     return set(os.listdir(own)) if own.is_dir() else set()  # noqa: PTH208 - names are wanted
 
 
@@ -108,7 +108,7 @@ def deadline() -> Deadline:
 
 def age_lock(directory: Path) -> None:
     """Let the lock in our directory, if there is one, be older than any run."""
-    lock = directory / OWN / "lock"
+    lock = directory / DATA_DIR / "lock"
     if lock.exists():
         then = time.time() - LOCK_EXPIRES_AFTER - 5
         os.utime(lock, (then, then))

@@ -11,10 +11,10 @@ from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.local import LocalFiles
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
+    DATA_DIR,
+    DATA_FILES,
     NEW,
     OLD,
-    OURS,
-    OWN,
     age_lock,
     attempt,
     leftovers,
@@ -51,7 +51,7 @@ def _requests(path: Path, *, old: bytes | None) -> Iterator[int]:
 
 
 def _reset(path: Path, old: bytes | None) -> None:
-    own = path.parent / OWN
+    own = path.parent / DATA_DIR
     for name in leftovers(path.parent):
         (own / name).unlink()
     if own.is_dir():
@@ -61,48 +61,53 @@ def _reset(path: Path, old: bytes | None) -> None:
         put(path, old, 0o640)
 
 
-def _check_truth(end: WriteResult | TransportError, now: bytes | None, old: bytes | None) -> None:
-    if isinstance(end, WriteResult):
+def _check_truth(
+    result: WriteResult | TransportError, now: bytes | None, old: bytes | None
+) -> None:
+    if isinstance(result, WriteResult):
         assert now == NEW
-    elif isinstance(end, Unreachable | WriteRefused) or "the file there is untouched" in end.reason:
+    elif (
+        isinstance(result, Unreachable | WriteRefused)
+        or "the file there is untouched" in result.reason
+    ):
         assert now == old
-    elif "was replaced, but not checked" in end.reason:
+    elif "was replaced, but not checked" in result.reason:
         assert now == NEW
     else:
-        assert "is not known" in end.reason
+        assert "is not known" in result.reason
         assert now in {old, NEW}
 
 
 @pytest.mark.parametrize("old", [OLD, None], ids=["over a file", "a new file"])
 @pytest.mark.parametrize("trouble", list(Trouble), ids=lambda trouble: trouble.name.lower())
-def test_whatever_request_breaks_the_file_is_whole_and_the_next_write_succeeds(
+def test_when_any_request_fails_the_file_is_whole_and_the_next_write_succeeds(
     tmp_path: Path, trouble: Trouble, old: bytes | None
 ) -> None:
     path = tmp_path / "aegis.config.json"
-    ends = set()
+    results = set()
     for number in _requests(path, old=old):
         with wired() as (files, _):
             write = plan_write(look(files, path))
         with wired(at=number, trouble=trouble) as (files, _):
-            end = attempt(files, write)
-        ends.add(type(end))
+            result = attempt(files, write)
+        results.add(type(result))
         now = path.read_bytes() if path.exists() else None
         assert now in {old, NEW}, number
-        _check_truth(end, now, old)
+        _check_truth(result, now, old)
         if now is not None:
             assert mode_of(path) & ~0o640 == 0
-        assert {item.name for item in tmp_path.iterdir()} <= {path.name, OWN}
-        assert leftovers(tmp_path) <= OURS
+        assert {item.name for item in tmp_path.iterdir()} <= {path.name, DATA_DIR}
+        assert leftovers(tmp_path) <= DATA_FILES
         for name in leftovers(tmp_path):
-            assert mode_of(tmp_path / OWN / name) & ~0o640 == 0
-        if trouble is Trouble.FAILS and not isinstance(end, WriteResult):
+            assert mode_of(tmp_path / DATA_DIR / name) & ~0o640 == 0
+        if trouble is Trouble.FAILS and not isinstance(result, WriteResult):
             assert leftovers(tmp_path) <= {"previous", "lock"}
         age_lock(tmp_path)
         with wired() as (files, _):
             write_now(files, path)
         assert path.read_bytes() == NEW
         assert leftovers(tmp_path) <= {"previous"}
-    assert WriteFailed in ends
+    assert WriteFailed in results
 
 
 @pytest.mark.parametrize("old", [OLD, None], ids=["over a file", "a new file"])
@@ -113,9 +118,9 @@ def test_a_request_that_fails_leaves_no_lock(tmp_path: Path, old: bytes | None) 
         with wired() as (files, _):
             write = plan_write(look(files, path))
         with wired(at=number, trouble=Trouble.FAILS) as (files, _):
-            end = attempt(files, write)
+            result = attempt(files, write)
         if "lock" in leftovers(tmp_path):
-            kept.append(end)
+            kept.append(result)
     assert len(kept) == 1, "only where removing the lock itself fails"
     assert isinstance(kept[0], WriteResult)
     assert "lock" in kept[0].warnings[0]
@@ -127,7 +132,7 @@ def test_a_write_does_not_wait_for_each_of_its_requests(tmp_path: Path) -> None:
     with wired() as (files, wire):
         write_now(files, path)
         assert len(wire.requests) > 30
-        assert wire.ways <= 20
+        assert wire.round_trips <= 20
 
 
 def test_an_edit_at_any_moment_is_not_lost_but_in_one_round_trip(tmp_path: Path) -> None:
@@ -138,19 +143,19 @@ def test_an_edit_at_any_moment_is_not_lost_but_in_one_round_trip(tmp_path: Path)
         with wired() as (files, _):
             write = plan_write(look(files, path))
         with wired(meanwhile={number: lambda: put(path, edited, 0o640)}) as (files, _):
-            end = attempt(files, write)
+            result = attempt(files, write)
         if path.read_bytes() != edited:
-            assert isinstance(end, WriteResult)
+            assert isinstance(result, WriteResult)
             lost.append(number)
         else:
-            assert not isinstance(end, Unreachable)
-            said.add(str(end))
+            assert not isinstance(result, Unreachable)
+            said.add(str(result))
     assert len(lost) == 1
     assert "compare: the file changed since the plan saw it" in said
     assert "read back: what is there now is not what was written" in said
 
 
-def test_a_mode_that_is_not_the_one_that_was_set_is_told(tmp_path: Path) -> None:
+def test_a_mode_that_is_not_the_one_that_was_set_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     said = set()
     for number in _requests(path, old=OLD):
@@ -176,8 +181,8 @@ def test_a_file_that_comes_at_any_moment_where_the_plan_saw_none_is_never_lost(
                 put(path, come)
 
         with wired(meanwhile={number: come_now}) as (files, _):
-            end = attempt(files, write)
-        if isinstance(end, WriteRefused):
+            result = attempt(files, write)
+        if isinstance(result, WriteRefused):
             refused += 1
             assert path.read_bytes() == come
             assert leftovers(tmp_path) == set()
@@ -188,21 +193,21 @@ def test_a_file_that_comes_at_any_moment_where_the_plan_saw_none_is_never_lost(
 
 def test_a_lock_taken_away_before_the_rename_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
-    ends = []
+    results = []
     for number in _requests(path, old=OLD):
         with wired() as (files, _):
             write = plan_write(look(files, path))
 
         def take_away() -> None:
-            (tmp_path / OWN / "lock").unlink(missing_ok=True)
+            (tmp_path / DATA_DIR / "lock").unlink(missing_ok=True)
 
         with wired(meanwhile={number: take_away}) as (files, _):
-            end = attempt(files, write)
-        _check_truth(end, path.read_bytes(), OLD)
-        ends.append(end)
-    broken = [end for end in ends if isinstance(end, WriteRefused)]
+            result = attempt(files, write)
+        _check_truth(result, path.read_bytes(), OLD)
+        results.append(result)
+    broken = [result for result in results if isinstance(result, WriteRefused)]
     assert len(broken) > 5
-    assert all("the lock was broken" in end.reason for end in broken)
+    assert all("the lock was broken" in result.reason for result in broken)
 
 
 @pytest.mark.parametrize("missing", ["fsync@openssh.com", "lsetstat@openssh.com"])
@@ -214,14 +219,14 @@ def test_a_server_without_an_extension_that_can_be_spared(tmp_path: Path, missin
     assert path.read_bytes() == NEW
 
 
-def test_a_server_that_cannot_rename_over_a_file_is_told_of(tmp_path: Path) -> None:
+def test_a_server_that_cannot_rename_over_a_file_is_named_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
     with wired(without=frozenset({"posix-rename@openssh.com"})) as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteFailed)
-    assert "posix-rename@openssh.com" in end.reason
-    assert "untouched" in end.reason
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteFailed)
+    assert "posix-rename@openssh.com" in result.reason
+    assert "untouched" in result.reason
     assert path.read_bytes() == OLD
     assert leftovers(tmp_path) == set()
 
@@ -239,17 +244,17 @@ def test_nothing_depends_on_the_servers_umask(tmp_path: Path, umask: int) -> Non
     modes: list[tuple[str, int]] = []
 
     def note() -> None:
-        own = tmp_path / OWN
+        own = tmp_path / DATA_DIR
         modes.extend((name, mode_of(own / name)) for name in leftovers(tmp_path))
-        modes.extend([(OWN, mode_of(own))] if own.exists() else [])
+        modes.extend([(DATA_DIR, mode_of(own))] if own.exists() else [])
 
     for number in range(1, 25):
         put(path, OLD)
         with wired(umask=umask, meanwhile={number: note}) as (files, _):
             write_now(files, path)
-    assert {"lock", "staging", "previous.new", OWN} <= {name for name, _ in modes}
-    assert {mode for name, mode in modes if name != OWN} == {0o600}
-    assert {mode for name, mode in modes if name == OWN} == {0o700}
+    assert {"lock", "staging", "previous.new", DATA_DIR} <= {name for name, _ in modes}
+    assert {mode for name, mode in modes if name != DATA_DIR} == {0o600}
+    assert {mode for name, mode in modes if name == DATA_DIR} == {0o700}
     assert mode_of(path) == 0o600
 
 
@@ -260,7 +265,7 @@ def test_the_mode_is_kept_less_what_others_could_use(tmp_path: Path, mode: int) 
     with wired() as (files, _):
         write_now(files, path)
     assert mode_of(path) == mode & 0o750
-    previous = tmp_path / OWN / "previous"
+    previous = tmp_path / DATA_DIR / "previous"
     assert previous.read_bytes() == OLD
     assert mode_of(previous) == mode & 0o600
 
@@ -284,13 +289,13 @@ def test_our_directory_must_be_one(tmp_path: Path, plant: object, local: bool) -
     assert callable(plant)
     path = tmp_path / "aegis.config.json"
     put(path)
-    plant(tmp_path / OWN)
+    plant(tmp_path / DATA_DIR)
     before = sorted(tmp_path.rglob("*"))
     with wired() as (sftp, _):
         files = LocalFiles(tmp_path) if local else sftp
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteRefused)
-    assert "is not a directory" in end.reason
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteRefused)
+    assert "is not a directory" in result.reason
     assert sorted(tmp_path.rglob("*")) == before
     assert path.read_bytes() == OLD
 
@@ -299,23 +304,23 @@ def test_our_directory_must_be_one(tmp_path: Path, plant: object, local: bool) -
 def test_our_directory_is_shut_where_others_could_look_in(tmp_path: Path, local: bool) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
-    (tmp_path / OWN).mkdir()
-    (tmp_path / OWN).chmod(0o777)
+    (tmp_path / DATA_DIR).mkdir()
+    (tmp_path / DATA_DIR).chmod(0o777)
     with wired() as (sftp, _):
         write_now(LocalFiles(tmp_path) if local else sftp, path)
-    assert mode_of(tmp_path / OWN) == 0o700
+    assert mode_of(tmp_path / DATA_DIR) == 0o700
 
 
 def test_our_directory_is_refused_where_it_cannot_be_shut_safely(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
-    (tmp_path / OWN).mkdir()
-    (tmp_path / OWN).chmod(0o755)
+    (tmp_path / DATA_DIR).mkdir()
+    (tmp_path / DATA_DIR).chmod(0o755)
     with wired(without=frozenset({"lsetstat@openssh.com"})) as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteRefused)
-    assert "others may look into" in end.reason
-    assert "0700" in end.hint
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteRefused)
+    assert "others may look into" in result.reason
+    assert "0700" in result.hint
     assert path.read_bytes() == OLD
 
 
@@ -324,8 +329,8 @@ def test_a_link_planted_for_our_files_is_not_followed(tmp_path: Path, name: str)
     path, victim = tmp_path / "aegis.config.json", tmp_path / "victim"
     put(path)
     put(victim, b"precious")
-    (tmp_path / OWN).mkdir(0o700)
-    (tmp_path / OWN / name).symlink_to(victim)
+    (tmp_path / DATA_DIR).mkdir(0o700)
+    (tmp_path / DATA_DIR / name).symlink_to(victim)
     with wired() as (files, _):
         write_now(files, path)
     assert victim.read_bytes() == b"precious"
@@ -337,13 +342,13 @@ def test_a_link_planted_for_our_files_is_not_followed(tmp_path: Path, name: str)
 def test_staging_that_cannot_be_removed_leaves_no_lock(tmp_path: Path, local: bool) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
-    (tmp_path / OWN / "staging").mkdir(parents=True)
-    (tmp_path / OWN).chmod(0o700)
+    (tmp_path / DATA_DIR / "staging").mkdir(parents=True)
+    (tmp_path / DATA_DIR).chmod(0o700)
     with wired() as (sftp, _):
         files = LocalFiles(tmp_path) if local else sftp
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteFailed)
-    assert "untouched" in end.reason
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteFailed)
+    assert "untouched" in result.reason
     assert leftovers(tmp_path) == {"staging"}
 
 
@@ -353,8 +358,8 @@ def test_a_refused_first_write_leaves_nothing_at_all(tmp_path: Path) -> None:
     with wired() as (files, _):
         write = plan_write(look(files, path))
         put(path, b"{}")
-        end = attempt(files, write)
-    assert isinstance(end, WriteRefused)
+        result = attempt(files, write)
+    assert isinstance(result, WriteRefused)
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
 
@@ -383,7 +388,9 @@ def test_words_of_the_host_never_reach_a_message(tmp_path: Path) -> None:
         with wired() as (files, _):
             write = plan_write(look(files, path))
         with wired(at=number, trouble=Trouble.FAILS, words=said) as (files, _):
-            end = attempt(files, write)
-        text = repr(end.warnings) if isinstance(end, WriteResult) else str(end) + end.hint
+            result = attempt(files, write)
+        text = (
+            repr(result.warnings) if isinstance(result, WriteResult) else str(result) + result.hint
+        )
         assert "owned" not in text
         assert "\x1b" not in text

@@ -19,17 +19,17 @@ from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.local import LocalFiles
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
+    DATA_DIR,
     NEW,
     OLD,
-    OWN,
     attempt,
     leftovers,
     look,
     mode_of,
     plan_write,
     put,
-    safe_write,
     write_now,
+    write_under_lock,
 )
 
 if TYPE_CHECKING:
@@ -66,28 +66,28 @@ def test_root_keeps_owner_group_and_mode(
     path = _config(home, uid, gid, mode)
     with wired() as (sftp, _):
         files = LocalFiles(home) if local else sftp
-        safe_write(files, replace(plan_write(look(files, path)), receipt=b"{}"))
+        write_under_lock(files, replace(plan_write(look(files, path)), receipt=b"{}"))
     assert (path.read_bytes(), _owner(path), mode_of(path)) == (NEW, (uid, gid), mode)
-    receipt = home / OWN / "receipt.json"
+    receipt = home / DATA_DIR / "receipt.json"
     assert (_owner(receipt), mode_of(receipt)) == ((uid, gid), 0o600)
-    previous = home / OWN / "previous"
+    previous = home / DATA_DIR / "previous"
     assert (previous.read_bytes(), _owner(previous)) == (OLD, (uid, gid))
     assert mode_of(previous) == mode & 0o600
-    assert mode_of(home / OWN) == 0o700
+    assert mode_of(home / DATA_DIR) == 0o700
 
 
 @pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
-def test_our_directory_is_given_to_nobody(home: Path, local: bool) -> None:
+def test_our_directory_keeps_its_owner(home: Path, local: bool) -> None:
     """It could only be by its path, at which there may be something else by then."""
     path = _config(home)
     with wired() as (sftp, _):
         write_now(LocalFiles(home) if local else sftp, path)
     assert _owner(path) == (NOBODY, NOBODY)
-    assert (_owner(home / OWN), mode_of(home / OWN)) == ((0, 0), 0o700)
+    assert (_owner(home / DATA_DIR), mode_of(home / DATA_DIR)) == ((0, 0), 0o700)
     with wired(user=NOBODY) as (files, _):
-        end = attempt(files, plan_write(look(files, path), OLD))
-    assert isinstance(end, WriteRefused)
-    assert "which an earlier run made as another user" in end.reason
+        result = attempt(files, plan_write(look(files, path), OLD))
+    assert isinstance(result, WriteRefused)
+    assert "which an earlier run made as another user" in result.reason
     assert path.read_bytes() == NEW
 
 
@@ -95,10 +95,10 @@ def test_our_directory_is_given_to_nobody(home: Path, local: bool) -> None:
 def test_an_owner_that_the_login_cannot_keep_is_refused(home: Path, uid: int, gid: int) -> None:
     path = _config(home, uid, gid, 0o644)
     with wired(user=NOBODY) as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteRefused)
-    assert f"(uid {uid}, gid {gid})" in end.reason
-    assert "become_user" in end.hint
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteRefused)
+    assert f"(uid {uid}, gid {gid})" in result.reason
+    assert "become_user" in result.hint
     assert (path.read_bytes(), _owner(path)) == (OLD, (uid, gid))
     assert os.listdir(home) == [path.name]  # noqa: PTH208 - names are wanted
 
@@ -108,33 +108,36 @@ def test_a_directory_that_the_login_cannot_write_in_is_refused(home: Path) -> No
     os.chown(home, 0, 0)
     home.chmod(0o755)
     with wired(user=NOBODY) as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteRefused)
-    assert "no permission to write in its directory" in end.reason
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteRefused)
+    assert "no permission to write in its directory" in result.reason
     assert os.listdir(home) == [path.name]  # noqa: PTH208 - names are wanted
 
 
 @pytest.mark.parametrize(("uid", "shut"), [(0, False), (NOBODY, True)])
-def test_the_mode_of_our_directory_is_changed_where_nobody_else_can_exchange_it(
+def test_the_mode_of_our_directory_is_changed_where_no_one_else_can_exchange_it(
     home: Path, uid: int, shut: bool
 ) -> None:
     path = _config(home)
-    (home / OWN).mkdir(mode=0o755)
-    os.chown(home / OWN, uid, uid)
+    (home / DATA_DIR).mkdir(mode=0o755)
+    os.chown(home / DATA_DIR, uid, uid)
     with wired(user=None if uid == 0 else uid) as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteResult if shut else WriteRefused)
-    assert (mode_of(home / OWN), _owner(home / OWN)) == (0o700 if shut else 0o755, (uid, uid))
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteResult if shut else WriteRefused)
+    assert (mode_of(home / DATA_DIR), _owner(home / DATA_DIR)) == (
+        0o700 if shut else 0o755,
+        (uid, uid),
+    )
 
 
 def test_our_directory_must_not_be_a_third_ones(home: Path) -> None:
     path = _config(home)
-    (home / OWN).mkdir(mode=0o700)
-    os.chown(home / OWN, DAEMON, DAEMON)
+    (home / DATA_DIR).mkdir(mode=0o700)
+    os.chown(home / DATA_DIR, DAEMON, DAEMON)
     with wired() as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteRefused)
-    assert f"uid {DAEMON}" in end.reason
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteRefused)
+    assert f"uid {DAEMON}" in result.reason
     assert leftovers(home) == set()
 
 
@@ -147,7 +150,7 @@ def test_an_owner_who_swaps_our_directory_for_a_link_is_given_nothing(
     before = (_owner(victim), mode_of(victim))
 
     def swap() -> None:
-        own = home / OWN
+        own = home / DATA_DIR
         if own.is_dir() and not own.is_symlink():
             own.rename(home / "aside")
         if not os.path.lexists(own):
@@ -191,9 +194,9 @@ def test_an_owner_who_swaps_the_file_for_a_link_learns_nothing(
 
     # The link is there for every stretch of requests that begins at one and ends at another.
     for begin in range(1, 14):
-        for end in range(begin + 1, begin + 4):
+        for result in range(begin + 1, begin + 4):
             _config(home)
-            steps = {begin: swap, end: swap_back} if back else {begin: swap}
+            steps = {begin: swap, result: swap_back} if back else {begin: swap}
             with wired(meanwhile=steps) as (files, _):
                 actual = look(files, path)
                 if actual.problem is None:
@@ -203,7 +206,7 @@ def test_an_owner_who_swaps_the_file_for_a_link_learns_nothing(
             assert (_owner(secret), mode_of(secret)) == ((0, 0), 0o600)
             for found in home.rglob("*"):
                 if found.is_file() and not found.is_symlink() and SECRET in found.read_bytes():
-                    assert _owner(found)[0] == 0, (begin, end, found)
+                    assert _owner(found)[0] == 0, (begin, result, found)
                     assert mode_of(found) & 0o077 == 0
             _clear(home)
 
@@ -231,9 +234,9 @@ def test_a_full_disk_leaves_the_old_file_and_no_lock(home: Path, local: bool, pa
         with wired() as (sftp, _):
             files = LocalFiles(disk) if local else sftp
             write = plan_write(look(files, path), b" " * 6000)
-            end = attempt(files, write)
-        assert isinstance(end, WriteRefused if pages == 1 else WriteFailed)
-        assert "disk" in str(end) or "space" in str(end)
+            result = attempt(files, write)
+        assert isinstance(result, WriteRefused if pages == 1 else WriteFailed)
+        assert "disk" in str(result) or "space" in str(result)
         assert path.read_bytes() == OLD
         assert [item.name for item in disk.iterdir()] == [path.name]
 
@@ -246,6 +249,6 @@ def test_a_read_only_file_system_is_refused(home: Path) -> None:
         put(path)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         with wired() as (files, _):
-            end = attempt(files, plan_write(look(files, path)))
-        assert isinstance(end, WriteRefused)
+            result = attempt(files, plan_write(look(files, path)))
+        assert isinstance(result, WriteRefused)
         assert path.read_bytes() == OLD

@@ -1,4 +1,4 @@
-"""The receipt of a write, whatever breaks off: never a new one beside an old file, never half."""
+"""The receipt of a write that fails anywhere: never a new one beside an old file, never half."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from aegis_provision.transport.local import LocalFiles
 from aegis_provision.transport.remote_read import read_receipt
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
+    DATA_DIR,
     NEW,
     OLD,
-    OWN,
     age_lock,
     attempt,
     leftovers,
@@ -26,7 +26,7 @@ from tests.transport.targets import (
     mode_of,
     plan_write,
     put,
-    safe_write,
+    write_under_lock,
 )
 
 if TYPE_CHECKING:
@@ -54,16 +54,16 @@ def _content(path: Path) -> bytes | None:
 
 
 def _receipt(path: Path) -> Path:
-    return path.parent / OWN / "receipt.json"
+    return path.parent / DATA_DIR / "receipt.json"
 
 
 def _before(path: Path, old: bytes | None) -> None:
     """Put the file and the receipt from before there, or neither."""
     path.unlink(missing_ok=True)
     for name in leftovers(path.parent):
-        (path.parent / OWN / name).unlink()
+        (path.parent / DATA_DIR / name).unlink()
     if old is not None:
-        (path.parent / OWN).mkdir(mode=0o700, exist_ok=True)
+        (path.parent / DATA_DIR).mkdir(mode=0o700, exist_ok=True)
         put(path, old, 0o640)
         put(_receipt(path), EARLIER)
 
@@ -85,7 +85,7 @@ def _requests(prepare: Callable[[], Write]) -> Iterator[tuple[int, Write]]:
 
 @bases
 @troubles
-def test_whatever_request_breaks_no_receipt_speaks_of_a_file_that_is_not_there(
+def test_when_any_request_fails_no_receipt_is_of_a_file_that_is_not_there(
     trouble: Trouble, old: bytes | None, path: Path
 ) -> None:
     def prepare() -> Write:
@@ -97,18 +97,18 @@ def test_whatever_request_breaks_no_receipt_speaks_of_a_file_that_is_not_there(
     seen = set()
     for number, write in _requests(prepare):
         with wired(at=number, trouble=trouble) as (files, _):
-            end = attempt(files, write)
+            result = attempt(files, write)
         now = _content(path), _content(_receipt(path))
         seen.add(now)
         assert now in {(old, earlier), (NEW, earlier), (NEW, LATER)}, number
-        if isinstance(end, WriteResult):
-            told = any("the receipt" in words for words in end.warnings)
+        if isinstance(result, WriteResult):
+            told = any("the receipt" in words for words in result.warnings)
             assert now[1] == LATER or told, number
         if now[1] is not None:
             assert mode_of(_receipt(path)) == 0o600
         age_lock(path.parent)
         with wired() as (files, _):
-            safe_write(files, _write(files, path))
+            write_under_lock(files, _write(files, path))
         assert _content(_receipt(path)) == LATER
         assert leftovers(path.parent) <= {"previous", "receipt.json"}
     assert {(old, earlier), (NEW, LATER)} <= seen
@@ -116,7 +116,7 @@ def test_whatever_request_breaks_no_receipt_speaks_of_a_file_that_is_not_there(
 
 @bases
 @troubles
-def test_whatever_request_breaks_a_way_back_takes_no_receipt_before_its_file(
+def test_when_any_request_of_a_restore_fails_no_receipt_comes_before_its_file(
     trouble: Trouble, old: bytes | None, path: Path
 ) -> None:
     def prepare() -> Write:
@@ -125,7 +125,7 @@ def test_whatever_request_breaks_a_way_back_takes_no_receipt_before_its_file(
             put(path, old)
         with wired() as (files, _):
             write = _write(files, path)
-            safe_write(files, write)
+            write_under_lock(files, write)
         return restoring_write(write)
 
     seen = set()
@@ -147,9 +147,9 @@ def test_a_write_leaves_its_receipt_and_its_undoing_none(
     with wired() as (sftp, _):
         files = LocalFiles(path.parent) if local else sftp
         write = _write(files, path)
-        assert safe_write(files, write).warnings == ()
+        assert write_under_lock(files, write).warnings == ()
         assert (_content(_receipt(path)), mode_of(_receipt(path))) == (LATER, 0o600)
-        assert safe_write(files, restoring_write(write)).warnings == ()
+        assert write_under_lock(files, restoring_write(write)).warnings == ()
     assert leftovers(path.parent) == {"previous"}
     assert _content(path) == old
 
@@ -158,10 +158,10 @@ def test_a_write_leaves_its_receipt_and_its_undoing_none(
 def test_a_receipt_that_can_not_be_put_in_place_is_a_warning(local: bool, path: Path) -> None:
     put(path)
     _receipt(path).mkdir(parents=True)
-    (path.parent / OWN).chmod(0o700)
+    (path.parent / DATA_DIR).chmod(0o700)
     with wired() as (sftp, _):
         files = LocalFiles(path.parent) if local else sftp
-        (warning,) = safe_write(files, _write(files, path)).warnings
+        (warning,) = write_under_lock(files, _write(files, path)).warnings
     assert warning.startswith("the receipt beside the file is not this write's: ")
     assert path.read_bytes() == NEW
     assert leftovers(path.parent) == {"previous", "receipt.json"}
@@ -170,24 +170,24 @@ def test_a_receipt_that_can_not_be_put_in_place_is_a_warning(local: bool, path: 
 @both
 def test_a_receipt_that_can_not_be_staged_stops_the_write(local: bool, path: Path) -> None:
     put(path)
-    (path.parent / OWN / "receipt.json.new").mkdir(parents=True)
-    (path.parent / OWN).chmod(0o700)
+    (path.parent / DATA_DIR / "receipt.json.new").mkdir(parents=True)
+    (path.parent / DATA_DIR).chmod(0o700)
     with wired() as (sftp, _):
         files = LocalFiles(path.parent) if local else sftp
-        end = attempt(files, _write(files, path))
-    assert isinstance(end, WriteFailed)
-    assert "untouched" in end.reason
+        result = attempt(files, _write(files, path))
+    assert isinstance(result, WriteFailed)
+    assert "untouched" in result.reason
     assert path.read_bytes() == OLD
 
 
 def test_a_receipt_is_not_waited_for(path: Path) -> None:
-    ways = []
+    round_trips = []
     for receipt in (None, LATER):
         _before(path, OLD)
         with wired() as (files, wire):
-            safe_write(files, _write(files, path, receipt))
-            ways.append(wire.ways)
-    assert ways[0] == ways[1]
+            write_under_lock(files, _write(files, path, receipt))
+            round_trips.append(wire.round_trips)
+    assert round_trips[0] == round_trips[1]
 
 
 @both
@@ -197,12 +197,12 @@ def test_a_link_planted_for_the_receipt_is_replaced_and_not_followed(
     put(path)
     victim = path.with_name("victim")
     put(victim, b"precious")
-    (path.parent / OWN).mkdir(0o700)
+    (path.parent / DATA_DIR).mkdir(0o700)
     for name in ("receipt.json", "receipt.json.new"):
-        (path.parent / OWN / name).symlink_to(victim)
+        (path.parent / DATA_DIR / name).symlink_to(victim)
     with wired() as (sftp, _):
         files = LocalFiles(path.parent) if local else sftp
-        safe_write(files, _write(files, path))
+        write_under_lock(files, _write(files, path))
     assert victim.read_bytes() == b"precious"
     assert not _receipt(path).is_symlink()
     assert _receipt(path).read_bytes() == LATER
@@ -245,12 +245,12 @@ def _too_large(receipt: Path) -> None:
         (_too_large, {ReadProblem.TOO_LARGE}),
     ],
 )
-def test_whatever_lies_there_is_a_value(
+def test_any_kind_of_file_in_place_of_a_receipt_is_a_value(
     local: bool, plant: object, found: set[ReadProblem | None], path: Path
 ) -> None:
     assert callable(plant)
     put(path)
-    (path.parent / OWN).mkdir(0o700)
+    (path.parent / DATA_DIR).mkdir(0o700)
     plant(_receipt(path))
     with wired() as (sftp, _):
         assert read_receipt(LocalFiles(path.parent) if local else sftp, str(path)) in found

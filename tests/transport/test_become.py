@@ -91,7 +91,7 @@ def test_a_login_without_become_is_only_itself(machine: Machine) -> None:
 
 
 @pytest.mark.root
-def test_a_password_that_nobody_can_type(machine: Machine) -> None:
+def test_a_password_that_can_not_be_typed(machine: Machine) -> None:
     rule = f"{machine.login} ALL=({machine.other}) NOPASSWD: {SERVERS[0]}"
     assert machine.fails_as(machine.other) == (
         "sudo",
@@ -164,8 +164,8 @@ def run(user_name: str, path: Path) -> subprocess.CompletedProcess[str]:
 def test_without_sudo_on_the_host(tmp_path: Path) -> None:
     if not SERVER:
         missing("there is no sftp-server on this machine")
-    said = run("aegis", tmp_path).stderr
-    assert sudo_problem("aegis", "me", said).reason == "there is no sudo on the host"
+    stderr = run("aegis", tmp_path).stderr
+    assert sudo_problem("aegis", "me", stderr).reason == "there is no sudo on the host"
 
 
 def test_the_command_is_what_a_sudo_rule_allows(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_the_command_is_one_line_of_harmless_characters(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("stderr", "reason"),
     [
         ("sudo: a password is required\n", "sudo wants a password to become aegis"),
         (
@@ -210,15 +210,15 @@ def test_the_command_is_one_line_of_harmless_characters(name: str) -> None:
         ),
     ],
 )
-def test_what_sudo_says_in_our_words(said: str, reason: str) -> None:
-    problem = sudo_problem("aegis", "me", said)
+def test_sudo_output_in_our_words(stderr: str, reason: str) -> None:
+    problem = sudo_problem("aegis", "me", stderr)
     assert (problem.step, problem.reason) == ("sudo", reason)
     assert problem.hint
 
 
 @given(st.text(max_size=500))
-def test_a_quote_of_the_far_side_is_short_and_printable(said: str) -> None:
-    remark = quoted(said)
+def test_a_quote_of_the_far_side_is_short_and_printable(stderr: str) -> None:
+    remark = quoted(stderr)
     assert remark.isprintable()
     assert len(remark) < 150
 

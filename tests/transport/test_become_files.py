@@ -15,9 +15,9 @@ from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.options import ConnectOptions
 from tests.fleet.openssh import Sshd, running_sshd
 from tests.transport.targets import (
+    DATA_DIR,
     NEW,
     OLD,
-    OWN,
     leftovers,
     mode_of,
     plan_write,
@@ -66,7 +66,7 @@ def test_a_new_file_is_the_other_users(way: tuple[Target, ConnectOptions], home:
         write_over(session, plan_write(session.read(deadline)), deadline)
     path = home / "aegis.config.json"
     assert (path.read_bytes(), mode_of(path), path.stat().st_uid) == (NEW, 0o600, NOBODY)
-    assert (home / OWN).stat().st_uid == NOBODY
+    assert (home / DATA_DIR).stat().st_uid == NOBODY
     assert leftovers(home) == set()
 
 

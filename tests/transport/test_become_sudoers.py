@@ -18,7 +18,7 @@ RULE = "sudo does not let me become aegis"
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("output", "reason"),
     [
         ("sudo: a password is required", PASSWORD),
         ("sudo: a terminal is required to read the password; either use -S", PASSWORD),
@@ -34,8 +34,8 @@ RULE = "sudo does not let me become aegis"
         ("", ""),
     ],
 )
-def test_what_sudo_says_in_our_words(said: str, why: str) -> None:
-    assert refusal(said, "me", "aegis") == why
+def test_sudo_output_in_our_words(output: str, reason: str) -> None:
+    assert refusal(output, "me", "aegis") == reason
 
 
 def under(user: str, *words: str) -> SudoCommand:

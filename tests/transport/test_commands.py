@@ -30,7 +30,7 @@ def run(command: str, home: Path, seconds: float = _ENOUGH) -> CompletedCommand:
 
 
 def ended(pid: int, within: float = 10.0) -> bool:
-    """Tell whether a process is gone, or a corpse that somebody else has to bury."""
+    """Tell whether a process is gone, or a zombie that its parent has not waited for."""
     until = time.monotonic() + within
     while time.monotonic() < until:
         try:
@@ -52,9 +52,7 @@ def ended(pid: int, within: float = 10.0) -> bool:
     ],
     ids=["says and ends", "reads nothing", "closes its output first", "is killed"],
 )
-def test_how_it_ends_and_what_it_says(
-    command: str, status: int, output: bytes, tmp_path: Path
-) -> None:
+def test_status_and_output(command: str, status: int, output: bytes, tmp_path: Path) -> None:
     assert run(command, tmp_path) == CompletedCommand(status, output)
 
 
@@ -62,15 +60,15 @@ def test_it_begins_at_home_with_none_of_the_operators_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLM_API_KEY", "the-operators-token")
-    said = run("pwd; env", tmp_path).output.decode().splitlines()
-    assert said[0] == str(tmp_path)
-    names = {line.partition("=")[0] for line in said[1:]}
+    lines = run("pwd; env", tmp_path).output.decode().splitlines()
+    assert lines[0] == str(tmp_path)
+    names = {line.partition("=")[0] for line in lines[1:]}
     assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"PATH", "HOME", "XDG_RUNTIME_DIR"}
 
 
 def test_only_so_much_of_the_output_is_kept(tmp_path: Path) -> None:
-    end = run(f"head -c {3 * LARGEST_OUTPUT} /dev/zero", tmp_path)
-    assert (end.status, len(end.output)) == (0, LARGEST_OUTPUT)
+    completed = run(f"head -c {3 * LARGEST_OUTPUT} /dev/zero", tmp_path)
+    assert (completed.status, len(completed.output)) == (0, LARGEST_OUTPUT)
 
 
 @pytest.mark.parametrize("command", ["sleep 60", "yes"], ids=["silent", "talking"])
@@ -78,30 +76,30 @@ def test_one_that_does_not_end_is_killed_with_all_that_it_started(
     command: str, tmp_path: Path
 ) -> None:
     began = time.monotonic()
-    end = run(f"{command} & echo $!; wait", tmp_path, seconds=0.5)
-    assert end.status is None
+    completed = run(f"{command} & echo $!; wait", tmp_path, seconds=0.5)
+    assert completed.status is None
     assert time.monotonic() - began < 5
-    assert ended(int(end.output.split()[0]))
+    assert ended(int(completed.output.split()[0]))
 
 
 @pytest.mark.parametrize("child", ["sleep 60", "yes"], ids=["silent", "talking"])
 def test_a_child_that_keeps_the_output_open_is_not_waited_for(child: str, tmp_path: Path) -> None:
     began = time.monotonic()
-    end = run(f"{child} & echo $! >pid; exit 4", tmp_path)
+    completed = run(f"{child} & echo $! >pid; exit 4", tmp_path)
     try:
-        assert end.status == 4
+        assert completed.status == 4
         assert time.monotonic() - began < 10
     finally:
         with suppress(ProcessLookupError):  # it may have found its output closed
             os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
-def test_a_home_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+def test_a_home_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"command: .*nowhere: no such file or directory"):
         run("true", tmp_path / "nowhere")
 
 
-def test_what_it_says_shows_in_no_representation(tmp_path: Path) -> None:
+def test_output_is_in_no_representation(tmp_path: Path) -> None:
     assert "secret" not in repr(run("echo a secret", tmp_path))
 
 

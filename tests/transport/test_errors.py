@@ -15,7 +15,16 @@ from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNo
 from aegis_provision.transport.sftp.packets import ATTRS, CLOSE, MKDIR, OPEN, WRITE
 from tests.fleet.sftp_wire import wired
 from tests.transport.sftp.test_files import _answering
-from tests.transport.targets import OLD, OWN, age_lock, attempt, leftovers, look, plan_write, put
+from tests.transport.targets import (
+    DATA_DIR,
+    OLD,
+    age_lock,
+    attempt,
+    leftovers,
+    look,
+    plan_write,
+    put,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,11 +75,11 @@ def test_what_a_server_does_not_support_is_not_blamed_on_renames(
         write = plan_write(look(files, path))
     with wired() as (files, wire):
         refuse(wire, kind, UNSUPPORTED, after=after)
-        end = attempt(files, write)
-    assert isinstance(end, error)
-    assert end.step == step
-    assert NOT_SUPPORTED in end.reason
-    assert RENAME not in end.reason
+        result = attempt(files, write)
+    assert isinstance(result, error)
+    assert result.step == step
+    assert NOT_SUPPORTED in result.reason
+    assert RENAME not in result.reason
     assert path.read_bytes() == OLD
 
 
@@ -80,25 +89,25 @@ def test_a_rename_that_is_denied_is_named(tmp_path: Path) -> None:
     with wired() as (files, wire):
         write = plan_write(look(files, path))
         refuse(wire, 200, DENIED, after=2)  # fsync, and the file that is kept
-        end = attempt(files, write)
-    assert isinstance(end, WriteFailed)
+        result = attempt(files, write)
+    assert isinstance(result, WriteFailed)
     words = f"no permission to rename over a file (is {RENAME} denied to SFTP there?)"
-    assert (end.step, end.reason) == ("rename", f"{words}; the file there is untouched")
+    assert (result.step, result.reason) == ("rename", f"{words}; the file there is untouched")
 
 
 def test_one_that_is_denied_where_a_lock_expired_is_named_too(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
-    (tmp_path / OWN).mkdir(mode=0o700)
-    (tmp_path / OWN / "lock").write_text("of a dead run")
+    (tmp_path / DATA_DIR).mkdir(mode=0o700)
+    (tmp_path / DATA_DIR / "lock").write_text("of a dead run")
     age_lock(tmp_path)
     with wired() as (files, wire):
         write = plan_write(look(files, path))
         refuse(wire, 200, DENIED)
-        end = attempt(files, write)
-    assert isinstance(end, WriteRefused)
-    assert end.step == "lock"
-    assert RENAME in end.reason
+        result = attempt(files, write)
+    assert isinstance(result, WriteRefused)
+    assert result.step == "lock"
+    assert RENAME in result.reason
     assert leftovers(tmp_path) == {"lock"}
 
 
@@ -124,7 +133,7 @@ def test_words(problem: OSError, words: str) -> None:
 
 
 @pytest.mark.parametrize("flags", [0, 0x2, 0x4])
-def test_a_server_that_tells_no_owner_or_mode_is_told_of_as_that(flags: int) -> None:
+def test_a_server_that_sends_no_owner_or_mode_is_named_in_the_error(flags: int) -> None:
     words = {0: (), 0x2: (1, 1), 0x4: (0o40755,)}[flags]
     body = struct.pack(f">{1 + len(words)}I", flags, *words)
     with (

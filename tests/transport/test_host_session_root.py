@@ -46,9 +46,9 @@ from tests.fleet.openssh import Sshd, running_sshd
 from tests.fleet.sftp_wire import find_sftp_server, wired
 from tests.fleet.users import sshd_for, sudoers, user
 from tests.transport.targets import (
+    DATA_DIR,
     NEW,
     OLD,
-    OWN,
     OWNER,
     leftovers,
     mode_of,
@@ -85,7 +85,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def forced(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sshd]:
-    """Yield a server that runs the SFTP server alone, as root, whatever it is asked."""
+    """Yield a server that runs the SFTP server alone, as root, for every command."""
     command = find_sftp_server() if request.param == "sftp-server" else request.param
     settings = [NO_RC_FILES, f"ForceCommand {command}"]
     with running_sshd(tmp_path_factory.mktemp("forced"), settings=settings) as server:
@@ -146,7 +146,7 @@ def test_it_is_written_as_the_directorys_owner(
         assert write(session, deadline) == WriteResult(str(home / "aegis.config.json"))
     path = home / "aegis.config.json"
     assert (path.read_bytes(), mode_of(path), owner(path)) == (NEW, 0o600, (NOBODY, NOBODY))
-    assert owner(home / OWN) == owner(home / OWN / "previous") == (NOBODY, NOBODY)
+    assert owner(home / DATA_DIR) == owner(home / DATA_DIR / "previous") == (NOBODY, NOBODY)
     assert leftovers(home) == {"previous"}
 
 
@@ -200,7 +200,7 @@ def test_racing_for_what_is_roots_its_owner_is_given_nothing(
     try:
         with connect(*way, deadline) as session:
             planned = plan_write(session.read(deadline))
-            with exchanging(home, OWN, "precious", uid=NOBODY):
+            with exchanging(home, DATA_DIR, "precious", uid=NOBODY):
                 for _ in range(ROUNDS):
                     with suppress(TransportError):
                         session.lock(planned, OWNER, deadline).release(deadline)
@@ -218,7 +218,7 @@ def test_racing_with_a_link_its_owner_has_nothing_removed_elsewhere(
     (home / "bait").symlink_to(victim)
     os.chown(home / "bait", NOBODY, NOBODY, follow_symlinks=False)
     deadline = Deadline.after(240)
-    with connect(*way, deadline) as session, exchanging(home, OWN, "bait", uid=NOBODY):
+    with connect(*way, deadline) as session, exchanging(home, DATA_DIR, "bait", uid=NOBODY):
         for _ in range(ROUNDS // 4):
             write(session, deadline)
             assert contents(victim) == before
@@ -268,7 +268,7 @@ def wired_session(
 
 def test_a_link_that_comes_at_any_moment_leads_root_nowhere(home: Path, public_path: Path) -> None:
     victim, before = a_victim(public_path)
-    path, own = home / "aegis.config.json", home / OWN
+    path, own = home / "aegis.config.json", home / DATA_DIR
 
     def swap() -> None:
         if own.is_dir() and not own.is_symlink():
@@ -290,7 +290,7 @@ def test_a_link_that_comes_at_any_moment_leads_root_nowhere(home: Path, public_p
 
 
 def test_what_is_roots_and_comes_at_any_moment_stays_roots(home: Path) -> None:
-    path, own, precious = home / "aegis.config.json", home / OWN, home / "precious"
+    path, own, precious = home / "aegis.config.json", home / DATA_DIR, home / "precious"
 
     def swap() -> None:
         if not precious.is_dir():
@@ -358,7 +358,7 @@ def test_a_user_whom_the_host_does_not_know(way: tuple[Target, ConnectOptions], 
         assert isinstance(write(session, deadline), WriteResult)
         assert session.login(deadline) == RemoteUser(STRANGER, frozenset({STRANGER}), STRANGER)
     path = home / "aegis.config.json"
-    assert owner(path) == owner(home / OWN) == (STRANGER, STRANGER)
+    assert owner(path) == owner(home / DATA_DIR) == (STRANGER, STRANGER)
 
 
 def test_such_a_user_is_never_in_roots_group(
@@ -384,21 +384,21 @@ def test_trusted_it_is_written_by_path_and_nothing_is_given_away(
         assert not actual.for_root
         assert isinstance(write(session, deadline), WriteResult)
     assert (path.read_bytes(), owner(path)) == (NEW, (NOBODY, NOBODY))
-    assert (owner(home / OWN), mode_of(home / OWN)) == ((0, 0), 0o700)
+    assert (owner(home / DATA_DIR), mode_of(home / DATA_DIR)) == ((0, 0), 0o700)
 
 
 @pytest.mark.parametrize("uid", [NOBODY, 0])
 def test_trusted_the_mode_of_our_directory_is_not_changed_by_path(home: Path, uid: int) -> None:
-    (home / OWN).mkdir(mode=0o755)
-    os.chown(home / OWN, uid, uid)
+    (home / DATA_DIR).mkdir(mode=0o755)
+    os.chown(home / DATA_DIR, uid, uid)
     there = replace(target(home / "aegis.config.json"), trust_directory=True)
     deadline = Deadline.after(60)
     options = ConnectOptions(15.0, None, (), False, None, Path("/"), "anna")
     with connect(there, options, deadline) as session:
-        end = write(session, deadline)
-    assert isinstance(end, WriteRefused)
-    assert "others may look into" in end.reason
-    assert (mode_of(home / OWN), owner(home / OWN)) == (0o755, (uid, uid))
+        result = write(session, deadline)
+    assert isinstance(result, WriteRefused)
+    assert "others may look into" in result.reason
+    assert (mode_of(home / DATA_DIR), owner(home / DATA_DIR)) == (0o755, (uid, uid))
 
 
 def test_without_commands_the_host_is_refused(forced: Sshd, sshd: Sshd, home: Path) -> None:
@@ -445,14 +445,14 @@ def test_a_host_that_allows_one_session_at_a_time(
 
 
 @pytest.mark.parametrize(
-    ("rules", "ends"),
+    ("rules", "outcome"),
     [
         (["({owner}) NOPASSWD: {server}", "(root) NOPASSWD: {server}"], WriteResult),
         (["(root) NOPASSWD: {server}"], WriteRefused),
     ],
 )
 def test_who_becomes_root_there_becomes_its_owner_by_sudo(
-    rules: list[str], ends: type, home: Path, tmp_path: Path
+    rules: list[str], outcome: type, home: Path, tmp_path: Path
 ) -> None:
     path = home / "aegis.config.json"
     server = find_sftp_server()
@@ -465,7 +465,7 @@ def test_who_becomes_root_there_becomes_its_owner_by_sudo(
             there, options = over(sshd, path, user=login, become_user="root")
             with connect(there, options, deadline) as session:
                 actual = session.read(deadline)
-                if ends is WriteResult:
+                if outcome is WriteResult:
                     assert isinstance(write(session, deadline), WriteResult)
                     assert owner(path)[0] == uid
                 else:
@@ -505,9 +505,9 @@ def test_a_server_that_runs_as_root_all_the_same_is_refused(home: Path) -> None:
     path = home / "aegis.config.json"
     deadline = Deadline.after(60)
     with wired_session(path, uid=0) as (session, _, _):
-        end = write(session, deadline)
-    assert isinstance(end, WriteRefused)
-    assert "runs as root, though" in end.reason
+        result = write(session, deadline)
+    assert isinstance(result, WriteRefused)
+    assert "runs as root, though" in result.reason
     assert os.listdir(home) == []  # noqa: PTH208 - names are wanted
 
 
@@ -519,8 +519,8 @@ def test_in_its_own_directory_root_writes_itself_and_takes_ours_back(
     path = public_path / "aegis.config.json"
     put(path, OLD, 0o600)
     os.chown(path, NOBODY, NOBODY)
-    (public_path / OWN).mkdir(mode=0o755)
-    os.chown(public_path / OWN, NOBODY, NOBODY)
+    (public_path / DATA_DIR).mkdir(mode=0o755)
+    os.chown(public_path / DATA_DIR, NOBODY, NOBODY)
     there, options = over(sshd, path)
     there = replace(there, connection="local" if local else "ssh")
     deadline = Deadline.after(60)
@@ -531,15 +531,15 @@ def test_in_its_own_directory_root_writes_itself_and_takes_ours_back(
         write_over(session, plan_write(actual), deadline)
         assert session.login(deadline) == RemoteUser(0, frozenset({0}))
     assert (path.read_bytes(), owner(path)) == (NEW, (NOBODY, NOBODY))
-    assert (owner(public_path / OWN), mode_of(public_path / OWN)) == ((0, 0), 0o700)
+    assert (owner(public_path / DATA_DIR), mode_of(public_path / DATA_DIR)) == ((0, 0), 0o700)
 
 
 def test_where_ours_can_not_be_taken_back_nothing_is_written(public_path: Path) -> None:
     path = public_path / "aegis.config.json"
     put(path, OLD, 0o600)
     os.chown(path, NOBODY, NOBODY)
-    (public_path / OWN).mkdir(mode=0o700)
-    os.chown(public_path / OWN, NOBODY, NOBODY)
+    (public_path / DATA_DIR).mkdir(mode=0o700)
+    os.chown(public_path / DATA_DIR, NOBODY, NOBODY)
     deadline = Deadline.after(60)
     with wired(without=frozenset({"lsetstat@openssh.com"})) as (files, _):
         session = HostSession(
@@ -549,13 +549,13 @@ def test_where_ours_can_not_be_taken_back_nothing_is_written(public_path: Path) 
             user="root",
             as_owner=lambda *_: pytest.fail("the way is root's alone"),
         )
-        end = write(session, deadline)
-    assert isinstance(end, WriteRefused)
-    assert (
-        end.reason
-        == f"{path.parent}/{OWN} belongs to uid {NOBODY}, and root must not write by path in it"
+        result = write(session, deadline)
+    assert isinstance(result, WriteRefused)
+    directory = public_path / DATA_DIR
+    assert result.reason == (
+        f"{directory} belongs to uid {NOBODY}, and root must not write by path in it"
     )
-    assert end.hint == f"give it to root on the host: chown root {path.parent}/{OWN}"
+    assert result.hint == f"give it to root on the host: chown root {directory}"
     assert path.read_bytes() == OLD
 
 
@@ -563,7 +563,7 @@ def test_in_its_own_directory_root_needs_no_more_round_trips(public_path: Path) 
     path = public_path / "a" / "b" / "c" / "aegis.config.json"
     path.parent.mkdir(parents=True)
     deadline = Deadline.after(60)
-    ways = {}
+    round_trips = {}
     for trusted in (True, False):
         put(path)
         with wired() as (files, wire):
@@ -574,14 +574,14 @@ def test_in_its_own_directory_root_needs_no_more_round_trips(public_path: Path) 
                 user="root",
                 as_owner=lambda *_: pytest.fail("the way is root's alone"),
             )
-            begun = wire.ways
+            begun = wire.round_trips
             planned = plan_write(session.read(deadline))
-            ways[trusted, "read"] = wire.ways - begun
+            round_trips[trusted, "read"] = wire.round_trips - begun
             write_over(session, planned, deadline)
-            ways[trusted, "write"] = wire.ways - begun
-        subprocess.run(["rm", "-r", str(path.parent / OWN)], check=True)
-    assert ways[True, "read"] == ways[False, "read"]
-    assert ways[True, "write"] == ways[False, "write"]
+            round_trips[trusted, "write"] = wire.round_trips - begun
+        subprocess.run(["rm", "-r", str(path.parent / DATA_DIR)], check=True)
+    assert round_trips[True, "read"] == round_trips[False, "read"]
+    assert round_trips[True, "write"] == round_trips[False, "write"]
 
 
 def test_another_login_is_asked_nothing_more(home: Path) -> None:
@@ -620,7 +620,7 @@ def test_any_login_shell_runs_it(shell: str) -> None:
     assert done.returncode == 0
 
 
-def test_its_own_text_is_not_what_it_says() -> None:
+def test_the_script_itself_does_not_pass_for_its_output() -> None:
     """A wrapper that repeats what it was asked does not pass for the SFTP server's start."""
     assert started(NOBODY, "a-mark") == b"started:65534:a-mark\n"
     assert started(NOBODY, "a-mark").strip() not in owner_command(NOBODY, 1, "a-mark").encode()
@@ -637,7 +637,7 @@ def test_without_setpriv_runuser_does(public_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("stderr", "words"),
     [
         (f"{NO_WAY}\n", f"it can't be worked with as uid 7: {NO_WAY}"),
         (f"noise\n{NO_SERVER}\n", f"it can't be worked with as uid 7: {NO_SERVER}"),
@@ -645,8 +645,8 @@ def test_without_setpriv_runuser_does(public_path: Path) -> None:
         ("", "the SFTP server did not start as uid 7"),
     ],
 )
-def test_why_it_did_not_start(said: str, words: str) -> None:
-    assert owner_problem(7, said) == words
+def test_why_it_did_not_start(stderr: str, words: str) -> None:
+    assert owner_problem(7, stderr) == words
 
 
 def test_the_servers_are_looked_for_where_they_lie() -> None:

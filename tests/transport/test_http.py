@@ -206,7 +206,7 @@ def test_nothing_listens_there() -> None:
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 64, "a..b"])
-def test_a_name_that_nobody_knows(name: str) -> None:
+def test_an_unknown_name(name: str) -> None:
     answer = asked(f"http://{name}:1/v1/models")
     assert isinstance(answer, HttpFailure)
     assert answer.cause is ConnectFailure.UNKNOWN_NAME
@@ -231,7 +231,7 @@ def test_tls_where_plain_http_is_asked_for(secure: Provider) -> None:
     assert answer.cause in {ConnectFailure.HUNG_UP, ConnectFailure.NOT_HTTP}
 
 
-def test_a_certificate_of_nobody_that_is_trusted(secure: Provider) -> None:
+def test_a_certificate_of_an_untrusted_authority(secure: Provider) -> None:
     before = len(secure.asked)
     answer = asked(secure.base_url() + "/models")
     assert isinstance(answer, HttpFailure)
@@ -271,7 +271,7 @@ def test_a_certificate_that_does_not_do(
         ("http://h.example/a?b=c", ("h.example", 80), "h.example", "/a?b=c"),
     ],
 )
-def test_where_it_goes_and_what_it_says(
+def test_address_and_headers(
     url: str, place: tuple[str, int], host: str, target: str, trusted: Authority
 ) -> None:
     assert HttpRequest(url).address == place
@@ -347,7 +347,7 @@ def open_files() -> int:
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_anthropics_api_alone_is_told_which_version_of_it_is_meant(native: bool) -> None:
+def test_only_a_native_request_names_anthropics_version(native: bool) -> None:
     token = Secret("token-of-this-test", "${T}")
     expected = {
         "User-Agent": USER_AGENT.encode(),

@@ -44,9 +44,9 @@ def host(directory: Path, *settings: str, timeout: float = 15.0) -> Iterator[Ssh
     home = directory / "operator"
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     with running_sshd(directory / "sshd", settings=[_FORWARDS_NOTHING, *settings]) as sshd:
-        asked = options(home, sshd.known_hosts, timeout=timeout)
-        with logged_in(target_at(sshd), asked) as transport:
-            yield SshServices(transport, asked)
+        conn_options = options(home, sshd.known_hosts, timeout=timeout)
+        with logged_in(target_at(sshd), conn_options) as transport:
+            yield SshServices(transport, conn_options)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return make_authority(tmp_path_factory.mktemp("authority") / "ca")
 
 
-def asked(
+def conn_options(
     services: SshServices, url: str, token: str | None = TOKEN, timeout: float = _ENOUGH
 ) -> HttpResponse | HttpFailure:
     return services.request(
@@ -79,7 +79,7 @@ def asked(
 
 
 def test_an_answer_with_the_token_that_was_sent(services: SshServices, provider: Provider) -> None:
-    answer = asked(services, provider.base_url() + "/models")
+    answer = conn_options(services, provider.base_url() + "/models")
     assert isinstance(answer, HttpResponse)
     assert answer.status == 200
     assert answer.body.startswith(b'{"object": "list"')
@@ -88,7 +88,7 @@ def test_an_answer_with_the_token_that_was_sent(services: SshServices, provider:
 
 
 def test_no_token_is_sent_where_there_is_none(services: SshServices, provider: Provider) -> None:
-    asked(services, provider.base_url() + "/models", token=None)
+    conn_options(services, provider.base_url() + "/models", token=None)
     assert provider.asked[-1].authorization is None
 
 
@@ -96,7 +96,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed(
     services: SshServices, provider: Provider
 ) -> None:
     before = len(provider.asked)
-    answer = asked(services, provider.base_url("redirect") + "/models")
+    answer = conn_options(services, provider.base_url("redirect") + "/models")
     assert isinstance(answer, HttpResponse)
     assert (answer.status, answer.location) == (307, "http://127.0.0.1:1/v1/models")
     assert len(provider.asked) == before + 1
@@ -105,7 +105,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed(
 def test_a_body_without_an_end_is_read_to_a_limit(
     services: SshServices, provider: Provider
 ) -> None:
-    answer = asked(services, provider.base_url("flood") + "/models", timeout=5.0)
+    answer = conn_options(services, provider.base_url("flood") + "/models", timeout=5.0)
     if isinstance(
         answer, HttpFailure
     ):  # before its version 8.4 curl goes on until the time is over
@@ -123,7 +123,7 @@ def test_a_body_is_kept_apart_from_the_status(services: SshServices, body: bytes
         peer.sendall(b"HTTP/1.1 418 X\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     with sockets.answering(answers) as port:
-        answer = asked(services, f"http://127.0.0.1:{port}/v1/models")
+        answer = conn_options(services, f"http://127.0.0.1:{port}/v1/models")
     assert isinstance(answer, HttpResponse)
     assert (answer.status, answer.body, answer.location) == (418, body, "")
 
@@ -168,7 +168,7 @@ def test_what_is_no_answer(
 ) -> None:
     timeout = 1.0 if why is ConnectFailure.TIMED_OUT else _ENOUGH
     with sockets.answering(behave) as port:
-        answer = asked(services, f"{scheme}://127.0.0.1:{port}/v1/models", timeout=timeout)
+        answer = conn_options(services, f"{scheme}://127.0.0.1:{port}/v1/models", timeout=timeout)
     assert isinstance(answer, HttpFailure)
     assert answer.cause is why
 
@@ -180,8 +180,8 @@ def test_what_is_no_answer(
         ("no-such-host.invalid", ConnectFailure.UNKNOWN_NAME),
     ],
 )
-def test_nobody_is_there(place: str, why: ConnectFailure, services: SshServices) -> None:
-    answer = asked(services, f"http://{place}:{free_port()}/v1/models")
+def test_nothing_listens_there(place: str, why: ConnectFailure, services: SshServices) -> None:
+    answer = conn_options(services, f"http://{place}:{free_port()}/v1/models")
     assert isinstance(answer, HttpFailure)
     assert answer.cause is why
 
@@ -190,7 +190,7 @@ def test_a_certificate_that_the_host_does_not_trust(
     services: SshServices, authority: Authority
 ) -> None:
     with running_provider(certificate=authority.issue("127.0.0.1")) as server:
-        answer = asked(services, server.base_url() + "/models")
+        answer = conn_options(services, server.base_url() + "/models")
         assert not server.asked
     assert isinstance(answer, HttpFailure)
     assert answer.cause is ConnectFailure.UNTRUSTED
@@ -198,13 +198,13 @@ def test_a_certificate_that_the_host_does_not_trust(
 
 def test_other_schemes_are_not_spoken(services: SshServices, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of the host")
-    answer = asked(services, f"file://127.0.0.1:80{tmp_path}/secret")
+    answer = conn_options(services, f"file://127.0.0.1:80{tmp_path}/secret")
     assert isinstance(answer, HttpFailure)
 
 
 @pytest.mark.parametrize("token", ['"', "\\", '\\"', "\\n", "a\tb", "#", "\u00fc\u20ac", "%{url}"])
 def test_a_token_arrives_as_it_is(token: str, services: SshServices, provider: Provider) -> None:
-    asked(services, provider.base_url() + "/models", token=token)
+    conn_options(services, provider.base_url() + "/models", token=token)
     sent = provider.asked[-1].authorization
     assert sent is not None
     assert sent.encode("latin-1").decode() == f"Bearer {token}"
@@ -216,7 +216,9 @@ def test_a_token_can_not_write_files_on_the_host(
     """It may come out of the host's own file, which the login need not be the owner of."""
     planted = tmp_path / "planted"
     before = len(provider.asked)
-    answer = asked(services, provider.base_url() + "/models", token=f'x"\noutput = "{planted}"\n#')
+    answer = conn_options(
+        services, provider.base_url() + "/models", token=f'x"\noutput = "{planted}"\n#'
+    )
     assert answer == HttpFailure(None, "the token holds characters that can't be sent")
     assert len(provider.asked) == before
     assert not planted.exists()
@@ -231,7 +233,7 @@ def test_neither_token_nor_address_shows_among_the_hosts_processes(services: Ssh
         peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     with sockets.answering(looks) as port:
-        asked(services, f"http://127.0.0.1:{port}/a-path-of-this-test")
+        conn_options(services, f"http://127.0.0.1:{port}/a-path-of-this-test")
     assert b"curl\0-q\0--config\0-\0" in seen[0]
     assert TOKEN.encode() not in seen[0]
     assert b"a-path-of-this-test" not in seen[0]
@@ -246,11 +248,11 @@ def _command_lines() -> Iterator[bytes]:
                 continue
 
 
-def test_a_login_shell_that_talks_is_in_nobodys_way(tmp_path: Path, provider: Provider) -> None:
+def test_what_the_login_shell_prints_is_skipped(tmp_path: Path, provider: Provider) -> None:
     need("curl", "curl")
     noise = "printf '{not ours}\\n200 \\n'; eval \"$SSH_ORIGINAL_COMMAND\""
     with host(tmp_path, f"ForceCommand {noise}") as talkative:
-        answer = asked(talkative, provider.base_url() + "/models")
+        answer = conn_options(talkative, provider.base_url() + "/models")
     assert isinstance(answer, HttpResponse)
     assert answer.body.startswith(b'{"object": "list"')
 
@@ -264,11 +266,11 @@ def test_a_login_shell_that_talks_is_in_nobodys_way(tmp_path: Path, provider: Pr
         ("SetEnv PATH=/nowhere", "there is no curl"),
     ],
 )
-def test_where_there_is_neither_way_nobody_was_asked(
+def test_without_forwarding_and_curl_no_request_is_sent(
     setting: str, words: str, tmp_path: Path, provider: Provider
 ) -> None:
     with host(tmp_path, setting) as poor:
-        answer = asked(poor, provider.base_url() + "/models")
+        answer = conn_options(poor, provider.base_url() + "/models")
     assert isinstance(answer, HttpFailure)
     assert answer.cause is None
     assert answer.reason == f"the host's sshd forwards nothing, and {words}"

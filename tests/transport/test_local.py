@@ -13,9 +13,9 @@ from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import LocalFiles, connect_local
 from aegis_provision.transport.options import ConnectOptions
 from tests.transport.targets import (
+    DATA_DIR,
     NEW,
     OLD,
-    OWN,
     leftovers,
     mode_of,
     plan_write,
@@ -44,7 +44,7 @@ def test_a_relative_path_begins_at_home(tmp_path: Path) -> None:
     assert (tmp_path / "aegis.config.json").read_bytes() == NEW
 
 
-def test_our_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
+def test_our_files_are_private_under_any_umask(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path, OLD, 0o640)
     before = os.umask(0)
@@ -53,8 +53,8 @@ def test_our_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert mode_of(path) == 0o640
-    assert mode_of(tmp_path / OWN) == 0o700
-    assert mode_of(tmp_path / OWN / "previous") == 0o600
+    assert mode_of(tmp_path / DATA_DIR) == 0o700
+    assert mode_of(tmp_path / DATA_DIR / "previous") == 0o600
     assert leftovers(tmp_path) == {"previous"}
 
 

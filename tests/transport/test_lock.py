@@ -17,9 +17,9 @@ from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER
 from aegis_provision.transport.local import LocalFiles
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
+    DATA_DIR,
     NEW,
     OLD,
-    OWN,
     OWNER,
     age_lock,
     attempt,
@@ -27,8 +27,8 @@ from tests.transport.targets import (
     look,
     plan_write,
     put,
-    safe_write,
     write_now,
+    write_under_lock,
 )
 
 if TYPE_CHECKING:
@@ -41,23 +41,23 @@ MOST_REQUESTS = 60
 
 
 def _leave_lock(directory: Path, text: str = "") -> Path:
-    own = directory / OWN
+    own = directory / DATA_DIR
     own.mkdir(mode=0o700, exist_ok=True)
     lock = own / "lock"
     lock.write_text(text or json.dumps({"owner": "bert@desk", "since": "2026-01-01 10:00:00 UTC"}))
     return lock
 
 
-def test_whoever_holds_it_is_named_and_nothing_is_touched(tmp_path: Path) -> None:
+def test_the_holder_is_named_and_nothing_is_touched(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
     lock = _leave_lock(tmp_path)
     before = lock.read_bytes()
     with wired() as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteRefused)
-    assert "held by bert@desk since 2026-01-01 10:00:00 UTC" in end.reason
-    assert "broken in" in end.hint
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteRefused)
+    assert "held by bert@desk since 2026-01-01 10:00:00 UTC" in result.reason
+    assert "broken in" in result.hint
     assert lock.read_bytes() == before
     assert leftovers(tmp_path) == {"lock"}
 
@@ -68,18 +68,18 @@ def test_a_lock_without_a_name_holds_all_the_same(tmp_path: Path, text: str) -> 
     put(path)
     _leave_lock(tmp_path, text)
     with wired() as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteRefused)
-    assert "did not leave a name" in end.reason
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteRefused)
+    assert "did not leave a name" in result.reason
 
 
 def _refused(path: Path, text: str) -> WriteRefused:
     put(path)
     _leave_lock(path.parent, text)
     with wired() as (files, _):
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, WriteRefused)
-    return end
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, WriteRefused)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -95,16 +95,16 @@ def _refused(path: Path, text: str) -> WriteRefused:
 def test_a_name_in_a_lock_can_not_drive_the_terminal(
     tmp_path: Path, owner: object, since: object, told: str
 ) -> None:
-    end = _refused(tmp_path / "aegis.config.json", json.dumps({"owner": owner, "since": since}))
-    assert end.reason == f"another run is writing here (held by {told})"
-    assert end.reason.isprintable()
+    result = _refused(tmp_path / "aegis.config.json", json.dumps({"owner": owner, "since": since}))
+    assert result.reason == f"another run is writing here (held by {told})"
+    assert result.reason.isprintable()
 
 
 def test_a_name_without_end_is_no_name(tmp_path: Path) -> None:
     text = json.dumps({"owner": "x" * 5000, "since": "now"})
-    end = _refused(tmp_path / "aegis.config.json", text)
-    assert "did not leave a name" in end.reason
-    assert len(end.reason) < 100
+    result = _refused(tmp_path / "aegis.config.json", text)
+    assert "did not leave a name" in result.reason
+    assert len(result.reason) < 100
 
 
 @pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
@@ -141,11 +141,11 @@ def test_a_lock_of_another_time_than_the_hosts(
     os.utime(lock, (then, then))
     with wired() as (sftp, _):
         files = LocalFiles(tmp_path) if local else sftp
-        end = attempt(files, plan_write(look(files, path)))
-    assert isinstance(end, Locked if holds else WriteResult)
+        result = attempt(files, plan_write(look(files, path)))
+    assert isinstance(result, Locked if holds else WriteResult)
     assert path.read_bytes() == (OLD if holds else NEW)
-    if isinstance(end, Locked):
-        start, seconds, _ = end.hint.rpartition("in ")[0], *end.hint.split()[-2:]
+    if isinstance(result, Locked):
+        start, seconds, _ = result.hint.rpartition("in ")[0], *result.hint.split()[-2:]
         assert start == f"wait until it is done; a dead run's lock, {lock}, is broken "
         assert 0 <= LOCK_EXPIRES_AFTER - age - int(seconds) <= 30
 
@@ -160,7 +160,7 @@ def test_a_file_that_goes_before_it_is_looked_for_is_no_full_disk(
     lock = _leave_lock(tmp_path)
     if name == "clock":
         age_lock(tmp_path)
-    came = tmp_path / OWN / name
+    came = tmp_path / DATA_DIR / name
     came.write_bytes(lock.read_bytes())
     requests: list[int] = []
     for number in range(1, MOST_REQUESTS):
@@ -173,9 +173,9 @@ def test_a_file_that_goes_before_it_is_looked_for_is_no_full_disk(
         with wired() as (files, _):
             write = plan_write(look(files, path), NEW)
         with wired(meanwhile={number: lambda: came.unlink(missing_ok=True)}) as (files, wire):
-            end = attempt(files, write)
+            result = attempt(files, write)
             requests = wire.requests
-        assert "disk" not in str(end), number
+        assert "disk" not in str(result), number
         if len(requests) < number:
             return
     pytest.fail("a write takes more requests than this test is ready for")
@@ -183,8 +183,8 @@ def test_a_file_that_goes_before_it_is_looked_for_is_no_full_disk(
 
 def test_our_directory_that_goes_meanwhile_is_made_anew(tmp_path: Path) -> None:
     """The operator before us leaves none behind where nothing was written."""
-    path, own = tmp_path / "aegis.config.json", tmp_path / OWN
-    ends = set()
+    path, own = tmp_path / "aegis.config.json", tmp_path / DATA_DIR
+    results = set()
     for number in range(1, 8):
         put(path)
         own.mkdir(mode=0o700, exist_ok=True)
@@ -198,18 +198,18 @@ def test_our_directory_that_goes_meanwhile_is_made_anew(tmp_path: Path) -> None:
         with wired() as (files, _):
             write = plan_write(look(files, path))
         with wired(meanwhile={number: go}) as (files, _):
-            end = attempt(files, write)
-        ends.add(type(end))
-        assert isinstance(end, WriteResult), (number, end)
-    assert ends == {WriteResult}
+            result = attempt(files, write)
+        results.add(type(result))
+        assert isinstance(result, WriteResult), (number, result)
+    assert results == {WriteResult}
 
 
-def test_a_clock_that_a_dead_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_a_clock_file_that_a_dead_run_left_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
     _leave_lock(tmp_path)
     age_lock(tmp_path)
-    (tmp_path / OWN / "clock").write_bytes(b"")
+    (tmp_path / DATA_DIR / "clock").write_bytes(b"")
     with wired() as (files, _):
         write_now(files, path)
     assert leftovers(tmp_path) == {"previous"}
@@ -224,27 +224,29 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
     for number in range(1, MOST_REQUESTS):
         put(path)
         for name in leftovers(tmp_path):
-            (tmp_path / OWN / name).unlink()
+            (tmp_path / DATA_DIR / name).unlink()
         if expired:
             _leave_lock(tmp_path)
             age_lock(tmp_path)
         with wired() as (files, _):
             write, rival = plan_write(look(files, path)), plan_write(look(files, path), OTHERS)
-        ends: list[WriteResult | TransportError] = []
+        results: list[WriteResult | TransportError] = []
 
-        def second(rival: object = rival, ends: list[WriteResult | TransportError] = ends) -> None:
+        def second(
+            rival: object = rival, results: list[WriteResult | TransportError] = results
+        ) -> None:
             with wired() as (files, _):
-                ends.append(attempt(files, rival, "bert@desk"))  # type: ignore[arg-type]
+                results.append(attempt(files, rival, "bert@desk"))  # type: ignore[arg-type]
 
         with wired(meanwhile={number: second}) as (files, wire):
             first = attempt(files, write)
             last = len(wire.requests)
         if last < number:
             break
-        assert isinstance(first, WriteResult) + isinstance(ends[0], WriteResult) == 1, (
+        assert isinstance(first, WriteResult) + isinstance(results[0], WriteResult) == 1, (
             number,
             first,
-            ends,
+            results,
         )
         assert path.read_bytes() == (NEW if isinstance(first, WriteResult) else OTHERS)
         winners.add(isinstance(first, WriteResult))
@@ -259,13 +261,13 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
 
 def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path) -> None:
     """It takes the expired one's place, or, once that is broken, that of our own."""
-    path, lock = tmp_path / "aegis.config.json", tmp_path / OWN / "lock"
+    path, lock = tmp_path / "aegis.config.json", tmp_path / DATA_DIR / "lock"
     living = json.dumps({"owner": "cleo@desk", "since": "just now"}).encode()
     seen = set()
     for number in range(1, MOST_REQUESTS):
         put(path)
         for name in leftovers(tmp_path):
-            (tmp_path / OWN / name).unlink()
+            (tmp_path / DATA_DIR / name).unlink()
         _leave_lock(tmp_path)
         age_lock(tmp_path)
         ours: list[bool] = []
@@ -277,16 +279,16 @@ def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path) ->
         with wired() as (files, _):
             write = plan_write(look(files, path))
         with wired(meanwhile={number: come}) as (files, wire):
-            end = attempt(files, write)
+            result = attempt(files, write)
         if len(wire.requests) < number:
             break
-        if isinstance(end, WriteResult):
+        if isinstance(result, WriteResult):
             assert ours == [True], f"a lock that came first was overlooked at {number}"
             continue
-        assert isinstance(end, WriteRefused)
+        assert isinstance(result, WriteRefused)
         assert lock.read_bytes() == living, number
         assert "clock" not in leftovers(tmp_path)
-        seen.add(end.step)
+        seen.add(result.step)
     assert seen == {"lock", "check the lock"}
 
 
@@ -295,10 +297,10 @@ def _count_up(files: Filesystem, path: Path, name: str) -> bool:
     assert actual.file is not None
     number = json.loads(actual.file.content)["number"]
     content = json.dumps({"number": number + 1, "by": name}).encode()
-    end = attempt(files, plan_write(actual, content), name)
-    if isinstance(end, WriteResult):
+    result = attempt(files, plan_write(actual, content), name)
+    if isinstance(result, WriteResult):
         return True
-    assert isinstance(end, WriteRefused), end
+    assert isinstance(result, WriteRefused), result
     return False
 
 
@@ -337,26 +339,28 @@ def test_of_two_who_break_an_expired_lock_at_once_at_most_one_writes(tmp_path: P
         _leave_lock(tmp_path)
         age_lock(tmp_path)
         begin = threading.Barrier(2)
-        ends: dict[bytes, WriteResult | TransportError] = {}
+        results: dict[bytes, WriteResult | TransportError] = {}
 
         def work(
             content: bytes,
             begin: threading.Barrier = begin,
-            ends: dict[bytes, WriteResult | TransportError] = ends,
+            results: dict[bytes, WriteResult | TransportError] = results,
         ) -> None:
             with wired() as (files, _):
                 write = plan_write(look(files, path), content)
                 begin.wait(timeout=30)
-                ends[content] = attempt(files, write)
+                results[content] = attempt(files, write)
 
         threads = [threading.Thread(target=work, args=(content,)) for content in (NEW, OTHERS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(timeout=60)
-        assert len(ends) == 2
-        winners = [content for content, end in ends.items() if isinstance(end, WriteResult)]
-        assert len(winners) <= 1, ends
+        assert len(results) == 2
+        winners = [
+            content for content, result in results.items() if isinstance(result, WriteResult)
+        ]
+        assert len(winners) <= 1, results
         if winners:
             assert path.read_bytes() == winners[0]
 
@@ -367,13 +371,13 @@ def test_the_lock_says_who_holds_it_and_since_when(tmp_path: Path) -> None:
     seen: list[dict[str, str]] = []
 
     def note() -> None:
-        lock = tmp_path / OWN / "lock"
+        lock = tmp_path / DATA_DIR / "lock"
         if lock.exists() and lock.read_text():
             seen.append(json.loads(lock.read_text()))
 
     with wired() as (files, _):
         write = plan_write(look(files, path))
     with wired(meanwhile={8: note}) as (files, _):
-        safe_write(files, write)
+        write_under_lock(files, write)
     assert seen[0]["owner"] == OWNER
     assert seen[0]["since"].endswith("UTC")

@@ -18,9 +18,9 @@ from aegis_provision.transport.local import LocalFiles
 from aegis_provision.transport.lock import WriteLock, create_or_break, take_lock
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
+    DATA_DIR,
     NEW,
     OLD,
-    OWN,
     OWNER,
     age_lock,
     attempt,
@@ -65,9 +65,9 @@ def path(tmp_path: Path) -> Path:
 def prepare(path: Path, old: bytes | None) -> None:
     path.unlink(missing_ok=True)
     for name in leftovers(path.parent):
-        (path.parent / OWN / name).unlink()
-    if (path.parent / OWN).is_dir():
-        (path.parent / OWN).rmdir()
+        (path.parent / DATA_DIR / name).unlink()
+    if (path.parent / DATA_DIR).is_dir():
+        (path.parent / DATA_DIR).rmdir()
     if old is not None:
         put(path, old, 0o640)
 
@@ -82,7 +82,7 @@ def test_a_write_its_undoing_and_a_write_again_under_one_lock(
     kind: str, old: bytes | None, path: Path
 ) -> None:
     prepare(path, old)
-    lock_file, previous = (path.parent / OWN / name for name in ("lock", "previous"))
+    lock_file, previous = (path.parent / DATA_DIR / name for name in ("lock", "previous"))
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
         lock = take_lock(files, write, OWNER)
@@ -111,7 +111,7 @@ def test_where_nothing_was_written_nothing_is_left(
         assert leftovers(path.parent) == {"lock"}
         lock.renew(deadline())
         assert lock.release(deadline()) == ()
-    assert not (path.parent / OWN).exists()
+    assert not (path.parent / DATA_DIR).exists()
 
 
 @both
@@ -147,10 +147,10 @@ def test_an_undo_is_refused_where_the_file_has_moved_on(kind: str, path: Path) -
 @both
 def test_renewing_makes_it_young_by_the_hosts_own_clock(kind: str, path: Path) -> None:
     put(path)
-    (path.parent / OWN).mkdir(mode=0o700)
+    (path.parent / DATA_DIR).mkdir(mode=0o700)
     with files_of(kind, path.parent) as files:
-        lock = create_or_break(DataDir(files, str(path.parent / OWN), made=False), OWNER)
-        place = path.parent / OWN / "lock"
+        lock = create_or_break(DataDir(files, str(path.parent / DATA_DIR), made=False), OWNER)
+        place = path.parent / DATA_DIR / "lock"
         os.utime(place, (LONG_AGO, LONG_AGO))
         lock.renewed -= 300
         lock.renew(deadline())
@@ -164,10 +164,10 @@ def test_renewing_makes_it_young_by_the_hosts_own_clock(kind: str, path: Path) -
 @both
 @pytest.mark.parametrize("away", [0, 100, LOCK_EXPIRES_AFTER * 2], ids=str)
 def test_anothers_lock_is_never_renewed(kind: str, away: int, path: Path) -> None:
-    (path.parent / OWN).mkdir(mode=0o700)
+    (path.parent / DATA_DIR).mkdir(mode=0o700)
     with files_of(kind, path.parent) as files:
-        lock = create_or_break(DataDir(files, str(path.parent / OWN), made=False), OWNER)
-        place = path.parent / OWN / "lock"
+        lock = create_or_break(DataDir(files, str(path.parent / DATA_DIR), made=False), OWNER)
+        place = path.parent / DATA_DIR / "lock"
         put(place, b"another's")
         os.utime(place, (LONG_AGO, LONG_AGO))
         lock.renewed -= away
@@ -180,15 +180,15 @@ def test_anothers_lock_is_never_renewed(kind: str, away: int, path: Path) -> Non
 def test_anothers_lock_is_not_removed_by_who_was_away_for_long(
     kind: str, renewed: bool, path: Path
 ) -> None:
-    (path.parent / OWN).mkdir(mode=0o700)
+    (path.parent / DATA_DIR).mkdir(mode=0o700)
     with files_of(kind, path.parent) as files:
-        lock = create_or_break(DataDir(files, str(path.parent / OWN), made=False), OWNER)
-        put(path.parent / OWN / "lock", b"another's")
+        lock = create_or_break(DataDir(files, str(path.parent / DATA_DIR), made=False), OWNER)
+        put(path.parent / DATA_DIR / "lock", b"another's")
         lock.renewed -= LOCK_EXPIRES_AFTER + 1
         if renewed:
             lock.renew(deadline())
         lock.release(deadline())
-    assert (path.parent / OWN / "lock").read_bytes() == b"another's"
+    assert (path.parent / DATA_DIR / "lock").read_bytes() == b"another's"
 
 
 @both
@@ -199,12 +199,12 @@ def test_a_lock_that_was_broken_stops_the_write_and_is_not_given_back(
     with files_of(kind, path.parent) as files:
         write = plan_write(look(files, path))
         lock = take_lock(files, write, OWNER)
-        put(path.parent / OWN / "lock", b"another's")
+        put(path.parent / DATA_DIR / "lock", b"another's")
         with pytest.raises(WriteRefused, match="the lock was broken by another run"):
             atomic_write(lock, write, deadline())
         assert lock.release(deadline()) == ()
     assert path.read_bytes() == OLD
-    assert (path.parent / OWN / "lock").read_bytes() == b"another's"
+    assert (path.parent / DATA_DIR / "lock").read_bytes() == b"another's"
 
 
 STAGED = ("staging", "previous.new", "receipt.json.new")
@@ -216,7 +216,7 @@ def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
     trouble: Trouble | None, old: bytes | None, path: Path
 ) -> None:
     """The lock goes to another run, which stages its files; then something of ours fails."""
-    own, ends = path.parent / OWN, set()
+    own, results = path.parent / DATA_DIR, set()
     for number in range(1, MOST_REQUESTS):
         prepare(path, old)
         with wired() as (files, wire):
@@ -231,21 +231,21 @@ def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
             wire.meanwhile = {begun + number: come}
             wire.at, wire.trouble = begun + number, trouble
             try:
-                end: WriteResult | TransportError = atomic_write(lock, write, deadline())
+                result: WriteResult | TransportError = atomic_write(lock, write, deadline())
             except TransportError as problem:
-                end = problem
+                result = problem
             last = len(wire.requests) - begun
             wire.at = 0
             lock.release(deadline())
         if last < number:
             break
-        ends.add(type(end))
-        if isinstance(end, WriteRefused) or "untouched" in str(end):
+        results.add(type(result))
+        if isinstance(result, WriteRefused) or "untouched" in str(result):
             left = {name: content(own / name) for name in ("lock", *STAGED)}
             assert left == dict.fromkeys(left, b"another's"), number
     else:
         pytest.fail("a write takes more requests than this test is ready for")
-    assert ends >= {WriteRefused if trouble is None else WriteFailed}
+    assert results >= {WriteRefused if trouble is None else WriteFailed}
 
 
 @bases
@@ -264,13 +264,13 @@ def test_a_connection_that_goes_before_the_rename_leaves_the_file_surely_untouch
                 begun = len(wire.requests)
                 wire.at, wire.trouble = begun + number, trouble
                 try:
-                    end: WriteResult | TransportError = atomic_write(lock, write, deadline())
+                    result: WriteResult | TransportError = atomic_write(lock, write, deadline())
                 except TransportError as problem:
-                    end = problem
-            if isinstance(end, WriteResult):
+                    result = problem
+            if isinstance(result, WriteResult):
                 break
-            assert isinstance(end, WriteFailed)
-            told[trouble, number] = (end.step, end.reason.rpartition("; ")[2], end.hint)
+            assert isinstance(result, WriteFailed)
+            told[trouble, number] = (result.step, result.reason.rpartition("; ")[2], result.hint)
     expires = f"the lock there expires in {LOCK_EXPIRES_AFTER} seconds"
     unknown = ("rename", "whether the file was replaced is not known", "plan again")
     for (trouble, number), (step, words, hint) in told.items():
@@ -311,15 +311,15 @@ def test_a_lock_that_is_not_ours_any_more_is_not_taken_over(
     put(path)
     with wired() as (files, _):
         lock = take_lock(files, plan_write(look(files, path)), OWNER)
-        (path.parent / OWN / "lock").unlink()
+        (path.parent / DATA_DIR / "lock").unlink()
         if others is not None:
-            put(path.parent / OWN / "lock", others)
+            put(path.parent / DATA_DIR / "lock", others)
         with wired() as (again, _):
             assert lock.rebind(again, lambda _: None) is None
-    assert content(path.parent / OWN / "lock") == others
+    assert content(path.parent / DATA_DIR / "lock") == others
 
 
-def test_a_lock_that_can_not_be_looked_at_is_refused(path: Path) -> None:
+def test_a_lock_that_can_not_be_read_is_refused(path: Path) -> None:
     put(path)
     with wired() as (files, _):
         lock = take_lock(files, plan_write(look(files, path)), OWNER)
@@ -351,39 +351,41 @@ def _written(path: Path, old: bytes | None) -> Write:
 
 @bases
 @pytest.mark.parametrize("trouble", list(Trouble), ids=lambda trouble: trouble.name.lower())
-def test_whatever_request_breaks_an_undo_the_file_is_whole_and_the_truth_is_told(
+def test_when_any_request_of_a_restore_fails_the_file_is_whole_and_the_result_is_true(
     trouble: Trouble, old: bytes | None, path: Path
 ) -> None:
-    ends: set[type] = set()
+    results: set[type] = set()
     for number, write in _undo_requests(path, old):
         with wired(at=number, trouble=trouble) as (files, _):
-            end = attempt(files, restoring_write(write))
-        ends.add(type(end))
-        _check_truth(end, content(path), old)
+            result = attempt(files, restoring_write(write))
+        results.add(type(result))
+        _check_truth(result, content(path), old)
         age_lock(path.parent)
         if content(path) == NEW:
             with wired() as (files, _):
                 assert isinstance(attempt(files, restoring_write(write)), WriteResult), number
         assert content(path) == old
         assert leftovers(path.parent) <= {"previous", "lock"}
-    assert WriteFailed in ends
+    assert WriteFailed in results
 
 
-def _check_truth(end: WriteResult | TransportError, now: bytes | None, old: bytes | None) -> None:
-    if isinstance(end, WriteResult):
+def _check_truth(
+    result: WriteResult | TransportError, now: bytes | None, old: bytes | None
+) -> None:
+    if isinstance(result, WriteResult):
         assert now == old
-    elif not isinstance(end, WriteFailed) or "the file there is untouched" in end.reason:
+    elif not isinstance(result, WriteFailed) or "the file there is untouched" in result.reason:
         assert now == NEW
-    elif "the file was replaced, but not checked" in end.reason:
+    elif "the file was replaced, but not checked" in result.reason:
         assert now == old
     else:
-        assert "whether the file was replaced is not known" in end.reason
+        assert "whether the file was replaced is not known" in result.reason
         assert now in {old, NEW}
 
 
 @bases
 def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, path: Path) -> None:
-    ends: list[WriteResult | TransportError] = []
+    results: list[WriteResult | TransportError] = []
     for number in range(1, MOST_REQUESTS):
         prepare(path, old)
         with wired() as (files, wire):
@@ -395,14 +397,14 @@ def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, pat
 
             wire.meanwhile = {len(wire.requests) + number: run_out}
             try:
-                ends.append(atomic_write(lock, write, deadline()))
+                results.append(atomic_write(lock, write, deadline()))
             except TransportError as problem:
-                ends.append(problem)
+                results.append(problem)
             files.stream.deadline, wire.meanwhile = Deadline.after(20), {}
             assert lock.release(deadline()) == (), number
         assert leftovers(path.parent) <= {"previous"}, number
         assert content(path) in {old, NEW}
-        if isinstance(ends[-1], WriteResult):
+        if isinstance(results[-1], WriteResult):
             break
-    assert len(ends) > 5
-    assert all(isinstance(end, WriteFailed) for end in ends[:-1])
+    assert len(results) > 5
+    assert all(isinstance(result, WriteFailed) for result in results[:-1])

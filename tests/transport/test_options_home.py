@@ -67,32 +67,34 @@ def run_as_the_uid(
 
 @pytest.mark.parametrize("words", [["plan"], ["apply", "--yes"], ["import", "--out", "{there}"]])
 def test_without_a_home_what_connects_says_what_to_set(words: list[str], fleet: Path) -> None:
-    told = run_as_the_uid(fleet, *(word.format(there=fleet.parent / "new") for word in words))
-    assert (told.returncode, told.stdout) == (3, "")
-    assert told.stderr.endswith(f"error: {NOWHERE}: keys and known_hosts lie in it\n  = set HOME\n")
-    assert "internal" not in told.stderr
+    completed = run_as_the_uid(fleet, *(word.format(there=fleet.parent / "new") for word in words))
+    assert (completed.returncode, completed.stdout) == (3, "")
+    assert completed.stderr.endswith(
+        f"error: {NOWHERE}: keys and known_hosts lie in it\n  = set HOME\n"
+    )
+    assert "internal" not in completed.stderr
 
 
 @pytest.mark.parametrize("words", [["status"], ["history"], ["rollback", "--yes"]])
 def test_without_a_home_what_needs_records_says_what_to_set(words: list[str], fleet: Path) -> None:
-    told = run_as_the_uid(fleet, *words)
-    assert (told.returncode, told.stdout) == (3, "")
-    assert told.stderr == (
+    completed = run_as_the_uid(fleet, *words)
+    assert (completed.returncode, completed.stdout) == (3, "")
+    assert completed.stderr == (
         f"error: {NOWHERE}, so there is no place for records\n  = set HOME or XDG_STATE_HOME\n"
     )
 
 
 @pytest.mark.parametrize("words", [["validate"], ["hosts"], ["render", "h1"], ["explain", "h1"]])
 def test_without_a_home_what_stays_here_works(words: list[str], fleet: Path) -> None:
-    told = run_as_the_uid(fleet, *words)
-    assert (told.returncode, told.stderr) == (0, "")
+    completed = run_as_the_uid(fleet, *words)
+    assert (completed.returncode, completed.stderr) == (0, "")
 
 
 def test_with_home_set_all_of_it_works_without_an_entry_in_passwd(fleet: Path) -> None:
     home = str(fleet.parent)
     for words in (["plan"], ["apply", "--yes"], ["status"], ["history"], ["rollback", "--yes"]):
-        told = run_as_the_uid(fleet, *words, HOME=home)
-        assert told.returncode == 0, told.stderr
+        completed = run_as_the_uid(fleet, *words, HOME=home)
+        assert completed.returncode == 0, completed.stderr
     assert f" {UID}@" in run_as_the_uid(fleet, "history", HOME=home).stdout
 
 

@@ -69,9 +69,9 @@ def link(path: Path, target: Path | str, uid: int = 0) -> Path:
 def test_the_directory_itself(
     public_path: Path, uid: int, gid: int, mode: int, uids: set[int], is_open: bool, kind: str
 ) -> None:
-    there = make(public_path / "a", uid, gid, mode)
-    found = owners(there, kind)
-    assert found == PathOwners(frozenset(uids), str(there) if is_open else None, gid)
+    directory = make(public_path / "a", uid, gid, mode)
+    found = owners(directory, kind)
+    assert found == PathOwners(frozenset(uids), str(directory) if is_open else None, gid)
     assert found.only_root == (not uids and not is_open)
     assert found.only_user == (ANNA if uids else None)
 
@@ -95,20 +95,20 @@ def test_a_directory_on_the_way(
     public_path: Path, uid: int, gid: int, mode: int, child: int, uids: set[int], is_open: bool
 ) -> None:
     above = make(public_path / "a", uid, gid, mode)
-    there = make(above / "b", child, child)
-    found = owners(make(there / "c") if child == 0 else there)
+    directory = make(above / "b", child, child)
+    found = owners(make(directory / "c") if child == 0 else directory)
     assert found.uids == uids
     assert found.open_at == (str(above) if is_open else None)
     assert found.only_user == (next(iter(uids)) if len(uids) == 1 else None)
 
 
 def test_all_are_asked_for_at_one_go(public_path: Path) -> None:
-    there = make(make(make(public_path / "a") / "b") / "c")
+    directory = make(make(make(public_path / "a") / "b") / "c")
     with wired() as (files, wire):
-        begun = wire.ways
-        assert OwnersQuery(files, str(there)).get().only_root
-        assert wire.ways == begun + 1
-        assert len(wire.requests) == len(there.parts)
+        begun = wire.round_trips
+        assert OwnersQuery(files, str(directory)).get().only_root
+        assert wire.round_trips == begun + 1
+        assert len(wire.requests) == len(directory.parts)
 
 
 @pytest.mark.parametrize("kind", ["local", "sftp"])
@@ -116,8 +116,8 @@ def test_all_are_asked_for_at_one_go(public_path: Path) -> None:
 def test_a_link_leads_through_other_directories(
     public_path: Path, relative: bool, kind: str
 ) -> None:
-    there = make(make(public_path / "home", ANNA) / "app")
-    link(public_path / "opt", "home/../home/./app/" if relative else there)
+    directory = make(make(public_path / "home", ANNA) / "app")
+    link(public_path / "opt", "home/../home/./app/" if relative else directory)
     assert owners(public_path / "opt", kind) == PathOwners(frozenset({ANNA}))
 
 
@@ -129,14 +129,14 @@ def test_a_link_up_comes_back_to_where_it_was(public_path: Path) -> None:
 
 @pytest.mark.parametrize("uid", [0, ANNA])
 def test_who_made_a_link_in_a_sticky_directory_can_exchange_it(public_path: Path, uid: int) -> None:
-    there = make(public_path / "there")
+    directory = make(public_path / "there")
     sticky = make(public_path / "sticky", mode=0o1777)
-    assert owners(link(sticky / "link", there, uid)).uids == {uid} - {0}
+    assert owners(link(sticky / "link", directory, uid)).uids == {uid} - {0}
 
 
 def test_a_link_of_anothers_where_only_root_can_exchange_it_is_roots(public_path: Path) -> None:
-    there = make(public_path / "there")
-    assert owners(link(public_path / "link", there, ANNA)) == PathOwners()
+    directory = make(public_path / "there")
+    assert owners(link(public_path / "link", directory, ANNA)) == PathOwners()
 
 
 def test_links_without_end(public_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_links_without_end(public_path: Path) -> None:
     assert found.open_at in {str(public_path / "one"), str(public_path / "two")}
 
 
-def test_a_link_whose_target_can_not_be_told_is_nobodys_to_trust(public_path: Path) -> None:
+def test_a_link_whose_target_is_unknown_is_not_trusted(public_path: Path) -> None:
     (public_path / "link").symlink_to(os.fsdecode(b"\xff"))
     assert owners(public_path / "link", "sftp").open_at == str(public_path / "link")
 
@@ -182,7 +182,7 @@ def test_a_file_in_the_way_ends_it(public_path: Path) -> None:
     assert owners(public_path / "a" / "b") == PathOwners()
 
 
-def test_what_can_not_be_looked_at_is_nobodys_to_trust(public_path: Path) -> None:
+def test_a_path_that_can_not_be_read_is_not_trusted(public_path: Path) -> None:
     make(public_path / "a", mode=0o700)
     with wired(user=ANNA) as (files, _):
         found = OwnersQuery(files, str(public_path / "a" / "b")).get()

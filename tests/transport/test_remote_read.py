@@ -1,4 +1,4 @@
-"""What reading makes of a host: facts about whatever lies there, and no crash over it."""
+"""What reading makes of a host: a value for any kind of file, and no exception over it."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_files_that_aegis_reads_instead(
 
 
 @pytest.mark.parametrize("size", [32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, LARGEST_CONFIG])
-def test_content_is_whole_whatever_its_size(files: Filesystem, tmp_path: Path, size: int) -> None:
+def test_content_of_any_size_is_whole(files: Filesystem, tmp_path: Path, size: int) -> None:
     path = tmp_path / "aegis.config.json"
     put(path, os.urandom(size))
     actual = look(files, path)
@@ -165,7 +165,7 @@ def test_a_relative_path_begins_at_the_login_directory(files: Filesystem, tmp_pa
     assert actual.path == os.path.join(home, "no-such-directory/c.json")  # noqa: PTH118
 
 
-def test_receipt_and_login_are_learnt_at_one_go(files: Filesystem, tmp_path: Path) -> None:
+def test_receipt_and_login_take_one_round_trip(files: Filesystem, tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     assert read_receipt_and_login(files, str(path)) == (None, read_login(files))
     receipt = tmp_path / ".aegis-provision" / "receipt.json"
@@ -178,7 +178,7 @@ def test_receipt_and_login_are_learnt_at_one_go(files: Filesystem, tmp_path: Pat
     assert isinstance(read_receipt(files, str(path)), RemoteFile)
 
 
-def test_the_login_is_learnt_from_the_host(files: Filesystem) -> None:
+def test_the_login_is_read_from_the_host(files: Filesystem) -> None:
     login = read_login(files)
     assert login is not None
     assert login.uid == os.getuid()
@@ -238,16 +238,16 @@ def test_a_file_that_grows_while_it_is_read_is_too_large(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("trouble", list(Trouble), ids=lambda trouble: trouble.name.lower())
-def test_whatever_breaks_is_no_more_than_an_unreachable_host(
+def test_any_failed_request_is_an_unreachable_host_at_most(
     tmp_path: Path, trouble: Trouble
 ) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
     (tmp_path / "link.json").symlink_to("nowhere")
-    said = b"\x1b]0;owned\x07\xff"
+    message = b"\x1b]0;owned\x07\xff"
     for name in (path.name, "link.json"):
         for number in range(1, 9):
-            with wired(at=number, trouble=trouble, words=said) as (files, _):
+            with wired(at=number, trouble=trouble, words=message) as (files, _):
                 found = _look_or_not(files, tmp_path / name)
             if isinstance(found, Unreachable):
                 assert (str(found) + found.hint).isprintable()

@@ -20,9 +20,9 @@ from aegis_provision.transport.options import ConnectOptions
 from tests.fleet.openssh import make_key, running_sshd
 from tests.fleet.sftp_wire import find_sftp_server
 from tests.transport.targets import (
+    DATA_DIR,
     NEW,
     OLD,
-    OWN,
     OWNER,
     age_lock,
     leftovers,
@@ -99,14 +99,14 @@ def test_a_file_is_made_replaced_and_kept(server: _Server) -> None:
         write_over(session, plan_write(second, NEW), deadline)
         assert session.alive(deadline)
     assert server.place.read_bytes() == NEW
-    own = server.place.parent / OWN
+    own = server.place.parent / DATA_DIR
     assert mode_of(own) == 0o700
     assert leftovers(server.place.parent) == {"previous"}
     assert ((own / "previous").read_bytes(), mode_of(own / "previous")) == (OLD, 0o600)
 
 
 def test_a_dead_runs_lock_is_broken_and_a_living_ones_is_not(server: _Server) -> None:
-    own = server.place.parent / OWN
+    own = server.place.parent / DATA_DIR
     own.mkdir(mode=0o700)
     (own / "lock").write_bytes(b"{}")
     deadline = Deadline.after(60)
@@ -159,7 +159,7 @@ def test_a_lock_outlives_its_write_and_the_connection(server: _Server) -> None:
 
 def test_a_renewed_lock_is_young(server: _Server) -> None:
     deadline = Deadline.after(60)
-    lock_file = server.place.parent / OWN / "lock"
+    lock_file = server.place.parent / DATA_DIR / "lock"
     with connect(server.there, server.options, deadline) as session:
         lock = session.lock(plan_write(session.read(deadline)), OWNER, deadline)
         os.utime(lock_file, (1_000_000_000, 1_000_000_000))

@@ -81,7 +81,7 @@ def test_a_wire_without_a_time_waits_for_as_long_as_it_takes() -> None:
         assert wire.recv(1) == b""
 
 
-def test_what_was_taken_over_is_nobody_elses() -> None:
+def test_the_socket_that_was_taken_over_can_not_be_used() -> None:
     ours, theirs = socket.socketpair()
     with theirs, BufferedSocket(ours) as wire:
         assert ours.fileno() == -1

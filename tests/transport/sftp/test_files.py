@@ -40,7 +40,7 @@ def _status(code: int, words: bytes = b"") -> tuple[int, bytes]:
 def _answering(
     answer: Callable[[int], tuple[int, bytes]], *, hold: int = 0, timeout: float = 20.0
 ) -> Iterator[SftpFiles]:
-    """Yield files on a server that says whatever ``answer`` returns for a kind of request.
+    """Yield files on a server that replies with what ``answer`` returns for a kind of request.
 
     Answers to requests of the kind ``hold`` are sent after the next other one.
     """
@@ -123,7 +123,7 @@ def test_a_server_that_talks_nonsense_is_no_crash(kind: int, wrong: tuple[int, b
         files.read_whole(files.absolute("x"), 1000)
 
 
-def test_a_directory_whose_name_is_not_utf8_is_told_of() -> None:
+def test_a_directory_whose_name_is_not_utf8_is_an_error() -> None:
     name = (NAME, struct.pack(">I", 1) + _text(b"/home/\xff") + _text(b"") + _attrs())
     with _answering(lambda _: name) as files, pytest.raises(Unreachable, match="not UTF-8"):
         files.absolute("x")
@@ -148,15 +148,15 @@ def test_an_answer_too_long_to_be_one_is_given_up(tmp_path: Path) -> None:
 def test_what_is_asked_together_goes_out_together(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     with wired() as (files, wire):
-        before = wire.ways
+        before = wire.round_trips
         asked = [files.submit_lstat(str(tmp_path / name)) for name in "ab"]
         found = files.submit_open(str(tmp_path / "a"))
-        assert (len(wire.requests), wire.ways) == (0, before)
+        assert (len(wire.requests), wire.round_trips) == (0, before)
         assert found.get().submit_whole(10).get()[1] == b"a"
         with pytest.raises(FileNotFoundError):
             asked[1].get()
         assert asked[0].get() == asked[0].get()
-        assert wire.ways == before + 2
+        assert wire.round_trips == before + 2
 
 
 @pytest.mark.parametrize("size", [0, 1, 32 * 1024, 32 * 1024 + 1, 200_000])

@@ -77,7 +77,7 @@ def test_attributes_that_are_set_are_those_and_no_others(
 
 @pytest.mark.parametrize("read", _READERS)
 @given(kind=st.sampled_from([101, 102, 103, 104, 105, 201]), body=st.binary(max_size=40))
-def test_whatever_a_server_says_is_an_answer_an_error_or_out_of_turn(
+def test_any_reply_is_a_value_or_an_error(
     read: packets.Reader[object], kind: int, body: bytes
 ) -> None:
     try:
@@ -98,7 +98,7 @@ def test_whatever_a_server_says_is_an_answer_an_error_or_out_of_turn(
         (0, (), None),
     ],
 )
-def test_a_file_without_its_owner_or_mode_is_not_told_of(
+def test_attributes_without_owner_or_mode_are_an_error(
     flags: int, words: tuple[int, ...], told: FileStat | None
 ) -> None:
     body = struct.pack(f">{1 + len(words)}I", flags, *words)
@@ -110,7 +110,7 @@ def test_a_file_without_its_owner_or_mode_is_not_told_of(
 
 
 @pytest.mark.parametrize("read", _READERS[1:])
-def test_a_plain_ok_where_something_was_asked_for_is_out_of_turn(
+def test_ok_without_a_value_is_a_protocol_error(
     read: packets.Reader[object],
 ) -> None:
     with pytest.raises(packets.ProtocolError):

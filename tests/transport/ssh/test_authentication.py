@@ -159,11 +159,11 @@ def test_identities_only_leaves_the_agents_other_keys_out(
     config = home / "config"
     config.write_text(f"IdentityFile {stranger}\nIdentitiesOnly {only}\n")
     host = target_at(sshd, identity_file=None)
-    asked = options(home, sshd.known_hosts, agent_socket=agent.socket, ssh_config=config)
+    conn_options = options(home, sshd.known_hosts, agent_socket=agent.socket, ssh_config=config)
     if offered:
-        connection(host, asked)
+        connection(host, conn_options)
     else:
-        assert f"(tried: {stranger})" in refusal(host, asked).reason
+        assert f"(tried: {stranger})" in refusal(host, conn_options).reason
 
 
 def test_a_key_that_the_host_does_not_take(
@@ -244,9 +244,9 @@ def test_an_agent_that_will_not_sign(
     assert problem.reason.startswith("the agent would not sign with its key")
 
 
-def test_an_agent_that_is_not_there_is_said(sshd: Sshd, home: Path) -> None:
-    asked = options(home, sshd.known_hosts, agent_socket=str(home / "nothing"))
-    problem = refusal(target_at(sshd, identity_file=None), asked)
+def test_an_agent_that_is_not_there_is_in_the_reason(sshd: Sshd, home: Path) -> None:
+    conn_options = options(home, sshd.known_hosts, agent_socket=str(home / "nothing"))
+    problem = refusal(target_at(sshd, identity_file=None), conn_options)
     assert problem.reason.endswith("; there is no ssh agent where SSH_AUTH_SOCK says")
 
 
@@ -268,8 +268,8 @@ def test_an_agent_that_is_none(answer: bytes | None, reason: str, sshd: Sshd, ho
         tempfile.TemporaryDirectory(prefix="agent-") as directory,
         sockets.answering_at(Path(directory) / "agent", answer) as path,
     ):
-        asked = options(home, sshd.known_hosts, agent_socket=str(path), timeout=1.0)
-        problem = refusal(target_at(sshd, identity_file=None), asked)
+        conn_options = options(home, sshd.known_hosts, agent_socket=str(path), timeout=1.0)
+        problem = refusal(target_at(sshd, identity_file=None), conn_options)
     assert problem.reason.endswith(f"; {reason}")
 
 
@@ -337,7 +337,7 @@ def test_a_server_with_outdated_algorithms_alone(
     assert problem.step == "handshake"
 
 
-def test_no_secret_half_of_a_key_is_told(
+def test_no_private_key_is_in_the_error(
     sshd: Sshd, stranger: Path, trusting: ConnectOptions
 ) -> None:
     problem = refusal(target_at(sshd, identity_file=str(stranger)), trusting)

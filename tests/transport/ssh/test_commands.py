@@ -1,4 +1,4 @@
-"""Commands over SSH: whatever the login's shell is, and whatever becomes of the connection."""
+"""Commands over SSH: with any login shell, and over a connection that is lost."""
 
 from __future__ import annotations
 
@@ -51,24 +51,22 @@ def run(session: HostSession, command: str, seconds: float = _ENOUGH) -> Complet
     ],
     ids=["says and ends", "reads nothing", "closes its output first", "is killed", "quoting"],
 )
-def test_how_it_ends_and_what_it_says(
-    command: str, status: int, output: bytes, session: HostSession
-) -> None:
+def test_status_and_output(command: str, status: int, output: bytes, session: HostSession) -> None:
     assert run(session, command) == CompletedCommand(status, output)
 
 
 def test_only_so_much_of_the_output_is_kept(session: HostSession) -> None:
-    end = run(session, f"head -c {2 * LARGEST_OUTPUT} /dev/zero")
-    assert (end.status, len(end.output)) == (0, LARGEST_OUTPUT)
+    completed = run(session, f"head -c {2 * LARGEST_OUTPUT} /dev/zero")
+    assert (completed.status, len(completed.output)) == (0, LARGEST_OUTPUT)
 
 
 @pytest.mark.parametrize("command", ["exec sleep 60", "exec yes"], ids=["silent", "talking"])
 def test_one_that_does_not_end_is_left_at_the_deadline(command: str, session: HostSession) -> None:
     began = time.monotonic()
-    end = run(session, f"echo $$; {command}", seconds=1.0)
-    assert end.status is None
+    completed = run(session, f"echo $$; {command}", seconds=1.0)
+    assert completed.status is None
     assert time.monotonic() - began < 10
-    pid = end.output.split()[0].decode()
+    pid = completed.output.split()[0].decode()
     assert run(session, f"kill {pid} 2>/dev/null; echo here").output == b"here\n"
 
 
@@ -77,8 +75,8 @@ def test_a_child_that_keeps_the_output_open_is_not_waited_for(
     child: str, session: HostSession, tmp_path: Path
 ) -> None:
     began = time.monotonic()
-    end = run(session, f"{child} & echo $! >{tmp_path}/pid; exit 4")
-    assert end.status == 4
+    completed = run(session, f"{child} & echo $! >{tmp_path}/pid; exit 4")
+    assert completed.status == 4
     assert time.monotonic() - began < 10
     run(session, f"kill $(cat {tmp_path}/pid)")
 
@@ -89,7 +87,7 @@ def test_the_connection_serves_files_and_commands_in_turn(session: HostSession) 
         assert session.alive(Deadline.after(_ENOUGH))
 
 
-def test_no_time_left_is_told_as_the_deadline(session: HostSession) -> None:
+def test_without_time_left_the_error_is_the_deadline(session: HostSession) -> None:
     with pytest.raises(Unreachable, match="the host's deadline passed"):
         run(session, "true", seconds=0)
 
@@ -98,18 +96,18 @@ def test_no_time_left_is_told_as_the_deadline(session: HostSession) -> None:
 @pytest.mark.parametrize(
     ("shell", "package"), [("bash", "bash"), ("dash", "dash"), ("tcsh", "tcsh"), ("fish", "fish")]
 )
-def test_whatever_the_logins_shell_is(shell: str, package: str, tmp_path: Path, home: Path) -> None:
+def test_any_login_shell(shell: str, package: str, tmp_path: Path, home: Path) -> None:
     path = need(shell, package)
     with users.user("shell", path) as name, users.sshd_for(name, tmp_path / "sshd") as sshd:
         login = target_at(sshd, user=name)
         with connect(login, options(home, sshd.known_hosts), Deadline.after(60)) as session:
-            end = run(session, HARD)
-    assert end.status == 0
-    assert end.output.endswith(PLAIN), "after whatever the shell itself has to say"
+            completed = run(session, HARD)
+    assert completed.status == 0
+    assert completed.output.endswith(PLAIN), "after what the shell itself prints"
 
 
 @pytest.mark.root
-def test_a_login_that_runs_nothing_is_told_by_its_status(tmp_path: Path, home: Path) -> None:
+def test_a_login_that_runs_nothing_has_a_status(tmp_path: Path, home: Path) -> None:
     shell = shutil.which("false")
     assert shell is not None
     with users.user("false", shell) as name, users.sshd_for(name, tmp_path / "sshd") as sshd:
@@ -118,10 +116,10 @@ def test_a_login_that_runs_nothing_is_told_by_its_status(tmp_path: Path, home: P
             assert run(session, "echo here") == CompletedCommand(1, b"")
 
 
-def test_a_host_that_allows_one_session_at_a_time_is_told_of(tmp_path: Path, home: Path) -> None:
+def test_a_host_that_allows_one_session_at_a_time_is_an_error(tmp_path: Path, home: Path) -> None:
     with running_sshd(tmp_path / "sshd", settings=["MaxSessions 1"]) as sshd:
-        there, asked = target_at(sshd), options(home, sshd.known_hosts)
-        with connect(there, asked, Deadline.after(60)) as session:
+        there, conn_options = target_at(sshd), options(home, sshd.known_hosts)
+        with connect(there, conn_options, Deadline.after(60)) as session:
             with pytest.raises(Unreachable, match="command: the host refused") as caught:
                 run(session, "true")
             assert "MaxSessions" in caught.value.hint

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lines:
-    """The pieces of a known_hosts line for a server, and of one for somebody else's key."""
+    """The pieces of a known_hosts line for a server, and of one for another key."""
 
     name: str
     port: int
@@ -59,15 +59,15 @@ def openssh_connects(sshd: Sshd, known_hosts: Path) -> bool:
     ]
     command = [need("ssh", "openssh-client"), "-F", "none", "-i", str(sshd.client_key)]
     command += ["-p", str(sshd.port), *(word for option in trusting for word in ("-o", option))]
-    told = subprocess.run(
+    completed = subprocess.run(
         [*command, "-s", f"{sshd.user}@{sshd.address}", "sftp"],
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    trusted = told.returncode == 0
-    assert trusted or "Host key" in told.stderr or "HOST" in told.stderr, told.stderr
+    trusted = completed.returncode == 0
+    assert trusted or "Host key" in completed.stderr or "HOST" in completed.stderr, completed.stderr
     return trusted
 
 
@@ -83,10 +83,10 @@ TRUSTED = {
     "everyone": "* {key}\n",
     "the bare name": "127.0.0.1 {key}\n",
     "the bare name, where another port has another key": "[127.0.0.1]:1 {other}\n127.0.0.1 {key}\n",
-    "a negated pattern about somebody else": "*,!192.0.2.1 {key}\n",
+    "a negated pattern about another host": "*,!192.0.2.1 {key}\n",
     "behind garbage": "\n# comment\nnonsense\n{name} ssh-ed25519 !!!\n{name}\n{name} {key}\n",
     "behind an authority": "@cert-authority * {other}\n{name} {key}\n",
-    "behind a revoked key of somebody": "@revoked * {other}\n{name} {key}\n",
+    "behind another key that is revoked": "@revoked * {other}\n{name} {key}\n",
     "behind an unknown marker": "@odd {name} {other}\n{name} {key}\n",
     "the old key beside the new one": "{name} {other}\n{name} {key}\n",
     "behind a line of SSH 1": "{name} 1024 35 1325432543\n{name} {key}\n",
@@ -206,13 +206,13 @@ def test_of_several_host_keys_the_one_that_is_known_is_asked_for(
 
 
 def fingerprint(public: Path) -> str:
-    told = subprocess.run(
+    completed = subprocess.run(
         ["ssh-keygen", "-l", "-f", public], capture_output=True, text=True, check=True
     )
-    return told.stdout.split()[1]
+    return completed.stdout.split()[1]
 
 
-def test_an_unknown_key_is_told_with_its_fingerprint(sshd: Sshd, home: Path) -> None:
+def test_an_unknown_key_is_an_error_with_its_fingerprint(sshd: Sshd, home: Path) -> None:
     problem = refusal(target_at(sshd), options(home, home / "known_hosts"))
     assert problem.reason == (
         f"the key of {sshd.entry} is not known (ssh-ed25519 {fingerprint(sshd.host_key)})"
@@ -221,7 +221,7 @@ def test_an_unknown_key_is_told_with_its_fingerprint(sshd: Sshd, home: Path) -> 
     assert not (home / "known_hosts").exists()
 
 
-def test_a_changed_key_is_told_with_both_fingerprints(
+def test_a_changed_key_is_an_error_with_both_fingerprints(
     sshd: Sshd, lines: Lines, home: Path, tmp_path: Path
 ) -> None:
     known_hosts = _written("{name} {other}\n", lines, home / "known_hosts")
@@ -237,7 +237,7 @@ def test_a_changed_key_is_told_with_both_fingerprints(
 
 
 @pytest.mark.parametrize("loose", ["no", "off", "accept-new", "ask"])
-def test_what_ssh_config_says_of_strictness_does_not_count(
+def test_strict_host_key_checking_of_the_ssh_config_is_ignored(
     loose: str, sshd: Sshd, home: Path
 ) -> None:
     config = home / "config"

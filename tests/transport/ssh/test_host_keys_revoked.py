@@ -24,22 +24,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 
 def openssh_connects(server: Sshd, config: Path) -> bool:
-    said = [
+    ssh_options = [
         "StrictHostKeyChecking=yes",
         f"UserKnownHostsFile={server.known_hosts}",
         "BatchMode=yes",
     ]
-    said += ["GlobalKnownHostsFile=none", "PreferredAuthentications=none", "UpdateHostKeys=no"]
+    ssh_options += [
+        "GlobalKnownHostsFile=none",
+        "PreferredAuthentications=none",
+        "UpdateHostKeys=no",
+    ]
     command = [need("ssh", "openssh-client"), "-F", str(config), "-p", str(server.port)]
-    told = subprocess.run(
-        [*command, *(word for option in said for word in ("-o", option)), server.address],
+    completed = subprocess.run(
+        [*command, *(word for option in ssh_options for word in ("-o", option)), server.address],
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    trusted = "Permission denied" in told.stderr
-    assert trusted != ("verification failed" in told.stderr), told.stderr
+    trusted = "Permission denied" in completed.stderr
+    assert trusted != ("verification failed" in completed.stderr), completed.stderr
     return trusted
 
 
@@ -85,11 +89,11 @@ def test_a_file_of_revoked_keys_means_what_the_real_client_takes_it_for(
     revoked, config = _write(kind, server, home), home / "config"
     config.write_text(f"Host *\n RevokedHostKeys {revoked}\n")
     assert openssh_connects(server, config) == (kind in TAKEN)
-    asked = options(home, server.known_hosts, ssh_config=config)
+    conn_options = options(home, server.known_hosts, ssh_config=config)
     if kind in TAKEN:
-        assert connection(target_at(server), asked) == ()
+        assert connection(target_at(server), conn_options) == ()
         return
-    problem = refusal(target_at(server), asked)
+    problem = refusal(target_at(server), conn_options)
     assert problem.step == "host key"
     if kind in REFUSED:
         assert problem.reason.startswith(f"the key of {server.entry} is revoked by {revoked} (SHA")
@@ -116,11 +120,11 @@ def test_a_bastions_key_is_held_to_it_too(server: Sshd, sshd: Sshd, home: Path) 
         f"Host gate\n HostName 127.0.0.1\n Port {server.port}\n User {server.user}\n"
         f" IdentityFile {server.client_key}\n RevokedHostKeys {server.host_key}\n"
     )
-    asked = options(home, server.known_hosts, sshd.known_hosts, ssh_config=config)
-    problem = refusal(target_at(sshd, jump=("gate",)), asked)
+    conn_options = options(home, server.known_hosts, sshd.known_hosts, ssh_config=config)
+    problem = refusal(target_at(sshd, jump=("gate",)), conn_options)
     assert problem.step == f"bastion {server.entry}: host key"
     assert "is revoked by" in problem.reason
-    assert connection(target_at(sshd), asked) == ()
+    assert connection(target_at(sshd), conn_options) == ()
 
 
 @pytest.mark.parametrize("written", ["~/revoked", "%d/revoked", "${HOME}/revoked", "'~/revoked'"])
@@ -128,8 +132,8 @@ def test_the_path_may_hold_the_home(written: str, server: Sshd, home: Path) -> N
     (home / "revoked").write_text(server.host_key.read_text())
     config = home / "config"
     config.write_text(f"RevokedHostKeys {written}\n")
-    asked = options(home, server.known_hosts, ssh_config=config, home_variable=str(home))
-    assert f"is revoked by {home}/revoked (" in refusal(target_at(server), asked).reason
+    conn_options = options(home, server.known_hosts, ssh_config=config, home_variable=str(home))
+    assert f"is revoked by {home}/revoked (" in refusal(target_at(server), conn_options).reason
 
 
 def test_none_is_no_file(server: Sshd, home: Path) -> None:

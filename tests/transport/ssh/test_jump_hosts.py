@@ -66,8 +66,8 @@ def test_through_one(sshd: Sshd, bastion: Sshd, home: Path) -> None:
 def test_through_two_the_outermost_first(sshd: Sshd, bastion: Sshd, home: Path) -> None:
     before = connections(bastion), connections(sshd)
     config = f"IdentityFile {sshd.client_key}"
-    asked = knowing(home, sshd, bastion, config=config)
-    connection(via(sshd, written(bastion), written(sshd)), asked)
+    conn_options = knowing(home, sshd, bastion, config=config)
+    connection(via(sshd, written(bastion), written(sshd)), conn_options)
     assert (connections(bastion), connections(sshd)) == (before[0] + 1, before[1] + 2)
 
 
@@ -120,15 +120,15 @@ def test_a_bastion_that_can_not_connect_to_the_host(sshd: Sshd, bastion: Sshd, h
     assert str(problem) == f"bastion: {bastion.entry} can't connect to 127.0.0.1 port {port}"
 
 
-def test_a_bastion_that_nobody_listens_at(sshd: Sshd, home: Path) -> None:
+def test_a_bastion_that_nothing_listens_at(sshd: Sshd, home: Path) -> None:
     port = free_port()
     problem = refusal(via(sshd, f"127.0.0.1:{port}"), knowing(home, sshd))
     assert str(problem) == f"bastion [127.0.0.1]:{port}: connect: nothing listens there"
 
 
 def test_a_bastion_with_an_unknown_key(sshd: Sshd, bastion: Sshd, home: Path) -> None:
-    asked = options(home, sshd.known_hosts, ssh_config=knowing(home, bastion).ssh_config)
-    problem = refusal(via(sshd, written(bastion)), asked)
+    conn_options = options(home, sshd.known_hosts, ssh_config=knowing(home, bastion).ssh_config)
+    problem = refusal(via(sshd, written(bastion)), conn_options)
     assert problem.step == f"bastion {bastion.entry}: host key"
     assert "is not known" in problem.reason
 
@@ -143,19 +143,19 @@ def test_a_host_with_an_unknown_key_behind_a_known_bastion(
 
 def test_accept_new_lists_the_bastions_key_too(sshd: Sshd, bastion: Sshd, home: Path) -> None:
     config = knowing(home, bastion).ssh_config
-    asked = options(home, home / "known_hosts", ssh_config=config, accept_new=True)
-    accepted = connection(via(sshd, written(bastion)), asked)
+    conn_options = options(home, home / "known_hosts", ssh_config=config, accept_new=True)
+    accepted = connection(via(sshd, written(bastion)), conn_options)
     assert [key.name for key in accepted] == [bastion.entry, sshd.entry]
     assert len((home / "known_hosts").read_text().splitlines()) == 2
 
 
-def test_a_bastion_that_lets_nobody_in(sshd: Sshd, bastion: Sshd, home: Path) -> None:
-    asked = options(home, sshd.known_hosts, bastion.known_hosts)
-    problem = refusal(via(sshd, f"nobody@127.0.0.1:{bastion.port}"), asked)
+def test_a_bastion_that_refuses_the_login(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+    conn_options = options(home, sshd.known_hosts, bastion.known_hosts)
+    problem = refusal(via(sshd, f"nobody@127.0.0.1:{bastion.port}"), conn_options)
     assert problem.step == f"bastion {bastion.entry}: login"
 
 
-def test_a_host_behind_a_bastion_that_says_nothing(sshd: Sshd, bastion: Sshd, home: Path) -> None:
+def test_a_silent_host_behind_a_bastion(sshd: Sshd, bastion: Sshd, home: Path) -> None:
     with sockets.answering(sockets.says_nothing) as port:
         host = target_at(sshd, port=port, jump=(written(bastion),))
         problem = refusal(host, knowing(home, bastion), seconds=4.0)

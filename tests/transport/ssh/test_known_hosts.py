@@ -280,10 +280,10 @@ def test_a_file_that_was_changed_is_read_again(tmp_path: Path) -> None:
     path.write_text(f"h {written(A)}\n")
     os.utime(path, ns=(1, 1))
     assert read_known_hosts([path]).keys("h") == (A,)
-    other = tmp_path / "other"
-    other.write_text(f"h {written(B)}\n")
-    os.utime(other, ns=(1, 1))
-    other.replace(path)
+    process = tmp_path / "other"
+    process.write_text(f"h {written(B)}\n")
+    os.utime(process, ns=(1, 1))
+    process.replace(path)
     assert read_known_hosts([path]).keys("h") == (B,)
     os.utime(path, ns=(2, 2))
     path.write_text(f"h {written(B)}\nh {written(A)}\n")
@@ -308,7 +308,7 @@ def other_key(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def openssh_trusts(server: Sshd, files: list[Path]) -> bool:
     """Tell whether the real client goes on to the login, having seen the server's key."""
-    said = {
+    ssh_options = {
         "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": " ".join(map(str, files)),
         "GlobalKnownHostsFile": "none",
@@ -317,12 +317,15 @@ def openssh_trusts(server: Sshd, files: list[Path]) -> bool:
         "UpdateHostKeys": "no",
     }
     command = [need("ssh", "openssh-client"), "-F", "none", "-p", str(server.port)]
-    command += [word for key, value in said.items() for word in ("-o", f"{key}={value}")]
-    told = subprocess.run(
+    command += [word for key, value in ssh_options.items() for word in ("-o", f"{key}={value}")]
+    completed = subprocess.run(
         [*command, server.address], capture_output=True, check=False, stdin=subprocess.DEVNULL
     )
-    trusted, refused = b"Permission denied" in told.stderr, b"verification failed" in told.stderr
-    assert trusted != refused, told.stderr
+    trusted, refused = (
+        b"Permission denied" in completed.stderr,
+        b"verification failed" in completed.stderr,
+    )
+    assert trusted != refused, completed.stderr
     return trusted
 
 
@@ -465,12 +468,12 @@ def test_of_two_processes_one_is_the_first(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
     spawn = multiprocessing.get_context("spawn")
     together = spawn.Barrier(2)
-    others = [spawn.Process(target=_add_all, args=(path, number, together)) for number in (1, 2)]
-    for other in others:
-        other.start()
-    for other in others:
-        other.join(timeout=120)
-    assert [other.exitcode for other in others] == [0, 0]
+    processes = [spawn.Process(target=_add_all, args=(path, number, together)) for number in (1, 2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    assert [process.exitcode for process in processes] == [0, 0]
     assert sorted(line.split()[0] for line in lines(path)) == sorted(f"h{n}" for n in range(50))
 
 

@@ -156,7 +156,7 @@ def test_every_error_number_has_a_reason(number: int) -> None:
 
 
 @pytest.mark.parametrize("problem", [ValueError(SECRET), KeyError(SECRET), TypeError(SECRET)])
-def test_whatever_the_library_chokes_on_is_the_hosts_failure(problem: Exception) -> None:
+def test_any_exception_of_the_library_is_the_hosts_failure(problem: Exception) -> None:
     with pytest.raises(Unreachable) as caught, map_paramiko_errors("login"):
         raise problem
     assert str(caught.value) == "login: what the host sends is not proper SSH"

@@ -116,7 +116,7 @@ def test_a_name_that_the_host_does_not_know(connection: Connection) -> None:
     assert refused(connection, "no-such-host.invalid", 80) is ConnectFailure.UNKNOWN_NAME
 
 
-def test_an_address_that_nothing_leads_to_is_not_taken_for_nobody_listening(
+def test_an_address_without_a_route_does_not_count_as_nothing_listening(
     connection: Connection,
 ) -> None:
     """Nobody can connect to everybody: the host's kernel says so itself, and sends nothing."""
@@ -130,8 +130,8 @@ def test_a_host_that_does_not_forward_was_not_asked(
     setting: str, tmp_path: Path, home: Path
 ) -> None:
     with running_sshd(tmp_path / "sshd", settings=[setting]) as sshd:
-        asked = options(home, sshd.known_hosts)
-        with logged_in(target_at(sshd), asked) as connection:
+        conn_options = options(home, sshd.known_hosts)
+        with logged_in(target_at(sshd), conn_options) as connection:
             assert refused(connection, "127.0.0.1", sshd.port) is None
 
 
@@ -168,8 +168,8 @@ def test_what_another_server_says(
     factory: type[stalling.Login], why: ConnectFailure | None, sshd: Sshd, home: Path
 ) -> None:
     with stalling.serving(factory, sshd, home) as port:
-        asked = options(home, home / "known_hosts")
-        with logged_in(target_at(sshd, port=port), asked) as connection:
+        conn_options = options(home, home / "known_hosts")
+        with logged_in(target_at(sshd, port=port), conn_options) as connection:
             found = tunnel(connection, "127.0.0.1", 1, opening=1.0, idle=1.0)
     assert isinstance(found, HttpFailure)
     assert found.cause is why
@@ -207,7 +207,7 @@ def test_a_far_side_that_takes_nothing_keeps_no_thread(connection: Connection) -
         assert settled(before)
 
 
-def test_a_far_side_that_never_answers_is_told_from_one_that_hangs_up(
+def test_a_far_side_that_never_answers_and_one_that_hangs_up_differ(
     connection: Connection, home: Path
 ) -> None:
     services = SshServices(connection, options(home))

@@ -46,13 +46,13 @@ def openssh() -> None:
 
 def theirs(config: Path, host: str, *arguments: str) -> Answer | None:
     """Return what OpenSSH's client makes of it, ``None`` where it refuses the file."""
-    told = subprocess.run(
+    completed = subprocess.run(
         ["ssh", "-G", "-F", config, *arguments, host], capture_output=True, text=True, check=False
     )
-    if told.returncode != 0:
+    if completed.returncode != 0:
         return None
     values: dict[str, str] = {}
-    for line in told.stdout.splitlines():
+    for line in completed.stdout.splitlines():
         key, _, value = line.partition(" ")
         values.setdefault(key, value)
     return Answer(
@@ -70,7 +70,7 @@ def theirs(config: Path, host: str, *arguments: str) -> Answer | None:
 
 def _identity_files(config: Path, host: str, *arguments: str) -> tuple[str, ...]:
     # -G leaves tokens as they are. A connection fills them in, one that goes nowhere too.
-    told = subprocess.run(
+    completed = subprocess.run(
         ["ssh", "-v", "-F", config, "-o", "ProxyCommand=/bin/false", *arguments, host],
         capture_output=True,
         text=True,
@@ -80,7 +80,7 @@ def _identity_files(config: Path, host: str, *arguments: str) -> tuple[str, ...]
     marker = "debug1: identity file "
     named = (
         line.removeprefix(marker).rpartition(" type ")[0]
-        for line in told.stderr.splitlines()
+        for line in completed.stderr.splitlines()
         if line.startswith(marker)
     )
     return tuple(
@@ -362,7 +362,7 @@ def test_the_homes_variable_without_a_home_in_the_environment(
 
 
 @pytest.mark.parametrize("value", ["/%C", "${OTHER}/k", "~no-such-user-here/k"])
-def test_what_can_not_be_filled_in_is_said_for_the_hosts_that_use_it_alone(
+def test_an_unknown_token_is_an_error_only_for_the_hosts_that_use_it(
     value: str, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"

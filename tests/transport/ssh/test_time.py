@@ -179,7 +179,7 @@ def test_a_server_that_hangs_up_at_login(sshd: Sshd, home: Path) -> None:
     assert problem.reason.startswith("the host hung up during the login as ")
 
 
-def test_what_the_far_side_says_in_place_of_sftp_is_passed_on(sshd: Sshd, home: Path) -> None:
+def test_output_in_place_of_sftp_is_in_the_error(sshd: Sshd, home: Path) -> None:
     with stalling.serving(stalling.PrintsAndEnds, sshd, home) as port:
         host = target_at(sshd, port=port)
         plain = refusal(host, options(home, home / "known_hosts"))
@@ -233,13 +233,13 @@ def test_a_connection_that_was_open_ends_in_time_too(sshd: Sshd, home: Path) -> 
     assert str(caught.value) == "sftp: the host's deadline passed"
 
 
-def test_a_port_that_nobody_listens_on(home: Path) -> None:
+def test_a_port_that_nothing_listens_on(home: Path) -> None:
     problem = refusal(target("127.0.0.1", free_port()), options(home))
     assert str(problem) == "connect: nothing listens there"
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 64, "a..b", "256.1.1.1"])
-def test_a_name_that_nobody_knows(name: str, home: Path) -> None:
+def test_an_unknown_name(name: str, home: Path) -> None:
     problem = refusal(target(name), options(home))
     assert str(problem) == "connect: the name is not known"
     assert problem.hint == "check the spelling, or set 'address'"
