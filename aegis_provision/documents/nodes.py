@@ -103,6 +103,11 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
+def is_null(node: Node) -> bool:
+    """Tell whether ``node`` holds nothing: ``null``, ``~`` or no text at all."""
+    return isinstance(node, Scalar) and node.value is None
+
+
 def plain_value(node: Node) -> object:
     """Return ``node`` as dicts, lists and scalars, the way JSON Schema wants it.
 

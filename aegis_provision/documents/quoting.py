@@ -80,6 +80,12 @@ def quote(text: str) -> str:
     return f'"{_visible(short)}"'
 
 
+def quote_some(names: Sequence[str], most: int = 3) -> str:
+    """Return ``names`` in quotes: all of them, or ``most`` and ``and 5 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(quote(name) for name in names[:most]) + more
+
+
 def excerpt(span: Span) -> Excerpt | None:
     """Return the line that ``span`` begins on, or ``None`` where it may hold a secret.
 
@@ -116,17 +122,13 @@ def _lines(source: Source) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _may_be_quoted(line: str) -> bool:
-    if may_hold_secret(_without_references(line)):
+    if may_hold_secret(_REFERENCE.sub(" ", line)):
         return False
     referenced = _REFERENCE.sub("${R}", line)
     for found in _NAMED.finditer(referenced):
         if not _harmless(referenced[found.end() :]):
             return False
     return _VAULTED.search(line) is None
-
-
-def _without_references(line: str) -> str:
-    return _REFERENCE.sub(" ", line)
 
 
 def _harmless(rest: str) -> bool:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.diagnostic import error
-from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, plain_value
+from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, is_null, plain_value
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.packaged_files import load_schema
@@ -187,7 +187,7 @@ def _wrong_type(node: Node, span: Span, where: str, problem: ValidationError) ->
     wanted = [kinds] if isinstance(kinds, str) else list(kinds)
     words = " or ".join(_KINDS[kind] for kind in wanted if kind != "null")
     hint = ""
-    if isinstance(node, Scalar) and node.value is None:
+    if is_null(node):
         hint = "give it a value, or remove it"
     elif "string" in wanted and isinstance(node, Scalar):
         secret = _rules(problem).get("writeOnly")

@@ -14,8 +14,6 @@ from aegis_provision.documents.scalars import is_ambiguous, resolve
 from aegis_provision.documents.syntax_errors import explain_syntax_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aegis_provision.documents.diagnostic import Diagnostic
 
 LARGEST_FILE = 16 * 1024 * 1024
@@ -248,7 +246,10 @@ class _Builder:
                 )
 
     def _span(self, event: yaml.Event) -> Span:
-        return _between(self._source, _start(event), _end(event))
+        start, end = event.start_mark, event.end_mark
+        if start is None or end is None:
+            return Span(self._source, 1, 1, 1, 1)
+        return Span(self._source, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
     def _give_up(self, code: str, message: str, span: Span, *, hint: str = "") -> None:
         self.diagnostics.append(error(code, message, span, hint=hint))
@@ -328,8 +329,8 @@ class _Builder:
 
     def _close(self, event: yaml.MappingEndEvent | yaml.SequenceEndEvent) -> None:
         frame = self._stack.pop()
-        start = (frame.start.line, frame.start.column)
-        span = _between(self._source, start, _end(event))
+        start, end = frame.start, self._span(event)
+        span = Span(self._source, start.line, start.column, end.end_line, end.end_column)
         if frame.is_mapping:
             for merged in frame.merges:
                 self._merge(frame, merged)
@@ -397,7 +398,7 @@ class _Builder:
         self.diagnostics.append(duplicate_key(first.key, key))
 
     def _merge(self, frame: _Frame, merged: Node) -> None:
-        for node in _mappings(merged):
+        for node in merged.items if isinstance(merged, Sequence) else (merged,):
             if not isinstance(node, Mapping):
                 self.diagnostics.append(
                     error(
@@ -410,24 +411,3 @@ class _Builder:
                 continue
             for entry in node:
                 frame.entries.setdefault(entry.key.text, entry)
-
-
-def _start(event: yaml.Event) -> tuple[int, int]:
-    mark = event.start_mark
-    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-
-
-def _end(event: yaml.Event) -> tuple[int, int]:
-    mark = event.end_mark
-    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-
-
-def _between(source: Source, start: tuple[int, int], end: tuple[int, int]) -> Span:
-    return Span(source, *start, *end)
-
-
-def _mappings(merged: Node) -> Iterator[Node]:
-    if isinstance(merged, Sequence):
-        yield from merged.items
-    else:
-        yield merged

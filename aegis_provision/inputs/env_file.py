@@ -43,14 +43,14 @@ def read_env_file(path: Path, longest: float = _LONGEST) -> dict[str, str]:
     try:
         text = _content(path, longest).decode("utf-8")
     except TimeoutError:
-        raise _refuse(
+        raise InputError(
             f"{path} does not come to its end: after {longest:g} seconds it is still open",
             "let what writes into it end, or write it to a file that only you can read",
         ) from None
     except OSError as error:
-        raise _refuse(f"{path} can't be read: {error.strerror}") from None
+        raise InputError(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise _refuse(f"{path} is not UTF-8 text") from None
+        raise InputError(f"{path} is not UTF-8 text") from None
     return _parse(path, text)
 
 
@@ -64,16 +64,18 @@ def _content(path: Path, longest: float) -> bytes:
         kind = stat.S_IFMT(facts.st_mode)
         if kind not in {stat.S_IFIFO, stat.S_IFSOCK}:
             if stream.isatty():
-                raise _refuse(
+                raise InputError(
                     f"{path} is a terminal, which would show the secrets",
                     "pipe the variables in, or name a file that only you can read",
                 )
             check_regular(path, facts)
         if mode & 0o077 and kind != stat.S_IFSOCK:  # these bits let no one open a socket
-            raise _refuse(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
+            raise InputError(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
         data = read_waiting(stream.fileno(), _LARGEST, time.monotonic() + longest)
     if len(data) > _LARGEST:
-        raise _refuse(f"{path} is larger than {size_words(_LARGEST)}: it is no file of variables")
+        raise InputError(
+            f"{path} is larger than {size_words(_LARGEST)}: it is no file of variables"
+        )
     return data
 
 
@@ -127,12 +129,8 @@ def _parse(path: Path, text: str) -> dict[str, str]:
         found[match["name"]] = value
     if wrong:
         lines = listed(str(number) for number in wrong)
-        raise _refuse(
+        raise InputError(
             f"{path}: not NAME=value in line {lines}",
             "write NAME=value, with quotes around a value that holds white space or quotes",
         )
     return found
-
-
-def _refuse(message: str, hint: str = "") -> InputError:
-    return InputError(message, hint)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.documents.nodes import Mapping, Node, Scalar
+from aegis_provision.documents.nodes import Mapping, Node, is_null
 from aegis_provision.documents.suggestion import is_slip
 from aegis_provision.documents.syntax_errors import looks_like_ini
 from aegis_provision.documents.yaml_reader import decode, read_document
@@ -69,13 +69,9 @@ def content_of(name: str, data: bytes) -> Content:
 
 def _is_inventory(node: Mapping) -> bool:
     """Tell whether all of ``node`` may be groups, and some of it looks like one."""
-    return all(_may_be_group(entry.value) for entry in node) and any(
+    return all(isinstance(entry.value, Mapping) or is_null(entry.value) for entry in node) and any(
         entry.key.text in _OF_GROUPS or _is_group(entry.value) for entry in node
     )
-
-
-def _may_be_group(node: Node) -> bool:
-    return isinstance(node, Mapping) or (isinstance(node, Scalar) and node.value is None)
 
 
 def _is_group(node: Node) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error, warning
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar
@@ -21,12 +21,13 @@ from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
 from aegis_provision.inventory.settings import Declared, SettingsReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from collections.abc import Mapping as MappingOf
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.files import InputFile
+    from aegis_provision.inventory.host import Group
 
 ALL = "all"
 DEEPEST_GROUP = 100
@@ -92,20 +93,12 @@ class Tree:
     def add_variables(self, file: InputFile, node: Node) -> None:
         """Take a ``group_vars`` or ``host_vars`` file. Inventories come first."""
         declared = self._settings.read(node, file.priority)
-        if file.kind == "group_vars":
-            group = self.groups.get(file.subject)
-            if group is None:
-                self._unused(file, node.span, self._meant(file))
-            else:
-                group.declared.extend(declared)
-                group.bodies.append(node)
-            return
-        host = self.hosts.get(file.subject)
-        if host is None:
+        subject = self._subjects(file).get(file.subject)
+        if subject is None:
             self._unused(file, node.span, self._meant(file))
         else:
-            host.declared.extend(declared)
-            host.bodies.append(node)
+            subject.declared.extend(declared)
+            subject.bodies.append(node)
 
     def knows(self, file: InputFile) -> bool:
         """Tell whether there is the group or host that a variable file is named for."""
@@ -120,7 +113,7 @@ class Tree:
     def _meant(self, file: InputFile) -> str:
         return self._suggestions.did_you_mean(file.subject, self._subjects(file))
 
-    def _subjects(self, file: InputFile) -> Collection[str]:
+    def _subjects(self, file: InputFile) -> MappingOf[str, RawGroup | RawHost]:
         return self.groups if file.kind == "group_vars" else self.hosts
 
     def all_diagnostics(self) -> Iterator[Diagnostic]:
@@ -270,21 +263,13 @@ class Tree:
             )
 
 
-class _HasChildren(Protocol):
-    """A group as it was written, or as it was resolved."""
-
-    @property
-    def children(self) -> Iterable[str]:
-        """The names of the groups right below."""
-
-
 class Ancestry:
     """The ancestors of every group, without ``all``, which is above every group.
 
     Built from groups without cycles (see :func:`cycles`).
     """
 
-    def __init__(self, groups: MappingOf[str, _HasChildren]) -> None:
+    def __init__(self, groups: MappingOf[str, RawGroup] | MappingOf[str, Group]) -> None:
         self._parents: dict[str, list[str]] = {name: [] for name in groups}
         for name, group in groups.items():
             for child in group.children:

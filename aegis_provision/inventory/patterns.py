@@ -11,7 +11,7 @@ from fnmatch import translate
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.names import is_address
 from aegis_provision.inventory.ranges import RangeError, expand_range
@@ -162,11 +162,10 @@ def _ranged(text: str, inventory: Inventory) -> set[str]:
         meant = meant or did_you_mean(names[0], inventory.hosts)
         raise PatternError(f"{nothing}; {meant}" if meant else nothing)
     if missing:
-        named = ", ".join(quote(name) for name in missing[:_MOST_NAMED])
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        named = quote_some(missing, _MOST_NAMED)
         verb = "is" if len(missing) == 1 else "are"
         raise PatternError(
-            f"{quote(text)}: of its {len(names)} hosts {named}{more} {verb} not in the inventory"
+            f"{quote(text)}: of its {len(names)} hosts {named} {verb} not in the inventory"
         )
     return set(names)
 

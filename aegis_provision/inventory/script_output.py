@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, warning
-from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null
+from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.ranges import is_range
 from aegis_provision.inventory.shared_with_ansible import ours_among
@@ -30,7 +30,6 @@ _PARTS = ("hosts", "children", "vars")
 _GROUP = (
     'write a group as {"hosts": [...], "children": [...], "vars": {...}}, or as a list of hosts'
 )
-_NAMED_HOSTS = 3
 
 
 def inventory_of(output: Node) -> tuple[Mapping, tuple[Diagnostic, ...]]:
@@ -112,7 +111,7 @@ class _Work:
         for entry in found.value:
             if isinstance(entry.value, Mapping):
                 self._variables[entry.key.text] = entry
-            elif not _is_null(entry.value):
+            elif not is_null(entry.value):
                 words = f"the variables of {quote(entry.key.text)} must be a mapping"
                 self._wrong(entry.value.span, words, hint)
 
@@ -120,7 +119,7 @@ class _Work:
         name, body = quote(group.key.text), group.value
         if isinstance(body, Sequence):
             return Mapping((_entry("hosts", self._hosts(body, unused)),), body.span)
-        if _is_null(body):
+        if is_null(body):
             return body
         if not isinstance(body, Mapping) or (
             body.entries and not any(body.entry(part) for part in _PARTS)
@@ -137,7 +136,7 @@ class _Work:
             elif part in {"hosts", "children"} and isinstance(entry.value, Sequence):
                 names = self._hosts if part == "hosts" else self._children
                 parts.append(Entry(entry.key, names(entry.value, unused)))
-            elif part in _PARTS and not _is_null(entry.value):
+            elif part in _PARTS and not is_null(entry.value):
                 kind = "a mapping" if part == "vars" else "a list of names"
                 self._wrong(
                     entry.value.span, f'"{part}" of the group {name} must be {kind}', _GROUP
@@ -180,13 +179,11 @@ class _Work:
         """Warn of variables whose host is in no group: to Ansible and to us it is no host."""
         if not unused:
             return
-        names = ", ".join(quote(name) for name in list(unused)[:_NAMED_HOSTS])
-        more = f" and {len(unused) - _NAMED_HOSTS} more" if len(unused) > _NAMED_HOSTS else ""
         first = next(iter(unused.values()))
         self.diagnostics.append(
             warning(
                 "unused-variables",
-                f'"_meta" has variables of {names}{more}, and no group lists '
+                f'"_meta" has variables of {quote_some(list(unused))}, and no group lists '
                 f"{'that host' if len(unused) == 1 else 'these hosts'}",
                 first.key.span,
                 hint='list them under a group, such as "ungrouped"',
@@ -195,10 +192,6 @@ class _Work:
 
     def _wrong(self, span: Span, words: str, hint: str) -> None:
         self.diagnostics.append(error("wrong-type", words, span, hint=hint))
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.value is None
 
 
 def _nothing(span: Span) -> Scalar:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.quoting import quote_some
 from aegis_provision.documents.secret_detection import looks_secret
 from aegis_provision.inventory.ansible_variables import (
     ALIASES,
@@ -44,7 +44,6 @@ _WORDS = {
     **dict.fromkeys(("yes", "true", "on", "1"), True),
     **dict.fromkeys(("no", "false", "off", "0"), False),
 }
-_MOST_NAMED = 3
 _BOOLEANS = frozenset({"become", "trust_directory"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
@@ -106,12 +105,10 @@ class SettingsReader:
                 quotable=False,
             )
         if self.ignored:
-            names = [quote(name) for name in self.ignored]
-            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
             yield note(
                 "ignored-variables",
                 "variables of Ansible's that mean nothing here are ignored: "
-                f"{', '.join(names[:_MOST_NAMED])}{more}",
+                f"{quote_some(list(self.ignored))}",
                 next(iter(self.ignored.values())),
                 quotable=False,
             )

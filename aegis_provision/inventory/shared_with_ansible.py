@@ -18,8 +18,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.diagnostic import error, note, warning
-from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null
+from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.documents.suggestion import did_you_mean, is_slip
 from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
 from aegis_provision.packaged_files import load_schema
@@ -84,7 +84,7 @@ def ours_among(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
         diagnostics.extend(_misspelt(variables))
     elif isinstance(ours.value, Mapping):
         own = ours.value.entries
-    elif not (isinstance(ours.value, Scalar) and ours.value.value is None):
+    elif not is_null(ours.value):
         words = f'"{OURS}" must be a mapping of our settings'
         hint = 'write {"provider": "glm", ...}'
         diagnostics.append(error("wrong-type", words, ours.value.span, hint=hint))
@@ -270,12 +270,11 @@ def _meant(word: str) -> tuple[str, ...]:
 
 
 def _not_read(fitting: list[Entry]) -> Diagnostic:
-    names = ", ".join(quote(entry.key.text) for entry in fitting[:_MOST_NAMED])
-    more = f" and {len(fitting) - _MOST_NAMED} more" if len(fitting) > _MOST_NAMED else ""
+    names = quote_some([entry.key.text for entry in fitting])
     verb = "is" if len(fitting) == 1 else "are"
     return warning(
         "not-ours",
-        f"{names}{more} {verb} not read: other names stand in the same place, so that they are "
+        f"{names} {verb} not read: other names stand in the same place, so that they are "
         "taken for Ansible's variables",
         fitting[0].key.span,
         hint=f"put settings of ours under '{OURS}:' there",
