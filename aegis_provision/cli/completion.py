@@ -33,9 +33,9 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 
 
 def answer(program: click.Command, variable: str, invocation: Invocation) -> str | None:
-    """Return what the shell asks for in ``variable`` of the environment, ``None`` for nonsense.
+    """Return what the shell asks for in ``variable``, ``None`` if that is unknown.
 
-    Where nothing fits, or the line makes no sense, the answer is empty.
+    It is empty where nothing fits.
     """
     shell, _, request = invocation.environ.get(variable, "").partition("_")
     if shell not in SHELLS or request not in {"source", "complete"}:

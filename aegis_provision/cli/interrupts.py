@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill, while hosts are being written."""
+"""Ctrl-C and other signals that end the process or cancel a run."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ if TYPE_CHECKING:
     Handler = Callable[[int, FrameType | None], object] | int | None
 
 PATIENCE = 2.0
-"""How many seconds after the first signal a further one is still passed over."""
+"""How many seconds after the first signal further ones are ignored."""
 
 _AGAIN = 0.01
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ProcessSignals:
-    """What Ctrl-C and a polite kill mean to the process as a whole, outside of a run's writing.
+    """Handles SIGINT and SIGTERM for the process, except while a run writes.
 
-    The first raises :class:`KeyboardInterrupt`, so that what is under way ends in order and the
-    exit code says so. What follows while that goes on is passed over, as most who press Ctrl-C
-    press it more than once; after :data:`PATIENCE` seconds it ends the process there and then.
+    The first signal raises :class:`KeyboardInterrupt`. Further ones are ignored, as many people
+    press Ctrl-C more than once; after :data:`PATIENCE` seconds one ends the process at once.
     """
 
     def __init__(
@@ -47,10 +46,10 @@ class ProcessSignals:
         self._over = False
 
     def begin(self) -> None:
-        """Take the signals of the process, those that were ignored before excepted.
+        """Handle the signals, except those that were ignored before.
 
-        Python tells of an exception in a destructor or a callback, and goes on; there an interrupt
-        would be lost, and shown with a traceback. It is taken again a moment later.
+        Python prints an exception that a destructor or a callback raises, and goes on: an interrupt
+        would be lost there. It is raised again a moment later.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -59,7 +58,7 @@ class ProcessSignals:
         sys.unraisablehook = self._unraisable
 
     def end(self) -> None:
-        """From now on pass over all signals: the process is about to leave."""
+        """From now on ignore all signals: the process is about to end."""
         self._over = True
 
     def take(self, _number: int, _frame: FrameType | None) -> None:
@@ -92,20 +91,16 @@ def _take_again(_number: int, frame: FrameType | None) -> None:
 
 
 class Interrupts:
-    """What a signal means: the end at once, or, while hosts are written, a cancelled run."""
+    """Handles signals in a run: they interrupt it, or, while hosts are written, cancel it."""
 
     def __init__(self, cancel: CancelToken, before: Mapping[signal.Signals, Handler]) -> None:
-        """Begin with the end at once: with what ``before`` says of each signal."""
+        """Begin with the handlers from ``before``."""
         self._cancel = cancel
         self._before = before
         self._writing = False
 
     def writing_begins(self) -> None:
-        """From now on let signals cancel ``cancel`` rather than raise.
-
-        A write that is under way must finish or fail in order; an exception in the middle of the
-        program could do neither.
-        """
+        """From now on let signals cancel the run rather than raise: a write must not break off."""
         self._writing = True
         note_written()
 
@@ -123,10 +118,9 @@ class Interrupts:
 
 @contextmanager
 def interrupts(cancel: CancelToken) -> Iterator[Interrupts]:
-    """Take Ctrl-C, a polite kill and a lost terminal for as long as the block runs.
+    """Handle SIGINT, SIGTERM and SIGHUP while the block runs. For the main thread only.
 
-    A signal that was ignored before (``nohup``, a shell's background job) stays so. Call it in
-    the main thread, the only one that Python gives signals.
+    A signal that was ignored before (``nohup``, a shell's background job) stays so.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     handlers = Interrupts(cancel, before)

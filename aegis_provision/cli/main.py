@@ -124,11 +124,10 @@ def program() -> None:
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run one command line and return its exit code.
+    """Run one command line, without the program's name, and return its exit code.
 
-    ``argv`` does not hold the program's name. The result goes to ``sys.stdout``, all else to
-    ``sys.stderr``. Never raises for expected failures; a bug is told without any values, since
-    they may be secret.
+    The result goes to ``sys.stdout``, all else to ``sys.stderr``. A bug is printed without any
+    values, since they may be secret.
     """
     invocation = Invocation(environ)
     try:
@@ -215,9 +214,9 @@ def main() -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process. All that is left is memory, which the system takes back at once.
+    """End the process without the interpreter's clean-up, which takes time for many values.
 
-    The interpreter would first take it apart piece by piece. Standard output was flushed before.
+    Standard output was flushed before.
     """
     sys.stderr.flush()
     os._exit(code)

@@ -81,11 +81,10 @@ def observe_run(
 
 @contextmanager
 def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[RunTracker]:
-    """Follow the run for as long as the block runs, then write the page of the run to ``path``.
+    """Follow the run while the block runs, then write its page to ``path``.
 
-    The page replaces what is there as a whole. Raises :class:`Error` at once where no file can be
-    written; where the page can't be written in the end, a message says so, and the run's outcome
-    stays what it is.
+    Raises :class:`Error` at once if no file can be written there. If writing fails in the end, a
+    message says so and the run's outcome stays.
     """
     from aegis_provision.files.atomic import check_writable
 

@@ -89,18 +89,7 @@ def option(*args: Any, **kwargs: Any) -> Callable[[_Command], _Command]:
     return click.option(*args, cls=EnvironOption, **kwargs)
 
 
-def _with_flags(
-    command: Callable[..., R], flags: Sequence[Callable[[Callable[..., R]], Callable[..., R]]]
-) -> Callable[..., R]:
-    """Return ``command`` with ``flags`` on it; the last of them is listed first in its help."""
-    for flag in flags:
-        command = flag(command)
-    return command
-
-
 _A_PATH = click.Path(path_type=Path)
-
-
 inventory_option = option(
     "-i",
     "--inventory",
@@ -141,61 +130,66 @@ detailed_exitcode_option = option(
 
 def output_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add the flags about what is printed and how; the command gets ``output``."""
-    return _output_options(command, ("text", "json", "ndjson"))
+    return _with_flags(_with_output(command), (_format_option(), *_LOOKS))
 
 
 def output_options_with_sarif(command: Callable[..., R]) -> Callable[..., R]:
     """Add what :func:`output_options` does, for a command whose result is diagnostics."""
-    return _output_options(
-        command, ("text", "json", "ndjson", "sarif"), " sarif is what code scanners exchange."
-    )
+    form = _format_option("sarif", help_of_more=" sarif is what code scanners exchange.")
+    return _with_flags(_with_output(command), (form, *_LOOKS))
 
 
 def output_options_of_text(command: Callable[..., R]) -> Callable[..., R]:
     """Add what :func:`output_options` does, for a command whose result has one form."""
-    return _output_options(command, ())
+    return _with_flags(_with_output(command), _LOOKS)
 
 
-def _output_options(
-    command: Callable[..., R], formats: Sequence[Format], more_help: str = ""
-) -> Callable[..., R]:
+def _with_output(command: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(command)
-    def packed(*args: Any, color: Color, verbose: int, quiet: bool, **kwargs: Any) -> R:
+    def packed(
+        *args: Any,
+        color: Color,
+        verbose: int,
+        quiet: bool,
+        output_format: Format = "text",
+        **kwargs: Any,
+    ) -> R:
         invocation = Invocation.current()
         invocation.color = color
-        chosen = kwargs.pop("output_format", "text")
-        output = Output(color, invocation.no_color, chosen, verbose, quiet)
+        output = Output(color, invocation.no_color, output_format, verbose, quiet)
         return command(*args, output=output, **kwargs)
 
-    flags = [
-        option("-q", "--quiet", is_flag=True, help="No progress, no notes."),
-        option(
-            "-v",
-            "--verbose",
-            count=True,
-            help="Name every host, as it is read and in the plan; may be repeated.",
-        ),
-        option(
-            "--color",
-            type=click.Choice(["auto", "always", "never"]),
-            default="auto",
-            show_default=True,
-            help="When to use colour.",
-        ),
-    ]
-    if formats:
-        flags.append(
-            option(
-                "--format",
-                "output_format",
-                type=click.Choice(formats),
-                default="text",
-                show_default=True,
-                help="How the result is printed on stdout; ndjson is one JSON document a line, "
-                f"each event as it happens.{more_help}",
-            )
-        )
-    return _with_flags(packed, flags)
+    return packed
+
+
+def _format_option(*more: Format, help_of_more: str = "") -> Callable[[_Command], _Command]:
+    return option(
+        "--format",
+        "output_format",
+        type=click.Choice(["text", "json", "ndjson", *more]),
+        default="text",
+        show_default=True,
+        help="How the result is printed on stdout; ndjson is one JSON document a line, "
+        f"each event as it happens.{help_of_more}",
+    )
+
+
+_LOOKS = (
+    option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="When to use colour.",
+    ),
+    option(
+        "-v",
+        "--verbose",
+        count=True,
+        help="Name every host, as it is read and in the plan; may be repeated.",
+    ),
+    option("-q", "--quiet", is_flag=True, help="No progress, no notes."),
+)
 
 
 def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
@@ -218,24 +212,6 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
         help="NAME=value lines beneath the real environment; only you may be able to read it. "
         "'-' or a pipe is read to its end.",
     )(packed)
-
-
-class _Seconds(click.FloatRange):
-    name = "seconds"
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True, max=86_400)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        seconds = float(super().convert(value, param, ctx))
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return seconds
-
-
-_SECONDS = _Seconds()
 
 
 def fleet_options(command: Callable[..., R]) -> Callable[..., R]:
@@ -261,54 +237,77 @@ def fleet_options(command: Callable[..., R]) -> Callable[..., R]:
         options = FleetOptions(inventory, limit, environment, connection)
         return command(*args, options=options, **kwargs)
 
-    flags = (
-        option(
-            "--host-key",
-            type=click.Choice(["strict", "accept-new"]),
-            default="strict",
-            show_default=True,
-            from_environ=False,
-            help="accept-new takes unknown host keys, lists them and saves them.",
-        ),
-        option(
-            "--known-hosts",
-            multiple=True,
-            type=_A_PATH,
-            metavar="FILE",
-            help="Trusted host keys; may be given several times. Without it: OpenSSH's files.",
-        ),
-        option(
-            "--ssh-config",
-            type=_A_PATH,
-            metavar="FILE",
-            help="Without it: ~/.ssh/config. 'none' reads no file.",
-        ),
-        option(
-            "--deadline",
-            type=_SECONDS,
-            default=120.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="A host's whole work.",
-        ),
-        option(
-            "--timeout",
-            type=_SECONDS,
-            default=15.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="One step on a host.",
-        ),
-        option(
-            "-f",
-            "--forks",
-            type=click.IntRange(1, 1000),
-            default=32,
-            show_default=True,
-            help="How many hosts at once.",
-        ),
-        env_file_option,
-        limit_option,
-        inventory_option,
-    )
-    return _with_flags(packed, flags)
+    return _with_flags(packed, (inventory_option, limit_option, env_file_option, *_CONNECTION))
+
+
+class _Seconds(click.FloatRange):
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True, max=86_400)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return seconds
+
+
+_CONNECTION = (
+    option(
+        "-f",
+        "--forks",
+        type=click.IntRange(1, 1000),
+        default=32,
+        show_default=True,
+        help="How many hosts at once.",
+    ),
+    option(
+        "--timeout",
+        type=_Seconds(),
+        default=15.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="One step on a host.",
+    ),
+    option(
+        "--deadline",
+        type=_Seconds(),
+        default=120.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="A host's whole work.",
+    ),
+    option(
+        "--ssh-config",
+        type=_A_PATH,
+        metavar="FILE",
+        help="Without it: ~/.ssh/config. 'none' reads no file.",
+    ),
+    option(
+        "--known-hosts",
+        multiple=True,
+        type=_A_PATH,
+        metavar="FILE",
+        help="Trusted host keys; may be given several times. Without it: OpenSSH's files.",
+    ),
+    option(
+        "--host-key",
+        type=click.Choice(["strict", "accept-new"]),
+        default="strict",
+        show_default=True,
+        from_environ=False,
+        help="accept-new takes unknown host keys, lists them and saves them.",
+    ),
+)
+
+
+def _with_flags(
+    command: Callable[..., R], flags: Sequence[Callable[[Callable[..., R]], Callable[..., R]]]
+) -> Callable[..., R]:
+    """Return ``command`` with ``flags`` on it, in the order of its help."""
+    for flag in reversed(flags):
+        command = flag(command)
+    return command

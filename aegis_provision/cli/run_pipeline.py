@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.report.ndjson import EventStream
     from aegis_provision.rollout.results import HostResult
+    from aegis_provision.rollout.run_state import RunState
 
 
 def plan_and_apply(
@@ -49,6 +50,9 @@ def plan_and_apply(
     that saved plan is applied. Raises :class:`RefusedError` where the run can't be recorded, or
     where the hosts are not what the saved plan saw.
     """
+    from aegis_provision.report.console import print_lines
+    from aegis_provision.report.plan_report import warning_lines
+
     cancel = CancelToken()
     with (
         interrupts(cancel) as signals,
@@ -62,7 +66,8 @@ def plan_and_apply(
         if check or output.format == "text":
             print_plan(output, planned.hosts, observers.stream, as_diff=as_diff)
         elif output.format == "json":
-            _print_plan_warnings(output, planned.hosts)
+            # Nothing else shows before the write what the plans warn of.
+            print_lines(output.err, warning_lines(planned.hosts))
         name = run_name(datetime.now(UTC))
         if saved is not None and (stale := saved.stale_hosts(planned.hosts)):
             if not check:
@@ -88,10 +93,7 @@ def plan_and_apply(
         observers.display.pause()
         if run.record_problem:
             _warn(f"the record of this run is not whole: {run.record_problem}")
-    if output.format == "text":
-        _print_recap(run, output, observers)
-    elif output.format == "json":
-        _print_document(run.name, run.hosts, run.exit_code, output)
+    _print_results(run, output, observers.display.state)
     return run.exit_code
 
 
@@ -109,14 +111,6 @@ def print_plan(
         output.print_lines(
             plan_lines(plans, width=output.width, every_host=output.every_host, as_diff=as_diff)
         )
-
-
-def _print_plan_warnings(output: Output, plans: Sequence[HostPlan]) -> None:
-    """Print on stderr what plans warn of, where nothing else shows it before they are done."""
-    from aegis_provision.report.console import print_lines
-    from aegis_provision.report.plan_report import warning_lines
-
-    print_lines(output.err, warning_lines(plans))
 
 
 class Confirmation(Enum):
@@ -188,26 +182,20 @@ def _print_refusal(
     if observers.stream is not None:
         observers.stream(RunFinished(results, ExitCode.REFUSED))
     if output.format == "json":
-        _print_document(name, results, ExitCode.REFUSED, output)
+        from aegis_provision.report.apply_report import apply_document
+
+        output.print_document(apply_document(name, results, ExitCode.REFUSED))
 
 
-def _print_document(
-    name: str, results: tuple[HostResult, ...], code: ExitCode, output: Output
-) -> None:
-    from aegis_provision.report.apply_report import apply_document
+def _print_results(run: Run, output: Output, state: RunState) -> None:
+    from aegis_provision.report.apply_report import apply_document, nothing_to_do, recap_lines
 
-    output.print_document(apply_document(name, results, code))
-
-
-def _print_recap(run: Run, output: Output, observers: Observers) -> None:
-    from aegis_provision.report.apply_report import nothing_to_do, recap_lines
-
-    lines = recap_lines(
-        run.hosts,
-        width=output.width,
-        every_host=output.every_host,
-        state=observers.display.state,
+    if output.format == "json":
+        output.print_document(apply_document(run.name, run.hosts, run.exit_code))
+    if output.format != "text":
+        return
+    output.print_lines(
+        recap_lines(run.hosts, width=output.width, every_host=output.every_host, state=state)
     )
-    output.print_lines(lines)
     if not nothing_to_do(run.hosts):
         output.info(f"Run {run.name}; see 'aegis-provision history'")

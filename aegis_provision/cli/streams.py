@@ -1,4 +1,4 @@
-"""The process's own streams, made fit for readers that leave, full disks and narrow encodings."""
+"""The process's streams, safe with closed pipes, full disks and narrow encodings."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 _ASCII = "".join(map(chr, range(32, 127)))
 
 
-class EnduringDescriptor(io.RawIOBase):
+class FaultTolerantDescriptor(io.RawIOBase):
     """An open descriptor whose writes never raise.
 
-    What can't be written is dropped from then on, so that a run on real hosts is never cut off
-    half-way because ``head`` has seen enough. ``lost`` says what went wrong, unless it was the
-    reader who left: that is theirs to decide. All that prints ends here, libraries that find the
-    binary stream beneath the text included.
+    After the first failure all output is dropped: a run must not stop half-way because ``head``
+    has read enough. ``lost`` is that failure, unless the reader has closed the pipe.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -68,8 +66,8 @@ def _wait_until_writable(descriptor: int) -> None:
 class FaultTolerantStream(io.TextIOWrapper):
     """A text stream that printing to never fails.
 
-    A character that its encoding lacks is written as a backslash escape, and so is half of a
-    surrogate pair, which a file's name may hold; see :class:`EnduringDescriptor` for the rest.
+    Characters that its encoding lacks are escaped, and so are halves of surrogate pairs, which a
+    file's name may hold; :class:`FaultTolerantDescriptor` does the rest.
     """
 
     @classmethod
@@ -80,7 +78,7 @@ class FaultTolerantStream(io.TextIOWrapper):
         descriptor = plain.fileno()
         plain.detach()
         return cls(
-            io.BufferedWriter(EnduringDescriptor(descriptor)),
+            io.BufferedWriter(FaultTolerantDescriptor(descriptor)),
             encoding=plain_encoding(plain.encoding),
             errors="backslashreplace",
             line_buffering=plain.line_buffering,
@@ -90,7 +88,7 @@ class FaultTolerantStream(io.TextIOWrapper):
     @property
     def lost(self) -> OSError | None:
         """What was lost of the output, and why."""
-        return cast("EnduringDescriptor", cast("io.BufferedWriter", self.buffer).raw).lost
+        return cast("FaultTolerantDescriptor", cast("io.BufferedWriter", self.buffer).raw).lost
 
 
 def plain_encoding(name: str) -> str:
@@ -102,10 +100,10 @@ def plain_encoding(name: str) -> str:
 
 
 def protect_streams() -> None:
-    """Make the process's streams endure; those that were closed at the start lead nowhere.
+    """Replace the process's streams by fault-tolerant ones; a closed one leads to /dev/null.
 
-    Python has no object for a stream whose descriptor was closed, and libraries then print what
-    was meant for it elsewhere.
+    Python has no object for a stream whose descriptor is closed, and libraries then print on
+    another one.
     """
     sys.stdin = sys.stdin or _nowhere("r")
     sys.stdout = FaultTolerantStream.over(sys.stdout or _nowhere("w"))

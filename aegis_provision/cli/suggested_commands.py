@@ -1,8 +1,6 @@
-"""Command lines that messages suggest: they work with the flags that this one was given.
+"""Command lines that messages suggest, with the flags that were typed on this one.
 
-A flag that the operator typed is a part of what they want (which host keys to trust, which file
-the tokens are in). What ``AEGIS_PROVISION_*`` variables say holds for the next command too, and is
-left out.
+Flags from ``AEGIS_PROVISION_*`` variables are left out: they hold for the next command too.
 """
 
 from __future__ import annotations
@@ -60,8 +58,7 @@ def command_line(
 def apply_line(given: Mapping[str, Sequence[str]], path: Path, *flags: str) -> str:
     """Return the command line that applies the saved plan at ``path``, with ``flags``.
 
-    It has what this command line said of connections and of secrets, and not what the plan has
-    decided.
+    It has the flags that were ``given``, except those that the plan has decided.
     """
     words = (*flags, operand(str(path)))
     return command_line(given, "apply", *words, without=DECIDED_BY_A_PLAN)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aegis_provision.cli.main import run
-from aegis_provision.cli.streams import EnduringDescriptor, plain_encoding
+from aegis_provision.cli.streams import FaultTolerantDescriptor, plain_encoding
 from aegis_provision.report.console import Encodable, encodable
 from tests.fleet.operator import PROGRAM, Operator, Said
 
@@ -258,14 +258,14 @@ def test_a_full_pipe_that_does_not_block_loses_nothing(tmp_path: Path) -> None:
         while True:
             filled += os.write(writing, whole)
     reader.start()
-    with io.BufferedWriter(EnduringDescriptor(writing)) as stream:
+    with io.BufferedWriter(FaultTolerantDescriptor(writing)) as stream:
         raw = stream.raw
         stream.write(whole)
     os.close(writing)
     reader.join(timeout=30)
     os.close(reading)
     assert len(got) == filled + len(whole)
-    assert isinstance(raw, EnduringDescriptor)
+    assert isinstance(raw, FaultTolerantDescriptor)
     assert raw.lost is None
 
 

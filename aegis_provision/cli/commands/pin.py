@@ -63,15 +63,11 @@ def command(
     provider: str,
     inventory: tuple[Path, ...],
     *,
-    model: str | None,
-    fast_model: str | None,
-    base_url: str | None,
-    timeout_ms: int | None,
-    auth_token: str | None,
     until: str | None,
     reason: str | None,
     dry_run: bool,
     output: Output,
+    **overrides: str | int | None,
 ) -> int:
     """Give HOST, a host or a pattern as in --limit, a PROVIDER of its own.
 
@@ -81,19 +77,13 @@ def command(
     'unpin HOST' gives the file back as it was. Pinning again to the same provider keeps what is
     not named.
     """
-    values: dict[str, str | int | None] = {
-        "base_url": base_url,
-        "auth_token": _reference(auth_token),
-        "model": model,
-        "fast_model": fast_model,
-        "timeout_ms": timeout_ms,
-    }
-    for name, value in (("PROVIDER", provider), *values.items()):
+    _check_reference(overrides["auth_token"])
+    for name, value in (("PROVIDER", provider), *overrides.items()):
         _check_text(name, value)
     today = Invocation.current().environment.today
     request = PinRequest(
         provider=provider,
-        overrides={key: value for key, value in values.items() if value is not None},
+        overrides={key: value for key, value in overrides.items() if value is not None},
         until=_last_day(until, today) if until is not None else None,
         reason=_reason(reason),
     )
@@ -159,14 +149,13 @@ def _check_text(name: str, value: str | int | None) -> None:
         raise click.UsageError(f"{flag}: is empty, or holds a control character")
 
 
-def _reference(text: str | None) -> str | None:
-    if text is not None and single_reference(text) is None:
+def _check_reference(text: str | int | None) -> None:
+    if text is not None and single_reference(str(text)) is None:
         # Not repeated: it may be the token.
         raise click.UsageError(
             "--auth-token: takes one reference, such as '${GLM_API_KEY}' in single quotes, and "
             "never the token; if it was one, take it out of your shell's history"
         )
-    return text
 
 
 def _reason(text: str | None) -> str:
