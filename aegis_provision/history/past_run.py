@@ -165,6 +165,6 @@ def find_pending_restarts(runs: Iterable[PastRun]) -> Mapping[HostIdentity, str]
             run_host = past.header.hosts.get(name)
             if run_host is None or host.file.touched is None:
                 continue
-            touch = host.file.touched, past.header.run, host.file.restart_owed
+            touch = host.file.touched, past.header.run, host.file.restart_pending
             last[run_host.identity] = max(last.get(run_host.identity, touch), touch)
     return {identity: run for identity, (_, run, pending) in last.items() if pending}

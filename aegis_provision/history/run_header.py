@@ -160,5 +160,6 @@ def is_v1(first: Mapping[str, Any]) -> bool:
     schema = first.get("schema")
     if schema in (SCHEMA, record_v1.SCHEMA):
         return bool(schema == record_v1.SCHEMA)
-    known = str(schema or "").startswith("aegis-provision/run/")
-    raise DecodeError("a newer version of the tool wrote it" if known else "it is no run's record")
+    if str(schema).startswith("aegis-provision/run/"):
+        raise DecodeError("a newer version of the tool wrote it")
+    raise DecodeError("it is no run's record")

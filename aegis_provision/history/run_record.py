@@ -56,7 +56,7 @@ _OWNER_ONLY = 0o600
 
 
 def open_record(
-    places: StateDir, header: RunHeader, clock: Callable[[], float] = time.time
+    directory: StateDir, header: RunHeader, clock: Callable[[], float] = time.time
 ) -> RunRecord:
     """Begin the record of the run that ``header`` describes.
 
@@ -64,9 +64,9 @@ def open_record(
     in it and its lock taken, or not at all. ``clock`` tells the time of events, in seconds since
     the epoch. Raises :class:`StateDirError`.
     """
-    prepare_state_dir(places)
-    key = load_key(places)
-    path = places.record(header.run)
+    prepare_state_dir(directory)
+    key = load_key(directory)
+    path = directory.record(header.run)
     try:
         return _begin(path, header_lines(header), key, clock)
     except FileExistsError:
@@ -127,7 +127,7 @@ class RunRecord:
         self.close()
 
     def close(self) -> None:
-        """Let go of the record. Without a :class:`RunFinished` before it counts as crashed."""
+        """Close the record. Without a :class:`RunFinished` before it counts as crashed."""
         with self._lock:
             if not self._closed:
                 os.close(self._descriptor)
@@ -185,7 +185,7 @@ class RunRecord:
                     self._append(event)
 
     def _end(self, event: RunFinished) -> None:
-        """Append the results that no event has told (not attempted, unknown), then the end."""
+        """Append the results that had no event (not attempted, unknown), then the end."""
         now = self._clock()
         for result in event.results:
             if self._results.get(result.host) != result:

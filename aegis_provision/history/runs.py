@@ -73,70 +73,74 @@ class RunSummary:
     exit_code: int | None
 
 
-def run_names(places: StateDir) -> tuple[str, ...]:
+def run_names(directory: StateDir) -> tuple[str, ...]:
     """Return the names of all runs, newest first: they begin with the time they started.
 
     Raises :class:`StateDirError`.
     """
-    if not check(places):
+    if not check(directory):
         return ()
     try:
-        found = [path.stem for path in places.runs.iterdir() if path.suffix == ".jsonl"]
+        names = [path.stem for path in directory.runs.iterdir() if path.suffix == ".jsonl"]
     except OSError as problem:
-        raise StateDirError(f"{places.runs} can't be read: {problem.strerror}") from None
-    return tuple(sorted((name for name in found if _NAME.fullmatch(name)), reverse=True))
+        raise StateDirError(f"{directory.runs} can't be read: {problem.strerror}") from None
+    return tuple(sorted((name for name in names if _NAME.fullmatch(name)), reverse=True))
 
 
-def find_run(names: Sequence[str], wanted: str) -> str:
-    """Return the one of ``names`` (newest first) that ``wanted`` means: by name, beginning, or
+def find_run(names: Sequence[str], name: str) -> str:
+    """Return the one of ``names`` (newest first) that ``name`` means: by name, beginning, or
     as ``last``. Raises :class:`NoSuchRunError`.
     """
     if not names:
         raise NoSuchRunError("there are no runs yet", "'apply' makes the first")
-    if wanted == LAST:
+    if name == LAST:
         return names[0]
-    found = [name for name in names if wanted and name.startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        hint = did_you_mean(wanted, names)
+    matching = [run for run in names if name and run.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        hint = did_you_mean(name, names)
         raise NoSuchRunError(
-            f"there is no run {quote(wanted)}", hint or "list them with 'aegis-provision history'"
+            f"there is no run {quote(name)}", hint or "list them with 'aegis-provision history'"
         )
-    few = ", ".join(found[:_LISTED]) + (", ..." if len(found) > _LISTED else "")
+    few = ", ".join(matching[:_LISTED]) + (", ..." if len(matching) > _LISTED else "")
     raise NoSuchRunError(
-        f"{len(found)} runs begin with {quote(wanted)}: {few}", "say more of its name"
+        f"{len(matching)} runs begin with {quote(name)}: {few}", "say more of its name"
     )
 
 
-def read_run(places: StateDir, name: str) -> PastRun | DamagedRun:
+def read_run(directory: StateDir, name: str) -> PastRun | DamagedRun:
     """Return what the record of the run ``name`` says; a damaged record is a value too."""
     try:
-        with opened(places.record(name)) as stream:
-            held = _is_held(stream)
-            return parse_run(name, read_bounded(places.record(name), stream, _LARGEST), held=held)
+        data, held = _read(directory, name)
     except OSError as problem:
-        return DamagedRun(name, f"the record can't be read: {problem.strerror}")
+        return _unreadable(name, problem)
+    return parse_run(name, data, held=held)
 
 
-def run_summaries(places: StateDir, names: Sequence[str]) -> Iterator[RunSummary | DamagedRun]:
-    """Yield the runs ``names`` in sum. Of one that is finished only both ends are read."""
-    for name in names:
-        yield _summary(places, name)
+def read_summary(directory: StateDir, name: str) -> RunSummary | DamagedRun:
+    """Return the run ``name`` in sum. Of one that is finished only both ends are read."""
+    try:
+        with opened(directory.record(name)) as stream:
+            summary = parse_summary(stream.readline(_LONGEST_LINE), _last_line(stream))
+    except OSError as problem:
+        return _unreadable(name, problem)
+    if summary is not None:
+        return summary
+    past = read_run(directory, name)
+    return past if isinstance(past, DamagedRun) else summary_of(past)
 
 
-def runs_that_touched(places: StateDir, names: Sequence[str]) -> Iterator[PastRun]:
+def runs_that_touched(directory: StateDir, names: Sequence[str]) -> Iterator[PastRun]:
     """Yield those of the runs ``names`` that wrote a file or restarted Aegis anywhere.
 
-    The others are told from these without being parsed: most runs find nothing to do. So are steps
-    that change no file, half of all lines: the runs do not say how long hosts took. Damaged
-    records are left out.
+    Most runs find nothing to do: they are recognised without being parsed. Steps that change no
+    file, half of all lines, are left out: the runs do not say how long hosts took. Damaged records
+    are left out, too.
     """
     for name in names:
         try:
-            with opened(places.record(name)) as stream:
-                held = _is_held(stream)
-                data = read_bounded(places.record(name), stream, _LARGEST)
+            data, held = _read(directory, name)
         except OSError:
             continue
         if any(mark in data for mark in _TOUCHING):
@@ -147,16 +151,21 @@ def runs_that_touched(places: StateDir, names: Sequence[str]) -> Iterator[PastRu
                 yield past
 
 
-def _summary(places: StateDir, name: str) -> RunSummary | DamagedRun:
-    try:
-        with opened(places.record(name)) as stream:
-            quick = parse_summary(stream.readline(_LONGEST_LINE), _last_line(stream))
-    except OSError as problem:
-        return DamagedRun(name, f"the record can't be read: {problem.strerror}")
-    if quick is not None:
-        return quick
-    past = read_run(places, name)
-    return past if isinstance(past, DamagedRun) else summary_of(past)
+def _read(directory: StateDir, name: str) -> tuple[bytes, bool]:
+    """Return a record, and whether a living process is writing it. Raises ``OSError``."""
+    path = directory.record(name)
+    with opened(path) as stream:
+        held = False
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_UN)
+        except BlockingIOError:
+            held = True
+        return read_bounded(path, stream, _LARGEST), held
+
+
+def _unreadable(name: str, problem: OSError) -> DamagedRun:
+    return DamagedRun(name, f"the record can't be read: {problem.strerror}")
 
 
 def _last_line(stream: BinaryIO) -> bytes:
@@ -165,16 +174,6 @@ def _last_line(stream: BinaryIO) -> bytes:
     stream.seek(max(0, size - _TAIL))
     lines = stream.read(_TAIL).split(b"\n")
     return lines[-2] if len(lines) > 1 else b""
-
-
-def _is_held(stream: BinaryIO) -> bool:
-    """Tell whether a living process is writing the record."""
-    try:
-        fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(stream, fcntl.LOCK_UN)
-    return False
 
 
 def summary_of(past: PastRun) -> RunSummary:

@@ -1,4 +1,4 @@
-"""A saved plan as a file: JSON, sealed, so that what was cut off or edited is told from a plan."""
+"""A saved plan as a file: JSON with a seal, so that one that was cut off or edited is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SALT_SIZE = 16
 
 _CODEC = JsonCodec(
     names={"Change": Change, "datetime": datetime, "Mapping": Mapping, "SourceFile": SourceFile},
-    renamed={Change: {"kind": "change"}},
+    renamed={Change: {"kind": "change"}, SavedHost: {"restart_pending": "restart_owed"}},
 )
 
 

@@ -35,17 +35,17 @@ _KEY_BYTES = 32
 class StateDir:
     """The paths of everything that is stored between runs."""
 
-    directory: Path
+    path: Path
 
     @property
     def runs(self) -> Path:
         """Return the directory of the records."""
-        return self.directory / "runs"
+        return self.path / "runs"
 
     @property
     def key(self) -> Path:
         """Return the file of the key that digests are made with."""
-        return self.directory / "hmac.key"
+        return self.path / "hmac.key"
 
     def record(self, run: str) -> Path:
         """Return the file of the record of ``run``."""
@@ -75,29 +75,29 @@ def state_dir(environ: Mapping[str, str]) -> StateDir:
     return StateDir(Path(state) / "aegis-provision")
 
 
-def prepare_state_dir(places: StateDir) -> None:
+def prepare_state_dir(directory: StateDir) -> None:
     """Make the directories, 0700, where they are missing, and check them.
 
     Raises :class:`StateDirError`, also if other users can write there: they could make a later run
     roll back or skip hosts.
     """
     try:
-        places.directory.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-        for directory in (places.directory, places.runs):
-            directory.mkdir(mode=_PRIVATE, exist_ok=True)
+        directory.path.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        for path in (directory.path, directory.runs):
+            path.mkdir(mode=_PRIVATE, exist_ok=True)
     except OSError as problem:
         raise StateDirError(
-            f"the directory for records, {places.runs}, can't be made: {problem.strerror}",
+            f"the directory for records, {directory.runs}, can't be made: {problem.strerror}",
         ) from None
-    check(places)
+    check(directory)
 
 
-def check(places: StateDir) -> bool:
+def check(directory: StateDir) -> bool:
     """Check the directories that are there; tell whether there are any records to read.
 
     Raises :class:`StateDirError` for what is not a directory of the operator's alone.
     """
-    return all(_is_private(directory) for directory in (places.directory, places.runs))
+    return all(_is_private(path) for path in (directory.path, directory.runs))
 
 
 def _is_private(directory: Path) -> bool:
@@ -125,18 +125,18 @@ def _is_private(directory: Path) -> bool:
     return True
 
 
-def load_key(places: StateDir) -> bytes:
+def load_key(directory: StateDir) -> bytes:
     """Return the key for digests, and make it the first time; the directories must exist.
 
     Of two processes at once one makes it and the other reads it. Raises :class:`StateDirError`.
     """
     try:
-        with _locked(places.directory):
-            if not places.key.exists():
-                write_new(places.key, secrets.token_bytes(_KEY_BYTES), _OWNER_ONLY)
-            return _read_key(places.key)
+        with _locked(directory.path):
+            if not directory.key.exists():
+                write_new(directory.key, secrets.token_bytes(_KEY_BYTES), _OWNER_ONLY)
+            return _read_key(directory.key)
     except OSError as problem:
-        raise StateDirError(f"{places.key} can't be made or read: {problem.strerror}") from None
+        raise StateDirError(f"{directory.key} can't be made or read: {problem.strerror}") from None
 
 
 @contextmanager

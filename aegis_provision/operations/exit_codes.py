@@ -57,7 +57,7 @@ def plan_exit_code(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
     if Action.UNREACHABLE in actions:
         return ExitCode.HOST_UNREACHABLE
     changes = actions & {Action.CREATE, Action.UPDATE}
-    if detailed and (changes or any(plan.restart_owed for plan in plans)):
+    if detailed and (changes or any(plan.restart_pending for plan in plans)):
         return ExitCode.CHANGES_PENDING
     return ExitCode.DONE
 

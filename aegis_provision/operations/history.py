@@ -11,8 +11,8 @@ from aegis_provision.history.run_header import RunKind, host_identity
 from aegis_provision.history.runs import (
     find_run,
     read_run,
+    read_summary,
     run_names,
-    run_summaries,
     runs_that_touched,
 )
 from aegis_provision.history.state_dir import load_key, state_dir
@@ -56,7 +56,7 @@ def list_runs(
     """
     directory = state_dir(environ)
     names = run_names(directory)
-    return tuple(run_summaries(directory, names[:most])), len(names)
+    return tuple(read_summary(directory, name) for name in names[:most]), len(names)
 
 
 def past_run(environ: Mapping[str, str], name: str) -> PastRun:

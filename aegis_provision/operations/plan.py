@@ -162,7 +162,9 @@ class RunPlan:
             host: None
             for play in self.job.schedule.plays
             for host in play.hosts
-            if HostTask(jobs[host], plans[host], play.play.gates, plans[host].restart_owed).restarts
+            if HostTask(
+                jobs[host], plans[host], play.play.gates, plans[host].restart_pending
+            ).restarts
         }
         return tuple(found)
 

@@ -97,11 +97,11 @@ class HostPlan:
     names session variables that stay as they are. ``unknown`` names those on the host that could
     not be compared, because the secrets were withheld: then nothing can be written, and ``write``
     is ``None`` too. ``message`` says why for an error or an unreachable host, and ``hint`` what to
-    do next; ``warnings`` may come with any action. ``restart_owed`` means that the file holds the
-    right session variables and Aegis has not been restarted since it was written. ``auth_token`` is
-    the token of Aegis' API in the host's own file, if it has one. ``seen`` is the file that the
-    plan saw, and ``pin`` the host's pin. ``secrets`` are those in the files that the plan knows:
-    they must be masked in any text about the host.
+    do next; ``warnings`` may come with any action. ``restart_pending`` means that the file holds
+    the right session variables and Aegis has not been restarted since it was written.
+    ``auth_token`` is the token of Aegis' API in the host's own file, if it has one. ``seen`` is the
+    file that the plan saw, and ``pin`` the host's pin. ``secrets`` are those in the files that the
+    plan knows: they must be masked in any text about the host.
     """
 
     host: str
@@ -115,7 +115,7 @@ class HostPlan:
     hint: str = ""
     warnings: tuple[str, ...] = ()
     write: Write | None = field(default=None, repr=False)
-    restart_owed: bool = False
+    restart_pending: bool = False
     auth_token: Secret | None = field(default=None, repr=False, compare=False)
     seen: RemoteFile | None = field(default=None, repr=False, compare=False)
     pin: Pin | None = field(default=None, compare=False)

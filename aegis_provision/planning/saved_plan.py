@@ -75,7 +75,7 @@ class SavedHost:
     action: Action
     changes: tuple[Change, ...]
     unknown: tuple[str, ...]
-    restart_owed: bool
+    restart_pending: bool
     settings: str
     seen: str | None
     wanted: Mapping[str, str | None]
@@ -193,7 +193,7 @@ def _saved_host(plan: HostPlan, inputs: PlanInputs, digests: _Digests) -> SavedH
         plan.action,
         plan.changes,
         plan.unknown,
-        plan.restart_owed,
+        plan.restart_pending,
         digests.of_settings(inputs.hosts[plan.host]),
         digests.of_file(plan.seen),
         wanted.values,
@@ -272,7 +272,7 @@ def _changed_hosts(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tupl
             yield plan.host, f"the file{change}"
         elif others := _other_changes(host, plan):
             yield plan.host, f"what would change is not what the plan says: {listed(others)}"
-        if plan.restart_owed and not host.restart_owed:
+        if plan.restart_pending and not host.restart_pending:
             yield plan.host, "it is owed a restart now, of which the plan does not know"
 
 

@@ -209,7 +209,7 @@ def _effects(host: HostState) -> Iterable[str]:
         yield "old file back"
     if file.restarted:
         yield "restarted"
-    elif file.restart_owed and host.status is not Status.RESTART_PENDING:
+    elif file.restart_pending and host.status is not Status.RESTART_PENDING:
         yield "restart owed"
 
 
@@ -308,7 +308,7 @@ def _host(past: PastRun, host: HostState) -> Document:
         "write_unknown": file.unknown,
         "rolled_back": file.rolled_back,
         "restarted": file.restarted,
-        "restart_owed": file.restart_owed,
+        "restart_owed": file.restart_pending,
         "finished": None if host.finished is None else moment_at(host.finished),
         "seconds": host.seconds,
     }

@@ -141,7 +141,7 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
     """Return the plan's summary line."""
     counts = Counter(plan.action for plan in plans)
     parts = [f"{counts[action]} {words}" for action, words in _SUMMARY.items() if counts[action]]
-    owed = sum(plan.restart_owed for plan in plans)
+    owed = sum(plan.restart_pending for plan in plans)
     if owed:
         parts.append(f"{owed} owed a restart")
     unknown = sum(bool(plan.unknown) for plan in plans)
@@ -175,7 +175,7 @@ def _group_key(plan: HostPlan, options: _LineOptions) -> Hashable:
         plan.unknown,
         plan.message,
         plan.hint,
-        plan.restart_owed,
+        plan.restart_pending,
     )
 
 
@@ -211,7 +211,7 @@ def _group_lines(group: _HostGroup, warnings: Sequence[str], options: _LineOptio
         lines.append(Text(f"    {escape_control(group.pin)}", style="dim"))
     if plan.message:
         lines.append(Text(f"    {escape_control(plan.message)}", style=style))
-    if plan.restart_owed:
+    if plan.restart_pending:
         lines.append(Text("    restart owed: Aegis has not started since the file came", "cyan"))
     if plan.hint:
         lines.append(Text(f"    try: {escape_control(plan.hint)}"))
@@ -330,7 +330,7 @@ def host_plan_content(plan: HostPlan) -> Document:
         "unknown": list(plan.unknown),
         "message": message_of(plan.message, plan.hint),
         "warnings": list(plan.warnings),
-        "restart_owed": plan.restart_owed,
+        "restart_owed": plan.restart_pending,
     }
 
 

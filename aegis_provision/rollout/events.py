@@ -58,7 +58,7 @@ class HostPlanned:
 
 @dataclass(frozen=True, slots=True)
 class HostChecked:
-    """One host was looked at (or could not be), and it is known how it stands."""
+    """One host was read (or could not be) and has a status."""
 
     status: HostStatus
 
@@ -172,8 +172,8 @@ class HostRolledBack:
 class HostFinished:
     """One host's work in the play with index ``play`` is over.
 
-    ``play`` is ``None`` in a record for a result that only the end of the run told: of a host that
-    was never begun, or that was interrupted.
+    ``play`` is ``None`` in a record for a result that only the run's end has: of a host that was
+    never begun, or that was interrupted.
     """
 
     play: int | None

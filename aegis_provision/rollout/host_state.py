@@ -38,11 +38,11 @@ class FileState(NamedTuple):
     ``write`` is what the run did to the file as a whole, ``None`` where nothing was written.
     ``written``: the file was the new one, checked; ``rolled_back``: it is the one from before
     again; ``unknown``: either may be there, as no event tells how a write or a rollback ended.
-    ``restarted``: Aegis was restarted since the file last changed; ``restart_owed``: it was not.
+    ``restarted``: Aegis was restarted since the file last changed; ``restart_pending``: it was not.
     ``touched`` is the time of the last write or restart, ``None`` where there was neither.
 
     ``pending`` is a write that has begun (at ``pending_since``) and not ended, ``rolling_back`` the
-    same of a rollback. ``before_write`` is what ``restart_owed`` and ``touched`` were before the
+    same of a rollback. ``before_write`` is what ``restart_pending`` and ``touched`` were before the
     last write.
     """
 
@@ -51,7 +51,7 @@ class FileState(NamedTuple):
     restarted: bool = False
     rolled_back: bool = False
     unknown: bool = False
-    restart_owed: bool = False
+    restart_pending: bool = False
     touched: float | None = None
     pending: FileChange | None = None
     pending_since: float = 0.0
@@ -71,9 +71,7 @@ class FileState(NamedTuple):
         )
 
 
-NO_FILE = FileState()
-
-
+_NO_FILE = FileState()
 _NO_RESULTS: Mapping[int, HostResult] = {}
 
 
@@ -102,7 +100,7 @@ class HostState(NamedTuple):
     spans: tuple[StepSpan, ...] = ()
     finished: float | None = None
     seconds: float | None = None
-    file: FileState = NO_FILE
+    file: FileState = _NO_FILE
 
     @property
     def status(self) -> Status | None:
@@ -134,7 +132,9 @@ def _reduce_file(
         case HostWritten():
             return _write_ended(file, at)._replace(written=True, unknown=False)
         case HostRestarted():
-            return file._replace(restarted=True, restart_owed=False, touched=at, before_write=None)
+            return file._replace(
+                restarted=True, restart_pending=False, touched=at, before_write=None
+            )
         case HostRolledBack():
             file = file._replace(rolling_back=False, unknown=False, rolled_back=True)
             return _changed(file, at)
@@ -148,7 +148,7 @@ def run_ended(host: HostState, at: float) -> HostState:
 
 
 def cut_off(host: HostState) -> HostState:
-    """Return ``host`` if nothing more is told of it: what has begun may have taken place."""
+    """Return ``host`` if no event follows: what has begun may have taken place."""
     file = host.file
     if file.pending is not None:
         file = _write_ended(file, file.pending_since)._replace(unknown=True)
@@ -195,9 +195,9 @@ def _file_finished(file: FileState, status: Status, at: float) -> FileState:
     if file.before_write is None:
         return file
     if status is Status.APPLIED:
-        # Nothing that Aegis reads at its start was changed: a restart is owed if it was before.
-        owed, touched = file.before_write
-        file = file._replace(restart_owed=owed, touched=touched)
+        # Nothing that Aegis reads at its start was changed: a restart is pending if it was before.
+        pending, touched = file.before_write
+        file = file._replace(restart_pending=pending, touched=touched)
     return file._replace(before_write=None)
 
 
@@ -213,11 +213,11 @@ def _write_ended(file: FileState, at: float) -> FileState:
     file = file._replace(write=write, pending=None, rolled_back=False)
     if not change.changes_content:
         return file
-    return _changed(file._replace(before_write=(file.restart_owed, file.touched)), at)
+    return _changed(file._replace(before_write=(file.restart_pending, file.touched)), at)
 
 
 def _changed(file: FileState, at: float) -> FileState:
-    return file._replace(restarted=False, restart_owed=True, touched=at)
+    return file._replace(restarted=False, restart_pending=True, touched=at)
 
 
 def _ended(spans: tuple[StepSpan, ...], at: float) -> tuple[StepSpan, ...]:

@@ -65,7 +65,7 @@ def plan_fleet(
     """
 
     def keep(plan: HostPlan, session: HostSession) -> bool:
-        needed = plan.write is not None or plan.restart_owed
+        needed = plan.write is not None or plan.restart_pending
         return needed and pool.offer(plan.host, session)
 
     return read_fleet(
@@ -130,15 +130,15 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
     comparison = compare(job.host, job.session, actual)
     receipt, login = None, None
     if comparison.needs_receipt:
-        found, login = session.receipt_and_login(actual.path, deadline)
-        receipt = validate(found, actual)
+        unchecked, login = session.receipt_and_login(actual.path, deadline)
+        receipt = validate(unchecked, actual)
     plan = plan_compared(comparison, receipt)
     if plan.write is not None:
         login = login if comparison.needs_receipt else session.login(deadline)
         plan = check_permissions(plan, replace(actual, login=login))
     if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not plan.changes_sessions:
         pending = is_restart_pending(job, plan, actual, session, deadline)
-        plan = replace(plan, restart_owed=pending)
+        plan = replace(plan, restart_pending=pending)
     plan = read_only(plan) if job.session.withheld else plan
     return replace(plan, pin=pin_of(job.host))
 
@@ -173,7 +173,7 @@ def is_restart_pending(
 ) -> bool:
     """Tell whether Aegis was not restarted since its file came.
 
-    The server knows best: it says since when it is up. If it does not, the records tell.
+    The server says since when it is up. Where it does not, the records of runs decide.
     """
     timeout = min(_HEALTH_TIMEOUT, deadline.remaining())
     health = get_health(job.api(plan), session.request, timeout)

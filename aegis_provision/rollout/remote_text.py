@@ -1,4 +1,4 @@
-"""Redacts what hosts said, before it is shown or recorded: no secret leaves in their text.
+"""Redacts text from hosts before it is shown or recorded: no secret leaves in it.
 
 Text of a host, its Aegis or its provider stands beside our own in a plan, a status, a result or an
 event. So all text in them is redacted, in every field but those named here: a new field is covered
@@ -83,10 +83,8 @@ class _Walk:
         return replace(value, **changed) if changed else value
 
     def _change(self, change: Change) -> Change:
-        found = [
-            text for text in (change.before, change.after) if text and self._redactor.finds(text)
-        ]
+        values = [text for text in (change.before, change.after) if text]
         key = self.clean(change.key)
-        if found:
+        if any(map(self._redactor.finds, values)):
             return replace(change, key=key, before=None, after=None, sensitive=True)
         return change if key == change.key else replace(change, key=key)

@@ -48,18 +48,18 @@ def sudo_refusal(service: Service, target: Target, login: str, output: bytes) ->
     """Return why sudo did not run the restart, with the rule that would let it.
 
     ``output`` is what the command printed, ``login`` the user who ran it. Returns ``None`` if sudo
-    refused nothing, or if it can't be told what it was to run.
+    refused nothing, or if what it was to run is unknown.
     """
     if service.command is not None:
         commands = sudo_commands(service.command)
     else:
         commands = (SudoCommand(_systemctl(service)),) if target.become_user is not None else ()
     lines = output.decode(errors="replace").splitlines()
-    said = "\n".join(line for line in lines if _OF_SUDO.match(line.strip()))
+    messages = "\n".join(line for line in lines if _OF_SUDO.match(line.strip()))
     refused = [
         (words, command.hint(login))
         for command in commands
-        if (words := refusal(said, login, command.user))
+        if (words := refusal(messages, login, command.user))
     ]
     hints = "; ".join(dict.fromkeys(hint for _, hint in refused))
     if not refused or may_hold_secret(hints):

@@ -178,9 +178,11 @@ class _Run:
         gates = self.schedule.plays[play].play.gates
         plan, earlier = self.plans[host], self.tally.results.get(host)
         if earlier is None:
-            return HostTask(self.jobs[host], plan, gates, plan.restart_owed, rollback=self.rollback)
+            return HostTask(
+                self.jobs[host], plan, gates, plan.restart_pending, rollback=self.rollback
+            )
         pending = earlier.status is Status.RESTART_PENDING or (
-            plan.restart_owed and earlier.status is Status.UNCHANGED
+            plan.restart_pending and earlier.status is Status.UNCHANGED
         )
         return HostTask(
             self.jobs[host],

@@ -192,16 +192,8 @@ class RunTracker:
         self.state = reduce(self.state, event, self._clock())
 
 
-def replay(entries: Iterable[tuple[float, Event]]) -> RunState:
-    """Return what is known of a run after all of its events, each with its time."""
-    state = RunState()
-    for at, event in entries:
-        state = reduce(state, event, at)
-    return state
-
-
 def reduce(state: RunState, event: Event, at: float) -> RunState:
-    """Return what is known after ``event``, which was told at the time ``at``."""
+    """Return what is known after ``event``, which happened at the time ``at``."""
     match event:
         case HostPlanned() | HostChecked():
             return state._replace(done=state.done + 1, last=at)
@@ -303,8 +295,8 @@ def _sampled(
     if state.schedule is None or begun is None:
         return state.samples
     gates = state.schedule.plays[play].play.gates
-    seen = state.samples.get(gates, Sample())
-    return {**state.samples, gates: Sample(seen.count + 1, seen.seconds + ended - begun)}
+    sample = state.samples.get(gates, Sample())
+    return {**state.samples, gates: Sample(sample.count + 1, sample.seconds + ended - begun)}
 
 
 def left_out(state: RunState, play: int) -> frozenset[str]:

@@ -135,7 +135,7 @@ def skipped(plan: HostPlan) -> HostResult:
     if plan.write is not None:
         return HostResult(plan.host, Status.NOT_ATTEMPTED, "nothing was written there")
     status = _WITHOUT_WRITE[plan.action]
-    message = _PENDING if status is Status.UNCHANGED and plan.restart_owed else plan.message
+    message = _PENDING if status is Status.UNCHANGED and plan.restart_pending else plan.message
     return HostResult(plan.host, status, message, plan.hint)
 
 

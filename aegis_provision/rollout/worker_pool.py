@@ -75,15 +75,15 @@ def run_all(
         return None if cancel.cancelled or enough() else (item, work(item))
 
     executor = ThreadPoolExecutor(workers, "host-worker")
-    told = False
+    reported = False
     try:
         for item in items:
             executor.submit(begin, item).add_done_callback(done.put)
         left = len(items)
         while left:
             future = done.get()
-            if cancel.cancelled and not told:
-                told = True
+            if cancel.cancelled and not reported:
+                reported = True
                 on_cancel()
             if cancel.abandoned:
                 return

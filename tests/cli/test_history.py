@@ -23,7 +23,7 @@ from aegis_provision.rollout.events import (
     StopRequested,
 )
 from aegis_provision.rollout.results import Status
-from tests.history.fleet import RUN, header, places_in, write_of
+from tests.history.fleet import RUN, header, state_dir_in, write_of
 from tests.history.stories import FINISHED_RUN, end, finished, line, write
 
 if TYPE_CHECKING:
@@ -102,23 +102,23 @@ Either file may be there; 'plan' tells which:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> StateDir:
-    made = places_in(tmp_path)
+def directory(tmp_path: Path) -> StateDir:
+    made = state_dir_in(tmp_path)
     prepare_state_dir(made)
     return made
 
 
 @pytest.fixture
-def kept(places: StateDir) -> StateDir:
-    """Return places with a finished, a dead and a damaged run."""
-    _keep(places, RUN, FINISHED_RUN)
-    _keep(places, DEAD, DIED_IN_A_WRITE)
-    places.record(DAMAGED).write_text("x\n")
-    return places
+def kept(directory: StateDir) -> StateDir:
+    """Return a state directory with a finished, a dead and a damaged run."""
+    _keep(directory, RUN, FINISHED_RUN)
+    _keep(directory, DEAD, DIED_IN_A_WRITE)
+    directory.record(DAMAGED).write_text("x\n")
+    return directory
 
 
-def _keep(places: StateDir, run: str, lines: bytes) -> None:
-    places.record(run).write_bytes(header_lines(header(run)) + lines)
+def _keep(directory: StateDir, run: str, lines: bytes) -> None:
+    directory.record(run).write_bytes(header_lines(header(run)) + lines)
 
 
 @pytest.fixture
@@ -164,8 +164,10 @@ def test_a_run_that_can_not_be_shown(
     assert text in history(wanted, code=3)
 
 
-def test_a_run_that_goes_on_is_no_dead_one(places: StateDir, history: Callable[..., str]) -> None:
-    with open_record(places, header()) as record:
+def test_a_run_that_goes_on_is_no_dead_one(
+    directory: StateDir, history: Callable[..., str]
+) -> None:
+    with open_record(directory, header()) as record:
         record.before_write("a", write_of("a"))
         assert "running" in history()
         shown = history("last")
@@ -175,10 +177,10 @@ def test_a_run_that_goes_on_is_no_dead_one(places: StateDir, history: Callable[.
 
 
 def test_a_run_that_was_stopped_stands_as_interrupted(
-    places: StateDir, history: Callable[..., str]
+    directory: StateDir, history: Callable[..., str]
 ) -> None:
     stopped = [line(StopRequested(1)), finished("a", Status.APPLIED), end(130, applied=1)]
-    _keep(places, RUN, b"".join(map(json_line, stopped)))
+    _keep(directory, RUN, b"".join(map(json_line, stopped)))
     [_, row] = history().splitlines()
     assert row == (f"{RUN}  2026-11-25 10:15  apply  ada@control      4  interrupted  1 applied")
     shown = history("last")
@@ -195,10 +197,10 @@ def test_a_run_that_was_stopped_stands_as_interrupted(
 
 
 def test_only_the_last_runs_are_listed_unless_all_are_wanted(
-    places: StateDir, history: Callable[..., str]
+    directory: StateDir, history: Callable[..., str]
 ) -> None:
     for number in range(LISTED + 1):
-        _keep(places, f"20261125T1015{number:02}Z-1a2b3c", json_line(end()))
+        _keep(directory, f"20261125T1015{number:02}Z-1a2b3c", json_line(end()))
     first, *_, last = history().splitlines()
     assert last == f"The last {LISTED} of {LISTED + 1} runs; --all lists them all."
     assert len(history().splitlines()) == len((first, last)) + LISTED
@@ -207,14 +209,14 @@ def test_only_the_last_runs_are_listed_unless_all_are_wanted(
 
 
 def test_unchanged_hosts_stand_together_unless_all_are_wanted(
-    places: StateDir, history: Callable[..., str]
+    directory: StateDir, history: Callable[..., str]
 ) -> None:
     lines = [
         json_line(line(StepStarted(host, Step.CONNECT), 1))
         + json_line(finished(host, Status.UNCHANGED, 3.5))
         for host in "bcd"
     ]
-    _keep(places, RUN, b"".join(lines))
+    _keep(directory, RUN, b"".join(lines))
     assert "  unchanged (3):\n    b, c, d\n" in history("last")
     assert "  c  unchanged  2.5 s\n" in history("last", "-v")
 
@@ -226,14 +228,14 @@ def test_all_with_a_run_is_a_wrong_command_line(history: Callable[..., str]) -> 
 def test_a_directory_that_others_can_write_to_is_not_believed(
     kept: StateDir, history: Callable[..., str]
 ) -> None:
-    kept.directory.chmod(0o777)
+    kept.path.chmod(0o777)
     assert "can be written by others" in history(code=3)
 
 
 def test_what_a_record_holds_can_not_drive_the_terminal(
-    places: StateDir, history: Callable[..., str]
+    directory: StateDir, history: Callable[..., str]
 ) -> None:
-    _keep(places, RUN, json_line(finished("a", Status.FAILED, message="\x1b[2Jgone")))
+    _keep(directory, RUN, json_line(finished("a", Status.FAILED, message="\x1b[2Jgone")))
     assert "\\x1b[2Jgone" in history("last")
 
 

@@ -32,8 +32,8 @@ STARTED = datetime(2026, 11, 25, 10, 15, 0, 250_000, tzinfo=UTC)
 GATES = Gates(Restart.CHANGED, Verify(health=True, probe=True, timeout=30), OnFailure.ROLLBACK)
 
 
-def places_in(directory: Path) -> StateDir:
-    """Return places in ``directory`` that nothing was made of yet."""
+def state_dir_in(directory: Path) -> StateDir:
+    """Return a state directory below ``directory``, of which nothing exists yet."""
     return StateDir(directory / "state" / "aegis-provision")
 
 

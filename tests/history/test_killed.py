@@ -18,7 +18,7 @@ from aegis_provision.history.state_dir import file_digest, load_key
 from aegis_provision.rollout.events import HostFinished, HostWritten
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.task import WriteLogError
-from tests.history.fleet import RUN, header, places_in, write_of
+from tests.history.fleet import RUN, header, state_dir_in, write_of
 from tests.history.writer import HOSTS, LINES, SAID_OF_A_HOST
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def writer(fleet: Path) -> Iterator[_Writer]:
     started.kill()
 
 
-def _read(places: StateDir) -> PastRun:
-    past = read_run(places, RUN)
+def _read(directory: StateDir) -> PastRun:
+    past = read_run(directory, RUN)
     assert isinstance(past, PastRun), past
     return past
 
@@ -94,7 +94,7 @@ def _assert_true(past: PastRun, fleet: Path, key: bytes) -> None:
             assert host.file.write.after.digest == file_digest(key, new)
         if not host.file.unknown:
             assert config == (new if host.file.written and not host.file.rolled_back else old), name
-        if not host.file.restart_owed:
+        if not host.file.restart_pending:
             assert (fleet / name / "running").read_bytes() == config, name
         if host.status is Status.APPLIED:
             assert config == new
@@ -108,21 +108,21 @@ def test_a_record_tells_the_truth_after_kill_9_at_any_moment(
 ) -> None:
     writer.wait_for_lines(random.Random(seed).randrange(1, LINES))  # noqa: S311 - no secret
     writer.kill()
-    places = places_in(fleet)
-    past = _read(places)
+    directory = state_dir_in(fleet)
+    past = _read(directory)
     assert past.status is RunStatus.CRASHED
     assert past.state.exit_code is None
-    _assert_true(past, fleet, load_key(places))
+    _assert_true(past, fleet, load_key(directory))
 
 
 def test_a_record_tells_the_truth_while_it_is_written(fleet: Path, writer: _Writer) -> None:
     """What it claims of hosts that are done holds although the run goes on."""
-    places = places_in(fleet)
+    directory = state_dir_in(fleet)
     writer.wait_for_lines(1)
-    assert _read(places).status is RunStatus.RUNNING
+    assert _read(directory).status is RunStatus.RUNNING
     for _ in HOSTS:
         writer.wait_for_lines(SAID_OF_A_HOST)
-        done = [host for host in _read(places).hosts.values() if host.status is not None]
+        done = [host for host in _read(directory).hosts.values() if host.status is not None]
         for host in done:
             write = write_of(host.host)
             assert write.base is not None
@@ -130,25 +130,25 @@ def test_a_record_tells_the_truth_while_it_is_written(fleet: Path, writer: _Writ
             assert (fleet / host.host / "config").read_bytes() == expected
     writer.let_end()
     writer.wait_for_lines(LINES - 1 - SAID_OF_A_HOST * len(HOSTS))
-    past = _read(places)
+    past = _read(directory)
     assert past.status is RunStatus.FINISHED
-    _assert_true(past, fleet, load_key(places))
+    _assert_true(past, fleet, load_key(directory))
 
 
 def test_two_runs_at_once_keep_two_records(fleet: Path, writer: _Writer, tmp_path: Path) -> None:
     other = "20261125T101501Z-ffffff"
-    places = places_in(fleet)
+    directory = state_dir_in(fleet)
     writer.wait_for_lines(1)
-    with open_record(places, header(other)) as record:
+    with open_record(directory, header(other)) as record:
         record.before_write("a", write_of("a"))
         record(HostWritten("a"))
-        assert run_names(places) == (other, RUN)
+        assert run_names(directory) == (other, RUN)
         writer.kill()
-        past = read_run(places, other)
+        past = read_run(directory, other)
         assert isinstance(past, PastRun)
         assert past.status is RunStatus.RUNNING
         assert past.hosts["a"].file.written
-    assert _read(places).status is RunStatus.CRASHED
+    assert _read(directory).status is RunStatus.CRASHED
 
 
 def _fill(record: RunRecord) -> None:
@@ -162,10 +162,10 @@ def test_a_full_disk_leaves_whole_lines_and_stops_further_writes(
 ) -> None:
     # What is imported while files must be short would be compiled into a file that is cut.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    places = places_in(tmp_path)
+    directory = state_dir_in(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with open_record(places, header()) as record:
-        size = places.record(RUN).stat().st_size
+    with open_record(directory, header()) as record:
+        size = directory.record(RUN).stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + left, hard))
         try:
             with pytest.raises(WriteLogError) as refused:
@@ -176,12 +176,12 @@ def test_a_full_disk_leaves_whole_lines_and_stops_further_writes(
         with pytest.raises(WriteLogError):
             record.before_write("b", write_of("b"))
         assert record.problem is not None
-        assert str(places.record(RUN)) in str(refused.value)
+        assert str(directory.record(RUN)) in str(refused.value)
         assert refused.value.hint == (
             "make room there, or set XDG_STATE_HOME to a directory of yours that can be written; "
             "then apply again"
         )
-    assert places.record(RUN).read_bytes().endswith(b"\n")
-    past = _read(places)
+    assert directory.record(RUN).read_bytes().endswith(b"\n")
+    past = _read(directory)
     assert past.hosts["a"].status is None
     assert past.hosts["b"].file.write is None

@@ -13,7 +13,7 @@ from aegis_provision.aegis.remote_state import RemoteFile
 from aegis_provision.errors import StateDirError
 from aegis_provision.history.past_run import PastRun, RunStatus
 from aegis_provision.history.run_record import RunRecord, open_record
-from aegis_provision.history.runs import read_run, run_summaries, summary_of
+from aegis_provision.history.runs import read_run, read_summary, summary_of
 from aegis_provision.history.state_dir import file_digest, load_key
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -31,7 +31,7 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.task import WriteLogError
-from tests.history.fleet import CANARY, HOSTS, RUN, header, places_in, plan_of, write_of
+from tests.history.fleet import CANARY, HOSTS, RUN, header, plan_of, state_dir_in, write_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> StateDir:
-    return places_in(tmp_path)
+def directory(tmp_path: Path) -> StateDir:
+    return state_dir_in(tmp_path)
 
 
-def _read(places: StateDir) -> PastRun:
-    past = read_run(places, RUN)
+def _read(directory: StateDir) -> PastRun:
+    past = read_run(directory, RUN)
     assert isinstance(past, PastRun), past
     return past
 
@@ -57,30 +57,30 @@ def _begin(record: RunRecord) -> None:
     record(RunStarted(RUN, head.schedule, tuple(plan_of(host) for host in HOSTS)))
 
 
-def _a_after(places: StateDir, *events: Event | None) -> HostState:
+def _a_after(directory: StateDir, *events: Event | None) -> HostState:
     """Return what is known of host a after ``events``; ``None`` stands for its write."""
-    with open_record(places, header()) as record:
+    with open_record(directory, header()) as record:
         _begin(record)
         for event in events:
             if event is None:
                 record.before_write("a", write_of("a"))
             else:
                 record(event)
-    return _read(places).hosts["a"]
+    return _read(directory).hosts["a"]
 
 
 def _end(status: Status, message: str = "") -> HostFinished:
     return HostFinished(0, HostResult("a", status, message))
 
 
-def test_a_whole_run_is_told(places: StateDir) -> None:
+def test_a_whole_run_is_told(directory: StateDir) -> None:
     results = (
         HostResult("a", Status.APPLIED),
         HostResult("b", Status.APPLIED),
         HostResult("c", Status.UNREACHABLE, "connect: refused", "is it up?"),
         HostResult("d", Status.NOT_ATTEMPTED, "the budget was spent"),
     )
-    with open_record(places, header()) as record:
+    with open_record(directory, header()) as record:
         _begin(record)
         for (play, batch), result in zip(((0, 0), (1, 0), (1, 1)), results, strict=False):
             record(PlayStarted(play))
@@ -94,7 +94,7 @@ def test_a_whole_run_is_told(places: StateDir) -> None:
         record(BudgetSpent(1, "1 of 4 hosts failed; 0 may", ("c",)))
         record(StopRequested(0))
         record(RunFinished(results, 4))
-    past = _read(places)
+    past = _read(directory)
     assert past.header == header()
     assert (past.status, past.state.exit_code) == (RunStatus.FINISHED, 4)
     assert past.state.spent == BudgetSpent(1, "1 of 4 hosts failed; 0 may", ("c",))
@@ -104,12 +104,12 @@ def test_a_whole_run_is_told(places: StateDir) -> None:
     assert past.state.results == results
     assert past.hosts["a"].seconds is not None
     assert past.hosts["d"].seconds is None
-    assert list(run_summaries(places, [RUN])) == [summary_of(past)]
+    assert read_summary(directory, RUN) == summary_of(past)
 
 
-def test_before_and_after_are_digests_under_the_key(places: StateDir) -> None:
-    host = _a_after(places, None, HostWritten("a"))
-    key, write = load_key(places), write_of("a")
+def test_before_and_after_are_digests_under_the_key(directory: StateDir) -> None:
+    host = _a_after(directory, None, HostWritten("a"))
+    key, write = load_key(directory), write_of("a")
     assert host.file.write is not None
     assert host.file.write.before is not None
     assert write.base is not None
@@ -123,26 +123,28 @@ def test_before_and_after_are_digests_under_the_key(places: StateDir) -> None:
     assert host.file.write.secrets == ("ANTHROPIC_AUTH_TOKEN",)
 
 
-def test_a_file_that_was_not_there_has_no_digest(places: StateDir) -> None:
-    with open_record(places, header()) as record:
+def test_a_file_that_was_not_there_has_no_digest(directory: StateDir) -> None:
+    with open_record(directory, header()) as record:
         record.before_write("a", replace(write_of("a"), base=None))
         record(HostWritten("a"))
-    write = _read(places).hosts["a"].file.write
+    write = _read(directory).hosts["a"].file.write
     assert write is not None
     assert write.before is None
 
 
-def test_no_value_comes_into_the_state_directory(places: StateDir) -> None:
-    _a_after(places, None, HostWritten("a"), _end(Status.RESTART_PENDING))
-    files = [path for path in places.directory.rglob("*") if path.is_file()]
-    assert places.record(RUN) in files
+def test_no_value_comes_into_the_state_directory(directory: StateDir) -> None:
+    _a_after(directory, None, HostWritten("a"), _end(Status.RESTART_PENDING))
+    files = [path for path in directory.path.rglob("*") if path.is_file()]
+    assert directory.record(RUN) in files
     for path in files:
         assert CANARY.encode() not in path.read_bytes(), path
 
 
-def test_every_line_is_json_with_a_time(places: StateDir) -> None:
-    _a_after(places, StepStarted("a", Step.WRITE), None, _end(Status.FAILED, "two\nlines \u2028"))
-    for line in places.record(RUN).read_bytes().splitlines()[2:]:
+def test_every_line_is_json_with_a_time(directory: StateDir) -> None:
+    _a_after(
+        directory, StepStarted("a", Step.WRITE), None, _end(Status.FAILED, "two\nlines \u2028")
+    )
+    for line in directory.record(RUN).read_bytes().splitlines()[2:]:
         assert {"event", "at"} <= json.loads(line).keys()
 
 
@@ -187,41 +189,48 @@ def test_every_line_is_json_with_a_time(places: StateDir) -> None:
     ],
 )
 def test_what_is_known_of_a_host_wherever_the_record_ends(
-    places: StateDir, events: tuple[Event | None, ...], expected: tuple[bool, bool, bool, bool]
+    directory: StateDir, events: tuple[Event | None, ...], expected: tuple[bool, bool, bool, bool]
 ) -> None:
-    host = _a_after(places, *events)
-    known = (host.file.unknown, host.file.restarted, host.file.rolled_back, host.file.restart_owed)
+    host = _a_after(directory, *events)
+    known = (
+        host.file.unknown,
+        host.file.restarted,
+        host.file.rolled_back,
+        host.file.restart_pending,
+    )
     assert known == expected
 
 
-def test_a_later_play_without_work_hides_nothing(places: StateDir) -> None:
+def test_a_later_play_without_work_hides_nothing(directory: StateDir) -> None:
     unchanged = HostFinished(1, HostResult("a", Status.UNCHANGED))
-    assert _a_after(places, _end(Status.APPLIED), unchanged).status is Status.APPLIED
+    assert _a_after(directory, _end(Status.APPLIED), unchanged).status is Status.APPLIED
 
 
-def test_the_end_corrects_what_was_told_of_hosts(places: StateDir) -> None:
+def test_the_end_corrects_what_was_told_of_hosts(directory: StateDir) -> None:
     """A host that was interrupted in the middle of its write is told of at the end alone."""
     host = _a_after(
-        places, None, RunFinished((HostResult("a", Status.FAILED, "interrupted"),), 130)
+        directory, None, RunFinished((HostResult("a", Status.FAILED, "interrupted"),), 130)
     )
     assert host.result == HostResult("a", Status.FAILED, "interrupted")
     assert host.file.unknown
 
 
 @pytest.mark.parametrize("went_back", [False, True])
-def test_two_writes_are_one_unless_the_first_was_undone(places: StateDir, went_back: bool) -> None:
+def test_two_writes_are_one_unless_the_first_was_undone(
+    directory: StateDir, went_back: bool
+) -> None:
     """A rollback of the run brings back the file from before all that it left there."""
     first = write_of("a")
     second = replace(first, content=b"third", base=RemoteFile(b"second", 0o600, 1, 1))
-    with open_record(places, header()) as record:
+    with open_record(directory, header()) as record:
         record.before_write("a", first)
         record(HostWritten("a"))
         if went_back:
             record(HostRolledBack("a"))
         record.before_write("a", second)
         record(HostWritten("a"))
-    write = _read(places).hosts["a"].file.write
-    key, base = load_key(places), second.base if went_back else first.base
+    write = _read(directory).hosts["a"].file.write
+    key, base = load_key(directory), second.base if went_back else first.base
     assert write is not None
     assert write.before is not None
     assert base is not None
@@ -230,39 +239,39 @@ def test_two_writes_are_one_unless_the_first_was_undone(places: StateDir, went_b
     assert write.after.digest == file_digest(key, b"third")
 
 
-def test_a_write_that_was_seen_to_end_clears_up_an_earlier_doubt(places: StateDir) -> None:
-    host = _a_after(places, None, _end(Status.FAILED), None, HostWritten("a"))
+def test_a_write_that_was_seen_to_end_clears_up_an_earlier_doubt(directory: StateDir) -> None:
+    host = _a_after(directory, None, _end(Status.FAILED), None, HostWritten("a"))
     assert not host.file.unknown
 
 
-def test_a_run_whose_writer_lives_is_running(places: StateDir) -> None:
-    with open_record(places, header()):
-        assert _read(places).status is RunStatus.RUNNING
-    assert _read(places).status is RunStatus.CRASHED
+def test_a_run_whose_writer_lives_is_running(directory: StateDir) -> None:
+    with open_record(directory, header()):
+        assert _read(directory).status is RunStatus.RUNNING
+    assert _read(directory).status is RunStatus.CRASHED
 
 
-def test_one_name_is_one_record(places: StateDir) -> None:
-    with open_record(places, header()) as record:
+def test_one_name_is_one_record(directory: StateDir) -> None:
+    with open_record(directory, header()) as record:
         record(RunFinished((), 0))
-    before = places.record(RUN).read_bytes()
+    before = directory.record(RUN).read_bytes()
     with pytest.raises(StateDirError, match="a record"):
-        open_record(places, header())
-    assert places.record(RUN).read_bytes() == before
-    assert [path.name for path in places.runs.iterdir()] == [f"{RUN}.jsonl"]
+        open_record(directory, header())
+    assert directory.record(RUN).read_bytes() == before
+    assert [path.name for path in directory.runs.iterdir()] == [f"{RUN}.jsonl"]
 
 
-def test_a_closed_record_lets_no_write_begin(places: StateDir) -> None:
-    with open_record(places, header()) as record:
+def test_a_closed_record_lets_no_write_begin(directory: StateDir) -> None:
+    with open_record(directory, header()) as record:
         pass
     with pytest.raises(WriteLogError, match="closed"):
         record.before_write("a", write_of("a"))
 
 
-def test_everything_is_the_operators_alone(places: StateDir) -> None:
-    _a_after(places)
+def test_everything_is_the_operators_alone(directory: StateDir) -> None:
+    _a_after(directory)
     modes = {
         path.name: stat.S_IMODE(path.stat().st_mode)
-        for path in (places.directory, places.runs, places.key, places.record(RUN))
+        for path in (directory.path, directory.runs, directory.key, directory.record(RUN))
     }
     assert modes == {
         "aegis-provision": 0o700,

@@ -15,14 +15,14 @@ from aegis_provision.history.runs import (
     RunSummary,
     find_run,
     read_run,
+    read_summary,
     run_names,
-    run_summaries,
     runs_that_touched,
 )
 from aegis_provision.history.state_dir import StateDir, prepare_state_dir
 from aegis_provision.rollout.events import HostRestarted
 from aegis_provision.rollout.results import Status
-from tests.history.fleet import header, places_in
+from tests.history.fleet import header, state_dir_in
 from tests.history.stories import FINISHED_RUN, end, finished, line, write
 
 if TYPE_CHECKING:
@@ -37,26 +37,26 @@ NAMES = (NEW, MIDDLE, OLD)
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> StateDir:
-    made = places_in(tmp_path)
+def directory(tmp_path: Path) -> StateDir:
+    made = state_dir_in(tmp_path)
     prepare_state_dir(made)
     return made
 
 
-def _keep(places: StateDir, run: str, lines: bytes = FINISHED_RUN) -> None:
-    places.record(run).write_bytes(header_lines(header(run)) + lines)
+def _keep(directory: StateDir, run: str, lines: bytes = FINISHED_RUN) -> None:
+    directory.record(run).write_bytes(header_lines(header(run)) + lines)
 
 
-def test_runs_are_listed_newest_first_and_nothing_else_is(places: StateDir) -> None:
+def test_runs_are_listed_newest_first_and_nothing_else_is(directory: StateDir) -> None:
     for run in (MIDDLE, NEW, OLD):
-        _keep(places, run)
+        _keep(directory, run)
     for other in ("notes.txt", "x.jsonl", f"{OLD}.new", f".{OLD}.jsonl"):
-        (places.runs / other).write_text("")
-    assert run_names(places) == NAMES
+        (directory.runs / other).write_text("")
+    assert run_names(directory) == NAMES
 
 
 def test_without_a_state_directory_there_are_no_runs(tmp_path: Path) -> None:
-    assert run_names(places_in(tmp_path)) == ()
+    assert run_names(state_dir_in(tmp_path)) == ()
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_the_first_run_is_still_to_come() -> None:
         find_run((), "last")
 
 
-def test_a_list_tells_finished_crashed_and_damaged_apart(places: StateDir) -> None:
-    _keep(places, NEW)
-    _keep(places, MIDDLE, json_line(write("a")) + b'{"torn')
-    places.record(OLD).write_text("damaged\n")
-    done, crashed, damaged = run_summaries(places, NAMES)
+def test_a_list_tells_finished_crashed_and_damaged_apart(directory: StateDir) -> None:
+    _keep(directory, NEW)
+    _keep(directory, MIDDLE, json_line(write("a")) + b'{"torn')
+    directory.record(OLD).write_text("damaged\n")
+    done, crashed, damaged = (read_summary(directory, name) for name in NAMES)
     assert isinstance(done, RunSummary)
     assert (done.status, done.exit_code, done.hosts) == (RunStatus.FINISHED, 4, 4)
     assert isinstance(crashed, RunSummary)
@@ -100,36 +100,39 @@ def test_a_list_tells_finished_crashed_and_damaged_apart(places: StateDir) -> No
     assert damaged == DamagedRun(OLD, "line 1: the header is not whole")
 
 
-def test_a_list_does_not_read_what_lies_between_both_ends(places: StateDir) -> None:
+def test_a_list_does_not_read_what_lies_between_both_ends(directory: StateDir) -> None:
     """A thousand records of a thousand hosts must be quick to list."""
-    _keep(places, NEW, b"not looked at\n" + json_line(end(0, applied=4)))
-    [found] = run_summaries(places, [NEW])
+    _keep(directory, NEW, b"not looked at\n" + json_line(end(0, applied=4)))
+    found = read_summary(directory, NEW)
     assert isinstance(found, RunSummary)
     assert found.counts == {"applied": 4}
-    assert isinstance(read_run(places, NEW), DamagedRun)
+    assert isinstance(read_run(directory, NEW), DamagedRun)
 
 
-def test_only_runs_that_touched_a_host_are_looked_at_for_what_is_owed(places: StateDir) -> None:
-    _keep(places, OLD, json_line(line(HostRestarted("a"))))
-    _keep(places, MIDDLE, json_line(finished("a", Status.UNCHANGED)) + json_line(end()))
-    _keep(places, NEW, json_line(write("a")))
-    found = list(runs_that_touched(places, NAMES))
+def test_only_runs_that_touched_a_host_are_looked_at_for_what_is_owed(directory: StateDir) -> None:
+    _keep(directory, OLD, json_line(line(HostRestarted("a"))))
+    _keep(directory, MIDDLE, json_line(finished("a", Status.UNCHANGED)) + json_line(end()))
+    _keep(directory, NEW, json_line(write("a")))
+    found = list(runs_that_touched(directory, NAMES))
     assert [past.header.run for past in found] == [NEW, OLD]
 
 
-def test_a_record_that_is_none_is_a_value(places: StateDir) -> None:
-    places.record(NEW).mkdir()
-    found = read_run(places, NEW)
+def test_a_record_that_is_none_is_a_value(directory: StateDir) -> None:
+    directory.record(NEW).mkdir()
+    found = read_run(directory, NEW)
     assert isinstance(found, DamagedRun)
     assert "can't be read" in found.reason
-    assert list(run_summaries(places, [NEW, OLD])) == [found, read_run(places, OLD)]
-    assert list(runs_that_touched(places, [NEW, OLD])) == []
+    assert [read_summary(directory, name) for name in (NEW, OLD)] == [
+        found,
+        read_run(directory, OLD),
+    ]
+    assert list(runs_that_touched(directory, [NEW, OLD])) == []
 
 
-def test_two_readers_at_once_do_not_take_each_other_for_the_writer(places: StateDir) -> None:
-    _keep(places, NEW, json_line(write("a")))
-    with places.record(NEW).open("rb") as other:
+def test_two_readers_at_once_do_not_take_each_other_for_the_writer(directory: StateDir) -> None:
+    _keep(directory, NEW, json_line(write("a")))
+    with directory.record(NEW).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
-        past = read_run(places, NEW)
+        past = read_run(directory, NEW)
     assert isinstance(past, PastRun)
     assert past.status is RunStatus.CRASHED

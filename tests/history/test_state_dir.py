@@ -19,17 +19,17 @@ from aegis_provision.history.state_dir import (
     prepare_state_dir,
     state_dir,
 )
-from tests.history.fleet import RUN, header, places_in
+from tests.history.fleet import RUN, header, state_dir_in
 
 _PRINT_KEY = """
 import sys
 from pathlib import Path
 from aegis_provision.history.state_dir import StateDir, load_key, prepare_state_dir
-places = StateDir(Path(sys.argv[1]))
+directory = StateDir(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
-prepare_state_dir(places)
-print(load_key(places).hex())
+prepare_state_dir(directory)
+print(load_key(directory).hex())
 """
 
 
@@ -54,50 +54,50 @@ def test_a_home_that_could_be_anywhere_is_refused() -> None:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> StateDir:
-    made = places_in(tmp_path)
+def directory(tmp_path: Path) -> StateDir:
+    made = state_dir_in(tmp_path)
     prepare_state_dir(made)
     return made
 
 
 def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
-    assert not check(places_in(tmp_path))
+    assert not check(state_dir_in(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777, 0o770])
-@pytest.mark.parametrize("which", ["directory", "runs"])
+@pytest.mark.parametrize("which", ["path", "runs"])
 def test_a_directory_that_others_can_write_to_is_refused(
-    places: StateDir, which: str, mode: int
+    directory: StateDir, which: str, mode: int
 ) -> None:
-    directory: Path = getattr(places, which)
-    directory.chmod(mode)
+    path: Path = getattr(directory, which)
+    path.chmod(mode)
     with pytest.raises(StateDirError) as refused:
-        prepare_state_dir(places)
-    assert refused.value.message == f"{directory} can be written by others (mode {mode:04o})"
-    assert refused.value.hint == f"chmod 700 {directory}"
+        prepare_state_dir(directory)
+    assert refused.value.message == f"{path} can be written by others (mode {mode:04o})"
+    assert refused.value.hint == f"chmod 700 {path}"
 
 
-def test_one_that_others_can_only_read_is_taken(places: StateDir) -> None:
-    places.directory.chmod(0o755)
-    prepare_state_dir(places)
+def test_one_that_others_can_only_read_is_taken(directory: StateDir) -> None:
+    directory.path.chmod(0o755)
+    prepare_state_dir(directory)
 
 
 @pytest.mark.root
-def test_another_users_directory_is_refused(places: StateDir) -> None:
-    os.chown(places.directory, 12_345, -1)
+def test_another_users_directory_is_refused(directory: StateDir) -> None:
+    os.chown(directory.path, 12_345, -1)
     with pytest.raises(StateDirError, match="another user"):
-        prepare_state_dir(places)
+        prepare_state_dir(directory)
 
 
 def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
-    places = places_in(tmp_path)
-    places.directory.parent.mkdir()
-    places.directory.write_text("")
+    directory = state_dir_in(tmp_path)
+    directory.path.parent.mkdir()
+    directory.path.write_text("")
     with pytest.raises(StateDirError, match="can't be made"):
-        prepare_state_dir(places)
+        prepare_state_dir(directory)
     with pytest.raises(StateDirError, match="not a directory"):
-        check(places)
+        check(directory)
 
 
 ELSEWHERE = "set XDG_STATE_HOME to a directory of yours that can be written"
@@ -112,10 +112,10 @@ def _unwritable(directory: Path) -> None:
 
 
 def test_every_way_in_which_it_can_not_be_written_points_elsewhere(tmp_path: Path) -> None:
-    missing = places_in(tmp_path / "missing")
-    missing.directory.parent.parent.mkdir()
-    missing.directory.parent.mkdir()
-    _unwritable(missing.directory)
+    missing = state_dir_in(tmp_path / "missing")
+    missing.path.parent.parent.mkdir()
+    missing.path.parent.mkdir()
+    _unwritable(missing.path)
     with pytest.raises(StateDirError) as refused:
         prepare_state_dir(missing)
     assert refused.value.message.startswith(f"the directory for records, {missing.runs}, can't be")
@@ -126,66 +126,66 @@ def test_every_way_in_which_it_can_not_be_written_points_elsewhere(tmp_path: Pat
     assert refused.value.hint == ELSEWHERE
 
 
-def test_a_record_that_can_not_be_begun_points_elsewhere(places: StateDir) -> None:
-    places.runs.rmdir()
-    _unwritable(places.runs)
+def test_a_record_that_can_not_be_begun_points_elsewhere(directory: StateDir) -> None:
+    directory.runs.rmdir()
+    _unwritable(directory.runs)
     with pytest.raises(StateDirError) as refused:
-        open_record(places, header())
+        open_record(directory, header())
     assert refused.value.message.startswith(
-        f"the run's record, {places.record(RUN)}, can't be begun: "
+        f"the run's record, {directory.record(RUN)}, can't be begun: "
     )
     assert refused.value.hint == ELSEWHERE
 
 
-def test_what_is_no_directory_points_elsewhere_too(tmp_path: Path, places: StateDir) -> None:
-    places.runs.rmdir()
-    places.runs.touch()
+def test_what_is_no_directory_points_elsewhere_too(tmp_path: Path, directory: StateDir) -> None:
+    directory.runs.rmdir()
+    directory.runs.touch()
     with pytest.raises(StateDirError) as refused:
-        check(places)
+        check(directory)
     assert refused.value.hint == f"move it away, or {ELSEWHERE}"
     beyond = StateDir(tmp_path / "file" / "state")
     (tmp_path / "file").touch()
     with pytest.raises(StateDirError) as refused:
         run_names(beyond)
-    assert refused.value.message == f"{beyond.directory} can't be looked at: Not a directory"
+    assert refused.value.message == f"{beyond.path} can't be looked at: Not a directory"
     assert refused.value.hint == ELSEWHERE
 
 
-def test_the_key_stays_the_same(places: StateDir) -> None:
-    assert load_key(places) == load_key(places)
-    assert len(load_key(places)) == 32
+def test_the_key_stays_the_same(directory: StateDir) -> None:
+    assert load_key(directory) == load_key(directory)
+    assert len(load_key(directory)) == 32
 
 
 def test_two_state_directories_have_two_keys(tmp_path: Path) -> None:
     keys = set()
     for name in ("one", "two"):
-        made = places_in(tmp_path / name)
+        made = state_dir_in(tmp_path / name)
         prepare_state_dir(made)
         keys.add(load_key(made))
     assert len(keys) == 2
 
 
-def test_a_key_that_others_can_read_is_refused(places: StateDir) -> None:
-    load_key(places)
-    places.key.chmod(0o640)
+def test_a_key_that_others_can_read_is_refused(directory: StateDir) -> None:
+    load_key(directory)
+    directory.key.chmod(0o640)
     with pytest.raises(StateDirError, match="can be read by others"):
-        load_key(places)
+        load_key(directory)
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 33])
-def test_a_damaged_key_is_not_made_anew(places: StateDir, content: bytes) -> None:
-    places.key.touch(0o600)
-    places.key.write_bytes(content)
+def test_a_damaged_key_is_not_made_anew(directory: StateDir, content: bytes) -> None:
+    directory.key.touch(0o600)
+    directory.key.write_bytes(content)
     with pytest.raises(StateDirError, match="damaged"):
-        load_key(places)
-    assert places.key.read_bytes() == content
+        load_key(directory)
+    assert directory.key.read_bytes() == content
 
 
-def test_what_a_dead_process_left_of_a_key_is_no_key(places: StateDir) -> None:
-    places.key.with_suffix(".new").write_bytes(b"half")
-    places.key.with_name(f".{places.key.name}.1.00000000").write_bytes(b"half")
-    key = load_key(places)
-    assert key == places.key.read_bytes() == load_key(places)
+def test_what_a_dead_process_left_of_a_key_is_no_key(directory: StateDir) -> None:
+    directory.key.with_suffix(".new").write_bytes(b"half")
+    directory.key.with_name(f".{directory.key.name}.1.00000000").write_bytes(b"half")
+    key = load_key(directory)
+    assert key == directory.key.read_bytes() == load_key(directory)
     assert len(key) == 32
 
 

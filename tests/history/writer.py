@@ -21,7 +21,7 @@ from aegis_provision.rollout.events import (
     StepStarted,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from tests.history.fleet import header, places_in, write_of
+from tests.history.fleet import header, state_dir_in, write_of
 
 HOSTS = tuple(f"h{number:02}" for number in range(30))
 ROLLED_BACK = frozenset(HOSTS[2::3])
@@ -73,7 +73,7 @@ def _say() -> None:
 def main() -> None:
     root = Path(sys.argv[1])
     results = []
-    with open_record(places_in(root), header(hosts=HOSTS)) as record:
+    with open_record(state_dir_in(root), header(hosts=HOSTS)) as record:
         for name in HOSTS:
             host = root / name
             results.append(_work_on(name, host, record))

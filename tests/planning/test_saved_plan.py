@@ -239,9 +239,9 @@ def test_a_host_nobody_can_talk_to_is_left_to_the_run() -> None:
 
 
 def test_a_restart_that_is_owed_now_is_more_than_was_planned() -> None:
-    plans = [replace(plan, restart_owed=plan.host == "a") for plan in _plans()]
+    plans = [replace(plan, restart_pending=plan.host == "a") for plan in _plans()]
     assert [*stale_hosts(SAVED, plans).hosts] == ["a"]
-    saved = replace(SAVED, hosts=tuple(replace(host, restart_owed=True) for host in SAVED.hosts))
+    saved = replace(SAVED, hosts=tuple(replace(host, restart_pending=True) for host in SAVED.hosts))
     assert not stale_hosts(saved, _plans()), "nothing is left to do there"
 
 
@@ -314,18 +314,18 @@ def _seen(content: bytes) -> RemoteFile:
     ("changes", "words"),
     [
         (
-            {"action": Action.ERROR, "message": "not JSON", "restart_owed": True},
+            {"action": Action.ERROR, "message": "not JSON", "restart_pending": True},
             ("it can't be written any more: not JSON",),
         ),
         ({"path": "/elsewhere"}, (f"the file is /elsewhere now, not {PATH}",)),
         ({"seen": None}, ("the file is gone",)),
         ({"seen": _seen(b"other")}, ("the file, its mode or its owner has changed",)),
         (
-            {"restart_owed": True},
+            {"restart_pending": True},
             ("it is owed a restart now, of which the plan does not know",),
         ),
         (
-            {"seen": None, "restart_owed": True},
+            {"seen": None, "restart_pending": True},
             (
                 "the file is gone",
                 "it is owed a restart now, of which the plan does not know",

@@ -100,7 +100,7 @@ def test_references(value: str) -> None:
         "~/.token",
     ],
 )
-def test_places_in_a_store(value: str) -> None:
+def test_state_dir_in_a_store(value: str) -> None:
     assert unusable_token(value, NAME).startswith("it is the place of a secret in a store")
 
 

@@ -18,9 +18,8 @@ from aegis_provision.rollout.events import (
     StepStarted,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.run_state import replay
 from aegis_provision.transport.options import AcceptedKey
-from tests.report.runs import CHANGES, PATH, carried_out, hosts, plan, play
+from tests.report.runs import CHANGES, PATH, carried_out, hosts, plan, play, replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

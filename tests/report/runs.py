@@ -25,9 +25,10 @@ from aegis_provision.rollout.events import (
     StepStarted,
 )
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status, later_result
+from aegis_provision.rollout.run_state import RunState, reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from aegis_provision.rollout.events import Event
 
@@ -159,3 +160,11 @@ def runs(draw: st.DrawFn) -> Told:
     return carried_out(
         schedule, lambda index, host: ends[index, host], forks=draw(st.integers(1, 5))
     )
+
+
+def replay(entries: Iterable[tuple[float, Event]]) -> RunState:
+    """Return what is known of a run after all of its events, each with its time."""
+    state = RunState()
+    for at, event in entries:
+        state = reduce(state, event, at)
+    return state

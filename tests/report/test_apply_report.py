@@ -165,8 +165,8 @@ def test_a_schedule_shows_plays_and_batches() -> None:
 def test_a_plan_tells_which_hosts_are_owed_a_restart() -> None:
     plans = [
         plan("a", Action.UNCHANGED),
-        plan("b", Action.UNCHANGED, restart_owed=True),
-        plan("c", Action.UNCHANGED, restart_owed=True),
+        plan("b", Action.UNCHANGED, restart_pending=True),
+        plan("c", Action.UNCHANGED, restart_pending=True),
     ]
     assert [line.plain for line in plan_lines(plans, width=80)] == [
         "= unchanged   a  [glm]  /opt/aegis/aegis.config.json",

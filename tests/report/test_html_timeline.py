@@ -14,8 +14,7 @@ from aegis_provision.report.html_timeline import lanes, timeline_of
 from aegis_provision.rollout.events import HostFinished, Step, StopRequested
 from aegis_provision.rollout.host_state import StepSpan
 from aegis_provision.rollout.results import SUCCESSES, Status
-from aegis_provision.rollout.run_state import replay
-from tests.report.runs import carried_out, hosts, plan, play, runs
+from tests.report.runs import carried_out, hosts, plan, play, replay, runs
 
 if TYPE_CHECKING:
     from tests.report.runs import Told

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 NOON = 1795608000.5
 PLANS = (
     plan("a"),
-    plan("b", Action.UNCHANGED, restart_owed=True),
+    plan("b", Action.UNCHANGED, restart_pending=True),
     plan("c", Action.ERROR, message="broken", hint="mend it", warnings=("look out",)),
 )
 RESULTS = tuple(HostResult(f"h{number}", status) for number, status in enumerate(Status))

@@ -36,7 +36,7 @@ from aegis_provision.rollout.run_state import (
     reduce,
     tallies,
 )
-from tests.history.fleet import STARTED, header, places_in, write_of
+from tests.history.fleet import STARTED, header, state_dir_in, write_of
 from tests.report.runs import RUN, carried_out, hosts, plan, play, runs
 
 if TYPE_CHECKING:
@@ -136,10 +136,10 @@ def test_a_record_says_the_same_as_the_run(told: Told, share: float) -> None:
     first = next(at for at, entry in enumerate(told.events) if isinstance(entry[1], RunStarted))
     events = told.events[first : first + 1 + int((len(told.events) - first) * share)]
     now = STARTED.timestamp()
-    with TemporaryDirectory() as directory:
-        places = places_in(Path(directory))
+    with TemporaryDirectory() as root:
+        directory = state_dir_in(Path(root))
         head = replace(header(RUN), schedule=told.schedule)
-        with open_record(places, head, clock=lambda: now) as record:
+        with open_record(directory, head, clock=lambda: now) as record:
             tracker = RunTracker(lambda: now)
             for at, event in events:
                 now = STARTED.timestamp() + at
@@ -147,7 +147,7 @@ def test_a_record_says_the_same_as_the_run(told: Told, share: float) -> None:
                     tracker(record.before_write(event.host, write_of(event.host)))
                 record(event)
                 tracker(event)
-        past = read_run(places, RUN)
+        past = read_run(directory, RUN)
     live = tracker.state
     hosts_now = PersistentMap.of((host.host, cut_off(host)) for host in live.hosts.values())
     assert isinstance(past, PastRun), past
