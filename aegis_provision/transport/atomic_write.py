@@ -69,7 +69,7 @@ def atomic_write(lock: WriteLock, write: Write, deadline: Deadline) -> WriteResu
     Raises :class:`WriteRefused` (nothing was changed) or :class:`WriteFailed` (the reason says
     what is there now).
     """
-    lock.set_deadline(deadline)
+    lock.directory.files.set_deadline(deadline)
     lock.broken_off = True
     result = _AtomicWrite(lock, write).run()
     lock.broken_off = lock.unused = False

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aegis_provision.transport.deadline import Deadline
+
 T = TypeVar("T")
 R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
@@ -153,6 +155,10 @@ class Filesystem(ABC):
     ``submit_`` function the future raises the former. Requests for different files may be done in
     any order.
     """
+
+    @abstractmethod
+    def set_deadline(self, deadline: Deadline) -> None:
+        """Bound what comes from now on."""
 
     @abstractmethod
     def absolute(self, path: str) -> str:

@@ -74,8 +74,8 @@ class HostSession:
     if that is known: for root the host is not asked. Root works by path only if no one else can
     change what the path leads to, unless the target says otherwise; else the files are those of the
     directory's owner: ``as_owner(uid, gid, deadline)`` returns them, with ``gid`` for a user whom
-    the host does not know, or raises :class:`NotAsOwner`. ``set_deadline`` is told the deadline
-    before each piece of work; ``closers`` run on closing, in order.
+    the host does not know, or raises :class:`NotAsOwner`. ``closers`` run on closing, in
+    order.
 
     Every method but ``alive`` and ``close`` raises :class:`Unreachable` if the connection is lost.
     """
@@ -89,7 +89,6 @@ class HostSession:
         as_owner: Callable[[int, int, Deadline], Filesystem],
         user: str | None = None,
         accepted: tuple[AcceptedKey, ...] = (),
-        set_deadline: Callable[[Deadline], None] = lambda _: None,
         closers: Sequence[Callable[[], object]] = (),
     ) -> None:
         """Take over an open connection."""
@@ -102,7 +101,6 @@ class HostSession:
         self._trusted = target.trust_directory
         self._refusal: WriteRefused | None = None
         self._for_root = False
-        self._set_deadline = set_deadline
         self._closers = closers
 
     def __enter__(self) -> Self:
@@ -113,7 +111,7 @@ class HostSession:
 
     def read(self, deadline: Deadline) -> RemoteState:
         """Read the target and what surrounds it."""
-        self._set_deadline(deadline)
+        self._files.set_deadline(deadline)
         path = absolute_path(self._files, self._target)
         owners = self._submit_owners(path)
         state = StateQuery(self._files, path, self._target.read_via)
@@ -126,7 +124,7 @@ class HostSession:
 
     def previous(self, path: str, deadline: Deadline) -> bytes | None:
         """Return the file that is kept beside the target at ``path``, ``None`` if there is none."""
-        self._set_deadline(deadline)
+        self._files.set_deadline(deadline)
         try:
             self._keep_root_out(self._submit_owners(path), deadline)
         except WriteRefused:
@@ -135,7 +133,7 @@ class HostSession:
 
     def receipt(self, path: str, deadline: Deadline) -> FoundReceipt:
         """Return what lies at the place of the receipt of the target at ``path``, unchecked."""
-        self._set_deadline(deadline)
+        self._files.set_deadline(deadline)
         try:
             self._keep_root_out(self._submit_owners(path), deadline)
         except WriteRefused:
@@ -145,7 +143,7 @@ class HostSession:
     def login(self, deadline: Deadline) -> RemoteUser | None:
         """Return the user who writes files here, ``None`` if the host does not tell."""
         if self._login is None:
-            self._set_deadline(deadline)
+            self._files.set_deadline(deadline)
             self._login = read_login(self._files)
         return self._login
 
@@ -155,7 +153,7 @@ class HostSession:
         """Return what :meth:`receipt` and :meth:`login` do, in one round of requests."""
         if self._login is not None:
             return self.receipt(path, deadline), self._login
-        self._set_deadline(deadline)
+        self._files.set_deadline(deadline)
         found, self._login = read_receipt_and_login(self._files, path)
         return found, self._login
 
@@ -164,12 +162,12 @@ class HostSession:
 
         Raises :class:`Unreachable`.
         """
-        self._set_deadline(deadline)
+        self._files.set_deadline(deadline)
         return read_searched(self._files, paths)
 
     def alive(self, deadline: Deadline) -> bool:
         """Tell whether the connection still answers; never raises."""
-        self._set_deadline(deadline)
+        self._files.set_deadline(deadline)
         try:
             self._files.stat("/")
         except Unreachable:
@@ -187,13 +185,13 @@ class HostSession:
         :class:`WriteRefused`.
         """
         self.login(deadline)  # root may log in under another name
-        self._set_deadline(deadline)
+        self._files.set_deadline(deadline)
         if self._keep_root_out(self._submit_owners(write.path), deadline):
             self.login(deadline)
         if self._for_root and self._is_root:
             raise _unsafe("the SFTP server runs as root, though it was started as another user")
-        rebound = previous.rebind(self._files, self._set_deadline) if previous else None
-        return rebound or take_lock(self._files, write, owner, self._by_path(), self._set_deadline)
+        rebound = previous.rebind(self._files) if previous else None
+        return rebound or take_lock(self._files, write, owner, self._by_path())
 
     @property
     def login_name(self) -> str:

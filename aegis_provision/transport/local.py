@@ -49,10 +49,6 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
     """
     servers: list[_Server] = []
 
-    def set_deadline(later: Deadline) -> None:
-        for server in servers:
-            server.files.stream.deadline = later
-
     def end() -> None:
         for server in servers:
             server.end()
@@ -81,7 +77,6 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
         services=LocalServices(options),
         as_owner=as_owner,
         user=user,
-        set_deadline=set_deadline,
         closers=[end],
     )
 
@@ -195,6 +190,9 @@ class LocalFiles(Filesystem):
     def __init__(self, home: Path) -> None:
         """Resolve relative paths from ``home``, as a login would."""
         self._home = home
+
+    def set_deadline(self, deadline: Deadline) -> None:
+        """Do nothing: files of this machine are not waited for."""
 
     def absolute(self, path: str) -> str:
         """Return ``path`` as an absolute path."""

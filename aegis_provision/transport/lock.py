@@ -30,8 +30,6 @@ from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.filesystem import RenameNotAllowedError, then
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aegis_provision.planning.plan import Write
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.filesystem import (
@@ -64,15 +62,14 @@ class WriteLock:
     """A lock that is held. ``content`` is what its file holds.
 
     ``renewed`` is when it was made or renewed, by our own clock. ``handle`` is its open file,
-    ``None`` if it was taken over another connection. ``set_deadline`` bounds the connection;
-    ``lost`` says that another run was seen to hold the lock now, ``broken_off`` that a write did
-    not finish, ``unused`` that our directory is new and nothing was written.
+    ``None`` if it was taken over another connection. ``lost`` says that another run was seen to
+    hold the lock now, ``broken_off`` that a write did not finish, ``unused`` that our directory is
+    new and nothing was written.
     """
 
     directory: DataDir
     content: bytes
     renewed: float
-    set_deadline: Callable[[Deadline], None]
     handle: WriteHandle | None = None
     lost: bool = False
     broken_off: bool = False
@@ -89,7 +86,7 @@ class WriteLock:
         The time is set on the open file: if the lock was broken, the other run's stays as it is.
         The host's time is that of the lock's creation, by the host's clock, plus what passed since.
         """
-        self.set_deadline(deadline)
+        self.directory.files.set_deadline(deadline)
         with suppress(OSError, Unreachable):
             if self.handle is None or not self._is_surely_ours():
                 return
@@ -103,7 +100,7 @@ class WriteLock:
         Returns warnings. What a write that ran out of time left behind is removed first. If it
         can't be told whether the lock is ours, it stays, and expires.
         """
-        self.set_deadline(deadline)
+        self.directory.files.set_deadline(deadline)
         try:
             if self.broken_off and self.is_still_ours():
                 self.directory.remove_stale()
@@ -118,15 +115,13 @@ class WriteLock:
             self.directory.remove_if_made()
         return ()
 
-    def rebind(
-        self, files: Filesystem, set_deadline: Callable[[Deadline], None]
-    ) -> WriteLock | None:
+    def rebind(self, files: Filesystem) -> WriteLock | None:
         """Return the same lock over another connection, ``None`` if it is not ours any more.
 
         Raises :class:`WriteRefused` if that can't be told, and :class:`Unreachable`.
         """
         directory = DataDir(files, self.directory.path, made=False)
-        lock = WriteLock(directory, self.content, self.renewed, set_deadline)
+        lock = WriteLock(directory, self.content, self.renewed)
         try:
             return lock if lock.is_still_ours() else None
         except OSError as problem:
@@ -167,7 +162,6 @@ def take_lock(
     write: Write,
     owner: str,
     by_path: ByPath = ByPath.IF_OWN,
-    set_deadline: Callable[[Deadline], None] = lambda _: None,
 ) -> WriteLock:
     """Take the lock beside the target of ``write``; its file names ``owner``.
 
@@ -179,7 +173,7 @@ def take_lock(
         # The run before us may remove the directory just when we make the lock in it.
         with suppress(FileNotFoundError):
             directory = _open_data_dir(files, write, by_path)
-            return _take_lock_in(directory, owner, set_deadline)
+            return _take_lock_in(directory, owner)
     raise Locked(_STEP, "another run is writing here (it was quicker)", "try again")
 
 
@@ -192,12 +186,10 @@ def _open_data_dir(files: Filesystem, write: Write, by_path: ByPath) -> DataDir:
         raise WriteRefused("prepare", describe_file_error(problem)) from None
 
 
-def _take_lock_in(
-    directory: DataDir, owner: str, set_deadline: Callable[[Deadline], None]
-) -> WriteLock:
+def _take_lock_in(directory: DataDir, owner: str) -> WriteLock:
     """Take the lock in ``directory``; raises ``FileNotFoundError`` if that goes meanwhile."""
     try:
-        return create_or_break(directory, owner, set_deadline)
+        return create_or_break(directory, owner)
     except FileNotFoundError:
         raise
     except OSError as problem:
@@ -208,14 +200,12 @@ def _take_lock_in(
         raise Unreachable(problem.step, problem.reason, hint) from None
 
 
-def create_or_break(
-    directory: DataDir, owner: str, set_deadline: Callable[[Deadline], None] = lambda _: None
-) -> WriteLock:
+def create_or_break(directory: DataDir, owner: str) -> WriteLock:
     """Create the lock in ``directory`` for ``owner``; an expired one is broken first.
 
     Raises :class:`Locked` if another run holds it, and ``OSError``.
     """
-    lock = WriteLock(directory, _content(owner), _now(), set_deadline, unused=directory.made)
+    lock = WriteLock(directory, _content(owner), _now(), unused=directory.made)
     if _create(lock):
         return lock
     try:  # both are of one lock, though another may come

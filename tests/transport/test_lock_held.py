@@ -296,7 +296,7 @@ def test_after_a_lost_connection_it_goes_on_over_another(old: bytes | None, path
         atomic_write(lock, write, deadline())
         wire.close()
         with wired() as (others, _):
-            again = lock.rebind(others, lambda _: None)
+            again = lock.rebind(others)
             assert isinstance(again, WriteLock)
             atomic_write(again, restoring_write(write), deadline())
             assert again.release(deadline()) == ()
@@ -315,7 +315,7 @@ def test_a_lock_that_is_not_ours_any_more_is_not_taken_over(
         if others is not None:
             put(path.parent / DATA_DIR / "lock", others)
         with wired() as (again, _):
-            assert lock.rebind(again, lambda _: None) is None
+            assert lock.rebind(again) is None
     assert content(path.parent / DATA_DIR / "lock") == others
 
 
@@ -327,7 +327,7 @@ def test_a_lock_that_can_not_be_read_is_refused(path: Path) -> None:
             wired(at=1, trouble=Trouble.FAILS) as (again, _),
             pytest.raises(WriteRefused, match="lock: the host says no more than 'failure'"),
         ):
-            lock.rebind(again, lambda _: None)
+            lock.rebind(again)
 
 
 def _undo_requests(path: Path, old: bytes | None) -> Iterator[tuple[int, Write]]:

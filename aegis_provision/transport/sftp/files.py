@@ -22,6 +22,7 @@ from aegis_provision.transport.sftp.packets import string
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.filesystem import FileStat, Future
     from aegis_provision.transport.sftp.client import SftpStream
 
@@ -37,6 +38,10 @@ class SftpFiles(Filesystem):
         """Exchange versions. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
         self._client = SftpClient(stream)
         self.stream = stream
+
+    def set_deadline(self, deadline: Deadline) -> None:
+        """Bound what comes from now on."""
+        self.stream.deadline = deadline
 
     def absolute(self, path: str) -> str:
         """Return ``path`` as an absolute path; a relative one begins at the login directory."""

@@ -78,17 +78,9 @@ def connect_over(
             transport.close()
         raise
 
-    streams = [files.stream]
-
-    def set_deadline(later: Deadline) -> None:
-        for each in streams:
-            each.deadline = later
-
     def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
         _end_sftp(channel, deadline.step_timeout(options.timeout))
-        owners_files = _start_sftp_as_owner(transports[-1], uid, gid, options, deadline)
-        streams.append(owners_files.stream)
-        return owners_files
+        return _start_sftp_as_owner(transports[-1], uid, gid, options, deadline)
 
     return HostSession(
         target,
@@ -97,7 +89,6 @@ def connect_over(
         as_owner=as_owner,
         user=target.become_user or hops[-1].user,
         accepted=tuple(accepted),
-        set_deadline=set_deadline,
         closers=[transport.close for transport in reversed(transports)],
     )
 
