@@ -62,7 +62,7 @@ def read_json(name: str, data: bytes) -> tuple[Node | None, tuple[Diagnostic, ..
     if problem_words is not None:
         hint = "let it print one JSON object on its standard output, and all else elsewhere"
         return None, (error("not-json", f"{name} {problem_words}", hint=hint),)
-    source = Source(name, _laid_out(text))
+    source = Source(name, _pretty_print(text))
     if source.text.count("\n") > MOST_NODES:
         found = f"{name} prints more than {MOST_NODES:,} values"
         return None, (error("too-many-nodes", found, hint=_LESS),)
@@ -82,7 +82,7 @@ def _problem(text: str) -> str | None:
     return None
 
 
-def _laid_out(text: str) -> str:
+def _pretty_print(text: str) -> str:
     """Return a valid JSON ``text`` with each value on a line of its own."""
     parts: list[str] = []
     depth, after_opening = 0, False

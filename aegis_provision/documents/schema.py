@@ -86,9 +86,9 @@ def _leaves(problem: ValidationError) -> Iterator[ValidationError]:
         yield problem
         return
     found = [item for item in problem.context or () if item.validator_value != "null"]
-    other = {item.schema_path[0] for item in found if _is_of_another_type(item)}
-    meant = [item for item in found if item.schema_path[0] not in other]
-    for item in meant or found:
+    mismatched = {item.schema_path[0] for item in found if _is_of_another_type(item)}
+    matching = [item for item in found if item.schema_path[0] not in mismatched]
+    for item in matching or found:
         yield from _leaves(item)
 
 
@@ -184,21 +184,21 @@ def _missing_keys(node: Node, span: Span, problem: ValidationError) -> Diagnosti
 
 def _wrong_type(node: Node, span: Span, where: str, problem: ValidationError) -> Diagnostic:
     kinds: Any = problem.validator_value
-    wanted = [kinds] if isinstance(kinds, str) else list(kinds)
-    words = " or ".join(_KINDS[kind] for kind in wanted if kind != "null")
+    types = [kinds] if isinstance(kinds, str) else list(kinds)
+    words = " or ".join(_KINDS[kind] for kind in types if kind != "null")
     hint = ""
     if is_null(node):
         hint = "give it a value, or remove it"
-    elif "string" in wanted and isinstance(node, Scalar):
+    elif "string" in types and isinstance(node, Scalar):
         secret = _rules(problem).get("writeOnly")
         hint = "put quotes around it" + ("" if secret else f": {quote(node.text)}")
-    elif isinstance(node, Scalar) and "boolean" in wanted:
+    elif isinstance(node, Scalar) and "boolean" in types:
         hint = "write true or false"
-    elif "string" in wanted:
+    elif "string" in types:
         hint = "write one value, in quotes"
-    elif isinstance(node, Scalar) and "object" in wanted:
+    elif isinstance(node, Scalar) and "object" in types:
         hint = "write 'name:' on a line of its own, with a colon"
-    elif isinstance(node, Sequence) and "object" in wanted:
+    elif isinstance(node, Sequence) and "object" in types:
         hint = "write 'name:' lines, each ending in a colon, rather than '- name'"
     return error(
         "wrong-type", f"{where} must be {words}, and this is {_kind_of(node)}", span, hint=hint

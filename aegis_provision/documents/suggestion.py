@@ -38,9 +38,9 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """
     if len(word) > _LONGEST_COMPARED:
         return ""
-    known = {_folded(candidate): candidate for candidate in candidates}
-    near = difflib.get_close_matches(_folded(word), known, n=1, cutoff=0.6)
-    return f'did you mean "{known[near[0]]}"?' if near else ""
+    names = {_folded(candidate): candidate for candidate in candidates}
+    near = difflib.get_close_matches(_folded(word), names, n=1, cutoff=0.6)
+    return f'did you mean "{names[near[0]]}"?' if near else ""
 
 
 def is_slip(word: str, name: str) -> bool:
@@ -61,16 +61,18 @@ def is_slip(word: str, name: str) -> bool:
     return sorted(word) == sorted(name) or (len(word) != len(name) and not name.startswith(word))
 
 
-def _distance(one: str, other: str) -> int:
-    """Return in how many steps ``one`` becomes ``other``, two exchanged letters being one step."""
+def _distance(first: str, second: str) -> int:
+    """Return in how many steps ``first`` becomes ``second``; two letters exchanged are one step."""
     before: list[int] = []
-    row = list(range(len(other) + 1))
-    for index, letter in enumerate(one):
+    row = list(range(len(second) + 1))
+    for index, letter in enumerate(first):
         before, above, row = row, before, [index + 1]
-        for place, wanted in enumerate(other):
-            steps = min(before[place] + (letter != wanted), before[place + 1] + 1, row[place] + 1)
-            if index and place and letter == other[place - 1] and one[index - 1] == wanted:
-                steps = min(steps, above[place - 1] + 1)
+        for column, expected in enumerate(second):
+            steps = min(
+                before[column] + (letter != expected), before[column + 1] + 1, row[column] + 1
+            )
+            if index and column and letter == second[column - 1] and first[index - 1] == expected:
+                steps = min(steps, above[column - 1] + 1)
             row.append(steps)
     return row[-1]
 

@@ -74,30 +74,30 @@ def explain_syntax_error(source: Source, problem: yaml.MarkedYAMLError) -> Diagn
         return ini_inventory(source)
     mark = problem.problem_mark or problem.context_mark
     line, column = (mark.line, mark.column) if mark is not None else (0, 0)
-    here = _span(source, line, column)
+    span = _span(source, line, column)
     text = _line(source, line)
     char = text[column : column + 1]
     if char == "\t" or "\t" in text[: len(text) - len(text.lstrip())]:
         return error(
-            "tab", "a tab where YAML indents with spaces", here, hint="replace it by spaces"
+            "tab", "a tab where YAML indents with spaces", span, hint="replace it by spaces"
         )
     if char in {"@", "`", "%"} and "cannot start any token" in (problem.problem or ""):
-        return error("bad-start", f"a plain value can't begin with '{char}'", here, hint=_QUOTES)
+        return error("bad-start", f"a plain value can't begin with '{char}'", span, hint=_QUOTES)
     if char and char in "}]" and "flow" not in (problem.context or ""):
-        return error("stray-bracket", f"a '{char}' that closes nothing", here, hint="remove it")
-    said = f"{problem.context or ''} / {problem.problem or ''}"
-    found = next((row for row in _WORDS if row[0] in said), None)
+        return error("stray-bracket", f"a '{char}' that closes nothing", span, hint="remove it")
+    parser_words = f"{problem.context or ''} / {problem.problem or ''}"
+    found = next((row for row in _WORDS if row[0] in parser_words), None)
     if found is None:
-        return error("yaml-syntax", "this is not YAML", here, hint=_INDENT)
+        return error("yaml-syntax", "this is not YAML", span, hint=_INDENT)
     _, code, message, hint, at_context = found
-    began = problem.context_mark
-    there = _span(source, began.line, began.column) if began is not None else here
+    begin = problem.context_mark
+    context = _span(source, begin.line, begin.column) if begin is not None else span
     if at_context:
-        return error(code, message, there, hint=hint)
-    if there == here or code != "bad-indentation":
-        return error(code, message, here, hint=hint)
-    related = (Related(there, "the block around it begins here"),)
-    return error(code, message, here, hint=hint, related=related)
+        return error(code, message, context, hint=hint)
+    if context == span or code != "bad-indentation":
+        return error(code, message, span, hint=hint)
+    related = (Related(context, "the block around it begins here"),)
+    return error(code, message, span, hint=hint, related=related)
 
 
 def _span(source: Source, line: int, column: int) -> Span:

@@ -286,10 +286,10 @@ class _Builder:
         if kind == "str":
             return Scalar(text, text, plain=False, span=span)
         value = resolve(text)
-        wanted = _SCALAR_TYPES.get(kind) if tag.startswith(_CORE) else None
-        if wanted is None:
+        expected = _SCALAR_TYPES.get(kind) if tag.startswith(_CORE) else None
+        if expected is None:
             self._unknown_tag(tag, span)
-        elif not isinstance(value, wanted):
+        elif not isinstance(value, expected):
             self.diagnostics.append(
                 error("wrong-tag", f"this is no value of type {kind}", span, hint="remove the tag")
             )
@@ -341,8 +341,8 @@ class _Builder:
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         span = self._span(event)
-        known = self._anchors.get(event.anchor or "")
-        if known is None:
+        anchored = self._anchors.get(event.anchor or "")
+        if anchored is None:
             if any(frame.anchor == event.anchor for frame in self._stack):
                 self._give_up(
                     "recursive-alias",
@@ -357,7 +357,7 @@ class _Builder:
                 hint='a value that begins with "*" needs quotes',
             )
             return
-        self._add(known[0], known[1], None)
+        self._add(anchored[0], anchored[1], None)
 
     def _add(self, node: Node, size: int, anchor: str | None) -> None:
         if anchor is not None:

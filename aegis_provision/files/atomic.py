@@ -32,7 +32,7 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    wanted: Replacement
+    replacement: Replacement
     real: Path
     temporary: Path
 
@@ -105,8 +105,8 @@ def replace_files(
     """
     staged: list[_Staged] = []
     try:
-        for wanted in replacements:
-            staged += (_stage(wanted),)
+        for replacement in replacements:
+            staged += (_stage(replacement),)
         with ExitStack() as locks:
             # Always in the same order, so that two processes never wait for each other.
             for real in sorted({item.real for item in staged}):
@@ -117,24 +117,24 @@ def replace_files(
             done: list[Path] = []
             for item in staged:
                 _rename(item, done)
-                done.append(item.wanted.path)
+                done.append(item.replacement.path)
     finally:
         for item in staged:
             item.temporary.unlink(missing_ok=True)
 
 
-def _stage(wanted: Replacement) -> _Staged:
+def _stage(replacement: Replacement) -> _Staged:
     try:
-        real = wanted.path.resolve(strict=True)
+        real = replacement.path.resolve(strict=True)
         found = real.stat()
         if not found.st_mode & 0o222 or not os.access(real, os.W_OK):
             raise PermissionError("it is read-only")
         temporary, descriptor = _create_beside(real, _OWNER_ONLY)
     except OSError as problem:
-        raise _unwritable(wanted.path, problem) from None
+        raise _unwritable(replacement.path, problem) from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(wanted.after)
+            stream.write(replacement.after)
             if (found.st_uid, found.st_gid) != (os.geteuid(), os.fstat(descriptor).st_gid):
                 os.fchown(descriptor, found.st_uid, found.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
@@ -143,9 +143,9 @@ def _stage(wanted: Replacement) -> _Staged:
     except BaseException as problem:
         temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError):
-            raise _unwritable(wanted.path, problem) from None
+            raise _unwritable(replacement.path, problem) from None
         raise
-    return _Staged(wanted, real, temporary)
+    return _Staged(replacement, real, temporary)
 
 
 @contextmanager
@@ -172,9 +172,10 @@ def _compare(item: _Staged) -> None:
         now = read_beginning(item.real, LARGEST_FILE + 1)
     except OSError:
         now = None
-    if now != item.wanted.before:
+    if now != item.replacement.before:
+        path = item.replacement.path
         raise RefusedError(
-            f"{item.wanted.path} was changed by another program meanwhile; nothing was written",
+            f"{path} was changed by another program meanwhile; nothing was written",
             "run the command again",
         )
 
@@ -183,7 +184,7 @@ def _rename(item: _Staged, done: Sequence[Path]) -> None:
     try:
         item.temporary.replace(item.real)
     except OSError as problem:
-        raise _unwritable(item.wanted.path, problem, done) from None
+        raise _unwritable(item.replacement.path, problem, done) from None
     sync_directory(item.real.parent)
 
 

@@ -90,7 +90,7 @@ def is_null(facts: os.stat_result) -> bool:
     """Tell whether ``facts`` are those of the null device."""
     if not stat.S_ISCHR(facts.st_mode):
         return False
-    return facts.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116 - no path of anybody's
+    return facts.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116 - not an operator's path
 
 
 def size_words(size: int) -> str:

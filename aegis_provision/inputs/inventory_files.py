@@ -141,11 +141,11 @@ class _Reader:
             return True
         if executable and (path.suffix not in _ENDINGS or _begins_as_script(path)):
             if nested:
-                self._pass_over(path, "a script in a directory below", f"name it: -i {path}")
+                self._skip(path, "a script in a directory below", f"name it: -i {path}")
             return not nested
         if _begins_as_script(path):
             hint = f"'chmod +x {path}', or move it elsewhere"
-            self._pass_over(path, "a script that is not executable", hint)
+            self._skip(path, "a script that is not executable", hint)
             return False
         return self._holds_inventory(path)
 
@@ -156,21 +156,21 @@ class _Reader:
             content = content_of(str(path), read_beginning(path, LARGEST_FILE + 1))
         except OSError as problem:
             if named:
-                self._pass_over(path, f"not readable ({problem.strerror or problem})", "")
+                self._skip(path, f"not readable ({problem.strerror or problem})", "")
             return False
         if content == "inventory" and named:
             return True
         if content == "inventory":
             hint = "give it the ending .yml, or move it elsewhere"
-            self._pass_over(path, f"no inventory by its ending {path.suffix}", hint)
+            self._skip(path, f"no inventory by its ending {path.suffix}", hint)
         elif content == "ini" or path.suffix in _OTHER_FORMATS:
             which = "INI" if content == "ini" else path.suffix.removeprefix(".").upper()
-            self._pass_over(path, f"an inventory in {which} format", conversion(str(path)))
+            self._skip(path, f"an inventory in {which} format", conversion(str(path)))
         elif named:
-            self._pass_over(path, "no inventory", "move it elsewhere")
+            self._skip(path, "no inventory", "move it elsewhere")
         return False
 
-    def _pass_over(self, path: Path, what: str, hint: str) -> None:
+    def _skip(self, path: Path, what: str, hint: str) -> None:
         words = f"{path} is {what}, so it is passed over"
         self.diagnostics.append(warning("passed-over", words, hint=hint))
 
@@ -203,7 +203,7 @@ class _Reader:
                     yield entry
             elif entry.suffix:
                 hint = "rename it without the dot, or move it elsewhere"
-                self._pass_over(entry, "a directory with an ending", hint)
+                self._skip(entry, "a directory with an ending", hint)
             elif entry.resolve() not in above:
                 yield from self._variables_in(entry, above)
 

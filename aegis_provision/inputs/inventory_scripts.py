@@ -64,25 +64,27 @@ def run_script(
         return (), (*diagnostics, error("script", words, hint=hint))
     until = time.monotonic() + LONGEST
     for host in filter(is_address, hosts):
-        told = _run(path, ["--host", host], environ, until)
-        diagnostics.extend(told.diagnostics)
-        if told.data is None:
+        printed = _run(path, ["--host", host], environ, until)
+        diagnostics.extend(printed.diagnostics)
+        if printed.data is None:
             break  # the others would most likely fail alike, one by one
         name = f"{path} --host {host}"
-        files.append(InputFile("host_vars", host, name, told.data, rank, printed=True))
+        files.append(InputFile("host_vars", host, name, printed.data, rank, printed=True))
     return tuple(files), tuple(diagnostics)
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ScriptOutput:
     """What one call printed (``None`` where it came to nothing), and what is worth telling."""
 
     data: bytes | None = field(repr=False)
     diagnostics: tuple[Diagnostic, ...]
 
 
-def _run(path: Path, arguments: Sequence[str], environ: Mapping[str, str], until: float) -> _Told:
-    called = f"{path} {' '.join(arguments)}"
+def _run(
+    path: Path, arguments: Sequence[str], environ: Mapping[str, str], until: float
+) -> _ScriptOutput:
+    command = f"{path} {' '.join(arguments)}"
     try:
         # Its own session: it can be ended with all that it started, and has no terminal to ask for
         # a password on.
@@ -98,7 +100,7 @@ def _run(path: Path, arguments: Sequence[str], environ: Mapping[str, str], until
         reason = problem.strerror if isinstance(problem, OSError) else str(problem)
         words = f"the inventory {path} is executable and can't be run: {reason}"
         hint = "begin it with '#!' and its interpreter, or 'chmod -x' it if it is YAML"
-        return _Told(None, (error("script", words, hint=hint),))
+        return _ScriptOutput(None, (error("script", words, hint=hint),))
     with process:
         pipes = _Pipes(process)
         try:
@@ -108,18 +110,18 @@ def _run(path: Path, arguments: Sequence[str], environ: Mapping[str, str], until
             raise
         if problem_words is not None:
             _end(process)
-    said = _quoted(bytes(pipes.errors), environ)
+    stderr = _quoted(bytes(pipes.errors), environ)
     if problem_words is None and process.returncode == 0:
-        notes = (note("script", f"{called} says: {said}"),) if said else ()
-        return _Told(bytes(pipes.output), notes)
+        notes = (note("script", f"{command} says: {stderr}"),) if stderr else ()
+        return _ScriptOutput(bytes(pipes.output), notes)
     words = problem_words or _ending(process.returncode)
-    return _Told(
+    return _ScriptOutput(
         None,
         (
             error(
                 "script",
-                f"{called} {words}" + (f"; it says: {said}" if said else ""),
-                hint=f"run it by hand and correct it: {called}",
+                f"{command} {words}" + (f"; it says: {stderr}" if stderr else ""),
+                hint=f"run it by hand and correct it: {command}",
             ),
         ),
     )
@@ -152,9 +154,9 @@ class _Pipes:
     def drain(self, until: float) -> str | None:
         """Read both streams to their end; return what stood in the way, if anything did."""
         with selectors.DefaultSelector() as waiting:
-            for stream, kept in self._streams():
+            for stream, buffer in self._streams():
                 os.set_blocking(stream.fileno(), False)
-                waiting.register(stream, selectors.EVENT_READ, kept)
+                waiting.register(stream, selectors.EVENT_READ, buffer)
             while waiting.get_map():
                 left = until - time.monotonic()
                 if left <= 0:

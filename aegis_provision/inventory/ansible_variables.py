@@ -81,7 +81,7 @@ _HOST_KEYS = Substitute(
 _SUDO = Substitute("'become' is always 'sudo -n': allow it in sudoers")
 _BECOME_USER = Substitute("name that user with 'become_user'", ("become_user",))
 
-LEADING_ELSEWHERE = {
+UNSUPPORTED = {
     **dict.fromkeys(
         ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args",
          "ansible_sftp_extra_args", "ansible_scp_extra_args"),
@@ -125,17 +125,17 @@ LEADING_ELSEWHERE = {
 """Variables that change where, as whom or through what Ansible connects, and are not taken."""
 
 # What is done anyway: variables that say so change nothing.
-_AS_WE_DO = {
+_HARMLESS_VALUES = {
     "ansible_become_method": frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo"}),
     "ansible_ssh_transfer_method": frozenset({"sftp", "smart"}),
     **dict.fromkeys(
-        (name for name, instead in LEADING_ELSEWHERE.items() if instead is _HOST_KEYS),
+        (name for name, instead in UNSUPPORTED.items() if instead is _HOST_KEYS),
         frozenset({"true", "yes", "on", "1"}),
     ),
 }
 
 
-def counting(variables: Mapping) -> Collection[str]:
+def effective_names(variables: Mapping) -> Collection[str]:
     """Return the names among ``variables`` that count: less those that a stronger one replaces."""
     names = {entry.key.text for entry in variables}
     return {name for name in names if STRONGER.get(name) not in names}
@@ -147,12 +147,12 @@ def substitute_for(name: str, value: Node, names: Collection[str]) -> Substitute
     It does not where its value is empty or what we do anyway, nor where ``names``, those of the
     same mapping, hold a setting that stands for it already.
     """
-    instead = LEADING_ELSEWHERE.get(name)
+    instead = UNSUPPORTED.get(name)
     if instead is None:
         return None
     if isinstance(value, Scalar) and (
-        value.value in {None, ""} or value.text.lower() in _AS_WE_DO.get(name, ())
+        value.value in {None, ""} or value.text.lower() in _HARMLESS_VALUES.get(name, ())
     ):
         return None
-    said = {ALIASES.get(other, other) for other in names}
-    return None if said.intersection(instead.settings) else instead
+    settings = {ALIASES.get(item, item) for item in names}
+    return None if settings.intersection(instead.settings) else instead

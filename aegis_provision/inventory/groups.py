@@ -95,7 +95,7 @@ class Tree:
         declared = self._settings.read(node, file.priority)
         subject = self._subjects(file).get(file.subject)
         if subject is None:
-            self._unused(file, node.span, self._meant(file))
+            self._unused(file, node.span, self._suggestion(file))
         else:
             subject.declared.extend(declared)
             subject.bodies.append(node)
@@ -104,13 +104,13 @@ class Tree:
         """Tell whether there is the group or host that a variable file is named for."""
         return file.subject in self._subjects(file)
 
-    def pass_over(self, file: InputFile) -> None:
+    def skip_unused(self, file: InputFile) -> None:
         """Skip a file whose group or host is missing; warn where its name is nearly one."""
-        meant = self._meant(file)
-        if meant:
-            self._unused(file, None, meant)
+        hint = self._suggestion(file)
+        if hint:
+            self._unused(file, None, hint)
 
-    def _meant(self, file: InputFile) -> str:
+    def _suggestion(self, file: InputFile) -> str:
         return self._suggestions.did_you_mean(file.subject, self._subjects(file))
 
     def _subjects(self, file: InputFile) -> MappingOf[str, RawGroup | RawHost]:
@@ -120,9 +120,9 @@ class Tree:
         """Yield what was found in all files."""
         yield from self.diagnostics
         yield from self._settings.diagnostics
-        yield from self._settings.about_ansible()
+        yield from self._settings.ansible_diagnostics()
 
-    def _unused(self, file: InputFile, span: Span | None, meant: str) -> None:
+    def _unused(self, file: InputFile, span: Span | None, hint: str) -> None:
         noun = file.kind.removesuffix("_vars")
         which = "this file" if span is not None else file.name
         self.diagnostics.append(
@@ -130,7 +130,7 @@ class Tree:
                 "unused-variables",
                 f"no {noun} is called {quote(file.subject)}, so {which} is not used",
                 span,
-                hint=meant,
+                hint=hint,
             )
         )
 
@@ -274,21 +274,21 @@ class Ancestry:
         for name, group in groups.items():
             for child in group.children:
                 self._parents[child].append(name)
-        self._known: dict[str, frozenset[str]] = {}
+        self._ancestors: dict[str, frozenset[str]] = {}
         self._order = {name: index for index, name in enumerate(groups)}
 
     def above(self, group: str) -> frozenset[str]:
         """Return every ancestor of ``group`` except ``all``."""
-        known = self._known.get(group)
-        if known is None:
+        ancestors = self._ancestors.get(group)
+        if ancestors is None:
             pending, found = list(self._parents[group]), set[str]()
             while pending:
                 parent = pending.pop()
                 if parent != ALL and parent not in found:
                     found.add(parent)
                     pending.extend(self._parents[parent])
-            known = self._known[group] = frozenset(found)
-        return known
+            ancestors = self._ancestors[group] = frozenset(found)
+        return ancestors
 
     def is_above(self, upper: str, lower: str) -> bool:
         """Tell whether ``upper`` is an ancestor of ``lower``; ``all`` is above every other."""

@@ -33,7 +33,7 @@ from aegis_provision.inventory.precedence import (
 )
 from aegis_provision.inventory.script_output import inventory_of, settings_of
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.inventory.shared_with_ansible import Sorting, holds_ours
+from aegis_provision.inventory.shared_with_ansible import VariableFilter, has_own_settings
 from aegis_provision.inventory.targets import service_of, target_of
 
 if TYPE_CHECKING:
@@ -61,16 +61,16 @@ def load_inventory(
     """
     texts = [_read(file) for file in sorted(files, key=lambda file: file.kind != "inventory")]
     shared = not with_providers or any(text.is_shared for text in texts)
-    sorting = Sorting(shared)
+    variables = VariableFilter(shared)
     diagnostics: list[Diagnostic] = []
     tree = Tree()
     complete = True
     for text in texts:
         file = text.file
         if not file.certain and not tree.knows(file):
-            tree.pass_over(file)
+            tree.skip_unused(file)
             continue
-        node, found = _taken(text, sorting)
+        node, found = _relevant(text, variables)
         diagnostics.extend(found)
         if node is None:
             complete = complete and not has_errors(found)
@@ -79,7 +79,7 @@ def load_inventory(
             tree.add_inventory(file, node)
         else:
             tree.add_variables(file, node)
-    diagnostics.extend(sorting.all_diagnostics())
+    diagnostics.extend(variables.all_diagnostics())
     diagnostics.extend(
         item for item in tree.all_diagnostics() if complete or item.code != "unused-variables"
     )
@@ -110,7 +110,7 @@ class _Text:
         """Tell whether it shows that Ansible shares the inventory: a script, or an ``aegis``."""
         is_inventory = self.file.kind == "inventory"
         return self.file.printed or (
-            self.node is not None and holds_ours(self.node, is_inventory=is_inventory)
+            self.node is not None and has_own_settings(self.node, is_inventory=is_inventory)
         )
 
 
@@ -133,7 +133,7 @@ def _read(file: InputFile) -> _Text:
     return _Text(file, node, found)
 
 
-def _taken(text: _Text, sorting: Sorting) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+def _relevant(text: _Text, variables: VariableFilter) -> tuple[Node | None, tuple[Diagnostic, ...]]:
     """Return what of a file is for us, and what is wrong with that."""
     node, found, is_inventory = text.node, text.diagnostics, text.file.kind == "inventory"
     if node is None:
@@ -142,9 +142,9 @@ def _taken(text: _Text, sorting: Sorting) -> tuple[Node | None, tuple[Diagnostic
     if text.file.printed:
         node, more = inventory_of(node) if is_inventory else settings_of(node)
         return node, (*found, *more, *_checked(node, fragment))
-    if found or sorting.shared or not is_inventory:
-        node = sorting.inventory(node) if is_inventory else sorting.file(node)
-        found = tuple(item for item in found if not sorting.is_moot(item))
+    if found or variables.shared or not is_inventory:
+        node = variables.inventory(node) if is_inventory else variables.file(node)
+        found = tuple(item for item in found if not variables.is_foreign(item))
     return node, (*found, *_checked(node, fragment))
 
 
@@ -223,7 +223,7 @@ class _Resolver:
             self.diagnostics.extend(found)
         conflicts: dict[Conflict, list[str]] = {}
         unclear: dict[tuple[Setting, Setting], list[str]] = {}
-        quarrels: dict[tuple[Setting, Setting], list[str]] = {}
+        contradicted: dict[tuple[Setting, Setting], list[str]] = {}
         hosts: dict[str, Host] = {}
         for name in self.tree.hosts:
             host, parts, open_conflicts = self._host(name)
@@ -234,13 +234,13 @@ class _Resolver:
                 if parts.provider is not None:
                     unclear.setdefault((setting, parts.provider), []).append(name)
             for pair in parts.outranked:
-                quarrels.setdefault(pair, []).append(name)
+                contradicted.setdefault(pair, []).append(name)
         self.diagnostics.extend(item.diagnostic(names) for item, names in conflicts.items())
         self.diagnostics.extend(
             unclear_override(setting, provider, names)
             for (setting, provider), names in unclear.items()
         )
-        self.diagnostics.extend(outranked_by(*pair, names) for pair, names in quarrels.items())
+        self.diagnostics.extend(outranked_by(*pair, names) for pair, names in contradicted.items())
         self.diagnostics.extend(self._without_provider(hosts))
         self.diagnostics.extend(_same_file(hosts))
         self.diagnostics.extend(self._same_names(hosts))
@@ -258,13 +258,13 @@ class _Resolver:
         without = [host for host in hosts.values() if host.provider is None]
         if not without or not self.needs_providers:
             return
-        doubtful = {
+        uncertain = {
             name for name, group in self.tree.groups.items() if _may_name_provider(group.bodies)
         }
         certain = [
             host
             for host in without
-            if doubtful.isdisjoint((*host.groups, ALL))
+            if uncertain.isdisjoint((*host.groups, ALL))
             and not _may_name_provider(self.tree.hosts[host.name].bodies)
         ]
         if certain:
@@ -286,8 +286,8 @@ class _Resolver:
             self.diagnostics.extend(found)
             parts = self._sorted_out(host_over_groups(own, inherited.settings))
         else:
-            known = self._parts.get(direct)
-            parts = known or self._sorted_out(inherited.settings)
+            cached = self._parts.get(direct)
+            parts = cached or self._sorted_out(inherited.settings)
             self._parts[direct] = parts
         target, found = target_of(name, parts.settings)
         self.diagnostics.extend(found)
@@ -303,15 +303,15 @@ class _Resolver:
             target=target,
             service=parts.service,
         )
-        return host, parts, _open(inherited.conflicts, own)
+        return host, parts, _unresolved(inherited.conflicts, own)
 
     def _from_groups(self, direct: tuple[str, ...]) -> _Inherited:
-        known = self._inherited.get(direct)
-        if known is None:
+        cached = self._inherited.get(direct)
+        if cached is None:
             groups = self.ancestry.closure(direct)
             settings, conflicts = merge_groups(groups, self._own, self.ancestry)
-            known = self._inherited[direct] = _Inherited(groups, settings, conflicts)
-        return known
+            cached = self._inherited[direct] = _Inherited(groups, settings, conflicts)
+        return cached
 
     def _sorted_out(self, settings: MergedSettings) -> _Parts:
         scoped = scope_overrides(settings, self.ancestry)
@@ -346,7 +346,7 @@ class _Resolver:
             )
 
 
-def _open(conflicts: tuple[Conflict, ...], own: MergedSettings) -> tuple[Conflict, ...]:
+def _unresolved(conflicts: tuple[Conflict, ...], own: MergedSettings) -> tuple[Conflict, ...]:
     """Return the conflicts that a host does not settle by what it says for itself."""
     if not conflicts or not own:
         return conflicts

@@ -158,9 +158,9 @@ def _ranged(text: str, inventory: Inventory) -> set[str]:
     missing = [name for name in names if name not in inventory.hosts]
     if len(missing) == len(names):
         nothing = f"{quote(text)} matches no host and no group"
-        meant = did_you_mean(text.partition("[")[0], inventory.groups)
-        meant = meant or did_you_mean(names[0], inventory.hosts)
-        raise PatternError(f"{nothing}; {meant}" if meant else nothing)
+        hint = did_you_mean(text.partition("[")[0], inventory.groups)
+        hint = hint or did_you_mean(names[0], inventory.hosts)
+        raise PatternError(f"{nothing}; {hint}" if hint else nothing)
     if missing:
         named = quote_some(missing, _MOST_NAMED)
         verb = "is" if len(missing) == 1 else "are"
@@ -209,8 +209,8 @@ def _in_range(text: str, inventory: Inventory) -> set[str]:
     return set(names) if all(name in inventory.hosts for name in names) else set()
 
 
-def _hinted(problem: str, written: str, known: Iterable[str]) -> str:
-    hint = did_you_mean(written, known)
+def _hinted(problem: str, written: str, names: Iterable[str]) -> str:
+    hint = did_you_mean(written, names)
     return f"{problem}; {hint}" if hint else problem
 
 

@@ -17,7 +17,7 @@ from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequen
 from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.ranges import is_range
-from aegis_provision.inventory.shared_with_ansible import ours_among
+from aegis_provision.inventory.shared_with_ansible import own_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,18 +38,18 @@ def inventory_of(output: Node) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     Every node keeps the place where it stands in the output. What is wrong with settings is found
     where those of all inventories are looked at.
     """
-    work = _Work()
-    return work.inventory(output), tuple(work.diagnostics)
+    converter = _Converter()
+    return converter.inventory(output), tuple(converter.diagnostics)
 
 
 def settings_of(variables: Node) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     """Return the settings among what ``--host`` printed, and what is wrong with how it did."""
-    work = _Work()
+    converter = _Converter()
     if isinstance(variables, Mapping):
-        return work.settings(variables), tuple(work.diagnostics)
+        return converter.settings(variables), tuple(converter.diagnostics)
     words = "a host's variables must be a mapping, and this is none"
-    work.diagnostics.append(error("wrong-type", words, variables.span, hint="print an object"))
-    return Mapping((), variables.span), tuple(work.diagnostics)
+    converter.diagnostics.append(error("wrong-type", words, variables.span, hint="print an object"))
+    return Mapping((), variables.span), tuple(converter.diagnostics)
 
 
 def hosts_to_ask(output: Node) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def _listed(group: Node) -> Iterator[Scalar]:
 
 
 @dataclass(slots=True)
-class _Work:
+class _Converter:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     _variables: dict[str, Entry] = field(default_factory=dict)
 
@@ -95,9 +95,9 @@ class _Work:
 
     def settings(self, variables: Mapping) -> Mapping:
         """Return our settings among ``variables``; those under our own name are the stronger."""
-        taken, found = ours_among(variables)
+        settings, found = own_settings(variables)
         self.diagnostics.extend(found)
-        return taken
+        return settings
 
     def _take_meta(self, meta: Node) -> None:
         found = meta.entry("hostvars") if isinstance(meta, Mapping) else None

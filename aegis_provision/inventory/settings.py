@@ -15,7 +15,7 @@ from aegis_provision.inventory.ansible_variables import (
     CONNECTIONS,
     PREFIX,
     Substitute,
-    counting,
+    effective_names,
     substitute_for,
 )
 from aegis_provision.inventory.names import (
@@ -64,7 +64,7 @@ class Declared:
 
 
 @dataclass(slots=True)
-class _Elsewhere:
+class _Unsupported:
     """A variable of Ansible's that leads elsewhere: what stands for it, where, how often."""
 
     instead: Substitute
@@ -81,7 +81,7 @@ class SettingsReader:
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
     ignored: dict[str, Span] = field(default_factory=dict)
-    _elsewhere: dict[str, _Elsewhere] = field(default_factory=dict)
+    _unsupported: dict[str, _Unsupported] = field(default_factory=dict)
 
     def read(self, node: Node | None, priority: int) -> tuple[Declared, ...]:
         """Return the settings in ``node``. What the schema refuses is skipped here."""
@@ -89,13 +89,13 @@ class SettingsReader:
             return ()
         return tuple(self._settings(node, priority))
 
-    def about_ansible(self) -> Iterator[Diagnostic]:
+    def ansible_diagnostics(self) -> Iterator[Diagnostic]:
         """Yield diagnostics about Ansible's variables that are not taken.
 
         Each that changes the connection is one warning, however many places set it; all others are
         one note. Their lines are not quoted: an option may hold a password.
         """
-        for name, found in self._elsewhere.items():
+        for name, found in self._unsupported.items():
             more = f", in {found.places} places" if found.places > 1 else ""
             yield warning(
                 "ansible-leads-elsewhere",
@@ -118,11 +118,11 @@ class SettingsReader:
         if instead is None:
             self.ignored.setdefault(name, entry.key.span)
             return
-        found = self._elsewhere.setdefault(name, _Elsewhere(instead, entry.key.span))
+        found = self._unsupported.setdefault(name, _Unsupported(instead, entry.key.span))
         found.places += 1
 
     def _settings(self, node: Mapping, priority: int) -> Iterator[Declared]:
-        names = counting(node)
+        names = effective_names(node)
         for entry in node:
             written = entry.key.text
             if written not in names:

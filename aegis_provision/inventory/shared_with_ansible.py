@@ -47,7 +47,7 @@ def _settings() -> MappingOf[str, Any]:
     return found
 
 
-def holds_ours(node: Node, *, is_inventory: bool) -> bool:
+def has_own_settings(node: Node, *, is_inventory: bool) -> bool:
     """Tell whether any mapping of variables in ``node`` has our settings under ``aegis``."""
     if not isinstance(node, Mapping):
         return False
@@ -72,7 +72,7 @@ def _all_variables(inventory: Mapping) -> Iterator[Mapping]:
                     yield from (body for body in below if isinstance(body, Mapping))
 
 
-def ours_among(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
+def own_settings(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     """Return our settings among the variables of others, and what is wrong with them.
 
     That is what stands under ``aegis``, and Ansible's variables as far as it does not say the same.
@@ -88,11 +88,11 @@ def ours_among(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
         words = f'"{OURS}" must be a mapping of our settings'
         hint = 'write {"provider": "glm", ...}'
         diagnostics.append(error("wrong-type", words, ours.value.span, hint=hint))
-    said = {ALIASES.get(entry.key.text, entry.key.text) for entry in own}
+    own_keys = {ALIASES.get(entry.key.text, entry.key.text) for entry in own}
     ansibles = tuple(
         entry
         for entry in variables
-        if entry.key.text.startswith(PREFIX) and ALIASES.get(entry.key.text) not in said
+        if entry.key.text.startswith(PREFIX) and ALIASES.get(entry.key.text) not in own_keys
     )
     span = ours.value.span if ours is not None else variables.span
     return Mapping((*own, *ansibles), span), tuple(diagnostics)
@@ -114,19 +114,19 @@ def _misspelt(variables: Mapping) -> Iterator[Diagnostic]:
 
 
 @dataclass(slots=True)
-class Sorting:
-    """Takes from files what is for us. ``left`` and ``kept`` say where the rest of it stands.
+class VariableFilter:
+    """Takes from files the settings that are for us; ``foreign`` is where the others stand.
 
-    ``shared`` says that the inventory is Ansible's too. Diagnostics about the text inside of what
-    is ``left`` mean nothing, unless they are about something that was ``kept`` in it: a tag or a
-    number that matters to Ansible alone is no mistake.
+    ``shared`` says that the inventory is Ansible's too. A diagnostic about a ``foreign`` text means
+    nothing, unless it is about one of our ``own`` settings in it: a tag or a number that matters
+    to Ansible alone is no mistake.
     """
 
     shared: bool
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    left: list[Span] = field(default_factory=list)
-    kept: list[Span] = field(default_factory=list)
-    _foreign: list[Span] = field(default_factory=list)
+    foreign: list[Span] = field(default_factory=list)
+    own: list[Span] = field(default_factory=list)
+    _foreign_files: list[Span] = field(default_factory=list)
 
     def inventory(self, node: Node) -> Node:
         """Return an inventory with what is for us in it."""
@@ -147,8 +147,9 @@ class Sorting:
     def all_diagnostics(self) -> Iterator[Diagnostic]:
         """Yield what was found in all files."""
         yield from self.diagnostics
-        if self._foreign:
-            names, many = [span.source.name for span in self._foreign], len(self._foreign)
+        if self._foreign_files:
+            names = [span.source.name for span in self._foreign_files]
+            many = len(names)
             more = f" and {many - _MOST_NAMED} more" if many > _MOST_NAMED else ""
             verb = "holds" if many == 1 else "hold"
             yield note(
@@ -157,13 +158,13 @@ class Sorting:
                 "so that nothing of that is read but Ansible's connection variables",
             )
 
-    def is_moot(self, diagnostic: Diagnostic) -> bool:
+    def is_foreign(self, diagnostic: Diagnostic) -> bool:
         """Tell whether ``diagnostic`` is about text that is not for us."""
         span = diagnostic.span
         return (
             span is not None
-            and any(place.holds(span) for place in self.left)
-            and not any(place.holds(span) for place in self.kept)
+            and any(place.holds(span) for place in self.foreign)
+            and not any(place.holds(span) for place in self.own)
         )
 
     def _group(self, node: Node) -> Node:
@@ -177,9 +178,9 @@ class Sorting:
                     case "vars":
                         value = self._variables(value)
                     case "hosts":
-                        value = _each(value, self._host)
+                        value = _map_values(value, self._host)
                     case "children":
-                        value = _each(value, self._group)
+                        value = _map_values(value, self._group)
             parts.append(Entry(entry.key, value))
         return Mapping(tuple(parts), node.span)
 
@@ -189,20 +190,20 @@ class Sorting:
     def _variables(self, node: Mapping, *, is_file: bool = False) -> Mapping:
         if node.entry(OURS) is None and self._is_ours(node, is_file=is_file):
             for entry in node:
-                self._sort(entry, is_ours=not _is_ignored(entry))
+                self._record(entry, is_ours=not _is_ignored(entry))
             return node
-        taken, found = ours_among(node)
+        taken, found = own_settings(node)
         self.diagnostics.extend(found)
-        self.left.append(node.span)
+        self.foreign.append(node.span)
         for entry in taken:
-            self._sort(entry, is_ours=not _is_ignored(entry))
+            self._record(entry, is_ours=not _is_ignored(entry))
         return taken
 
-    def _sort(self, entry: Entry, *, is_ours: bool) -> None:
+    def _record(self, entry: Entry, *, is_ours: bool) -> None:
         if is_ours:
-            self.kept.extend((entry.key.span, entry.value.span))
+            self.own.extend((entry.key.span, entry.value.span))
         else:
-            self.left.append(entry.value.span)
+            self.foreign.append(entry.value.span)
 
     def _is_ours(self, node: Mapping, *, is_file: bool) -> bool:
         """Tell whether a mapping without ``aegis`` is ours; say so where that may surprise."""
@@ -219,14 +220,14 @@ class Sorting:
         if not self.shared:
             if fitting or slips:
                 return True
-            self._foreign.append(node.span)
+            self._foreign_files.append(node.span)
             return False
         if fitting:
             self.diagnostics.append(_not_read(fitting))
         return False
 
 
-def _each(node: Mapping, change: Callable[[Node], Node]) -> Mapping:
+def _map_values(node: Mapping, change: Callable[[Node], Node]) -> Mapping:
     return Mapping(tuple(Entry(entry.key, change(entry.value)) for entry in node), node.span)
 
 

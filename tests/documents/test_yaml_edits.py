@@ -90,7 +90,7 @@ ENTRIES = [
 
 @pytest.mark.parametrize(("before", "after"), ENTRIES)
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_put_adds_keys_and_drop_takes_them_away(before: str, after: str, line_end: str) -> None:
+def test_set_keys_adds_and_remove_keys_takes_away(before: str, after: str, line_end: str) -> None:
     before, after = (below(text).replace("\n", line_end) for text in (before, after))
     assert pinned(before) == after
     assert unpinned(after) == before
@@ -122,7 +122,7 @@ def test_entries_in_braces_are_edited_in_them(before: str, after: str) -> None:
         ("    h[1:2]: {}", '    h[1:2]: {}\n    "1": {provider: glm, model: m}'),
     ],
 )
-def test_insert_makes_an_entry_that_goes_as_a_whole(before: str, after: str) -> None:
+def test_insert_entry_makes_one_that_goes_as_a_whole(before: str, after: str) -> None:
     before, after = below(before), below(after)
     assert inserted(before, ("all", "hosts", "h[1:2]"), "1") == after
     assert unpinned(after, ("all", "hosts", "1"), in_range=True) == before
@@ -196,7 +196,7 @@ def test_a_key_without_a_value_gets_one() -> None:
         ("\n     provider:\n      a\n     #\n     model: x", "\n     provider:\n      b\n     #"),
     ],
 )  # fmt: skip
-def test_put_replaces_and_drops_in_place(before: str, after: str) -> None:
+def test_set_keys_replaces_and_drops_in_place(before: str, after: str) -> None:
     editor = YamlEditor("inventory.yml", below(f"    h: {before}\n").encode())
     editor.set_keys(H, {"provider": "b"}, {"model"})
     assert editor.result().decode() == below(f"    h: {after}\n")
@@ -212,7 +212,7 @@ def test_put_replaces_and_drops_in_place(before: str, after: str) -> None:
         ("\n      provider: glm\n      # kept\n      port: 1", "\n      # kept\n      port: 1"),
     ],
 )
-def test_drop_takes_what_was_written_by_hand(before: str, after: str) -> None:
+def test_remove_keys_takes_what_was_written_by_hand(before: str, after: str) -> None:
     assert unpinned(below(f"    h: {before}\n")) == below(f"    h: {after}\n")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.documents.quoting import hide_values
-from aegis_provision.inventory.ansible_variables import ALIASES, LEADING_ELSEWHERE, STRONGER
+from aegis_provision.inventory.ansible_variables import ALIASES, STRONGER, UNSUPPORTED
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.settings import SettingsReader
@@ -224,7 +224,7 @@ INSTEAD = {
 
 
 def test_every_name_that_leads_elsewhere_is_in_the_table_above() -> None:
-    assert INSTEAD.keys() == LEADING_ELSEWHERE.keys()
+    assert INSTEAD.keys() == UNSUPPORTED.keys()
 
 
 @pytest.mark.parametrize("name", INSTEAD)
@@ -324,7 +324,7 @@ def test_their_lines_are_not_quoted(name: str) -> None:
 
 
 def test_what_was_read_says_nothing_of_ansible() -> None:
-    assert list(SettingsReader().about_ansible()) == []
+    assert list(SettingsReader().ansible_diagnostics()) == []
 
 
 @pytest.mark.parametrize("name", ALIASES)
