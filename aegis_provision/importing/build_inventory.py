@@ -46,14 +46,7 @@ def build_inventory(
     ``inventory`` names the hosts, ``recipes`` are those that it may refer to, and ``environ`` is
     the environment in which some of the tokens may be already.
     """
-    work = _Work(recipes, environ, _reserved(inventory, recipes))
-    for item in found:
-        work.take(item)
-    return work.adoption()
-
-
-def _reserved(inventory: Inventory, recipes: Mapping[str, Recipe]) -> frozenset[str]:
-    """Return the variables that something refers to which the new inventory holds too."""
+    # What something refers to that the new inventory holds too.
     templates = [
         value.template
         for recipe in recipes.values()
@@ -64,57 +57,56 @@ def _reserved(inventory: Inventory, recipes: Mapping[str, Recipe]) -> frozenset[
         for host in inventory.hosts.values()
         if host.service.api_token is not None
     )
-    return frozenset(name.name for template in templates for name in references(template))
+    reserved = frozenset(name.name for template in templates for name in references(template))
+    builder = _Builder(recipes, environ, _VariableNames(environ, reserved))
+    for file in found:
+        builder.add(file)
+    return builder.fleet()
 
 
 @dataclass(slots=True)
-class _Work:
+class _Builder:
     recipes: Mapping[str, Recipe]
     environ: Mapping[str, str]
-    reserved: frozenset[str]
+    variables: _VariableNames
     refused: dict[str, str] = field(default_factory=dict)
-    _taken: dict[str, tuple[InspectedFile, RecipeMatch]] = field(default_factory=dict)
-    _names: VariableNames = field(init=False)
+    _matches: dict[str, RecipeMatch] = field(default_factory=dict)
     _tokens: dict[str, str] = field(default_factory=dict)
     _needed: dict[tuple[str, str], RequiredVariable] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._names = VariableNames(self.environ, self.reserved)
-
-    def take(self, found: InspectedFile) -> None:
-        """Take the next host."""
+    def add(self, file: InspectedFile) -> None:
+        host = file.host.name
         try:
-            recognised = match_recipe(found.values, self.recipes, self.environ)
+            match = match_recipe(file.values, self.recipes, self.environ)
         except NotExpressibleError as problem:
-            self.refused[found.host.name] = str(problem)
+            self.refused[host] = str(problem)
             return
-        gone = [name for name in recognised.unmanaged if name in found.managed]
-        if gone:
-            self.refused[found.host.name] = (
-                f"{listed(gone)} can't stand in an inventory, and a plan would remove "
+        removed = [name for name in match.unmanaged if name in file.managed]
+        if removed:
+            self.refused[host] = (
+                f"{listed(removed)} can't stand in an inventory, and a plan would remove "
                 "what this tool wrote there"
             )
             return
-        self._taken[found.host.name] = found, recognised
+        self._matches[host] = match
 
-    def adoption(self) -> ImportedFleet:
-        """Return the settings of all hosts together."""
+    def fleet(self) -> ImportedFleet:
         providers = self._providers()
-        wanted = {
-            name: ImportedSettings(
-                providers[name],
-                self._overrides(name, providers[name], recognised),
-                self._env(name, recognised),
+        settings_of = {
+            host: ImportedSettings(
+                providers[host],
+                self._overrides(host, providers[host], match),
+                self._env(host, match),
             )
-            for name, (_, recognised) in self._taken.items()
+            for host, match in self._matches.items()
         }
-        recipes = self._own_recipes(wanted)
-        for name, settings in wanted.items():
-            brought = recipes[settings.provider].values if settings.provider in recipes else {}
-            wanted[name] = replace(settings, overrides=_less(settings.overrides, brought))
-        self._note_what_recipes_need(wanted, recipes)
-        common, own = _factored(wanted)
-        common, extra = _without_strays(common, own, taken=(*self.recipes, *recipes))
+        recipes = self._own_recipes(settings_of)
+        for host, settings in settings_of.items():
+            inherited = recipes[settings.provider].values if settings.provider in recipes else {}
+            settings_of[host] = replace(settings, overrides=_less(settings.overrides, inherited))
+        self._add_variables_of_recipes(settings_of, recipes)
+        common, own = _factored(settings_of)
+        common, extra = _without_ignored_overrides(common, own, taken=(*self.recipes, *recipes))
         provider_of = {name: settings.provider or common.provider for name, settings in own.items()}
         return ImportedFleet(
             recipes=(*recipes.values(), *extra),
@@ -124,65 +116,63 @@ class _Work:
             needed=tuple(self._needed.values()),
             refused=self.refused,
             unmanaged={
-                name: recognised.unmanaged
-                for name, (_, recognised) in self._taken.items()
-                if recognised.unmanaged
+                host: match.unmanaged for host, match in self._matches.items() if match.unmanaged
             },
         )
 
     def _providers(self) -> dict[str, str]:
         """Return each host's provider: a recipe's name, or a new one per unknown base URL."""
         of_url: dict[str, str] = {}
-        found: dict[str, str] = {}
-        for name, (_, recognised) in self._taken.items():
-            if recognised.recipe is not None:
-                found[name] = recognised.recipe.name
-                continue
-            url = recognised.base_url
-            if url not in of_url:
-                of_url[url] = recipe_name(url, (*self.recipes, *of_url.values()))
-            found[name] = of_url[url]
-        return found
+        providers: dict[str, str] = {}
+        for host, match in self._matches.items():
+            url = match.base_url
+            if match.recipe is None and url not in of_url:
+                of_url[url] = _recipe_name(url, (*self.recipes, *of_url.values()))
+            providers[host] = match.recipe.name if match.recipe is not None else of_url[url]
+        return providers
 
-    def _overrides(self, host: str, provider: str, recognised: RecipeMatch) -> dict[str, str]:
-        found = dict(recognised.literal)
-        if recognised.recipe is None:
-            found["base_url"] = recognised.base_url
-        if recognised.token is not None:
-            found[_TOKEN] = self._token(host, provider, recognised.token)
-        return {key: found[key] for key in VARIABLE_OF if key in found}
+    def _overrides(self, host: str, provider: str, match: RecipeMatch) -> dict[str, str]:
+        overrides = dict(match.literal)
+        if match.recipe is None:
+            overrides["base_url"] = match.base_url
+        if match.token is not None:
+            overrides[_TOKEN] = self._token(host, provider, match.token)
+        return {key: overrides[key] for key in VARIABLE_OF if key in overrides}
 
     def _token(self, host: str, provider: str, token: str) -> str:
         """Return the reference to a token, the same one wherever it is the same token."""
-        base = variable_base(provider)
         harmless = token in HARMLESS_TOKENS
         if token not in self._tokens:
-            self._tokens[token] = self._names.name(base, token, unset=harmless)
+            words = re.sub(r"[^A-Z0-9]+", "_", provider.upper()).strip("_")
+            base = f"LLM_{words}_TOKEN" if not words or words[0].isdigit() else f"{words}_TOKEN"
+            self._tokens[token] = self.variables.name(base, token, unset=harmless)
         name = self._tokens[token]
         if harmless:
             return f"${{{name}:-{token}}}"
         self._need(name, token, VARIABLE_OF[_TOKEN], host)
         return f"${{{name}}}"
 
-    def _env(self, host: str, recognised: RecipeMatch) -> dict[str, str]:
-        found = dict(recognised.env)
-        for name, value in recognised.secret_env.items():
+    def _env(self, host: str, match: RecipeMatch) -> dict[str, str]:
+        env = dict(match.env)
+        for name, value in match.secret_env.items():
             base = name if is_secret_name(name) else f"{name}_SECRET"
-            variable = self._names.name(base, value, unset=not value)
+            variable = self.variables.name(base, value, unset=not value)
             if value:
                 self._need(variable, value, name, host)
-            found[name] = f"${{{variable}}}" if value else f"${{{variable}:-}}"
-        return found
+            env[name] = f"${{{variable}}}" if value else f"${{{variable}:-}}"
+        return env
 
     def _need(self, name: str, value: str, holds: str, host: str) -> None:
-        known = self._needed.get((name, holds))
-        hosts = (*known.hosts, host) if known is not None else (host,)
+        needed = self._needed.get((name, holds))
+        hosts = (*needed.hosts, host) if needed is not None else (host,)
         is_set = self.environ.get(name) == value
         self._needed[name, holds] = RequiredVariable(name, value, is_set, holds, hosts)
 
-    def _own_recipes(self, wanted: Mapping[str, ImportedSettings]) -> dict[str, ImportedRecipe]:
+    def _own_recipes(
+        self, settings_of: Mapping[str, ImportedSettings]
+    ) -> dict[str, ImportedRecipe]:
         """Return a recipe for each provider that is none yet: what most of its hosts have."""
-        unknown = (item for item in wanted.values() if item.provider not in self.recipes)
+        unknown = (item for item in settings_of.values() if item.provider not in self.recipes)
         return {
             name: ImportedRecipe(
                 name,
@@ -192,23 +182,23 @@ class _Work:
             for name, items in group_by(unknown, lambda item: item.provider).items()
         }
 
-    def _note_what_recipes_need(
-        self, wanted: Mapping[str, ImportedSettings], own: Mapping[str, ImportedRecipe]
+    def _add_variables_of_recipes(
+        self, settings_of: Mapping[str, ImportedSettings], own: Mapping[str, ImportedRecipe]
     ) -> None:
-        """Note the variables that recipes take the hosts' values out of: they are set."""
-        for host, (_, recognised) in self._taken.items():
-            if recognised.recipe is None or wanted[host].provider in own:
+        """Add the variables that recipes take the hosts' values out of: they are set."""
+        for host, match in self._matches.items():
+            if match.recipe is None or settings_of[host].provider in own:
                 continue
-            for part in recognised.bare:
-                value = recognised.recipe.values.get(part) or recognised.recipe.env[part]
+            for part in match.inherited:
+                value = match.recipe.values.get(part) or match.recipe.env[part]
                 for reference in references(value.template):
                     if self.environ.get(reference.name):
                         holds = VARIABLE_OF.get(part, part)
                         self._need(reference.name, self.environ[reference.name], holds, host)
 
 
-def _less(settings: Mapping[str, str], brought: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in settings.items() if brought.get(key) != value}
+def _less(settings: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in settings.items() if inherited.get(key) != value}
 
 
 def _most_common(items: Iterable[Item]) -> Item:
@@ -217,30 +207,30 @@ def _most_common(items: Iterable[Item]) -> Item:
 
 
 def _factored(
-    wanted: Mapping[str, ImportedSettings],
+    settings_of: Mapping[str, ImportedSettings],
 ) -> tuple[ImportedSettings, dict[str, ImportedSettings]]:
     """Return the settings common to all hosts, and those of each host beside them."""
-    if not wanted:
+    if not settings_of:
         return ImportedSettings(), {}
-    provider = _most_common(settings.provider for settings in wanted.values())
+    provider = _most_common(settings.provider for settings in settings_of.values())
     overrides = dict(
         _most_common(
             tuple(settings.overrides.items())
-            for settings in wanted.values()
+            for settings in settings_of.values()
             if settings.provider == provider
         )
     )
     everywhere = [
         name
-        for name in next(iter(wanted.values())).env
-        if all(name in settings.env for settings in wanted.values())
+        for name in next(iter(settings_of.values())).env
+        if all(name in settings.env for settings in settings_of.values())
     ]
     env = {
-        name: _most_common(settings.env[name] for settings in wanted.values())
+        name: _most_common(settings.env[name] for settings in settings_of.values())
         for name in everywhere
     }
     common = ImportedSettings(provider, overrides, env)
-    return common, {name: _own(settings, common) for name, settings in wanted.items()}
+    return common, {name: _own(settings, common) for name, settings in settings_of.items()}
 
 
 def _own(settings: ImportedSettings, common: ImportedSettings) -> ImportedSettings:
@@ -254,7 +244,7 @@ def _own(settings: ImportedSettings, common: ImportedSettings) -> ImportedSettin
     return ImportedSettings(settings.provider, settings.overrides, env)
 
 
-def _without_strays(
+def _without_ignored_overrides(
     common: ImportedSettings, own: Mapping[str, ImportedSettings], taken: Sequence[str]
 ) -> tuple[ImportedSettings, tuple[ImportedRecipe, ...]]:
     """Return ``common`` with its overrides in a recipe of their own, if there are pins.
@@ -263,13 +253,13 @@ def _without_strays(
     """
     if not common.overrides or not any(settings.provider for settings in own.values()):
         return common, ()
-    name = unused(f"fleet-{common.provider}", taken)
+    name = _unused(f"fleet-{common.provider}", taken)
     recipe = ImportedRecipe(name, {"extends": common.provider, **common.overrides})
     return replace(common, provider=name, overrides={}), (recipe,)
 
 
 @dataclass(slots=True)
-class VariableNames:
+class _VariableNames:
     """Hands out variables of the environment, one per value.
 
     A variable that is set keeps its value: it is taken only for that very value. ``reserved`` are
@@ -301,22 +291,16 @@ class VariableNames:
         raise ValueError("there is no end to numbers")
 
 
-def variable_base(provider: str) -> str:
-    """Return the name of the variable that holds the token of ``provider``."""
-    words = re.sub(r"[^A-Z0-9]+", "_", provider.upper()).strip("_")
-    return f"LLM_{words}_TOKEN" if not words or words[0].isdigit() else f"{words}_TOKEN"
-
-
-def recipe_name(base_url: str, taken: Collection[str]) -> str:
+def _recipe_name(base_url: str, taken: Collection[str]) -> str:
     """Return a name for the recipe of ``base_url`` (a right one): its host's."""
     parts = urlsplit(base_url)
     place = parts.hostname or ""
     if parts.port is not None:
         place += f"-{parts.port}"
-    return unused(re.sub(r"[^A-Za-z0-9]+", "-", place).strip("-") or "provider", taken)
+    return _unused(re.sub(r"[^A-Za-z0-9]+", "-", place).strip("-") or "provider", taken)
 
 
-def unused(base: str, taken: Collection[str]) -> str:
+def _unused(base: str, taken: Collection[str]) -> str:
     """Return ``base``, with a number where it is taken."""
     names = (base if number == 1 else f"{base}-{number}" for number in itertools.count(1))
     return next(name for name in names if name not in taken)

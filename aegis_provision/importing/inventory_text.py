@@ -27,32 +27,32 @@ _REPLACED = frozenset({*OVERRIDE_KEYS, "provider", *PIN_KEYS})
 
 def inventory_text(
     inventory: Inventory,
-    adoption: ImportedFleet,
+    fleet: ImportedFleet,
     left_out: Mapping[str, str],
     beside: Collection[str],
 ) -> str:
-    """Return ``inventory`` with what ``adoption`` says of providers in the place of its own.
+    """Return ``inventory`` with what ``fleet`` says of providers in the place of its own.
 
     Groups and all other settings stay; recipes too. Hosts in ``left_out`` become comments that
     say why. Settings of the files ``beside`` are left where they are: they apply to the new file
     as well.
     """
-    return "\n".join(_Writer(inventory, adoption, left_out, beside).lines()) + "\n"
+    return "\n".join(_Writer(inventory, fleet, left_out, beside).lines()) + "\n"
 
 
 class _Writer:
     def __init__(
         self,
         inventory: Inventory,
-        adoption: ImportedFleet,
+        fleet: ImportedFleet,
         left_out: Mapping[str, str],
         beside: Collection[str],
     ) -> None:
         self._inventory = inventory
-        self._adoption = adoption
+        self._fleet = fleet
         self._left_out = left_out
         self._beside = beside
-        self._said: set[str] = set()
+        self._written: set[str] = set()
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the whole file."""
@@ -78,7 +78,7 @@ class _Writer:
         found: dict[str, object] = {
             name: plain_value(entry.body) for name, entry in self._inventory.providers.items()
         }
-        for recipe in self._adoption.recipes:
+        for recipe in self._fleet.recipes:
             values: dict[str, object] = {
                 key: _number(value) if key == "timeout_ms" else value
                 for key, value in recipe.values.items()
@@ -90,7 +90,7 @@ class _Writer:
         group = self._inventory.groups[name]
         settings = self._kept(group.settings.values())
         if name == ALL:
-            settings = {**_ours(self._adoption.common), **settings}
+            settings = {**_ours(self._fleet.common), **settings}
         if settings:
             yield from _block({"vars": settings}, indent)
         if group.hosts:
@@ -99,23 +99,23 @@ class _Writer:
             yield from self._host(self._inventory.hosts[host], indent + _STEP)
 
     def _host(self, host: Host, indent: str) -> Iterator[str]:
-        said = host.name in self._said
-        self._said.add(host.name)
+        written = host.name in self._written
+        self._written.add(host.name)
         settings: dict[str, object] = {}
-        if not said:
+        if not written:
             own = [item for item in host.settings.values() if item.holder_kind == "host"]
             settings = self._kept(own)
         reason = self._left_out.get(host.name)
         if reason is not None:
-            if not said:
+            if not written:
                 yield f"{indent}# left out: {blank_control(reason)}"
                 tail = f" {_flow(settings)}" if settings else ""
                 yield f"{indent}# {scalar_text(host.name)}:{tail}"
             return
-        if host.name not in self._adoption.own:
+        if host.name not in self._fleet.own:
             return
-        if not said:
-            settings = {**_ours(self._adoption.own[host.name]), **settings}
+        if not written:
+            settings = {**_ours(self._fleet.own[host.name]), **settings}
         yield from _block({host.name: settings or None}, indent)
 
     def _kept(self, settings: Collection[Setting]) -> dict[str, object]:

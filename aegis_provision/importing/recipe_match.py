@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from aegis_provision.providers.recipes import Recipe, RecipeValue
     from aegis_provision.providers.secret import Secret
 
+_URL = VARIABLE_OF["base_url"]
 _TOKEN = "auth_token"  # noqa: S105 - the key, not the token
 _RESOURCE_NAME = "[A-Za-z0-9][A-Za-z0-9-]*"
-_SEEN = "looks like a secret, and would stand in the open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class RecipeMatch:
     """What a host's variables are made of.
 
     ``recipe`` is the one that serves its base URL, ``None`` where none does. ``literal`` are the
-    values, by our keys, that it does not bring; ``token`` is the host's where it does not bring
-    that, and ``bare`` are the keys and names it does bring. ``env`` are further variables that may
-    be written down, ``secret_env`` those that may not; ``unmanaged`` can't be said at all.
+    values, by our keys, that it does not bring, ``token`` the host's where it does not bring that;
+    ``inherited`` are the keys and names it does bring. ``env`` are further variables that may be
+    written down, ``secret_env`` those that may not; ``unmanaged`` can't be said at all.
     """
 
     recipe: Recipe | None
     base_url: str
-    bare: tuple[str, ...]
+    inherited: tuple[str, ...]
     literal: Mapping[str, str]
     token: str | None = field(repr=False)
     env: Mapping[str, str]
@@ -76,11 +76,11 @@ def match_recipe(
         )
     fits = [fit for recipe in recipes.values() if (fit := _fit(recipe, values, environ))]
     best = min(fits, key=lambda fit: len(fit.differs), default=None)
-    bare = best.bare if best is not None else ()
+    inherited = best.inherited if best is not None else ()
     literal = {
         key: values[name]
         for key, name in VARIABLE_OF.items()
-        if key != _TOKEN and key not in bare and not (best is None and key == "base_url")
+        if key != _TOKEN and key not in inherited and not (best is None and key == "base_url")
     }
     token = values[VARIABLE_OF[_TOKEN]]
     checked = literal if best is not None else {**literal, "base_url": values[_URL]}
@@ -89,14 +89,14 @@ def match_recipe(
         for key, value in checked.items()
         for problem in _problems(key, value, values, tokens)
     ]
-    if _TOKEN not in bare and token not in HARMLESS_TOKENS and _is_no_token(token):
+    if _TOKEN not in inherited and token not in HARMLESS_TOKENS and _is_no_token(token):
         problems.append(f"{VARIABLE_OF[_TOKEN]} is a placeholder, not a token")
     if problems:
         raise NotExpressibleError(listed(problems, between="; "))
     further = {
         name: value
         for name, value in values.items()
-        if name not in VARIABLE_OF.values() and name not in bare
+        if name not in VARIABLE_OF.values() and name not in inherited
     }
     secret = {
         name: value for name, value in further.items() if _is_secret(name, value, values, tokens)
@@ -107,9 +107,9 @@ def match_recipe(
     return RecipeMatch(
         recipe=best.recipe if best is not None else None,
         base_url=values[_URL],
-        bare=bare,
+        inherited=inherited,
         literal=literal,
-        token=None if _TOKEN in bare else token,
+        token=None if _TOKEN in inherited else token,
         env={
             name: value
             for name, value in further.items()
@@ -120,13 +120,10 @@ def match_recipe(
     )
 
 
-_URL = VARIABLE_OF["base_url"]
-
-
 @dataclass(frozen=True, slots=True)
 class _Fit:
     recipe: Recipe
-    bare: tuple[str, ...]
+    inherited: tuple[str, ...]
     differs: tuple[str, ...]
 
 
@@ -146,14 +143,14 @@ def _fit(recipe: Recipe, values: Mapping[str, str], environ: Mapping[str, str]) 
     }
     for name, value in recipe.env.items():
         parts[name] = value, values[name], is_secret_setting(ENV_PREFIX + name, value.template)
-    bare = tuple(
+    inherited = tuple(
         part
         for part, (value, wanted, sensitive) in parts.items()
         if value is not None
-        and _brought(value.template, environ, sensitive) == wanted
+        and _expanded(value.template, environ, sensitive) == wanted
         and not (sensitive and _is_refused(value.template, wanted))
     )
-    return _Fit(recipe, bare, tuple(part for part in parts if part not in bare))
+    return _Fit(recipe, inherited, tuple(part for part in parts if part not in inherited))
 
 
 def _serves(template: str, url: str, environ: Mapping[str, str]) -> bool:
@@ -166,7 +163,7 @@ def _serves(template: str, url: str, environ: Mapping[str, str]) -> bool:
     return re.fullmatch(re.escape(before) + _RESOURCE_NAME + re.escape(after), url) is not None
 
 
-def _brought(template: str, environ: Mapping[str, str], sensitive: bool) -> str | None:
+def _expanded(template: str, environ: Mapping[str, str], sensitive: bool) -> str | None:
     """Return what a template gives today and would give tomorrow, ``None`` where that may differ.
 
     A token comes out of the environment in any case.
@@ -203,7 +200,7 @@ def _problems(
     if "${" in value:
         yield 'holds a "${", which an inventory would take for a reference'
     if _shows_secret(value, values, tokens):
-        yield _SEEN
+        yield "looks like a secret, and would stand in the open"
         return
     if placeholder_problem(value):
         yield "is a placeholder, not a value"

@@ -88,12 +88,12 @@ class ImportOutcome:
     """
 
     text: str | None
-    adoption: ImportedFleet
-    ends: tuple[ImportResult, ...]
+    fleet: ImportedFleet
+    results: tuple[ImportResult, ...]
 
 
 def import_fleet(
-    hosts: ImportSource, surveyed: Sequence[InspectedHost], environ: Mapping[str, str], out: Path
+    source: ImportSource, inspected: Sequence[InspectedHost], environ: Mapping[str, str], out: Path
 ) -> ImportOutcome:
     """Return the inventory that leaves the hosts as they are, for a file at ``out``.
 
@@ -101,37 +101,37 @@ def import_fleet(
     plan changes nothing. Raises :class:`InvalidInputError` where files beside ``out`` stand in the
     way.
     """
-    found, left_out = _sorted_out(surveyed)
-    adoption = build_inventory(found, hosts.inventory, hosts.recipes, environ)
-    left_out |= adoption.refused
-    ends = tuple(_end(item, adoption, left_out) for item in surveyed)
-    if not adoption.own:
-        return ImportOutcome(None, adoption, ends)
+    found, left_out = _files(inspected)
+    imported = build_inventory(found, source.inventory, source.recipes, environ)
+    left_out |= imported.refused
+    results = tuple(_result(item, imported, left_out) for item in inspected)
+    if not imported.own:
+        return ImportOutcome(None, imported, results)
     beside, diagnostics = variables_beside(out)
     names = {file.name for file in beside}
-    text = inventory_text(hosts.inventory, adoption, left_out, names)
+    text = inventory_text(source.inventory, imported, left_out, names)
     file = InputFile("inventory", "", str(out), text.encode(), 0)
     fleet, diagnostics = resolve_fleet((file, *beside), diagnostics)
     if fleet is None or has_errors(diagnostics):
         raise InvalidInputError(drop_followups(diagnostics))
-    exported = {**environ, **{item.name: item.value for item in adoption.needed}}
-    filled, _ = resolve_sessions(fleet, tuple(adoption.own), exported)
+    exported = {**environ, **{item.name: item.value for item in imported.needed}}
+    filled, _ = resolve_sessions(fleet, tuple(imported.own), exported)
     differing = [
         item.host.name
-        for item in surveyed
-        if item.host.name in adoption.own
-        and not _leaves_as_it_is(item, fleet.inventory.hosts[item.host.name], filled.sessions)
+        for item in inspected
+        if item.host.name in imported.own
+        and not _leaves_unchanged(item, fleet.inventory.hosts[item.host.name], filled.sessions)
     ]
     if differing:
         raise _in_the_way(out, beside, differing)
-    return ImportOutcome(text, adoption, ends)
+    return ImportOutcome(text, imported, results)
 
 
-def _sorted_out(surveyed: Sequence[InspectedHost]) -> tuple[list[InspectedFile], dict[str, str]]:
+def _files(inspected: Sequence[InspectedHost]) -> tuple[list[InspectedFile], dict[str, str]]:
     """Return the hosts with session variables, and why the others are left out."""
     found: list[InspectedFile] = []
     left_out: dict[str, str] = {}
-    for item in surveyed:
+    for item in inspected:
         plan, actual = item.plan, item.actual
         if plan.action is not Action.UNCHANGED or actual is None:
             left_out[item.host.name] = _message(plan)
@@ -143,11 +143,11 @@ def _sorted_out(surveyed: Sequence[InspectedHost]) -> tuple[list[InspectedFile],
         if not isinstance(config, ConfigFile) or not config.session_env:
             left_out[item.host.name] = "its file has no session variables yet"
             continue
-        found.append(InspectedFile(item.host, config.session_env, _ours(item, config)))
+        found.append(InspectedFile(item.host, config.session_env, _managed(item, config)))
     return found, left_out
 
 
-def _ours(item: InspectedHost, config: ConfigFile) -> frozenset[str]:
+def _managed(item: InspectedHost, config: ConfigFile) -> frozenset[str]:
     """Return the variables that are as the receipt says that this tool wrote them."""
     receipt = item.receipt
     if not isinstance(receipt, Receipt):
@@ -165,7 +165,9 @@ def _message(plan: HostPlan) -> str:
     return f"{plan.message}; try: {plan.hint}" if plan.hint and unreachable else plan.message
 
 
-def _end(item: InspectedHost, adoption: ImportedFleet, left_out: Mapping[str, str]) -> ImportResult:
+def _result(
+    item: InspectedHost, imported: ImportedFleet, left_out: Mapping[str, str]
+) -> ImportResult:
     name = item.host.name
     reason = left_out.get(name)
     if reason is not None:
@@ -180,14 +182,14 @@ def _end(item: InspectedHost, adoption: ImportedFleet, left_out: Mapping[str, st
     return ImportResult(
         name,
         ImportStatus.IMPORTED,
-        adoption.providers[name],
-        name in adoption.pinned,
-        adoption.unmanaged.get(name, ()),
+        imported.providers[name],
+        name in imported.pinned,
+        imported.unmanaged.get(name, ()),
         warnings=tuple(modes),
     )
 
 
-def _leaves_as_it_is(item: InspectedHost, host: Host, sessions: Mapping[str, Session]) -> bool:
+def _leaves_unchanged(item: InspectedHost, host: Host, sessions: Mapping[str, Session]) -> bool:
     if item.actual is None or host.target != item.host.target:
         return False
     plan = plan_host(host, sessions[host.name], item.actual, item.receipt)

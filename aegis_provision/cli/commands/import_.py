@@ -62,9 +62,9 @@ def command(out: Path, *, force: bool, options: FleetOptions, output: Output) ->
     outcome = import_fleet(source, inspected, environment.variables, out)
     if outcome.text is not None:
         write_inventory(out, outcome.text, force=force, on_write=note_written)
-    code = import_exit_code(outcome.ends)
+    code = import_exit_code(outcome.results)
     path = str(out) if outcome.text is not None else None
-    fleet, results = outcome.adoption, outcome.ends
+    fleet, results = outcome.fleet, outcome.results
     if output.format == "text":
         output.print_lines(import_lines(path, fleet, results, every_host=output.every_host))
     else:
