@@ -117,9 +117,11 @@ def template_env(body: MappingNode) -> dict[str, RecipeValue]:
     }
 
 
-def _settings(recipe: Recipe) -> Iterator[tuple[str, RecipeValue]]:
-    yield from recipe.values.items()
-    yield from ((f"{ENV_PREFIX}{name}", value) for name, value in recipe.env.items())
+def _settings(
+    values: Mapping[str, RecipeValue], env: Mapping[str, RecipeValue]
+) -> Iterator[tuple[str, RecipeValue]]:
+    yield from values.items()
+    yield from ((f"{ENV_PREFIX}{name}", value) for name, value in env.items())
 
 
 def recipe_secrets(recipes: Mapping[str, Recipe], environ: Mapping[str, str]) -> tuple[Secret, ...]:
@@ -127,7 +129,7 @@ def recipe_secrets(recipes: Mapping[str, Recipe], environ: Mapping[str, str]) ->
     names = dict.fromkeys(
         reference.name
         for recipe in recipes.values()
-        for setting, value in _settings(recipe)
+        for setting, value in _settings(recipe.values, recipe.env)
         if is_secret_setting(setting, value.template)
         for reference in references(value.template)
     )
@@ -200,14 +202,16 @@ class _Resolver:
             )
         values = template_values(entry.body, builtin=False)
         env = template_env(entry.body)
-        self.diagnostics.extend(_value_problems(values, env))
+        for setting, value in _settings(values, env):
+            self.diagnostics.extend(template_problems(setting, value.template, value.span))
         allow = entry.body.entry("allow_http")
         allows = isinstance(allow.value, Scalar) and allow.value.value is True if allow else None
         merged = {**base.values, **values} if base else values
+        inherited = base.env if base else {}
         return Recipe(
             name=entry.name,
             values={key: merged[key] for key in VARIABLE_OF if key in merged},
-            env=_merged(base.env, env) if base else env,
+            env={**inherited, **env} if env else inherited,
             allow_http=allows if allows is not None else (base.allow_http if base else False),
             lineage=(entry.name, *(base.lineage if base else ())),
             builtin=False,
@@ -220,32 +224,23 @@ class _Resolver:
         if extends is None or entry.name in self._cut:
             return None
         name, span = extends.text, extends.span
-        if name in self._done and name not in builtin_recipes():
-            return self._within_bounds(self._done[name], span)
-        if name in builtin_recipes():
-            return builtin_recipes()[name]
-        known = {**builtin_recipes(), **self.entries}
-        hint = self._suggestions.did_you_mean(name, known) or f"known: {listed(known)}"
-        self.diagnostics.append(
-            error("unknown-provider", f"no provider is called {quote(name)}", span, hint=hint)
-        )
-        return None
-
-    def _within_bounds(self, base: Recipe, span: Span) -> Recipe | None:
-        """Return ``base``, or nothing to extend where it is made of too many already.
-
-        Each recipe holds all that it inherits, so a chain costs the square of its length.
-        """
-        if len(base.lineage) <= MOST_EXTENDED:
+        base = builtin_recipes().get(name) or self._done.get(name)
+        if base is not None and len(base.lineage) <= MOST_EXTENDED:
             return base
-        self.diagnostics.append(
-            error(
+        if base is not None:
+            # Each recipe holds all that it inherits: a chain costs the square of its length.
+            problem = error(
                 "too-deep",
                 f"this provider extends more than {MOST_EXTENDED:,} others",
                 span,
                 hint="extend a built-in recipe, or one that does",
             )
-        )
+        else:
+            names = {**builtin_recipes(), **self.entries}
+            hint = self._suggestions.did_you_mean(name, names) or f"known: {listed(names)}"
+            message = f"no provider is called {quote(name)}"
+            problem = error("unknown-provider", message, span, hint=hint)
+        self.diagnostics.append(problem)
         return None
 
 
@@ -256,25 +251,9 @@ def _extends(entry: ProviderEntry) -> Scalar | None:
     return found.value if isinstance(found.value.value, str) else None
 
 
-def _merged(
-    base: Mapping[str, RecipeValue], own: Mapping[str, RecipeValue]
-) -> Mapping[str, RecipeValue]:
-    """Return ``base`` updated with ``own``; ``base`` itself if ``own`` is empty."""
-    return {**base, **own} if own else base
-
-
-def _value_problems(
-    values: Mapping[str, RecipeValue], env: Mapping[str, RecipeValue]
-) -> Iterable[Diagnostic]:
-    for key, value in values.items():
-        yield from template_problems(key, value.template, value.span)
-    for name, value in env.items():
-        yield from template_problems(f"env.{name}", value.template, value.span)
-
-
 def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagnostic]:
     """Yield what is wrong with a template in any environment."""
-    name = setting.removeprefix("env.")
+    name = setting.removeprefix(ENV_PREFIX)
     if setting != name and name in VARIABLE_OF.values():
         key = next(key for key, variable in VARIABLE_OF.items() if variable == name)
         yield error(

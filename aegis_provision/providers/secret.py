@@ -131,7 +131,7 @@ def refers_to_secret(template: str) -> bool:
 def is_safe_reference(template: str) -> bool:
     """Tell whether ``template`` is one reference and holds no secret: the rule for secrets."""
     reference = single_reference(template)
-    return reference is not None and _is_safe_default(reference.default)
+    return reference is not None and (reference.default or "") in HARMLESS_TOKENS
 
 
 def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None:
@@ -140,46 +140,29 @@ def secret_problem(setting: str, template: str, span: Span) -> Diagnostic | None
     In a further variable, which may hold more than one reference, only the defaults are checked
     here: another check finds literal secrets under every key.
     """
-    name = setting.removeprefix(ENV_PREFIX)
-    if setting not in TOKENS and not is_secret_name(name):
-        return _default_problem(setting, template, span)
-    if setting not in TOKENS and is_plain_setting(template):
+    is_token = setting in TOKENS
+    if not is_token and not is_secret_name(setting.removeprefix(ENV_PREFIX)):
+        checked = [item for item in references(template) if is_secret_name(item.name)]
+    elif not is_token and is_plain_setting(template):
         return None
-    reference = single_reference(template)
-    if reference is None and has_stray_reference(template):
+    elif reference := single_reference(template):
+        checked = [reference]
+    elif has_stray_reference(template):
         return literal_secret(
             f'{quote(setting)} holds a "${{" that is no reference: '
             "a secret never stands in an inventory",
             span,
             hint=GRAMMAR,
         )
-    if reference is None:
+    else:
         what = "is not exactly one reference" if references(template) else "is a literal"
         return literal_secret(
             f"{quote(setting)} {what}: a secret never stands in an inventory", span
         )
-    if setting not in TOKENS and is_plain_setting(reference.default or ""):
-        return None
-    if not _is_safe_default(reference.default):
-        return _default_is_secret(setting, span)
+    for reference in checked:
+        default = reference.default or ""
+        if default not in HARMLESS_TOKENS and (is_token or not is_plain_setting(default)):
+            return literal_secret(
+                f"{quote(setting)} has a default, and that would be a secret in the inventory", span
+            )
     return None
-
-
-def _default_problem(setting: str, template: str, span: Span) -> Diagnostic | None:
-    for reference in references(template):
-        default = reference.default
-        if is_secret_name(reference.name) and not (
-            _is_safe_default(default) or is_plain_setting(default or "")
-        ):
-            return _default_is_secret(setting, span)
-    return None
-
-
-def _is_safe_default(default: str | None) -> bool:
-    return (default or "") in HARMLESS_TOKENS
-
-
-def _default_is_secret(setting: str, span: Span) -> Diagnostic:
-    return literal_secret(
-        f"{quote(setting)} has a default, and that would be a secret in the inventory", span
-    )
