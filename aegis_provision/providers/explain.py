@@ -100,8 +100,8 @@ def explain(
     Works on a valid inventory. ``is_set`` holds the names of the environment's variables that are
     set and not empty; no value of the environment is needed.
     """
-    work = _Work(host, inventory, recipes, is_set)
-    return (*work.settings(), *work.variables())
+    explainer = _Explainer(host, inventory, recipes, is_set)
+    return (*explainer.settings(), *explainer.variables())
 
 
 def matching(found: Iterable[Explanation], key: str) -> tuple[Explanation, ...]:
@@ -110,17 +110,16 @@ def matching(found: Iterable[Explanation], key: str) -> tuple[Explanation, ...]:
     A key is a setting's name (Ansible's name for it too), a session variable, or ``env.NAME``;
     ``env`` names all further variables.
     """
-    wanted = ALIASES.get(key, key)
+    name = ALIASES.get(key, key)
     return tuple(
         item
         for item in found
-        if wanted in {item.key, item.variable}
-        or (wanted == "env" and item.key.startswith(ENV_PREFIX))
+        if name in {item.key, item.variable} or (name == "env" and item.key.startswith(ENV_PREFIX))
     )
 
 
 @dataclass(slots=True)
-class _Work:
+class _Explainer:
     host: Host
     inventory: Inventory
     recipes: Mapping[str, Recipe]
@@ -179,33 +178,34 @@ class _Work:
     def _variable(
         self, key: str, variable: str, setting: Setting | None, recipe: Recipe
     ) -> Iterator[Explanation]:
-        written = list(self._written(recipe, key))
-        of_recipes = [
+        templates = list(self._recipe_values(recipe, key))
+        in_recipes = [
             SettingSource(
-                shown_template(key, found.template), name, "recipe", found.span, found.builtin
+                shown_template(key, value.template), name, "recipe", value.span, value.builtin
             )
-            for name, found in written
+            for name, value in templates
         ]
-        passed_over = [item for item in self.host.ignored if item.key == key]
-        ignored = [other for item in passed_over for other in (item, *_all_beneath(item))]
+        farther = [item for item in self.host.ignored if item.key == key]
+        ignored = [place for item in farther for place in (item, *item.agreeing, *item.overrode)]
+        agreeing: tuple[Setting, ...] = ()
+        counting: list[Setting] = []
         if setting is not None:
-            place, template = _place_of(setting), str(setting.value)
+            place, template, agreeing = _place_of(setting), str(setting.value), setting.agreeing
             ignored = [item for item in setting.overrode if not self._counts(key, item)]
             counting = [item for item in setting.overrode if item not in ignored]
-        elif of_recipes:
-            place, template = of_recipes.pop(0), written[0][1].template
-            counting = []
+        elif in_recipes:
+            place, template = in_recipes.pop(0), templates[0][1].template
         else:
             return
-        beaten = _places(counting, but=(place,))
+        overrode = _places(counting, but=(place,))
         yield Explanation(
             key=key,
             variable=variable,
             value=place.value,
             place=place,
-            agreeing=_places(setting.agreeing, but=(place,)) if setting is not None else (),
-            overrode=(*beaten, *of_recipes),
-            ignored=_places(ignored, but=(place, *beaten)),
+            agreeing=_places(agreeing, but=(place,)),
+            overrode=(*overrode, *in_recipes),
+            ignored=_places(ignored, but=(place, *overrode)),
             environment=self._environment(key, template),
         )
 
@@ -214,19 +214,18 @@ class _Work:
             return True
         return counts_beside(setting, self.host.provider, Ancestry(self.inventory.groups))
 
-    def _written(self, recipe: Recipe, key: str) -> Iterator[tuple[str, RecipeValue]]:
+    def _recipe_values(self, recipe: Recipe, key: str) -> Iterator[tuple[str, RecipeValue]]:
         """Yield what ``recipe`` says for ``key``, and those that it extends, itself first."""
         for name in recipe.lineage:
             entry = self.inventory.providers.get(name)
-            if key.startswith(ENV_PREFIX):
-                values = template_env(entry.body) if entry is not None else {}
-                found = values.get(key.removeprefix(ENV_PREFIX))
-            elif entry is not None:
-                found = template_values(entry.body, builtin=False).get(key)
+            if entry is None:
+                value = builtin_recipes()[name].values.get(key)
+            elif key.startswith(ENV_PREFIX):
+                value = template_env(entry.body).get(key.removeprefix(ENV_PREFIX))
             else:
-                found = builtin_recipes()[name].values.get(key)
-            if found is not None:
-                yield name, found
+                value = template_values(entry.body, builtin=False).get(key)
+            if value is not None:
+                yield name, value
 
     def _environment(self, key: str, written: Value) -> tuple[EnvironmentUse, ...]:
         if key not in _TEMPLATES and not key.startswith(ENV_PREFIX):
@@ -254,10 +253,6 @@ def _unused(key: str, settings: Mapping[str, Setting]) -> str:
     if key == "become_user" and become is not None and become.value is False:
         return "not used: become is false"
     return ""
-
-
-def _all_beneath(setting: Setting) -> tuple[Setting, ...]:
-    return (*setting.agreeing, *setting.overrode)
 
 
 def _place_of(setting: Setting) -> SettingSource:
