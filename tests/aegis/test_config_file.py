@@ -387,12 +387,12 @@ def _sane(text: str) -> bool:
 
 @given(foreign, environments, environments)
 def test_a_merge_keeps_what_is_not_ours(
-    root: dict[str, Any], there: dict[str, str], wanted: dict[str, str]
+    root: dict[str, Any], actual: dict[str, str], wanted: dict[str, str]
 ) -> None:
-    before = {**root, ENV: there}
+    before = {**root, ENV: actual}
     data = json.dumps(before).encode()
     merged = merge(taken(data), wanted)
-    after = {**root, ENV: {**there, **wanted}}
+    after = {**root, ENV: {**actual, **wanted}}
     expected = json.dumps(after, indent=2, ensure_ascii=False) + "\n"
     if _sane(expected):
         assert merged.decode() == expected
@@ -437,7 +437,7 @@ def test_the_secrets_of_a_file_that_is_ignored_are_known_too(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "shown"),
     [
         ("ghp_canary1f9a", "(not shown)"),
         ("AKIAIOSFODNN7CANARY", "(not shown)"),
@@ -452,19 +452,19 @@ def test_the_secrets_of_a_file_that_is_ignored_are_known_too(
         ("a\x1bb", '"a\\x1bb"'),
     ],
 )
-def test_a_variable_s_name_that_is_a_token_is_not_repeated(name: str, told: str) -> None:
+def test_a_variable_s_name_that_is_a_token_is_not_repeated(name: str, shown: str) -> None:
     found = parse_config(json.dumps({"defaultSessionEnv": {name: "a\nb"}}).encode())
     assert isinstance(found, RejectedConfig)
     [reason] = found.reasons
-    words = f"Aegis would fail every session over defaultSessionEnv.{told}: "
+    words = f"Aegis would fail every session over defaultSessionEnv.{shown}: "
     assert reason.startswith(words)
     assert "canary" not in reason.lower()
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("ghp_canary1f9a", "(not shown)"), ("team", "team"), ("a b", '"a b"')]
+    ("name", "shown"), [("ghp_canary1f9a", "(not shown)"), ("team", "team"), ("a b", '"a b"')]
 )
-def test_nor_is_the_name_of_a_field(name: str, told: str) -> None:
+def test_nor_is_the_name_of_a_field(name: str, shown: str) -> None:
     for content, key in (
         ({"tenantWorkdirs": {name: 1}}, "tenantWorkdirs"),
         ({"defaultSessionEnv": {name: 1}}, "defaultSessionEnv"),
@@ -472,7 +472,7 @@ def test_nor_is_the_name_of_a_field(name: str, told: str) -> None:
         found = parse_config(json.dumps(content).encode())
         assert isinstance(found, RejectedConfig)
         [reason] = found.reasons
-        assert reason.startswith(f'Aegis ignores the whole file: "{key}.{told}" must be ')
+        assert reason.startswith(f'Aegis ignores the whole file: "{key}.{shown}" must be ')
 
 
 def test_the_secrets_of_a_file_are_those_that_its_keys_name() -> None:

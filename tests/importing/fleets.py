@@ -135,7 +135,7 @@ OWN_RECIPES = one_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Completed:
     """How a command ended, and what it printed."""
 
     code: int
@@ -151,7 +151,7 @@ class Said:
 
 @dataclass(slots=True)
 class Fleet:
-    """Hosts that are directories of this machine, and somebody who takes them over."""
+    """Hosts that are directories of this machine, and an operator who takes them over."""
 
     directory: Path
     environ: dict[str, str]
@@ -172,9 +172,9 @@ class Fleet:
         path = self.directory / "hosts" / host / "aegis.config.json"
         return f"{host}: {{connection: local, config_path: {path}}}"
 
-    def call(self, *args: str, environ: Mapping[str, str] | None = None) -> Said:
+    def call(self, *args: str, environ: Mapping[str, str] | None = None) -> Completed:
         """Run one command line, where the hosts' inventory lies."""
         out, err = StringIO(), StringIO()
         with chdir(self.directory), redirect_stdout(out), redirect_stderr(err):
             code = run(args, {"HOME": str(self.directory), **self.environ, **(environ or {})})
-        return Said(code, out.getvalue(), err.getvalue())
+        return Completed(code, out.getvalue(), err.getvalue())

@@ -35,7 +35,7 @@ def staged(
 
 
 def exported(fleet: list[dict[str, str] | None], document: dict[str, Any]) -> dict[str, str]:
-    """Return what somebody exports who does what the summary says."""
+    """Return what an operator exports who does what the summary says."""
     variables = {}
     for item in document["variables"]:
         if not item["set"]:
@@ -53,41 +53,43 @@ def test_planning_with_what_was_imported_changes_nothing(
     fleet: list[dict[str, str] | None], environ: dict[str, str], own: str
 ) -> None:
     with TemporaryDirectory() as directory:
-        taken = staged(Path(directory), fleet, environ, own)
-        said = taken.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
-        assert said.code in {0, 4}, said.err
-        assert len(said.json["hosts"]) == len(fleet)
-        ends = {item["host"]: item for item in said.json["hosts"]}
+        operator = staged(Path(directory), fleet, environ, own)
+        completed = operator.call(
+            "import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json"
+        )
+        assert completed.code in {0, 4}, completed.err
+        assert len(completed.json["hosts"]) == len(fleet)
+        ends = {item["host"]: item for item in completed.json["hosts"]}
         imported = [name for name, end in ends.items() if end["result"] == "imported"]
         event(f"{len(imported)} of {len(fleet)} imported")
         if not imported:
-            assert not (taken.directory / "out.yml").exists()
+            assert not (operator.directory / "out.yml").exists()
             return
-        text = (taken.directory / "out.yml").read_text(encoding="utf-8")
-        variables = exported(fleet, said.json)
+        text = (operator.directory / "out.yml").read_text(encoding="utf-8")
+        variables = exported(fleet, completed.json)
         # (What is no secret on another host may stand there, and "0" stands everywhere.)
         given = "".join(value for values in fleet for value in (values or {}).values())
         secret = [value for value in variables.values() if given.count(value) == 1]
         assert not [value for value in secret if len(value) > 5 and value in text]
-        plan = taken.call("plan", "-i", "out.yml", "--format", "json", environ=variables)
+        plan = operator.call("plan", "-i", "out.yml", "--format", "json", environ=variables)
         assert plan.code == 0, plan.err + text
         assert {item["host"]: item["action"] for item in plan.json["hosts"]} == dict.fromkeys(
             imported, "unchanged"
         )
         assert not any("is ignored" in words for item in plan.json["hosts"] for words in
                        item["warnings"])  # fmt: skip
-        # All that may be managed is: whoever rotates a value there sees a change.
+        # All that may be managed is: an operator who rotates a value there sees a change.
         for name in imported:
             values = fleet[int(name[1:])] or {}
             managed = set(values) - set(ends[name]["unmanaged"])
-            rendered = taken.call("render", name, "-i", "out.yml", "--reveal", environ=variables)
+            rendered = operator.call("render", name, "-i", "out.yml", "--reveal", environ=variables)
             got = json.loads(rendered.out)["defaultSessionEnv"]
             assert got == {key: values[key] for key in managed}
         # Taken over once more with the variables set, it comes out the same.
-        again = taken.call(
+        again = operator.call(
             "import", "-i", "hosts.yml", "--out", "again.yml", "--format", "json", environ=variables
         )
-        assert (taken.directory / "again.yml").read_text(encoding="utf-8") == text
+        assert (operator.directory / "again.yml").read_text(encoding="utf-8") == text
         assert all(item["set"] for item in again.json["variables"])
         assert yaml.safe_load(text) is not None
 
@@ -101,16 +103,18 @@ def test_a_host_is_left_out_only_for_a_reason_that_plan_has_too(
 ) -> None:
     """Something is missing, or it is a value that an inventory may not hold."""
     with TemporaryDirectory() as directory:
-        taken = staged(Path(directory), fleet, environ, "")
-        said = taken.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
-        for end in said.json["hosts"]:
+        operator = staged(Path(directory), fleet, environ, "")
+        completed = operator.call(
+            "import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json"
+        )
+        for end in completed.json["hosts"]:
             values = fleet[int(end["host"][1:])]
             if end["result"] == "left_out":
                 assert end["message"]
                 message = end["message"]
-                told = values is None or "Aegis would fail every session" in message
-                told |= any(not (values or {}).get(key) or f"{key} " in message for key in KEYS)
-                assert told, end["message"]
+                named = values is None or "Aegis would fail every session" in message
+                named |= any(not (values or {}).get(key) or f"{key} " in message for key in KEYS)
+                assert named, end["message"]
                 assert not any(
                     value in end["message"] for value in (values or {}).values() if len(value) > 8
                 )

@@ -15,15 +15,15 @@ KNOWN = "canary-1f9a77"
 
 
 def masked(name: str, before: str | None, after: str | None) -> bool:
-    there = {name: before} if before is not None else {}
+    actual = {name: before} if before is not None else {}
     wanted = {name: after} if after is not None else {}
-    [change] = environment_changes(there, wanted, (KNOWN,))
+    [change] = environment_changes(actual, wanted, (KNOWN,))
     kind = ADDED if before is None else CHANGED if after is not None else REMOVED
     shown = Change(name, kind, before, after, sensitive=False)
     hidden = Change(name, kind, None, None, sensitive=True)
     assert change in (shown, hidden)
     if before is not None and after is None:
-        assert removals(there, (name,), (KNOWN,)) == (change,)
+        assert removals(actual, (name,), (KNOWN,)) == (change,)
     return change.sensitive
 
 
@@ -59,8 +59,8 @@ def test_what_is_none_is_shown(name: str, value: str) -> None:
 
 
 def test_what_stays_is_no_change() -> None:
-    there = {"A": "1", "B": "2", "C": "3"}
-    changes = environment_changes(there, {"C": "3", "D": "4", "A": "2"})
+    actual = {"A": "1", "B": "2", "C": "3"}
+    changes = environment_changes(actual, {"C": "3", "D": "4", "A": "2"})
     assert [change.key for change in changes] == ["D", "A", "B"]
 
 
@@ -100,8 +100,8 @@ def test_a_host_s_own_secret_under_a_plain_setting_s_name_is_not_shown() -> None
 def test_digits_out_of_the_environment_are_shown_and_hide_nothing_else() -> None:
     wanted = session(MAX_TOKENS="${LIMIT}", MODEL="m-360000")
     assert wanted.values["MAX_TOKENS"] == "8000"
-    there = {"MAX_TOKENS": "360000", "MODEL": "m"}
-    changes = {change.key: change for change in session_changes(there, wanted).changes}
+    actual = {"MAX_TOKENS": "360000", "MODEL": "m"}
+    changes = {change.key: change for change in session_changes(actual, wanted).changes}
     assert changes["MAX_TOKENS"] == Change("MAX_TOKENS", CHANGED, "360000", "8000", sensitive=False)
     assert changes["MODEL"] == Change("MODEL", CHANGED, "m", "m-360000", sensitive=False)
 
@@ -119,6 +119,6 @@ def test_a_value_with_a_secret_inside_is_masked_whole(template: str) -> None:
 
 def test_the_secrets_that_a_host_has_are_known_elsewhere_too() -> None:
     wanted = session(MY_TOKEN="${GW}", MODEL="m")
-    there = {"MY_TOKEN": "other-canary", "MODEL": "m other-canary"}
-    changes = {change.key: change for change in session_changes(there, wanted).changes}
+    actual = {"MY_TOKEN": "other-canary", "MODEL": "m other-canary"}
+    changes = {change.key: change for change in session_changes(actual, wanted).changes}
     assert changes["MODEL"] == Change("MODEL", CHANGED, None, None, sensitive=True)

@@ -123,8 +123,8 @@ def test_an_edit_of_the_inventory_is_pending() -> None:
 
 def test_both_edits_are_both() -> None:
     before = {**RIGHT, "API_TIMEOUT_MS": "30000", "ANTHROPIC_DEFAULT_MODEL": "small"}
-    there = {**before, "ANTHROPIC_BASE_URL": "https://evil.example.com", "API_TIMEOUT_MS": "1"}
-    status = _status(there, _receipt(before))
+    current = {**before, "ANTHROPIC_BASE_URL": "https://evil.example.com", "API_TIMEOUT_MS": "1"}
+    status = _status(current, _receipt(before))
     assert status.states == (HostState.DRIFTED, HostState.PENDING)
     assert status.drifted == ("ANTHROPIC_BASE_URL", "API_TIMEOUT_MS")
     assert status.pending == ("ANTHROPIC_DEFAULT_MODEL", "API_TIMEOUT_MS")
@@ -223,9 +223,9 @@ def test_the_provider_that_a_host_is_on(
 
 
 def test_a_name_that_the_inventory_dropped_is_removed_where_it_is_what_we_wrote() -> None:
-    there = {**RIGHT, "EXTRA_ONE": "mine", "EXTRA_TWO": "changed", "FOREIGN": "theirs"}
+    current = {**RIGHT, "EXTRA_ONE": "mine", "EXTRA_TWO": "changed", "FOREIGN": "theirs"}
     receipt = _receipt({**RIGHT, "EXTRA_ONE": "mine", "EXTRA_TWO": "as it was"})
-    actual = _actual(_content(there))
+    actual = _actual(_content(current))
     plan = plan_host(HOST, SESSION, actual, receipt)
     assert plan.action is Action.UPDATE
     (change,) = plan.changes
@@ -247,8 +247,8 @@ def test_without_a_receipt_that_counts_no_name_is_removed(receipt: RejectedRecei
 
 
 def test_a_secret_that_is_removed_is_masked() -> None:
-    there = {**RIGHT, "OTHER_KEY": "canary-1234567"}
-    plan = plan_host(HOST, SESSION, _actual(_content(there)), _receipt(there))
+    current = {**RIGHT, "OTHER_KEY": "canary-1234567"}
+    plan = plan_host(HOST, SESSION, _actual(_content(current)), _receipt(current))
     (change,) = plan.changes
     assert (change.key, change.sensitive, change.before) == ("OTHER_KEY", True, None)
     assert "canary" not in repr(plan)
@@ -276,20 +276,20 @@ _VALUE = st.sampled_from(["a", "b", "c"])
 _VALUES = st.dictionaries(st.sampled_from(["EXTRA_ONE", "EXTRA_TWO", "EXTRA_THREE"]), _VALUE)
 
 
-@given(written=_VALUES, there=_VALUES, wanted=_VALUES)
+@given(written=_VALUES, current=_VALUES, wanted=_VALUES)
 def test_every_key_is_in_the_states_that_written_there_and_wanted_make(
-    written: dict[str, str], there: dict[str, str], wanted: dict[str, str]
+    written: dict[str, str], current: dict[str, str], wanted: dict[str, str]
 ) -> None:
     _, session = _wanted(**wanted)
     receipt = _receipt({**RIGHT, **written})
-    drift = drift_of({**RIGHT, **there}, session, receipt)
+    drift = drift_of({**RIGHT, **current}, session, receipt)
     for name in ("EXTRA_ONE", "EXTRA_TWO", "EXTRA_THREE"):
-        was, here, then = written.get(name), there.get(name), wanted.get(name)
+        was, here, then = written.get(name), current.get(name), wanted.get(name)
         ours = name in written
         left_alone = then is None and (not ours or here != was)
         assert (name in drift.drifted) is (ours and here not in {was, then}), name
         assert (name in drift.pending) is (here != then and then != was and not left_alone), name
-    dropped = removed_keys({**RIGHT, **there}, session, receipt)
+    dropped = removed_keys({**RIGHT, **current}, session, receipt)
     assert set(dropped.unchanged).isdisjoint(wanted)
     assert not set(dropped.unchanged) & set(drift.drifted)
 
@@ -307,7 +307,7 @@ def test_after_each_write_nothing_is_left_to_do_and_what_is_not_ours_survives(
     ours: dict[str, str] = {}
     for env, edit in ((first, edits), (second, {})):
         host, session = _wanted(**env)
-        there = json.loads(content)["defaultSessionEnv"]
+        current = json.loads(content)["defaultSessionEnv"]
         plan = plan_host(host, session, _actual(content), receipt)
         status = status_of(compare(host, session, _actual(content)), receipt)
         assert plan.write is None or status.pending or status.drifted
@@ -317,7 +317,7 @@ def test_after_each_write_nothing_is_left_to_do_and_what_is_not_ours_survives(
             assert receipt is not None
         assert plan_host(host, session, _actual(content), receipt).action is Action.UNCHANGED
         now = json.loads(content)["defaultSessionEnv"]
-        kept = {name: value for name, value in there.items() if ours.get(name) != value}
+        kept = {name: value for name, value in current.items() if ours.get(name) != value}
         assert now == {**kept, **{name: now[name] for name in FIVE}, **env}
         ours, content = env, _content({**now, **edit})
 

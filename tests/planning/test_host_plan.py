@@ -318,16 +318,16 @@ def test_who_can_not_keep_its_owner_is_told_whom_to_become(for_root: bool) -> No
     open_to_all = replace(DIRECTORY, mode=0o777)
     actual = RemoteState(PATH, directory=open_to_all, login=login, for_root=for_root)
     write = Write(PATH, b"{}", 0o600, DIRECTORY.uid, DIRECTORY.gid, None)
-    told = check_permissions(HostPlan("a", "glm", PATH, Action.UPDATE, write=write), actual)
-    assert told.message == (
+    expected = check_permissions(HostPlan("a", "glm", PATH, Action.UPDATE, write=write), actual)
+    assert expected.message == (
         f"the login (uid {login.uid}) can't keep its owner (uid {DIRECTORY.uid})"
     )
-    assert (told.hint == _OWNER) is not for_root
-    assert told.hint.startswith("root works there as the directory's owner: ") is for_root
+    assert (expected.hint == _OWNER) is not for_root
+    assert expected.hint.startswith("root works there as the directory's owner: ") is for_root
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "expected"),
     [
         (None, [("file.mode", None, "0600"), ("file.owner", None, "1000:1000")]),
         (RemoteFile(b"{}", 0o600, 1000, 0), [("file.owner", "1000:0", "1000:1000")]),
@@ -338,7 +338,7 @@ def test_who_can_not_keep_its_owner_is_told_whom_to_become(for_root: bool) -> No
     ],
 )
 def test_a_file_that_can_not_keep_the_superusers_group_gets_the_logins(
-    file: RemoteFile | None, told: list[tuple[str, str | None, str | None]]
+    file: RemoteFile | None, expected: list[tuple[str, str | None, str | None]]
 ) -> None:
     login = RemoteUser(1000, frozenset({1000}), 1000)
     directory = replace(DIRECTORY, gid=0)
@@ -346,7 +346,7 @@ def test_a_file_that_can_not_keep_the_superusers_group_gets_the_logins(
     plan = _plan(actual)
     assert [change.key for change in plan.changes[: len(MANAGED)]] == MANAGED
     after = [(change.key, change.before, change.after) for change in plan.changes[len(MANAGED) :]]
-    assert after == told
+    assert after == expected
     assert plan.write is not None
     assert (plan.write.mode, plan.write.uid, plan.write.gid) == (0o600, 1000, 1000)
 

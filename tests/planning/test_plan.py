@@ -78,8 +78,8 @@ def test_a_plan_that_was_carried_out_has_nothing_left_to_write() -> None:
 
 
 def _plan(environment: dict[str, str] | None = None, *, base: bool = True) -> HostPlan:
-    there = RemoteFile(_content(environment or {"A": "1", "B": "2"}), 0o600, 3, 4)
-    write = Write(PATH, b"before", 0o600, 3, 4, there if base else None)
+    current = RemoteFile(_content(environment or {"A": "1", "B": "2"}), 0o600, 3, 4)
+    write = Write(PATH, b"before", 0o600, 3, 4, current if base else None)
     return HostPlan("a", "glm", PATH, Action.UPDATE, write=write)
 
 

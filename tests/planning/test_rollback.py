@@ -45,13 +45,13 @@ def _digest(content: bytes) -> str:
 
 
 def _plan(
-    here: bytes | None,
+    current: bytes | None,
     previous: bytes | None,
     *,
     before: bytes | None = BEFORE,
     after: bytes | None = AFTER,
 ) -> HostPlan:
-    file = RemoteFile(here, 0o600, 1000, 1001) if here is not None else None
+    file = RemoteFile(current, 0o600, 1000, 1001) if current is not None else None
     return plan_rollback(_target(before, after), RemoteState(PATH, file, DIRECTORY), previous)
 
 
@@ -143,10 +143,10 @@ def test_all_that_comes_back_is_shown_and_what_stays_is_not() -> None:
 def test_a_value_is_masked_by_its_variable_s_name_alone(
     name: str, before: str | None, after: str | None, kind: ChangeKind
 ) -> None:
-    there = {} if after is None else {name: after}
+    environment = {} if after is None else {name: after}
     then = {} if before is None else {name: before}
     masked = Change(name, kind, None, None, sensitive=True)
-    assert _change(_with_env(then), _with_env(there)) == (masked,)
+    assert _change(_with_env(then), _with_env(environment)) == (masked,)
 
 
 OWN = "the-file-s-own-secret"
@@ -248,14 +248,14 @@ def test_every_refusal_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("before", [None, BEFORE])
-@pytest.mark.parametrize("here", [None, AFTER])
+@pytest.mark.parametrize("current", [None, AFTER])
 def test_the_kept_file_is_read_where_there_is_something_to_bring_back(
-    before: bytes | None, here: bytes | None
+    before: bytes | None, current: bytes | None
 ) -> None:
     target = _target(before, AFTER)
-    file = RemoteFile(here, 0o600, 1000, 1001) if here is not None else None
+    file = RemoteFile(current, 0o600, 1000, 1001) if current is not None else None
     needed = needs_previous(target, RemoteState(PATH, file, DIRECTORY))
-    assert needed is (before is not None and here is not None)
+    assert needed is (before is not None and current is not None)
 
 
 def test_a_file_that_is_back_already_is_left_alone() -> None:
@@ -263,9 +263,9 @@ def test_a_file_that_is_back_already_is_left_alone() -> None:
     assert _plan(None, None, before=None).action is Action.UNCHANGED
 
 
-@given(here=st.binary(max_size=20), previous=st.none() | st.binary(max_size=20))
-def test_whatever_came_since_is_left_alone(here: bytes, previous: bytes | None) -> None:
-    plan = _plan(here, previous)
+@given(current=st.binary(max_size=20), previous=st.none() | st.binary(max_size=20))
+def test_whatever_came_since_is_left_alone(current: bytes, previous: bytes | None) -> None:
+    plan = _plan(current, previous)
     assert plan.action is Action.ERROR
     assert plan.write is None
 

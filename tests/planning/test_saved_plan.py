@@ -1,4 +1,4 @@
-"""What a saved plan rests on: nothing may change, and whatever does is named with its host."""
+"""What a saved plan rests on: nothing may change, and what does is named with its host."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_other_batches_are_another_plan() -> None:
     ],
 )
 def test_who_is_reached_or_restarted_otherwise_is_named(setting: str, value: str) -> None:
-    """Whatever file says so: one that is only renamed has the bytes it had."""
+    """A file that is only renamed has the bytes it had."""
     vars_of_b = InputFile("host_vars", "b", "host_vars/b.yml", f"{setting}: {value}".encode(), 0)
     of_all = InputFile("inventory", "", "inventory.yml", INVENTORY.encode(), 0)
     inventory, _ = load_inventory([of_all, vars_of_b])
@@ -280,8 +280,8 @@ def test_a_value_that_a_token_is_in_is_kept_as_a_token_is(with_secrets: bool) ->
 
 
 def test_a_token_in_a_wrong_place_that_is_recognised_now_is_the_change_it_was() -> None:
-    there = {"ANTHROPIC_DEFAULT_MODEL": ENVIRON["GLM_API_KEY"]}
-    files = {**FILES, "a": _file({"authToken": "t", "defaultSessionEnv": there})}
+    actual = {"ANTHROPIC_DEFAULT_MODEL": ENVIRON["GLM_API_KEY"]}
+    files = {**FILES, "a": _file({"authToken": "t", "defaultSessionEnv": actual})}
     bare = _inputs(with_secrets=False)
     chosen = PlanOptions((), no_secrets=True)
     saved = save(_WHEN, "1", chosen, bare, _plans(files, bare), bytes(16))

@@ -56,20 +56,20 @@ _FILES = st.none() | st.builds(
 
 
 def test_what_only_secrets_need_is_neither_needed_nor_read() -> None:
-    bare = resolve_env(SPEC, {}, with_secrets=False)
-    assert (bare.missing, bare.withheld) == ((), frozenset(_TOKENS))
+    partial = resolve_env(SPEC, {}, with_secrets=False)
+    assert (partial.missing, partial.withheld) == ((), frozenset(_TOKENS))
     assert resolve_env(SPEC, ENVIRON, with_secrets=False) == WITHHELD
     assert TOKEN_NAME not in WITHHELD.values
     assert WITHHELD.names == FULL.names
 
 
 def test_what_shares_a_variable_with_a_token_is_withheld_with_it() -> None:
-    """Nobody would know the token there, and so nobody would mask it."""
+    """The token would not be known there, and so not be masked."""
     spec = specified(INVENTORY.replace("glm-4.6", '"${GLM_API_KEY:-none}"'))[1]["a"]
     unset = {"REGION": "eu"}
-    bare, full = (resolve_env(spec, environ, with_secrets=False) for environ in (unset, ENVIRON))
-    assert bare == full
-    assert bare.withheld == {*_TOKENS, "ANTHROPIC_DEFAULT_MODEL"}
+    partial, full = (resolve_env(spec, environ, with_secrets=False) for environ in (unset, ENVIRON))
+    assert partial == full
+    assert partial.withheld == {*_TOKENS, "ANTHROPIC_DEFAULT_MODEL"}
     plan = plan_host(HOST, full, RemoteState(PATH, None, DIRECTORY))
     shown = {change.key: (change.after, change.sensitive) for change in plan.changes}
     assert shown["ANTHROPIC_DEFAULT_MODEL"] == (None, True)
@@ -80,21 +80,23 @@ def test_a_plan_without_secrets_says_what_one_with_them_says_of_all_else(
     file: RemoteFile | None,
 ) -> None:
     actual = RemoteState(PATH, file, DIRECTORY)
-    full, bare = plan_host(HOST, FULL, actual), plan_host(HOST, WITHHELD, actual)
+    full, partial = plan_host(HOST, FULL, actual), plan_host(HOST, WITHHELD, actual)
     certain = [
         change
         for change in full.changes
         if change.key not in _TOKENS or change.kind is ChangeKind.ADDED
     ]
-    assert list(bare.changes) == certain
-    assert set(bare.same) == set(full.same) - set(_TOKENS)
-    there = json.loads(file.content)["defaultSessionEnv"] if file else {}
-    assert bare.unknown == tuple(name for name in FULL.in_order if name in {*_TOKENS} & {*there})
-    assert bare.warnings == full.warnings
+    assert list(partial.changes) == certain
+    assert set(partial.same) == set(full.same) - set(_TOKENS)
+    current = json.loads(file.content)["defaultSessionEnv"] if file else {}
+    assert partial.unknown == tuple(
+        name for name in FULL.in_order if name in {*_TOKENS} & {*current}
+    )
+    assert partial.warnings == full.warnings
     if certain:
-        assert bare.action is full.action
+        assert partial.action is full.action
     else:
-        assert bare.action is Action.UNCHANGED
+        assert partial.action is Action.UNCHANGED
 
 
 @given(file=_FILES)
@@ -107,13 +109,13 @@ def test_nothing_can_be_written_of_what_is_only_to_be_shown(file: RemoteFile | N
 def test_a_status_without_secrets_judges_by_all_else(file: RemoteFile | None) -> None:
     actual = RemoteState(PATH, file, DIRECTORY)
     full = status_of(compare(HOST, FULL, actual), None)
-    bare = status_of(compare(HOST, WITHHELD, actual), None)
-    there = json.loads(file.content)["defaultSessionEnv"] if file else {}
-    assert set(bare.pending) == {
-        name for name in full.pending if name not in _TOKENS or name not in there
+    partial = status_of(compare(HOST, WITHHELD, actual), None)
+    current = json.loads(file.content)["defaultSessionEnv"] if file else {}
+    assert set(partial.pending) == {
+        name for name in full.pending if name not in _TOKENS or name not in current
     }
-    assert set(bare.unknown) == {*_TOKENS} & {*there}
-    assert (HostState.IN_SYNC in bare.states) == (not bare.pending)
+    assert set(partial.unknown) == {*_TOKENS} & {*current}
+    assert (HostState.IN_SYNC in partial.states) == (not partial.pending)
 
 
 def test_a_value_there_that_aegis_would_fail_over_is_unknown_and_no_error() -> None:

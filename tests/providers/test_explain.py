@@ -59,7 +59,7 @@ def test_the_line_it_names_is_the_one_whose_change_changes_the_value(
     assume(before is not None)
     assert before is not None
     agreeing = {where(place) for place in before.agreeing}
-    beaten = {where(place) for place in (*before.overrode, *before.ignored)}
+    others = {where(place) for place in (*before.overrode, *before.ignored)}
     for file, line in lines_of(files, key):
         after = explained(edited(files, file, line, key), HOST, key)
         place = (file.name, line)
@@ -71,7 +71,7 @@ def test_the_line_it_names_is_the_one_whose_change_changes_the_value(
         elif after is not None:
             assert (after.value, where(after.place)) == (before.value, where(before.place))
         else:
-            assert place not in beaten, "what was beaten can say what it likes"
+            assert place not in others, "what was beaten can say what it likes"
 
 
 FILES = """\
@@ -98,15 +98,18 @@ def why(host: str, key: str, text: str = FILES) -> Explanation:
     return found
 
 
-def told(*places: SettingSource | None) -> list[str]:
+def shown(*places: SettingSource | None) -> list[str]:
     return [f"{item.holder}:{item.span.line} {item.value}" for item in places if item is not None]
 
 
 def test_what_was_overridden_stands_in_order_and_recipes_come_last() -> None:
     found = why("h", "env.A")
-    assert told(found.place, *found.overrode) == ["gpu:11 of-the-group", "gateway:6 of-the-gateway"]
+    assert shown(found.place, *found.overrode) == [
+        "gpu:11 of-the-group",
+        "gateway:6 of-the-gateway",
+    ]
     found = why("h", "base_url")
-    assert told(found.place, *found.overrode) == [
+    assert shown(found.place, *found.overrode) == [
         "gateway:4 https://llm.example.com/v1",
         "openrouter:11 ${OPENROUTER_BASE_URL:-https://openrouter.ai/api/v1}",
     ]
@@ -115,18 +118,18 @@ def test_what_was_overridden_stands_in_order_and_recipes_come_last() -> None:
 
 def test_what_is_farther_than_the_provider_is_ignored_and_not_overridden() -> None:
     found = why("h", "model")
-    assert told(found.place) == ["gpu:11 near"]
-    assert told(*found.ignored) == ["all:8 far"]
+    assert shown(found.place) == ["gpu:11 near"]
+    assert shown(*found.ignored) == ["all:8 far"]
     pinned = why("pinned", "model")
-    assert told(pinned.place) == ["glm:6 ${GLM_MODEL:-glm-4.5}"]
-    assert told(*pinned.ignored) == ["gpu:11 near", "all:8 far"]
+    assert shown(pinned.place) == ["glm:6 ${GLM_MODEL:-glm-4.5}"]
+    assert shown(*pinned.ignored) == ["gpu:11 near", "all:8 far"]
 
 
 @pytest.mark.parametrize("key", OVERRIDE_KEYS)
 def test_a_key_and_its_variable_name_the_same_value(key: str) -> None:
     found, same = why("h", key), why("h", VARIABLE_OF[key])
     assert (found.key, found.variable) == (same.key, same.variable) == (key, VARIABLE_OF[key])
-    assert told(found.place) == told(same.place) != []
+    assert shown(found.place) == shown(same.place) != []
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_a_setting_that_another_one_puts_out_of_use_says_so() -> None:
 
 
 def test_ansibles_name_for_a_setting_is_understood() -> None:
-    assert told(why("pinned", "ansible_port").place) == ["pinned:14 22"]
+    assert shown(why("pinned", "ansible_port").place) == ["pinned:14 22"]
 
 
 def test_defaults_that_could_be_secrets_are_not_told() -> None:
@@ -172,7 +175,7 @@ def test_defaults_that_could_be_secrets_are_not_told() -> None:
 def test_two_entries_of_one_host_that_say_the_same_agree() -> None:
     text = "all: {vars: {provider: glm}}\na: {hosts: {h: {port: 1}}}\nb: {hosts: {h: {port: 1}}}"
     found = why("h", "port", text)
-    assert told(found.place, *found.agreeing) == ["h:2 1", "h:3 1"]
+    assert shown(found.place, *found.agreeing) == ["h:2 1", "h:3 1"]
     assert found.overrode == ()
 
 
@@ -182,13 +185,13 @@ def test_what_unrelated_groups_agree_on_beats_what_each_of_them_beat() -> None:
         "a: {vars: {port: 1}, hosts: {h: }}\nb: {vars: {port: 1}, hosts: {h: }}"
     )
     found = why("h", "port", text)
-    assert sorted(told(found.place, *found.agreeing)) == ["a:3 1", "b:4 1"]
-    assert told(*found.overrode) == ["above:2 2", "all:1 3"]
+    assert sorted(shown(found.place, *found.agreeing)) == ["a:3 1", "b:4 1"]
+    assert shown(*found.overrode) == ["above:2 2", "all:1 3"]
     pinned = why("h", "port", text.replace("hosts: {h: }}\nb", "hosts: {h: {port: 9}}}\nb"))
-    assert sorted(told(*pinned.overrode[:2])) == ["a:3 1", "b:4 1"]
+    assert sorted(shown(*pinned.overrode[:2])) == ["a:3 1", "b:4 1"]
 
 
 def test_an_alias_lets_one_line_speak_for_several_places() -> None:
     text = "all: {vars: &v {provider: glm, port: 3}}\ng: {vars: *v, hosts: {h: }}"
     found = why("h", "port", text)
-    assert told(found.place, *found.overrode) == ["g:1 3", "all:1 3"]
+    assert shown(found.place, *found.overrode) == ["g:1 3", "all:1 3"]

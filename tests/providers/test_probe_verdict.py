@@ -39,14 +39,14 @@ def reply(status: int, body: bytes = b"", location: str = "", seconds: float = 0
 
 
 def expecting(**changes: Any) -> Expected:
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "model": "big",
         "fast_model": "small",
         "base_url": "https://llm.example.com",
         "base_url_variable": "GATEWAY_BASE_URL",
         **changes,
     }
-    return Expected(**facts)
+    return Expected(**fields)
 
 
 def asked(

@@ -120,16 +120,16 @@ def test_no_spelling_of_a_secret_is_left(
 ) -> None:
     redactor = Redactor.of([Secret(secret, "${T}")])
     text = f"{before}{spelt(secret)}{after}"
-    said = redactor.redact(text)
+    redacted = redactor.redact(text)
     assert redactor.finds(text)
-    assert MASK in said
-    assert not redactor.finds(said.replace(MASK, "|"))
+    assert MASK in redacted
+    assert not redactor.finds(redacted.replace(MASK, "|"))
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_nothing_of_it_is_left(name: str) -> None:
-    said = REDACTOR.redact(f"it says: {SPELLINGS[name](TOKEN)}!")
-    assert said == f"it says: {LEFT.get(name, MASK)}!"
+    redacted = REDACTOR.redact(f"it says: {SPELLINGS[name](TOKEN)}!")
+    assert redacted == f"it says: {LEFT.get(name, MASK)}!"
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_what_is_plain_on_a_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "template", "told"),
+    ("key", "template", "shown"),
     [
         ("env.A", "x-key: Bearer ${GW}", "...${GW}"),
         ("env.A", "Bearer ${GW} x", "...${GW}..."),
@@ -143,8 +143,8 @@ def test_what_is_plain_on_a_host() -> None:
         ("env.MODEL", "0c1a2b3d4e5f607182930c1a2b3d4e5f", "..."),
     ],
 )
-def test_how_a_template_is_shown(key: str, template: str, told: str) -> None:
-    assert shown_template(key, template) == told
+def test_how_a_template_is_shown(key: str, template: str, shown: str) -> None:
+    assert shown_template(key, template) == shown
 
 
 def test_how_a_setting_is_shown() -> None:
