@@ -76,18 +76,11 @@ _COMMAND_PATHS = {
 }
 
 
-def sudo_argv(user: str, server: str) -> list[str]:
-    """Return the command that runs ``server`` as ``user``, without a prompt."""
-    return ["sudo", "-n", "-u", user, server]
-
-
 def remote_command(user: str) -> str:
     """Return a command for any login shell: one word for /bin/sh to run."""
-    servers = " ".join(shlex.quote(path) for path in SERVERS)
-    sudo = " ".join(shlex.quote(word) for word in sudo_argv(user, ""))[: -len("''")]
     script = (
-        f"LC_ALL=C; export LC_ALL; for server in {servers}; do "
-        f'if [ -x "$server" ]; then exec {sudo}"$server"; fi; done; '
+        f"LC_ALL=C; export LC_ALL; for server in {shlex.join(SERVERS)}; do "
+        f'if [ -x "$server" ]; then exec sudo -n -u {shlex.quote(user)} "$server"; fi; done; '
         f"echo {shlex.quote(NO_SERVER)} >&2; exit 127"
     )
     return f"exec /bin/sh -c {shlex.quote(script)}"
@@ -101,10 +94,10 @@ def owner_command(uid: int, gid: int, mark: str) -> str:
     ``gid``; the SFTP server does not start for such a user (it looks its real user up), so it runs
     with this effective user, and without capabilities.
     """
-    servers = " ".join(shlex.quote(path) for path in SERVERS)
     script = (
         f'LC_ALL=C; export LC_ALL; PATH="$PATH:/usr/sbin:/sbin"; uid={uid}; mark={mark}; '
-        f'for server in {servers}; do if [ -x "$server" ]; then break; fi; server=; done; '
+        f"for server in {shlex.join(SERVERS)}; do "
+        'if [ -x "$server" ]; then break; fi; server=; done; '
         f'if [ -z "$server" ]; then echo {shlex.quote(NO_SERVER)} >&2; exit 127; fi; '
         'entry=$(getent passwd "$uid" 2>/dev/null || grep "^[^:]*:[^:]*:$uid:" /etc/passwd); '
         "IFS=:; set -f; set -- $entry; unset IFS; name=$1; group=$4; "

@@ -20,7 +20,6 @@ from aegis_provision.transport.become import (
     owner_command,
     owner_problem,
     started,
-    sudo_argv,
     sudo_problem,
 )
 from aegis_provision.transport.deadline import Deadline
@@ -133,11 +132,11 @@ class _NotServed(Exception):
 
 
 def _as_user(user: str, options: ConnectOptions, deadline: Deadline) -> _Server:
-    server = next((place for place in SERVERS if os.access(place, os.X_OK)), None)
+    server = next((path for path in SERVERS if os.access(path, os.X_OK)), None)
     if server is None:
         raise Unreachable("sudo", NO_SERVER, "install OpenSSH's SFTP server")
     try:
-        return _serve(sudo_argv(user, server), options, deadline)
+        return _serve(["sudo", "-n", "-u", user, server], options, deadline)
     except FileNotFoundError:
         raise Unreachable("sudo", "there is no sudo here", "install it") from None
     except _NotServed as problem:

@@ -40,7 +40,7 @@ def target(path: Path | str, *, become_user: str | None = None) -> Target:
     )
 
 
-def look(files: Filesystem, path: Path | str) -> RemoteState:
+def read_state(files: Filesystem, path: Path | str) -> RemoteState:
     """Read what is at ``path``."""
     there = target(path)
     return StateQuery(files, absolute_path(files, there), there.read_via).get()
@@ -92,7 +92,7 @@ def write_over(session: HostSession, write: Write, deadline: Deadline) -> WriteR
 
 def write_now(files: Filesystem, path: Path, content: bytes = NEW) -> WriteResult:
     """Read and write, which must go well."""
-    return write_under_lock(files, plan_write(look(files, path), content))
+    return write_under_lock(files, plan_write(read_state(files, path), content))
 
 
 def leftovers(directory: Path) -> set[str]:

@@ -18,10 +18,10 @@ from tests.transport.targets import (
     age_lock,
     attempt,
     leftovers,
-    look,
     mode_of,
     plan_write,
     put,
+    read_state,
     write_now,
 )
 
@@ -41,7 +41,7 @@ def _requests(path: Path, *, old: bytes | None) -> Iterator[int]:
         _reset(path, old)
         if number == 1:
             with wired() as (files, _):
-                write = plan_write(look(files, path))
+                write = plan_write(read_state(files, path))
             with wired() as (files, wire):
                 attempt(files, write)
                 count = len(wire.requests)
@@ -87,7 +87,7 @@ def test_when_any_request_fails_the_file_is_whole_and_the_next_write_succeeds(
     results = set()
     for number in _requests(path, old=old):
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
         with wired(at=number, trouble=trouble) as (files, _):
             result = attempt(files, write)
         results.add(type(result))
@@ -116,7 +116,7 @@ def test_a_request_that_fails_leaves_no_lock(tmp_path: Path, old: bytes | None) 
     kept = []
     for number in _requests(path, old=old):
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
         with wired(at=number, trouble=Trouble.FAILS) as (files, _):
             result = attempt(files, write)
         if "lock" in leftovers(tmp_path):
@@ -141,7 +141,7 @@ def test_an_edit_at_any_moment_is_not_lost_but_in_one_round_trip(tmp_path: Path)
     lost, said = [], set()
     for number in _requests(path, old=OLD):
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
         with wired(meanwhile={number: lambda: put(path, edited, 0o640)}) as (files, _):
             result = attempt(files, write)
         if path.read_bytes() != edited:
@@ -160,7 +160,7 @@ def test_a_mode_that_is_not_the_one_that_was_set_is_an_error(tmp_path: Path) -> 
     said = set()
     for number in _requests(path, old=OLD):
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
         with wired(meanwhile={number: lambda: path.chmod(0o660)}) as (files, _):
             said.add(str(attempt(files, write)))
     assert any("the new file is there, but with mode 0660" in words for words in said)
@@ -174,7 +174,7 @@ def test_a_file_that_comes_at_any_moment_where_the_plan_saw_none_is_never_lost(
     refused = 0
     for number in _requests(path, old=None):
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
 
         def come_now() -> None:
             if not path.exists():
@@ -196,7 +196,7 @@ def test_a_lock_taken_away_before_the_rename_is_noticed(tmp_path: Path) -> None:
     results = []
     for number in _requests(path, old=OLD):
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
 
         def take_away() -> None:
             (tmp_path / DATA_DIR / "lock").unlink(missing_ok=True)
@@ -223,7 +223,7 @@ def test_a_server_that_cannot_rename_over_a_file_is_named_in_the_error(tmp_path:
     path = tmp_path / "aegis.config.json"
     put(path)
     with wired(without=frozenset({"posix-rename@openssh.com"})) as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteFailed)
     assert "posix-rename@openssh.com" in result.reason
     assert "untouched" in result.reason
@@ -293,7 +293,7 @@ def test_our_directory_must_be_one(tmp_path: Path, plant: object, local: bool) -
     before = sorted(tmp_path.rglob("*"))
     with wired() as (sftp, _):
         files = LocalFiles(tmp_path) if local else sftp
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteRefused)
     assert "is not a directory" in result.reason
     assert sorted(tmp_path.rglob("*")) == before
@@ -317,7 +317,7 @@ def test_our_directory_is_refused_where_it_cannot_be_shut_safely(tmp_path: Path)
     (tmp_path / DATA_DIR).mkdir()
     (tmp_path / DATA_DIR).chmod(0o755)
     with wired(without=frozenset({"lsetstat@openssh.com"})) as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteRefused)
     assert "others may look into" in result.reason
     assert "0700" in result.hint
@@ -346,7 +346,7 @@ def test_staging_that_cannot_be_removed_leaves_no_lock(tmp_path: Path, local: bo
     (tmp_path / DATA_DIR).chmod(0o700)
     with wired() as (sftp, _):
         files = LocalFiles(tmp_path) if local else sftp
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteFailed)
     assert "untouched" in result.reason
     assert leftovers(tmp_path) == {"staging"}
@@ -356,7 +356,7 @@ def test_a_refused_first_write_leaves_nothing_at_all(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
     with wired() as (files, _):
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         put(path, b"{}")
         result = attempt(files, write)
     assert isinstance(result, WriteRefused)
@@ -386,7 +386,7 @@ def test_words_of_the_host_never_reach_a_message(tmp_path: Path) -> None:
     said = b"\x1b[2J\xff\xfeowned"
     for number in _requests(path, old=OLD):
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
         with wired(at=number, trouble=Trouble.FAILS, words=said) as (files, _):
             result = attempt(files, write)
         text = (

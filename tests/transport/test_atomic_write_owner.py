@@ -24,10 +24,10 @@ from tests.transport.targets import (
     OLD,
     attempt,
     leftovers,
-    look,
     mode_of,
     plan_write,
     put,
+    read_state,
     write_now,
     write_under_lock,
 )
@@ -66,7 +66,7 @@ def test_root_keeps_owner_group_and_mode(
     path = _config(home, uid, gid, mode)
     with wired() as (sftp, _):
         files = LocalFiles(home) if local else sftp
-        write_under_lock(files, replace(plan_write(look(files, path)), receipt=b"{}"))
+        write_under_lock(files, replace(plan_write(read_state(files, path)), receipt=b"{}"))
     assert (path.read_bytes(), _owner(path), mode_of(path)) == (NEW, (uid, gid), mode)
     receipt = home / DATA_DIR / "receipt.json"
     assert (_owner(receipt), mode_of(receipt)) == ((uid, gid), 0o600)
@@ -85,7 +85,7 @@ def test_our_directory_keeps_its_owner(home: Path, local: bool) -> None:
     assert _owner(path) == (NOBODY, NOBODY)
     assert (_owner(home / DATA_DIR), mode_of(home / DATA_DIR)) == ((0, 0), 0o700)
     with wired(user=NOBODY) as (files, _):
-        result = attempt(files, plan_write(look(files, path), OLD))
+        result = attempt(files, plan_write(read_state(files, path), OLD))
     assert isinstance(result, WriteRefused)
     assert "which an earlier run made as another user" in result.reason
     assert path.read_bytes() == NEW
@@ -95,7 +95,7 @@ def test_our_directory_keeps_its_owner(home: Path, local: bool) -> None:
 def test_an_owner_that_the_login_cannot_keep_is_refused(home: Path, uid: int, gid: int) -> None:
     path = _config(home, uid, gid, 0o644)
     with wired(user=NOBODY) as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteRefused)
     assert f"(uid {uid}, gid {gid})" in result.reason
     assert "become_user" in result.hint
@@ -108,7 +108,7 @@ def test_a_directory_that_the_login_cannot_write_in_is_refused(home: Path) -> No
     os.chown(home, 0, 0)
     home.chmod(0o755)
     with wired(user=NOBODY) as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteRefused)
     assert "no permission to write in its directory" in result.reason
     assert os.listdir(home) == [path.name]  # noqa: PTH208 - names are wanted
@@ -122,7 +122,7 @@ def test_the_mode_of_our_directory_is_changed_where_no_one_else_can_exchange_it(
     (home / DATA_DIR).mkdir(mode=0o755)
     os.chown(home / DATA_DIR, uid, uid)
     with wired(user=None if uid == 0 else uid) as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteResult if shut else WriteRefused)
     assert (mode_of(home / DATA_DIR), _owner(home / DATA_DIR)) == (
         0o700 if shut else 0o755,
@@ -135,7 +135,7 @@ def test_our_directory_must_not_be_a_third_ones(home: Path) -> None:
     (home / DATA_DIR).mkdir(mode=0o700)
     os.chown(home / DATA_DIR, DAEMON, DAEMON)
     with wired() as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteRefused)
     assert f"uid {DAEMON}" in result.reason
     assert leftovers(home) == set()
@@ -159,7 +159,7 @@ def test_an_owner_who_swaps_our_directory_for_a_link_is_given_nothing(
     for number in range(1, MOST_REQUESTS):
         path = _config(home)
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
         with wired(meanwhile={number: swap}) as (files, wire):
             attempt(files, write)
         assert (_owner(victim), mode_of(victim)) == before, number
@@ -198,7 +198,7 @@ def test_an_owner_who_swaps_the_file_for_a_link_learns_nothing(
             _config(home)
             steps = {begin: swap, result: swap_back} if back else {begin: swap}
             with wired(meanwhile=steps) as (files, _):
-                actual = look(files, path)
+                actual = read_state(files, path)
                 if actual.problem is None:
                     content = actual.file.content + b"\n" if actual.file else NEW
                     attempt(files, plan_write(actual, content))
@@ -233,7 +233,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_lock(home: Path, local: bool, pa
         put(path)
         with wired() as (sftp, _):
             files = LocalFiles(disk) if local else sftp
-            write = plan_write(look(files, path), b" " * 6000)
+            write = plan_write(read_state(files, path), b" " * 6000)
             result = attempt(files, write)
         assert isinstance(result, WriteRefused if pages == 1 else WriteFailed)
         assert "disk" in str(result) or "space" in str(result)
@@ -249,6 +249,6 @@ def test_a_read_only_file_system_is_refused(home: Path) -> None:
         put(path)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         with wired() as (files, _):
-            result = attempt(files, plan_write(look(files, path)))
+            result = attempt(files, plan_write(read_state(files, path)))
         assert isinstance(result, WriteRefused)
         assert path.read_bytes() == OLD

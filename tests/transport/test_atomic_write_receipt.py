@@ -22,10 +22,10 @@ from tests.transport.targets import (
     age_lock,
     attempt,
     leftovers,
-    look,
     mode_of,
     plan_write,
     put,
+    read_state,
     write_under_lock,
 )
 
@@ -69,7 +69,7 @@ def _before(path: Path, old: bytes | None) -> None:
 
 
 def _write(files: Filesystem, path: Path, receipt: bytes | None = LATER) -> Write:
-    return replace(plan_write(look(files, path)), receipt=receipt)
+    return replace(plan_write(read_state(files, path)), receipt=receipt)
 
 
 def _requests(prepare: Callable[[], Write]) -> Iterator[tuple[int, Write]]:

@@ -21,9 +21,9 @@ from tests.transport.targets import (
     age_lock,
     attempt,
     leftovers,
-    look,
     plan_write,
     put,
+    read_state,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_what_a_server_does_not_support_is_not_blamed_on_renames(
     path = tmp_path / "aegis.config.json"
     put(path)
     with wired() as (files, _):
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
     with wired() as (files, wire):
         refuse(wire, kind, UNSUPPORTED, after=after)
         result = attempt(files, write)
@@ -87,7 +87,7 @@ def test_a_rename_that_is_denied_is_named(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
     with wired() as (files, wire):
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         refuse(wire, 200, DENIED, after=2)  # fsync, and the file that is kept
         result = attempt(files, write)
     assert isinstance(result, WriteFailed)
@@ -102,7 +102,7 @@ def test_one_that_is_denied_where_a_lock_expired_is_named_too(tmp_path: Path) ->
     (tmp_path / DATA_DIR / "lock").write_text("of a dead run")
     age_lock(tmp_path)
     with wired() as (files, wire):
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         refuse(wire, 200, DENIED)
         result = attempt(files, write)
     assert isinstance(result, WriteRefused)

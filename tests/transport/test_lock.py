@@ -24,9 +24,9 @@ from tests.transport.targets import (
     age_lock,
     attempt,
     leftovers,
-    look,
     plan_write,
     put,
+    read_state,
     write_now,
     write_under_lock,
 )
@@ -54,7 +54,7 @@ def test_the_holder_is_named_and_nothing_is_touched(tmp_path: Path) -> None:
     lock = _leave_lock(tmp_path)
     before = lock.read_bytes()
     with wired() as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteRefused)
     assert "held by bert@desk since 2026-01-01 10:00:00 UTC" in result.reason
     assert "broken in" in result.hint
@@ -68,7 +68,7 @@ def test_a_lock_without_a_name_holds_all_the_same(tmp_path: Path, text: str) -> 
     put(path)
     _leave_lock(tmp_path, text)
     with wired() as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteRefused)
     assert "did not leave a name" in result.reason
 
@@ -77,7 +77,7 @@ def _refused(path: Path, text: str) -> WriteRefused:
     put(path)
     _leave_lock(path.parent, text)
     with wired() as (files, _):
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, WriteRefused)
     return result
 
@@ -141,7 +141,7 @@ def test_a_lock_of_another_time_than_the_hosts(
     os.utime(lock, (then, then))
     with wired() as (sftp, _):
         files = LocalFiles(tmp_path) if local else sftp
-        result = attempt(files, plan_write(look(files, path)))
+        result = attempt(files, plan_write(read_state(files, path)))
     assert isinstance(result, Locked if holds else WriteResult)
     assert path.read_bytes() == (OLD if holds else NEW)
     if isinstance(result, Locked):
@@ -171,7 +171,7 @@ def test_a_file_that_goes_before_it_is_looked_for_is_no_full_disk(
             age_lock(tmp_path)
         came.write_text("of another")
         with wired() as (files, _):
-            write = plan_write(look(files, path), NEW)
+            write = plan_write(read_state(files, path), NEW)
         with wired(meanwhile={number: lambda: came.unlink(missing_ok=True)}) as (files, wire):
             result = attempt(files, write)
             requests = wire.requests
@@ -196,7 +196,7 @@ def test_our_directory_that_goes_meanwhile_is_made_anew(tmp_path: Path) -> None:
                 own.rmdir()
 
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
         with wired(meanwhile={number: go}) as (files, _):
             result = attempt(files, write)
         results.add(type(result))
@@ -229,7 +229,10 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
             _leave_lock(tmp_path)
             age_lock(tmp_path)
         with wired() as (files, _):
-            write, rival = plan_write(look(files, path)), plan_write(look(files, path), OTHERS)
+            write, rival = (
+                plan_write(read_state(files, path)),
+                plan_write(read_state(files, path), OTHERS),
+            )
         results: list[WriteResult | TransportError] = []
 
         def second(
@@ -277,7 +280,7 @@ def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path) ->
             put(lock, living)
 
         with wired() as (files, _):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
         with wired(meanwhile={number: come}) as (files, wire):
             result = attempt(files, write)
         if len(wire.requests) < number:
@@ -293,7 +296,7 @@ def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path) ->
 
 
 def _count_up(files: Filesystem, path: Path, name: str) -> bool:
-    actual = look(files, path)
+    actual = read_state(files, path)
     assert actual.file is not None
     number = json.loads(actual.file.content)["number"]
     content = json.dumps({"number": number + 1, "by": name}).encode()
@@ -347,7 +350,7 @@ def test_of_two_who_break_an_expired_lock_at_once_at_most_one_writes(tmp_path: P
             results: dict[bytes, WriteResult | TransportError] = results,
         ) -> None:
             with wired() as (files, _):
-                write = plan_write(look(files, path), content)
+                write = plan_write(read_state(files, path), content)
                 begin.wait(timeout=30)
                 results[content] = attempt(files, write)
 
@@ -376,7 +379,7 @@ def test_the_lock_says_who_holds_it_and_since_when(tmp_path: Path) -> None:
             seen.append(json.loads(lock.read_text()))
 
     with wired() as (files, _):
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
     with wired(meanwhile={8: note}) as (files, _):
         write_under_lock(files, write)
     assert seen[0]["owner"] == OWNER

@@ -26,10 +26,10 @@ from tests.transport.targets import (
     attempt,
     deadline,
     leftovers,
-    look,
     mode_of,
     plan_write,
     put,
+    read_state,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_a_write_its_undoing_and_a_write_again_under_one_lock(
     prepare(path, old)
     lock_file, previous = (path.parent / DATA_DIR / name for name in ("lock", "previous"))
     with files_of(kind, path.parent) as files:
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         lock = take_lock(files, write, OWNER)
         held = lock_file.read_bytes()
         atomic_write(lock, write, deadline())
@@ -92,7 +92,7 @@ def test_a_write_its_undoing_and_a_write_again_under_one_lock(
         atomic_write(lock, restoring_write(write), deadline())
         assert (content(path), content(previous)) == (old, NEW)
         assert mode_of(previous) == 0o600
-        again = plan_write(look(files, path), LATER)
+        again = plan_write(read_state(files, path), LATER)
         atomic_write(lock, again, deadline())
         assert (content(path), content(previous)) == (LATER, old)
         assert lock_file.read_bytes() == held
@@ -107,7 +107,7 @@ def test_where_nothing_was_written_nothing_is_left(
 ) -> None:
     prepare(path, old)
     with files_of(kind, path.parent) as files:
-        lock = take_lock(files, plan_write(look(files, path)), OWNER)
+        lock = take_lock(files, plan_write(read_state(files, path)), OWNER)
         assert leftovers(path.parent) == {"lock"}
         lock.renew(deadline())
         assert lock.release(deadline()) == ()
@@ -118,10 +118,10 @@ def test_where_nothing_was_written_nothing_is_left(
 def test_a_second_operator_is_kept_out_until_it_is_given_back(kind: str, path: Path) -> None:
     put(path)
     with files_of(kind, path.parent) as files, files_of(kind, path.parent) as others:
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         lock = take_lock(files, write, OWNER)
         atomic_write(lock, write, deadline())
-        rival = plan_write(look(others, path), LATER)
+        rival = plan_write(read_state(others, path), LATER)
         refused = attempt(others, rival, "bert@desk")
         assert isinstance(refused, Locked)
         assert f"held by {OWNER}" in refused.reason
@@ -133,7 +133,7 @@ def test_a_second_operator_is_kept_out_until_it_is_given_back(kind: str, path: P
 def test_an_undo_is_refused_where_the_file_has_moved_on(kind: str, path: Path) -> None:
     put(path)
     with files_of(kind, path.parent) as files:
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         lock = take_lock(files, write, OWNER)
         atomic_write(lock, write, deadline())
         put(path, LATER)
@@ -197,7 +197,7 @@ def test_a_lock_that_was_broken_stops_the_write_and_is_not_given_back(
 ) -> None:
     put(path)
     with files_of(kind, path.parent) as files:
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         lock = take_lock(files, write, OWNER)
         put(path.parent / DATA_DIR / "lock", b"another's")
         with pytest.raises(WriteRefused, match="the lock was broken by another run"):
@@ -220,7 +220,7 @@ def test_what_the_next_holder_staged_is_left_alone_at_any_moment(
     for number in range(1, MOST_REQUESTS):
         prepare(path, old)
         with wired() as (files, wire):
-            write = replace(plan_write(look(files, path)), receipt=b"{}")
+            write = replace(plan_write(read_state(files, path)), receipt=b"{}")
             lock = take_lock(files, write, OWNER)
 
             def come() -> None:
@@ -259,7 +259,7 @@ def test_a_connection_that_goes_before_the_rename_leaves_the_file_surely_untouch
         for number in range(1, MOST_REQUESTS):
             prepare(path, old)
             with wired() as (files, wire):
-                write = plan_write(look(files, path))
+                write = plan_write(read_state(files, path))
                 lock = take_lock(files, write, OWNER)
                 begun = len(wire.requests)
                 wire.at, wire.trouble = begun + number, trouble
@@ -291,7 +291,7 @@ def test_a_connection_that_goes_before_the_rename_leaves_the_file_surely_untouch
 def test_after_a_lost_connection_it_goes_on_over_another(old: bytes | None, path: Path) -> None:
     prepare(path, old)
     with wired() as (files, wire):
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         lock = take_lock(files, write, OWNER)
         atomic_write(lock, write, deadline())
         wire.close()
@@ -310,7 +310,7 @@ def test_a_lock_that_is_not_ours_any_more_is_not_taken_over(
 ) -> None:
     put(path)
     with wired() as (files, _):
-        lock = take_lock(files, plan_write(look(files, path)), OWNER)
+        lock = take_lock(files, plan_write(read_state(files, path)), OWNER)
         (path.parent / DATA_DIR / "lock").unlink()
         if others is not None:
             put(path.parent / DATA_DIR / "lock", others)
@@ -322,7 +322,7 @@ def test_a_lock_that_is_not_ours_any_more_is_not_taken_over(
 def test_a_lock_that_can_not_be_read_is_refused(path: Path) -> None:
     put(path)
     with wired() as (files, _):
-        lock = take_lock(files, plan_write(look(files, path)), OWNER)
+        lock = take_lock(files, plan_write(read_state(files, path)), OWNER)
         with (
             wired(at=1, trouble=Trouble.FAILS) as (again, _),
             pytest.raises(WriteRefused, match="lock: the host says no more than 'failure'"),
@@ -344,7 +344,7 @@ def _undo_requests(path: Path, old: bytes | None) -> Iterator[tuple[int, Write]]
 def _written(path: Path, old: bytes | None) -> Write:
     prepare(path, old)
     with wired() as (files, _):
-        write = plan_write(look(files, path))
+        write = plan_write(read_state(files, path))
         assert isinstance(attempt(files, write), WriteResult)
         return write
 
@@ -389,7 +389,7 @@ def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, pat
     for number in range(1, MOST_REQUESTS):
         prepare(path, old)
         with wired() as (files, wire):
-            write = plan_write(look(files, path))
+            write = plan_write(read_state(files, path))
             lock = take_lock(files, write, OWNER)
 
             def run_out() -> None:

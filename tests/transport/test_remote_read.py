@@ -18,7 +18,7 @@ from aegis_provision.transport.remote_read import (
     read_receipt_and_login,
 )
 from tests.fleet.sftp_wire import Trouble, wired
-from tests.transport.targets import OLD, look, put
+from tests.transport.targets import OLD, put, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Filesystem
 def test_a_file_with_its_mode_and_owner(files: Filesystem, tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path, OLD, 0o640)
-    actual = look(files, path)
+    actual = read_state(files, path)
     assert actual.file == RemoteFile(OLD, 0o640, os.getuid(), os.getgid())
     assert actual.directory == RemoteDirectory(0o700, os.getuid(), os.getgid())
     assert (actual.path, actual.problem, actual.shadows) == (str(path), None, ())
@@ -51,7 +51,7 @@ def test_a_file_with_its_mode_and_owner(files: Filesystem, tmp_path: Path) -> No
 
 
 def test_no_file(files: Filesystem, tmp_path: Path) -> None:
-    actual = look(files, tmp_path / "aegis.config.json")
+    actual = read_state(files, tmp_path / "aegis.config.json")
     assert (actual.file, actual.problem) == (None, None)
 
 
@@ -112,26 +112,26 @@ def test_what_is_no_file_to_read(
         plant(path.relative_to(tmp_path))
     else:
         plant(path)
-    actual = look(files, path)
+    actual = read_state(files, path)
     assert (actual.file, actual.problem, actual.detail) == (None, problem, detail)
 
 
 def test_a_device(files: Filesystem) -> None:
-    actual = look(files, "/dev/null")
+    actual = read_state(files, "/dev/null")
     assert actual.problem is ReadProblem.NOT_A_FILE
 
 
 @pytest.mark.parametrize("name", ["nowhere/c.json", "file/c.json"])
 def test_a_directory_that_is_none(files: Filesystem, tmp_path: Path, name: str) -> None:
     put(tmp_path / "file")
-    assert look(files, tmp_path / name).problem is ReadProblem.NO_DIRECTORY
+    assert read_state(files, tmp_path / name).problem is ReadProblem.NO_DIRECTORY
 
 
 def test_a_directory_behind_a_link_is_one(files: Filesystem, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     put(tmp_path / "real" / "c.json")
-    actual = look(files, tmp_path / "link" / "c.json")
+    actual = read_state(files, tmp_path / "link" / "c.json")
     assert actual.file is not None
     assert actual.file.content == OLD
 
@@ -147,21 +147,21 @@ def test_files_that_aegis_reads_instead(
         place.symlink_to("nowhere")
     else:
         place.touch()
-    assert look(files, tmp_path / "aegis.config.json").shadows == (str(place),)
+    assert read_state(files, tmp_path / "aegis.config.json").shadows == (str(place),)
 
 
 @pytest.mark.parametrize("size", [32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, LARGEST_CONFIG])
 def test_content_of_any_size_is_whole(files: Filesystem, tmp_path: Path, size: int) -> None:
     path = tmp_path / "aegis.config.json"
     put(path, os.urandom(size))
-    actual = look(files, path)
+    actual = read_state(files, path)
     assert actual.file is not None
     assert actual.file.content == path.read_bytes()
 
 
 def test_a_relative_path_begins_at_the_login_directory(files: Filesystem, tmp_path: Path) -> None:
     home = "/" if not isinstance(files, LocalFiles) else str(tmp_path)  # where the server runs
-    actual = look(files, "no-such-directory/c.json")
+    actual = read_state(files, "no-such-directory/c.json")
     assert actual.path == os.path.join(home, "no-such-directory/c.json")  # noqa: PTH118
 
 
@@ -198,7 +198,7 @@ def test_no_permission(public_path: Path, which: str) -> None:
     directory.mkdir(mode=0o700 if which == "directory" else 0o755)
     put(directory / "c.json")
     with wired(user=NOBODY) as (files, _):
-        actual = look(files, directory / "c.json")
+        actual = read_state(files, directory / "c.json")
     assert actual.problem is ReadProblem.PERMISSION_DENIED
 
 
@@ -208,7 +208,7 @@ def test_a_file_put_in_place_while_it_is_read_is_one_file(tmp_path: Path) -> Non
     for number in range(1, 10):
         put(path, b"{}", 0o600)
         with wired(meanwhile={number: lambda: put(path, b'{"x": 1}', 0o640)}) as (files, _):
-            actual = look(files, path)
+            actual = read_state(files, path)
         assert actual.file is not None
         assert (actual.file.content, actual.file.mode) in {(b"{}", 0o600), (b'{"x": 1}', 0o640)}
 
@@ -219,7 +219,7 @@ def test_a_file_that_goes_while_it_is_read_is_none(tmp_path: Path) -> None:
     for number in range(1, 10):
         put(path)
         with wired(meanwhile={number: path.unlink}) as (files, _):
-            actual = look(files, path)
+            actual = read_state(files, path)
         assert actual.problem is None
         seen.add(actual.file is None)
     assert seen == {True, False}
@@ -231,7 +231,7 @@ def test_a_file_that_grows_while_it_is_read_is_too_large(tmp_path: Path) -> None
     for number in range(1, 10):
         put(path)
         with wired(meanwhile={number: lambda: _huge(path)}) as (files, _):
-            actual = look(files, path)
+            actual = read_state(files, path)
         assert actual.file is None or len(actual.file.content) <= LARGEST_CONFIG
         found.add(actual.detail)
     assert f"more than {LARGEST_CONFIG} bytes" in found
@@ -248,7 +248,7 @@ def test_any_failed_request_is_an_unreachable_host_at_most(
     for name in (path.name, "link.json"):
         for number in range(1, 9):
             with wired(at=number, trouble=trouble, words=message) as (files, _):
-                found = _look_or_not(files, tmp_path / name)
+                found = read_state_or_error(files, tmp_path / name)
             if isinstance(found, Unreachable):
                 assert (str(found) + found.hint).isprintable()
                 assert "owned" not in str(found)
@@ -256,8 +256,8 @@ def test_any_failed_request_is_an_unreachable_host_at_most(
                 assert found.file is None or found.file.content == OLD
 
 
-def _look_or_not(files: Filesystem, path: Path) -> RemoteState | Unreachable:
+def read_state_or_error(files: Filesystem, path: Path) -> RemoteState | Unreachable:
     try:
-        return look(files, path)
+        return read_state(files, path)
     except Unreachable as problem:
         return problem

@@ -6,7 +6,7 @@ The stream skips what a login shell prints first. What fails is told in our own 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.deadline import deadline_expired
@@ -30,10 +30,6 @@ _CHUNK = 32 * 1024
 _MOST_UNSENT = 64 * 1024
 
 
-class _Waiting(Protocol):
-    def take(self, kind: int, body: bytes) -> None: ...
-
-
 class SftpClient:
     """The client's side of SFTP over a stream: sends requests, hands each reply to its request."""
 
@@ -41,11 +37,11 @@ class SftpClient:
         """Exchange versions. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
         self._stream = stream
         self._number = 0
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Reply[Any]] = {}
         stream.send(packets.init())
         stream.packet()
 
-    def send(self, kind: int, body: bytes, waiting: _Waiting | None = None) -> None:
+    def send(self, kind: int, body: bytes, waiting: Reply[Any] | None = None) -> None:
         """Send a request whose reply ``waiting`` takes. Raises :class:`Unreachable`."""
         self._number = (self._number + 1) & 0xFFFFFFFF
         if waiting is not None:
@@ -60,7 +56,7 @@ class SftpClient:
         try:
             kind, number, body = packets.parse_reply(self._stream.packet())
         except packets.ProtocolError:
-            raise protocol_error() from None
+            raise _protocol_error() from None
         except (OSError, EOFError) as problem:
             raise _lost(problem) from None
         waiting = self._waiting.pop(number, None)
@@ -92,7 +88,7 @@ class Reply(Generic[T]):
         try:
             return self._read(*self._reply)
         except packets.ProtocolError:
-            raise protocol_error() from None
+            raise _protocol_error() from None
         except packets.NoAttributesError:
             raise Unreachable(
                 _STEP,
@@ -103,8 +99,7 @@ class Reply(Generic[T]):
             raise OSError("failure") from None
 
 
-def protocol_error() -> Unreachable:
-    """Return the error for a reply that does not fit its request."""
+def _protocol_error() -> Unreachable:
     return Unreachable(_STEP, "the server answered out of turn", _AGAIN)
 
 
