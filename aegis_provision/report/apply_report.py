@@ -10,9 +10,8 @@ from rich.text import Text
 
 from aegis_provision.humanize import counted, escape_control, group_pairs
 from aegis_provision.inventory.ranges import truncate
-from aegis_provision.report.console import name_lines
+from aegis_provision.report.console import name_lines, play_title
 from aegis_provision.report.json_documents import Document, count_by_value, document, message_of
-from aegis_provision.report.text import play_title
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 from aegis_provision.rollout.run_state import tallies
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from aegis_provision.humanize import escape_control
+from aegis_provision.report.console import setting_text
 from aegis_provision.report.json_documents import Document, document
-from aegis_provision.report.text import setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

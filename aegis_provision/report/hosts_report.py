@@ -11,9 +11,8 @@ from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.inventory.ranges import compress
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.report.console import name_lines
+from aegis_provision.report.console import name_lines, pin_text, setting_text
 from aegis_provision.report.json_documents import Document, document
-from aegis_provision.report.text import pin_text, setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

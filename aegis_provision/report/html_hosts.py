@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import Change, ChangeKind
+from aegis_provision.report.console import fine_duration, is_plain, pin_text, play_title
 from aegis_provision.report.html_markup import Markup, element, together
 from aegis_provision.report.html_timeline import WORDS_OF_STATE
-from aegis_provision.report.text import fine_duration, is_plain, pin_text, play_title
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from aegis_provision.report.apply_report import (
     group_results,
     needs_attention,
 )
+from aegis_provision.report.console import fine_duration
 from aegis_provision.report.html_hosts import HostSections, groups_of
 from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.report.html_timeline import chart, timeline_of
-from aegis_provision.report.text import fine_duration
 from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, SUCCESSES, Status
 from aegis_provision.version import __version__
 

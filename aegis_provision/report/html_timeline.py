@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
 from aegis_provision.report.apply_report import WORDS
+from aegis_provision.report.console import fine_duration, is_plain, play_title
 from aegis_provision.report.html_markup import Markup, element
-from aegis_provision.report.text import fine_duration, is_plain, play_title
 from aegis_provision.rollout.results import Status
 from aegis_provision.rollout.run_state import left_out
 

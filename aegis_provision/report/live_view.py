@@ -14,7 +14,7 @@ from aegis_provision.humanize import counted, escape_control
 from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.budget import budget_of
 from aegis_provision.playbook.plays import Restart
-from aegis_provision.report.text import duration, is_plain, play_title
+from aegis_provision.report.console import duration, is_plain, play_title
 from aegis_provision.rollout.run_state import Phase, Sample, progress, waiting
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from rich.text import Text
 from aegis_provision.humanize import counted, escape_control, group_by, group_pairs
 from aegis_provision.inventory.ranges import compress, truncate
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, change_content
-from aegis_provision.report.console import name_lines
+from aegis_provision.report.console import UNKNOWN, is_plain, name_lines, pin_text, play_title
 from aegis_provision.report.json_documents import Document, count_by_value, document, message_of
-from aegis_provision.report.text import UNKNOWN, is_plain, pin_text, play_title
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -11,10 +11,16 @@ from aegis_provision.humanize import counted, escape_control
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.status import HostState
 from aegis_provision.report.apply_report import result_lines
-from aegis_provision.report.console import Encodable, can_redraw, print_lines
+from aegis_provision.report.console import (
+    Encodable,
+    can_redraw,
+    duration,
+    is_plain,
+    play_title,
+    print_lines,
+)
 from aegis_provision.report.live_view import live_view
 from aegis_provision.report.status_report import WORDS
-from aegis_provision.report.text import duration, is_plain, play_title
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,

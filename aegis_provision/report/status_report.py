@@ -10,9 +10,8 @@ from rich.text import Text
 from aegis_provision.humanize import escape_control, group_by, group_pairs, utc_text
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
-from aegis_provision.report.console import name_lines
+from aegis_provision.report.console import UNKNOWN, name_lines
 from aegis_provision.report.json_documents import Document, document, message_of
-from aegis_provision.report.text import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,14 @@ import pytest
 from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import Action, Change, ChangeKind
 from aegis_provision.playbook.plays import Play, Schedule, ScheduledPlay
+from aegis_provision.report.console import (
+    duration,
+    fine_duration,
+    is_plain,
+    play_title,
+    setting_text,
+)
 from aegis_provision.report.plan_report import plan_lines
-from aegis_provision.report.text import duration, fine_duration, is_plain, play_title, setting_text
 from tests.report.runs import plan
 
 if TYPE_CHECKING:
