@@ -10,13 +10,19 @@ from rich.text import Text
 
 from aegis_provision.humanize import counted, escape_control, group_pairs
 from aegis_provision.inventory.ranges import truncate
-from aegis_provision.report.console import name_lines, play_title
+from aegis_provision.report.console import (
+    count_words,
+    hint_lines,
+    host_warning_lines,
+    name_lines,
+    play_title,
+)
 from aegis_provision.report.json_documents import Document, count_by_value, document, message_of
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 from aegis_provision.rollout.run_state import tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from aegis_provision.rollout.run_state import RunState, Tally
 
@@ -64,13 +70,11 @@ def result_lines(result: HostResult) -> list[Text]:
     line = f"{result.host}: {WORDS[result.status]}"
     if result.message and (result.hint or result.status not in SUCCESSES):
         line += f": {escape_control(result.message)}"
-    lines = [Text(line, style=style)]
-    if result.hint:
-        lines.append(Text(f"    try: {escape_control(result.hint)}"))
-    lines.extend(
-        Text(f"    warning: {escape_control(item)}", style="magenta") for item in result.warnings
-    )
-    return lines
+    return [
+        Text(line, style=style),
+        *hint_lines(result.hint),
+        *host_warning_lines(result.warnings),
+    ]
 
 
 def recap_lines(
@@ -97,7 +101,9 @@ def recap_lines(
     if state is not None and len(plays) > 1:
         lines.extend(_play_line(state, index, tally) for index, tally in enumerate(plays))
     counts = Counter(item.status for item in results)
-    lines.append(Text("Recap: " + (_counts_text(counts) or "no hosts"), style="bold"))
+    lines.append(
+        Text("Recap: " + (", ".join(count_words(counts, WORDS)) or "no hosts"), style="bold")
+    )
     if state is not None and state.spent is not None:
         lines.append(Text(escape_control(state.spent.message), style="bold red"))
     if nothing_to_do(results):
@@ -148,14 +154,12 @@ def _group_lines(
     head = f"{WORDS[shared.status]} ({len(names)}):"
     if shared.message:
         head += f" {escape_control(shared.message)}"
-    lines = [Text(head, style=_STYLE[shared.status])]
-    if shared.hint:
-        lines.append(Text(f"    try: {escape_control(shared.hint)}"))
-    lines.extend(name_lines(_truncated(names, every_host=every_host), width))
-    lines.extend(
-        Text(f"    warning: {escape_control(item)}", style="magenta") for item in shared.warnings
-    )
-    return lines
+    return [
+        Text(head, style=_STYLE[shared.status]),
+        *hint_lines(shared.hint),
+        *name_lines(_truncated(names, every_host=every_host), width),
+        *host_warning_lines(shared.warnings),
+    ]
 
 
 def _good_lines(
@@ -180,18 +184,13 @@ def _truncated(names: Sequence[str], *, every_host: bool) -> Sequence[str]:
 def _play_line(state: RunState, index: int, tally: Tally) -> Text:
     if state.schedule is None:
         raise ValueError("a run that has not started has no plays")
-    parts = [_counts_text(tally.counts)] if tally.counts else []
+    parts = count_words(tally.counts, WORDS)
     if tally.left_out:
         parts.append(f"{tally.left_out} left out after what went wrong before")
     if tally.waiting:
         parts.append(f"{tally.waiting} not begun")
     title = escape_control(play_title(state.schedule, index))
     return Text(f"{title}: {', '.join(parts) or 'no hosts'}")
-
-
-def _counts_text(counts: Mapping[Status, int]) -> str:
-    parts = [f"{counts[status]} {words}" for status, words in WORDS.items() if counts.get(status)]
-    return ", ".join(parts)
 
 
 def _warning_lines(result: HostResult) -> list[Text]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal, TypeVar
 
 from rich.console import Console
 from rich.segment import Segment
 from rich.text import Text
 
+from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.pins import LONGEST_REASON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.settings import Value
     from aegis_provision.playbook.plays import Schedule
 
+K = TypeVar("K")
 Color = Literal["auto", "always", "never"]
 PLAIN_WIDTH = 100
 
@@ -97,6 +99,21 @@ def _print_plain(console: Console, text: str) -> None:
         return
     console.file.write(text)
     console.file.flush()
+
+
+def count_words(counts: Mapping[K, int], words: Mapping[K, str]) -> list[str]:
+    """Return ``3 applied`` and the like, in the order of ``words``, for what there is any of."""
+    return [f"{counts[key]} {text}" for key, text in words.items() if counts.get(key)]
+
+
+def hint_lines(hint: str) -> list[Text]:
+    """Return the line of a host that says what to try, if anything."""
+    return [Text(f"    try: {escape_control(hint)}")] if hint else []
+
+
+def host_warning_lines(warnings: Iterable[str]) -> list[Text]:
+    """Return the lines of a host that warn."""
+    return [Text(f"    warning: {escape_control(item)}", style="magenta") for item in warnings]
 
 
 def name_lines(names: Iterable[str], width: int) -> list[Text]:

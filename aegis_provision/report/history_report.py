@@ -13,7 +13,7 @@ from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.ranges import compress
 from aegis_provision.playbook.plays import OnFailure, Restart
 from aegis_provision.report.apply_report import WORDS
-from aegis_provision.report.console import name_lines
+from aegis_provision.report.console import count_words, name_lines
 from aegis_provision.report.json_documents import Document, document, message_of
 from aegis_provision.rollout.events import CODEC
 from aegis_provision.rollout.results import SUCCESSES, Status
@@ -109,7 +109,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _counts_text(counts: Mapping[str, int]) -> str:
     words = {status.value: text for status, text in WORDS.items()} | {UNKNOWN: _NO_END}
-    parts = [f"{counts[word]} {text}" for word, text in words.items() if counts.get(word)]
+    parts = count_words(counts, words)
     others = sorted(set(counts) - set(words))
     parts.extend(f"{counts[word]} {escape_control(word)}" for word in others)
     return ", ".join(parts) if parts else "no hosts"

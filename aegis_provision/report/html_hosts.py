@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import Change, ChangeKind
-from aegis_provision.report.console import fine_duration, is_plain, pin_text, play_title
+from aegis_provision.report.console import (
+    count_words,
+    fine_duration,
+    is_plain,
+    pin_text,
+    play_title,
+)
 from aegis_provision.report.html_markup import Markup, element, together
 from aegis_provision.report.html_timeline import WORDS_OF_STATE
 from aegis_provision.rollout.results import SUCCESSES, Status
@@ -127,7 +133,7 @@ def _title(timeline: Timeline, batch: BatchRows) -> str:
 
 
 def _in_words(batch: BatchRows, states: Counter[str]) -> str:
-    parts = [f"{states[state]} {words}" for state, words in WORDS_OF_STATE.items() if states[state]]
+    parts = count_words(states, WORDS_OF_STATE)
     if batch.start is not None and batch.end is not None and batch.end > batch.start:
         parts.append(f"took {fine_duration(batch.end - batch.start)}")
     return f"{counted(len(batch.rows), 'host')}: {', '.join(parts)}"

@@ -53,11 +53,11 @@ class EventStream:
 
     def plan_finished(self, plans: Sequence[HostPlan]) -> None:
         """Write the last line of a plan that is not carried out: all of the ``plan`` document."""
-        self._write(_named("plan_finished", plan_document(plans)))
+        self._write({"event": "plan_finished", **_without_schema(plan_document(plans))})
 
     def status_finished(self, statuses: Sequence[HostStatus], by: By | None) -> None:
         """Write the last line of a look at hosts: all of the ``status`` document."""
-        self._write(_named("status_finished", status_document(statuses, by)))
+        self._write({"event": "status_finished", **_without_schema(status_document(statuses, by))})
 
     def _write(self, content: Document) -> None:
         at = {"at": moment_at(self._clock())}
@@ -76,29 +76,25 @@ def event_content(event: Event, *, run: str = "") -> Document | None:
         case WriteBegun():
             return None
         case HostPlanned(plan):
-            return {"event": event_name(HostPlanned), **host_plan_content(plan)}
+            content = host_plan_content(plan)
         case HostChecked(status):
-            return {"event": event_name(HostChecked), **host_status_content(status)}
+            content = host_status_content(status)
         case RunStarted(name, schedule):
-            plays = schedule_content(schedule)
-            return {"event": event_name(RunStarted), "run": name, "plays": plays}
+            content = {"run": name, "plays": schedule_content(schedule)}
         case HostFinished(play, result):
-            return {
-                "event": event_name(HostFinished),
-                "play": play,
-                **host_result_content(result),
-            }
+            content = {"play": play, **host_result_content(result)}
         case RunFinished(results, code):
-            return _named(event_name(RunFinished), apply_document(run, results, code))
+            content = _without_schema(apply_document(run, results, code))
         case KeysAccepted(host, keys):
             accepted = [
                 {"name": key.name, "type": key.key_type, "fingerprint": key.fingerprint}
                 for key in keys
             ]
-            return {"event": event_name(KeysAccepted), "host": host, "keys": accepted}
+            content = {"host": host, "keys": accepted}
         case _:
             return encode_event(event)
+    return {"event": event_name(type(event)), **content}
 
 
-def _named(name: str, whole: Document) -> Document:
-    return {"event": name, **{key: value for key, value in whole.items() if key != "schema"}}
+def _without_schema(content: Document) -> Document:
+    return {key: value for key, value in content.items() if key != "schema"}

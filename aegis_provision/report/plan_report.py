@@ -12,7 +12,16 @@ from rich.text import Text
 from aegis_provision.humanize import counted, escape_control, group_by, group_pairs
 from aegis_provision.inventory.ranges import compress, truncate
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, change_content
-from aegis_provision.report.console import UNKNOWN, is_plain, name_lines, pin_text, play_title
+from aegis_provision.report.console import (
+    UNKNOWN,
+    count_words,
+    hint_lines,
+    host_warning_lines,
+    is_plain,
+    name_lines,
+    pin_text,
+    play_title,
+)
 from aegis_provision.report.json_documents import Document, count_by_value, document, message_of
 
 if TYPE_CHECKING:
@@ -139,7 +148,7 @@ def warning_lines(plans: Sequence[HostPlan]) -> list[Text]:
 def summary_line(plans: Sequence[HostPlan]) -> Text:
     """Return the plan's summary line."""
     counts = Counter(plan.action for plan in plans)
-    parts = [f"{counts[action]} {words}" for action, words in _SUMMARY.items() if counts[action]]
+    parts = count_words(counts, _SUMMARY)
     owed = sum(plan.restart_pending for plan in plans)
     if owed:
         parts.append(f"{owed} owed a restart")
@@ -212,8 +221,7 @@ def _group_lines(group: _HostGroup, warnings: Sequence[str], options: _LineOptio
         lines.append(Text(f"    {escape_control(plan.message)}", style=style))
     if plan.restart_pending:
         lines.append(Text("    restart owed: Aegis has not started since the file came", "cyan"))
-    if plan.hint:
-        lines.append(Text(f"    try: {escape_control(plan.hint)}"))
+    lines.extend(hint_lines(plan.hint))
     if options.as_diff and plan.changes:
         lines.extend(_diff_lines(group))
     elif options.dense:
@@ -226,8 +234,7 @@ def _group_lines(group: _HostGroup, warnings: Sequence[str], options: _LineOptio
         )
         if plan.changes and plan.same:
             lines.append(Text(f"    = same: {', '.join(plan.same)}", style="dim"))
-    lines.extend(Text(f"    warning: {escape_control(item)}", style="magenta") for item in warnings)
-    return lines
+    return [*lines, *host_warning_lines(warnings)]
 
 
 def _headline(group: _HostGroup, options: _LineOptions) -> list[Text]:

@@ -10,7 +10,7 @@ from rich.text import Text
 from aegis_provision.humanize import escape_control, group_by, group_pairs, utc_text
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
-from aegis_provision.report.console import UNKNOWN, name_lines
+from aegis_provision.report.console import UNKNOWN, count_words, hint_lines, name_lines
 from aegis_provision.report.json_documents import Document, document, message_of
 
 if TYPE_CHECKING:
@@ -150,8 +150,7 @@ def _group_lines(
         yield Text(f"    {UNKNOWN}: {', '.join(first.unknown)}", style="dim")
     if first.message:
         yield Text(f"    {escape_control(first.message)}")
-    if first.hint:
-        yield Text(f"    try: {escape_control(first.hint)}")
+    yield from hint_lines(first.hint)
     if every_host and first.wrote is not None:
         write = first.wrote
         yield Text(
@@ -171,7 +170,7 @@ def _names(hosts: Sequence[str], *, every_host: bool) -> list[str]:
 
 def _summary(statuses: Sequence[HostStatus]) -> Text:
     counts = Counter(state for status in statuses for state in status.states)
-    parts = [f"{counts[state]} {words}" for state, words in WORDS.items() if counts[state]]
+    parts = count_words(counts, WORDS)
     if unknown := sum(bool(status.unknown) for status in statuses):
         parts.append(f"{unknown} with tokens {UNKNOWN}")
     return Text("Status: " + (", ".join(parts) if parts else "no hosts"), style="bold")
