@@ -383,42 +383,30 @@ def _out_of_reach(host: str, provider: Setting, entries: Sequence[_HostEntry]) -
 def side_effects(
     before: Inventory, after: Inventory, hosts: Sequence[str], request: PinRequest | None
 ) -> tuple[Diagnostic, ...]:
-    """Return what the edits did beside what they were for; ``request`` is ``None`` for none.
+    """Return an error where the edits change other hosts than ``hosts``, or not all of these.
 
-    Of hosts that were not meant nothing may change, and of the others only what a pin says.
+    ``request`` is ``None`` for none. That a file says nothing else than before is the editor's to
+    check; but a file may be that of several hosts, and something else may decide a host's provider.
     """
     chosen = frozenset(hosts)
     others = tuple(
         name
-        for name in dict.fromkeys((*before.hosts, *after.hosts))
-        if _settings(before.hosts.get(name), name in chosen)
-        != _settings(after.hosts.get(name), name in chosen)
+        for name, host in after.hosts.items()
+        if name not in chosen and _values(host) != _values(before.hosts[name])
     )
+    without = tuple(name for name in hosts if not _has_effect(after.hosts[name], request))
     found: list[Diagnostic] = []
     if others:
         words = "with this edit something else of these hosts changes too"
         found.append(error("cannot-edit", words, hint=BY_HAND, hosts=others))
-    without = tuple(name for name in hosts if not _has_effect(after.hosts[name], request))
     if without:
         words = "this edit would have no effect: something else decides these hosts' providers"
         found.append(error("cannot-edit", words, hint=BY_HAND, hosts=without))
     return tuple(found)
 
 
-def _settings(host: Host | None, chosen: bool) -> dict[str, object]:
-    """Return what a host has, without what a pin says where it was ``chosen``."""
-    if host is None:
-        return {}
-    found: dict[str, object] = {
-        "groups": host.groups,
-        "env": {key: item.value for key, item in host.env.items()},
-    }
-    found.update({key: item.value for key, item in host.settings.items()})
-    if chosen:
-        return {key: value for key, value in found.items() if key not in PIN_KEYS}
-    found["provider"] = host.provider.value if host.provider is not None else None
-    found["overrides"] = {key: item.value for key, item in host.overrides.items()}
-    return found
+def _values(host: Host) -> tuple[object, ...]:
+    return host.pinned, [(item.key, item.value) for item in host.effective()]
 
 
 def _has_effect(host: Host, request: PinRequest | None) -> bool:
