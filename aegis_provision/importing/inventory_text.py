@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import plain_value
@@ -40,34 +41,27 @@ def inventory_text(
     return "\n".join(_Writer(inventory, fleet, left_out, beside).lines()) + "\n"
 
 
+@dataclass(slots=True)
 class _Writer:
-    def __init__(
-        self,
-        inventory: Inventory,
-        fleet: ImportedFleet,
-        left_out: Mapping[str, str],
-        beside: Collection[str],
-    ) -> None:
-        self._inventory = inventory
-        self._fleet = fleet
-        self._left_out = left_out
-        self._beside = beside
-        self._written: set[str] = set()
+    inventory: Inventory
+    fleet: ImportedFleet
+    left_out: Mapping[str, str]
+    beside: Collection[str]
+    _written: set[str] = field(default_factory=set)
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the whole file."""
         recipes = self._recipes()
         if recipes:
             yield from _block({"providers": recipes}, "")
-        groups = self._inventory.groups
+        groups = self.inventory.groups
         yield f"{ALL}:"
         yield from self._group(ALL, "  ")
         children = [name for name in groups if name != ALL]
         if children:
             yield "  children:"
         for name in children:
-            head = f"    {scalar_text(name)}:"
-            yield head
+            yield f"    {scalar_text(name)}:"
             yield from self._group(name, "      ")
             below = groups[name].children
             if below:
@@ -75,28 +69,25 @@ class _Writer:
                 yield from (f"        {scalar_text(child)}:" for child in below)
 
     def _recipes(self) -> dict[str, object]:
-        found: dict[str, object] = {
-            name: plain_value(entry.body) for name, entry in self._inventory.providers.items()
+        recipes: dict[str, object] = {
+            name: plain_value(entry.body) for name, entry in self.inventory.providers.items()
         }
-        for recipe in self._fleet.recipes:
-            values: dict[str, object] = {
-                key: _number(value) if key == "timeout_ms" else value
-                for key, value in recipe.values.items()
-            }
-            found[recipe.name] = {**values, "allow_http": True} if recipe.allow_http else values
-        return found
+        for recipe in self.fleet.recipes:
+            values = _with_number(recipe.values)
+            recipes[recipe.name] = {**values, "allow_http": True} if recipe.allow_http else values
+        return recipes
 
     def _group(self, name: str, indent: str) -> Iterator[str]:
-        group = self._inventory.groups[name]
+        group = self.inventory.groups[name]
         settings = self._kept(group.settings.values())
         if name == ALL:
-            settings = {**_ours(self._fleet.common), **settings}
+            settings = {**_provider_settings(self.fleet.common), **settings}
         if settings:
             yield from _block({"vars": settings}, indent)
         if group.hosts:
             yield f"{indent}hosts:"
         for host in group.hosts:
-            yield from self._host(self._inventory.hosts[host], indent + _STEP)
+            yield from self._host(self.inventory.hosts[host], indent + _STEP)
 
     def _host(self, host: Host, indent: str) -> Iterator[str]:
         written = host.name in self._written
@@ -105,17 +96,17 @@ class _Writer:
         if not written:
             own = [item for item in host.settings.values() if item.holder_kind == "host"]
             settings = self._kept(own)
-        reason = self._left_out.get(host.name)
+        reason = self.left_out.get(host.name)
         if reason is not None:
             if not written:
                 yield f"{indent}# left out: {blank_control(reason)}"
                 tail = f" {_flow(settings)}" if settings else ""
                 yield f"{indent}# {scalar_text(host.name)}:{tail}"
             return
-        if host.name not in self._fleet.own:
+        if host.name not in self.fleet.own:
             return
         if not written:
-            settings = {**_ours(self._fleet.own[host.name]), **settings}
+            settings = {**_provider_settings(self.fleet.own[host.name]), **settings}
         yield from _block({host.name: settings or None}, indent)
 
     def _kept(self, settings: Collection[Setting]) -> dict[str, object]:
@@ -124,23 +115,22 @@ class _Writer:
             for item in settings
             if item.key not in _REPLACED
             and not item.key.startswith(ENV_PREFIX)
-            and item.span.source.name not in self._beside
+            and item.span.source.name not in self.beside
         }
 
 
-def _ours(settings: ImportedSettings) -> dict[str, object]:
-    found: dict[str, object] = {}
-    if settings.provider:
-        found["provider"] = settings.provider
-    for key, value in settings.overrides.items():
-        found[key] = _number(value) if key == "timeout_ms" else value
-    if settings.env:
-        found["env"] = dict(settings.env)
-    return found
+def _provider_settings(settings: ImportedSettings) -> dict[str, object]:
+    return {
+        **({"provider": settings.provider} if settings.provider else {}),
+        **_with_number(settings.overrides),
+        **({"env": dict(settings.env)} if settings.env else {}),
+    }
 
 
-def _number(text: str) -> object:
-    return int(text) if _DIGITS.fullmatch(text) else text
+def _with_number(values: Mapping[str, str]) -> dict[str, object]:
+    """Return ``values`` with the timeout as a number, if it is one."""
+    timeout = values.get("timeout_ms", "")
+    return {**values, "timeout_ms": int(timeout)} if _DIGITS.fullmatch(timeout) else {**values}
 
 
 def _plain(setting: Setting) -> object:

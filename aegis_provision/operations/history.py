@@ -15,7 +15,7 @@ from aegis_provision.history.runs import (
     run_names,
     runs_that_touched,
 )
-from aegis_provision.history.state_dir import load_key, state_dir
+from aegis_provision.history.state_dir import state_dir
 from aegis_provision.rollout.results import Status
 
 if TYPE_CHECKING:
@@ -131,8 +131,3 @@ def _last_to_roll_back(environ: Mapping[str, str]) -> PastRun | None:
         ):
             return past
     return None
-
-
-def record_key(environ: Mapping[str, str]) -> bytes:
-    """Return the key that digests in records are made with. Raises :class:`StateDirError`."""
-    return load_key(state_dir(environ))

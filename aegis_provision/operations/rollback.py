@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import Diagnostic, error
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.run_header import RunKind, host_identity
-from aegis_provision.history.state_dir import file_digest
+from aegis_provision.history.state_dir import file_digest, load_key, state_dir
 from aegis_provision.operations.connection import connection_settings, operator_name
-from aegis_provision.operations.history import record_key
 from aegis_provision.operations.load import resolve_api_tokens, select_hosts
 from aegis_provision.operations.plan import Job, RunInfo, hosts_with_api
 from aegis_provision.planning.rollback import RollbackTarget, session_from_config
@@ -52,7 +51,7 @@ def prepare_rollback(
     tokens = resolve_api_tokens(
         fleet, [name for name in hosts if name in with_api], environment.variables
     )
-    digest = partial(file_digest, record_key(environment.environ))
+    digest = partial(file_digest, load_key(state_dir(environment.environ)))
     host_jobs, targets = [], {}
     for name in schedule.hosts:
         recorded, host = past.header.hosts[name], fleet.inventory.hosts[name]
