@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
-from aegis_provision.planning.plan import ManagedKeys
+from aegis_provision.planning.plan import ManagedKeys, Write
 from aegis_provision.planning.receipts import (
     Receipt,
     RejectedReceipt,
@@ -19,6 +20,7 @@ from aegis_provision.planning.receipts import (
     dump,
     parse,
     validate,
+    with_receipt,
 )
 from aegis_provision.providers.secret import Secret
 
@@ -33,7 +35,7 @@ ACTUAL = RemoteState(
 
 _NAMES = st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,20}\Z")
 _TEXTS = st.text(st.characters(exclude_categories=[]), max_size=40)
-_OURS = st.builds(
+_MANAGED = st.builds(
     ManagedKeys, st.sampled_from(["glm", "my-gateway.2"]), st.lists(_NAMES, unique=True).map(tuple)
 )
 
@@ -51,7 +53,7 @@ def _file(content: object, *, mode: int = 0o600, uid: int = OWNER) -> RemoteFile
 
 @given(
     values=st.dictionaries(_NAMES, _TEXTS, max_size=6),
-    before=st.none() | _OURS,
+    before=st.none() | _MANAGED,
     salt=st.binary(min_size=16, max_size=16),
     other=_TEXTS,
 )
@@ -143,3 +145,38 @@ def test_a_receipt_that_was_cut_or_scratched_raises_nothing(at: int, junk: bytes
     whole = json.dumps(_composed()).encode()
     for data in (whole[:at], whole[:at] + junk + whole[at + len(junk) :]):
         assert isinstance(parse(data), Receipt | RejectedReceipt)
+
+
+MANAGED_BEFORE, MANAGED = ManagedKeys("glm", ("A",)), ManagedKeys("ollama", ("A", "B"))
+
+
+def _file_with(environment: dict[str, str]) -> bytes:
+    return json.dumps({"authToken": "t", "defaultSessionEnv": environment}).encode()
+
+
+def test_a_receipt_vouches_for_what_the_file_will_hold() -> None:
+    write = Write(
+        PATH, _file_with({"A": "1", "C": "3"}), 0o600, 3, 4, None, MANAGED, MANAGED_BEFORE
+    )
+    left = with_receipt(write, INFO, bytes(16))
+    assert left.receipt is not None
+    assert replace(left, receipt=None) == write
+    found = parse(left.receipt)
+    assert isinstance(found, Receipt)
+    assert (found.info, found.path, found.before) == (INFO, PATH, MANAGED_BEFORE)
+    assert found.managed == ManagedKeys("ollama", ("A",))
+    assert found.is_as_written("A", "1")
+    assert not found.is_as_written("A", "2")
+    assert not found.is_as_written("C", "3")
+    assert found.is_as_written("C", None)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        Write(PATH, None, 0o600, 3, 4, None, MANAGED, MANAGED_BEFORE, b"stale"),
+        Write(PATH, b"{}", 0o600, 3, 4, None, None, MANAGED_BEFORE, b"stale"),
+    ],
+)
+def test_where_no_key_will_be_managed_no_receipt_is_left(write: Write) -> None:
+    assert with_receipt(write, INFO, bytes(16)).receipt is None
