@@ -113,6 +113,10 @@ class _Chown:
 class _AtomicWrite:
     """One write, from the staged file to what is read back.
 
+    In order: stage the new file, its receipt and a copy of the old file; check the lock; compare
+    the target with what the plan saw; keep the old file; look at the target once more; rename; read
+    back; put the receipt in place.
+
     Requests that rest on no answer are sent together with those before them. Every answer is
     checked before the step that rests on it, and all of them before the rename.
     """

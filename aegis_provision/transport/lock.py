@@ -5,7 +5,7 @@ outlives the write: a restart and its verification may take minutes, and a resto
 file as the write left it.
 
 A lock that expired is broken by a rename to a unique name and a look at the file that was moved:
-of two runs that break it at once, only one goes on. A lock's age is told by the host's clock alone.
+of two runs that break it at once, only one goes on. The host's clock alone tells a lock's age.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tests of writing share: a file on the host, plans for it, and a look at what is left."""
+"""Helpers for the tests of writing: a file on the host, plans for it, what is left beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The safe write, broken off at every request: old or new, never half, and the truth about it."""
+"""The atomic write, broken off at every request: old or new, never half, and a true result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""As another user: the SFTP server under sudo, on a host that has users of its own."""
+"""become: the SFTP server under sudo, on a host that has users of its own."""
 
 from __future__ import annotations
 

@@ -39,29 +39,29 @@ NOBODY, DAEMON = 65534, 1
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """Yield a server that everybody here logs in to as root."""
+    """Yield a server that all tests log in to as root."""
     with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
         yield server
 
 
 @pytest.fixture(params=["ssh", "local"])
-def way(request: pytest.FixtureRequest, sshd: Sshd, home: Path) -> tuple[Target, ConnectOptions]:
-    """Return a target of nobody's and how to get there."""
-    there = target(home / "aegis.config.json", become_user="nobody")
+def route(request: pytest.FixtureRequest, sshd: Sshd, home: Path) -> tuple[Target, ConnectOptions]:
+    """Return a target of the user nobody, and how to connect to it."""
+    host_target = target(home / "aegis.config.json", become_user="nobody")
     if request.param == "ssh":
-        there = replace(
-            there,
+        host_target = replace(
+            host_target,
             connection="ssh",
             port=sshd.port,
             user=sshd.user,
             identity_file=str(sshd.client_key),
         )
-    return there, ConnectOptions(15.0, None, (sshd.known_hosts,), False, None, home, "anna")
+    return host_target, ConnectOptions(15.0, None, (sshd.known_hosts,), False, None, home, "anna")
 
 
-def test_a_new_file_is_the_other_users(way: tuple[Target, ConnectOptions], home: Path) -> None:
+def test_a_new_file_is_the_other_users(route: tuple[Target, ConnectOptions], home: Path) -> None:
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         assert session.login(deadline) == RemoteUser(NOBODY, frozenset({NOBODY}), NOBODY)
         write_over(session, plan_write(session.read(deadline)), deadline)
     path = home / "aegis.config.json"
@@ -70,12 +70,14 @@ def test_a_new_file_is_the_other_users(way: tuple[Target, ConnectOptions], home:
     assert leftovers(home) == set()
 
 
-def test_a_file_of_a_third_user_is_refused(way: tuple[Target, ConnectOptions], home: Path) -> None:
+def test_a_file_of_a_third_user_is_refused(
+    route: tuple[Target, ConnectOptions], home: Path
+) -> None:
     path = home / "aegis.config.json"
     put(path, OLD, 0o644)
     os.chown(path, DAEMON, DAEMON)
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         write = plan_write(session.read(deadline))
         with pytest.raises(WriteRefused, match="can't give the file to its owner"):
             write_over(session, write, deadline)
@@ -84,17 +86,17 @@ def test_a_file_of_a_third_user_is_refused(way: tuple[Target, ConnectOptions], h
 
 
 def test_what_roots_login_may_read_the_other_user_may_not(
-    way: tuple[Target, ConnectOptions], home: Path
+    route: tuple[Target, ConnectOptions], home: Path
 ) -> None:
     put(home / "aegis.config.json")  # root's own
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         assert session.read(deadline).problem is ReadProblem.PERMISSION_DENIED
 
 
-def test_a_user_who_is_not_there(way: tuple[Target, ConnectOptions]) -> None:
-    there, options = way
+def test_a_user_who_is_not_there(route: tuple[Target, ConnectOptions]) -> None:
+    host_target, options = route
     with pytest.raises(Unreachable, match="no user not-here") as caught:
-        connect(replace(there, become_user="not-here"), options, Deadline.after(60))
+        connect(replace(host_target, become_user="not-here"), options, Deadline.after(60))
     assert caught.value.step == "sudo"
     assert "become_user" in caught.value.hint

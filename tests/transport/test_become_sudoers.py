@@ -1,4 +1,4 @@
-"""What sudo says, what a command runs under sudo, and the rule that allows just that."""
+"""What sudo refuses, what a command runs under sudo, and the sudoers rule that allows it."""
 
 from __future__ import annotations
 

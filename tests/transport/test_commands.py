@@ -1,4 +1,4 @@
-"""Commands on the machine that the tool runs on: nothing of the operator's around them."""
+"""Commands on this machine: without the operator's environment, bounded in time and output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an SFTP server's refusals are called: by the operation, not by what is likely elsewhere."""
+"""The texts for an SFTP server's refusals: by the operation that was refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Root at work where another user owns the directory, or the way to it: as that user, or not."""
+"""Root where another user owns the directory or one on its path: as that user, or refused."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def forced(
 
 
 def over(sshd: Sshd, path: Path, **changes: object) -> tuple[Target, ConnectOptions]:
-    there = replace(
+    host_target = replace(
         target(path),
         connection="ssh",
         port=sshd.port,
@@ -101,18 +101,18 @@ def over(sshd: Sshd, path: Path, **changes: object) -> tuple[Target, ConnectOpti
         identity_file=str(sshd.client_key),
     )
     options = ConnectOptions(15.0, None, (sshd.known_hosts,), False, None, Path("/"), "anna")
-    return replace(there, **changes), options  # type: ignore[arg-type] # as the caller says
+    return replace(host_target, **changes), options  # type: ignore[arg-type] # as the caller says
 
 
 @pytest.fixture(params=["ssh", "local", "as root"])
-def way(request: pytest.FixtureRequest, sshd: Sshd, home: Path) -> tuple[Target, ConnectOptions]:
-    """Return a target in nobody's home, and how root gets there."""
-    there, options = over(sshd, home / "aegis.config.json")
+def route(request: pytest.FixtureRequest, sshd: Sshd, home: Path) -> tuple[Target, ConnectOptions]:
+    """Return a target in the home of the user nobody, and how root connects to it."""
+    host_target, options = over(sshd, home / "aegis.config.json")
     if request.param == "local":
-        there = replace(there, connection="local")
+        host_target = replace(host_target, connection="local")
     if request.param == "as root":
-        there = replace(there, become_user="root")
-    return there, options
+        host_target = replace(host_target, become_user="root")
+    return host_target, options
 
 
 def write(session: HostSession, deadline: Deadline) -> WriteResult | TransportError:
@@ -134,10 +134,10 @@ def roots_own(directory: Path, name: str = "precious") -> Path:
 
 
 def test_it_is_written_as_the_directorys_owner(
-    way: tuple[Target, ConnectOptions], home: Path
+    route: tuple[Target, ConnectOptions], home: Path
 ) -> None:
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         actual = session.read(deadline)
         assert (actual.for_root, actual.problem) == (True, None)
         assert session.login(deadline) == RemoteUser(NOBODY, frozenset({NOBODY}), NOBODY)
@@ -152,7 +152,7 @@ def test_it_is_written_as_the_directorys_owner(
 
 @pytest.mark.parametrize("old", [None, 0o600, 0o644])
 def test_a_directory_left_to_roots_group_is_written_too(
-    way: tuple[Target, ConnectOptions], home: Path, old: int | None
+    route: tuple[Target, ConnectOptions], home: Path, old: int | None
 ) -> None:
     path = home / "aegis.config.json"
     os.chown(home, NOBODY, 0)
@@ -160,7 +160,7 @@ def test_a_directory_left_to_roots_group_is_written_too(
         put(path, OLD, old)
         os.chown(path, NOBODY, 0)
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         actual = session.read(deadline)
         plan = check_permissions(
             HostPlan("a", "glm", str(path), Action.UPDATE, write=plan_write(actual)),
@@ -173,20 +173,20 @@ def test_a_directory_left_to_roots_group_is_written_too(
 
 
 def test_a_lock_is_taken_there_without_a_look_before(
-    way: tuple[Target, ConnectOptions], home: Path
+    route: tuple[Target, ConnectOptions], home: Path
 ) -> None:
     """As over a new connection, where the one that read the host was lost."""
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         planned = plan_write(session.read(deadline))
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         write_over(session, planned, deadline)
     assert owner(home / "aegis.config.json") == (NOBODY, NOBODY)
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
 def test_racing_for_what_is_roots_its_owner_is_given_nothing(
-    kind: str, way: tuple[Target, ConnectOptions], home: Path
+    kind: str, route: tuple[Target, ConnectOptions], home: Path
 ) -> None:
     """Our directory is made, looked at, and exchanged for something of root's."""
     precious = home / "precious"
@@ -198,7 +198,7 @@ def test_racing_for_what_is_roots_its_owner_is_given_nothing(
     opened = os.open(precious, os.O_RDONLY)
     deadline = Deadline.after(240)
     try:
-        with connect(*way, deadline) as session:
+        with connect(*route, deadline) as session:
             planned = plan_write(session.read(deadline))
             with exchanging(home, DATA_DIR, "precious", uid=NOBODY):
                 for _ in range(ROUNDS):
@@ -212,13 +212,13 @@ def test_racing_for_what_is_roots_its_owner_is_given_nothing(
 
 
 def test_racing_with_a_link_its_owner_has_nothing_removed_elsewhere(
-    way: tuple[Target, ConnectOptions], home: Path, public_path: Path
+    route: tuple[Target, ConnectOptions], home: Path, public_path: Path
 ) -> None:
     victim, before = a_victim(public_path)
     (home / "bait").symlink_to(victim)
     os.chown(home / "bait", NOBODY, NOBODY, follow_symlinks=False)
     deadline = Deadline.after(240)
-    with connect(*way, deadline) as session, exchanging(home, DATA_DIR, "bait", uid=NOBODY):
+    with connect(*route, deadline) as session, exchanging(home, DATA_DIR, "bait", uid=NOBODY):
         for _ in range(ROUNDS // 4):
             write(session, deadline)
             assert contents(victim) == before
@@ -317,11 +317,11 @@ def test_what_is_roots_and_comes_at_any_moment_stays_roots(home: Path) -> None:
 
 
 def test_what_root_alone_may_read_is_not_read_there(
-    way: tuple[Target, ConnectOptions], home: Path
+    route: tuple[Target, ConnectOptions], home: Path
 ) -> None:
     roots_own(home, "aegis.config.json")
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         actual = session.read(deadline)
     assert (actual.file, actual.problem) == (None, ReadProblem.PERMISSION_DENIED)
     [(reason, hint)] = refusals(actual)
@@ -331,12 +331,12 @@ def test_what_root_alone_may_read_is_not_read_there(
 
 
 def test_a_file_of_roots_there_is_refused_with_what_to_do(
-    way: tuple[Target, ConnectOptions], home: Path
+    route: tuple[Target, ConnectOptions], home: Path
 ) -> None:
     path = home / "aegis.config.json"
     put(path, OLD, 0o644)
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         actual = session.read(deadline)
         planned = plan_write(actual)
         with pytest.raises(WriteRefused, match="can't give the file to its owner"):
@@ -351,10 +351,12 @@ def test_a_file_of_roots_there_is_refused_with_what_to_do(
     assert leftovers(home) == set()
 
 
-def test_a_user_whom_the_host_does_not_know(way: tuple[Target, ConnectOptions], home: Path) -> None:
+def test_a_user_whom_the_host_does_not_know(
+    route: tuple[Target, ConnectOptions], home: Path
+) -> None:
     os.chown(home, STRANGER, STRANGER)
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         assert isinstance(write(session, deadline), WriteResult)
         assert session.login(deadline) == RemoteUser(STRANGER, frozenset({STRANGER}), STRANGER)
     path = home / "aegis.config.json"
@@ -362,11 +364,11 @@ def test_a_user_whom_the_host_does_not_know(way: tuple[Target, ConnectOptions], 
 
 
 def test_such_a_user_is_never_in_roots_group(
-    way: tuple[Target, ConnectOptions], home: Path
+    route: tuple[Target, ConnectOptions], home: Path
 ) -> None:
     os.chown(home, STRANGER, 0)
     deadline = Deadline.after(60)
-    with connect(*way, deadline) as session:
+    with connect(*route, deadline) as session:
         session.read(deadline)
         assert session.login(deadline) == RemoteUser(STRANGER, frozenset({NO_GROUP}), NO_GROUP)
 
@@ -376,10 +378,10 @@ def test_trusted_it_is_written_by_path_and_nothing_is_given_away(
     local: bool, forced: Sshd, home: Path
 ) -> None:
     path = home / "aegis.config.json"
-    there, options = over(forced, path, trust_directory=True)
+    host_target, options = over(forced, path, trust_directory=True)
     deadline = Deadline.after(60)
-    there = replace(there, connection="local" if local else "ssh")
-    with connect(there, options, deadline) as session:
+    host_target = replace(host_target, connection="local" if local else "ssh")
+    with connect(host_target, options, deadline) as session:
         actual = session.read(deadline)
         assert not actual.for_root
         assert isinstance(write(session, deadline), WriteResult)
@@ -391,10 +393,10 @@ def test_trusted_it_is_written_by_path_and_nothing_is_given_away(
 def test_trusted_the_mode_of_our_directory_is_not_changed_by_path(home: Path, uid: int) -> None:
     (home / DATA_DIR).mkdir(mode=0o755)
     os.chown(home / DATA_DIR, uid, uid)
-    there = replace(target(home / "aegis.config.json"), trust_directory=True)
+    host_target = replace(target(home / "aegis.config.json"), trust_directory=True)
     deadline = Deadline.after(60)
     options = ConnectOptions(15.0, None, (), False, None, Path("/"), "anna")
-    with connect(there, options, deadline) as session:
+    with connect(host_target, options, deadline) as session:
         result = write(session, deadline)
     assert isinstance(result, WriteRefused)
     assert "others may look into" in result.reason
@@ -462,8 +464,8 @@ def test_who_becomes_root_there_becomes_its_owner_by_sudo(
         told = [f"{login} ALL={rule.format(owner=name, server=server)}" for rule in rules]
         with sudoers(*told), sshd_for(login, tmp_path / "server") as sshd:
             deadline = Deadline.after(60)
-            there, options = over(sshd, path, user=login, become_user="root")
-            with connect(there, options, deadline) as session:
+            host_target, options = over(sshd, path, user=login, become_user="root")
+            with connect(host_target, options, deadline) as session:
                 actual = session.read(deadline)
                 if outcome is WriteResult:
                     assert isinstance(write(session, deadline), WriteResult)
@@ -521,10 +523,10 @@ def test_in_its_own_directory_root_writes_itself_and_takes_ours_back(
     os.chown(path, NOBODY, NOBODY)
     (public_path / DATA_DIR).mkdir(mode=0o755)
     os.chown(public_path / DATA_DIR, NOBODY, NOBODY)
-    there, options = over(sshd, path)
-    there = replace(there, connection="local" if local else "ssh")
+    host_target, options = over(sshd, path)
+    host_target = replace(host_target, connection="local" if local else "ssh")
     deadline = Deadline.after(60)
-    with connect(there, options, deadline) as session:
+    with connect(host_target, options, deadline) as session:
         assert session.login(deadline) == RemoteUser(0, frozenset({0}))
         actual = session.read(deadline)
         assert not actual.for_root

@@ -1,4 +1,4 @@
-"""One request over a socket: every kind of silence, each bound, and what is sent."""
+"""One request over a socket: each kind of failure, each timeout, and what is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way around a host that does not forward: its own curl, asked over standard input."""
+"""Requests by the host's own curl, where its sshd does not forward: over standard input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of this machine, without any SSH: the same writes by other means."""
+"""Files of this machine, without SSH: the same writes by other means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock: one writer at a time, no dead run in the way for ever, and no update ever lost."""
+"""The lock: one writer at a time, a dead run's lock expires, and no update is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lock that outlives its write: renewed, lost, taken over, and the write undone under it."""
+"""A lock that outlives its write: renewed, lost, rebound, and the write restored under it."""
 
 from __future__ import annotations
 

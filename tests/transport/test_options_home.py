@@ -1,4 +1,4 @@
-"""Where the operator's home is, and what is said where nothing tells."""
+"""The operator's home directory, and the error where nothing names one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who can change where a path leads: every directory on the way, links, and what is in the way."""
+"""Who can change where a path leads: directories, links and missing parts of the path."""
 
 from __future__ import annotations
 

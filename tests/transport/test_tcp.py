@@ -1,4 +1,4 @@
-"""The wire under SSH: what one call took in is handed out in pieces, and time is kept."""
+"""BufferedSocket: what one call received is handed out in pieces, and timeouts hold."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class SftpStream:
     """Sends and receives, each step within ``timeout`` and all of them within a deadline.
 
     Requests go out once a reply is waited for: those made meanwhile go together, in a packet or
-    two instead of one each, and packets are what talking to a host costs.
+    two instead of one each: packets are what costs time.
 
     The first packet from an SFTP server is its version, whose form is known
     (draft-ietf-secsh-filexfer-02, section 4): bytes before it come from a login shell's start-up

@@ -2,7 +2,7 @@
 
 The format is sshd(8)'s, SSH_KNOWN_HOSTS FILE FORMAT; what that leaves open follows OpenSSH's
 ``hostkeys_foreach`` and ``check_host_key``. Lines end at a line feed alone, and only blanks and
-tabs part fields: any other byte belongs to a name, a key or a comment. A line that is not
+tabs separate fields: any other byte belongs to a name, a key or a comment. A line that is not
 understood, certificate authorities among them, is skipped; the rest of the file still counts.
 
 Keys are kept under names, as OpenSSH's client does since its CheckHostIP is off by default (8.5):

@@ -47,7 +47,7 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
 class Connection(paramiko.Transport):
     """paramiko's connection, which also keeps why the server last refused a channel.
 
-    ``refusal`` is what the server said, for no eyes but ours; paramiko only logs it.
+    ``refusal`` is what the server said, which is never shown; paramiko only logs it.
     """
 
     refusal = ""

@@ -184,7 +184,7 @@ def _argument(value: str, equals: bool, left: list[str]) -> str:
 def split_words(text: str) -> list[str]:
     """Return the words of a line as OpenSSH's client splits it (its ``argv_split``).
 
-    Blanks part words; both kinds of quotes keep them, in the middle of a word too. A backslash
+    Blanks separate words; both kinds of quotes keep them, in the middle of a word too. A backslash
     takes the meaning of quotes, blanks and of itself, and is a plain character before others. ``#``
     at the beginning of a word ends the line.
     """

@@ -1,4 +1,4 @@
-"""Where SFTP begins: behind what a login shell prints, or not at all."""
+"""Where SFTP begins: after what a login shell prints, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SFTP by a status' number and never by its words, and with servers that talk nonsense."""
+"""SFTP errors go by a status' number, not its text; servers that answer out of turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SFTP's packets: as the draft has them, and nonsense is told from a file's error."""
+"""SFTP's packets as the draft has them; malformed replies and errors of files differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One OpenSSH server for all tests of the transport that want nothing special of it."""
+"""One OpenSSH server for all tests of the transport that need no settings of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logging in: which keys are offered, and what is said where none of them does it."""
+"""Logging in: which keys are offered, and the error if none of them is taken."""
 
 from __future__ import annotations
 

@@ -118,8 +118,8 @@ def test_a_login_that_runs_nothing_has_a_status(tmp_path: Path, home: Path) -> N
 
 def test_a_host_that_allows_one_session_at_a_time_is_an_error(tmp_path: Path, home: Path) -> None:
     with running_sshd(tmp_path / "sshd", settings=["MaxSessions 1"]) as sshd:
-        there, conn_options = target_at(sshd), options(home, sshd.known_hosts)
-        with connect(there, conn_options, Deadline.after(60)) as session:
+        host_target, conn_options = target_at(sshd), options(home, sshd.known_hosts)
+        with connect(host_target, conn_options, Deadline.after(60)) as session:
             with pytest.raises(Unreachable, match="command: the host refused") as caught:
                 run(session, "true")
             assert "MaxSessions" in caught.value.hint

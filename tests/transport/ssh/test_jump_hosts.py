@@ -1,4 +1,4 @@
-"""Through one bastion or several, out of the inventory or out of ssh config."""
+"""Connections through one bastion or several, named by the inventory or the ssh config."""
 
 from __future__ import annotations
 

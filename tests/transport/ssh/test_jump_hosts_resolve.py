@@ -1,4 +1,4 @@
-"""Who a host is, and how to get there: inventory first, then ssh config, then defaults."""
+"""The address, login and keys of a host: inventory first, then ssh config, then defaults."""
 
 from __future__ import annotations
 

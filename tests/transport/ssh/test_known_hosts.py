@@ -1,4 +1,4 @@
-"""What stands in known_hosts files, and who is the first to add to them."""
+"""known_hosts files as OpenSSH's client reads them, and processes that add a key at once."""
 
 from __future__ import annotations
 

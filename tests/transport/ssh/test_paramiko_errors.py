@@ -1,4 +1,4 @@
-"""Foreign exceptions in our own words: none is forgotten, and none comes through as it is."""
+"""Every exception of paramiko's has a text of ours; none comes through as it is."""
 
 from __future__ import annotations
 

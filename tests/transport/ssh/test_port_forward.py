@@ -1,4 +1,4 @@
-"""TCP connections that begin on the host: what real servers say, and what is left behind."""
+"""TCP connections that begin on the host: what real servers answer, and that all is closed."""
 
 from __future__ import annotations
 

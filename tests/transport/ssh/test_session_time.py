@@ -1,4 +1,4 @@
-"""Whatever answers, or does not: it ends in time, says where it was, and prints nothing."""
+"""Servers that answer wrongly, or not: connecting ends in time, names the step, prints nothing."""
 
 from __future__ import annotations
 
