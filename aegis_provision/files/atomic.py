@@ -116,7 +116,11 @@ def replace_files(
             on_write()
             done: list[Path] = []
             for item in staged:
-                _rename(item, done)
+                try:
+                    item.temporary.replace(item.real)
+                except OSError as problem:
+                    raise _unwritable(item.replacement.path, problem, done) from None
+                sync_directory(item.real.parent)
                 done.append(item.replacement.path)
     finally:
         for item in staged:
@@ -178,14 +182,6 @@ def _compare(item: _Staged) -> None:
             f"{path} was changed by another program meanwhile; nothing was written",
             "run the command again",
         )
-
-
-def _rename(item: _Staged, done: Sequence[Path]) -> None:
-    try:
-        item.temporary.replace(item.real)
-    except OSError as problem:
-        raise _unwritable(item.replacement.path, problem, done) from None
-    sync_directory(item.real.parent)
 
 
 def _unwritable(path: Path, problem: OSError, done: Sequence[Path] = ()) -> InputError:

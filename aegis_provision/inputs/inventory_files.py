@@ -16,9 +16,8 @@ from aegis_provision.inventory.files import InputFile, content_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-    from typing import Literal
 
-    Kind = Literal["inventory", "group_vars", "host_vars"]
+    from aegis_provision.inventory.files import FileKind
 
 _ENDINGS = frozenset({".yml", ".yaml", ".json"})
 # What Ansible skips in a directory, executable or not (its INVENTORY_IGNORE_EXTS, and the
@@ -29,7 +28,7 @@ _PASSED_OVER = frozenset(
 _NO_INVENTORIES = frozenset({"group_vars", "host_vars", "vars_plugins"})
 # Inventories to Ansible, in formats that are not read here.
 _OTHER_FORMATS = frozenset({".ini", ".toml"})
-_VARIABLES: tuple[Literal["group_vars", "host_vars"], ...] = ("group_vars", "host_vars")
+_VARIABLES: tuple[FileKind, ...] = ("group_vars", "host_vars")
 
 
 def read_inventory_files(
@@ -217,7 +216,7 @@ class _Reader:
             return []
 
     def _read(
-        self, path: Path, kind: Kind, subject: str, rank: int, *, certain: bool = True
+        self, path: Path, kind: FileKind, subject: str, rank: int, *, certain: bool = True
     ) -> None:
         try:
             data = read_beginning(path, LARGEST_FILE + 1)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error, note
@@ -51,12 +50,12 @@ def run_script(
     :data:`LONGEST`, or prints too much. What it says on its standard error is told, less what may
     be a secret.
     """
-    listed = _run(path, ["--list"], environ, time.monotonic() + LONGEST)
-    if listed.data is None:
-        return (), listed.diagnostics
-    files = [InputFile("inventory", "", str(path), listed.data, rank, printed=True)]
-    diagnostics = [*listed.diagnostics]
-    output, _ = read_json(str(path), listed.data)  # what is wrong with it is told by who loads it
+    data, found = _run(path, ["--list"], environ, time.monotonic() + LONGEST)
+    if data is None:
+        return (), found
+    files = [InputFile("inventory", "", str(path), data, rank, printed=True)]
+    diagnostics = [*found]
+    output, _ = read_json(str(path), data)  # what is wrong with it is told by who loads it
     hosts = hosts_to_ask(output) if output is not None else ()
     if len(hosts) > MOST_ASKED:
         words = f"{path} lists {len(hosts)} hosts without their variables"
@@ -64,26 +63,19 @@ def run_script(
         return (), (*diagnostics, error("script", words, hint=hint))
     until = time.monotonic() + LONGEST
     for host in filter(is_address, hosts):
-        printed = _run(path, ["--host", host], environ, until)
-        diagnostics.extend(printed.diagnostics)
-        if printed.data is None:
+        data, found = _run(path, ["--host", host], environ, until)
+        diagnostics.extend(found)
+        if data is None:
             break  # the others would most likely fail alike, one by one
         name = f"{path} --host {host}"
-        files.append(InputFile("host_vars", host, name, printed.data, rank, printed=True))
+        files.append(InputFile("host_vars", host, name, data, rank, printed=True))
     return tuple(files), tuple(diagnostics)
-
-
-@dataclass(frozen=True, slots=True)
-class _ScriptOutput:
-    """What one call printed (``None`` where it came to nothing), and what is worth telling."""
-
-    data: bytes | None = field(repr=False)
-    diagnostics: tuple[Diagnostic, ...]
 
 
 def _run(
     path: Path, arguments: Sequence[str], environ: Mapping[str, str], until: float
-) -> _ScriptOutput:
+) -> tuple[bytes | None, tuple[Diagnostic, ...]]:
+    """Return what one call printed, ``None`` where it failed, and what is worth telling."""
     command = f"{path} {' '.join(arguments)}"
     try:
         # Its own session: it can be ended with all that it started, and has no terminal to ask for
@@ -100,7 +92,7 @@ def _run(
         reason = problem.strerror if isinstance(problem, OSError) else str(problem)
         words = f"the inventory {path} is executable and can't be run: {reason}"
         hint = "begin it with '#!' and its interpreter, or 'chmod -x' it if it is YAML"
-        return _ScriptOutput(None, (error("script", words, hint=hint),))
+        return None, (error("script", words, hint=hint),)
     with process:
         pipes = _Pipes(process)
         try:
@@ -113,18 +105,11 @@ def _run(
     stderr = _quoted(bytes(pipes.errors), environ)
     if problem_words is None and process.returncode == 0:
         notes = (note("script", f"{command} says: {stderr}"),) if stderr else ()
-        return _ScriptOutput(bytes(pipes.output), notes)
+        return bytes(pipes.output), notes
     words = problem_words or _ending(process.returncode)
-    return _ScriptOutput(
-        None,
-        (
-            error(
-                "script",
-                f"{command} {words}" + (f"; it says: {stderr}" if stderr else ""),
-                hint=f"run it by hand and correct it: {command}",
-            ),
-        ),
-    )
+    words += f"; it says: {stderr}" if stderr else ""
+    hint = f"run it by hand and correct it: {command}"
+    return None, (error("script", f"{command} {words}", hint=hint),)
 
 
 def _ending(code: int) -> str:

@@ -14,6 +14,7 @@ from aegis_provision.documents.yaml_reader import decode, read_document
 if TYPE_CHECKING:
     from aegis_provision.documents.nodes import Source
 
+FileKind = Literal["inventory", "group_vars", "host_vars"]
 Content = Literal["inventory", "ini", "other"]
 
 _PARTS = ("hosts", "children", "vars")
@@ -33,7 +34,7 @@ class InputFile:
     variables for ``--host``.
     """
 
-    kind: Literal["inventory", "group_vars", "host_vars"]
+    kind: FileKind
     subject: str
     name: str
     data: bytes = field(repr=False)

@@ -314,7 +314,7 @@ class _Resolver:
         return cached
 
     def _sorted_out(self, settings: MergedSettings) -> _Parts:
-        scoped = scope_overrides(settings, self.ancestry)
+        overrides, ignored, unclear = scope_overrides(settings, self.ancestry)
         return _Parts(
             settings={
                 key: item
@@ -322,9 +322,9 @@ class _Resolver:
                 if key not in _NOT_IN_SETTINGS and not key.startswith(ENV_PREFIX)
             },
             provider=settings.get("provider"),
-            overrides=scoped.overrides,
-            ignored=scoped.ignored,
-            unclear=scoped.unclear,
+            overrides=overrides,
+            ignored=ignored,
+            unclear=unclear,
             outranked=tuple(outranked(settings)),
             env={
                 key.removeprefix(ENV_PREFIX): item

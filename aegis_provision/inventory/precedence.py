@@ -181,17 +181,10 @@ def _alone(setting: Setting) -> Setting:
     return replace(setting, overrode=(), agreeing=())
 
 
-@dataclass(frozen=True, slots=True)
-class Scoped:
-    """The override keys that count beside a provider, those that do not, and the unclear ones."""
-
-    overrides: MergedSettings
-    ignored: tuple[Setting, ...]
-    unclear: tuple[Setting, ...]
-
-
-def scope_overrides(settings: MergedSettings, ancestry: Ancestry) -> Scoped:
-    """Sort out which override keys count beside the provider that won.
+def scope_overrides(
+    settings: MergedSettings, ancestry: Ancestry
+) -> tuple[MergedSettings, tuple[Setting, ...], tuple[Setting, ...]]:
+    """Return the override keys that count beside the provider, those that do not, the unclear ones.
 
     A provider brings its own values: an override counts only where it is set as near to the host
     as the provider, or nearer. One from a group that is neither above nor below the provider's
@@ -211,7 +204,7 @@ def scope_overrides(settings: MergedSettings, ancestry: Ancestry) -> Scoped:
             ignored.append(setting)
         else:
             unclear.append(setting)
-    return Scoped(overrides, tuple(ignored), tuple(unclear))
+    return overrides, tuple(ignored), tuple(unclear)
 
 
 def unclear_override(setting: Setting, provider: Setting, hosts: Sequence[str]) -> Diagnostic:

@@ -190,20 +190,20 @@ class VariableFilter:
     def _variables(self, node: Mapping, *, is_file: bool = False) -> Mapping:
         if node.entry(OURS) is None and self._is_ours(node, is_file=is_file):
             for entry in node:
-                self._record(entry, is_ours=not _is_ignored(entry))
+                self._record(entry)
             return node
         taken, found = own_settings(node)
         self.diagnostics.extend(found)
         self.foreign.append(node.span)
         for entry in taken:
-            self._record(entry, is_ours=not _is_ignored(entry))
+            self._record(entry)
         return taken
 
-    def _record(self, entry: Entry, *, is_ours: bool) -> None:
-        if is_ours:
-            self.own.extend((entry.key.span, entry.value.span))
-        else:
+    def _record(self, entry: Entry) -> None:
+        if entry.key.text.startswith(PREFIX) and entry.key.text not in ALIASES:
             self.foreign.append(entry.value.span)
+        else:
+            self.own.extend((entry.key.span, entry.value.span))
 
     def _is_ours(self, node: Mapping, *, is_file: bool) -> bool:
         """Tell whether a mapping without ``aegis`` is ours; say so where that may surprise."""
@@ -229,10 +229,6 @@ class VariableFilter:
 
 def _map_values(node: Mapping, change: Callable[[Node], Node]) -> Mapping:
     return Mapping(tuple(Entry(entry.key, change(entry.value)) for entry in node), node.span)
-
-
-def _is_ignored(entry: Entry) -> bool:
-    return entry.key.text.startswith(PREFIX) and entry.key.text not in ALIASES
 
 
 def _fits(name: str, entry: Entry) -> bool:

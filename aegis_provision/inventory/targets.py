@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
 from aegis_provision.inventory.host import Service, Target
@@ -31,7 +31,7 @@ def target_of(host: str, settings: MergedSettings) -> tuple[Target, tuple[Diagno
         address=_text(settings, "address") or host,
         port=port.value if port is not None and isinstance(port.value, int) else None,
         user=_text(settings, "user"),
-        connection=_connection(settings),
+        connection="local" if _text(settings, "connection") == "local" else "ssh",
         identity_file=_text(settings, "identity_file"),
         jump=jump.value if jump is not None and isinstance(jump.value, tuple) else None,
         become_user=become_user,
@@ -57,10 +57,6 @@ def service_of(settings: MergedSettings) -> Service:
 def _text(settings: MergedSettings, key: str) -> str | None:
     setting = settings.get(key)
     return str(setting.value) if setting is not None else None
-
-
-def _connection(settings: MergedSettings) -> Literal["ssh", "local"]:
-    return "local" if _text(settings, "connection") == "local" else "ssh"
 
 
 def _become_user(settings: MergedSettings) -> str | None:
