@@ -201,7 +201,7 @@ def test_what_the_host_says_itself_can_not_be_pinned(fleet: Operator) -> None:
     assert text(fleet) == own
 
 
-def test_what_the_host_says_itself_stays_and_is_told(fleet: Operator) -> None:
+def test_a_hosts_own_settings_stay_with_a_note(fleet: Operator) -> None:
     own = INVENTORY.replace("{port: 2222}", "{model: own}")
     (fleet.work / "inventory.yml").write_text(own)
     said = fleet.call("pin", "eu-02", "glm")
@@ -239,7 +239,7 @@ def test_settings_that_are_an_alias_are_not_edited(fleet: Operator) -> None:
     assert "inventory.yml:1:63: error: the settings of this host are an alias, *x" in said.err
 
 
-def test_a_provider_by_a_merge_key_is_told_and_stays(fleet: Operator) -> None:
+def test_a_provider_by_a_merge_key_stays_with_an_error(fleet: Operator) -> None:
     before = "all: {hosts: {h: &x {provider: glm}, i: {<<: *x}}}\n"
     (fleet.work / "inventory.yml").write_text(before)
     said = fleet.call("unpin", "i")
@@ -333,7 +333,7 @@ def test_variables_of_two_inventories_in_one_directory_are_written_once(fleet: O
     assert variables.read_text() == "user: root\nprovider: glm\n"
 
 
-def test_errors_that_the_edit_would_bring_are_told_and_nothing_is_written(fleet: Operator) -> None:
+def test_new_errors_are_reported_and_nothing_is_written(fleet: Operator) -> None:
     said = fleet.call("pin", "eu-01", "glmm")
     assert (said.code, said.out) == (3, "")
     assert 'no provider is called "glmm" (on 1 host: eu-01)' in said.err
@@ -341,7 +341,7 @@ def test_errors_that_the_edit_would_bring_are_told_and_nothing_is_written(fleet:
     assert text(fleet) == INVENTORY
 
 
-def test_errors_that_were_there_before_do_not_hinder(fleet: Operator) -> None:
+def test_errors_from_before_do_not_prevent_an_edit(fleet: Operator) -> None:
     before = INVENTORY.replace("provider: openrouter", "provider: opnrouter")
     (fleet.work / "inventory.yml").write_text(before)
     assert fleet.call("pin", "eu-01", "glm").code == 0
@@ -444,7 +444,7 @@ def test_a_read_only_file_is_not_written(fleet: Operator) -> None:
     assert [path.name for path in fleet.work.iterdir()] == ["inventory.yml"]
 
 
-def test_a_file_that_somebody_changed_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+def test_a_file_that_was_changed_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(b"1")
     two.write_bytes(b"saved by an editor")
@@ -457,7 +457,7 @@ def test_a_file_that_somebody_changed_meanwhile_is_not_replaced(tmp_path: Path) 
     ]
 
 
-def test_of_two_who_edit_at_once_nobody_loses_a_pin(fleet: Operator) -> None:
+def test_two_edits_at_once_lose_no_pin(fleet: Operator) -> None:
     hosts = ("gpu-01", "gpu-02", "gpu-03", "eu-01", "eu-02", "eu-03")
     running = {host: fleet.start("pin", host, "glm") for host in hosts}
     ended = {}
@@ -483,7 +483,7 @@ def test_of_two_who_edit_at_once_nobody_loses_a_pin(fleet: Operator) -> None:
         ("1d", "warning: the pin to glm (a trial) ends on {day}, in 1 day (on 1 host: eu-01)"),
     ],
 )
-def test_a_pin_that_ends_is_told_in_one_line_and_not_at_all_to_the_quiet(
+def test_the_end_of_a_pin_is_one_line_and_none_with_quiet(
     fleet: Operator, until: str, told: str
 ) -> None:
     assert fleet.call("pin", "eu-01", "glm", "--until", until, "--reason", "a trial").code == 0
@@ -500,7 +500,7 @@ def test_a_pin_that_ends_is_told_in_one_line_and_not_at_all_to_the_quiet(
     assert ("--until DATE" in diagnostic["hint"]) is (severity == "warning")
 
 
-def test_a_pin_that_has_ended_is_told_in_full_to_the_quiet_too(fleet: Operator) -> None:
+def test_an_ended_pin_is_reported_in_full_with_quiet_too(fleet: Operator) -> None:
     ended = INVENTORY.replace("{port: 2222}", "{provider: glm, pin_until: 2020-01-01}")
     (fleet.work / "inventory.yml").write_text(ended)
     said = fleet.call("validate", "-q")

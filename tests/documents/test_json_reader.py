@@ -94,7 +94,7 @@ def test_nothing_makes_it_raise_or_repeat_the_text(data: bytes) -> None:
     ],
     ids=range(12),
 )
-def test_what_is_no_json_is_told_with_its_place(data: bytes, code: str, words: str) -> None:
+def test_invalid_json_is_an_error_with_its_place(data: bytes, code: str, words: str) -> None:
     node, found = read_json("script", data)
     assert node is None
     assert [item.code for item in found] == [code]

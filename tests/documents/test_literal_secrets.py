@@ -151,7 +151,7 @@ SOURCE = Source("t.yml", "model: x\n")
 HERE, THERE = Span(SOURCE, 1, 1, 1, 2), Span(SOURCE, 1, 3, 1, 4)
 
 
-def test_where_another_error_says_more_that_one_is_told_and_not_quoted() -> None:
+def test_a_more_exact_error_replaces_that_of_a_secret_and_is_not_quoted() -> None:
     secret, other = error("literal-secret", "a", HERE), error("refused-value", "b", HERE)
     [told] = drop_followups([secret, other])
     assert (told.code, told.quotable) == ("refused-value", False)

@@ -99,6 +99,6 @@ def test_the_caret_counts_terminal_columns() -> None:
     ("word", "meant"),
     [("modle", "model"), ("Fast-Model", "fast_model"), ("zzz", ""), ("x" * 200, "")],
 )
-def test_what_was_meant(word: str, meant: str) -> None:
+def test_did_you_mean(word: str, meant: str) -> None:
     hint = did_you_mean(word, ["model", "fast_model", "port"])
     assert hint == (f'did you mean "{meant}"?' if meant else "")

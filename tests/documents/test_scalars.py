@@ -13,7 +13,7 @@ from aegis_provision.documents.nodes import Source, plain_value
 from aegis_provision.documents.scalars import scalar_text
 from aegis_provision.documents.yaml_reader import read_document
 
-# What anybody can type on one line: what YAML has escapes for is in it.
+# What can be typed on one line: what YAML has escapes for is in it.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 LIKE_OTHERS = st.sampled_from(
     [
@@ -62,5 +62,5 @@ def test_in_json_it_is_json(value: str) -> None:
         (60000, "60000"),
     ],
 )
-def test_what_nobody_can_mistake_stays_plain(value: str | int, written: str) -> None:
+def test_an_unambiguous_value_stays_plain(value: str | int, written: str) -> None:
     assert scalar_text(value, as_json=False, flow=False) == written

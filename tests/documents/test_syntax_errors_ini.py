@@ -98,7 +98,7 @@ def test_a_line_with_variables_is_not_quoted(text: str, quotable: bool) -> None:
     assert found.message == "this is an inventory in INI format, and only YAML is read"
 
 
-def test_what_the_parser_stumbles_over_is_told_as_ini() -> None:
+def test_a_syntax_error_in_ini_text_is_reported_as_ini() -> None:
     for text in ("; a\nh1 a=b\n[gpu]\nx: y: z\n", "[gpu]\n}\n", "[gpu]\nh1\n\th2\n"):
         node, [found] = read_document(Source("hosts.ini", text))
         assert node is None

@@ -241,7 +241,7 @@ def test_several_edits_of_one_text_are_made_at_once() -> None:
         ("all:\n  hosts:\n    h:\n      a: |\n        no line end", "changing something else"),
     ],
 )
-def test_what_can_not_be_edited_in_place_is_told(text: str, words: str) -> None:
+def test_what_can_not_be_edited_in_place_is_an_error(text: str, words: str) -> None:
     with pytest.raises(EditError) as refused:
         pinned(text)
     assert words in refused.value.diagnostic.message

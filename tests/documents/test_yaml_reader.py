@@ -60,7 +60,7 @@ def test_numbers_that_two_versions_read_differently(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "10", "a_b", "_1", "1.0", "0x1f", "08x"])
-def test_numbers_that_nobody_mistakes(text: str) -> None:
+def test_numbers_that_are_not_ambiguous(text: str) -> None:
     assert not is_ambiguous(text)
 
 
@@ -68,7 +68,7 @@ def test_a_number_as_a_key_keeps_its_text() -> None:
     assert value("0600: x\n1: y\n") == {"0600": "x", "1": "y"}
 
 
-def test_a_merge_key_fills_in_what_is_not_said() -> None:
+def test_a_merge_key_adds_missing_keys() -> None:
     assert value("a: &a {x: 1, y: 2}\nb: {y: 3, <<: *a}\n") == {
         "a": {"x": 1, "y": 2},
         "b": {"y": 3, "x": 1},

@@ -126,7 +126,7 @@ def opens_files(tree: ast.AST) -> bool:
     return False
 
 
-def test_nobody_else_opens_a_file() -> None:
+def test_no_other_module_opens_a_file() -> None:
     package = Path(aegis_provision.__file__).parent
     found = {
         path.relative_to(package).with_suffix("").as_posix()

@@ -93,7 +93,7 @@ def _refused(path: Path, longest: float = 60.0) -> str:
     return refused.value.message
 
 
-def test_a_pipe_that_nobody_ends_is_waited_for_no_longer_than_that(tmp_path: Path) -> None:
+def test_an_open_pipe_is_waited_for_no_longer_than_that(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe, 0o600)
     words = f"{pipe} does not come to its end: after 0.05 seconds it is still open"

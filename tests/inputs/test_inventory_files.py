@@ -51,7 +51,7 @@ def test_other_files_are_passed_over(
     assert "error" not in capsys.readouterr().err
 
 
-def test_a_name_that_is_nearly_a_hosts_is_told(
+def test_a_file_name_that_is_nearly_a_hosts_is_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "host_vars" / "eu-01.exampel.com").write_text("user: deploy")
@@ -62,7 +62,7 @@ def test_a_name_that_is_nearly_a_hosts_is_told(
     assert '= did you mean "eu-01.example.com"?' in said
 
 
-def test_all_files_of_a_group_or_host_count_whatever_their_depth(
+def test_all_files_of_a_group_or_host_count_at_any_depth(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     read = ("main", "a.yml", "b.yaml", "c.json", "sub/d.yml", "sub/deep/e")
@@ -82,7 +82,7 @@ def test_all_files_of_a_group_or_host_count_whatever_their_depth(
     }
 
 
-def test_a_hidden_directory_is_nobodys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hidden_directory_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (".git", "old~"):
         (tmp_path / "group_vars" / name).mkdir(parents=True)
         (tmp_path / "group_vars" / name / "x.yml").write_text("user: [")
@@ -90,7 +90,7 @@ def test_a_hidden_directory_is_nobodys(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == ""
 
 
-def test_a_directory_with_an_ending_is_told(
+def test_a_directory_with_an_ending_is_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "host_vars" / "eu-01.example.com" / "old.d"
@@ -191,7 +191,7 @@ def convert(name: str) -> str:
          "'chmod +x dir/sub/fleet.sh', or move it elsewhere"),
     ],
 )  # fmt: skip
-def test_what_is_not_read_is_told(
+def test_what_is_not_read_is_a_warning(
     name: str, text: str, what: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory(tmp_path, {name: text})
@@ -201,7 +201,7 @@ def test_what_is_not_read_is_told(
     assert err == f"warning: dir/{name} is {what}, so it is passed over\n  = {hint}\n1 warning\n"
 
 
-def test_a_pipe_in_a_directory_is_told_and_not_waited_for(
+def test_a_pipe_in_a_directory_is_a_warning_and_not_waited_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory(tmp_path, {})
@@ -256,7 +256,7 @@ def test_a_directory_of_ini_alone_is_an_error(
 @pytest.mark.parametrize(
     "text", ["[web]\nh1\n", "; hosts\n[web]\n", "# hosts\nh1\nh2\n", "h1 a=b\n", "[web]\n"]
 )
-def test_ini_is_told_for_what_it_is(
+def test_ini_is_reported_as_ini(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "my hosts").write_text(text)
@@ -268,7 +268,7 @@ def test_ini_is_told_for_what_it_is(
 
 
 @pytest.mark.parametrize("missing", ["missing.yml", "nowhere/inventory.yml"])
-def test_a_missing_inventory_is_told_alone(
+def test_a_missing_inventory_is_the_only_error(
     missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "group_vars").mkdir()

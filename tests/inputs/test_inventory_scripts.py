@@ -82,9 +82,7 @@ def test_it_runs_once_where_the_operator_is_with_what_they_have(
     )
 
 
-def test_nobody_is_asked_behind_our_back(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_script_gets_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script(
         tmp_path / "fleet", f"read -r line && exit 1\n(: >/dev/tty) 2>/dev/null && exit 2\n{PRINTS}"
     )
@@ -125,7 +123,7 @@ def test_in_a_directory_scripts_are_run_too(
     assert err == ""
 
 
-def test_a_script_in_a_directory_that_is_not_executable_is_told(
+def test_a_script_that_is_not_executable_is_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script(tmp_path / "inv" / "fleet.py", PRINTS).chmod(0o644)
@@ -191,7 +189,7 @@ def test_so_many_hosts_are_not_asked_for_one_by_one(
         ("printf 'a\\033[2Jb\\n' >&2; exit 1", "it says: a\\x1b[2Jb\n"),
     ],
 )  # fmt: skip
-def test_what_goes_wrong_is_told_and_nothing_of_what_it_printed(
+def test_a_failing_script_is_an_error_without_its_output(
     body: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script(tmp_path / "fleet", body)
@@ -253,7 +251,7 @@ def test_what_it_leaves_running_is_not_waited_for(
         ("#!/nowhere/at/all\n", "fleet is executable and can't be run: No such file"),
     ],
 )
-def test_what_can_not_be_run_is_told(
+def test_what_can_not_be_run_is_an_error(
     content: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "fleet").write_text(content)

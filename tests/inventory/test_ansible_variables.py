@@ -136,7 +136,7 @@ all:
     }  # fmt: skip
 
 
-def test_that_is_told_once_for_all_hosts_of_a_group() -> None:
+def test_one_warning_for_all_hosts_of_a_group() -> None:
     text = """
 all: {vars: {provider: glm, ansible_ssh_port: 1}}
 g: {vars: {ansible_port: 2}, hosts: {'h[1:3]': }}
@@ -158,7 +158,7 @@ def test_two_names_in_two_files_of_one_host() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ALIASES))
-def test_a_template_is_told(name: str) -> None:
+def test_a_template_is_an_error(name: str) -> None:
     value = "'{{ inventory_hostname }}'"
     found = with_settings(f"{name}: {value}")[1]
     if name in {"ansible_port", "ansible_ssh_port", "ansible_become"}:  # of another type anyway
@@ -244,7 +244,7 @@ def test_of_a_script_too(name: str) -> None:
     assert str(found.span) == "s.sh:16:9"
 
 
-def test_each_is_told_once_with_the_first_place() -> None:
+def test_each_is_one_warning_at_the_first_place() -> None:
     text = """
 all:
   vars: {provider: glm, ansible_ssh_pass: x}

@@ -31,7 +31,7 @@ FULL = ("a[1:100000]",) * 5
     ("entries", "times"),
     [(FULL, 0), ((*FULL, "b[1:1]", "c[1:2]"), 1), ((*FULL[1:], "a[1:99999]", "b[1:2]"), 1)],
 )
-def test_what_all_groups_list_is_bounded_and_that_is_told_once(
+def test_the_hosts_of_all_groups_are_bounded_with_one_error(
     entries: tuple[str, ...], times: int
 ) -> None:
     assert _listed(*entries) == times * ["with this the groups list more than 500,000 hosts"]

@@ -127,7 +127,7 @@ def test_a_range_that_is_a_slice_of_other_hosts_is_refused(
 
 
 @pytest.mark.parametrize("operator", ["", "!", "&"])
-def test_hosts_that_are_not_in_the_inventory_are_told(operator: str) -> None:
+def test_hosts_that_are_not_in_the_inventory_are_an_error(operator: str) -> None:
     names = [f'"gpu-{number}.example.com"' for number in range(10, 15)]
     assert problem(f"all:{operator}gpu-[1:14].example.com") == (
         f'"gpu-[1:14].example.com": of its 14 hosts {", ".join(names)} are not in the inventory'
@@ -170,7 +170,7 @@ def test_hosts_that_are_not_in_the_inventory_are_told(operator: str) -> None:
                                      "write a range alone, or a set such as [1-3]")),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_range_is_told(pattern: str, words: str) -> None:
+def test_a_wrong_range_is_an_error(pattern: str, words: str) -> None:
     assert problem(pattern) == words
 
 

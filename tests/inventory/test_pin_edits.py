@@ -131,6 +131,6 @@ def test_all_that_a_pin_says_must_count(old: str, new: str) -> None:
     assert _found(other, ("b",), FULL) == [(NO_EFFECT, ("b",))]
 
 
-def test_both_kinds_are_told_at_once() -> None:
+def test_both_kinds_of_error_are_reported_at_once() -> None:
     after = _with("b: {user: u}", "b: {user: v}")
     assert _found(after, ("a",), GLM) == [(OTHERS, ("b",)), (NO_EFFECT, ("a",))]

@@ -1,4 +1,4 @@
-"""The law of pins: 'pin' then 'unpin' gives the file back, byte for byte, whatever its layout."""
+"""'pin' then 'unpin' gives the file back, byte for byte, in any layout."""
 
 from __future__ import annotations
 

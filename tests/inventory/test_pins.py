@@ -34,7 +34,7 @@ def found(text: str) -> tuple[Diagnostic, ...]:
         (7, Severity.NOTE, "this pin ends on 2026-06-22"),
     ],
 )
-def test_a_pin_is_told_of_by_how_near_its_end_is(days: int, severity: Severity, words: str) -> None:
+def test_a_pin_is_reported_near_its_end(days: int, severity: Severity, words: str) -> None:
     until = TODAY + timedelta(days)
     [diagnostic] = found(f"all: {{hosts: {{h: {{provider: glm, pin_until: {until}}}}}}}")
     assert diagnostic.severity is severity
@@ -44,11 +44,11 @@ def test_a_pin_is_told_of_by_how_near_its_end_is(days: int, severity: Severity, 
     assert diagnostic.reminder is (severity is not Severity.ERROR)
 
 
-def test_a_pin_without_an_end_is_not_told_of() -> None:
+def test_a_pin_without_an_end_is_not_reported() -> None:
     assert not found("all: {hosts: {h: {provider: glm, pin_reason: for ever}}}")
 
 
-def test_pins_that_are_alike_are_told_once_with_the_reason() -> None:
+def test_pins_that_are_alike_are_reported_once_with_the_reason() -> None:
     pin = "{provider: glm, pin_until: 2026-06-17, pin_reason: a trial}"
     [diagnostic] = found(f"all: {{hosts: {{h: {pin}, i: {pin}}}}}")
     assert diagnostic.message == "the pin to glm (a trial) ends on 2026-06-17, in 2 days"

@@ -1,4 +1,4 @@
-"""Which setting wins, what a provider brings along, and what nobody can decide."""
+"""Which setting wins, what a provider brings along, and what is ambiguous."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_unrelated_groups_that_differ_show_both_places() -> None:
         "a: {vars: {port: 1}, hosts: {h: }}\nb: {vars: {port: 2}, hosts: {i: }}",
     ],
 )
-def test_groups_that_do_not_quarrel(text: str) -> None:
+def test_groups_without_conflict(text: str) -> None:
     loaded = one("all: {vars: {provider: glm}}\n" + text)
     assert codes(loaded) == [] or codes(loaded) == ["same-file"]
     host(loaded)
@@ -151,7 +151,7 @@ def test_a_provider_brings_its_own_values(key: str, text: str, *, counts: bool) 
     assert [item.key for item in found.ignored] == ([] if counts else [key])
 
 
-def test_an_override_beside_the_provider_is_nobodys_to_decide() -> None:
+def test_an_override_of_an_unrelated_group_is_ambiguous() -> None:
     loaded = one("a: {vars: {provider: glm}, hosts: {h: }}\nb: {vars: {model: m}, hosts: {h: }}")
     assert codes(loaded) == ["ambiguous-override"]
 
@@ -230,19 +230,19 @@ def test_no_host_lacks_a_provider_that_is_only_misspelt(body: str) -> None:
     assert "no-provider" not in codes(one(f"all: {{vars: {body}, hosts: {{h: }}}}"))
 
 
-def test_nothing_is_said_to_be_missing_beside_a_file_that_could_not_be_read() -> None:
+def test_nothing_is_reported_missing_beside_an_unreadable_file() -> None:
     files = [("inventory", "", "all: {hosts: {h: }}", 0), ("group_vars", "all", "provider: [", 0)]
     assert codes(load(*files)) == ["unfinished"]
 
 
-def test_hosts_without_a_provider_are_told_once() -> None:
+def test_hosts_without_a_provider_are_one_error() -> None:
     loaded = one("all: {hosts: {'w[1:9]': }}\ng: {vars: {port: 1}, hosts: {x: {provider: glm}}}")
     assert codes(loaded) == ["no-provider"]
     assert len(loaded[1][0].hosts) == 9
 
 
 @pytest.mark.parametrize("kind", ["group_vars", "host_vars"])
-def test_a_file_of_nobodys_is_a_warning(kind: str) -> None:
+def test_variables_of_no_host_or_group_are_a_warning(kind: str) -> None:
     loaded = load(
         ("inventory", "", "all: {hosts: {h: {provider: glm}}}", 0), (kind, "x", "port: 1", 0)
     )
@@ -282,7 +282,7 @@ def test_a_long_way_round_is_shown_in_part() -> None:
 
 
 @pytest.mark.slow
-def test_of_many_files_of_nobodys_only_the_first_are_told_whose_they_may_be() -> None:
+def test_suggestions_for_unused_files_are_bounded() -> None:
     hosts = "".join(f"  h{at}: {{provider: glm}}\n" for at in range(10_000))
     files = [("host_vars", f"hh{at}", "port: 22", 1) for at in range(11)]
     _, diagnostics = load(("inventory", "", f"all:\n hosts:\n{hosts}", 0), *files)

@@ -182,9 +182,7 @@ def test_what_scripts_print_besides_is_no_trouble(more: dict[str, Any]) -> None:
         ({"web": {"hosts": ["h"], "var": {}}}, "unknown-key", '"var" of the group "web"', ""),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(
-    more: dict[str, Any], code: str, words: str, place: str
-) -> None:
+def test_errors_have_their_place(more: dict[str, Any], code: str, words: str, place: str) -> None:
     _, found = printed({**MINIMAL, **more})
     [first, *_] = [item for item in found if item.code == code]
     assert words in first.message
@@ -242,9 +240,7 @@ def test_variables_asked_for_must_be_a_mapping() -> None:
         ([], ""),
     ],
 )
-def test_hosts_are_asked_for_only_where_nothing_is_said_of_them(
-    content: object, hosts: str
-) -> None:
+def test_hosts_are_asked_for_only_without_meta(content: object, hosts: str) -> None:
     node, _ = read_json("inv.py", json.dumps(content).encode())
     assert node is not None
     assert hosts_to_ask(node) == tuple(hosts)

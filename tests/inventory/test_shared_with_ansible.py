@@ -388,7 +388,7 @@ def test_beside_a_script_one_name_of_ours_is_read_where_its_value_may_be_one(
 
 
 @pytest.mark.parametrize("text", ["[aegis, x]", "aegis"])
-def test_what_is_no_mapping_is_told_and_nothing_more(text: str) -> None:
+def test_what_is_no_mapping_is_the_only_error(text: str) -> None:
     for loaded in (load(yaml(OURS), group_vars(text)), load(script(), group_vars(text))):
         assert [(item.code, str(item.span)) for item in loaded[1]] == [
             ("wrong-type", "group_vars/all.yml:1:1")
