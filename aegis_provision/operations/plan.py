@@ -14,6 +14,7 @@ from aegis_provision.humanize import counted
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import connection_settings, operator_name
 from aegis_provision.operations.load import (
+    Fleet,
     load_fleet,
     read_pattern_file,
     read_playbook,
@@ -31,20 +32,20 @@ from aegis_provision.playbook.schedule import (
     with_overrides,
 )
 from aegis_provision.providers.recipes import recipe_secrets
-from aegis_provision.rollout.planner import plan_fleet
+from aegis_provision.rollout.planner import plan_fleet, plan_host_rollback
 from aegis_provision.rollout.task import HostJob, HostTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from aegis_provision.history.past_run import PastRun
     from aegis_provision.history.run_header import SourceFile
     from aegis_provision.operations.connection import ConnectionOptions
-    from aegis_provision.operations.load import Environment, Fleet
+    from aegis_provision.operations.load import Environment
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.rollback import RollbackTarget
     from aegis_provision.playbook.host_counts import HostCount
-    from aegis_provision.playbook.plays import Gates, Playbook, Schedule
+    from aegis_provision.playbook.plays import Schedule
     from aegis_provision.playbook.schedule import LargeBatch
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit
@@ -190,45 +191,26 @@ class RunPlan:
         return max(large, key=lambda batch: batch.changes, default=None)
 
 
-def load_and_schedule(
-    inventory: Sequence[Path], selection: RunSelection, environment: Environment
+def schedule_run(
+    inventory: Sequence[Path] | Fleet, selection: RunSelection, environment: Environment
 ) -> Scheduled:
     """Read inventory and playbook, and return what a run of ``selection`` does.
 
     Raises :class:`InvalidInputError` with what is wrong with either, and :class:`Error`.
     """
-    playbook, source, found = _read_playbook(selection)
+    playbook, source, found = (
+        (single_play(), None, ())
+        if selection.playbook is None
+        else read_playbook(selection.playbook)
+    )
     try:
-        fleet = load_fleet(inventory, environment.environ)
+        fleet = (
+            inventory
+            if isinstance(inventory, Fleet)
+            else load_fleet(inventory, environment.environ)
+        )
     except InvalidInputError as problem:
         raise InvalidInputError((*problem.diagnostics, *found)) from None
-    return _scheduled(fleet, selection, environment, playbook, source, found)
-
-
-def schedule_run(fleet: Fleet, selection: RunSelection, environment: Environment) -> Scheduled:
-    """Return what a run of ``selection`` over ``fleet`` does.
-
-    Raises :class:`InvalidInputError` and :class:`Error`.
-    """
-    return _scheduled(fleet, selection, environment, *_read_playbook(selection))
-
-
-def _read_playbook(
-    selection: RunSelection,
-) -> tuple[Playbook | None, SourceFile | None, tuple[Diagnostic, ...]]:
-    if selection.playbook is None:
-        return single_play(), None, ()
-    return read_playbook(selection.playbook)
-
-
-def _scheduled(
-    fleet: Fleet,
-    selection: RunSelection,
-    environment: Environment,
-    playbook: Playbook | None,
-    source: SourceFile | None,
-    found: tuple[Diagnostic, ...],
-) -> Scheduled:
     diagnostics = (*fleet.diagnostics, *found)
     if playbook is None:
         raise InvalidInputError(diagnostics)
@@ -281,7 +263,12 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
         with_api_token=hosts_with_api(schedule),
         with_secrets=scheduled.selection.secrets,
     )
-    restarting = _hosts_where(schedule, lambda gates: gates.restart is Restart.CHANGED)
+    restarting = {
+        host
+        for play in schedule.plays
+        if play.play.gates.restart is Restart.CHANGED
+        for host in play.hosts
+    }
     pending = None
     if restarting:
         from aegis_provision.operations.history import pending_restarts
@@ -314,18 +301,12 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
 
 def hosts_with_api(schedule: Schedule) -> frozenset[str]:
     """Return the hosts whose API some play of ``schedule`` asks."""
-    return _hosts_where(
-        schedule,
-        lambda gates: (
-            gates.restart is not Restart.NEVER or bool(gates.verify and gates.verify.health)
-        ),
-    )
-
-
-def _hosts_where(schedule: Schedule, applies: Callable[[Gates], bool]) -> frozenset[str]:
-    return frozenset(
-        host for play in schedule.plays if applies(play.play.gates) for host in play.hosts
-    )
+    hosts: set[str] = set()
+    for play in schedule.plays:
+        gates = play.play.gates
+        if gates.restart is not Restart.NEVER or (gates.verify and gates.verify.health):
+            hosts.update(play.hosts)
+    return frozenset(hosts)
 
 
 def plan(job: Job, pool: ConnectionPool, emit: Emit) -> RunPlan:
@@ -336,8 +317,6 @@ def plan(job: Job, pool: ConnectionPool, emit: Emit) -> RunPlan:
     """
     if job.targets is None:
         return RunPlan(job, plan_fleet(job.host_jobs, job.connection, pool, emit))
-    from aegis_provision.rollout.planner import plan_host_rollback
-
     planner = partial(plan_host_rollback, job.targets)
     hosts = plan_fleet(job.host_jobs, job.connection, pool, emit, planner)
     # What sessions get is what the file from before the run says: the gates ask for that.

@@ -22,9 +22,9 @@ from aegis_provision.cli.suggested_commands import DECIDED_BY_A_PLAN
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.plan import (
     RunSelection,
-    load_and_schedule,
     prepare_job,
     retry_selection,
+    schedule_run,
 )
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
@@ -122,7 +122,7 @@ def command(
         inventory, selection = saved.inventories, saved.selection
     elif retry is not None:
         selection = _retry(selection, retry, environment)
-    scheduled = load_and_schedule(inventory, selection, environment)
+    scheduled = schedule_run(inventory, selection, environment)
     if list_hosts:
         scheduled = saved.bind_schedule(scheduled) if saved is not None else scheduled
         output.print_diagnostics(scheduled.diagnostics)

@@ -18,7 +18,7 @@ from aegis_provision.cli.run_pipeline import print_plan
 from aegis_provision.cli.suggested_commands import apply_line, piped
 from aegis_provision.operations.exit_codes import plan_exit_code
 from aegis_provision.operations.load import inventory_paths
-from aegis_provision.operations.plan import RunSelection, load_and_schedule, plan, prepare_job
+from aegis_provision.operations.plan import RunSelection, plan, prepare_job, schedule_run
 
 if TYPE_CHECKING:
     from aegis_provision.cli.options import FleetOptions
@@ -57,7 +57,7 @@ def command(
     _check_arguments(playbook, out, options.inventory)
     environment = options.environment
     selection = RunSelection(options.limit, playbook, secrets=not no_secrets)
-    scheduled = load_and_schedule(options.inventory, selection, environment)
+    scheduled = schedule_run(options.inventory, selection, environment)
     job = prepare_job(scheduled, environment, options.connection)
     output.print_diagnostics(job.diagnostics)
     with (

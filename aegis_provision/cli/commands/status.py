@@ -13,7 +13,7 @@ from aegis_provision.cli.options import (
     output_options,
 )
 from aegis_provision.operations.exit_codes import status_exit_code
-from aegis_provision.operations.plan import RunSelection, load_and_schedule
+from aegis_provision.operations.plan import RunSelection, schedule_run
 from aegis_provision.operations.status import prepare_status, status
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def command(
     from aegis_provision.cli.observers import observe_run
 
     selection = RunSelection(options.limit, secrets=not no_secrets)
-    scheduled = load_and_schedule(options.inventory, selection, options.environment)
+    scheduled = schedule_run(options.inventory, selection, options.environment)
     job = prepare_status(scheduled, options.environment, options.connection)
     output.print_diagnostics(job.diagnostics)
     with observe_run(output, forks=options.connection.forks) as observers:
