@@ -48,8 +48,8 @@ def parse_health(status: int, body: bytes) -> Health | None:
     """
     if status != 200:
         return None
-    root = _object(body)
-    word = root.get("status")
+    root = _json(body)
+    word = root.get("status") if isinstance(root, dict) else None
     if not isinstance(word, str) or not _STATUS.fullmatch(word):
         return None
     version = root.get("version")
@@ -92,11 +92,6 @@ def active_sessions(status: int, body: bytes) -> int | None:
     if isinstance(listed, list):
         return len(listed)
     return _active({"active": listed})
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    root = _json(body)
-    return root if isinstance(root, dict) else {}
 
 
 def _json(body: bytes) -> Any:

@@ -15,7 +15,7 @@ from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.host_plan import Comparison
@@ -118,14 +118,19 @@ def status_of(
     )
     drifted = (*drift.drifted, *loosened) if trusted else ()
     pending = drift.pending if trusted else (*drift.pending, *loosened)
-    states = [*_states(receipt, drifted, pending)]
-    if restart_pending:
-        states.append(HostState.RESTART_PENDING)
+    in_state = {
+        HostState.DRIFTED: bool(drifted),
+        HostState.PENDING: bool(pending) and receipt is not None,
+        HostState.IN_SYNC: not drifted and not pending,
+        HostState.NEVER_PROVISIONED: receipt is None,
+        HostState.RESTART_PENDING: restart_pending,
+    }
+    states = tuple(state for state, holds in in_state.items() if holds)
     return HostStatus(
         host.name,
         actual.path,
         session.spec.provider,
-        tuple(states),
+        states,
         drifted,
         pending,
         comparison.unknown,
@@ -150,20 +155,7 @@ def unreachable_status(host: Host, session: Session, reason: str, hint: str) -> 
     )
 
 
-def _states(
-    receipt: Receipt | RejectedReceipt | None, drifted: tuple[str, ...], pending: tuple[str, ...]
-) -> Iterator[HostState]:
-    if drifted:
-        yield HostState.DRIFTED
-    if pending and receipt is not None:
-        yield HostState.PENDING
-    if not drifted and not pending:
-        yield HostState.IN_SYNC
-    if receipt is None:
-        yield HostState.NEVER_PROVISIONED
-
-
-def _message(receipt: Receipt | RejectedReceipt | None, states: list[HostState]) -> str:
+def _message(receipt: Receipt | RejectedReceipt | None, states: Sequence[HostState]) -> str:
     if isinstance(receipt, RejectedReceipt):
         return (
             f"the receipt beside the file does not count ({receipt.reason}): what was "
@@ -194,14 +186,14 @@ def _tokens(
 
     If a secret goes into several variables, the worst state of them counts.
     """
-    found: dict[str, TokenState] = {}
-    worst = list(TokenState)
+    states: dict[str, TokenState] = {}
+    order = list(TokenState)
     for variable in _sensitive(session):
         state = _token_state(environment, session, receipt, variable.name)
         for reference in references(variable.template):
-            known = found.get(reference.name, state)
-            found[reference.name] = max(known, state, key=worst.index)
-    return found
+            worst = states.get(reference.name, state)
+            states[reference.name] = max(worst, state, key=order.index)
+    return states
 
 
 def _token_state(
