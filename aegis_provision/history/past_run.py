@@ -116,7 +116,7 @@ def parse_run(run: str, data: bytes, *, held: bool) -> PastRun | DamagedRun:
         header, old = parse_header(lines)
         started = RunStarted(header.run, header.schedule, ())
         state = reduce(RunState(), started, header.started.timestamp())
-        for number, line in enumerate(lines[2:], start=3):  # noqa: B007 - told in the error
+        for number, line in enumerate(lines[2:], start=3):  # noqa: B007 - named in the error
             content: Mapping[str, Any] = parse_object(line)
             if old:
                 content = record_v1.upgrade(content, header.schedule)
@@ -140,7 +140,7 @@ def _check(event: Event, state: RunState) -> None:
     match event:
         case RunStarted() | ReadingStarted():
             raise DecodeError("the run began twice")
-        case PlayStarted(play) | HostFinished(int(play)) if not _has_play(state, play):
+        case PlayStarted(play) | HostFinished(int(play)) if not 0 <= play < _plays(state):
             raise DecodeError("there is no such play")
         case BatchStarted(play, batch) if (play, batch) not in state.batches:
             raise DecodeError("there is no such batch")
@@ -149,8 +149,8 @@ def _check(event: Event, state: RunState) -> None:
         raise DecodeError("the host is not one of the schedule's")
 
 
-def _has_play(state: RunState, play: int) -> bool:
-    return state.schedule is not None and 0 <= play < len(state.schedule.plays)
+def _plays(state: RunState) -> int:
+    return len(state.schedule.plays) if state.schedule is not None else 0
 
 
 def find_pending_restarts(runs: Iterable[PastRun]) -> Mapping[HostIdentity, str]:

@@ -40,7 +40,7 @@ from aegis_provision.rollout.events import (
     encode_event,
 )
 from aegis_provision.rollout.results import HostResult, later_result
-from aegis_provision.rollout.task import WriteLogError
+from aegis_provision.rollout.task import RecordError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.history.run_header import RunHeader
     from aegis_provision.history.state_dir import StateDir
-    from aegis_provision.planning.plan import HostPlan, Write
+    from aegis_provision.planning.plan import Write
     from aegis_provision.rollout.events import Event
 
 _OWNER_ONLY = 0o600
@@ -71,13 +71,13 @@ def open_record(
         return _begin(path, header_lines(header), key, clock)
     except FileExistsError:
         raise StateDirError(f"there is a record {path} already", "try again") from None
-    except (OSError, WriteLogError) as problem:
+    except (OSError, RecordError) as problem:
         words = problem.strerror if isinstance(problem, OSError) else str(problem)
         raise StateDirError(f"the run's record, {path}, can't be begun: {words}") from None
 
 
 def _begin(path: Path, header: bytes, key: bytes, clock: Callable[[], float]) -> RunRecord:
-    """Make the record at ``path``. Raises :class:`WriteLogError` and ``OSError``."""
+    """Make the record at ``path``. Raises :class:`RecordError` and ``OSError``."""
     # Only one process can make this name, and it alone makes the record until it is renamed.
     unfinished = path.with_suffix(".new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
@@ -136,16 +136,16 @@ class RunRecord:
     def begin(self, header: bytes) -> None:
         """Take the lock, append the header and flush it.
 
-        Raises :class:`WriteLogError` and ``OSError``.
+        Raises :class:`RecordError` and ``OSError``.
         """
         with self._lock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not self._append_bytes(header):
-                raise WriteLogError(self.problem or "")
+                raise RecordError(self.problem or "")
             os.fsync(self._descriptor)
 
     def before_write(self, host: str, write: Write) -> WriteBegun:
-        """Record what ``write`` is about to replace and with what. Raises :class:`WriteLogError`.
+        """Record what ``write`` is about to replace and with what. Raises :class:`RecordError`.
 
         Of variables it names those that are sensitive and change, as the plans of
         :class:`RunStarted` say.
@@ -155,7 +155,7 @@ class RunRecord:
             event = WriteBegun(host, FileChange(before, after, self._secrets.get(host, ())))
             self._append(event)
             if self.problem is not None:
-                raise WriteLogError(
+                raise RecordError(
                     f"the run's record, {self._path}, can't be written: {self.problem}",
                     f"make room there, or {USE_XDG_STATE_HOME}; then apply again",
                 )
@@ -172,7 +172,10 @@ class RunRecord:
         with self._lock:
             match event:
                 case RunStarted(plans=plans):  # it is in the header
-                    self._secrets = {plan.host: _sensitive(plan) for plan in plans}
+                    self._secrets = {
+                        plan.host: tuple(change.key for change in plan.changes if change.sensitive)
+                        for plan in plans
+                    }
                 case ReadingStarted() | HostPlanned() | HostChecked() | WriteBegun():
                     pass  # from before the run, or recorded already
                 case RunFinished():
@@ -197,9 +200,8 @@ class RunRecord:
 
     def _append(self, event: Event, now: float | None = None, **more: object) -> None:
         content = encode_event(event)
-        name = content.pop("event")
         at = moment_at(self._clock() if now is None else now)
-        self._append_bytes(json_line({"event": name, "at": at, **content, **more}))
+        self._append_bytes(json_line({"event": content["event"], "at": at, **content, **more}))
 
     def _append_bytes(self, data: bytes) -> bool:
         if self.problem is None and self._closed:
@@ -218,7 +220,3 @@ class RunRecord:
             return False
         self._size += written
         return True
-
-
-def _sensitive(plan: HostPlan) -> tuple[str, ...]:
-    return tuple(change.key for change in plan.changes if change.sensitive)

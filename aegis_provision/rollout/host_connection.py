@@ -58,7 +58,17 @@ class HostConnection:
 
         Raises what :meth:`~.host_session.HostSession.lock` does.
         """
-        self._lock = self._take_lock(write)
+        owner = self.context.owner
+        try:
+            self._lock = self.open().lock(write, owner, self.deadline)
+        except Unreachable as lost:
+            if not self._pooled or self.deadline.expired():
+                raise
+            self._drop()
+            try:
+                self._lock = self.open().lock(write, owner, self.deadline)
+            except Locked:  # maybe by ourselves, over the connection that is lost
+                raise lost from None
         self._locked_over, self._renewed = self._session, time.monotonic()
         return self._lock
 
@@ -75,11 +85,15 @@ class HostConnection:
         return self._lock
 
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
-        """Send a request from the host's point of view; the lock is renewed if that is due.
+        """Send a request from the host's point of view. Raises :class:`TransportError`.
 
-        Raises :class:`TransportError`.
+        The lock is renewed now and then, so that it does not expire during a long wait.
         """
-        self._renew_lock()
+        due = self._renewed + self.context.renew_every
+        if self._lock is not None and time.monotonic() > due:
+            # Waiting does not count: the host's own deadline may seem to have expired by now.
+            self._lock.renew(Deadline.after(self.context.connection.options.timeout))
+            self._renewed = time.monotonic()
         return self.open().request(request, timeout)
 
     def extend_deadline(self, since: float) -> None:
@@ -103,28 +117,7 @@ class HostConnection:
             self._drop()
         return self.open()
 
-    def _take_lock(self, write: Write) -> WriteLock:
-        owner = self.context.owner
-        try:
-            return self.open().lock(write, owner, self.deadline)
-        except Unreachable as lost:
-            if not self._pooled or self.deadline.expired():
-                raise
-            self._drop()
-            try:
-                return self.open().lock(write, owner, self.deadline)
-            except Locked:  # maybe by ourselves, over the connection that is lost
-                raise lost from None
-
     def _drop(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None
-
-    def _renew_lock(self) -> None:
-        """Renew the lock now and then, so that it does not expire during a long wait."""
-        due = self._renewed + self.context.renew_every
-        if self._lock is not None and time.monotonic() > due:
-            # Waiting does not count: the host's own deadline may seem to have expired by now.
-            self._lock.renew(Deadline.after(self.context.connection.options.timeout))
-            self._renewed = time.monotonic()

@@ -32,7 +32,7 @@ from aegis_provision.rollout.remote_text import redacted
 from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.session_wait import wait_for_idle
-from aegis_provision.rollout.task import WriteLogError, skipped
+from aegis_provision.rollout.task import RecordError, skipped
 from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.version import __version__
@@ -143,10 +143,10 @@ class _HostWork:
             if write is not None:
                 self._start(Step.WRITE)
                 lock = self.connection.lock(write)
-                self.context.emit(self.context.record_write(self.host, write))
+                self.context.emit(self.context.before_write(self.host, write))
                 self._write(lock, write)
                 self.context.emit(HostWritten(self.host))
-        except WriteLogError as error:
+        except RecordError as error:
             return self._result(Status.REFUSED, f"not written: {error}", error.hint)
         except WriteRefused as error:
             refused = self._result(Status.REFUSED, str(error), error.hint)

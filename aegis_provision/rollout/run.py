@@ -60,7 +60,8 @@ def run_schedule(
     plays. ``rollback`` says that the plans undo a past run: hosts then end as ``rolled_back`` or
     ``rollback_failed``.
     """
-    run = _Run(schedule, jobs, plans, context, rollback=rollback)
+    redactor = redactor_of(jobs.values(), context.connection.secrets)
+    run = _Run(schedule, jobs, plans, context, rollback, redactor)
     for index, scheduled in enumerate(schedule.plays):
         if not run.play(index, scheduled):
             break
@@ -75,45 +76,19 @@ def run_schedule(
 
 
 @dataclass(slots=True)
-class _Tally:
-    """How hosts ended, counted in the threads in which they do.
-
-    ``counting`` are the statuses that count against the budget.
-    """
-
-    counting: frozenset[Status]
-    results: dict[str, HostResult] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, result: HostResult) -> None:
-        with self._lock:
-            self.results[result.host] = later_result(self.results.get(result.host), result)
-
-    def failed(self) -> tuple[str, ...]:
-        with self._lock:
-            return tuple(
-                host for host, result in self.results.items() if result.status in self.counting
-            )
-
-
-@dataclass(slots=True)
 class _Run:
+    """A run while it goes on. Hosts end in the threads in which they are worked on."""
+
     schedule: Schedule
     jobs: Mapping[str, HostJob]
     plans: Mapping[str, HostPlan]
     context: RunContext
-    tally: _Tally = field(init=False)
-    redactor: Redactor = field(init=False)
+    rollback: bool
+    redactor: Redactor
+    results: dict[str, HostResult] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
     budget_spent: bool = False
-    rollback: bool = False
-
-    def __post_init__(self) -> None:
-        # A rollback that ended as it should is no failure, and a host whose file has changed since
-        # is no reason to leave the others as they are.
-        expected = {Status.ROLLED_BACK, Status.REFUSED} if self.rollback else set()
-        self.tally = _Tally(FAILURES - expected)
-        self.redactor = redactor_of(self.jobs.values(), self.context.connection.secrets)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def play(self, index: int, scheduled: ScheduledPlay) -> bool:
         """Run one play; tell whether the run goes on."""
@@ -129,7 +104,7 @@ class _Run:
     def result_of(self, host: str) -> HostResult:
         if host in self.under_way:
             return HostResult(host, Status.FAILED, _UNKNOWN, "look at it with 'plan'")
-        return self.tally.results.get(host) or not_begun(self.plans[host])
+        return self.results.get(host) or not_begun(self.plans[host])
 
     def _pause(self, seconds: float) -> bool:
         self.context.emit(PauseStarted(seconds))
@@ -142,7 +117,11 @@ class _Run:
         """Run one batch; tell whether the run goes on."""
         context = self.context
         context.emit(BatchStarted(play, number, tuple(hosts)))
-        tasks = [self._task(play, host) for host in hosts if self._takes_part(host)]
+        tasks = [
+            self._task(play, host)
+            for host in hosts
+            if host not in self.results or self.results[host].status in SUCCESSES
+        ]
         for task in tasks:
             if not task.has_work:
                 self._finish(play, skipped(task.plan))
@@ -159,24 +138,20 @@ class _Run:
             workers=context.connection.forks,
             cancel=context.cancel,
             on_cancel=lambda: context.emit(StopRequested(len(self.under_way))),
-            enough=lambda: budget.is_spent(len(self.tally.failed())),
+            enough=lambda: budget.is_spent(len(self._failed())),
         ):
             continue
-        failed = self.tally.failed()
+        failed = self._failed()
         if not budget.is_spent(len(failed)):
             return not context.cancel.cancelled
         self.budget_spent = True
         context.emit(BudgetSpent(play, _arithmetic(failed, budget), failed))
         return False
 
-    def _takes_part(self, host: str) -> bool:
-        earlier = self.tally.results.get(host)
-        return earlier is None or earlier.status in SUCCESSES
-
     def _task(self, play: int, host: str) -> HostTask:
         """Return a host's part in a play: what an earlier play did is not done again."""
         gates = self.schedule.plays[play].play.gates
-        plan, earlier = self.plans[host], self.tally.results.get(host)
+        plan, earlier = self.plans[host], self.results.get(host)
         if earlier is None:
             return HostTask(
                 self.jobs[host], plan, gates, plan.restart_pending, rollback=self.rollback
@@ -193,8 +168,23 @@ class _Run:
             in_effect=plan.changes_sessions and earlier.status is Status.APPLIED,
         )
 
+    def _failed(self) -> tuple[str, ...]:
+        """Return the hosts that count against the budget.
+
+        A rollback that ended as it should is no failure, and a host whose file has changed since is
+        no reason to leave the others as they are.
+        """
+        expected = {Status.ROLLED_BACK, Status.REFUSED} if self.rollback else set()
+        with self._lock:
+            return tuple(
+                host
+                for host, result in self.results.items()
+                if result.status in FAILURES - expected
+            )
+
     def _finish(self, play: int, result: HostResult) -> None:
-        self.tally.add(result)
+        with self._lock:
+            self.results[result.host] = later_result(self.results.get(result.host), result)
         self.context.emit(HostFinished(play, result))
 
 

@@ -60,7 +60,7 @@ class HostJob:
         return tuple(value for value in values if isinstance(value, Secret))
 
 
-class WriteLogError(Exception):
+class RecordError(Exception):
     """The run's record can't be written; the text says why. Nothing may be written on a host.
 
     ``hint`` says what to do next.
@@ -75,15 +75,15 @@ class WriteLogError(Exception):
 class RunContext:
     """What the work on every host needs beside the host.
 
-    ``record_write`` records that a write is about to begin on a host, so that it is known even if
-    this process dies, and returns the event that says so; it raises :class:`WriteLogError`.
+    ``before_write`` records that a write is about to begin on a host, so that it is known even if
+    this process dies, and returns the event that says so; it raises :class:`RecordError`.
     ``run`` is the run's name, which receipts hold; ``owner`` is whom the locks name,
     ``renew_every`` after how many seconds of waiting they are renewed.
     """
 
     connection: ConnectionSettings
     pool: ConnectionPool
-    record_write: Callable[[str, Write], WriteBegun]
+    before_write: Callable[[str, Write], WriteBegun]
     emit: Emit
     cancel: CancelToken
     run: str

@@ -17,7 +17,7 @@ from aegis_provision.history.runs import read_run, run_names
 from aegis_provision.history.state_dir import file_digest, load_key
 from aegis_provision.rollout.events import HostFinished, HostWritten
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.task import WriteLogError
+from aegis_provision.rollout.task import RecordError
 from tests.history.fleet import RUN, header, state_dir_in, write_of
 from tests.history.writer import HOSTS, LINES, SAID_OF_A_HOST
 
@@ -168,12 +168,12 @@ def test_a_full_disk_leaves_whole_lines_and_stops_further_writes(
         size = directory.record(RUN).stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + left, hard))
         try:
-            with pytest.raises(WriteLogError) as refused:
+            with pytest.raises(RecordError) as refused:
                 _fill(record)
             record(HostFinished(0, HostResult("a", Status.APPLIED)))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        with pytest.raises(WriteLogError):
+        with pytest.raises(RecordError):
             record.before_write("b", write_of("b"))
         assert record.problem is not None
         assert str(directory.record(RUN)) in str(refused.value)

@@ -30,7 +30,7 @@ from aegis_provision.rollout.events import (
     StopRequested,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.task import WriteLogError
+from aegis_provision.rollout.task import RecordError
 from tests.history.fleet import CANARY, HOSTS, RUN, header, plan_of, state_dir_in, write_of
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def test_one_name_is_one_record(directory: StateDir) -> None:
 def test_a_closed_record_lets_no_write_begin(directory: StateDir) -> None:
     with open_record(directory, header()) as record:
         pass
-    with pytest.raises(WriteLogError, match="closed"):
+    with pytest.raises(RecordError, match="closed"):
         record.before_write("a", write_of("a"))
 
 
