@@ -24,7 +24,7 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.results import Status
 from tests.history.fleet import RUN, header, state_dir_in, write_of
-from tests.history.stories import FINISHED_RUN, end, finished, line, write
+from tests.history.record_lines import FINISHED_RUN, end, finished, line, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Reading a record: whatever is in it is a value, and never more than the record can know."""
+"""Reading a record: any content becomes a value, which never says more than the record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from aegis_provision.playbook.plays import (
 from aegis_provision.rollout.events import BatchStarted, HostFinished, PlayStarted
 from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, HostResult, Status
 from tests.history.fleet import HOSTS, RUN, header
-from tests.history.stories import FINISHED_RUN, end, finished, line, write
+from tests.history.record_lines import FINISHED_RUN, end, finished, line, write
 
 HEADER = header_lines(header())
 
@@ -133,7 +133,7 @@ def test_no_field_makes_the_reader_fail(data: st.DataObject) -> None:
     assert isinstance(found, PastRun | DamagedRun)
 
 
-def test_a_finished_run_in_sum_is_told_by_its_two_ends() -> None:
+def test_a_finished_run_is_summarised_from_its_two_ends() -> None:
     whole = HEADER + FINISHED_RUN
     lines = whole.splitlines()
     assert parse_summary(lines[0], lines[-1]) == summary_of(_parsed(whole))
@@ -150,7 +150,7 @@ def test_a_finished_run_in_sum_is_told_by_its_two_ends() -> None:
         (131, RunStatus.FINISHED),
     ],
 )
-def test_a_run_that_was_stopped_is_told_as_interrupted(code: int, status: RunStatus) -> None:
+def test_a_run_that_was_stopped_is_interrupted(code: int, status: RunStatus) -> None:
     assert ExitCode.INTERRUPTED == INTERRUPTED_EXIT_CODE
     whole = HEADER + json_line(end(code))
     first, *_, last = whole.splitlines()

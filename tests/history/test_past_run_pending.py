@@ -1,4 +1,4 @@
-"""What is owed and what is to be retried, as laws over whole histories."""
+"""Pending restarts, and hosts to retry, as laws over whole histories."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.results import Status
 from tests.history.fleet import HOSTS, RUN, header, identity
-from tests.history.stories import Line, finished, line, write
+from tests.history.record_lines import Line, finished, line, write
 
 RUNS = ("20261125T101500Z-aaaaaa", "20261125T101500Z-bbbbbb", "20261125T101501Z-cccccc")
 EITHER_HOST = HOSTS[:2]
 
-OWES = ("written", "failed half-way", "put back", "died in the middle", "died going back")
-OWES_NOTHING = ("restarted", "written and restarted", "put back and restarted")
+PENDING = ("written", "failed half-way", "restored", "died in the middle", "died in a restore")
+NOT_PENDING = ("restarted", "written and restarted", "restored and restarted")
 CHANGES_NOTHING = ("looked at", "refused", "unreachable", "only its mode", "only its format")
-DIED = ("died in the middle", "died going back")
+DIED = ("died in the middle", "died in a restore")
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Act:
     """What a run did with a host at one time."""
 
     run: str
@@ -40,19 +40,19 @@ class Deed:
     what: str
 
     def lines(self, second: float) -> list[Line]:
-        """Return the lines that the deed leaves in its run's record."""
+        """Return the lines that the act leaves in its run's record."""
         name = self.host
         begun, done = write(name, second), line(HostWritten(name), second)
         restarted = line(HostRestarted(name), second)
-        going_back = line(StepStarted(name, Step.ROLL_BACK), second)
+        restoring = line(StepStarted(name, Step.ROLL_BACK), second)
         back = line(HostRolledBack(name), second)
         applied = finished(name, Status.APPLIED, second)
         return {
             "written": [begun, done],
             "failed half-way": [begun, finished(name, Status.FAILED, second)],
-            "put back": [begun, done, going_back, back, finished(name, Status.ROLLED_BACK, second)],
+            "restored": [begun, done, restoring, back, finished(name, Status.ROLLED_BACK, second)],
             "died in the middle": [begun],
-            "died going back": [begun, done, restarted, going_back],
+            "died in a restore": [begun, done, restarted, restoring],
             "restarted": [restarted],
             "written and restarted": [
                 begun,
@@ -60,7 +60,7 @@ class Deed:
                 restarted,
                 finished(name, Status.APPLIED, second),
             ],
-            "put back and restarted": [begun, done, going_back, back, restarted],
+            "restored and restarted": [begun, done, restoring, back, restarted],
             "looked at": [finished(name, Status.UNCHANGED, second)],
             "refused": [begun, finished(name, Status.REFUSED, second)],
             "unreachable": [begun, finished(name, Status.UNREACHABLE, second)],
@@ -69,37 +69,37 @@ class Deed:
         }[self.what]
 
 
-_DEEDS = st.lists(
+_ACTS = st.lists(
     st.builds(
-        Deed,
+        Act,
         st.sampled_from(RUNS),
         st.sampled_from(EITHER_HOST),
-        st.sampled_from((*OWES, *OWES_NOTHING, *CHANGES_NOTHING)),
+        st.sampled_from((*PENDING, *NOT_PENDING, *CHANGES_NOTHING)),
     ),
     max_size=10,
 )
 
 
-def _possible(deeds: list[Deed]) -> list[Deed]:
+def _possible(acts: list[Act]) -> list[Act]:
     """Leave out what a run did with a host after it died there."""
     dead: set[tuple[str, str]] = set()
     kept = []
-    for deed in deeds:
-        if (deed.run, deed.host) not in dead:
-            kept.append(deed)
-        if deed.what in DIED:
-            dead.add((deed.run, deed.host))
+    for act in acts:
+        if (act.run, act.host) not in dead:
+            kept.append(act)
+        if act.what in DIED:
+            dead.add((act.run, act.host))
     return kept
 
 
-def _records(deeds: list[Deed]) -> list[PastRun]:
+def _records(acts: list[Act]) -> list[PastRun]:
     found = []
     for run in RUNS:
         data = header_lines(header(run)) + b"".join(
             json_line(item)
-            for second, deed in enumerate(deeds)
-            if deed.run == run
-            for item in deed.lines(second)
+            for second, act in enumerate(acts)
+            if act.run == run
+            for item in act.lines(second)
         )
         past = parse_run(run, data, held=False)
         assert isinstance(past, PastRun), past
@@ -109,27 +109,27 @@ def _records(deeds: list[Deed]) -> list[PastRun]:
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@given(_DEEDS, st.permutations(range(len(RUNS))))
-def test_whoever_touched_a_host_last_decides_what_is_owed(
-    deeds: list[Deed], order: list[int]
+@given(_ACTS, st.permutations(range(len(RUNS))))
+def test_the_run_that_touched_a_host_last_decides_what_is_pending(
+    acts: list[Act], order: list[int]
 ) -> None:
     """Runs that overlap in time are no exception, and their order does not matter."""
-    deeds = _possible(deeds)
-    owed: dict[str, str | None] = dict.fromkeys(EITHER_HOST)
-    for deed in deeds:
-        if deed.what in OWES:
-            owed[deed.host] = deed.run
-        elif deed.what in OWES_NOTHING:
-            owed[deed.host] = None
-    records = _records(deeds)
+    acts = _possible(acts)
+    expected: dict[str, str | None] = dict.fromkeys(EITHER_HOST)
+    for act in acts:
+        if act.what in PENDING:
+            expected[act.host] = act.run
+        elif act.what in NOT_PENDING:
+            expected[act.host] = None
+    records = _records(acts)
     records = [records[index] for index in order]
     assert {
         host: find_pending_restarts(records).get(identity(host)) for host in EITHER_HOST
-    } == owed
+    } == expected
 
 
 def test_another_file_on_the_host_is_another_matter() -> None:
-    records = _records([Deed(RUNS[0], "a", "written")])
+    records = _records([Act(RUNS[0], "a", "written")])
     assert find_pending_restarts(records).get(identity("a")) == RUNS[0]
     assert (
         find_pending_restarts(records).get(replace(identity("a"), path="/etc/other.json")) is None
@@ -139,7 +139,7 @@ def test_another_file_on_the_host_is_another_matter() -> None:
 
 def test_two_names_of_one_host_owe_together() -> None:
     """A host may be renamed in the inventory between the write and the restart."""
-    old = _records([Deed(RUNS[0], "a", "written")])[0]
+    old = _records([Act(RUNS[0], "a", "written")])[0]
     renamed = header(RUNS[2], ("a2", *HOSTS[1:]))
     renamed = replace(renamed, hosts={**renamed.hosts, "a2": old.header.hosts["a"]})
     data = header_lines(renamed) + json_line(line(HostRestarted("a2"), 9))
@@ -150,7 +150,7 @@ def test_two_names_of_one_host_owe_together() -> None:
 
 
 @given(st.lists(st.none() | st.sampled_from(Status), min_size=len(HOSTS), max_size=len(HOSTS)))
-def test_retry_takes_up_whatever_did_not_end_well(ends: list[Status | None]) -> None:
+def test_retry_takes_up_all_that_did_not_end_well(ends: list[Status | None]) -> None:
     lines = [
         json_line(finished(host, status))
         for host, status in zip(HOSTS, ends, strict=True)

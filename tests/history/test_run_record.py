@@ -73,7 +73,7 @@ def _end(status: Status, message: str = "") -> HostFinished:
     return HostFinished(0, HostResult("a", status, message))
 
 
-def test_a_whole_run_is_told(directory: StateDir) -> None:
+def test_a_whole_run_is_recorded(directory: StateDir) -> None:
     results = (
         HostResult("a", Status.APPLIED),
         HostResult("b", Status.APPLIED),
@@ -206,8 +206,8 @@ def test_a_later_play_without_work_hides_nothing(directory: StateDir) -> None:
     assert _a_after(directory, _end(Status.APPLIED), unchanged).status is Status.APPLIED
 
 
-def test_the_end_corrects_what_was_told_of_hosts(directory: StateDir) -> None:
-    """A host that was interrupted in the middle of its write is told of at the end alone."""
+def test_the_end_corrects_the_results_of_hosts(directory: StateDir) -> None:
+    """A host that was interrupted in the middle of its write has a result at the end alone."""
     host = _a_after(
         directory, None, RunFinished((HostResult("a", Status.FAILED, "interrupted"),), 130)
     )
@@ -215,9 +215,9 @@ def test_the_end_corrects_what_was_told_of_hosts(directory: StateDir) -> None:
     assert host.file.unknown
 
 
-@pytest.mark.parametrize("went_back", [False, True])
-def test_two_writes_are_one_unless_the_first_was_undone(
-    directory: StateDir, went_back: bool
+@pytest.mark.parametrize("restored", [False, True])
+def test_two_writes_are_one_unless_the_first_was_restored(
+    directory: StateDir, restored: bool
 ) -> None:
     """A rollback of the run brings back the file from before all that it left there."""
     first = write_of("a")
@@ -225,12 +225,12 @@ def test_two_writes_are_one_unless_the_first_was_undone(
     with open_record(directory, header()) as record:
         record.before_write("a", first)
         record(HostWritten("a"))
-        if went_back:
+        if restored:
             record(HostRolledBack("a"))
         record.before_write("a", second)
         record(HostWritten("a"))
     write = _read(directory).hosts["a"].file.write
-    key, base = load_key(directory), second.base if went_back else first.base
+    key, base = load_key(directory), second.base if restored else first.base
     assert write is not None
     assert write.before is not None
     assert base is not None

@@ -23,7 +23,7 @@ from aegis_provision.history.state_dir import StateDir, prepare_state_dir
 from aegis_provision.rollout.events import HostRestarted
 from aegis_provision.rollout.results import Status
 from tests.history.fleet import header, state_dir_in
-from tests.history.stories import FINISHED_RUN, end, finished, line, write
+from tests.history.record_lines import FINISHED_RUN, end, finished, line, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def test_a_run_is_found_by_its_name_or_a_beginning_of_it(wanted: str, found: str
         ("20261125", f'2 runs begin with "20261125": {NEW}, {MIDDLE}', "say more"),
     ],
 )
-def test_what_is_not_one_run_is_told(wanted: str, message: str, hint: str) -> None:
+def test_a_name_that_is_not_one_run_is_refused(wanted: str, message: str, hint: str) -> None:
     with pytest.raises(NoSuchRunError) as refused:
         find_run(NAMES, wanted)
     assert message in refused.value.message
@@ -109,7 +109,7 @@ def test_a_list_does_not_read_what_lies_between_both_ends(directory: StateDir) -
     assert isinstance(read_run(directory, NEW), DamagedRun)
 
 
-def test_only_runs_that_touched_a_host_are_looked_at_for_what_is_owed(directory: StateDir) -> None:
+def test_only_runs_that_touched_a_host_are_read_for_pending_restarts(directory: StateDir) -> None:
     _keep(directory, OLD, json_line(line(HostRestarted("a"))))
     _keep(directory, MIDDLE, json_line(finished("a", Status.UNCHANGED)) + json_line(end()))
     _keep(directory, NEW, json_line(write("a")))

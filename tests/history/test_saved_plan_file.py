@@ -1,4 +1,4 @@
-"""A saved plan as a file: it comes back as it was, and whatever was done to it is told."""
+"""A saved plan as a file: it comes back as it was, and any change to it is reported."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_other_files_do_not_mean_to_be_one(data: bytes) -> None:
         ({"seal": None}, '"seal" is not text'),
     ],
 )
-def test_the_reason_is_said(change: dict[str, object], says: str) -> None:
+def test_the_reason_is_reported(change: dict[str, object], says: str) -> None:
     with pytest.raises(SavedPlanError, match=says):
         parse(json.dumps({**json.loads(FILE), **change}).encode())
 
@@ -167,7 +167,7 @@ def test_the_reason_is_said(change: dict[str, object], says: str) -> None:
         ({"made": "2026-11-25T12:00:00"}, '"made" is no time'),
     ],
 )
-def test_what_no_plan_can_hold_is_told_though_it_is_sealed(
+def test_a_plan_that_can_not_be_is_refused_though_it_is_sealed(
     change: dict[str, object], says: str
 ) -> None:
     content = {**json.loads(FILE), **change}

@@ -90,7 +90,7 @@ def test_another_users_directory_is_refused(directory: StateDir) -> None:
         prepare_state_dir(directory)
 
 
-def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+def test_a_file_in_the_way_is_reported(tmp_path: Path) -> None:
     directory = state_dir_in(tmp_path)
     directory.path.parent.mkdir()
     directory.path.write_text("")
@@ -104,7 +104,7 @@ ELSEWHERE = "set XDG_STATE_HOME to a directory of yours that can be written"
 
 
 def _unwritable(directory: Path) -> None:
-    """Put a directory there in which nobody can make anything, root neither."""
+    """Make a directory in which no user can make anything, root neither."""
     if os.geteuid() == 0:
         directory.symlink_to("/proc")
     else:

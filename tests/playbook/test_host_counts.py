@@ -29,7 +29,7 @@ def test_decimal_digits_count_as_written(thousandths: int, hosts: int) -> None:
 
 
 @given(hosts=st.integers(0, 1000), number=st.integers(1, 999_999_999))
-def test_a_number_is_itself_whatever_the_number_of_hosts(hosts: int, number: int) -> None:
+def test_a_number_is_itself_for_any_number_of_hosts(hosts: int, number: int) -> None:
     assert batch_size(str(number)).of(hosts) == number
 
 

@@ -118,7 +118,7 @@ def test_json_is_a_playbook_too() -> None:
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
-def test_what_is_wrong_is_told_in_the_words_of_a_person(path: Path) -> None:
+def test_errors_are_in_the_words_of_a_person(path: Path) -> None:
     _, found = load_playbook(path.name, path.read_bytes())
     said = "".join(f"{line.plain}\n" for line in diagnostics_lines(found))
     assert_golden(f"playbook/{path.stem}.txt", said)
@@ -171,7 +171,7 @@ def test_a_rollback_that_waits_for_nothing_is_warned_of(play: str) -> None:
     assert load_playbook("x.yml", f"- hosts: all\n  {play}\n".encode())[1] == ()
 
 
-def test_a_verify_that_asks_nothing_is_told_as_that_alone() -> None:
+def test_a_verify_that_asks_nothing_is_reported_as_that_alone() -> None:
     text = b"- hosts: all\n  verify: {health: false}\n  on_failure: rollback\n"
     assert [item.code for item in load_playbook("x.yml", text)[1]] == ["verifies-nothing"]
 
@@ -195,7 +195,7 @@ KEYS = st.sampled_from(
 
 
 @given(st.dictionaries(KEYS, YAML_VALUES, max_size=4))
-def test_no_value_under_any_key_is_too_strange_to_be_told_about(play: dict[str, str]) -> None:
+def test_no_value_under_any_key_is_too_strange_to_be_reported(play: dict[str, str]) -> None:
     text = "- " + "\n  ".join(f"{key}: {value}" for key, value in play.items())
     book, found = load_playbook("x.yml", text.encode())
     assert book is not None or found
@@ -203,6 +203,6 @@ def test_no_value_under_any_key_is_too_strange_to_be_told_about(play: dict[str, 
 
 
 @given(st.binary(max_size=60))
-def test_no_bytes_are_too_strange_to_be_told_about(data: bytes) -> None:
+def test_no_bytes_are_too_strange_to_be_reported(data: bytes) -> None:
     book, found = load_playbook("x.yml", data)
     assert book is not None or found

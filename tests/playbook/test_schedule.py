@@ -24,7 +24,7 @@ all:
         c: {restart_command: /etc/rc.d/aegis restart}
         d: {provider: ollama}
         e:
-    nobody:
+    empty:
 """
 )
 
@@ -75,7 +75,7 @@ def test_a_limit_that_no_play_meets_is_an_error() -> None:
 
 
 def test_a_group_without_hosts_is_a_warning() -> None:
-    schedule, [found] = scheduled("[{hosts: nobody}]")
+    schedule, [found] = scheduled("[{hosts: empty}]")
     assert schedule.plays[0].batches == ()
     assert (found.severity, found.code, str(found.span)) == (
         Severity.WARNING,
@@ -84,7 +84,7 @@ def test_a_group_without_hosts_is_a_warning() -> None:
     )
 
 
-def test_every_wrong_pattern_is_told_at_its_place() -> None:
+def test_every_wrong_pattern_is_reported_at_its_place() -> None:
     _, found = scheduled("- hosts: canry\n- hosts: all\n- hosts: 'a:!'\n- hosts: '@list'\n")
     assert [(item.code, str(item.span)) for item in found] == [
         ("bad-pattern", "rollout.yml:1:10"),
@@ -104,7 +104,7 @@ def test_a_file_of_patterns_is_read_where_the_play_names_one() -> None:
 
 
 @pytest.mark.parametrize("when", ["changed", "always"])
-def test_a_restart_that_nobody_can_do_is_one_error_with_all_its_hosts(when: str) -> None:
+def test_a_restart_without_a_command_is_one_error_with_all_its_hosts(when: str) -> None:
     _, [found] = scheduled(f"- hosts: all\n  name: All\n  restart: {when}\n")
     assert (found.code, found.hosts) == ("no-way-to-restart", ("d", "e"))
     assert str(found.span) == "rollout.yml:3:12"

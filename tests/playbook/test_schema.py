@@ -77,6 +77,6 @@ def test_an_editor_sees_what_the_schema_can_know(play: str, code: str, words: st
     assert found.message.startswith(words)
 
 
-def test_an_empty_value_is_told_at_its_key() -> None:
+def test_an_empty_value_is_reported_at_its_key() -> None:
     [found] = by_schema("- hosts: all\n- hosts: all\n  pause:\n")
     assert str(found.span) == "rollout.yml:3:3"

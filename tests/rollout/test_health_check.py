@@ -103,7 +103,7 @@ def test_what_passes_by_is_waited_for(first: list[HttpResponse | HttpFailure]) -
     ],
     ids=["down", "degraded", "the old process", "token refused"],
 )
-def test_what_does_not_pass_by_is_told_at_the_end(
+def test_the_last_failure_is_reported_at_the_end(
     answers: list[HttpResponse | HttpFailure], why: str
 ) -> None:
     end, _, _ = watched(*answers, timeout=SHORT)

@@ -172,7 +172,7 @@ touch {here}/failed; exit 1
 """
 
 
-def test_a_connection_lost_after_the_old_file_came_back_is_told_as_that(
+def test_a_connection_lost_after_the_restore_is_reported_as_that(
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of("a")

@@ -1,4 +1,4 @@
-"""Reading many hosts: each has its plan, whatever the others do, and few stay connected."""
+"""Reading many hosts: each has its plan independently of the others, and few stay connected."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_every_host_has_its_plan_in_the_inventorys_order(hosts_of: Callable[...,
     ]
     assert "nothing listens there" in plans[1].message
     assert hosts.events[0] == ReadingStarted(5)
-    told = [event.plan.host for event in hosts.events if isinstance(event, HostPlanned)]
-    assert sorted(told) == sorted(hosts.by_name)
+    planned = [event.plan.host for event in hosts.events if isinstance(event, HostPlanned)]
+    assert sorted(planned) == sorted(hosts.by_name)
     assert not any(path.name == ".aegis-provision" for path in hosts.root.rglob("*"))
 
 

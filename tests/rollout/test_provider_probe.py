@@ -151,7 +151,7 @@ def test_the_second_form_gets_the_time_that_the_first_one_left() -> None:
         (True, True, "set GW_KEY, which auth_token names: it is not set, and "),
     ],
 )
-def test_a_refused_token_is_told_with_its_variable_and_its_line(
+def test_a_refused_token_is_reported_with_its_variable_and_its_line(
     from_recipe: bool, by_default: bool, hint: str
 ) -> None:
     name = VARIABLE_OF["auth_token"]

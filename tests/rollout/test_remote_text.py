@@ -192,7 +192,7 @@ def test_what_a_hosts_file_holds_shows_in_no_status(hosts_of: Callable[..., Host
 
 
 def says_it(target: Target, options: ConnectOptions, deadline: Deadline) -> NoReturn:
-    """Be a host that says the tokens instead of letting anybody in."""
+    """Be a host that says the tokens instead of accepting a login."""
     hint = f"further {TOKEN}, api-0f1e2d3c4b5a, own-0f1e2d3c4b"
     raise Unreachable("sftp", f"it said {TOKEN}", hint)
 
@@ -206,9 +206,9 @@ def test_what_a_host_says_instead_of_letting_us_in_loses_it(hosts_of: Callable[.
     with ConnectionPool(0) as kept:
         [plan] = plan_fleet([work("api-0f1e2d3c4b5a")], connection, kept, hosts.emit)
     [found] = inspect_fleet([WORK.host], connection, hosts.emit)
-    for told in (status, plan):
-        assert told.message == f"sftp: it said {MASK}"
-        assert told.hint == f"further {MASK}, {MASK}, {MASK}"
+    for reading in (status, plan):
+        assert reading.message == f"sftp: it said {MASK}"
+        assert reading.hint == f"further {MASK}, {MASK}, {MASK}"
     assert found.plan.hint == f"further {TOKEN}, api-0f1e2d3c4b5a, {MASK}"
     assert "api-0f1e2d3c4b5a" not in repr(hosts.events[:4])
 

@@ -45,54 +45,54 @@ if TYPE_CHECKING:
     from tests.report.runs import Told
 
 
-def _states(told: Told) -> Iterator[RunState]:
+def _states(run: Told) -> Iterator[RunState]:
     return accumulate(
-        told.events, lambda state, entry: reduce(state, entry[1], entry[0]), initial=RunState()
+        run.events, lambda state, entry: reduce(state, entry[1], entry[0]), initial=RunState()
     )
 
 
-@given(told=runs())
+@given(run=runs())
 @settings(max_examples=60, deadline=None)
-def test_the_hosts_of_a_play_add_up_at_any_moment(told: Told) -> None:
-    for state in _states(told):
+def test_the_hosts_of_a_play_add_up_at_any_moment(run: Told) -> None:
+    for state in _states(run):
         for index, tally in enumerate(tallies(state)):
             flying = state.in_flight if index == state.play else 0
-            hosts_of_play = len(told.schedule.plays[index].hosts)
+            hosts_of_play = len(run.schedule.plays[index].hosts)
             ended = sum(tally.counts.values())
             assert ended + tally.left_out + tally.waiting + flying == hosts_of_play
 
 
-@given(told=runs())
+@given(run=runs())
 @settings(max_examples=60, deadline=None)
-def test_every_host_ends_once_per_play_or_is_left_out_of_it(told: Told) -> None:
-    *_, state = _states(told)
+def test_every_host_ends_once_per_play_or_is_left_out_of_it(run: Told) -> None:
+    *_, state = _states(run)
     finished = Counter(
-        (event.play, event.result.host) for _, event in told.events if type(event) is HostFinished
+        (event.play, event.result.host) for _, event in run.events if type(event) is HostFinished
     )
     assert set(finished.values()) <= {1}
     for index, tally in enumerate(tallies(state)):
         assert not tally.waiting
         ended = {host.host for host in state.hosts.values() if index in host.results}
         assert ended == {host for at, host in finished if at == index}
-        assert sum(tally.counts.values()) + tally.left_out == len(told.schedule.plays[index].hosts)
+        assert sum(tally.counts.values()) + tally.left_out == len(run.schedule.plays[index].hosts)
 
 
-@given(told=runs())
+@given(run=runs())
 @settings(max_examples=60, deadline=None)
-def test_progress_never_goes_back_and_ends_complete(told: Told) -> None:
-    seen = [progress(state) for state in _states(told) if state.schedule is not None]
+def test_progress_never_goes_back_and_ends_complete(run: Told) -> None:
+    seen = [progress(state) for state in _states(run) if state.schedule is not None]
     assert all(0 <= done <= total for done, total in seen)
     assert all(before[0] <= after[0] for before, after in pairwise(seen))
     assert seen[-1][0] == seen[-1][1]
 
 
-@given(told=runs())
+@given(run=runs())
 @settings(max_examples=60, deadline=None)
-def test_the_failed_are_those_that_count_against_the_budget(told: Told) -> None:
-    *_, state = _states(told)
+def test_the_failed_are_those_that_count_against_the_budget(run: Told) -> None:
+    *_, state = _states(run)
     failed = {
         event.result.host
-        for _, event in told.events
+        for _, event in run.events
         if type(event) is HostFinished and event.result.status in FAILURES
     }
     assert state.failed == len(failed)
@@ -121,24 +121,24 @@ def test_a_host_that_fails_in_two_plays_counts_once() -> None:
 
 
 def test_a_reading_begins_anew() -> None:
-    told = carried_out(Schedule((play("", hosts(2)),)), lambda *_: Status.APPLIED)
-    *_, state = _states(told)
+    run = carried_out(Schedule((play("", hosts(2)),)), lambda *_: Status.APPLIED)
+    *_, state = _states(run)
     assert state.phase is Phase.OVER
     assert reduce(state, ReadingStarted(3), 9.0) == RunState(
         Phase.READING, since=9.0, last=9.0, total=3
     )
 
 
-@given(told=runs(), share=st.floats(0, 1))
+@given(run=runs(), share=st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_a_record_says_the_same_as_the_run(told: Told, share: float) -> None:
+def test_a_record_says_the_same_as_the_run(run: Told, share: float) -> None:
     """Wherever it breaks off: but for the plans, which hold values."""
-    first = next(at for at, entry in enumerate(told.events) if isinstance(entry[1], RunStarted))
-    events = told.events[first : first + 1 + int((len(told.events) - first) * share)]
+    first = next(at for at, entry in enumerate(run.events) if isinstance(entry[1], RunStarted))
+    events = run.events[first : first + 1 + int((len(run.events) - first) * share)]
     now = STARTED.timestamp()
     with TemporaryDirectory() as root:
         directory = state_dir_in(Path(root))
-        head = replace(header(RUN), schedule=told.schedule)
+        head = replace(header(RUN), schedule=run.schedule)
         with open_record(directory, head, clock=lambda: now) as record:
             tracker = RunTracker(lambda: now)
             for at, event in events:

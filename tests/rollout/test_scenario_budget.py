@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.hosts import Fleet, running_hosts
-from tests.rollout.resetting import reset, with_settings
-from tests.rollout.truth import Before, before_all, is_new, logins, message_of, recorded
+from tests.rollout.fleet_reset import reset, with_settings
+from tests.rollout.fleet_state import Before, before_all, is_new, logins, message_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ def test_a_host_that_failed_has_no_part_in_later_plays(fleet: Fleet) -> None:
     assert restarts["b"] >= 2
 
 
-def test_what_the_first_play_wrote_is_undone_where_the_second_fails(fleet: Fleet) -> None:
+def test_the_write_of_the_first_play_is_restored_where_the_second_fails(fleet: Fleet) -> None:
     for name in "ab":
         fleet[name].misbehave("dies", times=1)
     was = before_all(fleet)

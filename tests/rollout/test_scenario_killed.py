@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
-from tests.rollout.resetting import age, reset, with_settings
-from tests.rollout.truth import before, is_new, left_behind, message_of, recorded, recorded_hosts
+from tests.rollout.fleet_reset import age, reset, with_settings
+from tests.rollout.fleet_state import (
+    before,
+    is_new,
+    left_behind,
+    message_of,
+    recorded,
+    recorded_hosts,
+)
 
 if TYPE_CHECKING:
     import subprocess
@@ -104,7 +111,7 @@ def test_killed_at_any_moment_it_is_taken_up_again(fleet: Fleet, moment: int) ->
         assert is_new(host)
         assert host.loaded_env() == host.session_env()
         # Where nothing was left to write, an expired lock stays, and the receipt of a write that
-        # died just before it was kept: neither is in anybody's way, and the next write clears both.
+        # died just before it was kept: neither is in the way, and the next write clears both.
         assert left_behind(host) <= {"lock", "receipt.json.new"}
     assert recorded(fleet)["retries"] == run["run"]
 

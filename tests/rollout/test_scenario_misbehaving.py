@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.hosts import OLD_ENV, Fleet, FleetHost, Said, running_hosts
-from tests.rollout.truth import (
+from tests.rollout.fleet_state import (
     Before,
     before_all,
     is_new,
@@ -97,12 +97,12 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stor
     """Both runs; they mostly wait, so they do it at the same time."""
     names = [*COME_UP, *FAIL, TWICE, "bystander"]
     with ExitStack() as undo, ThreadPoolExecutor() as pool:
-        told = {}
+        futures = {}
         for on_failure in ("keep", "rollback"):
             directory = tmp_path_factory.mktemp(on_failure)
             fleet = undo.enter_context(running_hosts(directory, names, stop_timeout=2.0))
-            told[on_failure] = pool.submit(_story, fleet, on_failure)
-        yield {on_failure: story.result() for on_failure, story in told.items()}
+            futures[on_failure] = pool.submit(_story, fleet, on_failure)
+        yield {on_failure: story.result() for on_failure, story in futures.items()}
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_the_old_file_is_back_and_loaded(rolled_back: Story, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAIL)
-def test_the_new_file_is_kept_and_said_to_be(kept: Story, name: str) -> None:
+def test_the_new_file_is_kept_and_reported_so(kept: Story, name: str) -> None:
     host = kept.fleet[name]
     assert kept.said.statuses[name] == "failed"
     assert message_of(kept.said, name).startswith(f"{WHY[name]}")
@@ -177,7 +177,7 @@ def test_a_dropped_file_is_seen_at_once(story: Story) -> None:
     assert max(hosts[name]["seconds"] for name in ("lost-file", "open")) < 6
 
 
-def test_a_way_back_that_fails_is_no_success(rolled_back: Story) -> None:
+def test_a_restore_that_fails_is_no_success(rolled_back: Story) -> None:
     host = rolled_back.fleet[TWICE]
     assert rolled_back.said.statuses[TWICE] == "rollback_failed"
     message = message_of(rolled_back.said, TWICE)
@@ -203,11 +203,11 @@ def test_the_record_tells_what_file_is_there(story: Story) -> None:
         assert entry["rolled_back"] is not is_new(host), name
 
 
-def test_the_record_tells_where_a_restart_is_owed(story: Story) -> None:
-    """Owed is what may not be in effect: nobody saw the restart through."""
-    owed = {name for name, entry in recorded_hosts(story.fleet).items() if entry["restart_owed"]}
+def test_the_record_has_the_pending_restarts(story: Story) -> None:
+    """A restart is pending where the file may not be in effect: none was seen to succeed."""
+    pending = {name for name, entry in recorded_hosts(story.fleet).items() if entry["restart_owed"]}
     kept_back = {"restart-fails", "restart-hangs", "hangs-up", TWICE}
-    assert owed == (kept_back if story.said.statuses["dies"] == "failed" else {TWICE})
+    assert pending == (kept_back if story.said.statuses["dies"] == "failed" else {TWICE})
 
 
 def test_no_other_host_is_touched(story: Story) -> None:

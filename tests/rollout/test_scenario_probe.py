@@ -14,8 +14,8 @@ from tests.fleet.clients import need
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
 from tests.fleet.openssh import ADDRESS
 from tests.fleet.provider_server import Provider, running_provider
-from tests.rollout.resetting import reset
-from tests.rollout.truth import Before, before_all, is_new, left_behind, message_of
+from tests.rollout.fleet_reset import reset
+from tests.rollout.fleet_state import Before, before_all, is_new, left_behind, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -196,7 +196,7 @@ def without_curl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield fleet
 
 
-def test_without_curl_too_nothing_is_checked_and_that_is_said(without_curl: Fleet) -> None:
+def test_without_curl_too_nothing_is_checked_and_a_warning_says_so(without_curl: Fleet) -> None:
     reset(without_curl)
     book = without_curl.playbook(BOTH_GATES.format(sessions="ignore"))
     said = without_curl.run("apply", book, "--yes", "--format", "json")

@@ -17,8 +17,8 @@ from aegis_provision.rollout.restart_command import SudoRefusal, sudo_refusal
 from tests.fleet.clients import need, target
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
 from tests.fleet.users import sudoers, user
-from tests.rollout.resetting import reset, with_settings
-from tests.rollout.truth import is_new, left_behind, logins, message_of
+from tests.rollout.fleet_reset import reset, with_settings
+from tests.rollout.fleet_state import is_new, left_behind, logins, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def test_it_is_restarted_as_the_inventory_says(fleet: Fleet, settings: dict[str,
     ],
     ids=["no-unit", "killed", "silent", "talks"],
 )
-def test_a_restart_that_fails_is_told_and_the_file_put_back(
+def test_a_restart_that_fails_is_reported_and_the_file_restored(
     fleet: Fleet, settings: dict[str, object], words: str
 ) -> None:
     host = fleet["a"]
@@ -148,7 +148,9 @@ NO_SYSTEMCTL = "sudo does not let root become root"
 
 
 @pytest.mark.root
-def test_a_restart_that_sudo_refuses_is_told_with_the_rule_for_it(public_directory: Path) -> None:
+def test_a_restart_that_sudo_refuses_is_reported_with_its_rule(
+    public_directory: Path,
+) -> None:
     """One host has a unit, one a command, one a command of which not all is sudo's."""
     need("sudo", "sudo")
     settings: dict[str, dict[str, object]] = {
@@ -199,7 +201,7 @@ def test_what_is_not_sudos_refusal_gets_no_rule(
     assert sudo_refusal(service, target("h", become_user=become_user), "me", output) is None
 
 
-def test_a_refusal_is_told_for_the_login() -> None:
+def test_a_refusal_names_the_login() -> None:
     found = sudo_refusal(UNIT, target("h", become_user="aegis"), "deploy", REFUSED)
     assert found == SudoRefusal(
         "sudo wants a password to become root",

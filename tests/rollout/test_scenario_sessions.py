@@ -1,4 +1,4 @@
-"""Sessions that are running: waited for, not killed, and what is said where nobody can tell."""
+"""Sessions that are running: waited for, not killed; and the message where they are unknown."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
-from tests.rollout.resetting import reset, with_settings
-from tests.rollout.truth import is_new, left_behind, logins, message_of, recorded, recorded_hosts
+from tests.rollout.fleet_reset import reset, with_settings
+from tests.rollout.fleet_state import (
+    is_new,
+    left_behind,
+    logins,
+    message_of,
+    recorded,
+    recorded_hosts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,8 +63,8 @@ def test_sessions_that_end_in_time_are_waited_for(fleet: Fleet) -> None:
 
 def _told(fleet: Fleet, name: str) -> float:
     content = json.loads((fleet[name].place.directory / "misbehaviour" / "sessions").read_text())
-    told: float = content["value"][2]
-    return told
+    timeout: float = content["value"][2]
+    return timeout
 
 
 @pytest.mark.parametrize(
@@ -89,7 +96,7 @@ def test_sessions_are_ended_where_the_playbook_says_so(fleet: Fleet) -> None:
     assert fleet["busy"].loaded_env() == fleet["busy"].session_env()
 
 
-def test_where_the_token_is_wrong_nothing_is_restarted_and_nobody_waits(fleet: Fleet) -> None:
+def test_with_a_wrong_token_nothing_is_restarted_without_a_wait(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
     starts, began = fleet["busy"].starts, time.monotonic()
     said = fleet.call(
@@ -127,7 +134,7 @@ def test_a_token_of_the_operators_opens_the_api(fleet: Fleet) -> None:
     assert {entry["token"] for entry in host.requests("/v1/health")[asked:]} == {"right"}
 
 
-def test_a_missing_token_is_told_before_any_connection(fleet: Fleet) -> None:
+def test_a_missing_token_is_reported_before_any_connection(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
     earlier = logins(fleet)
     said = fleet.call("apply", fleet.playbook(book("refuse")), "--yes", *inventory)
@@ -136,7 +143,7 @@ def test_a_missing_token_is_told_before_any_connection(fleet: Fleet) -> None:
     assert logins(fleet) == earlier
 
 
-def test_a_token_that_nobody_asks_with_may_be_missing(fleet: Fleet) -> None:
+def test_a_token_that_no_request_uses_may_be_missing(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
     said = fleet.call("apply", "--yes", "--format", "json", "--limit", "busy", *inventory)
     assert said.statuses == {"busy": "restart_pending"}

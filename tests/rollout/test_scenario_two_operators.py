@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.hosts import Fleet, running_hosts
-from tests.rollout.resetting import reset
-from tests.rollout.truth import left_behind, message_of
+from tests.rollout.fleet_reset import reset
+from tests.rollout.fleet_state import left_behind, message_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -140,7 +140,7 @@ def test_the_lock_of_a_dead_run_expires(fleet: Fleet) -> None:
         assert left_behind(host) == set()
 
 
-def test_what_somebody_writes_meanwhile_is_not_rolled_back(fleet: Fleet) -> None:
+def test_a_file_that_was_edited_meanwhile_is_not_restored(fleet: Fleet) -> None:
     host = fleet["a"]
     host.misbehave("dies", times=1)
     text = (
@@ -152,10 +152,10 @@ def test_what_somebody_writes_meanwhile_is_not_rolled_back(fleet: Fleet) -> None
         while not host.log("died"):
             assert time.monotonic() < until
             time.sleep(0.01)
-        host.write_config({"authToken": "of-somebody-else"})
+        host.write_config({"authToken": "of-another-operator"})
         out, _ = program.communicate(timeout=60)
     [end] = json.loads(out)["hosts"]
     assert (program.returncode, end["status"]) == (4, "rollback_failed")
     assert "the file changed since" in end["message"]
-    assert host.config() == {"authToken": "of-somebody-else"}
+    assert host.config() == {"authToken": "of-another-operator"}
     assert left_behind(host) == set()

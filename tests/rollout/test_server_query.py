@@ -143,7 +143,7 @@ def test_without_home_the_users_own_counts(session: HostSession, tmp_path: Path)
     assert server.token is EnvironmentToken.ABSENT
 
 
-def test_an_empty_token_of_the_environment_is_told(session: HostSession, tmp_path: Path) -> None:
+def test_an_empty_token_in_the_environment_is_found(session: HostSession, tmp_path: Path) -> None:
     with listening(("127.0.0.1", 0)) as (listener,):
         api = f"127.0.0.1:{listener.getsockname()[1]}"
         env = {"AEGIS_AUTH_TOKEN": "", "MANUS_AUTH_TOKEN": TOKEN}

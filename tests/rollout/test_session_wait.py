@@ -34,7 +34,7 @@ class Wait:
     """How waiting for sessions went."""
 
     end: Ok | Blocked
-    told: list[int]
+    reported: list[int]
     host: Host
     clock: Clock
 
@@ -45,9 +45,9 @@ def waited(
     limit: float = LONG,
     stops_after: int = 10**9,
 ) -> Wait:
-    host, told, clock = Host(answers), list[int](), Clock(stops_after=stops_after)
-    end = wait_for_idle(api(), host, policy, limit, pause=clock, on_running=told.append)
-    return Wait(end, told, host, clock)
+    host, reported, clock = Host(answers), list[int](), Clock(stops_after=stops_after)
+    end = wait_for_idle(api(), host, policy, limit, pause=clock, on_running=reported.append)
+    return Wait(end, reported, host, clock)
 
 
 def test_sessions_that_are_ignored_are_not_asked_about() -> None:
@@ -56,17 +56,17 @@ def test_sessions_that_are_ignored_are_not_asked_about() -> None:
 
 
 @pytest.mark.parametrize("policy", [Sessions.WAIT, Sessions.REFUSE])
-@pytest.mark.parametrize("answer", [whole(0), NOBODY], ids=["none running", "nobody listens"])
+@pytest.mark.parametrize("answer", [whole(0), NOBODY], ids=["none running", "none listens"])
 def test_where_there_is_no_session_there_is_none_to_lose(
     policy: Sessions, answer: HttpResponse | HttpFailure
 ) -> None:
     assert waited(answer, policy=policy).end == Ok()
 
 
-def test_sessions_are_waited_for_and_told_of_whenever_their_number_changes() -> None:
+def test_sessions_are_waited_for_and_reported_when_their_number_changes() -> None:
     wait = waited(whole(2), whole(2), whole(3), SILENT, whole(1), whole(0))
     assert wait.end == Ok()
-    assert wait.told == [2, 3, 1]
+    assert wait.reported == [2, 3, 1]
     assert len(wait.clock.pauses) == 5
     assert max(wait.clock.pauses) <= 3
 
@@ -139,7 +139,7 @@ def test_what_waiting_will_not_tell_is_not_waited_for(
         ([health(), NOT_AEGIS, health(), NOT_AEGIS], "the API does not list them"),
     ],
 )
-def test_where_it_can_not_be_told_nothing_is_restarted(
+def test_with_an_unknown_number_of_sessions_nothing_is_restarted(
     answers: list[HttpResponse | HttpFailure], why: str
 ) -> None:
     end = waited(*answers, limit=AT_ONCE).end

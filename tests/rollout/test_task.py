@@ -46,9 +46,9 @@ def test_a_host_with_a_write_that_was_not_done_is_not_attempted() -> None:
     )
 
 
-def test_a_host_that_is_right_and_owed_a_restart_says_so() -> None:
-    owed = skipped(plan("a", Action.UNCHANGED, restart_pending=True))
-    assert (owed.status, owed.message) == (
+def test_a_host_that_is_right_with_a_pending_restart_says_so() -> None:
+    pending = skipped(plan("a", Action.UNCHANGED, restart_pending=True))
+    assert (pending.status, pending.message) == (
         Status.UNCHANGED,
         "its file is right, and Aegis was not restarted since it came",
     )

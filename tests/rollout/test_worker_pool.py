@@ -61,11 +61,11 @@ class _Gate:
 
 
 def _run(
-    cancel: CancelToken, gate: _Gate, done: list[str], told: Callable[[], None]
+    cancel: CancelToken, gate: _Gate, done: list[str], cancelled: Callable[[], None]
 ) -> threading.Thread:
     def consume() -> None:
         for _, result in run_all(
-            ["a", "b", "c"], gate.work, workers=1, cancel=cancel, on_cancel=told
+            ["a", "b", "c"], gate.work, workers=1, cancel=cancel, on_cancel=cancelled
         ):
             done.append(result)
 
@@ -75,11 +75,11 @@ def _run(
 
 
 def test_stopping_lets_work_under_way_finish_and_begins_nothing_new() -> None:
-    cancel, gate, told, done = CancelToken(), _Gate(), threading.Event(), list[str]()
-    thread = _run(cancel, gate, done, told.set)
+    cancel, gate, cancelled, done = CancelToken(), _Gate(), threading.Event(), list[str]()
+    thread = _run(cancel, gate, done, cancelled.set)
     assert gate.begun.wait(timeout=30)
     cancel.cancel()
-    assert told.wait(timeout=30), "the caller is told at once, not when the work is done"
+    assert cancelled.wait(timeout=30), "the caller is told at once, not when the work is done"
     gate.open.set()
     thread.join(timeout=30)
     assert not thread.is_alive()

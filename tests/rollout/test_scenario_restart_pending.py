@@ -1,4 +1,4 @@
-"""Restarts that are still owed: known later from the record or the API, and made good once."""
+"""Pending restarts: known later from the record or the API, and done once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
-from tests.rollout.resetting import age, reset, with_settings
-from tests.rollout.truth import is_new, message_of, recorded_hosts
+from tests.rollout.fleet_reset import age, reset, with_settings
+from tests.rollout.fleet_state import is_new, message_of, recorded_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAMES = ("a", "b", "c")
 NOWHERE = {name: {"api": "127.0.0.1:1"} for name in NAMES}
-"""Settings of hosts whose API nobody can ask."""
+"""Settings of hosts whose API can't be asked."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def restarted(fleet: Fleet, earlier: dict[str, int]) -> set[str]:
 
 
 @pytest.mark.parametrize("known_from", ["api", "record"])
-def test_exactly_what_is_owed_is_made_good(fleet: Fleet, known_from: str) -> None:
+def test_exactly_the_pending_restarts_are_done(fleet: Fleet, known_from: str) -> None:
     write_only(fleet, "a:b")
     inventory: tuple[str, ...] = ()
     if known_from == "api":
@@ -80,7 +80,7 @@ def test_exactly_what_is_owed_is_made_good(fleet: Fleet, known_from: str) -> Non
     assert restarted(fleet, earlier) == set()
 
 
-def test_a_restart_by_hand_pays_what_was_owed(fleet: Fleet) -> None:
+def test_after_a_restart_by_hand_none_is_pending(fleet: Fleet) -> None:
     write_only(fleet, "all")
     # The same as waiting for some seconds before the restart: clocks are not that exact.
     for host in fleet:
@@ -97,7 +97,7 @@ def _let_pass(path: Path, seconds: float) -> None:
     os.utime(path, (found.st_atime - seconds, found.st_mtime - seconds))
 
 
-def test_a_plan_shows_what_is_owed_and_counts_it_as_pending(fleet: Fleet) -> None:
+def test_a_plan_shows_and_counts_pending_restarts(fleet: Fleet) -> None:
     write_only(fleet, "a")
     apply(fleet, "--limit", "b:c")
     path = book(fleet)
@@ -115,7 +115,7 @@ def test_a_plan_shows_what_is_owed_and_counts_it_as_pending(fleet: Fleet) -> Non
     assert fleet.call("plan", path, "--detailed-exitcode").exit_code == 0
 
 
-def test_where_nothing_restarts_it_is_said_to_be_owed(fleet: Fleet) -> None:
+def test_without_restarts_in_the_play_a_restart_stays_pending(fleet: Fleet) -> None:
     write_only(fleet, "all")
     text = "- name: A\n  hosts: a\n  restart: changed\n- name: B\n  hosts: b:c\n"
     said = fleet.call("apply", fleet.playbook(text), "--yes", "--format", "json")
@@ -157,7 +157,7 @@ def test_a_run_that_died_between_write_and_restart_is_known_as_such(fleet: Fleet
     assert all(host.loaded_env() == host.session_env() for host in fleet)
 
 
-def test_a_restart_that_is_owed_and_fails_is_still_owed(fleet: Fleet) -> None:
+def test_a_pending_restart_that_fails_stays_pending(fleet: Fleet) -> None:
     write_only(fleet, "a")
     apply(fleet, "--limit", "b:c")
     fleet["a"].misbehave("restart_fails", times=1)
@@ -170,7 +170,7 @@ def test_a_restart_that_is_owed_and_fails_is_still_owed(fleet: Fleet) -> None:
     assert said.statuses["a"] == "applied"
 
 
-def test_a_mode_that_is_put_right_does_not_hide_what_is_owed(fleet: Fleet) -> None:
+def test_a_corrected_mode_does_not_hide_a_pending_restart(fleet: Fleet) -> None:
     write_only(fleet, "a:b")
     apply(fleet, "--limit", "c")
     for host in (fleet["a"], fleet["c"]):
@@ -181,7 +181,7 @@ def test_a_mode_that_is_put_right_does_not_hide_what_is_owed(fleet: Fleet) -> No
     assert fleet["a"].loaded_env() == fleet["a"].session_env()
 
 
-def test_an_earlier_play_without_restarts_leaves_what_is_owed_to_a_later_one(fleet: Fleet) -> None:
+def test_a_play_without_restarts_leaves_a_pending_one_to_a_later_play(fleet: Fleet) -> None:
     write_only(fleet, "a")
     fleet["a"].config_path.chmod(0o644)
     text = "- {name: A, hosts: a}\n- {name: B, hosts: a, restart: changed}\n"

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.rollout.here import FIVE, HOSTS, FleetHere, place
+from tests.rollout.local_fleet import FIVE, HOSTS, LocalFleet, place
 
 OTHERS = ("ALPHA", "BETA", "GAMMA")
 
@@ -28,7 +28,7 @@ _STEP = st.one_of(
 
 
 @dataclass
-class Fleet(FleetHere):
+class Fleet(LocalFleet):
     """Hosts on this machine, and what a bystander knows of each."""
 
     written: dict[str, dict[str, str] | None] = field(default_factory=dict)

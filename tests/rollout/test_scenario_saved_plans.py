@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from aegis_provision.packaged_files import load_schema
 from tests.fleet.hosts import TOKEN, Fleet, running_hosts
-from tests.rollout.resetting import as_new
+from tests.rollout.fleet_reset import as_new
 from tests.schemas import check_document
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def test_a_host_that_is_unreachable_now_is_reported_and_the_rest_goes_on(
     assert said.statuses == {"a": "restart_pending", "b": "unreachable", "c": "restart_pending"}
 
 
-def test_what_the_plan_has_decided_can_not_be_said_again(fleet: Fleet) -> None:
+def test_flags_that_the_plan_has_decided_are_refused(fleet: Fleet) -> None:
     _save(fleet)
     for words in (["-i", "x.yml"], ["-l", "a"], ["--serial", "1"], ["--max-fail", "1"]):
         said = _apply(fleet, *words)

@@ -60,7 +60,7 @@ def recorded_hosts(fleet: Fleet, run: str = "last") -> dict[str, dict[str, Any]]
 
 
 def logins(fleet: Fleet) -> int:
-    """Return how often somebody has logged in to a host."""
+    """Return how many logins there were to hosts."""
     return fleet.sshd.log.read_text(errors="replace").count("Accepted publickey")
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.hosts import PROGRAM, Fleet, Said, running_hosts
-from tests.rollout.resetting import reset, with_settings
-from tests.rollout.truth import before_all, message_of, recorded
+from tests.rollout.fleet_reset import reset, with_settings
+from tests.rollout.fleet_state import before_all, message_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +113,7 @@ def test_no_secret_is_in_the_output_the_page_or_the_record(fleet: Fleet) -> None
             assert secret not in text, place
 
 
-def test_the_page_is_written_whatever_becomes_of_the_run(fleet: Fleet) -> None:
+def test_the_page_is_written_however_the_run_ends(fleet: Fleet) -> None:
     fleet["well"].misbehave("restart_fails")
     page = fleet.directory / "failed.html"
     said = fleet.call("apply", fleet.playbook(BOOK), "--yes", "--report", page)
@@ -151,9 +151,9 @@ def test_without_a_place_for_the_record_nothing_is_written(fleet: Fleet) -> None
     assert restarting.stderr.endswith(hint)
     assert before_all(fleet) == was
     for command in ("history", "rollback", "status", "plan"):
-        told = fleet.call(command, env={"XDG_STATE_HOME": str(file)})
-        assert told.exit_code in {0, 3}
-        assert told.exit_code == 0 or told.stderr.endswith(hint), command
+        result = fleet.call(command, env={"XDG_STATE_HOME": str(file)})
+        assert result.exit_code in {0, 3}
+        assert result.exit_code == 0 or result.stderr.endswith(hint), command
 
 
 def with_files_of_at_most(fleet: Fleet, size: int, *args: str) -> Said:

@@ -1,4 +1,4 @@
-"""``plan`` and ``status`` for whoever may not have the secrets: a reviewer, a check of a change."""
+"""``plan`` and ``status`` without the secrets: for a reviewer, or a check of a change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
-from tests.rollout.resetting import reset
+from tests.rollout.fleet_reset import reset
 from tests.schemas import check_document
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def test_a_token_there_is_unknown_and_one_that_is_not_there_is_added(fleet: Flee
     assert "1 with tokens unknown until apply" in text
 
 
-def test_hosts_that_are_right_but_for_a_token_nobody_knows_are_unchanged(fleet: Fleet) -> None:
+def test_hosts_that_are_right_but_for_an_unknown_token_are_unchanged(fleet: Fleet) -> None:
     fleet.playbook("- {hosts: all}\n")
     assert fleet.call("apply", "--yes", env={"API_OPENER": "x"}).exit_code == 0
     said = fleet.call("plan", "--no-secrets", "--detailed-exitcode", env=UNSET)
@@ -76,7 +76,7 @@ def test_hosts_that_are_right_but_for_a_token_nobody_knows_are_unchanged(fleet: 
     assert "${GATEWAY_TOKEN}: 2 not known" in by_secret
 
 
-def test_what_the_login_may_not_write_is_told_all_the_same(fleet: Fleet) -> None:
+def test_a_file_that_the_login_may_not_write_is_reported_all_the_same(fleet: Fleet) -> None:
     directory = fleet.hosts["a"].config_path.parent
     directory.chmod(0o555)
     try:

@@ -19,7 +19,7 @@ from aegis_provision.rollout.events import HostFinished, HostWritten
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.task import RecordError
 from tests.history.fleet import RUN, header, state_dir_in, write_of
-from tests.history.writer import HOSTS, LINES, SAID_OF_A_HOST
+from tests.history.killed_process import HOSTS, LINES, SAID_OF_A_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def fleet(tmp_path: Path) -> Path:
 class _Writer:
     def __init__(self, fleet: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.history.writer", str(fleet)],
+            [sys.executable, "-m", "tests.history.killed_process", str(fleet)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -45,7 +45,7 @@ def test_those_that_are_left_are_taken_up_by_the_same_playbook(fleet: Fleet) -> 
     assert "is left to be taken up again" in again.stderr
 
 
-def test_a_playbook_that_has_changed_since_is_told(fleet: Fleet) -> None:
+def test_a_playbook_that_has_changed_since_is_reported(fleet: Fleet) -> None:
     _fail_at_b(fleet)
     fleet.playbook(PLAYBOOK.replace("Everybody", "All"))
     said = fleet.run("apply", "--retry", "last", "--check")

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.rollout.here import FIVE, HOSTS, TOKEN, FleetHere, place
+from tests.rollout.local_fleet import FIVE, HOSTS, TOKEN, LocalFleet, place
 
 _HOST = st.sampled_from(HOSTS)
 _VALUE = st.sampled_from(["1", "2"])
@@ -24,7 +24,7 @@ _EDIT = st.one_of(
 )
 
 
-class World(FleetHere):
+class World(LocalFleet):
     """Hosts on this machine, and all that a plan of them rests on."""
 
     def facts(self) -> tuple[bytes, str, dict[str, tuple[bytes, int] | None]]:
@@ -59,7 +59,7 @@ class World(FleetHere):
     no_secrets=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_saved_plan_does_what_it_said_or_nothing(
+def test_a_saved_plan_does_what_it_shows_or_nothing(
     first: dict[str, dict[str, str] | None],
     wanted: dict[str, dict[str, str]],
     edits: list[tuple[str, str, Any]],
@@ -91,7 +91,7 @@ def test_a_saved_plan_does_what_it_said_or_nothing(
 def _is_as_planned(
     world: World, plan: dict[str, Any], before: dict[str, tuple[bytes, int] | None]
 ) -> None:
-    """Check that what changed is what the plan named, and those it said could not be told."""
+    """Check that what changed is what the plan named, or said to be unknown."""
     for entry in plan["hosts"]:
         host = entry["host"]
         was, after = before[host], world.facts_of(host)

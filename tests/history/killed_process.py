@@ -2,7 +2,7 @@
 
 Hosts are directories below ``sys.argv[1]``; the work is real: ``config`` is replaced by a rename,
 and ``running`` is what a restarted server has read. It tells each thing it is about to do on
-stdout, and ends its run only once it is told to, by a line on stdin.
+stdout, and ends its run only at a line on stdin.
 """
 
 from __future__ import annotations

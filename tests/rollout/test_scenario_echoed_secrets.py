@@ -16,7 +16,7 @@ from tests.fleet.hosts import TOKEN as GATEWAY_TOKEN
 from tests.fleet.hosts import running_hosts
 from tests.fleet.provider_server import running_provider
 from tests.providers.test_redaction import SPELLINGS
-from tests.rollout.here import FleetHere, place
+from tests.rollout.local_fleet import LocalFleet, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,9 +47,9 @@ FIRST = 12
 
 @dataclass
 class Echo:
-    """One host on this machine whose provider and Aegis say what they are told to."""
+    """One host on this machine whose provider and Aegis say what the test sets."""
 
-    fleet: FleetHere
+    fleet: LocalFleet
     provider: Provider
     aegis: Provider
 
@@ -126,7 +126,7 @@ TELLS = {"models", "wildcards", "redirect", "restart", "lock", "link", "name"}
 def echo() -> Iterator[Echo]:
     with place() as root, running_provider() as provider, running_provider() as aegis:
         provider.instead = aegis.instead = "told"
-        fleet = FleetHere(root, {"a": {}, "b": {}, "c": {}}, TOKEN)
+        fleet = LocalFleet(root, {"a": {}, "b": {}, "c": {}}, TOKEN)
         fleet.write_inventory()
         document = json.loads(fleet.inventory.read_text())
         document["providers"]["law"]["base_url"] = provider.base_url()

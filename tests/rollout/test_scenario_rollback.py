@@ -1,4 +1,4 @@
-"""``rollback``: a past run undone on hosts that really run, in reverse order."""
+"""``rollback`` of a past run on hosts that really run, in reverse order."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_file_is_as_before_and_in_effect(fleet: Fleet) -> None:
 def test_a_file_that_moved_on_is_left_alone_and_the_others_go_back(fleet: Fleet) -> None:
     before = _files(fleet)
     _apply(fleet)
-    fleet["host-02"].write_config({"authToken": "somebody's work"})
+    fleet["host-02"].write_config({"authToken": "another edit"})
     theirs = _files(fleet)["host-02"]
     said = fleet.run("rollback", "--yes", "--format", "json")
     assert said.exit_code == 4
@@ -113,7 +113,7 @@ def test_a_host_without_a_file_to_go_back_from_is_refused_alone(fleet: Fleet) ->
     assert _files(fleet) == {**before, "host-03": None}
 
 
-def test_the_plan_of_a_way_back_shows_what_comes_back_and_no_token(fleet: Fleet) -> None:
+def test_the_plan_of_a_rollback_shows_what_comes_back_and_no_token(fleet: Fleet) -> None:
     for host in fleet:
         host.write_config(
             {**host.config(), "defaultSessionEnv": {**OLD_ENV, "STAYS": "here", "A_TOKEN": "too"}}
@@ -137,7 +137,7 @@ def test_the_plan_of_a_way_back_shows_what_comes_back_and_no_token(fleet: Fleet)
         assert TOKEN not in text
 
 
-def test_a_part_of_a_run_can_be_undone_and_the_rest_later(fleet: Fleet) -> None:
+def test_a_part_of_a_run_can_be_rolled_back_and_the_rest_later(fleet: Fleet) -> None:
     before = _files(fleet)
     _apply(fleet)
     assert fleet.run("rollback", "--yes", "--limit", "host-03").exit_code == 0
@@ -157,7 +157,7 @@ def test_a_part_of_a_run_can_be_undone_and_the_rest_later(fleet: Fleet) -> None:
     }
 
 
-def test_a_way_back_that_fails_is_never_a_success(fleet: Fleet) -> None:
+def test_a_rollback_that_fails_is_never_a_success(fleet: Fleet) -> None:
     _apply(fleet)
     fleet["host-04"].misbehave("lost_file")
     said = fleet.run("rollback", "--yes", "--format", "json")
@@ -167,7 +167,7 @@ def test_a_way_back_that_fails_is_never_a_success(fleet: Fleet) -> None:
     assert "dropped its file" in said.stdout
 
 
-def test_without_restarts_the_way_back_waits_for_one_too(fleet: Fleet) -> None:
+def test_without_restarts_the_rollback_is_pending_too(fleet: Fleet) -> None:
     before = _files(fleet)
     said = fleet.run("apply", "--yes", "--format", "json")
     assert set(said.statuses.values()) == {"restart_pending"}
@@ -180,7 +180,7 @@ def test_without_restarts_the_way_back_waits_for_one_too(fleet: Fleet) -> None:
     assert {host.starts for host in fleet} == {1}
 
 
-def test_without_a_terminal_nobody_goes_back_unasked(fleet: Fleet) -> None:
+def test_without_a_terminal_a_rollback_needs_yes(fleet: Fleet) -> None:
     _apply(fleet)
     now = _files(fleet)
     said = fleet.run("rollback")
@@ -222,7 +222,7 @@ def test_a_mode_that_was_put_right_is_nothing_to_undo(fleet: Fleet) -> None:
     assert set(said.statuses.values()) == {"rolled_back"}
 
 
-def test_where_no_run_can_be_undone_a_run_without_changes_names_none(fleet: Fleet) -> None:
+def test_where_no_run_can_be_rolled_back_a_run_without_changes_names_none(fleet: Fleet) -> None:
     _apply(fleet)
     assert fleet.run("rollback", "--yes").exit_code == 0
     fleet.run("apply", fleet.playbook("- {hosts: host-01}\n"), "--yes")

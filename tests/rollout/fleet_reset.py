@@ -21,7 +21,7 @@ _HOUR = 3600.0
 
 
 def old_config(host: FleetHost) -> dict[str, object]:
-    """Return what a host's file said before anybody applied anything."""
+    """Return what a host's file held before the first apply."""
     return {
         "authToken": host.api_token,
         "allowedWorkDirs": ["/srv/work"],
@@ -50,7 +50,7 @@ def as_new(fleet: Fleet) -> Iterator[Fleet]:
 
 
 def age(fleet: Fleet) -> None:
-    """Let every Aegis have been running for an hour by its own word, its file older still."""
+    """Let every Aegis have been running for an hour by its API, its file older still."""
     for host in fleet:
         settings = host.place.settings
         host.place.settle({**settings, "aged": _HOUR})

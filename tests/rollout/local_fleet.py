@@ -39,7 +39,7 @@ def place() -> Iterator[Path]:
 
 
 @dataclass
-class FleetHere:
+class LocalFleet:
     """Hosts on this machine, their ``env`` in the inventory, and the token that is in force."""
 
     root: Path

@@ -14,7 +14,7 @@ import pytest
 
 from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
 from tests.fleet.provider_server import Provider, running_provider
-from tests.rollout.resetting import reset
+from tests.rollout.fleet_reset import reset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ def test_every_host_that_it_names_runs_on_its_new_file(fleet: Fleet, name: str) 
 
 
 @pytest.mark.parametrize("name", ["canary-then-waves", "playbook"])
-def test_a_canary_that_fails_goes_back_and_ends_the_run(fleet: Fleet, name: str) -> None:
+def test_a_canary_that_fails_is_restored_and_ends_the_run(fleet: Fleet, name: str) -> None:
     fleet["build-01"].misbehave("lost_file", times=1)
     said = apply(fleet, name)
     assert said.exit_code == 4

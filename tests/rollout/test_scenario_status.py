@@ -1,4 +1,4 @@
-"""``status`` on hosts that really run: what was written, what somebody did, what is wanted now."""
+"""``status`` on hosts that really run: what was written, edited, and is desired now."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from aegis_provision import __version__
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, FleetHost, running_hosts
-from tests.rollout.resetting import age, as_new
+from tests.rollout.fleet_reset import age, as_new
 from tests.schemas import check_document
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _states(fleet: Fleet, *flags: str) -> dict[str, list[str]]:
     return {name: entry["state"] for name, entry in _status(fleet, *flags).items()}
 
 
-def test_what_nobody_wrote_is_never_provisioned(fleet: Fleet) -> None:
+def test_a_file_without_a_receipt_is_never_provisioned(fleet: Fleet) -> None:
     entry = _status(fleet)["a"]
     assert entry["state"] == ["never_provisioned"]
     assert entry["pending"] == list(OLD_ENV)
@@ -91,7 +91,7 @@ def test_a_write_leaves_a_receipt_and_is_in_sync(fleet: Fleet) -> None:
         assert set(json.loads(receipt.read_text())["variables"]) == set(OLD_ENV)
 
 
-def test_edits_on_hosts_and_of_the_inventory_are_told_apart(fleet: Fleet) -> None:
+def test_edits_on_hosts_and_of_the_inventory_are_distinguished(fleet: Fleet) -> None:
     _apply(fleet)
     _edit(fleet["a"], API_TIMEOUT_MS="1")
     _set(fleet, model="bigger")
@@ -104,7 +104,7 @@ def test_edits_on_hosts_and_of_the_inventory_are_told_apart(fleet: Fleet) -> Non
         ["pending"],
         ["ANTHROPIC_DEFAULT_MODEL"],
     )
-    assert "in_sync" in status["c"]["state"], "somebody has done already what is wanted"
+    assert "in_sync" in status["c"]["state"], "the edit is what is desired"
     _apply(fleet)
     assert set(map(tuple, _states(fleet).values())) <= {
         ("in_sync",),
@@ -113,7 +113,7 @@ def test_edits_on_hosts_and_of_the_inventory_are_told_apart(fleet: Fleet) -> Non
 
 
 @pytest.mark.parametrize("known_from", ["api", "record"])
-def test_a_restart_that_is_owed_is_pending_until_it_is_done(fleet: Fleet, known_from: str) -> None:
+def test_a_restart_is_pending_until_it_is_done(fleet: Fleet, known_from: str) -> None:
     _apply(fleet, "--limit", "a", playbook="- {hosts: all}\n")
     if known_from == "record":
         document: dict[str, Any] = json.loads(fleet.inventory.read_text())
@@ -143,7 +143,7 @@ def test_a_name_that_is_dropped_goes_where_it_is_ours_and_stays_elsewhere(fleet:
     assert set(fleet.call("plan", "--format", "json").statuses.values()) == {"unchanged"}
 
 
-def test_a_way_back_takes_the_receipt_with_it(fleet: Fleet) -> None:
+def test_a_rollback_restores_the_receipt(fleet: Fleet) -> None:
     _apply(fleet)
     first = json.loads(_receipt(fleet["a"]).read_text())
     _set(fleet, env={"EXTRA": "ours"}, model="bigger")
@@ -158,7 +158,7 @@ def test_a_way_back_takes_the_receipt_with_it(fleet: Fleet) -> None:
     assert _states(fleet)["a"] == ["in_sync"]
 
 
-def test_back_at_the_file_that_nobody_wrote_there_is_no_receipt(fleet: Fleet) -> None:
+def test_a_rollback_to_a_file_without_receipt_leaves_none(fleet: Fleet) -> None:
     _apply(fleet)
     assert fleet.call("rollback", "--yes").exit_code == 0
     assert not _receipt(fleet["a"]).exists()
@@ -179,9 +179,7 @@ def test_a_write_that_is_taken_back_leaves_the_receipt_from_before(fleet: Fleet)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"schema": "aegis-provision/receipt/v9"}', None])
-def test_a_receipt_that_does_not_count_is_said_and_replaced(
-    fleet: Fleet, damage: bytes | None
-) -> None:
+def test_a_rejected_receipt_is_reported_and_replaced(fleet: Fleet, damage: bytes | None) -> None:
     _apply(fleet)
     receipt = _receipt(fleet["a"])
     if damage is None:
@@ -227,7 +225,7 @@ def test_rotation_at_a_glance(fleet: Fleet) -> None:
     _apply(fleet)
     rotated = {"GATEWAY_TOKEN": "the-next-token-not-real"}
     assert fleet.call("apply", "--yes", "--limit", "a", env=rotated).exit_code == 0
-    _edit(fleet["c"], ANTHROPIC_AUTH_TOKEN="somebody's own")
+    _edit(fleet["c"], ANTHROPIC_AUTH_TOKEN="edited token")
     said = fleet.call("status", "--by", "secret", "--format", "json", env=rotated)
     assert said.json["secrets"] == [
         {
