@@ -22,8 +22,8 @@ def beside_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_broken_inventory(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["validate", "-i", case], {})
-    out, said = capsys.readouterr()
-    assert_golden(f"inventory/{Path(case).stem}.txt", said)
+    out, result = capsys.readouterr()
+    assert_golden(f"inventory/{Path(case).stem}.txt", result)
     assert out == ""
     assert code == 3
 
@@ -31,10 +31,10 @@ def test_broken_inventory(case: str, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_diagnostics_as_json(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["validate", "-i", case, "--format", "json"], {})
-    out, said = capsys.readouterr()
+    out, result = capsys.readouterr()
     document = json.loads(out)
     text = (GOLDEN / case).with_suffix(".txt").read_text(encoding="utf-8")
-    assert (code, said, document["valid"]) == (3, "", False)
+    assert (code, result, document["valid"]) == (3, "", False)
     assert all(item["message"] in text for item in document["diagnostics"])
     errors = [item for item in document["diagnostics"] if item["severity"] == "error"]
     assert text.splitlines()[-1].startswith(f"{len(errors)} error")

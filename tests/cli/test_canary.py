@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fleet.operator import Operator, Said
+    from tests.fleet.operator import CommandResult, Operator
 
 CANARY = "canary4f1d"
 MAY_HOLD_SECRETS = {"aegis.config.json", "previous"}
@@ -138,28 +138,28 @@ def check_files(operator: Operator) -> None:
     assert CANARY not in operator.sshd.log.read_text(errors="replace")
 
 
-def check(operator: Operator, said: Said) -> None:
-    assert CANARY not in said.out
-    assert CANARY not in said.err
+def check(operator: Operator, result: CommandResult) -> None:
+    assert CANARY not in result.out
+    assert CANARY not in result.err
     check_files(operator)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_command_shows_or_leaves_a_secret(fleet: Operator, command: list[str]) -> None:
-    said = fleet.call(*command, "-vvv")
-    assert said.code in {0, 4, 5, 6}, said.err
-    check(fleet, said)
+    result = fleet.call(*command, "-vvv")
+    assert result.code in {0, 4, 5, 6}, result.err
+    check(fleet, result)
 
 
 def test_secrets_do_get_to_the_hosts(fleet: Operator) -> None:
     """The other tests would pass where nothing was ever written."""
-    said = fleet.call("apply", "--yes", "-vvv")
-    assert "Recap: 5 written, restart pending" in said.out
+    result = fleet.call("apply", "--yes", "-vvv")
+    assert "Recap: 5 written, restart pending" in result.out
     written = json.loads(fleet.file_of("old").read_text())["defaultSessionEnv"]
     assert written["ANTHROPIC_AUTH_TOKEN"] == f"{CANARY}-file"
     assert written["GATEWAY_API_KEY"] == f"{CANARY} key"
     assert written["X_HEADER_TOKEN"] == f"{CANARY}-environment"
-    check(fleet, said)
+    check(fleet, result)
     for words, *flags in (
         ("in sync",),
         ("current", "--by", "secret"),
@@ -186,9 +186,9 @@ def test_secrets_do_get_to_the_hosts(fleet: Operator) -> None:
 def test_a_value_that_is_refused_is_not_repeated(
     fleet: Operator, command: list[str], variable: str, value: str
 ) -> None:
-    said = fleet.call(*command, "-vvv", environ={variable: value})
-    assert said.code == 3
-    check(fleet, said)
+    result = fleet.call(*command, "-vvv", environ={variable: value})
+    assert result.code == 3
+    check(fleet, result)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_a_value_that_is_refused_is_not_repeated(
 )
 def test_a_wrong_line_of_the_env_file_is_not_repeated(fleet: Operator, line: str) -> None:
     (fleet.work / "tokens.env").write_text(f"{line}\n")
-    said = fleet.call("plan", "-vvv")
-    assert said.code == 3
-    check(fleet, said)
+    result = fleet.call("plan", "-vvv")
+    assert result.code == 3
+    check(fleet, result)
 
 
 @pytest.mark.parametrize(
@@ -229,9 +229,9 @@ def test_a_literal_in_the_inventory_is_not_repeated(
     inventory = fleet.work / "inventory.yml"
     text = inventory.read_text(encoding="utf-8").replace("  hosts:\n", f"    {setting}\n  hosts:\n")
     inventory.write_text(text, encoding="utf-8")
-    said = fleet.call("validate", "-vvv", "--format", form)
-    assert said.code == 3
-    assert CANARY not in said.out + said.err
+    result = fleet.call("validate", "-vvv", "--format", form)
+    assert result.code == 3
+    assert CANARY not in result.out + result.err
 
 
 @pytest.mark.parametrize("command", [["plan"], ["plan", "--format", "json"], ["render", "old"]])
@@ -251,9 +251,9 @@ def test_a_token_is_masked_where_no_name_says_that_it_is_one(
     inventory.write_text(
         text.replace("  hosts:\n", "    auth_token: '${GATEWAY}'\n  hosts:\n"), encoding="utf-8"
     )
-    said = fleet.call(*command, environ={"GATEWAY": f"{CANARY}-gateway"})
-    assert said.code in {0, 4}, said.err
-    check(fleet, said)
+    result = fleet.call(*command, environ={"GATEWAY": f"{CANARY}-gateway"})
+    assert result.code in {0, 4}, result.err
+    check(fleet, result)
 
 
 def test_a_bug_is_told_without_what_it_holds(
@@ -264,10 +264,10 @@ def test_a_bug_is_told_without_what_it_holds(
         raise RuntimeError(f"{CANARY} in an exception")
 
     monkeypatch.setattr(plan_report, "plan_lines", broken)
-    said = fleet.call("plan", "-vvv")
-    assert said.code == 1
-    assert "internal error: RuntimeError" in said.err
-    check(fleet, said)
+    result = fleet.call("plan", "-vvv")
+    assert result.code == 1
+    assert "internal error: RuntimeError" in result.err
+    check(fleet, result)
 
 
 def test_a_write_that_fails_half_way_leaves_no_secret_about(fleet: Operator) -> None:
@@ -275,15 +275,15 @@ def test_a_write_that_fails_half_way_leaves_no_secret_about(fleet: Operator) -> 
     kept = fleet.file_of("old").parent / ".aegis-provision"
     (kept / "previous" / "x").mkdir(parents=True, mode=0o700)
     kept.chmod(0o700)
-    said = fleet.call("apply", "--yes", "-vvv", "--limit", "old")
-    assert said.code == 4
+    result = fleet.call("apply", "--yes", "-vvv", "--limit", "old")
+    assert result.code == 4
     assert json.loads(fleet.file_of("old").read_text()) == json.loads(ON_HOSTS["old"])
-    check(fleet, said)
+    check(fleet, result)
 
 
 def test_no_process_has_a_secret_among_its_arguments(fleet: Operator) -> None:
     with arguments_watched() as seen:
-        said = fleet.run("apply", "--yes", "-vvv")
+        result = fleet.run("apply", "--yes", "-vvv")
     assert any(b"aegis_provision" in line for line in seen)
     assert not [line for line in seen if CANARY.encode() in line]
-    check(fleet, said)
+    check(fleet, result)

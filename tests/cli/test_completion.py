@@ -218,6 +218,6 @@ def test_a_request_that_no_script_of_ours_makes_is_a_usage_error(
     request_: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["hosts"], {"_AEGIS_PROVISION_COMPLETE": request_}) == 64
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "bash_source, zsh_source, fish_source" in said.err
+    result = capsys.readouterr()
+    assert result.out == ""
+    assert "bash_source, zsh_source, fish_source" in result.err

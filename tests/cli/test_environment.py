@@ -60,9 +60,9 @@ def test_a_variable_does_what_its_flag_does(
     plain = operator.call("plan", "--forks", "1") if variable != "FORKS" else operator.call("plan")
     one_at_a_time = {} if variable == "FORKS" else {"AEGIS_PROVISION_FORKS": "1"}
     by_flag = operator.call("plan", *flags, environ=one_at_a_time)
-    said = operator.call("plan", environ={**one_at_a_time, f"AEGIS_PROVISION_{variable}": value})
-    assert said == by_flag
-    assert said != plain
+    result = operator.call("plan", environ={**one_at_a_time, f"AEGIS_PROVISION_{variable}": value})
+    assert result == by_flag
+    assert result != plain
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_a_variable_does_what_its_flag_does(
 def test_flags_of_apply_that_only_show_have_variables_too(
     operator: Operator, variable: str, flag: str
 ) -> None:
-    said = operator.call("apply", environ={f"AEGIS_PROVISION_{variable}": "1"})
-    assert said == operator.call("apply", flag)
-    assert said != operator.call("apply")
+    result = operator.call("apply", environ={f"AEGIS_PROVISION_{variable}": "1"})
+    assert result == operator.call("apply", flag)
+    assert result != operator.call("apply")
 
 
 def test_yes_must_be_said(operator: Operator) -> None:
-    said = operator.call("apply", environ={"AEGIS_PROVISION_YES": "1"})
-    assert said.code == 6
+    result = operator.call("apply", environ={"AEGIS_PROVISION_YES": "1"})
+    assert result.code == 6
 
 
 def test_trust_in_new_host_keys_must_be_said(operator: Operator, tmp_path: Path) -> None:
@@ -86,27 +86,29 @@ def test_trust_in_new_host_keys_must_be_said(operator: Operator, tmp_path: Path)
         "AEGIS_PROVISION_HOST_KEY": "accept-new",
         "AEGIS_PROVISION_KNOWN_HOSTS": str(tmp_path / "none"),
     }
-    said = operator.call("plan", environ=environ)
-    assert said.code == 5
+    result = operator.call("plan", environ=environ)
+    assert result.code == 5
     assert not (tmp_path / "none").exists()
 
 
 def test_a_flag_is_stronger_than_its_variable(operator: Operator) -> None:
-    said = operator.call("apply", "--list-hosts", "-l", "a", environ={"AEGIS_PROVISION_LIMIT": "b"})
-    assert said.out == "a\n"
+    result = operator.call(
+        "apply", "--list-hosts", "-l", "a", environ={"AEGIS_PROVISION_LIMIT": "b"}
+    )
+    assert result.out == "a\n"
 
 
 def test_an_empty_variable_is_unset(operator: Operator) -> None:
-    said = operator.call("apply", "--list-hosts", environ={"AEGIS_PROVISION_LIMIT": ""})
-    assert said.out == "a\nb\nc\n"
+    result = operator.call("apply", "--list-hosts", environ={"AEGIS_PROVISION_LIMIT": ""})
+    assert result.out == "a\nb\nc\n"
 
 
 def test_variables_hold_several_paths_where_flags_may_be_repeated(operator: Operator) -> None:
     second = operator.work / "second.yml"
     second.write_text("all: {hosts: {d: {provider: ollama}}}")
     variable = {"AEGIS_PROVISION_INVENTORY": f"inventory.yml:{second}"}
-    said = operator.call("apply", "--list-hosts", environ=variable)
-    assert said.out == "a\nb\nc\nd\n"
+    result = operator.call("apply", "--list-hosts", environ=variable)
+    assert result.out == "a\nb\nc\nd\n"
 
 
 def test_all_missing_secrets_are_one_error_before_any_connection(tmp_path: Path) -> None:
@@ -127,9 +129,9 @@ def test_all_missing_secrets_are_one_error_before_any_connection(tmp_path: Path)
             ["apply", "--yes"],
             ["apply", "-C"],
         ):
-            said = person.call(*command)
-            assert (said.code, said.out) == (3, "")
-            assert said.err == (
+            result = person.call(*command)
+            assert (result.code, result.out) == (3, "")
+            assert result.err == (
                 "error: 3 environment variables are unset or empty: A_SECRET (needed by c), "
                 "GLM_API_KEY (needed by c), OPENROUTER_API_KEY (needed by 2 hosts, a first)\n"
                 "  = export them, or put them into a file that only you can read and name it "
@@ -170,8 +172,8 @@ def test_the_env_file_lies_beneath_the_environment(operator: Operator) -> None:
     tokens = operator.work / "tokens.env"
     tokens.touch(mode=0o600)
     tokens.write_text("OPENROUTER_API_KEY=from-the-file\nOPENROUTER_MODEL=model-of-the-file\n")
-    said = operator.call("render", "a", "--reveal", "--env-file", "tokens.env")
-    values = json.loads(said.out)["defaultSessionEnv"]
+    result = operator.call("render", "a", "--reveal", "--env-file", "tokens.env")
+    values = json.loads(result.out)["defaultSessionEnv"]
     assert values["ANTHROPIC_AUTH_TOKEN"] == operator.environ["OPENROUTER_API_KEY"]
     assert values["ANTHROPIC_DEFAULT_MODEL"] == "model-of-the-file"
 
@@ -198,8 +200,8 @@ def test_the_env_file_lies_beneath_the_environment(operator: Operator) -> None:
 )
 def test_limits(operator: Operator, pattern: str, hosts: str) -> None:
     (operator.work / "names").write_text("c\nb\n")
-    said = operator.call("apply", "--list-hosts", "--limit", pattern)
-    assert (said.code, said.out.split()) == (0, list(hosts)), said.err
+    result = operator.call("apply", "--list-hosts", "--limit", pattern)
+    assert (result.code, result.out.split()) == (0, list(hosts)), result.err
     by_pattern = operator.call("hosts", pattern, "--format", "json")
     assert list(json.loads(by_pattern.out)["_meta"]["hostvars"]) == list(hosts)
 
@@ -226,6 +228,6 @@ def test_a_limit_that_matches_nothing_is_an_error_of_its_own(
     (operator.work / "inventory.yml").write_text(
         "all: {vars: {provider: ollama}, children: {builders: {hosts: {build-01: }}}}"
     )
-    said = operator.call(*command, "--limit", pattern)
-    assert (said.code, said.out) == (3, "")
-    assert said.err.startswith(f"error: --limit: {words}")
+    result = operator.call(*command, "--limit", pattern)
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith(f"error: --limit: {words}")

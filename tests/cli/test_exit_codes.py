@@ -62,12 +62,12 @@ def test_the_first_that_applies_is_the_exit_code(
     if "i" in wrong:
         inventory = operator.work / "inventory.yml"
         inventory.write_text(inventory.read_text() + "    x: {modle: y}\n")
-    said = operator.call(*COMMANDS[command], *(["--no-such-flag"] if "u" in wrong else []))
-    assert said.code == code, said.err
-    assert "Traceback" not in said.err
+    result = operator.call(*COMMANDS[command], *(["--no-such-flag"] if "u" in wrong else []))
+    assert result.code == code, result.err
+    assert "Traceback" not in result.err
     if code in {INVALID, USAGE}:
-        assert said.out == ""
-        assert "Reading" not in said.err
+        assert result.out == ""
+        assert "Reading" not in result.err
 
 
 def plan_of(action: Action) -> HostPlan:
@@ -120,8 +120,8 @@ def test_a_runs_code_is_that_of_its_worst_host() -> None:
 
 def test_the_document_holds_the_exit_code(operator: Operator) -> None:
     operator.inventory("a", "g", unreachable=("g",))
-    said = operator.call("apply", "--yes", "--format", "json")
-    assert said.code == json.loads(said.out)["exit_code"] == UNREACHABLE
+    result = operator.call("apply", "--yes", "--format", "json")
+    assert result.code == json.loads(result.out)["exit_code"] == UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ def test_the_document_holds_the_exit_code(operator: Operator) -> None:
     ids=" ".join,
 )
 def test_a_wrong_command_line_is_usage(operator: Operator, argv: list[str]) -> None:
-    said = operator.call(*argv)
-    assert (said.code, said.out) == (USAGE, "")
-    assert "Usage: aegis-provision" in said.err or said.err.startswith("Error: ")
+    result = operator.call(*argv)
+    assert (result.code, result.out) == (USAGE, "")
+    assert "Usage: aegis-provision" in result.err or result.err.startswith("Error: ")
 
 
 def test_a_mistyped_command_is_suggested(operator: Operator) -> None:
@@ -167,14 +167,14 @@ def test_a_mistyped_command_is_suggested(operator: Operator) -> None:
 def test_a_directory_in_a_files_place_is_told_before_any_connection(
     operator: Operator, flag: str
 ) -> None:
-    said = operator.call("plan", flag, ".")
-    assert (said.code, said.out) == (INVALID, "")
-    assert said.err.startswith(f"error: {flag}: ")
+    result = operator.call("plan", flag, ".")
+    assert (result.code, result.out) == (INVALID, "")
+    assert result.err.startswith(f"error: {flag}: ")
 
 
 @pytest.mark.parametrize("flag", ["--env-file", "--inventory", "--ssh-config", "--limit"])
 def test_what_was_typed_can_not_drive_the_terminal(operator: Operator, flag: str) -> None:
-    said = operator.call("plan", flag, "no\x1b[2Jwhere")
-    assert said.code == INVALID
-    assert "\x1b" not in said.err
-    assert "no\\x1b[2Jwhere" in said.err
+    result = operator.call("plan", flag, "no\x1b[2Jwhere")
+    assert result.code == INVALID
+    assert "\x1b" not in result.err
+    assert "no\\x1b[2Jwhere" in result.err

@@ -51,8 +51,8 @@ class _Operator:
 
     def statuses(self, *args: str, model: str = "big") -> dict[str, str]:
         """Return how each host ended."""
-        said = self.says(*args, "--yes", model=model)
-        return {host["host"]: host["status"] for host in said["hosts"]}
+        result = self.says(*args, "--yes", model=model)
+        return {host["host"]: host["status"] for host in result["hosts"]}
 
     def session(self, host: str) -> dict[str, str]:
         """Return the session variables in the file of ``host``."""
@@ -123,8 +123,8 @@ def test_a_restart_that_0_1_0_owes_is_done(operator: _Operator) -> None:
         "a": "applied",
         "e": "applied",
     }
-    said = operator.says("status", "--limit", "a,e", model="vast")
-    assert {host["host"]: host["state"] for host in said["hosts"]} == {
+    result = operator.says("status", "--limit", "a,e", model="vast")
+    assert {host["host"]: host["state"] for host in result["hosts"]} == {
         "a": ["in_sync"],
         "e": ["in_sync"],
     }
@@ -159,5 +159,5 @@ def test_a_saved_plan_is_applied(operator: _Operator) -> None:
 def test_a_saved_plan_that_does_not_hold_any_more_is_refused(operator: _Operator) -> None:
     path = operator.place / "hosts" / "b" / "aegis.config.json"
     path.write_bytes(path.read_bytes() + b"\n")
-    said = operator.says("apply", "saved.plan", "--yes", code=6)
-    assert {host["host"]: host["status"] for host in said["hosts"]} == {"b": "refused"}
+    result = operator.says("apply", "saved.plan", "--yes", code=6)
+    assert {host["host"]: host["status"] for host in result["hosts"]} == {"b": "refused"}

@@ -192,10 +192,10 @@ def test_output(staged: Operator, name: str, monkeypatch: pytest.MonkeyPatch) ->
         staged.work.mkdir()
     told = []
     for command in COMMANDS[name]:
-        said = staged.call(*command)
-        told.append(" ".join(["$ aegis-provision", *command]) + f"\n{said.out}")
-        told.append(f"--- stderr\n{said.err}" if said.err else "")
-        told.append(f"--- exit {said.code}\n\n")
+        result = staged.call(*command)
+        told.append(" ".join(["$ aegis-provision", *command]) + f"\n{result.out}")
+        told.append(f"--- stderr\n{result.err}" if result.err else "")
+        told.append(f"--- exit {result.code}\n\n")
     assert_golden(f"cli/{name}.txt", neutral(staged, "".join(told)))
 
 

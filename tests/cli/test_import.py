@@ -40,8 +40,8 @@ def inventory(fleet: Fleet, **hosts: dict[str, str] | None) -> None:
 
 def imported(fleet: Fleet, *flags: str, code: int = 0) -> dict[str, Any]:
     """Return what the new inventory holds, less how each host is reached."""
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", *flags)
-    assert said.code == code, said.err + said.out
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", *flags)
+    assert result.code == code, result.err + result.out
     found: dict[str, Any] = yaml.safe_load((fleet.directory / "out.yml").read_text())
     for group in (found["all"], *found["all"].get("children", {}).values()):
         for host, settings in group.get("hosts", {}).items():
@@ -53,12 +53,12 @@ def imported(fleet: Fleet, *flags: str, code: int = 0) -> dict[str, Any]:
 
 def test_hosts_over_ssh_are_taken_over_as_they_are(tmp_path: Path) -> None:
     with running_hosts(tmp_path, 3, groups={"web": ["host-01"]}) as hosts:
-        said = hosts.run("import", "--out", "out.yml", "--format", "json")
-        assert said.exit_code == 0, said.stderr
-        assert said.json["summary"] == {"imported": 3, "left_out": 0, "unreachable": 0}
+        result = hosts.run("import", "--out", "out.yml", "--format", "json")
+        assert result.exit_code == 0, result.stderr
+        assert result.json["summary"] == {"imported": 3, "left_out": 0, "unreachable": 0}
         tokens = {
             item["name"]: OLD_ENV[item["holds"]]
-            for item in said.json["variables"]
+            for item in result.json["variables"]
             if not item["set"]
         }
         plan = hosts.run("plan", "-i", "out.yml", "--format", "json", env=tokens)
@@ -189,8 +189,8 @@ def test_what_the_inventory_says_of_providers_is_replaced_and_that_is_told(fleet
     inventory(fleet, a=values("glm"))
     path = fleet.directory / "hosts.yml"
     path.write_text(path.read_text() + "  vars: {provider: ollama}\n")
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
-    assert "note: what is said of providers here is replaced by what the hosts have" in said.err
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
+    assert "note: what is said of providers here is replaced by what the hosts have" in result.err
 
 
 LEFT_OUT = {
@@ -211,21 +211,21 @@ LEFT_OUT = {
 def test_what_no_inventory_can_say_is_left_out_with_the_reason(fleet: Fleet, case: str) -> None:
     content, words = LEFT_OUT[case]
     inventory(fleet, good=values("openrouter"), bad=content)
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
-    assert said.code == 4
-    [good, bad] = said.json["hosts"]
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
+    assert result.code == 4
+    [good, bad] = result.json["hosts"]
     assert (good["result"], bad["result"]) == ("imported", "left_out")
     assert words in bad["message"]
     text = (fleet.directory / "out.yml").read_text()
     assert "    # bad: {connection: local, config_path: " in text
-    assert "canary9" not in said.out + said.err + text
+    assert "canary9" not in result.out + result.err + text
 
 
 def test_variables_that_no_inventory_may_hold_stay_where_they_are(fleet: Fleet) -> None:
     inventory(fleet, a={**values("glm"), "AWS_REGION": "eu", "X": "${Y}", "A_KEY": "k", "B": "b"})
     assert imported(fleet, code=4)["all"]["vars"]["env"] == {"A_KEY": "${A_KEY}", "B": "b"}
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "o.yml", "--format", "json")
-    assert said.json["hosts"][0]["unmanaged"] == ["AWS_REGION", "X"]
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "o.yml", "--format", "json")
+    assert result.json["hosts"][0]["unmanaged"] == ["AWS_REGION", "X"]
 
 
 def test_what_a_plan_would_take_away_is_not_taken_over(fleet: Fleet) -> None:
@@ -237,8 +237,8 @@ def test_what_a_plan_would_take_away_is_not_taken_over(fleet: Fleet) -> None:
     )
     fleet.environ = {"GLM_API_KEY": TOKEN, "A_TEXT": "${B}"}
     assert fleet.call("apply", "-i", "before.yml", "--limit", "a", "--yes").code == 0
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
-    [left, taken] = said.json["hosts"]
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
+    [left, taken] = result.json["hosts"]
     assert (left["result"], taken["result"]) == ("left_out", "imported")
     assert "X can't stand in an inventory, and a plan would remove" in left["message"]
 
@@ -272,9 +272,9 @@ def test_hosts_that_can_not_be_read_are_named(fleet: Fleet) -> None:
     link.symlink_to(link.with_name("other.json"))
     path = fleet.directory / "hosts.yml"
     path.write_text(path.read_text() + "    gone: {address: 127.0.0.1, port: 1}\n")
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
-    assert said.code == 4
-    told = {item["host"]: (item["result"], item["message"]) for item in said.json["hosts"]}
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
+    assert result.code == 4
+    told = {item["host"]: (item["result"], item["message"]) for item in result.json["hosts"]}
     assert told["good"] == ("imported", "")
     assert told["broken"][0] == told["link"][0] == "left_out"
     assert "it is not JSON" in told["broken"][1]
@@ -286,10 +286,10 @@ def test_only_unreachable_hosts_have_an_exit_code_of_their_own(fleet: Fleet) -> 
     inventory(fleet, good=values("glm"))
     path = fleet.directory / "hosts.yml"
     path.write_text(path.read_text() + "    gone: {address: 127.0.0.1, port: 1}\n")
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
-    assert said.code == 5
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "none.yml", "--limit", "gone")
-    assert (said.code, said.out.splitlines()[0]) == (
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
+    assert result.code == 5
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "none.yml", "--limit", "gone")
+    assert (result.code, result.out.splitlines()[0]) == (
         5,
         "Nothing was written: no host could be taken over.",
     )
@@ -300,9 +300,9 @@ def test_a_file_that_is_there_is_replaced_only_by_force(fleet: Fleet) -> None:
     inventory(fleet, a=values("glm"))
     out = fleet.directory / "out.yml"
     out.write_text("mine")
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
-    assert said.code == 3
-    assert said.err == (
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
+    assert result.code == 3
+    assert result.err == (
         "error: --out: out.yml is there already\n"
         "  = name another file, or say --force to replace it\n"
     )
@@ -319,10 +319,10 @@ def test_a_place_that_takes_no_file_is_told_before_anything_is_read(
     fleet: Fleet, out: str, words: str
 ) -> None:
     inventory(fleet, a=values("glm"))
-    said = fleet.call("import", "-i", "hosts.yml", "--out", out)
-    assert said.code == 3
-    assert words in said.err
-    assert "Reading" not in said.err
+    result = fleet.call("import", "-i", "hosts.yml", "--out", out)
+    assert result.code == 3
+    assert words in result.err
+    assert "Reading" not in result.err
 
 
 def test_the_inventory_is_a_file_like_any_other(fleet: Fleet) -> None:
@@ -348,18 +348,18 @@ def test_files_beside_it_that_would_say_something_else_are_in_the_way(fleet: Fle
     inventory(fleet, a=values("glm"))
     (fleet.directory / "host_vars").mkdir()
     (fleet.directory / "host_vars" / "a.yml").write_text("model: other\n")
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
-    assert said.code == 3
-    assert "host_vars/a.yml would count for out.yml too" in said.err
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
+    assert result.code == 3
+    assert "host_vars/a.yml would count for out.yml too" in result.err
     assert not (fleet.directory / "out.yml").exists()
 
 
 def test_a_mode_that_a_write_would_correct_is_told(fleet: Fleet) -> None:
     inventory(fleet, a=values("glm"))
     (fleet.directory / "hosts" / "a" / "aegis.config.json").chmod(0o644)
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
-    assert said.code == 0
-    assert "its file has mode 0644; the next write makes it 0640" in said.out
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
+    assert result.code == 0
+    assert "its file has mode 0644; the next write makes it 0640" in result.out
 
 
 def test_the_document_is_what_its_schema_says(fleet: Fleet) -> None:
@@ -370,15 +370,15 @@ def test_the_document_is_what_its_schema_says(fleet: Fleet) -> None:
         c=values("glm", ANTHROPIC_BASE_URL="https://llm.example.com/v1"),
         d=None,
     )
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml", "--format", "json")
     schema = load_schema("import")
     Draft202012Validator.check_schema(schema)
-    Draft202012Validator(schema).validate(said.json)
+    Draft202012Validator(schema).validate(result.json)
     line = fleet.call("import", "-i", "hosts.yml", "--out", "o.yml", "--format", "ndjson").out
-    assert json.loads(line) == {**said.json, "inventory": "o.yml"}
+    assert json.loads(line) == {**result.json, "inventory": "o.yml"}
     assert line.count("\n") == 1
-    assert said.json["exit_code"] == said.code == 4
-    origins = {item["name"]: item["origin"] for item in said.json["providers"]}
+    assert result.json["exit_code"] == result.code == 4
+    origins = {item["name"]: item["origin"] for item in result.json["providers"]}
     assert origins["llm-example-com"] == "new"
 
 
@@ -396,9 +396,9 @@ def test_short_digits_and_booleans_are_no_secrets_under_any_name(fleet: Fleet) -
 @pytest.mark.parametrize("token", ["$OTHER", "changeme", "op://vault/x", "Bearer x", '"x1"'])
 def test_what_is_obviously_no_token_is_not_taken_over(fleet: Fleet, token: str) -> None:
     inventory(fleet, h=values("glm", token), i=values("glm", MY_KEY=token))
-    said = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
-    assert said.code == 4
-    assert "ANTHROPIC_AUTH_TOKEN is a placeholder, not a token" in said.out + said.err
+    result = fleet.call("import", "-i", "hosts.yml", "--out", "out.yml")
+    assert result.code == 4
+    assert "ANTHROPIC_AUTH_TOKEN is a placeholder, not a token" in result.out + result.err
     text = (fleet.directory / "out.yml").read_text()
     assert "MY_KEY" not in text
     assert token not in text

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def test_the_starters_validate_with_the_command_that_init_names(operator: Operator) -> None:
-    said = operator.call("init", "fleet")
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("Wrote fleet/inventory.yml and fleet/playbook.yml.")
-    assert "aegis-provision validate -i fleet/inventory.yml fleet/playbook.yml\n" in said.out
+    result = operator.call("init", "fleet")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("Wrote fleet/inventory.yml and fleet/playbook.yml.")
+    assert "aegis-provision validate -i fleet/inventory.yml fleet/playbook.yml\n" in result.out
     checked = operator.call("validate", "-i", "fleet/inventory.yml", "fleet/playbook.yml")
     assert (checked.code, checked.err) == (0, "")
     assert checked.out.endswith("fleet/playbook.yml: 2 plays, 4 batches, 5 hosts.\n")
@@ -25,9 +25,9 @@ def test_a_file_that_is_there_is_kept_and_none_is_written(operator: Operator, na
     fleet = operator.work / "fleet"
     fleet.mkdir()
     (fleet / name).write_text("mine\n", encoding="utf-8")
-    said = operator.call("init", "fleet")
-    assert (said.code, said.out) == (3, "")
-    assert said.err.startswith(f"error: fleet/{name} is there already")
+    result = operator.call("init", "fleet")
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith(f"error: fleet/{name} is there already")
     assert [path.name for path in fleet.iterdir()] == [name]
     assert (fleet / name).read_text(encoding="utf-8") == "mine\n"
 

@@ -168,9 +168,9 @@ def test_a_second_ctrl_c_does_not_wait_and_leaves_files_whole(
 def read_until(program: subprocess.Popen[str], words: str) -> str:
     """Read the program's stderr up to the line with ``words``."""
     assert program.stderr is not None
-    said = ""
-    while words not in said:
+    result = ""
+    while words not in result:
         line = program.stderr.readline()
-        assert line, f"it ended before it said {words!r}:\n{said}"
-        said += line
-    return said
+        assert line, f"it ended before it said {words!r}:\n{result}"
+        result += line
+    return result

@@ -95,8 +95,8 @@ def test_unpin_takes_a_pin_of_version_0_1_0_and_leaves_an_empty_entry(fleet: Ope
 def test_what_a_pin_replaces_stands_in_it(fleet: Operator) -> None:
     old = INVENTORY.replace("eu-01:\n", "eu-01: null   # as it was\n")
     (fleet.work / "inventory.yml").write_text(old)
-    said = fleet.call("pin", "eu-01", "glm")
-    assert "+        eu-01: {provider: glm, pin_replaces: null}   # as it was\n" in said.out
+    result = fleet.call("pin", "eu-01", "glm")
+    assert "+        eu-01: {provider: glm, pin_replaces: null}   # as it was\n" in result.out
     assert fleet.call("pin", "eu-01", "ollama", "--model", "m").code == 0
     assert "eu-01: {provider: ollama, pin_replaces: null, model: m}" in text(fleet)
     assert fleet.call("unpin", "eu-01").code == 0
@@ -104,12 +104,12 @@ def test_what_a_pin_replaces_stands_in_it(fleet: Operator) -> None:
 
 
 def test_a_pin_holds_its_values_in_order(fleet: Operator) -> None:
-    said = fleet.call(
+    result = fleet.call(
         *("pin", "eu-01", "glm", "--reason", "to compare", "--until", "2099-12-31"),
         *("--timeout-ms", "9000", "--fast-model", "glm-4.5-air", "--model", "a:b"),
         *("--auth-token", "${GLM_API_KEY}", "--base-url", "https://llm.example.com/v1"),
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     assert (
         "        eu-01:\n"
         "          provider: glm\n"
@@ -125,9 +125,9 @@ def test_a_pin_holds_its_values_in_order(fleet: Operator) -> None:
 
 
 def test_several_hosts_are_pinned_by_pattern(fleet: Operator) -> None:
-    said = fleet.call("pin", "gpu[0:1]:eu-0?:!eu-02", "glm")
-    assert said.code == 0
-    assert said.out.endswith("pinned to glm: gpu-01, gpu-02, eu-01, eu-03\n")
+    result = fleet.call("pin", "gpu[0:1]:eu-0?:!eu-02", "glm")
+    assert result.code == 0
+    assert result.out.endswith("pinned to glm: gpu-01, gpu-02, eu-01, eu-03\n")
     assert "gpu-01: {provider: glm}\n        gpu-02: {provider: glm}\n" in text(fleet)
     fleet.call("unpin", "all:!gpu-04")
     assert text(fleet) == INVENTORY
@@ -150,14 +150,14 @@ def test_pinning_to_another_provider_drops_the_values_of_the_first(fleet: Operat
 
 
 def test_a_pin_that_is_there_already_is_left_alone(fleet: Operator) -> None:
-    said = fleet.call("pin", "gpu-04", "glm", "--model", "glm-4.5")
-    assert (said.code, said.out) == (0, "pinned to glm already: gpu-04\n")
+    result = fleet.call("pin", "gpu-04", "glm", "--model", "glm-4.5")
+    assert (result.code, result.out) == (0, "pinned to glm already: gpu-04\n")
     assert text(fleet) == INVENTORY
 
 
 def test_a_host_without_a_pin_is_left_alone(fleet: Operator) -> None:
-    said = fleet.call("unpin", "eu-01")
-    assert (said.code, said.out) == (0, "not pinned: eu-01\n")
+    result = fleet.call("unpin", "eu-01")
+    assert (result.code, result.out) == (0, "not pinned: eu-01\n")
     assert text(fleet) == INVENTORY
 
 
@@ -184,10 +184,10 @@ def test_a_pin_in_two_files_is_taken_from_both(fleet: Operator) -> None:
     variables = fleet.work / "host_vars" / "gpu-04.yml"
     variables.parent.mkdir()
     variables.write_text("provider: ollama\n")
-    said = fleet.call("unpin", "gpu-04")
-    assert said.code == 0
-    assert "host_vars/gpu-04.yml:1:1: note: the host was pinned in 2 places" in said.err
-    assert "inventory.yml:9:9: also here" in said.err
+    result = fleet.call("unpin", "gpu-04")
+    assert result.code == 0
+    assert "host_vars/gpu-04.yml:1:1: note: the host was pinned in 2 places" in result.err
+    assert "inventory.yml:9:9: also here" in result.err
     assert variables.read_text() == ""
     assert "gpu-04: {}   # by hand" in text(fleet)
 
@@ -195,20 +195,20 @@ def test_a_pin_in_two_files_is_taken_from_both(fleet: Operator) -> None:
 def test_what_the_host_says_itself_can_not_be_pinned(fleet: Operator) -> None:
     own = INVENTORY.replace("{port: 2222}", "{model: own}")
     (fleet.work / "inventory.yml").write_text(own)
-    said = fleet.call("pin", "eu-02", "glm", "--model", "glm-4.5")
-    assert said.code == 3
-    assert 'inventory.yml:13:24: error: "model" is set here by the host itself' in said.err
+    result = fleet.call("pin", "eu-02", "glm", "--model", "glm-4.5")
+    assert result.code == 3
+    assert 'inventory.yml:13:24: error: "model" is set here by the host itself' in result.err
     assert text(fleet) == own
 
 
 def test_a_hosts_own_settings_stay_with_a_note(fleet: Operator) -> None:
     own = INVENTORY.replace("{port: 2222}", "{model: own}")
     (fleet.work / "inventory.yml").write_text(own)
-    said = fleet.call("pin", "eu-02", "glm")
-    assert 'note: "model" is set here by the host itself, and counts with glm too' in said.err
+    result = fleet.call("pin", "eu-02", "glm")
+    assert 'note: "model" is set here by the host itself, and counts with glm too' in result.err
     assert "eu-02: {model: own, provider: glm}" in text(fleet)
-    said = fleet.call("unpin", "eu-02")
-    assert 'note: "model" stands before the provider' in said.err
+    result = fleet.call("unpin", "eu-02")
+    assert 'note: "model" stands before the provider' in result.err
     assert text(fleet) == own
 
 
@@ -224,36 +224,36 @@ def test_an_edit_that_would_change_another_host_is_refused(
 ) -> None:
     before = f"all: {{vars: {{provider: openrouter}}, hosts: {hosts}}}\n"
     (fleet.work / "inventory.yml").write_text(before)
-    said = fleet.call("pin", "h", "glm")
-    assert said.code == 3
-    assert words in said.err
-    assert "make this edit by hand" in said.err
+    result = fleet.call("pin", "h", "glm")
+    assert result.code == 3
+    assert words in result.err
+    assert "make this edit by hand" in result.err
     assert text(fleet) == before
 
 
 def test_settings_that_are_an_alias_are_not_edited(fleet: Operator) -> None:
     before = "all: {vars: {provider: openrouter}, hosts: {h: &x {port: 22}, i: *x}}\n"
     (fleet.work / "inventory.yml").write_text(before)
-    said = fleet.call("pin", "i", "glm")
-    assert said.code == 3
-    assert "inventory.yml:1:63: error: the settings of this host are an alias, *x" in said.err
+    result = fleet.call("pin", "i", "glm")
+    assert result.code == 3
+    assert "inventory.yml:1:63: error: the settings of this host are an alias, *x" in result.err
 
 
 def test_a_provider_by_a_merge_key_stays_with_an_error(fleet: Operator) -> None:
     before = "all: {hosts: {h: &x {provider: glm}, i: {<<: *x}}}\n"
     (fleet.work / "inventory.yml").write_text(before)
-    said = fleet.call("unpin", "i")
-    assert said.code == 3
-    assert "comes from here by an alias or a merge key" in said.err
+    result = fleet.call("unpin", "i")
+    assert result.code == 3
+    assert "comes from here by an alias or a merge key" in result.err
     assert text(fleet) == before
 
 
 def test_a_pinned_range_is_changed_as_a_whole_or_not_at_all(fleet: Operator) -> None:
     before = "all: {vars: {provider: glm}, hosts: {'g[1:3]': {provider: ollama}}}\n"
     (fleet.work / "inventory.yml").write_text(before)
-    said = fleet.call("unpin", "g2")
-    assert said.code == 3
-    assert "a range of 3 hosts is pinned here, and 1 of them are to be changed" in said.err
+    result = fleet.call("unpin", "g2")
+    assert result.code == 3
+    assert "a range of 3 hosts is pinned here, and 1 of them are to be changed" in result.err
     assert text(fleet) == before
     assert fleet.call("unpin", "g*").code == 0
     assert text(fleet) == before.replace("{provider: ollama}", "{}")
@@ -261,17 +261,17 @@ def test_a_pinned_range_is_changed_as_a_whole_or_not_at_all(fleet: Operator) -> 
 
 def test_a_pin_without_effect_is_refused(fleet: Operator) -> None:
     _script(fleet, '{"eu-01": {"aegis": {"provider": "glm"}}}')
-    said = fleet.call("pin", "eu-01", "ollama", "-i", "inventory.yml", "-i", "hosts.sh")
-    assert said.code == 3
-    assert "this edit would have no effect" in said.err
+    result = fleet.call("pin", "eu-01", "ollama", "-i", "inventory.yml", "-i", "hosts.sh")
+    assert result.code == 3
+    assert "this edit would have no effect" in result.err
     assert text(fleet) == INVENTORY
 
 
 def test_an_unpin_without_effect_is_refused(fleet: Operator) -> None:
     _script(fleet, '{"gpu-04": {"aegis": {"provider": "glm"}}}')
-    said = fleet.call("unpin", "gpu-04", "-i", "inventory.yml", "-i", "hosts.sh")
-    assert (said.code, said.out) == (3, "")
-    assert said.err.startswith(
+    result = fleet.call("unpin", "gpu-04", "-i", "inventory.yml", "-i", "hosts.sh")
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith(
         "error: this edit would have no effect: something else decides these hosts' providers "
         "(on 1 host: gpu-04)\n"
     )
@@ -293,9 +293,9 @@ def test_an_edit_that_moves_another_host_by_a_link_is_refused(
     shared = _variables(fleet, "eu-01", content)
     (fleet.work / "host_vars" / "eu-03.yml").symlink_to("eu-01.yml")
     (fleet.work / "inventory.yml").write_text(INVENTORY.replace("          port: 2222\n", ""))
-    said = fleet.call(*command)
-    assert (said.code, said.out) == (3, "")
-    assert said.err.startswith(
+    result = fleet.call(*command)
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith(
         "error: with this edit something else of these hosts changes too (on 1 host: eu-03)\n"
     )
     assert shared.read_text() == content
@@ -305,9 +305,9 @@ def test_hosts_that_share_a_file_are_pinned_together(fleet: Operator) -> None:
     shared = _variables(fleet, "eu-01", "port: 22\n")
     (fleet.work / "host_vars" / "eu-03.yml").symlink_to("eu-01.yml")
     (fleet.work / "inventory.yml").write_text(INVENTORY.replace("          port: 2222\n", ""))
-    said = fleet.call("pin", "eu-01:eu-03", "glm")
-    assert said.code == 0, said.err
-    assert said.out.count("+++ ") == 1
+    result = fleet.call("pin", "eu-01:eu-03", "glm")
+    assert result.code == 0, result.err
+    assert result.out.count("+++ ") == 1
     assert shared.read_text() == "port: 22\nprovider: glm\n"
     assert (fleet.work / "host_vars" / "eu-03.yml").is_symlink()
     assert fleet.call("unpin", "eu-01:eu-03").code == 0
@@ -327,17 +327,17 @@ def test_variables_of_two_inventories_in_one_directory_are_written_once(fleet: O
     variables = _variables(fleet, "eu-02", "user: root\n")
     (fleet.work / "second.yml").write_text("eu: {hosts: {eu-02: }}\n")
     (fleet.work / "inventory.yml").write_text(INVENTORY.replace("{port: 2222}", ""))
-    said = fleet.call("pin", "eu-02", "glm", "-i", "inventory.yml", "-i", "second.yml")
-    assert said.code == 0, said.err
-    assert said.out.count("+++ ") == 1
+    result = fleet.call("pin", "eu-02", "glm", "-i", "inventory.yml", "-i", "second.yml")
+    assert result.code == 0, result.err
+    assert result.out.count("+++ ") == 1
     assert variables.read_text() == "user: root\nprovider: glm\n"
 
 
 def test_new_errors_are_reported_and_nothing_is_written(fleet: Operator) -> None:
-    said = fleet.call("pin", "eu-01", "glmm")
-    assert (said.code, said.out) == (3, "")
-    assert 'no provider is called "glmm" (on 1 host: eu-01)' in said.err
-    assert "nothing was written" in said.err
+    result = fleet.call("pin", "eu-01", "glmm")
+    assert (result.code, result.out) == (3, "")
+    assert 'no provider is called "glmm" (on 1 host: eu-01)' in result.err
+    assert "nothing was written" in result.err
     assert text(fleet) == INVENTORY
 
 
@@ -350,9 +350,9 @@ def test_errors_from_before_do_not_prevent_an_edit(fleet: Operator) -> None:
 
 def test_a_host_of_a_script_gets_a_hint(fleet: Operator) -> None:
     _script(fleet, '{"s1": {"aegis": {"provider": "glm"}}}')
-    said = fleet.call("pin", "s1", "ollama", "-i", "hosts.sh")
-    assert said.code == 3
-    assert "begin a file host_vars/s1.yml beside the script" in said.err
+    result = fleet.call("pin", "s1", "ollama", "-i", "hosts.sh")
+    assert result.code == 3
+    assert "begin a file host_vars/s1.yml beside the script" in result.err
     (fleet.work / "host_vars").mkdir()
     (fleet.work / "host_vars" / "s1.yml").write_text("port: 22\n")
     assert fleet.call("pin", "s1", "ollama", "-i", "hosts.sh").code == 0
@@ -376,27 +376,27 @@ def test_a_host_of_a_script_gets_a_hint(fleet: Operator) -> None:
 def test_wrong_flags_are_usage_errors_that_repeat_no_secret(
     fleet: Operator, flags: list[str], words: str
 ) -> None:
-    said = fleet.call("pin", "eu-01", "glm", *flags)
-    assert (said.code, said.out) == (64, "")
-    assert words in said.err
-    assert "4f1d9a" not in said.err
+    result = fleet.call("pin", "eu-01", "glm", *flags)
+    assert (result.code, result.out) == (64, "")
+    assert words in result.err
+    assert "4f1d9a" not in result.err
     assert text(fleet) == INVENTORY
 
 
 def test_a_pattern_that_selects_nothing_is_an_error(fleet: Operator) -> None:
-    said = fleet.call("pin", "gpu-05", "glm")
-    assert said.code == 3
-    assert said.err.startswith('error: HOST: "gpu-05" matches no host')
+    result = fleet.call("pin", "gpu-05", "glm")
+    assert result.code == 3
+    assert result.err.startswith('error: HOST: "gpu-05" matches no host')
 
 
 def test_lines_that_may_hold_a_secret_are_not_shown(fleet: Operator) -> None:
     literal = INVENTORY.replace("eu-02: {port: 2222}", "eu-02: {auth_token: canary4f1d}")
     (fleet.work / "inventory.yml").write_text(literal)
     for flags in ((), ("--format", "json")):
-        said = fleet.call("pin", "eu-01:eu-02", "glm", "--dry-run", *flags)
-        assert said.code == 0
-        assert "(line not shown: it may hold a secret)" in said.out
-        assert "canary4f1d" not in said.out + said.err
+        result = fleet.call("pin", "eu-01:eu-02", "glm", "--dry-run", *flags)
+        assert result.code == 0
+        assert "(line not shown: it may hold a secret)" in result.out
+        assert "canary4f1d" not in result.out + result.err
 
 
 @pytest.mark.parametrize("command", [["pin", "gpu", "glm"], ["unpin", "gpu"]])
@@ -404,8 +404,8 @@ def test_lines_that_may_hold_a_secret_are_not_shown(fleet: Operator) -> None:
 def test_the_document_is_what_its_schema_says(
     fleet: Operator, command: list[str], flags: list[str]
 ) -> None:
-    said = fleet.call(*command, *flags, "--format", "json")
-    content = json.loads(said.out)
+    result = fleet.call(*command, *flags, "--format", "json")
+    content = json.loads(result.out)
     check_document("pin", content)
     assert [file["written"] for file in content["files"]] == [not flags]
 
@@ -437,9 +437,9 @@ def test_the_owner_stays(fleet: Operator) -> None:
 
 def test_a_read_only_file_is_not_written(fleet: Operator) -> None:
     (fleet.work / "inventory.yml").chmod(0o444)
-    said = fleet.call("pin", "eu-01", "glm")
-    assert (said.code, said.out) == (3, "")
-    assert said.err.startswith("error: inventory.yml can't be written: it is read-only\n")
+    result = fleet.call("pin", "eu-01", "glm")
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith("error: inventory.yml can't be written: it is read-only\n")
     assert text(fleet) == INVENTORY
     assert [path.name for path in fleet.work.iterdir()] == ["inventory.yml"]
 
@@ -462,9 +462,9 @@ def test_two_edits_at_once_lose_no_pin(fleet: Operator) -> None:
     running = {host: fleet.start("pin", host, "glm") for host in hosts}
     ended = {}
     for host, process in running.items():
-        _, said = process.communicate(timeout=120)
+        _, result = process.communicate(timeout=120)
         ended[host] = process.returncode
-        assert process.returncode in {0, 6}, said
+        assert process.returncode in {0, 6}, result
     pinned = fleet.call("hosts", "provider=glm:!gpu-04").out
     assert [host for host in hosts if host in pinned] == [h for h in hosts if ended[h] == 0]
     assert 0 in ended.values()
@@ -488,9 +488,9 @@ def test_the_end_of_a_pin_is_one_line_and_none_with_quiet(
 ) -> None:
     assert fleet.call("pin", "eu-01", "glm", "--until", until, "--reason", "a trial").code == 0
     [day] = re.findall(r"pin_until: (\S+)", text(fleet))
-    said = fleet.call("validate")
+    result = fleet.call("validate")
     severity = told.partition(":")[0]
-    assert said.err.splitlines() == [
+    assert result.err.splitlines() == [
         f"inventory.yml:14:22: {told.format(day=day)}",
         f"1 {severity}",
     ]
@@ -503,8 +503,8 @@ def test_the_end_of_a_pin_is_one_line_and_none_with_quiet(
 def test_an_ended_pin_is_reported_in_full_with_quiet_too(fleet: Operator) -> None:
     ended = INVENTORY.replace("{port: 2222}", "{provider: glm, pin_until: 2020-01-01}")
     (fleet.work / "inventory.yml").write_text(ended)
-    said = fleet.call("validate", "-q")
-    assert said.code == 3
-    assert "error: the pin to glm ended on 2020-01-01 (on 1 host: eu-02)\n" in said.err
-    assert "eu-02: {provider: glm, pin_until: 2020-01-01}\n" in said.err
-    assert "  = give it another end with 'aegis-provision pin HOST PROVIDER --until" in said.err
+    result = fleet.call("validate", "-q")
+    assert result.code == 3
+    assert "error: the pin to glm ended on 2020-01-01 (on 1 host: eu-02)\n" in result.err
+    assert "eu-02: {provider: glm, pin_until: 2020-01-01}\n" in result.err
+    assert "  = give it another end with 'aegis-provision pin HOST PROVIDER --until" in result.err

@@ -26,7 +26,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "inventory.yml").write_text(INVENTORY)
 
 
-def said(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+def result(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
     code = run(args, {"PATH": os.environ["PATH"], "HOME": str(Path.cwd())})
     out, err = capsys.readouterr()
     return code, out, err
@@ -56,22 +56,22 @@ def test_hosts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "names").write_text(f"{RANGE}\n")
-    code, out, err = said(capsys, "hosts", *arguments)
+    code, out, err = result(capsys, "hosts", *arguments)
     assert (code, err) == (0, "")
     assert names(out) == expected
 
 
 def test_pin_and_unpin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "pin", RANGE, "glm")[0] == 0
-    _, out, _ = said(capsys, "hosts", "provider=glm")
+    assert result(capsys, "pin", RANGE, "glm")[0] == 0
+    _, out, _ = result(capsys, "hosts", "provider=glm")
     assert names(out) == GPUS[1:3]
-    assert said(capsys, "unpin", RANGE)[0] == 0
+    assert result(capsys, "unpin", RANGE)[0] == 0
     assert (tmp_path / "inventory.yml").read_text() == INVENTORY
 
 
 def test_a_play(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "playbook.yml").write_text(f"- hosts: {RANGE}\n- hosts: 'all:!{RANGE}'\n")
-    code, out, _ = said(capsys, "apply", "playbook.yml", "--list-hosts")
+    code, out, _ = result(capsys, "apply", "playbook.yml", "--list-hosts")
     assert code == 0
     listed = [line.strip() for line in out.splitlines() if line.strip().startswith("gpu-")]
     assert listed == [*GPUS[1:3], GPUS[0], *GPUS[3:]]
@@ -93,7 +93,7 @@ def test_hosts_that_are_not_there_are_refused_everywhere(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "playbook.yml").write_text(f"- hosts: {BEYOND}\n")
-    code, out, err = said(capsys, *arguments)
+    code, out, err = result(capsys, *arguments)
     assert (code, out) == (3, "")
     assert REFUSED in err
     assert (tmp_path / "inventory.yml").read_text() == INVENTORY

@@ -39,9 +39,9 @@ def test_what_may_be_pushed_is_printed_and_nothing_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = run(["render", "--provider", vector["provider"], "--reveal"], vector["env"])
-    out, said = capsys.readouterr()
+    out, result = capsys.readouterr()
     if refused(vector):
         assert (code, out) == (3, "")
-        assert all(name in said for name in vector["missing"])
+        assert all(name in result for name in vector["missing"])
     else:
         assert (code, out) == (0, vector["output"])

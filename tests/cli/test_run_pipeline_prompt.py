@@ -119,9 +119,9 @@ def test_nobody_is_asked_a_question_that_is_not_seen(operator: Operator) -> None
 
 
 def test_without_a_terminal_it_refuses(operator: Operator) -> None:
-    said = operator.run("apply", stdin="yes\n")
-    assert said.code == 6
-    assert said.err.endswith(
+    result = operator.run("apply", stdin="yes\n")
+    assert result.code == 6
+    assert result.err.endswith(
         "error: nothing was written: there is no terminal to ask on; say --yes to go ahead\n"
     )
     assert written(operator) == [False] * 3
@@ -152,8 +152,8 @@ def test_two_hundred_hosts_fit_one_screen(
         for number in range(1, count + 1):
             host = f"{group}-{number:03}.example.com"
             operator.furnish(host)
-            said = f", provider: glm, pin_until: 2099-12-31, pin_reason: trial {number}"
-            pin = said if number in pins[group] else ""
+            result = f", provider: glm, pin_until: 2099-12-31, pin_reason: trial {number}"
+            pin = result if number in pins[group] else ""
             lines += f"        {host}: {{config_path: {operator.file_of(host)}{pin}}}\n"
     (operator.work / "inventory.yml").write_text(lines)
     operator.environ["GLM_API_KEY"] = "x"
@@ -199,7 +199,7 @@ def test_half_of_a_fleet_at_once_is_asked_once(ten: Operator) -> None:
 
 
 def test_with_yes_more_than_half_of_a_fleet_is_a_warning(ten: Operator) -> None:
-    said = ten.run("apply", "--yes")
-    assert said.code == 0
-    assert "warning: one batch changes 10 of the inventory's 10 hosts at once" in said.err
+    result = ten.run("apply", "--yes")
+    assert result.code == 0
+    assert "warning: one batch changes 10 of the inventory's 10 hosts at once" in result.err
     assert number_written(ten) == 10

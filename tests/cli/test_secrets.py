@@ -34,12 +34,12 @@ def write(**files: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-Said = tuple[int, str, str]
+CommandResult = tuple[int, str, str]
 
 
 def call(
     capsys: pytest.CaptureFixture[str], *args: str, environ: dict[str, str] | None = None
-) -> Said:
+) -> CommandResult:
     code = run(args, {"XDG_STATE_HOME": str(Path.cwd() / "state"), **(environ or {})})
     out, err = capsys.readouterr()
     return code, out, err

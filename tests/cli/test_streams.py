@@ -17,13 +17,13 @@ from rich.text import Text
 from aegis_provision.cli.main import run
 from aegis_provision.cli.streams import FaultTolerantDescriptor, plain_encoding
 from aegis_provision.report.console import Encodable, encodable
-from tests.fleet.operator import PROGRAM, Operator, Said
+from tests.fleet.operator import PROGRAM, CommandResult, Operator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def in_shell(operator: Operator, line: str) -> Said:
+def in_shell(operator: Operator, line: str) -> CommandResult:
     """Run ``line`` in bash, with the program as ``$PROGRAM``."""
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
@@ -35,7 +35,7 @@ def in_shell(operator: Operator, line: str) -> Said:
         check=False,
         timeout=60,
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 def is_written(file: Path) -> bool:
@@ -43,26 +43,26 @@ def is_written(file: Path) -> bool:
 
 
 def test_a_reader_that_leaves_does_not_end_an_apply_half_way(operator: Operator) -> None:
-    said = in_shell(operator, "$PROGRAM apply --yes | true")
-    assert said.code == 0, said.err
-    assert said.err.count("written, restart pending") == 3
+    result = in_shell(operator, "$PROGRAM apply --yes | true")
+    assert result.code == 0, result.err
+    assert result.err.count("written, restart pending") == 3
     assert all(is_written(operator.file_of(host)) for host in "abc")
 
 
 def test_the_exit_code_does_not_depend_on_the_reader(operator: Operator) -> None:
-    said = in_shell(operator, "$PROGRAM plan --detailed-exitcode | head -1")
-    assert said.code == 2
-    assert said.out.startswith("~ update ")
-    assert said.err == "Reading 3 hosts\n"
+    result = in_shell(operator, "$PROGRAM plan --detailed-exitcode | head -1")
+    assert result.code == 2
+    assert result.out.startswith("~ update ")
+    assert result.err == "Reading 3 hosts\n"
 
 
 @pytest.mark.parametrize("command", ["plan", "hosts", "hosts --format json", "validate", "--help"])
 def test_a_full_disk_is_told_without_a_traceback(operator: Operator, command: str) -> None:
-    said = in_shell(operator, f"$PROGRAM {command} >/dev/full")
-    assert said.code == 1
-    assert said.err.endswith("error: the result could not be printed: No space left on device\n")
-    assert "Traceback" not in said.err
-    assert "bug" not in said.err
+    result = in_shell(operator, f"$PROGRAM {command} >/dev/full")
+    assert result.code == 1
+    assert result.err.endswith("error: the result could not be printed: No space left on device\n")
+    assert "Traceback" not in result.err
+    assert "bug" not in result.err
 
 
 def test_a_failure_of_its_own_outweighs_a_full_disk(operator: Operator) -> None:
@@ -71,24 +71,24 @@ def test_a_failure_of_its_own_outweighs_a_full_disk(operator: Operator) -> None:
 
 
 def test_a_full_disk_under_the_progress_changes_nothing(operator: Operator) -> None:
-    said = in_shell(operator, "$PROGRAM plan 2>/dev/full")
-    assert said.code == 0
-    assert said.out.endswith("Plan: 3 to update\n")
+    result = in_shell(operator, "$PROGRAM plan 2>/dev/full")
+    assert result.code == 0
+    assert result.out.endswith("Plan: 3 to update\n")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_trouble(operator: Operator, closed: str) -> None:
     open_ones = in_shell(operator, "$PROGRAM plan")
-    said = in_shell(operator, f"$PROGRAM plan {closed}")
-    assert said.code == 0
-    assert said.out == ("" if " >&-" in f" {closed}" else open_ones.out)
-    assert said.err == ("" if "2>&-" in closed else open_ones.err)
+    result = in_shell(operator, f"$PROGRAM plan {closed}")
+    assert result.code == 0
+    assert result.out == ("" if " >&-" in f" {closed}" else open_ones.out)
+    assert result.err == ("" if "2>&-" in closed else open_ones.err)
 
 
 def test_nobody_is_asked_on_a_closed_input(operator: Operator) -> None:
-    said = in_shell(operator, "$PROGRAM apply <&-")
-    assert said.code == 6
-    assert "there is no terminal to ask on; say --yes to go ahead" in said.err
+    result = in_shell(operator, "$PROGRAM apply <&-")
+    assert result.code == 6
+    assert "there is no terminal to ask on; say --yes to go ahead" in result.err
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_json_is_the_only_thing_on_stdout(
 ) -> None:
     operator.inventory("a", "b", "gone", unreachable=("gone",), more="timeout_ms: 900")
     operator.furnish("b", content="no JSON")
-    said = operator.call(*command, *loud, "--format", "json")
-    document = json.loads(said.out)
+    result = operator.call(*command, *loud, "--format", "json")
+    document = json.loads(result.out)
     schema = document.get("schema") or document.get("_meta", {}).get("schema")
-    assert said.out.endswith("}\n")
+    assert result.out.endswith("}\n")
     if command[:2] != ["hosts", "--host"]:
         kind = "plan" if "--check" in command else command[0]
         assert schema == f"aegis-provision/{kind}/v1"
@@ -123,10 +123,10 @@ def test_json_is_the_only_thing_on_stdout(
 
 def test_warnings_go_to_stderr(operator: Operator) -> None:
     operator.inventory("a", more="timeout_ms: 900")
-    said = operator.call("plan")
-    assert "warning: " in said.err
-    assert "less than a second" in said.err
-    assert "less than a second" not in said.out
+    result = operator.call("plan")
+    assert "warning: " in result.err
+    assert "less than a second" in result.err
+    assert "less than a second" not in result.out
 
 
 def test_output_is_in_the_inventorys_order(operator: Operator) -> None:
@@ -162,22 +162,22 @@ def test_colour_off_a_terminal_is_only_what_was_asked_for(
     colourful: bool,
 ) -> None:
     (operator.work / "inventory.yml").write_text("all: {hosts: {a: {provider: gml}}}")
-    said = operator.call(*command, *args, environ=environ)
-    assert said.code == 3
-    assert ("\x1b[" in said.err) is colourful
+    result = operator.call(*command, *args, environ=environ)
+    assert result.code == 3
+    assert ("\x1b[" in result.err) is colourful
 
 
 def test_forced_colour_draws_no_bar_into_a_file(operator: Operator) -> None:
-    said = operator.call("plan", "--color", "always")
-    assert said.err == "Reading 3 hosts\n"
+    result = operator.call("plan", "--color", "always")
+    assert result.err == "Reading 3 hosts\n"
 
 
 def test_a_deadline_that_passes_at_once_leaves_nothing_open(operator: Operator) -> None:
     """Python would complain of an open socket on stderr."""
     operator.inventory("a")
-    said = operator.run("plan", "--deadline", "0.000001")
-    assert said.code == 5
-    assert said.err == "Reading 1 host\na: unreachable\n"
+    result = operator.run("plan", "--deadline", "0.000001")
+    assert result.code == 5
+    assert result.err == "Reading 1 host\na: unreachable\n"
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_a_deadline_that_passes_at_once_leaves_nothing_open(operator: Operator) 
 )
 def test_ndjson_is_the_document_of_json_on_the_last_line(operator: Operator, command: str) -> None:
     document = json.loads(operator.call(*command.split(), "--format", "json").out)
-    said = operator.call(*command.split(), environ={"AEGIS_PROVISION_FORMAT": "ndjson"})
-    *events, last = [json.loads(line) for line in said.out.splitlines()]
+    result = operator.call(*command.split(), environ={"AEGIS_PROVISION_FORMAT": "ndjson"})
+    *events, last = [json.loads(line) for line in result.out.splitlines()]
     named = {"schema": "aegis-provision/event/v1", "event": "plan_finished", "at": last.get("at")}
     assert last == ({**document, **named} if command == "plan" else document)
     assert [event["event"] for event in events] == (
@@ -213,8 +213,8 @@ def test_ndjson_is_the_document_of_json_on_the_last_line(operator: Operator, com
 def test_nothing_that_prints_stops_a_run(
     operator: Operator, streams: str, code: int, command: str
 ) -> None:
-    said = in_shell(operator, f"PYTHONIOENCODING=ascii:strict $PROGRAM {command} {streams}")
-    assert said.code == code, said.err
+    result = in_shell(operator, f"PYTHONIOENCODING=ascii:strict $PROGRAM {command} {streams}")
+    assert result.code == code, result.err
     assert all(is_written(operator.file_of(host)) for host in "abc")
     told = json.loads(operator.call("history", "last", "--format", "json").out)["run"]
     assert told["exit_code"] == 0

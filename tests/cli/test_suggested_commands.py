@@ -18,7 +18,7 @@ from aegis_provision.cli.suggested_commands import command_line, completed, oper
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fleet.operator import Operator, Said
+    from tests.fleet.operator import CommandResult, Operator
 
 CONNECTION = {
     "known_hosts": ("kh", "more hosts"),
@@ -65,8 +65,8 @@ def _typed(operator: Operator, line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _suggested(said: Said | subprocess.CompletedProcess[str]) -> str:
-    text = said.stderr if isinstance(said, subprocess.CompletedProcess) else said.err
+def _suggested(result: CommandResult | subprocess.CompletedProcess[str]) -> str:
+    text = result.stderr if isinstance(result, subprocess.CompletedProcess) else result.err
     [line] = re.findall(r"with: (aegis-provision .*)$", text, re.MULTILINE)
     return str(line)
 
@@ -76,17 +76,17 @@ def _token_of(operator: Operator, host: str) -> bool:
 
 
 def test_a_saved_plan_is_carried_out_by_the_line_that_is_suggested(bare: Operator) -> None:
-    said = _typed(
+    result = _typed(
         bare,
         "aegis-provision plan -l a --known-hosts kh --ssh-config none --env-file ./tokens.env "
         "--timeout=7.5 --deadline 60 --forks=2 --host-key strict --out plan.json",
     )
-    assert said.returncode == 0, said.stderr
-    assert _suggested(said) == (
+    assert result.returncode == 0, result.stderr
+    assert _suggested(result) == (
         "aegis-provision apply plan.json --known-hosts kh --ssh-config none "
         "--env-file ./tokens.env --timeout 7.5 --deadline 60 -f 2 --host-key strict"
     )
-    done = _typed(bare, f"{_suggested(said)} --yes")
+    done = _typed(bare, f"{_suggested(result)} --yes")
     assert done.returncode == 0, done.stderr
     assert _token_of(bare, "a")
     assert not _token_of(bare, "b")
@@ -96,15 +96,15 @@ def test_names_are_quoted_for_the_shell(bare: Operator) -> None:
     kh, env, out = "known $HOME 'hosts'", "to kens;.env", "-a plan & more.json"
     (bare.work / "kh").rename(bare.work / kh)
     _env_file(bare, env)
-    said = _typed(
+    result = _typed(
         bare,
         shlex.join(
             ["aegis-provision", "plan", "--out", out, "--env-file", env, "--known-hosts", kh]
         )
         + " --known-hosts also-this --ssh-config none",
     )
-    assert said.returncode == 0, said.stderr
-    done = _typed(bare, f"{_suggested(said)} --yes")
+    assert result.returncode == 0, result.stderr
+    done = _typed(bare, f"{_suggested(result)} --yes")
     assert done.returncode == 0, done.stderr
     assert all(_token_of(bare, host) for host in "abc")
 
@@ -116,22 +116,22 @@ def test_what_variables_say_is_not_repeated(bare: Operator) -> None:
         "AEGIS_PROVISION_ENV_FILE": "tokens.env",
         "AEGIS_PROVISION_LIMIT": "a:b",
     }
-    said = _typed(bare, "aegis-provision plan --out plan.json")
-    assert _suggested(said) == "aegis-provision apply plan.json"
-    assert _typed(bare, f"{_suggested(said)} --yes").returncode == 0
+    result = _typed(bare, "aegis-provision plan --out plan.json")
+    assert _suggested(result) == "aegis-provision apply plan.json"
+    assert _typed(bare, f"{_suggested(result)} --yes").returncode == 0
     assert _token_of(bare, "b")
     assert not _token_of(bare, "c")
 
 
 def test_what_can_not_be_opened_again_is_named_and_not_repeated(bare: Operator) -> None:
     (bare.work / "empty").touch()
-    said = _typed(
+    result = _typed(
         bare,
         "aegis-provision plan --ssh-config /dev/fd/3 --known-hosts kh --env-file tokens.env "
         "--out plan.json 3<empty",
     )
-    assert "Saved to plan.json; carry it out (and --ssh-config again) with: " in said.stderr
-    assert _suggested(said) == (
+    assert "Saved to plan.json; carry it out (and --ssh-config again) with: " in result.stderr
+    assert _suggested(result) == (
         "aegis-provision apply plan.json --known-hosts kh --env-file tokens.env"
     )
 
@@ -139,9 +139,9 @@ def test_what_can_not_be_opened_again_is_named_and_not_repeated(bare: Operator) 
 def test_a_plan_in_a_playbook_s_place_tells_how_it_is_looked_at(bare: Operator) -> None:
     flags = "--known-hosts kh --ssh-config none --env-file tokens.env"
     assert _typed(bare, f"aegis-provision plan --out 'my plan' {flags}").returncode == 0
-    said = _typed(bare, f"aegis-provision plan 'my plan' {flags}")
-    assert said.returncode == 64
-    [line] = re.findall(r"still holds: (.*)$", said.stderr, re.MULTILINE)
+    result = _typed(bare, f"aegis-provision plan 'my plan' {flags}")
+    assert result.returncode == 64
+    [line] = re.findall(r"still holds: (.*)$", result.stderr, re.MULTILINE)
     assert line == f"aegis-provision apply --check 'my plan' {flags}"
     shown = _typed(bare, line)
     assert (shown.returncode, "3 to update" in shown.stdout) == (0, True)
@@ -149,9 +149,9 @@ def test_a_plan_in_a_playbook_s_place_tells_how_it_is_looked_at(bare: Operator) 
 
 def test_a_plan_that_can_not_be_used_tells_how_it_is_made_anew(bare: Operator) -> None:
     (bare.work / "my plan").write_text('{"schema": "aegis-provision/saved-plan/v1"}')
-    said = bare.call("apply", "my plan", "--known-hosts", "kh", "-f", "2")
-    assert said.code == 3
-    assert said.err.endswith(
+    result = bare.call("apply", "my plan", "--known-hosts", "kh", "-f", "2")
+    assert result.code == 3
+    assert result.err.endswith(
         "make it anew with: aegis-provision plan --out 'my plan' --known-hosts kh -f 2\n"
     )
 
@@ -159,9 +159,9 @@ def test_a_plan_that_can_not_be_used_tells_how_it_is_made_anew(bare: Operator) -
 @pytest.mark.parametrize("name", ["fleet.yml", "my fleet's $1.yml"])
 def test_a_hint_works_with_the_inventory_that_was_named(bare: Operator, name: str) -> None:
     (bare.work / "inventory.yml").rename(bare.work / name)
-    said = bare.call("explain", "nowhere", "-i", name)
-    assert said.code == 3
-    [line] = re.findall(r"list them with '(aegis-provision hosts .*)'$", said.err, re.MULTILINE)
+    result = bare.call("explain", "nowhere", "-i", name)
+    assert result.code == 3
+    [line] = re.findall(r"list them with '(aegis-provision hosts .*)'$", result.err, re.MULTILINE)
     shown = _typed(bare, line)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert [host in shown.stdout for host in "abc"] == [True] * 3

@@ -69,9 +69,9 @@ def test_a_file_of_the_operator(operator: Operator, place: str, kind: str) -> No
     make(path)
     (operator.work / "including").write_text("Include inc*\n")
     command, code = READ[place]
-    said = operator.run(*command.split())
-    assert said.code == code, said
-    told = said.out + said.err
+    result = operator.run(*command.split())
+    assert result.code == code, result
+    told = result.out + result.err
     assert words in told
     assert path.name in told
     assert "internal error" not in told
@@ -93,9 +93,9 @@ def test_the_null_device_is_an_empty_ssh_config(operator: Operator) -> None:
 
 
 def test_the_null_device_is_an_empty_known_hosts(operator: Operator) -> None:
-    said = operator.call("plan", "--known-hosts", "/dev/null", "--format", "json")
-    assert said.code == 5
-    assert "unknown" in said.out
+    result = operator.call("plan", "--known-hosts", "/dev/null", "--format", "json")
+    assert result.code == 5
+    assert "unknown" in result.out
     trusting = ("--known-hosts", "/dev/null", "--host-key", "accept-new")
     assert operator.call("plan", *trusting).code == 0
     assert not Path("/dev/null").is_file()
@@ -111,12 +111,12 @@ def test_a_key(operator: Operator, kind: str, name: str) -> None:
     inventory.write_text(inventory.read_text().replace(str(operator.sshd.client_key), str(key)))
     (operator.work / name).unlink(missing_ok=True)
     make(operator.work / name)
-    said = operator.run("plan", "--format", "json")
+    result = operator.run("plan", "--format", "json")
     if name == "key.pub":  # the key itself is enough
-        assert said.code == 0
+        assert result.code == 0
     else:
-        assert said.code == 5
-        assert f"can't be used: {words[:1].lower()}{words[1:]}" in said.out
+        assert result.code == 5
+        assert f"can't be used: {words[:1].lower()}{words[1:]}" in result.out
 
 
 def test_a_key_longer_than_any_is_not_read_to_its_end(operator: Operator) -> None:
@@ -135,15 +135,15 @@ def test_the_key_and_the_records_of_the_state_directory(operator: Operator, kind
     (record,) = (state / "runs").iterdir()
     record.unlink()
     make(record)
-    said = operator.run("history")
-    assert said.code == 0
-    assert f"the record can't be read: {words}" in said.out
+    result = operator.run("history")
+    assert result.code == 0
+    assert f"the record can't be read: {words}" in result.out
     assert operator.run("history", "last").code == 3
     (state / "hmac.key").unlink()
     make(state / "hmac.key")
-    said = operator.run("apply", "--yes")
-    assert said.code == 6
-    assert f"hmac.key can't be made or read: {words}" in said.err
+    result = operator.run("apply", "--yes")
+    assert result.code == 6
+    assert f"hmac.key can't be made or read: {words}" in result.err
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,19 +157,19 @@ def test_files_of_a_host_that_is_this_machine(operator: Operator, kind: str, nam
     (operator.work / "inventory.yml").write_text(
         f"all: {{hosts: {{here: {{provider: ollama, connection: local, config_path: {path}}}}}}}"
     )
-    said = operator.run("status")
-    assert "internal error" not in said.err
-    assert said.code == (4 if name == "aegis.config.json" and kind != "device" else said.code)
+    result = operator.run("status")
+    assert "internal error" not in result.err
+    assert result.code == (4 if name == "aegis.config.json" and kind != "device" else result.code)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_never_replaces_what_is_no_file(operator: Operator, kind: str) -> None:
     make, words = KINDS[kind]
     make(operator.work / "page")
-    said = operator.call("apply", "--yes", "--report", "page")
-    assert said.code == (64 if kind == "directory" else 3)
+    result = operator.call("apply", "--yes", "--report", "page")
+    assert result.code == (64 if kind == "directory" else 3)
     if kind != "directory":
-        assert said.err.endswith(
+        assert result.err.endswith(
             f"error: --report: page can't be written: {words}\n"
             "  = name a file in a directory of yours\n"
         )

@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.fleet.operator import Operator, Said
+    from tests.fleet.operator import CommandResult, Operator
 
 GOOD = "- {hosts: a}\n- {hosts: 'all:!a', serial: 1}\n"
 
 
-def validate(operator: Operator, playbook: str, *more: str) -> Said:
+def validate(operator: Operator, playbook: str, *more: str) -> CommandResult:
     (operator.work / "rollout.yml").write_text(playbook, encoding="utf-8")
     return operator.call("validate", "rollout.yml", *more)
 
 
-def document(said: Said) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(said.out)
+def document(result: CommandResult) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.out)
     return found
 
 
 def test_a_right_playbook_is_counted(operator: Operator) -> None:
-    said = validate(operator, GOOD)
-    assert (said.code, said.err) == (0, "")
-    assert said.out == (
+    result = validate(operator, GOOD)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
         "Valid: 3 hosts, 0 groups, 1 provider in use, 0 pins.\n"
         "rollout.yml: 2 plays, 3 batches, 3 hosts.\n"
     )
@@ -39,34 +39,34 @@ def test_several_playbooks_are_checked_in_one_go(operator: Operator) -> None:
         "rollout.yml: 2 plays, 3 batches, 3 hosts.\nother.yml: 1 play, 1 batch, 1 host.\n"
     )
     (operator.work / "other.yml").write_text("- {hosts: nobody}\n", encoding="utf-8")
-    said = validate(operator, "- {hosts: a, serial: 0}\n", "other.yml")
-    assert (said.code, said.out) == (3, "")
-    assert "rollout.yml:1:22: error" in said.err
-    assert "other.yml:1:11: error" in said.err
-    assert said.err.endswith("2 errors\n")
+    result = validate(operator, "- {hosts: a, serial: 0}\n", "other.yml")
+    assert (result.code, result.out) == (3, "")
+    assert "rollout.yml:1:22: error" in result.err
+    assert "other.yml:1:11: error" in result.err
+    assert result.err.endswith("2 errors\n")
 
 
 def test_errors_of_inventory_and_playbook_come_together(operator: Operator) -> None:
     operator.inventory("a", more="colour: red")
-    said = validate(operator, "- {hosts: a, serial: 0}\n")
-    assert said.code == 3
-    assert 'unknown key "colour"' in said.err
-    assert '"serial" is 0' in said.err
+    result = validate(operator, "- {hosts: a, serial: 0}\n")
+    assert result.code == 3
+    assert 'unknown key "colour"' in result.err
+    assert '"serial" is 0' in result.err
 
 
 def test_a_restart_that_nobody_can_do_is_told_before_any_connection(operator: Operator) -> None:
-    said = validate(operator, "- {hosts: all, restart: changed}\n")
-    assert said.code == 3
-    assert "(on 3 hosts: a, b, c)" in said.err
+    result = validate(operator, "- {hosts: all, restart: changed}\n")
+    assert result.code == 3
+    assert "(on 3 hosts: a, b, c)" in result.err
     operator.inventory("a", "b", "c", more="service: aegis")
     assert validate(operator, "- {hosts: all, restart: changed}\n").code == 0
 
 
 def test_what_makes_no_sense_is_a_warning_beside_the_verdict(operator: Operator) -> None:
-    said = validate(operator, "- {hosts: a, verify: {health: true}}\n")
-    assert said.code == 0
-    assert said.out.endswith("rollout.yml: 1 play, 1 batch, 1 host.\n")
-    assert "this play restarts nothing" in said.err
+    result = validate(operator, "- {hosts: a, verify: {health: true}}\n")
+    assert result.code == 0
+    assert result.out.endswith("rollout.yml: 1 play, 1 batch, 1 host.\n")
+    assert "this play restarts nothing" in result.err
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,15 @@ def test_what_makes_no_sense_is_a_warning_beside_the_verdict(operator: Operator)
 def test_a_playbook_that_is_no_file_is_told(operator: Operator, name: str, words: str) -> None:
     (operator.work / "leads.yml").symlink_to("nowhere")
     os.mkfifo(operator.work / "fifo")
-    said = operator.call("validate", name)
-    assert (said.code, said.out) == (3, "")
-    assert words in said.err
+    result = operator.call("validate", name)
+    assert (result.code, result.out) == (3, "")
+    assert words in result.err
 
 
 def test_the_document_shows_plays_and_batches(operator: Operator) -> None:
-    said = validate(operator, GOOD, "--format", "json")
-    assert said.code == 0
-    found = document(said)
+    result = validate(operator, GOOD, "--format", "json")
+    assert result.code == 0
+    found = document(result)
     assert (found["valid"], found["diagnostics"]) == (True, [])
     assert found["playbooks"] == [
         {
@@ -104,8 +104,8 @@ def test_the_document_shows_plays_and_batches(operator: Operator) -> None:
 
 @pytest.mark.parametrize("playbook", ["- {hosts: nobody}\n", "- {hosts: a, serial: 0}\n", "5"])
 def test_the_document_of_a_wrong_playbook_says_so(operator: Operator, playbook: str) -> None:
-    said = validate(operator, playbook, "--format", "json")
-    assert (said.code, said.err) == (3, "")
-    found = document(said)
+    result = validate(operator, playbook, "--format", "json")
+    assert (result.code, result.err) == (3, "")
+    found = document(result)
     assert (found["valid"], found["hosts"]) == (False, 3)
     assert [item["file"] for item in found["diagnostics"]] == ["rollout.yml"]

@@ -51,16 +51,16 @@ def run_demo(environ: dict[str, str], *args: str) -> subprocess.CompletedProcess
 
 
 def test_it_shows_every_step_and_leaves_nothing(environ: dict[str, str]) -> None:
-    said = run_demo(environ, "--hosts", "6")
-    assert said.returncode == 0, said.stdout + said.stderr
-    typed = re.findall(r"^\$ aegis-provision (\S+)", said.stdout, re.MULTILINE)
+    result = run_demo(environ, "--hosts", "6")
+    assert result.returncode == 0, result.stdout + result.stderr
+    typed = re.findall(r"^\$ aegis-provision (\S+)", result.stdout, re.MULTILINE)
     assert typed == ["validate", "plan", "apply", "plan", "status"]
-    assert "Valid: 6 hosts, 5 groups, 6 providers in use, 1 pin." in said.stdout
-    assert "Plan: 1 to create, 4 to update, 1 unchanged" in said.stdout
-    assert "Plan: 6 unchanged" in said.stdout
-    assert "Status: 6 in sync, 1 never provisioned, 5 restart pending" in said.stdout
-    assert "playbook.yml: 2 plays, 4 batches, 6 hosts." in said.stdout
-    batches = [line for line in said.stderr.splitlines() if line.startswith(("Play", "Batch"))]
+    assert "Valid: 6 hosts, 5 groups, 6 providers in use, 1 pin." in result.stdout
+    assert "Plan: 1 to create, 4 to update, 1 unchanged" in result.stdout
+    assert "Plan: 6 unchanged" in result.stdout
+    assert "Status: 6 in sync, 1 never provisioned, 5 restart pending" in result.stdout
+    assert "playbook.yml: 2 plays, 4 batches, 6 hosts." in result.stdout
+    batches = [line for line in result.stderr.splitlines() if line.startswith(("Play", "Batch"))]
     assert batches == [
         'Play 1/2 "Canary": 1 host',
         'Play 2/2 "Everyone else": 5 hosts in 3 batches',
@@ -73,9 +73,9 @@ def test_it_shows_every_step_and_leaves_nothing(environ: dict[str, str]) -> None
 
 
 def test_it_shows_no_secret(environ: dict[str, str]) -> None:
-    said = run_demo(environ, "--hosts", "8")
-    assert said.returncode == 0, said.stdout + said.stderr
-    shown = [secret for secret in secrets_of(8) if secret in said.stdout + said.stderr]
+    result = run_demo(environ, "--hosts", "8")
+    assert result.returncode == 0, result.stdout + result.stderr
+    shown = [secret for secret in secrets_of(8) if secret in result.stdout + result.stderr]
     # Ollama's token is a harmless placeholder of the recipe's own; it is masked all the same.
     assert shown == []
 
@@ -88,10 +88,10 @@ def test_the_operators_own_settings_do_not_reach_it(environ: dict[str, str]) -> 
         "AEGIS_PROVISION_LIMIT": "nobody",
         "SSH_AUTH_SOCK": "/nonexistent/agent",
     }
-    said = run_demo({**environ, **own}, "--hosts", "6")
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "canary-model" not in said.stdout
-    assert "Plan: 6 unchanged" in said.stdout
+    result = run_demo({**environ, **own}, "--hosts", "6")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "canary-model" not in result.stdout
+    assert "Plan: 6 unchanged" in result.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -169,9 +169,9 @@ def test_a_reader_that_goes_away_ends_it_in_order(environ: dict[str, str]) -> No
 
 
 def test_too_few_hosts_is_a_usage_error(environ: dict[str, str]) -> None:
-    said = run_demo(environ, "--hosts", "2")
-    assert said.returncode == 64
-    assert "6<=x<=99" in said.stderr
+    result = run_demo(environ, "--hosts", "2")
+    assert result.returncode == 64
+    assert "6<=x<=99" in result.stderr
     assert not list(Path(environ["TMPDIR"]).iterdir())
 
 
@@ -182,7 +182,7 @@ def test_no_room_for_its_files_is_said_plainly(environ: dict[str, str], tmp_path
         "import sys, tempfile; tempfile.tempdir = sys.argv.pop(1);"
         "from aegis_provision.cli.main import main; main()"
     )
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, nowhere, "demo"],
         env=environ,
         capture_output=True,
@@ -190,8 +190,8 @@ def test_no_room_for_its_files_is_said_plainly(environ: dict[str, str], tmp_path
         check=False,
         timeout=60,
     )
-    assert said.returncode == 6
-    assert said.stderr == "error: the demo's hosts can't be set up: Not a directory\n"
+    assert result.returncode == 6
+    assert result.stderr == "error: the demo's hosts can't be set up: Not a directory\n"
 
 
 def start(environ: dict[str, str], *args: str) -> subprocess.Popen[str]:

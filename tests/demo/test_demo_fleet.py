@@ -30,10 +30,10 @@ def test_a_host_shows_its_own_files_and_no_others(tmp_path: Path) -> None:
     fetched = tmp_path / "fetched"
     with running_fleet(FEWEST_HOSTS) as fleet:
         config = fleet.config_file("gpu-02")
-        said = sftp(fleet, "gpu-02", "pwd", "ls -ln /", f"get /opt/aegis/{config.name} {fetched}")
+        result = sftp(fleet, "gpu-02", "pwd", "ls -ln /", f"get /opt/aegis/{config.name} {fetched}")
         escaped = sftp(fleet, "gpu-02", f"get ../../../{fleet.directory}/tokens.env {fetched}.2")
-        assert said.returncode == 0, said.stderr
-        assert "Remote working directory: /" in said.stdout
+        assert result.returncode == 0, result.stderr
+        assert "Remote working directory: /" in result.stdout
         assert fetched.read_bytes() == config.read_bytes()
         assert escaped.returncode != 0
 
@@ -42,7 +42,7 @@ def test_a_file_can_be_replaced_and_keeps_its_owner_for_a_client(tmp_path: Path)
     new = tmp_path / "new"
     new.write_text("{}")
     with running_fleet(FEWEST_HOSTS) as fleet:
-        said = sftp(
+        result = sftp(
             fleet,
             "eu-01",
             f"put -f {new} /opt/aegis/new",
@@ -53,8 +53,8 @@ def test_a_file_can_be_replaced_and_keeps_its_owner_for_a_client(tmp_path: Path)
         )
         foreign = sftp(fleet, "eu-01", "chown 0 /opt/aegis/aegis.config.json")
         written = fleet.config_file("eu-01")
-        assert said.returncode == 0, said.stderr
-        assert "1000" in said.stdout.splitlines()[-1].split()
+        assert result.returncode == 0, result.stderr
+        assert "1000" in result.stdout.splitlines()[-1].split()
         assert written.read_text() == "{}"
         assert stat.S_IMODE(written.stat().st_mode) == 0o600
         assert foreign.returncode != 0
@@ -67,9 +67,9 @@ def test_only_the_demos_key_gets_in(tmp_path: Path) -> None:
         config = fleet.directory / "ssh_config"
         text = config.read_text().replace(str(fleet.directory / "id_ed25519"), str(other))
         config.write_text(text)
-        said = sftp(fleet, "gpu-01", "pwd")
-    assert said.returncode != 0
-    assert "Permission denied" in said.stderr
+        result = sftp(fleet, "gpu-01", "pwd")
+    assert result.returncode != 0
+    assert "Permission denied" in result.stderr
 
 
 def test_nobody_else_can_look_inside() -> None:

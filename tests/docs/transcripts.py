@@ -72,9 +72,9 @@ class Reader:
             check=False,
         )
         printed = done.stdout.splitlines()
-        said = f"$ {command.text}\n" + "\n".join(printed)
-        assert done.returncode == command.exit_code, f"exit {done.returncode}\n{said}"
-        assert matches(command.expected, printed), f"the document says otherwise:\n{said}"
+        result = f"$ {command.text}\n" + "\n".join(printed)
+        assert done.returncode == command.exit_code, f"exit {done.returncode}\n{result}"
+        assert matches(command.expected, printed), f"the document says otherwise:\n{result}"
 
 
 def blocks(text: str) -> Iterator[Block]:

@@ -177,7 +177,7 @@ class FleetHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandResult:
     """What a command said, and how it ended."""
 
     exit_code: int
@@ -239,7 +239,7 @@ class Fleet:
         env: Mapping[str, str] | None = None,
         stdin: str = "",
         timeout: float = 120,
-    ) -> Said:
+    ) -> CommandResult:
         """Run the program to its end: ``fleet.run("apply", playbook, "--yes")``."""
         done = subprocess.run(
             [*PROGRAM, *map(str, args)],
@@ -251,9 +251,9 @@ class Fleet:
             check=False,
             timeout=timeout,
         )
-        return Said(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
-    def call(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Said:
+    def call(self, *args: str | Path, env: Mapping[str, str] | None = None) -> CommandResult:
         """Run one command line in this process: what is printed is the same, only quicker."""
         out, err = io.StringIO(), io.StringIO()
         with (
@@ -263,7 +263,7 @@ class Fleet:
             mock.patch("sys.stdin", io.StringIO()),
         ):
             code = run([*map(str, args)], {**self.environ, **(env or {})})
-        return Said(code, out.getvalue(), err.getvalue())
+        return CommandResult(code, out.getvalue(), err.getvalue())
 
     @contextmanager
     def started(

@@ -27,7 +27,7 @@ NOBODY_LISTENS = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandResult:
     """How a command ended, and what it printed."""
 
     code: int
@@ -98,7 +98,7 @@ class Operator:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
 
-    def run(self, *args: str, stdin: str = "", **environ: str) -> Said:
+    def run(self, *args: str, stdin: str = "", **environ: str) -> CommandResult:
         """Run the program as a process of its own."""
         done = subprocess.run(
             [*PROGRAM, *args],
@@ -110,9 +110,9 @@ class Operator:
             check=False,
             timeout=120,
         )
-        return Said(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
-    def call(self, *args: str, environ: Mapping[str, str] | None = None) -> Said:
+    def call(self, *args: str, environ: Mapping[str, str] | None = None) -> CommandResult:
         """Run one command line in this process: what is printed is the same, only quicker."""
         out, err = io.StringIO(), io.StringIO()
         with (
@@ -122,7 +122,7 @@ class Operator:
             mock.patch("sys.stdin", io.StringIO()),
         ):
             code = run(args, {**self.environ, **(environ or {})})
-        return Said(code, out.getvalue(), err.getvalue())
+        return CommandResult(code, out.getvalue(), err.getvalue())
 
     def start(self, *args: str, **environ: str) -> subprocess.Popen[str]:
         """Start the program, its output in pipes."""

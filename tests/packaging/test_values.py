@@ -31,10 +31,10 @@ def _dataclasses(module: str) -> list[type]:
 @pytest.mark.parametrize("module", MODULES)
 def test_a_class_that_is_said_to_be_frozen_is_and_has_slots_where_that_is_said(module: str) -> None:
     for found in _dataclasses(module):
-        said, _, _ = inspect.getsource(found).partition("class ")
+        result, _, _ = inspect.getsource(found).partition("class ")
         frozen = found.__dataclass_params__.frozen  # type: ignore[attr-defined]
-        assert frozen is ("frozen" in said), f"{found} and whether it can be changed"
-        assert ("__slots__" in vars(found)) is ("slots" in said), f"{found} and its slots"
+        assert frozen is ("frozen" in result), f"{found} and whether it can be changed"
+        assert ("__slots__" in vars(found)) is ("slots" in result), f"{found} and its slots"
 
 
 def test_values_are_among_them() -> None:

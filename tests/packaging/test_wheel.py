@@ -89,8 +89,8 @@ def test_the_wheel_holds_all_data_and_nothing_of_the_checkout(wheel: Path) -> No
 
 def test_the_program_comes_from_the_wheel(bin_directory: Path, tmp_path: Path) -> None:
     code = "import aegis_provision; print(aegis_provision.__file__)"
-    said = call([bin_directory / "python", "-c", code], tmp_path)
-    assert Path(said.stdout.strip()).is_relative_to(bin_directory.parent)
+    result = call([bin_directory / "python", "-c", code], tmp_path)
+    assert Path(result.stdout.strip()).is_relative_to(bin_directory.parent)
 
 
 @pytest.mark.parametrize("as_module", [False, True])
@@ -100,39 +100,39 @@ def test_version(bin_directory: Path, tmp_path: Path, as_module: bool) -> None:
         if as_module
         else [bin_directory / "aegis-provision"]
     )
-    said = call([*program, "--version"], tmp_path)
-    assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout.startswith("aegis-provision ")
+    result = call([*program, "--version"], tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("aegis-provision ")
 
 
 def test_validate_finds_its_schema(bin_directory: Path, tmp_path: Path) -> None:
     (tmp_path / "inventory.yml").write_text(VALIDATED, encoding="utf-8")
-    said = call([bin_directory / "aegis-provision", "validate"], tmp_path)
-    assert (said.returncode, said.stderr) == (0, "")
-    assert "4 hosts" in said.stdout
+    result = call([bin_directory / "aegis-provision", "validate"], tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "4 hosts" in result.stdout
 
 
 def test_the_schema_is_applied(bin_directory: Path, tmp_path: Path) -> None:
     wrong = VALIDATED.replace("provider: openrouter", "provider: openrouter, colour: red")
     (tmp_path / "inventory.yml").write_text(wrong, encoding="utf-8")
-    said = call([bin_directory / "aegis-provision", "validate"], tmp_path)
-    assert said.returncode == 3
-    assert "inventory.yml:2:" in said.stderr
-    assert "colour" in said.stderr
+    result = call([bin_directory / "aegis-provision", "validate"], tmp_path)
+    assert result.returncode == 3
+    assert "inventory.yml:2:" in result.stderr
+    assert "colour" in result.stderr
 
 
 def test_providers_finds_the_recipes(bin_directory: Path, tmp_path: Path) -> None:
-    said = call([bin_directory / "aegis-provision", "providers"], tmp_path)
-    assert (said.returncode, said.stderr) == (0, "")
+    result = call([bin_directory / "aegis-provision", "providers"], tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
     for name in ("glm", "openrouter", "lm-studio", "ollama", "azure-openai"):
-        assert name in said.stdout
+        assert name in result.stdout
 
 
 def test_render_a_recipe(bin_directory: Path, tmp_path: Path) -> None:
     argv: list[str | Path] = [bin_directory / "aegis-provision", "render", "--provider", "ollama"]
-    said = call(argv, tmp_path)
-    assert said.returncode == 0, said.stderr
-    rendered = json.loads(said.stdout)["defaultSessionEnv"]
+    result = call(argv, tmp_path)
+    assert result.returncode == 0, result.stderr
+    rendered = json.loads(result.stdout)["defaultSessionEnv"]
     assert rendered["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:11434/v1"
     assert rendered["API_TIMEOUT_MS"] == "120000"
 
@@ -146,7 +146,7 @@ def test_init_finds_its_starters_and_validate_both_schemas(
 
 
 def test_the_demo_says_which_extra_it_needs(bin_directory: Path, tmp_path: Path) -> None:
-    said = call([bin_directory / "aegis-provision", "demo"], tmp_path)
-    assert said.returncode == 64
-    assert "pip install 'aegis-provision[demo]'" in said.stderr
-    assert "Traceback" not in said.stderr
+    result = call([bin_directory / "aegis-provision", "demo"], tmp_path)
+    assert result.returncode == 64
+    assert "pip install 'aegis-provision[demo]'" in result.stderr
+    assert "Traceback" not in result.stderr

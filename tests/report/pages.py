@@ -19,7 +19,7 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.transport.options import AcceptedKey
-from tests.report.runs import CHANGES, PATH, carried_out, hosts, plan, play, replay
+from tests.report.runs import CHANGES, PATH, hosts, plan, play, replay, simulate_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,9 +66,9 @@ def hostile_run() -> list[tuple[float, Event]]:
     schedule = Schedule(
         tuple(play(text, [name]) for name, text in zip(names, HOSTILE, strict=True))
     )
-    told = carried_out(schedule, lambda *_: Status.FAILED, plans=plans)
+    run = simulate_run(schedule, lambda *_: Status.FAILED, plans=plans)
     entries: list[tuple[float, Event]] = []
-    for at, event in told.events:
+    for at, event in run.events:
         match event:
             case StepStarted(host, step):
                 entries.append((at, StepStarted(host, step, host)))
@@ -103,4 +103,4 @@ def fleet_run(count: int, bad: int = 7) -> Sequence[tuple[float, Event]]:
         name: kinds[at % len(kinds)] if at % bad == bad - 1 else Status.APPLIED
         for at, name in enumerate(names)
     }
-    return carried_out(schedule, lambda _, host: ends[host], forks=32).events
+    return simulate_run(schedule, lambda _, host: ends[host], forks=32).events

@@ -64,32 +64,32 @@ def play(name: str, *batches: Sequence[str], **more: object) -> ScheduledPlay:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SimulatedRun:
     """What was told of a run, and when."""
 
     schedule: Schedule
     events: tuple[tuple[float, Event], ...]
 
 
-def carried_out(
+def simulate_run(
     schedule: Schedule,
     status_of: Callable[[int, str], Status],
     *,
     plans: Mapping[str, HostPlan] | None = None,
     forks: int = 4,
     seconds: float = 2.0,
-) -> Told:
+) -> SimulatedRun:
     """Tell of a run in which every host ends as ``status_of`` says, in waves of ``forks``.
 
     A host that did not end well in one play is passed over by the later ones. Each host takes
     ``seconds`` to be written, and as long again to be restarted.
     """
     plans = plans or {host: plan(host) for host in schedule.hosts}
-    told: list[tuple[float, Event]] = []
+    run: list[tuple[float, Event]] = []
     now = 0.0
 
     def tell(event: Event) -> None:
-        told.append((now, event))
+        run.append((now, event))
 
     tell(ReadingStarted(len(schedule.hosts)))
     for host in schedule.hosts:
@@ -119,7 +119,7 @@ def carried_out(
                     ends[host] = later_result(ends.get(host), result)
                     tell(HostFinished(index, result))
     tell(RunFinished(tuple(ends[host] for host in schedule.hosts), 0))
-    return Told(schedule, tuple(told))
+    return SimulatedRun(schedule, tuple(run))
 
 
 def _result(host: str, status: Status) -> HostResult:
@@ -149,7 +149,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> Told:
+def runs(draw: st.DrawFn) -> SimulatedRun:
     """Draw runs in which hosts end in any way."""
     schedule = draw(schedules())
     ends = {
@@ -157,7 +157,7 @@ def runs(draw: st.DrawFn) -> Told:
         for index, scheduled in enumerate(schedule.plays)
         for host in scheduled.hosts
     }
-    return carried_out(
+    return simulate_run(
         schedule, lambda index, host: ends[index, host], forks=draw(st.integers(1, 5))
     )
 

@@ -18,7 +18,7 @@ from aegis_provision.report.plan_report import plan_lines, schedule_lines
 from aegis_provision.rollout.events import BudgetSpent, RunFinished
 from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
 from aegis_provision.rollout.run_state import RunState, reduce
-from tests.report.runs import carried_out, hosts, plan, play
+from tests.report.runs import hosts, plan, play, simulate_run
 
 OK = HostResult("ok-1", Status.APPLIED)
 PENDING = HostResult("new-1", Status.RESTART_PENDING, "written; it takes effect later")
@@ -106,9 +106,9 @@ def test_a_pending_host_with_more_to_say_says_it() -> None:
 def test_plays_are_told_one_by_one_and_a_spent_budget_shows_its_arithmetic() -> None:
     names = hosts(6)
     schedule = Schedule((play("Canaries", names[:2]), play("Rest", names), play("Last", names[5:])))
-    told = carried_out(schedule, lambda *_: Status.FAILED)
+    run = simulate_run(schedule, lambda *_: Status.FAILED)
     state = RunState()
-    for at, event in told.events[:20]:
+    for at, event in run.events[:20]:
         state = reduce(state, event, at)
     state = reduce(state, BudgetSpent(0, "2 of 6 hosts failed; max_fail is 1", names[:2]), 9.0)
     results = (

@@ -1,4 +1,4 @@
-"""Diagnostics told: each once, in order, and no more of them than somebody reads."""
+"""Diagnostics as text and documents: each once, in order, and not too many of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def text_of(diagnostics: list[Diagnostic]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("count", "told", "last"),
+    ("count", "shown", "last"),
     [
         (1, 1, "1 error"),
         (50, 50, "50 errors"),
@@ -33,11 +33,11 @@ def text_of(diagnostics: list[Diagnostic]) -> list[str]:
         (3000, 50, "3000 errors (2950 of them not shown)"),
     ],
 )
-def test_text_tells_fifty_and_counts_the_rest(count: int, told: int, last: str) -> None:
+def test_text_tells_fifty_and_counts_the_rest(count: int, shown: int, last: str) -> None:
     lines = text_of([error("bad-value", "this", at(line)) for line in range(count, 0, -1)])
     assert lines[-1] == last
     heads = [line for line in lines if ": error: " in line]
-    assert heads == [f"inventory.yml:{line}:1: error: this" for line in range(1, told + 1)]
+    assert heads == [f"inventory.yml:{line}:1: error: this" for line in range(1, shown + 1)]
 
 
 def test_of_very_many_errors_come_before_warnings_and_these_before_notes() -> None:
@@ -46,12 +46,12 @@ def test_of_very_many_errors_come_before_warnings_and_these_before_notes() -> No
         *(warning("w", f"warning {line}", at(line)) for line in range(11, 61)),
         *(error("e", f"error {line}", at(line)) for line in range(61, 91)),
     ]
-    told = deduplicate(diagnostics, 50)
-    assert [item.message for item in told.shown] == [
+    shown = deduplicate(diagnostics, 50)
+    assert [item.message for item in shown.shown] == [
         *(f"warning {line}" for line in range(11, 31)),
         *(f"error {line}" for line in range(61, 91)),
     ]
-    assert told.omitted == 40
+    assert shown.omitted == 40
     assert text_of(diagnostics)[-1] == "30 errors, 50 warnings, 10 notes (40 of them not shown)"
     every = deduplicate(diagnostics, 90)
     assert [item.code for item in every.shown] == ["n"] * 10 + ["w"] * 50 + ["e"] * 30
@@ -60,9 +60,9 @@ def test_of_very_many_errors_come_before_warnings_and_these_before_notes() -> No
 
 def test_the_same_diagnostic_is_one_with_all_its_hosts_in_order() -> None:
     found = [error("e", "this", at(1), hosts=(host,)) for host in ("b", "a", "b", "c", "a")]
-    told = deduplicate(found, 50)
-    assert [item.hosts for item in told.shown] == [("b", "a", "c")]
-    assert told.omitted == 0
+    shown = deduplicate(found, 50)
+    assert [item.hosts for item in shown.shown] == [("b", "a", "c")]
+    assert shown.omitted == 0
 
 
 class Counted(str):
@@ -82,10 +82,10 @@ class Counted(str):
 def test_hosts_are_not_compared_with_one_another(count: int) -> None:
     Counted.compared = 0
     hosts = tuple(Counted(f"h{number}") for number in range(count))
-    [told] = deduplicate(
+    [shown] = deduplicate(
         [error("e", "this", hosts=hosts), error("e", "this", hosts=hosts)], 50
     ).shown
-    assert len(told.hosts) == count
+    assert len(shown.hosts) == count
     assert Counted.compared < 10 * count
 
 

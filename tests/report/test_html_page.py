@@ -32,11 +32,11 @@ from aegis_provision.rollout.events import (
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.task import not_begun
 from tests.report.pages import HOSTILE, SECRET, fleet_run, hostile_run, render_page
-from tests.report.runs import PATH, RUN, carried_out, hosts, plan, play, runs
+from tests.report.runs import PATH, RUN, hosts, plan, play, runs, simulate_run
 
 if TYPE_CHECKING:
     from aegis_provision.rollout.events import Event
-    from tests.report.runs import Told
+    from tests.report.runs import SimulatedRun
 
 
 class _Elements(HTMLParser):
@@ -120,15 +120,15 @@ def test_no_secret_is_in_a_page() -> None:
     assert "secret, set" in page
 
 
-@given(told=runs(), share=st.floats(0, 1))
+@given(run=runs(), share=st.floats(0, 1))
 @settings(max_examples=25, deadline=None)
-def test_a_run_that_was_cut_off_anywhere_has_a_page(told: Told, share: float) -> None:
-    entries = told.events[: int(len(told.events) * share) + 1]
+def test_a_run_that_was_cut_off_anywhere_has_a_page(run: SimulatedRun, share: float) -> None:
+    entries = run.events[: int(len(run.events) * share) + 1]
     page = _taken_apart(render_page(entries))
     finished = any(isinstance(event, RunFinished) for _, event in entries)
     assert ("Cut off: this run has no end" in page.text) is not finished
     if any(isinstance(event, RunStarted) for _, event in entries):
-        assert all(host in page.text for host in told.schedule.hosts)
+        assert all(host in page.text for host in run.schedule.hosts)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_the_verdict_is_the_first_thing_to_read(
 ) -> None:
     names = hosts(len(statuses))
     ends = dict(zip(names, statuses, strict=True))
-    told = carried_out(Schedule((play("", names),)), lambda _, host: ends[host])
-    *before, (at, finished) = told.events
+    run = simulate_run(Schedule((play("", names),)), lambda _, host: ends[host])
+    *before, (at, finished) = run.events
     assert isinstance(finished, RunFinished)
     text = _taken_apart(render_page([*before, (at, replace(finished, exit_code=code))])).text
     assert text.index(verdict) < text.index("Started")
@@ -155,8 +155,8 @@ def test_the_verdict_is_the_first_thing_to_read(
 def test_an_account_of_a_host_has_its_steps_and_its_changes() -> None:
     names = hosts(2)
     schedule = Schedule((play("", names),))
-    told = carried_out(schedule, lambda *_: Status.APPLIED)
-    page = render_page(told.events, {"Playbook": "playbooks/all.yml"})
+    run = simulate_run(schedule, lambda *_: Status.APPLIED)
+    page = render_page(run.events, {"Playbook": "playbooks/all.yml"})
     text = _taken_apart(page).text
     assert "playbooks/all.yml" in text
     assert text.count("Steps") == 2
@@ -176,14 +176,14 @@ def _attention(page: str) -> int:
     return int(found[1]) if found is not None else 0
 
 
-@given(told=runs(), share=st.floats(0, 1))
+@given(run=runs(), share=st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_the_numbers_of_a_page_agree(told: Told, share: float) -> None:
-    entries = told.events[: int(len(told.events) * share) + 1]
+def test_the_numbers_of_a_page_agree(run: SimulatedRun, share: float) -> None:
+    entries = run.events[: int(len(run.events) * share) + 1]
     page = render_page(entries)
     filters = _filters(page)
     rows = re.findall(r'class="(host [^"]*)" id="h(\d+)"', page)
-    hosts_of = [host for play in told.schedule.plays for host in play.hosts]
+    hosts_of = [host for play in run.schedule.plays for host in play.hosts]
     for name, group in (("Needs attention", "g-bad"), ("Written", "g-done"),
                         ("Unchanged", "g-same"), ("Not attempted", "g-left")):  # fmt: skip
         shown = {hosts_of[int(row)] for kinds, row in rows if group in kinds.split()}
@@ -196,14 +196,14 @@ def test_hosts_that_were_not_begun_need_attention_and_keep_their_button() -> Non
     names = ("good", "bad", "late", "broken")
     broken = plan("broken", Action.ERROR, message="not JSON", hint="mend it")
     plans = {name: plan(name) for name in names} | {"broken": broken}
-    told = carried_out(
+    run = simulate_run(
         Schedule((play("", ["good", "bad"], ["late"], ["broken"]),)),
         lambda _, host: Status.FAILED if host == "bad" else Status.APPLIED,
         plans=plans,
     )
     begun = [
         (at, event)
-        for at, event in told.events
+        for at, event in run.events
         if not isinstance(event, RunFinished)
         and getattr(event, "host", "") not in {"late", "broken"}
         and not (isinstance(event, HostFinished) and event.result.host in {"late", "broken"})
@@ -229,8 +229,8 @@ def test_hosts_that_were_not_begun_need_attention_and_keep_their_button() -> Non
 
 def test_a_host_that_went_wrong_is_no_more_than_one_that_needs_attention() -> None:
     schedule = Schedule((play("one", ["a", "b"]), play("two", ["a", "b"])))
-    told = carried_out(schedule, lambda _, host: Status.FAILED if host == "a" else Status.UNCHANGED)
-    page = render_page(told.events)
+    run = simulate_run(schedule, lambda _, host: Status.FAILED if host == "a" else Status.UNCHANGED)
+    page = render_page(run.events)
     assert _filters(page) == {"All": 2, "Needs attention": 1, "Unchanged": 1, "Not attempted": 1}
     assert "It went wrong in an earlier play." in page
 
@@ -275,11 +275,11 @@ def test_all_that_is_known_of_a_host_is_in_its_account() -> None:
 @pytest.mark.parametrize(("bad", "is_open"), [(20, True), (21, False)])
 def test_hosts_that_went_wrong_are_open_unless_they_are_many(bad: int, is_open: bool) -> None:
     names = hosts(bad + 1)
-    told = carried_out(
+    run = simulate_run(
         Schedule((play("", names),)),
         lambda _, host: Status.APPLIED if host == names[-1] else Status.FAILED,
     )
-    page = render_page(told.events)
+    page = render_page(run.events)
     assert page.count('class="host failed g-bad"') == bad
     opened = len(re.findall(r'class="host failed g-bad" id="h\d+" open', page))
     assert opened == (bad if is_open else 0)
@@ -292,10 +292,10 @@ def test_a_batch_in_which_all_went_well_is_closed_where_hosts_are_many(
 ) -> None:
     names = hosts(count)
     schedule = Schedule((play("", names[:1], names[1:]),))
-    told = carried_out(
+    run = simulate_run(
         schedule, lambda _, host: Status.FAILED if host == names[0] else Status.APPLIED, forks=64
     )
-    page = render_page(told.events)
+    page = render_page(run.events)
     assert page.count('<details class="card batch" open>') == (1 if folded else 2)
     assert page.count('<details class="card batch">') == (1 if folded else 0)
 
@@ -317,8 +317,8 @@ def test_the_reason_of_a_pin_is_in_the_page() -> None:
     assert not diagnostics
     names = ("a", "b", "c")
     plans = {name: plan(name, pin=pin_of(inventory.hosts[name])) for name in names}
-    told = carried_out(Schedule((play("", names),)), lambda *_: Status.APPLIED, plans=plans)
-    text = _taken_apart(render_page(told.events)).text
+    run = simulate_run(Schedule((play("", names),)), lambda *_: Status.APPLIED, plans=plans)
+    text = _taken_apart(render_page(run.events)).text
     assert text.count("glm: pin until 2099-12-31: a <trial>") == 1
     assert text.count("glm: pin") == 2
 
@@ -328,18 +328,18 @@ def test_a_pinned_host_where_nothing_was_done_says_so_too() -> None:
         [InputFile("inventory", "", "i.yml", b"all: {hosts: {a: {provider: glm}}}", 0)]
     )
     assert inventory is not None
-    told = plan("a", Action.UNCHANGED, pin=pin_of(inventory.hosts["a"]))
+    run = plan("a", Action.UNCHANGED, pin=pin_of(inventory.hosts["a"]))
     schedule = Schedule((play("", ["a"]),))
     events: list[tuple[float, Event]] = [
-        (0.0, RunStarted(RUN, schedule, (told,))),
+        (0.0, RunStarted(RUN, schedule, (run,))),
         (1.0, HostFinished(0, HostResult("a", Status.UNCHANGED))),
     ]
     assert "glm: pinNothing was done here." in _taken_apart(render_page(events)).text
 
 
 def test_a_spent_budget_shows_its_arithmetic() -> None:
-    told = carried_out(Schedule((play("", hosts(4)),)), lambda *_: Status.FAILED)
-    *before, last = told.events
+    run = simulate_run(Schedule((play("", hosts(4)),)), lambda *_: Status.FAILED)
+    *before, last = run.events
     spent = BudgetSpent(0, "4 of 4 hosts failed, above max_fail 0", hosts(4))
     text = _taken_apart(render_page([*before, (last[0], spent), last])).text
     assert "Stopped: too many hosts failed" in text
@@ -359,10 +359,10 @@ def test_a_thousand_hosts_with_many_variables_stay_handy() -> None:
     )
     names = hosts(1000)
     plans = {name: replace(plan(name), changes=many) for name in names}
-    told = carried_out(
+    run = simulate_run(
         Schedule((play("", names),)), lambda *_: Status.APPLIED, plans=plans, forks=32
     )
-    page = render_page(told.events)
+    page = render_page(run.events)
     assert len(page.encode()) < 3_000_000
     assert page.count("60 changes, the same as on a host above.") == 999
 

@@ -40,14 +40,14 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.transport.options import AcceptedKey
-from tests.report.runs import RUN, carried_out, hosts, plan, play, runs
+from tests.report.runs import RUN, hosts, plan, play, runs, simulate_run
 from tests.schemas import check_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aegis_provision.report.status_report import By
-    from tests.report.runs import Told
+    from tests.report.runs import SimulatedRun
 
 NOON = 1795608000.5
 PLANS = (
@@ -130,18 +130,18 @@ def test_an_event_is_what_its_schema_says(event: Event) -> None:
     check_document("event", line)
 
 
-@given(told=runs())
+@given(run=runs())
 @settings(max_examples=15, deadline=None)
-def test_every_line_of_a_run_is_what_the_schema_says(told: Told) -> None:
-    for line in _lines([event for _, event in told.events]):
+def test_every_line_of_a_run_is_what_the_schema_says(run: SimulatedRun) -> None:
+    for line in _lines([event for _, event in run.events]):
         check_document("event", line)
 
 
 def test_every_event_has_a_line() -> None:
-    told = carried_out(
+    run = simulate_run(
         Schedule((play("", hosts(1), hosts(1, "other"), pause=1.0),)), lambda *_: Status.APPLIED
     )
-    events = [event for _, event in told.events] + list(RARE)
+    events = [event for _, event in run.events] + list(RARE)
     seen = {type(event) for event in events if event_content(event)}
     assert seen == set(Event.__args__) - {WriteBegun}
     assert event_content(WriteBegun("a", FileChange(None, None))) is None

@@ -20,15 +20,15 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.results import Status
 from aegis_provision.rollout.run_state import RunState, reduce
-from tests.report.runs import carried_out, hosts, plan, play, runs
+from tests.report.runs import hosts, plan, play, runs, simulate_run
 
 if TYPE_CHECKING:
-    from tests.report.runs import Told
+    from tests.report.runs import SimulatedRun
 
 
-def _after(told: Told, wanted: type, count: int = 1) -> tuple[RunState, float]:
+def _after(run: SimulatedRun, wanted: type, count: int = 1) -> tuple[RunState, float]:
     state = RunState()
-    for at, event in told.events:
+    for at, event in run.events:
         state = reduce(state, event, at)
         count -= isinstance(event, wanted)
         if not count:
@@ -36,24 +36,24 @@ def _after(told: Told, wanted: type, count: int = 1) -> tuple[RunState, float]:
     raise AssertionError(wanted)
 
 
-@given(told=runs(), forks=st.none() | st.integers(1, 40))
+@given(run=runs(), forks=st.none() | st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
 def test_an_estimate_is_never_negative_and_nothing_is_left_at_the_end(
-    told: Told, forks: int | None
+    run: SimulatedRun, forks: int | None
 ) -> None:
     state = RunState()
-    for at, event in told.events:
+    for at, event in run.events:
         rest = estimate(state, at, forks)
         assert rest is None or rest >= 0
         state = reduce(state, event, at)
-    assert estimate(state, told.events[-1][0], forks) in (None, 0)
+    assert estimate(state, run.events[-1][0], forks) in (None, 0)
 
 
 def test_an_estimate_counts_the_waves_that_are_left() -> None:
-    told = carried_out(
+    run = simulate_run(
         Schedule((play("", hosts(10)),)), lambda *_: Status.APPLIED, forks=2, seconds=5.0
     )
-    state, at = _after(told, HostFinished, 2)
+    state, at = _after(run, HostFinished, 2)
     assert estimate(state, at, 2) == pytest.approx(4 * 10)
     assert estimate(state, at) == pytest.approx(4 * 10)  # two were seen at once
 
@@ -61,18 +61,18 @@ def test_an_estimate_counts_the_waves_that_are_left() -> None:
 def test_an_estimate_counts_batches_and_the_pauses_between_them() -> None:
     names = hosts(9)
     schedule = Schedule((play("", names[:1], names[1:5], names[5:], pause=30.0),))
-    told = carried_out(schedule, lambda *_: Status.APPLIED, forks=4, seconds=5.0)
-    state, at = _after(told, HostFinished)
+    run = simulate_run(schedule, lambda *_: Status.APPLIED, forks=4, seconds=5.0)
+    state, at = _after(run, HostFinished)
     assert estimate(state, at, 4) == pytest.approx(30 + 10 + 30 + 10)
-    state, at = _after(told, PauseStarted)
+    state, at = _after(run, PauseStarted)
     assert estimate(state, at + 10, 4) == pytest.approx(20 + 10 + 30 + 10)
 
 
 def test_a_host_under_way_takes_what_is_left_of_the_average() -> None:
-    told = carried_out(
+    run = simulate_run(
         Schedule((play("", hosts(2)),)), lambda *_: Status.APPLIED, forks=1, seconds=5.0
     )
-    state, at = _after(told, StepStarted, 3)
+    state, at = _after(run, StepStarted, 3)
     assert estimate(state, at + 4, 1) == pytest.approx(6)
     assert estimate(state, at + 60, 1) == 0
 
@@ -80,10 +80,10 @@ def test_a_host_under_way_takes_what_is_left_of_the_average() -> None:
 def test_hosts_with_nothing_to_do_take_no_time() -> None:
     names = hosts(3)
     plans = {names[0]: plan(names[0])} | {name: plan(name, Action.UNCHANGED) for name in names[1:]}
-    told = carried_out(
+    run = simulate_run(
         Schedule((play("", names),)), lambda *_: Status.APPLIED, plans=plans, forks=1
     )
-    state, at = _after(told, HostFinished)
+    state, at = _after(run, HostFinished)
     assert estimate(state, at, 1) == 0
 
 
@@ -92,10 +92,10 @@ def test_nothing_is_estimated_for_gates_that_no_host_has_passed() -> None:
     schedule = Schedule(
         (play("a", names[:2]), play("b", names[2:], gates=Gates(restart=Restart.ALWAYS)))
     )
-    told = carried_out(schedule, lambda *_: Status.APPLIED, forks=1)
-    state, at = _after(told, HostFinished)
+    run = simulate_run(schedule, lambda *_: Status.APPLIED, forks=1)
+    state, at = _after(run, HostFinished)
     assert estimate(state, at, 1) is None
-    state, at = _after(told, HostFinished, 3)
+    state, at = _after(run, HostFinished, 3)
     assert estimate(state, at, 1) == pytest.approx(4)
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_estimated_for_gates_that_no_host_has_passed() -> None:
 def test_nothing_is_estimated_for_a_run_that_is_being_stopped(
     event: StopRequested | BudgetSpent,
 ) -> None:
-    told = carried_out(Schedule((play("", hosts(4)),)), lambda *_: Status.APPLIED, forks=1)
-    state, at = _after(told, HostFinished)
+    run = simulate_run(Schedule((play("", hosts(4)),)), lambda *_: Status.APPLIED, forks=1)
+    state, at = _after(run, HostFinished)
     assert estimate(state, at, 1) is not None
     assert estimate(reduce(state, event, at), at, 1) is None

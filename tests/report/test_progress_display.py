@@ -32,12 +32,12 @@ from aegis_provision.rollout.events import (
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_state import RunState, reduce
 from aegis_provision.transport.options import AcceptedKey
-from tests.report.runs import carried_out, hosts, plan, play, runs
+from tests.report.runs import hosts, plan, play, runs, simulate_run
 from tests.report.terminal import Terminal, console_on
 
 if TYPE_CHECKING:
     from aegis_provision.rollout.events import Event
-    from tests.report.runs import Told
+    from tests.report.runs import SimulatedRun
 
 NAMES = hosts(8)
 BOOK = Schedule(
@@ -54,8 +54,8 @@ def _ends(_play: int, host: str) -> Status:
     return Status.FAILED if host == NAMES[5] else Status.APPLIED
 
 
-def _book() -> Told:
-    return carried_out(BOOK, _ends, forks=2)
+def _book() -> SimulatedRun:
+    return simulate_run(BOOK, _ends, forks=2)
 
 
 class Clock:
@@ -65,9 +65,11 @@ class Clock:
         return self.now
 
 
-def _tell(display: ProgressDisplay, clock: Clock, told: Told, *, until: type, count: int) -> None:
+def _tell(
+    display: ProgressDisplay, clock: Clock, run: SimulatedRun, *, until: type, count: int
+) -> None:
     """Tell all up to and with the event of the type ``until`` that is number ``count``."""
-    for at, event in told.events:
+    for at, event in run.events:
         clock.now = at
         display(event)
         count -= isinstance(event, until)
@@ -76,11 +78,11 @@ def _tell(display: ProgressDisplay, clock: Clock, told: Told, *, until: type, co
     raise AssertionError(until)
 
 
-def _log(told: Told, *, verbosity: int = 0, quiet: bool = False) -> list[str]:
+def _log(run: SimulatedRun, *, verbosity: int = 0, quiet: bool = False) -> list[str]:
     stream = io.StringIO()
     console = make_console(stream, "auto", no_color=False)
     with ProgressDisplay(console, verbosity=verbosity, quiet=quiet) as display:
-        for _, event in told.events:
+        for _, event in run.events:
             display(event)
     return stream.getvalue().splitlines()
 
@@ -106,8 +108,8 @@ def test_a_log_has_a_line_for_each_play_batch_and_host() -> None:
 
 
 def test_a_run_without_a_playbook_is_told_without_plays() -> None:
-    told = carried_out(Schedule((play("", NAMES[:2]),)), _ends)
-    assert _log(told) == [
+    run = simulate_run(Schedule((play("", NAMES[:2]),)), _ends)
+    assert _log(run) == [
         "Reading 2 hosts",
         "Writing 2 hosts",
         "host-0001.example.com: applied",
@@ -116,8 +118,8 @@ def test_a_run_without_a_playbook_is_told_without_plays() -> None:
 
 
 def test_one_v_adds_the_steps() -> None:
-    told = carried_out(Schedule((play("", NAMES[:1]),)), _ends)
-    assert _log(told, verbosity=1) == [
+    run = simulate_run(Schedule((play("", NAMES[:1]),)), _ends)
+    assert _log(run, verbosity=1) == [
         "Reading 1 host",
         "host-0001.example.com: update",
         "Writing 1 host",
@@ -283,12 +285,12 @@ def test_lines_without_colour_come_out_above_the_picture(monkeypatch: pytest.Mon
 def test_a_thousand_hosts_scroll_nothing_away(monkeypatch: pytest.MonkeyPatch) -> None:
     names = hosts(1000)
     schedule = Schedule((play("All", names[:500], names[500:]),))
-    told = carried_out(schedule, lambda *_: Status.APPLIED, forks=200)
+    run = simulate_run(schedule, lambda *_: Status.APPLIED, forks=200)
     terminal, clock = Terminal(), Clock()
     with ProgressDisplay(
         console_on(terminal, monkeypatch), verbosity=0, quiet=False, clock=clock
     ) as display:
-        _tell(display, clock, told, until=StepStarted, count=900)
+        _tell(display, clock, run, until=StepStarted, count=900)
         display.redraw()
         seen = terminal.screen
     assert len(seen) == 10
@@ -301,7 +303,7 @@ HOSTILE_STEP = StepStarted("host", Step.WAIT_FOR_SESSIONS, "\x1b[2J\x07\u202e" +
 
 
 @given(
-    told=runs(),
+    run=runs(),
     moment=st.floats(0, 1),
     width=st.integers(20, 200),
     height=st.integers(3, 50),
@@ -309,10 +311,10 @@ HOSTILE_STEP = StepStarted("host", Step.WAIT_FOR_SESSIONS, "\x1b[2J\x07\u202e" +
 )
 @settings(max_examples=60, deadline=None)
 def test_a_picture_fits_any_terminal(
-    told: Told, moment: float, width: int, height: int, later: float
+    run: SimulatedRun, moment: float, width: int, height: int, later: float
 ) -> None:
     state, now = RunState(), 0.0
-    for now, event in told.events[: int(len(told.events) * moment) + 1]:
+    for now, event in run.events[: int(len(run.events) * moment) + 1]:
         state = reduce(state, event, now)
     if state.schedule:
         state = reduce(state, HOSTILE_STEP, now)

@@ -33,7 +33,7 @@ def test_what_could_be_a_secret_in_a_template_is_left_out() -> None:
     inventory, _ = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
     assert inventory is not None
     recipes, _ = resolve_providers(inventory)
-    told = as_text(providers_document(recipes, {}, None))
-    told += "\n".join(line.plain for line in recipe_lines(recipes["own"], {}, None))
-    assert "...${A_TOKEN:-...}" in told
-    assert CANARY not in told
+    run = as_text(providers_document(recipes, {}, None))
+    run += "\n".join(line.plain for line in recipe_lines(recipes["own"], {}, None))
+    assert "...${A_TOKEN:-...}" in run
+    assert CANARY not in run

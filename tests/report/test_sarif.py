@@ -108,10 +108,10 @@ def test_documents_hold_a_thousand_diagnostics_and_count_the_rest(
     assert document["diagnostics_omitted"] == omitted
     log = _document(capsys, inventory, "sarif")
     assert len(checked(log)) == keys - omitted
-    [told] = log["runs"]
-    assert told.get("properties") == ({"omitted": omitted} if omitted else None)
+    [run] = log["runs"]
+    assert run.get("properties") == ({"omitted": omitted} if omitted else None)
     words = f"{omitted} more diagnostics are left out: correct these first"
-    assert told.get("invocations") == (
+    assert run.get("invocations") == (
         [
             {
                 "executionSuccessful": True,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.fleet.hosts import Fleet, FleetHost, Said
+    from tests.fleet.hosts import CommandResult, Fleet, FleetHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def logins(fleet: Fleet) -> int:
     return fleet.sshd.log.read_text(errors="replace").count("Accepted publickey")
 
 
-def message_of(said: Said, host: str) -> str:
+def message_of(said: CommandResult, host: str) -> str:
     """Return what a run says of a host."""
     [message] = [entry["message"] for entry in said.json["hosts"] if entry["host"] == host]
     assert isinstance(message, str)

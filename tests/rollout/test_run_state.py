@@ -37,15 +37,15 @@ from aegis_provision.rollout.run_state import (
     tallies,
 )
 from tests.history.fleet import STARTED, header, state_dir_in, write_of
-from tests.report.runs import RUN, carried_out, hosts, plan, play, runs
+from tests.report.runs import RUN, hosts, plan, play, runs, simulate_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.report.runs import Told
+    from tests.report.runs import SimulatedRun
 
 
-def _states(run: Told) -> Iterator[RunState]:
+def _states(run: SimulatedRun) -> Iterator[RunState]:
     return accumulate(
         run.events, lambda state, entry: reduce(state, entry[1], entry[0]), initial=RunState()
     )
@@ -53,7 +53,7 @@ def _states(run: Told) -> Iterator[RunState]:
 
 @given(run=runs())
 @settings(max_examples=60, deadline=None)
-def test_the_hosts_of_a_play_add_up_at_any_moment(run: Told) -> None:
+def test_the_hosts_of_a_play_add_up_at_any_moment(run: SimulatedRun) -> None:
     for state in _states(run):
         for index, tally in enumerate(tallies(state)):
             flying = state.in_flight if index == state.play else 0
@@ -64,7 +64,7 @@ def test_the_hosts_of_a_play_add_up_at_any_moment(run: Told) -> None:
 
 @given(run=runs())
 @settings(max_examples=60, deadline=None)
-def test_every_host_ends_once_per_play_or_is_left_out_of_it(run: Told) -> None:
+def test_every_host_ends_once_per_play_or_is_left_out_of_it(run: SimulatedRun) -> None:
     *_, state = _states(run)
     finished = Counter(
         (event.play, event.result.host) for _, event in run.events if type(event) is HostFinished
@@ -79,7 +79,7 @@ def test_every_host_ends_once_per_play_or_is_left_out_of_it(run: Told) -> None:
 
 @given(run=runs())
 @settings(max_examples=60, deadline=None)
-def test_progress_never_goes_back_and_ends_complete(run: Told) -> None:
+def test_progress_never_goes_back_and_ends_complete(run: SimulatedRun) -> None:
     seen = [progress(state) for state in _states(run) if state.schedule is not None]
     assert all(0 <= done <= total for done, total in seen)
     assert all(before[0] <= after[0] for before, after in pairwise(seen))
@@ -88,7 +88,7 @@ def test_progress_never_goes_back_and_ends_complete(run: Told) -> None:
 
 @given(run=runs())
 @settings(max_examples=60, deadline=None)
-def test_the_failed_are_those_that_count_against_the_budget(run: Told) -> None:
+def test_the_failed_are_those_that_count_against_the_budget(run: SimulatedRun) -> None:
     *_, state = _states(run)
     failed = {
         event.result.host
@@ -121,7 +121,7 @@ def test_a_host_that_fails_in_two_plays_counts_once() -> None:
 
 
 def test_a_reading_begins_anew() -> None:
-    run = carried_out(Schedule((play("", hosts(2)),)), lambda *_: Status.APPLIED)
+    run = simulate_run(Schedule((play("", hosts(2)),)), lambda *_: Status.APPLIED)
     *_, state = _states(run)
     assert state.phase is Phase.OVER
     assert reduce(state, ReadingStarted(3), 9.0) == RunState(
@@ -131,7 +131,7 @@ def test_a_reading_begins_anew() -> None:
 
 @given(run=runs(), share=st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_a_record_says_the_same_as_the_run(run: Told, share: float) -> None:
+def test_a_record_says_the_same_as_the_run(run: SimulatedRun, share: float) -> None:
     """Wherever it breaks off: but for the plans, which hold values."""
     first = next(at for at, entry in enumerate(run.events) if isinstance(entry[1], RunStarted))
     events = run.events[first : first + 1 + int((len(run.events) - first) * share)]

@@ -13,7 +13,7 @@ from tests.rollout.fleet_state import Before, before_all, is_new, logins, messag
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.fleet.hosts import Said
+    from tests.fleet.hosts import CommandResult
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 NOBODY_LISTENS = 1
@@ -37,12 +37,14 @@ def play(hosts: str, **settings: object) -> str:
     return "\n".join(lines) + "\n"
 
 
-def apply(fleet: Fleet, text: str, *flags: str, environ: dict[str, str] | None = None) -> Said:
+def apply(
+    fleet: Fleet, text: str, *flags: str, environ: dict[str, str] | None = None
+) -> CommandResult:
     book = fleet.playbook(text)
     return fleet.call("apply", book, "--yes", "--format", "json", *flags, env=environ)
 
 
-def ends(said: Said) -> str:
+def ends(said: CommandResult) -> str:
     """Return how each host ended, one letter each in order: applied, Failed, not attempted..."""
     letters = {
         "applied": "a",
@@ -57,7 +59,7 @@ def ends(said: Said) -> str:
     return "".join(letters[said.statuses[name]] for name in NAMES if name in said.statuses)
 
 
-def check_untouched(fleet: Fleet, said: Said, was: dict[str, Before]) -> None:
+def check_untouched(fleet: Fleet, said: CommandResult, was: dict[str, Before]) -> None:
     """Check that on hosts that were not attempted nothing was done, not even in our directory."""
     now = before_all(fleet)
     for name, status in said.statuses.items():
@@ -223,7 +225,7 @@ def test_batches_are_listed_without_connecting_and_then_carried_out(
     assert _barriers(done) == batches
 
 
-def _barriers(said: Said) -> list[list[str]]:
+def _barriers(said: CommandResult) -> list[list[str]]:
     """Return which hosts finished between the beginnings of batches."""
     found: list[list[str]] = []
     for line in said.lines:

@@ -19,7 +19,7 @@ from tests.rollout.fleet_reset import reset
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.fleet.hosts import Said
+    from tests.fleet.hosts import CommandResult
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTER = ROOT / "aegis_provision" / "cli" / "starter" / "playbook.yml"
@@ -68,7 +68,7 @@ def fleet(running: Fleet) -> Fleet:
     return running
 
 
-def apply(fleet: Fleet, name: str, *flags: str, env: dict[str, str] | None = None) -> Said:
+def apply(fleet: Fleet, name: str, *flags: str, env: dict[str, str] | None = None) -> CommandResult:
     text = PLAYBOOKS[name].read_text(encoding="utf-8")
     book = fleet.playbook(re.sub(r"^  pause: .*$", "  pause: 0", text, flags=re.MULTILINE))
     return fleet.run("apply", book, "--yes", "--format", "json", *flags, env=env)

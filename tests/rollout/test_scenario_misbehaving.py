@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.hosts import OLD_ENV, Fleet, FleetHost, Said, running_hosts
+from tests.fleet.hosts import OLD_ENV, CommandResult, Fleet, FleetHost, running_hosts
 from tests.rollout.fleet_state import (
     Before,
     before_all,
@@ -77,7 +77,7 @@ class Story:
 
     fleet: Fleet
     was: dict[str, Before]
-    said: Said
+    said: CommandResult
 
 
 def _story(fleet: Fleet, on_failure: str) -> Story:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.hosts import PROGRAM, Fleet, Said, running_hosts
+from tests.fleet.hosts import PROGRAM, CommandResult, Fleet, running_hosts
 from tests.rollout.fleet_reset import reset, with_settings
 from tests.rollout.fleet_state import before_all, message_of, recorded
 
@@ -42,7 +42,7 @@ def fleet(running: Fleet) -> Fleet:
     return running
 
 
-def of_host(said: Said, name: str) -> list[str]:
+def of_host(said: CommandResult, name: str) -> list[str]:
     """Return the events of a host in order, with the steps that began."""
     return [
         line.get("step") or line["event"]
@@ -156,7 +156,7 @@ def test_without_a_place_for_the_record_nothing_is_written(fleet: Fleet) -> None
         assert result.exit_code == 0 or result.stderr.endswith(hint), command
 
 
-def with_files_of_at_most(fleet: Fleet, size: int, *args: str) -> Said:
+def with_files_of_at_most(fleet: Fleet, size: int, *args: str) -> CommandResult:
     """Run the program where no file can grow beyond ``size`` bytes, as on a full disk."""
     done = subprocess.run(
         ["prlimit", f"--fsize={size}", *PROGRAM, *args],
@@ -169,7 +169,7 @@ def with_files_of_at_most(fleet: Fleet, size: int, *args: str) -> Said:
         check=False,
         timeout=120,
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 def test_where_a_record_can_not_be_begun_the_run_is_refused(fleet: Fleet) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from tests.fleet.hosts import Said
+    from tests.fleet.hosts import CommandResult
 
 WELL = ("well", "slow", "native")
 API_TOKEN_END = "-api-token-not-real"
@@ -56,9 +56,9 @@ class Probed:
 
     fleet: Fleet
     was: Mapping[str, Before]
-    preflight: Said
+    preflight: CommandResult
     between: Mapping[str, Before]
-    verify: Said
+    verify: CommandResult
     provider: Provider
 
 

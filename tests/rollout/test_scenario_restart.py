@@ -23,7 +23,7 @@ from tests.rollout.fleet_state import is_new, left_behind, logins, message_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.fleet.hosts import Said
+    from tests.fleet.hosts import CommandResult
 
 BOOK = (
     "- name: P\n  hosts: all\n  restart: changed\n  on_failure: {on_failure}\n"
@@ -43,7 +43,7 @@ def fleet(running: Fleet) -> Fleet:
     return running
 
 
-def apply(fleet: Fleet, *flags: str, on_failure: str = "keep") -> Said:
+def apply(fleet: Fleet, *flags: str, on_failure: str = "keep") -> CommandResult:
     book = fleet.playbook(BOOK.format(on_failure=on_failure))
     return fleet.call("apply", book, "--yes", "--format", "json", *flags)
 

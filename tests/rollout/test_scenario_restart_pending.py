@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fleet.hosts import Said
+    from tests.fleet.hosts import CommandResult
 
 NAMES = ("a", "b", "c")
 NOWHERE = {name: {"api": "127.0.0.1:1"} for name in NAMES}
@@ -47,7 +47,7 @@ def write_only(fleet: Fleet, hosts: str) -> None:
     assert set(said.statuses.values()) == {"restart_pending"}
 
 
-def apply(fleet: Fleet, *flags: str) -> Said:
+def apply(fleet: Fleet, *flags: str) -> CommandResult:
     said = fleet.call("apply", book(fleet), "--yes", "--format", "json", *flags)
     assert said.exit_code == 0, said.stderr
     return said

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tests.fleet.hosts import Said
+    from tests.fleet.hosts import CommandResult
 
 NAMES = ("a", "b", "c")
 PLAYBOOK = "- {hosts: 'all', serial: [1, 100%]}\n"
@@ -41,7 +41,9 @@ def fleet(running: Fleet) -> Iterator[Fleet]:
         yield running
 
 
-def _save(fleet: Fleet, *words: str, env: Mapping[str, str] | None = None, code: int = 0) -> Said:
+def _save(
+    fleet: Fleet, *words: str, env: Mapping[str, str] | None = None, code: int = 0
+) -> CommandResult:
     said = fleet.call("plan", *words, "--out", "plan.json", "--format", "json", env=env)
     assert said.exit_code == code, said.stderr
     check_document("saved-plan", _saved(fleet))
@@ -53,7 +55,7 @@ def _saved(fleet: Fleet) -> dict[str, Any]:
     return found
 
 
-def _apply(fleet: Fleet, *words: str, env: Mapping[str, str] | None = None) -> Said:
+def _apply(fleet: Fleet, *words: str, env: Mapping[str, str] | None = None) -> CommandResult:
     return fleet.call("apply", "plan.json", "--yes", "--format", "json", *words, env=env)
 
 

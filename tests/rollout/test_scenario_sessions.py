@@ -23,7 +23,7 @@ from tests.rollout.fleet_state import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.fleet.hosts import Said
+    from tests.fleet.hosts import CommandResult
 
 NAMES = ("busy", "idle", "other")
 
@@ -47,7 +47,7 @@ def book(sessions: str, hosts: str = "busy:idle") -> str:
     )
 
 
-def apply(fleet: Fleet, sessions: str, *flags: str) -> Said:
+def apply(fleet: Fleet, sessions: str, *flags: str) -> CommandResult:
     return fleet.call("apply", fleet.playbook(book(sessions)), "--yes", "--format", "json", *flags)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from tests.fleet.hosts import Said
+    from tests.fleet.hosts import CommandResult
 
 NAMES = ("a", "b", "c")
 PLAYBOOK = "- {hosts: all, restart: changed}\n"
@@ -44,7 +44,7 @@ def _set(fleet: Fleet, **settings: object) -> None:
     fleet.inventory.write_text(json.dumps(document))
 
 
-def _apply(fleet: Fleet, *flags: str, playbook: str = PLAYBOOK) -> Said:
+def _apply(fleet: Fleet, *flags: str, playbook: str = PLAYBOOK) -> CommandResult:
     said = fleet.call("apply", fleet.playbook(playbook), "--yes", "--format", "json", *flags)
     assert said.exit_code == 0, said.stderr
     return said

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fleet.hosts import FleetHost, Said
+    from tests.fleet.hosts import CommandResult, FleetHost
 
 NAMES = ("a", "b", "c")
 LONGER_THAN_A_LOCK_LASTS = 700
@@ -49,7 +49,7 @@ def environ_of(fleet: Fleet, operator: str) -> dict[str, str]:
     }
 
 
-def apply(fleet: Fleet, operator: str, *flags: str | Path) -> Said:
+def apply(fleet: Fleet, operator: str, *flags: str | Path) -> CommandResult:
     return fleet.run("apply", *flags, "--yes", "--format", "json", env=environ_of(fleet, operator))
 
 
