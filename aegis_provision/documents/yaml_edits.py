@@ -24,13 +24,12 @@ from aegis_provision.documents.diagnostic import error, has_errors
 from aegis_provision.documents.json_reader import json_fault
 from aegis_provision.documents.nodes import Span, plain_value
 from aegis_provision.documents.scalars import scalar_text
-from aegis_provision.documents.yaml_reader import decode, read_document
+from aegis_provision.documents.yaml_reader import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.documents.nodes import Node, Source
 
 REPLACES = "pin_replaces"
 """The key whose value is what an entry held before it got keys, as it was written."""
@@ -85,12 +84,12 @@ class YamlEditor:
 
     def __init__(self, name: str, data: bytes) -> None:
         """Read the file called ``name``."""
-        source, node = _read(name, data)
-        if source is None or node is None:
+        node, found = read_yaml(name, data)
+        if node is None or has_errors(found):
             hint = "correct what 'aegis-provision validate' tells of it first"
             raise EditError(f"{name} has errors of its own, so it can't be edited", hint=hint)
         self.name = name
-        self._source = source
+        self._source = node.span.source
         self._bom = _BOM if data.startswith(_BOM) else b""
         self._text = data.removeprefix(_BOM).decode("utf-8")
         try:
@@ -197,9 +196,9 @@ class YamlEditor:
             done = end
         text = "".join([*pieces, self._text[done:]])
         data = self._bom + text.encode("utf-8")
-        source, node = _read(self.name, data)
+        node, found = read_yaml(self.name, data)
         holds = {"": plain_value(node) if node is not None else None}
-        if source is None or _canonical(holds) != _canonical(self._expected):
+        if has_errors(found) or _canonical(holds) != _canonical(self._expected):
             words = "this can't be edited in place without changing something else"
             hint = f"{_BY_HAND}; an anchor or an alias may tie this entry to another one"
             raise self._refusal(words, self._first, hint)
@@ -378,15 +377,6 @@ class YamlEditor:
             # Its empty lines count; only the last line end is the entry's.
             return pair.end - len(written) + len(written.removesuffix("\n").removesuffix("\r"))
         return pair.end - len(written) + len(written.rstrip("\r\n"))
-
-
-def _read(name: str, data: bytes) -> tuple[Source | None, Node | None]:
-    """Return the text and the document; no text where anything is wrong with it."""
-    source, found = decode(name, data)
-    if source is None or has_errors(found):
-        return None, None
-    node, found = read_document(source)
-    return (None, None) if has_errors(found) else (source, node)
 
 
 def _canonical(content: object) -> str:

@@ -51,6 +51,15 @@ _NOT_PRINTABLE = re.compile(
 _OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
+def read_yaml(name: str, data: bytes) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+    """Return the document in a file called ``name``, and all that is wrong with it.
+
+    As :func:`decode` and :func:`read_document` do.
+    """
+    source, found = decode(name, data)
+    return read_document(source) if source is not None else (None, found)
+
+
 def decode(name: str, data: bytes) -> tuple[Source | None, tuple[Diagnostic, ...]]:
     """Return the text of a file called ``name``, or what is wrong with its bytes.
 

@@ -14,7 +14,7 @@ from aegis_provision.documents.nodes import Sequence as SequenceNode
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.documents.syntax_errors import ini_inventory, looks_like_ini
-from aegis_provision.documents.yaml_reader import decode, read_document
+from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.groups import ALL, Ancestry, Tree, cycles, too_deep
@@ -119,17 +119,15 @@ def _read(file: InputFile) -> _Text:
         return _Text(file, *read_json(file.name, file.data))
     if file.data.startswith(_VAULTED):
         return _Text(file, None, (_vaulted(file),))
-    source, found = decode(file.name, file.data)
-    if source is None:
-        return _Text(file, None, found)
-    node, found = read_document(source)
+    node, found = read_yaml(file.name, file.data)
     if node is None and not found and file.kind == "inventory":
         hint = "write hosts into it, or begin with 'aegis-provision init'"
         found = (error("empty-file", f"{file.name} is empty", hint=hint),)
     # Hosts line by line, and "[gpu]" alone, are YAML as well: a text, and a list.
-    is_other = file.kind == "inventory" and isinstance(node, Scalar | SequenceNode)
-    if is_other and looks_like_ini(source.text):
-        return _Text(file, None, (ini_inventory(source),))
+    if file.kind == "inventory" and isinstance(node, Scalar | SequenceNode):
+        source = node.span.source
+        if looks_like_ini(source.text):
+            return _Text(file, None, (ini_inventory(source),))
     return _Text(file, node, found)
 
 

@@ -9,7 +9,7 @@ from aegis_provision.documents.diagnostic import Related, error, note
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.yaml_edits import REPLACES, EditError, YamlEditor
-from aegis_provision.documents.yaml_reader import decode, read_document
+from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.pins import PIN_KEYS
 from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
@@ -260,8 +260,7 @@ def _host_entries(files: Sequence[InputFile]) -> dict[str, list[_HostEntry]]:
     for file in sorted(files, key=lambda file: -file.priority):
         if file.printed or file.kind == "group_vars":
             continue
-        source, _ = decode(file.name, file.data)
-        node = read_document(source)[0] if source is not None else None
+        node, _ = read_yaml(file.name, file.data)
         if node is None:
             continue
         if file.kind == "host_vars":

@@ -15,7 +15,7 @@ from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.schema import check
-from aegis_provision.documents.yaml_reader import decode, read_document
+from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.playbook.host_counts import (
     HOW_TO_WRITE_MAX_FAIL,
     HOW_TO_WRITE_SERIAL,
@@ -147,10 +147,7 @@ def load_playbook(name: str, data: bytes) -> tuple[Playbook | None, tuple[Diagno
     The playbook is ``None`` where there is no play to schedule. With errors among the diagnostics
     it may be incomplete: good for finding more of them, and for nothing else.
     """
-    source, found = decode(name, data)
-    if source is None:
-        return None, found
-    node, found = read_document(source)
+    node, found = read_yaml(name, data)
     if node is None:
         if not found:
             found = (error("empty-file", f"{name} is empty", hint=_HOW_TO_BEGIN),)
