@@ -1,4 +1,4 @@
-"""Diff: the changes that turn a host's session variables into the wanted ones."""
+"""Diff: the changes that turn a host's session variables into the desired ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SessionDiff:
     """The managed variables of a host: those that change, those that stay, and the unknown.
 
     All are in the session's order. ``unknown`` names variables that the host has and that can't be
-    compared, because their wanted values were withheld.
+    compared, because their desired values were withheld.
     """
 
     changes: tuple[Change, ...]
@@ -119,5 +119,5 @@ def _is_sensitive(name: str, text: str | None, secrets: Sequence[Secret | str]) 
 def _known_secrets(actual: Mapping[str, str], session: Session) -> tuple[Secret | str, ...]:
     sensitive = [item.name for item in session.spec.variables if item.sensitive]
     found = [(name, actual[name]) for name in sensitive if name in actual]
-    wanted = [value for value in session.values.values() if isinstance(value, Secret)]
-    return (*wanted, *(value for name, value in found if not is_plain_value(name, value)))
+    desired = [value for value in session.values.values() if isinstance(value, Secret)]
+    return (*desired, *(value for name, value in found if not is_plain_value(name, value)))

@@ -1,4 +1,4 @@
-"""Drift: what was written, what the file holds now and what is wanted, compared per variable."""
+"""Drift: what was written, what the file holds now and what is desired, compared per variable."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def removed_keys(
     """
     if receipt is None:
         return RemovedKeys()
-    wanted = session.names
-    removed = [name for name in receipt.digests if name in actual and name not in wanted]
+    desired = session.names
+    removed = [name for name in receipt.digests if name in actual and name not in desired]
     unchanged = tuple(name for name in removed if receipt.is_as_written(name, actual[name]))
     return RemovedKeys(unchanged, tuple(name for name in removed if name not in unchanged))
 
@@ -53,27 +53,27 @@ class Drift:
 
 
 def drift_of(actual: Mapping[str, str], session: Session, receipt: Receipt | None) -> Drift:
-    """Compare the variables of a file with the receipt beside it and with what is wanted there.
+    """Compare the variables of a file with the receipt beside it and with what is desired there.
 
-    A key has drifted if its value is neither the written nor the wanted one. It is pending if the
-    wanted value is neither in the file nor the written one. A key that was never written is only
+    A key has drifted if its value is neither the written nor the desired one. It is pending if the
+    desired value is neither in the file nor the written one. A key that was never written is only
     pending. A name that the inventory dropped is pending until it is removed, unless it was changed
-    on the host: then it has drifted. A name whose wanted value was withheld is pending if the file
+    on the host: then it has drifted. A name whose desired value was withheld is pending if the file
     lacks it; otherwise it can't be compared.
     """
     drifted: list[str] = []
     absent = session.withheld - actual.keys()
     pending = [name for name in session.in_order if name in absent]
-    for name, wanted in session.values.items():
+    for name, desired in session.values.items():
         current = actual.get(name)
-        if current is not None and is_equal(current, wanted):
+        if current is not None and is_equal(current, desired):
             continue
         if receipt is None or name not in receipt.digests:
             pending.append(name)
             continue
         if not receipt.is_as_written(name, current):
             drifted.append(name)
-        if not receipt.is_as_written(name, wanted):
+        if not receipt.is_as_written(name, desired):
             pending.append(name)
     removed = removed_keys(actual, session, receipt)
     return Drift((*drifted, *removed.modified), (*pending, *removed.unchanged))

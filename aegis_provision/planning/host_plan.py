@@ -14,8 +14,8 @@ from aegis_provision.planning.drift import removed_keys
 from aegis_provision.planning.ownership import (
     Ownership,
     attainable_ownership,
+    desired_ownership,
     permission_problem,
-    wanted_ownership,
 )
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, ManagedKeys, Write
 from aegis_provision.planning.receipts import Receipt, RejectedReceipt
@@ -81,7 +81,7 @@ class Comparison:
     """What a host should have and what it has, compared before any receipt is read.
 
     ``config`` is the file as Aegis takes it, ``None`` for no file. ``changes`` are those of the
-    wanted variables, ``file_changes`` those of mode and owner. ``same`` names the variables that
+    desired variables, ``file_changes`` those of mode and owner. ``same`` names the variables that
     are right, ``unknown`` those that can't be compared because the secrets were withheld. All are
     empty if there are ``refusals``, which say why nothing may be written. ``secrets`` are those in
     the file.
@@ -138,7 +138,7 @@ def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
         return Comparison(host, session, actual, None, tuple(found), secrets=secrets)
     if actual.directory is None:
         raise ValueError("a target that was read has a directory")
-    ownership = wanted_ownership(actual.file, actual.directory)
+    ownership = desired_ownership(actual.file, actual.directory)
     current = config.session_env if config else {}
     diff = session_changes(current, session, secrets)
     return Comparison(
@@ -236,21 +236,21 @@ def check_permissions(plan: HostPlan, actual: RemoteState) -> HostPlan:
     if write is None:
         return plan
     planned = Ownership(write.mode, write.uid, write.gid)
-    wanted = attainable_ownership(planned, actual.login)
-    problem = permission_problem(actual, wanted)
+    desired = attainable_ownership(planned, actual.login)
+    problem = permission_problem(actual, desired)
     if problem is None:
-        return plan if wanted == planned else _with_ownership(plan, write, wanted)
+        return plan if desired == planned else _with_ownership(plan, write, desired)
     hint = _AS_DIRECTORYS_OWNER if actual.for_root else _AS_OWNER
     return HostPlan(plan.host, plan.provider, plan.path, Action.ERROR, message=problem, hint=hint)
 
 
-def _with_ownership(plan: HostPlan, write: Write, wanted: Ownership) -> HostPlan:
-    """Return ``plan`` with ``wanted`` for what is written, and that among its changes."""
-    write = replace(write, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid)
+def _with_ownership(plan: HostPlan, write: Write, desired: Ownership) -> HostPlan:
+    """Return ``plan`` with ``desired`` for what is written, and that among its changes."""
+    write = replace(write, mode=desired.mode, uid=desired.uid, gid=desired.gid)
     if write.content is None:
         return replace(plan, write=write)
     variables = (change for change in plan.changes if change.key not in {_MODE, _OWNER})
-    return replace(plan, write=write, changes=(*variables, *_file_changes(write.base, wanted)))
+    return replace(plan, write=write, changes=(*variables, *_file_changes(write.base, desired)))
 
 
 def unreachable(host: Host, session: Session, reason: str, hint: str) -> HostPlan:
@@ -295,8 +295,8 @@ def _refused(comparison: Comparison, refusals: Sequence[tuple[str, str]]) -> Hos
     )
 
 
-def _file_changes(file: RemoteFile | None, wanted: Ownership) -> tuple[Change, ...]:
-    mode, owner = f"{wanted.mode:04o}", wanted.owner
+def _file_changes(file: RemoteFile | None, desired: Ownership) -> tuple[Change, ...]:
+    mode, owner = f"{desired.mode:04o}", desired.owner
     if file is None:
         return (
             Change(_MODE, ChangeKind.ADDED, None, mode, sensitive=False),
@@ -312,14 +312,14 @@ def _file_changes(file: RemoteFile | None, wanted: Ownership) -> tuple[Change, .
 
 
 def _warnings(
-    host: Host, actual: RemoteState, config: ConfigFile | None, wanted: Ownership
+    host: Host, actual: RemoteState, config: ConfigFile | None, desired: Ownership
 ) -> tuple[str, ...]:
     found = []
     if config is None or not config.has_auth_token:
         found.append(_OPEN_API)
     if config is not None and not config.is_utf8:
         found.append(_NOT_UTF8)
-    if actual.file is None and wanted.uid == 0:
+    if actual.file is None and desired.uid == 0:
         found.append(_ROOT_OWNED)
     if host.target.read_via == "search" and not findable(host.target.config_path):
         found.append(_NOT_SEARCHED)

@@ -33,7 +33,7 @@ class Ownership:
         return f"{self.uid}:{self.gid}"
 
 
-def wanted_ownership(file: RemoteFile | None, directory: RemoteDirectory) -> Ownership:
+def desired_ownership(file: RemoteFile | None, directory: RemoteDirectory) -> Ownership:
     """Return the owner and mode that the target should have after a write.
 
     An existing file keeps its owner and mode, less all bits for others and the group's write bit. A
@@ -45,22 +45,22 @@ def wanted_ownership(file: RemoteFile | None, directory: RemoteDirectory) -> Own
     return Ownership(file.mode & 0o777 & ~_NEVER, file.uid, file.gid)
 
 
-def attainable_ownership(wanted: Ownership, login: RemoteUser | None) -> Ownership:
-    """Return ``wanted``, with the login's own group where it can't keep the wanted one.
+def attainable_ownership(desired: Ownership, login: RemoteUser | None) -> Ownership:
+    """Return ``desired``, with the login's own group where it can't keep the desired one.
 
     Only where no one loses by it: where the mode gives the group nothing, or where it is the
     superuser's, who needs no group to read a file; then the mode gives the new group nothing.
     Directories are often given to a user and left to that group (``chown aegis /opt/aegis``).
     """
-    if login is None or login.gid is None or login.uid == _ROOT or wanted.gid in login.gids:
-        return wanted
-    if wanted.mode & _GROUP and wanted.gid != _ROOT:
-        return wanted
-    return Ownership(wanted.mode & ~_GROUP, wanted.uid, login.gid)
+    if login is None or login.gid is None or login.uid == _ROOT or desired.gid in login.gids:
+        return desired
+    if desired.mode & _GROUP and desired.gid != _ROOT:
+        return desired
+    return Ownership(desired.mode & ~_GROUP, desired.uid, login.gid)
 
 
-def permission_problem(actual: RemoteState, wanted: Ownership) -> str | None:
-    """Return why the login can't write the file as ``wanted``, or ``None`` if it can.
+def permission_problem(actual: RemoteState, desired: Ownership) -> str | None:
+    """Return why the login can't write the file as ``desired``, or ``None`` if it can.
 
     The result is also ``None`` if that is not known: the write finds out before it changes
     anything.
@@ -70,10 +70,10 @@ def permission_problem(actual: RemoteState, wanted: Ownership) -> str | None:
         return None
     if not _may_write(directory, login):
         return "no permission to write in its directory"
-    if login.uid != wanted.uid:
-        return f"the login (uid {login.uid}) can't keep its owner (uid {wanted.uid})"
-    if wanted.gid not in login.gids:
-        return f"the login is not in its group (gid {wanted.gid}) and can't keep it"
+    if login.uid != desired.uid:
+        return f"the login (uid {login.uid}) can't keep its owner (uid {desired.uid})"
+    if desired.gid not in login.gids:
+        return f"the login is not in its group (gid {desired.gid}) and can't keep it"
     return None
 
 

@@ -63,8 +63,8 @@ class HostStatus:
     """The status of one host.
 
     ``drifted`` and ``pending`` are names of session variables, or ``file.mode``; ``unknown`` names
-    variables on the host whose wanted values were withheld. ``message`` says why, and ``hint`` what
-    to do next. ``wrote`` says which run wrote the file last, if a receipt does.
+    variables on the host whose desired values were withheld. ``message`` says why, and ``hint``
+    what to do next. ``wrote`` says which run wrote the file last, if a receipt does.
     ``current_provider`` is the provider of what the file holds, ``wanted`` that of the inventory.
     ``tokens`` says what the host has of each variable of the operator's environment that holds a
     secret. ``secrets`` are those in the host's file: they must be masked in any text about the
@@ -169,12 +169,12 @@ def _current_provider(
 ) -> str | ProviderMatch:
     """Return the provider whose base URL the file holds, if its name is known."""
     name = VARIABLE_OF["base_url"]
-    current, wanted = environment.get(name), session.values.get(name)
+    current, desired = environment.get(name), session.values.get(name)
     if not current:
         return ProviderMatch.NONE
     if receipt is not None and receipt.is_as_written(name, current):
         return receipt.provider
-    if wanted is not None and is_equal(current, wanted):
+    if desired is not None and is_equal(current, desired):
         return session.spec.provider
     return ProviderMatch.OTHER
 
@@ -199,12 +199,12 @@ def _tokens(
 def _token_state(
     environment: Mapping[str, str], session: Session, receipt: Receipt | None, name: str
 ) -> TokenState:
-    current, wanted = environment.get(name), session.values.get(name)
+    current, desired = environment.get(name), session.values.get(name)
     if current is None:
         return TokenState.NONE
-    if wanted is None:
+    if desired is None:
         return TokenState.UNKNOWN
-    if is_equal(current, wanted):
+    if is_equal(current, desired):
         return TokenState.CURRENT
     # A token that was written for another provider is no older token of this one.
     same_provider = receipt is not None and receipt.provider == session.spec.provider

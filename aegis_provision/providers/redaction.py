@@ -58,17 +58,17 @@ _LAST_CHARACTER = 0x10FFFF
 class Redactor:
     """Takes a run's secrets out of texts. A pure value, made once and safe in any thread."""
 
-    _known: tuple[_Known, ...] = field(default=(), repr=False)
+    _patterns: tuple[_Patterns, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, secrets: Iterable[Secret | str]) -> Self:
         """Return the one that knows ``secrets``."""
-        return cls().along(secrets)
+        return cls().with_secrets(secrets)
 
-    def along(self, secrets: Iterable[Secret | str]) -> Self:
+    def with_secrets(self, secrets: Iterable[Secret | str]) -> Self:
         """Return the one that knows ``secrets`` too: those of one host, beside the run's."""
-        more = _known(secrets)
-        return self if more is None else type(self)((*self._known, more))
+        more = _patterns(secrets)
+        return self if more is None else type(self)((*self._patterns, more))
 
     def redact(self, text: str, *, words: bool = True) -> str:
         """Return ``text`` with :data:`MASK` in place of what is a secret in it.
@@ -90,17 +90,17 @@ class Redactor:
         return next(found, None) is not None
 
     def _spans(self, data: bytes, *, words: bool) -> Iterator[tuple[int, int]]:
-        if not data or not self._known:
+        if not data or not self._patterns:
             return
-        shortest = min(known.shortest for known in self._known)
+        shortest = min(patterns.shortest for patterns in self._patterns)
         for view in _views(_View(data), shortest, _DEEPEST):
-            for known in self._known:
-                for start, end in known.found(view.data, words=words):
+            for patterns in self._patterns:
+                for start, end in patterns.matches(view.data, words=words):
                     yield view.span(start, end)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Patterns:
     """Some secrets, in the forms in which they are looked for.
 
     ``pieces`` are in lower case, by their length; ``words`` finds those that are mere words.
@@ -111,7 +111,7 @@ class _Known:
     words: re.Pattern[bytes] | None = field(repr=False)
     shortest: int
 
-    def found(self, data: bytes, *, words: bool) -> Iterator[tuple[int, int]]:
+    def matches(self, data: bytes, *, words: bool) -> Iterator[tuple[int, int]]:
         """Yield where in ``data`` a secret, or a piece of one, begins and ends."""
         lower = data.lower()
         for length, pieces in self.pieces.items():
@@ -122,7 +122,7 @@ class _Known:
             yield from (match.span() for match in self.words.finditer(data))
 
 
-def _known(secrets: Iterable[Secret | str]) -> _Known | None:
+def _patterns(secrets: Iterable[Secret | str]) -> _Patterns | None:
     """Return what to look for, ``None`` where nothing in ``secrets`` can be."""
     pieces: dict[int, set[bytes]] = {}
     words: set[bytes] = set()
@@ -140,7 +140,7 @@ def _known(secrets: Iterable[Secret | str]) -> _Known | None:
     if not pieces and not words:
         return None
     either = b"|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-    return _Known(
+    return _Patterns(
         {length: frozenset(some) for length, some in pieces.items()},
         re.compile(b"(?<![A-Za-z0-9])(?:" + either + b")(?![A-Za-z0-9])") if words else None,
         min((*pieces, *map(len, words))),
@@ -177,10 +177,10 @@ def _unescaped(view: _View) -> Iterator[_View]:
     data, end = bytearray(), 0
     places: list[tuple[int, int]] = []
     for match in _ESCAPE.finditer(view.data):
-        meant = _meant(match)
-        data += view.data[end : match.start()] + meant
+        decoded = _decoded(match)
+        data += view.data[end : match.start()] + decoded
         places += [(index, index + 1) for index in range(end, match.start())]
-        places += [match.span()] * len(meant)
+        places += [match.span()] * len(decoded)
         end = match.end()
     if not end:
         return
@@ -192,7 +192,7 @@ def _unescaped(view: _View) -> Iterator[_View]:
     yield _View(bytes(data + view.data[end:]), origin)
 
 
-def _meant(match: re.Match[bytes]) -> bytes:
+def _decoded(match: re.Match[bytes]) -> bytes:
     """Return what an escape stands for."""
     group = match.lastindex or 0
     digits = match[group]

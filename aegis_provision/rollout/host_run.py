@@ -65,7 +65,7 @@ def run_host(task: HostTask, context: RunContext, redactor: Redactor) -> HostRes
     """
     if not task.has_work:
         return skipped(task.plan)
-    redactor = redactor.along(task.plan.secrets)
+    redactor = redactor.with_secrets(task.plan.secrets)
 
     def emit(event: Event) -> None:
         context.emit(redacted(event, redactor, task.job))

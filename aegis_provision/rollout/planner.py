@@ -111,7 +111,7 @@ def read_fleet(
             if session is not None and not kept:
                 session.close()
         accepted = session.accepted if session is not None else ()
-        return redacted(reading, redactor.along(reading.secrets), job), accepted
+        return redacted(reading, redactor.with_secrets(reading.secrets), job), accepted
 
     readings: dict[str, Reading] = {}
     for job, (reading, accepted) in run_all(

@@ -12,8 +12,8 @@ from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, Remo
 from aegis_provision.planning.ownership import (
     Ownership,
     attainable_ownership,
+    desired_ownership,
     permission_problem,
-    wanted_ownership,
 )
 
 DIRECTORY = RemoteDirectory(mode=0o755, uid=1000, gid=1000)
@@ -21,19 +21,21 @@ DIRECTORY = RemoteDirectory(mode=0o755, uid=1000, gid=1000)
 
 @given(mode=st.integers(0, 0o7777), uid=st.integers(0, 70000), gid=st.integers(0, 70000))
 def test_a_file_keeps_its_owner_and_is_never_looser(mode: int, uid: int, gid: int) -> None:
-    wanted = wanted_ownership(RemoteFile(b"", mode, uid, gid), DIRECTORY)
-    assert (wanted.uid, wanted.gid) == (uid, gid)
-    assert wanted.mode & ~mode == 0, "no bit is added"
-    assert wanted.mode & (stat.S_IRWXO | stat.S_IWGRP) == 0
-    assert wanted_ownership(RemoteFile(b"", wanted.mode, uid, gid), DIRECTORY) == wanted
+    desired = desired_ownership(RemoteFile(b"", mode, uid, gid), DIRECTORY)
+    assert (desired.uid, desired.gid) == (uid, gid)
+    assert desired.mode & ~mode == 0, "no bit is added"
+    assert desired.mode & (stat.S_IRWXO | stat.S_IWGRP) == 0
+    assert desired_ownership(RemoteFile(b"", desired.mode, uid, gid), DIRECTORY) == desired
 
 
 def test_a_new_file_is_its_directorys_owners_and_private() -> None:
-    assert wanted_ownership(None, DIRECTORY) == Ownership(0o600, 1000, 1000)
+    assert desired_ownership(None, DIRECTORY) == Ownership(0o600, 1000, 1000)
 
 
-def _problem(login: RemoteUser | None, directory: RemoteDirectory, wanted: Ownership) -> str | None:
-    return permission_problem(RemoteState("/x", directory=directory, login=login), wanted)
+def _problem(
+    login: RemoteUser | None, directory: RemoteDirectory, desired: Ownership
+) -> str | None:
+    return permission_problem(RemoteState("/x", directory=directory, login=login), desired)
 
 
 OWNER = RemoteUser(1000, frozenset({1000}))
@@ -42,7 +44,7 @@ MINE = Ownership(0o600, 1000, 1000)
 
 
 @pytest.mark.parametrize(
-    ("login", "directory", "wanted", "says"),
+    ("login", "directory", "desired", "says"),
     [
         (OWNER, DIRECTORY, MINE, None),
         (None, DIRECTORY, MINE, None),
@@ -54,9 +56,9 @@ MINE = Ownership(0o600, 1000, 1000)
     ],
 )
 def test_permission_problems(
-    login: RemoteUser | None, directory: RemoteDirectory, wanted: Ownership, says: str | None
+    login: RemoteUser | None, directory: RemoteDirectory, desired: Ownership, says: str | None
 ) -> None:
-    found = _problem(login, directory, wanted)
+    found = _problem(login, directory, desired)
     assert found is None if says is None else says in (found or "")
 
 
@@ -66,7 +68,7 @@ def test_group_bits_may_be_an_access_lists_mask_so_only_trying_can_tell() -> Non
 
 
 @pytest.mark.parametrize(
-    ("wanted", "becomes"),
+    ("desired", "becomes"),
     [
         (Ownership(0o600, 1000, 1000), Ownership(0o600, 1000, 1000)),
         (Ownership(0o600, 1000, 7), Ownership(0o600, 1000, 7)),
@@ -80,10 +82,10 @@ def test_group_bits_may_be_an_access_lists_mask_so_only_trying_can_tell() -> Non
     ],
 )
 def test_a_group_that_can_not_be_kept_is_the_logins_where_no_one_loses_by_it(
-    wanted: Ownership, becomes: Ownership
+    desired: Ownership, becomes: Ownership
 ) -> None:
     login = RemoteUser(1000, frozenset({1000, 7}), 1000)
-    assert attainable_ownership(wanted, login) == becomes
+    assert attainable_ownership(desired, login) == becomes
     assert attainable_ownership(becomes, login) == becomes
 
 
@@ -93,5 +95,5 @@ def test_a_group_that_can_not_be_kept_is_the_logins_where_no_one_loses_by_it(
 def test_a_login_that_is_not_known_or_keeps_any_group_changes_nothing(
     login: RemoteUser | None,
 ) -> None:
-    wanted = Ownership(0o600, 1000, 0)
-    assert attainable_ownership(wanted, login) == wanted
+    desired = Ownership(0o600, 1000, 0)
+    assert attainable_ownership(desired, login) == desired

@@ -206,13 +206,13 @@ def test_a_word_of_twelve_characters_counts_in_pieces() -> None:
 
 
 def test_secrets_of_a_host_count_beside_those_of_the_run() -> None:
-    both = REDACTOR.along(["host-0f1e2d3c", "word"])
+    both = REDACTOR.with_secrets(["host-0f1e2d3c", "word"])
     text = f"{TOKEN} host-0f1e2d3c word"
     assert both.redact(text) == f"{MASK} {MASK} {MASK}"
     assert both.redact(text, words=False) == f"{MASK} {MASK} word"
     assert REDACTOR.redact(text) == f"{MASK} host-0f1e2d3c word"
-    assert REDACTOR.along([]) is REDACTOR
-    assert REDACTOR.along(["a"]) is REDACTOR
+    assert REDACTOR.with_secrets([]) is REDACTOR
+    assert REDACTOR.with_secrets(["a"]) is REDACTOR
 
 
 def test_encodings_are_undone_a_few_levels_deep() -> None:
@@ -224,7 +224,7 @@ def test_encodings_are_undone_a_few_levels_deep() -> None:
 
 
 def test_it_shows_none_of_what_it_knows() -> None:
-    for text in (repr(REDACTOR.along(["word"])), str(REDACTOR)):
+    for text in (repr(REDACTOR.with_secrets(["word"])), str(REDACTOR)):
         assert TOKEN[:4].lower() not in text.lower()
         assert "word" not in text
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.errors import TransportError
 from aegis_provision.inventory.host import Target
-from aegis_provision.planning.ownership import wanted_ownership
+from aegis_provision.planning.ownership import desired_ownership
 from aegis_provision.planning.plan import Write
 from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER
@@ -50,7 +50,7 @@ def plan_write(actual: RemoteState, content: bytes = NEW) -> Write:
     """Return the write of ``content`` over what was found."""
     assert actual.directory is not None
     assert actual.problem is None
-    wanted = wanted_ownership(actual.file, actual.directory)
+    wanted = desired_ownership(actual.file, actual.directory)
     return Write(actual.path, content, wanted.mode, wanted.uid, wanted.gid, actual.file)
 
 
