@@ -25,13 +25,27 @@ _ROUNDING = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class ClaudeCode:
+    """The Claude Code on a host, as Aegis sees it. A version is empty where it is not told.
+
+    ``available``: there is one. ``healthy``: it is at least of the version ``minimum``.
+    """
+
+    available: bool
+    healthy: bool
+    version: str = ""
+    minimum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """A response of ``/v1/health``. Without the API's token it has ``status`` and nothing else.
 
     ``status`` is Aegis' own word: ``ok``, ``degraded``, ``draining``. ``started`` is when the
     process began, in seconds since the epoch by the host's clock; ``uptime`` for how many seconds
     it has been up; ``active`` how many sessions a restart would end. Each is ``None``, and
-    ``version`` empty, if the response does not have it.
+    ``version`` empty, if the response does not have it. ``now`` is the host's own time, in seconds
+    since the epoch; ``claude`` says which Claude Code Aegis found there.
     """
 
     status: str
@@ -39,6 +53,8 @@ class Health:
     active: int | None = None
     version: str = ""
     uptime: float | None = None
+    now: float | None = None
+    claude: ClaudeCode | None = None
 
 
 def parse_health(status: int, body: bytes) -> Health | None:
@@ -48,17 +64,18 @@ def parse_health(status: int, body: bytes) -> Health | None:
     """
     if status != 200:
         return None
-    root = _json(body)
+    root = json_value(body)
     word = root.get("status") if isinstance(root, dict) else None
     if not isinstance(word, str) or not _STATUS.fullmatch(word):
         return None
-    version = root.get("version")
     return Health(
         word,
         started=_started(root),
         uptime=_uptime(root),
         active=_active(root.get("sessions")),
-        version=version if isinstance(version, str) and _VERSION.fullmatch(version) else "",
+        version=_version(root.get("version")),
+        now=seconds(root.get("timestamp")),
+        claude=_claude(root.get("claude")),
     )
 
 
@@ -87,15 +104,15 @@ def active_sessions(status: int, body: bytes) -> int | None:
 
     The response is a list of objects, or an object with such a list or with their number.
     """
-    root = _json(body) if status == 200 else None
+    root = json_value(body) if status == 200 else None
     listed = root.get("sessions", root.get("total")) if isinstance(root, dict) else root
     if isinstance(listed, list):
         return len(listed)
     return _active({"active": listed})
 
 
-def _json(body: bytes) -> Any:
-    """Return the value in ``body``, ``None`` if it is too long or no JSON."""
+def json_value(body: bytes) -> Any:
+    """Return the value in a response's ``body``, ``None`` if it is too long or no JSON."""
     if len(body) > _MOST_BYTES:
         return None
     try:
@@ -105,28 +122,28 @@ def _json(body: bytes) -> Any:
 
 
 def _started(root: dict[str, Any]) -> float | None:
-    now, uptime = _seconds(root.get("timestamp")), _uptime(root)
+    now, uptime = seconds(root.get("timestamp")), _uptime(root)
     if now is None or uptime is None or uptime > now:
         return None
     return now - uptime
 
 
 def _uptime(root: dict[str, Any]) -> float | None:
-    uptime = _number(root.get("uptime"))
+    uptime = number(root.get("uptime"))
     return uptime if uptime is not None and uptime >= 0 else None
 
 
-def _seconds(value: object) -> float | None:
+def seconds(value: object) -> float | None:
     """Return a point in time as seconds since the epoch: ISO 8601 with a zone, or a number."""
     if isinstance(value, str):
         return _iso_seconds(value)
-    number = _number(value)
-    if number is None:
+    found = number(value)
+    if found is None:
         return None
-    if _FIRST_SECOND <= number < _FIRST_MILLISECOND:
-        return float(number)
-    if _FIRST_MILLISECOND <= number < _LAST_MILLISECOND:
-        return number / 1000
+    if _FIRST_SECOND <= found < _FIRST_MILLISECOND:
+        return float(found)
+    if _FIRST_MILLISECOND <= found < _LAST_MILLISECOND:
+        return found / 1000
     return None
 
 
@@ -144,12 +161,28 @@ def _iso_seconds(text: str) -> float | None:
     return seconds if _FIRST_SECOND <= seconds < _FIRST_MILLISECOND else None
 
 
+def _claude(value: object) -> ClaudeCode | None:
+    if not isinstance(value, dict) or not isinstance(value.get("available"), bool):
+        return None
+    return ClaudeCode(
+        available=value["available"],
+        healthy=value.get("healthy") is not False,
+        version=_version(value.get("version")),
+        minimum=_version(value.get("minimumVersion")),
+    )
+
+
+def _version(value: object) -> str:
+    return value if isinstance(value, str) and _VERSION.fullmatch(value) else ""
+
+
 def _active(sessions: object) -> int | None:
-    count = _number(sessions.get("active")) if isinstance(sessions, dict) else None
+    count = number(sessions.get("active")) if isinstance(sessions, dict) else None
     if count is None or not 0 <= count <= _MOST_SESSIONS or count != int(count):
         return None
     return int(count)
 
 
-def _number(value: object) -> int | float | None:
+def number(value: object) -> int | float | None:
+    """Return ``value`` if it is a number of JSON, else ``None``."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None

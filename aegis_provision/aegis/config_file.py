@@ -145,16 +145,26 @@ def merge(
     return (dump(root) + "\n").encode()
 
 
-def session_env_in(content: bytes) -> Mapping[str, str]:
-    """Return the session variables in a file, without checking it; empty if there are none."""
+def read_unchecked(content: bytes) -> ConfigFile:
+    """Return what a file holds, without the checks: nothing, where it holds no object.
+
+    For files that were checked before. What is no text among the session variables is left out.
+    """
     try:
         root = parse(_as_text(content))
     except ValueError:
-        return {}
-    found = root.get(SESSION_ENV) if isinstance(root, dict) else None
-    if not isinstance(found, dict):
-        return {}
-    return {name: value for name, value in _as_record(found).items() if isinstance(value, str)}
+        root = None
+    if not isinstance(root, dict):
+        root = {}
+    found = root.get(SESSION_ENV)
+    env = _as_record(found) if isinstance(found, dict) else {}
+    texts = {name: value for name, value in env.items() if isinstance(value, str)}
+    return ConfigFile(root, texts, bool(root.get("authToken")))
+
+
+def session_env_in(content: bytes) -> Mapping[str, str]:
+    """Return the session variables in a file, without checking it; empty if there are none."""
+    return read_unchecked(content).session_env
 
 
 def render(values: Mapping[str, str | Secret], *, mask: str | None) -> str:
@@ -236,7 +246,7 @@ def _start_reasons(root: dict[str, Any]) -> Iterator[str]:
 
 
 def _reason(problem: ValidationError) -> str:
-    field_name = ".".join(_step(step) for step in problem.absolute_path)
+    field_name = ".".join(shown_key(step) for step in problem.absolute_path)
     rule: Any = problem.validator_value
     present: Any = problem.instance
     match problem.validator:
@@ -260,7 +270,8 @@ def _reason(problem: ValidationError) -> str:
             return f'Aegis ignores the whole file: "{field_name}" must be a URL'
 
 
-def _step(step: str | int) -> str:
+def shown_key(step: str | int) -> str:
+    """Return a key of a host's file as a message may show it: an odd one is quoted and masked."""
     text = str(step)
     return text if _PLAIN_NAME.fullmatch(text) and not looks_secret(text) else quote(text)
 
@@ -282,4 +293,4 @@ def _session_reasons(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         problem = denied_name_problem(name) or failing_value_problem(value)
         if problem is not None:
-            yield f"Aegis would fail every session over {SESSION_ENV}.{_step(name)}: {problem}"
+            yield f"Aegis would fail every session over {SESSION_ENV}.{shown_key(name)}: {problem}"

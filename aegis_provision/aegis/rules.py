@@ -39,6 +39,24 @@ _DENIED_NAMES = """
 DENIED_NAMES = frozenset(_DENIED_NAMES.split())
 """Names that make Aegis fail every session."""
 
+_OVERRIDING = frozenset(
+    {
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_CUSTOM_HEADERS",
+        "ANTHROPIC_MODEL",
+        "ANTHROPIC_SMALL_FAST_MODEL",
+        "CLAUDE_CODE_API_BASE_URL",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "CLAUDE_CODE_SUBAGENT_MODEL",
+        "CLAUDE_CODE_USE_ANTHROPIC_AWS",
+        "CLAUDE_CODE_USE_BEDROCK",
+        "CLAUDE_CODE_USE_FOUNDRY",
+        "CLAUDE_CODE_USE_MANTLE",
+        "CLAUDE_CODE_USE_VERTEX",
+    }
+)
+_TIER_MODEL = re.compile(r"ANTHROPIC_DEFAULT_(?!FAST_)[A-Z]+_MODEL")  # Opus and its sisters
+
 DENIED_PREFIXES = (
     "npm_config_", "bash_func_", "ssh_", "github_", "gitlab_", "aws_", "azure_", "tf_",
     "ci_", "docker_",
@@ -82,8 +100,20 @@ _PRIVATE = tuple(
 def name_problem(name: str) -> str | None:
     """Return why a session variable may not be called ``name``."""
     prefix = next((item for item in DENIED_PREFIXES if name.lower().startswith(item)), None)
-    refused = f"Aegis refuses names that begin with {prefix.upper()}" if prefix else None
+    refused = prefix and (
+        f"this tool refuses names that begin with {prefix.upper()}: "
+        "Aegis refuses them in the env of a single session, though not in its file"
+    )
     return denied_name_problem(name) or refused
+
+
+def overrides_provider(name: str) -> bool:
+    """Tell whether Claude Code lets the session variable ``name`` decide over the provider's own.
+
+    Those that name another endpoint, another credential or another model than the five variables do
+    (its documentation, "Environment variables" and "Model configuration").
+    """
+    return name in _OVERRIDING or _TIER_MODEL.fullmatch(name) is not None
 
 
 def denied_name_problem(name: str) -> str | None:

@@ -33,7 +33,7 @@ CARRIED = frozenset(
 )
 """The flags that a suggested command line repeats, where its command has them."""
 
-DECIDED_BY_A_PLAN = frozenset({"inventory", "limit", "serial", "max_fail", "retry"})
+DECIDED_BY_A_PLAN = frozenset({"inventory", "limit", "serial", "max_fail", "recreate", "retry"})
 """The flags that a saved plan has decided."""
 
 _SUGGESTED = re.compile(r"'aegis-provision ([a-z]+)([^']*)'")

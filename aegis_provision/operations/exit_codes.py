@@ -65,7 +65,8 @@ def plan_exit_code(plans: Sequence[HostPlan], *, detailed: bool) -> ExitCode:
 def status_exit_code(statuses: Sequence[HostStatus], *, detailed: bool) -> ExitCode:
     """Return the exit code of a look at how hosts stand, as :func:`plan_exit_code` would.
 
-    What has drifted counts as pending: what is wanted is not what is there.
+    What has drifted counts as pending: what is wanted is not what is there. So do a lost API lock
+    and variables that decide over the provider's; other hand edits are the host's own business.
     """
     from aegis_provision.planning.status import HostState
 
@@ -74,7 +75,10 @@ def status_exit_code(statuses: Sequence[HostStatus], *, detailed: bool) -> ExitC
         return ExitCode.HOST_FAILED
     if HostState.UNREACHABLE in states:
         return ExitCode.HOST_UNREACHABLE
-    if detailed and any(status.drifted or status.pending for status in statuses):
+    if detailed and any(
+        status.drifted or status.pending or status.overriding or status.lost_lock
+        for status in statuses
+    ):
         return ExitCode.CHANGES_PENDING
     return ExitCode.DONE
 

@@ -57,7 +57,7 @@ class RunSelection:
 
     ``playbook`` is ``None`` for a run without one. ``retry`` is the earlier run whose hosts are
     taken up again as far as they did not end well. ``secrets`` is false where hosts are only looked
-    at, and no token is read.
+    at, and no token is read. ``recreate`` writes files anew that this tool wrote and that are gone.
     """
 
     limit: str | None = None
@@ -66,6 +66,7 @@ class RunSelection:
     max_fail: HostCount | None = None
     retry: PastRun | None = None
     secrets: bool = True
+    recreate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +282,7 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
             api_token=resolved.api_tokens.get(name),
             restarts=name in restarting,
             pending_restarts=pending.at(host.target) if pending else frozenset(),
+            recreate=scheduled.selection.recreate,
         )
         for name, host in ((name, fleet.inventory.hosts[name]) for name in schedule.hosts)
     )

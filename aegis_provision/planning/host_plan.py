@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.config_file import ConfigFile, RejectedConfig, merge, parse_config
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
 from aegis_provision.aegis.search_order import findable
-from aegis_provision.humanize import listed
+from aegis_provision.humanize import listed, utc_text
 from aegis_provision.planning.diff import removals, session_changes
 from aegis_provision.planning.drift import removed_keys
+from aegis_provision.planning.hand_edits import overriding_variables
 from aegis_provision.planning.ownership import (
     Ownership,
     attainable_ownership,
@@ -109,16 +110,26 @@ class Comparison:
         """Tell whether the plan depends on which keys of the file this tool manages.
 
         It does if names in the file are no longer wanted, and if the file is about to be replaced:
-        a rollback then restores the managed keys too.
+        a rollback then restores the managed keys too. Where there is no file, a receipt tells that
+        there was one.
         """
-        if self.refusals or self.config is None:
+        if self.refusals:
             return False
+        if self.config is None:
+            return True
         return bool(self.changes or self.file_changes or self.has_others)
 
     @property
     def has_others(self) -> bool:
         """Tell whether the file holds session variables that are not wanted there."""
         return not self.session.names.issuperset(self.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Recreation:
+    """The operator wants a file anew that is gone; ``previous`` is the one kept there, if any."""
+
+    previous: bytes | None = field(repr=False)
 
 
 def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
@@ -166,17 +177,28 @@ def plan_host(
 
 
 def plan_compared(
-    comparison: Comparison, receipt: Receipt | RejectedReceipt | None = None
+    comparison: Comparison,
+    receipt: Receipt | RejectedReceipt | None = None,
+    recreation: Recreation | None = None,
 ) -> HostPlan:
     """Return the plan for a comparison, with the receipt if it needs one.
 
-    Variables that this tool wrote and that are no longer wanted are removed, and no others.
+    Variables that this tool wrote and that are no longer wanted are removed, and no others. A file
+    that this tool wrote and that is gone (:func:`is_gone`) is an error, because its other keys went
+    with it, the API's lock among them: unless there is a ``recreation``, which takes them from the
+    file that is kept beside it.
     """
     host, session, actual = comparison.host, comparison.session, comparison.actual
     config, ownership = comparison.config, comparison.ownership
     if comparison.refusals or ownership is None:
         return _refused(comparison, comparison.refusals)
     trusted = receipt if isinstance(receipt, Receipt) else None
+    warnings: tuple[str, ...] = ()
+    if trusted is not None and is_gone(comparison, trusted):
+        if recreation is None:
+            return _refused(comparison, [_gone(trusted)])
+        config, warnings = _recreated(recreation, trusted)
+        comparison = replace(comparison, config=config)
     dropped = removed_keys(comparison.environment, session, trusted)
     removed = removals(comparison.environment, dropped.unchanged, comparison.secrets)
     changes = (*comparison.changes, *removed, *comparison.file_changes)
@@ -188,6 +210,7 @@ def plan_compared(
         same=comparison.same,
         unknown=comparison.unknown,
         warnings=(
+            *warnings,
             *_warnings(host, actual, config, ownership),
             *_receipt_warnings(comparison, receipt, dropped),
         ),
@@ -219,6 +242,43 @@ def plan_compared(
             managed=ManagedKeys(session.spec.provider, session.in_order),
             managed_before=trusted.managed if trusted else None,
         ),
+    )
+
+
+def is_gone(comparison: Comparison, receipt: Receipt | RejectedReceipt | None) -> bool:
+    """Tell whether this tool wrote the file and it is not there any more."""
+    return (
+        isinstance(receipt, Receipt) and not comparison.refusals and comparison.actual.file is None
+    )
+
+
+def _gone(receipt: Receipt) -> tuple[str, str]:
+    info = receipt.info
+    reason = (
+        f"the file is gone: {info.run} wrote it at {utc_text(info.written)}, and all its other "
+        "keys went with it, the API's authToken too if it had one"
+    )
+    hint = (
+        f"'rollback {info.run}' brings back the file from before that run; 'apply --recreate' "
+        "writes a new one, with the other keys of that earlier file"
+    )
+    return reason, hint
+
+
+def _recreated(
+    recreation: Recreation, receipt: Receipt
+) -> tuple[ConfigFile | None, tuple[str, ...]]:
+    """Return the file whose other keys a new one takes over, and what is to be said of it."""
+    kept = recreation.previous
+    config = parse_config(kept) if kept is not None else None
+    if not isinstance(config, ConfigFile):
+        why = "no earlier file is kept there" if config is None else "Aegis would drop the kept one"
+        return None, (f"the file is written with the session variables alone: {why}",)
+    names = receipt.before.names if receipt.before is not None else ()
+    env = {name: value for name, value in config.session_env.items() if name not in names}
+    when = utc_text(receipt.info.written)
+    return replace(config, session_env=env), (
+        f"the file is written anew: its other keys are those from before {when}",
     )
 
 
@@ -339,6 +399,14 @@ def _receipt_warnings(
         yield (
             f"the receipt beside the file does not count ({receipt.reason}): variables that the "
             "inventory does not have are left alone"
+        )
+    names = comparison.session.names
+    overriding = overriding_variables(comparison.environment, {*names, *dropped.unchanged})
+    if overriding:
+        remedy = ", ".join(f"{name}: null" for name in overriding)
+        yield (
+            f"sessions follow {listed(overriding)}, which the host has beside the provider's own "
+            f"variables; to remove it there say 'env: {{{remedy}}}'"
         )
     if dropped.modified:
         yield (

@@ -16,15 +16,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.aegis.config_file import session_env_in
+from aegis_provision.aegis.config_file import SESSION_ENV, read_unchecked
+from aegis_provision.aegis.lossless_json import as_javascript
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteFile
 from aegis_provision.humanize import utc_text
 from aegis_provision.planning.plan import ManagedKeys
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from aegis_provision.aegis.config_file import ConfigFile
     from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.planning.plan import Write
 
@@ -32,12 +34,21 @@ _NAME = "aegis-provision/receipt/"
 SCHEMA = f"{_NAME}v1"
 """The schema of the receipts that this version writes and reads."""
 
+ENV_PREFIX = f"{SESSION_ENV}."
+"""What a session variable that is not managed begins with among a file's other keys."""
+
+REST = "..."
+"""What stands for the keys of a file beyond those that a receipt has digests for."""
+
+_MOST_KEYS = 500
+_LONGEST_KEY = 200
 _KIND = "hmac-sha256"
 _DIGEST = re.compile(rf"{_KIND}:[0-9a-f]{{64}}")
 _SALT = re.compile(r"[0-9a-f]{32}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _PLAIN = re.compile(r"[!-~]{1,100}")  # safe to show, though a host sent it
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_KEY = re.compile(rf".{{0,{_LONGEST_KEY}}}", re.DOTALL)
 _ABSOLUTE = re.compile(r"/.*", re.DOTALL)
 _OTHERS_MAY_WRITE = 0o022
 _ROOT = 0
@@ -65,6 +76,8 @@ class Receipt:
 
     ``digests`` maps the managed names to digests of the written values, made with ``salt``.
     ``before`` are the managed keys before that write, ``None`` if there was no receipt.
+    ``others`` maps the file's other keys to digests of what they were, ``None`` in receipts of
+    versions that did not record them.
     """
 
     info: WriteInfo
@@ -73,6 +86,7 @@ class Receipt:
     salt: bytes = field(repr=False)
     digests: Mapping[str, str] = field(repr=False)
     before: ManagedKeys | None
+    others: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property
     def managed(self) -> ManagedKeys:
@@ -85,7 +99,16 @@ class Receipt:
         ``None`` stands for no variable: it is the written value of a name that is not in the
         receipt.
         """
-        known = self.digests.get(name)
+        return self._is_digest_of(self.digests.get(name), name, value)
+
+    def is_as_left(self, key: str, text: str | None) -> bool:
+        """Tell whether another key of the file still has the canonical ``text`` that it had.
+
+        ``None`` stands for no such key.
+        """
+        return self._is_digest_of((self.others or {}).get(key), _other(key), text)
+
+    def _is_digest_of(self, known: str | None, name: str, value: str | Secret | None) -> bool:
         if known is None or value is None:
             return known is None and value is None
         return hmac.compare_digest(known, _digest(self.salt, name, value))
@@ -106,16 +129,19 @@ def dump(
     path: str,
     managed: ManagedKeys,
     before: ManagedKeys | None,
-    values: Mapping[str, str],
+    content: bytes,
     info: WriteInfo,
     salt: bytes,
 ) -> bytes:
-    """Return the receipt of a write to ``path`` that left ``values`` as session variables.
+    """Return the receipt of a write of ``content`` to ``path``.
 
-    ``managed`` are the names to record; those that are not in ``values`` are left out. ``salt``
-    is 16 random bytes, fresh for each receipt.
+    ``managed`` are the names to record; those that are no session variables of ``content`` are left
+    out. ``salt`` is 16 random bytes, fresh for each receipt.
     """
-    content = {
+    config = read_unchecked(content)
+    values = config.session_env
+    others = other_keys(config, managed.names)
+    receipt = {
         "schema": SCHEMA,
         "run": info.run,
         "written": utc_text(info.written),
@@ -129,8 +155,26 @@ def dump(
         "before": None
         if before is None
         else {"provider": before.provider, "variables": list(before.names)},
+        "others": {key: _digest(salt, _other(key), text) for key, text in others.items()},
     }
-    return (json.dumps(content, indent=2) + "\n").encode()
+    return (json.dumps(receipt, indent=2) + "\n").encode()
+
+
+def other_keys(config: ConfigFile | None, managed: Collection[str]) -> Mapping[str, str]:
+    """Return all of a file beside the ``managed`` session variables: keys and canonical values.
+
+    Two values that Aegis reads alike have the same text: formatting, the order of keys and the way
+    a number is written do not count. The texts hold secrets.
+    """
+    if config is None:
+        return {}
+    found = {key: _canonical(value) for key, value in config.root.items() if key != SESSION_ENV}
+    for name, value in config.session_env.items():
+        if name not in managed:
+            found[ENV_PREFIX + name] = _canonical(value)
+    own = [key for key in sorted(found) if len(key) <= _LONGEST_KEY][:_MOST_KEYS]
+    kept = {key: found.pop(key) for key in own}
+    return {**kept, REST: _canonical(found)} if found else kept
 
 
 def with_receipt(write: Write, info: WriteInfo, salt: bytes) -> Write:
@@ -140,8 +184,7 @@ def with_receipt(write: Write, info: WriteInfo, salt: bytes) -> Write:
     """
     receipt = None
     if write.content is not None and write.managed is not None:
-        values = session_env_in(write.content)
-        receipt = dump(write.path, write.managed, write.managed_before, values, info, salt)
+        receipt = dump(write.path, write.managed, write.managed_before, write.content, info, salt)
     return replace(write, receipt=receipt)
 
 
@@ -187,7 +230,7 @@ def parse(data: bytes) -> Receipt | RejectedReceipt:
 
 def _receipt(content: Mapping[str, Any]) -> Receipt:
     written = datetime.strptime(content["written"], _TIME).replace(tzinfo=UTC)
-    before = content["before"]
+    before, others = content["before"], content.get("others")
     return Receipt(
         info=WriteInfo(
             _matching(_PLAIN, content["run"]), written, _matching(_PLAIN, content["version"])
@@ -205,7 +248,21 @@ def _receipt(content: Mapping[str, Any]) -> Receipt:
             _matching(_PLAIN, before["provider"]),
             tuple(_matching(_VARIABLE, name) for name in before["variables"]),
         ),
+        others=None
+        if others is None
+        else {
+            _matching(_KEY, key): _matching(_DIGEST, digest) for key, digest in dict(others).items()
+        },
     )
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(as_javascript(value), sort_keys=True, separators=(",", ":"))
+
+
+def _other(key: str) -> str:
+    """Return the name that a digest of another key is made with: no variable's name."""
+    return f"file {key}"
 
 
 def _matching(pattern: re.Pattern[str], text: object) -> str:
@@ -221,5 +278,5 @@ def _digest(salt: bytes, name: str, value: str | Secret) -> str:
     name holds the byte between name and value.
     """
     text = value.reveal() if isinstance(value, Secret) else value
-    message = name.encode() + b"\0" + text.encode(*_ANY_TEXT)
+    message = name.encode(*_ANY_TEXT) + b"\0" + text.encode(*_ANY_TEXT)
     return f"{_KIND}:{hmac.new(salt, message, hashlib.sha256).hexdigest()}"

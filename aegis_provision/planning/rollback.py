@@ -9,6 +9,7 @@ from aegis_provision.aegis.config_file import RejectedConfig, parse_config, sess
 from aegis_provision.humanize import listed
 from aegis_provision.planning.diff import environment_changes
 from aegis_provision.planning.host_plan import refusals
+from aegis_provision.planning.ownership import Ownership, desired_ownership
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
@@ -44,7 +45,8 @@ def plan_rollback(target: RollbackTarget, actual: RemoteState, previous: bytes |
     """Return the plan that restores the file from before the run, or says why it must not.
 
     ``previous`` is the file that is kept beside the target. The target must still be the file that
-    the run wrote, and ``previous`` the one from before it: later changes are never overwritten.
+    the run wrote, or be gone, and ``previous`` the one from before the run: later changes are never
+    overwritten.
     """
     found = refusals(actual)
     if found:
@@ -55,7 +57,10 @@ def plan_rollback(target: RollbackTarget, actual: RemoteState, previous: bytes |
     if current != target.after:
         if current == target.before:
             return HostPlan(target.host, target.provider, actual.path, Action.UNCHANGED)
-        return _refused(target, actual, _CHANGED_SINCE, _LOOK)
+        if actual.file is not None:
+            return _refused(target, actual, _CHANGED_SINCE, _LOOK)
+    if target.after is None and actual.file is None:
+        return _refused(target, actual, "there is no file to go back from", _LOOK)
     if target.before is not None and (previous is None or target.digest(previous) != target.before):
         return _refused(
             target, actual, "the file that is kept there is not the one from before the run", _LOOK
@@ -71,10 +76,12 @@ def with_managed_keys(plan: HostPlan, target: RollbackTarget, receipt: Receipt |
     unknown, and none are managed. Or the run broke off before it left its own receipt: then it is
     the receipt from before the run.
     """
-    if plan.write is None or plan.write.base is None or receipt is None:
+    if plan.write is None or receipt is None:
         return plan
     if receipt.info.run == target.run:
         before = receipt.before
+    elif plan.write.base is None:
+        return plan
     else:
         current = session_env_in(plan.write.base.content)
         describes_file = all(
@@ -86,7 +93,7 @@ def with_managed_keys(plan: HostPlan, target: RollbackTarget, receipt: Receipt |
 
 def needs_previous(target: RollbackTarget, actual: RemoteState) -> bool:
     """Tell whether the decision rests on the file that is kept beside the target."""
-    return target.before is not None and actual.file is not None
+    return target.before is not None and not refusals(actual)
 
 
 def session_from_config(content: bytes | None) -> Session:
@@ -106,23 +113,32 @@ def session_from_config(content: bytes | None) -> Session:
 
 def _rolled_back(target: RollbackTarget, actual: RemoteState, content: bytes | None) -> HostPlan:
     file = actual.file
-    if file is None:
-        return _refused(target, actual, "there is no file to go back from", _LOOK)
-    current, before = _config(file.content), _config(content)
+    if actual.directory is None:
+        raise ValueError("a target that was read has a directory")
+    ownership = desired_ownership(file, actual.directory)
+    if file is not None:
+        ownership = Ownership(file.mode, file.uid, file.gid)
+    current, before = _config(file.content if file else None), _config(content)
     secrets = (*(current.secrets() if current else ()), *(before.secrets() if before else ()))
     changes = environment_changes(
         current.session_env if current else {}, before.session_env if before else {}, secrets
     )
-    if content is None:
+    if content is None and file is not None:
         changes += _removal(file)
+    warnings = _warnings(changes, before)
+    if file is None:
+        warnings = (
+            f"the file is gone: the one that returns is from before {target.run}",
+            *warnings,
+        )
     return HostPlan(
         target.host,
         target.provider,
         actual.path,
-        Action.UPDATE,
+        Action.UPDATE if file is not None else Action.CREATE,
         changes=changes,
-        warnings=_warnings(changes, before),
-        write=Write(actual.path, content, file.mode, file.uid, file.gid, file),
+        warnings=warnings,
+        write=Write(actual.path, content, ownership.mode, ownership.uid, ownership.gid, file),
         auth_token=current.auth_token if current else None,
         secrets=secrets,
     )

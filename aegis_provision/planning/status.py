@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
+from aegis_provision.aegis.config_file import shown_key
 from aegis_provision.planning.diff import is_equal
-from aegis_provision.planning.drift import drift_of
+from aegis_provision.planning.drift import drift_of, removed_keys
+from aegis_provision.planning.hand_edits import hand_edits, overriding_variables
 from aegis_provision.planning.host_plan import plan_compared
 from aegis_provision.planning.plan import Action, ChangeKind
-from aegis_provision.planning.receipts import Receipt, RejectedReceipt
+from aegis_provision.planning.receipts import REST, Receipt, RejectedReceipt
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
 
@@ -33,6 +35,7 @@ class HostState(StrEnum):
 
     IN_SYNC = "in_sync"
     DRIFTED = "drifted"
+    EDITED = "edited"
     PENDING = "pending"
     NEVER_PROVISIONED = "never_provisioned"
     RESTART_PENDING = "restart_pending"
@@ -63,8 +66,10 @@ class HostStatus:
     """The status of one host.
 
     ``drifted`` and ``pending`` are names of session variables, or ``file.mode``; ``unknown`` names
-    variables on the host whose desired values were withheld. ``message`` says why, and ``hint``
-    what to do next. ``wrote`` says which run wrote the file last, if a receipt does.
+    variables on the host whose desired values were withheld. ``edited`` are other keys of the file
+    that were changed by hand, safe to show; ``overriding`` session variables in it that decide over
+    the provider's own; ``lost_lock`` says that its ``authToken`` was removed. ``message`` says why,
+    and ``hint`` what to do next. ``wrote`` says which run wrote the file last, if a receipt does.
     ``current_provider`` is the provider of what the file holds, ``wanted`` that of the inventory.
     ``tokens`` says what the host has of each variable of the operator's environment that holds a
     secret. ``secrets`` are those in the host's file: they must be masked in any text about the
@@ -78,6 +83,9 @@ class HostStatus:
     drifted: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
+    overriding: tuple[str, ...] = ()
+    lost_lock: bool = False
     message: str = ""
     hint: str = ""
     wrote: WriteInfo | None = None
@@ -118,14 +126,21 @@ def status_of(
     )
     drifted = (*drift.drifted, *loosened) if trusted else ()
     pending = drift.pending if trusted else (*drift.pending, *loosened)
-    in_state = {
-        HostState.DRIFTED: bool(drifted),
-        HostState.PENDING: bool(pending) and receipt is not None,
-        HostState.IN_SYNC: not drifted and not pending,
-        HostState.NEVER_PROVISIONED: receipt is None,
-        HostState.RESTART_PENDING: restart_pending,
-    }
-    states = tuple(state for state, holds in in_state.items() if holds)
+    edits = hand_edits(comparison.config, trusted, session.names)
+    gone = removed_keys(environment, session, trusted).unchanged
+    overriding = overriding_variables(environment, {*session.names, *gone})
+    edited = bool(edits.keys or overriding)
+    in_sync = not drifted and not pending and not overriding and not edits.lost_lock
+    in_state = (
+        (HostState.DRIFTED, bool(drifted)),
+        (HostState.EDITED, edited and not in_sync),
+        (HostState.PENDING, bool(pending) and receipt is not None),
+        (HostState.IN_SYNC, in_sync),
+        (HostState.EDITED, edited and in_sync),
+        (HostState.NEVER_PROVISIONED, receipt is None),
+        (HostState.RESTART_PENDING, restart_pending),
+    )
+    states = tuple(state for state, holds in in_state if holds)
     return HostStatus(
         host.name,
         actual.path,
@@ -134,6 +149,9 @@ def status_of(
         drifted,
         pending,
         comparison.unknown,
+        tuple(_shown(key) for key in edits.keys),
+        overriding,
+        edits.lost_lock,
         message=_message(receipt, states),
         wrote=trusted.info if trusted else None,
         current_provider=_current_provider(environment, session, trusted),
@@ -153,6 +171,10 @@ def unreachable_status(host: Host, session: Session, reason: str, hint: str) -> 
         hint=hint,
         tokens=_all_unknown(session),
     )
+
+
+def _shown(key: str) -> str:
+    return key if key == REST else ".".join(shown_key(step) for step in key.split("."))
 
 
 def _message(receipt: Receipt | RejectedReceipt | None, states: Sequence[HostState]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
-from aegis_provision.humanize import escape_control, group_by, group_pairs, utc_text
+from aegis_provision.humanize import escape_control, group_by, group_pairs, listed, utc_text
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
 from aegis_provision.report.console import UNKNOWN, count_words, hint_lines, name_lines
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WORDS = {
     HostState.IN_SYNC: "in sync",
     HostState.DRIFTED: "drifted",
+    HostState.EDITED: "edited",
     HostState.PENDING: "pending",
     HostState.NEVER_PROVISIONED: "never provisioned",
     HostState.RESTART_PENDING: "restart pending",
@@ -33,6 +34,7 @@ WORDS = {
 _STYLE = {
     HostState.IN_SYNC: "green",
     HostState.DRIFTED: "bold magenta",
+    HostState.EDITED: "magenta",
     HostState.PENDING: "yellow",
     HostState.NEVER_PROVISIONED: "yellow",
     HostState.RESTART_PENDING: "cyan",
@@ -42,6 +44,7 @@ _STYLE = {
 _SIGN = {
     HostState.IN_SYNC: "=",
     HostState.DRIFTED: "!",
+    HostState.EDITED: "!",
     HostState.PENDING: "~",
     HostState.NEVER_PROVISIONED: "+",
     HostState.RESTART_PENDING: "=",
@@ -61,6 +64,10 @@ _TOKEN_WORDS = {
     TokenState.UNKNOWN: "not known",
 }
 _MOST_NAMES = 8
+_LOST_LOCK = (
+    "authToken was removed by hand: Aegis' API there answers without a token, "
+    "unless Aegis gets one another way (AEGIS_AUTH_TOKEN, a key)"
+)
 
 
 def status_lines(
@@ -122,6 +129,9 @@ def _group_key(status: HostStatus, *, every_host: bool) -> object:
         status.drifted,
         status.pending,
         status.unknown,
+        status.edited,
+        status.overriding,
+        status.lost_lock,
         status.message,
         status.hint,
         status.wrote if every_host else None,
@@ -146,6 +156,15 @@ def _group_lines(
         yield Text(f"    drifted: {', '.join(first.drifted)}", style=_STYLE[HostState.DRIFTED])
     if first.pending:
         yield Text(f"    pending: {', '.join(first.pending)}", style=_STYLE[HostState.PENDING])
+    if first.edited:
+        yield Text(f"    edited by hand: {listed(first.edited)}", style=_STYLE[HostState.EDITED])
+    if first.lost_lock:
+        yield Text(f"    {_LOST_LOCK}", style="bold red")
+    if first.overriding:
+        names = ", ".join(first.overriding)
+        remedy = ", ".join(f"{name}: null" for name in first.overriding)
+        yield Text(f"    sessions follow {names} and not the provider", style="bold red")
+        yield Text(f"    try: 'env: {{{remedy}}}' in the inventory, which removes it from the host")
     if first.unknown:
         yield Text(f"    {UNKNOWN}: {', '.join(first.unknown)}", style="dim")
     if first.message:
@@ -205,6 +224,8 @@ def host_status_content(status: HostStatus) -> Document:
         "drifted": list(status.drifted),
         "pending": list(status.pending),
         "unknown": list(status.unknown),
+        "edited": list(status.edited),
+        "overriding": list(status.overriding),
         "message": message_of(status.message, status.hint),
         "written": None if status.wrote is None else _write(status.wrote),
         "runs_on": None if isinstance(current_provider, ProviderMatch) else current_provider,

@@ -9,8 +9,10 @@ from aegis_provision.aegis.api import start_is_older
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
+    Recreation,
     check_permissions,
     compare,
+    is_gone,
     plan_compared,
     read_only,
     unreachable,
@@ -130,9 +132,12 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
     comparison = compare(job.host, job.session, actual)
     receipt, login = None, None
     if comparison.needs_receipt:
-        unchecked, login = session.receipt_and_login(actual.path, deadline)
-        receipt = validate(unchecked, actual)
-    plan = plan_compared(comparison, receipt)
+        found, login = session.receipt_and_login(actual.path, deadline)
+        receipt = validate(found, actual)
+    recreated = None
+    if job.recreate and is_gone(comparison, receipt):
+        recreated = Recreation(session.previous(actual.path, deadline))
+    plan = plan_compared(comparison, receipt, recreated)
     if plan.write is not None:
         login = login if comparison.needs_receipt else session.login(deadline)
         plan = check_permissions(plan, replace(actual, login=login))

@@ -40,7 +40,8 @@ class HostJob:
     ``api_token`` opens Aegis' API there, ``None`` for the token in the host's own file.
     ``restarts`` says that a play of the run would do a restart that is pending, so that the host
     is asked whether one is. ``pending_restarts`` holds the absolute paths of files on the host for
-    which the operator's records know of a pending restart.
+    which the operator's records know of a pending restart. ``recreate`` writes a file anew that
+    this tool wrote and that is gone.
     """
 
     host: Host
@@ -48,6 +49,7 @@ class HostJob:
     api_token: Secret | None = field(default=None, repr=False)
     restarts: bool = False
     pending_restarts: frozenset[str] = frozenset()
+    recreate: bool = False
 
     def api(self, plan: HostPlan) -> AegisApi:
         """Return Aegis' API on the host, once ``plan`` has seen its file."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.api import (
+    ClaudeCode,
     Health,
     active_sessions,
     dropped_config,
@@ -37,7 +38,7 @@ def health(**changes: object) -> Health | None:
 
 
 def test_with_the_token_everything_is_told() -> None:
-    assert health() == Health("ok", AT - 60.25, 2, "0.6.6-preview.1", 60.25)
+    assert health() == Health("ok", AT - 60.25, 2, "0.6.6-preview.1", 60.25, AT)
 
 
 @pytest.mark.parametrize("word", ["ok", "degraded", "draining"])
@@ -214,3 +215,23 @@ def test_sessions_are_counted_where_they_are_listed(answer: object, count: int |
 def test_sessions_are_not_counted_in_a_refusal() -> None:
     assert active_sessions(401, b"[]") is None
     assert active_sessions(200, b"<html>") is None
+
+
+CLAUDE = {"available": True, "healthy": False, "version": "2.0.9", "minimumVersion": "2.1.80"}
+
+
+@pytest.mark.parametrize(
+    ("claude", "known"),
+    [
+        (CLAUDE, ClaudeCode(available=True, healthy=False, version="2.0.9", minimum="2.1.80")),
+        ({"available": False}, ClaudeCode(available=False, healthy=True)),
+        ({**CLAUDE, "version": None}, ClaudeCode(available=True, healthy=False, minimum="2.1.80")),
+        ({"available": "yes"}, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_which_claude_code_is_there(claude: object, known: ClaudeCode | None) -> None:
+    found = health(claude=claude)
+    assert found is not None
+    assert found.claude == known

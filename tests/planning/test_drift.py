@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis_provision.aegis.config_file import merge
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
 from aegis_provision.planning.drift import drift_of, removed_keys
 from aegis_provision.planning.host_plan import compare, plan_host
@@ -72,14 +73,14 @@ def _receipt_of(write: Write) -> Receipt | None:
     """Return what a write leaves beside its file."""
     if write.content is None or write.managed is None:
         return None
-    values = json.loads(write.content).get("defaultSessionEnv", {})
-    found = parse(dump(write.path, write.managed, write.managed_before, values, INFO, SALT))
+    found = parse(dump(write.path, write.managed, write.managed_before, write.content, INFO, SALT))
     assert isinstance(found, Receipt)
     return found
 
 
 def _receipt(values: dict[str, str], provider: str = "glm") -> Receipt:
-    found = parse(dump(PATH, ManagedKeys(provider, tuple(values)), None, values, INFO, SALT))
+    managed = ManagedKeys(provider, tuple(values))
+    found = parse(dump(PATH, managed, None, _content(values), INFO, SALT))
     assert isinstance(found, Receipt)
     return found
 
@@ -130,9 +131,11 @@ def test_both_edits_are_both() -> None:
     assert status.pending == ("ANTHROPIC_DEFAULT_MODEL", "API_TIMEOUT_MS")
 
 
-def test_a_file_that_is_gone_has_drifted_in_all_of_it() -> None:
+def test_a_file_that_is_gone_is_an_error() -> None:
     status = _status(None, _receipt(RIGHT))
-    assert (status.states, status.drifted) == ((HostState.DRIFTED,), tuple(FIVE))
+    assert (status.states, status.drifted) == ((HostState.ERROR,), ())
+    assert status.message.startswith("the file is gone: 20261125T101500Z-0a1b2c wrote it at 2026-")
+    assert "'apply --recreate' writes a new one" in status.hint
 
 
 def test_a_mode_that_was_loosened_has_drifted() -> None:
@@ -323,6 +326,6 @@ def test_after_each_write_nothing_is_left_to_do_and_what_is_not_ours_survives(
 
 
 def test_a_receipt_is_judged_by_what_it_lies_beside() -> None:
-    data = dump("/elsewhere", ManagedKeys("glm", ()), None, {}, INFO, SALT)
+    data = dump("/elsewhere", ManagedKeys("glm", ()), None, merge(None, {}), INFO, SALT)
     judged = validate(RemoteFile(data, 0o600, 1000, 1000), _actual(_content(RIGHT)))
     assert isinstance(judged, RejectedReceipt)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis_provision.aegis.config_file import merge
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteState
 from aegis_provision.planning.plan import ManagedKeys, Write
 from aegis_provision.planning.receipts import (
@@ -42,7 +43,7 @@ _MANAGED = st.builds(
 
 def _composed(**changed: Any) -> dict[str, Any]:
     before = ManagedKeys("ollama", ("ANTHROPIC_DEFAULT_MODEL",))
-    data = dump(PATH, ManagedKeys("glm", tuple(VALUES)), before, VALUES, INFO, SALT)
+    data = dump(PATH, ManagedKeys("glm", tuple(VALUES)), before, merge(None, VALUES), INFO, SALT)
     return {**json.loads(data), **changed}
 
 
@@ -60,7 +61,9 @@ def _file(content: object, *, mode: int = 0o600, uid: int = OWNER) -> RemoteFile
 def test_a_receipt_knows_what_was_written_and_nothing_else(
     values: dict[str, str], before: ManagedKeys | None, salt: bytes, other: str
 ) -> None:
-    data = dump(PATH, ManagedKeys("glm", (*values, "NOT_THERE")), before, values, INFO, salt)
+    data = dump(
+        PATH, ManagedKeys("glm", (*values, "NOT_THERE")), before, merge(None, values), INFO, salt
+    )
     receipt = parse(data)
     assert isinstance(receipt, Receipt)
     assert (receipt.info, receipt.path, receipt.before) == (INFO, PATH, before)
@@ -79,7 +82,7 @@ def test_a_receipt_holds_no_value_and_does_not_show_which_are_the_same() -> None
     assert "canary-77" not in json.dumps(content)
     assert len(set(content["variables"].values())) == len(VALUES)
     again = json.loads(
-        dump(PATH, ManagedKeys("glm", tuple(VALUES)), None, VALUES, INFO, SALT[::-1])
+        dump(PATH, ManagedKeys("glm", tuple(VALUES)), None, merge(None, VALUES), INFO, SALT[::-1])
     )
     assert not set(again["variables"].values()) & set(content["variables"].values())
 

@@ -255,7 +255,7 @@ def test_the_kept_file_is_read_where_there_is_something_to_bring_back(
     target = _target(before, AFTER)
     file = RemoteFile(current, 0o600, 1000, 1001) if current is not None else None
     needed = needs_previous(target, RemoteState(PATH, file, DIRECTORY))
-    assert needed is (before is not None and current is not None)
+    assert needed is (before is not None)
 
 
 def test_a_file_that_is_back_already_is_left_alone() -> None:
@@ -277,8 +277,14 @@ def test_another_file_than_the_one_from_before_is_not_put_back(previous: bytes |
     assert "not the one from before" in plan.message
 
 
-def test_a_file_that_is_gone_is_not_replaced() -> None:
-    assert _plan(None, BEFORE).action is Action.ERROR
+def test_a_file_that_is_gone_is_replaced_by_the_one_from_before_alone() -> None:
+    plan = _plan(None, BEFORE)
+    assert plan.action is Action.CREATE
+    assert plan.write is not None
+    assert (plan.write.content, plan.write.mode, plan.write.base) == (BEFORE, 0o600, None)
+    assert plan.warnings[0].startswith("the file is gone: the one that returns is from before ")
+    assert _plan(None, AFTER).action is Action.ERROR
+    assert _plan(None, None).action is Action.ERROR
 
 
 def test_a_target_that_can_not_be_read_says_why() -> None:

@@ -87,7 +87,8 @@ STAY = {"host", "provider", "wanted", "secrets", "action", "status", "step", "st
             pin=PIN,
         ),
         HostStatus(
-            HELD, HELD, HELD, (HostState.DRIFTED,), (HELD,), (HELD,), (HELD,), HELD, HELD, STAMP,
+            HELD, HELD, HELD, (HostState.DRIFTED,), (HELD,), (HELD,), (HELD,), (HELD,),
+            (HELD,), message=HELD, hint=HELD, wrote=STAMP,
             current_provider=HELD, tokens={HELD: TokenState.OLDER}, secrets=(TOKEN,),
         ),
         HostResult(HELD, Status.FAILED, HELD, HELD, (HELD, HELD)),

@@ -39,10 +39,10 @@ class Fleet(LocalFleet):
         found: dict[str, str] = json.loads(self.file(host).read_bytes())["defaultSessionEnv"]
         return found
 
-    def call(self, *args: str) -> dict[str, Any]:
+    def call(self, *args: str, exit_code: int = 0) -> dict[str, Any]:
         self.write_inventory()
         code, found, said = self.run(*args, "-i", str(self.inventory))
-        assert code == 0, said
+        assert code == exit_code, said
         return found
 
     def check(self) -> None:
@@ -51,7 +51,7 @@ class Fleet(LocalFleet):
             drifted, pending = self.expected(host)
             assert set(entry["drifted"]) == drifted, (host, entry)
             assert set(entry["pending"]) == pending, (host, entry)
-            states = set(entry["state"]) - {"restart_pending"}
+            states = set(entry["state"]) - {"restart_pending", "edited"}
             expected = {"drifted"} if drifted else set()
             if self.written[host] is None:
                 expected.add("never_provisioned")
@@ -88,6 +88,17 @@ class Fleet(LocalFleet):
             if due[host]["action"] != "unchanged":
                 self.written[host] = wanted
             assert self.call("plan", "--limit", host)["hosts"][0]["action"] == "unchanged"
+
+    def lose_file(self, host: str) -> None:
+        """Remove the file: an error where this tool wrote it, until it is written anew."""
+        self.file(host).unlink(missing_ok=True)
+        if self.written[host] is None:
+            return
+        assert self.call("plan", "--limit", host, exit_code=4)["hosts"][0]["action"] == "error"
+        assert self.call("status", "--limit", host, exit_code=4)["hosts"][0]["state"] == ["error"]
+        self.call("apply", "--yes", "--recreate", "--limit", host)
+        wanted = self.written[host] = {**FIVE, **self.wanted[host]}
+        assert self.there(host).items() >= wanted.items()
 
     def there_and_back(self, host: str) -> None:
         """Apply and undo it: what a way back wrote is what was ours before, as it was then."""
@@ -139,7 +150,7 @@ def _take(fleet: Fleet, kind: str, where: Any, what: Any) -> None:
             receipt.unlink(missing_ok=True)
             fleet.written[where] = None
         case "lose file":
-            fleet.file(where).unlink(missing_ok=True)
+            fleet.lose_file(where)
         case "there and back":
             fleet.there_and_back(where)
         case "apply":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,26 +91,38 @@ def test_a_file_that_moved_on_is_left_alone_and_the_others_go_back(fleet: Fleet)
     assert _files(fleet) == {**before, "host-02": theirs}
 
 
-def test_a_host_without_a_file_to_go_back_from_is_refused_alone(fleet: Fleet) -> None:
+def test_a_file_that_is_gone_comes_back_as_it_was_before_the_run(fleet: Fleet) -> None:
     before = _files(fleet)
     _apply(fleet)
     fleet["host-03"].config_path.unlink()
     shown = fleet.run("rollback", "--check", "--format", "json")
-    assert shown.exit_code == 4
+    assert shown.exit_code == 0
     assert shown.statuses == {
         "host-01": "update",
         "host-02": "update",
-        "host-03": "error",
+        "host-03": "create",
         "host-04": "update",
     }
     said = fleet.run("rollback", "--yes", "--format", "json")
+    assert said.exit_code == 0
+    assert set(said.statuses.values()) == {"rolled_back"}
+    assert "host-03: the file is gone: the one that returns is from before 2" in said.stderr
+    assert _files(fleet) == before
+    assert stat.S_IMODE(fleet["host-03"].config_path.stat().st_mode) == 0o600
+
+
+def test_a_host_whose_earlier_file_is_gone_too_is_refused_alone(fleet: Fleet) -> None:
+    before = _files(fleet)
+    _apply(fleet)
+    gone = fleet["host-03"].config_path
+    gone.unlink()
+    (gone.parent / ".aegis-provision" / "previous").unlink()
+    shown = fleet.run("rollback", "--check", "--format", "json")
+    assert shown.exit_code == 4
+    assert shown.statuses["host-03"] == "error"
+    said = fleet.run("rollback", "--yes", "--format", "json")
     assert said.exit_code == 4
-    assert said.statuses == {
-        "host-01": "rolled_back",
-        "host-02": "rolled_back",
-        "host-03": "refused",
-        "host-04": "rolled_back",
-    }
+    assert said.statuses["host-03"] == "refused"
     assert _files(fleet) == {**before, "host-03": None}
 
 

@@ -112,6 +112,75 @@ def test_edits_on_hosts_and_of_the_inventory_are_distinguished(fleet: Fleet) -> 
     }
 
 
+def _change(host: FleetHost, **keys: object) -> None:
+    found = {**host.config(), **keys}
+    host.write_config({key: value for key, value in found.items() if value is not None})
+
+
+def _codes(fleet: Fleet, command: str = "status") -> int:
+    return fleet.call(command, "--detailed-exitcode").exit_code
+
+
+def test_other_keys_that_were_edited_are_named_and_are_the_hosts_business(fleet: Fleet) -> None:
+    _apply(fleet)
+    assert _status(fleet)["a"]["edited"] == []
+    _change(fleet["a"], allowedWorkDirs=["/"], webhooks=None, note="canary-of-a-value")
+    _edit(fleet["b"], THEIRS="x")
+    status = _status(fleet)
+    assert status["a"]["state"] == ["in_sync", "edited"]
+    assert {"allowedWorkDirs", "note"} <= set(status["a"]["edited"])
+    assert status["b"]["edited"] == ["defaultSessionEnv.THEIRS"]
+    assert (status["c"]["state"], status["c"]["edited"]) == (["in_sync"], [])
+    assert _codes(fleet) == 0
+    said = fleet.call("status")
+    assert "edited by hand: allowedWorkDirs, note" in said.stdout
+    assert "canary-of-a-value" not in said.stdout + said.stderr
+    assert "canary-of-a-value" not in _receipt(fleet["a"]).read_text()
+
+
+def test_a_lost_lock_is_told_loudly(fleet: Fleet) -> None:
+    _apply(fleet)
+    _change(fleet["a"], authToken=None)
+    status = _status(fleet)
+    assert (status["a"]["state"], status["a"]["edited"]) == (["edited"], ["authToken"])
+    assert _codes(fleet) == 2
+    assert "authToken was removed by hand: Aegis' API there answers" in fleet.call("status").stdout
+
+
+def test_variables_that_decide_over_the_provider_are_no_sync(fleet: Fleet) -> None:
+    _edit(fleet["a"], ANTHROPIC_MODEL="another")
+    _apply(fleet)
+    _edit(fleet["b"], CLAUDE_CODE_USE_BEDROCK="1")
+    status = _status(fleet)
+    assert (status["a"]["state"], status["a"]["overriding"]) == (["edited"], ["ANTHROPIC_MODEL"])
+    assert status["a"]["edited"] == [], "it was there when the file was written"
+    assert status["b"]["overriding"] == ["CLAUDE_CODE_USE_BEDROCK"]
+    assert status["b"]["edited"] == ["defaultSessionEnv.CLAUDE_CODE_USE_BEDROCK"]
+    assert status["c"]["state"] == ["in_sync"]
+    assert _codes(fleet) == 2
+    assert "sessions follow ANTHROPIC_MODEL and not the provider" in fleet.call("status").stdout
+    assert "to remove it there say 'env: {ANTHROPIC_MODEL: null}'" in fleet.call("plan").stdout
+
+
+def test_what_the_inventory_chose_itself_overrides_nothing(fleet: Fleet) -> None:
+    _set(fleet, env={"ANTHROPIC_MODEL": "chosen"})
+    _apply(fleet)
+    assert _status(fleet)["a"]["overriding"] == []
+    _set(fleet, env=None)
+    status = _status(fleet)
+    assert status["a"]["state"] == ["pending"], "it is removed by the next write"
+    assert status["a"]["overriding"] == []
+
+
+def test_a_write_takes_the_edits_as_they_are(fleet: Fleet) -> None:
+    _apply(fleet)
+    _change(fleet["a"], port=9123)
+    _set(fleet, model="bigger")
+    assert _status(fleet)["a"]["edited"] == ["port"]
+    _apply(fleet)
+    assert _status(fleet)["a"]["edited"] == []
+
+
 @pytest.mark.parametrize("known_from", ["api", "record"])
 def test_a_restart_is_pending_until_it_is_done(fleet: Fleet, known_from: str) -> None:
     _apply(fleet, "--limit", "a", playbook="- {hosts: all}\n")

@@ -80,6 +80,11 @@ def _parsed(parse: Callable[[str], object]) -> Callable[..., object]:
     help="Take up the hosts of RUN (or 'last') that did not end well, with its playbook "
     "unless you name another.",
 )
+@option(
+    "--recreate",
+    is_flag=True,
+    help="Write files anew that this tool wrote and that are gone since.",
+)
 @report_option
 @option(
     "--list-hosts",
@@ -98,6 +103,7 @@ def command(
     serial: tuple[HostCount, ...] | None,
     max_fail: HostCount | None,
     retry: str | None,
+    recreate: bool,
     report: Path | None,
     list_hosts: bool,
     detailed_exitcode: bool,
@@ -116,7 +122,7 @@ def command(
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     inventory, environment = options.inventory, options.environment
-    selection = RunSelection(options.limit, playbook, serial, max_fail)
+    selection = RunSelection(options.limit, playbook, serial, max_fail, recreate=recreate)
     saved = _saved_plan(playbook) if playbook is not None else None
     if saved is not None:
         inventory, selection = saved.inventories, saved.selection
