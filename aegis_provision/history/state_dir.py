@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
 from aegis_provision.files.atomic import write_new
 from aegis_provision.files.reading import opened
-from aegis_provision.transport.options import NoHomeError, home_directory
+from aegis_provision.transport.connect_options import NoHomeError, home_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

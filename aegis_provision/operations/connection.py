@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.errors import InputError
 from aegis_provision.rollout.connection_pool import ConnectionSettings
-from aegis_provision.transport.options import ConnectOptions, NoHomeError, home_directory
+from aegis_provision.transport.connect_options import ConnectOptions, NoHomeError, home_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from aegis_provision.providers.secret import Secret
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import Connect, HostSession
-    from aegis_provision.transport.options import ConnectOptions
 
 POOL_SIZE = 200
 """How many connections a plan keeps open for the write that follows; more hosts reconnect."""

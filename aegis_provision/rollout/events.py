@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from aegis_provision.documents.json_codec import DecodeError, JsonCodec
 from aegis_provision.playbook.plays import Play, Schedule
 from aegis_provision.rollout.results import HostResult
-from aegis_provision.transport.options import AcceptedKey
+from aegis_provision.transport.connect_options import AcceptedKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, Event
     from aegis_provision.rollout.task import HostJob
+    from aegis_provision.transport.connect_options import AcceptedKey
     from aegis_provision.transport.host_session import HostSession
-    from aegis_provision.transport.options import AcceptedKey
 
 _RIGHT_FOR_SESSIONS = frozenset({Action.UPDATE, Action.UNCHANGED})
 _HEALTH_TIMEOUT = 5.0

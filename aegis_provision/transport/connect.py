@@ -9,9 +9,9 @@ from aegis_provision.transport.deadline import deadline_expired
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Target
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
-    from aegis_provision.transport.options import ConnectOptions
 
 
 def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
     from aegis_provision.planning.receipts import FoundReceipt
     from aegis_provision.transport.commands import CompletedCommand
+    from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.filesystem import Filesystem
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
     from aegis_provision.transport.lock import WriteLock
-    from aegis_provision.transport.options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.path_owners import PathOwners
 
 Connect: TypeAlias = "Callable[[Target, ConnectOptions, Deadline], HostSession]"

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.commands import CompletedCommand
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
-    from aegis_provision.transport.options import ConnectOptions
 
 _EXIT_TIMEOUT = 2.0
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})

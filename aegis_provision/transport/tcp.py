@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from aegis_provision.transport.errors import map_errors
 
 if TYPE_CHECKING:
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.options import ConnectOptions
 _READ_SIZE = 64 * 1024
 _TIME = "ll"  # struct timeval, as setsockopt(2) takes it
 

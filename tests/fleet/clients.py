@@ -12,8 +12,8 @@ import pytest
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.host import Target
 from aegis_provision.transport.connect import connect
+from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.options import ConnectOptions
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.jump_hosts import resolve_hops
 from aegis_provision.transport.tcp import dial
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.transport.options import AcceptedKey
+    from aegis_provision.transport.connect_options import AcceptedKey
     from aegis_provision.transport.ssh.paramiko_internals import Connection
     from tests.fleet.openssh import Sshd
 

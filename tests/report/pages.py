@@ -18,7 +18,7 @@ from aegis_provision.rollout.events import (
     StepStarted,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.transport.options import AcceptedKey
+from aegis_provision.transport.connect_options import AcceptedKey
 from tests.report.runs import CHANGES, PATH, hosts, plan, play, replay, simulate_run
 
 if TYPE_CHECKING:

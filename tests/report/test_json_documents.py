@@ -39,7 +39,7 @@ from aegis_provision.rollout.events import (
     WriteBegun,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.transport.options import AcceptedKey
+from aegis_provision.transport.connect_options import AcceptedKey
 from tests.report.runs import RUN, hosts, plan, play, runs, simulate_run
 from tests.schemas import check_document
 

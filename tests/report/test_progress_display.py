@@ -31,7 +31,7 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_state import RunState, reduce
-from aegis_provision.transport.options import AcceptedKey
+from aegis_provision.transport.connect_options import AcceptedKey
 from tests.report.runs import hosts, plan, play, runs, simulate_run
 from tests.report.terminal import Terminal, console_on
 

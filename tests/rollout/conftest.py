@@ -11,7 +11,7 @@ from aegis_provision.providers.session import resolve_env
 from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.rollout.task import HostJob
 from aegis_provision.transport.connect import connect
-from aegis_provision.transport.options import ConnectOptions
+from aegis_provision.transport.connect_options import ConnectOptions
 from tests.fleet.openssh import running_sshd
 from tests.fleet.specs import specified
 

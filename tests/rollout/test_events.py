@@ -49,7 +49,7 @@ from aegis_provision.rollout.events import (
     encode_event,
 )
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.transport.options import AcceptedKey
+from aegis_provision.transport.connect_options import AcceptedKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable

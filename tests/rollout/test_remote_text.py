@@ -32,15 +32,15 @@ from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.task import HostJob
-from aegis_provision.transport.options import AcceptedKey
+from aegis_provision.transport.connect_options import AcceptedKey
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.inventory.host import Target
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.options import ConnectOptions
     from tests.rollout.conftest import Hosts
 
 TOKEN = "tkn-4f1d9wXy7LmN2pR"

@@ -15,8 +15,8 @@ from aegis_provision.errors import WriteRefused
 from aegis_provision.planning.plan import restoring_write
 from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.connect import connect
+from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.options import ConnectOptions
 from tests.fleet.openssh import make_key, running_sshd
 from tests.fleet.sftp_wire import find_sftp_server
 from tests.transport.targets import (

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aegis_provision.transport.options import ConnectOptions
+    from aegis_provision.transport.connect_options import ConnectOptions
     from tests.fleet.openssh import Sshd
 
 SERVER = next((place for place in SERVERS if os.access(place, os.X_OK)), "")

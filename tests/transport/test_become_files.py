@@ -11,8 +11,8 @@ import pytest
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteUser
 from aegis_provision.errors import Unreachable, WriteRefused
 from aegis_provision.transport.connect import connect
+from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.options import ConnectOptions
 from tests.fleet.openssh import Sshd, running_sshd
 from tests.transport.targets import (
     DATA_DIR,

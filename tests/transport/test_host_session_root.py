@@ -27,9 +27,9 @@ from aegis_provision.transport.become import (
     started,
 )
 from aegis_provision.transport.connect import connect
+from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.host_session import HostSession
-from aegis_provision.transport.options import ConnectOptions
 from aegis_provision.transport.sftp.packets import (
     CLOSE,
     FSTAT,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import LocalFiles, connect_local
-from aegis_provision.transport.options import ConnectOptions
 from tests.transport.targets import (
     DATA_DIR,
     NEW,
@@ -122,7 +122,7 @@ _INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 from aegis_provision.transport.local import connect_local
-from aegis_provision.transport.options import ConnectOptions
+from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
 from tests.transport.targets import plan_write, target, write_over
 

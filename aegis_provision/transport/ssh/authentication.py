@@ -22,8 +22,8 @@ from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import Agent
 
 if TYPE_CHECKING:
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.options import ConnectOptions
     from aegis_provision.transport.ssh.jump_hosts import Hop
 
 _STEP = "login"

@@ -24,8 +24,8 @@ from aegis_provision.transport.ssh.paramiko_internals import open_session, wait_
 if TYPE_CHECKING:
     import paramiko
 
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
-    from aegis_provision.transport.options import ConnectOptions
     from aegis_provision.transport.ssh.paramiko_internals import Connection
 
 _MARGIN = 2.0

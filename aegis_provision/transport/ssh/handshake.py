@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.ssh.jump_hosts import Hop
 
 # Modern algorithms alone, the cheapest first: no SHA-1, no CBC, no DSA, no MD5.

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.files.reading import read_file
+from aegis_provision.transport.connect_options import AcceptedKey
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.options import AcceptedKey
 from aegis_provision.transport.ssh.known_hosts import (
     BLANKS,
     HostKey,
@@ -32,7 +32,7 @@ from aegis_provision.transport.ssh.known_hosts import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aegis_provision.transport.options import ConnectOptions
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.ssh.jump_hosts import Hop
     from aegis_provision.transport.ssh.known_hosts import HostKey, KnownHosts, Verdict
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_provision.inventory.host import Target
+    from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.ssh.jump_hosts import Hop
     from aegis_provision.transport.ssh.paramiko_internals import Connection
 

@@ -18,7 +18,7 @@ from tests.fleet.openssh import make_key, running_sshd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aegis_provision.transport.options import ConnectOptions
+    from aegis_provision.transport.connect_options import ConnectOptions
     from tests.fleet.openssh import Sshd
 
 PASSPHRASE = "open sesame"

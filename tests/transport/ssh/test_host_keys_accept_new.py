@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.inventory.host import Target
-    from aegis_provision.transport.options import ConnectOptions
+    from aegis_provision.transport.connect_options import ConnectOptions
 
 MANY = 30
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.operations.connection import ConnectionOptions, connection_settings
-from aegis_provision.transport.options import home_directory
+from aegis_provision.transport.connect_options import home_directory
 from tests.fleet.clients import need
 
 if TYPE_CHECKING:
