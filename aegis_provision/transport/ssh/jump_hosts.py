@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.names import parse_bastion
 from aegis_provision.transport.ssh.known_hosts import entry_names
-from aegis_provision.transport.ssh.ssh_config import SshConfig, read_ssh_config
-from aegis_provision.transport.ssh.ssh_config_parser import SshConfigError, at_home
+from aegis_provision.transport.ssh.ssh_config import (
+    SshConfig,
+    SshConfigError,
+    at_home,
+    read_ssh_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.transport.ssh.ssh_config import HostOptions, read_ssh_config
-from aegis_provision.transport.ssh.ssh_config_parser import SshConfigError
+from aegis_provision.transport.ssh.ssh_config import HostOptions, SshConfigError, read_ssh_config
 from tests.fleet.clients import need
 
 HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
