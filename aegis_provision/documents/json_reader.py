@@ -261,7 +261,7 @@ def _check(text: str) -> None:
                 continue
         else:
             at = _scalar(text, at)
-        at = _leave(text, at, closing)
+        at = _close_levels(text, at, closing)
         if not closing:
             break
         at = _skip(text, at + 1)
@@ -270,7 +270,7 @@ def _check(text: str) -> None:
         raise _FaultError("extra data", at)
 
 
-def _leave(text: str, at: int, closing: list[str]) -> int:
+def _close_levels(text: str, at: int, closing: list[str]) -> int:
     """Return the offset of the comma after a value, or of the end, the closed levels left."""
     at = _skip(text, at)
     while closing and text[at : at + 1] == closing[-1]:

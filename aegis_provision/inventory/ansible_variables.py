@@ -129,7 +129,7 @@ _HARMLESS_VALUES = {
     "ansible_become_method": frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo"}),
     "ansible_ssh_transfer_method": frozenset({"sftp", "smart"}),
     **dict.fromkeys(
-        (name for name, instead in UNSUPPORTED.items() if instead is _HOST_KEYS),
+        (name for name, substitute in UNSUPPORTED.items() if substitute is _HOST_KEYS),
         frozenset({"true", "yes", "on", "1"}),
     ),
 }
@@ -147,12 +147,12 @@ def substitute_for(name: str, value: Node, names: Collection[str]) -> Substitute
     It does not where its value is empty or what we do anyway, nor where ``names``, those of the
     same mapping, hold a setting that stands for it already.
     """
-    instead = UNSUPPORTED.get(name)
-    if instead is None:
+    substitute = UNSUPPORTED.get(name)
+    if substitute is None:
         return None
     if isinstance(value, Scalar) and (
         value.value in {None, ""} or value.text.lower() in _HARMLESS_VALUES.get(name, ())
     ):
         return None
     settings = {ALIASES.get(item, item) for item in names}
-    return None if settings.intersection(instead.settings) else instead
+    return None if settings.intersection(substitute.settings) else substitute

@@ -210,25 +210,25 @@ class Tree:
         except RangeError as problem:
             self.diagnostics.append(error("bad-range", str(problem), key.span, hint=problem.hint))
             return []
-        if not self._fits(len(names), key.span):
+        if not self._is_within_limit(len(names), key.span):
             return []
         if not self._is_host_name(names[0], key.span):
             return []
-        again = next((name for name in names if name in ranged), None)
-        if again is not None:
+        duplicate = next((name for name in names if name in ranged), None)
+        if duplicate is not None:
             self.diagnostics.append(
                 error(
                     "overlapping-ranges",
-                    f"this range and another of the group both hold {quote(again)}",
+                    f"this range and another of the group both hold {quote(duplicate)}",
                     key.span,
                     hint="make the ranges meet without overlapping",
-                    related=(Related(ranged[again], "the other range"),),
+                    related=(Related(ranged[duplicate], "the other range"),),
                 )
             )
         ranged.update(dict.fromkeys(names, key.span))
         return names
 
-    def _fits(self, count: int, span: Span) -> bool:
+    def _is_within_limit(self, count: int, span: Span) -> bool:
         before, self._listed = self._listed, self._listed + count
         if self._listed <= MOST_HOSTS:
             return True

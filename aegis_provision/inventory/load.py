@@ -187,7 +187,7 @@ class _Inherited:
 
 
 @dataclass(slots=True)
-class _Parts:
+class _HostSettings:
     """A host's settings, sorted out. Shared by hosts that say nothing for themselves."""
 
     settings: MergedSettings
@@ -208,7 +208,7 @@ class _Resolver:
     ancestry: Ancestry = field(init=False)
     _own: dict[str, MergedSettings] = field(default_factory=dict)
     _inherited: dict[tuple[str, ...], _Inherited] = field(default_factory=dict)
-    _parts: dict[tuple[str, ...], _Parts] = field(default_factory=dict)
+    _split_settings: dict[tuple[str, ...], _HostSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ancestry = Ancestry(self.tree.groups)
@@ -224,14 +224,14 @@ class _Resolver:
         contradicted: dict[tuple[Setting, Setting], list[str]] = {}
         hosts: dict[str, Host] = {}
         for name in self.tree.hosts:
-            host, parts, open_conflicts = self._host(name)
+            host, split, open_conflicts = self._host(name)
             hosts[name] = host
             for conflict in open_conflicts:
                 conflicts.setdefault(conflict, []).append(name)
-            for setting in parts.unclear:
-                if parts.provider is not None:
-                    unclear.setdefault((setting, parts.provider), []).append(name)
-            for pair in parts.outranked:
+            for setting in split.unclear:
+                if split.provider is not None:
+                    unclear.setdefault((setting, split.provider), []).append(name)
+            for pair in split.outranked:
                 contradicted.setdefault(pair, []).append(name)
         self.diagnostics.extend(item.diagnostic(names) for item, names in conflicts.items())
         self.diagnostics.extend(
@@ -274,7 +274,7 @@ class _Resolver:
                 hosts=tuple(host.name for host in certain),
             )
 
-    def _host(self, name: str) -> tuple[Host, _Parts, tuple[Conflict, ...]]:
+    def _host(self, name: str) -> tuple[Host, _HostSettings, tuple[Conflict, ...]]:
         raw = self.tree.hosts[name]
         direct = tuple(raw.groups)
         inherited = self._from_groups(direct)
@@ -282,26 +282,26 @@ class _Resolver:
         if raw.declared:
             own, found = merge_level(name, "host", raw.declared)
             self.diagnostics.extend(found)
-            parts = self._sorted_out(host_over_groups(own, inherited.settings))
+            split = self._split(host_over_groups(own, inherited.settings))
         else:
-            cached = self._parts.get(direct)
-            parts = cached or self._sorted_out(inherited.settings)
-            self._parts[direct] = parts
-        target, found = target_of(name, parts.settings)
+            cached = self._split_settings.get(direct)
+            split = cached or self._split(inherited.settings)
+            self._split_settings[direct] = split
+        target, found = target_of(name, split.settings)
         self.diagnostics.extend(found)
         host = Host(
             name=name,
             span=raw.span,
             groups=inherited.groups,
-            settings=parts.settings,
-            provider=parts.provider,
-            overrides=parts.overrides,
-            ignored=parts.ignored,
-            env=parts.env,
+            settings=split.settings,
+            provider=split.provider,
+            overrides=split.overrides,
+            ignored=split.ignored,
+            env=split.env,
             target=target,
-            service=parts.service,
+            service=split.service,
         )
-        return host, parts, _unresolved(inherited.conflicts, own)
+        return host, split, _unresolved(inherited.conflicts, own)
 
     def _from_groups(self, direct: tuple[str, ...]) -> _Inherited:
         cached = self._inherited.get(direct)
@@ -311,9 +311,9 @@ class _Resolver:
             cached = self._inherited[direct] = _Inherited(groups, settings, conflicts)
         return cached
 
-    def _sorted_out(self, settings: MergedSettings) -> _Parts:
+    def _split(self, settings: MergedSettings) -> _HostSettings:
         overrides, ignored, unclear = scope_overrides(settings, self.ancestry)
-        return _Parts(
+        return _HostSettings(
             settings={
                 key: item
                 for key, item in settings.items()

@@ -62,7 +62,7 @@ class PinEdits:
 
     contents: Mapping[str, bytes] = field(repr=False)
     changes: Mapping[str, PinChange]
-    places: Mapping[str, tuple[str, ...]]
+    files_by_host: Mapping[str, tuple[str, ...]]
     diagnostics: tuple[Diagnostic, ...]
 
 
@@ -96,7 +96,7 @@ def edit_pins(
         except EditError as problem:
             editing.diagnostics.append(problem.diagnostic)
     diagnostics = tuple(dict.fromkeys(editing.diagnostics))
-    return PinEdits(contents, editing.changes, editing.places, diagnostics)
+    return PinEdits(contents, editing.changes, editing.files_by_host, diagnostics)
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class _Editing:
     editors: dict[str, YamlEditor] = field(default_factory=dict)
     edited: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
     changes: dict[str, PinChange] = field(default_factory=dict)
-    places: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    files_by_host: dict[str, tuple[str, ...]] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def pin(self, host: Host, request: PinRequest) -> None:
@@ -129,7 +129,7 @@ class _Editing:
         if not pinned or not host.pinned:  # A "provider" that is not read is not ours.
             self.changes[host.name] = "unchanged"
             if host.pinned and host.provider is not None:
-                self.diagnostics.append(_out_of_reach(host.name, host.provider, entries))
+                self.diagnostics.append(_not_editable(host.name, host.provider, entries))
             return
         self.changes[host.name] = "unpinned"
         for entry in pinned:
@@ -138,7 +138,7 @@ class _Editing:
             in_range = _is_beside_range(entry, entries)
             if editor := self._editor(host, entry, entry.path):
                 editor.remove_keys(entry.path, entry.pin().keys(), in_range=in_range)
-            self.diagnostics.extend(_staying(host.name, entry))
+            self.diagnostics.extend(_kept_settings(host.name, entry))
         first, *others = pinned
         if others:
             self.diagnostics.append(
@@ -154,17 +154,17 @@ class _Editing:
     def _add(self, host: Host, entries: Sequence[_HostEntry], pairs: dict[str, str | int]) -> None:
         self.changes[host.name] = "pinned"
         last = max((entry.file.rank for entry in entries), default=0)
-        places = [entry for entry in entries if entry.file.rank == last]
-        if not places:
-            self.diagnostics.append(_of_a_script(host))
+        candidates = [entry for entry in entries if entry.file.rank == last]
+        if not candidates:
+            self.diagnostics.append(_script_host(host))
             return
-        place = min(places, key=_preference)
-        if place.ranged:
-            path = (*place.path[:-1], host.name)
-            if editor := self._editor(host, place, path):
-                editor.insert_entry(path, pairs, after=place.path)
-        elif editor := self._editor(host, place, place.path):
-            editor.set_keys(place.path, pairs, in_range=_is_beside_range(place, entries))
+        entry = min(candidates, key=_preference)
+        if entry.ranged:
+            path = (*entry.path[:-1], host.name)
+            if editor := self._editor(host, entry, path):
+                editor.insert_entry(path, pairs, after=entry.path)
+        elif editor := self._editor(host, entry, entry.path):
+            editor.set_keys(entry.path, pairs, in_range=_is_beside_range(entry, entries))
 
     def _change(self, host: Host, pinned: _HostEntry, request: PinRequest) -> None:
         pairs = request.pairs()
@@ -173,21 +173,21 @@ class _Editing:
             for name, item in pinned.pin().items()
         }
         same = old["provider"] == request.provider
-        fresh = {name: value for name, value in pairs.items() if old.get(name) != str(value)}
-        gone = frozenset() if same else frozenset(old) - pairs.keys() - {REPLACES}
-        if not fresh and not gone:
+        changed = {name: value for name, value in pairs.items() if old.get(name) != str(value)}
+        removed = frozenset() if same else frozenset(old) - pairs.keys() - {REPLACES}
+        if not changed and not removed:
             self.changes[host.name] = "unchanged"
-            self.places[host.name] = (pinned.file.name,)
+            self.files_by_host[host.name] = (pinned.file.name,)
             return
         self.changes[host.name] = "repinned"
         if editor := self._editor(host, pinned, pinned.path):
-            editor.set_keys(pinned.path, fresh, gone)
+            editor.set_keys(pinned.path, changed, removed)
 
     def _editor(self, host: Host, entry: _HostEntry, path: tuple[str, ...]) -> YamlEditor | None:
         """Return the editor of an entry's file, ``None`` where ``path`` is edited already."""
         name = entry.file.name
-        if name not in self.places.setdefault(host.name, ()):
-            self.places[host.name] += (name,)
+        if name not in self.files_by_host.setdefault(host.name, ()):
+            self.files_by_host[host.name] += (name,)
         real = self.real_paths.get(name, name)
         if (real, path) in self.edited:
             return None
@@ -290,9 +290,9 @@ def _in_group(file: InputFile, path: tuple[str, ...], node: Node) -> Iterator[_H
         if part.key.text == "hosts":
             for entry in below:
                 name = entry.key.text
-                place = (*path, "hosts", name)
+                keys = (*path, "hosts", name)
                 yield _HostEntry(
-                    file, place, entry.key.span, entry.value, _names(entry.key), is_range(name)
+                    file, keys, entry.key.span, entry.value, _names(entry.key), is_range(name)
                 )
         elif part.key.text == "children":
             for entry in below:
@@ -345,7 +345,7 @@ def _own_settings(
             )
 
 
-def _staying(host: str, entry: _HostEntry) -> Iterator[Diagnostic]:
+def _kept_settings(host: str, entry: _HostEntry) -> Iterator[Diagnostic]:
     pin = entry.pin()
     for name, item in entry.written().items():
         if name in OVERRIDE_KEYS and name not in pin:
@@ -357,7 +357,7 @@ def _staying(host: str, entry: _HostEntry) -> Iterator[Diagnostic]:
             )
 
 
-def _of_a_script(host: Host) -> Diagnostic:
+def _script_host(host: Host) -> Diagnostic:
     return error(
         "cannot-edit",
         "a script names this host, and what a script prints can't be edited",
@@ -367,7 +367,7 @@ def _of_a_script(host: Host) -> Diagnostic:
     )
 
 
-def _out_of_reach(host: str, provider: Setting, entries: Sequence[_HostEntry]) -> Diagnostic:
+def _not_editable(host: str, provider: Setting, entries: Sequence[_HostEntry]) -> Diagnostic:
     words = "the host's provider comes from here by an alias or a merge key"
     if all(entry.span.source.name != provider.span.source.name for entry in entries):
         words = "a script names the host's provider, and what a script prints can't be edited"
@@ -393,14 +393,14 @@ def side_effects(
         for name, host in after.hosts.items()
         if name not in chosen and _values(host) != _values(before.hosts[name])
     )
-    without = tuple(name for name in hosts if not _has_effect(after.hosts[name], request))
+    without_effect = tuple(name for name in hosts if not _has_effect(after.hosts[name], request))
     found: list[Diagnostic] = []
     if others:
         words = "with this edit something else of these hosts changes too"
         found.append(error("cannot-edit", words, hint=BY_HAND, hosts=others))
-    if without:
+    if without_effect:
         words = "this edit would have no effect: something else decides these hosts' providers"
-        found.append(error("cannot-edit", words, hint=BY_HAND, hosts=without))
+        found.append(error("cannot-edit", words, hint=BY_HAND, hosts=without_effect))
     return tuple(found)
 
 

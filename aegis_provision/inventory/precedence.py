@@ -114,11 +114,11 @@ def merge_groups(
                 winner,
                 overrode=(
                     *(item for setting in (winner, *rivals) for item in setting.overrode),
-                    *_chain(settings[group][key] for group in farther),
+                    *_flatten(settings[group][key] for group in farther),
                 ),
                 agreeing=(
                     *winner.agreeing,
-                    *(item for rival in rivals for item in (_alone(rival), *rival.agreeing)),
+                    *(item for rival in rivals for item in (_bare(rival), *rival.agreeing)),
                 ),
             )
         found[key] = winner
@@ -131,9 +131,9 @@ def host_over_groups(own: MergedSettings, inherited: MergedSettings) -> MergedSe
         return inherited
     found = dict(inherited)
     for key, setting in own.items():
-        beaten = inherited.get(key)
-        if beaten is not None:
-            found[key] = replace(setting, overrode=(*setting.overrode, *_chain([beaten])))
+        overridden = inherited.get(key)
+        if overridden is not None:
+            found[key] = replace(setting, overrode=(*setting.overrode, *_flatten([overridden])))
         else:
             found[key] = setting
     return found
@@ -168,16 +168,16 @@ def outranked_by(winner: Setting, other: Setting, hosts: Sequence[str]) -> Diagn
     )
 
 
-def _chain(settings: Iterable[Setting]) -> tuple[Setting, ...]:
+def _flatten(settings: Iterable[Setting]) -> tuple[Setting, ...]:
     """Return ``settings``, each followed by those beside it and by what it had overridden."""
     return tuple(
         item
         for setting in settings
-        for item in (_alone(setting), *setting.agreeing, *setting.overrode)
+        for item in (_bare(setting), *setting.agreeing, *setting.overrode)
     )
 
 
-def _alone(setting: Setting) -> Setting:
+def _bare(setting: Setting) -> Setting:
     return replace(setting, overrode=(), agreeing=())
 
 

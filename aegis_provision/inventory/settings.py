@@ -67,7 +67,7 @@ class Declared:
 class _Unsupported:
     """A variable of Ansible's that leads elsewhere: what stands for it, where, how often."""
 
-    instead: Substitute
+    substitute: Substitute
     span: Span
     places: int = 0
 
@@ -101,7 +101,7 @@ class SettingsReader:
                 "ansible-leads-elsewhere",
                 f'"{name}" changes how Ansible connects, and is not taken here{more}',
                 found.span,
-                hint=found.instead.words,
+                hint=found.substitute.words,
                 quotable=False,
             )
         if self.ignored:
@@ -114,11 +114,11 @@ class SettingsReader:
             )
 
     def _not_taken(self, name: str, entry: Entry, names: Collection[str]) -> None:
-        instead = substitute_for(name, entry.value, names)
-        if instead is None:
+        substitute = substitute_for(name, entry.value, names)
+        if substitute is None:
             self.ignored.setdefault(name, entry.key.span)
             return
-        found = self._unsupported.setdefault(name, _Unsupported(instead, entry.key.span))
+        found = self._unsupported.setdefault(name, _Unsupported(substitute, entry.key.span))
         found.places += 1
 
     def _settings(self, node: Mapping, priority: int) -> Iterator[Declared]:

@@ -137,7 +137,7 @@ def _edit_and_show(
         output.print_lines(pin_lines(edits.changes, files, provider, dry_run=dry_run))
     else:
         content = pin_document(
-            edits.changes, edits.places, files, edits.diagnostics, dry_run=dry_run
+            edits.changes, edits.files_by_host, files, edits.diagnostics, dry_run=dry_run
         )
         output.print_document(content)
     return ExitCode.DONE
