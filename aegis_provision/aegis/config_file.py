@@ -1,4 +1,6 @@
-"""``aegis.config.json``: how Aegis reads a file, and the merge that changes session variables only.
+"""Aegis' file: how Aegis reads it, and the merge that changes session variables only.
+
+A file's name decides its syntax (:func:`syntax_of`): JSON, or YAML where it ends so.
 
 Aegis checks the file as a whole. If anything is wrong, it prints one warning, ignores the whole
 file, its own API token included, and goes on (docs/aegis.md, "One bad field loses the file"). So
@@ -10,8 +12,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from aegis_provision.aegis import yaml_config
 from aegis_provision.aegis.lossless_json import as_javascript, dump, parse
 from aegis_provision.aegis.rules import (
     denied_name_problem,
@@ -19,6 +22,7 @@ from aegis_provision.aegis.rules import (
     tmux_session_problem,
 )
 from aegis_provision.aegis.whatwg_url import is_javascript_url
+from aegis_provision.aegis.yaml_values import NotTakenError, UnsureError
 from aegis_provision.documents.json_reader import NotJsonError, TooDeepError
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
@@ -26,14 +30,16 @@ from aegis_provision.packaged_files import load_schema
 from aegis_provision.providers.secret import Secret, is_named_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
 SESSION_ENV = "defaultSessionEnv"
 _SCHEMA = "aegis.config"
-_BOMS = {b"\xef\xbb\xbf": "a byte order mark", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_IGNORES = "Aegis ignores the whole file:"
 _URL_FORMAT = "whatwg-url"
 _LARGEST_PORT = 65535
 _LARGEST_INTEGER = 2**53 - 1  # JavaScript's Number.MAX_SAFE_INTEGER
@@ -50,19 +56,112 @@ _KINDS = {
 }
 
 
+class Where(Protocol):
+    """Tells where a value stands in its file, and with ``as_string`` what is there instead."""
+
+    def __call__(self, path: Sequence[str | int], *, as_string: bool = False) -> str:
+        """Return the place of the value at ``path`` in words; empty where it is not known."""
+
+
+class Syntax(Protocol):
+    """How a file holds its values: read as Aegis reads them, and with session variables set."""
+
+    def read(self, data: bytes) -> tuple[Any, Where]:
+        """Return what Aegis sees in ``data``, and where it stands.
+
+        Raises :class:`UnreadableError`.
+        """
+
+    def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
+        """Return ``data``, which Aegis takes, with ``values`` and without ``removed``.
+
+        Raises :class:`yaml_config.CannotEditError`.
+        """
+
+    def compose(self, values: Mapping[str, str]) -> bytes:
+        """Return a new file with ``values``."""
+
+
+class UnreadableError(ValueError):
+    """A file that Aegis ignores, or that this tool does not read; the message is the reason."""
+
+
+class _JsonSyntax:
+    """JSON, laid out anew; numbers keep their text."""
+
+    def read(self, data: bytes) -> tuple[Any, Where]:
+        if data.startswith(_UTF8_BOM):
+            raise UnreadableError(_begins_with("a byte order mark"))
+        try:
+            return parse(_text_to_read(data)), _nowhere
+        except NotJsonError as problem:
+            raise UnreadableError(f"{_IGNORES} it is not JSON: {problem}") from None
+        except TooDeepError as problem:
+            raise UnreadableError(f"this tool does not rewrite the file: it is {problem}") from None
+
+    def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
+        root = parse(_as_text(data))
+        current = _as_record(root.get(SESSION_ENV, {}))
+        kept = {name: value for name, value in current.items() if name not in removed}
+        return (dump({**root, SESSION_ENV: {**kept, **values}}) + "\n").encode()
+
+    def compose(self, values: Mapping[str, str]) -> bytes:
+        return (dump({SESSION_ENV: dict(values)}) + "\n").encode()
+
+
+class _YamlSyntax:
+    """YAML, edited in place."""
+
+    def read(self, data: bytes) -> tuple[Any, Where]:
+        _text_to_read(data)
+        try:
+            found = yaml_config.read(data)
+        except NotTakenError as problem:
+            raise UnreadableError(f"{_IGNORES} {problem}") from None
+        except UnsureError as problem:
+            words = "this tool can't be sure how Aegis reads the file"
+            raise UnreadableError(f"{words}: {problem}") from None
+        return found.root, found.where
+
+    def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
+        return yaml_config.edit(data, SESSION_ENV, values, removed)
+
+    def compose(self, values: Mapping[str, str]) -> bytes:
+        return yaml_config.compose(SESSION_ENV, values)
+
+
+JSON: Syntax = _JsonSyntax()
+YAML: Syntax = _YamlSyntax()
+
+
+def _nowhere(path: Sequence[str | int], *, as_string: bool = False) -> str:  # noqa: ARG001
+    return ""
+
+
+def syntax_of(path: str) -> Syntax:
+    """Return how Aegis reads the file at ``path``: its name decides."""
+    return YAML if path.endswith((".yaml", ".yml")) else JSON
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
     """A file that Aegis takes. Its content holds secrets and never shows.
 
     ``root`` is the whole file, in order, with numbers as they were written; ``session_env`` the
     variables under ``defaultSessionEnv``. Where the bytes are not all UTF-8 (``is_utf8``), both
-    hold U+FFFD in their place, as Aegis sees them.
+    hold U+FFFD in their place, as Aegis sees them. ``content`` is what was read, in ``syntax``.
     """
 
     root: Mapping[str, Any] = field(repr=False)
     session_env: Mapping[str, str] = field(repr=False)
     has_auth_token: bool
-    is_utf8: bool = True
+    content: bytes = field(repr=False)
+    syntax: Syntax = field(repr=False)
+
+    @property
+    def is_utf8(self) -> bool:
+        """Tell whether all bytes are UTF-8."""
+        return _as_text(self.content).encode("utf-8") == self.content
 
     @property
     def auth_token(self) -> Secret | None:
@@ -93,7 +192,9 @@ class RejectedConfig:
         return tuple(_secrets(self.root, ""))
 
 
-def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile | RejectedConfig:
+def parse_config(
+    data: bytes, *, replaced: Collection[str] = (), syntax: Syntax = JSON
+) -> ConfigFile | RejectedConfig:
     """Return how Aegis would read ``data``. Reasons never repeat a value.
 
     ``replaced`` names session variables whose values are about to be replaced: a value that fails
@@ -101,16 +202,12 @@ def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile |
     file because of it.
     """
     try:
-        root = parse(_decoded(data))
-    except NotJsonError as problem:
-        return _ignored(f"it is not JSON: {problem}")
-    except TooDeepError as problem:
-        return RejectedConfig((f"this tool does not rewrite the file: it is {problem}",))
-    except ValueError as problem:
-        return _ignored(str(problem))
+        root, where = syntax.read(data)
+    except UnreadableError as problem:
+        return RejectedConfig((str(problem),))
     if not isinstance(root, dict):
-        return _ignored("its root is no object")
-    reasons = (*_field_reasons(root), *_start_reasons(root))
+        return RejectedConfig((f"{_IGNORES} its root is no object",))
+    reasons = (*_field_reasons(root, where), *_start_reasons(root))
     if reasons:
         return RejectedConfig(reasons, root)
     environment: dict[str, str] = _as_record(root.get(SESSION_ENV, {}))
@@ -119,8 +216,7 @@ def parse_config(data: bytes, *, replaced: Collection[str] = ()) -> ConfigFile |
     )
     if reasons:
         return RejectedConfig(reasons, root)
-    is_utf8 = _as_text(data).encode("utf-8") == data
-    return ConfigFile(root, environment, bool(root.get("authToken")), is_utf8=is_utf8)
+    return ConfigFile(root, environment, bool(root.get("authToken")), data, syntax)
 
 
 def merge(
@@ -128,43 +224,43 @@ def merge(
     values: Mapping[str, str | Secret],
     *,
     removed: Collection[str] = (),
+    syntax: Syntax = JSON,
 ) -> bytes:
     """Return the whole new file: ``config`` with ``values`` as session variables.
 
     Every other key keeps its place and value, and so do session variables that neither ``values``
-    nor ``removed`` names. New keys come last.
+    nor ``removed`` names. New keys come last. ``syntax`` is that of a file where there is none yet.
+    Raises :class:`yaml_config.CannotEditError`.
     """
-    root = dict(config.root) if config else {}
     plain = {
         name: value.reveal() if isinstance(value, Secret) else value
         for name, value in values.items()
     }
-    current = config.session_env if config else {}
-    kept = {name: value for name, value in current.items() if name not in removed}
-    root[SESSION_ENV] = {**kept, **plain}
-    return (dump(root) + "\n").encode()
+    if config is None:
+        return syntax.compose(plain)
+    return config.syntax.edit(config.content, plain, removed)
 
 
-def read_unchecked(content: bytes) -> ConfigFile:
+def read_unchecked(content: bytes, *, syntax: Syntax = JSON) -> ConfigFile:
     """Return what a file holds, without the checks: nothing, where it holds no object.
 
     For files that were checked before. What is no text among the session variables is left out.
     """
     try:
-        root = parse(_as_text(content))
-    except ValueError:
+        root, _ = syntax.read(content)
+    except UnreadableError:
         root = None
     if not isinstance(root, dict):
         root = {}
     found = root.get(SESSION_ENV)
     env = _as_record(found) if isinstance(found, dict) else {}
     texts = {name: value for name, value in env.items() if isinstance(value, str)}
-    return ConfigFile(root, texts, bool(root.get("authToken")))
+    return ConfigFile(root, texts, bool(root.get("authToken")), content, syntax)
 
 
-def session_env_in(content: bytes) -> Mapping[str, str]:
+def session_env_in(content: bytes, *, syntax: Syntax = JSON) -> Mapping[str, str]:
     """Return the session variables in a file, without checking it; empty if there are none."""
-    return read_unchecked(content).session_env
+    return read_unchecked(content, syntax=syntax).session_env
 
 
 def render(values: Mapping[str, str | Secret], *, mask: str | None) -> str:
@@ -176,25 +272,22 @@ def render(values: Mapping[str, str | Secret], *, mask: str | None) -> str:
     return dump({SESSION_ENV: plain}) + "\n"
 
 
-def _decoded(data: bytes) -> str:
-    for mark, name in _BOMS.items():
-        if data.startswith(mark):
-            raise ValueError(
-                f"Aegis ignores the whole file: it begins with {name}, and must be plain UTF-8"
-            )
+def _text_to_read(data: bytes) -> str:
+    """Return the text of a file. Raises :class:`UnreadableError` where there is none."""
+    if data.startswith(_UTF16_BOMS):
+        raise UnreadableError(_begins_with("UTF-16"))
     if not data.strip():
-        raise ValueError("Aegis ignores the whole file: it is empty")
+        raise UnreadableError(f"{_IGNORES} it is empty")
     return _as_text(data)
+
+
+def _begins_with(mark: str) -> str:
+    return f"{_IGNORES} it begins with {mark}, and must be plain UTF-8"
 
 
 def _as_text(data: bytes) -> str:
     """Return ``data`` as Node.js reads it: each broken part of a character becomes U+FFFD."""
     return data.decode("utf-8", "replace")
-
-
-def _ignored(reason: str) -> RejectedConfig:
-    prefix = "" if reason.startswith("Aegis") else "Aegis ignores the whole file: "
-    return RejectedConfig((prefix + reason,))
 
 
 @cache
@@ -208,7 +301,7 @@ def _validator() -> Draft202012Validator:
     return Draft202012Validator(load_schema(_SCHEMA), format_checker=formats)
 
 
-def _field_reasons(root: dict[str, Any]) -> Iterator[str]:
+def _field_reasons(root: dict[str, Any], where: Where) -> Iterator[str]:
     problems = sorted(
         _validator().iter_errors(as_javascript(_as_checked(root))),
         key=lambda problem: [str(step) for step in problem.absolute_path],
@@ -216,7 +309,10 @@ def _field_reasons(root: dict[str, Any]) -> Iterator[str]:
     mistyped = {tuple(item.absolute_path) for item in problems if item.validator == "type"}
     for problem in problems:
         if problem.validator == "type" or tuple(problem.absolute_path) not in mistyped:
-            yield _reason(problem)
+            place = where(
+                list(problem.absolute_path), as_string=problem.validator_value == "string"
+            )
+            yield _reason(problem) + (f" ({place})" if place else "")
 
 
 def _as_checked(root: dict[str, Any]) -> dict[str, Any]:

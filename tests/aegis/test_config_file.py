@@ -11,12 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.config_file import (
+    JSON,
+    YAML,
     ConfigFile,
     RejectedConfig,
+    Syntax,
     merge,
     parse_config,
     render,
     session_env_in,
+    syntax_of,
 )
 from aegis_provision.documents.yaml_reader import DEEPEST
 from aegis_provision.providers.secret import Secret
@@ -496,3 +500,108 @@ def test_the_secrets_of_a_file_are_those_that_its_keys_name() -> None:
     assert found.secrets() == (
         "1234", "true", "1:abc", "in-a-list", "below", "under", "5678", "many",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "syntax"),
+    [
+        ("/opt/aegis/.aegis/config.yaml", YAML),
+        ("config.yml", YAML),
+        ("aegis.config.json", JSON),
+        ("config.YAML", JSON),
+        ("yaml", JSON),
+    ],
+)
+def test_a_file_s_name_decides_its_syntax(path: str, syntax: Syntax) -> None:
+    assert syntax_of(path) is syntax
+
+
+YAML_FILE = f"""\
+# Aegis
+clientAuthToken: {CANARY}
+port: 0o17
+defaultSessionEnv:
+  ANTHROPIC_AUTH_TOKEN: 'x'  # until May
+  API_TIMEOUT_MS: "60000"
+"""
+
+
+def in_yaml(text: str) -> ConfigFile | RejectedConfig:
+    return parse_config(text.encode(), syntax=YAML)
+
+
+def test_a_file_in_yaml() -> None:
+    config = in_yaml(YAML_FILE)
+    assert isinstance(config, ConfigFile)
+    assert config.session_env == {"ANTHROPIC_AUTH_TOKEN": "x", "API_TIMEOUT_MS": "60000"}
+    assert config.root["port"] == 15
+    assert config.secrets() == (CANARY, "x")
+    assert CANARY not in repr(config)
+    merged = merge(config, {"B": "b", "API_TIMEOUT_MS": "5"}, removed=["ANTHROPIC_AUTH_TOKEN"])
+    before, env, _ = YAML_FILE.partition("defaultSessionEnv:\n")
+    assert merged.decode() == f'{before}{env}  API_TIMEOUT_MS: "5"\n  B: "b"\n'
+    assert session_env_in(merged, syntax=YAML) == {"API_TIMEOUT_MS": "5", "B": "b"}
+    assert session_env_in(b"a: [", syntax=YAML) == {}
+    assert merge(None, {"T": Secret("t", "${T}")}, syntax=YAML) == b'defaultSessionEnv:\n  T: "t"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("defaultSessionEnv:\n  API_TIMEOUT_MS: 60000\n",
+         ('Aegis ignores the whole file: "defaultSessionEnv.API_TIMEOUT_MS" must be a string '
+         "(line 2, column 19: a number without quotes, write it in quotes)")),
+        (f"x: {CANARY}\ndefaultSessionEnv: {{CLAUDE_FLAG: true}}\n",
+         ('Aegis ignores the whole file: "defaultSessionEnv.CLAUDE_FLAG" must be a string '
+         "(line 2, column 34: true or false without quotes, write it in quotes)")),
+        ("defaultSessionEnv:\n  A:\n",
+         ('Aegis ignores the whole file: "defaultSessionEnv.A" must be a string '
+         "(line 2, column 5: nothing is written there)")),
+        ("authToken: 12345\n",
+         ('Aegis ignores the whole file: "authToken" must be a string '
+         "(line 1, column 12: a number without quotes, write it in quotes)")),
+        ("port: '9100'\n",
+         'Aegis ignores the whole file: "port" must be a whole number (line 1, column 7)'),
+        ("dashboardEnabled: yes\n",
+         ('Aegis ignores the whole file: "dashboardEnabled" must be true or false '
+         "(line 1, column 19)")),
+        ("tgAllowedUsers: [1, .nan]\n",
+         'Aegis ignores the whole file: "tgAllowedUsers.1" must be a number (line 1, column 21)'),
+        ("tgAllowedUsers: [.inf]\n",
+         'Aegis ignores the whole file: "tgAllowedUsers.0" is too large (line 1, column 18)'),
+        ("defaultSessionEnv:\n",
+         ('Aegis ignores the whole file: "defaultSessionEnv" must be an object '
+         "(line 1, column 19)")),
+        ("x: &e {A: 5}\ndefaultSessionEnv: *e\n",
+         ('Aegis ignores the whole file: "defaultSessionEnv.A" must be a string '
+         "(line 1, column 11: a number without quotes, write it in quotes)")),
+        ("port: 1\nport: 2\n",
+         "Aegis ignores the whole file: a key stands twice, in line 2, column 1"),
+        ("", "Aegis ignores the whole file: it is empty"),
+        ("# nothing\n", "Aegis ignores the whole file: its root is no object"),
+        ("- a\n", "Aegis ignores the whole file: its root is no object"),
+        (f"a: {CANARY}\n  b: 1\n",
+         ("this tool can't be sure how Aegis reads the file: a ':' that begins no entry here in "
+         "line 2, column 4")),
+        ("[Unit]\nA=B: c: d\n",
+         "this tool can't be sure how Aegis reads the file: it is not YAML in line 2, column 1"),
+    ],
+)  # fmt: skip
+def test_why_aegis_does_not_take_a_file_in_yaml(text: str, reason: str) -> None:
+    found = in_yaml(text)
+    assert isinstance(found, RejectedConfig)
+    assert found.reasons == (reason,)
+
+
+def test_yaml_may_begin_with_a_byte_order_mark_but_be_no_utf16() -> None:
+    assert isinstance(in_yaml("\ufeffport: 1\n"), ConfigFile)
+    found = parse_config("port: 1\n".encode("utf-16"), syntax=YAML)
+    assert isinstance(found, RejectedConfig)
+    assert "UTF-16" in found.reasons[0]
+
+
+def test_bytes_that_are_no_utf8_in_yaml() -> None:
+    config = parse_config(b"x: \xff\n", syntax=YAML)
+    assert isinstance(config, ConfigFile)
+    assert not config.is_utf8
+    assert config.root == {"x": "\ufffd"}
