@@ -82,8 +82,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; suggest one where it is not ours. Raises :class:`click.UsageError`."""
+        from aegis_provision.documents.did_you_mean import did_you_mean
         from aegis_provision.documents.quoting import quote
-        from aegis_provision.documents.suggestion import did_you_mean
 
         name = args[0]
         if name not in SUMMARIES and not name.startswith("-"):

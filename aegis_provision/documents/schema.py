@@ -10,9 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.did_you_mean import Suggestions
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, is_null, plain_value
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.packaged_files import load_schema
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.json_codec import DecodeError, parse_object
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.errors import NoSuchRunError, StateDirError
 from aegis_provision.files.reading import opened, read_bounded
 from aegis_provision.history import record_v1

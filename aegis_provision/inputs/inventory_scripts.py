@@ -16,8 +16,8 @@ from aegis_provision.documents.nodes import Source
 from aegis_provision.documents.quoting import may_quote
 from aegis_provision.documents.secret_detection import is_plain_setting, is_secret_name
 from aegis_provision.documents.yaml_reader import LARGEST_FILE
+from aegis_provision.inventory.addresses import is_address
 from aegis_provision.inventory.files import InputFile
-from aegis_provision.inventory.names import is_address
 from aegis_provision.inventory.script_output import hosts_to_ask
 from aegis_provision.providers.redaction import Redactor
 

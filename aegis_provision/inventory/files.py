@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from aegis_provision.documents.did_you_mean import is_slip
 from aegis_provision.documents.nodes import Mapping, Node, is_null
-from aegis_provision.documents.suggestion import is_slip
 from aegis_provision.documents.syntax_errors import looks_like_ini
 from aegis_provision.documents.yaml_reader import decode, read_document
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error, warning
+from aegis_provision.documents.did_you_mean import Suggestions
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.humanize import MOST_LISTED, listed
+from aegis_provision.inventory.addresses import ALLOWED, is_address
 from aegis_provision.inventory.host import ProviderEntry
-from aegis_provision.inventory.names import ALLOWED, is_address
 from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
 from aegis_provision.inventory.settings import Declared, SettingsReader
 

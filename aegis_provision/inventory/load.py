@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error, has_errors, note, warning
+from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.nodes import Sequence as SequenceNode
 from aegis_provision.documents.schema import check
-from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.documents.syntax_errors import ini_inventory, looks_like_ini
 from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.humanize import listed

@@ -11,9 +11,9 @@ from fnmatch import translate
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote, quote_some
-from aegis_provision.documents.suggestion import did_you_mean
-from aegis_provision.inventory.names import is_address
+from aegis_provision.inventory.addresses import is_address
 from aegis_provision.inventory.ranges import RangeError, expand_range
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, warning
+from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null
 from aegis_provision.documents.quoting import quote, quote_some
-from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.inventory.ranges import is_range
 from aegis_provision.inventory.shared_with_ansible import own_settings
 

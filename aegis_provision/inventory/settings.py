@@ -10,6 +10,13 @@ from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
 from aegis_provision.documents.quoting import quote_some
 from aegis_provision.documents.secret_detection import looks_secret
+from aegis_provision.inventory.addresses import (
+    ALLOWED,
+    is_address,
+    is_name,
+    is_port,
+    parse_bastion,
+)
 from aegis_provision.inventory.ansible_variables import (
     ALIASES,
     CONNECTIONS,
@@ -17,13 +24,6 @@ from aegis_provision.inventory.ansible_variables import (
     Substitute,
     effective_names,
     substitute_for,
-)
-from aegis_provision.inventory.names import (
-    ALLOWED,
-    is_address,
-    is_name,
-    is_port,
-    parse_bastion,
 )
 from aegis_provision.inventory.pins import LONGEST_REASON, parse_date
 

@@ -18,9 +18,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.diagnostic import error, note, warning
+from aegis_provision.documents.did_you_mean import did_you_mean, is_slip
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null
 from aegis_provision.documents.quoting import quote, quote_some
-from aegis_provision.documents.suggestion import did_you_mean, is_slip
 from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
 from aegis_provision.packaged_files import load_schema
 

@@ -13,8 +13,8 @@ from aegis_provision.aegis.checks import (
     unusable_problem,
 )
 from aegis_provision.documents.diagnostic import Diagnostic, drop_followups, error, has_errors
+from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.suggestion import did_you_mean
 from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_beginning, read_file

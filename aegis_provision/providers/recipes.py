@@ -7,11 +7,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
+from aegis_provision.documents.did_you_mean import Suggestions
 from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar, Source
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name
-from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.documents.yaml_reader import read_document
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.settings import ENV_PREFIX

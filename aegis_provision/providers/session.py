@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.did_you_mean import Suggestions
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_plain_setting
-from aegis_provision.documents.suggestion import Suggestions
 from aegis_provision.humanize import group_by, listed
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.providers.recipes import VARIABLE_OF, RecipeValue, template_problems

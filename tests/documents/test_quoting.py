@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.documents.quoting import excerpt, may_quote, quote
 from aegis_provision.documents.secret_detection import looks_secret
-from aegis_provision.documents.suggestion import did_you_mean
 
 CANARY = "canary"
 

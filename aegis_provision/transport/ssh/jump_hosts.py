@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.inventory.names import parse_bastion
+from aegis_provision.inventory.addresses import parse_bastion
 from aegis_provision.transport.ssh.known_hosts import entry_names
 from aegis_provision.transport.ssh.ssh_config import (
     SshConfig,

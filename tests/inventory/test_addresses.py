@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aegis_provision.documents.diagnostic import Severity
+from aegis_provision.inventory.addresses import is_port, parse_bastion
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.inventory.names import is_port, parse_bastion
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.documents.suggestion import Suggestions, is_slip
+from aegis_provision.documents.did_you_mean import Suggestions, is_slip
 
 
 @pytest.mark.parametrize(
