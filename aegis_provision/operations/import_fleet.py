@@ -22,11 +22,18 @@ from aegis_provision.importing.result import ImportResult, ImportStatus, Inspect
 from aegis_provision.inputs.inventory_files import read_inventory_files, variables_beside
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.operations.load import inventory_paths, resolve_fleet, resolve_sessions
+from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.load import (
+    inventory_paths,
+    resolve_fleet,
+    resolve_sessions,
+    select_hosts,
+)
 from aegis_provision.planning.host_plan import plan_host
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import Receipt
-from aegis_provision.providers.recipes import resolve_providers
+from aegis_provision.providers.recipes import recipe_secrets, resolve_providers
+from aegis_provision.rollout.inspection import inspect_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,9 +41,12 @@ if TYPE_CHECKING:
 
     from aegis_provision.importing.result import ImportedFleet
     from aegis_provision.inventory.host import Host, Inventory
+    from aegis_provision.operations.connection import ConnectionOptions
+    from aegis_provision.operations.load import Environment
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session import Session
+    from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.inspection import InspectedHost
 
 _MODE = 0o644
@@ -44,15 +54,18 @@ _MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class ImportSource:
-    """The hosts to take over: an inventory whose hosts need no provider, and its recipes."""
+    """The ``hosts`` to take over, of an inventory whose hosts need no provider, and its recipes."""
 
     inventory: Inventory
+    hosts: tuple[str, ...]
     recipes: Mapping[str, Recipe]
     diagnostics: tuple[Diagnostic, ...]
 
 
-def load_import_source(named: Sequence[Path], environ: Mapping[str, str]) -> ImportSource:
-    """Read the inventory that says where the hosts are.
+def load_import_source(
+    named: Sequence[Path], limit: str | None, environ: Mapping[str, str]
+) -> ImportSource:
+    """Read the inventory that says where the hosts are; ``limit`` is a pattern.
 
     Raises :class:`InvalidInputError` and :class:`Error`.
     """
@@ -66,7 +79,16 @@ def load_import_source(named: Sequence[Path], environ: Mapping[str, str]) -> Imp
     if has_errors(diagnostics):
         raise InvalidInputError(drop_followups(diagnostics))
     diagnostics += tuple(_replaced(inventory))
-    return ImportSource(inventory, recipes, diagnostics)
+    return ImportSource(inventory, select_hosts(inventory, "--limit", limit), recipes, diagnostics)
+
+
+def inspect_hosts(
+    source: ImportSource, environment: Environment, options: ConnectionOptions, emit: Emit
+) -> tuple[InspectedHost, ...]:
+    """Read the hosts of ``source``. Raises :class:`Error` where none can be connected to."""
+    tokens = recipe_secrets(source.recipes, environment.variables)
+    settings = connection_settings(options, environment.environ, tokens)
+    return inspect_fleet([source.inventory.hosts[name] for name in source.hosts], settings, emit)
 
 
 def _replaced(inventory: Inventory) -> Iterator[Diagnostic]:

@@ -101,7 +101,7 @@ READERS = {
     "inputs/env_file": "a pipe may stand there; its own bounds",
     "cli/streams": "the process's own streams",
     "cli/completion": "scripts of the package",
-    "cli/commands/init": "starters of the package",
+    "operations/init": "starters of the package",
     "packaged_files": "schemas, recipes and a script of the package",
     "report/html_page": "the style sheet of the package",
     "history/state_dir": "directories, and a key that it makes",

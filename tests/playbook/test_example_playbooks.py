@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Inventory
 
 ROOT = Path(__file__).resolve().parents[2]
-STARTER = ROOT / "aegis_provision" / "cli" / "starter"
+STARTER = ROOT / "aegis_provision" / "operations" / "starter"
 STARTER_PLAYBOOK = STARTER / "playbook.yml"
 READY_MADE = sorted((ROOT / "playbooks").glob("*.yml"))
 LANGUAGE_SERVER = "# yaml-language-server: $schema=../schemas/playbook.schema.json\n"

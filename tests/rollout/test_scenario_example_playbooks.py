@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.fleet.hosts import CommandResult
 
 ROOT = Path(__file__).resolve().parents[2]
-STARTER = ROOT / "aegis_provision" / "cli" / "starter" / "playbook.yml"
+STARTER = ROOT / "aegis_provision" / "operations" / "starter" / "playbook.yml"
 PLAYBOOKS = {path.stem: path for path in (*sorted((ROOT / "playbooks").glob("*.yml")), STARTER)}
 BUILDERS = ("build-01", "build-02", "build-03")
 GPU = ("gpu-01", "gpu-02")

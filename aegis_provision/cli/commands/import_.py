@@ -9,9 +9,7 @@ import click
 
 from aegis_provision.cli.invocation import note_written
 from aegis_provision.cli.options import fleet_options, output_options
-from aegis_provision.operations.connection import connection_settings
 from aegis_provision.operations.exit_codes import import_exit_code
-from aegis_provision.operations.load import select_hosts
 
 if TYPE_CHECKING:
     from aegis_provision.cli.options import FleetOptions
@@ -41,24 +39,19 @@ def command(out: Path, *, force: bool, options: FleetOptions, output: Output) ->
     from aegis_provision.operations.import_fleet import (
         check_out,
         import_fleet,
+        inspect_hosts,
         load_import_source,
         write_inventory,
     )
-    from aegis_provision.providers.recipes import builtin_recipes, recipe_secrets
+    from aegis_provision.providers.recipes import builtin_recipes
     from aegis_provision.report.import_report import import_document, import_lines
-    from aegis_provision.rollout.inspection import inspect_fleet
 
     environment, connection = options.environment, options.connection
     check_out(out, force=force)
-    source = load_import_source(options.inventory, environment.environ)
-    chosen = select_hosts(source.inventory, "--limit", options.limit)
+    source = load_import_source(options.inventory, options.limit, environment.environ)
     output.print_diagnostics(source.diagnostics)
-    tokens = recipe_secrets(source.recipes, environment.variables)
-    settings = connection_settings(connection, environment.environ, tokens)
     with observe_run(output, forks=connection.forks, events=False) as observers:
-        inspected = inspect_fleet(
-            [source.inventory.hosts[name] for name in chosen], settings, observers.emit
-        )
+        inspected = inspect_hosts(source, environment, connection, observers.emit)
     outcome = import_fleet(source, inspected, environment.variables, out)
     if outcome.text is not None:
         write_inventory(out, outcome.text, force=force, on_write=note_written)
