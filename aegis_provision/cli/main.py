@@ -54,7 +54,6 @@ class _Text(type(click.STRING)):  # type: ignore[misc] # click has no public nam
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """Return the text."""
         return utf8_text(str(super().convert(value, param, ctx)))
 
 
@@ -65,11 +64,9 @@ class _Commands(click.Group):
     """The commands, each imported only when it runs: starting up is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the commands in the order of a first day's work."""
         return list(SUMMARIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import and return a command."""
         if cmd_name not in SUMMARIES:
             return None
         command = load_command(cmd_name)
@@ -104,7 +101,6 @@ class _Commands(click.Group):
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))
 
@@ -155,7 +151,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except Exception as bug:  # noqa: BLE001 - the last line: a bug must not print what it holds
         if _is_interrupt(bug):
             return _interrupted(invocation)
-        show_bug(bug)
+        _show_bug(type(bug), bug.__traceback__)
         return ExitCode.BUG
 
 
@@ -170,7 +166,7 @@ def _is_interrupt(error: BaseException) -> bool:
 
 
 def _interrupted(invocation: Invocation) -> ExitCode:
-    _say("interrupted" if invocation.wrote else "interrupted; nothing was written")
+    _print_error("interrupted" if invocation.wrote else "interrupted; nothing was written")
     return ExitCode.INTERRUPTED
 
 
@@ -181,7 +177,7 @@ def _complete(invocation: Invocation) -> int:
     found = answer(program, COMPLETE, invocation)
     if found is None:
         forms = ", ".join(f"{shell}_source" for shell in SHELLS)
-        _say(f"error: {COMPLETE} is none of: {forms}")
+        _print_error(f"error: {COMPLETE} is none of: {forms}")
         return ExitCode.USAGE
     echo(found, end="")
     return ExitCode.DONE
@@ -190,7 +186,7 @@ def _complete(invocation: Invocation) -> int:
 def main() -> NoReturn:
     """Run the command line of this process."""
     protect_streams()
-    threading.excepthook = _show_bug_of_thread
+    threading.excepthook = lambda caught: _show_bug(caught.exc_type, caught.exc_traceback)
     signals = ProcessSignals()
     # A run makes many small values and few circles, and looking for those so often costs more.
     gc.set_threshold(100_000)
@@ -208,7 +204,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _leave(ExitCode.INTERRUPTED)
     if lost:
-        _say(f"error: the result could not be printed: {lost}")
+        _print_error(f"error: the result could not be printed: {lost}")
         code = code if code > ExitCode.CHANGES_PENDING else ExitCode.BUG
     _leave(code)
 
@@ -222,7 +218,7 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     echo(text, err=True)
 
 
@@ -230,7 +226,7 @@ def _show_usage(problem: click.UsageError) -> None:
     """Say what is wrong with the command line: in the same words with every version of click."""
     context = problem.ctx
     if context is not None:
-        _say(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n")
+        _print_error(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n")
     message = problem.format_message()
     if isinstance(problem, click.NoSuchOption):
         message = f"No such option '{problem.option_name}'."
@@ -238,7 +234,7 @@ def _show_usage(problem: click.UsageError) -> None:
         if near:
             lead = "Did you mean" if len(near) == 1 else "Did you mean one of:"
             message += f" ({lead} {', '.join(near)}?)"
-    _say(f"Error: {message}")
+    _print_error(f"Error: {message}")
 
 
 def _show_diagnostics(problem: InvalidInputError, invocation: Invocation) -> None:
@@ -254,27 +250,19 @@ def _show_failure(problem: Error, invocation: Invocation) -> None:
     from aegis_provision.cli.suggested_commands import command_line, completed
     from aegis_provision.humanize import escape_control
 
-    _say(f"error: {escape_control(problem.message)}")
+    _print_error(f"error: {escape_control(problem.message)}")
     for reason in problem.reasons:
-        _say(f"  {escape_control(reason)}")
+        _print_error(f"  {escape_control(reason)}")
     if problem.hint or problem.command:
         hint = completed(problem.hint, invocation.given)
         if problem.command:
             hint += f": {command_line(invocation.given, *problem.command)}"
-        _say(f"  = {escape_control(hint)}")
+        _print_error(f"  = {escape_control(hint)}")
 
 
-def show_bug(bug: Exception) -> None:
-    """Tell of a bug without any value that it holds."""
-    _show_frames(type(bug), bug.__traceback__)
-
-
-def _show_bug_of_thread(caught: threading.ExceptHookArgs) -> None:
-    _show_frames(caught.exc_type, caught.exc_traceback)
-
-
-def _show_frames(kind: type[BaseException], trace: TracebackType | None) -> None:
-    _say(f"internal error: {kind.__name__} in aegis-provision {__version__}")
+def _show_bug(kind: type[BaseException], trace: TracebackType | None) -> None:
+    """Print where a bug is, without any value."""
+    _print_error(f"internal error: {kind.__name__} in aegis-provision {__version__}")
     for frame in traceback.extract_tb(trace)[-6:]:
-        _say(f"  {frame.filename}:{frame.lineno} in {frame.name}")
-    _say("This is a bug in the tool. Please report the lines above; they hold no values.")
+        _print_error(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+    _print_error("This is a bug in the tool. Please report the lines above; they hold no values.")
