@@ -86,6 +86,10 @@ class UnreadableError(ValueError):
     """A file that Aegis ignores, or that this tool does not read; the message is the reason."""
 
 
+class DoubtfulError(UnreadableError):
+    """A file of which this tool can't tell how Aegis reads it."""
+
+
 class _JsonSyntax:
     """JSON, laid out anew; numbers keep their text."""
 
@@ -120,7 +124,7 @@ class _YamlSyntax:
             raise UnreadableError(f"{_IGNORES} {problem}") from None
         except UnsureError as problem:
             words = "this tool can't be sure how Aegis reads the file"
-            raise UnreadableError(f"{words}: {problem}") from None
+            raise DoubtfulError(f"{words}: {problem}") from None
         return found.root, found.where
 
     def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
@@ -181,11 +185,13 @@ class ConfigFile:
 class RejectedConfig:
     """A file that Aegis would ignore, crash on, or fail every session over, and why.
 
-    ``root`` is what it holds, ``None`` where it is no JSON object; it never shows.
+    ``root`` is what it holds, ``None`` where it is no object; it never shows. ``is_doubtful`` says
+    that Aegis may take the file.
     """
 
     reasons: tuple[str, ...]
     root: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    is_doubtful: bool = False
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secrets in it, as for a file that Aegis takes."""
@@ -204,7 +210,7 @@ def parse_config(
     try:
         root, where = syntax.read(data)
     except UnreadableError as problem:
-        return RejectedConfig((str(problem),))
+        return RejectedConfig((str(problem),), is_doubtful=isinstance(problem, DoubtfulError))
     if not isinstance(root, dict):
         return RejectedConfig((f"{_IGNORES} its root is no object",))
     reasons = (*_field_reasons(root, where), *_start_reasons(root))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.config_file import RejectedConfig, parse_config
+from aegis_provision.aegis.config_file import RejectedConfig, parse_config, syntax_of
 from aegis_provision.aegis.search_order import search_paths
 
 if TYPE_CHECKING:
@@ -171,20 +171,14 @@ def _use_of(item: SearchedFile, user: ServerUser | None) -> _Use:
         return _Use.UNKNOWN
     if item.file is None:
         return _Use.PASSED_OVER
-    if _is_dropped(item.file.content):
-        return _Use.UNKNOWN if item.path.endswith((".yaml", ".yml")) else _Use.PASSED_OVER
+    config = parse_config(item.file.content, syntax=syntax_of(item.path))
+    if isinstance(config, RejectedConfig):
+        if config.is_doubtful:
+            return _Use.UNKNOWN
+        # One on which it dies or fails its sessions is read all the same.
+        if any(reason.startswith("Aegis ignores") for reason in config.reasons):
+            return _Use.PASSED_OVER
     return _may_read(user, item.file.uid, item.file.gid, item.file.mode)
-
-
-def _is_dropped(content: bytes) -> bool:
-    """Tell whether Aegis passes over a JSON file with this content.
-
-    One on which it dies or fails its sessions is read all the same.
-    """
-    config = parse_config(content)
-    return isinstance(config, RejectedConfig) and any(
-        reason.startswith("Aegis ignores") for reason in config.reasons
-    )
 
 
 def _may_read(user: ServerUser | None, uid: int, gid: int, mode: int) -> _Use:

@@ -7,6 +7,7 @@ import pytest
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
     NotChecked,
+    Reading,
     ReadsNone,
     ReadsOther,
     ReadsTarget,
@@ -143,6 +144,23 @@ def test_a_home_that_is_unknown_matters_only_once_it_is_looked_into() -> None:
 def test_a_file_that_we_may_not_read_leaves_it_unknown() -> None:
     found = holding(serving(), {YAML: None, OPT: VALID})
     assert reading_of(found, target(OPT)) == NotChecked(f"whether Aegis takes {YAML} is not known")
+
+
+@pytest.mark.parametrize(
+    ("content", "reading"),
+    [
+        (b"authToken: x\n", ReadsOther(YAML)),
+        (b"defaultSessionEnv: {PATH: x}\n", ReadsOther(YAML)),
+        (b"authToken: 5\n", ReadsTarget()),
+        (b"# nothing\n", ReadsTarget()),
+        (b'{"authToken": "x", "authToken": "y"}', ReadsTarget()),
+        (b"%YAML 1.1\n---\nauthToken: x\n",
+         NotChecked(f"whether Aegis takes {YAML} is not known")),
+    ],
+)  # fmt: skip
+def test_a_file_in_yaml_is_read_as_yaml(content: bytes, reading: Reading) -> None:
+    found = holding(serving(), {YAML: content, OPT: VALID})
+    assert reading_of(found, target(OPT)) == reading
 
 
 @pytest.mark.parametrize(
