@@ -30,6 +30,7 @@ _LINE = "_AEGIS_PROVISION_LINE"
 _WORD = "_AEGIS_PROVISION_WORD"
 _CURSOR = "\x1f"
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+_LAST_TERM = re.compile(r"(?s)(.*[,:])?([&!]?)([^,:]*)")
 
 
 def answer(program: click.Command, variable: str, invocation: Invocation) -> str | None:
@@ -94,9 +95,6 @@ def _lines(
     for item in candidates:
         words = " ".join((item.help or "").split())
         yield f"{item.type}\t{str(item.value)[cut:]}\t{words}".rstrip("\t") + "\n"
-
-
-_LAST_TERM = re.compile(r"(?s)(.*[,:])?([&!]?)([^,:]*)")
 
 
 def hosts(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionItem]:

@@ -239,11 +239,12 @@ def _show_usage(problem: click.UsageError) -> None:
 
 def _show_diagnostics(problem: InvalidInputError, invocation: Invocation) -> None:
     from aegis_provision.cli.suggested_commands import complete_hints
-    from aegis_provision.report.console import make_console
-    from aegis_provision.report.diagnostics import print_diagnostics
+    from aegis_provision.report.console import make_console, print_lines
+    from aegis_provision.report.diagnostics import diagnostics_lines
 
     console = make_console(sys.stderr, invocation.color, no_color=invocation.no_color)
-    print_diagnostics(console, complete_hints(problem.diagnostics, invocation.given))
+    hinted = complete_hints(problem.diagnostics, invocation.given)
+    print_lines(console, diagnostics_lines(hinted))
 
 
 def _show_failure(problem: Error, invocation: Invocation) -> None:

@@ -85,9 +85,11 @@ class Output:
             if not (self.quiet and (item.severity is Severity.NOTE or item.reminder))
         ]
         if shown:
-            from aegis_provision.report.diagnostics import print_diagnostics
+            from aegis_provision.report.console import print_lines
+            from aegis_provision.report.diagnostics import diagnostics_lines
 
-            print_diagnostics(self.err, complete_hints(shown, Invocation.current().given))
+            given = Invocation.current().given
+            print_lines(self.err, diagnostics_lines(complete_hints(shown, given)))
 
     def info(self, text: str) -> None:
         """Print ``text``, which is no result, on stderr, unless there is ``--quiet``."""

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 Color = Literal["auto", "always", "never"]
 PLAIN_WIDTH = 100
+UNKNOWN = "unknown until apply"
+"""The state of a token that can't be compared, because the wanted one was withheld."""
+_MINUTE = 60
+_HOUR = 3600
 
 
 def make_console(stream: IO[str], color: Color, *, no_color: bool) -> Console:
@@ -122,13 +126,6 @@ def name_lines(names: Iterable[str], width: int) -> list[Text]:
         ", ".join(names), width=width - 4, break_long_words=False, break_on_hyphens=False
     )
     return [Text(f"    {line}") for line in wrapped]
-
-
-UNKNOWN = "unknown until apply"
-"""The state of a token that can't be compared, because the wanted one was withheld."""
-
-_MINUTE = 60
-_HOUR = 3600
 
 
 def pin_text(pin: Pin, *, longest_reason: int = LONGEST_REASON) -> str:

@@ -11,12 +11,9 @@ from rich.text import Text
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 from aegis_provision.documents.quoting import excerpt
 from aegis_provision.humanize import counted, escape_control
-from aegis_provision.report.console import print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from rich.console import Console
 
     from aegis_provision.documents.nodes import Span
     from aegis_provision.report.json_documents import Document
@@ -30,7 +27,7 @@ MOST_IN_DOCUMENTS = 1000
 
 _NAMED_HOSTS = 3
 _SHOWN_PLACES = 10
-_WITHHELD = "(line not shown: it may hold a secret)"
+WITHHELD = "(line not shown: it may hold a secret)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +48,8 @@ class ShownDiagnostics:
         return sum(self.counts.values()) - len(self.shown)
 
 
-def print_diagnostics(console: Console, diagnostics: Sequence[Diagnostic]) -> None:
-    """Print ``diagnostics``, at most :data:`MOST_IN_TEXT` of them, and their number."""
-    lines = diagnostics_lines(diagnostics)
-    print_lines(console, lines)
-
-
 def diagnostics_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
-    """Return the lines for ``diagnostics``, file by file and from top to bottom.
+    """Return the lines for at most :data:`MOST_IN_TEXT` of ``diagnostics``, file by file.
 
     Files keep the order in which they first appear; diagnostics without a place come first. Equal
     diagnostics are shown once, with all their hosts.
@@ -196,7 +187,7 @@ def _quoted(span: Span, style: str, hidden: Sequence[Span]) -> list[Text]:
     )
     quote = None if secret else excerpt(span)
     if quote is None:
-        return [Text(f"{gutter} | {_WITHHELD}", style="dim")]
+        return [Text(f"{gutter} | {WITHHELD}", style="dim")]
     caret = Text(f"{gutter} | {' ' * quote.caret}")
     caret.append("^" * quote.width, style=style)
     return [Text(f"{number:>4} | {quote.text}"), caret]

@@ -24,6 +24,8 @@ _PIN_WORD = "pin"
 _PIN = f"({_PIN_WORD})"
 _NARROWEST = 40
 _LONGEST_REASON = 40
+_AEGIS = "aegis"
+_ANSIBLES_NAME = {key: alias for alias, key in reversed(ALIASES.items())}
 
 
 def list_lines(inventory: Inventory, chosen: Sequence[str]) -> list[Text]:
@@ -124,12 +126,13 @@ def _provider(host: Host) -> str:
     return str(host.provider.value) if host.provider is not None else "-"
 
 
-_AEGIS = "aegis"
-_ANSIBLES_NAME = {key: alias for alias, key in reversed(ALIASES.items())}
-
-
 def hosts_document(inventory: Inventory, chosen: Sequence[str]) -> Document:
-    """Return what ``--list`` prints: groups, and ``_meta.hostvars`` for ``chosen`` hosts.
+    """Return ``chosen`` hosts and all groups in the shape of Ansible's dynamic inventory protocol.
+
+    Connection settings have Ansible's names, so that Ansible can read it; all others stand under
+    the variable ``aegis``. As with ``ansible-inventory --export`` groups and hosts have only their
+    own settings: this tool reads it back as the same fleet, with the same pins, but without the
+    recipes, for which the protocol has no place.
 
     The schema name stands in ``_meta``, because each top-level key of the protocol is a group. So
     do each host's provider, pin and groups, under ``resolved``.

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _LEFT_OUT = "left_out"
 WORDS_OF_STATE = {**{status.value: words for status, words in WORDS.items()}, _LEFT_OUT: "left out"}
 """How a host's state is called, by the name of its class."""
+_HIGHEST = 420
+_LANE = 14
+_LABELS = 18
+_NARROWEST_LABEL = 18.0
+_TICKS = 5
+_THINNEST = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +137,6 @@ def lanes(rows: Iterable[HostRow]) -> list[list[HostRow]]:
         found[free].append(row)
         until[free] = start if end is None else end
     return found
-
-
-_HIGHEST = 420
-_LANE = 14
-_LABELS = 18
-_NARROWEST_LABEL = 18.0
-_TICKS = 5
-_THINNEST = 0.15
 
 
 def chart(timeline: Timeline) -> Markup | None:

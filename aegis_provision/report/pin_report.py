@@ -12,7 +12,7 @@ from aegis_provision.documents.quoting import may_quote
 from aegis_provision.documents.yaml_reader import decode
 from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.ranges import truncate
-from aegis_provision.report.diagnostics import diagnostics_fields
+from aegis_provision.report.diagnostics import WITHHELD, diagnostics_fields
 from aegis_provision.report.json_documents import document
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _MOST_NAMES = 12
 
 FileChange = tuple[str, bytes, bytes]
 """A file's name, and its content before and after."""
+_DIFF_STYLE = {"-": "red", "+": "green", "@": "cyan", " ": ""}
+_NO_LINE_END = "\\ No newline at end of file"
 
 
 def pin_lines(
@@ -84,18 +86,13 @@ def pin_document(
     )
 
 
-_STYLE = {"-": "red", "+": "green", "@": "cyan", " ": ""}
-_WITHHELD = "(line not shown: it may hold a secret)"
-_NO_LINE_END = "\\ No newline at end of file"
-
-
 def diff_lines(name: str, before: bytes, after: bytes) -> list[Text]:
     """Return the lines of a unified diff of the file called ``name``.
 
     Line ends are not shown, except that a missing one at the end of the file is noted.
     """
     return [
-        Text(escape_control(line), style=_STYLE.get(line[:1], ""))
+        Text(escape_control(line), style=_DIFF_STYLE.get(line[:1], ""))
         for line in _diff(name, before, after)
     ]
 
@@ -140,6 +137,6 @@ class _Lines:
     def shown(self, sign: str, numbers: range) -> Iterator[str]:
         for number in numbers:
             line = self.lines[number]
-            yield sign + (line if may_quote(self._source, number + 1) else _WITHHELD)
+            yield sign + (line if may_quote(self._source, number + 1) else WITHHELD)
             if number == len(self.lines) - 1 and not self._ended:
                 yield _NO_LINE_END

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.events import Event
 
 _PER_SECOND = 4
+_BAD = {Action.ERROR, Action.UNREACHABLE}
+_BAD_STATES = {HostState.ERROR, HostState.UNREACHABLE}
 
 
 class ProgressDisplay:
@@ -128,10 +130,6 @@ class ProgressDisplay:
         return Encodable(
             live_view(self.state, self._clock(), width=width, height=height, forks=self._forks)
         )
-
-
-_BAD = {Action.ERROR, Action.UNREACHABLE}
-_BAD_STATES = {HostState.ERROR, HostState.UNREACHABLE}
 
 
 def event_lines(

@@ -68,6 +68,8 @@ _LOST_LOCK = (
     "authToken was removed by hand: Aegis' API there answers without a token, "
     "unless Aegis gets one another way (AEGIS_AUTH_TOKEN, a key)"
 )
+By = Literal["provider", "secret"]
+"""What hosts are counted by, in addition to the list."""
 
 
 def status_lines(
@@ -193,10 +195,6 @@ def _summary(statuses: Sequence[HostStatus]) -> Text:
     if unknown := sum(bool(status.unknown) for status in statuses):
         parts.append(f"{unknown} with tokens {UNKNOWN}")
     return Text("Status: " + (", ".join(parts) if parts else "no hosts"), style="bold")
-
-
-By = Literal["provider", "secret"]
-"""What hosts are counted by, in addition to the list."""
 
 
 def status_document(statuses: Sequence[HostStatus], by: By | None = None) -> Document:
