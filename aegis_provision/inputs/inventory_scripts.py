@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error, note
 from aegis_provision.documents.json_reader import read_json
@@ -22,7 +22,7 @@ from aegis_provision.inventory.script_output import hosts_to_ask
 from aegis_provision.providers.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 LONGEST = 60.0
@@ -139,9 +139,13 @@ class _Pipes:
     def drain(self, until: float) -> str | None:
         """Read both streams to their end; return what stood in the way, if anything did."""
         with selectors.DefaultSelector() as waiting:
-            for stream, buffer in self._streams():
-                os.set_blocking(stream.fileno(), False)
-                waiting.register(stream, selectors.EVENT_READ, buffer)
+            for stream, buffer in (
+                (self._process.stdout, self.output),
+                (self._process.stderr, self.errors),
+            ):
+                if stream is not None:
+                    os.set_blocking(stream.fileno(), False)
+                    waiting.register(stream, selectors.EVENT_READ, buffer)
             while waiting.get_map():
                 left = until - time.monotonic()
                 if left <= 0:
@@ -170,11 +174,6 @@ class _Pipes:
         """Tell whether the script itself is over, without letting go of its id."""
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, options) is not None
-
-    def _streams(self) -> Iterator[tuple[IO[bytes], bytearray]]:
-        if self._process.stdout is not None and self._process.stderr is not None:
-            yield self._process.stdout, self.output
-            yield self._process.stderr, self.errors
 
 
 def _quoted(errors: bytes, environ: Mapping[str, str]) -> str:

@@ -177,13 +177,8 @@ def _no_hosts(files: Sequence[InputFile]) -> Diagnostic:
     )
 
 
-@dataclass(slots=True)
-class _Inherited:
-    """What the same groups give to each of their hosts."""
-
-    groups: tuple[str, ...]
-    settings: MergedSettings
-    conflicts: tuple[Conflict, ...]
+_Inherited = tuple[tuple[str, ...], MergedSettings, tuple[Conflict, ...]]
+"""All groups of a host, what they say together, and where they differ."""
 
 
 @dataclass(slots=True)
@@ -277,22 +272,22 @@ class _Resolver:
     def _host(self, name: str) -> tuple[Host, _HostSettings, tuple[Conflict, ...]]:
         raw = self.tree.hosts[name]
         direct = tuple(raw.groups)
-        inherited = self._from_groups(direct)
+        groups, inherited, conflicts = self._from_groups(direct)
         own: MergedSettings = {}
         if raw.declared:
             own, found = merge_level(name, "host", raw.declared)
             self.diagnostics.extend(found)
-            split = self._split(host_over_groups(own, inherited.settings))
+            split = self._split(host_over_groups(own, inherited))
         else:
             cached = self._split_settings.get(direct)
-            split = cached or self._split(inherited.settings)
+            split = cached or self._split(inherited)
             self._split_settings[direct] = split
         target, found = target_of(name, split.settings)
         self.diagnostics.extend(found)
         host = Host(
             name=name,
             span=raw.span,
-            groups=inherited.groups,
+            groups=groups,
             settings=split.settings,
             provider=split.provider,
             overrides=split.overrides,
@@ -301,14 +296,14 @@ class _Resolver:
             target=target,
             service=split.service,
         )
-        return host, split, _unresolved(inherited.conflicts, own)
+        return host, split, _unresolved(conflicts, own)
 
     def _from_groups(self, direct: tuple[str, ...]) -> _Inherited:
         cached = self._inherited.get(direct)
         if cached is None:
             groups = self.ancestry.closure(direct)
             settings, conflicts = merge_groups(groups, self._own, self.ancestry)
-            cached = self._inherited[direct] = _Inherited(groups, settings, conflicts)
+            cached = self._inherited[direct] = groups, settings, conflicts
         return cached
 
     def _split(self, settings: MergedSettings) -> _HostSettings:
