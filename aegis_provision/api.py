@@ -133,8 +133,8 @@ def plan_rollback(
     """Read the hosts and return what would bring back the files from before ``run``.
 
     ``run`` is a run's name, the beginning of one, or ``"last"``; by default it is the last run that
-    wrote something which is not undone yet. The other parameters are those of :func:`plan`, and
-    :func:`apply` applies the result. Raises :class:`Error` before anything connects.
+    wrote something which is not rolled back yet. The other parameters are those of :func:`plan`,
+    and :func:`apply` applies the result. Raises :class:`Error` before anything connects.
     """
     environment = _environment(environ)
     options = _connection_options(**connection)

@@ -90,7 +90,7 @@ def finished_run(environ: Mapping[str, str], name: str) -> PastRun:
 
 
 def run_to_roll_back(environ: Mapping[str, str], name: str | None) -> PastRun:
-    """Return the run that ``name`` means, without a name the last apply that is not undone yet.
+    """Return the run that ``name`` means, by default the last apply that is not rolled back yet.
 
     Raises what :func:`finished_run` does, and :class:`InputError` where that run wrote nothing: it
     then names the run that would be meant without a name.
@@ -104,29 +104,29 @@ def run_to_roll_back(environ: Mapping[str, str], name: str | None) -> PastRun:
             )
         return last
     past = finished_run(environ, name)
-    if not any(host.file.can_be_undone for host in past.hosts.values()):
+    if not any(host.file.can_be_rolled_back for host in past.hosts.values()):
         run, last = past.header.run, _last_to_roll_back(environ)
         hint = f"look at it with 'aegis-provision history {run}'"
         if last is not None:
-            undo = f"'aegis-provision rollback {last.header.run}'"
-            hint = f"the last run that can be undone is {last.header.run}: {undo}"
+            command = f"'aegis-provision rollback {last.header.run}'"
+            hint = f"the last run that can be undone is {last.header.run}: {command}"
         raise InputError(f"the run {run} wrote nothing that could be undone", hint)
     return past
 
 
 def _last_to_roll_back(environ: Mapping[str, str]) -> PastRun | None:
-    """Return the last apply that wrote what is not undone yet, ``None`` where there is none."""
-    undone: set[tuple[str | None, str]] = set()
+    """Return the last apply that wrote what is not rolled back yet, ``None`` for none."""
+    rolled_back: set[tuple[str | None, str]] = set()
     directory = state_dir(environ)
     for past in runs_that_touched(directory, run_names(directory)):
         if past.header.kind is RunKind.ROLLBACK:
-            undone.update(
+            rolled_back.update(
                 (past.header.undoes, host.host)
                 for host in past.hosts.values()
                 if host.status is Status.ROLLED_BACK
             )
         elif past.status is not RunStatus.RUNNING and any(
-            host.file.can_be_undone and (past.header.run, host.host) not in undone
+            host.file.can_be_rolled_back and (past.header.run, host.host) not in rolled_back
             for host in past.hosts.values()
         ):
             return past

@@ -87,8 +87,8 @@ class Scheduled:
 class RunInfo:
     """What a run's record says of it beside its hosts.
 
-    ``undoes`` names the run that a rollback undoes, ``retries`` the one whose hosts an apply takes
-    up again.
+    ``undoes`` names the run that a rollback rolls back, ``retries`` the one whose hosts an apply
+    takes up again.
     """
 
     kind: RunKind
@@ -118,7 +118,7 @@ class Job:
     """A run before any host was asked: what each host gets, in which order, how it is reached.
 
     ``info`` is what the run's record says of it beside the hosts. ``targets`` maps hosts to what a
-    past run did there, where this run undoes that one; it is ``None`` for any other run.
+    past run did there, where this run rolls that one back; it is ``None`` for any other run.
     ``environ`` holds the operator's own variables, which say where the run is recorded.
     """
 
@@ -147,7 +147,7 @@ class RunPlan:
 
     @property
     def is_rollback(self) -> bool:
-        """Tell whether the run undoes a past one."""
+        """Tell whether the run rolls a past one back."""
         return self.job.targets is not None
 
     @property

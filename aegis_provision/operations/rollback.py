@@ -41,7 +41,7 @@ def prepare_rollback(
     hosts = [
         name
         for name, host in past.hosts.items()
-        if host.file.can_be_undone and (selected is None or name in selected)
+        if host.file.can_be_rolled_back and (selected is None or name in selected)
     ]
     problems = list(_host_problems(past, fleet, hosts))
     if problems:

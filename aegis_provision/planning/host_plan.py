@@ -110,8 +110,8 @@ class Comparison:
         """Tell whether the plan depends on which keys of the file this tool manages.
 
         It does if names in the file are no longer wanted, and if the file is about to be replaced:
-        a rollback then restores the managed keys too. Where there is no file, a receipt tells that
-        there was one.
+        what brings it back brings the managed keys back too. Where there is no file, a receipt
+        tells that there was one.
         """
         if self.refusals:
             return False

@@ -133,7 +133,7 @@ def restoring_write(write: Write) -> Write:
     """Return the write that restores the file that ``write`` replaced, or removes a new file.
 
     It is valid only while the target is still the file that ``write`` left. The mode stays that of
-    the new file: a rollback must not loosen it. The managed keys become those from before again.
+    the new file: a restore must not loosen it. The managed keys become those from before again.
     """
     return Write(
         path=write.path,

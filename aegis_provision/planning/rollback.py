@@ -42,7 +42,7 @@ class RollbackTarget:
 
 
 def plan_rollback(target: RollbackTarget, actual: RemoteState, previous: bytes | None) -> HostPlan:
-    """Return the plan that restores the file from before the run, or says why it must not.
+    """Return the plan that brings back the file from before the run, or says why it must not.
 
     ``previous`` is the file that is kept beside the target. The target must still be the file that
     the run wrote, or be gone, and ``previous`` the one from before the run: later changes are never

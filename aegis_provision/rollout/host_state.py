@@ -59,7 +59,7 @@ class FileState(NamedTuple):
     before_write: tuple[bool, float | None] | None = None
 
     @property
-    def can_be_undone(self) -> bool:
+    def can_be_rolled_back(self) -> bool:
         """Tell whether the file there may be one that this run wrote, other than it found it.
 
         Where only a mode was put right, there is no content to bring back.
