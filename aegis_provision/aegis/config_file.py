@@ -27,6 +27,7 @@ from aegis_provision.documents.json_reader import NotJsonError, TooDeepError
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
 from aegis_provision.packaged_files import load_schema
+from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret, is_named_secret
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class DoubtfulError(UnreadableError):
     """A file of which this tool can't tell how Aegis reads it."""
 
 
+@dataclass(frozen=True, slots=True)
 class _JsonSyntax:
     """JSON, laid out anew; numbers keep their text."""
 
@@ -113,6 +115,7 @@ class _JsonSyntax:
         return (dump({SESSION_ENV: dict(values)}) + "\n").encode()
 
 
+@dataclass(frozen=True, slots=True)
 class _YamlSyntax:
     """YAML, edited in place."""
 
@@ -128,10 +131,16 @@ class _YamlSyntax:
         return found.root, found.where
 
     def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
-        return yaml_config.edit(data, SESSION_ENV, values, removed)
+        return yaml_config.edit(data, SESSION_ENV, _in_order(values), removed)
 
     def compose(self, values: Mapping[str, str]) -> bytes:
-        return yaml_config.compose(SESSION_ENV, values)
+        return yaml_config.compose(SESSION_ENV, _in_order(values))
+
+
+def _in_order(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the official variables in their order, then the others by name."""
+    official = [name for name in VARIABLE_OF.values() if name in values]
+    return {name: values[name] for name in dict.fromkeys([*official, *sorted(values)])}
 
 
 JSON: Syntax = _JsonSyntax()

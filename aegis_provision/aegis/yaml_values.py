@@ -92,6 +92,7 @@ class Node:
     ``kind`` is ``plain``, ``'``, ``"``, ``|``, ``>``, ``*`` (an alias), ``{``, ``[``, ``map`` or
     ``seq``. Of a collection in a block, ``end`` is where its last value ends. ``value`` is what
     Aegis sees; an alias has the value of its ``target``. Never shown: it may hold secrets.
+    ``height`` says how many levels lie below it, behind aliases too.
     """
 
     kind: str
@@ -103,6 +104,7 @@ class Node:
     target: Node | None = None
     pairs: tuple[Pair, ...] = ()
     items: tuple[Node, ...] = ()
+    height: int = 0
 
     def __repr__(self) -> str:
         """Return the place alone."""
@@ -251,11 +253,10 @@ class _Reader:
 
     def _node(self, event: Any, column: int, depth: int) -> Node:
         """Return the node that begins with ``event``, in a block at ``column`` (-1: none)."""
-        if depth > DEEPEST:
-            self._unsure(f"nested more than {DEEPEST} levels deep", event.start_mark.index)
         first, end = event.start_mark.index, event.end_mark.index
+        self._check_depth(depth, first)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event, first, end)
+            return self._alias(event, first, end, depth)
         start, tag = first, None
         if event.anchor is not None or event.tag is not None:
             start, tag = self._properties(event, first, end)
@@ -271,7 +272,11 @@ class _Reader:
             self._anchors[node.anchor] = node
         return node
 
-    def _alias(self, event: Any, first: int, end: int) -> Node:
+    def _check_depth(self, depth: int, at: int) -> None:
+        if depth > DEEPEST:
+            self._unsure(f"nested more than {DEEPEST} levels deep", at)
+
+    def _alias(self, event: Any, first: int, end: int, depth: int) -> Node:
         self._atoms.append((first, end, "*"))
         if _ALIAS.match(self._text, first) is None:
             self._unsure("an alias of an odd name", first)
@@ -280,7 +285,8 @@ class _Reader:
         target = self._anchors[event.anchor]
         if not isinstance(target, Node):
             self._unsure("an alias inside of what it stands for", first)
-        return Node("*", first, first, end, target.value, target=target)
+        self._check_depth(depth + target.height, first)
+        return Node("*", first, first, end, target.value, target=target, height=target.height)
 
     def _properties(self, event: Any, first: int, end: int) -> tuple[int, str | None]:
         """Return where the content of a node begins, and its tag."""
@@ -298,13 +304,7 @@ class _Reader:
         return min(end, at), event.tag
 
     def _scalar(
-        self,
-        event: Any,
-        tag: str | None,
-        first: int,
-        start: int,
-        end: int,
-        column: int,
+        self, event: Any, tag: str | None, first: int, start: int, end: int, column: int
     ) -> Node:
         kind = event.style or "plain"
         source = self._text[start:end]
@@ -376,7 +376,14 @@ class _Reader:
         end = _offset(child.end_mark) if flow else _end(pairs[-1])
         self._outermost(flow, column, start, end)
         return Node(
-            "{" if flow else "map", first, start, end, values, event.anchor, pairs=tuple(pairs)
+            "{" if flow else "map",
+            first,
+            start,
+            end,
+            values,
+            event.anchor,
+            pairs=tuple(pairs),
+            height=1 + max((pair.value.height for pair in pairs), default=0),
         )
 
     def _sequence(self, event: Any, first: int, start: int, column: int, depth: int) -> Node:
@@ -391,9 +398,15 @@ class _Reader:
             raise UnsureError("it is not YAML")
         end = _offset(child.end_mark) if flow else items[-1].end
         self._outermost(flow, column, start, end)
-        values = [item.value for item in items]
         return Node(
-            "[" if flow else "seq", first, start, end, values, event.anchor, items=tuple(items)
+            "[" if flow else "seq",
+            first,
+            start,
+            end,
+            [item.value for item in items],
+            event.anchor,
+            items=tuple(items),
+            height=1 + max((item.height for item in items), default=0),
         )
 
     def _outermost(self, flow: bool, column: int, start: int, end: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +24,9 @@ from aegis_provision.aegis.config_file import (
 )
 from aegis_provision.documents.yaml_reader import DEEPEST
 from aegis_provision.providers.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CANARY = "canary-5d2f"
 ENV = "defaultSessionEnv"
@@ -530,6 +533,10 @@ def in_yaml(text: str) -> ConfigFile | RejectedConfig:
     return parse_config(text.encode(), syntax=YAML)
 
 
+def variables_in(data: bytes) -> Mapping[str, str]:
+    return session_env_in(data, syntax=YAML)
+
+
 def test_a_file_in_yaml() -> None:
     config = in_yaml(YAML_FILE)
     assert isinstance(config, ConfigFile)
@@ -540,6 +547,9 @@ def test_a_file_in_yaml() -> None:
     merged = merge(config, {"B": "b", "API_TIMEOUT_MS": "5"}, removed=["ANTHROPIC_AUTH_TOKEN"])
     before, env, _ = YAML_FILE.partition("defaultSessionEnv:\n")
     assert merged.decode() == f'{before}{env}  API_TIMEOUT_MS: "5"\n  B: "b"\n'
+    assert list(variables_in(merge(config, {"Z": "z", "A": "a", "ANTHROPIC_BASE_URL": "u"}))) == [
+        "ANTHROPIC_AUTH_TOKEN", "API_TIMEOUT_MS", "ANTHROPIC_BASE_URL", "A", "Z",
+    ]  # fmt: skip
     assert session_env_in(merged, syntax=YAML) == {"API_TIMEOUT_MS": "5", "B": "b"}
     assert session_env_in(b"a: [", syntax=YAML) == {}
     assert merge(None, {"T": Secret("t", "${T}")}, syntax=YAML) == b'defaultSessionEnv:\n  T: "t"\n'

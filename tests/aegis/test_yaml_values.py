@@ -158,6 +158,13 @@ def test_depth(opening: str) -> None:
                 read(text)
 
 
+def test_depth_behind_aliases() -> None:
+    deep = "a: &a " + "[" * 60 + "1" + "]" * 60 + "\n"
+    assert read(deep + "b: [" + "[" * 37 + "*a" + "]" * 37 + "]\n").keys() == {"a", "b"}
+    with pytest.raises(UnsureError, match="nested more than 100 levels deep in line 2, column 45"):
+        read(deep + "b: [" + "[" * 40 + "*a" + "]" * 40 + "]\n")
+
+
 def test_size() -> None:
     with pytest.raises(UnsureError, match="more than 128 KiB"):
         read("a: " + "x" * LARGEST)
