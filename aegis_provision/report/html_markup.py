@@ -1,4 +1,4 @@
-"""HTML and SVG out of values: whatever is not markup already is escaped, always."""
+"""HTML and SVG out of values: all text that is not markup is escaped."""
 
 from __future__ import annotations
 

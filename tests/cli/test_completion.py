@@ -59,7 +59,7 @@ COMMAND_OF = {
 
 @dataclass(slots=True)
 class Shell:
-    """A shell that somebody types into."""
+    """A shell in which a user types."""
 
     name: str
     directory: Path

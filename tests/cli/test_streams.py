@@ -1,4 +1,4 @@
-"""What is printed where: results on stdout, all else on stderr, whatever becomes of either."""
+"""What is printed where: results on stdout, all else on stderr."""
 
 from __future__ import annotations
 

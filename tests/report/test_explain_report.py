@@ -1,4 +1,4 @@
-"""The document of ``explain``, for whatever an inventory may hold."""
+"""The document of ``explain``, for all that an inventory may hold."""
 
 from __future__ import annotations
 
