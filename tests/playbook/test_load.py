@@ -120,14 +120,14 @@ def test_json_is_a_playbook_too() -> None:
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
 def test_errors_are_in_the_words_of_a_person(path: Path) -> None:
     _, found = load_playbook(path.name, path.read_bytes())
-    said = "".join(f"{line.plain}\n" for line in diagnostics_lines(found))
-    assert_golden(f"playbook/{path.stem}.txt", said)
+    result = "".join(f"{line.plain}\n" for line in diagnostics_lines(found))
+    assert_golden(f"playbook/{path.stem}.txt", result)
 
 
 def test_a_pasted_token_is_not_repeated() -> None:
-    said = (GOLDEN / "playbook" / "pasted-token.txt").read_text(encoding="utf-8")
-    assert said
-    assert "REDACTME" not in said
+    result = (GOLDEN / "playbook" / "pasted-token.txt").read_text(encoding="utf-8")
+    assert result
+    assert "REDACTME" not in result
 
 
 def test_what_makes_no_sense_is_a_warning_and_the_playbook_stands() -> None:

@@ -48,9 +48,9 @@ def left_behind(host: FleetHost) -> set[str]:
 
 def recorded(fleet: Fleet, run: str = "last") -> dict[str, Any]:
     """Return what the record of a run says."""
-    said = fleet.call("history", run, "--format", "json")
-    assert said.exit_code == 0, said.stderr
-    found: dict[str, Any] = said.json["run"]
+    result = fleet.call("history", run, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = result.json["run"]
     return found
 
 
@@ -64,8 +64,8 @@ def logins(fleet: Fleet) -> int:
     return fleet.sshd.log.read_text(errors="replace").count("Accepted publickey")
 
 
-def message_of(said: CommandResult, host: str) -> str:
+def message_of(result: CommandResult, host: str) -> str:
     """Return what a run says of a host."""
-    [message] = [entry["message"] for entry in said.json["hosts"] if entry["host"] == host]
+    [message] = [entry["message"] for entry in result.json["hosts"] if entry["host"] == host]
     assert isinstance(message, str)
     return message

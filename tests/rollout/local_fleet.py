@@ -81,7 +81,7 @@ class LocalFleet:
         code, out, err = self._call([*args, "--format", "json"])
         return code, json.loads(out or "{}"), err
 
-    def said(self, *args: str) -> str:
+    def output(self, *args: str) -> str:
         """Run a command; return all that it printed."""
         _, out, err = self._call(args)
         return out + err

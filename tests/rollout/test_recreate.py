@@ -20,16 +20,16 @@ PLAYBOOK = "- {hosts: all, restart: changed, verify: {health: true}}\n"
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     with running_hosts(tmp_path, 2) as fleet:
-        said = fleet.run("apply", fleet.playbook(PLAYBOOK), "--yes", "--format", "json")
-        assert said.exit_code == 0, said.stderr
+        result = fleet.run("apply", fleet.playbook(PLAYBOOK), "--yes", "--format", "json")
+        assert result.exit_code == 0, result.stderr
         yield fleet
 
 
 def test_it_is_refused_and_both_ways_out_are_named(fleet: Fleet) -> None:
     gone = fleet["host-01"]
     gone.config_path.unlink()
-    said = fleet.run("apply", "--yes", "--format", "json")
-    assert (said.exit_code, said.statuses["host-01"]) == (4, "refused")
+    result = fleet.run("apply", "--yes", "--format", "json")
+    assert (result.exit_code, result.statuses["host-01"]) == (4, "refused")
     assert not gone.config_path.exists()
     shown = fleet.run("plan")
     assert shown.exit_code == 4
@@ -44,15 +44,15 @@ def test_it_is_written_anew_with_the_other_keys_of_the_earlier_file(fleet: Fleet
     gone.config_path.unlink()
     shown = fleet.run("apply", "--check", "--recreate", "--format", "json")
     assert shown.statuses == {"host-01": "create", "host-02": "unchanged"}
-    said = fleet.run("apply", "--yes", "--recreate", fleet.playbook(PLAYBOOK), "--format", "json")
-    assert said.exit_code == 0, said.stderr
-    assert said.statuses == {"host-01": "applied", "host-02": "unchanged"}
-    assert "its other keys are those from before 2" in said.stderr
+    result = fleet.run("apply", "--yes", "--recreate", fleet.playbook(PLAYBOOK), "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert result.statuses == {"host-01": "applied", "host-02": "unchanged"}
+    assert "its other keys are those from before 2" in result.stderr
     assert gone.config() == before
     assert stat.S_IMODE(gone.config_path.stat().st_mode) == 0o600
     assert gone.loaded_provider() == NEW_URL
     for token in (TOKEN, OLD_ENV["ANTHROPIC_AUTH_TOKEN"], before["authToken"]):
-        assert token not in said.stdout + said.stderr
+        assert token not in result.stdout + result.stderr
     states = fleet.run("status", "--format", "json").json["hosts"]
     assert [entry["state"] for entry in states] == [["in_sync"], ["in_sync"]]
 
@@ -65,21 +65,21 @@ def test_without_an_earlier_file_the_open_api_is_warned_of(
     gone.config_path.unlink()
     previous = gone.config_path.parent / ".aegis-provision" / "previous"
     previous.unlink() if kept is None else previous.write_bytes(kept)
-    said = fleet.run("apply", "--yes", "--recreate", "--format", "json")
-    assert said.statuses["host-01"] in {"applied", "restart_pending"}
-    assert "the file is written with the session variables alone" in said.stderr
-    assert "answers without a token" in said.stderr
+    result = fleet.run("apply", "--yes", "--recreate", "--format", "json")
+    assert result.statuses["host-01"] in {"applied", "restart_pending"}
+    assert "the file is written with the session variables alone" in result.stderr
+    assert "answers without a token" in result.stderr
     assert set(gone.config()) == {"defaultSessionEnv"}
 
 
 def test_a_file_that_is_there_is_not_touched(fleet: Fleet) -> None:
-    said = fleet.run("apply", "--yes", "--recreate", "--format", "json")
-    assert set(said.statuses.values()) == {"unchanged"}
+    result = fleet.run("apply", "--yes", "--recreate", "--format", "json")
+    assert set(result.statuses.values()) == {"unchanged"}
 
 
 def test_where_no_receipt_lies_a_new_file_is_a_first_one(fleet: Fleet) -> None:
     gone = fleet["host-01"]
     gone.config_path.unlink()
     (gone.config_path.parent / ".aegis-provision" / "receipt.json").unlink()
-    said = fleet.run("plan", "--format", "json")
-    assert said.statuses["host-01"] == "create"
+    result = fleet.run("plan", "--format", "json")
+    assert result.statuses["host-01"] == "create"

@@ -44,7 +44,7 @@ def apply(
     return fleet.call("apply", book, "--yes", "--format", "json", *flags, env=environ)
 
 
-def ends(said: CommandResult) -> str:
+def ends(result: CommandResult) -> str:
     """Return how each host ended, one letter each in order: applied, Failed, not attempted..."""
     letters = {
         "applied": "a",
@@ -56,13 +56,13 @@ def ends(said: CommandResult) -> str:
         "restart_pending": "p",
         "rolled_back": "B",
     }
-    return "".join(letters[said.statuses[name]] for name in NAMES if name in said.statuses)
+    return "".join(letters[result.statuses[name]] for name in NAMES if name in result.statuses)
 
 
-def check_untouched(fleet: Fleet, said: CommandResult, was: dict[str, Before]) -> None:
+def check_untouched(fleet: Fleet, result: CommandResult, was: dict[str, Before]) -> None:
     """Check that on hosts that were not attempted nothing was done, not even in our directory."""
     now = before_all(fleet)
-    for name, status in said.statuses.items():
+    for name, status in result.statuses.items():
         if status == "not_attempted":
             assert now[name] == was[name]
             assert not (fleet[name].config_path.parent / ".aegis-provision").exists()
@@ -88,44 +88,44 @@ def test_nothing_begins_once_more_failed_than_may(
     was = before_all(fleet)
     text = play("all", max_fail=max_fail, serial=serial, sessions="ignore")
     # One worker: also within a batch the budget is looked at before each host.
-    said = apply(fleet, text, "--forks", "1")
-    assert ends(said) == expected
-    assert said.exit_code == 4
+    result = apply(fleet, text, "--forks", "1")
+    assert ends(result) == expected
+    assert result.exit_code == 4
     assert words in recorded(fleet)["budget"]
-    assert ("max_fail allows" in said.stderr) is bool(words)
-    assert words in said.stderr
-    check_untouched(fleet, said, was)
+    assert ("max_fail allows" in result.stderr) is bool(words)
+    assert words in result.stderr
+    check_untouched(fleet, result, was)
 
 
 def test_within_one_batch_the_next_host_waits_for_the_verdict(fleet: Fleet) -> None:
     fleet["b"].misbehave("restart_fails")
-    said = apply(fleet, play("all", sessions="ignore"), "--forks", "1")
-    assert ends(said) == "aF----"
+    result = apply(fleet, play("all", sessions="ignore"), "--forks", "1")
+    assert ends(result) == "aF----"
 
 
 def test_hosts_under_way_finish_when_the_budget_is_spent(fleet: Fleet) -> None:
     fleet["a"].misbehave("restart_fails")
     fleet["b"].misbehave("restart_hangs", 2, times=1)
     was = before_all(fleet)
-    said = apply(fleet, play("all", sessions="ignore"), "--forks", "2")
-    assert ends(said) == "Fa----"
-    check_untouched(fleet, said, was)
-    assert said.exit_code == 4
+    result = apply(fleet, play("all", sessions="ignore"), "--forks", "2")
+    assert ends(result) == "Fa----"
+    check_untouched(fleet, result, was)
+    assert result.exit_code == 4
 
 
 def test_failures_of_an_earlier_play_count_in_a_later_one(fleet: Fleet) -> None:
     fleet["a"].misbehave("restart_fails")
-    said = apply(fleet, play("a:b", max_fail=1) + play("c:d") + play("e:f", max_fail="100%"))
-    assert ends(said) == "Fa----"
-    assert "and max_fail allows 0 hosts; nothing further is begun" in said.stderr
-    assert said.exit_code == 4
+    result = apply(fleet, play("a:b", max_fail=1) + play("c:d") + play("e:f", max_fail="100%"))
+    assert ends(result) == "Fa----"
+    assert "and max_fail allows 0 hosts; nothing further is begun" in result.stderr
+    assert result.exit_code == 4
 
 
 def test_a_host_that_failed_has_no_part_in_later_plays(fleet: Fleet) -> None:
     fleet["a"].misbehave("restart_fails", times=1)
     text = play("a:b", max_fail=1) + play("a:b:c", max_fail=1, restart="always")
-    said = apply(fleet, text)
-    assert ends(said) == "Faa"
+    result = apply(fleet, text)
+    assert ends(result) == "Faa"
     restarts = {name: len(fleet[name].log("restart")) for name in "abc"}
     assert fleet["a"].loaded_provider() == "http://127.0.0.1:8/v1"
     assert restarts["b"] >= 2
@@ -142,13 +142,13 @@ def test_the_write_of_the_first_play_is_restored_where_the_second_fails(fleet: F
         on_failure="rollback",
         sessions="ignore",
     )
-    said = apply(fleet, text)
-    assert ends(said) == "Bpa"
+    result = apply(fleet, text)
+    assert ends(result) == "Bpa"
     assert fleet["a"].config_path.read_bytes() == was["a"].content
     assert fleet["a"].loaded_provider() == "http://127.0.0.1:8/v1"
     assert is_new(fleet["b"])
     assert fleet["c"].loaded_env() == fleet["c"].session_env()
-    assert said.exit_code == 4
+    assert result.exit_code == 4
     [entry] = [host for host in recorded(fleet)["hosts"] if host["host"] == "a"]
     assert (entry["status"], entry["rolled_back"], entry["restart_owed"]) == (
         "rolled_back",
@@ -160,41 +160,41 @@ def test_the_write_of_the_first_play_is_restored_where_the_second_fails(fleet: F
 def test_hosts_in_error_count_when_their_batch_comes(fleet: Fleet) -> None:
     fleet["c"].write_config(b"{")
     was = before_all(fleet)
-    said = apply(fleet, play("all", serial=2))
-    assert ends(said) == "aaR---"
-    assert said.exit_code == 4
-    assert "warning: the run will stop before batch 2" in said.stderr
-    check_untouched(fleet, said, was)
+    result = apply(fleet, play("all", serial=2))
+    assert ends(result) == "aaR---"
+    assert result.exit_code == 4
+    assert "warning: the run will stop before batch 2" in result.stderr
+    check_untouched(fleet, result, was)
 
 
 @pytest.mark.parametrize(("max_fail", "expected", "code"), [("0", "aaU---", 4), ("1", "aaUaaa", 5)])
 def test_unreachable_hosts_count_too(fleet: Fleet, max_fail: str, expected: str, code: int) -> None:
     inventory = with_settings(fleet, {"c": {"port": NOBODY_LISTENS}})
-    said = apply(fleet, play("all", serial=2, max_fail=max_fail), *inventory)
-    assert (ends(said), said.exit_code) == (expected, code)
-    assert message_of(said, "c").startswith("connect: ")
+    result = apply(fleet, play("all", serial=2, max_fail=max_fail), *inventory)
+    assert (ends(result), result.exit_code) == (expected, code)
+    assert message_of(result, "c").startswith("connect: ")
 
 
 def test_flags_override_every_play(fleet: Fleet) -> None:
     for name in "ac":
         fleet[name].misbehave("restart_fails")
     text = play("a:b", serial=2, max_fail=0) + play("c:d:e:f", serial="100%", max_fail=0)
-    said = apply(fleet, text, "--serial", "1", "--max-fail", "1", "--forks", "4")
-    assert ends(said) == "FaF---"
+    result = apply(fleet, text, "--serial", "1", "--max-fail", "1", "--forks", "4")
+    assert ends(result) == "FaF---"
 
 
 def test_without_a_playbook_no_failure_stops_a_run(fleet: Fleet) -> None:
     fleet["a"].write_config(b"{")
     fleet["b"].write_config(b"")
-    said = fleet.call("apply", "--yes", "--format", "json", "--serial", "1")
-    assert ends(said) == "RRpppp"
-    assert said.exit_code == 4
+    result = fleet.call("apply", "--yes", "--format", "json", "--serial", "1")
+    assert ends(result) == "RRpppp"
+    assert result.exit_code == 4
 
 
 def test_a_limit_leaves_the_others_alone(fleet: Fleet) -> None:
     was = before_all(fleet)
-    said = apply(fleet, play("all", serial=1) + play("b:e"), "--limit", "b:c")
-    assert said.statuses == {"b": "applied", "c": "applied"}
+    result = apply(fleet, play("all", serial=1) + play("b:e"), "--limit", "b:c")
+    assert result.statuses == {"b": "applied", "c": "applied"}
     now = before_all(fleet)
     assert {name for name in NAMES if now[name] != was[name]} == {"b", "c"}
 
@@ -225,10 +225,10 @@ def test_batches_are_listed_without_connecting_and_then_carried_out(
     assert _barriers(done) == batches
 
 
-def _barriers(said: CommandResult) -> list[list[str]]:
+def _barriers(result: CommandResult) -> list[list[str]]:
     """Return which hosts finished between the beginnings of batches."""
     found: list[list[str]] = []
-    for line in said.lines:
+    for line in result.lines:
         if line["event"] == "batch_started":
             found.append([])
         elif line["event"] == "host_finished":

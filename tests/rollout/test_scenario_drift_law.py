@@ -41,8 +41,8 @@ class Fleet(LocalFleet):
 
     def call(self, *args: str, exit_code: int = 0) -> dict[str, Any]:
         self.write_inventory()
-        code, found, said = self.run(*args, "-i", str(self.inventory))
-        assert code == exit_code, said
+        code, found, result = self.run(*args, "-i", str(self.inventory))
+        assert code == exit_code, result
         return found
 
     def check(self) -> None:

@@ -147,7 +147,7 @@ def said_and_kept(echo: Echo) -> str:
     texts = []
     for args in RUNS:
         named = [str(root / arg) if "." in arg else arg for arg in args]
-        texts.append(echo.fleet.said(*named, "-i", str(echo.fleet.inventory)))
+        texts.append(echo.fleet.output(*named, "-i", str(echo.fleet.inventory)))
     kept = [path for path in root.rglob("*") if not path.is_relative_to(echo.host)]
     return "\n".join(
         (*texts, *(path.read_text(errors="replace") for path in kept if path.is_file()))
@@ -185,9 +185,9 @@ def test_an_sshd_that_says_the_token_is_not_repeated(tmp_path: Path, spelling: s
     own = [f"ForceCommand cat {words}", f"Banner {words}"]
     with running_hosts(tmp_path / "fleet", ["a"], sshd_settings=own) as fleet:
         for args in (("plan", "-vvv"), ("status",), ("apply", "--yes", "--format", "ndjson")):
-            said = fleet.run(*args)
-            assert words_of[spelling] in said.stdout
+            result = fleet.run(*args)
+            assert words_of[spelling] in result.stdout
             for piece in (GATEWAY_TOKEN, spelt):
-                assert piece not in said.stdout + said.stderr
+                assert piece not in result.stdout + result.stderr
         for path in fleet.state.rglob("*"):
             assert path.is_dir() or spelt.encode() not in path.read_bytes()

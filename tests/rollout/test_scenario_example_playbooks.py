@@ -88,9 +88,9 @@ def test_none_is_forgotten() -> None:
 def test_every_host_that_it_names_runs_on_its_new_file(fleet: Fleet, name: str) -> None:
     concerned = BUILDERS if name in {"one-provider", "token-rotation"} else (*BUILDERS, *GPU)
     starts = {host.name: host.starts for host in fleet}
-    said = apply(fleet, name)
-    assert said.exit_code == 0, said.stderr
-    assert said.statuses == dict.fromkeys(concerned, "applied")
+    result = apply(fleet, name)
+    assert result.exit_code == 0, result.stderr
+    assert result.statuses == dict.fromkeys(concerned, "applied")
     for host in fleet:
         if host.name in concerned:
             assert host.loaded_env() == host.session_env() != OLD_ENV
@@ -105,9 +105,9 @@ def test_every_host_that_it_names_runs_on_its_new_file(fleet: Fleet, name: str) 
 @pytest.mark.parametrize("name", ["canary-then-waves", "playbook"])
 def test_a_canary_that_fails_is_restored_and_ends_the_run(fleet: Fleet, name: str) -> None:
     fleet["build-01"].misbehave("lost_file", times=1)
-    said = apply(fleet, name)
-    assert said.exit_code == 4
-    assert said.statuses == {
+    result = apply(fleet, name)
+    assert result.exit_code == 4
+    assert result.statuses == {
         "build-01": "rolled_back",
         **dict.fromkeys(["build-02", "build-03", *GPU], "not_attempted"),
     }
@@ -119,10 +119,10 @@ def test_a_provider_that_is_elsewhere_leaves_its_hosts_as_they_are(
     fleet: Fleet, provider: Provider
 ) -> None:
     elsewhere = {"OPENROUTER_BASE_URL": provider.base_url("status-404")}
-    said = apply(fleet, "one-provider", env=elsewhere)
-    assert said.exit_code == 4
+    result = apply(fleet, "one-provider", env=elsewhere)
+    assert result.exit_code == 4
     # One in a batch: a quarter of three hosts is less than one. The second is one too many.
-    assert said.statuses == {
+    assert result.statuses == {
         "build-01": "refused",
         "build-02": "refused",
         "build-03": "not_attempted",
@@ -134,28 +134,28 @@ def test_a_token_that_the_provider_refuses_is_written_nowhere(
     fleet: Fleet, provider: Provider
 ) -> None:
     refusing = {"OPENROUTER_BASE_URL": provider.base_url("status-401")}
-    said = apply(fleet, "token-rotation", env=refusing)
-    assert said.exit_code == 4
-    assert said.statuses == {
+    result = apply(fleet, "token-rotation", env=refusing)
+    assert result.exit_code == 4
+    assert result.statuses == {
         "build-01": "refused",
         "build-02": "not_attempted",
         "build-03": "not_attempted",
     }
     assert all(NEW_TOKEN not in host.config_path.read_text() for host in fleet)
-    assert NEW_TOKEN not in said.stdout + said.stderr
+    assert NEW_TOKEN not in result.stdout + result.stderr
 
 
 def test_all_at_once_waits_for_no_session(fleet: Fleet) -> None:
     for host in fleet:
         host.misbehave("sessions", (1, 600))
-    said = apply(fleet, "all-at-once")
-    assert said.exit_code == 0, said.stderr
-    assert set(said.statuses.values()) == {"applied"}
+    result = apply(fleet, "all-at-once")
+    assert result.exit_code == 0, result.stderr
+    assert set(result.statuses.values()) == {"applied"}
 
 
 def test_a_token_rotation_waits_for_sessions(fleet: Fleet) -> None:
     end = time.time() + 5
     fleet["build-02"].misbehave("sessions", (1, 5))
-    said = apply(fleet, "token-rotation")
-    assert said.exit_code == 0, said.stderr
+    result = apply(fleet, "token-rotation")
+    assert result.exit_code == 0, result.stderr
     assert fleet["build-02"].log("restart")[-1]["at"] >= end

@@ -104,9 +104,9 @@ def test_killed_at_any_moment_it_is_taken_up_again(fleet: Fleet, moment: int) ->
     for name, entry in recorded_hosts(fleet).items():
         check_record_against_host(entry, fleet[name])
     let_locks_expire(fleet)
-    said = fleet.call("apply", book, "--yes", "--format", "json", "--retry", "last")
-    assert said.exit_code == 0, said.stderr
-    assert set(said.statuses.values()) <= {"applied", "unchanged"}
+    result = fleet.call("apply", book, "--yes", "--format", "json", "--retry", "last")
+    assert result.exit_code == 0, result.stderr
+    assert set(result.statuses.values()) <= {"applied", "unchanged"}
     for host in fleet:
         assert is_new(host)
         assert host.loaded_env() == host.session_env()
@@ -229,15 +229,15 @@ def test_connections_gone_stale_in_a_pause_are_made_anew(fleet: Fleet) -> None:
 def test_hosts_that_are_unreachable_when_read_are_only_that(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"a": {"port": 1}, "b": {"user": "nobody-at-all"}})
     was = {name: before(fleet[name]) for name in "ab"}
-    said = fleet.call("apply", "--yes", "--format", "json", *inventory)
-    assert said.exit_code == 5
-    assert said.statuses == {
+    result = fleet.call("apply", "--yes", "--format", "json", *inventory)
+    assert result.exit_code == 5
+    assert result.statuses == {
         "a": "unreachable",
         "b": "unreachable",
         "c": "restart_pending",
         "d": "restart_pending",
     }
-    assert message_of(said, "b").startswith("login: ")
+    assert message_of(result, "b").startswith("login: ")
     assert {name: before(fleet[name]) for name in "ab"} == was
     assert recorded_hosts(fleet)["a"]["write"] is None
 

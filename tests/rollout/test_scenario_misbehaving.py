@@ -77,7 +77,7 @@ class Story:
 
     fleet: Fleet
     was: dict[str, Before]
-    said: CommandResult
+    result: CommandResult
 
 
 def _story(fleet: Fleet, on_failure: str) -> Story:
@@ -88,8 +88,8 @@ def _story(fleet: Fleet, on_failure: str) -> Story:
     new.config_path.unlink()
     was = before_all(fleet)
     book = fleet.playbook(PLAYBOOK.format(on_failure=on_failure))
-    said = fleet.run("apply", book, "--yes", "--format", "json", "--deadline", "12")
-    return Story(fleet, was, said)
+    result = fleet.run("apply", book, "--yes", "--format", "json", "--deadline", "12")
+    return Story(fleet, was, result)
 
 
 @pytest.fixture(scope="module")
@@ -121,14 +121,14 @@ def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
 
 
 def test_the_run_ends_with_4_and_no_traceback(story: Story) -> None:
-    assert (story.said.exit_code, story.said.json["exit_code"]) == (4, 4)
-    assert "Traceback" not in story.said.stderr
+    assert (story.result.exit_code, story.result.json["exit_code"]) == (4, 4)
+    assert "Traceback" not in story.result.stderr
 
 
 @pytest.mark.parametrize("name", COME_UP)
 def test_a_host_that_takes_its_time_is_a_success(story: Story, name: str) -> None:
     host = story.fleet[name]
-    assert story.said.statuses[name] == "applied"
+    assert story.result.statuses[name] == "applied"
     assert is_new(host)
     assert host.loaded_env() == host.session_env()
     assert left_behind(host) == set()
@@ -141,8 +141,8 @@ def test_one_that_hangs_on_shutdown_was_killed(story: Story) -> None:
 @pytest.mark.parametrize("name", FAIL)
 def test_the_old_file_is_back_and_loaded(rolled_back: Story, name: str) -> None:
     host, was = rolled_back.fleet[name], rolled_back.was[name]
-    assert rolled_back.said.statuses[name] == "rolled_back", message_of(rolled_back.said, name)
-    message = message_of(rolled_back.said, name)
+    assert rolled_back.result.statuses[name] == "rolled_back", message_of(rolled_back.result, name)
+    message = message_of(rolled_back.result, name)
     assert message.startswith(WHY[name])
     if name == "new-and-dies":
         assert not host.config_path.exists()
@@ -160,9 +160,9 @@ def test_the_old_file_is_back_and_loaded(rolled_back: Story, name: str) -> None:
 @pytest.mark.parametrize("name", FAIL)
 def test_the_new_file_is_kept_and_reported_so(kept: Story, name: str) -> None:
     host = kept.fleet[name]
-    assert kept.said.statuses[name] == "failed"
-    assert message_of(kept.said, name).startswith(f"{WHY[name]}")
-    assert "; the new file is in place" in message_of(kept.said, name)
+    assert kept.result.statuses[name] == "failed"
+    assert message_of(kept.result, name).startswith(f"{WHY[name]}")
+    assert "; the new file is in place" in message_of(kept.result, name)
     assert is_new(host)
     assert len(host.log("restart")) == 2  # the fleet's own at first, and this run's
 
@@ -179,8 +179,8 @@ def test_a_dropped_file_is_seen_at_once(story: Story) -> None:
 
 def test_a_restore_that_fails_is_no_success(rolled_back: Story) -> None:
     host = rolled_back.fleet[TWICE]
-    assert rolled_back.said.statuses[TWICE] == "rollback_failed"
-    message = message_of(rolled_back.said, TWICE)
+    assert rolled_back.result.statuses[TWICE] == "rollback_failed"
+    message = message_of(rolled_back.result, TWICE)
     assert "going back failed: the file is back, but restart: the command ended" in message
     assert host.config_path.read_bytes() == rolled_back.was[TWICE].content
     assert left_behind(host) == set()
@@ -189,9 +189,9 @@ def test_a_restore_that_fails_is_no_success(rolled_back: Story) -> None:
 def test_the_record_tells_the_same_as_the_run(story: Story) -> None:
     run = recorded(story.fleet)
     assert (run["state"], run["exit_code"]) == ("finished", 4)
-    assert {host["host"]: host["status"] for host in run["hosts"]} == story.said.statuses
+    assert {host["host"]: host["status"] for host in run["hosts"]} == story.result.statuses
     assert {status: count for status, count in run["summary"].items() if count} == {
-        status: count for status, count in story.said.json["summary"].items() if count
+        status: count for status, count in story.result.json["summary"].items() if count
     }
 
 
@@ -207,12 +207,12 @@ def test_the_record_has_the_pending_restarts(story: Story) -> None:
     """A restart is pending where the file may not be in effect: none was seen to succeed."""
     pending = {name for name, entry in recorded_hosts(story.fleet).items() if entry["restart_owed"]}
     kept_back = {"restart-fails", "restart-hangs", "hangs-up", TWICE}
-    assert pending == (kept_back if story.said.statuses["dies"] == "failed" else {TWICE})
+    assert pending == (kept_back if story.result.statuses["dies"] == "failed" else {TWICE})
 
 
 def test_no_other_host_is_touched(story: Story) -> None:
     host = story.fleet["bystander"]
-    assert "bystander" not in story.said.statuses
+    assert "bystander" not in story.result.statuses
     assert host.config_path.read_bytes() == story.was["bystander"].content
     assert host.starts == story.was["bystander"].starts
     assert host.log("request") == []

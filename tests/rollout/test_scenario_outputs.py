@@ -42,23 +42,23 @@ def fleet(running: Fleet) -> Fleet:
     return running
 
 
-def of_host(said: CommandResult, name: str) -> list[str]:
+def of_host(result: CommandResult, name: str) -> list[str]:
     """Return the events of a host in order, with the steps that began."""
     return [
         line.get("step") or line["event"]
-        for line in said.lines
+        for line in result.lines
         if line.get("host") == name and line["event"] != "host_planned"
     ]
 
 
 def test_events_are_streamed_in_order_and_in_full(fleet: Fleet) -> None:
     fleet["bad"].misbehave("lost_file", times=1)
-    said = fleet.call("apply", fleet.playbook(BOOK), "--yes", "--format", "ndjson")
-    assert said.exit_code == 4
-    assert {line["schema"] for line in said.lines} == {"aegis-provision/event/v1"}
-    times = [datetime.fromisoformat(line["at"]) for line in said.lines]
+    result = fleet.call("apply", fleet.playbook(BOOK), "--yes", "--format", "ndjson")
+    assert result.exit_code == 4
+    assert {line["schema"] for line in result.lines} == {"aegis-provision/event/v1"}
+    times = [datetime.fromisoformat(line["at"]) for line in result.lines]
     assert all(earlier <= later for earlier, later in itertools.pairwise(times))
-    rough = [line["event"] for line in said.lines if line.get("host") is None]
+    rough = [line["event"] for line in result.lines if line.get("host") is None]
     assert rough == [
         "reading_started",
         "run_started",
@@ -69,12 +69,12 @@ def test_events_are_streamed_in_order_and_in_full(fleet: Fleet) -> None:
         "run_finished",
     ]
     way = ["connect", "write", "host_written", "wait_for_sessions", "restart", "host_restarted"]
-    assert of_host(said, "well") == [*way, "verify", "host_finished"]
+    assert of_host(result, "well") == [*way, "verify", "host_finished"]
     back = ["roll_back", "host_rolled_back", "restart", "host_restarted", "verify"]
-    assert of_host(said, "bad") == [*way, "verify", *back, "host_finished"]
-    assert of_host(said, "left") == []
-    last = said.lines[-1]
-    assert (last["exit_code"], last["run"]) == (4, said.lines[4]["run"])
+    assert of_host(result, "bad") == [*way, "verify", *back, "host_finished"]
+    assert of_host(result, "left") == []
+    last = result.lines[-1]
+    assert (last["exit_code"], last["run"]) == (4, result.lines[4]["run"])
     assert {host["host"]: host["status"] for host in last["hosts"]} == {
         "well": "applied",
         "bad": "rolled_back",
@@ -93,14 +93,14 @@ def test_no_secret_is_in_the_output_the_page_or_the_record(fleet: Fleet) -> None
     page = fleet.directory / "page.html"
     book = fleet.playbook(BOOK + "  max_fail: 100%\n")
     flags = ("--yes", "-vvv", "--diff", "--report", page, *with_settings(fleet, api))
-    said = fleet.call(
+    result = fleet.call(
         "apply", book, *flags, env={"GATEWAY_TOKEN": PROVIDER_CANARY, "API_TOKEN": API_CANARY}
     )
-    assert said.exit_code == 4
+    assert result.exit_code == 4
     assert fleet["well"].loaded_env()["ANTHROPIC_AUTH_TOKEN"] == PROVIDER_CANARY
     shown = fleet.call("history", "last", "-vvv")
     texts = {
-        "output": said.stdout + said.stderr,
+        "output": result.stdout + result.stderr,
         "history": shown.stdout + shown.stderr,
         "page": page.read_text(),
         **{path.name: path.read_text() for path in fleet.state.rglob("*.jsonl")},
@@ -116,8 +116,8 @@ def test_no_secret_is_in_the_output_the_page_or_the_record(fleet: Fleet) -> None
 def test_the_page_is_written_however_the_run_ends(fleet: Fleet) -> None:
     fleet["well"].misbehave("restart_fails")
     page = fleet.directory / "failed.html"
-    said = fleet.call("apply", fleet.playbook(BOOK), "--yes", "--report", page)
-    assert said.exit_code == 4
+    result = fleet.call("apply", fleet.playbook(BOOK), "--yes", "--report", page)
+    assert result.exit_code == 4
     text = page.read_text()
     assert text.startswith("<!DOCTYPE html>")
     assert all(name in text for name in NAMES)
@@ -126,9 +126,9 @@ def test_the_page_is_written_however_the_run_ends(fleet: Fleet) -> None:
 @pytest.mark.parametrize("flag", ["--check", "--list-hosts"])
 def test_a_page_of_no_run_is_refused(fleet: Fleet, flag: str) -> None:
     page = fleet.directory / f"none{flag}.html"
-    said = fleet.call("apply", flag, "--report", page)
-    assert said.exit_code == 64
-    assert "--report" in said.stderr
+    result = fleet.call("apply", flag, "--report", page)
+    assert result.exit_code == 64
+    assert "--report" in result.stderr
     assert not page.exists()
 
 
@@ -139,11 +139,11 @@ def test_without_a_place_for_the_record_nothing_is_written(fleet: Fleet) -> None
     was = before_all(fleet)
     file = fleet.directory / "no-directory"
     file.write_text("")
-    said = fleet.call("apply", "--yes", env={"XDG_STATE_HOME": str(file)})
-    assert said.exit_code == 6
-    assert "error: nothing was written: " in said.stderr
+    result = fleet.call("apply", "--yes", env={"XDG_STATE_HOME": str(file)})
+    assert result.exit_code == 6
+    assert "error: nothing was written: " in result.stderr
     hint = "  = set XDG_STATE_HOME to a directory of yours that can be written\n"
-    assert said.stderr.endswith(hint)
+    assert result.stderr.endswith(hint)
     restarting = fleet.call(
         "apply", fleet.playbook(BOOK), "--yes", env={"XDG_STATE_HOME": str(file)}
     )
@@ -174,9 +174,9 @@ def with_files_of_at_most(fleet: Fleet, size: int, *args: str) -> CommandResult:
 
 def test_where_a_record_can_not_be_begun_the_run_is_refused(fleet: Fleet) -> None:
     was = before_all(fleet)
-    said = with_files_of_at_most(fleet, 64, "apply", "--yes")
-    assert said.exit_code == 6
-    assert "nothing was written: the run's record, " in said.stderr
+    result = with_files_of_at_most(fleet, 64, "apply", "--yes")
+    assert result.exit_code == 6
+    assert "nothing was written: the run's record, " in result.stderr
     assert before_all(fleet) == was
 
 
@@ -190,14 +190,14 @@ def test_where_a_record_can_not_go_on_no_further_host_is_written(fleet: Fleet) -
     room = sum(map(len, lines[: writes[1]])) + 40
     reset(fleet)
     was = before_all(fleet)
-    said = with_files_of_at_most(fleet, room, *args)
-    assert said.exit_code == 4, said.stderr
-    assert said.statuses == {"well": "restart_pending", "bad": "refused", "left": "refused"}
-    assert "not written: the run's record, " in message_of(said, "bad")
-    assert "set XDG_STATE_HOME to a directory of yours" in message_of(said, "bad")
+    result = with_files_of_at_most(fleet, room, *args)
+    assert result.exit_code == 4, result.stderr
+    assert result.statuses == {"well": "restart_pending", "bad": "refused", "left": "refused"}
+    assert "not written: the run's record, " in message_of(result, "bad")
+    assert "set XDG_STATE_HOME to a directory of yours" in message_of(result, "bad")
     now = before_all(fleet)
     assert {name for name in NAMES if now[name] != was[name]} == {"well"}
-    assert "Traceback" not in said.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_runs_that_begin_within_one_second_are_in_order(fleet: Fleet) -> None:

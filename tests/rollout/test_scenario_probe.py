@@ -108,17 +108,17 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
 def test_a_willing_provider_opens_both_gates(probed: Probed, name: str) -> None:
     assert probed.preflight.statuses[name] == "restart_pending"
     assert probed.verify.statuses[name] == "applied"
-    for said in (probed.preflight, probed.verify):
-        [entry] = [host for host in said.json["hosts"] if host["host"] == name]
-        assert (entry["warnings"], said.json["hosts"].count(entry)) == ([], 1)
+    for result in (probed.preflight, probed.verify):
+        [entry] = [host for host in result.json["hosts"] if host["host"] == name]
+        assert (entry["warnings"], result.json["hosts"].count(entry)) == ([], 1)
     well = probed.fleet[name]
     assert well.loaded_env() == well.session_env() != OLD_ENV
     assert (probed.preflight.exit_code, probed.verify.exit_code) == (4, 4)
 
 
 def test_a_slow_one_is_a_warning(probed: Probed) -> None:
-    for said, status in ((probed.preflight, "restart_pending"), (probed.verify, "applied")):
-        [entry] = [host for host in said.json["hosts"] if host["host"] == "slow"]
+    for result, status in ((probed.preflight, "restart_pending"), (probed.verify, "applied")):
+        [entry] = [host for host in result.json["hosts"] if host["host"] == "slow"]
         assert entry["status"] == status
         assert any("the provider is slow" in warning for warning in entry["warnings"])
 
@@ -148,9 +148,9 @@ def test_asked_afterwards_the_old_file_comes_back(probed: Probed, name: str) -> 
 
 def test_the_token_goes_to_the_provider_and_nowhere_else(probed: Probed) -> None:
     assert probed.provider.tokens == {TOKEN}
-    for said in (probed.preflight, probed.verify):
-        assert TOKEN not in said.stdout + said.stderr
-        assert API_TOKEN_END not in said.stdout + said.stderr
+    for result in (probed.preflight, probed.verify):
+        assert TOKEN not in result.stdout + result.stderr
+        assert API_TOKEN_END not in result.stdout + result.stderr
     for path in probed.fleet.state.rglob("*"):
         assert path.is_dir() or TOKEN.encode() not in path.read_bytes()
 
@@ -176,10 +176,10 @@ def test_without_forwarding_the_hosts_curl_asks_and_tokens_are_in_no_argument(
         ) as fleet:
             book = fleet.playbook(BOTH_GATES.format(sessions="refuse"))
             with arguments_watched() as seen:
-                said = fleet.run("apply", book, "--yes", "--format", "json", "-vvv")
-            assert (said.exit_code, said.statuses) == (0, {"a": "applied", "b": "applied"})
+                result = fleet.run("apply", book, "--yes", "--format", "json", "-vvv")
+            assert (result.exit_code, result.statuses) == (0, {"a": "applied", "b": "applied"})
             assert fleet["a"].loaded_env() == fleet["a"].session_env()
-            assert [host["warnings"] for host in said.json["hosts"]] == [[], []]
+            assert [host["warnings"] for host in result.json["hosts"]] == [[], []]
             asked = {entry["token"] for entry in fleet["a"].requests("/v1/health")}
             assert "right" in asked
         assert provider.tokens == {TOKEN}
@@ -199,9 +199,9 @@ def without_curl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def test_without_curl_too_nothing_is_checked_and_a_warning_says_so(without_curl: Fleet) -> None:
     reset(without_curl)
     book = without_curl.playbook(BOTH_GATES.format(sessions="ignore"))
-    said = without_curl.run("apply", book, "--yes", "--format", "json")
-    assert (said.exit_code, said.statuses) == (0, {"a": "applied"})
-    [host] = said.json["hosts"]
+    result = without_curl.run("apply", book, "--yes", "--format", "json")
+    assert (result.exit_code, result.statuses) == (0, {"a": "applied"})
+    [host] = result.json["hosts"]
     why = "the host's sshd forwards nothing, and there is no curl"
     assert host["warnings"] == [
         f"the provider was not asked: {why}",
@@ -214,9 +214,9 @@ def test_without_curl_sessions_are_not_ended_unseen(without_curl: Fleet) -> None
     reset(without_curl)
     starts = without_curl["a"].starts
     book = without_curl.playbook(BOTH_GATES.format(sessions="{wait: 5m}"))
-    said = without_curl.run("apply", book, "--yes", "--format", "json")
-    assert (said.exit_code, said.statuses) == (0, {"a": "restart_pending"})
-    assert "whether sessions are running can't be told" in message_of(said, "a")
+    result = without_curl.run("apply", book, "--yes", "--format", "json")
+    assert (result.exit_code, result.statuses) == (0, {"a": "restart_pending"})
+    assert "whether sessions are running can't be told" in message_of(result, "a")
     assert without_curl["a"].starts == starts
 
 
@@ -227,9 +227,9 @@ def test_asked_first_a_provider_that_hangs_holds_a_host_no_longer_than_its_deadl
         hung = url_settings({"silent": provider.base_url("hang")})
         with running_hosts(tmp_path, ["silent"], settings=hung) as fleet:
             flags = ("--yes", "--format", "json", "--deadline", "4")
-            said = fleet.run("apply", fleet.playbook(PREFLIGHT), *flags)
-    assert said.statuses == {"silent": "refused"}
-    assert re.search(r"did not answer within [1-4] s", message_of(said, "silent"))
+            result = fleet.run("apply", fleet.playbook(PREFLIGHT), *flags)
+    assert result.statuses == {"silent": "refused"}
+    assert re.search(r"did not answer within [1-4] s", message_of(result, "silent"))
 
 
 TWO_PLAYS = """\
@@ -244,7 +244,7 @@ TWO_PLAYS = """\
 
 def test_what_an_earlier_play_put_into_effect_is_taken_out_of_it_again(tmp_path: Path) -> None:
     with running_hosts(tmp_path, 1) as fleet:
-        said = fleet.run("apply", fleet.playbook(TWO_PLAYS), "--yes", "--format", "json")
+        result = fleet.run("apply", fleet.playbook(TWO_PLAYS), "--yes", "--format", "json")
         host = fleet["host-01"]
-        assert said.statuses == {"host-01": "rolled_back"}
+        assert result.statuses == {"host-01": "rolled_back"}
         assert host.loaded_env() == OLD_ENV == host.session_env()

@@ -60,8 +60,8 @@ def apply(fleet: Fleet, *flags: str, on_failure: str = "keep") -> CommandResult:
 )
 def test_it_is_restarted_as_the_inventory_says(fleet: Fleet, settings: dict[str, object]) -> None:
     host, old = fleet["a"], fleet["a"].pid()
-    said = apply(fleet, *with_settings(fleet, {"a": settings}))
-    assert (said.exit_code, said.statuses) == (0, {"a": "applied"})
+    result = apply(fleet, *with_settings(fleet, {"a": settings}))
+    assert (result.exit_code, result.statuses) == (0, {"a": "applied"})
     assert host.pid() not in {None, old}
     assert host.loaded_env() == host.session_env()
 
@@ -87,10 +87,10 @@ def test_a_restart_that_fails_is_reported_and_the_file_restored(
 ) -> None:
     host = fleet["a"]
     content = host.config_path.read_bytes()
-    said = apply(fleet, *with_settings(fleet, {"a": settings}), on_failure="rollback")
+    result = apply(fleet, *with_settings(fleet, {"a": settings}), on_failure="rollback")
     # The way back restarts in the same way, and so fails in the same way.
-    assert (said.exit_code, said.statuses) == (4, {"a": "rollback_failed"})
-    assert message_of(said, "a").startswith(words)
+    assert (result.exit_code, result.statuses) == (4, {"a": "rollback_failed"})
+    assert message_of(result, "a").startswith(words)
     assert host.config_path.read_bytes() == content
     assert left_behind(host) == set()
 
@@ -98,9 +98,9 @@ def test_a_restart_that_fails_is_reported_and_the_file_restored(
 def test_without_a_way_to_restart_it_is_an_error_before_any_connection(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"a": {"restart_command": None}})
     earlier = logins(fleet)
-    said = apply(fleet, *inventory)
-    assert said.exit_code == 3
-    assert "the inventory does not say how" in said.stderr
+    result = apply(fleet, *inventory)
+    assert result.exit_code == 3
+    assert "the inventory does not say how" in result.stderr
     assert logins(fleet) == earlier
 
 
@@ -131,16 +131,18 @@ def test_as_another_user_files_are_theirs_and_units_roots(
             if fails:
                 host.misbehave("dies", times=1)
             with sudoers(f"Defaults:root secure_path={commands}:/usr/bin:/bin"):
-                said = apply(fleet, on_failure="rollback")
+                result = apply(fleet, on_failure="rollback")
             owner = host.config_path.stat().st_uid
             assert owner == pwd.getpwnam(aegis).pw_uid != os.getuid()
             assert host.loaded_env() == host.session_env()
             assert left_behind(host) == set()
             if fails:
-                assert (said.exit_code, said.statuses) == (4, {"a": "rolled_back"}), said.stdout
+                assert (result.exit_code, result.statuses) == (4, {"a": "rolled_back"}), (
+                    result.stdout
+                )
                 assert host.config_path.read_bytes() == was
             else:
-                assert (said.exit_code, said.statuses) == (0, {"a": "applied"}), said.stdout
+                assert (result.exit_code, result.statuses) == (0, {"a": "applied"}), result.stdout
                 assert is_new(host)
 
 
@@ -164,16 +166,16 @@ def test_a_restart_that_sudo_refuses_is_reported_with_its_rule(
             f"Defaults:root secure_path={systemctl.parent}:/usr/bin:/bin\n"
             f"root ALL=(ALL) !{systemctl}, !/usr/bin/false"
         ):
-            said = apply(fleet, on_failure="rollback")
+            result = apply(fleet, on_failure="rollback")
         # Where nothing but sudo was to run, the host is as it was.
-        assert said.statuses == {"a": "rolled_back", "b": "rolled_back", "c": "rollback_failed"}
+        assert result.statuses == {"a": "rolled_back", "b": "rolled_back", "c": "rollback_failed"}
         rules = {
             "a": "/usr/bin/systemctl --no-ask-password restart -- a",
             "b": "/usr/bin/false 1",
             "c": "/usr/bin/false 1",
         }
         for name, rule in rules.items():
-            message = message_of(said, name)
+            message = message_of(result, name)
             assert message.startswith(f"restart: {NO_SYSTEMCTL}; ")
             assert f"allow it with: root ALL=(root) NOPASSWD: {rule}" in message
             assert fleet[name].loaded_env() == OLD_ENV == fleet[name].session_env()

@@ -43,14 +43,14 @@ def book(fleet: Fleet, restart: str = "changed", more: str = "") -> str:
 
 
 def write_only(fleet: Fleet, hosts: str) -> None:
-    said = fleet.call("apply", "--yes", "--format", "json", "--limit", hosts)
-    assert set(said.statuses.values()) == {"restart_pending"}
+    result = fleet.call("apply", "--yes", "--format", "json", "--limit", hosts)
+    assert set(result.statuses.values()) == {"restart_pending"}
 
 
 def apply(fleet: Fleet, *flags: str) -> CommandResult:
-    said = fleet.call("apply", book(fleet), "--yes", "--format", "json", *flags)
-    assert said.exit_code == 0, said.stderr
-    return said
+    result = fleet.call("apply", book(fleet), "--yes", "--format", "json", *flags)
+    assert result.exit_code == 0, result.stderr
+    return result
 
 
 def restarts(fleet: Fleet) -> dict[str, int]:
@@ -71,8 +71,8 @@ def test_exactly_the_pending_restarts_are_done(fleet: Fleet, known_from: str) ->
         inventory = with_settings(fleet, NOWHERE)
     apply(fleet, "--limit", "c", *inventory)
     earlier = restarts(fleet)
-    said = apply(fleet, *inventory)
-    assert said.statuses == {"a": "applied", "b": "applied", "c": "unchanged"}
+    result = apply(fleet, *inventory)
+    assert result.statuses == {"a": "applied", "b": "applied", "c": "unchanged"}
     assert restarted(fleet, earlier) == {"a", "b"}
     assert all(host.loaded_env() == host.session_env() for host in fleet)
     earlier = restarts(fleet)
@@ -87,8 +87,8 @@ def test_after_a_restart_by_hand_none_is_pending(fleet: Fleet) -> None:
         _let_pass(host.config_path, 30)
     fleet["a"].restart()
     earlier = restarts(fleet)
-    said = apply(fleet)
-    assert said.statuses == {"a": "unchanged", "b": "applied", "c": "applied"}
+    result = apply(fleet)
+    assert result.statuses == {"a": "unchanged", "b": "applied", "c": "applied"}
     assert restarted(fleet, earlier) == {"b", "c"}
 
 
@@ -101,9 +101,9 @@ def test_a_plan_shows_and_counts_pending_restarts(fleet: Fleet) -> None:
     write_only(fleet, "a")
     apply(fleet, "--limit", "b:c")
     path = book(fleet)
-    said = fleet.call("plan", path, "--format", "json", "--detailed-exitcode")
-    assert said.exit_code == 2
-    assert {host["host"]: host["restart_owed"] for host in said.json["hosts"]} == {
+    result = fleet.call("plan", path, "--format", "json", "--detailed-exitcode")
+    assert result.exit_code == 2
+    assert {host["host"]: host["restart_owed"] for host in result.json["hosts"]} == {
         "a": True,
         "b": False,
         "c": False,
@@ -118,15 +118,15 @@ def test_a_plan_shows_and_counts_pending_restarts(fleet: Fleet) -> None:
 def test_without_restarts_in_the_play_a_restart_stays_pending(fleet: Fleet) -> None:
     write_only(fleet, "all")
     text = "- name: A\n  hosts: a\n  restart: changed\n- name: B\n  hosts: b:c\n"
-    said = fleet.call("apply", fleet.playbook(text), "--yes", "--format", "json")
-    assert said.statuses == {"a": "applied", "b": "unchanged", "c": "unchanged"}
+    result = fleet.call("apply", fleet.playbook(text), "--yes", "--format", "json")
+    assert result.statuses == {"a": "applied", "b": "unchanged", "c": "unchanged"}
 
 
 def test_always_restarts_what_did_not_change(fleet: Fleet) -> None:
     apply(fleet)
     earlier = restarts(fleet)
-    said = fleet.call("apply", book(fleet, "always"), "--yes", "--format", "json")
-    assert set(said.statuses.values()) == {"applied"}
+    result = fleet.call("apply", book(fleet, "always"), "--yes", "--format", "json")
+    assert set(result.statuses.values()) == {"applied"}
     assert restarted(fleet, earlier) == set(NAMES)
 
 
@@ -151,8 +151,8 @@ def test_a_run_that_died_between_write_and_restart_is_known_as_such(fleet: Fleet
     assert (hosts["b"]["status"], hosts["b"]["restart_owed"]) == (None, True)
     assert (hosts["c"]["status"], hosts["c"]["write"]) == (None, None)
     earlier = restarts(fleet)
-    said = apply(fleet, "--retry", "last")
-    assert said.statuses == {"b": "applied", "c": "applied"}
+    result = apply(fleet, "--retry", "last")
+    assert result.statuses == {"b": "applied", "c": "applied"}
     assert restarted(fleet, earlier) == {"b", "c"}
     assert all(host.loaded_env() == host.session_env() for host in fleet)
 
@@ -161,13 +161,13 @@ def test_a_pending_restart_that_fails_stays_pending(fleet: Fleet) -> None:
     write_only(fleet, "a")
     apply(fleet, "--limit", "b:c")
     fleet["a"].misbehave("restart_fails", times=1)
-    said = fleet.call("apply", book(fleet, more="  on_failure: rollback\n"), "--yes", "--format",
+    result = fleet.call("apply", book(fleet, more="  on_failure: rollback\n"), "--yes", "--format",
                      "json")  # fmt: skip
-    assert (said.exit_code, said.statuses["a"]) == (4, "failed")
-    assert "going back" not in message_of(said, "a")
+    assert (result.exit_code, result.statuses["a"]) == (4, "failed")
+    assert "going back" not in message_of(result, "a")
     assert is_new(fleet["a"])
-    said = apply(fleet)
-    assert said.statuses["a"] == "applied"
+    result = apply(fleet)
+    assert result.statuses["a"] == "applied"
 
 
 def test_a_corrected_mode_does_not_hide_a_pending_restart(fleet: Fleet) -> None:
@@ -186,6 +186,6 @@ def test_a_play_without_restarts_leaves_a_pending_one_to_a_later_play(fleet: Fle
     fleet["a"].config_path.chmod(0o644)
     text = "- {name: A, hosts: a}\n- {name: B, hosts: a, restart: changed}\n"
     earlier = restarts(fleet)
-    said = fleet.run("apply", fleet.playbook(text), "--yes", "--format", "json")
-    assert said.statuses == {"a": "applied"}
+    result = fleet.run("apply", fleet.playbook(text), "--yes", "--format", "json")
+    assert result.statuses == {"a": "applied"}
     assert restarted(fleet, earlier) == {"a"}

@@ -30,15 +30,15 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 def _fail_at_b(fleet: Fleet) -> None:
     fleet["b"].misbehave("restart_fails", times=1)
-    said = fleet.run("apply", fleet.playbook(PLAYBOOK), "--yes", "--format", "json")
-    assert said.statuses == {"a": "applied", "b": "failed", "c": "not_attempted"}
+    result = fleet.run("apply", fleet.playbook(PLAYBOOK), "--yes", "--format", "json")
+    assert result.statuses == {"a": "applied", "b": "failed", "c": "not_attempted"}
 
 
 def test_those_that_are_left_are_taken_up_by_the_same_playbook(fleet: Fleet) -> None:
     _fail_at_b(fleet)
-    said = fleet.run("apply", "--retry", "last", "--yes", "--format", "json")
-    assert said.exit_code == 0, said.stderr
-    assert said.statuses == {"b": "applied", "c": "applied"}
+    result = fleet.run("apply", "--retry", "last", "--yes", "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert result.statuses == {"b": "applied", "c": "applied"}
     assert [host.starts for host in fleet] == [2, 2, 2]
     again = fleet.run("apply", "--retry", "last", "--yes")
     assert again.exit_code == 0
@@ -48,12 +48,12 @@ def test_those_that_are_left_are_taken_up_by_the_same_playbook(fleet: Fleet) -> 
 def test_a_playbook_that_has_changed_since_is_reported(fleet: Fleet) -> None:
     _fail_at_b(fleet)
     fleet.playbook(PLAYBOOK.replace("Everybody", "All"))
-    said = fleet.run("apply", "--retry", "last", "--check")
-    assert "is not what it was in" in said.stderr
+    result = fleet.run("apply", "--retry", "last", "--check")
+    assert "is not what it was in" in result.stderr
 
 
 def test_another_playbook_may_be_named(fleet: Fleet) -> None:
     _fail_at_b(fleet)
     other = fleet.playbook("- {hosts: all, max_fail: 100%}\n", "other.yml")
-    said = fleet.run("apply", other, "--retry", "last", "--yes", "--format", "json")
-    assert said.statuses == {"b": "unchanged", "c": "restart_pending"}
+    result = fleet.run("apply", other, "--retry", "last", "--yes", "--format", "json")
+    assert result.statuses == {"b": "unchanged", "c": "restart_pending"}

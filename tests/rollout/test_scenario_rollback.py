@@ -44,9 +44,9 @@ def _files(fleet: Fleet) -> dict[str, bytes | None]:
 
 
 def _apply(fleet: Fleet, text: str = PLAYBOOK) -> None:
-    said = fleet.run("apply", fleet.playbook(text), "--yes", "--format", "json")
-    assert said.exit_code == 0, said.stderr
-    assert set(said.statuses.values()) == {"applied"}
+    result = fleet.run("apply", fleet.playbook(text), "--yes", "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert set(result.statuses.values()) == {"applied"}
 
 
 def test_every_file_is_as_before_and_in_effect(fleet: Fleet) -> None:
@@ -59,17 +59,18 @@ def test_every_file_is_as_before_and_in_effect(fleet: Fleet) -> None:
     assert shown.exit_code == 0
     assert "if it was revoked since" in shown.stdout
     assert _files(fleet)["host-01"] != before["host-01"]
-    said = fleet.run("rollback", "--yes", "--format", "json")
-    assert said.exit_code == 0, said.stderr
-    assert set(said.statuses.values()) == {"rolled_back"}
-    assert list(said.statuses) == ["host-04", "host-03", "host-02", "host-01"]
+    result = fleet.run("rollback", "--yes", "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert set(result.statuses.values()) == {"rolled_back"}
+    assert list(result.statuses) == ["host-04", "host-03", "host-02", "host-01"]
     assert _files(fleet) == before
     assert [host.loaded_provider() for host in fleet] == [OLD_URL, OLD_URL, OLD_URL, None]
-    for text in (said.stdout, said.stderr, shown.stdout):
+    for text in (result.stdout, result.stderr, shown.stdout):
         assert TOKEN not in text
         assert OLD_ENV["ANTHROPIC_AUTH_TOKEN"] not in text
     assert (
-        "host-03, host-02, host-01: ANTHROPIC_AUTH_TOKEN becomes the one from before" in said.stderr
+        "host-03, host-02, host-01: ANTHROPIC_AUTH_TOKEN becomes the one from before"
+        in result.stderr
     )
     past = fleet.run("history", "last", "--format", "json").json
     assert "rolled_back" in str(past)
@@ -80,9 +81,9 @@ def test_a_file_that_moved_on_is_left_alone_and_the_others_go_back(fleet: Fleet)
     _apply(fleet)
     fleet["host-02"].write_config({"authToken": "another edit"})
     theirs = _files(fleet)["host-02"]
-    said = fleet.run("rollback", "--yes", "--format", "json")
-    assert said.exit_code == 4
-    assert said.statuses == {
+    result = fleet.run("rollback", "--yes", "--format", "json")
+    assert result.exit_code == 4
+    assert result.statuses == {
         "host-01": "rolled_back",
         "host-02": "refused",
         "host-03": "rolled_back",
@@ -103,10 +104,10 @@ def test_a_file_that_is_gone_comes_back_as_it_was_before_the_run(fleet: Fleet) -
         "host-03": "create",
         "host-04": "update",
     }
-    said = fleet.run("rollback", "--yes", "--format", "json")
-    assert said.exit_code == 0
-    assert set(said.statuses.values()) == {"rolled_back"}
-    assert "host-03: the file is gone: the one that returns is from before 2" in said.stderr
+    result = fleet.run("rollback", "--yes", "--format", "json")
+    assert result.exit_code == 0
+    assert set(result.statuses.values()) == {"rolled_back"}
+    assert "host-03: the file is gone: the one that returns is from before 2" in result.stderr
     assert _files(fleet) == before
     assert stat.S_IMODE(fleet["host-03"].config_path.stat().st_mode) == 0o600
 
@@ -120,9 +121,9 @@ def test_a_host_whose_earlier_file_is_gone_too_is_refused_alone(fleet: Fleet) ->
     shown = fleet.run("rollback", "--check", "--format", "json")
     assert shown.exit_code == 4
     assert shown.statuses["host-03"] == "error"
-    said = fleet.run("rollback", "--yes", "--format", "json")
-    assert said.exit_code == 4
-    assert said.statuses["host-03"] == "refused"
+    result = fleet.run("rollback", "--yes", "--format", "json")
+    assert result.exit_code == 4
+    assert result.statuses["host-03"] == "refused"
     assert _files(fleet) == {**before, "host-03": None}
 
 
@@ -132,9 +133,9 @@ def test_the_plan_of_a_rollback_shows_what_comes_back_and_no_token(fleet: Fleet)
             {**host.config(), "defaultSessionEnv": {**OLD_ENV, "STAYS": "here", "A_TOKEN": "too"}}
         )
     _apply(fleet)
-    said = fleet.run("rollback", "--check", "--format", "json")
+    result = fleet.run("rollback", "--check", "--format", "json")
     new = fleet["host-01"].session_env()
-    for host in said.json["hosts"]:
+    for host in result.json["hosts"]:
         assert host["changes"] == [
             {
                 "key": name,
@@ -145,7 +146,7 @@ def test_the_plan_of_a_rollback_shows_what_comes_back_and_no_token(fleet: Fleet)
             }
             for name in OLD_ENV
         ]
-    for text in (said.stdout, fleet.run("rollback", "--check").stdout):
+    for text in (result.stdout, fleet.run("rollback", "--check").stdout):
         assert OLD_ENV["ANTHROPIC_AUTH_TOKEN"] not in text
         assert TOKEN not in text
 
@@ -159,9 +160,9 @@ def test_a_part_of_a_run_can_be_rolled_back_and_the_rest_later(fleet: Fleet) -> 
     assert now["host-01"] != before["host-01"]
     assert fleet.run("rollback", "--yes").exit_code == 0
     assert _files(fleet) == before
-    said = fleet.run("rollback", "--yes")
-    assert said.exit_code == 3
-    assert said.stderr == (
+    result = fleet.run("rollback", "--yes")
+    assert result.exit_code == 3
+    assert result.stderr == (
         "error: no run has written anything that could be undone\n"
         "  = list them with 'aegis-provision history'\n"
     )
@@ -173,17 +174,17 @@ def test_a_part_of_a_run_can_be_rolled_back_and_the_rest_later(fleet: Fleet) -> 
 def test_a_rollback_that_fails_is_never_a_success(fleet: Fleet) -> None:
     _apply(fleet)
     fleet["host-04"].misbehave("lost_file")
-    said = fleet.run("rollback", "--yes", "--format", "json")
-    assert said.exit_code == 4
-    assert said.statuses["host-04"] == "rollback_failed"
-    assert said.statuses["host-01"] == "not_attempted"
-    assert "dropped its file" in said.stdout
+    result = fleet.run("rollback", "--yes", "--format", "json")
+    assert result.exit_code == 4
+    assert result.statuses["host-04"] == "rollback_failed"
+    assert result.statuses["host-01"] == "not_attempted"
+    assert "dropped its file" in result.stdout
 
 
 def test_without_restarts_the_rollback_is_pending_too(fleet: Fleet) -> None:
     before = _files(fleet)
-    said = fleet.run("apply", "--yes", "--format", "json")
-    assert set(said.statuses.values()) == {"restart_pending"}
+    result = fleet.run("apply", "--yes", "--format", "json")
+    assert set(result.statuses.values()) == {"restart_pending"}
     back = fleet.run("rollback", "--yes", "--format", "json")
     assert set(back.statuses.values()) == {"rolled_back"}
     assert {entry["message"] for entry in back.json["hosts"]} == {
@@ -196,8 +197,8 @@ def test_without_restarts_the_rollback_is_pending_too(fleet: Fleet) -> None:
 def test_without_a_terminal_a_rollback_needs_yes(fleet: Fleet) -> None:
     _apply(fleet)
     now = _files(fleet)
-    said = fleet.run("rollback")
-    assert said.exit_code == 6
+    result = fleet.run("rollback")
+    assert result.exit_code == 6
     assert _files(fleet) == now
 
 
@@ -205,18 +206,18 @@ def test_an_inventory_that_leads_elsewhere_is_refused(fleet: Fleet, tmp_path: Pa
     _apply(fleet)
     elsewhere = tmp_path / "elsewhere.yml"
     elsewhere.write_text("all: {vars: {provider: ollama}, hosts: {host-01: , host-09: }}\n")
-    said = fleet.run("rollback", "--yes", "-i", elsewhere)
-    assert said.exit_code == 3
-    assert "does not know hosts of the run" in said.stderr
-    assert "leads to other machines" in said.stderr
+    result = fleet.run("rollback", "--yes", "-i", elsewhere)
+    assert result.exit_code == 3
+    assert "does not know hosts of the run" in result.stderr
+    assert "leads to other machines" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["20200101T000000Z-000000", "nonsense"])
 def test_a_run_that_is_not_there(fleet: Fleet, name: str) -> None:
     _apply(fleet)
-    said = fleet.run("rollback", name, "--yes")
-    assert said.exit_code == 3
-    assert "there is no run" in said.stderr
+    result = fleet.run("rollback", name, "--yes")
+    assert result.exit_code == 3
+    assert "there is no run" in result.stderr
 
 
 def test_a_mode_that_was_put_right_is_nothing_to_undo(fleet: Fleet) -> None:
@@ -231,8 +232,8 @@ def test_a_mode_that_was_put_right_is_nothing_to_undo(fleet: Fleet) -> None:
         f"  = the last run that can be undone is {before}: "
         f"'aegis-provision rollback {before} -l \\!host-02'\n"
     )
-    said = fleet.run("rollback", "--yes", "--format", "json", "--limit", "!host-02")
-    assert set(said.statuses.values()) == {"rolled_back"}
+    result = fleet.run("rollback", "--yes", "--format", "json", "--limit", "!host-02")
+    assert set(result.statuses.values()) == {"rolled_back"}
 
 
 def test_where_no_run_can_be_rolled_back_a_run_without_changes_names_none(fleet: Fleet) -> None:
@@ -244,9 +245,9 @@ def test_where_no_run_can_be_rolled_back_a_run_without_changes_names_none(fleet:
         host.config_path.write_text("no file of ours")
     fleet.run("apply", "--yes")
     [last, *_] = (run["run"] for run in fleet.run("history", "--format", "json").json["runs"])
-    said = fleet.run("rollback", last, "--yes")
-    assert said.exit_code == 3
-    assert said.stderr == (
+    result = fleet.run("rollback", last, "--yes")
+    assert result.exit_code == 3
+    assert result.stderr == (
         f"error: the run {last} wrote nothing that could be undone\n"
         f"  = look at it with 'aegis-provision history {last}'\n"
     )

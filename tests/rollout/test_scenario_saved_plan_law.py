@@ -70,9 +70,9 @@ def test_a_saved_plan_does_what_it_shows_or_nothing(
         for host, env in first.items():
             world.put(host, env)
         world.write_inventory()
-        said = ["--no-secrets"] if no_secrets else []
+        result = ["--no-secrets"] if no_secrets else []
         saved = str(root / "plan.json")
-        code, plan, _ = world.run("plan", "-i", str(world.inventory), "--out", saved, *said)
+        code, plan, _ = world.run("plan", "-i", str(world.inventory), "--out", saved, *result)
         assert code == 0
         then = world.facts()
         for edit in edits:

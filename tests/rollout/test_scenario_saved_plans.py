@@ -44,10 +44,10 @@ def fleet(running: Fleet) -> Iterator[Fleet]:
 def _save(
     fleet: Fleet, *words: str, env: Mapping[str, str] | None = None, code: int = 0
 ) -> CommandResult:
-    said = fleet.call("plan", *words, "--out", "plan.json", "--format", "json", env=env)
-    assert said.exit_code == code, said.stderr
+    result = fleet.call("plan", *words, "--out", "plan.json", "--format", "json", env=env)
+    assert result.exit_code == code, result.stderr
     check_document("saved-plan", _saved(fleet))
-    return said
+    return result
 
 
 def _saved(fleet: Fleet) -> dict[str, Any]:
@@ -72,10 +72,10 @@ def _files(fleet: Fleet) -> dict[str, bytes]:
 @pytest.mark.parametrize("words", [[], ["playbook.yml"], ["--limit", "a:b"]])
 def test_a_plan_that_holds_is_carried_out_as_it_was_shown(fleet: Fleet, words: list[str]) -> None:
     shown = _save(fleet, *words)
-    said = _apply(fleet)
-    assert said.exit_code == 0, said.stderr
-    assert set(said.statuses) == set(shown.statuses)
-    assert set(said.statuses.values()) == {"restart_pending"}
+    result = _apply(fleet)
+    assert result.exit_code == 0, result.stderr
+    assert set(result.statuses) == set(shown.statuses)
+    assert set(result.statuses.values()) == {"restart_pending"}
     again = fleet.call("plan", *words, "--format", "json")
     assert set(again.statuses.values()) == {"unchanged"}
 
@@ -156,11 +156,13 @@ def test_any_change_refuses_the_whole(
     before = {name: host.config_path for name, host in fleet.hosts.items()}
     held = {name: path.read_bytes() for name, path in before.items() if path.exists()}
     for words in ([], ["--check"]):
-        said = _apply(fleet, *words)
-        assert said.exit_code == 6, said.stderr
-        assert "the saved plan plan.json does not hold any more; nothing was written" in said.stderr
+        result = _apply(fleet, *words)
+        assert result.exit_code == 6, result.stderr
+        assert (
+            "the saved plan plan.json does not hold any more; nothing was written" in result.stderr
+        )
         for reason in reasons:
-            assert reason in said.stderr
+            assert reason in result.stderr
     assert held == {name: path.read_bytes() for name, path in before.items() if path.exists()}
 
 
@@ -174,9 +176,9 @@ def test_a_file_that_is_only_renamed_says_it_of_another_host(fleet: Fleet) -> No
         _save(fleet)
         of_a.rename(directory / "b.yml")
         before = _files(fleet)
-        said = _apply(fleet)
-        assert said.exit_code == 6
-        assert "a, b: how it is reached or restarted is not what it was" in said.stderr
+        result = _apply(fleet)
+        assert result.exit_code == 6
+        assert "a, b: how it is reached or restarted is not what it was" in result.stderr
         assert _files(fleet) == before
     finally:
         shutil.rmtree(directory)
@@ -194,10 +196,10 @@ def test_another_value_in_the_environment_refuses_the_whole(
 ) -> None:
     _save(fleet)
     before = _files(fleet)
-    said = _apply(fleet, env=env)
-    assert said.exit_code == 6
-    assert reason in said.stderr
-    assert "another-not-real" not in said.stderr
+    result = _apply(fleet, env=env)
+    assert result.exit_code == 6
+    assert reason in result.stderr
+    assert "another-not-real" not in result.stderr
     assert _files(fleet) == before
     assert _apply(fleet).exit_code == 0, "with the values from before it holds"
 
@@ -211,24 +213,24 @@ def test_a_host_that_could_not_be_reached_is_no_part_of_it(fleet: Fleet) -> None
     _save(fleet, code=4)
     left = {entry["host"]: entry["action"] for entry in _saved(fleet)["left_out"]}
     assert left == {"b": "unreachable", "c": "error"}
-    said = _apply(fleet)
-    assert (said.exit_code, said.statuses) == (0, {"a": "restart_pending"})
-    assert "b is no part of the saved plan: it was unreachable" in said.stderr
-    assert "c is no part of the saved plan: it could not be written" in said.stderr
+    result = _apply(fleet)
+    assert (result.exit_code, result.statuses) == (0, {"a": "restart_pending"})
+    assert "b is no part of the saved plan: it was unreachable" in result.stderr
+    assert "c is no part of the saved plan: it could not be written" in result.stderr
 
 
 def test_what_is_listed_are_the_plans_own_hosts_and_no_secret_is_needed(fleet: Fleet) -> None:
     fleet.hosts["b"].write_config(b"{")
     _save(fleet, "playbook.yml", code=4)
     words = ("apply", "plan.json", "--list-hosts")
-    said = fleet.call(*words, "--format", "json", env={"GATEWAY_TOKEN": ""})
-    assert said.exit_code == 0, said.stderr
-    assert [play["batches"] for play in said.json["plays"]] == [[["a"], ["c"]]]
-    assert "b is no part of the saved plan" in said.stderr
+    result = fleet.call(*words, "--format", "json", env={"GATEWAY_TOKEN": ""})
+    assert result.exit_code == 0, result.stderr
+    assert [play["batches"] for play in result.json["plays"]] == [[["a"], ["c"]]]
+    assert "b is no part of the saved plan" in result.stderr
     fleet.playbook(PLAYBOOK + "# a word\n")
-    said = fleet.call(*words)
-    assert (said.exit_code, said.stdout) == (6, "")
-    assert "playbook.yml has changed" in said.stderr
+    result = fleet.call(*words)
+    assert (result.exit_code, result.stdout) == (6, "")
+    assert "playbook.yml has changed" in result.stderr
 
 
 def test_a_host_that_is_unreachable_now_is_reported_and_the_rest_goes_on(
@@ -248,17 +250,17 @@ def test_a_host_that_is_unreachable_now_is_reported_and_the_rest_goes_on(
 
     _edit_inventory(fleet, by_alias)
     _save(fleet, "--ssh-config", str(then))
-    said = _apply(fleet, "--ssh-config", str(now))
-    assert said.exit_code == 5, said.stderr
-    assert said.statuses == {"a": "restart_pending", "b": "unreachable", "c": "restart_pending"}
+    result = _apply(fleet, "--ssh-config", str(now))
+    assert result.exit_code == 5, result.stderr
+    assert result.statuses == {"a": "restart_pending", "b": "unreachable", "c": "restart_pending"}
 
 
 def test_flags_that_the_plan_has_decided_are_refused(fleet: Fleet) -> None:
     _save(fleet)
     for words in (["-i", "x.yml"], ["-l", "a"], ["--serial", "1"], ["--max-fail", "1"]):
-        said = _apply(fleet, *words)
-        assert said.exit_code == 64
-        assert "a saved plan has decided that already" in said.stderr
+        result = _apply(fleet, *words)
+        assert result.exit_code == 64
+        assert "a saved plan has decided that already" in result.stderr
     env = {"AEGIS_PROVISION_LIMIT": "a", "AEGIS_PROVISION_INVENTORY": "x.yml"}
     assert set(_apply(fleet, env=env).statuses) == set(NAMES)
 
@@ -266,31 +268,31 @@ def test_flags_that_the_plan_has_decided_are_refused(fleet: Fleet) -> None:
 def test_a_plan_without_secrets_lets_the_tokens_change_and_nothing_else(fleet: Fleet) -> None:
     _save(fleet, "--no-secrets", env={"GATEWAY_TOKEN": ""})
     assert _saved(fleet)["token_digests"] == {}
-    said = _apply(fleet)
-    assert said.exit_code == 0, said.stderr
+    result = _apply(fleet)
+    assert result.exit_code == 0, result.stderr
     assert {host.session_env()["ANTHROPIC_AUTH_TOKEN"] for host in fleet.hosts.values()} == {TOKEN}
 
 
 def test_a_plan_of_nothing_is_kept_too(fleet: Fleet) -> None:
     assert fleet.call("apply", "--yes").exit_code == 0
     _save(fleet)
-    said = _apply(fleet)
-    assert (said.exit_code, set(said.statuses.values())) == (0, {"unchanged"})
+    result = _apply(fleet)
+    assert (result.exit_code, set(result.statuses.values())) == (0, {"unchanged"})
 
 
 def test_the_record_names_the_plan(fleet: Fleet) -> None:
     _save(fleet)
     _apply(fleet)
-    said = fleet.call("history", "last", "--format", "json")
-    Draft202012Validator(load_schema("history")).validate(said.json)
-    assert said.json["run"]["sources"]["saved_plan"]["path"] == "plan.json"
+    result = fleet.call("history", "last", "--format", "json")
+    Draft202012Validator(load_schema("history")).validate(result.json)
+    assert result.json["run"]["sources"]["saved_plan"]["path"] == "plan.json"
     assert "plan       plan.json  (sha256 " in fleet.call("history", "last").stdout
 
 
 def test_it_is_found_from_another_directory(fleet: Fleet, tmp_path: Path) -> None:
     relative = fleet.inventory.relative_to(fleet.directory)
-    said = fleet.call("plan", "-i", relative, "--out", "plan.json")
-    assert said.exit_code == 0, said.stderr
+    result = fleet.call("plan", "-i", relative, "--out", "plan.json")
+    assert result.exit_code == 0, result.stderr
     moved = replace(fleet, directory=tmp_path)
     (tmp_path / "plan.json").write_bytes((fleet.directory / "plan.json").read_bytes())
     assert _apply(moved, "--check").exit_code == 0
@@ -298,11 +300,11 @@ def test_it_is_found_from_another_directory(fleet: Fleet, tmp_path: Path) -> Non
     try:
         (fleet.directory / "group_vars" / "all.yml").write_text("read_via: search\n")
         fleet.inventory.write_text(fleet.inventory.read_text() + "\n")
-        said = _apply(moved)
+        result = _apply(moved)
     finally:
         shutil.rmtree(fleet.directory / "group_vars")
-    assert said.exit_code == 6
-    reasons = [line.strip() for line in said.stderr.splitlines() if line.startswith("  ")]
+    assert result.exit_code == 6
+    reasons = [line.strip() for line in result.stderr.splitlines() if line.startswith("  ")]
     assert reasons[:2] == ["inventory.yml has changed", "group_vars/all.yml has come"]
 
 
@@ -321,9 +323,9 @@ def test_what_is_no_plan_is_refused(fleet: Fleet, content: bytes, says: str) -> 
     if content:
         path.write_bytes(content)
     before = _files(fleet)
-    said = _apply(fleet)
-    assert said.exit_code == 3
-    assert says in said.stderr
+    result = _apply(fleet)
+    assert result.exit_code == 3
+    assert says in result.stderr
     assert _files(fleet) == before
 
 
@@ -336,10 +338,10 @@ def test_only_a_saved_plan_is_written_over(fleet: Fleet) -> None:
         ("nowhere/plan.json", "there is no directory nowhere"),
         ("n" * 300, "can't be written: File name too long"),
     ):
-        said = fleet.call("plan", "--out", place)
-        assert said.exit_code == 3
-        assert says in said.stderr
-        assert not said.stdout, "no host was read"
+        result = fleet.call("plan", "--out", place)
+        assert result.exit_code == 3
+        assert says in result.stderr
+        assert not result.stdout, "no host was read"
     assert fleet.inventory.read_bytes() == inventory
     _save(fleet)
     _save(fleet, "--limit", "a")
@@ -352,9 +354,9 @@ def test_no_plan_is_put_where_it_would_be_read_as_inventory(fleet: Fleet, place:
     try:
         (fleet.directory / place).parent.mkdir(parents=True)
         (many / "inventory.yml").write_bytes(fleet.inventory.read_bytes())
-        said = fleet.call("plan", "-i", "many", "--out", place)
-        assert said.exit_code == 3
-        assert f"{place} would be read as a part of the inventory many" in said.stderr
+        result = fleet.call("plan", "-i", "many", "--out", place)
+        assert result.exit_code == 3
+        assert f"{place} would be read as a part of the inventory many" in result.stderr
         assert fleet.call("plan", "-i", "many", "--out", "many/saved.plan").exit_code == 0
         assert fleet.call("apply", "many/saved.plan", "--check").exit_code == 0
     finally:
@@ -364,8 +366,8 @@ def test_no_plan_is_put_where_it_would_be_read_as_inventory(fleet: Fleet, place:
 @pytest.mark.parametrize("name", ["the plan.json", "n" * 255])
 def test_the_hint_can_be_pasted_into_a_shell(fleet: Fleet, name: str) -> None:
     try:
-        said = fleet.call("plan", "--out", name)
-        assert f"aegis-provision apply {shlex.quote(name)}\n" in said.stderr
+        result = fleet.call("plan", "--out", name)
+        assert f"aegis-provision apply {shlex.quote(name)}\n" in result.stderr
     finally:
         (fleet.directory / name).unlink(missing_ok=True)
 
@@ -384,13 +386,13 @@ def test_a_link_to_a_saved_plan_stays_one(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_nothing_is_kept_of_input_that_is_wrong(fleet: Fleet) -> None:
-    said = fleet.call("plan", "--out", "plan.json", env={"GATEWAY_TOKEN": ""})
-    assert said.exit_code == 3
+    result = fleet.call("plan", "--out", "plan.json", env={"GATEWAY_TOKEN": ""})
+    assert result.exit_code == 3
     assert not (fleet.directory / "plan.json").exists()
 
 
 def test_to_plan_a_plan_is_a_slip(fleet: Fleet) -> None:
     _save(fleet)
-    said = fleet.call("plan", "plan.json")
-    assert said.exit_code == 64
-    assert "apply --check plan.json" in said.stderr
+    result = fleet.call("plan", "plan.json")
+    assert result.exit_code == 64
+    assert "apply --check plan.json" in result.stderr

@@ -53,8 +53,8 @@ def apply(fleet: Fleet, sessions: str, *flags: str) -> CommandResult:
 
 def test_sessions_that_end_in_time_are_waited_for(fleet: Fleet) -> None:
     fleet["busy"].misbehave("sessions", [2, 2])
-    said = apply(fleet, "{wait: 60s}", "--deadline", "20")
-    assert (said.exit_code, said.statuses) == (0, {"busy": "applied", "idle": "applied"})
+    result = apply(fleet, "{wait: 60s}", "--deadline", "20")
+    assert (result.exit_code, result.statuses) == (0, {"busy": "applied", "idle": "applied"})
     assert fleet["busy"].loaded_env() == fleet["busy"].session_env()
     start = fleet["busy"].log("start")[-1]
     assert start["at"] >= _told(fleet, "busy") + 2
@@ -77,10 +77,13 @@ def _told(fleet: Fleet, name: str) -> float:
 def test_sessions_are_not_killed(fleet: Fleet, sessions: str, why: str) -> None:
     fleet["busy"].misbehave("sessions", 3)
     starts = fleet["busy"].starts
-    said = apply(fleet, sessions)
-    assert (said.exit_code, said.statuses) == (0, {"busy": "restart_pending", "idle": "applied"})
+    result = apply(fleet, sessions)
+    assert (result.exit_code, result.statuses) == (
+        0,
+        {"busy": "restart_pending", "idle": "applied"},
+    )
     assert (
-        message_of(said, "busy")
+        message_of(result, "busy")
         == f"{why}; try: apply again when they are done, or restart it by hand"
     )
     assert fleet["busy"].starts == starts
@@ -91,15 +94,15 @@ def test_sessions_are_not_killed(fleet: Fleet, sessions: str, why: str) -> None:
 
 def test_sessions_are_ended_where_the_playbook_says_so(fleet: Fleet) -> None:
     fleet["busy"].misbehave("sessions", 3)
-    said = apply(fleet, "ignore")
-    assert (said.exit_code, said.statuses["busy"]) == (0, "applied")
+    result = apply(fleet, "ignore")
+    assert (result.exit_code, result.statuses["busy"]) == (0, "applied")
     assert fleet["busy"].loaded_env() == fleet["busy"].session_env()
 
 
 def test_with_a_wrong_token_nothing_is_restarted_without_a_wait(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
     starts, began = fleet["busy"].starts, time.monotonic()
-    said = fleet.call(
+    result = fleet.call(
         "apply",
         fleet.playbook(book("{wait: 5m}")),
         "--yes",
@@ -109,8 +112,8 @@ def test_with_a_wrong_token_nothing_is_restarted_without_a_wait(fleet: Fleet) ->
         env={"API_TOKEN": "a-wrong-token"},
     )
     assert time.monotonic() - began < 60
-    assert (said.exit_code, said.statuses["busy"]) == (0, "restart_pending")
-    assert message_of(said, "busy") == (
+    assert (result.exit_code, result.statuses["busy"]) == (0, "restart_pending")
+    assert message_of(result, "busy") == (
         "not restarted: whether sessions are running can't be told: the API does not take the "
         "token; try: set api and api_token, or say 'sessions: ignore'"
     )
@@ -121,7 +124,7 @@ def test_a_token_of_the_operators_opens_the_api(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
     host = fleet["busy"]
     asked = len(host.requests("/v1/health"))
-    said = fleet.call(
+    result = fleet.call(
         "apply",
         fleet.playbook(book("refuse")),
         "--yes",
@@ -130,29 +133,29 @@ def test_a_token_of_the_operators_opens_the_api(fleet: Fleet) -> None:
         *inventory,
         env={"API_TOKEN": host.api_token},
     )
-    assert said.statuses == {"busy": "applied", "idle": "applied"}
+    assert result.statuses == {"busy": "applied", "idle": "applied"}
     assert {entry["token"] for entry in host.requests("/v1/health")[asked:]} == {"right"}
 
 
 def test_a_missing_token_is_reported_before_any_connection(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
     earlier = logins(fleet)
-    said = fleet.call("apply", fleet.playbook(book("refuse")), "--yes", *inventory)
-    assert said.exit_code == 3
-    assert "API_TOKEN (needed by busy)" in said.stderr
+    result = fleet.call("apply", fleet.playbook(book("refuse")), "--yes", *inventory)
+    assert result.exit_code == 3
+    assert "API_TOKEN (needed by busy)" in result.stderr
     assert logins(fleet) == earlier
 
 
 def test_a_token_that_no_request_uses_may_be_missing(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
-    said = fleet.call("apply", "--yes", "--format", "json", "--limit", "busy", *inventory)
-    assert said.statuses == {"busy": "restart_pending"}
+    result = fleet.call("apply", "--yes", "--format", "json", "--limit", "busy", *inventory)
+    assert result.statuses == {"busy": "restart_pending"}
 
 
 def test_a_server_that_is_down_has_no_sessions_to_lose(fleet: Fleet) -> None:
     fleet["busy"].place.stop(5)
-    said = apply(fleet, "refuse")
-    assert said.statuses == {"busy": "applied", "idle": "applied"}
+    result = apply(fleet, "refuse")
+    assert result.statuses == {"busy": "applied", "idle": "applied"}
     assert fleet["busy"].loaded_env() == fleet["busy"].session_env()
 
 

@@ -45,9 +45,9 @@ def _set(fleet: Fleet, **settings: object) -> None:
 
 
 def _apply(fleet: Fleet, *flags: str, playbook: str = PLAYBOOK) -> CommandResult:
-    said = fleet.call("apply", fleet.playbook(playbook), "--yes", "--format", "json", *flags)
-    assert said.exit_code == 0, said.stderr
-    return said
+    result = fleet.call("apply", fleet.playbook(playbook), "--yes", "--format", "json", *flags)
+    assert result.exit_code == 0, result.stderr
+    return result
 
 
 def _edit(host: FleetHost, **env: str | None) -> None:
@@ -61,11 +61,11 @@ def _receipt(host: FleetHost) -> Path:
 
 
 def _status(fleet: Fleet, *flags: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    said = fleet.call("status", "--format", "json", *flags, env=env)
-    check_document("status", said.json)
+    result = fleet.call("status", "--format", "json", *flags, env=env)
+    check_document("status", result.json)
     for token in (TOKEN, OLD_ENV["ANTHROPIC_AUTH_TOKEN"]):
-        assert token not in said.stdout + said.stderr
-    return {entry["host"]: entry for entry in said.json["hosts"]}
+        assert token not in result.stdout + result.stderr
+    return {entry["host"]: entry for entry in result.json["hosts"]}
 
 
 def _states(fleet: Fleet, *flags: str) -> dict[str, list[str]]:
@@ -132,9 +132,9 @@ def test_other_keys_that_were_edited_are_named_and_are_the_hosts_business(fleet:
     assert status["b"]["edited"] == ["defaultSessionEnv.THEIRS"]
     assert (status["c"]["state"], status["c"]["edited"]) == (["in_sync"], [])
     assert _codes(fleet) == 0
-    said = fleet.call("status")
-    assert "edited by hand: allowedWorkDirs, note" in said.stdout
-    assert "canary-of-a-value" not in said.stdout + said.stderr
+    result = fleet.call("status")
+    assert "edited by hand: allowedWorkDirs, note" in result.stdout
+    assert "canary-of-a-value" not in result.stdout + result.stderr
     assert "canary-of-a-value" not in _receipt(fleet["a"]).read_text()
 
 
@@ -240,8 +240,8 @@ def test_a_write_that_is_taken_back_leaves_the_receipt_from_before(fleet: Fleet)
     fleet["a"].misbehave("lost_file", times=1)
     gates = "restart: changed, verify: {health: true, timeout: 5s}, on_failure: rollback"
     book = fleet.playbook(f"- {{hosts: a, {gates}}}\n")
-    said = fleet.call("apply", book, "--yes", "--format", "json")
-    assert said.statuses == {"a": "rolled_back"}, said.stdout
+    result = fleet.call("apply", book, "--yes", "--format", "json")
+    assert result.statuses == {"a": "rolled_back"}, result.stdout
     assert set(json.loads(_receipt(fleet["a"]).read_text())["variables"]) == set(OLD_ENV)
     _set(fleet, env=None)
     assert "in_sync" in _states(fleet)["a"]
@@ -279,8 +279,8 @@ def test_a_receipt_that_can_not_be_written_is_a_warning(fleet: Fleet) -> None:
     receipt.unlink()
     (receipt / "in the way").mkdir(parents=True)
     _set(fleet, model="bigger")
-    said = _apply(fleet, "--limit", "a")
-    (entry,) = said.json["hosts"]
+    result = _apply(fleet, "--limit", "a")
+    (entry,) = result.json["hosts"]
     assert entry["status"] == "applied"
     assert any(
         "the receipt beside the file is not this write's" in item for item in entry["warnings"]
@@ -295,8 +295,8 @@ def test_rotation_at_a_glance(fleet: Fleet) -> None:
     rotated = {"GATEWAY_TOKEN": "the-next-token-not-real"}
     assert fleet.call("apply", "--yes", "--limit", "a", env=rotated).exit_code == 0
     _edit(fleet["c"], ANTHROPIC_AUTH_TOKEN="edited token")
-    said = fleet.call("status", "--by", "secret", "--format", "json", env=rotated)
-    assert said.json["secrets"] == [
+    result = fleet.call("status", "--by", "secret", "--format", "json", env=rotated)
+    assert result.json["secrets"] == [
         {
             "variable": "GATEWAY_TOKEN",
             "current": 1,
@@ -316,8 +316,8 @@ def test_rotation_at_a_glance(fleet: Fleet) -> None:
 def test_hosts_by_provider(fleet: Fleet) -> None:
     _apply(fleet, "--limit", "a")
     _set(fleet, provider="ollama")
-    said = fleet.call("status", "--by", "provider", "--format", "json")
-    assert said.json["providers"] == {
+    result = fleet.call("status", "--by", "provider", "--format", "json")
+    assert result.json["providers"] == {
         "named": [
             {"provider": "ollama", "hosts": 0, "wanted": 3},
             {"provider": "gateway", "hosts": 1, "wanted": 0},
@@ -345,20 +345,20 @@ def test_a_host_in_error_goes_before_one_that_is_unreachable(fleet: Fleet) -> No
     document: dict[str, Any] = json.loads(fleet.inventory.read_text())
     document["all"]["hosts"]["b"]["port"] = 1
     fleet.inventory.write_text(json.dumps(document))
-    said = fleet.call("status", "--detailed-exitcode")
-    assert said.exit_code == 5
-    assert "b: unreachable" in said.stderr
+    result = fleet.call("status", "--detailed-exitcode")
+    assert result.exit_code == 5
+    assert "b: unreachable" in result.stderr
     fleet["a"].write_config(b"{")
     assert fleet.call("status").exit_code == 4
 
 
 def test_events_end_with_the_document(fleet: Fleet) -> None:
-    said = fleet.call("status", "--format", "ndjson", "--by", "provider")
-    for line in said.lines:
+    result = fleet.call("status", "--format", "ndjson", "--by", "provider")
+    for line in result.lines:
         check_document("event", line)
-    assert [line["event"] for line in said.lines] == [
+    assert [line["event"] for line in result.lines] == [
         "reading_started",
         *["host_checked"] * 3,
         "status_finished",
     ]
-    assert said.lines[-1]["providers"]["other"] == 3
+    assert result.lines[-1]["providers"]["other"] == 3

@@ -99,17 +99,19 @@ def test_where_one_host_alone_is_locked_the_others_are_written(fleet: Fleet) -> 
     own = fleet["b"].config_path.parent / ".aegis-provision"
     own.mkdir(mode=0o700)
     (own / "lock").write_text('{"owner": "carl@desk", "since": "2026-11-25 03:00:00 UTC"}')
-    said = apply(fleet, "bert")
-    assert said.exit_code == 4
-    assert said.statuses == {"a": "restart_pending", "b": "refused", "c": "restart_pending"}
-    assert "held by carl@desk since 2026-11-25 03:00:00 UTC" in message_of(said, "b")
+    result = apply(fleet, "bert")
+    assert result.exit_code == 4
+    assert result.statuses == {"a": "restart_pending", "b": "refused", "c": "restart_pending"}
+    assert "held by carl@desk since 2026-11-25 03:00:00 UTC" in message_of(result, "b")
 
 
 def test_two_at_once_lose_no_update(fleet: Fleet) -> None:
     for _ in range(3):
         with ThreadPoolExecutor() as pool:
-            said = {operator: pool.submit(apply, fleet, operator) for operator in ("anna", "bert")}
-        ends = {operator: future.result().statuses for operator, future in said.items()}
+            futures = {
+                operator: pool.submit(apply, fleet, operator) for operator in ("anna", "bert")
+            }
+        ends = {operator: future.result().statuses for operator, future in futures.items()}
         for host in fleet:
             winner = model_of(host).removeprefix("model-of-")
             loser = {"anna": "bert", "bert": "anna"}[winner]

@@ -53,8 +53,8 @@ def test_the_output_is_the_same_whether_the_secrets_are_set_or_not(
 
 
 def test_a_token_there_is_unknown_and_one_that_is_not_there_is_added(fleet: Fleet) -> None:
-    said = fleet.call("plan", "--no-secrets", "--format", "json", env=UNSET)
-    hosts = {entry["host"]: entry for entry in said.json["hosts"]}
+    result = fleet.call("plan", "--no-secrets", "--format", "json", env=UNSET)
+    hosts = {entry["host"]: entry for entry in result.json["hosts"]}
     assert (hosts["a"]["unknown"], hosts["b"]["unknown"]) == ([NAME], [])
     changes = {name: [item["key"] for item in hosts[name]["changes"]] for name in "ab"}
     assert NAME not in changes["a"]
@@ -67,8 +67,8 @@ def test_a_token_there_is_unknown_and_one_that_is_not_there_is_added(fleet: Flee
 def test_hosts_that_are_right_but_for_an_unknown_token_are_unchanged(fleet: Fleet) -> None:
     fleet.playbook("- {hosts: all}\n")
     assert fleet.call("apply", "--yes", env={"API_OPENER": "x"}).exit_code == 0
-    said = fleet.call("plan", "--no-secrets", "--detailed-exitcode", env=UNSET)
-    assert said.exit_code == 0, said.stdout
+    result = fleet.call("plan", "--no-secrets", "--detailed-exitcode", env=UNSET)
+    assert result.exit_code == 0, result.stdout
     status = fleet.call("status", "--no-secrets", "--detailed-exitcode", env=UNSET)
     assert status.exit_code == 0
     assert f"unknown until apply: {NAME}" in status.stdout
