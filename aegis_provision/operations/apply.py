@@ -77,7 +77,7 @@ def apply(
     pool: ConnectionPool,
     cancel: CancelToken,
     observers: Sequence[Emit] = (),
-    bugs: list[Exception] | None = None,
+    bugs: list[Exception],
 ) -> Run:
     """Carry ``plan`` out as the run called ``name`` and return how every host ended.
 
@@ -91,7 +91,7 @@ def apply(
     job = plan.job
     host_jobs = {item.host.name: item for item in job.host_jobs}
     with _open_record(plan, name, now) as record:
-        emit = EventBus([record, *observers], bugs if bugs is not None else [])
+        emit = EventBus([record, *observers], bugs)
         owner = f"{job.info.operator}, run {name}"
         context = RunContext(job.connection, pool, record.before_write, emit, cancel, name, owner)
         emit(RunStarted(name, job.schedule, plan.hosts))

@@ -107,6 +107,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 _Word = TypeVar("_Word", bound="StrEnum")
 _Value = TypeVar("_Value")
+_Default = TypeVar("_Default")
 
 
 def parse_duration(text: str) -> float:
@@ -155,8 +156,9 @@ def load_playbook(name: str, data: bytes) -> tuple[Playbook | None, tuple[Diagno
     reader = _Reader()
     plays = reader.plays(node)
     # Where the reader has said what is wrong with a value, it knows better than the schema.
-    told = {item.span for item in (*found, *reader.diagnostics) if item.severity is Severity.ERROR}
-    by_schema = (item for item in check(node, "playbook") if item.span not in told)
+    errors = (item for item in (*found, *reader.diagnostics) if item.severity is Severity.ERROR)
+    refused = {item.span for item in errors}
+    by_schema = (item for item in check(node, "playbook") if item.span not in refused)
     diagnostics = (*literal_secrets(node, "a playbook"), *found, *reader.diagnostics, *by_schema)
     return Playbook(name, plays) if plays else None, drop_followups(diagnostics)
 
@@ -194,24 +196,20 @@ class _Reader:
                              entry.key.span, hint)  # fmt: skip
         written, restart = node.entry("hosts"), node.entry("restart")
         hosts = self._hosts(written)
-        serial = self._serial(node.entry("serial"))
-        max_fail = self._value(node.entry("max_fail"), _MAX_FAIL_FORM)
-        pause = self._duration(node.entry("pause"))
-        gates = self._gates(node)
-        if written is None or hosts is None:
-            return None
-        plain = Play(_text(node.entry("name")) or hosts, hosts)
-        return Play(
-            name=plain.name,
-            hosts=hosts,
+        name = _text(node.entry("name")) or hosts or ""
+        default = Play(name, hosts or "")
+        play = Play(
+            name,
+            hosts or "",
             span=node.span,
-            serial=serial or plain.serial,
-            pause=_either(pause, plain.pause),
-            max_fail=_either(max_fail, plain.max_fail),
-            gates=gates,
-            hosts_span=written.value.span,
+            serial=self._serial(node.entry("serial")) or default.serial,
+            max_fail=self._value(node.entry("max_fail"), _MAX_FAIL_FORM, default.max_fail),
+            pause=self._duration(node.entry("pause"), default.pause),
+            gates=self._gates(node),
+            hosts_span=written.value.span if written is not None else None,
             restart_span=restart.value.span if restart is not None else None,
         )
+        return play if hosts is not None else None
 
     def _hosts(self, entry: Entry | None) -> str | None:
         if entry is None:
@@ -231,28 +229,29 @@ class _Reader:
         if entry is None:
             return ()
         if not isinstance(entry.value, Sequence):
-            share = self._value(entry, _SERIAL_FORM)
-            return (share,) if share is not None else ()
+            size = self._value(entry, _SERIAL_FORM, None)
+            return (size,) if size is not None else ()
         if not entry.value.items:
             self._refuse("bad-value", '"serial" is a list without a batch', entry.value.span,
                          HOW_TO_WRITE_SERIAL)  # fmt: skip
-        sizes = (self._value(Entry(entry.key, item), _SERIAL_FORM) for item in entry.value.items)
-        return tuple(share for share in sizes if share is not None)
+        sizes = (
+            self._value(Entry(entry.key, item), _SERIAL_FORM, None) for item in entry.value.items
+        )
+        return tuple(size for size in sizes if size is not None)
 
-    def _duration(self, entry: Entry | None, *, at_once: str = "") -> float | None:
+    def _duration(self, entry: Entry | None, default: float, *, at_once: str = "") -> float:
         """Return the seconds of ``entry``. ``at_once`` says what to write instead of no time."""
-        seconds = self._value(entry, _DURATION_FORM)
+        seconds = self._value(entry, _DURATION_FORM, default)
         if entry is not None and seconds == 0 and at_once:
             self._refuse("bad-value", f'"{entry.key.text}" leaves no time at all',
                          entry.value.span, at_once)  # fmt: skip
-            return None
         return seconds
 
     def _gates(self, node: Mapping) -> Gates:
-        plain = Gates()
-        restart = _word(Restart, node.entry("restart")) or plain.restart
-        on_failure = _word(OnFailure, node.entry("on_failure")) or plain.on_failure
-        sessions, wait = self._sessions(node.entry("sessions"))
+        default = Gates()
+        restart = _word(Restart, node.entry("restart"), default.restart)
+        on_failure = _word(OnFailure, node.entry("on_failure"), default.on_failure)
+        sessions, wait = self._sessions(node.entry("sessions"), default)
         verify = self._verify(node.entry("verify"), restart)
         preflight = self._parts(node.entry("preflight"), "{probe: true}")
         rollback = node.entry("on_failure")
@@ -265,22 +264,23 @@ class _Reader:
             restart=restart,
             verify=verify,
             on_failure=on_failure,
-            sessions=sessions or plain.sessions,
-            sessions_wait=_either(wait, plain.sessions_wait),
+            sessions=sessions,
+            sessions_wait=wait,
             probe_first=_flag(_inside(preflight, "probe")),
         )
 
-    def _sessions(self, entry: Entry | None) -> tuple[Sessions | None, float | None]:
+    def _sessions(self, entry: Entry | None, default: Gates) -> tuple[Sessions, float]:
         if entry is None:
-            return None, None
+            return default.sessions, default.sessions_wait
         if not isinstance(entry.value, Mapping):
             if _text(entry) is None:
                 self._refuse("wrong-type", '"sessions" must be one of: wait, refuse, ignore',
                              _span(entry), "or, to wait for no more than 2m: {wait: 2m}",
                              )  # fmt: skip
-            return _word(Sessions, entry), None
+            return _word(Sessions, entry, default.sessions), default.sessions_wait
         wait = self._duration(
             entry.value.entry("wait"),
+            default.sessions_wait,
             at_once="to leave such a host alone, write 'sessions: refuse'",
         )
         return Sessions.WAIT, wait
@@ -289,9 +289,11 @@ class _Reader:
         parts = self._parts(entry, "{health: true}")
         health, probe = _inside(parts, "health"), _inside(parts, "probe")
         timeout = self._duration(
-            _inside(parts, "timeout"), at_once="give it as long as Aegis takes to start"
+            _inside(parts, "timeout"),
+            Verify().timeout,
+            at_once="give it as long as Aegis takes to start",
         )
-        verify = Verify(_flag(health), _flag(probe), _either(timeout, Verify().timeout))
+        verify = Verify(_flag(health), _flag(probe), timeout)
         if not verify.health and not verify.probe:
             if parts is not None and _is_sound(parts):
                 self._warn("verifies-nothing", '"verify" asks nothing', parts.span,
@@ -303,19 +305,21 @@ class _Reader:
                        "add 'restart: changed', or leave health out")  # fmt: skip
         return verify
 
-    def _value(self, entry: Entry | None, form: _Form[_Value]) -> _Value | None:
-        """Return what a scalar of this form means, ``None`` for none; a refusal is a diagnostic."""
+    def _value(
+        self, entry: Entry | None, form: _Form[_Value], default: _Default
+    ) -> _Value | _Default:
+        """Return what a scalar of this form means; a refusal is a diagnostic, and ``default``."""
         if entry is None:
-            return None
+            return default
         if not isinstance(entry.value, Scalar) or not _is_number_or_text(entry.value):
             self._refuse("wrong-type", f'"{entry.key.text}" must be {form.noun}', _span(entry),
                          form.hint)  # fmt: skip
-            return None
+            return default
         try:
             return form.parse(entry.value.text)
         except ValueError as problem:
             self._refuse("bad-value", f'"{entry.key.text}" {problem}', _span(entry), form.hint)
-            return None
+            return default
 
     def _parts(self, entry: Entry | None, example: str) -> Mapping | None:
         """Return the mapping that ``entry`` holds, ``None`` where there is none."""
@@ -373,9 +377,9 @@ def _text(entry: Entry | None) -> str | None:
     return " ".join(entry.value.value.split()) if isinstance(entry.value.value, str) else None
 
 
-def _word(words: type[_Word], entry: Entry | None) -> _Word | None:
+def _word(words: type[_Word], entry: Entry | None, default: _Word) -> _Word:
     text = _text(entry)
-    return words(text) if text in set(words) else None
+    return words(text) if text in set(words) else default
 
 
 def _flag(entry: Entry | None) -> bool:
@@ -384,7 +388,3 @@ def _flag(entry: Entry | None) -> bool:
 
 def _inside(parts: Mapping | None, name: str) -> Entry | None:
     return parts.entry(name) if parts is not None else None
-
-
-def _either(value: _Value | None, default: _Value) -> _Value:
-    return default if value is None else value

@@ -251,8 +251,8 @@ class EventBus:
     exception.
     """
 
-    def __init__(self, observers: Sequence[Emit], bugs: list[Exception] | None = None) -> None:
-        self.bugs = [] if bugs is None else bugs
+    def __init__(self, observers: Sequence[Emit], bugs: list[Exception]) -> None:
+        self._bugs = bugs
         self._observers = list(observers)
         self._lock = threading.Lock()
 
@@ -264,7 +264,7 @@ class EventBus:
                     observer(event)
                 except Exception as bug:  # noqa: BLE001 - nothing that shows a run may stop it
                     self._observers.remove(observer)
-                    self.bugs.append(bug)
+                    self._bugs.append(bug)
 
 
 CODEC = JsonCodec(

@@ -132,8 +132,8 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
     comparison = compare(job.host, job.session, actual)
     receipt, login = None, None
     if comparison.needs_receipt:
-        found, login = session.receipt_and_login(actual.path, deadline)
-        receipt = validate(found, actual)
+        unchecked, login = session.receipt_and_login(actual.path, deadline)
+        receipt = validate(unchecked, actual)
     recreated = None
     if job.recreate and is_gone(comparison, receipt):
         recreated = Recreation(session.previous(actual.path, deadline))
