@@ -72,7 +72,7 @@ class HostSections:
         summary = element(
             "summary",
             _title(self.timeline, batch),
-            element("span", f"  {_in_words(batch, states)}", class_="dim"),
+            element("span", f"  {_counts_text(batch, states)}", class_="dim"),
         )
         return element("details", summary, *rows, class_="card batch", open=bool(bad) or not folded)
 
@@ -132,7 +132,7 @@ def _title(timeline: Timeline, batch: BatchRows) -> str:
     return ", ".join(words) or "All hosts"
 
 
-def _in_words(batch: BatchRows, states: Counter[str]) -> str:
+def _counts_text(batch: BatchRows, states: Counter[str]) -> str:
     parts = count_words(states, WORDS_OF_STATE)
     if batch.start is not None and batch.end is not None and batch.end > batch.start:
         parts.append(f"took {fine_duration(batch.end - batch.start)}")
@@ -201,7 +201,7 @@ def _steps(timeline: Timeline, row: HostRow) -> Markup | None:
 def _values(change: Change) -> Markup:
     if change.sensitive:
         return element("td", _SECRET[change.kind], class_="secret")
-    before, after = _shown(change.before), _shown(change.after)
+    before, after = _value_code(change.before), _value_code(change.after)
     if change.kind is ChangeKind.ADDED:
         return element("td", after)
     if change.kind is ChangeKind.REMOVED:
@@ -209,7 +209,7 @@ def _values(change: Change) -> Markup:
     return element("td", before, " \N{RIGHTWARDS ARROW} ", after)
 
 
-def _shown(value: str | None) -> Markup:
+def _value_code(value: str | None) -> Markup:
     return element("code", _short(value) if value else '""', class_="v")
 
 

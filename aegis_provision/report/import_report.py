@@ -33,7 +33,7 @@ def import_lines(
         *_by_message(
             "Left out:",
             "",
-            [(_why(item), item.host) for item in results if item.message],
+            [(_reason(item), item.host) for item in results if item.message],
             most,
         ),
         *_by_message(
@@ -51,7 +51,7 @@ def import_lines(
     ]
 
 
-def _why(item: ImportResult) -> str:
+def _reason(item: ImportResult) -> str:
     return (
         f"unreachable: {item.message}" if item.status is ImportStatus.UNREACHABLE else item.message
     )

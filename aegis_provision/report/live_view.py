@@ -40,7 +40,7 @@ def live_view(
     ``forks`` is how many hosts are worked on at once, if that is known.
     """
     if state.phase is Phase.READING:
-        return _counting(state, now)
+        return _reading_view(state, now)
     if state.phase is not Phase.RUNNING or state.schedule is None:
         return Text("")
     lines: list[RenderableType] = [_title(state, now, width, forks), _bar(state, width)]
@@ -48,11 +48,11 @@ def live_view(
         rest = duration(max(0.0, state.pause_until - now))
         lines.append(_cut(Text(f"  next batch in {rest}", style="cyan"), width))
     room = max(0, min(MOST_HOSTS, height - len(lines) - 2))
-    lines.extend(_flying(state, now, width, room))
+    lines.extend(_in_flight_lines(state, now, width, room))
     return Group(*lines[: max(1, height - 1)])
 
 
-def _counting(state: RunState, now: float) -> RenderableType:
+def _reading_view(state: RunState, now: float) -> RenderableType:
     grid = Table.grid(Column(no_wrap=True), Column(), Column(), Column(), padding=(0, 1))
     grid.add_row(
         f"Reading {counted(state.total, 'host')}",
@@ -98,14 +98,14 @@ def _bar(state: RunState, width: int) -> RenderableType:
     return grid
 
 
-def _flying(state: RunState, now: float, width: int, room: int) -> list[Text]:
-    flying = sorted(state.flying, key=lambda item: item.begun or 0.0)
-    if len(flying) > room:
+def _in_flight_lines(state: RunState, now: float, width: int, room: int) -> list[Text]:
+    in_flight = sorted(state.flying, key=lambda item: item.begun or 0.0)
+    if len(in_flight) > room:
         room = max(0, room - 1)
-    name_width = max((len(item.host) for item in flying[:room]), default=0)
-    lines = [_host_line(item, now, min(name_width, width // 2), width) for item in flying[:room]]
-    if len(flying) > room:
-        more = f"and {len(flying) - room} more" if room else counted(len(flying), "host")
+    name_width = max((len(item.host) for item in in_flight[:room]), default=0)
+    lines = [_host_line(item, now, min(name_width, width // 2), width) for item in in_flight[:room]]
+    if len(in_flight) > room:
+        more = f"and {len(in_flight) - room} more" if room else counted(len(in_flight), "host")
         lines.append(_cut(Text(f"  {more}", style="dim"), width))
     return lines
 
@@ -155,8 +155,8 @@ def _estimate_play(
     pauses = max(0, ahead - (index == state.play and state.pause_until is not None))
     gates = scheduled.play.gates
     todo = {host for host in waiting(state, index) if _has_work(state.plans.get(host), gates)}
-    flying = index == state.play and state.in_flight
-    if not todo and not flying:
+    in_flight = index == state.play and state.in_flight
+    if not todo and not in_flight:
         return pauses * scheduled.play.pause
     sample = state.samples.get(gates)
     if sample is None or not width:

@@ -112,10 +112,10 @@ def _diff(name: str, before: bytes, after: bytes) -> Iterator[str]:
         yield f"@@ -{_hunk_range(first[1], last[2])} +{_hunk_range(first[3], last[4])} @@"
         for tag, old_from, old_to, new_from, new_to in group:
             if tag == "equal":
-                yield from old.shown(" ", range(old_from, old_to))
+                yield from old.quoted(" ", range(old_from, old_to))
                 continue
-            yield from old.shown("-", range(old_from, old_to))
-            yield from new.shown("+", range(new_from, new_to))
+            yield from old.quoted("-", range(old_from, old_to))
+            yield from new.quoted("+", range(new_from, new_to))
 
 
 def _hunk_range(start: int, end: int) -> str:
@@ -134,7 +134,7 @@ class _Lines:
         if self._ended:
             self.lines = self.lines[:-1]
 
-    def shown(self, sign: str, numbers: range) -> Iterator[str]:
+    def quoted(self, sign: str, numbers: range) -> Iterator[str]:
         for number in numbers:
             line = self.lines[number]
             yield sign + (line if may_quote(self._source, number + 1) else WITHHELD)

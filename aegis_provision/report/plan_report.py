@@ -282,13 +282,13 @@ def _change_words(change: Change) -> str:
     if change.sensitive:
         return f"(secret) {_SECRET_WORD[change.kind]}"
     if change.before is None:
-        return _shown(change.after)
+        return _value_text(change.after)
     if change.after is None:
-        return f"{_shown(change.before)} removed"
-    return f"{_shown(change.before)} -> {_shown(change.after)}"
+        return f"{_value_text(change.before)} removed"
+    return f"{_value_text(change.before)} -> {_value_text(change.after)}"
 
 
-def _shown(value: str | None) -> str:
+def _value_text(value: str | None) -> str:
     if not value:
         return '""'
     if len(value) > _LONGEST_VALUE:
@@ -302,11 +302,11 @@ def _diff_lines(group: _HostGroup) -> list[Text]:
     lines = [Text(f"    --- {before}", style="bold"), Text(f"    +++ {path}", style="bold")]
     for change in plan.changes:
         if change.kind is not ChangeKind.ADDED:
-            old = "(secret)" if change.sensitive else _shown(change.before)
+            old = "(secret)" if change.sensitive else _value_text(change.before)
             lines.append(Text(f"    -{change.key}: {old}", style="red"))
         if change.kind is not ChangeKind.REMOVED:
             new = f"(secret, {_SECRET_WORD[change.kind]})"
-            new = new if change.sensitive else _shown(change.after)
+            new = new if change.sensitive else _value_text(change.after)
             lines.append(Text(f"    +{change.key}: {new}", style="green"))
     lines.extend(Text(f"     {name}: (same)", style="dim") for name in plan.same)
     lines.extend(Text(f"     {name}: (secret, {UNKNOWN})", style="dim") for name in plan.unknown)

@@ -174,14 +174,14 @@ def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -
                 return [Text(f"{status.host}: {', '.join(WORDS[item] for item in status.states)}")]
         case HostFinished(_, result):
             fine = drawn and result.status in SUCCESSES
-            if verbosity or not (fine or _is_no_news(state, event)):
+            if verbosity or not (fine or _is_known_already(state, event)):
                 return result_lines(result)
         case _:
             pass
     return []
 
 
-def _is_no_news(state: RunState, event: HostFinished) -> bool:
+def _is_known_already(state: RunState, event: HostFinished) -> bool:
     """Tell whether the plan has lead so already, or the recap will say it for many at once."""
     if event.result.status is Status.NOT_ATTEMPTED:
         return True
