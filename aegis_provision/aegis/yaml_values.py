@@ -340,7 +340,7 @@ class _Reader:
                 if isinstance(event, yaml.ScalarEvent)
             )
         text = self._stand_ins.show(read)
-        if kind in {"|", ">"} and " " in text and not text.strip(" \n"):
+        if kind in {"|", ">"} and not text.strip(" \n") and " " in source.partition("\n")[2]:
             self._unsure("blanks as the whole text", start)
         if kind in {"|", ">"} and text and _ENDS_OPEN.fullmatch(source):
             text = text.removesuffix("\n") + "\n"
