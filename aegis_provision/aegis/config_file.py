@@ -120,7 +120,6 @@ class _YamlSyntax:
     """YAML, edited in place."""
 
     def read(self, data: bytes) -> tuple[Any, Where]:
-        _text_to_read(data)
         try:
             found = yaml_config.read(data)
         except NotTakenError as problem:
@@ -128,6 +127,8 @@ class _YamlSyntax:
         except UnsureError as problem:
             words = "this tool can't be sure how Aegis reads the file"
             raise DoubtfulError(f"{words}: {problem}") from None
+        if not isinstance(found.root, dict):
+            _text_to_read(data)  # It says more of an empty file, and of one in UTF-16.
         return found.root, found.where
 
     def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:

@@ -451,7 +451,9 @@ class _Reader:
             while at < start:
                 found = _GAP.match(self._text, at, start)
                 if found is None:
-                    self._unsure("an indicator", at)
+                    directive = self._text[at] == "%"
+                    words = "a directive other than %YAML 1.2" if directive else "an indicator"
+                    self._unsure(words, at)
                 depth += (found["open"] is not None) - (found["close"] is not None)
                 self._check_token(found, depth, before)
                 at = found.end()
@@ -487,7 +489,7 @@ class _Reader:
         in_block = before in {"|", ">"}
         alone = newline and "\t" in lines
         last = found.end() == len(self._text) and "\t" in lines.rpartition("\n")[2]
-        if in_block or before == "entry" or (alone and (before == "colon" or last)):
+        if in_block or before == "entry" or (alone and (last or before in {"colon", "&"})):
             self._unsure("a tab on a line of its own, or behind a '-'", found.start())
 
     def _check_indentation(self) -> None:

@@ -608,6 +608,7 @@ def test_yaml_may_begin_with_a_byte_order_mark_but_be_no_utf16() -> None:
     found = parse_config("port: 1\n".encode("utf-16"), syntax=YAML)
     assert isinstance(found, RejectedConfig)
     assert "UTF-16" in found.reasons[0]
+    assert isinstance(parse_config(b"\xff\xfeport: 1\n", syntax=YAML), ConfigFile)
 
 
 def test_bytes_that_are_no_utf8_in_yaml() -> None:

@@ -122,7 +122,7 @@ def test_why_the_library_does_not_take_a_text(text: str, words: str) -> None:
         ("a: 1\rb: 2\n", "a carriage return that ends no line in line 1, column 5"),
         ("? [a]\n: b\n", "a key that is no plain word in line 1, column 3"),
         ("a: !!set {b}\n", "a tag of YAML 1.1 in line 1, column 4"),
-        ("%YAML 1.1\n---\na: no\n", "an indicator in line 1, column 1"),
+        ("%YAML 1.1\n---\na: no\n", "a directive other than %YAML 1.2 in line 1, column 1"),
         ("a: 1\n\ufeffb: 2\n", "a byte order mark inside of the file in line 2, column 1"),
         ("a: &x\n  b: *x\n", "an alias inside of what it stands for in line 2, column 6"),
         ("a: \U000f0001\U00100001\n", "it holds characters for private use of both kinds"),
