@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import RejectedConfig, parse_config, syntax_of
 from aegis_provision.aegis.search_order import search_paths
+from aegis_provision.aegis.server import UnknownServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.aegis.server import AegisServer, ServerUser
-
-AUTO = "auto"
-"""What ``config_path`` says for the file that Aegis reads."""
 
 DEFAULT_NAME = "aegis.config.json"
 _OWNER_READS, _GROUP_READS, _OTHERS_READ = 0o400, 0o040, 0o004
@@ -42,7 +40,7 @@ class SearchedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TargetFile:
     """The file that we write: its path with links resolved, and its owner and mode afterwards."""
 
     real_path: str
@@ -82,6 +80,11 @@ class NotChecked:
 
     reason: str
 
+    @property
+    def warning(self) -> str:
+        """Return what to tell the operator."""
+        return f"that Aegis reads this file was not checked: {self.reason}"
+
 
 Reading = ReadsTarget | ReadsOther | ReadsNone | NotChecked
 
@@ -99,6 +102,11 @@ class FoundFiles:
     server: AegisServer
     files: Mapping[str, SearchedFile] = field(default_factory=dict)
 
+    def real_path(self, path: str) -> str:
+        """Return a path with links resolved, itself where that is not known."""
+        found = self.files.get(path)
+        return path if found is None or found.real_path is None else found.real_path
+
     def in_order(self) -> tuple[SearchedFile | None, ...]:
         """Return the files in the order in which they are looked for, ``None`` for unknown ones."""
         paths = search_paths(self.server.directory, self.server.home, self.server.config)
@@ -111,8 +119,10 @@ def paths_of(server: AegisServer) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
-def reading_of(found: FoundFiles, target: Target) -> Reading:
+def reading_of(found: FoundFiles | UnknownServer, target: TargetFile) -> Reading:
     """Return which file Aegis reads after the target was written, whose content it then takes."""
+    if isinstance(found, UnknownServer):
+        return NotChecked(found.reason)
     after = _reads(found, target)
     if isinstance(after, ReadsTarget) and not target.exists:
         today = _reads(found, None)
@@ -121,6 +131,19 @@ def reading_of(found: FoundFiles, target: Target) -> Reading:
         if isinstance(today, NotChecked):
             return today
     return after
+
+
+def reading_now(found: FoundFiles | UnknownServer, path: str) -> Reading:
+    """Return whether Aegis reads the target at ``path`` as it is."""
+    if isinstance(found, UnknownServer):
+        return NotChecked(found.reason)
+    item = found.files.get(path)
+    file = None if item is None else item.file
+    if file is None:
+        return NotChecked(f"{path} can't be read")
+    real_path = found.real_path(path)
+    target = TargetFile(real_path, file.uid, file.gid, file.mode, exists=True)
+    return reading_of(found, target)
 
 
 def path_in_use(found: FoundFiles) -> str | NotChecked:
@@ -137,14 +160,14 @@ def path_in_use(found: FoundFiles) -> str | NotChecked:
     there = (item for item in found.in_order() if item is not None and item.file is not None)
     first = next(there, None)
     if first is not None:
-        return first.real_path or first.path
+        return first.path
     server = found.server
     name = DEFAULT_NAME if server.config is None else server.config
     path, *_ = search_paths(server.directory, None, name)
     return path or NotChecked("its --config names no file")
 
 
-def _reads(found: FoundFiles, target: Target | None) -> Reading:
+def _reads(found: FoundFiles, target: TargetFile | None) -> Reading:
     """Return which file Aegis reads; without a ``target``, as things are now."""
     user = found.server.user
     denied = False
@@ -159,7 +182,7 @@ def _reads(found: FoundFiles, target: Target | None) -> Reading:
         else:
             use = _use_of(item, user)
             if use is _Use.TAKEN:
-                return ReadsOther(item.real_path or item.path)
+                return ReadsOther(item.path)
         if use is _Use.UNKNOWN:
             return NotChecked(f"whether Aegis takes {item.path} is not known")
     return ReadsNone(denied)
@@ -197,8 +220,13 @@ def _may_read(user: ServerUser | None, uid: int, gid: int, mode: int) -> _Use:
     return _Use.UNKNOWN if mode & _GROUP_READS else _Use.PASSED_OVER
 
 
-def describe(reading: ReadsOther | ReadsNone, server: AegisServer) -> tuple[str, str]:
-    """Return why the target does not count for the host's sessions, and the remedy."""
+def describe(
+    reading: Reading | None, found: FoundFiles | UnknownServer | None
+) -> tuple[str, str] | None:
+    """Return why Aegis does not read the target, and the remedy; ``None`` if nothing says so."""
+    if not isinstance(found, FoundFiles):
+        return None
+    server = found.server
     auto = "set config_path: auto"
     match reading:
         case ReadsOther(other, today_only=True):
@@ -221,6 +249,8 @@ def describe(reading: ReadsOther | ReadsNone, server: AegisServer) -> tuple[str,
                 f"Aegis does not look for a file there: it runs in {server.directory}"
                 f"{_missing(server)}"
             ), auto
+        case _:
+            return None
 
 
 def _missing(server: AegisServer) -> str:

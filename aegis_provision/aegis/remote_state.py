@@ -15,6 +15,7 @@ class ReadProblem(Enum):
     NOT_A_FILE = "not_a_file"
     TOO_LARGE = "too_large"
     UNSAFE_DIRECTORY = "unsafe_directory"
+    NO_PATH = "no_path"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from aegis_provision.documents import nodes
     from aegis_provision.documents.nodes import Span
 
+AUTO_PATH = "auto"
+"""The ``config_path`` that means the file which Aegis there reads."""
+
 OVERRIDE_KEYS = ("base_url", "auth_token", "model", "fast_model", "timeout_ms")
 """The five keys that override single values of a provider's recipe (docs/inventory.md)."""
 
@@ -44,8 +47,8 @@ class Target:
     ``None`` means "what the ssh config says, or OpenSSH's default". ``jump`` is a list of
     bastions (``[user@]host[:port]``), outermost first; empty means "none, even if the ssh
     config names some". ``become_user`` is ``None`` where the login owns the file itself.
-    ``config_path`` is absolute, or relative to the login directory. ``trust_directory`` lets root
-    write by path in directories that other users can change.
+    ``config_path`` is absolute, relative to the login directory, or :data:`AUTO_PATH`.
+    ``trust_directory`` lets root write by path in directories that other users can change.
     """
 
     host: str
@@ -98,6 +101,15 @@ class Host:
     env: Mapping[str, Setting]
     target: Target
     service: Service
+
+    @property
+    def tells_server(self) -> bool:
+        """Tell whether the inventory says anything of the Aegis that runs on the host.
+
+        Then the host can be asked which file that Aegis reads.
+        """
+        keys = ("service", "restart_command", "api")
+        return self.target.config_path == AUTO_PATH or any(key in self.settings for key in keys)
 
     @property
     def pinned(self) -> bool:

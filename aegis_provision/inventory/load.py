@@ -18,7 +18,7 @@ from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.groups import ALL, Ancestry, Tree, cycles, too_deep
-from aegis_provision.inventory.host import OVERRIDE_KEYS, Group, Host, Inventory, Setting
+from aegis_provision.inventory.host import AUTO_PATH, OVERRIDE_KEYS, Group, Host, Inventory, Setting
 from aegis_provision.inventory.pins import pin_errors
 from aegis_provision.inventory.precedence import (
     Conflict,
@@ -370,6 +370,8 @@ def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
             target.connection,
             target.user if not target.config_path.startswith("/") else None,
             target.config_path,
+            # Each of several servers at one address reads a file of its own.
+            (host.service.unit, host.service.api) if target.config_path == AUTO_PATH else None,
         )
         first = seen.setdefault(where, host)
         if first is not host:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
-from aegis_provision.inventory.host import Service, Target
+from aegis_provision.inventory.host import AUTO_PATH, Service, Target
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
@@ -39,7 +39,8 @@ def target_of(host: str, settings: MergedSettings) -> tuple[Target, tuple[Diagno
         read_via="explicit" if _text(settings, "read_via") == "explicit" else "search",
         trust_directory="trust_directory" in settings and settings["trust_directory"].value is True,
     )
-    if become_user is not None and not config_path.startswith("/"):
+    absolute = config_path == AUTO_PATH or config_path.startswith("/")
+    if become_user is not None and not absolute:
         return target, (_relative_become(host, settings),)
     return target, ()
 
@@ -76,7 +77,7 @@ def _relative_become(host: str, settings: MergedSettings) -> Diagnostic:
         f'"{chosen.key}" needs an absolute config_path: '
         "a relative one begins at the login's directory, not at that user's",
         chosen.span,
-        hint="set config_path, such as /opt/aegis/aegis.config.json",
+        hint="set config_path, such as /opt/aegis/aegis.config.json, or 'auto'",
         related=related,
         hosts=(host,),
     )

@@ -71,7 +71,7 @@ def status_exit_code(statuses: Sequence[HostStatus], *, detailed: bool) -> ExitC
     from aegis_provision.planning.status import HostState
 
     states = {state for status in statuses for state in status.states}
-    if HostState.ERROR in states:
+    if states & {HostState.ERROR, HostState.NOT_READ}:
         return ExitCode.HOST_FAILED
     if HostState.UNREACHABLE in states:
         return ExitCode.HOST_UNREACHABLE

@@ -6,6 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import ConfigFile, RejectedConfig, merge, parse_config
+from aegis_provision.aegis.file_in_use import (
+    FoundFiles,
+    NotChecked,
+    ReadsTarget,
+    TargetFile,
+    describe,
+    reading_of,
+)
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
 from aegis_provision.aegis.search_order import findable
 from aegis_provision.humanize import listed, utc_text
@@ -24,7 +32,9 @@ from aegis_provision.planning.receipts import Receipt, RejectedReceipt
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from aegis_provision.aegis.file_in_use import Reading
     from aegis_provision.aegis.remote_state import RemoteFile
+    from aegis_provision.aegis.server import UnknownServer
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.drift import RemovedKeys
     from aegis_provision.providers.session import Session
@@ -56,6 +66,10 @@ _PROBLEMS = {
     ),
     ReadProblem.NOT_A_FILE: ("it is not a regular file", "move it away or correct config_path"),
     ReadProblem.UNSAFE_DIRECTORY: UNSAFE_DIRECTORY,
+    ReadProblem.NO_PATH: (
+        "the file that Aegis reads can't be told",
+        "set config_path to that file; or say what runs Aegis there, with service or api",
+    ),
     ReadProblem.TOO_LARGE: ("it is too large to be Aegis' configuration", "correct config_path"),
 }
 
@@ -85,7 +99,8 @@ class Comparison:
     desired variables, ``file_changes`` those of mode and owner. ``same`` names the variables that
     are right, ``unknown`` those that can't be compared because the secrets were withheld. All are
     empty if there are ``refusals``, which say why nothing may be written. ``secrets`` are those in
-    the file.
+    the file. ``reading`` is which file the Aegis there reads, ``None`` if it was not asked;
+    ``not_read`` says that the only refusal is that it does not read this one.
     """
 
     host: Host
@@ -99,6 +114,8 @@ class Comparison:
     same: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    reading: Reading | None = None
+    not_read: bool = False
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -132,21 +149,33 @@ class Recreation:
     previous: bytes | None = field(repr=False)
 
 
-def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
+def compare(
+    host: Host,
+    session: Session,
+    actual: RemoteState,
+    server: FoundFiles | UnknownServer | None = None,
+) -> Comparison:
     """Compare what ``host`` should have with what was found there.
 
-    ``session`` has no missing variables. All reasons against a host are found at once. The rules
+    ``session`` has no missing variables. ``server`` is what is known of the Aegis that runs there,
+    ``None`` where the host was not asked. All reasons against a host are found at once. The rules
     are those of Aegis' configuration loading (it drops a bad file silently, so such a host is
     refused here).
     """
     config = parse_config(actual.file.content, replaced=session.names) if actual.file else None
-    found = refusals(actual)
+    reading = _reading(actual, server)
+    unread = describe(reading, server)
+    found = refusals(actual, reading)
+    if unread is not None:
+        found.append(unread)
     secrets = config.secrets() if config else ()
     if isinstance(config, RejectedConfig):
         hint = "correct the file on the host, then plan again"
         found += [(reason, hint) for reason in config.reasons]
     if found or isinstance(config, RejectedConfig):
-        return Comparison(host, session, actual, None, tuple(found), secrets=secrets)
+        return Comparison(
+            host, session, actual, None, tuple(found), secrets=secrets, not_read=found == [unread]
+        )
     if actual.directory is None:
         raise ValueError("a target that was read has a directory")
     ownership = desired_ownership(actual.file, actual.directory)
@@ -163,7 +192,23 @@ def compare(host: Host, session: Session, actual: RemoteState) -> Comparison:
         file_changes=_file_changes(actual.file, ownership),
         same=diff.same,
         unknown=diff.unknown,
+        reading=reading,
     )
+
+
+def _reading(actual: RemoteState, server: FoundFiles | UnknownServer | None) -> Reading | None:
+    """Return which file Aegis reads once the target is written; ``None`` if it was not asked."""
+    if server is None or actual.problem is not None or actual.directory is None:
+        return None
+    ownership = desired_ownership(actual.file, actual.directory)
+    target = TargetFile(
+        server.real_path(actual.path) if isinstance(server, FoundFiles) else actual.path,
+        ownership.uid,
+        ownership.gid,
+        ownership.mode,
+        exists=actual.file is not None,
+    )
+    return reading_of(server, target)
 
 
 def plan_host(
@@ -211,7 +256,7 @@ def plan_compared(
         unknown=comparison.unknown,
         warnings=(
             *warnings,
-            *_warnings(host, actual, config, ownership),
+            *_warnings(comparison, config, ownership),
             *_receipt_warnings(comparison, receipt, dropped),
         ),
         auth_token=config.auth_token if config else None,
@@ -325,14 +370,20 @@ def unreachable(host: Host, session: Session, reason: str, hint: str) -> HostPla
     )
 
 
-def refusals(actual: RemoteState) -> list[tuple[str, str]]:
-    """Return why nothing may be written at a target, with hints, before its content is parsed."""
+def refusals(actual: RemoteState, reading: Reading | None = None) -> list[tuple[str, str]]:
+    """Return why nothing may be written at a target, with hints, before its content is parsed.
+
+    ``reading`` is what the server itself was found to read, which goes before what its file names
+    alone may shadow.
+    """
     found: list[tuple[str, str]] = []
     if actual.problem is not None:
         reason, hint = _PROBLEMS[actual.problem]
         if actual.for_root and actual.problem is ReadProblem.PERMISSION_DENIED:
             hint = _AS_DIRECTORYS_OWNER
         found.append((f"{reason} ({actual.detail})" if actual.detail else reason, hint))
+    if reading is not None and not isinstance(reading, NotChecked):
+        return found
     found.extend(
         (
             f"Aegis reads {shadow} instead of it",
@@ -372,8 +423,9 @@ def _file_changes(file: RemoteFile | None, desired: Ownership) -> tuple[Change, 
 
 
 def _warnings(
-    host: Host, actual: RemoteState, config: ConfigFile | None, desired: Ownership
+    comparison: Comparison, config: ConfigFile | None, desired: Ownership
 ) -> tuple[str, ...]:
+    host, actual, reading = comparison.host, comparison.actual, comparison.reading
     found = []
     if config is None or not config.has_auth_token:
         found.append(_OPEN_API)
@@ -381,7 +433,10 @@ def _warnings(
         found.append(_NOT_UTF8)
     if actual.file is None and desired.uid == 0:
         found.append(_ROOT_OWNED)
-    if host.target.read_via == "search" and not findable(host.target.config_path):
+    if isinstance(reading, NotChecked):
+        found.append(reading.warning)
+    searched = host.target.read_via == "search" and not isinstance(reading, ReadsTarget)
+    if searched and not findable(host.target.config_path):
         found.append(_NOT_SEARCHED)
     found.extend(
         f"{item.key} from {item.holder} ({item.span}) is ignored: "

@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import shown_key
+from aegis_provision.aegis.file_in_use import NotChecked
 from aegis_provision.planning.diff import is_equal
 from aegis_provision.planning.drift import drift_of, removed_keys
 from aegis_provision.planning.hand_edits import hand_edits, overriding_variables
@@ -39,6 +40,7 @@ class HostState(StrEnum):
     PENDING = "pending"
     NEVER_PROVISIONED = "never_provisioned"
     RESTART_PENDING = "restart_pending"
+    NOT_READ = "not_read"
     ERROR = "error"
     UNREACHABLE = "unreachable"
 
@@ -111,7 +113,7 @@ def status_of(
             host.name,
             actual.path,
             session.spec.provider,
-            (HostState.ERROR,),
+            (HostState.NOT_READ if comparison.not_read else HostState.ERROR,),
             message=plan.message,
             hint=plan.hint,
             tokens=_all_unknown(session),
@@ -152,7 +154,7 @@ def status_of(
         tuple(_shown(key) for key in edits.keys),
         overriding,
         edits.lost_lock,
-        message=_message(receipt, states),
+        message="; ".join(_messages(comparison, receipt, states)),
         wrote=trusted.info if trusted else None,
         current_provider=_current_provider(environment, session, trusted),
         tokens=_tokens(environment, session, trusted),
@@ -177,13 +179,18 @@ def _shown(key: str) -> str:
     return key if key == REST else ".".join(shown_key(step) for step in key.split("."))
 
 
-def _message(receipt: Receipt | RejectedReceipt | None, states: Sequence[HostState]) -> str:
+def _messages(
+    comparison: Comparison, receipt: Receipt | RejectedReceipt | None, states: Sequence[HostState]
+) -> Iterator[str]:
     if isinstance(receipt, RejectedReceipt):
-        return (
+        yield (
             f"the receipt beside the file does not count ({receipt.reason}): what was "
             "changed on the host can't be told from what is pending"
         )
-    return _BY_HAND if receipt is None and HostState.IN_SYNC in states else ""
+    elif receipt is None and HostState.IN_SYNC in states:
+        yield _BY_HAND
+    if isinstance(comparison.reading, NotChecked):
+        yield comparison.reading.warning
 
 
 def _current_provider(

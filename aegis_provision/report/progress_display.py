@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _PER_SECOND = 4
 _BAD = {Action.ERROR, Action.UNREACHABLE}
-_BAD_STATES = {HostState.ERROR, HostState.UNREACHABLE}
+_BAD_STATES = {HostState.NOT_READ, HostState.ERROR, HostState.UNREACHABLE}
 
 
 class ProgressDisplay:

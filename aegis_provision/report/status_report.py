@@ -26,6 +26,7 @@ WORDS = {
     HostState.PENDING: "pending",
     HostState.NEVER_PROVISIONED: "never provisioned",
     HostState.RESTART_PENDING: "restart pending",
+    HostState.NOT_READ: "not read by Aegis",
     HostState.ERROR: "in error",
     HostState.UNREACHABLE: "unreachable",
 }
@@ -38,6 +39,7 @@ _STYLE = {
     HostState.PENDING: "yellow",
     HostState.NEVER_PROVISIONED: "yellow",
     HostState.RESTART_PENDING: "cyan",
+    HostState.NOT_READ: "bold red",
     HostState.ERROR: "bold red",
     HostState.UNREACHABLE: "bold red",
 }
@@ -48,6 +50,7 @@ _SIGN = {
     HostState.PENDING: "~",
     HostState.NEVER_PROVISIONED: "+",
     HostState.RESTART_PENDING: "=",
+    HostState.NOT_READ: "x",
     HostState.ERROR: "x",
     HostState.UNREACHABLE: "?",
 }

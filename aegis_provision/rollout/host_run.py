@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from aegis_provision.aegis.file_in_use import NotChecked, describe, reading_now
 from aegis_provision.errors import Locked, TransportError, Unreachable, WriteFailed, WriteRefused
 from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import restoring_write
@@ -31,6 +32,7 @@ from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.rollout.remote_text import redacted
 from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
 from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.server_query import ask_server
 from aegis_provision.rollout.session_wait import wait_for_idle
 from aegis_provision.rollout.task import RecordError, skipped
 from aegis_provision.transport.atomic_write import atomic_write
@@ -190,7 +192,9 @@ class _HostWork:
         if verify is None:
             return None
         self._start(Step.VERIFY)
-        blocked = self._check_health(verify, restarted) if verify.health else None
+        blocked = None
+        if verify.health:
+            blocked = self._check_health(verify, restarted) or self._check_reading()
         if blocked is None and verify.probe:
             began = time.monotonic()
             blocked = self._probe(Step.VERIFY, min(_PROBE_TIMEOUT, verify.timeout))
@@ -327,6 +331,21 @@ class _HostWork:
         )
         self.connection.extend_deadline(began)
         return self._unless_ok(verdict)
+
+    def _check_reading(self) -> Blocked | None:
+        """Ask whether the Aegis that runs now reads the file that was written."""
+        host, path = self.task.job.host, self.task.plan.path
+        if self.task.rollback or not host.tells_server:
+            return None
+        session, deadline = self.connection.open(), self.connection.deadline
+        server = ask_server(host, session, deadline, path, self.task.plan.seen)
+        reading = reading_now(server, path)
+        not_read = describe(reading, server)
+        if not_read is not None:
+            return Blocked(*not_read)
+        if isinstance(reading, NotChecked) and reading.warning not in self.task.plan.warnings:
+            self.warnings.append(reading.warning)
+        return None
 
     def _probe(self, step: Step, timeout: float) -> Blocked | None:
         """Ask the provider whether it would serve this host."""

@@ -15,6 +15,7 @@ from aegis_provision.planning.status import status_of, unreachable_status
 from aegis_provision.providers.session import Session, SessionSpec
 from aegis_provision.rollout.events import HostChecked, HostPlanned
 from aegis_provision.rollout.planner import is_restart_pending, read_fleet
+from aegis_provision.rollout.server_query import read_host
 from aegis_provision.rollout.task import HostJob
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ def inspect_fleet(
     receipts: dict[str, Receipt | RejectedReceipt | None] = {}
 
     def inspect(job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
-        actual = states[job.host.name] = session.read(deadline)
-        comparison = compare(job.host, job.session, actual)
+        actual, server = read_host(job.host, session, deadline, ask=False)
+        states[job.host.name] = actual
+        comparison = compare(job.host, job.session, actual, server)
         if comparison.has_others:
             receipt = session.receipt(actual.path, deadline)
             receipts[job.host.name] = validate(receipt, actual)
@@ -91,8 +93,8 @@ def check_fleet(
 
 
 def _check_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostStatus:
-    actual = session.read(deadline)
-    comparison = compare(job.host, job.session, actual)
+    actual, server = read_host(job.host, session, deadline)
+    comparison = compare(job.host, job.session, actual, server)
     if comparison.refusals:
         return status_of(comparison, None)
     receipt = validate(session.receipt(actual.path, deadline), actual)

@@ -23,6 +23,7 @@ from aegis_provision.planning.rollback import needs_previous, plan_rollback, wit
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
 from aegis_provision.rollout.gates import get_health
 from aegis_provision.rollout.remote_text import redacted, redactor_of
+from aegis_provision.rollout.server_query import read_host
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import HttpFailure
@@ -128,8 +129,8 @@ def read_fleet(
 
 def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
     """Return what would turn the host into what the inventory wants."""
-    actual = session.read(deadline)
-    comparison = compare(job.host, job.session, actual)
+    actual, server = read_host(job.host, session, deadline)
+    comparison = compare(job.host, job.session, actual, server)
     receipt, login = None, None
     if comparison.needs_receipt:
         unchecked, login = session.receipt_and_login(actual.path, deadline)

@@ -109,10 +109,11 @@ class HostSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self, deadline: Deadline) -> RemoteState:
-        """Read the target and what surrounds it."""
+    def read(self, deadline: Deadline, path: str | None = None) -> RemoteState:
+        """Read the target and what surrounds it; ``path`` is another one than the inventory's."""
         self._files.set_deadline(deadline)
-        path = absolute_path(self._files, self._target)
+        if path is None:
+            path = absolute_path(self._files, self._target)
         owners = self._submit_owners(path)
         state = StateQuery(self._files, path, self._target.read_via)
         try:
@@ -163,7 +164,27 @@ class HostSession:
         Raises :class:`Unreachable`.
         """
         self._files.set_deadline(deadline)
-        return read_searched(self._files, paths)
+        closed = self._closed_directories(paths, deadline)
+        return read_searched(self._files, paths, closed)
+
+    def _closed_directories(self, paths: Sequence[str], deadline: Deadline) -> frozenset[str]:
+        """Return the directories of ``paths`` in which no file may be opened.
+
+        They are those that users other than root can change. Where one such user has all of them,
+        and the target's directory is not known yet, the files are that user's from now on.
+        """
+        if not self._is_root or self._target.trust_directory:
+            return frozenset()
+        directories = dict.fromkeys(posixpath.dirname(path) for path in paths)
+        queries = {directory: OwnersQuery(self._files, directory) for directory in directories}
+        owners = {directory: query.get() for directory, query in queries.items()}
+        others = {directory: found for directory, found in owners.items() if not found.only_root}
+        users = {found.only_user for found in others.values()}
+        if not self._trusted and len(users) == 1:
+            with suppress(NotAsOwner):
+                self._work_as(next(iter(others.values())), deadline)
+                return frozenset()
+        return frozenset(others)
 
     def alive(self, deadline: Deadline) -> bool:
         """Tell whether the connection still answers; never raises."""
@@ -236,18 +257,19 @@ class HostSession:
             self._trusted = True
             return False
         try:
-            self._files = self._files_of(owners, deadline)
+            self._work_as(owners, deadline)
         except NotAsOwner as problem:
             self._refusal = _unsafe(f"{owners.description}, and {problem}")
             raise self._refusal from None
-        self._login = None
-        self._trusted = self._for_root = True
         return True
 
-    def _files_of(self, owners: PathOwners, deadline: Deadline) -> Filesystem:
+    def _work_as(self, owners: PathOwners, deadline: Deadline) -> None:
+        """Let the files be those of the one user in ``owners``. Raises :class:`NotAsOwner`."""
         if owners.only_user is None:
             raise NotAsOwner(_NO_ONE_USER)
-        return self._as_owner(owners.only_user, owners.gid, deadline)
+        self._files = self._as_owner(owners.only_user, owners.gid, deadline)
+        self._login = None
+        self._trusted = self._for_root = True
 
     def close(self) -> None:
         """Close the connection; never raises, never blocks for long."""

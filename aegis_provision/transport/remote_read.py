@@ -6,6 +6,7 @@ import errno
 import posixpath
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,10 @@ from aegis_provision.aegis.remote_state import (
 from aegis_provision.aegis.search_order import shadowing
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT, beside
-from aegis_provision.transport.filesystem import then
+from aegis_provision.transport.filesystem import Failed, then
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.planning.receipts import FoundReceipt
@@ -245,14 +246,44 @@ def _leads_to(files: Filesystem, path: str) -> str:
         return ""
 
 
-def read_searched(files: Filesystem, paths: Iterable[str]) -> tuple[SearchedFile, ...]:
-    """Return what lies at ``paths``, which are absolute. Raises only :class:`Unreachable`."""
-    asked = [(path, files.submit_real_path(path), files.submit_open(path)) for path in paths]
-    opened = [
-        (path, real, then(handle, lambda found: found.submit_whole(LARGEST_CONFIG + 1)))
-        for path, real, handle in asked
-    ]
-    return tuple(_searched(files, path, real, content) for path, real, content in opened)
+def read_searched(
+    files: Filesystem, paths: Iterable[str], closed: Collection[str] = ()
+) -> tuple[SearchedFile, ...]:
+    """Return what lies at ``paths``, which are absolute. Raises only :class:`Unreachable`.
+
+    In directories that are ``closed`` no file is opened: there one counts as not readable.
+    """
+    asked = [(path, files.submit_real_path(path), _Search(files, path, closed)) for path in paths]
+    for _, _, search in asked:
+        search.wait()
+    for _, _, search in asked:
+        search.go_on()
+    return tuple(_searched(files, path, real, search) for path, real, search in asked)
+
+
+class _Search:
+    """The stat and the content of a file, asked for in two steps."""
+
+    def __init__(self, files: Filesystem, path: str, closed: Collection[str]) -> None:
+        is_closed = posixpath.dirname(path) in closed
+        self._found = files.submit_lstat(path) if is_closed else None
+        self._opened = None if is_closed else files.submit_open(path)
+        self._content: Future[tuple[FileStat, bytes]] = Failed(PermissionError())
+
+    def wait(self) -> None:
+        for future in (self._found, self._opened):
+            with suppress(OSError):
+                if future is not None:
+                    future.get()
+
+    def go_on(self) -> None:
+        if self._opened is not None:
+            self._content = then(self._opened, lambda file: file.submit_whole(LARGEST_CONFIG + 1))
+
+    def get(self) -> tuple[FileStat, bytes]:
+        if self._found is not None:
+            self._found.get()
+        return self._content.get()
 
 
 def _searched(

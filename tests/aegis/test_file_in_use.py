@@ -12,7 +12,7 @@ from aegis_provision.aegis.file_in_use import (
     ReadsOther,
     ReadsTarget,
     SearchedFile,
-    Target,
+    TargetFile,
     describe,
     files_by_path,
     path_in_use,
@@ -61,8 +61,8 @@ def holding(
 
 def target(
     path: str, *, exists: bool = True, uid: int = 998, gid: int = 997, mode: int = 0o600
-) -> Target:
-    return Target(path, uid, gid, mode, exists=exists)
+) -> TargetFile:
+    return TargetFile(path, uid, gid, mode, exists=exists)
 
 
 def test_the_order_of_a_server() -> None:
@@ -121,7 +121,7 @@ def test_a_new_target_before_a_file_that_is_read_today() -> None:
     reading = reading_of(found, target(OPT, exists=False))
     assert reading == ReadsOther(HOME, today_only=True)
     assert isinstance(reading, ReadsOther)
-    assert describe(reading, found.server) == (
+    assert describe(reading, found) == (
         f"Aegis reads {HOME} today, and would lose its settings to the new file",
         f"set config_path: auto, or config_path: {HOME}; or move {HOME} away",
     )
@@ -209,16 +209,20 @@ def test_what_auto_means(config: str | None, files: dict[str, bytes | None], pat
 
 def test_the_words_name_the_file_and_the_remedy() -> None:
     reading = ReadsOther(YAML)
-    assert describe(reading, serving()) == (
+    assert describe(reading, holding(serving(), {})) == (
         f"Aegis reads {YAML} instead of it",
         f"set config_path: auto, or config_path: {YAML}",
     )
-    message, hint = describe(ReadsNone(), serving("/none.json"))
+    words = describe(ReadsNone(), holding(serving("/none.json"), {}))
+    assert words is not None
+    message, hint = words
     assert message == (
         "Aegis does not look for a file there: it runs in /opt/aegis "
         "(it is started with --config /none.json)"
     )
     assert hint == "set config_path: auto"
-    message, hint = describe(ReadsNone(denied=True), serving())
+    words = describe(ReadsNone(denied=True), holding(serving(), {}))
+    assert words is not None
+    message, hint = words
     assert "uid 998" in message
     assert "become_user" in hint

@@ -366,7 +366,7 @@ class Loaded:
 
 def load(place: Place) -> Loaded:
     """Return the first valid file's settings. Raises :class:`Crash` where Aegis would die."""
-    named = place.settings.get("config")
+    named = place.settings.get("config") or "".join(sys.argv[4:5])
     paths = [Path(named)] if named else []
     for path in [*paths, *(place.directory / name for name in _SEARCHED)]:
         try:
@@ -783,7 +783,7 @@ def _iso(seconds: float) -> str:
 
 def main() -> int:
     """``restart DIRECTORY``: exit with what a restart would."""
-    _, command, directory = sys.argv
+    _, command, directory, *_ = sys.argv
     if command != "restart":
         raise SystemExit(f"no such command: {command}")
     return Place(Path(directory)).restart()

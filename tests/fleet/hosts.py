@@ -344,9 +344,8 @@ def _furnish(directory: Path, name: str, port: int, stop_timeout: float) -> Flee
             "owner": os.getpid(),
         }
     )
-    command = [sys.executable, "-I", "-S", str(_SERVER), "restart", str(directory)]
     script = directory / "restart"
-    script.write_text(f"#!/bin/sh\nexec {shlex.join(command)}\n")
+    script.write_text(restart_script(directory))
     script.chmod(0o700)
     host = FleetHost(name, place, port, shlex.quote(str(script)))
     host.write_config(
@@ -360,6 +359,25 @@ def _furnish(directory: Path, name: str, port: int, stop_timeout: float) -> Flee
     written = time.time() - 2 * _RUNNING_FOR
     os.utime(host.config_path, (written, written))
     return host
+
+
+def restart_script(directory: Path) -> str:
+    """Return the program that restarts the Aegis of the host in ``directory``.
+
+    The process that it leaves looks like Node.js, in the host's own working directory and home;
+    after ``--config`` it has what the file ``config`` says.
+    """
+    node = directory / "node"
+    node.symlink_to(Path(sys.executable).resolve())
+    command = [str(node), "-I", "-S", str(_SERVER), "restart", str(directory)]
+    home, work = shlex.quote(str(directory / "home")), shlex.quote(str(directory / "work"))
+    config = shlex.quote(str(directory / "config"))
+    return (
+        "#!/bin/sh\n"
+        f"set -- {shlex.join(command)}\n"
+        f'[ ! -e {config} ] || set -- "$@" --config "$(cat {config})"\n'
+        f'cd {work} && HOME={home} exec "$@"\n'
+    )
 
 
 def _commands(directory: Path) -> Path:

@@ -188,6 +188,17 @@ def test_what_is_refused(text: str, code: str) -> None:
     assert [item for item in found if item not in {"no-provider", "same-file"}] == [code]
 
 
+def test_the_path_that_aegis_reads_is_no_relative_one() -> None:
+    assert codes(one("all: {hosts: {w: {become_user: x, config_path: auto}}}")) == ["no-provider"]
+
+
+@pytest.mark.parametrize(("api", "same"), [("9200", False), ("9100", True)])
+def test_each_server_at_one_address_reads_a_file_of_its_own(api: str, same: bool) -> None:
+    hosts = f"a: {{api: '127.0.0.1:9100'}}, b: {{api: '127.0.0.1:{api}'}}"
+    text = f"all: {{vars: {{config_path: auto, address: x}}, hosts: {{{hosts}}}}}"
+    assert ("same-file" in codes(one(text))) is same
+
+
 def test_ranges_may_overlap_across_inventories_and_groups() -> None:
     first = ("inventory", "", "g: {hosts: {'w[1:3]': {provider: glm}}}", 0)
     later = ("inventory", "", "g: {hosts: {'w[2:4]': {provider: ollama}}}", 1)

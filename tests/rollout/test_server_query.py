@@ -13,7 +13,7 @@ import pytest
 from aegis_provision.aegis.file_in_use import (
     NotChecked,
     ReadsTarget,
-    Target,
+    TargetFile,
     path_in_use,
     reading_of,
 )
@@ -401,7 +401,7 @@ def test_the_files_that_it_looks_at_are_read(
     ]
     real = found.files[path].real_path
     assert real is not None
-    assert reading_of(found, Target(real, 0, 0, 0o600, exists=True)) == ReadsTarget()
+    assert reading_of(found, TargetFile(real, 0, 0, 0o600, exists=True)) == ReadsTarget()
     assert path_in_use(found) == str(work / "aegis.config.json")
     assert not isinstance(path_in_use(found), NotChecked)
 
@@ -413,4 +413,7 @@ def test_on_this_machine_links_are_followed_too(tmp_path: Path) -> None:
     server = AegisServer(str(tmp_path), str(tmp_path / "home"), None, None, running=True)
     where = options(tmp_path)
     with connect_local(target("", connection="local"), where, deadline()) as session:
-        assert path_in_use(find_files(server, session, deadline())) == str(real)
+        found = find_files(server, session, deadline())
+    path = str(tmp_path / "aegis.config.json")
+    assert found.real_path(path) == str(real)
+    assert path_in_use(found) == path

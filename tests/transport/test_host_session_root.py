@@ -586,6 +586,62 @@ def test_in_its_own_directory_root_needs_no_more_round_trips(public_path: Path) 
     assert round_trips[True, "write"] == round_trips[False, "write"]
 
 
+def test_root_opens_no_file_that_aegis_looks_for_in_another_users_directory(
+    sshd: Sshd, home: Path, public_path: Path
+) -> None:
+    precious = roots_own(public_path)
+    (home / "config.json").symlink_to(precious)
+    path = public_path / "aegis.config.json"
+    put(path)
+    paths = [str(home / "config.json"), str(home / "none.json"), str(path)]
+    deadline = Deadline.after(60)
+    with connect(*over(sshd, path), deadline) as session:
+        assert not session.read(deadline).for_root
+        link, none, own = session.searched(paths, deadline)
+        assert (link.file, link.readable) == (None, False)
+        assert (none.file, none.readable) == (None, True)
+        assert own.file is not None
+        assert own.file.content == OLD
+
+
+def test_what_aegis_looks_for_is_read_as_the_one_user_whose_directories_they_are(
+    sshd: Sshd, home: Path
+) -> None:
+    precious = roots_own(home)
+    (home / "link.json").symlink_to(precious)
+    put(home / "aegis.config.json")
+    os.chown(home / "aegis.config.json", NOBODY, NOBODY)
+    deadline = Deadline.after(60)
+    with connect(*over(sshd, Path("auto")), deadline) as session:
+        paths = [str(home / name) for name in ("link.json", "aegis.config.json")]
+        link, own = session.searched(paths, deadline)
+        assert (link.file, link.readable) == (None, False)
+        assert own.file is not None
+        assert own.file.content == OLD
+        assert session.read(deadline, paths[1]).for_root
+
+
+def test_what_aegis_looks_for_takes_two_round_trips(public_path: Path) -> None:
+    path = public_path / "aegis.config.json"
+    put(path)
+    paths = [str(public_path / f"{number}.json") for number in range(8)] + [str(path)]
+    for user_name, most in (("anna", 2), ("root", 3)):
+        deadline = Deadline.after(60)
+        with wired() as (files, wire):
+            session = HostSession(
+                target(path),
+                files,
+                services=cast("RemoteServices", None),
+                user=user_name,
+                as_owner=lambda *_: pytest.fail("the way is root's alone"),
+            )
+            session.read(deadline)
+            begun = wire.round_trips
+            found = session.searched(paths, deadline)
+            assert wire.round_trips - begun <= most
+        assert [item.path for item in found if item.file is not None] == [str(path)]
+
+
 def test_another_login_is_asked_nothing_more(home: Path) -> None:
     path = home / "aegis.config.json"
     deadline = Deadline.after(60)
