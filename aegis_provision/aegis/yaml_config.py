@@ -32,6 +32,10 @@ _PROPERTIES = re.compile(r"[&!][^ \t\r\n]*(?:[ \t]+[&!][^ \t\r\n]*)*")
 _BLOCK_COMMENT = re.compile(r"[|>][0-9+-]*([ \t]+#[^\r\n]*)?")
 _COMMA = re.compile(r"[ \t\r\n]*,")
 _STEP = "  "
+_CHANGES_MORE = (
+    "it can't be edited in place without changing something else; an anchor or an alias may tie "
+    "a session variable to another key"
+)
 
 
 class CannotEditError(ValueError):
@@ -88,27 +92,23 @@ def edit(data: bytes, name: str, values: Mapping[str, str], removed: Collection[
     decoded = _decoded(data)
     text = decoded.removeprefix(_BOM)
     before = read_yaml(text)
-    held = before.value
-    if _NOTHING.fullmatch(text):
-        held = {}
-    if not isinstance(held, dict) or not isinstance(held.get(name, {}), dict):
+    held = {} if _NOTHING.fullmatch(text) else before.value
+    current = held.get(name, {}) if isinstance(held, dict) else None
+    if not isinstance(current, dict):
         raise CannotEditError("it holds no settings")
-    kept = {key: value for key, value in held.get(name, {}).items() if key not in removed}
+    kept = {key: value for key, value in current.items() if key not in removed}
     wanted = {**held, name: {**kept, **values}} if name in held or values else held
-    edited = _Editor(text, before, name).with_values(values)
-    gone = [key for key in removed if key in held.get(name, {}) and key not in values]
+    changed = {key: value for key, value in values.items() if current.get(key) != value}
+    gone = [key for key in removed if key in current and key not in values]
+    edited = text
+    if changed:
+        edited = _Editor(text, before, name).with_values(changed)
     if gone:
         edited = _Editor(edited, _read_again(edited), name).without(gone)
     found = _read_again(edited).value
     if _canonical({} if found is None else found) != _canonical(wanted):
         raise CannotEditError(_CHANGES_MORE)
     return (decoded[: len(decoded) - len(text)] + edited).encode()
-
-
-_CHANGES_MORE = (
-    "it can't be edited in place without changing something else; an anchor or an alias may tie "
-    "a session variable to another key"
-)
 
 
 def _decoded(data: bytes) -> str:
@@ -178,8 +178,7 @@ class _Editor:
     def with_values(self, values: Mapping[str, str]) -> str:
         """Return the text with ``values`` in the mapping."""
         if self._pair is None:
-            if values:
-                self._add_mapping(values)
+            self._add_mapping(values)
             return self._result()
         mapping = self._own_mapping(self._pair)
         fresh = dict(values)
@@ -232,8 +231,6 @@ class _Editor:
 
     def _set(self, pair: Pair, value: str) -> None:
         old = pair.value
-        if old.value == value and isinstance(old.value, str):
-            return
         text = _quoted(value, old.kind if old.kind in {"'", '"'} else "", as_json=self._as_json)
         if old.first == old.end:
             at = self._behind_colon(pair)
@@ -251,11 +248,7 @@ class _Editor:
             indent = " " * self._column(mapping.pairs[0].key.first)
             at = self._end_of_lines(mapping)
             self._edits.append((at, at, self._lines(values, indent)))
-        elif (
-            not mapping.pairs
-            and not self._root.is_flow
-            and mapping.end - mapping.start == len("{}")
-        ):
+        elif not self._root.is_flow and self._text[mapping.start : mapping.end] == "{}":
             self._edits.append((self._behind_properties(pair), mapping.end, ""))
             indent = " " * self._column(pair.key.first)
             at = self._end_of_lines(mapping)

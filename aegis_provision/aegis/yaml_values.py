@@ -60,7 +60,9 @@ _LONE_CR = re.compile(r"\r(?!\n)")
 _LINE = re.compile(r"[^\n]*\n?")
 _INNER_BOM = re.compile(r"(?m)^\ufeff")
 _LEADING = re.compile(r"[ \t]*")
-_PROPERTY = re.compile(r"&[0-9A-Za-z_-]+(?![^ \t\r\n])|!(?:<[^ \t\r\n]*>|[\w!./:-]*)(?![^ \t\r\n])")
+_PROPERTY = re.compile(
+    r"&[0-9A-Za-z_-]+(?![^ \t\r\n])|!(?:<tag:[^ \t\r\n>]*>|[\w!./:-]*)(?![^ \t\r\n])"
+)
 _SPACE = re.compile(r"(?:[ \t\r\n]|(?<![^ \t\r\n])#[^\n]*+)*+")
 _ALIAS = re.compile(r"\*[0-9A-Za-z_-]+(?![^ \t\r\n,\]}])")
 _GAP = re.compile(
@@ -316,6 +318,8 @@ class _Reader:
             self._check_block_scalar(start, end, column)
         elif column >= 0 and "\n" in source:
             self._flows.append((start, end, column))
+        if start < end:
+            self._check_lead(start, column)
         if kind == "plain" and _INDICATOR.match(source):
             self._unsure("an indicator", start)
         text = self._scalar_text(event.value, kind, source, start)
@@ -336,6 +340,8 @@ class _Reader:
                 if isinstance(event, yaml.ScalarEvent)
             )
         text = self._stand_ins.show(read)
+        if kind in {"|", ">"} and not text.strip(" \n") and " " in source.partition("\n")[2]:
+            self._unsure("blanks as the whole text", start)
         if kind in {"|", ">"} and text and _ENDS_OPEN.fullmatch(source):
             text = text.removesuffix("\n") + "\n"
         return _SURROGATES.sub(
@@ -362,7 +368,7 @@ class _Reader:
         for child in self._events:
             if isinstance(child, yaml.MappingEndEvent):
                 break
-            key = self._node(child, inner, depth + 1)
+            key = self._node(child, -1, depth + 1)
             name = self._key_name(key)
             identity = (type(key.value).__name__, key.value)
             if identity in seen:
@@ -412,6 +418,7 @@ class _Reader:
     def _outermost(self, flow: bool, column: int, start: int, end: int) -> None:
         if flow and column >= 0:
             self._flows.append((start, end, column))
+            self._check_lead(start, column)
 
     def _key_name(self, key: Node) -> str:
         """Return a key as JavaScript has it."""
@@ -494,8 +501,8 @@ class _Reader:
                 line_end = self._text.find("\n", at)
                 line = self._text[at : line_end if line_end >= 0 else len(self._text)]
                 if not self._is_indented(line, at, column, end, starts):
-                    where = place(self._text, at)
-                    raise NotTakenError(f"a line that is not indented enough: {where}")
+                    where = f"a line that is not indented enough: {place(self._text, at)}"
+                    raise NotTakenError(where) if self._text[start] in "[{" else UnsureError(where)
                 at = self._text.find("\n", at, end) + 1
 
     def _is_indented(
@@ -509,17 +516,39 @@ class _Reader:
         inside = before >= 0 and atoms[before][1] > at
         if content[0] in "]}":
             return not inside and indent == column and at + indent == end - 1
-        return not inside and (content.lstrip("\t\r") == "" or content[0] == "#")
+        return not inside and content.strip(" \t\r")[:1] in {"", "#"}
+
+    def _check_lead(self, start: int, column: int) -> None:
+        """Refuse lines above a value, below its key, after which the library forgets the indent.
+
+        A line does that whose second character is none to skip, and which is not indented more than
+        the key: ``#comment``, or an empty line with another such line below.
+        """
+        at = self._line_start(start)
+        if self._text[at:start].strip(" \t"):
+            return
+        while at > 0:
+            end, at = at, self._line_start(at - 1)
+            line = self._text[at:end]
+            content = line.lstrip(" ")
+            if content[0] not in "#\r\n\t":
+                return
+            follows = self._text[at + len(line) - len(content) + 1 :][:1]
+            if len(line) - len(content) <= column and follows not in {"", " ", "\t", "\r", "\n"}:
+                self._unsure("a line that is not indented, above a value", at)
 
     def _check_block_scalar(self, start: int, end: int, column: int) -> None:
-        line_start = self._text.rfind("\n", 0, start) + 1
+        line_start = self._line_start(start)
         if not self._text[line_start:start].strip(" \t") and start - line_start <= column:
             raise NotTakenError(f"a text out of its block in {place(self._text, start)}")
         if "\t" in self._text[start:end].partition("\n")[2]:
             self._unsure("a tab in text of several lines", start)
 
     def _column(self, at: int) -> int:
-        return at - self._text.rfind("\n", 0, at) - 1
+        return at - self._line_start(at)
+
+    def _line_start(self, at: int) -> int:
+        return self._text.rfind("\n", 0, at) + 1
 
     def _unsure(self, words: str, at: int) -> NoReturn:
         raise UnsureError(f"{words} in {place(self._text, at)}")

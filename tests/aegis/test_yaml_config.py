@@ -150,6 +150,18 @@ def test_what_can_not_be_edited_alone(text: str, words: str) -> None:
     assert CANARY not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: &a {B: '1'}\ndefaultSessionEnv: *a\n",
+        "defaultSessionEnv: &a {B: '1'}\ny: *a\n",
+        "t: &t '1'\ndefaultSessionEnv:\n  B: *t\n",
+    ],
+)
+def test_nothing_is_touched_where_nothing_changes(text: str) -> None:
+    assert edited(text, {"B": "1"}, ("C",)) == text
+
+
 def test_a_variable_that_others_are_aliases_of_is_not_removed() -> None:
     with pytest.raises(CannotEditError, match="without changing something else"):
         edited("defaultSessionEnv:\n  B: &t x\n  A: *t\n", {}, ("B",))

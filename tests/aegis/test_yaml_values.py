@@ -102,7 +102,6 @@ def test_in_doubt_a_text_is_refused_and_nothing_is_claimed_of_aegis() -> None:
         ("a: 1\n---\nb: 2\n", "a second document begins in line 2, column 1"),
         ("a: *x\n", "an alias of an unknown anchor in line 1, column 4"),
         ("a: [1,\n2]\n", "a line that is not indented enough: line 2, column 1"),
-        ("a: 'b\nc'\n", "a line that is not indented enough: line 2, column 1"),
         ("a: &x 1\nb: [" + "*x, " * 100 + "]", "more than 100 aliases, with those inside: line 2"),
     ],
 )
@@ -117,6 +116,8 @@ def test_why_the_library_does_not_take_a_text(text: str, words: str) -> None:
         ("a: 1\nb: @c\n", "a plain value can't begin with '@' in line 2, column 4"),
         ("a: 1\n\tb: 2\n", "a tab where YAML indents with spaces in line 2, column 1"),
         ("a: [1, 2\n", "this '[' is not closed properly in line 2, column 1"),
+        ("a: 'b\nc'\n", "a line that is not indented enough: line 2, column 1"),
+        ("a:\n#b\n  c\n", "a line that is not indented, above a value in line 2, column 1"),
         ("a: b: c\n", "a ':' that begins no entry here in line 1, column 5"),
         ("a: 1\rb: 2\n", "a carriage return that ends no line in line 1, column 5"),
         ("? [a]\n: b\n", "a key that is no plain word in line 1, column 3"),
