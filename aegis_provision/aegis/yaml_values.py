@@ -207,19 +207,22 @@ class _Reader:
         self._anchors: dict[str, Node | int] = {}  # where it begins, while it is not read whole
         self._atoms: list[tuple[int, int, str]] = []  # what is between the gaps, and its kind
         self._flows: list[tuple[int, int, int]] = []  # in a block of a column: where it stands
+        self._fault: str | None = None  # why Aegis does not take it, if the places are right
         self._events = self._parse()
 
     def read(self) -> Node:
+        """Return the root."""
         root: Node | None = None
         for event in self._events:
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
             if root is not None:
-                at = place(self._text, _offset(event.start_mark))
-                raise NotTakenError(f"a second document begins in {at}")
+                self._not_taken("a second document begins in", _offset(event.start_mark))
             root = self._node(next(self._events), -1, 0)
         self._check_gaps()
         self._check_indentation()
+        if self._fault is not None:
+            raise NotTakenError(self._fault)
         return root or Node("plain", 0, 0, 0, None)
 
     # ---- PyYAML
@@ -283,7 +286,8 @@ class _Reader:
         if _ALIAS.match(self._text, first) is None:
             self._unsure("an alias of an odd name", first)
         if event.anchor not in self._anchors:
-            raise NotTakenError(f"an alias of an unknown anchor in {place(self._text, first)}")
+            self._not_taken("an alias of an unknown anchor in", first)
+            return Node("*", first, first, end, None)
         target = self._anchors[event.anchor]
         if not isinstance(target, Node):
             self._unsure("an alias inside of what it stands for", first)
@@ -372,7 +376,7 @@ class _Reader:
             name = self._key_name(key)
             identity = (type(key.value).__name__, key.value)
             if identity in seen:
-                raise NotTakenError(f"a key stands twice, in {place(self._text, key.start)}")
+                self._not_taken("a key stands twice, in", key.start)
             seen.add(identity)
             value = self._node(next(self._events), inner, depth + 1)
             pairs.append(Pair(name, key, value))
@@ -501,8 +505,10 @@ class _Reader:
                 line_end = self._text.find("\n", at)
                 line = self._text[at : line_end if line_end >= 0 else len(self._text)]
                 if not self._is_indented(line, at, column, end, starts):
-                    where = f"a line that is not indented enough: {place(self._text, at)}"
-                    raise NotTakenError(where) if self._text[start] in "[{" else UnsureError(where)
+                    words = "a line that is not indented enough:"
+                    if self._text[start] not in "[{":
+                        raise UnsureError(f"{words} {place(self._text, at)}")
+                    self._not_taken(words, at)
                 at = self._text.find("\n", at, end) + 1
 
     def _is_indented(
@@ -540,7 +546,7 @@ class _Reader:
     def _check_block_scalar(self, start: int, end: int, column: int) -> None:
         line_start = self._line_start(start)
         if not self._text[line_start:start].strip(" \t") and start - line_start <= column:
-            raise NotTakenError(f"a text out of its block in {place(self._text, start)}")
+            self._not_taken("a text out of its block in", start)
         if "\t" in self._text[start:end].partition("\n")[2]:
             self._unsure("a tab in text of several lines", start)
 
@@ -549,6 +555,10 @@ class _Reader:
 
     def _line_start(self, at: int) -> int:
         return self._text.rfind("\n", 0, at) + 1
+
+    def _not_taken(self, words: str, at: int) -> None:
+        if self._fault is None:
+            self._fault = f"{words} {place(self._text, at)}"
 
     def _unsure(self, words: str, at: int) -> NoReturn:
         raise UnsureError(f"{words} in {place(self._text, at)}")
