@@ -9,6 +9,7 @@ file, its own API token included, and goes on (docs/aegis.md, "One bad field los
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -309,12 +310,24 @@ def _as_text(data: bytes) -> str:
 @cache
 def _validator() -> Draft202012Validator:
     from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema.validators import extend
 
     formats = FormatChecker(formats=())
     formats.checks(_URL_FORMAT)(
         lambda value: not isinstance(value, str) or is_javascript_url(value)
     )
-    return Draft202012Validator(load_schema(_SCHEMA), format_checker=formats)
+    types = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
+    validator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, type_checker=types
+    )
+    return validator(load_schema(_SCHEMA), format_checker=formats)
+
+
+def _is_number(_: object, value: object) -> bool:
+    """Tell whether Aegis' schema takes ``value`` for a number: YAML's ``.nan`` is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return not math.isnan(value)
 
 
 def _field_reasons(root: dict[str, Any], where: Where) -> Iterator[str]:

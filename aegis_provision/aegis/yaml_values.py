@@ -127,16 +127,6 @@ class Pair:
     value: Node
 
 
-class _NotANumber:
-    """``.nan``: no number to Aegis, wherever it checks one."""
-
-    def __repr__(self) -> str:
-        return ".nan"
-
-
-NOT_A_NUMBER = _NotANumber()
-
-
 def read_yaml(text: str) -> Node:
     """Return the only document of ``text``, which holds no byte order mark at its beginning.
 
@@ -591,7 +581,7 @@ def _plain_value(text: str) -> Any:
     if _HEX.fullmatch(text):
         return _number(int(text, 0))
     if _SPECIAL.fullmatch(text):
-        return NOT_A_NUMBER if text[1] in "nN" else float(text.replace(".", ""))
+        return float(text.replace(".", ""))
     if any(pattern.fullmatch(text) for pattern in (_INT, _EXPONENT, _FLOAT)):
         return _number(float(text))
     return text
