@@ -122,7 +122,7 @@ class _YamlSyntax:
 
     def read(self, data: bytes) -> tuple[Any, Where]:
         try:
-            found = yaml_config.read(data)
+            found = yaml_config.read(_as_text(data))
         except NotTakenError as problem:
             raise UnreadableError(f"{_IGNORES} {problem}") from None
         except UnsureError as problem:
@@ -133,10 +133,11 @@ class _YamlSyntax:
         return found.root, found.where
 
     def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
-        return yaml_config.edit(data, SESSION_ENV, _in_order(values), removed)
+        text = yaml_config.edit(_as_text(data), SESSION_ENV, _in_order(values), removed)
+        return text.encode()
 
     def compose(self, values: Mapping[str, str]) -> bytes:
-        return yaml_config.compose(SESSION_ENV, _in_order(values))
+        return yaml_config.compose(SESSION_ENV, _in_order(values)).encode()
 
 
 def _in_order(values: Mapping[str, str]) -> dict[str, str]:

@@ -68,29 +68,28 @@ def _child(node: Node, step: str | int) -> Node | None:
     return next((pair.value for pair in reversed(node.pairs) if pair.name == step), None)
 
 
-def read(data: bytes) -> YamlFile:
-    """Return what Aegis sees in ``data``.
+def read(text: str) -> YamlFile:
+    """Return what Aegis sees in ``text``.
 
     Raises :class:`NotTakenError` and :class:`UnsureError`.
     """
-    text = _decoded(data).removeprefix(_BOM)
+    text = text.removeprefix(_BOM)
     node = read_yaml(text)
     return YamlFile(node.value, text, node)
 
 
-def compose(name: str, values: Mapping[str, str]) -> bytes:
+def compose(name: str, values: Mapping[str, str]) -> str:
     """Return a new file: the mapping ``name`` with ``values``."""
-    return (_entry(name, values, "", _STEP, "\n") + "\n").encode()
+    return _entry(name, values, "", _STEP, "\n") + "\n"
 
 
-def edit(data: bytes, name: str, values: Mapping[str, str], removed: Collection[str]) -> bytes:
-    """Return ``data`` with ``values`` in the mapping ``name`` at its root, and without ``removed``.
+def edit(content: str, name: str, values: Mapping[str, str], removed: Collection[str]) -> str:
+    """Return ``content`` with ``values`` in its mapping ``name``, and without ``removed``.
 
     A key that is there gets its new value in its place; the others come last, in their order. What
     is there already is not touched. Raises :class:`CannotEditError`, and what :func:`read` does.
     """
-    decoded = _decoded(data)
-    text = decoded.removeprefix(_BOM)
+    text = content.removeprefix(_BOM)
     before = read_yaml(text)
     held = {} if _NOTHING.fullmatch(text) else before.value
     current = held.get(name, {}) if isinstance(held, dict) else None
@@ -108,12 +107,7 @@ def edit(data: bytes, name: str, values: Mapping[str, str], removed: Collection[
     found = _read_again(edited).value
     if _canonical({} if found is None else found) != _canonical(wanted):
         raise CannotEditError(_CHANGES_MORE)
-    return (decoded[: len(decoded) - len(text)] + edited).encode()
-
-
-def _decoded(data: bytes) -> str:
-    """Return ``data`` as Node.js reads it: each broken part of a character becomes U+FFFD."""
-    return data.decode("utf-8", "replace")
+    return content[: len(content) - len(text)] + edited
 
 
 def _read_again(text: str) -> Node:
@@ -288,7 +282,7 @@ class _Editor:
     def _add_in_braces(self, mapping: Node, entries: Sequence[str]) -> None:
         gap = self._gap(mapping)
         if mapping.pairs:
-            at = _end(mapping.pairs[-1])
+            at = mapping.pairs[-1].end
             self._edits.append((at, at, "".join(f",{gap}{entry}" for entry in entries)))
         else:
             at = mapping.start + 1
@@ -335,8 +329,8 @@ class _Editor:
         """Remove entries, each with its comma; comments stay."""
         pairs = mapping.pairs
         if len(gone) == len(pairs):
-            comma = _COMMA.match(self._text, _end(pairs[-1]))
-            start, end = pairs[0].key.first, comma.end() if comma else _end(pairs[-1])
+            comma = _COMMA.match(self._text, pairs[-1].end)
+            start, end = pairs[0].key.first, comma.end() if comma else pairs[-1].end
             inside = self._text[mapping.start + 1 : start] + self._text[end : mapping.end - 1]
             if not inside.strip() and "#" not in self._text[start:end]:
                 start, end = mapping.start + 1, mapping.end - 1
@@ -347,14 +341,14 @@ class _Editor:
         for index, pair in enumerate(pairs):
             if pair not in gone:
                 continue
-            comma = _COMMA.match(self._text, _end(pair))
-            end = comma.end() if comma else _end(pair)
+            comma = _COMMA.match(self._text, pair.end)
+            end = comma.end() if comma else pair.end
             start = pair.key.first
             if index < last_kept:
                 following = pairs[index + 1].key.first
                 end = following if "#" not in self._text[end:following] else end
-            elif index and "#" not in self._text[_end(pairs[index - 1]) : start]:
-                start, end = _end(pairs[index - 1]), _end(pair)
+            elif index and "#" not in self._text[pairs[index - 1].end : start]:
+                start, end = pairs[index - 1].end, pair.end
             self._edits.append((start, end, ""))
 
     # ---- places
@@ -382,7 +376,7 @@ class _Editor:
         while not node.is_flow and (node.pairs or node.items):
             pair = node.pairs[-1] if node.pairs else None
             node = pair.value if pair is not None else node.items[-1]
-        end = node.end if pair is None else _end(pair)
+        end = node.end if pair is None else pair.end
         if node.kind in {"|", ">"}:
             source = self._text[node.start : node.end]
             content = source.rstrip("\r\n")
@@ -391,10 +385,6 @@ class _Editor:
             return node.start + len(content)
         found = _LINE_END.search(self._text, end)
         return found.start() if found else len(self._text)
-
-
-def _end(pair: Pair) -> int:
-    return max(pair.key.end, pair.value.end)
 
 
 def _aliases(node: Node) -> Iterator[Node]:

@@ -126,6 +126,11 @@ class Pair:
     key: Node
     value: Node
 
+    @property
+    def end(self) -> int:
+        """Return where it ends."""
+        return max(self.key.end, self.value.end)
+
 
 def read_yaml(text: str) -> Node:
     """Return the only document of ``text``, which holds no byte order mark at its beginning.
@@ -373,7 +378,7 @@ class _Reader:
             values[name] = value.value
         else:
             raise UnsureError("it is not YAML")
-        end = _offset(child.end_mark) if flow else _end(pairs[-1])
+        end = _offset(child.end_mark) if flow else pairs[-1].end
         self._outermost(flow, column, start, end)
         return Node(
             "{" if flow else "map",
@@ -556,10 +561,6 @@ class _Reader:
 
 def _offset(mark: Any) -> int:
     return int(mark.index)
-
-
-def _end(pair: Pair) -> int:
-    return max(pair.key.end, pair.value.end)
 
 
 def _spaced(line: str) -> str:

@@ -17,7 +17,7 @@ CANARY = "canary-5d2f"
 
 
 def edited(text: str, values: dict[str, str], removed: tuple[str, ...] = ()) -> str:
-    return edit(text.encode(), ENV, values, removed).decode()
+    return edit(text, ENV, values, removed)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_values_are_quoted_on_one_line(value: str, written: str) -> None:
     text = edited("a: 1\n", {"B": value})
     assert text == f"a: 1\ndefaultSessionEnv:\n  B: {written}\n"
     assert yaml.safe_load(text)[ENV] == {"B": value}
-    assert compose(ENV, {"B": value}).decode() == f"defaultSessionEnv:\n  B: {written}\n"
+    assert compose(ENV, {"B": value}) == f"defaultSessionEnv:\n  B: {written}\n"
 
 
 def test_a_name_that_is_a_word_of_yaml_is_quoted() -> None:
@@ -127,7 +127,7 @@ def test_a_name_that_is_a_word_of_yaml_is_quoted() -> None:
 
 
 def test_a_new_file_without_variables() -> None:
-    assert compose(ENV, {}) == b"defaultSessionEnv: {}\n"
+    assert compose(ENV, {}) == "defaultSessionEnv: {}\n"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_variable_that_others_are_aliases_of_is_not_removed() -> None:
 
 
 def test_where_a_value_stands() -> None:
-    file = read(b"a: &x {b: [1, no, ~]}\nc: *x\nd:\n")
+    file = read("a: &x {b: [1, no, ~]}\nc: *x\nd:\n")
     assert file.where(["a", "b", 1]) == "line 1, column 15"
     assert file.where(["c", "b", 0], as_string=True) == (
         "line 1, column 12: a number without quotes, write it in quotes"
@@ -252,7 +252,7 @@ def test_an_edit_changes_our_variables_and_no_other_byte(
     if not final:
         tail = tail.rstrip("\r\n")
     removed -= values.keys()
-    data = (head + env + tail).encode()
+    data = head + env + tail
     old = read(data).root or {}
     result = edit(data, ENV, values, removed)
     new: Any = read(result).root or {}
@@ -262,13 +262,12 @@ def test_an_edit_changes_our_variables_and_no_other_byte(
         assert list(new[ENV]) == list({**kept, **values})
     else:
         assert result == data
-    text = result.decode()
-    at = len(head) if env else len(_common(head + tail, text))
-    assert text.startswith((head + tail)[:at])
-    assert text.endswith((head + tail)[at:])
+    at = len(head) if env else len(_common(head + tail, result))
+    assert result.startswith((head + tail)[:at])
+    assert result.endswith((head + tail)[at:])
     assert edit(result, ENV, values, removed) == result
-    if "\r\n" in head + env + tail:
-        assert "\n" not in text.replace("\r\n", "")
+    if "\r\n" in data:
+        assert "\n" not in result.replace("\r\n", "")
 
 
 def _common(one: str, other: str) -> str:
