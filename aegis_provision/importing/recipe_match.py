@@ -137,6 +137,8 @@ def _fit(recipe: Recipe, values: Mapping[str, str], environ: Mapping[str, str]) 
         return None
     if not recipe.env.keys() <= values.keys():
         return None  # it would bring variables that the host does not have
+    if not recipe.removed.isdisjoint(values):
+        return None  # it would take variables from the host
     parts: dict[str, tuple[RecipeValue | None, str, bool]] = {
         key: (recipe.values.get(key), values[name], key == _TOKEN)
         for key, name in VARIABLE_OF.items()

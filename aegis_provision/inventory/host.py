@@ -22,8 +22,9 @@ OVERRIDE_KEYS = ("base_url", "auth_token", "model", "fast_model", "timeout_ms")
 class Setting:
     """One effective value and where it was set.
 
-    ``value`` is a string, an integer, a boolean or a tuple of strings (several bastions); it may
-    be a literal secret only in input that is refused, and never shows in ``repr``.
+    ``value`` is a string, an integer, a boolean or a tuple of strings (several bastions), or
+    ``None`` for a session variable that is removed from the host. It may be a literal secret only
+    in input that is refused, and never shows in ``repr``.
     ``holder`` is the host or group that set it (``all`` for a setting of all hosts). ``overrode``
     lists what it beat, nearest to the host first; ``agreeing`` further places that set the same
     value with the same standing (two unrelated groups, or two entries of one host).
@@ -31,7 +32,7 @@ class Setting:
     """
 
     key: str
-    value: str | int | bool | tuple[str, ...] = field(repr=False)
+    value: str | int | bool | tuple[str, ...] | None = field(repr=False)
     span: Span
     holder: str
     holder_kind: Literal["host", "group"]
@@ -88,7 +89,7 @@ class Host:
     not in it). ``provider`` is ``None`` only where the inventory names none, which is an error.
     ``overrides`` holds the override keys that count, by the rule that a provider brings its own
     values; ``ignored`` those that were set farther away than the provider. ``env`` maps names
-    of further session variables.
+    of further session variables, of removed ones too.
     """
 
     name: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
-from aegis_provision.documents.quoting import quote_some
+from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.documents.secret_detection import looks_secret
 from aegis_provision.inventory.addresses import (
     ALLOWED,
@@ -40,6 +40,9 @@ Problem = tuple[str, str]
 ENV_PREFIX = "env."
 """How a further session variable is keyed: ``env`` merges name by name."""
 
+_REMOVED = "null"
+_EMPTY = "give it a value, or remove it; 'null', written out, removes the variable from hosts"
+
 _WORDS = {
     **dict.fromkeys(("yes", "true", "on", "1"), True),
     **dict.fromkeys(("no", "false", "off", "0"), False),
@@ -53,14 +56,46 @@ _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
 class Declared:
     """One setting at one place. ``priority`` orders places of one host or group.
 
-    ``written`` is the key as it stands there, which may be Ansible's name for it.
+    ``value`` is ``None`` for a session variable that is to be removed. ``written`` is the key as it
+    stands there, which may be Ansible's name for it.
     """
 
     key: str
-    value: Value = field(repr=False)
+    value: Value | None = field(repr=False)
     span: Span
     priority: int
     written: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvEntry:
+    """A further session variable at one place; ``None`` for one that hosts are not to have."""
+
+    name: str
+    value: str | None = field(repr=False)
+    span: Span
+
+
+def read_env(node: Node) -> tuple[tuple[EnvEntry, ...], tuple[Diagnostic, ...]]:
+    """Return the variables in an ``env``, and an error for each that is empty.
+
+    Only the written word ``null`` removes one: a value that was forgotten must not. What the schema
+    refuses is skipped.
+    """
+    found: list[EnvEntry] = []
+    problems: list[Diagnostic] = []
+    for entry in node if isinstance(node, Mapping) else ():
+        name, value = entry.key.text, entry.value
+        if not isinstance(value, Scalar):
+            continue
+        if isinstance(value.value, str) or value.text == _REMOVED:
+            text = value.value if isinstance(value.value, str) else None
+            found.append(EnvEntry(name, text, value.span))
+        elif value.value is None:
+            span = value.span if value.text else entry.key.span
+            words = f"{quote(name)} must be a string, and this is empty"
+            problems.append(error("wrong-type", words, span, hint=_EMPTY))
+    return tuple(found), tuple(problems)
 
 
 @dataclass(slots=True)
@@ -149,10 +184,11 @@ class SettingsReader:
             yield Declared(key, value, entry.value.span, priority, written)
 
     def _env(self, node: Node, priority: int) -> Iterator[Declared]:
-        for entry in node if isinstance(node, Mapping) else ():
-            if isinstance(entry.value, Scalar) and isinstance(entry.value.value, str):
-                key = ENV_PREFIX + entry.key.text
-                yield Declared(key, entry.value.value, entry.value.span, priority, key)
+        entries, problems = read_env(node)
+        self.diagnostics.extend(problems)
+        for item in entries:
+            key = ENV_PREFIX + item.name
+            yield Declared(key, item.value, item.span, priority, key)
 
     def _wrong_alias(self, written: str, node: Node) -> None:
         self.diagnostics.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from aegis_provision.aegis.checks import (
     check_spec,
     unusable_problem,
 )
+from aegis_provision.aegis.rules import overrides_provider
 from aegis_provision.documents.diagnostic import Diagnostic, drop_followups, error, has_errors
 from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session import Session, SessionSpec
 
 _MOST_MISSING = 100
+_SESSIONS_FOLLOW = "sessions follow it rather than the provider's own variables"
 DEFAULT_INVENTORY = Path("inventory.yml")
 
 
@@ -350,7 +352,10 @@ def explain_values(
     Raises :class:`Error` for a key that the host does not have.
     """
     is_set = {name for name, value in environment.variables.items() if value}
-    values = explain(host, fleet.inventory, fleet.recipes, is_set)
+    values = tuple(
+        replace(item, remark=_SESSIONS_FOLLOW) if _decides(item) else item
+        for item in explain(host, fleet.inventory, fleet.recipes, is_set)
+    )
     if key is None:
         return values
     found = matching(values, key)
@@ -363,6 +368,12 @@ def explain_values(
             did_you_mean(key, names) or f"known: {', '.join(names)}",
         )
     return found
+
+
+def _decides(item: Explanation) -> bool:
+    """Tell whether the inventory itself sets a variable that decides over the provider's own."""
+    variable, is_set = item.variable, item.value is not None
+    return variable is not None and is_set and overrides_provider(variable)
 
 
 def host_session(

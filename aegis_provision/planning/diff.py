@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class SessionDiff:
     """The managed variables of a host: those that change, those that stay, and the unknown.
 
-    All are in the session's order. ``unknown`` names variables that the host has and that can't be
-    compared, because their desired values were withheld.
+    All are in the session's order, removed ones last. ``unknown`` names variables that the host has
+    and that can't be compared, because their desired values were withheld.
     """
 
     changes: tuple[Change, ...]
@@ -56,6 +56,8 @@ def session_changes(
             changes.append(Change(name, _kind(before, after), None, None, sensitive=True))
         else:
             changes.append(_change(name, before, after, known))
+    gone = (name for name in session.spec.removed if name in actual)
+    changes.extend(removals(actual, gone, known))
     return SessionDiff(tuple(changes), tuple(same), tuple(unknown))
 
 
@@ -76,12 +78,12 @@ def environment_changes(
 
 
 def removals(
-    actual: Mapping[str, str], names: Iterable[str], secrets: Iterable[str] = ()
+    actual: Mapping[str, str], names: Iterable[str], secrets: Iterable[Secret | str] = ()
 ) -> tuple[Change, ...]:
     """Return the removal of each of ``names`` from ``actual``, which holds all of them.
 
-    ``secrets`` are those of the host's own file. No spec says which values were sensitive, so a
-    value's name and its looks decide.
+    ``secrets`` are the known ones. No spec says which values were sensitive, so a value's name and
+    its looks decide.
     """
     known = tuple(secrets)
     return tuple(_change(name, actual[name], None, known) for name in names)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RemovedKeys:
-    """Variables in a file that a receipt lists and the inventory no longer has.
+    """Variables in a file that a receipt lists and the inventory no longer speaks of.
 
     ``unchanged`` still hold what this tool wrote: the next write removes them. ``modified`` were
     changed on the host since, and stay.
@@ -29,14 +29,14 @@ class RemovedKeys:
 def removed_keys(
     actual: Mapping[str, str], session: Session, receipt: Receipt | None
 ) -> RemovedKeys:
-    """Return the names in ``actual`` that ``receipt`` lists and ``session`` does not want.
+    """Return the names in ``actual`` that ``receipt`` lists and ``session`` knows nothing of.
 
     Without a receipt there are none: no name is known to have been written by this tool.
     """
     if receipt is None:
         return RemovedKeys()
-    desired = session.names
-    removed = [name for name in receipt.digests if name in actual and name not in desired]
+    known = session.names
+    removed = [name for name in receipt.digests if name in actual and name not in known]
     unchanged = tuple(name for name in removed if receipt.is_as_written(name, actual[name]))
     return RemovedKeys(unchanged, tuple(name for name in removed if name not in unchanged))
 
@@ -58,8 +58,10 @@ def drift_of(actual: Mapping[str, str], session: Session, receipt: Receipt | Non
     A key has drifted if its value is neither the written nor the desired one. It is pending if the
     desired value is neither in the file nor the written one. A key that was never written is only
     pending. A name that the inventory dropped is pending until it is removed, unless it was changed
-    on the host: then it has drifted. A name whose desired value was withheld is pending if the file
-    lacks it; otherwise it can't be compared.
+    on the host: then it has drifted. One that the inventory removes is pending while it is there,
+    written by this tool or not, and has drifted too if it was written and changed since. A name
+    whose desired value was withheld is pending if the file lacks it; otherwise it can't be
+    compared.
     """
     drifted: list[str] = []
     absent = session.withheld - actual.keys()
@@ -75,5 +77,12 @@ def drift_of(actual: Mapping[str, str], session: Session, receipt: Receipt | Non
             drifted.append(name)
         if not receipt.is_as_written(name, desired):
             pending.append(name)
+    for name in session.spec.removed:
+        if name not in actual:
+            continue
+        pending.append(name)
+        if receipt is not None and name in receipt.digests:
+            edited = not receipt.is_as_written(name, actual[name])
+            drifted.extend([name] if edited else ())
     removed = removed_keys(actual, session, receipt)
     return Drift((*drifted, *removed.modified), (*pending, *removed.unchanged))

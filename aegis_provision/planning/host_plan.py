@@ -228,10 +228,10 @@ def plan_compared(
 ) -> HostPlan:
     """Return the plan for a comparison, with the receipt if it needs one.
 
-    Variables that this tool wrote and that are no longer wanted are removed, and no others. A file
-    that this tool wrote and that is gone (:func:`is_gone`) is an error, because its other keys went
-    with it, the API's lock among them: unless there is a ``recreation``, which takes them from the
-    file that is kept beside it.
+    Variables that this tool wrote and that are no longer wanted are removed, and those that the
+    inventory removes; no others. A file that this tool wrote and that is gone (:func:`is_gone`) is
+    an error, because its other keys went with it, the API's lock among them: unless there is a
+    ``recreation``, which takes them from the file that is kept beside it.
     """
     host, session, actual = comparison.host, comparison.session, comparison.actual
     config, ownership = comparison.config, comparison.ownership
@@ -266,7 +266,8 @@ def plan_compared(
     if not changes:
         return plan
     withheld = dict.fromkeys(session.withheld, _STAND_IN)
-    content = merge(config, {**session.values, **withheld}, removed=dropped.unchanged)
+    gone = (*session.spec.removed, *dropped.unchanged)
+    content = merge(config, {**session.values, **withheld}, removed=gone)
     merged = parse_config(content)
     if isinstance(merged, RejectedConfig):
         problem = (

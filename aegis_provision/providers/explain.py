@@ -15,7 +15,7 @@ from aegis_provision.packaged_files import load_schema
 from aegis_provision.providers.recipes import (
     VARIABLE_OF,
     builtin_recipes,
-    template_env,
+    env_entries,
     template_values,
 )
 from aegis_provision.providers.secret import is_safe_reference, is_secret_setting
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.host import Host, Inventory, Setting
     from aegis_provision.inventory.settings import Value
-    from aegis_provision.providers.recipes import Recipe, RecipeValue
+    from aegis_provision.providers.recipes import Recipe
 
 _TEMPLATES = frozenset({*VARIABLE_OF, "api_token"})
+_REMOVES = "removes it from the host"
 _WITHOUT = {
     "address": "the host's name",
     "user": "what the ssh config says, else your own name",
@@ -45,11 +46,12 @@ _WITHOUT = {
 class SettingSource:
     """A value as one place sets it.
 
-    ``value`` is the text there, less what could be a secret. ``holder`` is the name of the
+    ``value`` is the text there, less what could be a secret; ``None`` where the place says that a
+    session variable is to be removed. ``holder`` is the name of the
     host, group or recipe; ``builtin`` recipes are the tool's own.
     """
 
-    value: Value = field(repr=False)
+    value: Value | None = field(repr=False)
     holder: str
     holder_kind: Literal["host", "group", "recipe"]
     span: Span
@@ -76,9 +78,10 @@ class Explanation:
 
     ``key`` is a setting's name or ``env.NAME``; ``variable`` the session variable that it sets, if
     it sets one. ``place`` is ``None`` where it is not set: ``value`` is then the default, if there
-    is one, and ``remark`` says what that means. ``overrode`` and ``ignored`` are in order, nearest
-    to the host first; a place is ignored where the provider was chosen nearer to the host.
-    ``agreeing`` places set the same value with the same standing as ``place``.
+    is one, and ``remark`` says what that means. A variable that a place removes has no value.
+    ``overrode`` and ``ignored`` are in order, nearest to the host first; a place is ignored where
+    the provider was chosen nearer to the host. ``agreeing`` places set the same value with the same
+    standing as ``place``.
     """
 
     key: str
@@ -150,7 +153,8 @@ class _Explainer:
     def _env_names(self) -> Iterable[str]:
         provider = self.host.provider
         recipe = self.recipes[str(provider.value)] if provider is not None else None
-        return dict.fromkeys((*(recipe.env if recipe is not None else ()), *self.host.env))
+        own = () if recipe is None else (*recipe.env, *sorted(recipe.removed))
+        return dict.fromkeys((*own, *self.host.env))
 
     def _setting(self, key: str, setting: Setting) -> Explanation:
         place = _place_of(setting)
@@ -178,23 +182,17 @@ class _Explainer:
     def _variable(
         self, key: str, variable: str, setting: Setting | None, recipe: Recipe
     ) -> Iterator[Explanation]:
-        templates = list(self._recipe_values(recipe, key))
-        in_recipes = [
-            SettingSource(
-                shown_template(key, value.template), name, "recipe", value.span, value.builtin
-            )
-            for name, value in templates
-        ]
+        in_recipes = list(self._recipe_values(recipe, key))
         farther = [item for item in self.host.ignored if item.key == key]
         ignored = [place for item in farther for place in (item, *item.agreeing, *item.overrode)]
         agreeing: tuple[Setting, ...] = ()
         counting: list[Setting] = []
         if setting is not None:
-            place, template, agreeing = _place_of(setting), str(setting.value), setting.agreeing
+            place, template, agreeing = _place_of(setting), setting.value, setting.agreeing
             ignored = [item for item in setting.overrode if not self._counts(key, item)]
             counting = [item for item in setting.overrode if item not in ignored]
         elif in_recipes:
-            place, template = in_recipes.pop(0), templates[0][1].template
+            place, template = in_recipes.pop(0)
         else:
             return
         overrode = _places(counting, but=(place,))
@@ -203,8 +201,9 @@ class _Explainer:
             variable=variable,
             value=place.value,
             place=place,
+            remark=_REMOVES if place.value is None else "",
             agreeing=_places(agreeing, but=(place,)),
-            overrode=(*overrode, *in_recipes),
+            overrode=(*overrode, *(beaten for beaten, _ in in_recipes)),
             ignored=_places(ignored, but=(place, *overrode)),
             environment=self._environment(key, template),
         )
@@ -214,21 +213,34 @@ class _Explainer:
             return True
         return counts_beside(setting, self.host.provider, Ancestry(self.inventory.groups))
 
-    def _recipe_values(self, recipe: Recipe, key: str) -> Iterator[tuple[str, RecipeValue]]:
-        """Yield what ``recipe`` says for ``key``, and those that it extends, itself first."""
+    def _recipe_values(
+        self, recipe: Recipe, key: str
+    ) -> Iterator[tuple[SettingSource, str | None]]:
+        """Yield what ``recipe`` says for ``key``, and those that it extends, itself first.
+
+        Beside each place stands its template, ``None`` where it removes the variable.
+        """
         for name in recipe.lineage:
             entry = self.inventory.providers.get(name)
-            if entry is None:
-                value = builtin_recipes()[name].values.get(key)
-            elif key.startswith(ENV_PREFIX):
-                value = template_env(entry.body).get(key.removeprefix(ENV_PREFIX))
-            else:
-                value = template_values(entry.body, builtin=False).get(key)
+            if entry is not None and key.startswith(ENV_PREFIX):
+                for item in env_entries(entry.body)[0]:
+                    if ENV_PREFIX + item.name == key:
+                        shown = None if item.value is None else shown_template(key, item.value)
+                        yield SettingSource(shown, name, "recipe", item.span), item.value
+                continue
+            values = (
+                builtin_recipes()[name].values
+                if entry is None
+                else template_values(entry.body, builtin=False)
+            )
+            value = values.get(key)
             if value is not None:
-                yield name, value
+                shown = shown_template(key, value.template)
+                source = SettingSource(shown, name, "recipe", value.span, value.builtin)
+                yield source, value.template
 
-    def _environment(self, key: str, written: Value) -> tuple[EnvironmentUse, ...]:
-        if key not in _TEMPLATES and not key.startswith(ENV_PREFIX):
+    def _environment(self, key: str, written: Value | None) -> tuple[EnvironmentUse, ...]:
+        if written is None or (key not in _TEMPLATES and not key.startswith(ENV_PREFIX)):
             return ()
         template = str(written)
         hidden = is_secret_setting(key, template)
@@ -257,6 +269,8 @@ def _unused(key: str, settings: Mapping[str, Setting]) -> str:
 
 def _place_of(setting: Setting) -> SettingSource:
     value = setting.value
+    if value is None:
+        return SettingSource(None, setting.holder, setting.holder_kind, setting.span)
     if setting.key in _TEMPLATES or setting.key.startswith(ENV_PREFIX):
         value = shown_template(setting.key, str(value))
     else:

@@ -14,7 +14,7 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_secret_name
 from aegis_provision.documents.yaml_reader import read_document
 from aegis_provision.humanize import listed
-from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.inventory.settings import ENV_PREFIX, read_env
 from aegis_provision.packaged_files import RECIPES, read_recipes
 from aegis_provision.providers.secret import (
     TOKENS,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.host import Inventory, ProviderEntry
+    from aegis_provision.inventory.settings import EnvEntry
 
 VARIABLE_OF = {
     "base_url": "ANTHROPIC_BASE_URL",
@@ -58,9 +59,10 @@ class RecipeValue:
 class Recipe:
     """A provider with everything it inherits already in it.
 
-    ``values`` is keyed by our five keys, in their order; ``env`` by variable. ``lineage`` names
-    the recipes it was made of, itself first. ``broken`` recipes lack what an ``extends`` that
-    leads nowhere would have brought; that is told where it stands.
+    ``values`` is keyed by our five keys, in their order; ``env`` by variable; ``removed`` are the
+    variables that hosts lose by it. ``lineage`` names the recipes it was made of, itself first.
+    ``broken`` recipes lack what an ``extends`` that leads nowhere would have brought; that is told
+    where it stands.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Recipe:
     builtin: bool
     span: Span
     broken: bool = False
+    removed: frozenset[str] = frozenset()
 
 
 @cache
@@ -107,14 +110,10 @@ def template_values(body: MappingNode, *, builtin: bool) -> dict[str, RecipeValu
     return found
 
 
-def template_env(body: MappingNode) -> dict[str, RecipeValue]:
-    """Return the further variables of ``body`` as far as they are of the right type."""
+def env_entries(body: MappingNode) -> tuple[tuple[EnvEntry, ...], tuple[Diagnostic, ...]]:
+    """Return the further variables of ``body``, and what is wrong with them (:func:`read_env`)."""
     entry = body.entry("env")
-    return {
-        item.key.text: RecipeValue(item.value.value, item.value.span, builtin=False)
-        for item in (entry.value if entry and isinstance(entry.value, MappingNode) else ())
-        if isinstance(item.value, Scalar) and isinstance(item.value.value, str)
-    }
+    return read_env(entry.value) if entry is not None else ((), ())
 
 
 def _settings(
@@ -201,22 +200,36 @@ class _Resolver:
                 )
             )
         values = template_values(entry.body, builtin=False)
-        env = template_env(entry.body)
+        entries, problems = env_entries(entry.body)
+        self.diagnostics.extend(problems)
+        env = {
+            item.name: RecipeValue(item.value, item.span, builtin=False)
+            for item in entries
+            if item.value is not None
+        }
+        removed = frozenset(item.name for item in entries if item.value is None)
         for setting, value in _settings(values, env):
             self.diagnostics.extend(template_problems(setting, value.template, value.span))
+        for item in entries:
+            if item.value is None:
+                self.diagnostics.extend(removal_problems(item.name, item.span))
         allow = entry.body.entry("allow_http")
         allows = isinstance(allow.value, Scalar) and allow.value.value is True if allow else None
         merged = {**base.values, **values} if base else values
         inherited = base.env if base else {}
+        lost = base.removed if base else frozenset[str]()
         return Recipe(
             name=entry.name,
             values={key: merged[key] for key in VARIABLE_OF if key in merged},
-            env={**inherited, **env} if env else inherited,
+            env={
+                name: value for name, value in {**inherited, **env}.items() if name not in removed
+            },
             allow_http=allows if allows is not None else (base.allow_http if base else False),
             lineage=(entry.name, *(base.lineage if base else ())),
             builtin=False,
             span=entry.span,
             broken=base.broken if base else entry.body.entry("extends") is not None,
+            removed=(lost | removed) - env.keys(),
         )
 
     def _base(self, entry: ProviderEntry) -> Recipe | None:
@@ -251,11 +264,27 @@ def _extends(entry: ProviderEntry) -> Scalar | None:
     return found.value if isinstance(found.value.value, str) else None
 
 
+def removal_problems(name: str, span: Span) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the removal of the variable ``name`` from hosts."""
+    if name in VARIABLE_OF.values():
+        key = _key_of(name)
+        yield error(
+            "managed-variable",
+            f'"{name}" is what "{key}" sets, and every host needs it: it can\'t be removed',
+            span,
+            hint=f'take this line out; "{key}" gives it another value',
+        )
+
+
+def _key_of(variable: str) -> str:
+    return next(key for key, name in VARIABLE_OF.items() if name == variable)
+
+
 def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagnostic]:
     """Yield what is wrong with a template in any environment."""
     name = setting.removeprefix(ENV_PREFIX)
     if setting != name and name in VARIABLE_OF.values():
-        key = next(key for key, variable in VARIABLE_OF.items() if variable == name)
+        key = _key_of(name)
         yield error(
             "managed-variable",
             f'"{name}" is what "{key}" sets, and env is for further variables',

@@ -11,7 +11,12 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_plain_setting
 from aegis_provision.humanize import group_by, listed
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.providers.recipes import VARIABLE_OF, RecipeValue, template_problems
+from aegis_provision.providers.recipes import (
+    VARIABLE_OF,
+    RecipeValue,
+    removal_problems,
+    template_problems,
+)
 from aegis_provision.providers.secret import TOKENS, Secret, is_secret_setting
 from aegis_provision.providers.templates import expand, references, single_reference
 from aegis_provision.providers.unusable_tokens import UnusableToken, unusable_token
@@ -47,13 +52,15 @@ class SessionSpec:
     """Every session variable of a host, in the order in which the file holds them.
 
     Hosts with the same settings share one instance: compare with ``is`` to save work.
-    ``lineage`` names the recipes that the provider was made of, itself first.
+    ``lineage`` names the recipes that the provider was made of, itself first. ``removed`` are
+    variables that a host must not have, in the inventory's order.
     """
 
     provider: str
     variables: tuple[Variable, ...]
     allow_http: bool
     lineage: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +90,8 @@ class Session:
 
     @property
     def names(self) -> frozenset[str]:
-        """Return the same names, to look one up."""
-        return frozenset(self.in_order)
+        """Return the names that the inventory decides about: those, and the removed ones."""
+        return frozenset((*self.in_order, *self.spec.removed))
 
 
 def session_specs(
@@ -102,7 +109,7 @@ def session_specs(
 
 def recipe_spec(recipe: Recipe) -> SessionSpec:
     """Return the session variables of a recipe alone, without any host's settings."""
-    return _spec(recipe, recipe.values, recipe.env)
+    return _spec(recipe, recipe.values, _env_of(recipe))
 
 
 @dataclass(slots=True)
@@ -160,24 +167,32 @@ class _SpecBuilder:
             tuple((name, item.span) for name, item in host.env.items()),
         )
         if signature not in self._shared:
-            values = {**recipe.values, **_as_values(host.overrides)}
-            env = {**recipe.env, **_as_values(host.env)}
-            self._shared[signature] = _spec(recipe, values, env)
+            own = {key: _as_value(item) for key, item in host.overrides.items()}
+            env = {
+                name: None if item.value is None else _as_value(item)
+                for name, item in host.env.items()
+            }
+            values = {**recipe.values, **own}
+            self._shared[signature] = _spec(recipe, values, {**_env_of(recipe), **env})
         return self._shared[signature]
 
 
-def _as_values(settings: Mapping[str, Setting]) -> dict[str, RecipeValue]:
-    return {
-        key: RecipeValue(str(item.value), item.span, builtin=False)
-        for key, item in settings.items()
-    }
+def _as_value(setting: Setting) -> RecipeValue:
+    return RecipeValue(str(setting.value), setting.span, builtin=False)
+
+
+def _env_of(recipe: Recipe) -> dict[str, RecipeValue | None]:
+    return {**recipe.env, **dict.fromkeys(sorted(recipe.removed))}
 
 
 def _spec(
-    recipe: Recipe, values: Mapping[str, RecipeValue], env: Mapping[str, RecipeValue]
+    recipe: Recipe, values: Mapping[str, RecipeValue], env: Mapping[str, RecipeValue | None]
 ) -> SessionSpec:
+    """Return the session variables of ``values`` and ``env``, which has ``None`` for removed."""
     by_setting = [(name, key, values[key]) for key, name in VARIABLE_OF.items() if key in values]
-    by_setting += [(name, ENV_PREFIX + name, value) for name, value in env.items()]
+    by_setting += [
+        (name, ENV_PREFIX + name, value) for name, value in env.items() if value is not None
+    ]
     variables = tuple(
         Variable(
             name,
@@ -189,7 +204,8 @@ def _spec(
         )
         for name, setting, value in by_setting
     )
-    return SessionSpec(recipe.name, variables, recipe.allow_http, recipe.lineage)
+    removed = tuple(name for name, value in env.items() if value is None)
+    return SessionSpec(recipe.name, variables, recipe.allow_http, recipe.lineage, removed)
 
 
 def resolve_env(
@@ -282,7 +298,7 @@ def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
     written down is one whether it counts or not. Each place is told once; its hosts are those
     for which it counts.
     """
-    templates: dict[tuple[str, Span], str] = {}
+    templates: dict[tuple[str, Span], str | None] = {}
     hosts: dict[tuple[str, Span], dict[str, None]] = {}
     for setting, names in _settings(inventory):
         key = setting.key
@@ -290,11 +306,16 @@ def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
             continue
         unused = (*setting.overrode, *setting.agreeing)
         for item, counts_for in ((setting, names), *((item, ()) for item in unused)):
-            if isinstance(item.value, str | int) and not isinstance(item.value, bool):
-                templates[key, item.span] = str(item.value)
+            if isinstance(item.value, str | int | None) and not isinstance(item.value, bool):
+                templates[key, item.span] = None if item.value is None else str(item.value)
                 hosts.setdefault((key, item.span), {}).update(dict.fromkeys(counts_for))
     for (key, span), template in templates.items():
-        for problem in template_problems(key, template, span):
+        found = (
+            removal_problems(key.removeprefix(ENV_PREFIX), span)
+            if template is None
+            else template_problems(key, template, span)
+        )
+        for problem in found:
             yield replace(problem, hosts=tuple(hosts[key, span]))
 
 

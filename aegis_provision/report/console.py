@@ -135,8 +135,10 @@ def pin_text(pin: Pin, *, longest_reason: int = LONGEST_REASON) -> str:
     return f"pin{until}: {reason}" if reason else f"pin{until}"
 
 
-def setting_text(value: Value) -> str:
+def setting_text(value: Value | None) -> str:
     """Return a setting's value as it stands in an inventory."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):

@@ -41,7 +41,9 @@ def _name(item: Explanation) -> str:
 
 
 def _value_text(item: Explanation) -> str:
-    return (item.remark or "none") if item.value is None else setting_text(item.value)
+    if item.value is None and item.place is None:
+        return item.remark or "none"
+    return setting_text(item.value)
 
 
 def _origin(item: Explanation) -> str:

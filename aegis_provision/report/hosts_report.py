@@ -196,7 +196,7 @@ def _variables(settings: Iterable[Setting]) -> Document:
     return {**found, _AEGIS: nested} if nested else found
 
 
-def _value(value: Value) -> Any:
+def _value(value: Value | None) -> Any:
     if isinstance(value, tuple):
         return list(value) or "none"
     return value

@@ -61,6 +61,10 @@ def recipe_lines(
         Text(f"  {escape_control(name):<29} {escape_control(template)}")
         for name, template in _variables(recipe).items()
     )
+    lines.extend(
+        Text(f"  {escape_control(name):<29} removed from the host")
+        for name in sorted(recipe.removed)
+    )
     if recipe.allow_http:
         lines.append(Text("  allow_http: a token may go over plain http://"))
     lines.extend(
@@ -85,6 +89,7 @@ def providers_document(
                     "hosts": uses.get(recipe.name, 0) if uses is not None else None,
                     "allow_http": recipe.allow_http,
                     "variables": _variables(recipe),
+                    "removed": sorted(recipe.removed),
                     "environment": [
                         {"name": item.name, "required": item.required, "set": item.is_set}
                         for item in _needed(recipe, environ)

@@ -26,7 +26,7 @@ all:
   children:
     builders:
       hosts:
-        build-[01:05]:
+        build-[01:05]: {env: {EDITOR_OF_MINE: null}}
     gpu:
       vars: {provider: ollama, model: "qwen2.5-coder:32b", env: {ANTHROPIC_MODEL: x}}
       hosts:
@@ -69,6 +69,7 @@ COMMANDS = {
         ["hosts", "--host", "lab-01"],
         ["hosts", "gpu", "--format", "json"],
         ["hosts", "--host", "gpu-01", "--format", "json"],
+        ["hosts", "--host", "build-03", "--format", "json"],
         ["hosts", "--host", "gpu-03"],
         ["hosts", "gpus"],
     ],
@@ -76,6 +77,7 @@ COMMANDS = {
         ["explain", "gpu-02", "--quiet"],
         ["explain", "lab-01", "timeout_ms", "-q"],
         ["explain", "gpu-01", "ANTHROPIC_MODEL", "-q"],
+        ["explain", "build-03", "EDITOR_OF_MINE", "-q"],
         ["explain", "gpu-02", "model", "--format", "json", "-q"],
         ["explain", "gpu-02", "modle", "-q"],
         ["explain", "gpu-20", "-q"],

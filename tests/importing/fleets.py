@@ -121,6 +121,7 @@ OWN_RECIPES = one_of(
             }
         },
         {"gateway": {"extends": "ollama", "env": {"ANTHROPIC_MODEL": "null"}}},
+        {"gateway": {"extends": "glm", "env": {"ANTHROPIC_MODEL": None, "HEADERS": None}}},
         {
             "openrouter-2": {
                 "extends": "openrouter",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 from hypothesis import strategies as st
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Inventory
     from aegis_provision.providers.recipes import Recipe
 
+
+class Word(Enum):
+    """A value that is written as it stands."""
+
+    NULL = "null"
+
+
 VALUES: dict[str, tuple[Any, ...]] = {
     "user": ("u1", "u2"),
     "port": (1, 2),
@@ -32,8 +40,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "auth_token": ("${TOKEN_ONE}", "${TOKEN_TWO}"),
     "model": ("m1", "${A_MODEL:-m2}"),
     "timeout_ms": (1000, "2000"),
-    "env.A": ("a1", "a2"),
-    "env.B_TOKEN": ("${B_ONE}", "${B_TWO:-}"),
+    "env.A": ("a1", "a2", Word.NULL),
+    "env.B_TOKEN": ("${B_ONE}", "${B_TWO:-}", Word.NULL),
 }
 OF_RECIPES = ("base_url", "auth_token", "model", "timeout_ms", "env.A", "env.B_TOKEN")
 HOST = "h"
@@ -154,5 +162,7 @@ def _block(content: dict[str, Any], indent: str) -> Iterator[str]:
         elif isinstance(value, dict):
             yield name
             yield from _block(value, indent + "  ")
+        elif isinstance(value, Word):
+            yield f"{name} {value.value}"
         else:
             yield f"{name} {json.dumps(value)}"

@@ -104,6 +104,66 @@ def test_env_merges_name_by_name() -> None:
     assert env == {"A": "far", "B": "mid", "C": "near"}
 
 
+ENV_PLACES = (
+    "all: {vars: {env: {A: VALUE}}}",
+    "upper: {vars: {env: {A: VALUE}}}",
+    "lower: {vars: {env: {A: VALUE}}}",
+    "lower: {hosts: {h: {env: {A: VALUE}}}}",
+)
+
+
+@given(st.lists(st.sampled_from(["null", "one", "two", None]), min_size=4, max_size=4))
+def test_a_null_wins_and_loses_as_a_value_does(values: list[str | None]) -> None:
+    said = [(place, value) for place, value in enumerate(values) if value is not None]
+    files = [
+        ("inventory", "", ENV_PLACES[place].replace("VALUE", value), place) for place, value in said
+    ]
+    env = host(load(FRAME, *files)).env
+    assert list(env) == (["A"] if said else [])
+    if said:
+        wanted = [None if value == "null" else value for _, value in reversed(said)]
+        assert [env["A"].value, *(item.value for item in env["A"].overrode)] == wanted
+
+
+@pytest.mark.parametrize("written", ["", "~", "Null", "NULL"])
+def test_only_the_written_word_null_removes_a_variable(written: str) -> None:
+    for text in (
+        f"all: {{hosts: {{h: {{provider: glm, env: {{A: {written}}}}}}}}}",
+        f"all: {{vars: {{provider: glm, env: {{A: {written}}}}}, hosts: {{h: }}}}",
+    ):
+        (found,) = one(text)[1]
+        assert (found.code, found.message) == (
+            "wrong-type",
+            '"A" must be a string, and this is empty',
+        )
+        assert "'null', written out, removes the variable" in found.hint
+    quoted = host(one("all: {hosts: {h: {provider: glm, env: {A: 'null', B: null}}}}"))
+    assert {name: item.value for name, item in quoted.env.items()} == {"A": "null", "B": None}
+
+
+def test_unrelated_groups_that_disagree_about_a_null_are_ambiguous() -> None:
+    text = (
+        "all: {vars: {provider: glm}}\n"
+        "a: {vars: {env: {A: null}}, hosts: {h: }}\nb: {vars: {env: {A: OTHER}}, hosts: {h: }}"
+    )
+    assert codes(one(text.replace("OTHER", "x"))) == ["ambiguous-groups"]
+    assert host(one(text.replace("OTHER", "null"))).env["A"].value is None
+    twice = "all: {vars: {provider: glm}, hosts: {'h[1:2]': {env: {A: x}}, h2: {env: {A: null}}}}"
+    assert "set-twice" in codes(one(twice))
+
+
+def test_files_of_variables_and_scripts_remove_variables_too() -> None:
+    for kind, subject in (("group_vars", "lower"), ("host_vars", "h")):
+        assert host(load(FRAME, (kind, subject, "env: {A: null}", 0))).env["A"].value is None
+    printed = {
+        "lower": {"hosts": ["h"]},
+        "_meta": {"hostvars": {"h": {"aegis": {"provider": "glm", "env": {"A": None}}}}},
+    }
+    text = json.dumps(printed).encode()
+    script = InputFile("inventory", "", "fleet.sh", text, 0, printed=True)
+    assert host(load_inventory([script])).env["A"].value is None
+
+
 def test_unrelated_groups_that_differ_show_both_places() -> None:
     loaded = one(
         "a: {vars: {port: 1}, hosts: {h: {provider: glm}}}\nb: {vars: {port: 2}, hosts: {h: }}"

@@ -53,7 +53,7 @@ FIVE = [
 NAMES = [*FIVE, "EXTRA_ONE", "EXTRA_TWO"]
 
 
-def _wanted(provider: str = "glm", **env: str) -> tuple[Host, Session]:
+def _wanted(provider: str = "glm", **env: str | None) -> tuple[Host, Session]:
     variables = f"provider: {provider}, config_path: {PATH}, env: {json.dumps(env)}"
     inventory, specs = specified(f"all: {{vars: {{{variables}}}, hosts: {{a: }}}}")
     environ = {"GLM_API_KEY": "token-one", "OPENROUTER_API_KEY": "token-two"}
@@ -279,37 +279,47 @@ _VALUE = st.sampled_from(["a", "b", "c"])
 _VALUES = st.dictionaries(st.sampled_from(["EXTRA_ONE", "EXTRA_TWO", "EXTRA_THREE"]), _VALUE)
 
 
-@given(written=_VALUES, current=_VALUES, wanted=_VALUES)
+_WANTED = st.dictionaries(
+    st.sampled_from(["EXTRA_ONE", "EXTRA_TWO", "EXTRA_THREE"]), st.none() | _VALUE
+)
+
+
+@given(written=_VALUES, current=_VALUES, wanted=_WANTED)
 def test_every_key_is_in_the_states_that_written_there_and_wanted_make(
-    written: dict[str, str], current: dict[str, str], wanted: dict[str, str]
+    written: dict[str, str], current: dict[str, str], wanted: dict[str, str | None]
 ) -> None:
-    _, session = _wanted(**wanted)
+    _, session = _wanted("glm", **wanted)
     receipt = _receipt({**RIGHT, **written})
     drift = drift_of({**RIGHT, **current}, session, receipt)
     for name in ("EXTRA_ONE", "EXTRA_TWO", "EXTRA_THREE"):
         was, here, then = written.get(name), current.get(name), wanted.get(name)
         ours = name in written
+        removed = name in wanted and then is None
         left_alone = then is None and (not ours or here != was)
+        due = here != then and then != was and not left_alone
         assert (name in drift.drifted) is (ours and here not in {was, then}), name
-        assert (name in drift.pending) is (here != then and then != was and not left_alone), name
+        assert (name in drift.pending) is (name in current if removed else due), name
     dropped = removed_keys({**RIGHT, **current}, session, receipt)
     assert set(dropped.unchanged).isdisjoint(wanted)
     assert not set(dropped.unchanged) & set(drift.drifted)
 
 
 @given(
-    first=_VALUES,
-    second=_VALUES,
+    first=_WANTED,
+    second=_WANTED,
     edits=st.dictionaries(st.sampled_from(["EXTRA_ONE", "API_TIMEOUT_MS", "FOREIGN"]), _VALUE),
     foreign=st.dictionaries(st.sampled_from(["FOREIGN", "EXTRA_FOUR"]), _VALUE),
 )
 def test_after_each_write_nothing_is_left_to_do_and_what_is_not_ours_survives(
-    first: dict[str, str], second: dict[str, str], edits: dict[str, str], foreign: dict[str, str]
+    first: dict[str, str | None],
+    second: dict[str, str | None],
+    edits: dict[str, str],
+    foreign: dict[str, str],
 ) -> None:
     content, receipt = _content(foreign), None
     ours: dict[str, str] = {}
     for env, edit in ((first, edits), (second, {})):
-        host, session = _wanted(**env)
+        host, session = _wanted("glm", **env)
         current = json.loads(content)["defaultSessionEnv"]
         plan = plan_host(host, session, _actual(content), receipt)
         status = status_of(compare(host, session, _actual(content)), receipt)
@@ -321,8 +331,10 @@ def test_after_each_write_nothing_is_left_to_do_and_what_is_not_ours_survives(
         assert plan_host(host, session, _actual(content), receipt).action is Action.UNCHANGED
         now = json.loads(content)["defaultSessionEnv"]
         kept = {name: value for name, value in current.items() if ours.get(name) != value}
-        assert now == {**kept, **{name: now[name] for name in FIVE}, **env}
-        ours, content = env, _content({**now, **edit})
+        kept = {name: value for name, value in kept.items() if name not in env}
+        values = {name: value for name, value in env.items() if value is not None}
+        assert now == {**kept, **{name: now[name] for name in FIVE}, **values}
+        ours, content = values, _content({**now, **edit})
 
 
 def test_a_receipt_is_judged_by_what_it_lies_beside() -> None:

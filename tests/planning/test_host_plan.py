@@ -76,6 +76,32 @@ def _after(plan: HostPlan) -> RemoteState:
     return RemoteState(PATH, resulting_file(plan.write), directory=DIRECTORY)
 
 
+def test_a_null_removes_a_variable_that_fails_every_session() -> None:
+    text = INVENTORY.replace("plain:", "plain: {env: {PATH: null, lower: null, ABSENT: null}}")
+    inventory, specs = specified(text)
+    host, session = inventory.hosts["plain"], resolve_env(specs["plain"], {"GLM_API_KEY": TOKEN})
+    file = _file({"authToken": "x", "defaultSessionEnv": {"PATH": "/bin", "lower": "a", "B": "b"}})
+    actual = RemoteState(PATH, file, directory=DIRECTORY)
+    assert plan_host(HOST, SESSION, actual).action is Action.ERROR
+    plan = plan_host(host, session, actual)
+    gone = [change.key for change in plan.changes if change.kind is ChangeKind.REMOVED]
+    assert (plan.action, gone) == (Action.UPDATE, ["PATH", "lower"])
+    assert plan.write is not None
+    assert plan.write.content is not None
+    assert list(json.loads(plan.write.content)["defaultSessionEnv"]) == ["B", *MANAGED]
+    assert plan_host(host, session, _after(plan)).action is Action.UNCHANGED
+
+
+def test_a_null_names_nothing_that_a_new_file_gets() -> None:
+    inventory, specs = specified(INVENTORY.replace("plain:", "plain: {env: {A: null}}"))
+    host, session = inventory.hosts["plain"], resolve_env(specs["plain"], {"GLM_API_KEY": TOKEN})
+    plan = plan_host(host, session, RemoteState(PATH, directory=DIRECTORY))
+    assert [change.key for change in plan.changes] == [*MANAGED, "file.mode", "file.owner"]
+    assert plan.write is not None
+    assert plan.write.managed is not None
+    assert plan.write.managed.names == tuple(MANAGED)
+
+
 def test_a_new_file() -> None:
     plan = _plan(RemoteState(PATH, directory=DIRECTORY))
     assert plan.action is Action.CREATE

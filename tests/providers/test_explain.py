@@ -116,6 +116,25 @@ def test_what_was_overridden_stands_in_order_and_recipes_come_last() -> None:
     assert [place.builtin for place in found.overrode] == [True]
 
 
+def test_the_line_that_removes_a_variable_is_named_with_what_it_beat() -> None:
+    text = FILES.replace("        h:\n", "        h: {env: {A: null}}\n")
+    found = why("h", "env.A", text)
+    assert (found.value, found.remark) == (None, "removes it from the host")
+    assert shown(found.place, *found.overrode) == [
+        "h:13 None",
+        "gpu:11 of-the-group",
+        "gateway:6 of-the-gateway",
+    ]
+    by_recipe = FILES.replace("A: of-the-gateway", "A: null").replace(
+        ", env: {A: of-the-group}", ""
+    )
+    found = why("h", "A", by_recipe)
+    assert (shown(found.place), found.remark) == (["gateway:6 None"], "removes it from the host")
+    kept = why("h", "A", FILES.replace("A: of-the-gateway", "A: null"))
+    assert shown(kept.place, *kept.overrode) == ["gpu:11 of-the-group", "gateway:6 None"]
+    assert kept.remark == ""
+
+
 def test_what_is_farther_than_the_provider_is_ignored_and_not_overridden() -> None:
     found = why("h", "model")
     assert shown(found.place) == ["gpu:11 near"]

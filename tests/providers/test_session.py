@@ -9,7 +9,7 @@ import pytest
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.providers.recipes import resolve_providers
+from aegis_provision.providers.recipes import VARIABLE_OF, resolve_providers
 from aegis_provision.providers.session import session_specs
 from aegis_provision.providers.templates import GRAMMAR
 from aegis_provision.report.diagnostics import diagnostics_lines
@@ -75,6 +75,41 @@ def test_values_override_along_the_chain() -> None:
     ]
     built_in = [variable.setting for variable in spec.variables if variable.from_recipe]
     assert built_in == ["fast_model"]
+
+
+NULLS = """
+providers:
+  far: {extends: near, env: {A: null, B: "2", PATH: null}}
+  near: {extends: glm, env: {A: "1", B: null, C: null}}
+"""
+
+
+def test_a_null_removes_a_variable_unless_something_nearer_sets_it() -> None:
+    specs, diagnostics = host("{provider: far}", NULLS)
+    assert diagnostics == []
+    assert templates(specs["h1"]).keys() - VARIABLE_OF.values() == {"B"}
+    assert set(specs["h1"].removed) == {"A", "C", "PATH"}
+    specs, diagnostics = host("{provider: far, env: {A: own, B: null, lower: null}}", NULLS)
+    assert diagnostics == []
+    assert templates(specs["h1"]).keys() - VARIABLE_OF.values() == {"A"}
+    assert set(specs["h1"].removed) == {"B", "C", "PATH", "lower"}
+
+
+@pytest.mark.parametrize("name", VARIABLE_OF.values())
+def test_the_variables_of_a_provider_are_never_removed(name: str) -> None:
+    for settings, providers in (
+        (f"{{provider: glm, env: {{{name}: null}}}}", ""),
+        ("{provider: glm}", f"providers: {{own: {{extends: glm, env: {{{name}: null}}}}}}"),
+    ):
+        _, diagnostics = host(settings, providers)
+        assert codes(diagnostics) == ["managed-variable"]
+        assert diagnostics[0].message.endswith("every host needs it: it can't be removed")
+
+
+def test_an_empty_variable_of_a_provider_stays_an_error() -> None:
+    _, diagnostics = host("{provider: glm}", "providers: {own: {extends: glm, env: {A: }}}")
+    assert codes(diagnostics) == ["wrong-type"]
+    assert "'null', written out" in diagnostics[0].hint
 
 
 def test_allow_http_may_be_taken_back() -> None:

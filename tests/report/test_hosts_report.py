@@ -10,7 +10,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.report.hosts_report import graph_lines, host_document, hosts_document
+from aegis_provision.report.hosts_report import (
+    graph_lines,
+    host_document,
+    host_lines,
+    hosts_document,
+)
 from aegis_provision.report.json_documents import as_text
 from tests.inventory.inventories import Files, inventories, load
 from tests.report.fleets import PINS, inventory
@@ -79,6 +84,16 @@ def test_one_host_has_all_that_counts_for_it() -> None:
             "env": {"ANTHROPIC_MODEL": "x"},
         },
     }
+
+
+def test_a_removed_variable_is_null_and_comes_back_as_that() -> None:
+    text = "all:\n  vars: {provider: glm, env: {A: x}}\n  hosts: {h: {env: {A: null}}}\n"
+    found = inventory(text)
+    assert host_document(found.hosts["h"])["aegis"]["env"] == {"A": None}
+    back = load_back(as_text(hosts_document(found, ["h"])), "all: {}")
+    assert meaning(back) == meaning(found)
+    lines = [line.plain.split() for line in host_lines(found.hosts["h"])]
+    assert ["env.A", "null"] in [words[:2] for words in lines]
 
 
 def test_two_hundred_hosts_with_eleven_pins_are_one_screen() -> None:

@@ -25,6 +25,19 @@ def test_the_document_is_what_its_schema_says(files: Files) -> None:
         check_document("providers", providers_document(loaded[1], {"GLM_API_KEY": "x"}, uses))
 
 
+def test_a_variable_that_it_removes_is_told() -> None:
+    text = "all: {hosts: {h: {provider: own}}}\nproviders: {own: {extends: glm, env: {A: null}}}"
+    inventory, _ = load_inventory([InputFile("inventory", "", "i.yml", text.encode(), 0)])
+    assert inventory is not None
+    recipes, _ = resolve_providers(inventory)
+    found = providers_document(recipes, {}, None)["providers"][-1]
+    assert (found["removed"], "A" in found["variables"]) == (["A"], False)
+    lines = [line.plain for line in recipe_lines(recipes["own"], {}, None)]
+    assert [line.split() for line in lines if "removed" in line] == [
+        ["A", "removed", "from", "the", "host"]
+    ]
+
+
 def test_what_could_be_a_secret_in_a_template_is_left_out() -> None:
     text = (
         "all: {vars: {provider: own}, hosts: {h: }}\n"

@@ -40,11 +40,23 @@ def place() -> Iterator[Path]:
 
 @dataclass
 class LocalFleet:
-    """Hosts on this machine, their ``env`` in the inventory, and the token that is in force."""
+    """Hosts on this machine, their ``env`` in the inventory, and the token that is in force.
+
+    ``None`` in an ``env`` is a ``null`` there.
+    """
 
     root: Path
-    wanted: dict[str, dict[str, str]]
+    wanted: dict[str, dict[str, str | None]]
     token: str = TOKEN
+
+    def variables(self, host: str) -> dict[str, str]:
+        """Return the session variables that the inventory wants on a host."""
+        own = {name: value for name, value in self.wanted[host].items() if value is not None}
+        return {**FIVE, **own}
+
+    def nulls(self, host: str) -> set[str]:
+        """Return the session variables that the inventory removes from a host."""
+        return {name for name, value in self.wanted[host].items() if value is None}
 
     @property
     def inventory(self) -> Path:

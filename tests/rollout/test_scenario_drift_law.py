@@ -9,16 +9,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.rollout.local_fleet import FIVE, HOSTS, LocalFleet, place
+from tests.rollout.local_fleet import HOSTS, LocalFleet, place
 
 OTHERS = ("ALPHA", "BETA", "GAMMA")
 
 _NAME = st.sampled_from([*OTHERS, "API_TIMEOUT_MS"])
 _VALUE = st.sampled_from(["1", "2", "3"])
 _ENV = st.dictionaries(st.sampled_from(OTHERS), _VALUE)
+_WANTED = st.dictionaries(st.sampled_from(OTHERS), st.none() | _VALUE)
 _HOST = st.sampled_from(HOSTS)
 _STEP = st.one_of(
-    st.tuples(st.just("want"), _HOST, _ENV),
+    st.tuples(st.just("want"), _HOST, _WANTED),
     st.tuples(st.just("edit"), _HOST, st.tuples(_NAME, st.none() | _VALUE)),
     st.tuples(st.just("lose receipt"), _HOST, st.none()),
     st.tuples(st.just("lose file"), _HOST, st.none()),
@@ -61,11 +62,12 @@ class Fleet(LocalFleet):
 
     def expected(self, host: str) -> tuple[set[str], set[str]]:
         """Return what has drifted and what is pending, by the words of the contract."""
-        wanted, there = {**FIVE, **self.wanted[host]}, self.there(host)
-        written = self.written[host]
+        wanted, there = self.variables(host), self.there(host)
+        written, removed = self.written[host], self.nulls(host) & there.keys()
         if written is None:
-            return set(), {name for name in wanted if there.get(name) != wanted[name]}
-        drifted, pending = set(), set()
+            missing = {name for name in wanted if there.get(name) != wanted[name]}
+            return set(), missing | removed
+        drifted, pending = set(), set(removed)
         for name in {*wanted, *written}:
             was, now, then = written.get(name), there.get(name), wanted.get(name)
             if now == then:
@@ -81,8 +83,9 @@ class Fleet(LocalFleet):
         due = {host: self.call("plan", "--limit", host)["hosts"][0] for host in hosts}
         self.call("apply", "--yes", "--limit", ",".join(hosts))
         for host in hosts:
-            wanted, written = {**FIVE, **self.wanted[host]}, self.written[host] or {}
+            wanted, written = self.variables(host), self.written[host] or {}
             mine = {name for name in written if before[host].get(name) == written[name]}
+            mine |= self.nulls(host)
             kept = {name: value for name, value in before[host].items() if name not in mine}
             assert self.there(host) == {**kept, **wanted}
             if due[host]["action"] != "unchanged":
@@ -97,8 +100,9 @@ class Fleet(LocalFleet):
         assert self.call("plan", "--limit", host, exit_code=4)["hosts"][0]["action"] == "error"
         assert self.call("status", "--limit", host, exit_code=4)["hosts"][0]["state"] == ["error"]
         self.call("apply", "--yes", "--recreate", "--limit", host)
-        wanted = self.written[host] = {**FIVE, **self.wanted[host]}
+        wanted = self.written[host] = self.variables(host)
         assert self.there(host).items() >= wanted.items()
+        assert self.nulls(host).isdisjoint(self.there(host))
 
     def there_and_back(self, host: str) -> None:
         """Apply and undo it: what a way back wrote is what was ours before, as it was then."""
@@ -115,13 +119,13 @@ class Fleet(LocalFleet):
 
 
 @given(
-    first=st.fixed_dictionaries(dict.fromkeys(HOSTS, _ENV)),
+    first=st.fixed_dictionaries(dict.fromkeys(HOSTS, _WANTED)),
     foreign=st.fixed_dictionaries({host: st.none() | _ENV for host in HOSTS}),
     steps=st.lists(_STEP, min_size=1, max_size=6),
 )
 @settings(max_examples=40, deadline=None)
 def test_status_is_what_happened(
-    first: dict[str, dict[str, str]],
+    first: dict[str, dict[str, str | None]],
     foreign: dict[str, dict[str, str] | None],
     steps: list[tuple[str, Any, Any]],
 ) -> None:

@@ -14,11 +14,12 @@ _HOST = st.sampled_from(HOSTS)
 _VALUE = st.sampled_from(["1", "2"])
 _NAME = st.sampled_from(["ALPHA", "BETA", "API_TIMEOUT_MS", "ANTHROPIC_AUTH_TOKEN"])
 _ENV = st.dictionaries(_NAME, _VALUE)
+_WANTED = st.dictionaries(st.sampled_from(["ALPHA"]), st.none() | _VALUE)
 _EDIT = st.one_of(
     st.tuples(st.just("file"), _HOST, _ENV),
     st.tuples(st.just("mode"), _HOST, st.sampled_from([0o600, 0o644])),
     st.tuples(st.just("gone"), _HOST, st.none()),
-    st.tuples(st.just("wanted"), _HOST, st.dictionaries(st.sampled_from(["ALPHA"]), _VALUE)),
+    st.tuples(st.just("wanted"), _HOST, _WANTED),
     st.tuples(st.just("token"), st.just(""), st.sampled_from([TOKEN, "another-of-the-law"])),
     st.tuples(st.just("nothing"), st.just(""), st.none()),
 )
@@ -52,16 +53,14 @@ class World(LocalFleet):
 
 @given(
     first=st.fixed_dictionaries({host: st.none() | _ENV for host in HOSTS}),
-    wanted=st.fixed_dictionaries(
-        dict.fromkeys(HOSTS, st.dictionaries(st.sampled_from(["ALPHA"]), _VALUE))
-    ),
+    wanted=st.fixed_dictionaries(dict.fromkeys(HOSTS, _WANTED)),
     edits=st.lists(_EDIT, max_size=3),
     no_secrets=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
 def test_a_saved_plan_does_what_it_shows_or_nothing(
     first: dict[str, dict[str, str] | None],
-    wanted: dict[str, dict[str, str]],
+    wanted: dict[str, dict[str, str | None]],
     edits: list[tuple[str, str, Any]],
     no_secrets: bool,
 ) -> None:
@@ -102,3 +101,4 @@ def _is_as_planned(
         named = {change["key"] for change in entry["changes"] if "file." not in change["key"]}
         assert named <= changed <= named | set(entry["unknown"])
         assert {name: new[name] for name in FIVE} == {**FIVE, "ANTHROPIC_AUTH_TOKEN": world.token}
+        assert world.nulls(host).isdisjoint(new)

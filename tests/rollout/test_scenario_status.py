@@ -172,6 +172,47 @@ def test_what_the_inventory_chose_itself_overrides_nothing(fleet: Fleet) -> None
     assert status["a"]["overriding"] == []
 
 
+def test_a_null_removes_what_someone_else_wrote(fleet: Fleet) -> None:
+    _edit(fleet["a"], ANTHROPIC_MODEL="another", OTHER_KEY="canary-of-a-secret", KEPT="x")
+    _apply(fleet)
+    as_it_was = fleet["a"].config_path.read_bytes()
+    nulls = {"ANTHROPIC_MODEL": None, "OTHER_KEY": None}
+    _set(fleet, env=nulls)
+    status = _status(fleet)
+    assert status["a"]["state"] == ["pending"]
+    assert status["a"]["pending"] == list(nulls)
+    assert (status["a"]["edited"], status["a"]["overriding"]) == ([], [])
+    assert (status["b"]["state"], status["b"]["pending"]) == (["in_sync"], [])
+
+    saved = fleet.directory / "null.plan"
+    result = fleet.call("plan", "--format", "json", "--out", saved)
+    plan = {entry["host"]: entry for entry in result.json["hosts"]}
+    assert [change["key"] for change in plan["a"]["changes"]] == list(nulls)
+    assert [change["change"] for change in plan["a"]["changes"]] == ["removed"] * 2
+    assert [change["before"] for change in plan["a"]["changes"]] == ["another", None]
+    assert {plan[name]["action"] for name in ("b", "c")} == {"unchanged"}
+    assert not any("sessions follow" in item for item in plan["a"]["warnings"])
+    assert "canary-of-a-secret" not in result.stdout + saved.read_text()
+    text = fleet.call("plan", "--limit", "a").stdout
+    assert "- ANTHROPIC_MODEL               another removed" in text
+
+    done = fleet.call("apply", saved, "--yes", "--format", "json")
+    assert done.statuses["a"] in {"applied", "restart_pending"}
+    assert set(fleet["a"].session_env()) == {*OLD_ENV, "KEPT"}
+    assert set(fleet.call("plan", "--format", "json").statuses.values()) == {"unchanged"}
+    assert _states(fleet)["a"][0] == "in_sync"
+    _edit(fleet["a"], ANTHROPIC_MODEL="again")
+    status = _status(fleet)
+    assert (status["a"]["state"][0], status["a"]["pending"]) == ("pending", ["ANTHROPIC_MODEL"])
+    assert (status["a"]["drifted"], status["a"]["edited"]) == ([], [])
+
+    _edit(fleet["a"], ANTHROPIC_MODEL=None)
+    assert fleet.call("rollback", done.json["run"], "--yes").exit_code == 0
+    assert fleet["a"].config_path.read_bytes() == as_it_was
+    status = _status(fleet)["a"]
+    assert (status["state"][0], status["pending"]) == ("pending", list(nulls))
+
+
 def test_a_write_takes_the_edits_as_they_are(fleet: Fleet) -> None:
     _apply(fleet)
     _change(fleet["a"], port=9123)
