@@ -145,7 +145,10 @@ def _rolled_back(target: RollbackTarget, actual: RemoteState, content: bytes | N
 
 
 def _config(content: bytes | None) -> ConfigFile | None:
-    found = parse_config(content) if content is not None else None
+    """Return what Aegis reads of a file: also where a variable in it fails every session."""
+    if content is None:
+        return None
+    found = parse_config(content, replaced=session_env_in(content))
     return None if isinstance(found, RejectedConfig) else found
 
 

@@ -212,6 +212,12 @@ def test_a_file_without_a_token_of_its_own_is_warned_of() -> None:
     assert _plan(without, now, before=now, after=without).warnings == ()
 
 
+def test_a_variable_that_fails_every_session_is_shown_as_it_comes_back() -> None:
+    before = _with_env({"PATH": "/bin", "SAME": "1"})
+    changes = _change(before, _with_env({"SAME": "1"}))
+    assert changes == (Change("PATH", ChangeKind.ADDED, None, "/bin", sensitive=False),)
+
+
 @pytest.mark.parametrize("broken", [b"", b"{", b"[]"])
 def test_a_file_that_aegis_ignored_comes_back_all_the_same(broken: bytes) -> None:
     now = _with_env({"MODEL": "b"})
