@@ -225,13 +225,12 @@ def parse_config(
         return RejectedConfig((str(problem),), is_doubtful=isinstance(problem, DoubtfulError))
     if not isinstance(root, dict):
         return RejectedConfig((f"{_IGNORES} its root is no object",))
-    reasons = (*_field_reasons(root, where), *_start_reasons(root))
+    reasons = (*_field_reasons(root, where), *_start_reasons(root, where))
     if reasons:
         return RejectedConfig(reasons, root)
     environment: dict[str, str] = _as_record(root.get(SESSION_ENV, {}))
-    reasons = tuple(
-        _session_reasons({key: environment[key] for key in environment if key not in replaced})
-    )
+    kept = {key: environment[key] for key in environment if key not in replaced}
+    reasons = tuple(_session_reasons(kept, where))
     if reasons:
         return RejectedConfig(reasons, root)
     return ConfigFile(root, environment, bool(root.get("authToken")), data, syntax)
@@ -357,7 +356,11 @@ def _as_record(value: dict[str, Any]) -> dict[str, Any]:
     return {name: item for name, item in value.items() if name != _PROTOTYPE}
 
 
-def _start_reasons(root: dict[str, Any]) -> Iterator[str]:
+def _at(reason: str, place: str) -> str:
+    return f"{reason} ({place})" if place else reason
+
+
+def _start_reasons(root: dict[str, Any], where: Where) -> Iterator[str]:
     """Yield why Aegis stops at its start although it takes the file.
 
     Aegis' own message names AEGIS_POSTGRES_URL, but Aegis does not read that variable: the URL must
@@ -368,7 +371,8 @@ def _start_reasons(root: dict[str, Any]) -> Iterator[str]:
     session = root.get("tmuxSession")
     problem = tmux_session_problem(session) if isinstance(session, str) else None
     if problem is not None:
-        yield f'Aegis crashes at its start: "tmuxSession" is a bad name: {problem}'
+        reason = f'Aegis crashes at its start: "tmuxSession" is a bad name: {problem}'
+        yield _at(reason, where(["tmuxSession"]))
 
 
 def _reason(problem: ValidationError) -> str:
@@ -415,8 +419,10 @@ def _secrets(value: object, name: str) -> Iterator[str]:
             yield from _secrets(item, name)
 
 
-def _session_reasons(environment: Mapping[str, str]) -> Iterator[str]:
+def _session_reasons(environment: Mapping[str, str], where: Where) -> Iterator[str]:
     for name, value in environment.items():
         problem = denied_name_problem(name) or failing_value_problem(value)
         if problem is not None:
-            yield f"Aegis would fail every session over {SESSION_ENV}.{shown_key(name)}: {problem}"
+            named = f"{SESSION_ENV}.{shown_key(name)}"
+            reason = f"Aegis would fail every session over {named}: {problem}"
+            yield _at(reason, where([SESSION_ENV, name]))

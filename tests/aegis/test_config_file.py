@@ -587,6 +587,12 @@ def test_a_file_in_yaml() -> None:
          "(line 1, column 11: a number without quotes, write it in quotes)")),
         ("port: 1\nport: 2\n",
          "Aegis ignores the whole file: a key stands twice, in line 2, column 1"),
+        ("defaultSessionEnv:\n  A: |\n    x\n",
+         ("Aegis would fail every session over defaultSessionEnv.A: "
+         "it holds a control character (U+000A) (line 2, column 6)")),
+        ("tmuxSession: a b\n",
+         ('Aegis crashes at its start: "tmuxSession" is a bad name: it holds a space, \'.\' or '
+         "':', which tmux takes for something else (line 1, column 14)")),
         ("", "Aegis ignores the whole file: it is empty"),
         ("# nothing\n", "Aegis ignores the whole file: its root is no object"),
         ("- a\n", "Aegis ignores the whole file: its root is no object"),
