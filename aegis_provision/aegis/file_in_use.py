@@ -204,6 +204,12 @@ def _use_of(item: SearchedFile, user: ServerUser | None) -> _Use:
     return _may_read(user, item.file.uid, item.file.gid, item.file.mode)
 
 
+def reads_own(server: AegisServer, file: RemoteFile) -> bool:
+    """Tell whether ``server`` surely reads a file with the owner of ``file``."""
+    user = server.user
+    return user is None or user.uid in {_ROOT, file.uid}
+
+
 def _may_read(user: ServerUser | None, uid: int, gid: int, mode: int) -> _Use:
     """Tell whether ``user`` may read a file; an unknown user is taken to be the right one.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.server_report import (
         Listener,
+        Look,
         ReportedProcess,
         ReportedUnit,
         ServerReport,
@@ -92,7 +93,9 @@ class AegisServer:
     ``directory`` is its working directory. ``home`` may be relative to that, ``None`` where it is
     unknown. ``config`` is the word after ``--config``, ``None`` where there is none. ``user`` is
     ``None`` where it is unknown. ``running`` is false for a unit that is stopped. ``port`` and
-    ``host`` are those of its environment or of ``--port``, ``None`` where they name none.
+    ``host`` are those of its environment or of ``--port``, ``None`` where they name none. ``looks``
+    says of paths that it looks at what is there, as far as the command that found it could tell,
+    and ``target`` is the file that is written with links resolved.
     """
 
     directory: str
@@ -103,6 +106,8 @@ class AegisServer:
     port: str | None = None
     host: str | None = None
     token: EnvironmentToken = EnvironmentToken.UNKNOWN
+    looks: Mapping[str, Look] = field(default_factory=dict, compare=False)
+    target: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +216,8 @@ def _of_process(
         port=process.port or _first(environment, _PORTS),
         host=_first(environment, _HOSTS),
         token=_token(environment, whole=known),
+        looks=process.looks,
+        target=report.target,
     )
     return _other_files(process, report, unit, server) or _checked(server)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MARK = "aegis-provision:"
 _BEGIN, _END = "begin", "end"
 _LINE_FEED = "\x01"
+_BETWEEN = "\x02"
 _MOST_LINES = 2000
 _LARGEST_ID = 2**32
 
@@ -34,6 +35,14 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Whether something is at a path, and the path with links resolved, ``None`` if unknown."""
+
+    exists: bool
+    real_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedProcess:
     """A process, as far as the user who ran the command may look into it.
 
@@ -41,7 +50,8 @@ class ReportedProcess:
     line, ``arguments`` how many words that has; ``config`` and ``port`` are the words after
     ``--config`` and ``--port``, ``None`` also where there are none. ``environment`` holds only
     variables that tell where Aegis looks or listens; a token's value is only whether there is one.
-    ``account_home`` is the home of its user by passwd(5).
+    ``account_home`` is the home of its user by passwd(5). ``looks`` says of paths that it looks at
+    what is there, as far as the user can tell.
     """
 
     pid: int
@@ -57,6 +67,7 @@ class ReportedProcess:
     port: str | None = None
     environment: Mapping[str, str] | None = None
     account_home: str | None = None
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,8 @@ class ServerReport:
     """All that the command told. ``user`` ran it; ``namespace`` is this user's mount namespace.
 
     ``has_proc`` says that the host lists its sockets as Linux does. ``unit`` is ``None`` where none
-    was asked for or the host has no systemd.
+    was asked for or the host has no systemd. ``target`` is the file that is written, with links
+    resolved, ``None`` if that is unknown.
     """
 
     user: str = ""
@@ -107,6 +119,7 @@ class ServerReport:
     unit: ReportedUnit | None = None
     listeners: tuple[Listener, ...] = ()
     processes: tuple[ReportedProcess, ...] = ()
+    target: str | None = None
 
     def process(self, pid: int | None) -> ReportedProcess | None:
         """Return what was told of a process."""
@@ -152,6 +165,7 @@ def _report(lines: Sequence[tuple[str, str]]) -> ServerReport:
         unit=_unit(host) if "unit" in fields else None,
         listeners=_listeners(host),
         processes=tuple(process for process in processes if process is not None),
+        target=fields.get("target") or None,
     )
 
 
@@ -187,7 +201,18 @@ def _process(lines: Sequence[tuple[str, str]]) -> ReportedProcess | None:
         port=fields.get("port"),
         environment=_variables(lines, "variable") if "environment" in fields else None,
         account_home=fields.get("account-home") or None,
+        looks=_looks(lines),
     )
+
+
+def _looks(lines: Sequence[tuple[str, str]]) -> Mapping[str, Look]:
+    found = {}
+    for key, value in lines:
+        state, *paths = value.split(_BETWEEN)
+        if key == "look" and len(paths) == 2 and state in {"there", "missing"}:
+            path, real_path = paths
+            found[path] = Look(state == "there", real_path or None)
+    return found
 
 
 def _groups(fields: Mapping[str, str]) -> frozenset[int] | None:

@@ -1,24 +1,59 @@
-# Tells which Aegis runs on this host, and where it looks for its file: find_server.sh UNIT PORT
+# Tells which Aegis runs on this host, and where it looks for its file: find_server.sh UNIT PORT FILE
 #
 # For /bin/sh of any kind, with what coreutils and grep, or busybox, offer. UNIT is the systemd unit
-# that runs it, or empty; PORT is that of its API. Each line says one thing: "aegis-provision:KEY
-# VALUE", with \001 for each line feed in a value. No secret is printed: of the server's environment
+# that runs it, or empty; PORT is that of its API; FILE is the file that is written, or empty. Each
+# line says one thing: "aegis-provision:KEY VALUE", with \001 for each line feed in a value. No secret is printed: of the server's environment
 # only the variables named here, of a token whether there is one, of a command line the words after
 # --config and --port.
 
 exec 2>/dev/null
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"; export PATH
-unit=$1; port=$2
+unit=$1; port=$2; file=$3
 names='(HOME|(AEGIS|MANUS)_(PORT|HOST|AUTH_TOKEN))='
 
 say() { printf %s "aegis-provision:$1 "; printf %.4096s "$2" | tr '\n' '\001'; echo; }
 
-# say_home USER-OR-UID KEY: the home of a user by passwd(5)
-say_home() {
+# home_of USER-OR-UID: the home of a user by passwd(5)
+home_of() {
   entry=$(getent passwd "$1" || grep -E "^($1:|[^:]*:[^:]*:$1:)" /etc/passwd | head -n 1)
   entry=${entry%:*}
-  say "$2" "${entry##*:}"
+  printf %s "${entry##*:}"
+}
+
+# real_path PATH: with links in its directory resolved; a file that is a link has none here.
+# "$(command && echo x)" keeps line feeds that a path ends with.
+real_path() {
+  [ -h "$1" ] && return 1
+  above=$(cd "${1%/*}/" && pwd -P && echo x) || return 1
+  printf %s "${above%?x}/${1##*/}"
+}
+
+# look PATH: whether something is there, if this user can tell
+look() {
+  state=there
+  if [ ! -e "$1" ] && [ ! -h "$1" ]; then
+    state=missing
+    above=${1%/*}
+    while [ -n "$above" ] && [ ! -e "$above" ]; do above=${above%/*}; done
+    [ -d "${above:-/}" ] && [ -x "${above:-/}" ] || return
+  fi
+  printf 'aegis-provision:look '
+  printf '%s\002%s\002%s' "$state" "$1" "$(real_path "$1")" | tr '\n' '\001'
+  echo
+}
+
+# look_around DIRECTORY HOME CONFIG: at the paths that a server looks at
+look_around() {
+  home=$2
+  case $home in /*) ;; '') home=$1 ;; *) home=$1/$home ;; esac
+  case $3 in '') ;; /*) look "$3" ;; *) look "$1/$3" ;; esac
+  for name in .aegis/config.yaml .aegis/config.yml aegis.config.json manus.config.json; do
+    look "$1/$name"
+  done
+  for name in .aegis/config.yaml .aegis/config.yml .aegis/config.json .manus/config.json; do
+    look "$home/$name"
+  done
 }
 
 # say_variables KEY: those on standard input, a line each. systemd quotes values with blanks.
@@ -31,6 +66,15 @@ say_variables() {
       [!A-Z]*) say "$1-unclear" "$name" ;;
       *) say "$1" "$line" ;;
     esac
+  done
+}
+
+# after OPTION: the first word after it among those on standard input, a line each
+after() {
+  last=''
+  while IFS= read -r word || [ -n "$word" ]; do
+    if [ "$last" = "$1" ]; then printf %s "$word"; return; fi
+    last=$word
   done
 }
 
@@ -47,27 +91,37 @@ say_arguments() {
   say arguments "$count"
 }
 
-# "$(command && echo x)" keeps line feeds that a path ends with.
 say_process() {
   proc=/proc/$1
   [ -d "$proc" ] || return
   say process "$1"
-  link=$(readlink "$proc/cwd" && echo x) && say directory "${link%?x}"
+  directory=''
+  link=$(readlink "$proc/cwd" && echo x) && directory=${link%?x} && say directory "$directory"
   link=$(readlink "$proc/root" && echo x) && say root "${link%?x}"
   link=$(readlink "$proc/ns/mnt") && say namespace "$link"
   say cgroup "$(cat "$proc/cgroup")"
   ids=$(grep -E '^(Uid|Gid|Groups):' "$proc/status" | tr '\t' ' ')
   printf '%s\n' "$ids" | while read -r key value; do say "${key%:}" "$value"; done
-  head -c 65536 "$proc/cmdline" | tr '\000\n' '\n\001' | say_arguments
-  if head -c 1 "$proc/environ" >/dev/null; then
-    say environment read
-    head -c 1048576 "$proc/environ" | tr '\000\n' '\n\001' | grep -E "^$names" |
-      say_variables variable
-  fi
+  words=$(head -c 65536 "$proc/cmdline" | tr '\000\n' '\n\001' && echo x)
+  words=${words%x}
+  printf %s "$words" | say_arguments
   uid=$(printf '%s\n' "$ids" | while read -r key _ effective _; do
     if [ "$key" = Uid: ]; then echo "$effective"; fi
   done)
-  if [ -n "$uid" ]; then say_home "$uid" account-home; fi
+  home=''
+  if [ -n "$uid" ]; then home=$(home_of "$uid"); say account-home "$home"; fi
+  if head -c 1 "$proc/environ" >/dev/null; then
+    say environment read
+    variables=$(head -c 1048576 "$proc/environ" | tr '\000\n' '\n\001' | grep -E "^$names")
+    printf '%s\n' "$variables" | grep . | say_variables variable
+    if printf '%s\n' "$variables" | grep '^HOME=' >/dev/null; then
+      home=$(printf '%s\n' "$variables" | grep '^HOME=' | head -n 1)
+      home=${home#HOME=}
+    fi
+    if [ -n "$directory" ]; then
+      look_around "$directory" "$home" "$(printf %s "$words" | after --config)"
+    fi
+  fi
 }
 
 show_unit() {
@@ -101,7 +155,7 @@ say_unit() {
       User=*)
         say unit "$line"
         word=${line#*=}
-        say_home "${word:-root}" unit-home
+        say unit-home "$(home_of "${word:-root}")"
         ;;
       *=*) say unit "$line" ;;
     esac
@@ -112,6 +166,7 @@ echo
 say begin 1
 say user "$(id -un)"
 say namespace "$(readlink /proc/self/ns/mnt)"
+if [ -n "$file" ]; then say target "$(real_path "$file")"; fi
 
 main=''
 if [ -n "$unit" ] && command -v systemctl >/dev/null; then

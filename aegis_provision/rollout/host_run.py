@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.file_in_use import NotChecked, describe, reading_now
 from aegis_provision.errors import Locked, TransportError, Unreachable, WriteFailed, WriteRefused
 from aegis_provision.humanize import counted
-from aegis_provision.planning.plan import restoring_write
+from aegis_provision.planning.plan import restoring_write, resulting_file
 from aegis_provision.planning.receipts import WriteInfo, with_receipt
 from aegis_provision.playbook.plays import OnFailure
 from aegis_provision.rollout.events import (
@@ -338,7 +338,9 @@ class _HostWork:
         if self.task.rollback or not host.tells_server:
             return None
         session, deadline = self.connection.open(), self.connection.deadline
-        server = ask_server(host, session, deadline, path, self.task.plan.seen)
+        write = self.task.plan.write or self.task.written
+        file = resulting_file(write) if write is not None else self.task.plan.seen
+        server = ask_server(host, session, deadline, path, file)
         reading = reading_now(server, path)
         not_read = describe(reading, server)
         if not_read is not None:

@@ -12,13 +12,16 @@ from functools import cache
 from aegis_provision.packaged_files import read_find_server
 
 
-def server_command(unit: str | None, port: int, become_user: str | None) -> str:
+def server_command(
+    unit: str | None, port: int, become_user: str | None, file: str | None = None
+) -> str:
     """Return the command for /bin/sh that tells of a host's server.
 
-    ``unit`` is the systemd unit that runs it, ``port`` that of its API. It runs as ``become_user``
+    ``unit`` is the systemd unit that runs it, ``port`` that of its API, ``file`` the absolute path
+    of the target, if that is known. It runs as ``become_user``
     if sudo lets the login do that, who may look into that user's processes; else as the login.
     """
-    words = f"sh {shlex.quote(unit or '')} {port}"
+    words = f"sh {shlex.quote(unit or '')} {port} {shlex.quote(file or '')}"
     direct = f'exec /bin/sh -c "$script" {words}'
     if become_user is not None:
         sudo = f"sudo -n -u {shlex.quote(become_user)}"

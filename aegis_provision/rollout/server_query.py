@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import read_unchecked, syntax_of
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
     NotChecked,
+    SearchedFile,
     files_by_path,
     path_in_use,
     paths_of,
+    reads_own,
 )
 from aegis_provision.aegis.lossless_json import as_javascript
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
@@ -54,10 +58,10 @@ def ask_server(
 
     ``file`` is the target as it was read. Raises :class:`Unreachable`.
     """
-    server = find_server(host, session, deadline, _port_in(path, file))
+    server = find_server(host, session, deadline, path, _port_in(path, file))
     if isinstance(server, UnknownServer):
         return server
-    return find_files(server, session, deadline, path)
+    return find_files(server, session, deadline, path, file)
 
 
 def _read_auto(
@@ -66,11 +70,19 @@ def _read_auto(
     server = find_server(host, session, deadline)
     if isinstance(server, UnknownServer):
         return _no_path(server.reason), server
+    paths = paths_of(server)
+    there = [path for path in paths if path not in server.looks or server.looks[path].exists]
+    if len(there) == 1 and there[0] in server.looks and server.home is not None:
+        # Whether Aegis takes the only file that is there, the plan finds out.
+        [path] = there
+        actual = session.read(deadline, path)
+        target = SearchedFile(path, server.looks[path].real_path or path, actual.file)
+        return actual, FoundFiles(server, {**_known_files(server, None), path: target})
     found = find_files(server, session, deadline)
-    path = path_in_use(found)
-    if isinstance(path, NotChecked):
-        return _no_path(path.reason), found
-    return session.read(deadline, path), found
+    chosen = path_in_use(found)
+    if isinstance(chosen, NotChecked):
+        return _no_path(chosen.reason), found
+    return session.read(deadline, chosen), found
 
 
 def _no_path(reason: str) -> RemoteState:
@@ -78,18 +90,22 @@ def _no_path(reason: str) -> RemoteState:
 
 
 def find_server(
-    host: Host, session: HostSession, deadline: Deadline, port: int | None = None
+    host: Host,
+    session: HostSession,
+    deadline: Deadline,
+    path: str | None = None,
+    port: int | None = None,
 ) -> AegisServer | UnknownServer:
     """Return the Aegis that runs on ``host``, or why it is not known. Raises :class:`Unreachable`.
 
-    ``port`` is the one in the host's own file, which counts where the inventory names no ``api``. A
-    host that runs no commands is no failure.
+    ``path`` is the target, if that is known. ``port`` is the one in the host's own file, which
+    counts where the inventory names no ``api``. A host that runs no commands is no failure.
     """
     unit, api = host.service.unit, host.service.api
     api_is_set = "api" in host.settings
     if not api_is_set and port is not None:
         api = f"{api.rpartition(':')[0]}:{port}"
-    command = server_command(unit, int(api.rpartition(":")[2]), host.target.become_user)
+    command = server_command(unit, int(api.rpartition(":")[2]), host.target.become_user, path)
     try:
         end = session.run(command, Deadline.after(min(_TIMEOUT, deadline.remaining())))
     except Unreachable:
@@ -113,11 +129,36 @@ def _port_in(path: str, file: RemoteFile | None) -> int | None:
 
 
 def find_files(
-    server: AegisServer, session: HostSession, deadline: Deadline, also: str | None = None
+    server: AegisServer,
+    session: HostSession,
+    deadline: Deadline,
+    path: str | None = None,
+    file: RemoteFile | None = None,
 ) -> FoundFiles:
-    """Return what lies at the paths that ``server`` looks at, and at the path ``also``.
+    """Return what lies at the paths that ``server`` looks at, and at the target ``path``.
 
-    Raises :class:`Unreachable`.
+    ``file`` is the target as it was read. What the command told is not asked again. Raises
+    :class:`Unreachable`.
     """
-    paths = dict.fromkeys((*paths_of(server), *((also,) if also is not None else ())))
-    return FoundFiles(server, files_by_path(session.searched(tuple(paths), deadline)))
+    target = None
+    if path is not None and server.target is not None:
+        target = SearchedFile(path, server.target, file)
+    known = _known_files(server, target)
+    needed = (*paths_of(server), *((path,) if path is not None else ()))
+    if file is not None and reads_own(server, file):
+        # Files after the target do not matter: Aegis takes the first one.
+        needed = tuple(takewhile(lambda item: item not in known or not known[item].file, needed))
+    left = tuple(dict.fromkeys(item for item in needed if item not in known))
+    read = session.searched(left, deadline) if left else ()
+    return FoundFiles(server, {**known, **files_by_path(read)})
+
+
+def _known_files(server: AegisServer, target: SearchedFile | None) -> dict[str, SearchedFile]:
+    """Return what is known from the command: which files are missing, and where the target is."""
+    known = {} if target is None else {target.path: target}
+    for path, look in server.looks.items():
+        if not look.exists:
+            known[path] = SearchedFile(path, look.real_path)
+        elif target is not None and look.real_path == target.real_path:
+            known[path] = replace(target, path=path)
+    return known

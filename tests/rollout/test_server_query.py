@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.aegis.file_in_use import (
+    FoundFiles,
     NotChecked,
     ReadsTarget,
     TargetFile,
     path_in_use,
+    paths_of,
     reading_of,
 )
 from aegis_provision.aegis.server import AegisServer, EnvironmentToken, UnknownServer
@@ -417,3 +419,55 @@ def test_on_this_machine_links_are_followed_too(tmp_path: Path) -> None:
     path = str(tmp_path / "aegis.config.json")
     assert found.real_path(path) == str(real)
     assert path_in_use(found) == path
+
+
+def states(found: FoundFiles) -> list[tuple[str, bool]]:
+    return [(item.path, item.file is not None) for item in found.in_order() if item is not None]
+
+
+@pytest.mark.parametrize("there", ["aegis.config.json", "home/.aegis/config.yaml", ""])
+@pytest.mark.parametrize("home", ["home", "", None], ids=["home", "empty", "missing"])
+def test_what_the_command_tells_of_files_is_what_sftp_finds(
+    there: str, home: str | None, session: HostSession, tmp_path: Path, work: Path
+) -> None:
+    (tmp_path / "link").symlink_to(work)
+    path = str(tmp_path / "link" / "aegis.config.json")
+    if there:
+        (work / there).parent.mkdir(parents=True, exist_ok=True)
+        (work / there).write_text("{}")
+    env = {} if home is None else {"HOME": home}
+    with listening(("127.0.0.1", 0)) as (listener,):
+        api = f"127.0.0.1:{listener.getsockname()[1]}"
+        words = ("--config", "a/../missing.json")
+        with server_process(tmp_path, work, *words, env=env, listener=listener):
+            server = find_server(host(api), session, deadline(), path)
+    assert isinstance(server, AegisServer)
+    # Node.js takes '..' away from the text, the shell's test follows it.
+    assert set(paths_of(server)) - set(server.looks) == {str(work / "missing.json")}
+    assert server.target == str(work / "aegis.config.json")
+    found = find_files(replace(server, looks={}, target=None), session, deadline(), path)
+    told = find_files(server, session, deadline(), path, found.files[path].file)
+    assert states(told) == states(found)
+    assert told.real_path(path) == found.real_path(path)
+
+
+@pytest.mark.root
+def test_what_a_login_can_not_look_at_is_not_called_missing(
+    tmp_path: Path, public_path: Path
+) -> None:
+    closed = public_path / "closed"
+    closed.mkdir(mode=0o700)
+    with users.user("login") as login, users.sshd_for(login, tmp_path / "sshd") as sshd:
+        uid = int(subprocess.check_output(["id", "-u", login]))
+        where = options(tmp_path, sshd.known_hosts)
+        with (
+            listening(("127.0.0.1", 0)) as (listener,),
+            connect(target_at(sshd, user=login), where, deadline()) as session,
+        ):
+            api = f"127.0.0.1:{listener.getsockname()[1]}"
+            env = {"HOME": str(closed)}
+            with server_process(public_path, public_path, user=uid, env=env, listener=listener):
+                server = find(session, api)
+    assert isinstance(server, AegisServer)
+    assert str(closed / ".aegis/config.yaml") not in server.looks
+    assert not server.looks[str(public_path / "aegis.config.json")].exists
