@@ -29,6 +29,9 @@ DEEPEST = 100
 LARGEST = 128 * 1024
 """How many characters a text may have: PyYAML's own reader needs seconds for more."""
 
+LONGEST_KEY = 512
+"""How many characters a key may have: the library takes 1024 units of UTF-16, PyYAML others."""
+
 MOST_ALIASES = 100
 """``maxAliasCount``, the library's default."""
 
@@ -426,6 +429,8 @@ class _Reader:
             self._unsure("a key that is no plain word", key.first)
         if key.start == key.end or "\n" in self._text[key.start : key.end]:
             self._unsure("an empty key, or one of several lines", key.first)
+        if self._behind_blanks(key.end) - key.first > LONGEST_KEY:
+            self._unsure(f"a key of more than {LONGEST_KEY} characters", key.first)
         if isinstance(value, str):
             return value
         if isinstance(value, bool):
@@ -435,6 +440,10 @@ class _Reader:
         if value is not None:
             self._unsure("a number as a key", key.first)
         return ""
+
+    def _behind_blanks(self, at: int) -> int:
+        found = _LEADING.match(self._text, at)
+        return found.end() if found else at
 
     def _check_collection_tag(self, tag: str | None, kind: str, at: int) -> None:
         if tag is None or tag in {"!", _CORE + kind} or not tag.startswith(_CORE):
