@@ -77,6 +77,7 @@ _GAP = re.compile(
 )
 _AFTER_MARK = re.compile(r"[ \t]*(?:#[^\n]*)?(?=\r?\n|\Z|[\[{])")
 _ENDS_OPEN = re.compile(r"[|>][1-9+]*[ \t\r\n].*[^\n]", re.DOTALL)
+_INDENTED_BLANKS = re.compile(r"[|>][+-]?[1-9].*\n +\r?(?:\n|\Z)", re.DOTALL)
 _ODD_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\(?:\r?\n[ \t]*(?=[\r\n])|\t)")
 _INDICATOR = re.compile(r"[-?:](?![^ \t\r\n])")
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -551,8 +552,11 @@ class _Reader:
         line_start = self._line_start(start)
         if not self._text[line_start:start].strip(" \t") and start - line_start <= column:
             self._not_taken("a text out of its block in", start)
-        if "\t" in self._text[start:end].partition("\n")[2]:
+        source = self._text[start:end]
+        if "\t" in source.partition("\n")[2]:
             self._unsure("a tab in text of several lines", start)
+        if _INDENTED_BLANKS.match(source):
+            self._unsure("blanks in a text whose indentation is given", start)
 
     def _column(self, at: int) -> int:
         return at - self._line_start(at)
