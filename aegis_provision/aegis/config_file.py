@@ -182,8 +182,16 @@ class ConfigFile:
     @property
     def auth_token(self) -> Secret | None:
         """Return the token of Aegis' API, which the file may hold."""
-        token = self.root.get("authToken")
-        return Secret(token, "authToken of the host's own file") if token else None
+        return self._token("authToken")
+
+    @property
+    def client_auth_token(self) -> Secret | None:
+        """Return the file's further token, which opens Aegis' API too."""
+        return self._token("clientAuthToken")
+
+    def _token(self, key: str) -> Secret | None:
+        token = self.root.get(key)
+        return Secret(token, f"{key} of the host's own file") if token else None
 
     def secrets(self) -> tuple[str, ...]:
         """Return the texts that stand, at any depth, under a key that is named like a secret.

@@ -73,12 +73,14 @@ class JsonCodec:
 
     ``names`` are the types whose names their annotations use and their modules import for the type
     checker only. ``left_out`` holds fields that are not in the JSON, with what they are then;
-    ``renamed`` those with another key in the JSON.
+    ``renamed`` those with another key in the JSON; ``added`` those that JSON of an earlier version
+    lacks, with what they were then.
     """
 
     names: Mapping[str, object] = field(default_factory=dict)
     left_out: Mapping[type, Mapping[str, object]] = field(default_factory=dict)
     renamed: Mapping[type, Mapping[str, str]] = field(default_factory=dict)
+    added: Mapping[type, Mapping[str, object]] = field(default_factory=dict)
     _decoders: dict[Any, Callable[[Any, str], Any]] = field(default_factory=dict)
 
     def encode(self, value: object) -> Any:
@@ -134,6 +136,7 @@ class JsonCodec:
 
     def _object(self, kind: type) -> Callable[[Any, str], Any]:
         left_out, renamed = self._shape_of(kind)
+        added = self.added.get(kind, {})
         hints = type_hints(kind, localns=dict(self.names))
         shape = []
         for name in (item.name for item in fields(kind) if item.name not in left_out):
@@ -142,7 +145,12 @@ class JsonCodec:
 
         def decode(value: Any, what: str) -> Any:
             content = _checked(value, dict, f"{what} is no object")
-            values = {name: read(content.get(key), quoted) for name, key, quoted, read in shape}
+            values = {
+                name: added[name]
+                if name in added and key not in content
+                else read(content.get(key), quoted)
+                for name, key, quoted, read in shape
+            }
             return kind(**values, **left_out)
 
         return decode

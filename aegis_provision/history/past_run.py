@@ -20,7 +20,7 @@ from aegis_provision.rollout.events import (
     decode_event,
 )
 from aegis_provision.rollout.host_state import cut_off
-from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, SUCCESSES
+from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE
 from aegis_provision.rollout.run_state import PersistentMap, RunState, reduce
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ class PastRun:
 
         Those that a crashed run left without an end are among them.
         """
-        return tuple(name for name, host in self.hosts.items() if host.status not in SUCCESSES)
+        return tuple(
+            name for name, host in self.hosts.items() if host.result is None or not host.result.ok
+        )
 
 
 @dataclass(frozen=True, slots=True)

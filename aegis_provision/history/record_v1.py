@@ -62,7 +62,7 @@ def upgrade(line: Mapping[str, Any], schedule: Schedule = _NO_SCHEDULE) -> Mappi
         case {"event": "write"}:
             added = {"change": line}
         case {"event": "finished"}:
-            added = {"result": {**line, "warnings": [], "locked": False}}
+            added = {"result": {**line, "warnings": [], "locked": False, "passed": True}}
         case {"event": "budget"}:
             added = {"message": line.get("words")}
         case {"event": "end"}:

@@ -34,7 +34,9 @@ SCHEMA = "aegis-provision/run/v2"
 _LATER = ("schedule", "hosts")
 
 HEADER_CODEC = JsonCodec(
-    names={**CODEC.names, "Mapping": Mapping, "datetime": datetime}, left_out=CODEC.left_out
+    names={**CODEC.names, "Mapping": Mapping, "datetime": datetime},
+    left_out=CODEC.left_out,
+    added=CODEC.added,
 )
 
 

@@ -12,7 +12,7 @@ from aegis_provision.history.run_record import open_record
 from aegis_provision.history.state_dir import state_dir
 from aegis_provision.operations.exit_codes import ExitCode, run_exit_code
 from aegis_provision.rollout.events import EventBus, RunFinished, RunStarted
-from aegis_provision.rollout.results import SUCCESSES, HostResult, Status
+from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run import run_schedule
 from aegis_provision.rollout.task import RunContext, skipped
 from aegis_provision.version import __version__
@@ -46,9 +46,7 @@ class Run:
     @property
     def ok(self) -> bool:
         """Tell whether every host ended well and nothing stopped the run."""
-        return self.exit_code is ExitCode.DONE and all(
-            host.status in SUCCESSES for host in self.hosts
-        )
+        return self.exit_code is ExitCode.DONE and all(host.ok for host in self.hosts)
 
 
 def run_name(now: datetime) -> str:

@@ -97,7 +97,8 @@ def run_exit_code(end: RunResult, *, rollback: bool = False) -> ExitCode:
         return ExitCode.INTERRUPTED
     if end.all_locked:
         return ExitCode.REFUSED
-    if end.budget_spent or statuses & (FAILURES - {Status.UNREACHABLE}):
+    unpassed = any(not result.passed for result in end.results)
+    if end.budget_spent or unpassed or statuses & (FAILURES - {Status.UNREACHABLE}):
         return ExitCode.HOST_FAILED
     if Status.UNREACHABLE in statuses:
         return ExitCode.HOST_UNREACHABLE

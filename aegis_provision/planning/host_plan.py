@@ -76,7 +76,10 @@ _PROBLEMS = {
 _STAND_IN = "a value that was withheld"
 _MODE, _OWNER = "file.mode", "file.owner"
 
-_OPEN_API = "the file has no authToken: Aegis' API on this host answers without a token"
+_OPEN_API = (
+    "the file has no authToken: unless Aegis gets a token another way (AEGIS_AUTH_TOKEN, a key), "
+    "its API answers without one"
+)
 _NOT_UTF8 = (
     "the file holds bytes that are not UTF-8: Aegis reads each as U+FFFD, and so will a write "
     "leave them"
@@ -260,6 +263,7 @@ def plan_compared(
             *_receipt_warnings(comparison, receipt, dropped),
         ),
         auth_token=config.auth_token if config else None,
+        client_auth_token=config.client_auth_token if config else None,
         seen=actual.file,
         secrets=comparison.secrets,
     )
@@ -428,7 +432,8 @@ def _warnings(
 ) -> tuple[str, ...]:
     host, actual, reading = comparison.host, comparison.actual, comparison.reading
     found = []
-    if config is None or not config.has_auth_token:
+    locked = config is not None and config.has_auth_token
+    if not locked and host.service.api_token is None:
         found.append(_OPEN_API)
     if config is not None and not config.is_utf8:
         found.append(_NOT_UTF8)

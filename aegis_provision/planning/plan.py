@@ -99,9 +99,9 @@ class HostPlan:
     is ``None`` too. ``message`` says why for an error or an unreachable host, and ``hint`` what to
     do next; ``warnings`` may come with any action. ``restart_pending`` means that the file holds
     the right session variables and Aegis has not been restarted since it was written.
-    ``auth_token`` is the token of Aegis' API in the host's own file, if it has one. ``seen`` is the
-    file that the plan saw, and ``pin`` the host's pin. ``secrets`` are those in the files that the
-    plan knows: they must be masked in any text about the host.
+    ``auth_token`` and ``client_auth_token`` are the tokens of Aegis' API in the host's own file, if
+    it has any. ``seen`` is the file that the plan saw, and ``pin`` the host's pin. ``secrets`` are
+    those in the files that the plan knows: they must be masked in any text about the host.
     """
 
     host: str
@@ -117,6 +117,7 @@ class HostPlan:
     write: Write | None = field(default=None, repr=False)
     restart_pending: bool = False
     auth_token: Secret | None = field(default=None, repr=False, compare=False)
+    client_auth_token: Secret | None = field(default=None, repr=False, compare=False)
     seen: RemoteFile | None = field(default=None, repr=False, compare=False)
     pin: Pin | None = field(default=None, compare=False)
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)

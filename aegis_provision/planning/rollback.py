@@ -120,6 +120,7 @@ def _rolled_back(target: RollbackTarget, actual: RemoteState, content: bytes | N
         ownership = Ownership(file.mode, file.uid, file.gid)
     current, before = _config(file.content if file else None), _config(content)
     secrets = (*(current.secrets() if current else ()), *(before.secrets() if before else ()))
+    locks = current or before
     changes = environment_changes(
         current.session_env if current else {}, before.session_env if before else {}, secrets
     )
@@ -139,7 +140,8 @@ def _rolled_back(target: RollbackTarget, actual: RemoteState, content: bytes | N
         changes=changes,
         warnings=warnings,
         write=Write(actual.path, content, ownership.mode, ownership.uid, ownership.gid, file),
-        auth_token=current.auth_token if current else None,
+        auth_token=locks.auth_token if locks else None,
+        client_auth_token=locks.client_auth_token if locks else None,
         secrets=secrets,
     )
 
@@ -166,7 +168,10 @@ def _warnings(changes: tuple[Change, ...], before: ConfigFile | None) -> tuple[s
         if change.sensitive and change.kind is not ChangeKind.REMOVED
     ]
     if before is not None and not before.has_auth_token:
-        found.append("the file from before has no authToken: Aegis' API answers without a token")
+        found.append(
+            "the file from before has no authToken: unless Aegis gets a token another way "
+            "(AEGIS_AUTH_TOKEN, a key), its API answers without one"
+        )
     return tuple(found)
 
 

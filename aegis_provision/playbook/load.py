@@ -29,6 +29,7 @@ from aegis_provision.playbook.plays import (
     Playbook,
     Restart,
     Sessions,
+    Unverified,
     Verify,
 )
 
@@ -251,7 +252,8 @@ class _Reader:
         default = Gates()
         restart = _word(Restart, node.entry("restart"), default.restart)
         on_failure = _word(OnFailure, node.entry("on_failure"), default.on_failure)
-        sessions, wait = self._sessions(node.entry("sessions"), default)
+        sessions, wait, idle_after = self._sessions(node.entry("sessions"), default)
+        unverified = _word(Unverified, node.entry("unverified"), Unverified.STOP)
         verify = self._verify(node.entry("verify"), restart)
         preflight = self._parts(node.entry("preflight"), "{probe: true}")
         rollback = node.entry("on_failure")
@@ -266,24 +268,29 @@ class _Reader:
             on_failure=on_failure,
             sessions=sessions,
             sessions_wait=wait,
+            idle_after=idle_after,
             probe_first=_flag(_inside(preflight, "probe")),
+            go_on=unverified is Unverified.GO_ON,
         )
 
-    def _sessions(self, entry: Entry | None, default: Gates) -> tuple[Sessions, float]:
+    def _sessions(self, entry: Entry | None, default: Gates) -> tuple[Sessions, float, float]:
+        """Return the policy, how long to wait, and when an idle session counts no more."""
         if entry is None:
-            return default.sessions, default.sessions_wait
+            return default.sessions, default.sessions_wait, default.idle_after
         if not isinstance(entry.value, Mapping):
             if _text(entry) is None:
                 self._refuse("wrong-type", '"sessions" must be one of: wait, refuse, ignore',
                              _span(entry), "or, to wait for no more than 2m: {wait: 2m}",
                              )  # fmt: skip
-            return _word(Sessions, entry, default.sessions), default.sessions_wait
+            policy = _word(Sessions, entry, default.sessions)
+            return policy, default.sessions_wait, default.idle_after
         wait = self._duration(
             entry.value.entry("wait"),
             default.sessions_wait,
             at_once="to leave such a host alone, write 'sessions: refuse'",
         )
-        return Sessions.WAIT, wait
+        idle_after = self._duration(entry.value.entry("idle_after"), default.idle_after)
+        return Sessions.WAIT, wait, idle_after
 
     def _verify(self, entry: Entry | None, restart: Restart) -> Verify | None:
         parts = self._parts(entry, "{health: true}")

@@ -29,6 +29,13 @@ class OnFailure(StrEnum):
     KEEP = "keep"
 
 
+class Unverified(StrEnum):
+    """What a run does after a host whose restart did not happen, or that could not be verified."""
+
+    STOP = "stop"
+    GO_ON = "go_on"
+
+
 class Sessions(StrEnum):
     """What a restart does where sessions are running: it would end every one of them."""
 
@@ -51,7 +58,9 @@ class Gates:
     """The gates of a host's run; a rollback of the run uses the same ones.
 
     ``verify`` is ``None`` where nothing is verified. ``sessions_wait`` is how many seconds a
-    restart waits at most for sessions to end; ``probe_first`` asks the provider before the write.
+    restart waits at most for sessions to end, ``idle_after`` after how many seconds an idle session
+    is waited for no longer; ``probe_first`` asks the provider before the write. ``go_on`` lets a
+    host pass whose restart did not happen or whose verify could not be made.
     """
 
     restart: Restart = Restart.NEVER
@@ -59,7 +68,9 @@ class Gates:
     on_failure: OnFailure = OnFailure.KEEP
     sessions: Sessions = Sessions.WAIT
     sessions_wait: float = 600.0
+    idle_after: float = 900.0
     probe_first: bool = False
+    go_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ _STYLE = {
     Status.UNCHANGED: "dim",
     Status.APPLIED: "green",
     Status.RESTART_PENDING: "green",
+    Status.UNVERIFIED: "bold yellow",
     Status.FAILED: "bold red",
     Status.UNREACHABLE: "bold red",
     Status.ROLLED_BACK: "bold yellow",
@@ -41,6 +42,7 @@ WORDS = {
     Status.UNCHANGED: "unchanged",
     Status.APPLIED: "applied",
     Status.RESTART_PENDING: "written, restart pending",
+    Status.UNVERIFIED: "not verified",
     Status.FAILED: "failed",
     Status.UNREACHABLE: "unreachable",
     Status.ROLLED_BACK: "rolled back",
@@ -51,6 +53,7 @@ WORDS = {
 MOST_URGENT_FIRST = (
     Status.ROLLBACK_FAILED,
     Status.FAILED,
+    Status.UNVERIFIED,
     Status.ROLLED_BACK,
     Status.REFUSED,
     Status.UNREACHABLE,
@@ -68,7 +71,7 @@ def result_lines(result: HostResult) -> list[Text]:
     """Return the lines for one host's result."""
     style = _STYLE[result.status]
     line = f"{result.host}: {WORDS[result.status]}"
-    if result.message and (result.hint or result.status not in SUCCESSES):
+    if result.message and (result.hint or not result.ok):
         line += f": {escape_control(result.message)}"
     return [
         Text(line, style=style),
@@ -117,7 +120,7 @@ def recap_lines(
 
 def needs_attention(result: HostResult) -> bool:
     """Tell whether the host needs attention: it is no success, or there is a hint."""
-    return result.status not in SUCCESSES or bool(result.hint)
+    return not result.ok or bool(result.hint)
 
 
 def group_results(results: Iterable[HostResult]) -> list[tuple[HostResult, list[str]]]:

@@ -16,7 +16,7 @@ from aegis_provision.report.apply_report import WORDS
 from aegis_provision.report.console import count_words, name_lines
 from aegis_provision.report.json_documents import Document, document, message_of
 from aegis_provision.rollout.events import CODEC
-from aegis_provision.rollout.results import SUCCESSES, Status
+from aegis_provision.rollout.results import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -161,6 +161,8 @@ def _gate_words(gates: Gates) -> list[str]:
         words.append(f"verify {' and '.join(check for check in checks if check)}")
     if gates.on_failure is OnFailure.ROLLBACK:
         words.append("roll back what fails")
+    if gates.go_on and (gates.restart is not Restart.NEVER or gates.verify is not None):
+        words.append("go on unverified")
     return words
 
 
@@ -190,7 +192,7 @@ def _one_host(host: HostState, name_width: int) -> list[Text]:
     if write is not None:
         parts.append(f"{_digest(write.before)} -> {_digest(write.after)}")
     parts.extend(_effects(host))
-    good = host.status in SUCCESSES and not host.file.unknown
+    good = result is not None and result.ok and not host.file.unknown
     lines = [Text("  ".join(parts), style="" if good else "bold red")]
     if result and result.message:
         lines.append(Text(f"      {escape_control(result.message)}"))

@@ -21,7 +21,7 @@ from aegis_provision.report.console import fine_duration
 from aegis_provision.report.html_hosts import HostSections, groups_of
 from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.report.html_timeline import chart, timeline_of
-from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, SUCCESSES, Status
+from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, Status
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _verdict(timeline: Timeline) -> tuple[str, str]:
         return "Interrupted", "odd"
     if state.spent is not None:
         return "Stopped: too many hosts failed", "bad"
-    bad = [item for item in state.results if item.status not in SUCCESSES]
+    bad = [item for item in state.results if not item.ok]
     if bad:
         return f"{counted(len(bad), 'host')} did not go well", "bad"
     if any(item.status is Status.RESTART_PENDING for item in state.results):

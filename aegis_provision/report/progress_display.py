@@ -33,10 +33,11 @@ from aegis_provision.rollout.events import (
     ReadingStarted,
     RunFinished,
     RunStarted,
+    Step,
     StepStarted,
     StopRequested,
 )
-from aegis_provision.rollout.results import SUCCESSES, Status
+from aegis_provision.rollout.results import Status
 from aegis_provision.rollout.run_state import RunState, reduce
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -
             if verbosity or _BAD_STATES.intersection(status.states):
                 return [Text(f"{status.host}: {', '.join(WORDS[item] for item in status.states)}")]
         case HostFinished(_, result):
-            fine = drawn and result.status in SUCCESSES
+            fine = drawn and result.ok
             if verbosity or not (fine or _is_known_already(state, event)):
                 return result_lines(result)
         case _:
@@ -203,7 +204,10 @@ def _milestone(state: RunState, event: Event, verbosity: int) -> list[Text]:
             batches = len(state.schedule.plays[play].batches)
             if batches > 1:
                 words = f"Batch {batch + 1}/{batches}: {counted(len(hosts), 'host')}"
-        case StepStarted(host, step, detail) if verbosity:
+        case StepStarted(host, step, detail) if verbosity or (
+            # A wait may take minutes: what for is news, with or without a live view.
+            detail and step is Step.WAIT_FOR_SESSIONS
+        ):
             words = f"{host}: {step.words}{f' ({detail})' if detail else ''}"
         case PauseStarted(seconds):
             words = f"Waiting {duration(seconds)} before the next batch"

@@ -6,35 +6,38 @@ import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api import SESSIONS_PATH, dropped_config
-from aegis_provision.rollout.gates import Blocked, Ok, get_health, tries
+from aegis_provision.humanize import listed
+from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
+from aegis_provision.rollout.gates import Blocked, Ok, Unknown, tries
+from aegis_provision.rollout.session_wait import HOW_TO_OPEN
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from aegis_provision.rollout.gates import AegisApi, SendRequest
+    from aegis_provision.aegis.api import ClaudeCode, Health
+    from aegis_provision.rollout.aegis_client import AegisClient
 
 _ROUNDING = 1.5
 _SHORTEST_TIMEOUT = 0.5
 
 
 def wait_for_health(
-    api: AegisApi,
-    send: SendRequest,
+    client: AegisClient,
     timeout: float,
     *,
     restarted: float | None,
     pause: Callable[[float], object] = time.sleep,
-) -> Ok | Blocked:
+) -> Ok | Unknown | Blocked:
     """Return once the server is healthy and runs on its file, or what is wrong with it.
 
     ``restarted`` is when its restart began (``time.monotonic``), ``None`` if there was none. A
     server that answers without a token although its file holds one has dropped the file: waiting
-    does not bring it back.
+    does not bring it back. Nor does it make an API take a token that it does not take.
     """
-    verdict: Ok | Blocked | str = ""
+    verdict: Ok | Unknown | Blocked | str = ""
     for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
-        verdict = _check_once(api, send, seconds, restarted)
+        verdict = _check_once(client, seconds, restarted)
         if not isinstance(verdict, str):
             return verdict
     when = f" {timeout:g} s after its restart" if restarted is not None else ""
@@ -42,29 +45,53 @@ def wait_for_health(
 
 
 def _check_once(
-    api: AegisApi, send: SendRequest, timeout: float, restarted: float | None
-) -> Ok | Blocked | str:
+    client: AegisClient, timeout: float, restarted: float | None
+) -> Ok | Unknown | Blocked | str:
     """Ask once: a verdict, or what is still missing."""
-    health = get_health(api, send, timeout)
+    health = client.health(timeout)
     if isinstance(health, HttpFailure):
         if health.cause is None:
-            return Ok((f"its health was not checked: {health.reason}",))
-        return f"{health.reason} ({api.address})"
+            return Unknown(f"its health was not checked: {health.reason}")
+        return f"{health.reason} ({client.address})"
     if restarted is not None and (health.uptime or 0.0) > time.monotonic() - restarted + _ROUNDING:
+        client.restarted()
         return "the server that answers is the one from before the restart"
-    if api.locked:
-        response = send(api.request_for(SESSIONS_PATH, with_token=False), timeout)
-        if isinstance(response, HttpFailure):
-            return response.reason
-        if dropped_config(response.status):
-            return Blocked(
-                "Aegis dropped its file: its API answers without a token",
-                "look at its log for why, and whether it can read the file",
-            )
+    response = client.get(SESSIONS_PATH, timeout, with_token=False)
+    if isinstance(response, HttpFailure):
+        return response.reason
+    if response.status == TOO_MANY_REQUESTS:
+        return "Aegis was asked too often"
+    is_open = dropped_config(response.status)
+    if is_open and client.locked:
+        return Blocked(
+            "Aegis dropped its file: its API answers without a token",
+            "look at its log for why, and whether it can read the file",
+        )
     if health.status != "ok":
         return f"it says it is {health.status}"
-    if api.token is not None and health.uptime is None:
-        return "its API does not take the token"
+    if client.refused and not is_open:
+        return Blocked("its API takes none of the known tokens", HOW_TO_OPEN)
     if restarted is not None and health.uptime is None:
-        return Ok(("that it was restarted was not checked: its API's token is not known",))
-    return Ok()
+        return Unknown(
+            "that it was restarted was not checked: its API is locked, and no token for it is "
+            f"known ({HOW_TO_OPEN})"
+        )
+    return Ok(tuple(_warnings(health, is_open=is_open)))
+
+
+def _warnings(health: Health, *, is_open: bool) -> Iterator[str]:
+    if is_open:
+        yield "its API answers without a token"
+    if health.claude is not None and (problem := _claude_problem(health.claude)):
+        yield problem
+
+
+def _claude_problem(claude: ClaudeCode) -> str:
+    if not claude.available:
+        return "it finds no Claude Code on the host: sessions can't start"
+    if claude.healthy:
+        return ""
+    versions = [f"it is {claude.version}" if claude.version else ""]
+    versions.append(f"{claude.minimum} is the oldest that serves" if claude.minimum else "")
+    why = listed((text for text in versions if text), between=", and ")
+    return f"Claude Code on the host is too old{f' ({why})' if why else ''}"

@@ -9,12 +9,11 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
 from aegis_provision.aegis.file_in_use import NotChecked, describe, reading_now
 from aegis_provision.errors import Locked, TransportError, Unreachable, WriteFailed, WriteRefused
-from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import restoring_write, resulting_file
 from aegis_provision.planning.receipts import WriteInfo, with_receipt
 from aegis_provision.playbook.plays import OnFailure
@@ -25,7 +24,7 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
-from aegis_provision.rollout.gates import Blocked, Ok
+from aegis_provision.rollout.gates import Blocked, Ok, Unknown
 from aegis_provision.rollout.health_check import wait_for_health
 from aegis_provision.rollout.host_connection import HostConnection
 from aegis_provision.rollout.provider_probe import probe_provider
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
     from aegis_provision.playbook.plays import Verify
     from aegis_provision.providers.redaction import Redactor
+    from aegis_provision.rollout.aegis_client import AegisClient
     from aegis_provision.rollout.events import Event
-    from aegis_provision.rollout.gates import AegisApi
     from aegis_provision.rollout.task import HostTask, RunContext
     from aegis_provision.transport.lock import WriteLock
 
@@ -74,7 +73,9 @@ def run_host(task: HostTask, context: RunContext, redactor: Redactor) -> HostRes
 
     redacting = replace(context, emit=emit)
     deadline = Deadline.after(context.connection.deadline)
-    work = _HostWork(task, redacting, HostConnection(task.job, redacting, deadline))
+    connection = HostConnection(task.job, redacting, deadline)
+    client = task.job.client(task.plan, connection.request)
+    work = _HostWork(task, redacting, connection, client)
     try:
         result = work.run()
     finally:
@@ -113,6 +114,16 @@ class _Deferred:
     hint: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Unverified:
+    """What the play wants verified could not be asked, for ``message``."""
+
+    message: str
+
+
+_Outcome: TypeAlias = "_Deferred | _Failure | _Unverified | None"
+
+
 @dataclass(slots=True)
 class _HostWork:
     """What is done on one host. ``warnings`` collects what the steps warn of.
@@ -123,6 +134,7 @@ class _HostWork:
     task: HostTask
     context: RunContext
     connection: HostConnection
+    client: AegisClient
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -166,9 +178,12 @@ class _HostWork:
             return None
         self._start(Step.PREFLIGHT)
         timeout = min(_PREFLIGHT_TIMEOUT, self.connection.deadline.remaining())
-        return self._probe(Step.PREFLIGHT, timeout)
+        verdict = self._probe(Step.PREFLIGHT, timeout)
+        if isinstance(verdict, Unknown):
+            self.warnings.append(verdict.message)
+        return verdict if isinstance(verdict, Blocked) else None
 
-    def _activate(self) -> _Deferred | _Failure | None:
+    def _activate(self) -> _Outcome:
         """Restart and verify, as the play says. Returns ``None`` if all went well."""
         restarted: float | None = None
         try:
@@ -180,28 +195,39 @@ class _HostWork:
                 failure = self._restart()
                 if failure is not None:
                     return failure
-            blocked = self._verify(restarted)
+            verdicts = self._verify(restarted)
         except TransportError as error:
             return _Failure(str(error), error.hint, restarted=restarted is not None)
-        if blocked is None:
+        for verdict in verdicts:
+            if isinstance(verdict, Blocked):
+                message = f"verify: {verdict.message}"
+                return _Failure(message, verdict.hint, restarted=restarted is not None)
+        unknown = [verdict.message for verdict in verdicts if isinstance(verdict, Unknown)]
+        if not unknown:
             return None
-        return _Failure(f"verify: {blocked.message}", blocked.hint, restarted=restarted is not None)
+        if self.task.gates.go_on:
+            self.warnings.extend(unknown)
+            return None
+        return _Unverified("; ".join(unknown))
 
-    def _verify(self, restarted: float | None) -> Blocked | None:
+    def _verify(self, restarted: float | None) -> list[Ok | Unknown | Blocked]:
+        """Ask what the play wants verified, up to the first question that is answered with no."""
         verify = self.task.gates.verify
+        verdicts: list[Ok | Unknown | Blocked] = []
         if verify is None:
-            return None
+            return verdicts
         self._start(Step.VERIFY)
-        blocked = None
         if verify.health:
-            blocked = self._check_health(verify, restarted) or self._check_reading()
-        if blocked is None and verify.probe:
+            verdicts.append(self._check_health(verify, restarted))
+            if not isinstance(verdicts[-1], Blocked):
+                verdicts.append(self._check_reading())
+        if verify.probe and not any(isinstance(verdict, Blocked) for verdict in verdicts):
             began = time.monotonic()
-            blocked = self._probe(Step.VERIFY, min(_PROBE_TIMEOUT, verify.timeout))
+            verdicts.append(self._probe(Step.VERIFY, min(_PROBE_TIMEOUT, verify.timeout)))
             self.connection.extend_deadline(began)
-        return blocked
+        return verdicts
 
-    def _end(self, write: Write | None, outcome: _Deferred | _Failure | None) -> HostResult:
+    def _end(self, write: Write | None, outcome: _Outcome) -> HostResult:
         """Return how the host ended, after a restore if a failure asks for one.
 
         ``write`` is what this run wrote there, in this play or an earlier one.
@@ -212,13 +238,25 @@ class _HostWork:
             return self._result(Status.APPLIED)
         if isinstance(outcome, _Deferred):
             message = f"not restarted: {outcome.message}"
-            return self._result(Status.RESTART_PENDING, message, outcome.hint)
+            deferred = self._result(Status.RESTART_PENDING, message, outcome.hint)
+            return replace(deferred, passed=self.task.gates.go_on)
+        if isinstance(outcome, _Unverified):
+            return self._unverified(outcome)
         if write is None:
             return self._result(Status.FAILED, outcome.message, outcome.hint)
         if self.task.gates.on_failure is OnFailure.KEEP:
             message = f"{outcome.message}; {self._in_place}"
             return self._result(Status.FAILED, message, outcome.hint)
         return self._restore(write, outcome)
+
+    def _unverified(self, outcome: _Unverified) -> HostResult:
+        """Return how a host ended on which what the play wants verified could not be asked."""
+        hint = "look at it yourself, or let such hosts pass with 'unverified: go_on'"
+        restarted = self.task.restarts
+        status = Status.UNVERIFIED if restarted else Status.RESTART_PENDING
+        done = "restarted" if restarted else "written"
+        result = self._result(status, f"{done}, and not verified: {outcome.message}", hint)
+        return replace(result, passed=False)
 
     def _restore(self, write: Write, failure: _Failure) -> HostResult:
         """Undo ``write``, for ``failure``, and return how the host ended.
@@ -259,10 +297,12 @@ class _HostWork:
             if failure is not None or verify is None or not verify.health:
                 return failure
             self._start(Step.VERIFY)
-            blocked = self._check_health(verify, restarted)
+            verdict = self._check_health(verify, restarted)
         except TransportError as error:
             return _Failure(str(error), error.hint)
-        return None if blocked is None else _Failure(blocked.message, blocked.hint)
+        if isinstance(verdict, Unknown):
+            self.warnings.append(verdict.message)
+        return _Failure(verdict.message, verdict.hint) if isinstance(verdict, Blocked) else None
 
     def _restore_failed(self, failure: _Failure, problem: str, hint: str) -> HostResult:
         return self._result(
@@ -280,19 +320,21 @@ class _HostWork:
     def _wait_for_idle(self) -> Blocked | None:
         """Wait until no session runs; the time does not count against the host's deadline."""
         gates, began = self.task.gates, time.monotonic()
+        until = datetime.now(UTC) + timedelta(seconds=gates.sessions_wait)
         self._start(Step.WAIT_FOR_SESSIONS)
         verdict = wait_for_idle(
-            self._api(),
-            self.connection.request,
-            gates.sessions,
-            gates.sessions_wait,
+            self.client,
+            gates,
             pause=self.context.cancel.pause,
             on_running=lambda running: self._start(
-                Step.WAIT_FOR_SESSIONS, f"{counted(running, 'session')} running"
+                Step.WAIT_FOR_SESSIONS, f"{running}; waits until {until:%H:%M:%S} UTC at the latest"
             ),
         )
         self.connection.extend_deadline(began)
-        return self._unless_ok(verdict)
+        if isinstance(verdict, Ok):
+            self.warnings.extend(verdict.warnings)
+            return None
+        return verdict
 
     def _restart(self) -> _Failure | None:
         """Restart Aegis by the host's unit or command."""
@@ -304,6 +346,7 @@ class _HostWork:
             end = session.run(command, self.connection.deadline)
         except Unreachable as error:
             raise Unreachable("restart", error.reason, error.hint) from None
+        self.client.restarted()
         if end.status == 0:
             self.context.emit(HostRestarted(self.host))
             return None
@@ -323,20 +366,20 @@ class _HostWork:
             restarted=True,
         )
 
-    def _check_health(self, verify: Verify, restarted: float | None) -> Blocked | None:
+    def _check_health(self, verify: Verify, restarted: float | None) -> Ok | Unknown | Blocked:
         """Wait until Aegis is healthy. ``restarted`` is when its restart began, if it did."""
         began = time.monotonic()
-        verdict = wait_for_health(
-            self._api(), self.connection.request, verify.timeout, restarted=restarted
-        )
+        verdict = wait_for_health(self.client, verify.timeout, restarted=restarted)
         self.connection.extend_deadline(began)
-        return self._unless_ok(verdict)
+        if isinstance(verdict, Ok):
+            self.warnings.extend(verdict.warnings)
+        return verdict
 
-    def _check_reading(self) -> Blocked | None:
+    def _check_reading(self) -> Ok | Blocked:
         """Ask whether the Aegis that runs now reads the file that was written."""
         host, path = self.task.job.host, self.task.plan.path
         if self.task.rollback or not host.tells_server:
-            return None
+            return Ok()
         session, deadline = self.connection.open(), self.connection.deadline
         write = self.task.plan.write or self.task.written
         file = resulting_file(write) if write is not None else self.task.plan.seen
@@ -347,23 +390,16 @@ class _HostWork:
             return Blocked(*not_read)
         if isinstance(reading, NotChecked) and reading.warning not in self.task.plan.warnings:
             self.warnings.append(reading.warning)
-        return None
+        return Ok()
 
-    def _probe(self, step: Step, timeout: float) -> Blocked | None:
+    def _probe(self, step: Step, timeout: float) -> Ok | Unknown | Blocked:
         """Ask the provider whether it would serve this host."""
         verdict = probe_provider(self.task.job.session, self.connection.request, timeout)
-        if isinstance(verdict, Ok) and verdict.checked:
-            self._start(step, verdict.checked)
-        return self._unless_ok(verdict)
-
-    def _api(self) -> AegisApi:
-        return self.task.job.api(self.task.plan)
-
-    def _unless_ok(self, verdict: Ok | Blocked) -> Blocked | None:
-        if isinstance(verdict, Blocked):
-            return verdict
-        self.warnings.extend(verdict.warnings)
-        return None
+        if isinstance(verdict, Ok):
+            self.warnings.extend(verdict.warnings)
+            if verdict.checked:
+                self._start(step, verdict.checked)
+        return verdict
 
     @property
     def _in_place(self) -> str:

@@ -21,7 +21,6 @@ from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import Receipt, validate
 from aegis_provision.planning.rollback import needs_previous, plan_rollback, with_managed_keys
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
-from aegis_provision.rollout.gates import get_health
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.server_query import read_host
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
@@ -182,7 +181,7 @@ def is_restart_pending(
     The server says since when it is up. Where it does not, the records of runs decide.
     """
     timeout = min(_HEALTH_TIMEOUT, deadline.remaining())
-    health = get_health(job.api(plan), session.request, timeout)
+    health = job.client(plan, session.request).health(timeout)
     if not isinstance(health, HttpFailure) and actual.file is not None:
         older = start_is_older(health, actual.file.mtime)
         if older is not None:

@@ -21,7 +21,7 @@ from aegis_provision.providers.probe_verdict import (
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.templates import references, single_reference
-from aegis_provision.rollout.gates import Blocked, Ok, tries
+from aegis_provision.rollout.gates import Blocked, Ok, Unknown, tries
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.providers.probe_verdict import Verdict
     from aegis_provision.providers.session import Session, Variable
-    from aegis_provision.rollout.gates import SendRequest
+    from aegis_provision.rollout.aegis_client import SendRequest
     from aegis_provision.transport.http_messages import HttpResponse
 
 _SHORTEST_TIMEOUT = 1.0
@@ -42,7 +42,7 @@ def probe_provider(
     send: SendRequest,
     timeout: float,
     pause: Callable[[float], object] = time.sleep,
-) -> Ok | Blocked:
+) -> Ok | Unknown | Blocked:
     """Ask the provider for its models, with the host's token, from the host's point of view.
 
     The request is in OpenAI's form, and if that does not settle it in Anthropic's. A failure that
@@ -53,7 +53,7 @@ def probe_provider(
     blocked = Blocked("")
     for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
         verdict = _probe_once(session, send, seconds)
-        if isinstance(verdict, Ok):
+        if isinstance(verdict, Ok | Unknown):
             return verdict
         if verdict.ok:
             return Ok(verdict.warnings, verdict.checked)
@@ -63,14 +63,14 @@ def probe_provider(
     return blocked
 
 
-def _probe_once(session: Session, send: SendRequest, timeout: float) -> Ok | Verdict:
+def _probe_once(session: Session, send: SendRequest, timeout: float) -> Unknown | Verdict:
     expected = _expectation(session)
     value = session.values[VARIABLE_OF["auth_token"]]
     token = value if isinstance(value, Secret) else None
     response = send(HttpRequest(models_url(expected.base_url), token), timeout)
     if isinstance(response, HttpFailure):
         if response.cause is None:
-            return Ok((f"the provider was not asked: {response.reason}",))
+            return Unknown(f"the provider was not asked: {response.reason}")
         return connect_failure_verdict(
             response.cause,
             base_url=expected.base_url,

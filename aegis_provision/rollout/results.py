@@ -12,6 +12,7 @@ class Status(StrEnum):
     UNCHANGED = "unchanged"
     APPLIED = "applied"
     RESTART_PENDING = "restart_pending"
+    UNVERIFIED = "unverified"
     FAILED = "failed"
     UNREACHABLE = "unreachable"
     ROLLED_BACK = "rolled_back"
@@ -35,7 +36,8 @@ INTERRUPTED_EXIT_CODE = 130
 class HostResult:
     """How one host ended: ``message`` says why, ``hint`` what to do next; both may be empty.
 
-    ``locked`` says that it was refused because another run was writing there.
+    ``locked`` says that it was refused because another run was writing there. ``passed`` is false
+    where the play asked for a restart that did not happen, or for a verify that could not be made.
     """
 
     host: str
@@ -44,6 +46,17 @@ class HostResult:
     hint: str = ""
     warnings: tuple[str, ...] = ()
     locked: bool = False
+    passed: bool = True
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the host ended as the play wants it."""
+        return self.status in SUCCESSES and self.passed
+
+    @property
+    def counts_as_failed(self) -> bool:
+        """Tell whether the host counts against a play's ``max_fail``."""
+        return self.status in FAILURES or not self.passed
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ class _Run:
         if not budget.is_spent(len(failed)):
             return not context.cancel.cancelled
         self.budget_spent = True
-        context.emit(BudgetSpent(play, _arithmetic(failed, budget), failed))
+        context.emit(BudgetSpent(play, _arithmetic(failed, budget, self._verb(failed)), failed))
         return False
 
     def _task(self, play: int, host: str) -> HostTask:
@@ -179,8 +179,13 @@ class _Run:
             return tuple(
                 host
                 for host, result in self.results.items()
-                if result.status in FAILURES - expected
+                if result.counts_as_failed and result.status not in expected
             )
+
+    def _verb(self, failed: Sequence[str]) -> str:
+        if all(self.results[host].status in FAILURES - {Status.UNVERIFIED} for host in failed):
+            return "failed"
+        return "failed or did not pass" if len(failed) > 1 else "did not pass"
 
     def _finish(self, play: int, result: HostResult) -> None:
         with self._lock:
@@ -188,9 +193,9 @@ class _Run:
         self.context.emit(HostFinished(play, result))
 
 
-def _arithmetic(failed: Sequence[str], budget: Budget) -> str:
+def _arithmetic(failed: Sequence[str], budget: Budget, verb: str) -> str:
     names = ", ".join(failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
     return (
-        f"Stopped: {counted(len(failed), 'host')} failed ({names}), "
+        f"Stopped: {counted(len(failed), 'host')} {verb} ({names}), "
         f"and max_fail allows {budget.words}; nothing further is begun"
     )

@@ -32,7 +32,7 @@ from aegis_provision.rollout.events import (
     WriteBegun,
 )
 from aegis_provision.rollout.host_state import HostState, reduce_host, run_ended
-from aegis_provision.rollout.results import FAILURES, SUCCESSES, Status
+from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -281,10 +281,10 @@ def _host_finished(state: RunState, event: HostFinished, at: float) -> RunState:
     after = _host_advanced(state, result.host, event, at)
     if event.play is None:
         return after
-    failed_before = any(item.status in FAILURES for item in before.results.values())
+    failed_before = any(item.counts_as_failed for item in before.results.values())
     return after._replace(
         done=state.done + 1,
-        failed=state.failed + (result.status in FAILURES and not failed_before),
+        failed=state.failed + (result.counts_as_failed and not failed_before),
         samples=_sampled(state, event.play, before.begun, at),
     )
 

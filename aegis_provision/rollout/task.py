@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.providers.secret import Secret
-from aegis_provision.rollout.gates import AegisApi
+from aegis_provision.rollout.aegis_client import AegisClient
 from aegis_provision.rollout.results import HostResult, Status
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan, Write
     from aegis_provision.playbook.plays import Gates
     from aegis_provision.providers.session import Session
+    from aegis_provision.rollout.aegis_client import SendRequest
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, WriteBegun
     from aegis_provision.rollout.worker_pool import CancelToken
@@ -51,10 +52,16 @@ class HostJob:
     pending_restarts: frozenset[str] = frozenset()
     recreate: bool = False
 
-    def api(self, plan: HostPlan) -> AegisApi:
-        """Return Aegis' API on the host, once ``plan`` has seen its file."""
-        token = self.api_token or plan.auth_token
-        return AegisApi(self.host.service.api, token, locked=plan.auth_token is not None)
+    def client(self, plan: HostPlan, send: SendRequest) -> AegisClient:
+        """Return what asks Aegis' API on the host, once ``plan`` has seen its file."""
+        tokens = (self.api_token, plan.auth_token, plan.client_auth_token)
+        return AegisClient(
+            self.host.service.api,
+            tuple(token for token in tokens if token is not None),
+            plan.auth_token is not None,
+            send,
+            address_is_set="api" in self.host.settings,
+        )
 
     def secrets(self) -> tuple[Secret, ...]:
         """Return every secret that is known of the host before it is read."""

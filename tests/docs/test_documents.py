@@ -103,7 +103,7 @@ def test_every_setting_is_in_the_reference() -> None:
 
 
 def test_every_key_of_a_play_is_in_the_reference() -> None:
-    text = (ROOT / "docs" / "playbook.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "playbook.md").read_text(encoding="utf-8").partition("## Hosts")[0]
     play = load_schema("playbook")["$defs"]["play"]["properties"]
     for name in (*play, *play["verify"]["properties"]):
         [row] = re.findall(rf"^\| `{name}` \|.*", text, re.MULTILINE)

@@ -45,6 +45,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
+from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +64,8 @@ Misbehaviour = Literal[
     "restart_hangs",
     "hangs_up",
     "sessions",
+    "idle_sessions",
+    "no_claude",
 ]
 """What a host can be told to do.
 
@@ -93,8 +96,13 @@ Misbehaviour = Literal[
     there
 ``sessions`` [N, S]
     N sessions are running and end after S seconds, with the file where S is 0
+``idle_sessions`` [N, S]
+    N sessions have been idle for S seconds
+``no_claude``
+    finds no Claude Code on the host
 
-Those of a server are read at its start, those of a restart when it happens, ``sessions`` always.
+Those of a server are read at its start, those of a restart when it happens, those of sessions and
+of Claude Code always.
 """
 
 MISBEHAVIOURS: tuple[Misbehaviour, ...] = get_args(Misbehaviour)
@@ -103,6 +111,7 @@ VERSION = "0.6.6-preview.1"
 _ADDRESS = "127.0.0.1"
 _POLL = 0.01
 _OWNER_POLL = 1.0
+_PAGING = (("page", "1"), ("limit", "20"))
 _HEALTH_PER_MINUTE = 60
 _LARGEST_PORT = 65535
 _MOST_BYTES = 8192
@@ -657,7 +666,13 @@ class Server:
             "uptime": now - self.born + self.aged,
             "sessions": {"active": len(self.active()), "total": self.total},
             "tmux": {"healthy": status != "degraded", "error": None},
-            "claude": {"available": True, "healthy": True, "version": "2.0.0", "error": None},
+            "claude": {
+                "available": self.place.told("no_claude", use_up=False) is None,
+                "healthy": self.place.told("no_claude", use_up=False) is None,
+                "version": "2.1.90",
+                "minimumVersion": "2.1.80",
+                "error": None,
+            },
         }
 
     def active(self) -> dict[str, dict[str, object]]:
@@ -666,7 +681,22 @@ class Server:
         count, seconds, since = told or (0, 0, 0)
         if seconds and time.time() > since + seconds:
             count = 0
-        return {**{f"busy-{number}": {} for number in range(count)}, **self.sessions}
+        busy = [_session(f"busy-{number}", "working", time.time()) for number in range(count)]
+        count, seconds = self.place.told("idle_sessions", use_up=False) or (0, 0)
+        since = time.time() - seconds
+        idle = [_session(f"idle-{number}", "idle", since) for number in range(int(count))]
+        return {**{str(entry["id"]): entry for entry in (*busy, *idle)}, **self.sessions}
+
+    def listed(self, query: str) -> dict[str, object]:
+        """Return a page of the sessions: 20, or up to 100 where the query says so."""
+        words = parse_qs(query)
+        page, limit = (int(words.get(name, [default])[0]) for name, default in _PAGING)
+        every = list(self.active().values())
+        pages = -(-len(every) // limit)
+        return {
+            "sessions": every[(page - 1) * limit : page * limit],
+            "pagination": {"page": page, "limit": limit, "total": len(every), "totalPages": pages},
+        }
 
     def create(self, wanted: Any) -> tuple[int, object]:
         """Create a session: the status and what is answered."""
@@ -684,7 +714,10 @@ class Server:
             self.place.note("session_broken")
             return 500, {"code": "INTERNAL_ERROR", "error": "Internal server error"}
         identity = secrets.token_hex(8)
-        self.sessions[identity] = {"id": identity, "windowName": wanted.get("name", "")}
+        self.sessions[identity] = {
+            **_session(identity, "idle", time.time()),
+            "windowName": wanted.get("name", ""),
+        }
         self.total += 1
         self.place.note("session_created", id=identity, env={**self.loaded.session_env, **env})
         return 201, self.sessions[identity]
@@ -693,6 +726,11 @@ class Server:
         return self.degraded is not None and (
             self.degraded == 0 or time.time() < self.born + self.degraded
         )
+
+
+def _session(identity: str, status: str, active: float) -> dict[str, object]:
+    times = {"createdAt": int(active * 1000), "lastActivity": int(active * 1000)}
+    return {"id": identity, "windowName": identity, "status": status, **times}
 
 
 class _Listener(ThreadingHTTPServer):
@@ -718,7 +756,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         aegis = self.server.aegis
         allowed = aegis.authorized(self.headers["Authorization"])
-        match self.path:
+        path, _, query = self.path.partition("?")
+        match path:
             case "/v1/health" if aegis.silent:
                 aegis.ended.wait()
                 self.close_connection = True
@@ -727,7 +766,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "/v1/health":
                 self._answer(200, aegis.health(whole=allowed))
             case "/v1/sessions" if allowed or aegis.open_sessions:
-                self._answer(200, {"sessions": list(aegis.active().values())})
+                self._answer(200, aegis.listed(query))
             case "/v1/sessions":
                 self._unauthorized()
             case _:

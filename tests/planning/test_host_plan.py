@@ -109,7 +109,7 @@ def test_a_new_file() -> None:
     assert {change.kind for change in plan.changes} == {ChangeKind.ADDED}
     assert plan.changes[1].sensitive
     assert (plan.changes[1].before, plan.changes[1].after) == (None, None)
-    assert "without a token" in plan.warnings[0]
+    assert "answers without one" in plan.warnings[0]
     assert plan.write is not None
     assert (plan.write.mode, plan.write.base) == (0o600, None)
 

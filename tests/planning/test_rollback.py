@@ -206,8 +206,10 @@ def test_a_file_without_a_token_of_its_own_is_warned_of() -> None:
     without = json.dumps({"defaultSessionEnv": {}}).encode()
     now = _with_env({})
     plan = _plan(now, without, before=without, after=now)
-    assert plan.warnings == (
-        "the file from before has no authToken: Aegis' API answers without a token",
+    [warning] = plan.warnings
+    assert warning == (
+        "the file from before has no authToken: unless Aegis gets a token another way "
+        "(AEGIS_AUTH_TOKEN, a key), its API answers without one"
     )
     assert _plan(without, now, before=now, after=without).warnings == ()
 

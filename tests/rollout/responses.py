@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.secret import Secret
-from aegis_provision.rollout.gates import AegisApi
+from aegis_provision.rollout.aegis_client import AegisClient
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
@@ -77,5 +77,8 @@ SILENT = HttpFailure(ConnectFailure.TIMED_OUT, "no answer in time")
 UNASKED = HttpFailure(None, "the host's sshd does not forward connections")
 
 
-def api(token: Secret | None = TOKEN, *, locked: bool = True) -> AegisApi:
-    return AegisApi("127.0.0.1:9100", token, locked=locked)
+def client(
+    host: Host, *tokens: Secret, locked: bool = True, address_is_set: bool = True
+) -> AegisClient:
+    address = "127.0.0.1:9100"
+    return AegisClient(address, tokens, locked, host, address_is_set=address_is_set)

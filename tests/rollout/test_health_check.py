@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
-from aegis_provision.rollout.gates import Blocked, Ok
+from aegis_provision.providers.secret import Secret
+from aegis_provision.rollout.gates import Blocked, Ok, Unknown
 from aegis_provision.rollout.health_check import wait_for_health
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
-
-if TYPE_CHECKING:
-    from aegis_provision.providers.secret import Secret
-    from aegis_provision.rollout.gates import AegisApi
-
 from tests.rollout.responses import (
     AT_ONCE,
     LOCKED_OUT,
@@ -29,7 +24,7 @@ from tests.rollout.responses import (
     UNASKED,
     Clock,
     Host,
-    api,
+    client,
     health,
     listing,
     whole,
@@ -38,14 +33,16 @@ from tests.rollout.responses import (
 
 def watched(
     *answers: HttpResponse | HttpFailure,
-    api: AegisApi = api(),  # noqa: B008 - a frozen value
+    tokens: tuple[Secret, ...] = (TOKEN,),
+    locked: bool = True,
     timeout: float = LONG,
     restarted: float | None = 0.1,
-) -> tuple[Ok | Blocked, Host, Clock]:
+) -> tuple[Ok | Unknown | Blocked, Host, Clock]:
     """Await health; ``restarted`` is how many seconds ago that was."""
     host, clock = Host(answers), Clock()
     since = None if restarted is None else time.monotonic() - restarted
-    return wait_for_health(api, host, timeout, restarted=since, pause=clock), host, clock
+    asked = client(host, *tokens, locked=locked)
+    return wait_for_health(asked, timeout, restarted=since, pause=clock), host, clock
 
 
 def test_a_healthy_server_that_keeps_its_lock_passes_at_once() -> None:
@@ -70,8 +67,8 @@ def test_a_healthy_server_that_keeps_its_lock_passes_at_once() -> None:
         [whole(status="degraded"), LOCKED_OUT],
         [whole(status="draining"), LOCKED_OUT],
         [whole(uptime=5000.0)],
-        [health(), LOCKED_OUT],
         [whole(), SILENT],
+        [whole(), TOO_OFTEN],
     ],
     ids=[
         "not up yet",
@@ -82,8 +79,8 @@ def test_a_healthy_server_that_keeps_its_lock_passes_at_once() -> None:
         "degraded",
         "draining",
         "the old process",
-        "token refused",
         "slow",
+        "sessions asked too often",
     ],
 )
 def test_what_passes_by_is_waited_for(first: list[HttpResponse | HttpFailure]) -> None:
@@ -99,9 +96,8 @@ def test_what_passes_by_is_waited_for(first: list[HttpResponse | HttpFailure]) -
         ([NOBODY], "nothing listens there (127.0.0.1:9100)"),
         ([whole(status="degraded"), LOCKED_OUT] * 99, "it says it is degraded"),
         ([whole(uptime=5000.0)], "the server that answers is the one from before the restart"),
-        ([health(), LOCKED_OUT] * 99, "its API does not take the token"),
     ],
-    ids=["down", "degraded", "the old process", "token refused"],
+    ids=["down", "degraded", "the old process"],
 )
 def test_the_last_failure_is_reported_at_the_end(
     answers: list[HttpResponse | HttpFailure], why: str
@@ -122,31 +118,78 @@ def test_a_long_uptime_without_a_restart_is_no_fault() -> None:
     assert watched(whole(uptime=5000.0), LOCKED_OUT, restarted=None)[0] == Ok()
 
 
-@pytest.mark.parametrize("token", [TOKEN, None], ids=["token known", "token unknown"])
+@pytest.mark.parametrize("tokens", [(TOKEN,), ()], ids=["token known", "token unknown"])
 @pytest.mark.parametrize("status", ["ok", "degraded"])
 def test_a_server_that_dropped_its_file_is_not_waited_for(
-    token: Secret | None, status: str
+    tokens: tuple[Secret, ...], status: str
 ) -> None:
-    end, _, clock = watched(health(status), listing(0), api=api(token))
+    end, _, clock = watched(health(status), listing(0), tokens=tokens)
     assert isinstance(end, Blocked)
     assert end.message == "Aegis dropped its file: its API answers without a token"
     assert clock.pauses == []
 
 
-def test_a_file_without_a_lock_is_not_asked_for_one() -> None:
-    end, host, _ = watched(whole(), api=api(locked=False))
-    assert (end, host.paths) == (Ok(), ["/v1/health"])
+def test_a_token_that_is_not_taken_fails_at_once_and_names_what_to_set() -> None:
+    end, host, clock = watched(health(), LOCKED_OUT)
+    assert isinstance(end, Blocked)
+    assert end.message == "its API takes none of the known tokens"
+    assert end.hint.startswith("set api_token")
+    assert (host.paths, clock.pauses) == (["/v1/health", "/v1/sessions"], [])
+
+
+TOO_OLD = "Claude Code on the host is too old"
+OTHER = Secret("another-token", "${OTHER}")
+
+
+def test_tokens_are_tried_in_turn_where_failures_do_not_count() -> None:
+    end, host, _ = watched(health(), whole(), LOCKED_OUT, tokens=(OTHER, TOKEN))
+    assert end == Ok()
+    assert [request.token for request in host.asked] == [OTHER, TOKEN, None]
+    assert host.paths == ["/v1/health", "/v1/health", "/v1/sessions"]
+
+
+def test_an_api_that_is_open_without_a_lock_in_the_file_is_warned_of() -> None:
+    end, host, _ = watched(whole(), listing(0), locked=False)
+    assert end == Ok(("its API answers without a token",))
+    assert host.paths == ["/v1/health", "/v1/sessions"]
+
+
+def test_an_api_that_is_locked_another_way_is_no_warning() -> None:
+    assert watched(whole(), LOCKED_OUT, locked=False)[0] == Ok()
 
 
 def test_without_the_token_a_restart_can_not_be_proved() -> None:
-    end, host, _ = watched(health(), api=api(None, locked=False))
-    assert end == Ok(("that it was restarted was not checked: its API's token is not known",))
+    end, host, _ = watched(health(), LOCKED_OUT, tokens=(), locked=False)
+    assert isinstance(end, Unknown)
+    assert end.message.startswith("that it was restarted was not checked: its API is locked")
+    assert "set api_token" in end.message
     assert host.asked[0].token is None
 
 
-def test_a_host_that_can_not_be_asked_is_a_warning() -> None:
+@pytest.mark.parametrize(
+    ("claude", "warning"),
+    [
+        ({"available": True, "healthy": True, "version": "2.1.90"}, None),
+        ({"available": False}, "it finds no Claude Code on the host: sessions can't start"),
+        (
+            {"available": True, "healthy": False, "version": "2.0.1", "minimumVersion": "2.1.80"},
+            f"{TOO_OLD} (it is 2.0.1, and 2.1.80 is the oldest that serves)",
+        ),
+        ({"available": True, "healthy": False}, TOO_OLD),
+    ],
+)
+def test_a_host_without_a_fitting_claude_code_is_warned_of(
+    claude: dict[str, object], warning: str | None
+) -> None:
+    end, _, _ = watched(health(uptime=0.5, claude=claude), LOCKED_OUT)
+    assert end == Ok((warning,) if warning else ())
+
+
+def test_a_host_that_can_not_be_asked_is_unknown() -> None:
     end, _, _ = watched(UNASKED)
-    assert end == Ok(("its health was not checked: the host's sshd does not forward connections",))
+    assert end == Unknown(
+        "its health was not checked: the host's sshd does not forward connections"
+    )
 
 
 def test_one_question_never_takes_all_the_time() -> None:

@@ -11,7 +11,7 @@ from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.session import Session, SessionSpec, Variable
-from aegis_provision.rollout.gates import Blocked, Ok
+from aegis_provision.rollout.gates import Blocked, Ok, Unknown
 from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
 
@@ -38,7 +38,7 @@ def session(**changes: str | Secret | None) -> Session:
 
 def probed(
     *answers: HttpResponse | HttpFailure, timeout: float = LONG, of: Session | None = None
-) -> tuple[Ok | Blocked, Host, Clock]:
+) -> tuple[Ok | Unknown | Blocked, Host, Clock]:
     host, clock = Host(answers), Clock()
     return probe_provider(of or session(), host, timeout, pause=clock), host, clock
 
@@ -190,9 +190,11 @@ def test_the_variable_that_overrides_the_base_url_is_named() -> None:
     assert end.hint.startswith("check base_url (or GATEWAY_URL in your environment): ")
 
 
-def test_a_provider_that_can_not_be_asked_is_a_warning() -> None:
+def test_a_provider_that_can_not_be_asked_is_unknown() -> None:
     end, _, _ = probed(UNASKED)
-    assert end == Ok(("the provider was not asked: the host's sshd does not forward connections",))
+    assert end == Unknown(
+        "the provider was not asked: the host's sshd does not forward connections"
+    )
 
 
 @pytest.mark.parametrize("missing", ["base_url", "auth_token", "model", "fast_model"])

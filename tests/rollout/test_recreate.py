@@ -68,7 +68,7 @@ def test_without_an_earlier_file_the_open_api_is_warned_of(
     result = fleet.run("apply", "--yes", "--recreate", "--format", "json")
     assert result.statuses["host-01"] in {"applied", "restart_pending"}
     assert "the file is written with the session variables alone" in result.stderr
-    assert "answers without a token" in result.stderr
+    assert "its API answers without one" in result.stderr
     assert set(gone.config()) == {"defaultSessionEnv"}
 
 

@@ -196,9 +196,27 @@ def without_curl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield fleet
 
 
-def test_without_curl_too_nothing_is_checked_and_a_warning_says_so(without_curl: Fleet) -> None:
+def test_without_curl_too_the_host_is_unverified(without_curl: Fleet) -> None:
     reset(without_curl)
     book = without_curl.playbook(BOTH_GATES.format(sessions="ignore"))
+    result = without_curl.run("apply", book, "--yes", "--format", "json")
+    assert (result.exit_code, result.statuses) == (4, {"a": "unverified"})
+    why = "the host's sshd forwards nothing, and there is no curl"
+    assert message_of(result, "a") == (
+        f"restarted, and not verified: its health was not checked: {why}; the provider was "
+        f"not asked: {why}; try: look at it yourself, or let such hosts pass with "
+        "'unverified: go_on'"
+    )
+    [host] = result.json["hosts"]
+    assert host["warnings"] == [f"the provider was not asked: {why}"]
+    assert is_new(without_curl["a"])
+    assert without_curl.run("history", "last", "--format", "json").exit_code == 0
+
+
+def test_without_curl_a_play_may_go_on_with_a_warning(without_curl: Fleet) -> None:
+    reset(without_curl)
+    text = BOTH_GATES.format(sessions="ignore") + "  unverified: go_on\n"
+    book = without_curl.playbook(text)
     result = without_curl.run("apply", book, "--yes", "--format", "json")
     assert (result.exit_code, result.statuses) == (0, {"a": "applied"})
     [host] = result.json["hosts"]
@@ -215,7 +233,7 @@ def test_without_curl_sessions_are_not_ended_unseen(without_curl: Fleet) -> None
     starts = without_curl["a"].starts
     book = without_curl.playbook(BOTH_GATES.format(sessions="{wait: 5m}"))
     result = without_curl.run("apply", book, "--yes", "--format", "json")
-    assert (result.exit_code, result.statuses) == (0, {"a": "restart_pending"})
+    assert (result.exit_code, result.statuses) == (4, {"a": "restart_pending"})
     assert "whether sessions are running can't be told" in message_of(result, "a")
     assert without_curl["a"].starts == starts
 

@@ -137,7 +137,9 @@ def test_a_run_that_died_between_write_and_restart_is_known_as_such(fleet: Fleet
         assert program.stdout is not None
         for line in program.stdout:
             event = json.loads(line)
-            if event["event"] == "step_started" and event["detail"] == "1 session running":
+            if event["event"] == "step_started" and event["detail"].startswith(
+                "1 session running: busy-0"
+            ):
                 break
         program.kill()
         program.wait()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NAMES = ("busy", "idle", "other")
 
+BUSY = "busy-0 (working), busy-1 (working), busy-2 (working)"
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
@@ -70,8 +72,11 @@ def _told(fleet: Fleet, name: str) -> float:
 @pytest.mark.parametrize(
     ("sessions", "why"),
     [
-        ("{wait: 1s}", "not restarted: 3 sessions are still running after 1 s of waiting"),
-        ("refuse", "not restarted: 3 sessions are running there"),
+        (
+            "{wait: 1s}",
+            f"not restarted: 3 sessions ({BUSY}) are still running after 1 s of waiting",
+        ),
+        ("refuse", f"not restarted: 3 sessions ({BUSY}) are running there"),
     ],
 )
 def test_sessions_are_not_killed(fleet: Fleet, sessions: str, why: str) -> None:
@@ -79,7 +84,7 @@ def test_sessions_are_not_killed(fleet: Fleet, sessions: str, why: str) -> None:
     starts = fleet["busy"].starts
     result = apply(fleet, sessions)
     assert (result.exit_code, result.statuses) == (
-        0,
+        4,
         {"busy": "restart_pending", "idle": "applied"},
     )
     assert (
@@ -92,6 +97,54 @@ def test_sessions_are_not_killed(fleet: Fleet, sessions: str, why: str) -> None:
     assert recorded_hosts(fleet)["busy"]["restart_owed"]
 
 
+def test_sessions_that_are_idle_for_long_are_not_waited_for(fleet: Fleet) -> None:
+    fleet["busy"].misbehave("idle_sessions", [2, 3600])
+    result = apply(fleet, "{wait: 5m}")
+    assert (result.exit_code, result.statuses["busy"]) == (0, "applied")
+    assert "warning: the restart ends 2 idle sessions (idle-0, idle-1)" in result.stderr
+
+
+def test_when_an_idle_session_counts_no_more_is_the_playbooks_to_say(fleet: Fleet) -> None:
+    fleet["busy"].misbehave("idle_sessions", [1, 120])
+    assert apply(fleet, "{wait: 1s}").statuses["busy"] == "restart_pending"
+    assert apply(fleet, "{wait: 1s, idle_after: 1m}").statuses["busy"] == "applied"
+
+
+def test_a_wait_is_told_once_with_its_end(fleet: Fleet) -> None:
+    fleet["busy"].misbehave("sessions", 3)
+    result = apply(fleet, "{wait: 4s}")
+    lines = [line for line in result.stderr.splitlines() if "waits until" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"busy: wait for sessions (3 sessions running: {BUSY}; waits until ")
+    assert lines[0].endswith(" UTC at the latest)")
+
+
+def test_a_host_that_did_not_pass_stops_what_comes_next(fleet: Fleet) -> None:
+    fleet["busy"].misbehave("sessions", 1)
+    text = book("refuse", "busy") + book("refuse", "idle")
+    result = fleet.call("apply", fleet.playbook(text), "--yes", "--format", "json")
+    assert (result.exit_code, result.statuses) == (
+        4,
+        {"busy": "restart_pending", "idle": "not_attempted"},
+    )
+    assert "Stopped: 1 host did not pass (busy), and max_fail allows 0 hosts" in result.stderr
+    fleet["busy"].behave("sessions")
+    again = fleet.call(
+        "apply", "--retry", "last", fleet.playbook(text), "--yes", "--format", "json"
+    )
+    assert (again.exit_code, set(again.statuses.values())) == (0, {"applied"})
+
+
+def test_a_play_may_go_on_regardless(fleet: Fleet) -> None:
+    fleet["busy"].misbehave("sessions", 1)
+    text = book("refuse", "busy") + "  unverified: go_on\n" + book("refuse", "idle")
+    result = fleet.call("apply", fleet.playbook(text), "--yes", "--format", "json")
+    assert (result.exit_code, result.statuses) == (
+        0,
+        {"busy": "restart_pending", "idle": "applied"},
+    )
+
+
 def test_sessions_are_ended_where_the_playbook_says_so(fleet: Fleet) -> None:
     fleet["busy"].misbehave("sessions", 3)
     result = apply(fleet, "ignore")
@@ -99,8 +152,27 @@ def test_sessions_are_ended_where_the_playbook_says_so(fleet: Fleet) -> None:
     assert fleet["busy"].loaded_env() == fleet["busy"].session_env()
 
 
-def test_with_a_wrong_token_nothing_is_restarted_without_a_wait(fleet: Fleet) -> None:
+def test_with_a_wrong_token_the_one_of_the_file_is_tried(fleet: Fleet) -> None:
     inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
+    asked = len(fleet["busy"].requests("/v1/health"))
+    result = fleet.call(
+        "apply",
+        fleet.playbook(book("refuse")),
+        "--yes",
+        "--format",
+        "json",
+        *inventory,
+        env={"API_TOKEN": "a-wrong-token"},
+    )
+    assert (result.exit_code, result.statuses["busy"]) == (0, "applied")
+    tokens = [entry["token"] for entry in fleet["busy"].requests("/v1/health")[asked:]]
+    assert tokens.count("wrong") <= 2, "each token is tried once in the plan and once in the run"
+    assert "right" in tokens
+
+
+def test_without_a_token_that_is_taken_nothing_is_restarted_without_a_wait(fleet: Fleet) -> None:
+    inventory = with_settings(fleet, {"busy": {"api_token": "${API_TOKEN}"}})
+    fleet["busy"].write_config({**fleet["busy"].config(), "authToken": "not-read-yet"})
     starts, began = fleet["busy"].starts, time.monotonic()
     result = fleet.call(
         "apply",
@@ -112,10 +184,11 @@ def test_with_a_wrong_token_nothing_is_restarted_without_a_wait(fleet: Fleet) ->
         env={"API_TOKEN": "a-wrong-token"},
     )
     assert time.monotonic() - began < 60
-    assert (result.exit_code, result.statuses["busy"]) == (0, "restart_pending")
+    assert (result.exit_code, result.statuses["busy"]) == (4, "restart_pending")
     assert message_of(result, "busy") == (
-        "not restarted: whether sessions are running can't be told: the API does not take the "
-        "token; try: set api and api_token, or say 'sessions: ignore'"
+        "not restarted: whether sessions are running can't be told: the API takes none of the "
+        "known tokens; try: set api_token to a token that Aegis takes there (its "
+        "AEGIS_AUTH_TOKEN, or a key)"
     )
     assert fleet["busy"].starts == starts
 
@@ -166,7 +239,9 @@ def test_ctrl_c_while_sessions_are_waited_for_restarts_nothing(fleet: Fleet) -> 
         assert program.stdout is not None
         for line in program.stdout:
             event = json.loads(line)
-            if event["event"] == "step_started" and event["detail"] == "1 session running":
+            if event["event"] == "step_started" and event["detail"].startswith(
+                "1 session running: busy-0"
+            ):
                 break
         program.send_signal(signal.SIGINT)
         rest, err = program.communicate(timeout=60)

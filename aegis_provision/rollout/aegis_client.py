@@ -1,0 +1,82 @@
+"""Asks Aegis' API on a host, with the first of the known tokens that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from aegis_provision.aegis.api import HEALTH_PATH, parse_health
+from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aegis_provision.aegis.api import Health
+    from aegis_provision.providers.secret import Secret
+    from aegis_provision.transport.http_messages import HttpResponse
+
+SendRequest: TypeAlias = "Callable[[HttpRequest, float], HttpResponse | HttpFailure]"
+"""Sends a request from the host's point of view, within seconds. Raises ``Unreachable``."""
+
+TOO_MANY_REQUESTS = 429
+"""Aegis answers one address so many times a minute; a later try may succeed."""
+
+
+@dataclass(slots=True)
+class AegisClient:
+    """Aegis' API on one host.
+
+    ``address`` is ``HOST:PORT`` as the host sees it, and ``address_is_set`` says that the inventory
+    names it. ``tokens`` are those that may open it, in the order in which they are tried;
+    ``locked`` says that the file holds an ``authToken``, so that a server that read it answers no
+    request without one.
+
+    ``token`` is the one that the server took. ``refused`` says that it took none of them: then no
+    other request carries one, since Aegis locks out an address after five wrong tokens a minute.
+    ``/v1/health`` counts none.
+    """
+
+    address: str
+    tokens: tuple[Secret, ...] = field(repr=False)
+    locked: bool
+    send: SendRequest = field(repr=False)
+    address_is_set: bool = True
+    token: Secret | None = field(default=None, repr=False)
+    refused: bool = False
+
+    def health(self, timeout: float) -> Health | HttpFailure:
+        """Get ``/v1/health``, in full where a token is taken or none is needed."""
+        known = (self.token,) if self.token is not None else () if self.refused else self.tokens
+        health: Health | HttpFailure | None = None
+        for token in known or (None,):
+            health = self._health(token, timeout)
+            if isinstance(health, HttpFailure):
+                return health
+            if health.uptime is not None:
+                self.token = token
+                return health
+        self.token, self.refused = None, bool(self.tokens)
+        return health or HttpFailure(ConnectFailure.NOT_HTTP, "what answers there is not Aegis")
+
+    def get(
+        self, path: str, timeout: float, *, with_token: bool = True
+    ) -> HttpResponse | HttpFailure:
+        """Get ``path``, with the token that the server took, if there is one."""
+        return self._send(path, self.token if with_token else None, timeout)
+
+    def restarted(self) -> None:
+        """Say that another server answers from now on: every token is tried again."""
+        self.token, self.refused = None, False
+
+    def _health(self, token: Secret | None, timeout: float) -> Health | HttpFailure:
+        response = self._send(HEALTH_PATH, token, timeout)
+        if isinstance(response, HttpFailure):
+            return response
+        if response.status == TOO_MANY_REQUESTS:
+            return HttpFailure(ConnectFailure.TIMED_OUT, "Aegis was asked for its health too often")
+        health = parse_health(response.status, response.body)
+        return health or HttpFailure(ConnectFailure.NOT_HTTP, "what answers there is not Aegis")
+
+    def _send(self, path: str, token: Secret | None, timeout: float) -> HttpResponse | HttpFailure:
+        return self.send(HttpRequest(f"http://{self.address}{path}", token), timeout)
