@@ -10,9 +10,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.config_file import RejectedConfig, parse_config, syntax_of
+from aegis_provision.aegis.config_file import (
+    SESSION_ENV,
+    RejectedConfig,
+    parse_config,
+    read_unchecked,
+    shown_key,
+    syntax_of,
+)
 from aegis_provision.aegis.search_order import search_paths
 from aegis_provision.aegis.server import UnknownServer
+from aegis_provision.humanize import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,11 +67,13 @@ class ReadsTarget:
 class ReadsOther:
     """Aegis does not read the target, or should not.
 
-    ``path`` is the file that it reads. With ``today_only`` the target is new and would come before
-    that file, whose settings Aegis would lose.
+    ``path`` is the file that it reads. It ``shadows`` the target if Aegis would read that without
+    it. With ``today_only`` the target is new and would come before that file, whose settings Aegis
+    would lose.
     """
 
     path: str
+    shadows: bool = False
     today_only: bool = False
 
 
@@ -127,7 +137,7 @@ def reading_of(found: FoundFiles | UnknownServer, target: TargetFile) -> Reading
     if isinstance(after, ReadsTarget) and not target.exists:
         today = _reads(found, None)
         if isinstance(today, ReadsOther):
-            return ReadsOther(today.path, today_only=True)
+            return ReadsOther(today.path, shadows=True, today_only=True)
         if isinstance(today, NotChecked):
             return today
     return after
@@ -182,10 +192,16 @@ def _reads(found: FoundFiles, target: TargetFile | None) -> Reading:
         else:
             use = _use_of(item, user)
             if use is _Use.TAKEN:
-                return ReadsOther(item.path)
+                return ReadsOther(item.path, shadows=_looks_at(found, target))
         if use is _Use.UNKNOWN:
             return NotChecked(f"whether Aegis takes {item.path} is not known")
     return ReadsNone(denied)
+
+
+def _looks_at(found: FoundFiles, target: TargetFile | None) -> bool:
+    if target is None:
+        return False
+    return any(item is not None and item.real_path == target.real_path for item in found.in_order())
 
 
 def _use_of(item: SearchedFile, user: ServerUser | None) -> _Use:
@@ -235,15 +251,14 @@ def describe(
     server = found.server
     auto = "set config_path: auto"
     match reading:
-        case ReadsOther(other, today_only=True):
-            return (
-                f"Aegis reads {other} today, and would lose its settings to the new file",
-                f"{auto}, or config_path: {other}; or move {other} away",
-            )
-        case ReadsOther(other):
-            return f"Aegis reads {other} instead of it{_missing(server)}", (
-                f"{auto}, or config_path: {other}"
-            )
+        case ReadsOther(other, shadows, today_only):
+            message = f"Aegis reads {other} instead of it{_missing(server)}"
+            if today_only:
+                message = f"Aegis reads {other} today, and would lose its settings to the new file"
+            hint = f"{auto}, or config_path: {other}"
+            if shadows:
+                hint = f"{hint}; or {_carry_over(found, other)}move {other} away"
+            return message, hint
         case ReadsNone(denied=True):
             user = server.user.uid if server.user else "another user"
             return (
@@ -257,6 +272,16 @@ def describe(
             ), auto
         case _:
             return None
+
+
+def _carry_over(found: FoundFiles, path: str) -> str:
+    """Return what to do with the other settings of the file at ``path``, nothing for none."""
+    item = found.files.get(path)
+    if item is None or item.file is None:
+        return ""
+    config = read_unchecked(item.file.content, syntax=syntax_of(path))
+    names = [shown_key(name) for name in config.root if name != SESSION_ENV]
+    return f"carry its other settings over ({listed(names)}) and " if names else ""
 
 
 def _missing(server: AegisServer) -> str:

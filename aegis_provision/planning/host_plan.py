@@ -94,6 +94,12 @@ _NOT_SEARCHED = (
 )
 
 
+_UNSHADOW = (
+    "set config_path: auto; or carry the other settings of {shadow} over and move it away; "
+    "or set read_via: explicit where Aegis is started with --config"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What a host should have and what it has, compared before any receipt is read.
@@ -392,7 +398,7 @@ def refusals(actual: RemoteState, reading: Reading | None = None) -> list[tuple[
     found.extend(
         (
             f"Aegis reads {shadow} instead of it",
-            f"move {shadow} away, or set read_via: explicit where Aegis is started with --config",
+            _UNSHADOW.format(shadow=shadow),
         )
         for shadow in actual.shadows
     )

@@ -92,11 +92,11 @@ def test_a_home_that_is_no_absolute_path_begins_at_the_directory(home: str, path
     [
         ({OPT: VALID}, OPT, ReadsTarget()),
         ({OPT: VALID, HOME: VALID}, OPT, ReadsTarget()),
-        ({OPT: INVALID, YAML: VALID}, OPT, ReadsOther(YAML)),
+        ({OPT: INVALID, YAML: VALID}, OPT, ReadsOther(YAML, shadows=True)),
         ({OPT: INVALID, MANUS: VALID}, "/srv/x.json", ReadsOther(MANUS)),
         ({OPT: VALID}, "/srv/aegis.config.json", ReadsOther(OPT)),
         ({}, "/srv/aegis.config.json", ReadsNone()),
-        ({OPT: VALID, HOME: VALID}, HOME, ReadsOther(OPT)),
+        ({OPT: VALID, HOME: VALID}, HOME, ReadsOther(OPT, shadows=True)),
     ],
 )
 def test_the_first_file_that_aegis_takes_is_read(
@@ -111,7 +111,7 @@ def test_a_target_counts_as_valid_once_it_is_written() -> None:
     assert reading_of(holding(serving(), {}), target(OPT, exists=False)) == ReadsTarget()
     found = holding(serving("/etc/a.json"), {OPT: VALID})
     assert reading_of(found, target("/etc/a.json", exists=False)) == ReadsOther(
-        OPT, today_only=True
+        OPT, shadows=True, today_only=True
     )
     assert reading_of(found, target(OPT)) == ReadsTarget()
 
@@ -119,11 +119,15 @@ def test_a_target_counts_as_valid_once_it_is_written() -> None:
 def test_a_new_target_before_a_file_that_is_read_today() -> None:
     found = holding(serving(), {HOME: VALID})
     reading = reading_of(found, target(OPT, exists=False))
-    assert reading == ReadsOther(HOME, today_only=True)
+    assert reading == ReadsOther(HOME, shadows=True, today_only=True)
     assert isinstance(reading, ReadsOther)
-    assert describe(reading, found) == (
-        f"Aegis reads {HOME} today, and would lose its settings to the new file",
-        f"set config_path: auto, or config_path: {HOME}; or move {HOME} away",
+    words = describe(reading, found)
+    assert words is not None
+    message, hint = words
+    assert message == f"Aegis reads {HOME} today, and would lose its settings to the new file"
+    assert hint == (
+        f"set config_path: auto, or config_path: {HOME}; "
+        f"or carry its other settings over (authToken) and move {HOME} away"
     )
 
 
@@ -149,8 +153,8 @@ def test_a_file_that_we_may_not_read_leaves_it_unknown() -> None:
 @pytest.mark.parametrize(
     ("content", "reading"),
     [
-        (b"authToken: x\n", ReadsOther(YAML)),
-        (b"defaultSessionEnv: {PATH: x}\n", ReadsOther(YAML)),
+        (b"authToken: x\n", ReadsOther(YAML, shadows=True)),
+        (b"defaultSessionEnv: {PATH: x}\n", ReadsOther(YAML, shadows=True)),
         (b"authToken: 5\n", ReadsTarget()),
         (b"# nothing\n", ReadsTarget()),
         (b'{"authToken": "x", "authToken": "y"}', ReadsTarget()),

@@ -204,3 +204,17 @@ def test_without_an_api_the_port_in_the_hosts_own_file_counts(tmp_path: Path) ->
         assert NOT_CHECKED not in said.stdout
         assert said.statuses == {"host-01": "update", "host-02": "update"}
         assert said.exit_code == 0
+
+
+def test_a_file_that_shadows_the_target_names_the_settings_to_carry_over(fleet: Fleet) -> None:
+    host = fleet["host-01"]
+    yaml = host.config_path.with_name(".aegis") / "config.yaml"
+    yaml.parent.mkdir()
+    yaml.write_text('{"clientAuthToken": "not-real", "port": 9100}')
+    host.restart()
+    set_path(fleet, host.config_path)
+    plan = planned(fleet)
+    assert plan["message"] == (
+        f"Aegis reads {yaml} instead of it; try: set config_path: auto, or config_path: {yaml}; "
+        f"or carry its other settings over (clientAuthToken, port) and move {yaml} away"
+    )
