@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
+from tests.fleet.users import user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,3 +219,54 @@ def test_a_file_that_shadows_the_target_names_the_settings_to_carry_over(fleet: 
         f"Aegis reads {yaml} instead of it; try: set config_path: auto, or config_path: {yaml}; "
         f"or carry its other settings over (clientAuthToken, port) and move {yaml} away"
     )
+
+
+def test_a_saved_plan_of_the_file_that_is_read(fleet: Fleet) -> None:
+    host = fleet["host-01"]
+    saved = fleet.directory / "saved.json"
+    assert fleet.call("plan", "--out", saved).exit_code == 0
+    home = host.place.directory / "home" / ".aegis"
+    home.mkdir()
+    shutil.move(host.config_path, home / "config.json")
+    host.restart()
+    stale = fleet.call("apply", saved, "--yes")
+    assert stale.exit_code == 6
+    assert f"the file is {home / 'config.json'} now, not {host.config_path}" in stale.stderr
+    shutil.move(home / "config.json", host.config_path)
+    host.restart()
+    done = fleet.call("apply", saved, "--yes", "--format", "json")
+    assert (done.exit_code, done.statuses) == (0, {"host-01": "restart_pending"}), done.stderr
+    assert host.session_env()["ANTHROPIC_AUTH_TOKEN"] == TOKEN
+
+
+def test_import_finds_the_file_that_is_read(fleet: Fleet, tmp_path: Path) -> None:
+    out = tmp_path / "imported"
+    done = fleet.call("import", "--out", out, "--format", "json")
+    assert done.exit_code == 0, done.stderr + done.stdout
+    assert [host["result"] for host in done.json["hosts"]] == ["imported"]
+    assert "config_path: auto" in out.read_text()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("become", [True, False], ids=["become", "root"])
+def test_auto_counts_as_absolute_and_the_file_stays_its_owners(
+    become: bool,
+    public_path: Path,
+) -> None:
+    with user("aegis") as aegis:
+        common = {"config_path": "auto", **({"become_user": aegis} if become else {})}
+        own = {"host-01": {"config_path": None}}
+        directory = public_path / "fleet"
+        with running_hosts(directory, 1, common=common, settings=own) as fleet:
+            host = fleet["host-01"]
+            (host.place.directory / "work" / ".aegis").mkdir()
+            for path in (directory, directory / "hosts", host.place.directory):
+                path.chmod(0o755)
+            for path in (host.config_path.parent, *host.config_path.parent.iterdir()):
+                shutil.chown(path, aegis, aegis)
+            applied = fleet.call("apply", fleet.playbook(PLAYBOOK), "--yes", "--format", "json")
+            assert (applied.exit_code, applied.statuses) == (0, {"host-01": "applied"}), (
+                applied.stdout
+            )
+            assert host.config_path.owner() == aegis
+            assert host.loaded_env()["ANTHROPIC_AUTH_TOKEN"] == TOKEN
