@@ -555,6 +555,8 @@ class _Reader:
         source = self._text[start:end]
         if "\t" in source.partition("\n")[2]:
             self._unsure("a tab in text of several lines", start)
+        if end < len(self._text) and not self._text[end:].strip(" "):
+            self._unsure("blanks at the end of the file", end)
         if _INDENTED_BLANKS.match(source):
             self._unsure("blanks in a text whose indentation is given", start)
 
