@@ -206,6 +206,7 @@ class _Reader:
         self._anchors: dict[str, Node | int] = {}  # where it begins, while it is not read whole
         self._atoms: list[tuple[int, int, str]] = []  # what is between the gaps, and its kind
         self._flows: list[tuple[int, int, int]] = []  # in a block of a column: where it stands
+        self._has_question_mark = False
         self._fault: str | None = None  # why Aegis does not take it, if the places are right
         self._events = self._parse()
 
@@ -488,6 +489,7 @@ class _Reader:
             self._unsure("what stands on the line of '---' or '...'", end)
         if found["entry"] is not None and depth:
             self._unsure("an indicator in brackets", at)
+        self._has_question_mark |= found["entry"] == "?"
         if found["colon"] is not None and text[end : end + 1] not in {"", " ", "\t", "\r", "\n"}:
             quoted = text[at - 1 : at] in {'"', "'", "]", "}"}
             if not depth or not (quoted or text[end] in ",[]{}"):
@@ -497,8 +499,9 @@ class _Reader:
         _, newline, lines = found.group().partition("\n")
         in_block = before in {"|", ">"}
         alone = newline and "\t" in lines
+        unfinished = before in {"colon", "&"} or self._has_question_mark
         last = found.end() == len(self._text) and "\t" in lines.rpartition("\n")[2]
-        if in_block or before == "entry" or (alone and (last or before in {"colon", "&"})):
+        if in_block or before == "entry" or (alone and (last or unfinished)):
             self._unsure("a tab on a line of its own, or behind a '-'", found.start())
 
     def _check_indentation(self) -> None:
