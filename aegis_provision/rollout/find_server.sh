@@ -150,7 +150,9 @@ say_unit() {
       WorkingDirectory=*)
         say unit "$line"
         word=${line#*=}
-        path=$(cd "${word#!}" && pwd -P && echo x) && say unit-directory "${path%?x}"
+        case $word in /* | !/*)
+          path=$(cd "${word#!}" && pwd -P && echo x) && say unit-directory "${path%?x}" ;;
+        esac
         ;;
       User=*)
         say unit "$line"

@@ -60,6 +60,9 @@ _SYSTEMCTL = """\
 for unit; do :; done
 unit=${{unit%.service}}
 while case "$1" in -*) ;; *) false ;; esac; do shift; done
+if [ "$1" = show ] && [ -e {hosts}/"$unit"/show ]; then
+    exec cat {hosts}/"$unit"/show
+fi
 if [ "$1" != restart ] || [ ! -x {hosts}/"$unit"/restart ]; then
     echo "Failed to $1 $unit.service: Unit $unit.service not found." >&2
     exit 5
@@ -305,7 +308,8 @@ def running_hosts(
     own and foreign keys. A restart kills a process that has not gone after ``stop_timeout``.
 
     A host is restarted by its ``restart_command``; instead of that its ``service`` may be its own
-    name, which the ``systemctl`` on these hosts knows as a unit.
+    name, which the ``systemctl`` on these hosts knows as a unit; it shows of it what the file
+    ``show`` in the host's directory says.
     """
     if isinstance(names, int):
         names = [f"host-{number:02}" for number in range(1, names + 1)]

@@ -270,3 +270,26 @@ def test_auto_counts_as_absolute_and_the_file_stays_its_owners(
             )
             assert host.config_path.owner() == aegis
             assert host.loaded_env()["ANTHROPIC_AUTH_TOKEN"] == TOKEN
+
+
+def test_a_unit_that_does_not_run_tells_which_file_it_will_read(tmp_path: Path) -> None:
+    common, own = {"config_path": "auto"}, {"host-01": {"config_path": None, "service": "host-01"}}
+    with running_hosts(tmp_path, 1, common=common, settings=own) as fleet:
+        host = fleet["host-01"]
+        host.place.stop(5)
+        node = "path=/usr/bin/node ; argv[]=/usr/bin/node dist/server.js ; ignore_errors=no"
+        lines = (
+            "LoadState=loaded",
+            "MainPID=0",
+            f"ExecStart={{ {node} }}",
+            f"WorkingDirectory={host.config_path.parent}",
+            "User=root",
+        )
+        (host.place.directory / "show").write_text("\n".join(lines))
+        document = json.loads(fleet.inventory.read_text())
+        del document["all"]["hosts"]["host-01"]["restart_command"]
+        del document["all"]["hosts"]["host-01"]["api"]
+        fleet.inventory.write_text(json.dumps(document))
+        plan = planned(fleet)
+        assert (plan["action"], plan["path"]) == ("update", str(host.config_path))
+        assert NOT_CHECKED not in json.dumps(plan)

@@ -6,6 +6,7 @@ import os
 import subprocess
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,7 +36,6 @@ from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from aegis_provision.inventory.host import Host
     from aegis_provision.transport.host_session import HostSession
@@ -354,6 +354,19 @@ def test_a_unit_that_does_not_run_tells_where_it_will_look(
     command = server_command("aegis.service", 1, None)
     assert TOKEN.encode() not in session.run(command, deadline()).output
     assert b"SECRET" not in session.run(command, deadline()).output
+
+
+@pytest.mark.parametrize(("text", "directory"), [("", "/"), ("~", "/root"), ("!/tmp", "/tmp")])
+def test_the_working_directory_of_a_unit_that_does_not_run(
+    text: str, directory: str, systemd_host: tuple[HostSession, Path]
+) -> None:
+    session, shown = systemd_host
+    shown.write_text(
+        unit(0, Path("/usr")).replace("WorkingDirectory=/usr", f"WorkingDirectory={text}")
+    )
+    server = find_server(without_api("aegis.service"), session, deadline())
+    assert isinstance(server, AegisServer)
+    assert server.directory == directory
 
 
 def without_api(unit: str) -> Host:
