@@ -288,13 +288,13 @@ def session_env_in(content: bytes, *, syntax: Syntax = JSON) -> Mapping[str, str
     return read_unchecked(content, syntax=syntax).session_env
 
 
-def render(values: Mapping[str, str | Secret], *, mask: str | None) -> str:
+def render(values: Mapping[str, str | Secret], *, mask: str | None, syntax: Syntax = JSON) -> str:
     """Return the text of a new file with ``values``; secrets show as ``mask``, if there is one."""
     plain = {
         name: value if isinstance(value, str) else value.reveal() if mask is None else mask
         for name, value in values.items()
     }
-    return dump({SESSION_ENV: plain}) + "\n"
+    return syntax.compose(plain).decode("utf-8", "surrogatepass")
 
 
 def _text_to_read(data: bytes) -> str:

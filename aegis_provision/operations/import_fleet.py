@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.config_file import ConfigFile, parse_config
+from aegis_provision.aegis.config_file import ConfigFile, parse_config, syntax_of
 from aegis_provision.documents.diagnostic import (
     Diagnostic,
     drop_followups,
@@ -161,7 +161,7 @@ def _files(inspected: Sequence[InspectedHost]) -> tuple[list[InspectedFile], dic
         if actual.file is None:
             left_out[item.host.name] = f"there is no file {plan.path} yet"
             continue
-        config = parse_config(actual.file.content)
+        config = parse_config(actual.file.content, syntax=syntax_of(actual.path))
         if not isinstance(config, ConfigFile) or not config.session_env:
             left_out[item.host.name] = "its file has no session variables yet"
             continue

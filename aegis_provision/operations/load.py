@@ -378,15 +378,15 @@ def _decides(item: Explanation) -> bool:
 
 def host_session(
     inventory: Sequence[Path], name: str, environment: Environment
-) -> tuple[Session, tuple[Diagnostic, ...]]:
-    """Return what the host ``name`` would get, and the warnings.
+) -> tuple[Session, str, tuple[Diagnostic, ...]]:
+    """Return what the host ``name`` would get, at which path, and the warnings.
 
     Raises :class:`InvalidInputError` and :class:`Error`.
     """
     fleet = load_fleet(inventory, environment.environ)
-    find_host(fleet, name)
+    path = find_host(fleet, name).target.config_path
     resolved, warnings = resolve_sessions(fleet, [name], environment.variables)
-    return resolved.sessions[name], (*fleet.diagnostics, *warnings)
+    return resolved.sessions[name], path, (*fleet.diagnostics, *warnings)
 
 
 def recipe_session(

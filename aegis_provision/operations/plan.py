@@ -323,7 +323,8 @@ def plan(job: Job, pool: ConnectionPool, emit: Emit) -> RunPlan:
     hosts = plan_fleet(job.host_jobs, job.connection, pool, emit, planner)
     # What sessions get is what the file from before the run says: the gates ask for that.
     sessions = {
-        item.host: session_from_config(item.write.content if item.write else None) for item in hosts
+        item.host: session_from_config(item.write.content if item.write else None, item.path)
+        for item in hosts
     }
     host_jobs = tuple(replace(item, session=sessions[item.host.name]) for item in job.host_jobs)
     return RunPlan(replace(job, host_jobs=host_jobs), hosts)

@@ -60,7 +60,7 @@ def prepare_rollback(
             continue
         # The run wrote where it wrote, wherever the inventory would have it today.
         host = replace(host, target=replace(host.target, config_path=recorded.identity.path))
-        host_jobs.append(HostJob(host, session_from_config(None), tokens.get(name)))
+        host_jobs.append(HostJob(host, session_from_config(None, ""), tokens.get(name)))
         targets[name] = RollbackTarget(
             past.header.run,
             name,

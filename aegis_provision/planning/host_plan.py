@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.config_file import ConfigFile, RejectedConfig, merge, parse_config
+from aegis_provision.aegis.config_file import (
+    ConfigFile,
+    RejectedConfig,
+    merge,
+    parse_config,
+    syntax_of,
+)
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
     NotChecked,
@@ -16,6 +22,7 @@ from aegis_provision.aegis.file_in_use import (
 )
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
 from aegis_provision.aegis.search_order import findable
+from aegis_provision.aegis.yaml_config import CannotEditError
 from aegis_provision.humanize import listed, utc_text
 from aegis_provision.planning.diff import removals, session_changes
 from aegis_provision.planning.drift import removed_keys
@@ -32,6 +39,7 @@ from aegis_provision.planning.receipts import Receipt, RejectedReceipt
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from aegis_provision.aegis.config_file import Syntax
     from aegis_provision.aegis.file_in_use import Reading
     from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.aegis.server import UnknownServer
@@ -73,6 +81,7 @@ _PROBLEMS = {
     ReadProblem.TOO_LARGE: ("it is too large to be Aegis' configuration", "correct config_path"),
 }
 
+_BY_HAND = "change defaultSessionEnv in the file by hand, then plan again"
 _STAND_IN = "a value that was withheld"
 _MODE, _OWNER = "file.mode", "file.owner"
 
@@ -171,7 +180,10 @@ def compare(
     are those of Aegis' configuration loading (it drops a bad file silently, so such a host is
     refused here).
     """
-    config = parse_config(actual.file.content, replaced=session.names) if actual.file else None
+    config = None
+    if actual.file is not None:
+        syntax = syntax_of(actual.path)
+        config = parse_config(actual.file.content, replaced=session.names, syntax=syntax)
     reading = _reading(actual, server)
     unread = describe(reading, server)
     found = refusals(actual, reading)
@@ -248,11 +260,13 @@ def plan_compared(
         return _refused(comparison, comparison.refusals)
     trusted = receipt if isinstance(receipt, Receipt) else None
     warnings: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
     if trusted is not None and is_gone(comparison, trusted):
         if recreation is None:
             return _refused(comparison, [_gone(trusted)])
-        config, warnings = _recreated(recreation, trusted)
+        config, warnings = _recreated(recreation, trusted, syntax_of(actual.path))
         comparison = replace(comparison, config=config)
+        earlier = trusted.before.names if trusted.before is not None else ()
     dropped = removed_keys(comparison.environment, session, trusted)
     removed = removals(comparison.environment, dropped.unchanged, comparison.secrets)
     changes = (*comparison.changes, *removed, *comparison.file_changes)
@@ -276,9 +290,13 @@ def plan_compared(
     if not changes:
         return plan
     withheld = dict.fromkeys(session.withheld, _STAND_IN)
-    gone = (*session.spec.removed, *dropped.unchanged)
-    content = merge(config, {**session.values, **withheld}, removed=gone)
-    merged = parse_config(content)
+    gone = (*session.spec.removed, *dropped.unchanged, *earlier)
+    syntax = syntax_of(actual.path)
+    try:
+        content = merge(config, {**session.values, **withheld}, removed=gone, syntax=syntax)
+    except CannotEditError as error:
+        return _refused(comparison, [(f"the file can't be edited in place: {error}", _BY_HAND)])
+    merged = parse_config(content, syntax=syntax)
     if isinstance(merged, RejectedConfig):
         problem = (
             f"the merged file would be dropped by Aegis: {listed(merged.reasons, between='; ')}"
@@ -322,11 +340,11 @@ def _gone(receipt: Receipt) -> tuple[str, str]:
 
 
 def _recreated(
-    recreation: Recreation, receipt: Receipt
+    recreation: Recreation, receipt: Receipt, syntax: Syntax
 ) -> tuple[ConfigFile | None, tuple[str, ...]]:
     """Return the file whose other keys a new one takes over, and what is to be said of it."""
     kept = recreation.previous
-    config = parse_config(kept) if kept is not None else None
+    config = parse_config(kept, syntax=syntax) if kept is not None else None
     if not isinstance(config, ConfigFile):
         why = "no earlier file is kept there" if config is None else "Aegis would drop the kept one"
         return None, (f"the file is written with the session variables alone: {why}",)

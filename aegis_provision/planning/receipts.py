@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.aegis.config_file import SESSION_ENV, read_unchecked
+from aegis_provision.aegis.config_file import SESSION_ENV, read_unchecked, syntax_of
 from aegis_provision.aegis.lossless_json import as_javascript
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteFile
 from aegis_provision.humanize import utc_text
@@ -138,7 +138,7 @@ def dump(
     ``managed`` are the names to record; those that are no session variables of ``content`` are left
     out. ``salt`` is 16 random bytes, fresh for each receipt.
     """
-    config = read_unchecked(content)
+    config = read_unchecked(content, syntax=syntax_of(path))
     values = config.session_env
     others = other_keys(config, managed.names)
     receipt = {

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.config_file import RejectedConfig, parse_config, session_env_in
+from aegis_provision.aegis.config_file import (
+    RejectedConfig,
+    parse_config,
+    session_env_in,
+    syntax_of,
+)
 from aegis_provision.humanize import listed
 from aegis_provision.planning.diff import environment_changes
 from aegis_provision.planning.host_plan import refusals
@@ -83,7 +88,7 @@ def with_managed_keys(plan: HostPlan, target: RollbackTarget, receipt: Receipt |
     elif plan.write.base is None:
         return plan
     else:
-        current = session_env_in(plan.write.base.content)
+        current = session_env_in(plan.write.base.content, syntax=syntax_of(plan.path))
         describes_file = all(
             receipt.is_as_written(name, current.get(name)) for name in receipt.digests
         )
@@ -96,12 +101,13 @@ def needs_previous(target: RollbackTarget, actual: RemoteState) -> bool:
     return target.before is not None and not refusals(actual)
 
 
-def session_from_config(content: bytes | None) -> Session:
-    """Return the session variables that a file holds, with a provider's token as a secret.
+def session_from_config(content: bytes | None, path: str) -> Session:
+    """Return the session variables that a file of the name ``path`` holds.
 
-    Without a file, or with one that Aegis would not take, there are none.
+    The provider's token is a secret. Without a file, or with one that Aegis would not take, there
+    are none.
     """
-    config = parse_config(content) if content is not None else None
+    config = parse_config(content, syntax=syntax_of(path)) if content is not None else None
     if config is None or isinstance(config, RejectedConfig):
         return Session(SessionSpec("", (), allow_http=True), {}, ())
     token = VARIABLE_OF["auth_token"]
@@ -118,7 +124,8 @@ def _rolled_back(target: RollbackTarget, actual: RemoteState, content: bytes | N
     ownership = desired_ownership(file, actual.directory)
     if file is not None:
         ownership = Ownership(file.mode, file.uid, file.gid)
-    current, before = _config(file.content if file else None), _config(content)
+    current = _config(file.content if file else None, actual.path)
+    before = _config(content, actual.path)
     secrets = (*(current.secrets() if current else ()), *(before.secrets() if before else ()))
     locks = current or before
     changes = environment_changes(
@@ -146,11 +153,13 @@ def _rolled_back(target: RollbackTarget, actual: RemoteState, content: bytes | N
     )
 
 
-def _config(content: bytes | None) -> ConfigFile | None:
+def _config(content: bytes | None, path: str) -> ConfigFile | None:
     """Return what Aegis reads of a file: also where a variable in it fails every session."""
     if content is None:
         return None
-    found = parse_config(content, replaced=session_env_in(content))
+    syntax = syntax_of(path)
+    replaced = session_env_in(content, syntax=syntax)
+    found = parse_config(content, replaced=replaced, syntax=syntax)
     return None if isinstance(found, RejectedConfig) else found
 
 

@@ -304,7 +304,7 @@ def test_a_target_that_can_not_be_read_says_why() -> None:
 
 
 def test_the_session_of_a_file_holds_its_token_as_a_secret() -> None:
-    values = session_from_config(BEFORE).values
+    values = session_from_config(BEFORE, PATH).values
     assert isinstance(values["ANTHROPIC_AUTH_TOKEN"], Secret)
     assert values["ANTHROPIC_DEFAULT_MODEL"] == "small"
-    assert session_from_config(None).values == session_from_config(b"{").values == {}
+    assert session_from_config(None, PATH).values == session_from_config(b"{", PATH).values == {}

@@ -47,16 +47,17 @@ def command(
     Tokens are masked unless you say --reveal. Nothing is printed where Aegis would drop the file
     or fail its sessions.
     """
-    from aegis_provision.aegis.config_file import render
+    from aegis_provision.aegis.config_file import render, syntax_of
     from aegis_provision.providers.redaction import without_exposed
 
     if (host is None) == (provider is None):
         raise click.UsageError("name either a HOST or a recipe with --provider NAME")
+    path = ""
     if provider is not None:
         session, diagnostics = recipe_session(inventory, provider, environment)
     else:
-        session, diagnostics = host_session(inventory, host or "", environment)
+        session, path, diagnostics = host_session(inventory, host or "", environment)
     output.print_diagnostics(diagnostics)
     values = session.values if reveal else without_exposed(session.values)
-    echo_utf8(render(values, mask=None if reveal else MASK))
+    echo_utf8(render(values, mask=None if reveal else MASK, syntax=syntax_of(path)))
     return ExitCode.DONE
