@@ -20,9 +20,9 @@ A host is a directory:
 ``running``          its pid; locked as long as it runs
 ===================  ==============================================================
 
-``python aegis_server.py restart DIRECTORY`` does what ``systemctl restart`` does: it stops the old
-process (by SIGKILL, where it has not gone ``stop_timeout`` seconds after SIGTERM), starts a new one
-and returns as soon as that has been started; whether it comes up is another matter.
+``python aegis_server.py restart DIRECTORY [--config PATH]`` does what ``systemctl restart`` does:
+it stops the old process (by SIGKILL, where it has not gone ``stop_timeout`` seconds after SIGTERM),
+starts a new one and returns as soon as that has been started; whether it comes up is another matter.
 """
 
 from __future__ import annotations
@@ -375,7 +375,7 @@ class Loaded:
 
 def load(place: Place) -> Loaded:
     """Return the first valid file's settings. Raises :class:`Crash` where Aegis would die."""
-    named = place.settings.get("config") or "".join(sys.argv[4:5])
+    named = place.settings.get("config")
     paths = [Path(named)] if named else []
     for path in [*paths, *(place.directory / name for name in _SEARCHED)]:
         try:
@@ -821,11 +821,14 @@ def _iso(seconds: float) -> str:
 
 
 def main() -> int:
-    """``restart DIRECTORY``: exit with what a restart would."""
-    _, command, directory, *_ = sys.argv
+    """``restart DIRECTORY [--config PATH]``: exit with what a restart would."""
+    _, command, directory, *config = sys.argv
     if command != "restart":
         raise SystemExit(f"no such command: {command}")
-    return Place(Path(directory)).restart()
+    place = Place(Path(directory))
+    if config:
+        place.settle({**place.settings, "config": config[1]})
+    return place.restart()
 
 
 if __name__ == "__main__":

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
     NotChecked,
+    ReadsOther,
     ReadsTarget,
     TargetFile,
     path_in_use,
@@ -29,6 +33,7 @@ from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import connect_local
 from aegis_provision.transport.ssh.commands import for_login_shell
 from tests.fleet import users
+from tests.fleet.aegis_server import Place, load
 from tests.fleet.clients import need, options, target, target_at
 from tests.fleet.openssh import running_sshd
 from tests.fleet.server_process import listening, server_process
@@ -484,3 +489,59 @@ def test_what_a_login_can_not_look_at_is_not_called_missing(
     assert isinstance(server, AegisServer)
     assert str(closed / ".aegis/config.yaml") not in server.looks
     assert not server.looks[str(public_path / "aegis.config.json")].exists
+
+
+FILES = (
+    "work/.aegis/config.yaml",
+    "work/.aegis/config.yml",
+    "work/aegis.config.json",
+    "home/.aegis/config.yaml",
+    "home/.aegis/config.yml",
+    "home/.aegis/config.json",
+    "work/manus.config.json",
+    "home/.manus/config.json",
+    "named.json",
+)
+CONTENTS = (None, '{"authToken": "x"}', '{"port": "x"}', "[]")
+
+
+@settings(max_examples=60)
+@given(
+    st.tuples(*[st.sampled_from(CONTENTS) for _ in FILES]), st.booleans(), st.sampled_from(FILES)
+)
+def test_the_file_in_use_is_the_one_that_aegis_takes(
+    contents: tuple[str | None, ...],
+    named: bool,
+    written: str,
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        place = Place(root)
+        place.settle({"config": str(root / "named.json") if named else None})
+        for file, content in zip(FILES, contents, strict=True):
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                (root / file).write_text(content)
+        config = str(root / "named.json") if named else None
+        server = AegisServer(str(root / "work"), str(root / "home"), config, None, running=True)
+        where = options(root)
+        with connect_local(target("", connection="local"), where, deadline()) as session:
+            found = find_files(server, session, deadline(), str(root / written))
+        taken = load(place).path
+        if taken is not None:
+            assert path_in_use(found) == taken
+        existed = (root / written).exists()
+        real = TargetFile(str(root / written), os.geteuid(), os.getegid(), 0o600, exists=existed)
+        reading = reading_of(found, real)
+        (root / written).write_text(CONTENTS[1] or "")
+        after = load(place).path
+        match reading:
+            case ReadsTarget():
+                assert after == str(root / written)
+                assert existed or taken is None
+            case ReadsOther(path, today_only=True):
+                assert (taken, after, existed) == (path, str(root / written), False)
+            case ReadsOther(path):
+                assert after == path != str(root / written)
+            case _:
+                assert after is None
