@@ -21,8 +21,9 @@ A host is a directory:
 ===================  ==============================================================
 
 ``python aegis_server.py restart DIRECTORY [--config PATH]`` does what ``systemctl restart`` does:
-it stops the old process (by SIGKILL, where it has not gone ``stop_timeout`` seconds after SIGTERM),
-starts a new one and returns as soon as that has been started; whether it comes up is another matter.
+it stops the old process (by SIGKILL, where it has not gone ``stop_timeout`` seconds after
+SIGTERM), starts a new one and returns as soon as that has been started; whether it comes up is
+another matter.
 """
 
 from __future__ import annotations
