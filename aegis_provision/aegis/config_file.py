@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aegis_provision.aegis import yaml_config
 from aegis_provision.aegis.lossless_json import as_javascript, dump, parse
-from aegis_provision.aegis.rules import (
+from aegis_provision.aegis.variable_rules import (
     denied_name_problem,
     failing_value_problem,
     tmux_session_problem,

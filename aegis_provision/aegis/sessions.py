@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.aegis.api import json_value, number, seconds
+from aegis_provision.aegis.api_responses import json_value, number, seconds
 from aegis_provision.humanize import blank_control, counted
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from aegis_provision.rollout.events import (
     RunStarted,
     decode_event,
 )
-from aegis_provision.rollout.host_state import cut_off
+from aegis_provision.rollout.host_run_state import cut_off
 from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE
 from aegis_provision.rollout.run_state import PersistentMap, RunState, reduce
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.history.run_header import HostIdentity, RunHeader
     from aegis_provision.rollout.events import Event
-    from aegis_provision.rollout.host_state import HostState
+    from aegis_provision.rollout.host_run_state import HostRunState
 
 UNKNOWN = "unknown"
 """Stands among statuses for a host that a run left without one."""
@@ -59,7 +59,7 @@ class PastRun:
     state: RunState
 
     @property
-    def hosts(self) -> Mapping[str, HostState]:
+    def hosts(self) -> Mapping[str, HostRunState]:
         """Return every host of the schedule, in its order."""
         return self.state.hosts
 

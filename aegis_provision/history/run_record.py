@@ -39,8 +39,8 @@ from aegis_provision.rollout.events import (
     WriteBegun,
     encode_event,
 )
+from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.rollout.results import HostResult, later_result
-from aegis_provision.rollout.task import RecordError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

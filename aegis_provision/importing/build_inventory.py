@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from aegis_provision.aegis.rules import sends_token_in_the_open
+from aegis_provision.aegis.variable_rules import sends_token_in_the_open
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_secret_name
 from aegis_provision.humanize import group_by, listed
 from aegis_provision.importing.recipe_match import NotExpressibleError, match_recipe

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.rules import (
+from aegis_provision.aegis.variable_rules import (
     RESOURCE,
     name_problem,
     placeholder_problem,

@@ -12,9 +12,9 @@ from aegis_provision.history.run_record import open_record
 from aegis_provision.history.state_dir import state_dir
 from aegis_provision.operations.exit_codes import ExitCode, run_exit_code
 from aegis_provision.rollout.events import EventBus, RunFinished, RunStarted
+from aegis_provision.rollout.host_job import RunContext, skipped
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.run import run_schedule
-from aegis_provision.rollout.task import RunContext, skipped
+from aegis_provision.rollout.run_schedule import run_schedule
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:

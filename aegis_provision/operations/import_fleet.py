@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from aegis_provision.operations.load import Environment
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.providers.recipes import Recipe
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.inspection import InspectedHost
 

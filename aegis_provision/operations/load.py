@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.checks import (
+from aegis_provision.aegis.variable_checks import (
     UNUSABLE_DEFAULT,
     check_session,
     check_spec,
     unusable_problem,
 )
-from aegis_provision.aegis.rules import overrides_provider
+from aegis_provision.aegis.variable_rules import overrides_provider
 from aegis_provision.documents.diagnostic import Diagnostic, drop_followups, error, has_errors
 from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
@@ -27,7 +27,7 @@ from aegis_provision.inventory.patterns import PatternError, match_hosts
 from aegis_provision.providers.explain import Explanation, explain, matching
 from aegis_provision.providers.recipes import builtin_recipes, resolve_providers
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import (
+from aegis_provision.providers.session_variables import (
     recipe_spec,
     resolve_env,
     resolve_secret,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Host, Inventory
     from aegis_provision.playbook.plays import Playbook
     from aegis_provision.providers.recipes import Recipe
-    from aegis_provision.providers.session import Session, SessionSpec
+    from aegis_provision.providers.session_variables import Session, SessionSpec
 
 _MOST_MISSING = 100
 _SESSIONS_FOLLOW = "sessions follow it rather than the provider's own variables"

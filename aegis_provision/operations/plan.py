@@ -32,8 +32,8 @@ from aegis_provision.playbook.schedule import (
     with_overrides,
 )
 from aegis_provision.providers.recipes import recipe_secrets
+from aegis_provision.rollout.host_job import HostJob, HostTask
 from aegis_provision.rollout.planner import plan_fleet, plan_host_rollback
-from aegis_provision.rollout.task import HostJob, HostTask
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ from aegis_provision.operations.plan import Job, RunInfo, hosts_with_api
 from aegis_provision.planning.rollback import RollbackTarget, session_from_config
 from aegis_provision.playbook.schedule import rollback_schedule
 from aegis_provision.providers.recipes import recipe_secrets
-from aegis_provision.rollout.task import HostJob
+from aegis_provision.rollout.host_job import HostJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.operations.history import pending_restarts
 from aegis_provision.operations.plan import prepare_job
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import resolve_secret
+from aegis_provision.providers.session_variables import resolve_secret
 from aegis_provision.rollout.inspection import check_fleet
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from aegis_provision.providers.secret import Secret, is_named_secret, is_plain_v
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.planning.receipts import Receipt
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
 
 
 @dataclass(frozen=True, slots=True)

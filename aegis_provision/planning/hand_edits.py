@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.rules import overrides_provider
+from aegis_provision.aegis.variable_rules import overrides_provider
 from aegis_provision.planning.receipts import ENV_PREFIX, other_keys
 
 if TYPE_CHECKING:

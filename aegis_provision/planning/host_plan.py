@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.server import UnknownServer
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.drift import RemovedKeys
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
 
 _AS_OWNER = "log in as the file's owner, or set become_user to it"
 _AS_DIRECTORYS_OWNER = (

@@ -18,7 +18,7 @@ from aegis_provision.planning.ownership import Ownership, desired_ownership
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, Write
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import Session, SessionSpec
+from aegis_provision.providers.session_variables import Session, SessionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import Change, HostPlan
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
 
 Sources: TypeAlias = tuple[tuple[str, str], ...]
 """The operator's files that the plan was made from: path and SHA-256 of each."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.host_plan import Comparison
     from aegis_provision.planning.receipts import WriteInfo
-    from aegis_provision.providers.session import Session, Variable
+    from aegis_provision.providers.session_variables import Session, Variable
 
 _BY_HAND = (
     "the file is what the inventory says, and no receipt says that this tool wrote it: "

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aegis_provision.history.runs import RunSummary
     from aegis_provision.playbook.plays import Gates, ScheduledPlay
     from aegis_provision.rollout.events import FileDigest
-    from aegis_provision.rollout.host_state import HostState
+    from aegis_provision.rollout.host_run_state import HostRunState
 
 _HEADINGS = ("RUN", "STARTED (UTC)", "KIND", "WHO", "HOSTS", "STATE", "WHAT HAPPENED")
 _NUMBERS = 4
@@ -166,7 +166,7 @@ def _gate_words(gates: Gates) -> list[str]:
     return words
 
 
-def _host_lines(hosts: Sequence[HostState], width: int, every_host: bool) -> list[Text]:
+def _host_lines(hosts: Sequence[HostRunState], width: int, every_host: bool) -> list[Text]:
     lines: list[Text] = []
     untouched_hosts: dict[tuple[Status, str], list[str]] = {}
     name_width = max((len(host.host) for host in hosts), default=0)
@@ -184,7 +184,7 @@ def _host_lines(hosts: Sequence[HostState], width: int, every_host: bool) -> lis
     return lines
 
 
-def _one_host(host: HostState, name_width: int) -> list[Text]:
+def _one_host(host: HostRunState, name_width: int) -> list[Text]:
     result, write = host.result, host.file.write
     parts = [f"  {host.host:<{name_width}}", WORDS[result.status] if result else _NO_END]
     if host.seconds is not None:
@@ -203,7 +203,7 @@ def _one_host(host: HostState, name_width: int) -> list[Text]:
     return lines
 
 
-def _effects(host: HostState) -> Iterable[str]:
+def _effects(host: HostRunState) -> Iterable[str]:
     file = host.file
     if file.unknown:
         yield "old file or new: not known"
@@ -294,7 +294,7 @@ def _play(scheduled: ScheduledPlay, begun: int) -> Document:
     }
 
 
-def _host(past: PastRun, host: HostState) -> Document:
+def _host(past: PastRun, host: HostRunState) -> Document:
     planned = past.header.hosts.get(host.host)
     result, file = host.result, host.file
     return {

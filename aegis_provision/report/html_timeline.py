@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.playbook.plays import Schedule
-    from aegis_provision.rollout.host_state import StepSpan
+    from aegis_provision.rollout.host_run_state import StepSpan
     from aegis_provision.rollout.results import HostResult
     from aegis_provision.rollout.run_state import RunState
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.playbook.plays import Gates, ScheduledPlay
-    from aegis_provision.rollout.host_state import HostState
+    from aegis_provision.rollout.host_run_state import HostRunState
     from aegis_provision.rollout.run_state import RunState
 
 MOST_HOSTS = 8
@@ -110,7 +110,7 @@ def _in_flight_lines(state: RunState, now: float, width: int, room: int) -> list
     return lines
 
 
-def _host_line(item: HostState, now: float, name_width: int, width: int) -> Text:
+def _host_line(item: HostRunState, now: float, name_width: int, width: int) -> Text:
     name = Text(f"  {escape_control(item.host)}")
     name.truncate(name_width + 2, overflow="ellipsis", pad=True)
     span = item.spans[-1]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from aegis_provision.aegis.api import HEALTH_PATH, parse_health
+from aegis_provision.aegis.api_responses import HEALTH_PATH, parse_health
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aegis_provision.aegis.api import Health
+    from aegis_provision.aegis.api_responses import Health
     from aegis_provision.providers.secret import Secret
     from aegis_provision.transport.http_messages import HttpResponse
 

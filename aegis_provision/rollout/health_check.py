@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.api import SESSIONS_PATH, dropped_config
+from aegis_provision.aegis.api_responses import SESSIONS_PATH, dropped_config
 from aegis_provision.humanize import listed
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
-from aegis_provision.rollout.gates import Blocked, Ok, Unknown, tries
 from aegis_provision.rollout.session_wait import HOW_TO_OPEN
+from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown, tries
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aegis_provision.aegis.api import ClaudeCode, Health
+    from aegis_provision.aegis.api_responses import ClaudeCode, Health
     from aegis_provision.rollout.aegis_client import AegisClient
 
 _ROUNDING = 1.5

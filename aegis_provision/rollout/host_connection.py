@@ -12,7 +12,7 @@ from aegis_provision.transport.deadline import Deadline
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
-    from aegis_provision.rollout.task import HostJob, RunContext
+    from aegis_provision.rollout.host_job import HostJob, RunContext
     from aegis_provision.transport.host_session import HostSession
     from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
     from aegis_provision.transport.lock import WriteLock

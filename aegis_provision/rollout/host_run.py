@@ -24,16 +24,16 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
-from aegis_provision.rollout.gates import Blocked, Ok, Unknown
 from aegis_provision.rollout.health_check import wait_for_health
 from aegis_provision.rollout.host_connection import HostConnection
+from aegis_provision.rollout.host_job import RecordError, skipped
 from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.rollout.remote_text import redacted
 from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.server_query import ask_server
 from aegis_provision.rollout.session_wait import wait_for_idle
-from aegis_provision.rollout.task import RecordError, skipped
+from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.version import __version__
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.redaction import Redactor
     from aegis_provision.rollout.aegis_client import AegisClient
     from aegis_provision.rollout.events import Event
-    from aegis_provision.rollout.task import HostTask, RunContext
+    from aegis_provision.rollout.host_job import HostTask, RunContext
     from aegis_provision.transport.lock import WriteLock
 
 _PREFLIGHT_TIMEOUT = 10.0

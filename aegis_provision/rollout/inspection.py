@@ -12,11 +12,11 @@ from aegis_provision.planning.host_plan import compare, plan_compared, unreachab
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import Receipt, validate
 from aegis_provision.planning.status import status_of, unreachable_status
-from aegis_provision.providers.session import Session, SessionSpec
+from aegis_provision.providers.session_variables import Session, SessionSpec
 from aegis_provision.rollout.events import HostChecked, HostPlanned
+from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.rollout.planner import is_restart_pending, read_fleet
 from aegis_provision.rollout.server_query import read_host
-from aegis_provision.rollout.task import HostJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from aegis_provision.aegis.api import start_is_older
+from aegis_provision.aegis.api_responses import start_is_older
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.rollback import RollbackTarget
     from aegis_provision.planning.status import HostStatus
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, Event
-    from aegis_provision.rollout.task import HostJob
+    from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.transport.connect_options import AcceptedKey
     from aegis_provision.transport.host_session import HostSession
 

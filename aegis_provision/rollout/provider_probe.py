@@ -21,14 +21,14 @@ from aegis_provision.providers.probe_verdict import (
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.templates import references, single_reference
-from aegis_provision.rollout.gates import Blocked, Ok, Unknown, tries
+from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown, tries
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.providers.probe_verdict import Verdict
-    from aegis_provision.providers.session import Session, Variable
+    from aegis_provision.providers.session_variables import Session, Variable
     from aegis_provision.rollout.aegis_client import SendRequest
     from aegis_provision.transport.http_messages import HttpResponse
 

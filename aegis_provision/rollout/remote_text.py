@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aegis_provision.providers.secret import Secret
-    from aegis_provision.rollout.task import HostJob
+    from aegis_provision.rollout.host_job import HostJob
 
 T = TypeVar("T")
 

@@ -31,7 +31,7 @@ from aegis_provision.rollout.events import (
     StopRequested,
     WriteBegun,
 )
-from aegis_provision.rollout.host_state import HostState, reduce_host, run_ended
+from aegis_provision.rollout.host_run_state import HostRunState, reduce_host, run_ended
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.playbook.plays import Gates, Play, Schedule
     from aegis_provision.rollout.events import Event
-    from aegis_provision.rollout.host_state import HostEvent
+    from aegis_provision.rollout.host_run_state import HostEvent
     from aegis_provision.rollout.results import HostResult
 
 Key = TypeVar("Key", bound=Hashable)
@@ -97,7 +97,7 @@ class PersistentMap(Mapping[Key, Value], Generic[Key, Value]):
         return PersistentMap(self._index, chunks)
 
 
-Hosts: TypeAlias = "PersistentMap[str, HostState]"
+Hosts: TypeAlias = "PersistentMap[str, HostRunState]"
 Batches: TypeAlias = "PersistentMap[tuple[int, int], float | None]"
 
 
@@ -165,9 +165,9 @@ class RunState(NamedTuple):
     stopping: bool = False
     exit_code: int | None = None
 
-    def host(self, name: str) -> HostState:
+    def host(self, name: str) -> HostRunState:
         """Return what is known of a host."""
-        return self.hosts.get(name) or HostState(name)
+        return self.hosts.get(name) or HostRunState(name)
 
     @property
     def results(self) -> tuple[HostResult, ...]:
@@ -175,7 +175,7 @@ class RunState(NamedTuple):
         return tuple(host.result for host in self.hosts.values() if host.result is not None)
 
     @property
-    def flying(self) -> tuple[HostState, ...]:
+    def flying(self) -> tuple[HostRunState, ...]:
         """Return the hosts that are being worked on."""
         return tuple(host for host in self.hosts.values() if host.begun is not None)
 
@@ -240,7 +240,7 @@ def _run_started(state: RunState, event: RunStarted, at: float) -> RunState:
         run=event.run,
         schedule=event.schedule,
         plans={plan.host: plan for plan in event.plans},
-        hosts=PersistentMap.of((host, HostState(host)) for host in event.schedule.hosts),
+        hosts=PersistentMap.of((host, HostRunState(host)) for host in event.schedule.hosts),
         batches=PersistentMap.of(
             ((play, batch), None)
             for play, scheduled in enumerate(event.schedule.plays)
@@ -307,7 +307,7 @@ def left_out(state: RunState, play: int) -> frozenset[str]:
     return frozenset(host.host for host in hosts if _is_left_out(host, play))
 
 
-def _is_left_out(host: HostState, play: int) -> bool:
+def _is_left_out(host: HostRunState, play: int) -> bool:
     return play not in host.results and any(
         index < play and result.status not in SUCCESSES for index, result in host.results.items()
     )

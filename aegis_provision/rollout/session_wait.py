@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.api import SESSIONS_PATH, active_sessions
+from aegis_provision.aegis.api_responses import SESSIONS_PATH, active_sessions
 from aegis_provision.aegis.sessions import (
     MOST_PAGES,
     HoldingSessions,
@@ -22,13 +22,13 @@ from aegis_provision.humanize import counted
 from aegis_provision.playbook.plays import Sessions
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
-from aegis_provision.rollout.gates import REQUEST_TIMEOUT, Blocked, Ok
+from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aegis_provision.aegis.api import Health
+    from aegis_provision.aegis.api_responses import Health
     from aegis_provision.aegis.sessions import RunningSession
     from aegis_provision.playbook.plays import Gates
     from aegis_provision.rollout.aegis_client import AegisClient

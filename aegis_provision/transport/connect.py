@@ -25,7 +25,7 @@ def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> Host
 
 def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
     from aegis_provision.transport.errors import NO_TIME
-    from aegis_provision.transport.ssh.jump_hosts import at_hop, resolve_hops
+    from aegis_provision.transport.ssh.hops import at_hop, resolve_hops
     from aegis_provision.transport.tcp import dial
 
     hops = resolve_hops(target, options)
@@ -33,7 +33,7 @@ def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) ->
         with at_hop(hops, 0):
             connection = dial(hops[0].host, hops[0].port, options, deadline)
         # Loading paramiko takes longest of all; the host gets ready for us meanwhile.
-        from aegis_provision.transport.ssh.session import connect_over
+        from aegis_provision.transport.ssh.sftp_session import connect_over
 
         return connect_over(connection, target, hops, options, deadline)
     except Unreachable as problem:

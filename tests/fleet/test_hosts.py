@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.aegis.api import Health, parse_health, start_is_older
+from aegis_provision.aegis.api_responses import Health, parse_health, start_is_older
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, FleetHost, running_hosts
 
 if TYPE_CHECKING:

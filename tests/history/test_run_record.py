@@ -29,8 +29,8 @@ from aegis_provision.rollout.events import (
     StepStarted,
     StopRequested,
 )
+from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.task import RecordError
 from tests.history.fleet import CANARY, HOSTS, RUN, header, plan_of, state_dir_in, write_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.history.state_dir import StateDir
     from aegis_provision.rollout.events import Event
-    from aegis_provision.rollout.host_state import HostState
+    from aegis_provision.rollout.host_run_state import HostRunState
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def _begin(record: RunRecord) -> None:
     record(RunStarted(RUN, head.schedule, tuple(plan_of(host) for host in HOSTS)))
 
 
-def _a_after(directory: StateDir, *events: Event | None) -> HostState:
+def _a_after(directory: StateDir, *events: Event | None) -> HostRunState:
     """Return what is known of host a after ``events``; ``None`` stands for its write."""
     with open_record(directory, header()) as record:
         _begin(record)

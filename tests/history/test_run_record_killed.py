@@ -16,8 +16,8 @@ from aegis_provision.history.run_record import open_record
 from aegis_provision.history.runs import read_run, run_names
 from aegis_provision.history.state_dir import file_digest, load_key
 from aegis_provision.rollout.events import HostFinished, HostWritten
+from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.task import RecordError
 from tests.history.fleet import RUN, header, state_dir_in, write_of
 from tests.history.killed_process import HOSTS, LINES, SAID_OF_A_HOST
 

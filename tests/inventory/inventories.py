@@ -13,7 +13,7 @@ from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.recipes import resolve_providers
-from aegis_provision.providers.session import session_specs
+from aegis_provision.providers.session_variables import session_specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

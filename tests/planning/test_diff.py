@@ -8,7 +8,12 @@ from aegis_provision.planning.diff import environment_changes, removals, session
 from aegis_provision.planning.plan import Change, ChangeKind
 from aegis_provision.providers.recipes import RecipeValue, builtin_recipes
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import Session, SessionSpec, recipe_spec, resolve_env
+from aegis_provision.providers.session_variables import (
+    Session,
+    SessionSpec,
+    recipe_spec,
+    resolve_env,
+)
 
 ADDED, CHANGED, REMOVED = ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED
 KNOWN = "canary-1f9a77"

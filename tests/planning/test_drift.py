@@ -30,14 +30,14 @@ from aegis_provision.planning.receipts import (
     validate,
 )
 from aegis_provision.planning.status import HostState, ProviderMatch, TokenState, status_of
-from aegis_provision.providers.session import resolve_env
+from aegis_provision.providers.session_variables import resolve_env
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import Write
     from aegis_provision.planning.status import HostStatus
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
 
 PATH = "/opt/aegis/aegis.config.json"
 DIRECTORY = RemoteDirectory(0o755, 1000, 1000)

@@ -26,12 +26,12 @@ from aegis_provision.planning.plan import (
     Write,
     resulting_file,
 )
-from aegis_provision.providers.session import resolve_env
+from aegis_provision.providers.session_variables import resolve_env
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Host
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
 
 TOKEN = "canary-4d1f0a"
 PATH = "/opt/aegis/aegis.config.json"

@@ -24,7 +24,7 @@ from aegis_provision.planning.saved_plan import (
     stale_hosts,
     stale_inputs,
 )
-from aegis_provision.providers.session import resolve_env
+from aegis_provision.providers.session_variables import resolve_env
 from tests.fleet.specs import specified
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, Remo
 from aegis_provision.planning.host_plan import compare, plan_host, read_only
 from aegis_provision.planning.plan import Action, ChangeKind
 from aegis_provision.planning.status import HostState, status_of
-from aegis_provision.providers.session import resolve_env
+from aegis_provision.providers.session_variables import resolve_env
 from tests.fleet.specs import specified
 
 TOKEN = "canary-4d1f0a"

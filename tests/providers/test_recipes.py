@@ -19,7 +19,7 @@ from aegis_provision.providers.recipes import (
     template_problems,
 )
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import recipe_spec, resolve_env
+from aegis_provision.providers.session_variables import recipe_spec, resolve_env
 
 NAMES = ["glm", "openrouter", "lm-studio", "ollama", "azure-openai"]
 

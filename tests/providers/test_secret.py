@@ -18,7 +18,7 @@ from aegis_provision.providers.secret import Secret
 CANARY = "canary-4f0b1c"
 MAY_REVEAL = {
     "aegis/config_file.py",  # writes the file
-    "aegis/checks.py",  # checks the value against Aegis' limits
+    "aegis/variable_checks.py",  # checks the value against Aegis' limits
     "planning/receipts.py",  # makes salted digests of what is written
     "planning/saved_plan.py",  # makes digests that take long
     "providers/redaction.py",  # takes it out of what comes back

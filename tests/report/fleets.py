@@ -9,7 +9,7 @@ from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.host_plan import plan_host
 from aegis_provision.providers.recipes import resolve_providers
-from aegis_provision.providers.session import resolve_env, session_specs
+from aegis_provision.providers.session_variables import resolve_env, session_specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -29,8 +29,8 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
+from aegis_provision.rollout.host_job import not_begun
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.task import not_begun
 from tests.report.pages import HOSTILE, SECRET, fleet_run, hostile_run, render_page
 from tests.report.runs import PATH, RUN, hosts, plan, play, runs, simulate_run
 

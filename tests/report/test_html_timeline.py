@@ -12,7 +12,7 @@ from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.plays import Schedule
 from aegis_provision.report.html_timeline import lanes, timeline_of
 from aegis_provision.rollout.events import HostFinished, Step, StopRequested
-from aegis_provision.rollout.host_state import StepSpan
+from aegis_provision.rollout.host_run_state import StepSpan
 from aegis_provision.rollout.results import SUCCESSES, Status
 from tests.report.runs import hosts, plan, play, replay, runs, simulate_run
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.providers.session import resolve_env
+from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.connection_pool import ConnectionSettings
-from aegis_provision.rollout.task import HostJob
+from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import ConnectOptions
 from tests.fleet.openssh import running_sshd

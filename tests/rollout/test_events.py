@@ -70,6 +70,8 @@ _GATES = st.builds(
     st.sampled_from(OnFailure),
     st.sampled_from(Sessions),
     _SECONDS,
+    _SECONDS,
+    st.booleans(),
     st.booleans(),
 )
 _PLAYS = st.builds(

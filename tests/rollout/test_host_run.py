@@ -29,11 +29,11 @@ from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.redaction import Redactor
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import FileChange, HostFinished, WriteBegun
+from aegis_provision.rollout.host_job import HostTask, RunContext
 from aegis_provision.rollout.host_run import run_host
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.run import run_schedule
-from aegis_provision.rollout.task import HostTask, RunContext
+from aegis_provision.rollout.run_schedule import run_schedule
 from aegis_provision.rollout.worker_pool import CancelToken
 from tests.fleet.provider_server import running_provider
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_provision.planning.plan import Write
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
     from tests.fleet.openssh import Sshd
     from tests.fleet.provider_server import Provider
     from tests.rollout.conftest import Hosts

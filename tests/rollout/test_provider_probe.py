@@ -10,9 +10,9 @@ import pytest
 from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.recipes import VARIABLE_OF
-from aegis_provision.providers.session import Session, SessionSpec, Variable
-from aegis_provision.rollout.gates import Blocked, Ok, Unknown
+from aegis_provision.providers.session_variables import Session, SessionSpec, Variable
 from aegis_provision.rollout.provider_probe import probe_provider
+from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
 
 if TYPE_CHECKING:

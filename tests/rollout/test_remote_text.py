@@ -17,7 +17,7 @@ from aegis_provision.planning.receipts import WriteInfo
 from aegis_provision.planning.status import HostState, HostStatus, TokenState
 from aegis_provision.providers.redaction import MASK, Redactor
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session import resolve_env
+from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import (
     HostRestarted,
@@ -27,11 +27,11 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
+from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.rollout.inspection import check_fleet, inspect_fleet
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.remote_text import redacted, redactor_of
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.task import HostJob
 from aegis_provision.transport.connect_options import AcceptedKey
 from tests.fleet.specs import specified
 

@@ -25,7 +25,7 @@ from aegis_provision.rollout.events import (
     Step,
     StepStarted,
 )
-from aegis_provision.rollout.host_state import StepSpan, cut_off
+from aegis_provision.rollout.host_run_state import StepSpan, cut_off
 from aegis_provision.rollout.results import FAILURES, HostResult, Status
 from aegis_provision.rollout.run_state import (
     PersistentMap,

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aegis_provision.transport.connect_options import ConnectOptions
-    from aegis_provision.transport.ssh.jump_hosts import Hop
-    from aegis_provision.transport.ssh.known_hosts import HostKey, KnownHosts, Verdict
+    from aegis_provision.transport.ssh.hops import Hop
+    from aegis_provision.transport.ssh.known_hosts import HostKey, KeyVerdict, KnownHosts
 
 _STEP = "host key"
 _REVOKED_HINT = "someone may be in between; ask who runs the host"
@@ -84,7 +84,7 @@ def _check_revoked(key: HostKey, name: str, path: str) -> None:
         )
 
 
-def _accept_new(key: HostKey, hop: Hop, options: ConnectOptions) -> Verdict:
+def _accept_new(key: HostKey, hop: Hop, options: ConnectOptions) -> KeyVerdict:
     with map_errors("known_hosts"):
         try:
             return add_if_new(options.known_hosts, hop.key_names, key)
@@ -96,7 +96,7 @@ def _accept_new(key: HostKey, hop: Hop, options: ConnectOptions) -> Verdict:
             ) from None
 
 
-def _refused(key: HostKey, name: str, verdict: Verdict) -> Unreachable:
+def _refused(key: HostKey, name: str, verdict: KeyVerdict) -> Unreachable:
     if verdict.standing == "revoked":
         return Unreachable(
             _STEP, f"the key of {name} is revoked ({key.fingerprint})", _REVOKED_HINT

@@ -80,7 +80,7 @@ class _Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class KeyVerdict:
     """What known hosts say of a key that a host shows; ``others`` are its keys, if "changed"."""
 
     standing: Literal["known", "new", "changed", "revoked"]
@@ -98,7 +98,7 @@ class KnownHosts:
         """Return the keys that stand under ``name``, revoked lines not counted."""
         return self._about(name)[0]
 
-    def verdict(self, names: Sequence[str], key: HostKey) -> Verdict:
+    def verdict(self, names: Sequence[str], key: HostKey) -> KeyVerdict:
         """Return what the files say of ``key`` for a host with ``names`` (:func:`entry_names`).
 
         As for OpenSSH's client the first name decides if there is a key under it, or if ``key`` is
@@ -108,12 +108,12 @@ class KnownHosts:
         for index, name in enumerate(names):
             trusted, revoked = self._about(name)
             if key in revoked:
-                return Verdict("revoked")
+                return KeyVerdict("revoked")
             if key in trusted:
-                return Verdict("known")
+                return KeyVerdict("known")
             if trusted and index == 0:
-                return Verdict("changed", trusted)
-        return Verdict("new")
+                return KeyVerdict("changed", trusted)
+        return KeyVerdict("new")
 
     def _about(self, name: str) -> tuple[tuple[HostKey, ...], tuple[HostKey, ...]]:
         """Return the keys that are trusted and those that are revoked under ``name``."""
@@ -188,7 +188,7 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def add_if_new(paths: Sequence[Path], names: Sequence[str], key: HostKey) -> Verdict:
+def add_if_new(paths: Sequence[Path], names: Sequence[str], key: HostKey) -> KeyVerdict:
     """Append a line for ``key`` to the first of ``paths``, if the files know none by now.
 
     Returns the verdict before that: "new" says that the key was added. Looking and adding are one

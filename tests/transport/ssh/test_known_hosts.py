@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from aegis_provision.transport.ssh.known_hosts import (
     HostKey,
-    Verdict,
+    KeyVerdict,
     add_if_new,
     entry_names,
     is_too_short,
@@ -55,13 +55,13 @@ A, B = ed25519(1), ed25519(2)
 NAMES = ("[h]:2222", "h")
 
 
-def verdict(text: str, key: HostKey = A, names: tuple[str, ...] = NAMES) -> Verdict:
+def verdict(text: str, key: HostKey = A, names: tuple[str, ...] = NAMES) -> KeyVerdict:
     filled = text.replace("A.", written(A)).replace("B.", written(B))
     return parse_known_hosts([filled.encode("utf-8", "surrogateescape")]).verdict(names, key)
 
 
-KNOWN, NEW, REVOKED = Verdict("known"), Verdict("new"), Verdict("revoked")
-CHANGED = Verdict("changed", (B,))
+KNOWN, NEW, REVOKED = KeyVerdict("known"), KeyVerdict("new"), KeyVerdict("revoked")
+CHANGED = KeyVerdict("changed", (B,))
 
 VERDICTS = {
     "": NEW,
@@ -126,7 +126,7 @@ def test_lines_of_plain_names_are_found_by_name_and_the_others_are_gone_through(
 
 
 def test_changed_names_every_key_that_is_known() -> None:
-    assert verdict("[h]:2222 B.\n[h]:2222 A.", ed25519(3)) == Verdict("changed", (B, A))
+    assert verdict("[h]:2222 B.\n[h]:2222 A.", ed25519(3)) == KeyVerdict("changed", (B, A))
 
 
 def test_a_name_alone_has_no_second() -> None:
@@ -136,7 +136,7 @@ def test_a_name_alone_has_no_second() -> None:
 
 
 @pytest.mark.parametrize(("length", "expected"), [(1022, KNOWN), (1023, NEW)])
-def test_a_pattern_that_is_too_long_ends_its_line(length: int, expected: Verdict) -> None:
+def test_a_pattern_that_is_too_long_ends_its_line(length: int, expected: KeyVerdict) -> None:
     assert verdict(f"h,{'x' * length} A.") == expected
     assert verdict(f"h,!{'x' * length} A.") == expected
 
@@ -271,7 +271,7 @@ def test_a_short_rsa_key_is_not_counted() -> None:
     enough = HostKey("ssh-rsa", RSA)
     assert (is_too_short(short), is_too_short(enough), is_too_short(A)) == (True, False, False)
     assert verdict(f"[h]:2222 {written(short)}\nh A.") == KNOWN
-    assert verdict(f"[h]:2222 {written(enough)}\nh A.") == Verdict("changed", (enough,))
+    assert verdict(f"[h]:2222 {written(enough)}\nh A.") == KeyVerdict("changed", (enough,))
 
 
 def test_a_file_that_was_changed_is_read_again(tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_a_new_key_is_added_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert add_if_new([path], NAMES, A) == KNOWN
-    assert add_if_new([path], NAMES, B) == Verdict("changed", (A,))
+    assert add_if_new([path], NAMES, B) == KeyVerdict("changed", (A,))
     assert lines(path) == [f"[h]:2222 {written(A)}"]
 
 

@@ -85,7 +85,7 @@ class StepSpan(NamedTuple):
     end: float | None = None
 
 
-class HostState(NamedTuple):
+class HostRunState(NamedTuple):
     """One host in a run. All times are those of the events.
 
     ``result`` is how it ended so far, ``None`` for not yet; ``results`` how it ended in each play.
@@ -112,7 +112,7 @@ class HostState(NamedTuple):
         return tuple(span for span in self.spans if span.play == play)
 
 
-def reduce_host(host: HostState, event: HostEvent, at: float, play: int) -> HostState:
+def reduce_host(host: HostRunState, event: HostEvent, at: float, play: int) -> HostRunState:
     """Return what is known of ``host`` after ``event``; ``play`` is the one that goes on."""
     match event:
         case StepStarted():
@@ -140,14 +140,14 @@ def _reduce_file(
             return _changed(file, at)
 
 
-def run_ended(host: HostState, at: float) -> HostState:
+def run_ended(host: HostRunState, at: float) -> HostRunState:
     """Return what is known of ``host`` once the run is over: no step goes on."""
     if host.begun is None:
         return host
     return host._replace(begun=None, spans=_ended(host.spans, at))
 
 
-def cut_off(host: HostState) -> HostState:
+def cut_off(host: HostRunState) -> HostRunState:
     """Return ``host`` if no event follows: what has begun may have taken place."""
     file = host.file
     if file.pending is not None:
@@ -157,7 +157,7 @@ def cut_off(host: HostState) -> HostState:
     return host._replace(file=file) if file is not host.file else host
 
 
-def _step_started(host: HostState, event: StepStarted, at: float, play: int) -> HostState:
+def _step_started(host: HostRunState, event: StepStarted, at: float, play: int) -> HostRunState:
     spans = (*_ended(host.spans, at), StepSpan(play, event.step, event.detail, at))
     file = host.file
     if event.step is Step.ROLL_BACK:
@@ -165,7 +165,7 @@ def _step_started(host: HostState, event: StepStarted, at: float, play: int) -> 
     return host._replace(begun=at if host.begun is None else host.begun, spans=spans, file=file)
 
 
-def _finished(host: HostState, event: HostFinished, at: float) -> HostState:
+def _finished(host: HostRunState, event: HostFinished, at: float) -> HostRunState:
     result, results, seconds = event.result, host.results, host.seconds
     if event.play is not None:
         results = {**results, event.play: result}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.aegis.rules import (
+from aegis_provision.aegis.variable_rules import (
     DENIED_NAMES,
     DENIED_PREFIXES,
     failing_value_problem,

@@ -1,4 +1,4 @@
-"""Sessions over SSH: through jump hosts to the host, then SFTP, as the login or another user."""
+"""Starts the SFTP server on a host, as the login or another user, over SSH."""
 
 from __future__ import annotations
 
@@ -23,12 +23,9 @@ from aegis_provision.transport.host_session import HostSession, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.ssh.commands import SshServices
-from aegis_provision.transport.ssh.handshake import open_transport
-from aegis_provision.transport.ssh.jump_hosts import at_hop
+from aegis_provision.transport.ssh.jump_hosts import close_all, connect_through
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
 from aegis_provision.transport.ssh.paramiko_internals import (
-    CONNECT_FAILED,
-    open_connection,
     open_session,
     wait_for_exit,
 )
@@ -38,10 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_provision.inventory.host import Target
-    from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
+    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.ssh.jump_hosts import Hop
-    from aegis_provision.transport.ssh.paramiko_internals import Connection
+    from aegis_provision.transport.ssh.hops import Hop
 
 _LONGEST_OUTPUT = 4096
 _OUTPUT_TIMEOUT = 1.0
@@ -59,23 +55,11 @@ def connect_over(
 
     Raises :class:`Unreachable`; ``connection`` is closed then.
     """
-    transports: list[Connection] = []
-    accepted: list[AcceptedKey] = []
+    transports, accepted = connect_through(connection, hops, options, deadline)
     try:
-        for index, hop in enumerate(hops):
-            with at_hop(hops, index):
-                transport, key = (
-                    _log_in_through(transports[-1], hops[index - 1], hop, options, deadline)
-                    if index
-                    else open_transport(connection, hop, options, deadline)
-                )
-            transports.append(transport)
-            if key is not None:
-                accepted.append(key)
         channel, files = _start_sftp(transports[-1], target, hops[-1], options, deadline)
     except BaseException:
-        for transport in reversed(transports):
-            transport.close()
+        close_all(transports)
         raise
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
@@ -88,37 +72,9 @@ def connect_over(
         services=SshServices(transports[-1], options),
         as_owner=as_owner,
         user=target.become_user or hops[-1].user,
-        accepted=tuple(accepted),
+        accepted=accepted,
         closers=[transport.close for transport in reversed(transports)],
     )
-
-
-def _log_in_through(
-    jump_host: paramiko.Transport,
-    previous: Hop,
-    hop: Hop,
-    options: ConnectOptions,
-    deadline: Deadline,
-) -> tuple[Connection, AcceptedKey | None]:
-    """Log in at ``hop`` over a connection that ``jump_host`` makes, which is ``previous``."""
-    with map_paramiko_errors("bastion"):
-        try:
-            seconds = deadline.step_timeout(options.timeout)
-            channel = open_connection(jump_host, hop.host, hop.port, seconds)
-        except paramiko.ChannelException as refusal:
-            name, address = previous.key_name, f"{hop.host} port {hop.port}"
-            if refusal.code == CONNECT_FAILED:
-                raise Unreachable(
-                    "bastion",
-                    f"{name} can't connect to {address}",
-                    "check the address as the bastion sees it, and that sshd runs there",
-                ) from None
-            raise Unreachable(
-                "bastion",
-                f"{name} does not let us through to {address}",
-                "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
-            ) from None
-    return open_transport(channel, hop, options, deadline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import HostPlan, Write
     from aegis_provision.playbook.plays import Gates
-    from aegis_provision.providers.session import Session
+    from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.aegis_client import SendRequest
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, WriteBegun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.rules import (
+from aegis_provision.aegis.variable_rules import (
     SHORT_TIMEOUT,
     fixed_url_problem,
     name_problem,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aegis_provision.documents.nodes import Span
-    from aegis_provision.providers.session import Session, SessionSpec, Variable
+    from aegis_provision.providers.session_variables import Session, SessionSpec, Variable
     from aegis_provision.providers.unusable_tokens import UnusableToken
 
 UNUSABLE_DEFAULT = "unusable-default"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aegis_provision.planning.plan import Action
+from aegis_provision.rollout.host_job import not_begun, skipped
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.task import not_begun, skipped
 from tests.report.runs import plan
 
 

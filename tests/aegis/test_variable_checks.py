@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aegis_provision.aegis.checks import check_session, check_spec
 from aegis_provision.aegis.config_file import ConfigFile, merge, parse_config, render
+from aegis_provision.aegis.variable_checks import check_session, check_spec
 from aegis_provision.documents.diagnostic import Severity, has_errors
 from aegis_provision.documents.nodes import Source, Span
 from aegis_provision.providers.recipes import VARIABLE_OF, builtin_recipes
-from aegis_provision.providers.session import (
+from aegis_provision.providers.session_variables import (
     Session,
     SessionSpec,
     Variable,

@@ -10,7 +10,7 @@ from aegis_provision.documents.diagnostic import Severity
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.providers.recipes import VARIABLE_OF, resolve_providers
-from aegis_provision.providers.session import session_specs
+from aegis_provision.providers.session_variables import session_specs
 from aegis_provision.providers.templates import GRAMMAR
 from aegis_provision.report.diagnostics import diagnostics_lines
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.documents.diagnostic import Diagnostic
-    from aegis_provision.providers.session import SessionSpec
+    from aegis_provision.providers.session_variables import SessionSpec
 
 CANARY = "canaryliteral"
 

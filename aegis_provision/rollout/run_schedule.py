@@ -17,6 +17,7 @@ from aegis_provision.rollout.events import (
     PlayStarted,
     StopRequested,
 )
+from aegis_provision.rollout.host_job import HostTask, not_begun, skipped
 from aegis_provision.rollout.host_run import run_host
 from aegis_provision.rollout.remote_text import redactor_of
 from aegis_provision.rollout.results import (
@@ -27,7 +28,6 @@ from aegis_provision.rollout.results import (
     Status,
     later_result,
 )
-from aegis_provision.rollout.task import HostTask, not_begun, skipped
 from aegis_provision.rollout.worker_pool import run_all
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aegis_provision.playbook.budget import Budget
     from aegis_provision.playbook.plays import Schedule, ScheduledPlay
     from aegis_provision.providers.redaction import Redactor
-    from aegis_provision.rollout.task import HostJob, RunContext
+    from aegis_provision.rollout.host_job import HostJob, RunContext
 
 _NAMED = 3
 _UNKNOWN = "interrupted while it was worked on: it has either the old file or the new one"

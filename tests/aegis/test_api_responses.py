@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.api import (
+from aegis_provision.aegis.api_responses import (
     ClaudeCode,
     Health,
     active_sessions,
