@@ -175,6 +175,7 @@ def test_what_is_not_an_event_of_this_version_is_none() -> None:
                     "hint": "h",
                     "warnings": ["w"],
                     "locked": True,
+                    "passed": True,
                 },
             },
         ),
@@ -198,3 +199,9 @@ def test_no_gate_is_forgotten() -> None:
     assert {name for name in names(Play) if not name.endswith("span")} == content.keys()
     assert names(Gates) == content["gates"].keys()
     assert names(Verify) == content["gates"]["verify"].keys()
+
+
+def test_what_earlier_versions_did_not_record_is_as_it_was_then() -> None:
+    result = {"host": "a", "status": "applied", "message": "", "hint": "", "warnings": []}
+    line = {"event": "host_finished", "play": 0, "result": {**result, "locked": False}}
+    assert decode_event(line) == HostFinished(0, HostResult("a", Status.APPLIED))
