@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from aegis_provision.aegis.api_address import api_address
 from aegis_provision.aegis.config_file import (
     ConfigFile,
     RejectedConfig,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.config_file import Syntax
     from aegis_provision.aegis.file_in_use import Reading
     from aegis_provision.aegis.remote_state import RemoteFile
-    from aegis_provision.aegis.server import UnknownServer
+    from aegis_provision.aegis.server import AegisServer, UnknownServer
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.drift import RemovedKeys
     from aegis_provision.providers.session_variables import Session
@@ -118,7 +119,8 @@ class Comparison:
     are right, ``unknown`` those that can't be compared because the secrets were withheld. All are
     empty if there are ``refusals``, which say why nothing may be written. ``secrets`` are those in
     the file. ``reading`` is which file the Aegis there reads, ``None`` if it was not asked;
-    ``not_read`` says that the only refusal is that it does not read this one.
+    ``not_read`` says that the only refusal is that it does not read this one. ``server`` is that
+    Aegis, ``None`` where it is not known.
     """
 
     host: Host
@@ -134,6 +136,7 @@ class Comparison:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     reading: Reading | None = None
     not_read: bool = False
+    server: AegisServer | None = None
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -214,6 +217,7 @@ def compare(
         same=diff.same,
         unknown=diff.unknown,
         reading=reading,
+        server=server.server if isinstance(server, FoundFiles) else None,
     )
 
 
@@ -268,6 +272,8 @@ def plan_compared(
         comparison = replace(comparison, config=config)
         earlier = trusted.before.names if trusted.before is not None else ()
     dropped = removed_keys(comparison.environment, session, trusted)
+    set_api = host.service.api if "api" in host.settings else None
+    api = api_address(set_api, comparison.server, config)
     removed = removals(comparison.environment, dropped.unchanged, comparison.secrets)
     changes = (*comparison.changes, *removed, *comparison.file_changes)
     plan = HostPlan(
@@ -280,10 +286,12 @@ def plan_compared(
         warnings=(
             *warnings,
             *_warnings(comparison, config, ownership),
+            *((api.warning,) if api.warning else ()),
             *_receipt_warnings(comparison, receipt, dropped),
         ),
         auth_token=config.auth_token if config else None,
         client_auth_token=config.client_auth_token if config else None,
+        api=api,
         seen=actual.file,
         secrets=comparison.secrets,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.remote_state import RemoteFile
 
 if TYPE_CHECKING:
+    from aegis_provision.aegis.api_address import ApiAddress
     from aegis_provision.inventory.pins import Pin
     from aegis_provision.providers.secret import Secret
 
@@ -100,8 +101,9 @@ class HostPlan:
     do next; ``warnings`` may come with any action. ``restart_pending`` means that the file holds
     the right session variables and Aegis has not been restarted since it was written.
     ``auth_token`` and ``client_auth_token`` are the tokens of Aegis' API in the host's own file, if
-    it has any. ``seen`` is the file that the plan saw, and ``pin`` the host's pin. ``secrets`` are
-    those in the files that the plan knows: they must be masked in any text about the host.
+    it has any, and ``api`` is where that API listens. ``seen`` is the file that the plan saw, and
+    ``pin`` the host's pin. ``secrets`` are those in the files that the plan knows: they must be
+    masked in any text about the host.
     """
 
     host: str
@@ -118,6 +120,7 @@ class HostPlan:
     restart_pending: bool = False
     auth_token: Secret | None = field(default=None, repr=False, compare=False)
     client_auth_token: Secret | None = field(default=None, repr=False, compare=False)
+    api: ApiAddress | None = field(default=None, compare=False)
     seen: RemoteFile | None = field(default=None, repr=False, compare=False)
     pin: Pin | None = field(default=None, compare=False)
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from aegis_provision.aegis.api_address import api_address
 from aegis_provision.aegis.config_file import (
     RejectedConfig,
     parse_config,
@@ -149,6 +150,7 @@ def _rolled_back(target: RollbackTarget, actual: RemoteState, content: bytes | N
         write=Write(actual.path, content, ownership.mode, ownership.uid, ownership.gid, file),
         auth_token=locks.auth_token if locks else None,
         client_auth_token=locks.client_auth_token if locks else None,
+        api=api_address(None, None, locks),
         secrets=secrets,
     )
 

@@ -27,8 +27,8 @@ TOO_MANY_REQUESTS = 429
 class AegisClient:
     """Aegis' API on one host.
 
-    ``address`` is ``HOST:PORT`` as the host sees it, and ``address_is_set`` says that the inventory
-    names it. ``tokens`` are those that may open it, in the order in which they are tried;
+    ``address`` is ``HOST:PORT`` as the host sees it, and ``address_is_known`` says that it is no
+    guess. ``tokens`` are those that may open it, in the order in which they are tried;
     ``locked`` says that the file holds an ``authToken``, so that a server that read it answers no
     request without one.
 
@@ -41,7 +41,7 @@ class AegisClient:
     tokens: tuple[Secret, ...] = field(repr=False)
     locked: bool
     send: SendRequest = field(repr=False)
-    address_is_set: bool = True
+    address_is_known: bool = True
     token: Secret | None = field(default=None, repr=False)
     refused: bool = False
 

@@ -55,12 +55,15 @@ class HostJob:
     def client(self, plan: HostPlan, send: SendRequest) -> AegisClient:
         """Return what asks Aegis' API on the host, once ``plan`` has seen its file."""
         tokens = (self.api_token, plan.auth_token, plan.client_auth_token)
+        address, known = self.host.service.api, "api" in self.host.settings
+        if not known and plan.api is not None:
+            address, known = plan.api.address, plan.api.known
         return AegisClient(
-            self.host.service.api,
+            address,
             tuple(token for token in tokens if token is not None),
             plan.auth_token is not None,
             send,
-            address_is_set="api" in self.host.settings,
+            address_is_known=known,
         )
 
     def secrets(self) -> tuple[Secret, ...]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from aegis_provision.aegis.api_address import port_number
 from aegis_provision.aegis.config_file import read_unchecked, syntax_of
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
@@ -16,7 +17,6 @@ from aegis_provision.aegis.file_in_use import (
     paths_of,
     reads_own,
 )
-from aegis_provision.aegis.lossless_json import as_javascript
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
 from aegis_provision.aegis.server import NO_COMMANDS, UnknownServer, identify_server
 from aegis_provision.aegis.server_report import parse_report
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from aegis_provision.transport.host_session import HostSession
 
 _TIMEOUT = 10.0
-_LARGEST_PORT = 65535
 
 
 def read_host(
@@ -123,9 +122,7 @@ def _port_in(path: str, file: RemoteFile | None) -> int | None:
     if file is None:
         return None
     config = read_unchecked(file.content, syntax=syntax_of(path))
-    port = as_javascript(config.root.get("port"))
-    is_port = isinstance(port, int) and not isinstance(port, bool) and 0 < port <= _LARGEST_PORT
-    return port if is_port else None
+    return port_number(config.root.get("port"))
 
 
 def find_files(

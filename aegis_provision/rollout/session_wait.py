@@ -115,7 +115,7 @@ def _running_sessions(client: AegisClient, idle_after: float) -> _Sessions | _Un
 
 
 def _not_listening(client: AegisClient) -> _Sessions | _Unknown:
-    if client.address_is_set:
+    if client.address_is_known:
         return _Sessions(HoldingSessions())
     return _Unknown(
         f"nothing listens on {client.address}, and that this is where Aegis listens is a guess",

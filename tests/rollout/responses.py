@@ -78,7 +78,7 @@ UNASKED = HttpFailure(None, "the host's sshd does not forward connections")
 
 
 def client(
-    host: Host, *tokens: Secret, locked: bool = True, address_is_set: bool = True
+    host: Host, *tokens: Secret, locked: bool = True, address_is_known: bool = True
 ) -> AegisClient:
     address = "127.0.0.1:9100"
-    return AegisClient(address, tokens, locked, host, address_is_set=address_is_set)
+    return AegisClient(address, tokens, locked, host, address_is_known=address_is_known)

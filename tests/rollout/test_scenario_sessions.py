@@ -225,6 +225,33 @@ def test_a_token_that_no_request_uses_may_be_missing(fleet: Fleet) -> None:
     assert result.statuses == {"busy": "restart_pending"}
 
 
+def test_without_api_the_port_of_the_hosts_own_file_is_asked(fleet: Fleet) -> None:
+    document = json.loads(fleet.inventory.read_text())
+    del document["all"]["hosts"]["busy"]["api"]
+    inventory = fleet.directory / "without-api.yml"
+    inventory.write_text(json.dumps(document))
+    host = fleet["busy"]
+    host.write_config({**host.config(), "port": host.port})
+    host.misbehave("sessions", 1)
+    path = fleet.playbook(book("refuse", "busy"))
+    words = ("apply", path, "--yes", "--format", "json", "-i", str(inventory))
+    assert "1 session (busy-0 (working)) is running" in fleet.call(*words).stdout
+    fleet["busy"].behave("sessions")
+    assert fleet.call(*words).statuses == {"busy": "applied"}
+
+
+def test_where_the_address_is_a_guess_silence_is_no_proof(fleet: Fleet) -> None:
+    document = json.loads(fleet.inventory.read_text())
+    del document["all"]["hosts"]["busy"]["api"]
+    inventory = fleet.directory / "without-api.yml"
+    inventory.write_text(json.dumps(document))
+    fleet["busy"].place.stop(5)
+    path = fleet.playbook(book("refuse", "busy"))
+    result = fleet.call("apply", path, "--yes", "--format", "json", "-i", str(inventory))
+    assert (result.exit_code, result.statuses) == (4, {"busy": "restart_pending"})
+    assert "that this is where Aegis listens is a guess" in message_of(result, "busy")
+
+
 def test_a_server_that_is_down_has_no_sessions_to_lose(fleet: Fleet) -> None:
     fleet["busy"].place.stop(5)
     result = apply(fleet, "refuse")

@@ -50,12 +50,12 @@ def waited(
     policy: Sessions = Sessions.WAIT,
     limit: float = LONG,
     stops_after: int = 10**9,
-    address_is_set: bool = True,
+    address_is_known: bool = True,
     tokens: tuple[Secret, ...] = (TOKEN,),
 ) -> Wait:
     host, reported, clock = Host(answers), list[str](), Clock(stops_after=stops_after)
     gates = Gates(sessions=policy, sessions_wait=limit, idle_after=900.0)
-    asked = client(host, *tokens, address_is_set=address_is_set)
+    asked = client(host, *tokens, address_is_known=address_is_known)
     end = wait_for_idle(asked, gates, pause=clock, on_running=reported.append)
     return Wait(end, reported, host, clock)
 
@@ -173,7 +173,7 @@ def test_a_token_that_is_not_taken_is_not_waited_for() -> None:
 
 
 def test_where_the_address_is_a_guess_silence_is_no_proof() -> None:
-    wait = waited(NOBODY, address_is_set=False)
+    wait = waited(NOBODY, address_is_known=False)
     assert isinstance(wait.end, Blocked)
     assert "nothing listens on 127.0.0.1:9100, and that this is where Aegis" in wait.end.message
     assert wait.clock.pauses == []
