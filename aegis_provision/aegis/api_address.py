@@ -10,7 +10,7 @@ from aegis_provision.aegis.lossless_json import as_javascript
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.config_file import ConfigFile
-    from aegis_provision.aegis.server import AegisServer
+    from aegis_provision.aegis.identify_server import AegisServer
 
 _LOOPBACK = "127.0.0.1"
 _DEFAULT_PORT = 9100

@@ -18,15 +18,15 @@ from aegis_provision.aegis.config_file import (
     shown_key,
     syntax_of,
 )
+from aegis_provision.aegis.identify_server import UnknownServer
 from aegis_provision.aegis.search_order import search_paths
-from aegis_provision.aegis.server import UnknownServer
 from aegis_provision.humanize import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aegis_provision.aegis.identify_server import AegisServer, ServerUser
     from aegis_provision.aegis.remote_state import RemoteFile
-    from aegis_provision.aegis.server import AegisServer, ServerUser
 
 DEFAULT_NAME = "aegis.config.json"
 _OWNER_READS, _GROUP_READS, _OTHERS_READ = 0o400, 0o040, 0o004

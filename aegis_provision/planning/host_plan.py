@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.config_file import Syntax
     from aegis_provision.aegis.file_in_use import Reading
+    from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
     from aegis_provision.aegis.remote_state import RemoteFile
-    from aegis_provision.aegis.server import AegisServer, UnknownServer
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.drift import RemovedKeys
     from aegis_provision.providers.session_variables import Session

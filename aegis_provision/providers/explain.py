@@ -37,6 +37,7 @@ _WITHOUT = {
     "port": "unless the ssh config says otherwise",
     "identity_file": "what the ssh config says",
     "jump": "what the ssh config says",
+    "api": "the port of the server there, or of the host's own file",
     "api_token": "the authToken of the host's own file",
 }
 """What holds for a key that is not set, beside the default in the schema."""

@@ -14,9 +14,9 @@ from aegis_provision.planning.receipts import Receipt, validate
 from aegis_provision.planning.status import status_of, unreachable_status
 from aegis_provision.providers.session_variables import Session, SessionSpec
 from aegis_provision.rollout.events import HostChecked, HostPlanned
+from aegis_provision.rollout.find_server import read_host
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.rollout.planner import is_restart_pending, read_fleet
-from aegis_provision.rollout.server_query import read_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import pytest
 
 from aegis_provision.aegis.api_address import ApiAddress, api_address
 from aegis_provision.aegis.config_file import ConfigFile, parse_config
-from aegis_provision.aegis.server import AegisServer
+from aegis_provision.aegis.identify_server import AegisServer
 
 
 def config(**keys: object) -> ConfigFile:

@@ -18,9 +18,9 @@ from aegis_provision.aegis.file_in_use import (
     path_in_use,
     reading_of,
 )
+from aegis_provision.aegis.identify_server import AegisServer, ServerUser
 from aegis_provision.aegis.remote_state import RemoteFile
 from aegis_provision.aegis.search_order import search_paths
-from aegis_provision.aegis.server import AegisServer, ServerUser
 
 OPT = "/opt/aegis/aegis.config.json"
 YAML = "/opt/aegis/.aegis/config.yaml"

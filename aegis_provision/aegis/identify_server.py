@@ -18,7 +18,7 @@ from aegis_provision.documents.quoting import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aegis_provision.aegis.server_report import (
+    from aegis_provision.aegis.find_server_output import (
         Listener,
         Look,
         ReportedProcess,

@@ -17,17 +17,17 @@ from aegis_provision.aegis.file_in_use import (
     paths_of,
     reads_own,
 )
+from aegis_provision.aegis.find_server_output import parse_report
+from aegis_provision.aegis.identify_server import NO_COMMANDS, UnknownServer, identify_server
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
-from aegis_provision.aegis.server import NO_COMMANDS, UnknownServer, identify_server
-from aegis_provision.aegis.server_report import parse_report
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.host import AUTO_PATH
-from aegis_provision.rollout.server_command import server_command
+from aegis_provision.rollout.find_server_command import server_command
 from aegis_provision.transport.deadline import Deadline
 
 if TYPE_CHECKING:
+    from aegis_provision.aegis.identify_server import AegisServer
     from aegis_provision.aegis.remote_state import RemoteFile
-    from aegis_provision.aegis.server import AegisServer
     from aegis_provision.inventory.host import Host
     from aegis_provision.transport.host_session import HostSession
 

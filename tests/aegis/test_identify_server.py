@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.server import (
+from aegis_provision.aegis.find_server_output import parse_report
+from aegis_provision.aegis.identify_server import (
     NO_COMMANDS,
     AegisServer,
     EnvironmentToken,
@@ -14,7 +15,6 @@ from aegis_provision.aegis.server import (
     UnknownServer,
     identify_server,
 )
-from aegis_provision.aegis.server_report import parse_report
 
 UNIT = "aegis.service"
 API = "127.0.0.1:9100"

@@ -24,10 +24,10 @@ from aegis_provision.aegis.file_in_use import (
     paths_of,
     reading_of,
 )
-from aegis_provision.aegis.server import AegisServer, EnvironmentToken, UnknownServer
+from aegis_provision.aegis.identify_server import AegisServer, EnvironmentToken, UnknownServer
 from aegis_provision.inventory.host import Service
-from aegis_provision.rollout.server_command import server_command
-from aegis_provision.rollout.server_query import find_files, find_server
+from aegis_provision.rollout.find_server import find_files, find_server
+from aegis_provision.rollout.find_server_command import server_command
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import connect_local

@@ -1,7 +1,7 @@
 """The command that asks a host which Aegis runs there, and where that looks for its file.
 
-``find_server.sh`` is what the host runs; :mod:`aegis_provision.aegis.server_report` reads what it
-prints.
+``find_server.sh`` is what the host runs; :mod:`aegis_provision.aegis.find_server_output` reads what
+it prints.
 """
 
 from __future__ import annotations
