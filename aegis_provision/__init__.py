@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         RefusedError,
         StateDirError,
     )
+    from aegis_provision.history.past_run import DamagedRun, PastRun
+    from aegis_provision.history.runs import RunSummary
     from aegis_provision.operations.apply import Run
     from aegis_provision.operations.load import Fleet
     from aegis_provision.operations.plan import RunPlan
@@ -35,6 +37,7 @@ __all__ = [
     "CancelToken",
     "Change",
     "ChangeKind",
+    "DamagedRun",
     "Error",
     "Fleet",
     "HostPlan",
@@ -45,9 +48,11 @@ __all__ = [
     "InvalidInputError",
     "MissingExtraError",
     "NoSuchRunError",
+    "PastRun",
     "RefusedError",
     "Run",
     "RunPlan",
+    "RunSummary",
     "StateDirError",
     "Status",
     "__version__",
@@ -79,6 +84,8 @@ _MODULES = {
         "RefusedError",
         "StateDirError",
     ),
+    "aegis_provision.history.past_run": ("DamagedRun", "PastRun"),
+    "aegis_provision.history.runs": ("RunSummary",),
     "aegis_provision.operations.apply": ("Run",),
     "aegis_provision.operations.load": ("Fleet",),
     "aegis_provision.operations.plan": ("RunPlan",),

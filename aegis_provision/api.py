@@ -27,8 +27,10 @@ from aegis_provision.operations.history import (
 from aegis_provision.operations.history import past_run as find_past_run
 from aegis_provision.operations.load import Environment, load_fleet
 from aegis_provision.operations.plan import RunPlan, RunSelection
+from aegis_provision.planning.plan import without_contents
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 from aegis_provision.rollout.connection_pool import ConnectionPool
+from aegis_provision.rollout.events import HostPlanned, RunStarted
 from aegis_provision.rollout.worker_pool import CancelToken
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def plan(
     """
     environment = _environment(environ)
     selection = RunSelection(
-        limit,
+        _pattern(limit),
         Path(playbook) if playbook is not None else None,
         _parsed("serial", serial, parse_serial),
         _parsed("max_fail", max_fail, parse_max_fail),
@@ -139,7 +141,7 @@ def plan_rollback(
     environment = _environment(environ)
     options = _connection_options(**connection)
     past = run_to_roll_back(environment.environ, run)
-    job = rollback_operation.prepare_rollback(fleet, past, limit, environment, options)
+    job = rollback_operation.prepare_rollback(fleet, past, _pattern(limit), environment, options)
     return _planned(job, on_event)
 
 
@@ -191,7 +193,7 @@ def status(
     """
     environment = _environment(environ)
     options = _connection_options(**connection)
-    selection = RunSelection(limit, secrets=secrets)
+    selection = RunSelection(_pattern(limit), secrets=secrets)
     scheduled = plan_operation.schedule_run(fleet, selection, environment)
     job = status_operation.prepare_status(scheduled, environment, options)
     return status_operation.status(job, _observer(on_event))
@@ -204,6 +206,8 @@ def runs(
 
     Raises :class:`StateDirError`.
     """
+    if most is not None and most < 0:
+        raise InputError(f"most: {most} is below 0")
     return list_runs(_environ(environ), most)[0]
 
 
@@ -233,9 +237,25 @@ def _planned(job: plan_operation.Job, on_event: OnEvent | None) -> RunPlan:
 def _observer(on_event: OnEvent | None) -> Emit:
     def emit(event: Event) -> None:
         if on_event is not None:
-            on_event(event)
+            on_event(_without_contents(event))
 
     return emit
+
+
+def _without_contents(event: Event) -> Event:
+    match event:
+        case HostPlanned():
+            return replace(event, plan=without_contents(event.plan))
+        case RunStarted():
+            return replace(event, plans=tuple(map(without_contents, event.plans)))
+        case _:
+            return event
+
+
+def _pattern(limit: object) -> str | None:
+    if limit is None or isinstance(limit, str):
+        return limit
+    raise InputError("limit: a host pattern is wanted", 'join names with commas: ",".join(names)')
 
 
 def _connection_options(

@@ -76,6 +76,10 @@ class InvalidInputError(InputError):
         more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         super().__init__("\n".join([*lines[:_SHOWN], *more]))
 
+    def __reduce__(self) -> tuple[type[InvalidInputError], tuple[Sequence[Diagnostic]]]:
+        # A process pool pickles what a call raises, and makes it again out of its arguments.
+        return type(self), (self.diagnostics,)
+
 
 class NoSuchRunError(InputError):
     """No recorded run has the name that was asked for."""

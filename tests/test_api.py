@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import pickle
 import pkgutil
 import re
 from pathlib import Path
@@ -119,6 +121,62 @@ def test_no_value_shows_a_secret(inventory: Path, environ: Mapping[str, str]) ->
         assert TOKEN not in repr(value)
 
 
+def test_what_is_handed_out_can_be_copied_and_sent_without_a_secret(
+    inventory: Path, environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    config = tmp_path / "a" / "aegis.config.json"
+    config.write_text('{"authToken": "canary-of-the-host-1"}')
+    events: list[Event] = []
+    fleet = ap.load(inventory)
+    plan = ap.plan(fleet, environ=environ, on_event=events.append)
+    run = ap.apply(plan, on_event=events.append)
+    statuses = ap.status(fleet, environ=environ, on_event=events.append)
+    back = ap.plan_rollback(fleet, environ=environ, on_event=events.append)
+    values = (*plan, *plan.hosts, *back, *back.hosts, run, *statuses, *events)
+    assert {"HostPlanned", "HostChecked", "RunStarted"} <= {type(item).__name__ for item in values}
+    for value in values:
+        for text in (repr(dataclasses.asdict(value)), repr(pickle.dumps(value))):
+            assert TOKEN not in text
+            assert "canary-of-the-host" not in text
+    with pytest.raises(TypeError, match="a secret is neither pickled nor copied"):
+        pickle.dumps(plan)
+
+
+def test_an_error_with_diagnostics_comes_back_from_a_process_pool(tmp_path: Path) -> None:
+    with pytest.raises(ap.InvalidInputError) as refused:
+        ap.load(tmp_path / "not-there.yml")
+    again = pickle.loads(pickle.dumps(refused.value))  # noqa: S301  # our own bytes
+    assert isinstance(again, ap.InvalidInputError)
+    assert str(again) == str(refused.value)
+    assert again.diagnostics == refused.value.diagnostics
+
+
+def test_what_the_command_line_warns_of_is_in_the_plan(
+    inventory: Path, environ: Mapping[str, str]
+) -> None:
+    fleet = ap.load(inventory)
+    ap.apply(ap.plan(fleet, environ=environ))
+    plan = ap.plan(fleet, environ=environ, retry="last")
+    assert len(plan) == 0
+    assert "nothing-to-retry" in {item.code for item in plan.diagnostics}
+
+
+def test_the_recorded_runs_have_types_to_tell_them_apart(
+    inventory: Path, environ: Mapping[str, str]
+) -> None:
+    run = ap.apply(ap.plan(ap.load(inventory), environ=environ))
+    [summary] = ap.runs(environ=environ)
+    assert isinstance(summary, ap.RunSummary)
+    assert (summary.run, summary.exit_code) == (run.name, 0)
+    record = next(Path(environ["HOME"]).rglob(f"{run.name}.jsonl"))
+    record.write_text("no record\n")
+    [damaged] = ap.runs(environ=environ)
+    assert isinstance(damaged, ap.DamagedRun)
+    assert damaged.run == run.name
+    with pytest.raises(ap.InputError, match="most: -1 is below 0"):
+        ap.runs(most=-1, environ=environ)
+
+
 def test_a_host_s_failure_is_a_value(tmp_path: Path, environ: Mapping[str, str]) -> None:
     path = tmp_path / "inventory.yml"
     path.write_text("all: {vars: {provider: ollama}, hosts: {a: {address: 127.0.0.1, port: 1}}}")
@@ -166,6 +224,7 @@ def test_all_errors_of_the_files_come_at_once(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"limit": "nothing"}, "--limit: "),
+        ({"limit": ["a", "b"]}, "limit: a host pattern is wanted"),
         ({"host_key": "no"}, "host_key: 'no' is neither"),
         ({"forks": 0}, "forks: 0 is not between 1 and 1000"),
         ({"forks": 1001}, "forks: 1001 is not between 1 and 1000"),

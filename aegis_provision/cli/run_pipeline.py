@@ -64,17 +64,17 @@ def plan_and_apply(
         planned = plan(job, pool, observers.emit)
         observers.display.pause()
         if check or output.format == "text":
-            print_plan(output, planned.hosts, observers.stream, as_diff=as_diff)
+            print_plan(output, planned.host_plans, observers.stream, as_diff=as_diff)
         elif output.format == "json":
             # Nothing else shows before the write what the plans warn of.
-            print_lines(output.err, warning_lines(planned.hosts))
+            print_lines(output.err, warning_lines(planned.host_plans))
         name = run_name(datetime.now(UTC))
-        if saved is not None and (stale := saved.stale_hosts(planned.hosts)):
+        if saved is not None and (stale := saved.stale_hosts(planned.host_plans)):
             if not check:
                 _print_refusal(refused_results(planned, stale.hosts), name, output, observers)
             raise saved.stale(stale)
         if check:
-            return plan_exit_code(planned.hosts, detailed=detailed)
+            return plan_exit_code(planned.host_plans, detailed=detailed)
         if refusal := _ask(planned, yes=yes):
             _print_refusal(refused_results(planned), name, output, observers)
             echo(f"error: {refusal}", err=True)

@@ -63,7 +63,7 @@ def refused_results(
         HostResult(item.host, Status.REFUSED, "; ".join(reasons[item.host]))
         if item.host in reasons
         else skipped(item)
-        for item in plan.hosts
+        for item in plan.host_plans
     )
 
 
@@ -92,8 +92,8 @@ def apply(
         emit = EventBus([record, *observers], bugs)
         owner = f"{job.info.operator}, run {name}"
         context = RunContext(job.connection, pool, record.before_write, emit, cancel, name, owner)
-        emit(RunStarted(name, job.schedule, plan.hosts))
-        plans = {item.host: item for item in plan.hosts}
+        emit(RunStarted(name, job.schedule, plan.host_plans))
+        plans = {item.host: item for item in plan.host_plans}
         result = run_schedule(job.schedule, host_jobs, plans, context, rollback=plan.is_rollback)
         code = run_exit_code(result, rollback=plan.is_rollback)
         emit(RunFinished(result.results, code))
@@ -115,7 +115,7 @@ def _open_record(plan: RunPlan, name: str, now: datetime) -> RunRecord:
         schedule=job.schedule,
         hosts={
             item.host: RunHost(host_identity(targets[item.host], item.path), item.provider)
-            for item in plan.hosts
+            for item in plan.host_plans
         },
         undoes=info.undoes,
         retries=info.retries,

@@ -30,7 +30,7 @@ from aegis_provision.operations.load import (
     select_hosts,
 )
 from aegis_provision.planning.host_plan import plan_host
-from aegis_provision.planning.plan import Action
+from aegis_provision.planning.plan import Action, changes_sessions
 from aegis_provision.planning.receipts import Receipt
 from aegis_provision.providers.recipes import recipe_secrets, resolve_providers
 from aegis_provision.rollout.inspection import inspect_fleet
@@ -215,7 +215,7 @@ def _leaves_unchanged(item: InspectedHost, host: Host, sessions: Mapping[str, Se
     if item.actual is None or host.target != item.host.target:
         return False
     plan = plan_host(host, sessions[host.name], item.actual, item.receipt)
-    return plan.action is not Action.ERROR and not plan.changes_sessions
+    return plan.action is not Action.ERROR and not changes_sessions(plan)
 
 
 def _in_the_way(

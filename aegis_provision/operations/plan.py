@@ -21,7 +21,7 @@ from aegis_provision.operations.load import (
     resolve_sessions,
     select_hosts,
 )
-from aegis_provision.planning.plan import Action
+from aegis_provision.planning.plan import Action, without_contents
 from aegis_provision.planning.rollback import session_from_config
 from aegis_provision.playbook.budget import predict_stop
 from aegis_provision.playbook.plays import Restart
@@ -134,16 +134,29 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run would do: ``hosts`` holds the plan of each host, in the schedule's order."""
+    """What a run would do: ``hosts`` holds the plan of each host, in the schedule's order.
 
-    job: Job
-    hosts: tuple[HostPlan, ...]
+    ``host_plans`` are the same with what is to be written, which is secret.
+    """
+
+    job: Job = field(repr=False)
+    host_plans: tuple[HostPlan, ...]
 
     def __iter__(self) -> Iterator[HostPlan]:
         return iter(self.hosts)
 
     def __len__(self) -> int:
-        return len(self.hosts)
+        return len(self.host_plans)
+
+    @property
+    def hosts(self) -> tuple[HostPlan, ...]:
+        """Return the plans to look at: they may be copied, pickled and sent."""
+        return tuple(map(without_contents, self.host_plans))
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Return what the files warn of, as the command line prints it."""
+        return self.job.diagnostics
 
     @property
     def is_rollback(self) -> bool:
@@ -153,12 +166,12 @@ class RunPlan:
     @property
     def changing(self) -> tuple[str, ...]:
         """Return the hosts that would be written."""
-        return tuple(plan.host for plan in self.hosts if plan.write is not None)
+        return tuple(plan.host for plan in self.host_plans if plan.write is not None)
 
     @property
     def restarting(self) -> tuple[str, ...]:
         """Return the hosts on which a play would restart Aegis, if all goes well."""
-        plans = {plan.host: plan for plan in self.hosts}
+        plans = {plan.host: plan for plan in self.host_plans}
         jobs = {job.host.name: job for job in self.job.host_jobs}
         found = {
             host: None
@@ -174,7 +187,7 @@ class RunPlan:
         """Return where hosts that can't be worked on will stop the run, empty where they won't."""
         bad = {Action.UNREACHABLE} if self.is_rollback else {Action.ERROR, Action.UNREACHABLE}
         schedule = self.job.schedule
-        stop = predict_stop(schedule, {plan.host for plan in self.hosts if plan.action in bad})
+        stop = predict_stop(schedule, {plan.host for plan in self.host_plans if plan.action in bad})
         if stop is None:
             return ""
         name = schedule.plays[stop.play].play.name

@@ -175,7 +175,7 @@ def write_saved_plan(
         inventories, selection.limit or "", playbook, no_secrets=not selection.secrets
     )
     saved = save(
-        now, __version__, options, _plan_inputs(plan.job), plan.hosts, secrets.token_bytes(16)
+        now, __version__, options, _plan_inputs(plan.job), plan.host_plans, secrets.token_bytes(16)
     )
     try:
         # To where a symbolic link leads: it stays one.

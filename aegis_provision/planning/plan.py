@@ -125,12 +125,17 @@ class HostPlan:
     pin: Pin | None = field(default=None, compare=False)
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
-    @property
-    def changes_sessions(self) -> bool:
-        """Tell whether what is written takes effect at a restart only: a mode alone does not."""
-        return self.write is not None and any(
-            not change.key.startswith("file.") for change in self.changes
-        )
+
+def changes_sessions(plan: HostPlan) -> bool:
+    """Tell whether what is written takes effect at a restart only: a mode alone does not."""
+    return plan.write is not None and any(
+        not change.key.startswith("file.") for change in plan.changes
+    )
+
+
+def without_contents(plan: HostPlan) -> HostPlan:
+    """Return ``plan`` as it may be handed out: to look at, with nothing in it that is secret."""
+    return replace(plan, write=None, seen=None, auth_token=None, client_auth_token=None, secrets=())
 
 
 def restoring_write(write: Write) -> Write:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.plan import Action
+from aegis_provision.planning.plan import Action, changes_sessions
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.aegis_client import AegisClient
@@ -127,14 +127,14 @@ class HostTask:
             case Restart.ALWAYS:
                 return self.plan.action in _CAN_RESTART
             case Restart.CHANGED:
-                return self.restart_pending or self.plan.changes_sessions
+                return self.restart_pending or changes_sessions(self.plan)
             case Restart.NEVER:
                 return False
 
     @property
     def leaves_restart_pending(self) -> bool:
         """Tell whether the file still waits for a restart after this play."""
-        return not self.restarts and (self.restart_pending or self.plan.changes_sessions)
+        return not self.restarts and (self.restart_pending or changes_sessions(self.plan))
 
     @property
     def has_work(self) -> bool:

@@ -85,11 +85,18 @@ def check_fleet(
 ) -> tuple[HostStatus, ...]:
     """Read every host and return each one's status, in the order of ``jobs``.
 
-    A host's failure is its state, never an exception.
+    A host's failure is its state, never an exception. No status holds the host's secrets any more:
+    they have done their part, which is to be masked in its text.
     """
-    return read_fleet(
-        jobs, connection, emit, _check_host, unreachable=unreachable_status, event=HostChecked
+    statuses = read_fleet(
+        jobs,
+        connection,
+        emit,
+        _check_host,
+        unreachable=unreachable_status,
+        event=lambda status: HostChecked(replace(status, secrets=())),
     )
+    return tuple(replace(status, secrets=()) for status in statuses)
 
 
 def _check_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostStatus:

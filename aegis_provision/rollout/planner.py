@@ -17,7 +17,7 @@ from aegis_provision.planning.host_plan import (
     read_only,
     unreachable,
 )
-from aegis_provision.planning.plan import Action
+from aegis_provision.planning.plan import Action, changes_sessions
 from aegis_provision.planning.receipts import Receipt, validate
 from aegis_provision.planning.rollback import needs_previous, plan_rollback, with_managed_keys
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
@@ -141,7 +141,7 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
     if plan.write is not None:
         login = login if comparison.needs_receipt else session.login(deadline)
         plan = check_permissions(plan, replace(actual, login=login))
-    if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not plan.changes_sessions:
+    if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not changes_sessions(plan):
         pending = is_restart_pending(job, plan, actual, session, deadline)
         plan = replace(plan, restart_pending=pending)
     plan = read_only(plan) if job.session.withheld else plan

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
-from aegis_provision.planning.plan import without_write
+from aegis_provision.planning.plan import changes_sessions, without_write
 from aegis_provision.playbook.budget import budget_of
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -165,7 +165,7 @@ class _Run:
             gates,
             pending,
             plan.write,
-            in_effect=plan.changes_sessions and earlier.status is Status.APPLIED,
+            in_effect=changes_sessions(plan) and earlier.status is Status.APPLIED,
         )
 
     def _failed(self) -> tuple[str, ...]:

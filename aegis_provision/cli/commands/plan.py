@@ -65,7 +65,7 @@ def command(
         observe_run(output, forks=options.connection.forks) as observers,
     ):
         planned = plan(job, pool, observers.emit)
-    print_plan(output, planned.hosts, observers.stream)
+    print_plan(output, planned.host_plans, observers.stream)
     if out is not None:
         from aegis_provision.operations.saved_plans import write_saved_plan
 
@@ -73,7 +73,7 @@ def command(
             out, options.inventory, selection, planned, environment.now, on_write=note_written
         )
         output.info(_how_to_apply(out))
-    return plan_exit_code(planned.hosts, detailed=detailed_exitcode)
+    return plan_exit_code(planned.host_plans, detailed=detailed_exitcode)
 
 
 def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[Path, ...]) -> None:
