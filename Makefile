@@ -19,7 +19,8 @@ INSTALL := $(BIN)/python $(PIP) install --quiet -c constraints.txt -e
 # What needs nothing but Python: no sshd, no root, no browser.
 UNIT := tests/aegis tests/documents tests/files tests/history tests/importing tests/inventory \
   tests/planning tests/playbook tests/providers tests/report tests/rollout/test_events.py \
-  tests/rollout/test_health_check.py tests/rollout/test_run_state.py tests/rollout/test_host_job.py \
+  tests/rollout/test_health_check.py tests/rollout/test_session_wait.py tests/rollout/test_run_state.py \
+  tests/rollout/test_host_job.py tests/rollout/test_provider_probe.py \
   tests/test_humanize.py tests/packaging/test_lowest.py tests/packaging/test_makefile.py tests/packaging/test_values.py
 # What tells whether a version of a dependency serves: every command once (click, rich, paramiko),
 # what they print to the letter, schemas and YAML, completion, a live screen, the demo's servers.
