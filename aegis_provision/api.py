@@ -87,6 +87,7 @@ def plan(
     serial: str | int | None = None,
     max_fail: str | int | None = None,
     retry: str | None = None,
+    recreate: bool = False,
     secrets: bool = True,
     environ: Mapping[str, str] | None = None,
     on_event: OnEvent | None = None,
@@ -113,6 +114,7 @@ def plan(
         _parsed("serial", serial, parse_serial),
         _parsed("max_fail", max_fail, parse_max_fail),
         secrets=secrets,
+        recreate=recreate,
     )
     if retry is not None:
         past = finished_run(environment.environ, retry)

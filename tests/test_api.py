@@ -177,6 +177,28 @@ def test_the_recorded_runs_have_types_to_tell_them_apart(
         ap.runs(most=-1, environ=environ)
 
 
+def test_a_file_that_is_gone_is_written_anew_when_the_caller_says_so(
+    inventory: Path, environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    fleet = ap.load(inventory)
+    ap.apply(ap.plan(fleet, environ=environ))
+    config = tmp_path / "a" / "aegis.config.json"
+    config.unlink()
+    [plan] = ap.plan(fleet, limit="a", environ=environ)
+    assert (plan.action, "--recreate" in plan.hint) == (ap.Action.ERROR, True)
+    run = ap.apply(ap.plan(fleet, limit="a", recreate=True, environ=environ))
+    assert run.ok
+    assert session_env(config)["ANTHROPIC_AUTH_TOKEN"] == TOKEN
+
+
+def test_the_command_line_s_variables_change_nothing(
+    inventory: Path, environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEGIS_PROVISION_FORKS", "0")
+    plan = ap.plan(ap.load(inventory), environ={**environ, "AEGIS_PROVISION_FORKS": "0"})
+    assert plan.job.connection.forks == 32
+
+
 def test_a_host_s_failure_is_a_value(tmp_path: Path, environ: Mapping[str, str]) -> None:
     path = tmp_path / "inventory.yml"
     path.write_text("all: {vars: {provider: ollama}, hosts: {a: {address: 127.0.0.1, port: 1}}}")
