@@ -6,8 +6,9 @@ will be after our write, and every other file as it is (docs/aegis.md, "Which fi
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import (
@@ -23,13 +24,13 @@ from aegis_provision.aegis.search_order import search_paths
 from aegis_provision.humanize import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aegis_provision.aegis.identify_server import AegisServer, ServerUser
     from aegis_provision.aegis.remote_state import RemoteFile
 
 DEFAULT_NAME = "aegis.config.json"
-_OWNER_READS, _GROUP_READS, _OTHERS_READ = 0o400, 0o040, 0o004
+_READ, _SEARCH = 0o4, 0o1
 _ROOT = 0
 
 
@@ -68,13 +69,14 @@ class ReadsOther:
     """Aegis does not read the target, or should not.
 
     ``path`` is the file that it reads. It ``shadows`` the target if Aegis would read that without
-    it. With ``today_only`` the target is new and would come before that file, whose settings Aegis
-    would lose.
+    it; with ``denied`` the target comes first, and Aegis may not read it. With ``today_only`` the
+    target is new and would come before that file, whose settings Aegis would lose.
     """
 
     path: str
     shadows: bool = False
     today_only: bool = False
+    denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,12 @@ class NotChecked:
 Reading = ReadsTarget | ReadsOther | ReadsNone | NotChecked
 
 
-class _Use(Enum):
-    TAKEN = "taken"
-    PASSED_OVER = "passed_over"
-    UNKNOWN = "unknown"
+class _Use(IntEnum):
+    """What Aegis does with a file; of several obstacles the largest value counts."""
+
+    TAKEN = 0
+    UNKNOWN = 1
+    PASSED_OVER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,21 +183,25 @@ def path_in_use(found: FoundFiles) -> str | NotChecked:
 
 def _reads(found: FoundFiles, target: TargetFile | None) -> Reading:
     """Return which file Aegis reads; without a ``target``, as things are now."""
-    user = found.server.user
+    server = found.server
     denied = False
     for item in found.in_order():
         if item is None:
             return NotChecked("the home that Aegis runs with is not known")
         if target is not None and item.real_path == target.real_path:
-            use = _may_read(user, target.uid, target.gid, target.mode)
+            paths = (item.path, target.real_path)
+            use = _may_read(server, paths, target.uid, target.gid, target.mode)
             if use is _Use.TAKEN:
                 return ReadsTarget()
             denied = denied or use is _Use.PASSED_OVER
         else:
-            use = _use_of(item, user)
+            use = _use_of(item, server)
             if use is _Use.TAKEN:
-                return ReadsOther(item.path, shadows=_looks_at(found, target))
+                shadows = not denied and _looks_at(found, target)
+                return ReadsOther(item.path, shadows=shadows, denied=denied)
         if use is _Use.UNKNOWN:
+            if denied:
+                return ReadsNone(denied)
             return NotChecked(f"whether Aegis takes {item.path} is not known")
     return ReadsNone(denied)
 
@@ -204,7 +212,7 @@ def _looks_at(found: FoundFiles, target: TargetFile | None) -> bool:
     return any(item is not None and item.real_path == target.real_path for item in found.in_order())
 
 
-def _use_of(item: SearchedFile, user: ServerUser | None) -> _Use:
+def _use_of(item: SearchedFile, server: AegisServer) -> _Use:
     """Tell what Aegis does with a file that it finds."""
     if not item.readable:
         return _Use.UNKNOWN
@@ -217,29 +225,59 @@ def _use_of(item: SearchedFile, user: ServerUser | None) -> _Use:
         # One on which it dies or fails its sessions is read all the same.
         if any(reason.startswith("Aegis ignores") for reason in config.reasons):
             return _Use.PASSED_OVER
-    return _may_read(user, item.file.uid, item.file.gid, item.file.mode)
+    paths = (item.path, item.real_path or item.path)
+    return _may_read(server, paths, item.file.uid, item.file.gid, item.file.mode)
 
 
-def reads_own(server: AegisServer, file: RemoteFile) -> bool:
-    """Tell whether ``server`` surely reads a file with the owner of ``file``."""
+def reads_own(server: AegisServer, path: str, file: RemoteFile) -> bool:
+    """Tell whether ``server`` surely reads a file at ``path`` with the owner of ``file``."""
     user = server.user
-    return user is None or user.uid in {_ROOT, file.uid}
+    if user is None or user.uid == _ROOT:
+        return True
+    paths = (path, server.target or path)
+    return user.uid == file.uid and _reaches(server, user, paths) is _Use.TAKEN
 
 
-def _may_read(user: ServerUser | None, uid: int, gid: int, mode: int) -> _Use:
-    """Tell whether ``user`` may read a file; an unknown user is taken to be the right one.
+def _may_read(server: AegisServer, paths: Sequence[str], uid: int, gid: int, mode: int) -> _Use:
+    """Tell whether ``server`` may read a file; an unknown user is taken to be the right one.
+
+    ``paths`` are the file's own path and that with links resolved.
+    """
+    user = server.user
+    if user is None or user.uid == _ROOT:
+        return _Use.TAKEN
+    return max(_lets(user, uid, gid, mode, _READ), _reaches(server, user, paths))
+
+
+def _reaches(server: AegisServer, user: ServerUser, paths: Sequence[str]) -> _Use:
+    """Tell whether ``user`` may go through all directories on the way to ``paths``.
+
+    One that the host did not tell of is taken to let the user through.
+    """
+    way = {above for path in paths for above in _directories_above(path)}
+    directories = (server.directories[path] for path in way if path in server.directories)
+    uses = (_lets(user, item.uid, item.gid, item.mode, _SEARCH) for item in directories)
+    return max(uses, default=_Use.TAKEN)
+
+
+def _directories_above(path: str) -> Iterator[str]:
+    while path != (path := posixpath.dirname(path)):
+        yield path
+
+
+def _lets(user: ServerUser, uid: int, gid: int, mode: int, bit: int) -> _Use:
+    """Tell whether a mode gives ``user`` the right ``bit``.
 
     An access list can only add to what the group's bits allow at most, see acl(5).
     """
-    if user is None or user.uid == _ROOT:
-        return _Use.TAKEN
+    owner, group, others = (mode >> 6 & bit, mode >> 3 & bit, mode & bit)
     if user.uid == uid:
-        return _Use.TAKEN if mode & _OWNER_READS else _Use.PASSED_OVER
+        return _Use.TAKEN if owner else _Use.PASSED_OVER
     if gid in user.gids:
-        return _Use.TAKEN if mode & _GROUP_READS else _Use.PASSED_OVER
-    if mode & _OTHERS_READ:
+        return _Use.TAKEN if group else _Use.PASSED_OVER
+    if others:
         return _Use.TAKEN
-    return _Use.UNKNOWN if mode & _GROUP_READS else _Use.PASSED_OVER
+    return _Use.UNKNOWN if group else _Use.PASSED_OVER
 
 
 def describe(
@@ -251,6 +289,9 @@ def describe(
     server = found.server
     auto = "set config_path: auto"
     match reading:
+        case ReadsOther(other, denied=True):
+            message, hint = _kept_out(server)
+            return f"{message}, and reads {other} instead", hint
         case ReadsOther(other, shadows, today_only):
             message = f"Aegis reads {other} instead of it{_missing(server)}"
             if today_only:
@@ -260,11 +301,7 @@ def describe(
                 hint = f"{hint}; or {_carry_over(found, other)}move {other} away"
             return message, hint
         case ReadsNone(denied=True):
-            user = server.user.uid if server.user else "another user"
-            return (
-                f"Aegis can't read it: it runs as uid {user}, whom its owner and mode keep out",
-                "give the file to the user that Aegis runs as, or set become_user to it",
-            )
+            return _kept_out(server)
         case ReadsNone():
             return (
                 f"Aegis does not look for a file there: it runs in {server.directory}"
@@ -272,6 +309,22 @@ def describe(
             ), auto
         case _:
             return None
+
+
+def _kept_out(server: AegisServer) -> tuple[str, str]:
+    """Return that the server may not read the target, and the remedy."""
+    user = server.user
+    runs = f"Aegis can't read it: it runs as uid {user.uid if user else '?'}, whom"
+    paths = () if server.target is None else (server.target,)
+    if user is not None and _reaches(server, user, paths) is _Use.PASSED_OVER:
+        return (
+            f"{runs} a directory on the way to it keeps out",
+            "let that user through (chmod), or set config_path to a file that it can reach",
+        )
+    return (
+        f"{runs} its owner and mode keep out",
+        "give the file to the user that Aegis runs as, or set become_user to it",
+    )
 
 
 def _carry_over(found: FoundFiles, path: str) -> str:

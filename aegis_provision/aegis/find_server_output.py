@@ -7,6 +7,7 @@ nothing in it is trusted to have a certain shape.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ _BEGIN, _END = "begin", "end"
 _LINE_FEED = "\x01"
 _BETWEEN = "\x02"
 _MOST_LINES = 2000
+_DIRECTORY = re.compile(r"([0-7]{1,5}) ([0-9]{1,10}) ([0-9]{1,10}) (/.*)")
 _LARGEST_ID = 2**32
 
 
@@ -43,6 +45,15 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Directory:
+    """Who may go through a directory: its owner, its group and its mode."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedProcess:
     """A process, as far as the user who ran the command may look into it.
 
@@ -51,7 +62,8 @@ class ReportedProcess:
     ``--config`` and ``--port``, ``None`` also where there are none. ``environment`` holds only
     variables that tell where Aegis looks or listens; a token's value is only whether there is one.
     ``account_home`` is the home of its user by passwd(5). ``looks`` says of paths that it looks at
-    what is there, as far as the user can tell.
+    what is there, as far as the user can tell; ``directories`` are those on the way to that and to
+    the file that is written, by their paths.
     """
 
     pid: int
@@ -68,6 +80,7 @@ class ReportedProcess:
     environment: Mapping[str, str] | None = None
     account_home: str | None = None
     looks: Mapping[str, Look] = field(default_factory=dict)
+    directories: Mapping[str, Directory] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +215,7 @@ def _process(lines: Sequence[tuple[str, str]]) -> ReportedProcess | None:
         environment=_variables(lines, "variable") if "environment" in fields else None,
         account_home=fields.get("account-home") or None,
         looks=_looks(lines),
+        directories=_directories(lines),
     )
 
 
@@ -212,6 +226,16 @@ def _looks(lines: Sequence[tuple[str, str]]) -> Mapping[str, Look]:
         if key == "look" and len(paths) == 2 and state in {"there", "missing"}:
             path, real_path = paths
             found[path] = Look(state == "there", real_path or None)
+    return found
+
+
+def _directories(lines: Sequence[tuple[str, str]]) -> Mapping[str, Directory]:
+    found = {}
+    for key, value in lines:
+        match = _DIRECTORY.fullmatch(value) if key == "way" else None
+        if match is not None:
+            mode, uid, gid, path = match.groups()
+            found[path] = Directory(int(uid), int(gid), int(mode, 8))
     return found
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aegis_provision.aegis.find_server_output import (
+        Directory,
         Listener,
         Look,
         ReportedProcess,
@@ -95,7 +96,8 @@ class AegisServer:
     ``None`` where it is unknown. ``running`` is false for a unit that is stopped. ``port`` and
     ``host`` are those of its environment or of ``--port``, ``None`` where they name none. ``looks``
     says of paths that it looks at what is there, as far as the command that found it could tell,
-    and ``target`` is the file that is written with links resolved.
+    and ``target`` is the file that is written with links resolved. ``directories`` are those on the
+    way to these files, as far as they were told.
     """
 
     directory: str
@@ -108,6 +110,7 @@ class AegisServer:
     token: EnvironmentToken = EnvironmentToken.UNKNOWN
     looks: Mapping[str, Look] = field(default_factory=dict, compare=False)
     target: str | None = field(default=None, compare=False)
+    directories: Mapping[str, Directory] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,7 @@ def _of_process(
         token=_token(environment, whole=known),
         looks=process.looks,
         target=report.target,
+        directories=process.directories,
     )
     return _other_files(process, report, unit, server) or _checked(server)
 

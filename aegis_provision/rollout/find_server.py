@@ -142,7 +142,7 @@ def find_files(
         target = SearchedFile(path, server.target, file)
     known = _known_files(server, target)
     needed = (*paths_of(server), *((path,) if path is not None else ()))
-    if file is not None and reads_own(server, file):
+    if path is not None and file is not None and reads_own(server, path, file):
         # Files after the target do not matter: Aegis takes the first one.
         needed = tuple(takewhile(lambda item: item not in known or not known[item].file, needed))
     left = tuple(dict.fromkeys(item for item in needed if item not in known))

@@ -29,6 +29,17 @@ real_path() {
   printf %s "${above%?x}/${1##*/}"
 }
 
+# ways PATH: mode and owners of each directory on the way to it, once, where they can keep $uid out
+ways() {
+  way=$1
+  while [ -n "$way" ] && [ "$uid" != 0 ]; do
+    way=${way%/*}
+    case $told in *"|$way|"*) continue ;; esac
+    told="$told|$way|"
+    bits=$(stat -L -c '%a %u %g' "${way:-/}/") && say way "$bits ${way:-/}"
+  done
+}
+
 # look PATH: whether something is there, if this user can tell
 look() {
   state=there
@@ -39,8 +50,10 @@ look() {
     [ -d "${above:-/}" ] && [ -x "${above:-/}" ] || return
   fi
   printf 'aegis-provision:look '
-  printf '%s\002%s\002%s' "$state" "$1" "$(real_path "$1")" | tr '\n' '\001'
+  real=$(real_path "$1")
+  printf '%s\002%s\002%s' "$state" "$1" "$real" | tr '\n' '\001'
   echo
+  if [ "$state" = there ]; then ways "$1"; ways "$real"; fi
 }
 
 # look_around DIRECTORY HOME CONFIG: at the paths that a server looks at
@@ -118,6 +131,8 @@ say_process() {
       home=$(printf '%s\n' "$variables" | grep '^HOME=' | head -n 1)
       home=${home#HOME=}
     fi
+    told=''
+    if [ -n "$file" ]; then ways "$(real_path "$file")"; fi
     if [ -n "$directory" ]; then
       look_around "$directory" "$home" "$(printf %s "$words" | after --config)"
     fi

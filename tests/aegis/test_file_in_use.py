@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from aegis_provision.aegis.file_in_use import (
@@ -18,6 +20,7 @@ from aegis_provision.aegis.file_in_use import (
     path_in_use,
     reading_of,
 )
+from aegis_provision.aegis.find_server_output import Directory
 from aegis_provision.aegis.identify_server import AegisServer, ServerUser
 from aegis_provision.aegis.remote_state import RemoteFile
 from aegis_provision.aegis.search_order import search_paths
@@ -188,6 +191,46 @@ def test_aegis_must_be_allowed_to_read_it(
 ) -> None:
     found = holding(serving(user=user), {})
     assert reading_of(found, target(OPT, uid=owner[0], gid=owner[1], mode=mode)) == reading
+
+
+@pytest.mark.parametrize(
+    ("path", "directory", "reading"),
+    [
+        ("/opt", Directory(0, 0, 0o700), ReadsNone(denied=True)),
+        ("/opt/aegis", Directory(998, 0, 0o600), ReadsNone(denied=True)),
+        ("/opt/aegis", Directory(0, 997, 0o710), ReadsTarget()),
+        ("/opt/aegis", Directory(0, 5, 0o711), ReadsTarget()),
+        ("/", Directory(0, 5, 0o750), NotChecked(f"whether Aegis takes {OPT} is not known")),
+        ("/elsewhere", Directory(0, 0, 0o700), ReadsTarget()),
+    ],
+)
+def test_aegis_must_get_through_the_directories(
+    path: str, directory: Directory, reading: Reading
+) -> None:
+    server = replace(serving(), directories={path: directory}, target=OPT)
+    found = holding(server, {})
+    assert reading_of(found, target(OPT)) == reading
+    if reading == ReadsNone(denied=True):
+        words = describe(reading, found)
+        assert words is not None
+        assert "a directory on the way to it keeps out" in words[0]
+
+
+def test_a_directory_that_a_link_leads_into_counts_too() -> None:
+    server = replace(serving(), directories={"/data": Directory(0, 0, 0o700)})
+    found = holding(server, {}, links={OPT: "/data/aegis.config.json"})
+    assert reading_of(found, target("/data/aegis.config.json")) == ReadsNone(denied=True)
+
+
+def test_what_comes_after_a_file_that_aegis_may_not_read_does_not_matter() -> None:
+    found = holding(serving(), {HOME: None})
+    assert reading_of(found, target(OPT, uid=0)) == ReadsNone(denied=True)
+    found = holding(serving(), {HOME: VALID})
+    reading = reading_of(found, target(OPT, uid=0))
+    assert reading == ReadsOther(HOME, denied=True)
+    words = describe(reading, found)
+    assert words is not None
+    assert words[0].endswith(f"keep out, and reads {HOME} instead")
 
 
 def test_a_file_that_aegis_may_not_read_is_passed_over() -> None:

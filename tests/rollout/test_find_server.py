@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
     NotChecked,
+    ReadsNone,
     ReadsOther,
     ReadsTarget,
     TargetFile,
@@ -24,6 +25,7 @@ from aegis_provision.aegis.file_in_use import (
     paths_of,
     reading_of,
 )
+from aegis_provision.aegis.find_server_output import Directory
 from aegis_provision.aegis.identify_server import AegisServer, EnvironmentToken, UnknownServer
 from aegis_provision.inventory.host import Service
 from aegis_provision.rollout.find_server import find_files, find_server
@@ -248,6 +250,29 @@ def test_the_process_of_another_user_is_found_by_root(
     assert isinstance(server, AegisServer)
     assert server.user is not None
     assert server.user.uid == NOBODY
+
+
+@pytest.mark.root
+def test_directories_that_keep_the_user_of_a_server_out_are_told(
+    session: HostSession, public_path: Path
+) -> None:
+    closed = public_path / "closed"
+    file = closed / ".aegis/config.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    os.chown(file, NOBODY, NOBODY)
+    closed.chmod(0o700)
+    with listening(("127.0.0.1", 0)) as (listener,):
+        api = f"127.0.0.1:{listener.getsockname()[1]}"
+        env = {"HOME": str(closed)}
+        with server_process(public_path, public_path, user=NOBODY, env=env, listener=listener):
+            server = find(session, api)
+            assert isinstance(server, AegisServer)
+            found = find_files(server, session, deadline(), str(file))
+    assert server.directories[str(closed)] == Directory(0, 0, 0o700)
+    assert server.directories["/"].mode & 0o001
+    owned = TargetFile(str(file), NOBODY, NOBODY, 0o600, exists=True)
+    assert reading_of(found, owned) == ReadsNone(denied=True)
 
 
 @pytest.mark.root
