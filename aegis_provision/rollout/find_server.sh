@@ -35,7 +35,7 @@ ways() {
   while [ -n "$way" ] && [ "$uid" != 0 ]; do
     way=${way%/*}
     case $told in *"|$way|"*) continue ;; esac
-    told="$told|$way|"
+    told="$told$way|"
     bits=$(stat -L -c '%a %u %g' "${way:-/}/") && say way "$bits ${way:-/}"
   done
 }
@@ -131,7 +131,7 @@ say_process() {
       home=$(printf '%s\n' "$variables" | grep '^HOME=' | head -n 1)
       home=${home#HOME=}
     fi
-    told=''
+    told='|'
     if [ -n "$file" ]; then ways "$(real_path "$file")"; fi
     if [ -n "$directory" ]; then
       look_around "$directory" "$home" "$(printf %s "$words" | after --config)"
