@@ -341,8 +341,8 @@ def _gone(receipt: Receipt) -> tuple[str, str]:
         "keys went with it, the API's authToken too if it had one"
     )
     hint = (
-        f"'rollback {info.run}' brings back the file from before that run; 'apply --recreate' "
-        "writes a new one, with the other keys of that earlier file"
+        f"'rollback {info.run}' brings back the file from before that run, if there was one; "
+        "'apply --recreate' writes a new one, with the other keys of the file that is kept there"
     )
     return reason, hint
 

@@ -68,8 +68,8 @@ _TOKEN_WORDS = {
 }
 _MOST_NAMES = 8
 _LOST_LOCK = (
-    "authToken was removed by hand: Aegis' API there answers without a token, "
-    "unless Aegis gets one another way (AEGIS_AUTH_TOKEN, a key)"
+    "authToken was removed by hand: Aegis' API there answers without a token, now or from its next "
+    "start on, unless Aegis gets one another way (AEGIS_AUTH_TOKEN, a key)"
 )
 By = Literal["provider", "secret"]
 """What hosts are counted by, in addition to the list."""

@@ -43,7 +43,10 @@ ways() {
 # look PATH: whether something is there, if this user can tell
 look() {
   state=there
-  if [ ! -e "$1" ] && [ ! -h "$1" ]; then
+  # Aegis passes a directory over, as if nothing were there.
+  if [ -d "$1" ]; then
+    state=missing
+  elif [ ! -e "$1" ] && [ ! -h "$1" ]; then
     state=missing
     above=${1%/*}
     while [ -n "$above" ] && [ ! -e "$above" ]; do above=${above%/*}; done

@@ -464,6 +464,19 @@ def test_on_this_machine_links_are_followed_too(tmp_path: Path) -> None:
     assert path_in_use(found) == path
 
 
+def test_a_directory_is_passed_over(session: HostSession, tmp_path: Path, work: Path) -> None:
+    (work / ".aegis/config.yaml").mkdir(parents=True)
+    file = work / "aegis.config.json"
+    file.write_text("{}")
+    with listening(("127.0.0.1", 0)) as (listener,):
+        api = f"127.0.0.1:{listener.getsockname()[1]}"
+        with server_process(tmp_path, work, listener=listener):
+            server = find(session, api)
+            assert isinstance(server, AegisServer)
+            found = find_files(server, session, deadline())
+    assert path_in_use(found) == str(file)
+
+
 def states(found: FoundFiles) -> list[tuple[str, bool]]:
     return [(item.path, item.file is not None) for item in found.in_order() if item is not None]
 
