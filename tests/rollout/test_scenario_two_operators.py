@@ -69,7 +69,7 @@ def at_work(fleet: Fleet, operator: str) -> Iterator[subprocess.Popen[str]]:
         waiting: set[str] = set()
         for line in program.stdout:
             event = json.loads(line)
-            if event["event"] == "step_started" and event["detail"] == "1 session running":
+            if event["event"] == "step_started" and "busy-0" in event["detail"]:
                 waiting.add(event["host"])
             if waiting == set(NAMES):
                 break
