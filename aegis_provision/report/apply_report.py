@@ -115,6 +115,8 @@ def recap_lines(
         lines.append(Text("No host was written."))
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))
+        # It watches the file that a write by rename replaced (docs/aegis.md).
+        lines.append(Text("Until then Aegis does not see later changes of allowedWorkDirs either."))
     return lines
 
 

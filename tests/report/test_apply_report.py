@@ -62,6 +62,7 @@ def test_hosts_that_need_a_person_come_first_the_most_urgent_ahead() -> None:
             "1 rolled back, 1 rollback failed, 1 refused, 1 not attempted"
         ),
         "Aegis reads the file only at its start: restart it on those hosts.",
+        "Until then Aegis does not see later changes of allowedWorkDirs either.",
     ]
 
 
@@ -100,6 +101,7 @@ def test_a_pending_host_with_more_to_say_says_it() -> None:
         "    busy-1, busy-2",
         "Recap: 3 written, restart pending",
         "Aegis reads the file only at its start: restart it on those hosts.",
+        "Until then Aegis does not see later changes of allowedWorkDirs either.",
     ]
 
 
