@@ -64,9 +64,11 @@ class ReportedProcess:
     ``account_home`` is the home of its user by passwd(5). ``looks`` says of paths that it looks at
     what is there, as far as the user can tell; ``directories`` are those on the way to that and to
     the file that is written, by their paths.
+    ``started`` is when it was started, in seconds since the epoch by the host's clock.
     """
 
     pid: int
+    started: int | None = None
     directory: str | None = None
     root: str | None = None
     namespace: str | None = None
@@ -202,6 +204,7 @@ def _process(lines: Sequence[tuple[str, str]]) -> ReportedProcess | None:
         return None
     return ReportedProcess(
         pid,
+        started=_number(fields.get("started", "")),
         directory=fields.get("directory"),
         root=fields.get("root"),
         namespace=fields.get("namespace"),

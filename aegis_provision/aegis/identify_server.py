@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 NO_COMMANDS = "the host runs no commands for this login"
 
+_START_SLACK = 1
+"""Seconds by which a process may be younger than it tells."""
+
 _DELETED = " (deleted)"
 _NODE = ("node", "nodejs")
 _STARTS_NODE = frozenset({*_NODE, "env", "ag", "aegis"})
@@ -97,7 +100,8 @@ class AegisServer:
     ``host`` are those of its environment or of ``--port``, ``None`` where they name none. ``looks``
     says of paths that it looks at what is there, as far as the command that found it could tell,
     and ``target`` is the file that is written with links resolved. ``directories`` are those on the
-    way to these files, as far as they were told.
+    way to these files, as far as they were told. ``started`` is when its process was started, in
+    seconds since the epoch by the host's clock.
     """
 
     directory: str
@@ -111,6 +115,11 @@ class AegisServer:
     looks: Mapping[str, Look] = field(default_factory=dict, compare=False)
     target: str | None = field(default=None, compare=False)
     directories: Mapping[str, Directory] = field(default_factory=dict, compare=False)
+    started: int | None = field(default=None, compare=False)
+
+    def is_older_than(self, mtime: float) -> bool:
+        """Tell whether its process surely was started before a file of this mtime came."""
+        return self.started is not None and self.started + _START_SLACK <= mtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +231,7 @@ def _of_process(
         looks=process.looks,
         target=report.target,
         directories=process.directories,
+        started=process.started,
     )
     return _other_files(process, report, unit, server) or _checked(server)
 

@@ -107,10 +107,23 @@ say_arguments() {
   say arguments "$count"
 }
 
+# started PID: when the process was started, in seconds since the epoch by this host's clock, rounded up
+started() {
+  up=$(cat /proc/uptime) now=$(date +%s) line=$(cat "/proc/$1/stat") hertz=$(getconf CLK_TCK)
+  up=${up%% *}
+  case $up in *.[0-9][0-9]) ;; *) return ;; esac
+  up=${up%.*}${up#*.}
+  set -f
+  set -- ${line##*)}
+  set +f
+  [ "$#" -ge 20 ] && shift 19 && echo $((now - (up - $1 * 100 / ${hertz:-100}) / 100))
+}
+
 say_process() {
   proc=/proc/$1
   [ -d "$proc" ] || return
   say process "$1"
+  say started "$(started "$1")"
   directory=''
   link=$(readlink "$proc/cwd" && echo x) && directory=${link%?x} && say directory "$directory"
   link=$(readlink "$proc/root" && echo x) && say root "${link%?x}"

@@ -110,5 +110,5 @@ def _check_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostS
     if actual.file is not None and written:
         # As 'apply' decides it, so that the two agree.
         plan = plan_compared(comparison, receipt)
-        pending = is_restart_pending(job, plan, actual, session, deadline)
+        pending = is_restart_pending(job, plan, actual, server, session, deadline)
     return status_of(comparison, receipt, restart_pending=pending)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from aegis_provision.aegis.api_responses import start_is_older
+from aegis_provision.aegis.file_in_use import FoundFiles
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
@@ -30,6 +31,7 @@ from aegis_provision.transport.http_messages import HttpFailure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aegis_provision.aegis.identify_server import UnknownServer
     from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import HostPlan
@@ -142,7 +144,7 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
         login = login if comparison.needs_receipt else session.login(deadline)
         plan = check_permissions(plan, replace(actual, login=login))
     if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not changes_sessions(plan):
-        pending = is_restart_pending(job, plan, actual, session, deadline)
+        pending = is_restart_pending(job, plan, actual, server, session, deadline)
         plan = replace(plan, restart_pending=pending)
     plan = read_only(plan) if job.session.withheld else plan
     return replace(plan, pin=pin_of(job.host))
@@ -174,11 +176,17 @@ def plan_host_rollback(
 
 
 def is_restart_pending(
-    job: HostJob, plan: HostPlan, actual: RemoteState, session: HostSession, deadline: Deadline
+    job: HostJob,
+    plan: HostPlan,
+    actual: RemoteState,
+    server: FoundFiles | UnknownServer | None,
+    session: HostSession,
+    deadline: Deadline,
 ) -> bool:
     """Tell whether Aegis was not restarted since its file came.
 
-    The server says since when it is up. Where it does not, the records of runs decide.
+    The server says since when it is up. Where it does not, because no token for its API is known,
+    its process may be older than the file; else the records of runs decide.
     """
     timeout = min(_HEALTH_TIMEOUT, deadline.remaining())
     health = job.client(plan, session.request).health(timeout)
@@ -186,4 +194,9 @@ def is_restart_pending(
         older = start_is_older(health, actual.file.mtime)
         if older is not None:
             return older
-    return plan.path in job.pending_restarts
+    is_older = (
+        isinstance(server, FoundFiles)
+        and actual.file is not None
+        and server.server.is_older_than(actual.file.mtime)
+    )
+    return is_older or plan.path in job.pending_restarts

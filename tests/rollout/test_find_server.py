@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -462,6 +463,20 @@ def test_on_this_machine_links_are_followed_too(tmp_path: Path) -> None:
     path = str(tmp_path / "aegis.config.json")
     assert found.real_path(path) == str(real)
     assert path_in_use(found) == path
+
+
+def test_the_start_of_the_process_is_told(session: HostSession, tmp_path: Path, work: Path) -> None:
+    before = time.time()
+    with listening(("127.0.0.1", 0)) as (listener,):
+        api = f"127.0.0.1:{listener.getsockname()[1]}"
+        with server_process(tmp_path, work, listener=listener):
+            server = find(session, api)
+    assert isinstance(server, AegisServer)
+    assert server.started is not None
+    assert before - 1 <= server.started <= time.time() + 1
+    assert server.is_older_than(server.started + 1)
+    assert not server.is_older_than(server.started)
+    assert not replace(server, started=None).is_older_than(server.started + 1)
 
 
 def test_a_directory_is_passed_over(session: HostSession, tmp_path: Path, work: Path) -> None:
