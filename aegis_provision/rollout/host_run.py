@@ -29,7 +29,7 @@ from aegis_provision.rollout.health_check import wait_for_health
 from aegis_provision.rollout.host_connection import HostConnection
 from aegis_provision.rollout.host_job import RecordError, skipped
 from aegis_provision.rollout.provider_probe import probe_provider
-from aegis_provision.rollout.remote_text import redacted
+from aegis_provision.rollout.redact_remote_text import redacted
 from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.session_wait import wait_for_idle

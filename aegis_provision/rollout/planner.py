@@ -23,7 +23,7 @@ from aegis_provision.planning.receipts import Receipt, validate
 from aegis_provision.planning.rollback import needs_previous, plan_rollback, with_managed_keys
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
 from aegis_provision.rollout.find_server import read_host
-from aegis_provision.rollout.remote_text import redacted, redactor_of
+from aegis_provision.rollout.redact_remote_text import redacted, redactor_of
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import HttpFailure

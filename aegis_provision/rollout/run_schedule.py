@@ -19,7 +19,7 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.host_job import HostTask, not_begun, skipped
 from aegis_provision.rollout.host_run import run_host
-from aegis_provision.rollout.remote_text import redactor_of
+from aegis_provision.rollout.redact_remote_text import redactor_of
 from aegis_provision.rollout.results import (
     FAILURES,
     SUCCESSES,

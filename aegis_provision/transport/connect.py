@@ -25,7 +25,7 @@ def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> Host
 
 def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
     from aegis_provision.transport.errors import NO_TIME
-    from aegis_provision.transport.ssh.hops import at_hop, resolve_hops
+    from aegis_provision.transport.ssh.resolve_jump_hosts import at_hop, resolve_hops
     from aegis_provision.transport.tcp import dial
 
     hops = resolve_hops(target, options)

@@ -15,7 +15,7 @@ from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.ssh.handshake import open_transport
-from aegis_provision.transport.ssh.hops import resolve_hops
+from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 from aegis_provision.transport.tcp import dial
 from tests.fleet.needs import missing
 

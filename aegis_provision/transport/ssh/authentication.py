@@ -24,7 +24,7 @@ from aegis_provision.transport.ssh.paramiko_internals import Agent
 if TYPE_CHECKING:
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.ssh.hops import Hop
+    from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 _STEP = "login"
 _PRIVATE_MAGIC = b"openssh-key-v1\0"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.ssh.hops import Hop
+    from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 # Modern algorithms alone, the cheapest first: no SHA-1, no CBC, no DSA, no MD5.
 _KEX = (

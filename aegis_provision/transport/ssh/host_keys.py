@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aegis_provision.transport.connect_options import ConnectOptions
-    from aegis_provision.transport.ssh.hops import Hop
     from aegis_provision.transport.ssh.known_hosts import HostKey, KeyVerdict, KnownHosts
+    from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 _STEP = "host key"
 _REVOKED_HINT = "someone may be in between; ask who runs the host"

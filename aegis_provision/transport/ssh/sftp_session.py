@@ -23,7 +23,7 @@ from aegis_provision.transport.host_session import HostSession, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.ssh.commands import SshServices
-from aegis_provision.transport.ssh.jump_hosts import close_all, connect_through
+from aegis_provision.transport.ssh.connect_through_jump_hosts import close_all, connect_through
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
 from aegis_provision.transport.ssh.paramiko_internals import (
     open_session,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.ssh.hops import Hop
+    from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 _LONGEST_OUTPUT = 4096
 _OUTPUT_TIMEOUT = 1.0

@@ -1,6 +1,6 @@
 """Connects through jump hosts (bastions): logs in at each hop over the one before.
 
-Which hops there are is in :mod:`~aegis_provision.transport.ssh.hops`.
+Which hops there are is in :mod:`~aegis_provision.transport.ssh.resolve_jump_hosts`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import paramiko
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.ssh.handshake import open_transport
-from aegis_provision.transport.ssh.hops import at_hop
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import CONNECT_FAILED, open_connection
+from aegis_provision.transport.ssh.resolve_jump_hosts import at_hop
 
 if TYPE_CHECKING:
     import socket
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.ssh.hops import Hop
     from aegis_provision.transport.ssh.paramiko_internals import Connection
+    from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 
 def connect_through(

@@ -30,7 +30,7 @@ from aegis_provision.rollout.events import (
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.rollout.inspection import check_fleet, inspect_fleet
 from aegis_provision.rollout.planner import plan_fleet
-from aegis_provision.rollout.remote_text import redacted, redactor_of
+from aegis_provision.rollout.redact_remote_text import redacted, redactor_of
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.transport.connect_options import AcceptedKey
 from tests.fleet.specs import specified

@@ -8,7 +8,7 @@ import pytest
 
 from aegis_provision.errors import InputError
 from aegis_provision.operations.connection import ConnectionOptions, connection_settings
-from aegis_provision.transport.ssh.hops import Hop, resolve_hops
+from aegis_provision.transport.ssh.resolve_jump_hosts import Hop, resolve_hops
 from tests.fleet.clients import options, target
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The hops of a connection: jump hosts (bastions) and the host, by inventory and ssh config.
 
-:mod:`~aegis_provision.transport.ssh.jump_hosts` connects through them.
+:mod:`~aegis_provision.transport.ssh.connect_through_jump_hosts` connects through them.
 """
 
 from __future__ import annotations
