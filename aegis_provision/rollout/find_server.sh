@@ -2,9 +2,9 @@
 #
 # For /bin/sh of any kind, with what coreutils and grep, or busybox, offer. UNIT is the systemd unit
 # that runs it, or empty; PORT is that of its API; FILE is the file that is written, or empty. Each
-# line says one thing: "aegis-provision:KEY VALUE", with \001 for each line feed in a value. No secret is printed: of the server's environment
-# only the variables named here, of a token whether there is one, of a command line the words after
-# --config and --port.
+# line says one thing: "aegis-provision:KEY VALUE", with \001 for each line feed in a value. No secret
+# is printed: of the server's environment only the variables named here, of a token whether there is
+# one, of a command line the words after --config and --port.
 
 exec 2>/dev/null
 LC_ALL=C; export LC_ALL
@@ -12,7 +12,15 @@ PATH="$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"; export PATH
 unit=$1; port=$2; file=$3
 names='(HOME|(AEGIS|MANUS)_(PORT|HOST|AUTH_TOKEN))='
 
-say() { printf %s "aegis-provision:$1 "; printf %.4096s "$2" | tr '\n' '\001'; echo; }
+lf='
+'
+# say KEY VALUE. A process for tr only where there is a line feed: this runs on every host.
+say() {
+  case $2 in
+    *"$lf"*) printf %s "aegis-provision:$1 "; printf %.4096s "$2" | tr '\n' '\001'; echo ;;
+    *) printf 'aegis-provision:%s %.4096s\n' "$1" "$2" ;;
+  esac
+}
 
 # home_of USER-OR-UID: the home of a user by passwd(5)
 home_of() {
@@ -52,10 +60,15 @@ look() {
     while [ -n "$above" ] && [ ! -e "$above" ]; do above=${above%/*}; done
     [ -d "${above:-/}" ] && [ -x "${above:-/}" ] || return
   fi
-  printf 'aegis-provision:look '
   real=$(real_path "$1")
-  printf '%s\002%s\002%s' "$state" "$1" "$real" | tr '\n' '\001'
-  echo
+  case $1$real in
+    *"$lf"*)
+      printf 'aegis-provision:look '
+      printf '%s\002%s\002%s' "$state" "$1" "$real" | tr '\n' '\001'
+      echo
+      ;;
+    *) printf 'aegis-provision:look %s\002%s\002%s\n' "$state" "$1" "$real" ;;
+  esac
   if [ "$state" = there ]; then ways "$1"; ways "$real"; fi
 }
 

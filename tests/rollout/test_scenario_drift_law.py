@@ -123,7 +123,7 @@ class Fleet(LocalFleet):
     foreign=st.fixed_dictionaries({host: st.none() | _ENV for host in HOSTS}),
     steps=st.lists(_STEP, min_size=1, max_size=6),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_status_is_what_happened(
     first: dict[str, dict[str, str | None]],
     foreign: dict[str, dict[str, str] | None],
