@@ -19,7 +19,6 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_beginning, read_file
-from aegis_provision.history.run_header import source_file
 from aegis_provision.humanize import counted, group_by, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
@@ -93,6 +92,8 @@ class Fleet:
     @property
     def sources(self) -> tuple[SourceFile, ...]:
         """Return the files that the fleet was read from, as a run's record names them."""
+        from aegis_provision.history.run_header import source_file
+
         return tuple(source_file(file.name, file.data) for file in self.files)
 
 
@@ -185,6 +186,7 @@ def read_playbook(
     The name is as the operator wrote it. The playbook is ``None`` where it has no play. Never
     raises for what may be at a path.
     """
+    from aegis_provision.history.run_header import source_file
     from aegis_provision.playbook.load import load_playbook
 
     try:
