@@ -104,6 +104,11 @@ class Host:
     service: Service
 
     @property
+    def names_api(self) -> bool:
+        """Tell whether the inventory says where the API is; else ``service.api`` is a default."""
+        return "api" in self.settings
+
+    @property
     def tells_server(self) -> bool:
         """Tell whether the inventory says anything of the Aegis that runs on the host.
 

@@ -272,7 +272,7 @@ def plan_compared(
         comparison = replace(comparison, config=config)
         earlier = trusted.before.names if trusted.before is not None else ()
     dropped = removed_keys(comparison.environment, session, trusted)
-    set_api = host.service.api if "api" in host.settings else None
+    set_api = host.service.api if host.names_api else None
     api = api_address(set_api, comparison.server, config)
     removed = removals(comparison.environment, dropped.unchanged, comparison.secrets)
     changes = (*comparison.changes, *removed, *comparison.file_changes)

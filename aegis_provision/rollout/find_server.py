@@ -101,8 +101,7 @@ def find_server(
     counts where the inventory names no ``api``. A host that runs no commands is no failure.
     """
     unit, api = host.service.unit, host.service.api
-    api_is_set = "api" in host.settings
-    if not api_is_set and port is not None:
+    if not host.names_api and port is not None:
         api = f"{api.rpartition(':')[0]}:{port}"
     command = server_command(unit, int(api.rpartition(":")[2]), host.target.become_user, path)
     try:
@@ -114,7 +113,7 @@ def find_server(
     if end.status is None:
         return UnknownServer("the host did not tell in time")
     report = parse_report(end.output)
-    return identify_server(report, unit, api, api_is_set=api_is_set)
+    return identify_server(report, unit, api, api_is_set=host.names_api)
 
 
 def _port_in(path: str, file: RemoteFile | None) -> int | None:

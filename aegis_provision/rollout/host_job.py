@@ -55,7 +55,7 @@ class HostJob:
     def client(self, plan: HostPlan, send: SendRequest) -> AegisClient:
         """Return what asks Aegis' API on the host, once ``plan`` has seen its file."""
         tokens = (self.api_token, plan.auth_token, plan.client_auth_token)
-        address, known = self.host.service.api, "api" in self.host.settings
+        address, known = self.host.service.api, self.host.names_api
         if not known and plan.api is not None:
             address, known = plan.api.address, plan.api.known
         return AegisClient(

@@ -14,21 +14,15 @@ from aegis_provision.history.past_run import DamagedRun, PastRun, RunStatus, par
 from aegis_provision.history.run_header import RunKind, header_lines, parse_header
 from aegis_provision.history.runs import parse_summary, summary_of
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.plays import (
-    Gates,
-    OnFailure,
-    Play,
-    Restart,
     Schedule,
     ScheduledPlay,
-    Sessions,
-    Verify,
 )
 from aegis_provision.rollout.events import BatchStarted, HostFinished, PlayStarted
 from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE, HostResult, Status
 from tests.history.fleet import HOSTS, RUN, header
 from tests.history.record_lines import FINISHED_RUN, end, finished, line, write
+from tests.playbook.strategies import PLAYS
 
 HEADER = header_lines(header())
 
@@ -164,30 +158,8 @@ def test_hosts_without_an_end_are_counted_as_unknown() -> None:
     assert past.counts == {"applied": 1, "unknown": len(HOSTS) - 1}
 
 
-_SHARES = st.builds(HostCount, st.floats(0, 100), st.booleans())
-_SECONDS = st.floats(0, 86_400)
-_GATES = st.builds(
-    Gates,
-    st.sampled_from(Restart),
-    st.none() | st.builds(Verify, st.booleans(), st.booleans(), _SECONDS),
-    st.sampled_from(OnFailure),
-    st.sampled_from(Sessions),
-    _SECONDS,
-    _SECONDS,
-    st.booleans(),
-    st.booleans(),
-)
-_PLAYS = st.builds(
-    Play,
-    name=st.text(),
-    hosts=st.text(),
-    serial=st.lists(_SHARES, min_size=1, max_size=3).map(tuple),
-    pause=_SECONDS,
-    max_fail=_SHARES,
-    gates=_GATES,
-)
 _BATCHES = st.lists(st.lists(st.sampled_from(HOSTS), max_size=3).map(tuple), max_size=3).map(tuple)
-_SCHEDULES = st.lists(st.builds(ScheduledPlay, _PLAYS, _BATCHES), max_size=3).map(tuple)
+_SCHEDULES = st.lists(st.builds(ScheduledPlay, PLAYS, _BATCHES), max_size=3).map(tuple)
 
 
 @settings(max_examples=50, deadline=None)

@@ -11,15 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.documents.json_codec import DecodeError, json_line
-from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.plays import (
     Gates,
-    OnFailure,
     Play,
-    Restart,
     Schedule,
     ScheduledPlay,
-    Sessions,
     Verify,
 )
 from aegis_provision.rollout.events import (
@@ -50,6 +46,7 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.transport.connect_options import AcceptedKey
+from tests.playbook.strategies import PLAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,35 +55,14 @@ _TEXT = st.text(max_size=8)
 _TEXTS = st.lists(_TEXT, max_size=3).map(tuple)
 _WHOLE = st.integers(0, 1000)
 _SECONDS = st.floats(0, 86_400)
-_COUNTS = st.builds(HostCount, st.floats(0, 100), st.booleans())
 _FILES = st.none() | st.builds(FileDigest, _TEXT, _TEXT, _WHOLE, _WHOLE)
 _RESULTS = st.builds(
-    HostResult, _TEXT, st.sampled_from(Status), _TEXT, _TEXT, _TEXTS, st.booleans()
-)
-_GATES = st.builds(
-    Gates,
-    st.sampled_from(Restart),
-    st.none() | st.builds(Verify, st.booleans(), st.booleans(), _SECONDS),
-    st.sampled_from(OnFailure),
-    st.sampled_from(Sessions),
-    _SECONDS,
-    _SECONDS,
-    st.booleans(),
-    st.booleans(),
-)
-_PLAYS = st.builds(
-    Play,
-    name=_TEXT,
-    hosts=_TEXT,
-    serial=st.lists(_COUNTS, min_size=1, max_size=3).map(tuple),
-    pause=_SECONDS,
-    max_fail=_COUNTS,
-    gates=_GATES,
+    HostResult, _TEXT, st.sampled_from(Status), _TEXT, _TEXT, _TEXTS, st.booleans(), st.booleans()
 )
 _SCHEDULES = st.builds(
     Schedule,
     st.lists(
-        st.builds(ScheduledPlay, _PLAYS, st.lists(_TEXTS, max_size=3).map(tuple)), max_size=3
+        st.builds(ScheduledPlay, PLAYS, st.lists(_TEXTS, max_size=3).map(tuple)), max_size=3
     ).map(tuple),
 )
 _EVENTS: dict[type[Event], st.SearchStrategy[Event]] = {
