@@ -37,6 +37,20 @@ def test_targets_of_make_are_there() -> None:
     assert set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)) >= TARGETS
 
 
+def test_the_packages_that_are_said_to_decide_are_held_to_it() -> None:
+    house = TEXT.partition("## The house")[2].partition("##")[0]
+    last = re.search(r"^Packages up to `([a-z]+)/` decide", house, re.MULTILINE)
+    assert last
+    before, found, _ = house.partition(f"| `{last[1]}/` |")
+    rows = re.findall(r"^\| (`.*?`) \| ", before, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)(?:/|\.py)`", row)}
+    rules = (ROOT / ".importlinter").read_text(encoding="utf-8")
+    rule = rules.partition("[importlinter:contract:pure]")[2].partition("forbidden_modules")[0]
+    pure = set(re.findall(r"^    aegis_provision\.(\w+)$", rule, re.MULTILINE))
+    assert found
+    assert pure | {"packaged_files"} == named | {last[1]}
+
+
 def test_the_table_has_every_package_in_the_order_in_which_they_import() -> None:
     house = TEXT.partition("## The house")[2].partition("##")[0]
     rows = re.findall(r"^\| (`.*?`) \| ", house, re.MULTILINE)

@@ -1,0 +1,1 @@
+"""What is wrong on a host, and on the operator's own side: observations become checks."""
