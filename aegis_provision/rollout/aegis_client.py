@@ -65,6 +65,16 @@ class AegisClient:
         """Get ``path``, with the token that the server took, if there is one."""
         return self._send(path, self.token if with_token else None, timeout)
 
+    def post(self, path: str, body: bytes, timeout: float) -> HttpResponse | HttpFailure:
+        """Post ``body``, which is JSON, to ``path``, with the token that the server took."""
+        url = f"http://{self.address}{path}"
+        return self.send(HttpRequest(url, self.token, method="POST", body=body), timeout)
+
+    def delete(self, path: str, timeout: float) -> HttpResponse | HttpFailure:
+        """Delete ``path``, with the token that the server took."""
+        url = f"http://{self.address}{path}"
+        return self.send(HttpRequest(url, self.token, method="DELETE"), timeout)
+
     def restarted(self) -> None:
         """Say that another server answers from now on: every token is tried again."""
         self.token, self.refused = None, False

@@ -64,7 +64,9 @@ _CURL_FAILURES = {
 }
 _TOO_LARGE = 63  # the answer is there, and as much of it as we keep
 _ESCAPES = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))
-_STATUS = re.compile(rb"\n([0-9]{3}) (\S*)\n?\Z")
+_STATUS = re.compile(rb"\n([0-9]{3}) (\S*) ([^\n]*)\n?\Z")
+# Before 7.84 curl knows no headers in what it writes out, and prints the name as it is.
+_NO_HEADER = b"%header{"
 
 
 class _OpenConnection(http.client.HTTPConnection):
@@ -134,13 +136,20 @@ def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | Htt
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     client = _OpenConnection(request, connection)
     try:
-        client.request("GET", target, headers={**sent, "Connection": b"close"})
+        client.request(
+            request.method, target, request.body, headers={**sent, "Connection": b"close"}
+        )
         response = client.getresponse()
         body = response.read(LARGEST_BODY)
         if response.length and len(body) < LARGEST_BODY:
             return HUNG_UP
-        location = response.getheader("Location") or ""
-        return HttpResponse(response.status, body, time.monotonic() - began, location)
+        return HttpResponse(
+            response.status,
+            body,
+            time.monotonic() - began,
+            location=response.getheader("Location") or "",
+            retry_after=response.getheader("Retry-After") or "",
+        )
     finally:
         client.close()
         connection.close()
@@ -222,9 +231,14 @@ def request_with_curl(
     if completed.status not in {0, _TOO_LARGE} or found is None:
         other = HttpFailure(ConnectFailure.UNREACHABLE, "curl got no answer")
         return _CURL_FAILURES.get(completed.status, other)
-    location = found[2].decode(errors="replace")
-    seconds = time.monotonic() - began
-    return HttpResponse(int(found[1]), output[: found.start()][:LARGEST_BODY], seconds, location)
+    retry_after = b"" if found[3].startswith(_NO_HEADER) else found[3]
+    return HttpResponse(
+        int(found[1]),
+        output[: found.start()][:LARGEST_BODY],
+        time.monotonic() - began,
+        location=found[2].decode(errors="replace"),
+        retry_after=retry_after.decode(errors="replace").strip(),
+    )
 
 
 def _curl_config(request: HttpRequest, timeout: float) -> bytes | HttpFailure:
@@ -239,10 +253,14 @@ def _curl_config(request: HttpRequest, timeout: float) -> bytes | HttpFailure:
         b'noproxy = "*"',
         f"max-time = {max(timeout, _SHORTEST):.3f}".encode(),
         f"max-filesize = {LARGEST_BODY}".encode(),
-        b'write-out = "\\n%{http_code} %{redirect_url}\\n"',
+        b'write-out = "\\n%{http_code} %{redirect_url} %header{retry-after}\\n"',
+        b"request = " + _quoted(request.method.encode()),
         b"url = " + _quoted(request.url.encode()),
         *(b"header = " + _quoted(f"{name}: ".encode() + value) for name, value in sent.items()),
     ]
+    if request.body is not None:
+        # Without "Expect" it waits for no word before a long body.
+        lines += [b'header = "Expect:"', b"data-raw = " + _quoted(request.body)]
     return b"\n".join(lines) + b"\n"
 
 

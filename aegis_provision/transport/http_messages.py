@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
@@ -25,14 +25,17 @@ _UNSENDABLE = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f\\ud800-\\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A ``GET`` of ``url``, with ``token`` as bearer token. Redirects are not followed.
+    """A request of ``url``, with ``token`` as bearer token. Redirects are not followed.
 
     ``native`` says that it is a request to Anthropic's API, which wants its version named.
+    ``body`` is JSON, and may hold secrets.
     """
 
     url: str
     token: Secret | None = field(default=None, repr=False)
     native: bool = False
+    method: Literal["GET", "POST", "DELETE"] = "GET"
+    body: bytes | None = field(default=None, repr=False)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -50,13 +53,15 @@ class HttpRequest:
 class HttpResponse:
     """A response. ``seconds`` counts from the request to the end of the body.
 
-    ``location`` is where a redirect points.
+    ``location`` is where a redirect points, ``retry_after`` the header of that name; both are
+    empty where there is none.
     """
 
     status: int
     body: bytes = field(repr=False)
     seconds: float
     location: str = ""
+    retry_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,8 @@ def headers(request: HttpRequest) -> dict[str, bytes] | HttpFailure:
     begin something else is not sent.
     """
     found = {"User-Agent": USER_AGENT.encode(), "Accept": b"application/json"}
+    if request.body is not None:
+        found["Content-Type"] = b"application/json"
     if request.native:
         found["anthropic-version"] = _ANTHROPIC_VERSION
     if request.token is not None:

@@ -38,6 +38,7 @@ import sys
 import threading
 import time
 import traceback
+import uuid
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +68,11 @@ Misbehaviour = Literal[
     "sessions",
     "idle_sessions",
     "no_claude",
+    "old_claude",
+    "claude_fails",
+    "quota",
+    "too_often",
+    "send_fails",
 ]
 """What a host can be told to do.
 
@@ -100,7 +106,17 @@ Misbehaviour = Literal[
 ``idle_sessions`` [N, S]
     N sessions have been idle for S seconds
 ``no_claude``
-    finds no Claude Code on the host
+    finds no Claude Code on the host; a session is started all the same, and nothing runs in it
+``old_claude``
+    finds a Claude Code that is too old, and starts no session
+``claude_fails``
+    starts sessions in which Claude ends at once
+``quota``
+    starts no session: the key has as many as it may have
+``too_often`` N
+    starts no session: it was asked too often, and says to come again in N seconds
+``send_fails``
+    says that a prompt was not delivered
 
 Those of a server are read at its start, those of a restart when it happens, those of sessions and
 of Claude Code always.
@@ -115,6 +131,16 @@ _OWNER_POLL = 1.0
 _PAGING = (("page", "1"), ("limit", "20"))
 _HEALTH_PER_MINUTE = 60
 _LARGEST_PORT = 65535
+_LONGEST_PROMPT = 10_000
+_LONGEST_NAME = 200
+_CODES = {
+    400: "VALIDATION_ERROR",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    429: "RATE_LIMITED",
+    500: "INTERNAL_ERROR",
+}
 _MOST_BYTES = 8192
 _SEARCHED = (
     "work/.aegis/config.yaml",
@@ -372,6 +398,7 @@ class Loaded:
     path: str | None
     auth_token: str | None
     session_env: Mapping[str, str]
+    work_dirs: tuple[str, ...] = ()
 
 
 def load(place: Place) -> Loaded:
@@ -392,7 +419,10 @@ def load(place: Place) -> Loaded:
         if "webhooks" not in config.get("alerting", {"webhooks": []}):
             raise Crash("Cannot read properties of undefined (reading 'length')")
         return Loaded(
-            str(path), config.get("authToken") or None, config.get("defaultSessionEnv", {})
+            str(path),
+            config.get("authToken") or None,
+            config.get("defaultSessionEnv", {}),
+            tuple(config.get("allowedWorkDirs", ())),
         )
     return Loaded(None, None, {})
 
@@ -583,7 +613,7 @@ class Server:
     born: float
     aged: float
     draining: bool = False
-    sessions: dict[str, dict[str, object]] = field(default_factory=dict)
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     total: int = 0
     asked: deque[float] = field(default_factory=deque)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -668,15 +698,15 @@ class Server:
             "sessions": {"active": len(self.active()), "total": self.total},
             "tmux": {"healthy": status != "degraded", "error": None},
             "claude": {
-                "available": self.place.told("no_claude", use_up=False) is None,
-                "healthy": self.place.told("no_claude", use_up=False) is None,
-                "version": "2.1.90",
+                "available": self._has_claude,
+                "healthy": self._has_claude and not self._claude_is_old,
+                "version": "2.0.1" if self._claude_is_old else "2.1.90",
                 "minimumVersion": "2.1.80",
                 "error": None,
             },
         }
 
-    def active(self) -> dict[str, dict[str, object]]:
+    def active(self) -> dict[str, dict[str, Any]]:
         """Return the sessions that are running."""
         told = self.place.told("sessions", use_up=False)
         count, seconds, since = told or (0, 0, 0)
@@ -686,6 +716,8 @@ class Server:
         count, seconds = self.place.told("idle_sessions", use_up=False) or (0, 0)
         since = time.time() - seconds
         idle = [_session(f"idle-{number}", "idle", since) for number in range(int(count))]
+        for entry in (*busy, *idle):
+            entry["workDir"] = str((self.place.directory / "work").resolve())
         return {**{str(entry["id"]): entry for entry in (*busy, *idle)}, **self.sessions}
 
     def listed(self, query: str) -> dict[str, object]:
@@ -699,29 +731,93 @@ class Server:
             "pagination": {"page": page, "limit": limit, "total": len(every), "totalPages": pages},
         }
 
-    def create(self, wanted: Any) -> tuple[int, object]:
-        """Create a session: the status and what is answered."""
-        env = wanted.get("env", {}) if isinstance(wanted, dict) else None
-        if not isinstance(env, dict) or not isinstance(wanted.get("workDir"), str):
-            return 400, {"code": "VALIDATION_ERROR", "error": "Invalid request body"}
-        refused = [
-            {"path": ["env", name], "message": f'Forbidden env var: "{name}"'}
-            for name, value in env.items()
-            if _refused(name, value)
-        ]
-        if refused:
-            return 400, {"code": "VALIDATION_ERROR", "error": "Invalid env", "details": refused}
+    def create(self, wanted: Any) -> tuple[int, object, str]:
+        """Create a session: the status, what is answered, and when to come again."""
+        problems = list(_body_problems(wanted))
+        if problems:
+            return (*_error(400, "Invalid request body", details=problems), "")
+        if self.place.told("quota") is not None:
+            return (*_error(429, "QUOTA_EXCEEDED", message="Concurrent session quota: 1"), "")
+        seconds = self.place.told("too_often")
+        if seconds is not None:
+            return (*_error(429, "Rate limit exceeded, retry in a minute"), str(seconds))
+        if self._claude_is_old:
+            words = "Claude Code version 2.0.1 is below minimum supported version 2.1.80."
+            return (*_error(422, words, code="CC_VERSION_TOO_OLD"), "")
+        work_dir = self._real_work_dir(wanted["workDir"])
+        if isinstance(work_dir, str):
+            return (*_error(400, work_dir, code="INVALID_WORKDIR"), "")
+        for session in self.active().values():
+            if (session["workDir"], session["status"]) == (str(work_dir), "idle"):
+                return 200, {**session, "reused": True}, ""
         if any(breaks_sessions(*entry) for entry in self.loaded.session_env.items()):
             self.place.note("session_broken")
-            return 500, {"code": "INTERNAL_ERROR", "error": "Internal server error"}
-        identity = secrets.token_hex(8)
+            return (*_error(500, "Internal server error"), "")
+        identity = str(uuid.uuid4())
+        name = re.sub(r"[^A-Za-z0-9_-]", "", wanted.get("name", "")) or f"cc-{identity[:8]}"
         self.sessions[identity] = {
-            **_session(identity, "idle", time.time()),
-            "windowName": wanted.get("name", ""),
+            **_session(identity, "unknown", time.time()),
+            "windowName": name,
+            "workDir": str(work_dir),
         }
         self.total += 1
-        self.place.note("session_created", id=identity, env={**self.loaded.session_env, **env})
-        return 201, self.sessions[identity]
+        env = {**self.loaded.session_env, **wanted.get("env", {})}
+        self.place.note("session_created", id=identity, env=env, work_dir=str(work_dir))
+        return 201, self.sessions[identity], ""
+
+    def session_health(self, identity: str) -> tuple[int, object]:
+        """Return what is told of a session: one in which Claude is ready counts as idle then."""
+        session = self.active().get(identity)
+        if session is None:
+            return _error(404, "Session not found")
+        running = self._has_claude and self.place.told("claude_fails", use_up=False) is None
+        if running and session["status"] == "unknown":
+            session["status"] = "idle"
+        pane = "claude" if running else "bash"
+        known = {"windowExists": True, "paneCommand": pane, "hasTranscript": False}
+        return 200, {
+            "alive": True,
+            **known,
+            "claudeRunning": running,
+            "status": session["status"],
+            "lastActivity": session["lastActivity"],
+        }
+
+    def send(self, identity: str, wanted: Any) -> tuple[int, object]:
+        """Give a session a prompt."""
+        if identity not in self.active():
+            return _error(404, "Session not found")
+        text = wanted.get("text") if isinstance(wanted, dict) else None
+        if not isinstance(text, str) or not 0 < len(text) <= _LONGEST_PROMPT:
+            problem = {"path": ["text"], "message": "Invalid input"}
+            return _error(400, "Invalid request body", details=[problem])
+        delivered = self.place.told("send_fails") is None
+        self.place.note("sent", id=identity, text=text, delivered=delivered)
+        return 200, {"ok": True, "delivered": delivered, "attempts": 1}
+
+    @property
+    def _has_claude(self) -> bool:
+        return self.place.told("no_claude", use_up=False) is None
+
+    @property
+    def _claude_is_old(self) -> bool:
+        return self.place.told("old_claude", use_up=False) is not None
+
+    def _real_work_dir(self, wanted: str) -> Path | str:
+        """Return the directory with its links resolved, or why no session may work there."""
+        if ".." in re.split(r"[\\/]+", wanted):
+            return "workDir must not contain path traversal components (..)"
+        home, here = self.place.directory / "home", self.place.directory / "work"
+        allowed = self.loaded.work_dirs or (str(home), "/tmp", "/var/tmp", str(here))
+        roots = [real for name in allowed for real in (Path(name), Path(name).resolve())]
+        path = here / wanted
+        if not any(path.is_relative_to(root) for root in roots):
+            return "workDir is not in the allowed directories list"
+        if not path.exists():
+            return f"workDir does not exist: {path}"
+        if not any(path.resolve().is_relative_to(root) for root in roots):
+            return "workDir is not in the allowed directories list"
+        return path.resolve()
 
     def _is_degraded(self) -> bool:
         return self.degraded is not None and (
@@ -729,9 +825,55 @@ class Server:
         )
 
 
-def _session(identity: str, status: str, active: float) -> dict[str, object]:
+def _session(identity: str, status: str, active: float) -> dict[str, Any]:
     times = {"createdAt": int(active * 1000), "lastActivity": int(active * 1000)}
-    return {"id": identity, "windowName": identity, "status": status, **times}
+    return {"id": identity, "windowName": identity, "workDir": "", "status": status, **times}
+
+
+def _body_problems(wanted: Any) -> Iterator[dict[str, object]]:
+    """Yield what is wrong with the body of a session to create, as Aegis lists it."""
+    if not isinstance(wanted, dict):
+        yield {"code": "invalid_type", "path": [], "message": "Invalid input: expected object"}
+        return
+    if not isinstance(wanted.get("workDir"), str) or not wanted["workDir"]:
+        yield {"code": "invalid_type", "path": ["workDir"], "message": "Invalid input"}
+    if not isinstance(wanted.get("name", ""), str) or len(wanted.get("name", "")) > _LONGEST_NAME:
+        yield {"code": "too_big", "path": ["name"], "message": "Too big"}
+    unknown = [name for name in wanted if name not in {"workDir", "name", "prompt", "env"}]
+    if unknown:
+        yield {"code": "unrecognized_keys", "keys": unknown, "path": [], "message": "Unrecognized"}
+    env = wanted.get("env", {})
+    if not isinstance(env, dict):
+        yield {"code": "invalid_type", "path": ["env"], "message": "Invalid input"}
+        return
+    for name, value in env.items():
+        if _refused(name, value):
+            words = f'Forbidden env var: "{name}"'
+            yield {"code": "custom", "path": ["env", name], "message": words}
+
+
+def _error(
+    status: int, error: str, *, code: str = "", message: str = "", details: object = None
+) -> tuple[int, dict[str, object]]:
+    """Return an error in Aegis' envelope, which has a code of its own where none is given."""
+    envelope: dict[str, object] = {
+        "code": code or _CODES.get(status, f"HTTP_{status}"),
+        "message": message or error,
+        "requestId": "req-1",
+        "error": error,
+    }
+    return status, envelope if details is None else {**envelope, "details": details}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+_SESSION_PATH = re.compile(r"/v1/sessions/(?P<id>[^/]+)(?P<action>/[a-z]+)?")
+_NONE: Mapping[str, str] = {}
 
 
 class _Listener(ThreadingHTTPServer):
@@ -770,31 +912,38 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, aegis.listed(query))
             case "/v1/sessions":
                 self._unauthorized()
-            case _:
+            case _ if (found := _SESSION_PATH.fullmatch(path)) is None:
                 self._answer(404, {"code": "NOT_FOUND", "error": "Not found"})
+            case _ if not (allowed or aegis.open_sessions):
+                self._unauthorized()
+            case _ if found["action"] == "/health":
+                self._answer(*aegis.session_health(found["id"]))
+            case _ if found["action"] is None and found["id"] in aegis.active():
+                self._answer(200, aegis.active()[found["id"]])
+            case _:
+                self._answer(*_error(404, "Session not found"))
 
     def do_POST(self) -> None:
         aegis = self.server.aegis
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         if not aegis.authorized(self.headers["Authorization"]):
             self._unauthorized()
-        elif self.path != "/v1/sessions":
-            self._answer(404, {"code": "NOT_FOUND", "error": "Not found"})
         elif aegis.draining:
             self._answer(503, {"code": "DRAINING", "error": "Server is shutting down"})
+        elif self.path == "/v1/sessions":
+            status, what, again = aegis.create(_json(body))
+            self._answer(status, what, {"Retry-After": again} if again else {})
+        elif (found := _SESSION_PATH.fullmatch(self.path)) and found["action"] == "/send":
+            self._answer(*aegis.send(found["id"], _json(body)))
         else:
-            try:
-                wanted = json.loads(body)
-            except ValueError:
-                wanted = None
-            self._answer(*aegis.create(wanted))
+            self._answer(404, {"code": "NOT_FOUND", "error": "Not found"})
 
     def do_DELETE(self) -> None:
         aegis = self.server.aegis
         if not aegis.authorized(self.headers["Authorization"]):
             self._unauthorized()
         elif aegis.sessions.pop(self.path.removeprefix("/v1/sessions/"), None) is None:
-            self._answer(404, {"code": "NOT_FOUND", "error": "Session not found"})
+            self._answer(*_error(404, "Session not found"))
         else:
             self._answer(200, {"ok": True})
 
@@ -804,13 +953,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _unauthorized(self) -> None:
         self._answer(401, {"code": "UNAUTHORIZED", "error": "Unauthorized"})
 
-    def _answer(self, status: int, what: object) -> None:
+    def _answer(self, status: int, what: object, headers: Mapping[str, str] = _NONE) -> None:
         aegis = self.server.aegis
         header = self.headers["Authorization"]
         token = "none" if header is None else "right" if aegis.authorized(header) else "wrong"
         aegis.place.note("request", method=self.command, path=self.path, token=token, status=status)
         body = json.dumps(what).encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

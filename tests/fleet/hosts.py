@@ -355,7 +355,7 @@ def _furnish(directory: Path, name: str, port: int, stop_timeout: float) -> Flee
     host.write_config(
         {
             "authToken": host.api_token,
-            "allowedWorkDirs": ["/srv/work"],
+            "allowedWorkDirs": [str(directory / "work"), "/srv/work"],
             "stallThresholdMs": 300000,
             "defaultSessionEnv": dict(OLD_ENV),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import threading
@@ -175,3 +176,15 @@ def answering_at(path: Path, answer: bytes | None) -> Iterator[Path]:
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(_PATIENCE)
+
+
+def request_of(peer: socket.socket) -> bytes:
+    """Return the whole request that came over ``peer``, its body too."""
+    received = bytearray()
+    while b"\r\n\r\n" not in received and (data := peer.recv(65536)):
+        received += data
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    found = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+    while found and len(body) < int(found[1]) and (data := peer.recv(65536)):
+        body += data
+    return head + b"\r\n\r\n" + body

@@ -16,6 +16,8 @@ from tests.fleet.hosts import OLD_ENV, Fleet, FleetHost, running_hosts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.fleet.aegis_server import Misbehaviour
+
 NO_TOKEN = object()
 
 
@@ -167,18 +169,79 @@ def test_some_files_end_it_at_its_start(host: FleetHost, content: bytes) -> None
     gone(host)
 
 
+def start(host: FleetHost, work_dir: str = "", **further: object) -> tuple[int, Any]:
+    body = {"workDir": work_dir or str(host.config_path.parent), **further}
+    return ask(host, "/v1/sessions", method="POST", body=body)
+
+
 def test_a_session_comes_and_goes(host: FleetHost) -> None:
-    status, session = ask(host, "/v1/sessions", method="POST", body={"workDir": "/srv/work"})
-    assert status == 201
+    host.restart()
+    status, session = start(host, name="a b")
+    path = f"/v1/sessions/{session['id']}"
+    assert (status, session["windowName"], session["status"]) == (201, "ab", "unknown")
     assert ask(host, "/v1/health")[1]["sessions"]["active"] == 1
-    assert ask(host, f"/v1/sessions/{session['id']}", method="DELETE")[0] == 200
+    assert ask(host, path)[1]["workDir"] == str(host.config_path.parent.resolve())
+    assert ask(host, f"{path}/health")[1]["claudeRunning"] is True
+    sent = ask(host, f"{path}/send", method="POST", body={"text": "hello"})
+    assert sent == (200, {"ok": True, "delivered": True, "attempts": 1})
+    assert ask(host, f"{path}/send", method="POST", body={"text": ""})[0] == 400
+    assert ask(host, path, method="DELETE")[0] == 200
+    assert ask(host, f"{path}/health")[0] == 404
     assert ask(host, "/v1/health")[1]["sessions"]["active"] == 0
+
+
+def test_an_idle_session_is_used_again_and_its_env_ignored(host: FleetHost) -> None:
+    host.restart()
+    _, first = start(host)
+    ask(host, f"/v1/sessions/{first['id']}/health")
+    status, second = start(host, env={"A": "1"})
+    assert (status, second["id"], second["reused"]) == (200, first["id"], True)
+
+
+@pytest.mark.parametrize(
+    ("work_dir", "words"),
+    [
+        ("/srv/../tmp", "path traversal"),
+        ("/srv", "not in the allowed directories list"),
+        ("/srv/work/there-is-no-such-directory-here", "does not exist"),
+    ],
+)
+def test_where_no_session_may_work(host: FleetHost, work_dir: str, words: str) -> None:
+    status, said = start(host, work_dir)
+    assert (status, said["code"]) == (400, "INVALID_WORKDIR")
+    assert words in said["error"]
+
+
+def test_a_body_of_another_shape(host: FleetHost) -> None:
+    status, said = start(host, model="x")
+    assert (status, said["details"][0]["code"]) == (400, "unrecognized_keys")
+
+
+@pytest.mark.parametrize(
+    ("told", "value", "status", "code"),
+    [
+        ("quota", 1, 429, "RATE_LIMITED"),
+        ("too_often", 3, 429, "RATE_LIMITED"),
+        ("old_claude", 1, 422, "CC_VERSION_TOO_OLD"),
+    ],
+)
+def test_why_no_session_is_started(
+    host: FleetHost, told: Misbehaviour, value: float, status: int, code: str
+) -> None:
+    host.misbehave(told, value)
+    found, said = start(host)
+    assert (found, said["code"]) == (status, code)
+
+
+def test_sessions_in_which_claude_does_not_run(host: FleetHost) -> None:
+    host.misbehave("claude_fails")
+    _, session = start(host)
+    assert ask(host, f"/v1/sessions/{session['id']}/health")[1]["claudeRunning"] is False
 
 
 @pytest.mark.parametrize("env", [{"PATH": "/bin"}, {"AWS_X": "1"}, {"A": ""}, {"A": 1}, {"a": "1"}])
 def test_a_sessions_own_variable_may_be_refused(host: FleetHost, env: dict[str, object]) -> None:
-    body = {"workDir": "/srv/work", "env": env}
-    status, said = ask(host, "/v1/sessions", method="POST", body=body)
+    status, said = start(host, env=env)
     assert (status, said["code"]) == (400, "VALIDATION_ERROR")
     assert said["details"][0]["path"] == ["env", *env]
 
@@ -192,7 +255,7 @@ def test_a_bad_default_breaks_every_session(host: FleetHost, entry: dict[str, st
     host.write_config({**host.config(), "defaultSessionEnv": entry})
     host.restart()
     assert ask(host, "/v1/health")[1]["status"] == "ok"
-    assert ask(host, "/v1/sessions", method="POST", body={"workDir": "/srv"})[0] == 500
+    assert start(host)[0] == 500
 
 
 def test_late(host: FleetHost) -> None:

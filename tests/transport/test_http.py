@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -357,3 +357,27 @@ def test_only_a_native_request_names_anthropics_version(native: bool) -> None:
     if native:
         expected["anthropic-version"] = b"2023-06-01"
     assert headers(HttpRequest("http://127.0.0.1/v1/models", token, native=native)) == expected
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_request_with_a_body_and_an_answer_that_says_when_to_come_again(
+    method: Literal["POST", "DELETE"],
+) -> None:
+    received: list[bytes] = []
+
+    def answers(peer: socket.socket, _over: threading.Event) -> None:
+        received.append(sockets.request_of(peer))
+        peer.sendall(b"HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
+
+    body = b'{"env": {"A": "\\u00fc"}}' if method == "POST" else None
+    with sockets.answering(answers) as port:
+        request = HttpRequest(f"http://127.0.0.1:{port}/v1/sessions", method=method, body=body)
+        connection = connect_here(*request.address, _ENOUGH)
+        assert not isinstance(connection, HttpFailure)
+        answer = send(connection, request, _ENOUGH)
+    assert isinstance(answer, HttpResponse)
+    assert (answer.status, answer.retry_after) == (429, "7")
+    head, _, rest = received[0].partition(b"\r\n\r\n")
+    assert head.startswith(f"{method} /v1/sessions HTTP/1.1".encode())
+    assert rest == (body or b"")
+    assert (b"Content-Type: application/json" in head) == (body is not None)

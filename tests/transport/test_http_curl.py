@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -274,3 +275,27 @@ def test_without_forwarding_and_curl_no_request_is_sent(
     assert isinstance(answer, HttpFailure)
     assert answer.cause is None
     assert answer.reason == f"the host's sshd forwards nothing, and {words}"
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_request_with_a_body_and_an_answer_that_says_when_to_come_again(
+    services: SshServices, method: Literal["POST", "DELETE"]
+) -> None:
+    received: list[bytes] = []
+
+    def answers(peer: socket.socket, _over: threading.Event) -> None:
+        received.append(sockets.request_of(peer))
+        peer.sendall(b"HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\n{}")
+
+    body = json.dumps({"a": 'b"\\\n@', "long": "x" * 5000}).encode() if method == "POST" else None
+    with sockets.answering(answers) as port:
+        url = f"http://127.0.0.1:{port}/v1/sessions"
+        answer = services.request(HttpRequest(url, method=method, body=body), _ENOUGH)
+    assert isinstance(answer, HttpResponse)
+    assert (answer.status, answer.body) == (429, b"{}")
+    # An old curl can't tell.
+    assert answer.retry_after in {"7", ""}
+    head, _, rest = received[0].partition(b"\r\n\r\n")
+    assert head.startswith(f"{method} /v1/sessions HTTP/1.1".encode())
+    assert rest == (body or b"")
+    assert (b"Content-Type: application/json" in head) == (body is not None)

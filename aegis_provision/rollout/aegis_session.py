@@ -1,0 +1,119 @@
+"""Starts, asks after and ends one session through Aegis' API on a host.
+
+What the responses mean is in :mod:`aegis_provision.aegis.session_api`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.api_responses import SESSIONS_PATH
+from aegis_provision.aegis.session_api import (
+    CreatedSession,
+    RefusedRequest,
+    ReusedSession,
+    parse_delivered,
+    parse_refusal,
+    parse_session,
+    parse_session_health,
+    prompt_body,
+    session_body,
+    session_path,
+)
+from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
+from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown, tries
+from aegis_provision.transport.http_messages import HttpFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aegis_provision.providers.secret import Secret
+    from aegis_provision.rollout.aegis_client import AegisClient
+
+START_TIMEOUT = 60.0
+"""Seconds that Aegis may take to start a session: it waits for Claude Code itself."""
+
+SEND_TIMEOUT = 60.0
+"""Seconds that Aegis may take for a prompt: it waits until Claude Code is ready for one."""
+
+_NOT_FOUND = 404
+_SHORTEST_TIMEOUT = 0.5
+
+
+def start_session(
+    client: AegisClient,
+    work_dir: str,
+    *,
+    name: str = "",
+    env: Mapping[str, str | Secret] | None = None,
+    timeout: float = START_TIMEOUT,
+) -> CreatedSession | ReusedSession | RefusedRequest | HttpFailure:
+    """Start a session, once: a request that is lost on the way is not sent again.
+
+    ``env`` goes over the host's ``defaultSessionEnv``; ``None`` sends none. The client must have
+    asked for the health before, so that it knows which token the API takes.
+    """
+    response = client.post(SESSIONS_PATH, session_body(work_dir, name, env), timeout)
+    if isinstance(response, HttpFailure):
+        return response
+    return parse_session(response.status, response.body, response.retry_after)
+
+
+def wait_for_claude(
+    client: AegisClient,
+    session: str,
+    timeout: float,
+    pause: Callable[[float], object] = time.sleep,
+) -> Ok | Unknown | Blocked:
+    """Return once Claude Code runs in ``session``, or what was found when the time was over.
+
+    A response that does not tell is no reason to wait: Aegis says so or never does.
+    """
+    verdict: Ok | Unknown | Blocked = Unknown("the session was not asked for")
+    for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
+        response = client.get(session_path(session, "health"), seconds)
+        if isinstance(response, HttpFailure):
+            verdict = Unknown(f"whether Claude runs in it was not checked: {response.reason}")
+            continue
+        if response.status == TOO_MANY_REQUESTS:
+            verdict = Unknown(
+                "whether Claude runs in it was not checked: Aegis was asked too often"
+            )
+            continue
+        if response.status == _NOT_FOUND:
+            return Blocked("the session is gone again", "look at Aegis' log on the host")
+        health = parse_session_health(response.status, response.body)
+        if health is None or health.claude_running is None:
+            return Unknown("whether Claude runs in it was not checked: Aegis does not tell")
+        if health.claude_running:
+            return Ok()
+        verdict = Blocked(
+            f"Claude did not start in it within {timeout:g} s",
+            "look at the session on the host, and try 'claude' there as Aegis' user",
+        )
+    return verdict
+
+
+def send_prompt(
+    client: AegisClient, session: str, text: str, timeout: float = SEND_TIMEOUT
+) -> bool | RefusedRequest | HttpFailure | None:
+    """Send ``text`` to ``session``; tell whether it arrived, ``None`` where Aegis does not say."""
+    response = client.post(session_path(session, "send"), prompt_body(text), timeout)
+    if isinstance(response, HttpFailure):
+        return response
+    if 200 <= response.status < 300:
+        return parse_delivered(response.status, response.body)
+    return parse_refusal(response.status, response.body, response.retry_after)
+
+
+def end_session(
+    client: AegisClient, session: str, timeout: float = REQUEST_TIMEOUT
+) -> RefusedRequest | HttpFailure | None:
+    """End ``session``; return why it was not ended, ``None`` where it was."""
+    response = client.delete(session_path(session), timeout)
+    if isinstance(response, HttpFailure):
+        return response
+    if 200 <= response.status < 300:
+        return None
+    return parse_refusal(response.status, response.body, response.retry_after)
