@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.filesystem import Filesystem
-    from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
+    from aegis_provision.transport.http_messages import (
+        Connected,
+        HttpFailure,
+        HttpRequest,
+        HttpResponse,
+    )
     from aegis_provision.transport.lock import WriteLock
     from aegis_provision.transport.path_owners import PathOwners
 
@@ -60,6 +65,13 @@ class RemoteServices(Protocol):
 
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Send ``request`` within ``timeout`` seconds. Raises :class:`Unreachable`."""
+        ...
+
+    def try_connection(self, request: HttpRequest, timeout: float) -> Connected | HttpFailure:
+        """Connect to where ``request`` would go, TLS included, and send no request.
+
+        Raises :class:`Unreachable`.
+        """
         ...
 
 
@@ -226,6 +238,10 @@ class HostSession:
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Send an HTTP request from the host's point of view."""
         return self._services.request(request, timeout)
+
+    def try_connection(self, request: HttpRequest, timeout: float) -> Connected | HttpFailure:
+        """Connect from the host to where ``request`` would go, TLS included; send no request."""
+        return self._services.try_connection(request, timeout)
 
     @property
     def _is_root(self) -> bool:

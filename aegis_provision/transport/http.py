@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
 from aegis_provision.errors import Unreachable
@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.http_messages import HttpRequest
+
+NO_TUNNEL = HttpFailure(
+    None, "the host's sshd forwards nothing, and its own curl would send a request"
+)
+"""The failure if a connection without a request is to be tried, and no tunnel works."""
 
 NO_COMMANDS = HttpFailure(None, "the host's sshd forwards nothing, and the login runs no commands")
 """The failure if neither a tunnel nor a command works."""
@@ -110,16 +115,46 @@ def send(
     connection: socket.socket, request: HttpRequest, timeout: float
 ) -> HttpResponse | HttpFailure:
     """Send ``request`` over ``connection``, which is closed then, within ``timeout`` seconds."""
+    return _bounded(connection, timeout, lambda: _send(connection, request))
+
+
+def handshake(
+    connection: socket.socket, request: HttpRequest, timeout: float
+) -> HttpFailure | None:
+    """Do what comes before ``request`` over ``connection``, which is closed then.
+
+    That is TLS if the URL wants it, else nothing. ``timeout`` bounds it (seconds).
+    """
+    return _bounded(connection, timeout, lambda: _secured(connection, request).close())
+
+
+_Outcome = TypeVar("_Outcome", HttpResponse, None)
+
+
+def _bounded(
+    connection: socket.socket, timeout: float, step: Callable[[], _Outcome | HttpFailure]
+) -> _Outcome | HttpFailure:
+    """Return what ``step`` does over ``connection``, which is closed then."""
     try:
         with connection, _Timeout(connection, timeout) as bound:
             try:
-                response = _send(connection, request)
+                outcome = step()
             except (OSError, http.client.HTTPException, ValueError) as problem:
-                response = connect_failure(problem)
+                outcome = connect_failure(problem)
             # A body without a length ends where the connection does, even if we cut it.
-            return NO_TIME if bound.expired else response
+            return NO_TIME if bound.expired else outcome
     except OSError as problem:  # too many files are open here, say
         return connect_failure(problem)
+
+
+def _secured(connection: socket.socket, request: HttpRequest) -> socket.socket:
+    """Return ``connection`` with TLS over it if the URL wants it."""
+    connection.settimeout(None)
+    parts = urlsplit(request.url)
+    if parts.scheme != "https":
+        return connection
+    context = _ssl_context(ssl.get_default_verify_paths())
+    return context.wrap_socket(connection, server_hostname=parts.hostname)
 
 
 def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | HttpFailure:
@@ -127,12 +162,8 @@ def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | Htt
     sent = headers(request)
     if isinstance(sent, HttpFailure):
         return sent
+    connection = _secured(connection, request)
     parts = urlsplit(request.url)
-    connection.settimeout(None)
-    if parts.scheme == "https":
-        connection = _ssl_context(ssl.get_default_verify_paths()).wrap_socket(
-            connection, server_hostname=parts.hostname
-        )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     client = _OpenConnection(request, connection)
     try:

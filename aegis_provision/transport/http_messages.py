@@ -72,6 +72,13 @@ class HttpFailure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection was made, TLS included where the URL wants it, in ``seconds``."""
+
+    seconds: float
+
+
 NO_TIME = HttpFailure(ConnectFailure.TIMED_OUT, "no answer in time")
 HUNG_UP = HttpFailure(ConnectFailure.HUNG_UP, "it hung up without an answer")
 NOT_HTTP = HttpFailure(ConnectFailure.NOT_HTTP, "what answers there does not speak HTTP")

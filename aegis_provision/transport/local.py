@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.connect_options import ConnectOptions
-    from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
+    from aegis_provision.transport.http_messages import (
+        Connected,
+        HttpFailure,
+        HttpRequest,
+        HttpResponse,
+    )
 
 _EXIT_TIMEOUT = 2.0
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -107,6 +112,18 @@ class LocalServices:
         if isinstance(connection, HttpFailure):
             return connection
         return send(connection, request, deadline.remaining())
+
+    def try_connection(self, request: HttpRequest, timeout: float) -> Connected | HttpFailure:
+        """Connect to where ``request`` would go, and send no request."""
+        from aegis_provision.transport.http import connect_here, handshake
+        from aegis_provision.transport.http_messages import Connected, HttpFailure
+
+        deadline = Deadline.after(timeout)
+        connection = connect_here(*request.address, timeout)
+        if isinstance(connection, HttpFailure):
+            return connection
+        failure = handshake(connection, request, deadline.remaining())
+        return failure or Connected(timeout - deadline.remaining())
 
 
 @dataclass(frozen=True, slots=True)

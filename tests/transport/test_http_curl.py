@@ -12,6 +12,7 @@ import pytest
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.secret import Secret
+from aegis_provision.transport.http import NO_TUNNEL
 from aegis_provision.transport.http_messages import (
     LARGEST_BODY,
     HttpFailure,
@@ -195,6 +196,14 @@ def test_a_certificate_that_the_host_does_not_trust(
         assert not server.asked
     assert isinstance(answer, HttpFailure)
     assert answer.cause is ConnectFailure.UNTRUSTED
+
+
+def test_a_connection_without_a_request_is_not_tried(
+    services: SshServices, provider: Provider
+) -> None:
+    before = len(provider.asked)
+    assert services.try_connection(HttpRequest(provider.base_url()), _ENOUGH) == NO_TUNNEL
+    assert len(provider.asked) == before
 
 
 def test_other_schemes_are_not_spoken(services: SshServices, tmp_path: Path) -> None:

@@ -22,10 +22,17 @@ from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import open_session, wait_for_exit
 
 if TYPE_CHECKING:
+    import socket
+
     import paramiko
 
     from aegis_provision.transport.connect_options import ConnectOptions
-    from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
+    from aegis_provision.transport.http_messages import (
+        Connected,
+        HttpFailure,
+        HttpRequest,
+        HttpResponse,
+    )
     from aegis_provision.transport.ssh.paramiko_internals import Connection
 
 _MARGIN = 2.0
@@ -55,18 +62,34 @@ class SshServices:
         # Most connections only read a file: what requests need is loaded on first use.
         from aegis_provision.transport.http import send
         from aegis_provision.transport.http_messages import HttpFailure
-        from aegis_provision.transport.ssh.port_forward import tunnel
 
         deadline = Deadline.after(timeout)
-        opening = min(timeout, self.options.timeout)
-        # If the tunnel closed first, the server would seem to hang up.
-        idle = timeout + _MARGIN
-        connection = tunnel(self.transport, *request.address, opening=opening, idle=idle)
+        connection = self._tunnel(request, timeout)
         if not isinstance(connection, HttpFailure):
             return send(connection, request, deadline.remaining())
         if connection.cause is not None:
             return connection
         return self._request_with_curl(request, timeout, deadline)
+
+    def try_connection(self, request: HttpRequest, timeout: float) -> Connected | HttpFailure:
+        """Connect from the host to where ``request`` would go, and send no request."""
+        from aegis_provision.transport.http import NO_TUNNEL, handshake
+        from aegis_provision.transport.http_messages import Connected, HttpFailure
+
+        deadline = Deadline.after(timeout)
+        connection = self._tunnel(request, timeout)
+        if isinstance(connection, HttpFailure):
+            return connection if connection.cause is not None else NO_TUNNEL
+        failure = handshake(connection, request, deadline.remaining())
+        return failure or Connected(timeout - deadline.remaining())
+
+    def _tunnel(self, request: HttpRequest, timeout: float) -> socket.socket | HttpFailure:
+        from aegis_provision.transport.ssh.port_forward import tunnel
+
+        opening = min(timeout, self.options.timeout)
+        # If the tunnel closed first, the server would seem to hang up.
+        idle = timeout + _MARGIN
+        return tunnel(self.transport, *request.address, opening=opening, idle=idle)
 
     def _request_with_curl(
         self, request: HttpRequest, timeout: float, deadline: Deadline

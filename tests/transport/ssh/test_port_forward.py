@@ -13,12 +13,20 @@ import pytest
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.providers.probe_verdict import ConnectFailure
-from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
+from aegis_provision.transport.http_messages import (
+    Connected,
+    HttpFailure,
+    HttpRequest,
+    HttpResponse,
+)
+from aegis_provision.transport.local import LocalServices
 from aegis_provision.transport.ssh.commands import SshServices
 from aegis_provision.transport.ssh.port_forward import tunnel
 from tests.fleet import sockets, stalling
+from tests.fleet.certificates import make_authority
 from tests.fleet.clients import logged_in, options, target_at
 from tests.fleet.openssh import free_port, running_sshd
+from tests.fleet.provider_server import running_provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,6 +226,46 @@ def test_a_far_side_that_never_answers_and_one_that_hangs_up_differ(
     assert [answer.cause for answer in answers if isinstance(answer, HttpFailure)] == [
         ConnectFailure.TIMED_OUT
     ] * 10
+
+
+def test_a_connection_is_tried_without_a_request(
+    connection: Connection, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = make_authority(tmp_path / "ca")
+    strange = make_authority(tmp_path / "strange")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    services = SshServices(connection, options(home))
+    local = LocalServices(options(home))
+    with (
+        running_provider() as plain,
+        running_provider(certificate=authority.issue("127.0.0.1")) as trusted,
+        running_provider(certificate=strange.issue("127.0.0.1")) as untrusted,
+        running_provider(certificate=authority.issue("other.example")) as other,
+        sockets.answering(takes_nothing) as silent,
+    ):
+        expected = {
+            plain.base_url(): Connected,
+            trusted.base_url(): Connected,
+            untrusted.base_url(): ConnectFailure.UNTRUSTED,
+            other.base_url(): ConnectFailure.WRONG_NAME,
+            plain.base_url(scheme="https"): ConnectFailure.NOT_TLS,
+            f"http://127.0.0.1:{free_port()}/": ConnectFailure.NOT_LISTENING,
+            "http://no-such-host.invalid/": ConnectFailure.UNKNOWN_NAME,
+            f"https://127.0.0.1:{silent}/": ConnectFailure.TIMED_OUT,
+        }
+        for url, outcome in expected.items():
+            timeout = 0.5 if outcome is ConnectFailure.TIMED_OUT else _ENOUGH
+            for found in (
+                services.try_connection(HttpRequest(url), timeout),
+                local.try_connection(HttpRequest(url), timeout),
+            ):
+                if isinstance(found, HttpFailure):
+                    assert found.cause is outcome, url
+                else:
+                    assert outcome is Connected, url
+                    assert 0 < found.seconds < timeout
+        asked = [*plain.asked, *trusted.asked, *untrusted.asked, *other.asked]
+    assert asked == []
 
 
 def test_an_ipv6_literal_in_a_url_leads_there(connection: Connection, home: Path) -> None:
