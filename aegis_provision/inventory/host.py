@@ -163,3 +163,12 @@ class Inventory:
         if group == "all":
             return tuple(self.hosts)
         return tuple(name for name, host in self.hosts.items() if group in host.groups)
+
+    def members_by_group(self) -> Mapping[str, tuple[str, ...]]:
+        """Return what :meth:`members` does for every group, in one pass over the hosts."""
+        found: dict[str, list[str]] = {name: [] for name in self.groups}
+        for name, host in self.hosts.items():
+            for group in host.groups:
+                found[group].append(name)
+        found["all"] = list(self.hosts)
+        return {name: tuple(hosts) for name, hosts in found.items()}

@@ -15,7 +15,7 @@ from aegis_provision.report.console import name_lines, pin_text, setting_text
 from aegis_provision.report.json_documents import Document, document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aegis_provision.inventory.host import Group, Host, Inventory, Setting
     from aegis_provision.inventory.settings import Value
@@ -49,23 +49,30 @@ def list_lines(inventory: Inventory, chosen: Sequence[str]) -> list[Text]:
 def graph_lines(inventory: Inventory, chosen: Sequence[str], width: int) -> list[Text]:
     """Return the tree of groups, with the hosts of each by provider, pins apart."""
     shown = set(chosen)
+    members = inventory.members_by_group()
     lines: list[Text] = []
     nested = {child for group in inventory.groups.values() for child in group.children}
     roots = ["all", *(name for name in inventory.groups if name != "all" and name not in nested)]
     for name in roots:
-        _add_group(inventory, name, shown, 0, width, lines)
+        _add_group(inventory, members, name, shown, 0, width, lines)
     return lines
 
 
 def _add_group(
-    inventory: Inventory, name: str, shown: set[str], depth: int, width: int, lines: list[Text]
+    inventory: Inventory,
+    members: Mapping[str, Sequence[str]],
+    name: str,
+    shown: set[str],
+    depth: int,
+    width: int,
+    lines: list[Text],
 ) -> None:
     group = inventory.groups[name]
-    members = [inventory.hosts[host] for host in inventory.members(name) if host in shown]
-    pins = sum(host.pinned for host in members)
+    hosts = [inventory.hosts[host] for host in members[name] if host in shown]
+    pins = sum(host.pinned for host in hosts)
     provider = group.settings.get("provider")
     indent = "  " * depth
-    count = counted(len(members), "host") + (f", {counted(pins, 'pin')}" if pins else "")
+    count = counted(len(hosts), "host") + (f", {counted(pins, 'pin')}" if pins else "")
     chosen = f"  provider: {escape_control(str(provider.value))}" if provider is not None else ""
     lines.append(Text(f"{indent}@{name}  ({count}){chosen}", style="bold"))
     own = [inventory.hosts[host] for host in group.hosts if host in shown]
@@ -76,7 +83,7 @@ def _add_group(
             Text(indent, style=style) + line for line in labelled_names(label, names, room)
         )
     for child in group.children:
-        _add_group(inventory, child, shown, depth + 1, width, lines)
+        _add_group(inventory, members, child, shown, depth + 1, width, lines)
 
 
 def _by_provider(hosts: Sequence[Host]) -> dict[str, list[str]]:

@@ -40,6 +40,16 @@ def test_the_documents_are_what_their_schemas_say(files: Files) -> None:
         check_document("host", host_document(host))
 
 
+@given(files=inventories())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_members_of_all_groups_are_those_of_each(files: Files) -> None:
+    loaded = load(files)
+    assume(loaded is not None)
+    assert loaded is not None
+    found = loaded[0]
+    assert found.members_by_group() == {name: found.members(name) for name in found.groups}
+
+
 def test_a_host_has_its_own_settings_and_a_group_has_its_own() -> None:
     whole = hosts_document(inventory(), ["gpu-08.example.com"])
     assert hostvars("gpu-08.example.com") == {
