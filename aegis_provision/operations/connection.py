@@ -61,8 +61,9 @@ def connection_settings(
         accept_new=options.accept_new,
         agent_socket=environ.get("SSH_AUTH_SOCK") or None,
         home=home,
-        home_variable=environ.get("HOME"),
         login_name=_login_name(environ),
+        known_hosts_named=bool(options.known_hosts),
+        environ=environ,
     )
     return ConnectionSettings(connect, connect_options, options.forks, options.deadline, secrets)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class ConnectOptions:
     """How to connect, for every host alike.
 
-    ``timeout`` bounds one step on a host (seconds). ``ssh_config`` is ``None`` for "none at all";
-    ``known_hosts`` are the files to trust, the first of which ``accept_new`` adds keys to.
+    ``timeout`` bounds one step on a host (seconds). ``ssh_config`` is ``None`` for "none at all".
+    ``known_hosts`` are the files to trust, the first of which ``accept_new`` adds keys to;
+    ``known_hosts_named`` says that they win over the ssh config, because the operator named them.
     ``agent_socket`` is the path of the operator's ssh agent, ``home`` their home directory,
-    ``login_name`` the user name to fall back on, ``home_variable`` the environment's own HOME, or
-    ``None`` where it has none.
+    ``login_name`` the user name to fall back on, ``environ`` their whole environment.
     """
 
     timeout: float
@@ -30,7 +30,8 @@ class ConnectOptions:
     agent_socket: str | None
     home: Path
     login_name: str
-    home_variable: str | None = None
+    known_hosts_named: bool = True
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

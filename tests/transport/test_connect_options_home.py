@@ -116,5 +116,5 @@ def test_home_wins_over_the_passwd_entry_and_is_no_variable_where_it_is_not_set(
         connection_settings(flags, {"HOME": str(tmp_path)}, ()),
         connection_settings(flags, {}, ()),
     )
-    assert (named.options.home, named.options.home_variable) == (tmp_path, str(tmp_path))
-    assert (unnamed.options.home, unnamed.options.home_variable) == (entry, None)
+    assert (named.options.home, named.options.environ.get("HOME")) == (tmp_path, str(tmp_path))
+    assert (unnamed.options.home, unnamed.options.environ.get("HOME")) == (entry, None)

@@ -39,7 +39,7 @@ def log_in(
     deadline: Deadline,
 ) -> None:
     """Log in at ``hop`` with a key. Raises :class:`Unreachable`."""
-    agent = open_agent(options.agent_socket, deadline.step_timeout(options.timeout))
+    agent = open_agent(hop.identity_agent, deadline.step_timeout(options.timeout))
     try:
         found = identities(hop, agent)
         outcome = _Outcome()

@@ -71,7 +71,7 @@ def open_transport(
     transport: Connection | None = None
     try:
         with map_errors("known_hosts"):
-            known_hosts = read_known_hosts(options.known_hosts)
+            known_hosts = read_known_hosts(hop.known_hosts)
         connection.settimeout(None)
         transport = Connection(connection)
         with map_paramiko_errors("handshake"):

@@ -58,8 +58,8 @@ def check_host_key(
     if hop.revoked_keys is not None:
         _check_revoked(key, name, hop.revoked_keys)
     verdict = known_hosts.verdict(hop.key_names, key)
-    if verdict.standing == "new" and options.accept_new and options.known_hosts:
-        verdict = _accept_new(key, hop, options)
+    if verdict.standing == "new" and options.accept_new:
+        verdict = _accept_new(key, hop)
         if verdict.standing == "new":
             return AcceptedKey(name, key.key_type, key.fingerprint)
     if verdict.standing == "known":
@@ -84,10 +84,17 @@ def _check_revoked(key: HostKey, name: str, path: str) -> None:
         )
 
 
-def _accept_new(key: HostKey, hop: Hop, options: ConnectOptions) -> KeyVerdict:
+def _accept_new(key: HostKey, hop: Hop) -> KeyVerdict:
+    if hop.new_keys_file is None:
+        raise Unreachable(
+            _STEP,
+            f"the key of {hop.key_name} is new, and there is no file to save it in",
+            "--known-hosts, or UserKnownHostsFile of the ssh config, must name one",
+        )
+    others = tuple(path for path in hop.known_hosts if path != hop.new_keys_file)
     with map_errors("known_hosts"):
         try:
-            return add_if_new(options.known_hosts, hop.key_names, key)
+            return add_if_new((hop.new_keys_file, *others), hop.key_names, key)
         except ValueError:
             raise Unreachable(
                 "known_hosts",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
@@ -22,11 +23,10 @@ from aegis_provision.transport.ssh.ssh_config import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.connect_options import ConnectOptions
-    from aegis_provision.transport.ssh.ssh_config import HostOptions
+    from aegis_provision.transport.ssh.ssh_config import AddressFamily, HostOptions
 
 _DEFAULT_PORT = 22
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -42,6 +42,14 @@ class Hop:
     ``files_named`` is false if ``identity_files`` are only the default ones, which need not be
     there. ``use_agent`` says whether any of the agent's keys may be offered, or only those that
     belong to ``identity_files``. ``revoked_keys`` is the path of a file of keys to refuse.
+
+    ``known_hosts`` are all the files to trust; ``new_keys_file`` is the one that
+    ``--host-key accept-new`` adds keys to, ``None`` where there is none to save them in.
+    ``identity_agent`` is the path of the agent's socket, ``None`` for no agent, and
+    ``certificate_files`` are those of CertificateFile. ``proxy_command`` is a ProxyCommand with its
+    tokens filled in, set only where it leads to the first hop. ``connect_timeout`` and
+    ``server_alive_interval`` are seconds, ``None`` where the config says nothing. The algorithms
+    are lists as they are written, with a ``+``, ``-`` or ``^``, ``None`` for the defaults.
     """
 
     host: str
@@ -52,6 +60,19 @@ class Hop:
     files_named: bool
     use_agent: bool
     revoked_keys: str | None
+    known_hosts: tuple[Path, ...]
+    new_keys_file: Path | None
+    identity_agent: str | None
+    certificate_files: tuple[str, ...] = ()
+    proxy_command: str | None = None
+    address_family: AddressFamily = "any"
+    bind_address: str | None = None
+    connect_timeout: float | None = None
+    server_alive_interval: int | None = None
+    server_alive_count_max: int | None = None
+    host_key_algorithms: str | None = None
+    pubkey_accepted_algorithms: str | None = None
+    ca_signature_algorithms: str | None = None
 
     @property
     def key_name(self) -> str:
@@ -80,7 +101,9 @@ def resolve_hops(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
 
 
 def _resolve(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
-    config = _config(options.ssh_config, options.home, options.login_name, options.home_variable)
+    config = _config(
+        options.ssh_config, options.home, options.login_name, options.environ.get("HOME")
+    )
     found = config.lookup(
         target.address, user=target.user, port=target.port, through=bool(target.jump)
     )
@@ -132,6 +155,7 @@ def _hop(
         files = found.identity_files
     else:
         files = tuple(str(options.home / ".ssh" / name) for name in _DEFAULT_KEYS)
+    known_hosts, new_keys_file = _known_hosts(found, options)
     return Hop(
         host=found.host_name,
         port=number,
@@ -141,7 +165,53 @@ def _hop(
         files_named=identity_file is not None or bool(found.identity_files),
         use_agent=identity_file is None and not found.identities_only,
         revoked_keys=found.revoked_host_keys,
+        known_hosts=known_hosts,
+        new_keys_file=new_keys_file,
+        identity_agent=_agent_socket(found, options),
+        certificate_files=found.certificate_files,
+        address_family=found.address_family,
+        bind_address=found.bind_address,
+        connect_timeout=found.connect_timeout,
+        server_alive_interval=found.server_alive_interval,
+        server_alive_count_max=found.server_alive_count_max,
+        host_key_algorithms=found.host_key_algorithms,
+        pubkey_accepted_algorithms=found.pubkey_accepted_algorithms,
+        ca_signature_algorithms=found.ca_signature_algorithms,
     )
+
+
+def _known_hosts(
+    found: HostOptions, options: ConnectOptions
+) -> tuple[tuple[Path, ...], Path | None]:
+    """Return the files to trust, and the one to add keys to: --known-hosts wins over the config.
+
+    Keys are never added where they would be lost: to no file, or to a device.
+    """
+    users: Sequence[Path] = options.known_hosts
+    systems: Sequence[Path] = ()
+    if not options.known_hosts_named:
+        ssh, system = options.home / ".ssh", Path("/etc/ssh")
+        users = (ssh / "known_hosts", ssh / "known_hosts2")
+        systems = (system / "ssh_known_hosts", system / "ssh_known_hosts2")
+        if found.user_known_hosts is not None:
+            users = tuple(map(Path, found.user_known_hosts))
+        if found.global_known_hosts is not None:
+            systems = tuple(map(Path, found.global_known_hosts))
+    first = users[0] if users else None
+    saves = first is not None and (first.is_file() or not first.exists())
+    return (*users, *systems), first if saves else None
+
+
+def _agent_socket(found: HostOptions, options: ConnectOptions) -> str | None:
+    """Return the agent's socket (``IdentityAgent`` of ssh_config(5))."""
+    agent = found.identity_agent
+    if agent is None or agent == "SSH_AUTH_SOCK":
+        return options.agent_socket
+    if agent.lower() == "none":
+        return None
+    if agent.startswith("$"):
+        return options.environ.get(agent[1:]) or None
+    return agent
 
 
 def _key_names(found: HostOptions, port: int) -> tuple[str, ...]:

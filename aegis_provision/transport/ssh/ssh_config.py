@@ -21,13 +21,15 @@ import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from aegis_provision.files.reading import read_file
 from aegis_provision.transport.ssh.known_hosts import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+AddressFamily: TypeAlias = Literal["any", "inet", "inet6"]
 
 _DEFAULT_PORT = 22
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -43,10 +45,23 @@ _ONE_WORD = frozenset(
         "revokedhostkeys",
         "canonicalizehostname",
         "canonicalizemaxdots",
+        "identityagent",
+        "certificatefile",
+        "addressfamily",
+        "bindaddress",
+        "connecttimeout",
+        "serveraliveinterval",
+        "serveralivecountmax",
+        "hostkeyalgorithms",
+        "pubkeyacceptedalgorithms",
+        "casignaturealgorithms",
     }
 )
 _REST_OF_LINE = "proxycommand"
-_LIST = "canonicaldomains"
+_LISTS = frozenset({"canonicaldomains", "userknownhostsfile", "globalknownhostsfile"})
+_MANY = frozenset({"identityfile", "certificatefile"})
+_OLD_NAMES = {"pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms"}
+_FAMILIES = frozenset({"any", "inet", "inet6"})
 _YES_OR_NO = frozenset({"yes", "true", "no", "false"})
 _MOST_DOTS = re.compile("[0-9]{1,9}")
 _WITHOUT_ARGUMENT = frozenset({"all", "canonical", "final"})
@@ -93,8 +108,9 @@ class Block:
 class HostOptions:
     """What the config says about one host. ``None`` stands for "nothing".
 
-    ``proxy_jump`` is empty for ``none``; ``identity_files`` and ``revoked_host_keys`` are
-    paths with ``~`` and tokens filled in.
+    ``proxy_jump`` is empty for ``none``, and so are the files of known hosts; paths have ``~`` and
+    tokens filled in. ``identity_agent`` is a path, ``none``, or ``$NAME`` for what a variable of
+    the environment says. The algorithms are as they are written, with a ``+``, ``-`` or ``^``.
     """
 
     host_name: str
@@ -106,6 +122,18 @@ class HostOptions:
     revoked_host_keys: str | None
     proxy_jump: tuple[str, ...] | None
     proxy_command: str | None
+    user_known_hosts: tuple[str, ...] | None
+    global_known_hosts: tuple[str, ...] | None
+    identity_agent: str | None
+    certificate_files: tuple[str, ...]
+    address_family: AddressFamily
+    bind_address: str | None
+    connect_timeout: float | None
+    server_alive_interval: int | None
+    server_alive_count_max: int | None
+    host_key_algorithms: str | None
+    pubkey_accepted_algorithms: str | None
+    ca_signature_algorithms: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +227,9 @@ class SshConfig:
         }
         jump = first("proxyjump")
         files = dict.fromkeys(path for path in found.get("identityfile", ()) if not _none(path))
-        revoked = first("revokedhostkeys")
+        revoked, agent = first("revokedhostkeys"), first("identityagent")
+        timeout, interval = first("connecttimeout"), first("serveraliveinterval")
+        most = first("serveralivecountmax")
         return HostOptions(
             host_name=query.name,
             host_key_alias=alias,
@@ -214,7 +244,32 @@ class SshConfig:
             ),
             proxy_jump=None if jump is None else _hops(jump),
             proxy_command=None if _none(first("proxycommand")) else first("proxycommand"),
+            user_known_hosts=self._files("UserKnownHostsFile", found, tokens),
+            global_known_hosts=self._files("GlobalKnownHostsFile", found, tokens),
+            identity_agent=(None if agent is None else self._path("IdentityAgent", agent, tokens)),
+            certificate_files=tuple(
+                self._path("CertificateFile", path, tokens)
+                for path in dict.fromkeys(found.get("certificatefile", ()))
+            ),
+            address_family=cast("AddressFamily", (first("addressfamily") or "any").lower()),
+            bind_address=first("bindaddress"),
+            connect_timeout=None if timeout is None else _seconds(timeout),
+            server_alive_interval=None if interval is None else _seconds(interval),
+            server_alive_count_max=None if most is None else int(most),
+            host_key_algorithms=first("hostkeyalgorithms"),
+            pubkey_accepted_algorithms=first("pubkeyacceptedalgorithms"),
+            ca_signature_algorithms=first("casignaturealgorithms"),
         )
+
+    def _files(
+        self, key: str, found: Mapping[str, list[str]], tokens: Mapping[str, str]
+    ) -> tuple[str, ...] | None:
+        if key.lower() not in found:
+            return None
+        words = found[key.lower()][0].split("\0")
+        if _none(words[0]):
+            return ()
+        return tuple(self._path(key, word, tokens) for word in words)
 
     def _path(self, key: str, path: str, tokens: Mapping[str, str]) -> str:
         def variable(match: re.Match[str]) -> str:
@@ -242,7 +297,7 @@ def read_ssh_config(
 def _keep(option: Option, found: dict[str, list[str]]) -> None:
     """Keep an option, if it is the first of its name. Of two proxies, the first one counts."""
     key, value = option.key, option.value
-    if key == "identityfile":
+    if key in _MANY:
         found.setdefault(key, []).append(value)
     elif key == "proxyjump":
         if "proxycommand" not in found:
@@ -287,8 +342,8 @@ def _check_full_name(name: str, found: Mapping[str, list[str]], *, through: bool
     of few dots, up to a domain that is ``none`` (its ``resolve_canonicalize``). The short name
     could lead to another machine.
     """
-    domains = found.get("canonicaldomains", [""])[0].lower().split()
-    if domains[:1] in ([], ["none"]) or _is_address(name):
+    domains = found.get("canonicaldomains", [""])[0].lower().split("\0")
+    if domains[0] in {"", "none"} or _is_address(name):
         return
     if found["canonicalizehostname"][0].lower() != "always":
         proxied = "proxyjump" in found or not _none(found.get("proxycommand", ["none"])[0])
@@ -374,6 +429,7 @@ def _parse_line(line: str, home: Path, depth: int, blocks: list[Block]) -> None:
     if parts is None or parts["key"].startswith("#"):
         return
     written, key = parts["key"], parts["key"].lower()
+    key = _OLD_NAMES.get(key, key)
     if key in {"host", "match"}:
         words = split_words(parts["rest"])
         if not words:
@@ -390,9 +446,7 @@ def _parse_line(line: str, home: Path, depth: int, blocks: list[Block]) -> None:
         if not parts["rest"]:
             raise _LineError(f"{written} has no value")
         blocks[-1].body.append(Option(key, parts["rest"]))
-    elif key == _LIST:
-        blocks[-1].body.append(Option(key, " ".join(split_words(parts["rest"]))))
-    elif key in _ONE_WORD:
+    elif key in _ONE_WORD or key in _LISTS:
         blocks[-1].body.append(Option(key, _value(written, key, parts["rest"])))
 
 
@@ -400,6 +454,8 @@ def _value(written: str, key: str, rest: str) -> str:
     values = split_words(rest)
     if not values or not values[0]:
         raise _LineError(f"{written} has no value")
+    if key in _LISTS:
+        return "\0".join(values)
     if len(values) > 1:
         raise _LineError(f"{written} has more than one value (put quotes around a blank)")
     value = values[0]
@@ -409,9 +465,30 @@ def _value(written: str, key: str, rest: str) -> str:
         raise _LineError(f"{written} is neither yes nor no")
     if key == "canonicalizehostname" and value.lower() not in {*_YES_OR_NO, "always"}:
         raise _LineError(f"{written} is neither yes, no nor always")
+    _check_number(written, key, value)
+    if key == "addressfamily" and value.lower() not in _FAMILIES:
+        raise _LineError(f"{written} is neither any, inet nor inet6")
     if key == "canonicalizemaxdots" and not _MOST_DOTS.fullmatch(value):
         raise _LineError(f"{written} is no number")
     return value
+
+
+def _check_number(written: str, key: str, value: str) -> None:
+    if key in {"connecttimeout", "serveraliveinterval"} and value.lower() != "none":
+        _seconds(value, written)
+    if key == "serveralivecountmax" and not _MOST_DOTS.fullmatch(value):
+        raise _LineError(f"{written} is no number")
+
+
+def _seconds(text: str, written: str = "") -> int | None:
+    """Return the seconds of a time (sshd_config(5), TIME FORMATS), ``None`` for ``none``."""
+    if text.lower() == "none":
+        return None
+    if not re.fullmatch("([0-9]{1,9}[smhdwSMHDW]?)+", text):
+        raise _LineError(f"{written} is no time")
+    units = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    found = re.findall("([0-9]+)([smhdw]?)", text.lower())
+    return sum(int(number) * units[unit] for number, unit in found)
 
 
 def _criteria(words: Sequence[str]) -> Iterator[Criterion]:

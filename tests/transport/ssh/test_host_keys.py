@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import stat
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.transport.ssh.known_hosts import HostKey, add_if_new
 from tests.fleet.clients import connection, need, options, refusal, target_at
 from tests.fleet.openssh import make_key
 
@@ -389,11 +388,33 @@ def test_accept_new_looks_into_the_other_files_too(sshd: Sshd, lines: Lines, hom
     assert "has changed" in refusal(target_at(sshd), trusting).reason
 
 
-def test_accept_new_with_the_null_device_takes_one_key_for_as_long_as_it_runs(
-    sshd: Sshd, home: Path
+def test_accept_new_takes_no_key_that_it_can_not_save(sshd: Sshd, home: Path) -> None:
+    problem = refusal(target_at(sshd), options(home, Path("/dev/null"), accept_new=True))
+    assert str(problem) == (
+        f"host key: the key of {sshd.entry} is new, and there is no file to save it in"
+    )
+
+
+@pytest.mark.parametrize("named", ["/dev/null", "none"])
+def test_accept_new_takes_no_key_where_the_config_saves_none(
+    named: str, sshd: Sshd, home: Path
 ) -> None:
-    trusting = options(home, Path("/dev/null"), accept_new=True)
-    assert [key.name for key in connection(target_at(sshd), trusting)] == [sshd.entry]
-    assert connection(target_at(sshd), trusting) == ()
-    verdict = add_if_new([Path("/dev/null")], [sshd.entry], HostKey("ssh-ed25519", b"another's"))
-    assert verdict.standing == "changed"
+    config, saved = home / "config", home / "global"
+    config.write_text(f"UserKnownHostsFile {named}\nGlobalKnownHostsFile {saved}\n")
+    trusting = options(
+        home, home / "known_hosts", ssh_config=config, accept_new=True, known_hosts_named=False
+    )
+    assert "no file to save it in" in refusal(target_at(sshd), trusting).reason
+    assert not saved.exists()
+    winning = replace(trusting, known_hosts_named=True)
+    assert [key.name for key in connection(target_at(sshd), winning)] == [sshd.entry]
+
+
+def test_the_configs_own_known_hosts_count_unless_others_were_named(sshd: Sshd, home: Path) -> None:
+    config = home / "config"
+    config.write_text(f"UserKnownHostsFile {home}/mine {sshd.known_hosts}\n")
+    named = options(home, home / "empty", ssh_config=config)
+    assert "is not known" in refusal(target_at(sshd), named).reason
+    connection(target_at(sshd), replace(named, known_hosts_named=False))
+    config.write_text(f"UserKnownHostsFile none\nGlobalKnownHostsFile {sshd.known_hosts}\n")
+    connection(target_at(sshd), options(home, ssh_config=config, known_hosts_named=False))

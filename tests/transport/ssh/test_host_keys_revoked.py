@@ -132,7 +132,7 @@ def test_the_path_may_hold_the_home(written: str, server: Sshd, home: Path) -> N
     (home / "revoked").write_text(server.host_key.read_text())
     config = home / "config"
     config.write_text(f"RevokedHostKeys {written}\n")
-    conn_options = options(home, server.known_hosts, ssh_config=config, home_variable=str(home))
+    conn_options = options(home, server.known_hosts, ssh_config=config, environ={"HOME": str(home)})
     assert f"is revoked by {home}/revoked (" in refusal(target_at(server), conn_options).reason
 
 
