@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import stat
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
@@ -21,6 +22,10 @@ from aegis_provision.transport.remote_read import (
     read_receipt,
     read_receipt_and_login,
     read_searched,
+)
+from aegis_provision.transport.temporary_directory import (
+    make_temporary_directory,
+    remove_temporary_directory,
 )
 
 if TYPE_CHECKING:
@@ -225,6 +230,40 @@ class HostSession:
             raise _unsafe("the SFTP server runs as root, though it was started as another user")
         rebound = previous.rebind(self._files) if previous else None
         return rebound or take_lock(self._files, write, owner, self._by_path())
+
+    def make_directory(self, parent: str, mode: int, deadline: Deadline) -> str:
+        """Make a directory under a random name in the absolute path ``parent``; return its path.
+
+        Raises ``OSError`` if it can't be made.
+        """
+        exchangeable = self._is_exchangeable(parent, deadline)
+        return make_temporary_directory(self._files, parent, mode, exchangeable=exchangeable)
+
+    def remove_directory(self, path: str, deadline: Deadline) -> bool:
+        """Remove a directory that :meth:`make_directory` made; return whether it is gone."""
+        exchangeable = self._is_exchangeable(posixpath.dirname(path), deadline)
+        return remove_temporary_directory(self._files, path, exchangeable=exchangeable)
+
+    def _is_exchangeable(self, parent: str, deadline: Deadline) -> bool:
+        """Tell whether others can put something else in the place of what root makes there."""
+        self.login(deadline)
+        self._files.set_deadline(deadline)
+        if not self._is_root:
+            return False
+        owners = OwnersQuery(self._files, parent).get()
+        return not owners.only_root and not self._is_sticky(parent, owners)
+
+    def _is_sticky(self, directory: str, owners: PathOwners) -> bool:
+        """Tell whether others may do no more than make entries of their own in ``directory``.
+
+        In a sticky directory only its owner, root here, moves an entry of root's, see inode(7).
+        """
+        try:
+            if owners.uids or owners.open_at != self._files.submit_real_path(directory).get():
+                return False
+            return bool(self._files.stat(directory).mode & stat.S_ISVTX)
+        except OSError:
+            return False
 
     @property
     def login_name(self) -> str:

@@ -709,3 +709,36 @@ def test_why_it_did_not_start(stderr: str, words: str) -> None:
 
 def test_the_servers_are_looked_for_where_they_lie() -> None:
     assert all(place in owner_command(1, 1, "m") for place in SERVERS)
+
+
+def _made_by_root(sshd: Sshd, parent: Path) -> tuple[int, int]:
+    """Let root make a directory in ``parent``, and remove it from there; return its owner."""
+    deadline = Deadline.after(60)
+    with connect(*over(sshd, Path("/etc/aegis.config.json")), deadline) as session:
+        path = Path(session.make_directory(str(parent), 0o755, deadline))
+        found = owner(path)
+        assert mode_of(path) == 0o755
+        (path / ".claude").mkdir()
+        (path / ".claude" / "settings.json").write_text("{}")
+        gone = session.remove_directory(str(path), deadline)
+        assert gone is not path.exists()
+        assert gone is not _is_anybodys(path)
+        assert session.read(deadline).problem is None  # the files are still root's
+        return found
+
+
+def _is_anybodys(path: Path) -> bool:
+    """Tell whether another user than root could have exchanged ``path``."""
+    above = path.parent.stat()
+    return above.st_uid != 0 or above.st_mode & 0o1002 == 0o0002
+
+
+def test_root_clears_up_only_where_nobody_could_have_exchanged_the_directory(
+    sshd: Sshd, home: Path, public_path: Path
+) -> None:
+    link, shared = public_path / "link", public_path / "shared"
+    link.symlink_to(home)
+    shared.mkdir()
+    for parent, mode in ((home, 0o700), (link, 0o700), (shared, 0o1777), (shared, 0o777)):
+        parent.chmod(mode)
+        assert _made_by_root(sshd, parent) == (0, 0)
