@@ -5,8 +5,9 @@ authorization, as sessions send it. ``{base_url}/models`` is OpenAI's form, ``{b
 Anthropic's, whose ``/v1/messages`` Claude Code calls under the same base URL.
 
 The messages name the causes that docs/aegis.md lists under "Troubleshooting". The response comes
-from a foreign server: only the names of models in it are repeated, quoted like an operator's text.
-Neither the token nor an error's text, which may quote the token, is ever shown.
+from a foreign server: only the names of models in it and where it redirects to are repeated, quoted
+like an operator's text. Neither the token nor an error's text, which may quote the token, is ever
+shown.
 
 Some providers (OpenRouter) list their models without a token: a response there does not prove that
 the token is valid.
@@ -14,16 +15,18 @@ the token is valid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aegis_provision.documents.quoting import quote
 from aegis_provision.providers.model_list import is_wildcard, near, offers, parse_models
+from aegis_provision.providers.retry_after import waiting_time
+from aegis_provision.providers.value_source import ValueSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aegis_provision.providers.model_list import ModelList
 
@@ -31,10 +34,13 @@ SLOW_SECONDS = 5.0
 """A provider that takes longer than this to list its models gets a warning."""
 
 _SHOWN = 3
-_UNPAID, _TOO_MANY = 402, 429
-_REFUSES_TOKEN = frozenset({401, _UNPAID, 403})
+_UNPAID, _FORBIDDEN, _PROXY_LOGIN, _TOO_MANY = 402, 403, 407, 429
+_REFUSES_TOKEN = frozenset({401, _UNPAID, _FORBIDDEN})
 _NO_PATH = frozenset({404, 405, 410, 501})
 _PASSING = frozenset({408, 425, _TOO_MANY})
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LOOKED_AT = 1024
+_NO_LIST = "the provider's answer holds no list of models, so they were not checked"
 
 
 class ConnectFailure(Enum):
@@ -48,66 +54,91 @@ class ConnectFailure(Enum):
     NOT_HTTP = "not_http"
     NOT_TLS = "not_tls"
     UNTRUSTED = "untrusted"
+    UNTRUSTED_BY_HOST = "untrusted_by_host"
     WRONG_NAME = "wrong_name"
     EXPIRED = "expired"
+
+
+class Aspect(Enum):
+    """What of a provider a verdict is about, in the order in which they rest on each other."""
+
+    CONNECTION = "connection"
+    TLS = "tls"
+    ANSWER = "answer"
+    PATH = "path"
+    TOKEN = "token"  # noqa: S105 - what the verdict is about
+    MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a host's sessions can work with their provider.
 
-    ``message`` says what is wrong and ``hint`` what to do next; both are empty if ``ok`` is true.
-    ``warnings`` may come with either. ``passing`` is true if a later attempt may succeed.
-    ``checked`` says what was found, and where, if everything was.
+    ``message`` says what is wrong and ``hint`` what to do next; both are empty, and ``aspect`` is
+    ``None``, if ``ok`` is true. ``slow`` and ``unchecked`` are warnings that may come with either:
+    how long it took, and which models the answer does not tell of, and why. ``passing`` is true if
+    a later attempt may succeed, which ``retry_after`` asks to put off (seconds).
+
+    ``found`` says which models were found, and where, if all of them were; ``calls`` what sessions
+    will call. ``url`` is the address whose answer counted.
     """
 
     ok: bool
     message: str = ""
     hint: str = ""
-    warnings: tuple[str, ...] = ()
+    aspect: Aspect | None = None
+    slow: str = ""
+    unchecked: str = ""
     passing: bool = False
-    checked: str = ""
+    retry_after: float | None = None
+    found: str = ""
+    calls: str = field(default="", compare=False)
+    url: str = field(default="", compare=False)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is worth a warning."""
+        return tuple(text for text in (self.slow, self.unchecked) if text)
 
-@dataclass(frozen=True, slots=True)
-class TokenSource:
-    """Where a host's provider token comes from.
-
-    ``variables`` are those of the operator's environment, ``place`` is where the inventory says so
-    (``file:line:column``), empty for a built-in recipe; ``stand_in`` is true where none of the
-    variables is set and the recipe's own stand-in was sent.
-    """
-
-    variables: tuple[str, ...] = ()
-    place: str = ""
-    stand_in: bool = False
+    @property
+    def checked(self) -> str:
+        """Return what was found, and what sessions will call."""
+        return "; ".join(text for text in (self.found, self.calls) if text)
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What the provider is asked for.
 
-    ``base_url_variable`` is the environment variable that overrides the base URL;
-    ``checks_models`` is false where models are not what the host names (on Azure it names
-    deployments).
+    ``sources`` says where the values come from, by setting. ``checks_models`` is false where models
+    are not what the host names (on Azure it names deployments). ``local_server`` names the server
+    that runs beside the host's sessions, such as ``Ollama``, empty where there is none.
     """
 
     base_url: str
     model: str
     fast_model: str
-    base_url_variable: str | None = None
+    sources: Mapping[str, ValueSource] = field(default_factory=dict)
     checks_models: bool = True
-    token: TokenSource = TokenSource()
+    local_server: str = ""
+
+    def source(self, setting: str) -> ValueSource:
+        """Return where the value of ``setting`` comes from."""
+        return self.sources.get(setting) or ValueSource(setting)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: ``seconds`` is how long it took, ``location`` where a redirect points to."""
+    """An answer: ``seconds`` is how long it took, ``location`` where a redirect points to.
+
+    ``retry_after`` is how long it asks to wait (seconds), ``None`` where it does not.
+    """
 
     status: int
     body: bytes = field(repr=False)
     seconds: float = 0.0
     location: str = ""
+    retry_after: float | None = None
 
 
 def models_url(base_url: str) -> str:
@@ -123,14 +154,35 @@ def native_models_url(base_url: str) -> str:
     return base_url.rstrip("/") + "/v1/models"
 
 
+def messages_url(base_url: str) -> str:
+    """Return what Claude Code calls under ``base_url``."""
+    return base_url.rstrip("/") + "/v1/messages"
+
+
+def calls(base_url: str, *, native: bool) -> str:
+    """Say what sessions will call; ``native`` says that the provider speaks Anthropic's API."""
+    messages = shown_path(messages_url(base_url))
+    if native:
+        return f"Claude Code's sessions call {messages}"
+    chat = shown_path(base_url.rstrip("/") + "/chat/completions")
+    return f"Claude Code's sessions call {messages}, clients of OpenAI's API {chat}"
+
+
+def shown_path(url: str) -> str:
+    """Return the path of a URL under the base URL, in quotes."""
+    return quote(urlsplit(url).path)
+
+
 def settles(reply: Reply, expected: Expected) -> bool:
     """Tell whether an answer from :func:`models_url` makes asking elsewhere needless.
 
-    It does where it is as good as an answer can be, and where it speaks of the account or of the
-    moment, not of the path. All else, a page for people or a refused token too, may be what the
-    provider answers under a path that is not its API's.
+    It does where it is as good as an answer can be, and where it speaks of the account, of a proxy
+    in between or of the moment, not of the path. All else, a page for people or a refused token
+    too, may be what the provider answers under a path that is not its API's.
     """
-    return _rank(reply, expected) is _Rank.GOOD or reply.status == _UNPAID or _passes(reply.status)
+    if _rank(reply, expected) is _Rank.GOOD or _passes(reply.status):
+        return True
+    return reply.status in {_UNPAID, _PROXY_LOGIN}
 
 
 def probe_verdict(first: Reply, second: Reply | None, expected: Expected) -> Verdict:
@@ -144,6 +196,36 @@ def probe_verdict(first: Reply, second: Reply | None, expected: Expected) -> Ver
     return _judge(second, native_models_url(expected.base_url), expected, first)
 
 
+def names_missing_path(status: int) -> bool:
+    """Tell whether a status says that nothing is under the path, or nothing that is asked so."""
+    return status in _NO_PATH
+
+
+def refused_token(status: int, expected: Expected) -> Verdict:
+    """Return the verdict on a token that the provider refuses with 401, 402 or 403."""
+    source = expected.source("auth_token")
+    match status:
+        case 402:
+            message = "the provider wants to be paid first (402)"
+            further = "the account that its token belongs to"
+        case 403:
+            message = (
+                "the provider refuses the token (403): the mapped token is not valid there, "
+                "or lacks the right"
+            )
+            further = "what that token may do"
+        case _:
+            message = (
+                f"the provider refuses the token ({status}): the mapped token is not valid there"
+            )
+            further = "that its token is this provider's"
+    if source.by_default:
+        hint = f"set {' and '.join(source.variables)}: {source}, and that stand-in was sent"
+    else:
+        hint = f"check {source}, and {further}"
+    return Verdict(ok=False, message=message, hint=hint, aspect=Aspect.TOKEN)
+
+
 class _Rank(IntEnum):
     """What answers are worth: of two, the lower one is told."""
 
@@ -152,28 +234,37 @@ class _Rank(IntEnum):
     REFUSES_TOKEN = 2
     PASSING = 3
     NO_LIST = 4
-    REDIRECT = 5
-    REFUSED = 6
-    NO_PATH = 7
+    PAGE = 5
+    REDIRECT = 6
+    REFUSED = 7
+    NO_PATH = 8
 
 
 def _rank(reply: Reply, expected: Expected) -> _Rank:
     status = reply.status
     if 200 <= status < 300:
-        if not expected.checks_models:
-            return _Rank.GOOD
-        offered = parse_models(reply.body)
-        if offered is None:
-            return _Rank.NO_LIST
-        lacks = offered.is_whole and _missing(offered, expected)
-        return _Rank.LACKS_MODEL if lacks else _Rank.GOOD
+        return _rank_of_list(reply, expected)
     if 300 <= status < 400:
         return _Rank.REDIRECT
     if status in _NO_PATH:
         return _Rank.NO_PATH
+    if _is_from_proxy(reply):
+        return _Rank.PAGE
     if status in _REFUSES_TOKEN:
         return _Rank.REFUSES_TOKEN
     return _Rank.PASSING if _passes(status) else _Rank.REFUSED
+
+
+def _rank_of_list(reply: Reply, expected: Expected) -> _Rank:
+    if is_page(reply.body):
+        return _Rank.PAGE
+    if not expected.checks_models:
+        return _Rank.GOOD
+    offered = parse_models(reply.body)
+    if offered is None:
+        return _Rank.NO_LIST
+    lacks = offered.is_whole and _missing(offered, expected)
+    return _Rank.LACKS_MODEL if lacks else _Rank.GOOD
 
 
 def _passes(status: int) -> bool:
@@ -181,50 +272,67 @@ def _passes(status: int) -> bool:
     return status in _PASSING or (500 <= status < 600 and status not in _NO_PATH)
 
 
+def is_page(body: bytes) -> bool:
+    """Tell whether an answer is a page for people: HTML, which no provider's API speaks."""
+    text = body[:_LOOKED_AT].removeprefix(_BYTE_ORDER_MARK).lstrip().lower()
+    if text.startswith(b"<?xml"):
+        return b"<html" in text
+    return text.startswith(b"<")
+
+
+def _is_from_proxy(reply: Reply) -> bool:
+    """Tell whether what stands between answered, which no provider's own status tells of."""
+    if reply.status == _PROXY_LOGIN:
+        return True
+    refuses = 400 <= reply.status < 500 and reply.status not in _NO_PATH | _PASSING
+    return refuses and reply.status not in {401, _UNPAID} and is_page(reply.body)
+
+
 def _judge(reply: Reply, url: str, expected: Expected, other: Reply | None) -> Verdict:
     """Return what ``reply`` from ``url`` means; ``other`` is the worse answer, if there is one."""
     if 300 <= reply.status < 400:
-        target = f" to {quote(reply.location)}" if reply.location else ""
-        return Verdict(
-            ok=False,
-            message=f"the provider redirects{target} ({reply.status}), "
-            "and the token was not sent there",
-            hint=f"if that is right, set {_setting(expected.base_url_variable)} to where it points",
-        )
+        return _redirected(reply, expected)
     if not 200 <= reply.status < 300:
-        return _refused(reply.status, expected, other)
-    warnings: tuple[str, ...] = ()
+        return _refused(reply, expected, other)
+    if is_page(reply.body):
+        return _page(reply.status, expected)
+    native = url == native_models_url(expected.base_url)
+    slow = ""
     if reply.seconds > SLOW_SECONDS:
-        warnings = (f"the provider is slow: it took {reply.seconds:.0f} s to list its models",)
+        slow = f"the provider is slow: it took {reply.seconds:.0f} s to list its models"
+    called = calls(expected.base_url, native=native)
+    fine = Verdict(ok=True, slow=slow, calls=called, url=url)
     if not expected.checks_models:
-        return Verdict(ok=True, warnings=warnings)
+        return fine
+    return _judge_list(reply, expected, fine)
+
+
+def _judge_list(reply: Reply, expected: Expected, fine: Verdict) -> Verdict:
+    """Return what a list of models means; ``fine`` is the verdict where nothing is wrong."""
     offered = parse_models(reply.body)
     models = _models(expected)
     patterns = {key: name for key, name in models.items() if is_wildcard(name)}
     if patterns:
         example = f", such as {_some(offered.names)}" if offered and offered.names else ""
-        return Verdict(
-            ok=False,
-            message=f"no session can run on {_named(patterns)}: a wildcard stands for many models",
-            hint=f"name one of the provider's own models{example}",
-            warnings=warnings,
+        return _lacks(
+            f"no session can run on {_named(patterns)}: a wildcard stands for many models",
+            f"name one of the provider's own models{example}, in {_set_by(patterns, expected)}",
+            fine,
         )
     if offered is None:
-        return Verdict(ok=True, warnings=(*warnings, _no_list(reply.body, expected)))
+        return replace(fine, unchecked=_NO_LIST)
     missing = _missing(offered, expected)
     if missing and not offered.is_whole:
-        return Verdict(ok=True, warnings=(*warnings, _unchecked(offered, missing)))
+        return replace(fine, unchecked=_unchecked(offered, missing))
     if missing:
-        return Verdict(
-            ok=False,
-            message=f"the provider does not offer {_named(missing)}",
-            hint=_instead(offered.names, missing),
-            warnings=warnings,
-        )
+        hint = _instead(offered.names, missing, expected)
+        return _lacks(f"the provider does not offer {_named(missing)}", hint, fine)
     names = " and ".join(map(quote, dict.fromkeys(models.values())))
-    return Verdict(
-        ok=True, warnings=warnings, checked=f"found {names} in {quote(urlsplit(url).path)}"
-    )
+    return replace(fine, found=f"found {names} in {shown_path(fine.url)}")
+
+
+def _lacks(message: str, hint: str, fine: Verdict) -> Verdict:
+    return replace(fine, ok=False, message=message, hint=hint, aspect=Aspect.MODEL)
 
 
 def _models(expected: Expected) -> dict[str, str]:
@@ -251,103 +359,80 @@ def _unchecked(offered: ModelList, missing: dict[str, str]) -> str:
     return f"{why}: {_named(missing)} {verb} not checked"
 
 
-def connect_failure_verdict(
-    why: ConnectFailure, *, base_url: str, base_url_variable: str | None, seconds: float = 0.0
-) -> Verdict:
-    """Return what it means that no answer came. ``seconds`` is how long was waited for one."""
-    setting = _setting(base_url_variable)
-    where = quote(urlsplit(base_url).netloc.rpartition("@")[2])
-    message, hint, passing = {
-        ConnectFailure.NOT_LISTENING: (
-            f"nothing listens on {where}, as the host sees it",
-            (
-                "start the provider's server there (LM Studio and Ollama have to run on that "
-                f"host), or set {setting}"
-            ),
-            True,
-        ),
-        ConnectFailure.UNKNOWN_NAME: (
-            f"the host finds no address for {where}",
-            f"check the name in {setting}, and the host's DNS",
-            False,
-        ),
-        ConnectFailure.UNREACHABLE: (
-            f"the host has no way to {where}",
-            f"check the host's network and firewall, or set {setting}",
-            True,
-        ),
-        ConnectFailure.TIMED_OUT: (
-            f"{where} did not answer within {seconds:.0f} s",
-            (
-                "check from that host whether a firewall drops the connection, or whether the "
-                "provider is overloaded"
-            ),
-            True,
-        ),
-        ConnectFailure.HUNG_UP: (
-            f"{where} hung up without an answer",
-            f"check that the provider's API is what listens there, or set {setting}",
-            True,
-        ),
-        ConnectFailure.NOT_HTTP: (
-            f"{where} answered, but not in HTTP",
-            f"check the scheme and the port of {setting}: https:// may be wanted",
-            False,
-        ),
-        ConnectFailure.NOT_TLS: (
-            f"{where} does not speak TLS as https:// wants it",
-            f"check the scheme and the port of {setting}: http:// may be meant",
-            False,
-        ),
-        ConnectFailure.UNTRUSTED: (
-            f"the certificate of {where} is not one that this machine trusts",
-            (
-                "if it is your own authority's, set SSL_CERT_FILE to its certificates; "
-                "Aegis needs them on the host too"
-            ),
-            False,
-        ),
-        ConnectFailure.WRONG_NAME: (
-            f"the certificate of {where} is for another name",
-            f"set {setting} to the name that the certificate has",
-            False,
-        ),
-        ConnectFailure.EXPIRED: (
-            f"the certificate of {where} is out of date",
-            "renew it there, or check this machine's clock",
-            False,
-        ),
-    }[why]
-    return Verdict(ok=False, message=message, hint=hint, passing=passing)
+def _redirected(reply: Reply, expected: Expected) -> Verdict:
+    return Verdict(
+        ok=False,
+        message=f"the provider redirects{_target(reply.location)} ({reply.status}), "
+        "and the token was not sent there",
+        hint=f"if that is right, set {expected.source('base_url')} to where it points",
+        aspect=Aspect.PATH,
+    )
 
 
-def _refused(status: int, expected: Expected, other: Reply | None) -> Verdict:
-    setting, token = _setting(expected.base_url_variable), expected.token
+def _target(location: str) -> str:
+    """Say where a redirect points, less user information, query and fragment."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return " to an address that is none"
+    address = parts.netloc.rpartition("@")[2]
+    begin = f"{parts.scheme}://{address}" if parts.scheme else f"//{address}" if address else ""
+    return f" to {quote(begin + parts.path)}" if begin or parts.path else ""
+
+
+def _refused(reply: Reply, expected: Expected, other: Reply | None) -> Verdict:
+    status, asks = reply.status, ""
     if status in _NO_PATH:
         return _no_path(status, expected, other)
-    match status:
-        case 401:
-            message = "the provider refuses the token (401): the mapped token is not valid there"
-            hint = _token_hint(token, "that its token is this provider's")
-        case 403:
-            message = (
-                "the provider refuses the token (403): the mapped token is not valid there, "
-                "or lacks the right"
-            )
-            hint = _token_hint(token, "what that token may do")
-        case 402:
-            message = "the provider wants to be paid first (402)"
-            hint = _token_hint(token, "the account that its token belongs to")
-        case 429:
-            message = "the provider wants fewer requests (429): the token was not checked"
-            hint = "wait a little, ask from fewer hosts at once, or check the token's quota"
-        case _ if _passes(status):
-            message = f"the provider fails at the moment ({status})"
-            hint = "try again later, or look at the provider's own status"
-        case _:
-            message = f"the provider does not take the question for its models ({status})"
-            hint = f"check that {setting} is an API like OpenAI's or Anthropic's"
-    return Verdict(ok=False, message=message, hint=hint, passing=_passes(status))
+    if _is_from_proxy(reply):
+        return _page(status, expected)
+    if status in _REFUSES_TOKEN:
+        return refused_token(status, expected)
+    setting = expected.source("base_url")
+    if reply.retry_after is not None:
+        asks = f" and asks to wait {waiting_time(reply.retry_after)}"
+    if status == _TOO_MANY:
+        message = f"the provider wants fewer requests (429){asks}: the token was not checked"
+        hint = (
+            f"wait {'as long' if asks else 'a little'}, ask from fewer hosts at once, or check "
+            f"the quota of {expected.source('auth_token')}"
+        )
+    elif _passes(status):
+        who = "a proxy or gateway before the provider" if is_page(reply.body) else "the provider"
+        page = ", with a page for people" if is_page(reply.body) else ""
+        message = f"{who} fails at the moment ({status}{page}){asks}"
+        hint = f"try again later, look at the provider's own status, or check {setting}"
+    else:
+        message = f"the provider does not take the question for its models ({status})"
+        hint = f"check that {setting} is an API like OpenAI's or Anthropic's"
+    return Verdict(
+        ok=False,
+        message=message,
+        hint=hint,
+        aspect=Aspect.ANSWER,
+        passing=_passes(status),
+        retry_after=reply.retry_after,
+    )
+
+
+def _page(status: int, expected: Expected) -> Verdict:
+    """Say that what answered is no provider, but what people meet on the way to one."""
+    if status == _PROXY_LOGIN:
+        return Verdict(
+            ok=False,
+            message="a proxy on the way to the provider wants its own login (407): "
+            "the token was not checked",
+            hint="let the host's connections to the provider pass without it, "
+            f"or check {expected.source('base_url')}",
+            aspect=Aspect.ANSWER,
+        )
+    return Verdict(
+        ok=False,
+        message=f"a page for people came instead of an answer ({status}): it looks like a proxy's "
+        "or a portal's page, and not like the provider's API",
+        hint=f"{_base_hint(expected)}; and whether a proxy or firewall stands before it",
+        aspect=Aspect.ANSWER,
+    )
 
 
 def _no_path(status: int, expected: Expected, other: Reply | None) -> Verdict:
@@ -356,7 +441,7 @@ def _no_path(status: int, expected: Expected, other: Reply | None) -> Verdict:
     Appending ``/v1`` is no advice: what would be there then was asked for as the second form.
     """
     forms = models_url(expected.base_url), native_models_url(expected.base_url)
-    paths = [quote(urlsplit(url).path) for url in forms]
+    paths = [shown_path(url) for url in forms]
     codes = dict.fromkeys((status, other.status) if other is not None else (status,))
     has = f"neither {' nor '.join(paths)}" if other is not None else f"no {paths[0]}"
     return Verdict(
@@ -364,41 +449,15 @@ def _no_path(status: int, expected: Expected, other: Reply | None) -> Verdict:
         message=f"the provider has {has} ({', '.join(map(str, codes))}): "
         "the base URL lacks its compatible path, or it lists no models at all",
         hint=f"{_base_hint(expected)}; a provider that lists no models can't be probed",
+        aspect=Aspect.PATH,
     )
-
-
-def _token_hint(token: TokenSource, further: str) -> str:
-    """Return what to check of a token that is not taken: the setting, the variable, the line."""
-    if not token.variables:
-        return f"check which variable auth_token names, and {further}"
-    names = " and ".join(token.variables)
-    place = f" ({token.place})" if token.place else ""
-    if token.stand_in:
-        return (
-            f"set {names}, which auth_token names{place}: it is not set, and the recipe's own "
-            "stand-in was sent"
-        )
-    return f"check {names}, which auth_token names{place}, and {further}"
-
-
-def _no_list(body: bytes, expected: Expected) -> str:
-    if body.lstrip()[:1] == b"<":
-        return (
-            "the provider answered with a page instead of a list of models, so they were not "
-            f"checked: {_base_hint(expected)}"
-        )
-    return "the provider's answer holds no list of models, so they were not checked"
 
 
 def _base_hint(expected: Expected) -> str:
     return (
-        f"check {_setting(expected.base_url_variable)}: {quote(expected.base_url)} may not be "
+        f"check {expected.source('base_url')}: {quote(expected.base_url)} may not be "
         "where the provider's API begins"
     )
-
-
-def _setting(variable: str | None) -> str:
-    return f"base_url (or {variable} in your environment)" if variable else "base_url"
 
 
 def _named(missing: dict[str, str]) -> str:
@@ -408,13 +467,19 @@ def _named(missing: dict[str, str]) -> str:
     return "the models " + " and ".join(f"{quote(name)} ({key})" for key, name in missing.items())
 
 
-def _instead(names: Sequence[str], missing: dict[str, str]) -> str:
+def _set_by(settings: Iterable[str], expected: Expected) -> str:
+    return " and ".join(str(expected.source(setting)) for setting in settings)
+
+
+def _instead(names: Sequence[str], missing: dict[str, str], expected: Expected) -> str:
+    setting = _set_by(missing, expected)
     if not names:
-        return "it offers none at all: load one there first (ollama pull, or LM Studio's own list)"
+        how = "load one there first (ollama pull, or LM Studio's own list)"
+        return f"it offers none at all: {how}, then set {setting} to it"
     like = dict.fromkeys(name for model in missing.values() for name in near(names, model))
     if like:
-        return f"did you mean {' or '.join(quote(name) for name in like)}?"
-    return f"set the provider's exact model or deployment id; it offers {_some(names)}"
+        return f"did you mean {' or '.join(quote(name) for name in like)}? set {setting}"
+    return f"set {setting} to the provider's exact model or deployment id; it offers {_some(names)}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -394,7 +394,9 @@ class _HostWork:
 
     def _probe(self, step: Step, timeout: float) -> Ok | Unknown | Blocked:
         """Ask the provider whether it would serve this host."""
-        verdict = probe_provider(self.task.job.session, self.connection.request, timeout)
+        job = self.task.job
+        chosen_at = str(job.host.provider.span) if job.host.provider is not None else ""
+        verdict = probe_provider(job.session, self.connection.request, timeout, chosen_at=chosen_at)
         if isinstance(verdict, Ok):
             self.warnings.extend(verdict.warnings)
             if verdict.checked:

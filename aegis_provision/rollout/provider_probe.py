@@ -6,21 +6,22 @@ What its replies mean is in :mod:`aegis_provision.providers.probe_verdict`.
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from aegis_provision.providers.connect_failure_verdict import connect_failure_verdict
 from aegis_provision.providers.probe_verdict import (
     Expected,
     Reply,
-    TokenSource,
-    connect_failure_verdict,
     models_url,
     native_models_url,
     probe_verdict,
     settles,
 )
 from aegis_provision.providers.recipes import VARIABLE_OF
+from aegis_provision.providers.retry_after import parse_retry_after
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.templates import references, single_reference
+from aegis_provision.providers.value_source import value_source
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown, tries
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
 
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.providers.probe_verdict import Verdict
-    from aegis_provision.providers.session_variables import Session, Variable
+    from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.aegis_client import SendRequest
     from aegis_provision.transport.http_messages import HttpResponse
 
 _SHORTEST_TIMEOUT = 1.0
 _NEEDED = ("base_url", "auth_token", "model", "fast_model")
 _NAMES_DEPLOYMENTS = "azure-openai"
+_LOCAL_SERVERS = {"lm-studio": "LM Studio", "ollama": "Ollama"}
 
 
 def probe_provider(
@@ -42,41 +44,53 @@ def probe_provider(
     send: SendRequest,
     timeout: float,
     pause: Callable[[float], object] = time.sleep,
+    *,
+    chosen_at: str = "",
 ) -> Ok | Unknown | Blocked:
     """Ask the provider for its models, with the host's token, from the host's point of view.
 
     The request is in OpenAI's form, and if that does not settle it in Anthropic's. A failure that
-    may pass by itself is tried again until ``timeout`` seconds are over.
+    may pass by itself is tried again until ``timeout`` seconds are over: not before the provider
+    asks for it, and not at all where that is later. ``chosen_at`` is the inventory's place that
+    chose the provider, for messages.
     """
-    if not {VARIABLE_OF[key] for key in _NEEDED} <= session.values.keys():
+    if missing_settings(session):
         return Ok(("the provider was not asked: the file does not name one in full",))
+    until, asked_wait = time.monotonic() + timeout, 0.0
+
+    def wait(seconds: float) -> None:
+        pause(max(seconds, asked_wait))
+
+    expected = expectation(session, chosen_at)
     blocked = Blocked("")
-    for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
-        verdict = _probe_once(session, send, seconds)
-        if isinstance(verdict, Ok | Unknown):
+    for seconds in tries(timeout, _SHORTEST_TIMEOUT, wait):
+        verdict = probe_once(session, expected, send, seconds)
+        if isinstance(verdict, Unknown):
             return verdict
         if verdict.ok:
             return Ok(verdict.warnings, verdict.checked)
         blocked = Blocked(verdict.message, verdict.hint)
-        if not verdict.passing:
+        asked_wait = verdict.retry_after or 0.0
+        if not verdict.passing or time.monotonic() + asked_wait > until:
             break
     return blocked
 
 
-def _probe_once(session: Session, send: SendRequest, timeout: float) -> Unknown | Verdict:
-    expected = _expectation(session)
-    value = session.values[VARIABLE_OF["auth_token"]]
-    token = value if isinstance(value, Secret) else None
+def missing_settings(session: Session) -> tuple[str, ...]:
+    """Return what a probe needs and the session variables do not have, by setting."""
+    return tuple(key for key in _NEEDED if VARIABLE_OF[key] not in session.values)
+
+
+def probe_once(
+    session: Session, expected: Expected, send: SendRequest, timeout: float
+) -> Unknown | Verdict:
+    """Ask the provider for its models, in both forms if need be, and never twice."""
+    token = token_of(session)
     response = send(HttpRequest(models_url(expected.base_url), token), timeout)
     if isinstance(response, HttpFailure):
         if response.cause is None:
             return Unknown(f"the provider was not asked: {response.reason}")
-        return connect_failure_verdict(
-            response.cause,
-            base_url=expected.base_url,
-            base_url_variable=expected.base_url_variable,
-            seconds=timeout,
-        )
+        return connect_failure_verdict(response.cause, expected, timeout)
     first, second = _reply(response), None
     if not settles(first, expected):
         left = max(_SHORTEST_TIMEOUT, timeout - response.seconds)
@@ -86,41 +100,32 @@ def _probe_once(session: Session, send: SendRequest, timeout: float) -> Unknown 
     return probe_verdict(first, second, expected)
 
 
-def _reply(response: HttpResponse) -> Reply:
-    return Reply(response.status, response.body, response.seconds, response.location)
+def token_of(session: Session) -> Secret | None:
+    """Return the provider's token, ``None`` where there is none that is a secret."""
+    value = session.values.get(VARIABLE_OF["auth_token"])
+    return value if isinstance(value, Secret) else None
 
 
-def _expectation(session: Session) -> Expected:
-    variable = _variable(session, "base_url")
-    reference = single_reference(variable.template) if variable else None
+def expectation(session: Session, chosen_at: str = "") -> Expected:
+    """Return what the provider of ``session`` is asked for; settings that it lacks are empty."""
+    lineage = session.spec.lineage
     return Expected(
         base_url=_text(session, "base_url"),
         model=_text(session, "model"),
         fast_model=_text(session, "fast_model"),
-        base_url_variable=reference.name if reference else None,
-        checks_models=_NAMES_DEPLOYMENTS not in session.spec.lineage,
-        token=_token_source(session),
+        sources={key: value_source(session, key, chosen_at) for key in _NEEDED},
+        checks_models=_NAMES_DEPLOYMENTS not in lineage,
+        local_server=next((_LOCAL_SERVERS[name] for name in lineage if name in _LOCAL_SERVERS), ""),
     )
 
 
-def _token_source(session: Session) -> TokenSource:
-    variable = _variable(session, "auth_token")
-    if variable is None:
-        return TokenSource()
-    return TokenSource(
-        tuple(dict.fromkeys(item.name for item in references(variable.template))),
-        "" if variable.from_recipe else str(variable.span),
-        stand_in=variable.name in session.by_default,
-    )
-
-
-def _variable(session: Session, key: str) -> Variable | None:
-    name = VARIABLE_OF[key]
-    return next((item for item in session.spec.variables if item.name == name), None)
+def _reply(response: HttpResponse) -> Reply:
+    wait = parse_retry_after(response.retry_after, datetime.now(UTC))
+    return Reply(response.status, response.body, response.seconds, response.location, wait)
 
 
 def _text(session: Session, key: str) -> str:
-    value = session.values[VARIABLE_OF[key]]
+    value = session.values.get(VARIABLE_OF[key], "")
     if isinstance(value, Secret):
         raise TypeError(f"{key} is no secret")
     return value

@@ -65,11 +65,13 @@ _CURL_FAILURES = {
     35: NOT_TLS,
     52: HUNG_UP,
     56: HUNG_UP,
-    60: HttpFailure(ConnectFailure.UNTRUSTED, "the host does not trust its certificate"),
+    51: HttpFailure(ConnectFailure.WRONG_NAME, "its certificate is for another name"),
 }
+_CERTIFICATE = 60
 _TOO_LARGE = 63  # the answer is there, and as much of it as we keep
 _ESCAPES = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"))
-_STATUS = re.compile(rb"\n([0-9]{3}) (\S*) ([^\n]*)\n?\Z")
+_STATUS = re.compile(rb"\n([0-9]{3}) ([0-9]+) (\S*) ([^\n]*)\n?\Z")
+_WRITE_OUT = b"\n%{http_code} %{ssl_verify_result} %{redirect_url} %header{retry-after}\n"
 # Before 7.84 curl knows no headers in what it writes out, and prints the name as it is.
 _NO_HEADER = b"%header{"
 
@@ -202,7 +204,7 @@ def connect_failure(problem: Exception) -> HttpFailure:
     """Return the failure that an exception stands for."""
     match problem:
         case ssl.SSLCertVerificationError():
-            return HttpFailure(*_certificate(problem))
+            return _certificate_failure(problem.verify_code)
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return HUNG_UP
         case ssl.SSLError():
@@ -221,15 +223,24 @@ def connect_failure(problem: Exception) -> HttpFailure:
             return HttpFailure(ConnectFailure.UNREACHABLE, "there is no way there")
 
 
-def _certificate(problem: ssl.SSLCertVerificationError) -> tuple[ConnectFailure, str]:
+def _certificate_failure(code: int, *, of_curl: bool = False) -> HttpFailure:
+    """Return the failure that OpenSSL's ``code`` for a certificate stands for.
+
+    curl compares the name itself, and leaves the code for no known error then.
+    """
     # X509_V_ERR_... of OpenSSL's x509_vfy.h: not yet valid, expired; another name, another address.
-    match problem.verify_code:
+    match code:
         case 9 | 10:
-            return ConnectFailure.EXPIRED, "its certificate is out of date"
+            return HttpFailure(ConnectFailure.EXPIRED, "its certificate is out of date")
         case 62 | 64:
-            return ConnectFailure.WRONG_NAME, "its certificate is for another name"
+            return HttpFailure(ConnectFailure.WRONG_NAME, "its certificate is for another name")
+        case 1 if of_curl:
+            return HttpFailure(ConnectFailure.WRONG_NAME, "its certificate is for another name")
+        case _ if of_curl:
+            reason = "the host does not trust its certificate"
+            return HttpFailure(ConnectFailure.UNTRUSTED_BY_HOST, reason)
         case _:
-            return ConnectFailure.UNTRUSTED, "its certificate is not trusted"
+            return HttpFailure(ConnectFailure.UNTRUSTED, "its certificate is not trusted")
 
 
 def connect_here(host: str, port: int, timeout: float) -> socket.socket | HttpFailure:
@@ -259,15 +270,17 @@ def request_with_curl(
     if completed.status == _NO_CURL:
         return HttpFailure(None, "the host's sshd forwards nothing, and there is no curl")
     found = _STATUS.search(output)
+    if completed.status == _CERTIFICATE:
+        return _certificate_failure(int(found[2]) if found else 0, of_curl=True)
     if completed.status not in {0, _TOO_LARGE} or found is None:
         other = HttpFailure(ConnectFailure.UNREACHABLE, "curl got no answer")
         return _CURL_FAILURES.get(completed.status, other)
-    retry_after = b"" if found[3].startswith(_NO_HEADER) else found[3]
+    retry_after = b"" if found[4].startswith(_NO_HEADER) else found[4]
     return HttpResponse(
         int(found[1]),
         output[: found.start()][:LARGEST_BODY],
         time.monotonic() - began,
-        location=found[2].decode(errors="replace"),
+        location=found[3].decode(errors="replace"),
         retry_after=retry_after.decode(errors="replace").strip(),
     )
 
@@ -284,7 +297,7 @@ def _curl_config(request: HttpRequest, timeout: float) -> bytes | HttpFailure:
         b'noproxy = "*"',
         f"max-time = {max(timeout, _SHORTEST):.3f}".encode(),
         f"max-filesize = {LARGEST_BODY}".encode(),
-        b'write-out = "\\n%{http_code} %{redirect_url} %header{retry-after}\\n"',
+        b"write-out = " + _quoted(_WRITE_OUT),
         b"request = " + _quoted(request.method.encode()),
         b"url = " + _quoted(request.url.encode()),
         *(b"header = " + _quoted(f"{name}: ".encode() + value) for name, value in sent.items()),

@@ -56,6 +56,7 @@ class Provider:
         ``v1-only-N``    status N everywhere but at ``/v1/models``
         ``status-N``     status N, with an error in a JSON body
         ``slow-S``       as ``ok``, S seconds later
+        ``retry-S``      429, with Retry-After: S
         ``hang``         takes the request and never answers
         ``close``        takes the request and hangs up
         ``garbage``      answers what is not HTTP
@@ -153,7 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
         if word == "slow":
             provider.closed.wait(float(number))
             behaviour = "ok"
-        if word == "status":
+        if word == "retry":
+            self._send(429, b'{"error": {}}', retry_after=number)
+        elif word == "status":
             self._answer(int(number), {"error": {"message": "as told", "code": int(number)}})
         elif behaviour == "ok" and path != "v1/models":
             self._answer(404, {"error": {"message": "Not found"}})
@@ -188,8 +191,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, what: object) -> None:
         self._send(status, json.dumps(what).encode())
 
-    def _send(self, status: int, body: bytes, location: str = "") -> None:
+    def _send(self, status: int, body: bytes, location: str = "", *, retry_after: str = "") -> None:
         self.send_response(status)
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
         if location:
             self.send_header("Location", location)
         self.send_header("Content-Type", "application/json")

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis_provision.providers.connect_failure_verdict import connect_failure_verdict
 from aegis_provision.providers.model_list import ModelList, near, parse_models
 from aegis_provision.providers.probe_verdict import (
+    Aspect,
     ConnectFailure,
     Expected,
     Reply,
-    TokenSource,
     Verdict,
-    connect_failure_verdict,
     models_url,
     native_models_url,
     probe_verdict,
@@ -25,9 +25,21 @@ from aegis_provision.providers.probe_verdict import (
 )
 from aegis_provision.providers.recipes import builtin_recipes
 from aegis_provision.providers.templates import single_reference
+from aegis_provision.providers.value_source import ValueSource
 
 MIB_8 = 8 * 1024 * 1024
 OPENROUTER = "https://openrouter.ai/api/v1"
+SOURCES = {
+    "base_url": ValueSource("base_url", ("GATEWAY_BASE_URL",), "inventory.yml:2:14"),
+    "auth_token": ValueSource("auth_token", ("GW_KEY",), "inventory.yml:3:16"),
+    "model": ValueSource("model", ("GW_MODEL",), "inventory.yml:4:11"),
+    "fast_model": ValueSource("fast_model", (), "inventory.yml:5:16"),
+}
+BASE_URL = "base_url (GATEWAY_BASE_URL, inventory.yml:2:14)"
+TOKEN = "auth_token (GW_KEY, inventory.yml:3:16)"
+MODEL = "model (GW_MODEL, inventory.yml:4:11)"
+FAST_MODEL = "fast_model (inventory.yml:5:16)"
+BOTH = f"{MODEL} and {FAST_MODEL}"
 
 
 def offering(*names: str, **more: object) -> bytes:
@@ -43,7 +55,7 @@ def expecting(**changes: Any) -> Expected:
         "model": "big",
         "fast_model": "small",
         "base_url": "https://llm.example.com",
-        "base_url_variable": "GATEWAY_BASE_URL",
+        "sources": SOURCES,
         **changes,
     }
     return Expected(**fields)
@@ -97,7 +109,12 @@ def test_every_built_in_recipe_has_a_variable_that_overrides_its_base_url() -> N
     ids=["openai", "bare", "names", "anthropic", "models", "google", "ollama"],
 )
 def test_models_that_are_offered_are_right(body: bytes) -> None:
-    assert asked(200, body) == Verdict(ok=True, checked=found())
+    verdict = asked(200, body)
+    assert verdict == Verdict(ok=True, found=found())
+    assert verdict.checked == (
+        f"{found()}; Claude Code's sessions call \"/v1/messages\", clients of OpenAI's API "
+        '"/chat/completions"'
+    )
 
 
 def test_a_routing_suffix_is_no_part_of_a_models_name() -> None:
@@ -112,20 +129,20 @@ def test_a_routing_suffix_is_no_part_of_a_models_name() -> None:
             ["openai/gpt-4.1-mini", "openai/gpt-4.1", "qwen/qwen3"],
             ("openai/gpt-4.1-mni", "openai/gpt-4.1-mni"),
             'the provider does not offer the model "openai/gpt-4.1-mni" (model and fast_model)',
-            'did you mean "openai/gpt-4.1-mini" or "openai/gpt-4.1"?',
+            f'did you mean "openai/gpt-4.1-mini" or "openai/gpt-4.1"? set {BOTH}',
         ),
         (
             ["openai/gpt-4.1-mini", "small"],
             ("GPT-4.1-mini", "small"),
             'the provider does not offer the model "GPT-4.1-mini" (model)',
-            'did you mean "openai/gpt-4.1-mini"?',
+            f'did you mean "openai/gpt-4.1-mini"? set {MODEL}',
         ),
         (
             ["aaaa", "bbbb", "cccc", "dddd", "eeee"],
             ("big", "small"),
             'the provider does not offer the models "big" (model) and "small" (fast_model)',
             (
-                "set the provider's exact model or deployment id; "
+                f"set {BOTH} to the provider's exact model or deployment id; "
                 'it offers "aaaa", "bbbb", "cccc" and 2 more'
             ),
         ),
@@ -133,7 +150,10 @@ def test_a_routing_suffix_is_no_part_of_a_models_name() -> None:
             [],
             ("big", "big"),
             'the provider does not offer the model "big" (model and fast_model)',
-            "it offers none at all: load one there first (ollama pull, or LM Studio's own list)",
+            (
+                "it offers none at all: load one there first (ollama pull, or LM Studio's own "
+                f"list), then set {BOTH} to it"
+            ),
         ),
     ],
     ids=["typo", "publisher", "neither", "none"],
@@ -142,7 +162,7 @@ def test_a_model_that_is_not_offered_gets_near_ones(
     offered: list[str], wanted: tuple[str, str], message: str, hint: str
 ) -> None:
     verdict = asked(200, offering(*offered), model=wanted[0], fast_model=wanted[1])
-    assert verdict == Verdict(ok=False, message=message, hint=hint)
+    assert verdict == Verdict(ok=False, message=message, hint=hint, aspect=Aspect.MODEL)
 
 
 def test_ollama_says_null_where_it_has_no_model() -> None:
@@ -166,11 +186,10 @@ def test_ollama_says_null_where_it_has_no_model() -> None:
 def test_a_part_of_the_list_proves_nothing(more: dict[str, object]) -> None:
     assert asked(200, offering("small", **more)) == Verdict(
         ok=True,
-        warnings=(
-            'the provider lists a part of its models: the model "big" (model) was not checked',
-        ),
+        unchecked='the provider lists a part of its models: the model "big" (model) was not '
+        "checked",
     )
-    assert asked(200, offering("small", "big", **more)) == Verdict(ok=True, checked=found())
+    assert asked(200, offering("small", "big", **more)) == Verdict(ok=True, found=found())
 
 
 def test_a_list_that_says_that_nothing_follows_is_whole() -> None:
@@ -179,7 +198,7 @@ def test_a_list_that_says_that_nothing_follows_is_whole() -> None:
 
 def wildcards(names: str, models: str) -> Verdict:
     words = f"the gateway lists wildcards ({names}): {models} not checked"
-    return Verdict(ok=True, warnings=(words,))
+    return Verdict(ok=True, unchecked=words)
 
 
 @pytest.mark.parametrize("wildcard", ["*", "openai/*", "*/x", "anthropic/claude-*", "big*"])
@@ -195,7 +214,7 @@ def test_a_model_that_a_wildcard_may_stand_for_is_not_checked(wildcard: str) -> 
 
 
 def test_models_that_are_listed_beside_a_wildcard_are_checked() -> None:
-    assert asked(200, offering("*", "small", "big")) == Verdict(ok=True, checked=found())
+    assert asked(200, offering("*", "small", "big")) == Verdict(ok=True, found=found())
 
 
 def test_a_few_wildcards_are_named() -> None:
@@ -218,7 +237,8 @@ def test_a_wildcard_is_no_model_to_run_on(body: bytes, such_as: str) -> None:
         ok=False,
         message='no session can run on the model "openai/*" (model and fast_model): '
         "a wildcard stands for many models",
-        hint=f"name one of the provider's own models{such_as}",
+        hint=f"name one of the provider's own models{such_as}, in {BOTH}",
+        aspect=Aspect.MODEL,
     )
 
 
@@ -251,22 +271,58 @@ def test_deployments_are_not_looked_for_among_models() -> None:
 def test_an_answer_without_a_list_is_a_warning(body: bytes) -> None:
     assert asked(200, body) == Verdict(
         ok=True,
-        warnings=("the provider's answer holds no list of models, so they were not checked",),
+        unchecked="the provider's answer holds no list of models, so they were not checked",
     )
 
 
-def test_a_page_instead_of_a_list_hints_at_the_path() -> None:
-    verdict = asked(200, b"\n<!doctype html><title>Hello</title>")
-    assert verdict.ok
-    [warning] = verdict.warnings
-    assert warning == (
-        "the provider answered with a page instead of a list of models, so they were not checked: "
-        'check base_url (or GATEWAY_BASE_URL in your environment): "https://llm.example.com" may '
-        "not be where the provider's API begins"
+HTML = b"\n<!doctype html><title>Hello</title>"
+XHTML = b'\xef\xbb\xbf<?xml version="1.0"?><!DOCTYPE html PUBLIC "x"><html xmlns="y">'
+
+
+@pytest.mark.parametrize("checks_models", [True, False])
+@pytest.mark.parametrize("body", [HTML, XHTML, b"<HTML>", b"<!-- hello --><p>"])
+@pytest.mark.parametrize("status", [200, 400, 403, 451])
+def test_a_page_instead_of_an_answer_looks_like_a_proxys(
+    status: int, body: bytes, checks_models: bool
+) -> None:
+    assert asked(status, body, checks_models=checks_models) == Verdict(
+        ok=False,
+        message=f"a page for people came instead of an answer ({status}): it looks like a proxy's "
+        "or a portal's page, and not like the provider's API",
+        hint=f'check {BASE_URL}: "https://llm.example.com" may not be where the provider\'s API '
+        "begins; and whether a proxy or firewall stands before it",
+        aspect=Aspect.ANSWER,
     )
 
 
-SOURCE = TokenSource(("GW_KEY",), "inventory.yml:2:50")
+@pytest.mark.parametrize("body", [b"{}", HTML])
+def test_a_proxy_that_wants_a_login_is_told_from_the_provider(body: bytes) -> None:
+    verdict = asked(407, body)
+    assert verdict.message == (
+        "a proxy on the way to the provider wants its own login (407): the token was not checked"
+    )
+    assert verdict.hint.endswith(f"or check {BASE_URL}")
+    assert verdict.aspect is Aspect.ANSWER
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 530])
+def test_a_page_of_a_server_that_fails_is_a_proxys(status: int) -> None:
+    assert asked(status, HTML) == Verdict(
+        ok=False,
+        message="a proxy or gateway before the provider fails at the moment "
+        f"({status}, with a page for people)",
+        hint=f"try again later, look at the provider's own status, or check {BASE_URL}",
+        aspect=Aspect.ANSWER,
+        passing=True,
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b'{"error": {}}', b'<?xml version="1.0"?><Error/>'])
+def test_what_is_no_page_is_the_providers_own(body: bytes) -> None:
+    assert asked(403, body).aspect is Aspect.TOKEN
+    assert asked(503, body).message == "the provider fails at the moment (503)"
+    assert asked(401, HTML).aspect is Aspect.TOKEN
+    assert asked(404, HTML).aspect is Aspect.PATH
 
 
 @pytest.mark.parametrize(
@@ -295,22 +351,46 @@ SOURCE = TokenSource(("GW_KEY",), "inventory.yml:2:50")
 def test_a_token_that_is_refused_is_named_by_setting_variable_and_line(
     status: int, message: str, further: str
 ) -> None:
-    for token, names in (
-        (SOURCE, "GW_KEY, which auth_token names (inventory.yml:2:50)"),
-        (TokenSource(("GLM_API_KEY",)), "GLM_API_KEY, which auth_token names"),
-        (TokenSource(), "which variable auth_token names"),
-    ):
-        verdict = asked(status, token=token)
-        hint = f"check {names}, and {further}"
-        assert verdict == Verdict(ok=False, message=message, hint=hint)
+    hint = f"check {TOKEN}, and {further}"
+    assert asked(status) == Verdict(ok=False, message=message, hint=hint, aspect=Aspect.TOKEN)
 
 
 def test_a_stand_in_that_is_refused_asks_for_its_variable() -> None:
-    verdict = asked(401, token=TokenSource(("LM_STUDIO_TOKEN",), "i.yml:1:2", stand_in=True))
-    assert verdict.hint == (
-        "set LM_STUDIO_TOKEN, which auth_token names (i.yml:1:2): it is not set, and the recipe's "
-        "own stand-in was sent"
+    source = ValueSource(
+        "auth_token", ("LM_STUDIO_API_KEY",), "i.yml:1:2", "lm-studio", by_default=True
     )
+    verdict = asked(401, sources={"auth_token": source})
+    assert verdict.hint == (
+        "set LM_STUDIO_API_KEY: auth_token (LM_STUDIO_API_KEY is not set: the default of the "
+        "recipe lm-studio, i.yml:1:2), and that stand-in was sent"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "message"),
+    [
+        (429, None, "the provider wants fewer requests (429): the token was not checked"),
+        (
+            429,
+            30.0,
+            (
+                "the provider wants fewer requests (429) and asks to wait 30 s: the token was not "
+                "checked"
+            ),
+        ),
+        (503, 150.0, "the provider fails at the moment (503) and asks to wait 3 min"),
+    ],
+)
+def test_how_long_the_provider_asks_to_wait_is_told(
+    status: int, seconds: float | None, message: str
+) -> None:
+    verdict = probe_verdict(
+        Reply(status, b"{}", retry_after=seconds), None, expecting(base_url="https://h/v1")
+    )
+    assert (verdict.message, verdict.retry_after) == (message, seconds)
+    assert verdict.hint.endswith(TOKEN if status == 429 else BASE_URL)
+    assert verdict.hint.startswith("wait as long" if seconds == 30 else ("wait a", "try again"))
+    assert (verdict.aspect, verdict.passing) == (Aspect.ANSWER, True)
 
 
 # --- two forms -----------------------------------------------------------------------------------
@@ -331,29 +411,32 @@ AWAY = reply(307, location="https://elsewhere.example.com")
 def test_where_anthropics_form_lists_the_models_that_counts(first: Reply, base_url: str) -> None:
     wanted = expecting(base_url=base_url)
     assert not settles(first, wanted)
-    assert probe_verdict(first, LIST, wanted) == Verdict(
-        ok=True, checked=found("/anthropic/v1/models")
-    )
-    assert probe_verdict(LIST, first, wanted) == Verdict(
-        ok=True, checked=found("/anthropic/models")
+    native = probe_verdict(first, LIST, wanted)
+    assert native == Verdict(ok=True, found=found("/anthropic/v1/models"))
+    assert native.calls == 'Claude Code\'s sessions call "/anthropic/v1/messages"'
+    openai = probe_verdict(LIST, first, wanted)
+    assert openai == Verdict(ok=True, found=found("/anthropic/models"))
+    assert openai.calls == (
+        "Claude Code's sessions call \"/anthropic/v1/messages\", clients of OpenAI's API "
+        '"/anthropic/chat/completions"'
     )
 
 
-@pytest.mark.parametrize("first", [LIST, *map(reply, (402, 408, 425, 429, 500, 502, 503))])
+@pytest.mark.parametrize("first", [LIST, *map(reply, (402, 407, 408, 425, 429, 500, 502))])
 def test_what_speaks_of_no_path_is_asked_nowhere_else(first: Reply) -> None:
     assert settles(first, expecting())
 
 
-def test_where_models_are_not_checked_any_answer_will_do() -> None:
+def test_where_models_are_not_checked_any_answer_but_a_page_will_do() -> None:
     wanted = expecting(checks_models=False)
-    assert settles(PAGE, wanted)
+    assert settles(NOTHING, wanted)
     assert not settles(reply(404), wanted)
-    assert probe_verdict(reply(404), PAGE, wanted) == Verdict(ok=True)
-    assert probe_verdict(PAGE, None, wanted) == Verdict(ok=True)
+    assert probe_verdict(reply(404), NOTHING, wanted) == Verdict(ok=True)
+    assert probe_verdict(NOTHING, None, wanted) == Verdict(ok=True)
 
 
 # From the one that is told before any other to the one that is told where there is no other.
-BY_WORTH = [LIST, OTHERS, reply(401), reply(503), NOTHING, AWAY, reply(400), reply(404)]
+BY_WORTH = [LIST, OTHERS, reply(401), reply(503), NOTHING, PAGE, AWAY, reply(400), reply(404)]
 
 
 @pytest.mark.parametrize("status", [402, 403])
@@ -376,7 +459,7 @@ def test_the_better_answer_is_told(better: int) -> None:
         alone = probe_verdict(one, None, wanted)
         assert probe_verdict(one, other, wanted) == alone
         swapped = probe_verdict(other, one, wanted)
-        assert dataclasses.replace(swapped, checked=alone.checked) == alone
+        assert dataclasses.replace(swapped, found=alone.found) == alone
 
 
 def test_of_two_alike_the_first_is_told() -> None:
@@ -400,13 +483,14 @@ def test_without_a_list_under_the_base_url_neither_form_is_advised(
     base_url: str, second: int | None, has: str
 ) -> None:
     other = reply(second) if second else None
-    verdict = asked(404, second=other, base_url=base_url, base_url_variable=None)
+    verdict = asked(404, second=other, base_url=base_url)
     assert verdict == Verdict(
         ok=False,
         message=f"the provider has {has}: the base URL lacks its compatible path, or it lists no "
         "models at all",
-        hint=f'check base_url: "{base_url}" may not be where the provider\'s API begins; '
+        hint=f'check {BASE_URL}: "{base_url}" may not be where the provider\'s API begins; '
         "a provider that lists no models can't be probed",
+        aspect=Aspect.PATH,
     )
 
 
@@ -431,7 +515,30 @@ def test_a_redirect_is_refused(status: int) -> None:
         'the provider redirects to "https://elsewhere.example.com/v1" '
         f"({status}), and the token was not sent there"
     )
-    assert not verdict.ok
+    assert verdict.hint == f"if that is right, set {BASE_URL} to where it points"
+    assert (verdict.ok, verdict.aspect) == (False, Aspect.PATH)
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        (
+            "https://me:hunter2@h.example:8/v1/models?key=abc#x",
+            ' to "https://h.example:8/v1/models"',
+        ),
+        ("/login?next=/v1/models", ' to "/login"'),
+        ("//h.example/v1", ' to "//h.example/v1"'),
+        ("?token=abc", ""),
+        ("https://[::1", " to an address that is none"),
+        ("https://h.example/\x1b[2J", ' to "https://h.example/\\x1b[2J"'),
+        ("", ""),
+    ],
+)
+def test_of_where_a_redirect_points_nothing_secret_is_told(location: str, shown: str) -> None:
+    verdict = asked(302, location=location)
+    assert verdict.message == (
+        f"the provider redirects{shown} (302), and the token was not sent there"
+    )
 
 
 @pytest.mark.parametrize(
@@ -440,32 +547,96 @@ def test_a_redirect_is_refused(status: int) -> None:
 )
 def test_a_slow_provider_is_a_warning(seconds: float, warnings: tuple[str, ...]) -> None:
     verdict = asked(200, offering("big", "small"), seconds=seconds)
-    assert verdict == Verdict(ok=True, warnings=warnings, checked=found())
+    assert (verdict.ok, verdict.warnings, verdict.found) == (True, warnings, found())
+
+
+OLLAMA = ValueSource(
+    "base_url", ("OLLAMA_BASE_URL",), "inventory.yml:3:15", "ollama", by_default=True
+)
+
+
+def unconnected(why: ConnectFailure, **changes: Any) -> Verdict:
+    fields = {"base_url": "http://127.0.0.1:11434/v1", "sources": {"base_url": OLLAMA}, **changes}
+    return connect_failure_verdict(why, expecting(**fields), seconds=15)
 
 
 @pytest.mark.parametrize("why", ConnectFailure)
-def test_every_silence_has_a_cause_and_a_next_step(why: ConnectFailure) -> None:
-    verdict = connect_failure_verdict(
-        why,
-        base_url="http://127.0.0.1:11434/v1",
-        base_url_variable="OLLAMA_BASE_URL",
-        seconds=15,
-    )
+def test_every_silence_has_a_cause_a_next_step_and_the_values_source(why: ConnectFailure) -> None:
+    verdict = unconnected(why)
     assert not verdict.ok
-    assert verdict.message
-    assert verdict.hint
+    assert verdict.aspect in {Aspect.CONNECTION, Aspect.TLS, Aspect.ANSWER}
     assert "127.0.0.1:11434" in verdict.message
+    assert str(OLLAMA) in verdict.hint
+    others = {unconnected(other).message for other in ConnectFailure if other is not why}
+    assert verdict.message not in others
 
 
-def test_a_local_server_that_does_not_run_is_named() -> None:
-    verdict = connect_failure_verdict(
-        ConnectFailure.NOT_LISTENING,
-        base_url="http://127.0.0.1:11434/v1",
-        base_url_variable="OLLAMA_BASE_URL",
+@pytest.mark.parametrize(
+    ("why", "aspect", "passing"),
+    [
+        (ConnectFailure.NOT_LISTENING, Aspect.CONNECTION, True),
+        (ConnectFailure.UNKNOWN_NAME, Aspect.CONNECTION, False),
+        (ConnectFailure.UNREACHABLE, Aspect.CONNECTION, True),
+        (ConnectFailure.TIMED_OUT, Aspect.CONNECTION, True),
+        (ConnectFailure.HUNG_UP, Aspect.CONNECTION, True),
+        (ConnectFailure.NOT_HTTP, Aspect.ANSWER, False),
+        (ConnectFailure.NOT_TLS, Aspect.TLS, False),
+        (ConnectFailure.UNTRUSTED, Aspect.TLS, False),
+        (ConnectFailure.UNTRUSTED_BY_HOST, Aspect.TLS, False),
+        (ConnectFailure.WRONG_NAME, Aspect.TLS, False),
+        (ConnectFailure.EXPIRED, Aspect.TLS, False),
+    ],
+)
+def test_what_of_the_provider_failed_is_told(
+    why: ConnectFailure, aspect: Aspect, passing: bool
+) -> None:
+    verdict = unconnected(why)
+    assert (verdict.aspect, verdict.passing) == (aspect, passing)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "server", "start"),
+    [
+        ("http://127.0.0.1:11434/v1", "Ollama", "start Ollama on that host"),
+        ("http://[::1]:1234/v1", "LM Studio", "start LM Studio on that host"),
+        (
+            "http://localhost:1234/v1",
+            "",
+            "start the provider's server on that host (LM Studio and Ollama have to run there)",
+        ),
+        ("http://gpu-1:11434/v1", "Ollama", "start Ollama there"),
+        ("https://llm.example.com/v1", "", "start the provider's server there"),
+    ],
+)
+def test_a_server_that_does_not_run_is_named(base_url: str, server: str, start: str) -> None:
+    verdict = unconnected(ConnectFailure.NOT_LISTENING, base_url=base_url, local_server=server)
+    where = base_url.removesuffix("/v1").partition("//")[2]
+    assert verdict.message == f'nothing listens on "{where}", as the host sees it'
+    assert verdict.hint == f"{start}, or set {OLLAMA}"
+
+
+@pytest.mark.parametrize(
+    ("why", "who", "here"),
+    [
+        (ConnectFailure.UNTRUSTED, "this machine", "set SSL_CERT_FILE here to its certificates"),
+        (
+            ConnectFailure.UNTRUSTED_BY_HOST,
+            "the host",
+            "add its certificates to the host's own",
+        ),
+    ],
+)
+def test_an_unknown_authority_is_made_known_here_and_to_sessions(
+    why: ConnectFailure, who: str, here: str
+) -> None:
+    assert unconnected(why, base_url="https://llm.example.com/v1", sources=SOURCES) == Verdict(
+        ok=False,
+        message=f'the certificate of "llm.example.com" is of an authority that {who} does not '
+        "trust",
+        hint=f"if it is your own authority's, {here}, and NODE_EXTRA_CA_CERTS (under env) to a "
+        f"file with them on the host, for Claude Code there; or set {BASE_URL}",
+        aspect=Aspect.TLS,
     )
-    assert verdict.message == 'nothing listens on "127.0.0.1:11434", as the host sees it'
-    assert "LM Studio and Ollama have to run on that host" in verdict.hint
-    assert "OLLAMA_BASE_URL" in verdict.hint
 
 
 SECRET = "sk-or-v1-0123456789abcdef0123456789abcdef"

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.documents.nodes import Source, Span
+from aegis_provision.inventory.files import InputFile
+from aegis_provision.inventory.load import load_inventory
+from aegis_provision.planning.rollback import session_from_config
 from aegis_provision.providers.probe_verdict import ConnectFailure
-from aegis_provision.providers.recipes import VARIABLE_OF
-from aegis_provision.providers.session_variables import Session, SessionSpec, Variable
+from aegis_provision.providers.recipes import VARIABLE_OF, resolve_providers
+from aegis_provision.providers.session_variables import (
+    Session,
+    SessionSpec,
+    resolve_env,
+    session_specs,
+)
 from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
@@ -21,7 +30,11 @@ if TYPE_CHECKING:
 from tests.rollout.responses import LONG, NOBODY, SHORT, SILENT, TOKEN, UNASKED, Clock, Host
 
 BASE_URL = "https://llm.example.com"
-FOUND = Ok((), 'found "big" and "small" in "/models"')
+FOUND = Ok(
+    (),
+    'found "big" and "small" in "/models"; Claude Code\'s sessions call "/v1/messages", '
+    'clients of OpenAI\'s API "/chat/completions"',
+)
 
 
 def session(**changes: str | Secret | None) -> Session:
@@ -122,7 +135,8 @@ def test_what_asking_again_will_not_change_holds_at_once(
 
 def test_where_anthropics_api_is_under_the_base_url_its_list_counts() -> None:
     end, host, _ = probed(status(404), models("big", "small"))
-    assert end == Ok((), 'found "big" and "small" in "/v1/models"')
+    calls = 'Claude Code\'s sessions call "/v1/messages"'
+    assert end == Ok((), f'found "big" and "small" in "/v1/models"; {calls}')
     first, second = host.asked
     assert (first.url, first.native) == (f"{BASE_URL}/models", False)
     assert (second.url, second.native) == (f"{BASE_URL}/v1/models", True)
@@ -143,51 +157,119 @@ def test_the_second_form_gets_the_time_that_the_first_one_left() -> None:
     assert host.timeouts[1] == 1.0
 
 
-@pytest.mark.parametrize(
-    ("from_recipe", "by_default", "hint"),
-    [
-        (False, False, "check GW_KEY, which auth_token names (inventory.yml:4:7), and "),
-        (True, False, "check GW_KEY, which auth_token names, and "),
-        (True, True, "set GW_KEY, which auth_token names: it is not set, and "),
-    ],
-)
-def test_a_refused_token_is_reported_with_its_variable_and_its_line(
-    from_recipe: bool, by_default: bool, hint: str
-) -> None:
-    name = VARIABLE_OF["auth_token"]
-    variable = Variable(
-        name,
-        "${GW_KEY}",
-        setting="auth_token",
-        sensitive=True,
-        span=Span(Source("inventory.yml", ""), 4, 7, 4, 9),
-        from_recipe=from_recipe,
-    )
-    spec = SessionSpec("gateway", (variable,), allow_http=False, lineage=("gateway",))
-    defaulted = frozenset({name} if by_default else ())
-    end, _, _ = probed(status(401), of=Session(spec, session().values, (), by_default=defaulted))
-    assert isinstance(end, Blocked)
-    assert end.hint.startswith(hint)
+INVENTORY = """\
+providers:
+  gateway:
+    extends: openrouter
+    base_url: ${GATEWAY_URL:-https://llm.example.com}
+    auth_token: ${GATEWAY_TOKEN}
+    model: big
+all:
+  vars: {provider: gateway}
+  hosts:
+    a: {fast_model: "${GATEWAY_FAST_MODEL}"}
+    b: {provider: ollama}
+    c: {provider: openrouter}
+"""
+ENVIRON = {"GATEWAY_TOKEN": "t-1", "GATEWAY_FAST_MODEL": "small", "OPENROUTER_API_KEY": "t-2"}
+OF_GATEWAY = {
+    "base_url": "base_url (GATEWAY_URL is not set: its default, inventory.yml:4:15)",
+    "auth_token": "auth_token (GATEWAY_TOKEN, inventory.yml:5:17)",
+    "model": "model (inventory.yml:6:12)",
+    "fast_model": "fast_model (GATEWAY_FAST_MODEL, inventory.yml:10:21)",
+}
+OF_OLLAMA = {
+    "base_url": "base_url (OLLAMA_BASE_URL is not set: the default of the recipe ollama, "
+    "inventory.yml:11:19)",
+    "auth_token": "auth_token (OLLAMA_API_KEY is not set: the default of the recipe ollama, "
+    "inventory.yml:11:19)",
+    "model": "model (OLLAMA_MODEL is not set: the default of the recipe ollama, "
+    "inventory.yml:11:19)",
+    "fast_model": "fast_model (OLLAMA_FAST_MODEL is not set: the default of the recipe ollama, "
+    "inventory.yml:11:19)",
+}
+OF_OPENROUTER = {
+    "auth_token": "auth_token (OPENROUTER_API_KEY, recipe openrouter, inventory.yml:12:19)",
+}
+OF_FILE = {
+    "base_url": "base_url (ANTHROPIC_BASE_URL in the host's own file)",
+    "auth_token": "auth_token (ANTHROPIC_AUTH_TOKEN in the host's own file)",
+    "model": "model (ANTHROPIC_DEFAULT_MODEL in the host's own file)",
+    "fast_model": "fast_model (ANTHROPIC_DEFAULT_FAST_MODEL in the host's own file)",
+}
+BLAMED: dict[str, tuple[HttpResponse | HttpFailure, ...]] = {
+    "base_url": (NOBODY, status(404), status(302), status(503)),
+    "auth_token": (status(401), status(403), status(402), status(429)),
+    "model": (models("small", "qwen2.5-coder"), models()),
+    "fast_model": (models("big"), models()),
+}
 
 
-def test_the_variable_that_overrides_the_base_url_is_named() -> None:
-    plain = session()
-    variable = Variable(
-        VARIABLE_OF["base_url"],
-        "${GATEWAY_URL:-https://llm.example.com}",
-        setting="base_url",
-        sensitive=False,
-        span=Span(Source("inventory.yml", ""), 1, 1, 1, 2),
-        from_recipe=False,
-    )
-    named = Session(
-        SessionSpec("gateway", (variable,), allow_http=False, lineage=("gateway",)),
-        plain.values,
-        (),
-    )
-    end, _, _ = probed(status(404), of=named)
+def of_inventory(name: str) -> tuple[Session, str]:
+    file = InputFile("inventory", "", "inventory.yml", INVENTORY.encode(), 0)
+    inventory, _ = load_inventory([file])
+    assert inventory is not None
+    specs, problems = session_specs(inventory, resolve_providers(inventory)[0])
+    assert problems == ()
+    provider = inventory.hosts[name].provider
+    assert provider is not None
+    return resolve_env(specs[name], ENVIRON), str(provider.span)
+
+
+def test_what_is_blamed_is_named_with_its_variable_and_its_line() -> None:
+    of_hosts = {"a": OF_GATEWAY, "b": OF_OLLAMA, "c": OF_OPENROUTER}
+    for name, sources in of_hosts.items():
+        found, chosen_at = of_inventory(name)
+        for setting, source in sources.items():
+            for answer in BLAMED[setting]:
+                end = probe_provider(found, Host([answer]), SHORT, Clock(), chosen_at=chosen_at)
+                assert isinstance(end, Blocked)
+                assert source in end.hint
+    content = json.dumps({"defaultSessionEnv": session_texts()}).encode()
+    restored = session_from_config(content, "/opt/aegis/aegis.config.json")
+    for setting, source in OF_FILE.items():
+        for answer in BLAMED[setting]:
+            end = probe_provider(restored, Host([answer]), SHORT, Clock())
+            assert isinstance(end, Blocked)
+            assert source in end.hint
+
+
+def session_texts() -> dict[str, str]:
+    texts = {"base_url": BASE_URL, "auth_token": "t-3", "model": "big", "fast_model": "small"}
+    return {VARIABLE_OF[key]: text for key, text in texts.items()}
+
+
+def asks_to_wait(text: str) -> HttpResponse:
+    return HttpResponse(429, b"{}", 0.1, retry_after=text)
+
+
+def test_the_provider_is_asked_again_when_it_says_and_not_before() -> None:
+    end, host, clock = probed(asks_to_wait("7"), models("big", "small"))
+    assert (end, clock.pauses, len(host.asked)) == (FOUND, [7.0], 2)
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    end, host, clock = probed(asks_to_wait(when), models("big", "small"))
+    assert (end, len(host.asked)) == (FOUND, 2)
+    assert 80 < clock.pauses[0] <= 90
+
+
+@pytest.mark.parametrize("text", ["30", "86400"])
+def test_the_provider_is_not_asked_again_where_it_says_that_this_is_too_soon(text: str) -> None:
+    end, host, clock = probed(asks_to_wait(text), timeout=10.0)
     assert isinstance(end, Blocked)
-    assert end.hint.startswith("check base_url (or GATEWAY_URL in your environment): ")
+    wait = {"30": "30 s", "86400": "24 h"}[text]
+    assert end.message.startswith(
+        f"the provider wants fewer requests (429) and asks to wait {wait}"
+    )
+    assert (len(host.asked), clock.pauses) == (1, [])
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "86401", "9" * 400, "soon", "1e3", "\x1b[2J"])
+def test_a_wait_that_makes_no_sense_is_none(text: str) -> None:
+    end, host, clock = probed(asks_to_wait(text), models("big", "small"))
+    assert (end, clock.pauses, len(host.asked)) == (FOUND, [0.1], 2)
+    end, _, _ = probed(asks_to_wait(text), timeout=SHORT)
+    assert isinstance(end, Blocked)
+    assert end.message == "the provider wants fewer requests (429): the token was not checked"
 
 
 def test_a_provider_that_can_not_be_asked_is_unknown() -> None:

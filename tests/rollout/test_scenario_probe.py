@@ -37,16 +37,20 @@ WHY = {
     "no-models": 'the provider does not offer the models "big" (model) and "small" (fast_model)',
     "not-listening": "nothing listens on ",
     "no-tls": "does not speak TLS as https:// wants it",
-    "untrusted": "is not one that this machine trusts",
+    "untrusted": "is of an authority that this machine does not trust",
     "garbage": "answered, but not in HTTP",
     "hangs-up": "hung up without an answer",
     "silent": "did not answer within",
+    "page": "a page for people came instead of an answer (200): it looks like a proxy's",
+    "redirected": 'the provider redirects to "http://elsewhere.example/v1/models" (307)',
+    "too-many": "the provider wants fewer requests (429) and asks to wait 120 s",
 }
 HINTS = {
-    "unauthorized": "check GATEWAY_TOKEN, which auth_token names (",
-    "no-path": "check base_url (or URL_NO_PATH in your environment): ",
-    "not-listening": "set base_url (or URL_NOT_LISTENING in your environment)",
-    "untrusted": "set SSL_CERT_FILE",
+    "unauthorized": "check auth_token (GATEWAY_TOKEN, inventory.yml:",
+    "no-path": "check base_url (URL_NO_PATH is not set: its default, inventory.yml:",
+    "no-models": "set model (GATEWAY_MODEL is not set: its default, inventory.yml:",
+    "not-listening": "set base_url (URL_NOT_LISTENING is not set: its default, inventory.yml:",
+    "untrusted": "set SSL_CERT_FILE here to its certificates, and NODE_EXTRA_CA_CERTS (under env)",
 }
 
 
@@ -74,7 +78,7 @@ def url_settings(urls: Mapping[str, str]) -> dict[str, dict[str, object]]:
 def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
     authority = make_authority(tmp_path_factory.mktemp("authority") / "ca")
     with (
-        running_provider() as provider,
+        running_provider(redirect_to="http://me:x@elsewhere.example") as provider,
         running_provider(certificate=authority.issue(ADDRESS)) as secure,
     ):
         urls = {
@@ -91,6 +95,9 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
             "garbage": provider.base_url("garbage"),
             "hangs-up": provider.base_url("close"),
             "silent": provider.base_url("hang"),
+            "page": provider.base_url("html"),
+            "redirected": provider.base_url("redirect"),
+            "too-many": provider.base_url("retry-120"),
         }
         directory = tmp_path_factory.mktemp("fleet")
         with running_hosts(directory, list(urls), settings=url_settings(urls)) as fleet:
@@ -129,7 +136,7 @@ def test_asked_first_nothing_is_written(probed: Probed, name: str) -> None:
     message = message_of(probed.preflight, name)
     assert message.startswith("not written: ")
     assert WHY[name] in message
-    assert HINTS.get(name, "") in message
+    assert HINTS.get(name, "") in message.replace(f"{probed.fleet.directory}/", "")
     assert probed.between[name] == probed.was[name]
 
 

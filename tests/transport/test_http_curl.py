@@ -188,14 +188,25 @@ def test_nothing_listens_there(place: str, why: ConnectFailure, services: SshSer
     assert answer.cause is why
 
 
-def test_a_certificate_that_the_host_does_not_trust(
-    services: SshServices, authority: Authority
-) -> None:
-    with running_provider(certificate=authority.issue("127.0.0.1")) as server:
-        answer = conn_options(services, server.base_url() + "/models")
-        assert not server.asked
-    assert isinstance(answer, HttpFailure)
-    assert answer.cause is ConnectFailure.UNTRUSTED
+def test_a_certificate_that_does_not_do(tmp_path: Path, authority: Authority) -> None:
+    need("curl", "curl")
+    strange = make_authority(tmp_path / "strange")
+    certificates = {
+        strange.issue("127.0.0.1"): ConnectFailure.UNTRUSTED_BY_HOST,
+        authority.issue("other.example"): ConnectFailure.WRONG_NAME,
+        authority.issue("127.0.0.2"): ConnectFailure.WRONG_NAME,
+        authority.issue("127.0.0.1", expired=True): ConnectFailure.EXPIRED,
+    }
+    with host(tmp_path / "host", f"SetEnv SSL_CERT_FILE={authority.ca_file}") as services:
+        for certificate, why in certificates.items():
+            with running_provider(certificate=certificate) as server:
+                answer = conn_options(services, server.base_url() + "/models")
+                assert not server.asked
+            assert isinstance(answer, HttpFailure)
+            assert answer.cause is why
+        with running_provider(certificate=authority.issue("127.0.0.1")) as server:
+            answer = conn_options(services, server.base_url() + "/models")
+            assert isinstance(answer, HttpResponse)
 
 
 def test_a_connection_without_a_request_is_not_tried(
