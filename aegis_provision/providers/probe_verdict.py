@@ -159,12 +159,17 @@ def messages_url(base_url: str) -> str:
     return base_url.rstrip("/") + "/v1/messages"
 
 
+def chat_url(base_url: str) -> str:
+    """Return what clients of OpenAI's API call under ``base_url``."""
+    return base_url.rstrip("/") + "/chat/completions"
+
+
 def calls(base_url: str, *, native: bool) -> str:
     """Say what sessions will call; ``native`` says that the provider speaks Anthropic's API."""
     messages = shown_path(messages_url(base_url))
     if native:
         return f"Claude Code's sessions call {messages}"
-    chat = shown_path(base_url.rstrip("/") + "/chat/completions")
+    chat = shown_path(chat_url(base_url))
     return f"Claude Code's sessions call {messages}, clients of OpenAI's API {chat}"
 
 

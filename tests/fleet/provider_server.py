@@ -53,6 +53,7 @@ class Provider:
 
         ===============  =====================================================================
         ``ok``           lists its models at ``/v1/models``; 404 elsewhere
+        ``native``       lists its models, and takes messages, for who has a token: else 401
         ``v1-only-N``    status N everywhere but at ``/v1/models``
         ``status-N``     status N, with an error in a JSON body
         ``slow-S``       as ``ok``, S seconds later
@@ -158,7 +159,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(429, b'{"error": {}}', retry_after=number)
         elif word == "status":
             self._answer(int(number), {"error": {"message": "as told", "code": int(number)}})
-        elif behaviour == "ok" and path != "v1/models":
+        elif behaviour == "native" and self.headers["Authorization"] is None:
+            self._answer(401, {"type": "error"})
+        elif behaviour == "native" and (self.command, path) == ("POST", "v1/messages"):
+            self._answer(400, {"type": "error"})
+        elif behaviour in {"ok", "native"} and (self.command, path) != ("GET", "v1/models"):
             self._answer(404, {"error": {"message": "Not found"}})
         elif behaviour == "told":
             status, text, location = provider.told
@@ -169,6 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._raw(behaviour)
         else:
             self._send(200, _body(behaviour, provider.models))
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         """Leave the terminal to the tests."""
