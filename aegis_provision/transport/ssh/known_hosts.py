@@ -3,13 +3,10 @@
 The format is sshd(8)'s, SSH_KNOWN_HOSTS FILE FORMAT; what that leaves open follows OpenSSH's
 ``hostkeys_foreach`` and ``check_host_key``. Lines end at a line feed alone, and only blanks and
 tabs separate fields: any other byte belongs to a name, a key or a comment. A line that is not
-understood, certificate authorities among them, is skipped; the rest of the file still counts.
+understood is skipped; the rest of the file still counts.
 
 Keys are kept under names, as OpenSSH's client does since its CheckHostIP is off by default (8.5):
 two names of one address have each their own entry, and may show keys of their own.
-
-A public key is a type and a base64 text, by the rules of OpenSSH's ``sshkey_read``; the blobs are
-RFC 4253, 5656 and 8709.
 """
 
 from __future__ import annotations
@@ -30,6 +27,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.files.reading import check_regular, read_file
+from aegis_provision.transport.ssh.public_keys import (
+    BLANKS,
+    HostKey,
+    is_too_short,
+    plain_key,
+    read_public_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,32 +43,22 @@ _DEFAULT_PORT = 22
 _HASH_MAGIC = b"|1|"
 _SALT_LENGTH = 20
 _LONGEST_PATTERN = 1022
-_REVOKED = b"@revoked"
+_AUTHORITY, _REVOKED = b"@cert-authority", b"@revoked"
 _BLANK = re.compile(rb"[ \t]")
+_BLANK_ALONE = re.compile(rb" ")
 _BLANK_OR_NUL = re.compile(rb"[ \t\0]")
 # A name that stands for itself alone: no pattern, no list, no hash, no marker, no comment.
 _ONE_NAME = re.compile(rb"[^\x00-\x20\x7f@?*#\[\]|'\"\\,!]+")
 _NAME_AND_PORT = re.compile(rb"\[([^\]]+)\]:[0-9]{1,5}")
-BLANKS = b" \t"
-_BETWEEN_FIELDS = re.compile(rb"[ \t]+")
-_SKIPPED_IN_BASE64 = re.compile(rb"[\n\v\f\r]+")
-_LENGTH = 4
-_SHORTEST_MODULUS = 1024
-_CERTIFICATE = "-cert-v01@openssh.com"
-# A line may call an RSA key by the name of a signature made with it.
-_SIGNATURES = {"rsa-sha2-256": "ssh-rsa", "rsa-sha2-512": "ssh-rsa"}
-_ED25519 = 32
-_POINTS = {b"nistp256": 65, b"nistp384": 97, b"nistp521": 133}
-_UNCOMPRESSED = b"\x04"
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line's names, as they are written, and its key's text."""
+    """A line's names, as they are written, its key's text, and its marker if it has one."""
 
     names: bytes
     key_text: bytes
-    revoked: bool
+    marker: bytes = b""
 
     @property
     def key(self) -> HostKey | None:
@@ -76,7 +70,7 @@ class _Line:
         if self.names.startswith(b"|"):
             return _hash_matches(self.names, name)
         patterns = self.names.lower().decode("latin-1").split(",")
-        return matches(name.decode("latin-1"), patterns)
+        return matches(name.lower().decode("latin-1"), patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +82,23 @@ class KeyVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Entries:
+    """What stands under one name: keys of the host, keys of authorities, and revoked keys.
+
+    Of a certificate that is revoked, ``revoked`` holds the key that it certifies.
+    """
+
+    trusted: tuple[HostKey, ...]
+    authorities: tuple[HostKey, ...]
+    revoked: tuple[HostKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KnownHosts:
     """The lines of all files. Those that name hosts in plain are found by name at once."""
 
     by_name: Mapping[bytes, tuple[_Line, ...]]
     patterns: tuple[_Line, ...]
-
-    def keys(self, name: str) -> tuple[HostKey, ...]:
-        """Return the keys that stand under ``name``, revoked lines not counted."""
-        return self._about(name)[0]
 
     def verdict(self, names: Sequence[str], key: HostKey) -> KeyVerdict:
         """Return what the files say of ``key`` for a host with ``names`` (:func:`entry_names`).
@@ -106,25 +108,27 @@ class KnownHosts:
         key under it is not this host's.
         """
         for index, name in enumerate(names):
-            trusted, revoked = self._about(name)
-            if key in revoked:
+            entries = self.about(name)
+            if key in entries.revoked:
                 return KeyVerdict("revoked")
-            if key in trusted:
+            if key in entries.trusted:
                 return KeyVerdict("known")
-            if trusted and index == 0:
-                return KeyVerdict("changed", trusted)
+            if entries.trusted and index == 0:
+                return KeyVerdict("changed", entries.trusted)
         return KeyVerdict("new")
 
-    def _about(self, name: str) -> tuple[tuple[HostKey, ...], tuple[HostKey, ...]]:
-        """Return the keys that are trusted and those that are revoked under ``name``."""
+    def about(self, name: str) -> Entries:
+        """Return what stands under ``name``."""
         written = _encoded(name)
-        lines = list(self.by_name.get(written, ()))
+        lines = list(self.by_name.get(written.lower(), ()))
         lines += [line for line in self.patterns if line.is_about(written)]
-        keys = [(line.revoked, line.key) for line in lines]
-        return (
-            tuple(key for revoked, key in keys if key is not None and not revoked),
-            tuple(key for revoked, key in keys if key is not None and revoked),
-        )
+        keys = [(line.marker, line.key) for line in lines]
+        found = {
+            marker: tuple(key for mark, key in keys if key is not None and mark == marker)
+            for marker in (b"", _AUTHORITY, _REVOKED)
+        }
+        revoked = tuple(plain_key(key) for key in found[_REVOKED])
+        return Entries(found[b""], found[_AUTHORITY], revoked)
 
 
 def entry_names(host: str, port: int) -> tuple[str, ...]:
@@ -269,20 +273,29 @@ def _line(text: bytes) -> _Line | None:
     text = text.lstrip(BLANKS)
     if text.startswith(b"#"):
         return None
-    revoked = False
+    marker = b""
     if text.startswith(b"@"):
-        marker, text = _split(text, _BLANK)
-        # OpenSSH's client skips a marker that a tab ends if a blank follows later. A
-        # key that the file calls revoked is refused here all the same.
-        if marker != _REVOKED:
+        marker, text = _marker(text)
+        if marker not in {_AUTHORITY, _REVOKED}:
             return None
-        revoked = True
     # A NUL ends what OpenSSH's client takes for the names, and the next one the line.
     names, rest = _split(text, _BLANK_OR_NUL)
     key_text = rest.partition(b"\0")[0]
     if not key_text or _has_long_pattern(names):
         return None
-    return _Line(names, key_text, revoked)
+    return _Line(names, key_text, marker)
+
+
+def _marker(text: bytes) -> tuple[bytes, bytes]:
+    """Return the marker that ``text`` begins with, and what follows it.
+
+    For OpenSSH's client the first blank ends a marker, and a tab only where no blank follows, so
+    that it skips such a line. A key that the file calls revoked is refused here all the same.
+    """
+    marker, rest = _split(text, _BLANK)
+    if marker != _REVOKED and b" " in text.partition(b"\0")[0]:
+        return _split(text, _BLANK_ALONE)
+    return marker, rest
 
 
 def _split(text: bytes, separator: re.Pattern[bytes]) -> tuple[bytes, bytes]:
@@ -307,107 +320,6 @@ def _hash_matches(written: bytes, name: bytes) -> bool:
     digest = hmac.new(salt, name, hashlib.sha1).digest()
     hashed = _HASH_MAGIC + base64.b64encode(salt) + b"|" + base64.b64encode(digest)
     return len(salt) == _SALT_LENGTH and hmac.compare_digest(hashed, written)
-
-
-@dataclass(frozen=True, slots=True)
-class HostKey:
-    """A host's public key: its type and its blob."""
-
-    key_type: str
-    blob: bytes
-
-    @property
-    def fingerprint(self) -> str:
-        """Return the key's fingerprint the way OpenSSH shows it."""
-        digest = base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
-        return f"SHA256:{digest}"
-
-
-def read_public_key(text: bytes) -> HostKey | None:
-    """Return the key that ``text`` begins with (``TYPE BASE64 comment``), ``None`` for none.
-
-    RSA keys that are too short for OpenSSH are keys too (see :func:`is_too_short`).
-    """
-    fields = _BETWEEN_FIELDS.split(text.lstrip(BLANKS), maxsplit=2)
-    if len(fields) < 2:
-        return None
-    try:
-        written = fields[0].decode("ascii")
-    except UnicodeDecodeError:
-        return None
-    blob = _decoded(fields[1])
-    if blob is None or not _is_key(_SIGNATURES.get(written, written), blob):
-        return None
-    return HostKey(_SIGNATURES.get(written, written), blob)
-
-
-def is_too_short(key: HostKey) -> bool:
-    """Tell whether ``key`` is an RSA key that OpenSSH's client never accepts."""
-    if key.key_type != "ssh-rsa":
-        return False
-    return int.from_bytes(_fields(key.blob)[2], "big").bit_length() < _SHORTEST_MODULUS
-
-
-def strings(data: bytes) -> list[bytes]:
-    """Return the strings that ``data`` is made of (RFC 4251, 5). Raises ``ValueError``."""
-    found: list[bytes] = []
-    while data:
-        string, data = split_string(data)
-        found.append(string)
-    return found
-
-
-def split_string(data: bytes) -> tuple[bytes, bytes]:
-    """Return the string that ``data`` begins with, and the rest. Raises ``ValueError``."""
-    end = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
-    if len(data) < _LENGTH or len(data) < end:
-        raise ValueError("it ends in the middle of a string")
-    return data[_LENGTH:end], data[end:]
-
-
-def _decoded(text: bytes) -> bytes | None:
-    text = _SKIPPED_IN_BASE64.sub(b"", text)
-    try:
-        blob = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    # Bits behind the end, which Python lets pass, are none of base64's.
-    return blob if base64.b64encode(blob) == text else None
-
-
-def _fields(blob: bytes) -> list[bytes]:
-    try:
-        return strings(blob)
-    except ValueError:
-        return []
-
-
-def _is_key(key_type: str, blob: bytes) -> bool:
-    """Tell whether ``blob`` has the fields of a key of ``key_type``.
-
-    Where OpenSSH looks closer (at a certificate's inside, or whether a point is on its curve),
-    this takes the key for one: it then counts as another key than the one that a host shows.
-    """
-    fields = _fields(blob)
-    if fields[:1] != [key_type.encode()]:
-        return False
-    match key_type, fields[1:]:
-        case ("ssh-ed25519", [key]) | ("sk-ssh-ed25519@openssh.com", [key, _]):
-            return len(key) == _ED25519
-        case (
-            "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521",
-            [curve, point],
-        ) | ("sk-ecdsa-sha2-nistp256@openssh.com", [curve, point, _]):
-            expected = key_type.partition("@")[0].rpartition("-")[2].encode()
-            return (
-                curve == expected
-                and len(point) == _POINTS[curve]
-                and point.startswith(_UNCOMPRESSED)
-            )
-        case ("ssh-rsa", [_, _]) | ("ssh-dss", [_, _, _, _]):
-            return True
-        case _:
-            return key_type.endswith(_CERTIFICATE)
 
 
 def matches(subject: str, patterns: Iterable[str]) -> bool:

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import paramiko
 from paramiko.agent import AgentSSH
 from paramiko.packet import Packetizer
+
+from aegis_provision.transport.ssh.algorithms import shown_type
+from aegis_provision.transport.ssh.certificates import parse_certificate, read_key
+from aegis_provision.transport.ssh.host_keys import ShownKey
+from aegis_provision.transport.ssh.public_keys import is_too_short, plain_type, split_string
+from aegis_provision.transport.ssh.signatures import is_signed
 
 if TYPE_CHECKING:
     from paramiko.message import Message
@@ -29,10 +36,14 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "_log",
             "_parse_channel_open_failure",
             "_parse_debug",
+            "_verify_key",
+            "H",
             "active",
             "channel_events",
             "completion_event",
+            "host_key_type",
             "packetizer",
+            "preferred_keys",
             "run",
             "saved_exception",
         ),
@@ -44,13 +55,47 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
 """Classes of paramiko, with the attributes and methods that we read, set or override."""
 
 
-class Connection(paramiko.Transport):
-    """paramiko's connection, which also keeps why the server last refused a channel.
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    key: ShownKey
+    blob: bytes
+    signature: bytes
 
-    ``refusal`` is what the server said, which is never shown; paramiko only logs it.
+
+def _read_shown(blob: bytes, algorithm: str) -> ShownKey:
+    """Return what a server shows for ``algorithm``. Raises ``ValueError``."""
+    if split_string(blob)[0].decode("ascii") != shown_type(algorithm):
+        raise ValueError("it is of another type than agreed upon")
+    if plain_type(algorithm) == algorithm:
+        key = read_key(blob)
+        if is_too_short(key):
+            raise ValueError("it is too short")
+        return ShownKey(key)
+    certificate = parse_certificate(blob)
+    return ShownKey(certificate.key, certificate)
+
+
+class Connection(paramiko.Transport):
+    """paramiko's connection, which asks for host keys and verifies them by our own rules.
+
+    ``refusal`` is why the server last refused a channel, which is never shown; paramiko only logs
+    it. ``host_key_algorithms`` are what the server may show, certificates among them, in order.
     """
 
     refusal = ""
+    host_key_algorithms: tuple[str, ...] = ()
+    _shown: _Shown | None = None
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The algorithms to ask for, where paramiko would put all certificates last."""
+        return self.host_key_algorithms
+
+    def shown_key(self) -> ShownKey:
+        """Return what the server showed. Raises ``paramiko.SSHException`` if nothing yet."""
+        if self._shown is None:
+            raise paramiko.SSHException("No existing session")
+        return self._shown.key
 
     def run(self) -> None:
         """Serve the connection until it ends, even if the bastion before it was lost first.
@@ -66,6 +111,23 @@ class Connection(paramiko.Transport):
             for event in (self.completion_event, *self.channel_events.values()):
                 if event is not None:
                     event.set()
+
+    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        """Keep what the server shows, if it has the key to it; raise ``SSHException`` if not.
+
+        It has to be of the type, and the signature of the algorithm, that was agreed upon; in a
+        later exchange of keys the server has to show the same again.
+        """
+        algorithm, exchange = self.host_key_type or "", self.H or b""
+        try:
+            key = _read_shown(host_key, algorithm)
+        except ValueError as problem:
+            raise paramiko.SSHException(f"Host key: {problem}") from None
+        if not is_signed(exchange, sig, key.key.blob, {plain_type(algorithm)}):
+            raise paramiko.SSHException("Host key: its signature is wrong")
+        if self._shown is not None and self._shown.blob != host_key:
+            raise paramiko.SSHException("Host key: it is another than before")
+        self._shown = _Shown(key, host_key, sig)
 
     def abort(self) -> None:
         """Close a connection whose handshake failed.

@@ -216,5 +216,5 @@ def _agent_socket(found: HostOptions, options: ConnectOptions) -> str | None:
 
 def _key_names(found: HostOptions, port: int) -> tuple[str, ...]:
     if found.host_key_alias is not None:
-        return (found.host_key_alias,)
+        return (found.host_key_alias.lower(),)
     return entry_names(found.host_name, port)

@@ -14,7 +14,7 @@ import pytest
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.ssh.known_hosts import read_public_key
+from aegis_provision.transport.ssh.public_keys import read_public_key
 from tests.fleet import sockets
 from tests.fleet.clients import options, target
 from tests.fleet.openssh import make_key

@@ -7,13 +7,14 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from aegis_provision.transport.ssh.host_keys import (
+from aegis_provision.transport.ssh.public_keys import HostKey, read_public_key
+from aegis_provision.transport.ssh.revoked_keys import (
     RevokedKeysError,
     parse_revoked_keys,
     read_revoked_keys,
 )
-from aegis_provision.transport.ssh.known_hosts import HostKey, read_public_key
 from tests.fleet.openssh import make_key
 
 if TYPE_CHECKING:
@@ -115,10 +116,45 @@ def test_what_is_not_understood_is_an_error(content: bytes) -> None:
     assert str(caught.value) == UNCLEAR[content]
 
 
-def test_an_empty_revocation_list_and_parts_that_are_passed_over() -> None:
-    for kind in (b"\1", b"\4"):
-        assert HostKey("x", b"x") not in parse_revoked_keys(HEADER + kind + bytes([0, 0, 0, 1, 7]))
+def test_an_empty_revocation_list() -> None:
     assert HostKey("x", b"x") not in parse_revoked_keys(HEADER)
+
+
+def _string(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+def test_the_signature_of_a_revocation_list_has_to_be_right() -> None:
+    signer = ed25519.Ed25519PrivateKey.generate()
+    key = _string(b"ssh-ed25519") + _string(signer.public_key().public_bytes_raw())
+    covered = HEADER + b"\4" + _string(key)
+    signature = _string(_string(b"ssh-ed25519") + _string(signer.sign(covered)))
+    assert parse_revoked_keys(covered + signature) == parse_revoked_keys(HEADER)
+    for wrong in (
+        covered + signature[:-1] + bytes([signature[-1] ^ 1]),
+        covered + signature + b"\2" + _string(b""),
+        covered + _string(b""),
+        HEADER + b"\4" + _string(b"no key") + signature,
+    ):
+        with pytest.raises(ValueError, match=r"."):
+            parse_revoked_keys(wrong)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"",
+        _string(b"") + _string(b"") + b"\x20" + _string(bytes(7)),
+        _string(b"") + _string(b"") + b"\x21" + _string(bytes(8)),
+        _string(b"") + _string(b"") + b"\x21" + _string(bytes(7) + b"\2" + bytes(7) + b"\1"),
+        _string(b"") + _string(b"") + b"\x22" + _string(bytes(9)),
+        _string(b"") + _string(b"") + b"\x39" + _string(b""),
+        _string(b"no key") + _string(b""),
+    ],
+)
+def test_a_part_about_certificates_that_is_not_understood_spoils_the_list(part: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_revoked_keys(HEADER + b"\1" + _string(part))
 
 
 def test_a_file_is_read_again_when_it_changes(keys: dict[str, Path], tmp_path: Path) -> None:

@@ -18,13 +18,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.transport.ssh.known_hosts import (
-    HostKey,
     KeyVerdict,
     add_if_new,
     entry_names,
-    is_too_short,
     parse_known_hosts,
     read_known_hosts,
+)
+from aegis_provision.transport.ssh.public_keys import (
+    HostKey,
+    is_too_short,
+    plain_key,
     read_public_key,
 )
 from tests.fleet.clients import need
@@ -205,7 +208,6 @@ SHAPES = {
     ),
     "ssh-rsa": ([b"\1\0\1", b"\0" + b"\x80" + bytes(127)], [[b"\1"], [b"\1", b"\1", b"\1"]]),
     "ssh-dss": ([b"p", b"q", b"g", b"y"], [[b"p", b"q", b"g"]]),
-    "ssh-ed25519-cert-v01@openssh.com": ([b"nonce"], []),
     "odd": ([], []),
 }  # fmt: skip
 
@@ -228,6 +230,18 @@ def test_what_is_a_key(key_type: str) -> None:
     assert read_public_key(written(cut).encode()) is None
     assert read_public_key(written(longer).encode()) is None
     assert read_public_key(written(HostKey("ssh-x", key.blob)).encode()) is None
+
+
+def test_a_certificate_holds_a_key() -> None:
+    key_type = "ssh-ed25519-cert-v01@openssh.com"
+    certificate = HostKey(key_type, blob_of(key_type, [b"nonce", b"k" * 32]) + b"the rest")
+    assert read_public_key(written(certificate).encode()) == certificate
+    assert plain_key(certificate) == HostKey("ssh-ed25519", blob_of("ssh-ed25519", [b"k" * 32]))
+    for fields in ([b"nonce"], [b"nonce", b"k" * 31]):
+        wrong = HostKey(key_type, blob_of(key_type, fields))
+        assert read_public_key(written(wrong).encode()) is None
+    unknown = HostKey("odd-cert-v01@openssh.com", b"")
+    assert plain_key(unknown) == unknown
 
 
 @pytest.mark.parametrize(
@@ -276,19 +290,19 @@ def test_a_short_rsa_key_is_not_counted() -> None:
 
 def test_a_file_that_was_changed_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
-    assert read_known_hosts([path]).keys("h") == ()
+    assert read_known_hosts([path]).about("h").trusted == ()
     path.write_text(f"h {written(A)}\n")
     os.utime(path, ns=(1, 1))
-    assert read_known_hosts([path]).keys("h") == (A,)
+    assert read_known_hosts([path]).about("h").trusted == (A,)
     process = tmp_path / "other"
     process.write_text(f"h {written(B)}\n")
     os.utime(process, ns=(1, 1))
     process.replace(path)
-    assert read_known_hosts([path]).keys("h") == (B,)
+    assert read_known_hosts([path]).about("h").trusted == (B,)
     os.utime(path, ns=(2, 2))
     path.write_text(f"h {written(B)}\nh {written(A)}\n")
     os.utime(path, ns=(2, 2))
-    assert read_known_hosts([path]).keys("h") == (B, A)
+    assert read_known_hosts([path]).about("h").trusted == (B, A)
 
 
 # --- OpenSSH's own client says the same of any file ---
