@@ -6,7 +6,7 @@ the line up to the cursor; each line of the answer is a candidate: its kind, its
 words on it, with tabs between them.
 
 Hosts, patterns, providers and keys come from the inventory. No script is run for it, and an
-inventory with errors offers nothing.
+inventory with errors offers nothing. The names of large ones are kept (:mod:`.completion_cache`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from aegis_provision.cli.completion_cache import Names, names_of
+from aegis_provision.cli.invocation import Invocation
 
-    from aegis_provision.cli.invocation import Invocation
-    from aegis_provision.inventory.host import Inventory
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 SHELLS = ("bash", "zsh", "fish")
 _LINE = "_AEGIS_PROVISION_LINE"
@@ -99,35 +100,27 @@ def _lines(
 
 def hosts(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionItem]:
     """Return the hosts whose names begin with ``word``."""
-    inventory = _inventory(ctx)
-    return _items(inventory.hosts if inventory is not None else (), word)
+    return _items(_names(ctx).hosts, word)
 
 
 def patterns(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionItem]:
     """Return what the last term of the pattern ``word`` may become: groups, hosts, providers."""
     match = _LAST_TERM.fullmatch(word)
-    inventory = _inventory(ctx)
-    if inventory is None or match is None:
+    if match is None:
         return []
+    names = _names(ctx)
     before = (match[1] or "") + match[2]
-    used = dict.fromkeys(
-        f"provider={host.provider.value}"
-        for host in inventory.hosts.values()
-        if host.provider is not None
-    )
-    terms: tuple[str, ...] = (*inventory.groups, *inventory.hosts)
+    terms: tuple[str, ...] = (*names.groups, *names.hosts)
     if match[3].startswith("p"):
-        terms = (*terms, *used)
-    return _items((before + term for term in terms), word)
+        terms = (*terms, *(f"provider={name}" for name in names.used))
+    return [CompletionItem(before + term) for term in terms if term.startswith(match[3])]
 
 
 def providers(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionItem]:
     """Return the recipes whose names begin with ``word``, own ones too."""
     from aegis_provision.providers.recipes import builtin_recipes
 
-    inventory = _inventory(ctx)
-    own = inventory.providers if inventory is not None else ()
-    return _items(dict.fromkeys((*builtin_recipes(), *own)), word)
+    return _items(dict.fromkeys((*builtin_recipes(), *_names(ctx).providers)), word)
 
 
 def keys(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionItem]:
@@ -141,9 +134,8 @@ def keys(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionIt
     from aegis_provision.providers.recipes import VARIABLE_OF
 
     described = load_schema("inventory")["$defs"]["vars"]["properties"]
-    inventory = _inventory(ctx)
-    host = inventory.hosts.get(ctx.params.get("host") or "") if inventory is not None else None
-    env = (ENV_PREFIX + name for name in host.env) if host is not None else ()
+    host = ctx.params.get("host") or ""
+    env = (ENV_PREFIX + name for name in _names(ctx).env.get(host, ()))
     names = dict.fromkeys((*described, *env, *VARIABLE_OF.values()))
     return _items((name for name in names if name != REPLACES), word)
 
@@ -152,16 +144,34 @@ def _items(names: Iterable[str], word: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(word)]
 
 
-def _inventory(ctx: click.Context) -> Inventory | None:
-    """Return the inventory that the line names, or that is here; ``None`` where it is broken."""
+def _names(ctx: click.Context) -> Names:
+    """Return the names of the inventory that the line names, or that is here."""
+    from aegis_provision.operations.load import DEFAULT_INVENTORY
+
+    inventories = ctx.params.get("inventory") or (DEFAULT_INVENTORY,)
+    invocation = ctx.find_root().obj
+    environ = invocation.environ if isinstance(invocation, Invocation) else {}
+    found = names_of(inventories, environ, lambda: _read_names(inventories))
+    return found or Names((), (), (), (), {})
+
+
+def _read_names(inventories: Sequence[Path]) -> Names | None:
+    """Return the names of ``inventories``; ``None`` where they are broken, or hold nothing."""
     from aegis_provision.documents.diagnostic import has_errors
     from aegis_provision.inputs.inventory_files import read_inventory_files
     from aegis_provision.inventory.load import load_inventory
-    from aegis_provision.operations.load import DEFAULT_INVENTORY
 
-    named = ctx.params.get("inventory") or (DEFAULT_INVENTORY,)
-    files, diagnostics = read_inventory_files(named, {}, run=False)
+    files, diagnostics = read_inventory_files(inventories, {}, run=False)
     if not files or has_errors(diagnostics):
         return None
-    inventory, candidates = load_inventory(files)
-    return None if has_errors(candidates) else inventory
+    inventory, diagnostics = load_inventory(files)
+    if inventory is None or has_errors(diagnostics):
+        return None
+    hosts = inventory.hosts.values()
+    return Names(
+        hosts=tuple(inventory.hosts),
+        groups=tuple(inventory.groups),
+        providers=tuple(inventory.providers),
+        used=tuple(dict.fromkeys(str(host.provider.value) for host in hosts if host.provider)),
+        env={host.name: tuple(host.env) for host in hosts if host.env},
+    )
