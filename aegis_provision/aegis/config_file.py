@@ -191,7 +191,9 @@ class ConfigFile:
 
     def _token(self, key: str) -> Secret | None:
         token = self.root.get(key)
-        return Secret(token, f"{key} of the host's own file") if token else None
+        if not isinstance(token, str) or not token:  # an unchecked file may hold anything there
+            return None
+        return Secret(token, f"{key} of the host's own file")
 
     def secrets(self) -> tuple[str, ...]:
         """Return the texts that stand, at any depth, under a key that is named like a secret.
@@ -427,10 +429,19 @@ def _secrets(value: object, name: str) -> Iterator[str]:
             yield from _secrets(item, name)
 
 
+def failing_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return which of a file's session variables make every session fail, each with the reason."""
+    return tuple(f"{named}: {problem}" for _, named, problem in _failing(environment))
+
+
 def _session_reasons(environment: Mapping[str, str], where: Where) -> Iterator[str]:
+    for name, named, problem in _failing(environment):
+        reason = f"Aegis would fail every session over {named}: {problem}"
+        yield _at(reason, where([SESSION_ENV, name]))
+
+
+def _failing(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for name, value in environment.items():
         problem = denied_name_problem(name) or failing_value_problem(value)
         if problem is not None:
-            named = f"{SESSION_ENV}.{shown_key(name)}"
-            reason = f"Aegis would fail every session over {named}: {problem}"
-            yield _at(reason, where([SESSION_ENV, name]))
+            yield name, f"{SESSION_ENV}.{shown_key(name)}", problem

@@ -23,6 +23,7 @@ MOST_PAGES = 50
 
 _AGEING = frozenset({"idle", "error", "unknown"})
 _LONGEST_TEXT = 60
+_LONGEST_PATH = 4096  # PATH_MAX of Linux
 _NAMED = 5
 
 
@@ -30,14 +31,17 @@ _NAMED = 5
 class RunningSession:
     """One session of the list. Texts are safe to show.
 
-    ``status`` is Aegis' own word, empty where it is missing. ``last_activity`` is in seconds since
-    the epoch by the host's clock, ``None`` where it is missing or makes no sense.
+    ``status`` is Aegis' own word, and ``work_dir`` the directory it works in; both are empty where
+    they are missing. ``last_activity`` and ``created`` are in seconds since the epoch by the host's
+    clock, ``None`` where they are missing or make no sense.
     """
 
     id: str
     name: str
     status: str
     last_activity: float | None = None
+    work_dir: str = ""
+    created: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +136,13 @@ def _session(entry: object) -> RunningSession:
         name=_text(found.get("windowName")),
         status=_text(found.get("status")),
         last_activity=seconds(found.get("lastActivity")),
+        work_dir=_text(found.get("workDir"), _LONGEST_PATH),
+        created=seconds(found.get("createdAt")),
     )
 
 
-def _text(value: object) -> str:
-    return blank_control(value.strip())[:_LONGEST_TEXT] if isinstance(value, str) else ""
+def _text(value: object, longest: int = _LONGEST_TEXT) -> str:
+    return blank_control(value.strip())[:longest] if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int | None:

@@ -85,8 +85,11 @@ def _spec_problems(spec: SessionSpec, variable: Variable) -> Iterator[Diagnostic
             )
 
 
-def check_session(session: Session) -> tuple[Diagnostic, ...]:
-    """Return what is wrong with the values that hosts would get. Messages repeat no value."""
+def check_session(session: Session, *, single: bool = False) -> tuple[Diagnostic, ...]:
+    """Return what is wrong with the values that hosts would get. Messages repeat no value.
+
+    ``single`` says that they are the ``env`` of one session, where Aegis takes no empty value.
+    """
     found: list[Diagnostic] = []
     for variable in session.spec.variables:
         value = session.values.get(variable.name)
@@ -98,6 +101,9 @@ def check_session(session: Session) -> tuple[Diagnostic, ...]:
         found.extend(unusable_problem(item, variable.span) for item in unusable)
         if not unusable:
             found.extend(_value_problems(session.spec, variable, text))
+            if single and not text and variable.setting not in VARIABLE_OF:
+                reason = "it would be empty, and Aegis refuses that in the env of a single session"
+                found.append(_refused(variable, reason))
         stand_in = variable.setting in _MODELS and text in _STAND_IN_MODELS
         if stand_in and variable.from_recipe and variable.name in session.by_default:
             names = " or ".join(item.name for item in references(variable.template))

@@ -41,6 +41,7 @@ SUMMARIES = {
     "plan": "Read the hosts and show the masked diff.",
     "apply": "Write what the plan shows.",
     "status": "Tell what drifted on the hosts and what is pending.",
+    "session": "Start, list or stop sessions with a provider of their own.",
     "rollback": "Bring back the files from before a past run.",
     "history": "List past runs, or show one.",
     "import": "Make an inventory out of what the hosts have.",
@@ -70,7 +71,8 @@ class _Commands(click.Group):
         if cmd_name not in SUMMARIES:
             return None
         command = load_command(cmd_name)
-        for parameter in command.params:
+        inner = command.commands.values() if isinstance(command, click.Group) else ()
+        for parameter in (item for part in (command, *inner) for item in part.params):
             if isinstance(parameter.type, type(click.STRING)):
                 parameter.type = _TEXT
         return command

@@ -16,6 +16,7 @@ from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.output import Format, Output
 from aegis_provision.cli.suggested_commands import CARRIED
 from aegis_provision.operations.connection import ConnectionOptions
+from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,6 +90,21 @@ def option(*args: Any, **kwargs: Any) -> Callable[[_Command], _Command]:
     return click.option(*args, cls=EnvironOption, **kwargs)
 
 
+def parsed(parse: Callable[[str], object]) -> Callable[..., object]:
+    """Return a click callback that reads a flag's value with ``parse``.
+
+    A :class:`ValueError` of it says what is wrong.
+    """
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as problem:
+            raise click.BadParameter(str(problem), ctx, param) from None
+
+    return callback
+
+
 _A_PATH = click.Path(path_type=Path)
 inventory_option = option(
     "-i",
@@ -98,6 +114,18 @@ inventory_option = option(
     metavar="PATH",
     help="Inventory file, directory or script; may be given several times. "
     "Without it: ./inventory.yml.",
+)
+serial_option = option(
+    "--serial",
+    metavar="SIZES",
+    callback=parsed(parse_serial),
+    help="Batches of every play: a number, a share, or several: 1,10%,50%.",
+)
+max_fail_option = option(
+    "--max-fail",
+    metavar="SHARE",
+    callback=parsed(parse_max_fail),
+    help="How many hosts may fail before nothing new begins: a number or a share.",
 )
 limit_option = option(
     "-l",
@@ -216,12 +244,22 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
 
 def fleet_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add the flags of what works on hosts; the command gets ``options``, :class:`FleetOptions`."""
+    flags = (inventory_option, limit_option, env_file_option, *_CONNECTION)
+    return _with_flags(_with_fleet(command), flags)
 
+
+def host_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add what :func:`fleet_options` does but ``--limit``: an argument names the hosts."""
+    flags = (inventory_option, env_file_option, *_CONNECTION)
+    return _with_flags(_with_fleet(command), flags)
+
+
+def _with_fleet(command: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(command)
     def packed(
         *args: Any,
         inventory: tuple[Path, ...],
-        limit: str | None,
+        limit: str | None = None,
         environment: Environment,
         forks: int,
         timeout: float,
@@ -237,10 +275,12 @@ def fleet_options(command: Callable[..., R]) -> Callable[..., R]:
         options = FleetOptions(inventory, limit, environment, connection)
         return command(*args, options=options, **kwargs)
 
-    return _with_flags(packed, (inventory_option, limit_option, env_file_option, *_CONNECTION))
+    return packed
 
 
-class _Seconds(click.FloatRange):
+class Seconds(click.FloatRange):
+    """Seconds of a flag: more than none, and a day at most."""
+
     name = "seconds"
 
     def __init__(self) -> None:
@@ -249,6 +289,7 @@ class _Seconds(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
+        """Return the seconds that ``value`` means."""
         seconds = float(super().convert(value, param, ctx))
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number.", param, ctx)
@@ -266,7 +307,7 @@ _CONNECTION = (
     ),
     option(
         "--timeout",
-        type=_Seconds(),
+        type=Seconds(),
         default=15.0,
         show_default=True,
         metavar="SECONDS",
@@ -274,7 +315,7 @@ _CONNECTION = (
     ),
     option(
         "--deadline",
-        type=_Seconds(),
+        type=Seconds(),
         default=120.0,
         show_default=True,
         metavar="SECONDS",

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from aegis_provision.cli.invocation import load_command
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def command_line(
     not be repeated. What came through a pipe can't be read again and is left out
     (see :func:`piped`).
     """
-    flags = _flags(given, command, without)
+    flags = _flags(given, (command, *words), without)
     return shlex.join(["aegis-provision", command, *words, *flags])
 
 
@@ -77,9 +79,9 @@ def completed(text: str, given: Mapping[str, Sequence[str]]) -> str:
     """
 
     def complete(found: re.Match[str]) -> str:
-        command, words = found.groups()
-        flags = [_UNSAFE.sub(r"\\\1", word) for word in _flags(given, command, ())]
-        return f"'{' '.join(['aegis-provision', command + words, *flags])}'"
+        line = (found[1] + found[2]).split()
+        flags = [_UNSAFE.sub(r"\\\1", word) for word in _flags(given, line, ())]
+        return f"'{' '.join(['aegis-provision', found[1] + found[2], *flags])}'"
 
     return _SUGGESTED.sub(complete, text)
 
@@ -100,9 +102,13 @@ def piped(given: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 
 
 def _flags(
-    given: Mapping[str, Sequence[str]], command: str, without: Collection[str]
+    given: Mapping[str, Sequence[str]], words: Sequence[str], without: Collection[str]
 ) -> Iterator[str]:
-    taken = CARRIED.intersection(param.name for param in load_command(command).params)
+    """Yield the flags of ``given`` that the command has which ``words`` begin with."""
+    command = load_command(words[0])
+    if isinstance(command, click.Group) and len(words) > 1:
+        command = command.commands.get(words[1], command)
+    taken = CARRIED.intersection(param.name for param in command.params)
     for name, values in given.items():
         if name in taken and name not in without and not any(map(_is_pipe, values)):
             for value in values:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.rollout.results import RunResult
+    from aegis_provision.rollout.session_results import SessionListing, SessionResult
 
 
 class ExitCode(IntEnum):
@@ -101,6 +102,23 @@ def run_exit_code(end: RunResult, *, rollback: bool = False) -> ExitCode:
     if end.budget_spent or unpassed or statuses & (FAILURES - {Status.UNREACHABLE}):
         return ExitCode.HOST_FAILED
     if Status.UNREACHABLE in statuses:
+        return ExitCode.HOST_UNREACHABLE
+    return ExitCode.DONE
+
+
+def session_exit_code(
+    results: Sequence[SessionResult] | Sequence[SessionListing], *, interrupted: bool = False
+) -> ExitCode:
+    """Return the exit code of sessions that were started, stopped or listed."""
+    from aegis_provision.rollout.session_results import SessionStatus
+
+    statuses = {result.status for result in results}
+    if interrupted:
+        return ExitCode.INTERRUPTED
+    # What was not attempted, the budget stopped.
+    if statuses & {SessionStatus.FAILED, SessionStatus.NOT_ATTEMPTED}:
+        return ExitCode.HOST_FAILED
+    if SessionStatus.UNREACHABLE in statuses:
         return ExitCode.HOST_UNREACHABLE
     return ExitCode.DONE
 

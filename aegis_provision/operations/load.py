@@ -233,24 +233,27 @@ def resolve_sessions(
     *,
     with_api_token: Collection[str] = (),
     with_secrets: bool = True,
+    overrides: Mapping[str, SessionSpec] | None = None,
 ) -> tuple[ResolvedSecrets, tuple[Diagnostic, ...]]:
     """Fill the secrets in and check what Aegis would get, for ``hosts`` alone.
 
+    ``overrides`` are what one session of each host gets instead of the host's own variables.
     ``with_api_token`` names the hosts whose API will be asked; without secrets, none of those that
     it or a host would get is read. Returns each host's values and the warnings. Raises
     :class:`InvalidInputError` with every missing variable in one error, and with every value that
     Aegis would drop or choke on.
     """
-    users = group_by(hosts, lambda name: id(fleet.specs[name]))
+    specs = fleet.specs if overrides is None else overrides
+    users = group_by(hosts, lambda name: id(specs[name]))
     sessions: dict[str, Session] = {}
     diagnostics: list[Diagnostic] = []
     missing: dict[str, dict[str, None]] = {}
     for names in users.values():
-        session = resolve_env(fleet.specs[names[0]], environ, with_secrets=with_secrets)
+        session = resolve_env(specs[names[0]], environ, with_secrets=with_secrets)
         sessions.update(dict.fromkeys(names, session))
         for variable in session.missing:
             missing.setdefault(variable, {}).update(dict.fromkeys(names))
-        diagnostics.extend(check_session(session))
+        diagnostics.extend(check_session(session, single=overrides is not None))
     asked = [name for name in hosts if name in with_api_token and with_secrets]
     tokens, unusable = _api_tokens(fleet, asked, environ, missing)
     return ResolvedSecrets(sessions, tokens), _without_errors((*diagnostics, *unusable), missing)

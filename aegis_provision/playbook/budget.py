@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from aegis_provision.humanize import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from aegis_provision.playbook.plays import Play, Schedule
+
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,15 @@ def budget_of(play: Play, run_hosts: int) -> Budget:
     if play.max_fail.percent:
         return Budget(allowed, f"{play.max_fail} of {counted(run_hosts, 'host')} = {allowed}")
     return Budget(allowed, counted(allowed, "host"))
+
+
+def stop_words(failed: Sequence[str], budget: Budget, verb: str) -> str:
+    """Return why a run stops: which hosts ``failed``, as ``verb`` says, and the arithmetic."""
+    names = ", ".join(failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
+    return (
+        f"Stopped: {counted(len(failed), 'host')} {verb} ({names}), "
+        f"and max_fail allows {budget.words}; nothing further is begun"
+    )
 
 
 def predict_stop(schedule: Schedule, bad: Collection[str]) -> PredictedStop | None:

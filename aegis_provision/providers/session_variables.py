@@ -107,9 +107,13 @@ def session_specs(
     return builder.specs, (*_template_diagnostics(inventory), *builder.diagnostics())
 
 
-def recipe_spec(recipe: Recipe) -> SessionSpec:
-    """Return the session variables of a recipe alone, without any host's settings."""
-    return _spec(recipe, recipe.values, _env_of(recipe))
+def recipe_spec(recipe: Recipe, further: Mapping[str, Setting] | None = None) -> SessionSpec:
+    """Return the session variables of a recipe alone, without any host's values for the five keys.
+
+    ``further`` are a host's own further variables, which count whichever provider it has.
+    """
+    env = {name: _env_value(item) for name, item in (further or {}).items()}
+    return _spec(recipe, recipe.values, {**_env_of(recipe), **env})
 
 
 @dataclass(slots=True)
@@ -168,10 +172,7 @@ class _SpecBuilder:
         )
         if signature not in self._shared:
             own = {key: _as_value(item) for key, item in host.overrides.items()}
-            env = {
-                name: None if item.value is None else _as_value(item)
-                for name, item in host.env.items()
-            }
+            env = {name: _env_value(item) for name, item in host.env.items()}
             values = {**recipe.values, **own}
             self._shared[signature] = _spec(recipe, values, {**_env_of(recipe), **env})
         return self._shared[signature]
@@ -179,6 +180,10 @@ class _SpecBuilder:
 
 def _as_value(setting: Setting) -> RecipeValue:
     return RecipeValue(str(setting.value), setting.span, builtin=False)
+
+
+def _env_value(setting: Setting) -> RecipeValue | None:
+    return None if setting.value is None else _as_value(setting)
 
 
 def _env_of(recipe: Recipe) -> dict[str, RecipeValue | None]:

@@ -9,6 +9,7 @@ from aegis_provision.documents.json_codec import moment_at
 from aegis_provision.report.apply_report import apply_document, host_result_content
 from aegis_provision.report.json_documents import Document, as_line, document
 from aegis_provision.report.plan_report import host_plan_content, plan_document, schedule_content
+from aegis_provision.report.session_report import listing_content, session_content
 from aegis_provision.report.status_report import host_status_content, status_document
 from aegis_provision.rollout.events import (
     HostChecked,
@@ -17,6 +18,8 @@ from aegis_provision.rollout.events import (
     KeysAccepted,
     RunFinished,
     RunStarted,
+    SessionReported,
+    SessionsListed,
     WriteBegun,
     encode_event,
     event_name,
@@ -59,6 +62,14 @@ class EventStream:
         """Write the last line of a look at hosts: all of the ``status`` document."""
         self._write({"event": "status_finished", **_without_schema(status_document(statuses, by))})
 
+    def session_finished(self, content: Document) -> None:
+        """Write the last line of sessions that were started or stopped: all of ``content``."""
+        self._write({"event": "session_finished", **_without_schema(content)})
+
+    def sessions_finished(self, content: Document) -> None:
+        """Write the last line of sessions that were listed: all of ``content``."""
+        self._write({"event": "sessions_finished", **_without_schema(content)})
+
     def _write(self, content: Document) -> None:
         at = {"at": moment_at(self._clock())}
         event = {"event": content.pop("event")}
@@ -79,6 +90,10 @@ def event_content(event: Event, *, run: str = "") -> Document | None:
             content = host_plan_content(plan)
         case HostChecked(status):
             content = host_status_content(status)
+        case SessionReported(result):
+            content = session_content(result)
+        case SessionsListed(listing):
+            content = listing_content(listing)
         case RunStarted(name, schedule):
             content = {"run": name, "plays": schedule_content(schedule)}
         case HostFinished(play, result):

@@ -20,6 +20,7 @@ from aegis_provision.report.console import (
     print_lines,
 )
 from aegis_provision.report.live_view import live_view
+from aegis_provision.report.session_report import WORDS as SESSION_WORDS
 from aegis_provision.report.status_report import WORDS
 from aegis_provision.rollout.events import (
     BatchStarted,
@@ -33,6 +34,8 @@ from aegis_provision.rollout.events import (
     ReadingStarted,
     RunFinished,
     RunStarted,
+    SessionReported,
+    SessionsListed,
     Step,
     StepStarted,
     StopRequested,
@@ -173,6 +176,9 @@ def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -
         case HostChecked(status):
             if verbosity or _BAD_STATES.intersection(status.states):
                 return [Text(f"{status.host}: {', '.join(WORDS[item] for item in status.states)}")]
+        case SessionReported(result) | SessionsListed(result):
+            if verbosity:
+                return [Text(f"{result.host}: {SESSION_WORDS[result.status]}")]
         case HostFinished(_, result):
             fine = drawn and result.ok
             if verbosity or not (fine or _is_known_already(state, event)):

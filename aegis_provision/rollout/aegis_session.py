@@ -1,6 +1,7 @@
-"""Starts, asks after and ends one session through Aegis' API on a host.
+"""Starts, asks after, lists and ends sessions through Aegis' API on a host.
 
-What the responses mean is in :mod:`aegis_provision.aegis.session_api`.
+What the responses mean is in :mod:`aegis_provision.aegis.session_api`, and of lists in
+:mod:`aegis_provision.aegis.sessions`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from aegis_provision.aegis.session_api import (
     session_body,
     session_path,
 )
+from aegis_provision.aegis.sessions import MOST_PAGES, parse_sessions, sessions_path
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown, tries
 from aegis_provision.transport.http_messages import HttpFailure
@@ -28,6 +30,7 @@ from aegis_provision.transport.http_messages import HttpFailure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from aegis_provision.aegis.sessions import RunningSession
     from aegis_provision.providers.secret import Secret
     from aegis_provision.rollout.aegis_client import AegisClient
 
@@ -37,7 +40,18 @@ START_TIMEOUT = 60.0
 SEND_TIMEOUT = 60.0
 """Seconds that Aegis may take for a prompt: it waits until Claude Code is ready for one."""
 
-_NOT_FOUND = 404
+READY_TIMEOUT = 10.0
+"""Seconds for which a prompt waits until Claude Code shows that it takes one."""
+
+GONE = Blocked(
+    "the session was gone at once: Claude ended in it",
+    "look at Aegis' log on the host, and try 'claude' there as Aegis' user",
+)
+"""What is wrong where a session that was started is not there any more."""
+
+_READY = frozenset({"idle", "waiting_for_input"})
+_ASKS = frozenset({"permission_prompt", "plan_mode", "ask_question", "bash_approval", "settings"})
+NOT_FOUND = 404
 _SHORTEST_TIMEOUT = 0.5
 
 
@@ -81,8 +95,8 @@ def wait_for_claude(
                 "whether Claude runs in it was not checked: Aegis was asked too often"
             )
             continue
-        if response.status == _NOT_FOUND:
-            return Blocked("the session is gone again", "look at Aegis' log on the host")
+        if response.status == NOT_FOUND:
+            return GONE
         health = parse_session_health(response.status, response.body)
         if health is None or health.claude_running is None:
             return Unknown("whether Claude runs in it was not checked: Aegis does not tell")
@@ -93,6 +107,32 @@ def wait_for_claude(
             "look at the session on the host, and try 'claude' there as Aegis' user",
         )
     return verdict
+
+
+def question_in_the_way(
+    client: AegisClient,
+    session: str,
+    timeout: float = READY_TIMEOUT,
+    pause: Callable[[float], object] = time.sleep,
+) -> str:
+    """Wait until a session takes a prompt; return the status of one that asks a question instead.
+
+    The prompt would be the answer, and may confirm what nobody has read. Empty for no question: a
+    session that shows nothing that Aegis knows is not waited for any longer than ``timeout``.
+    """
+    for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
+        response = client.get(session_path(session, "health"), seconds)
+        if isinstance(response, HttpFailure):
+            continue
+        if response.status == NOT_FOUND:
+            break  # which sending the prompt will tell
+        health = parse_session_health(response.status, response.body)
+        status = health.status if health is not None else ""
+        if status in _READY:
+            return ""
+        if status in _ASKS:
+            return status
+    return ""
 
 
 def send_prompt(
@@ -117,3 +157,25 @@ def end_session(
     if 200 <= response.status < 300:
         return None
     return parse_refusal(response.status, response.body, response.retry_after)
+
+
+def read_sessions(
+    client: AegisClient, timeout: float = REQUEST_TIMEOUT
+) -> tuple[RunningSession, ...] | int | HttpFailure:
+    """Return the sessions that the token shows, from all pages, or the status of no list.
+
+    A session that moves from one page to the next between two requests is there once.
+    """
+    sessions: dict[str, RunningSession] = {}
+    number, pages = 1, 1
+    while number <= min(pages, MOST_PAGES):
+        response = client.get(sessions_path(number), timeout)
+        if isinstance(response, HttpFailure):
+            return response
+        page = parse_sessions(response.status, response.body)
+        if page is None:
+            return response.status
+        for index, session in enumerate(page.sessions):
+            sessions[session.id if session.id != "?" else f"{number}:{index}"] = session
+        number, pages = number + 1, page.pages
+    return tuple(sessions.values())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
+    from aegis_provision.rollout.session_results import SessionListing, SessionResult
 
 
 class Step(StrEnum):
@@ -61,6 +62,20 @@ class HostChecked:
     """One host was read (or could not be) and has a status."""
 
     status: HostStatus
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReported:
+    """A session was started or stopped on a host, or could not be."""
+
+    result: SessionResult
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsListed:
+    """The sessions of a host were listed, or could not be."""
+
+    listing: SessionListing
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +236,8 @@ Event = (
     ReadingStarted
     | HostPlanned
     | HostChecked
+    | SessionReported
+    | SessionsListed
     | KeysAccepted
     | RunStarted
     | PlayStarted
@@ -294,16 +311,18 @@ def event_name(kind: type[Event]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
+_REPORTED = (HostPlanned, HostChecked, SessionReported, SessionsListed)
 _NAMES: Mapping[type[Event], str] = {kind: event_name(kind) for kind in Event.__args__}
 _KINDS: Mapping[str, type[Event]] = {
-    name: kind for kind, name in _NAMES.items() if kind not in (HostPlanned, HostChecked)
+    name: kind for kind, name in _NAMES.items() if kind not in _REPORTED
 }
 
 
 def encode_event(event: Event) -> dict[str, Any]:
     """Return ``event`` as JSON fields, the first of which is its name.
 
-    ``HostPlanned`` and ``HostChecked`` have no such form: what a host has is a report.
+    What a host has (``HostPlanned``, ``HostChecked``, ``SessionReported``, ``SessionsListed``) has
+    no such form: it is a report.
     """
     return {"event": _NAMES[type(event)], **CODEC.encode(event)}
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.api_responses import ClaudeCode, Health
     from aegis_provision.rollout.aegis_client import AegisClient
 
+DROPPED_FILE = Blocked(
+    "Aegis dropped its file: its API answers without a token",
+    "look at its log for why, and whether it can read the file",
+)
+"""What is wrong where a file with an ``authToken`` lies and the API needs none."""
+
 _ROUNDING = 1.5
 _SHORTEST_TIMEOUT = 0.5
 
@@ -63,10 +69,7 @@ def _check_once(
         return "Aegis was asked too often"
     is_open = dropped_config(response.status)
     if is_open and client.locked:
-        return Blocked(
-            "Aegis dropped its file: its API answers without a token",
-            "look at its log for why, and whether it can read the file",
-        )
+        return DROPPED_FILE
     if health.status != "ok":
         return f"it says it is {health.status}"
     if client.refused and not is_open:

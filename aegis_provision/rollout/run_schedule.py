@@ -6,9 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.humanize import counted
 from aegis_provision.planning.plan import changes_sessions, without_write
-from aegis_provision.playbook.budget import budget_of
+from aegis_provision.playbook.budget import budget_of, stop_words
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from aegis_provision.providers.redaction import Redactor
     from aegis_provision.rollout.host_job import HostJob, RunContext
 
-_NAMED = 3
 _UNKNOWN = "interrupted while it was worked on: it has either the old file or the new one"
 
 
@@ -145,7 +143,7 @@ class _Run:
         if not budget.is_spent(len(failed)):
             return not context.cancel.cancelled
         self.budget_spent = True
-        context.emit(BudgetSpent(play, _arithmetic(failed, budget, self._verb(failed)), failed))
+        context.emit(BudgetSpent(play, stop_words(failed, budget, self._verb(failed)), failed))
         return False
 
     def _task(self, play: int, host: str) -> HostTask:
@@ -191,11 +189,3 @@ class _Run:
         with self._lock:
             self.results[result.host] = later_result(self.results.get(result.host), result)
         self.context.emit(HostFinished(play, result))
-
-
-def _arithmetic(failed: Sequence[str], budget: Budget, verb: str) -> str:
-    names = ", ".join(failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
-    return (
-        f"Stopped: {counted(len(failed), 'host')} {verb} ({names}), "
-        f"and max_fail allows {budget.words}; nothing further is begun"
-    )

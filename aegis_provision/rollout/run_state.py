@@ -27,6 +27,8 @@ from aegis_provision.rollout.events import (
     ReadingStarted,
     RunFinished,
     RunStarted,
+    SessionReported,
+    SessionsListed,
     StepStarted,
     StopRequested,
     WriteBegun,
@@ -195,7 +197,7 @@ class RunTracker:
 def reduce(state: RunState, event: Event, at: float) -> RunState:
     """Return what is known after ``event``, which happened at the time ``at``."""
     match event:
-        case HostPlanned() | HostChecked():
+        case HostPlanned() | HostChecked() | SessionReported() | SessionsListed():
             return state._replace(done=state.done + 1, last=at)
         case StepStarted() | WriteBegun() | HostWritten() | HostRestarted() | HostRolledBack():
             return _host_advanced(state, event.host, event, at)

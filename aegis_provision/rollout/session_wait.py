@@ -10,18 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import SESSIONS_PATH, active_sessions
-from aegis_provision.aegis.sessions import (
-    MOST_PAGES,
-    HoldingSessions,
-    ended_by_restart,
-    holding_sessions,
-    parse_sessions,
-    sessions_path,
-)
+from aegis_provision.aegis.sessions import HoldingSessions, ended_by_restart, holding_sessions
 from aegis_provision.humanize import counted
 from aegis_provision.playbook.plays import Sessions
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
+from aegis_provision.rollout.aegis_session import read_sessions
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure
 
@@ -127,22 +121,14 @@ def _not_listening(client: AegisClient) -> _Sessions | _Unknown:
 def _listed(
     client: AegisClient, health: Health, active: int, idle_after: float
 ) -> _Sessions | _Unknown:
-    """Read the list of sessions, all its pages; sessions that it does not show hold a restart."""
-    sessions: dict[str, RunningSession] = {}
-    number, pages = 1, 1
-    while number <= min(pages, MOST_PAGES):
-        response = client.get(sessions_path(number), REQUEST_TIMEOUT)
-        if isinstance(response, HttpFailure):
-            return _Unknown(response.reason)
-        if response.status == TOO_MANY_REQUESTS:
+    """Read the list of sessions; those that it does not show hold a restart."""
+    every = read_sessions(client)
+    if isinstance(every, HttpFailure):
+        return _Unknown(every.reason)
+    if isinstance(every, int):
+        if every == TOO_MANY_REQUESTS:
             return _Unknown("Aegis was asked for its sessions too often")
-        page = parse_sessions(response.status, response.body)
-        if page is None:
-            return _Sessions(HoldingSessions(unlisted=active))
-        for index, session in enumerate(page.sessions):
-            sessions[session.id if session.id != "?" else f"{number}:{index}"] = session
-        number, pages = number + 1, page.pages
-    every = tuple(sessions.values())
+        return _Sessions(HoldingSessions(unlisted=active))
     holding = holding_sessions(every, active, health.now, idle_after)
     held = set(holding.listed)
     return _Sessions(holding, tuple(item for item in every if item not in held))

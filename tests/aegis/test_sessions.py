@@ -44,7 +44,10 @@ def entry(**changes: object) -> dict[str, object]:
 def test_a_page() -> None:
     page = parse_sessions(200, listed(entry(), page=2, limit=1, total=41, totalPages=41))
     assert page is not None
-    assert page.sessions == (RunningSession("s-1", "build", "idle", NOW - 1000),)
+    created = NOW - 100_000
+    assert page.sessions == (
+        RunningSession("s-1", "build", "idle", NOW - 1000, "/srv/work", created),
+    )
     assert (page.pages, page.total) == (41, 41)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from aegis_provision.cli.main import SUMMARIES
 from aegis_provision.cli.suggested_commands import command_line, completed, operand, piped
+from tests.docs.reference import command_paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,9 +202,15 @@ def test_every_command_takes_what_is_repeated_to_it() -> None:
         "init": "",
         "history": "",
         "demo": "",
+        "session": "",
+        "session start": f" -i i.yml --env-file e{connection}",
+        "session list": f" -i i.yml --env-file e{connection}",
+        "session stop": f" -i i.yml --env-file e{connection}",
     }
-    for command in SUMMARIES:
-        line = command_line(given, command)
+    paths = tuple(map(" ".join, command_paths()))
+    assert set(SUMMARIES) <= set(paths)
+    for command in paths:
+        line = command_line(given, *command.split())
         assert line.removeprefix(f"aegis-provision {command}") == flags.get(command), command
 
 
@@ -217,6 +224,9 @@ def test_a_text_is_completed_wherever_it_quotes_a_command() -> None:
     given = {"inventory": ("a'b c.yml",)}
     assert completed("see 'aegis-provision history', or 'aegis-provision hosts x'.", given) == (
         r"see 'aegis-provision history', or 'aegis-provision hosts x -i a\'b\ c.yml'."
+    )
+    assert completed("'aegis-provision session stop h 1'", {"limit": ("a",), "forks": ("2",)}) == (
+        "'aegis-provision session stop h 1 -f 2'"
     )
     assert (
         completed("'aegis-provision hosts' and 'plan'", {}) == "'aegis-provision hosts' and 'plan'"

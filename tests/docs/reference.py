@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from aegis_provision.cli.invocation import load_command
 from aegis_provision.cli.main import PROGRAM, SUMMARIES, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _HEAD = f"""\
 # Commands
@@ -21,8 +27,17 @@ WIDTH = 100
 def reference() -> str:
     """Return the reference as Markdown."""
     parts = [_HEAD, _section(PROGRAM, help_of(()))]
-    parts.extend(_section(f"{PROGRAM} {name}", help_of((name,))) for name in SUMMARIES)
+    parts.extend(_section(" ".join((PROGRAM, *path)), help_of(path)) for path in command_paths())
     return "\n".join(parts)
+
+
+def command_paths() -> Iterator[tuple[str, ...]]:
+    """Yield the path of each command, and after a group those of its own commands."""
+    for name in SUMMARIES:
+        yield (name,)
+        command = load_command(name)
+        if isinstance(command, click.Group):
+            yield from ((name, inner) for inner in command.commands)
 
 
 def help_of(path: tuple[str, ...]) -> str:
@@ -31,7 +46,7 @@ def help_of(path: tuple[str, ...]) -> str:
     context = click.Context(program, info_name=PROGRAM, terminal_width=WIDTH, **settings)
     command: click.Command = program
     for name in path:
-        found = program.get_command(context, name)
+        found = command.get_command(context, name) if isinstance(command, click.Group) else None
         if found is None:
             raise ValueError(f"there is no command {name}")
         command = found

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
+from aegis_provision.aegis.sessions import RunningSession
 from aegis_provision.documents.json_codec import moment_at
 from aegis_provision.packaged_files import load_schema
 from aegis_provision.planning.plan import Action
@@ -21,6 +22,7 @@ from aegis_provision.report.apply_report import apply_document
 from aegis_provision.report.json_documents import as_text
 from aegis_provision.report.ndjson import EventStream, event_content
 from aegis_provision.report.plan_report import plan_document, schedule_document
+from aegis_provision.report.session_report import listing_document, session_document
 from aegis_provision.report.status_report import status_document
 from aegis_provision.rollout.events import (
     BudgetSpent,
@@ -33,12 +35,19 @@ from aegis_provision.rollout.events import (
     KeysAccepted,
     RunFinished,
     RunStarted,
+    SessionReported,
+    SessionsListed,
     Step,
     StepStarted,
     StopRequested,
     WriteBegun,
 )
 from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.session_results import (
+    SessionListing,
+    SessionResult,
+    SessionStatus,
+)
 from aegis_provision.transport.connect_options import AcceptedKey
 from tests.report.runs import RUN, hosts, plan, play, runs, simulate_run
 from tests.schemas import check_document
@@ -75,9 +84,23 @@ STATUSES = (
         for state in HostState
     ),
 )
+SESSIONS = tuple(
+    SessionResult("a", status, "id", "name", "/w", "why", "what to do", ("mind",))
+    for status in SessionStatus
+    if status is not SessionStatus.LISTED
+)
+LISTING = SessionListing(
+    "a",
+    SessionStatus.LISTED,
+    (RunningSession("1", "n", "idle", 1e9, "/w", 1e9), RunningSession("2", "", "", 1e300)),
+    2,
+    1e9,
+)
 RARE: tuple[Event, ...] = (
     HostPlanned(PLANS[2]),
     HostChecked(STATUSES[1]),
+    SessionReported(SESSIONS[0]),
+    SessionsListed(LISTING),
     KeysAccepted("a", (AcceptedKey("a", "ssh-ed25519", "SHA256:abc"),)),
     BudgetSpent(0, "3 of 4 hosts failed, 2 are allowed", ("a", "b", "c")),
     StopRequested(2),
@@ -124,6 +147,21 @@ def test_a_schedule_is_what_its_schema_says() -> None:
     check_document("schedule", schedule_document(SCHEDULE))
 
 
+def test_sessions_are_what_their_schemas_say() -> None:
+    content, listed = session_document(SESSIONS, 4), listing_document([LISTING], 0)
+    check_document("session", content)
+    check_document("sessions", listed)
+    assert listed["hosts"][0]["sessions"][0]["created"] == "2001-09-09T01:46:40Z"
+    assert listed["hosts"][0]["sessions"][1]["last_activity"] is None
+    stream = io.StringIO()
+    tell = EventStream(stream, clock=lambda: NOON)
+    tell.session_finished(content)
+    tell.sessions_finished(listed)
+    for line, whole in zip(stream.getvalue().splitlines(), (content, listed), strict=True):
+        check_document("event", json.loads(line))
+        assert json.loads(line).keys() == {*whole, "event", "at"}
+
+
 @pytest.mark.parametrize("event", RARE, ids=lambda event: type(event).__name__)
 def test_an_event_is_what_its_schema_says(event: Event) -> None:
     (line,) = _lines([event])
@@ -147,7 +185,7 @@ def test_every_event_has_a_line() -> None:
     assert event_content(WriteBegun("a", FileChange(None, None))) is None
 
 
-@pytest.mark.parametrize("kind", ["plan", "apply", "schedule"])
+@pytest.mark.parametrize("kind", ["plan", "apply", "schedule", "session", "sessions"])
 def test_the_schemas_agree_about_what_they_share(kind: str) -> None:
     event, other = load_schema("event")["$defs"], load_schema(kind)["$defs"]
     assert {name: event[name] for name in other} == other

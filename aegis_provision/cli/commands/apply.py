@@ -12,9 +12,11 @@ from aegis_provision.cli.options import (
     check_option,
     detailed_exitcode_option,
     fleet_options,
+    max_fail_option,
     option,
     output_options,
     report_option,
+    serial_option,
     yes_option,
 )
 from aegis_provision.cli.run_pipeline import plan_and_apply
@@ -26,29 +28,14 @@ from aegis_provision.operations.plan import (
     retry_selection,
     schedule_run,
 )
-from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aegis_provision.cli.options import FleetOptions
     from aegis_provision.cli.output import Output
     from aegis_provision.operations.load import Environment
     from aegis_provision.operations.saved_plans import SavedPlanFile
     from aegis_provision.playbook.host_counts import HostCount
     from aegis_provision.playbook.plays import Schedule
-
-
-def _parsed(parse: Callable[[str], object]) -> Callable[..., object]:
-    """Return a click callback that reads a flag's value with ``parse``."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> object:
-        try:
-            return None if value is None else parse(value)
-        except ValueError as problem:
-            raise click.BadParameter(str(problem), ctx, param) from None
-
-    return callback
 
 
 @click.command("apply")
@@ -62,18 +49,8 @@ def _parsed(parse: Callable[[str], object]) -> Callable[..., object]:
 @check_option
 @option("-D", "--diff", "as_diff", is_flag=True, help="Show changes as a unified diff.")
 @yes_option
-@option(
-    "--serial",
-    metavar="SIZES",
-    callback=_parsed(parse_serial),
-    help="Batches of every play: a number, a share, or several: 1,10%,50%.",
-)
-@option(
-    "--max-fail",
-    metavar="SHARE",
-    callback=_parsed(parse_max_fail),
-    help="How many hosts may fail before nothing new begins: a number or a share.",
-)
+@serial_option
+@max_fail_option
 @option(
     "--retry",
     metavar="RUN",
