@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.config_file import read_unchecked, syntax_of
 
 if TYPE_CHECKING:
+    from aegis_provision.aegis.identify_server import AegisServer
     from aegis_provision.aegis.remote_state import RemoteFile
 
 TEMPORARY_DIRECTORY = "/tmp"  # noqa: S108 - of the host; Aegis allows it by default
 _ALLOWED = "allowedWorkDirs"
 _OTHERS = 0o077
-_PRIVATE, _OPEN = 0o700, 0o755
 
 
 def first_allowed(path: str, file: RemoteFile | None) -> str | None:
@@ -28,13 +28,14 @@ def first_allowed(path: str, file: RemoteFile | None) -> str | None:
     return first if isinstance(first, str) and "\0" not in first else None
 
 
-def directory_mode(file: RemoteFile | None) -> int:
-    """Return the mode of a directory for a session of the Aegis that reads ``file``.
+def session_user(file: RemoteFile | None, server: AegisServer | None) -> int | None:
+    """Return the uid of the user as whom sessions run, ``None`` if it is not known.
 
-    Where the owner alone may read the file, Aegis is the owner, or root. Else it may be another
-    user, who has to come into the directory.
+    It is that of ``server``. Where the owner alone may read ``file``, Aegis is the owner, or root.
     """
-    return _PRIVATE if file is not None and not file.mode & _OTHERS else _OPEN
+    if server is not None and server.user is not None:
+        return server.user.uid
+    return file.uid if file is not None and not file.mode & _OTHERS else None
 
 
 def session_parents(first: str | None, working_directory: str | None) -> tuple[str, ...]:

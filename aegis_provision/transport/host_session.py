@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import stat
 from contextlib import suppress
@@ -24,6 +25,7 @@ from aegis_provision.transport.remote_read import (
     read_searched,
 )
 from aegis_provision.transport.temporary_directory import (
+    is_gone,
     make_temporary_directory,
     remove_temporary_directory,
 )
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     )
     from aegis_provision.transport.lock import WriteLock
     from aegis_provision.transport.path_owners import PathOwners
+    from aegis_provision.transport.temporary_directory import TemporaryDirectory
 
 Connect: TypeAlias = "Callable[[Target, ConnectOptions, Deadline], HostSession]"
 """Connects to a target before a deadline and logs in. Raises :class:`Unreachable`."""
@@ -231,27 +234,41 @@ class HostSession:
         rebound = previous.rebind(self._files) if previous else None
         return rebound or take_lock(self._files, write, owner, self._by_path())
 
-    def make_directory(self, parent: str, mode: int, deadline: Deadline) -> str:
-        """Make a directory under a random name in the absolute path ``parent``; return its path.
+    def make_directory(
+        self, parent: str, user: int | None, deadline: Deadline
+    ) -> TemporaryDirectory:
+        """Make a directory in the absolute path ``parent``, for the user with the uid ``user``.
 
-        Raises ``OSError`` if it can't be made.
+        ``None`` is a user who is not known. Where others could exchange what root makes there, root
+        works as the one user who has ``parent``, from then on. Raises ``OSError``.
         """
-        exchangeable = self._is_exchangeable(parent, deadline)
-        return make_temporary_directory(self._files, parent, mode, exchangeable=exchangeable)
+        self._leave_root(parent, deadline)
+        return make_temporary_directory(self._files, parent, user)
 
     def remove_directory(self, path: str, deadline: Deadline) -> bool:
         """Remove a directory that :meth:`make_directory` made; return whether it is gone."""
-        exchangeable = self._is_exchangeable(posixpath.dirname(path), deadline)
-        return remove_temporary_directory(self._files, path, exchangeable=exchangeable)
+        try:
+            self._leave_root(path, deadline)
+        except PermissionError:
+            return is_gone(self._files, path)
+        return remove_temporary_directory(self._files, path)
 
-    def _is_exchangeable(self, parent: str, deadline: Deadline) -> bool:
-        """Tell whether others can put something else in the place of what root makes there."""
+    def _leave_root(self, directory: str, deadline: Deadline) -> None:
+        """Let root be the one user who has ``directory``, if others can exchange what is in it.
+
+        Raises ``PermissionError`` if there is no such user.
+        """
         self.login(deadline)
         self._files.set_deadline(deadline)
         if not self._is_root:
-            return False
-        owners = OwnersQuery(self._files, parent).get()
-        return not owners.only_root and not self._is_sticky(parent, owners)
+            return
+        owners = OwnersQuery(self._files, directory).get()
+        if owners.only_root or self._is_sticky(directory, owners):
+            return
+        try:
+            self._work_as(owners, deadline)
+        except NotAsOwner as problem:
+            raise PermissionError(errno.EACCES, f"{owners.description}, and {problem}") from None
 
     def _is_sticky(self, directory: str, owners: PathOwners) -> bool:
         """Tell whether others may do no more than make entries of their own in ``directory``.

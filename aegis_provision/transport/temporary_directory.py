@@ -1,52 +1,68 @@
 """A directory on the host that is ours for a while: made under a random name, removed again.
 
 Claude Code may leave settings in a directory in which it ran; what else is in it is not ours.
-``exchangeable`` says that we are root, and that others can put something else in its place: then
-it is made and removed, which does no harm by a name that nobody knew, and nothing else is done by
-its path.
 """
 
 from __future__ import annotations
 
-import errno
 import posixpath
 import secrets
 import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aegis_provision.transport.filesystem import Filesystem
 
-PREFIX = "aegis-provision-"
+_PREFIX = "aegis-provision-"
 _SETTINGS = ".claude"
 _SETTINGS_FILES = ("settings.local.json", "settings.json")
+_PRIVATE, _OPEN = 0o700, 0o755
+_SHARED = stat.S_ISVTX | stat.S_IWOTH
+_ROOT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryDirectory:
+    """Where it is; ``is_theirs`` says that the user for whom it was made may write in it."""
+
+    path: str
+    is_theirs: bool
 
 
 def make_temporary_directory(
-    files: Filesystem, parent: str, mode: int, *, exchangeable: bool = False
-) -> str:
-    """Make a directory in the absolute path ``parent`` and return its path. Raises ``OSError``."""
-    path = posixpath.join(parent, f"{PREFIX}{secrets.token_hex(8)}")
-    files.submit_mkdir(path, mode).get()
+    files: Filesystem, parent: str, user: int | None
+) -> TemporaryDirectory:
+    """Make a directory in the absolute path ``parent``, for the user with the uid ``user``.
+
+    Root gives it to that user in a directory where everybody may make some. Who does not get it, or
+    is not known (``None``), may come in and look. Root must not be called where others could put
+    something else in its place. Raises ``OSError``.
+    """
+    path = posixpath.join(parent, f"{_PREFIX}{secrets.token_hex(8)}")
+    files.submit_mkdir(path, _PRIVATE).get()
     try:
-        if stat.S_IMODE(files.lstat(path).mode) & 0o777 != mode:  # the host's umask
-            if exchangeable:
-                raise PermissionError(errno.EACCES, "the umask there takes rights away")
-            files.chmod(path, mode)
+        made = files.lstat(path)
+        is_theirs = user in {made.uid, _ROOT}
+        if not is_theirs and user is not None and made.uid == _ROOT and _is_shared(files, parent):
+            files.chown(path, user, made.gid)
+            is_theirs = True
+        if not is_theirs:
+            files.chmod(path, _OPEN)
     except OSError:
-        remove_temporary_directory(files, path, exchangeable=exchangeable)
+        remove_temporary_directory(files, path)
         raise
-    return path
+    return TemporaryDirectory(path, is_theirs)
 
 
-def remove_temporary_directory(files: Filesystem, path: str, *, exchangeable: bool = False) -> bool:
+def remove_temporary_directory(files: Filesystem, path: str) -> bool:
     """Remove a directory that :func:`make_temporary_directory` made; return whether it is gone.
 
     Nothing is removed through a link, and nothing that Claude Code is not known to leave.
     """
     settings = posixpath.join(path, _SETTINGS)
-    if not exchangeable and _is_directory(files, path) and _is_directory(files, settings):
+    if _is_directory(files, path) and _is_directory(files, settings):
         for name in _SETTINGS_FILES:
             with suppress(OSError):
                 files.remove(posixpath.join(settings, name))
@@ -54,7 +70,23 @@ def remove_temporary_directory(files: Filesystem, path: str, *, exchangeable: bo
             files.rmdir(settings)
     with suppress(OSError):
         files.rmdir(path)
-    return not _exists(files, path)
+    return is_gone(files, path)
+
+
+def is_gone(files: Filesystem, path: str) -> bool:
+    """Tell whether nothing is at ``path``."""
+    try:
+        files.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _is_shared(files: Filesystem, directory: str) -> bool:
+    """Tell whether everybody may make entries there, and move only their own, as in ``/tmp``."""
+    return files.stat(directory).mode & _SHARED == _SHARED
 
 
 def _is_directory(files: Filesystem, path: str) -> bool:
@@ -62,13 +94,3 @@ def _is_directory(files: Filesystem, path: str) -> bool:
         return stat.S_ISDIR(files.lstat(path).mode)
     except OSError:
         return False
-
-
-def _exists(files: Filesystem, path: str) -> bool:
-    try:
-        files.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True

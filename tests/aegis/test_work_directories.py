@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from aegis_provision.aegis.identify_server import AegisServer, ServerUser
 from aegis_provision.aegis.remote_state import RemoteFile
-from aegis_provision.aegis.work_directories import directory_mode, first_allowed, session_parents
+from aegis_provision.aegis.work_directories import first_allowed, session_parents, session_user
 
 PATH = "/opt/aegis/aegis.config.json"
 
 
 def _file(content: object, mode: int = 0o600) -> RemoteFile:
-    return RemoteFile(json.dumps(content).encode(), mode, 0, 0)
+    return RemoteFile(json.dumps(content).encode(), mode, 7, 7)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +68,23 @@ def test_a_path_is_resolved_as_aegis_does(
     assert session_parents(first, working_directory) == parents
 
 
+SERVER = AegisServer("/opt/aegis", None, None, ServerUser(33, frozenset({33})), running=True)
+
+
 @pytest.mark.parametrize(
-    ("mode", "wanted"), [(0o600, 0o700), (0o400, 0o700), (0o640, 0o755), (0o604, 0o755)]
+    ("file", "server", "uid"),
+    [
+        (_file({}, 0o600), None, 7),
+        (_file({}, 0o400), None, 7),
+        (_file({}, 0o640), None, None),
+        (_file({}, 0o604), None, None),
+        (None, None, None),
+        (_file({}, 0o600), replace(SERVER, user=None), 7),
+        (_file({}, 0o640), SERVER, 33),
+        (None, SERVER, 33),
+    ],
 )
-def test_who_may_read_the_file_may_come_in(mode: int, wanted: int) -> None:
-    assert directory_mode(_file({}, mode)) == wanted
-
-
-def test_of_a_file_that_was_not_seen_nothing_is_known() -> None:
-    assert directory_mode(None) == 0o755
+def test_sessions_run_as_who_runs_aegis_or_alone_may_read_its_file(
+    file: RemoteFile | None, server: AegisServer | None, uid: int | None
+) -> None:
+    assert session_user(file, server) == uid

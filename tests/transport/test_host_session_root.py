@@ -711,34 +711,42 @@ def test_the_servers_are_looked_for_where_they_lie() -> None:
     assert all(place in owner_command(1, 1, "m") for place in SERVERS)
 
 
-def _made_by_root(sshd: Sshd, parent: Path) -> tuple[int, int]:
-    """Let root make a directory in ``parent``, and remove it from there; return its owner."""
+def _made_for(sshd: Sshd, parent: Path, user: int | None) -> tuple[int, int, bool] | str:
+    """Let root make a directory in ``parent`` and remove it: its owner and mode, or why not."""
     deadline = Deadline.after(60)
     with connect(*over(sshd, Path("/etc/aegis.config.json")), deadline) as session:
-        path = Path(session.make_directory(str(parent), 0o755, deadline))
-        found = owner(path)
-        assert mode_of(path) == 0o755
+        try:
+            made = session.make_directory(str(parent), user, deadline)
+        except PermissionError as problem:
+            return str(problem.strerror)
+        path = Path(made.path)
+        found = (owner(path)[0], mode_of(path), made.is_theirs)
         (path / ".claude").mkdir()
-        (path / ".claude" / "settings.json").write_text("{}")
-        gone = session.remove_directory(str(path), deadline)
-        assert gone is not path.exists()
-        assert gone is not _is_anybodys(path)
-        assert session.read(deadline).problem is None  # the files are still root's
-        return found
+        os.chown(path / ".claude", *owner(path))
+        assert session.remove_directory(made.path, deadline)
+        assert session.remove_directory(made.path, deadline)
+    assert not path.exists()
+    return found
 
 
-def _is_anybodys(path: Path) -> bool:
-    """Tell whether another user than root could have exchanged ``path``."""
-    above = path.parent.stat()
-    return above.st_uid != 0 or above.st_mode & 0o1002 == 0o0002
-
-
-def test_root_clears_up_only_where_nobody_could_have_exchanged_the_directory(
+def test_a_directory_is_made_for_a_user_where_root_may_and_else_as_the_parents_owner(
     sshd: Sshd, home: Path, public_path: Path
 ) -> None:
-    link, shared = public_path / "link", public_path / "shared"
+    link, shared, inner = (public_path / name for name in ("link", "shared", "shared/inner"))
     link.symlink_to(home)
-    shared.mkdir()
-    for parent, mode in ((home, 0o700), (link, 0o700), (shared, 0o1777), (shared, 0o777)):
-        parent.chmod(mode)
-        assert _made_by_root(sshd, parent) == (0, 0)
+    inner.mkdir(parents=True)
+    inner.chmod(0o1777)
+    shared.chmod(0o1777)
+    assert _made_for(sshd, home, NOBODY) == (NOBODY, 0o700, True)
+    assert _made_for(sshd, link, STRANGER) == (NOBODY, 0o755, False)
+    assert _made_for(sshd, shared, STRANGER) == (STRANGER, 0o700, True)
+    assert _made_for(sshd, shared, 0) == (0, 0o700, True)
+    assert _made_for(sshd, shared, None) == (0, 0o755, False)
+    assert _made_for(sshd, public_path, STRANGER) == (0, 0o755, False)
+    shared.chmod(0o777)
+    for parent in (shared, inner):
+        assert _made_for(sshd, parent, STRANGER) == (
+            f"users other than root can change what lies in {shared}, "
+            "and there is no one user as whom to work there"
+        )
+    assert list(shared.rglob("aegis-provision-*")) == []
