@@ -135,6 +135,10 @@ def _ask(planned: RunPlan, *, yes: bool) -> str | None:
     question = f"{verb} {counted(changing, 'host')}"
     if restarting:
         question += f" and restart Aegis on {restarting}"
+    sessions = planned.starting_sessions
+    if sessions:
+        prompt = " with a prompt" if any(sessions.values()) else ""
+        question += f", and start a session{prompt} on {len(sessions)}"
     questions = [f"{question}?"]
     if large:
         questions.append(f"{large.words[0].upper()}{large.words[1:]}. Are you sure?")

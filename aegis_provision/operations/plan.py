@@ -171,17 +171,26 @@ class RunPlan:
     @property
     def restarting(self) -> tuple[str, ...]:
         """Return the hosts on which a play would restart Aegis, if all goes well."""
+        return tuple(dict.fromkeys(task.plan.host for task in self._tasks() if task.restarts))
+
+    @property
+    def starting_sessions(self) -> Mapping[str, bool]:
+        """Return the hosts on which a play would start a session, and whether with a prompt."""
+        found: dict[str, bool] = {}
+        for task in self._tasks():
+            verify = task.gates.verify
+            if task.has_work and verify is not None and verify.session:
+                found[task.plan.host] = found.get(task.plan.host, False) or bool(verify.prompt)
+        return found
+
+    def _tasks(self) -> Iterator[HostTask]:
+        """Yield each host's part in each play, as far as it is known before the run."""
         plans = {plan.host: plan for plan in self.host_plans}
         jobs = {job.host.name: job for job in self.job.host_jobs}
-        found = {
-            host: None
-            for play in self.job.schedule.plays
-            for host in play.hosts
-            if HostTask(
-                jobs[host], plans[host], play.play.gates, plans[host].restart_pending
-            ).restarts
-        }
-        return tuple(found)
+        for play in self.job.schedule.plays:
+            for host in play.hosts:
+                plan = plans[host]
+                yield HostTask(jobs[host], plan, play.play.gates, plan.restart_pending)
 
     def predicted_stop(self) -> str:
         """Return where hosts that can't be worked on will stop the run, empty where they won't."""
@@ -319,7 +328,7 @@ def hosts_with_api(schedule: Schedule) -> frozenset[str]:
     hosts: set[str] = set()
     for play in schedule.plays:
         gates = play.play.gates
-        if gates.restart is not Restart.NEVER or (gates.verify and gates.verify.health):
+        if gates.restart is not Restart.NEVER or (gates.verify and gates.verify.waits_for_health):
             hosts.update(play.hosts)
     return frozenset(hosts)
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from aegis_provision.aegis.session_api import LONGEST_PROMPT
 from aegis_provision.documents.diagnostic import Severity, drop_followups, error, warning
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
@@ -94,12 +95,17 @@ _INSTEAD_OF_ANSIBLE_KEY = {
     "order": "hosts are worked on in the order of the inventory",
     "probe": 'write "preflight: {probe: true}" or "verify: {probe: true}"',
     "health": 'write "verify: {health: true}"',
+    "session": 'write "verify: {session: true}"',
+    "prompt": 'write "verify: {session: true, prompt: Say ok}"',
     "timeout": 'write "verify: {health: true, timeout: 60s}"',
 }
 
 
 LONGEST_DURATION = 24 * 60 * 60
 """Seconds: nothing in a run waits for more than a day."""
+
+_TYPES_KEYS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal takes for keys: Aegis types a message into the session's one."""
 
 _HOW_TO_WRITE_DURATION = "write 30s, 5m or 1h, or seconds as a bare number"
 
@@ -300,8 +306,10 @@ class _Reader:
             Verify().timeout,
             at_once="give it as long as Aegis takes to start",
         )
-        verify = Verify(_flag(health), _flag(probe), timeout)
-        if not verify.health and not verify.probe:
+        session = _inside(parts, "session")
+        prompt = self._prompt(_inside(parts, "prompt"), asked=_flag(session))
+        verify = Verify(_flag(health), _flag(probe), timeout, _flag(session), prompt)
+        if not (verify.health or verify.probe or verify.session):
             if parts is not None and _is_sound(parts):
                 self._warn("verifies-nothing", '"verify" asks nothing', parts.span,
                            "write 'health: true', 'probe: true', or both")  # fmt: skip
@@ -310,7 +318,31 @@ class _Reader:
             self._warn("health-without-restart", '"health" asks whether Aegis runs with the new '
                        "file, and this play restarts nothing", health.value.span,
                        "add 'restart: changed', or leave health out")  # fmt: skip
+        if verify.session and session is not None and restart is Restart.NEVER:
+            self._warn("session-without-restart", '"session" asks whether sessions start with the '
+                       "new file, and this play restarts nothing", session.value.span,
+                       "add 'restart: changed', or leave session out")  # fmt: skip
         return verify
+
+    def _prompt(self, entry: Entry | None, *, asked: bool) -> str:
+        """Return what the session is sent, empty for nothing; ``asked`` says that there is one."""
+        if entry is None:
+            return ""
+        value = entry.value.value if isinstance(entry.value, Scalar) else None
+        if not isinstance(value, str) or not value.strip():
+            self._refuse("wrong-type", '"prompt" must be text, what the session is sent',
+                         _span(entry), "write prompt: Say ok, or leave it out")  # fmt: skip
+            return ""
+        if len(value) > LONGEST_PROMPT or _TYPES_KEYS.search(value):
+            self._refuse("bad-value", f'"prompt" must be at most {LONGEST_PROMPT} characters, '
+                         "none of them a control character", _span(entry),
+                         "write what a person would type")  # fmt: skip
+            return ""
+        if not asked:
+            self._refuse("prompt-without-session", '"prompt" has no session to go to',
+                         _span(entry), "add 'session: true', or leave prompt out")  # fmt: skip
+            return ""
+        return value.strip()
 
     def _value(
         self, entry: Entry | None, form: _Form[_Value], default: _Default
@@ -348,7 +380,7 @@ def _is_sound(verify: Mapping) -> bool:
     """Tell whether nothing is wrong with what ``verify`` asks: it just asks for nothing."""
     return all(
         entry.key.text == "timeout"
-        or (entry.key.text in {"health", "probe"} and plain_value(entry.value) is False)
+        or (entry.key.text in {"health", "probe", "session"} and plain_value(entry.value) is False)
         for entry in verify
     )
 

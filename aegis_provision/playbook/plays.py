@@ -46,11 +46,22 @@ class Sessions(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """What is asked after a restart; ``timeout`` (seconds) bounds all of it together."""
+    """What is asked after a restart; ``timeout`` (seconds) bounds all of it together.
+
+    ``session`` starts a session there and ends it again; ``prompt`` is what it is sent meanwhile,
+    empty for nothing.
+    """
 
     health: bool = False
     probe: bool = False
     timeout: float = 60.0
+    session: bool = False
+    prompt: str = ""
+
+    @property
+    def waits_for_health(self) -> bool:
+        """Tell whether Aegis has to be healthy: without that no session can be asked for."""
+        return self.health or self.session
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Inventory
     from aegis_provision.playbook.host_counts import HostCount
+    from aegis_provision.playbook.plays import Gates
 
 _RESTART_SETTINGS = {"service", "restart_command"}
 
@@ -205,8 +206,8 @@ def rollback_schedule(schedule: Schedule, hosts: Collection[str]) -> Schedule:
     """Return the schedule that rolls ``hosts`` back: plays, batches and hosts in reverse order.
 
     Every host is in one play: the last of its plays that restarted Aegis, else the last. The gates
-    are those of the run, less the probe before the write; a rollback that fails is not rolled back
-    itself.
+    are those of the run, less the probe before the write and the session after it; a rollback that
+    fails is not rolled back itself.
     """
     play_of = _last_plays(schedule, hosts)
     plays = []
@@ -215,13 +216,16 @@ def rollback_schedule(schedule: Schedule, hosts: Collection[str]) -> Schedule:
             tuple(host for host in reversed(batch) if play_of.get(host) == index)
             for batch in reversed(scheduled.batches)
         )
-        gates = replace(scheduled.play.gates, on_failure=OnFailure.KEEP, probe_first=False)
-        plays.append(
-            ScheduledPlay(
-                replace(scheduled.play, gates=gates), tuple(batch for batch in batches if batch)
-            )
-        )
+        play = replace(scheduled.play, gates=_rollback_gates(scheduled.play.gates))
+        plays.append(ScheduledPlay(play, tuple(batch for batch in batches if batch)))
     return Schedule(tuple(play for play in plays if play.batches))
+
+
+def _rollback_gates(gates: Gates) -> Gates:
+    verify = gates.verify
+    if verify is not None and verify.session:
+        verify = replace(verify, health=True, session=False, prompt="")
+    return replace(gates, verify=verify, on_failure=OnFailure.KEEP, probe_first=False)
 
 
 def _last_plays(schedule: Schedule, hosts: Collection[str]) -> dict[str, int]:

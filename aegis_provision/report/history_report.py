@@ -157,8 +157,9 @@ def _play_line(past: PastRun, index: int, scheduled: ScheduledPlay) -> Text:
 def _gate_words(gates: Gates) -> list[str]:
     words = [] if gates.restart is Restart.NEVER else [f"restart {gates.restart.value}"]
     if gates.verify is not None:
-        checks = ("health" * gates.verify.health, "probe" * gates.verify.probe)
-        words.append(f"verify {' and '.join(check for check in checks if check)}")
+        checks = ("health", "probe", "session")
+        asked = (check for check in checks if getattr(gates.verify, check))
+        words.append(f"verify {' and '.join(asked)}")
     if gates.on_failure is OnFailure.ROLLBACK:
         words.append("roll back what fails")
     if gates.go_on and (gates.restart is not Restart.NEVER or gates.verify is not None):

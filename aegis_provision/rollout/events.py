@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aegis_provision.documents.json_codec import DecodeError, JsonCodec
-from aegis_provision.playbook.plays import Gates, Play, Schedule
+from aegis_provision.playbook.plays import Gates, Play, Schedule, Verify
 from aegis_provision.rollout.results import HostResult
 from aegis_provision.transport.connect_options import AcceptedKey
 
@@ -297,7 +297,11 @@ CODEC = JsonCodec(
         RunFinished: {"results": ()},
         Play: {"span": None, "hosts_span": None, "restart_span": None},
     },
-    added={Gates: {"idle_after": 0.0, "go_on": True}, HostResult: {"passed": True}},
+    added={
+        Gates: {"idle_after": 0.0, "go_on": True},
+        HostResult: {"passed": True},
+        Verify: {"session": False, "prompt": ""},
+    },
 )
 """Turns events, and what they hold, into JSON and back.
 

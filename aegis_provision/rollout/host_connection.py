@@ -50,8 +50,19 @@ class HostConnection:
             if not self._pooled and self._session.accepted:
                 self.context.emit(KeysAccepted(host.name, self._session.accepted))
         if tested and self._pooled:
-            return self._open_tested()
+            return self.reopen()
         return self._session
+
+    def reopen(self) -> HostSession:
+        """Return a connection that answers, a new one if need be. Raises :class:`Unreachable`."""
+        if self._session is not None and not self._session.alive(self.deadline):
+            self._drop()
+        return self.open()
+
+    def another(self) -> HostSession:
+        """Return a further connection, which the caller closes. Raises :class:`Unreachable`."""
+        settings = self.context.connection
+        return settings.connect(self.job.host.target, settings.options, self.deadline)
 
     def lock(self, write: Write) -> WriteLock:
         """Take the lock, over a new connection if the one from the pool died meanwhile.
@@ -77,7 +88,7 @@ class HostConnection:
 
         Raises what :meth:`~.host_session.HostSession.lock` does.
         """
-        session = self._open_tested()
+        session = self.reopen()
         if self._lock is None or self._locked_over is not session:
             owner = self.context.owner
             self._lock = session.lock(write, owner, self.deadline, previous=self._lock)
@@ -110,12 +121,6 @@ class HostConnection:
         if self._session is not None:
             self._session.close()
         return warnings
-
-    def _open_tested(self) -> HostSession:
-        """Return a connection that answers, a new one if need be. Raises :class:`Unreachable`."""
-        if self._session is not None and not self._session.alive(self.deadline):
-            self._drop()
-        return self.open()
 
     def _drop(self) -> None:
         if self._session is not None:

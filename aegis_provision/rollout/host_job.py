@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.plan import Action, changes_sessions
+from aegis_provision.planning.plan import Action, changes_sessions, resulting_file
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.aegis_client import AegisClient
@@ -14,6 +14,7 @@ from aegis_provision.rollout.results import HostResult, Status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import HostPlan, Write
     from aegis_provision.playbook.plays import Gates
@@ -135,6 +136,12 @@ class HostTask:
     def leaves_restart_pending(self) -> bool:
         """Tell whether the file still waits for a restart after this play."""
         return not self.restarts and (self.restart_pending or changes_sessions(self.plan))
+
+    @property
+    def file(self) -> RemoteFile | None:
+        """The host's file as this run left it, once the plan's write was done."""
+        write = self.plan.write or self.written
+        return resulting_file(write) if write is not None else self.plan.seen
 
     @property
     def has_work(self) -> bool:

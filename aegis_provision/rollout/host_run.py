@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from aegis_provision.aegis.file_in_use import NotChecked, describe, reading_now
+from aegis_provision.aegis.file_in_use import FoundFiles, NotChecked, describe, reading_now
 from aegis_provision.errors import Locked, TransportError, Unreachable, WriteFailed, WriteRefused
-from aegis_provision.planning.plan import restoring_write, resulting_file
+from aegis_provision.planning.plan import restoring_write
 from aegis_provision.planning.receipts import WriteInfo, with_receipt
 from aegis_provision.playbook.plays import OnFailure
 from aegis_provision.rollout.events import (
@@ -32,6 +32,7 @@ from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.rollout.redact_remote_text import redacted
 from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
 from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.rollout.session_check import session_check
 from aegis_provision.rollout.session_wait import wait_for_idle
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.transport.atomic_write import atomic_write
@@ -39,6 +40,7 @@ from aegis_provision.transport.deadline import Deadline
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
+    from aegis_provision.aegis.identify_server import AegisServer
     from aegis_provision.planning.plan import Write
     from aegis_provision.playbook.plays import Verify
     from aegis_provision.providers.redaction import Redactor
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 _PREFLIGHT_TIMEOUT = 10.0
 _PROBE_TIMEOUT = 30.0
+_SHORTEST_SESSION = 20.0
+_SESSION_UNKNOWN = Unknown("whether sessions start was not checked either")
 _WRITTEN = "written; "
 _PENDING = f"{_WRITTEN}it takes effect when Aegis restarts there"
 _IS_BACK = "the file from before the run is back"
@@ -128,6 +132,8 @@ _Outcome: TypeAlias = "_Deferred | _Failure | _Unverified | None"
 class _HostWork:
     """What is done on one host. ``warnings`` collects what the steps warn of.
 
+    ``server`` is the Aegis that runs there, once it was asked for and is known.
+
     Every step raises :class:`TransportError` if the host can't be worked on.
     """
 
@@ -136,6 +142,7 @@ class _HostWork:
     connection: HostConnection
     client: AegisClient
     warnings: list[str] = field(default_factory=list)
+    server: AegisServer | None = None
 
     @property
     def host(self) -> str:
@@ -217,14 +224,20 @@ class _HostWork:
         if verify is None:
             return verdicts
         self._start(Step.VERIFY)
-        if verify.health:
+        began = time.monotonic()
+        if verify.waits_for_health:
             verdicts.append(self._check_health(verify, restarted))
             if not isinstance(verdicts[-1], Blocked):
                 verdicts.append(self._check_reading())
+        healthy = all(isinstance(verdict, Ok) for verdict in verdicts)
         if verify.probe and not any(isinstance(verdict, Blocked) for verdict in verdicts):
-            began = time.monotonic()
+            began_probe = time.monotonic()
             verdicts.append(self._probe(Step.VERIFY, min(_PROBE_TIMEOUT, verify.timeout)))
-            self.connection.extend_deadline(began)
+            self.connection.extend_deadline(began_probe)
+        if verify.session and not any(isinstance(verdict, Blocked) for verdict in verdicts):
+            left = verify.timeout - (time.monotonic() - began)
+            left = max(left, min(verify.timeout, _SHORTEST_SESSION))
+            verdicts.append(self._check_session(verify, left) if healthy else _SESSION_UNKNOWN)
         return verdicts
 
     def _end(self, write: Write | None, outcome: _Outcome) -> HostResult:
@@ -294,7 +307,7 @@ class _HostWork:
                 return _Failure(f"not restarted: {blocked.message}", blocked.hint)
             restarted = time.monotonic()
             failure = self._restart()
-            if failure is not None or verify is None or not verify.health:
+            if failure is not None or verify is None or not verify.waits_for_health:
                 return failure
             self._start(Step.VERIFY)
             verdict = self._check_health(verify, restarted)
@@ -381,16 +394,27 @@ class _HostWork:
         if self.task.rollback or not host.tells_server:
             return Ok()
         session, deadline = self.connection.open(), self.connection.deadline
-        write = self.task.plan.write or self.task.written
-        file = resulting_file(write) if write is not None else self.task.plan.seen
-        server = ask_server(host, session, deadline, path, file)
-        reading = reading_now(server, path)
-        not_read = describe(reading, server)
+        found = ask_server(host, session, deadline, path, self.task.file)
+        self.server = found.server if isinstance(found, FoundFiles) else None
+        reading = reading_now(found, path)
+        not_read = describe(reading, found)
         if not_read is not None:
             return Blocked(*not_read)
         if isinstance(reading, NotChecked) and reading.warning not in self.task.plan.warnings:
             self.warnings.append(reading.warning)
         return Ok()
+
+    def _check_session(self, verify: Verify, timeout: float) -> Ok | Unknown | Blocked:
+        """Start a session, and end it again."""
+        self._start(Step.VERIFY, "starts a session")
+        check = session_check(self.task, self.client, self.connection, self.server, verify.prompt)
+        try:
+            verdict = check.run(timeout)
+        finally:
+            self.warnings.extend(check.warnings)
+        if isinstance(verdict, Ok):
+            self._start(Step.VERIFY, verdict.checked)
+        return verdict
 
     def _probe(self, step: Step, timeout: float) -> Ok | Unknown | Blocked:
         """Ask the provider whether it would serve this host."""

@@ -63,6 +63,27 @@ def test_anything_else_writes_nothing(operator: Operator, answer: bytes) -> None
     assert written(operator) == [False] * 3
 
 
+@pytest.mark.parametrize(
+    ("verify", "session"),
+    [
+        ("{session: true}", ", and start a session on 3"),
+        ("{session: true, prompt: Say ok}", ", and start a session with a prompt on 3"),
+        ("{health: true}", ""),
+    ],
+)
+def test_sessions_that_will_be_started_are_asked_about(
+    operator: Operator, verify: str, session: str
+) -> None:
+    operator.inventory("a", "b", "c", more="restart_command: 'true'")
+    book = operator.work / "rollout.yml"
+    book.write_text(f"- {{hosts: all, restart: changed, verify: {verify}}}\n")
+    with on_terminal(operator, "apply", str(book)) as terminal:
+        terminal.read_until(f"Write to 3 hosts and restart Aegis on 3{session}? [y/N] ")
+        terminal.type(b"n\n")
+        assert terminal.end() == 6
+    assert written(operator) == [False] * 3
+
+
 def test_ctrl_c_at_the_question_writes_nothing(operator: Operator) -> None:
     with on_terminal(operator, "apply") as terminal:
         terminal.read_until(QUESTION)

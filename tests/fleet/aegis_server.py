@@ -73,6 +73,7 @@ Misbehaviour = Literal[
     "quota",
     "too_often",
     "send_fails",
+    "no_tmux",
 ]
 """What a host can be told to do.
 
@@ -117,6 +118,8 @@ Misbehaviour = Literal[
     starts no session: it was asked too often, and says to come again in N seconds
 ``send_fails``
     says that a prompt was not delivered
+``no_tmux``
+    can't start a session, whatever its file says
 
 Those of a server are read at its start, those of a restart when it happens, those of sessions and
 of Claude Code always.
@@ -750,7 +753,8 @@ class Server:
         for session in self.active().values():
             if (session["workDir"], session["status"]) == (str(work_dir), "idle"):
                 return 200, {**session, "reused": True}, ""
-        if any(breaks_sessions(*entry) for entry in self.loaded.session_env.items()):
+        broken = any(breaks_sessions(*entry) for entry in self.loaded.session_env.items())
+        if broken or self.place.told("no_tmux") is not None:
             self.place.note("session_broken")
             return (*_error(500, "Internal server error"), "")
         identity = str(uuid.uuid4())

@@ -12,7 +12,8 @@ _SECONDS = st.floats(0, 86_400)
 _GATES = st.builds(
     Gates,
     restart=st.sampled_from(Restart),
-    verify=st.none() | st.builds(Verify, st.booleans(), st.booleans(), _SECONDS),
+    verify=st.none()
+    | st.builds(Verify, st.booleans(), st.booleans(), _SECONDS, st.booleans(), st.text()),
     on_failure=st.sampled_from(OnFailure),
     sessions=st.sampled_from(Sessions),
     sessions_wait=_SECONDS,

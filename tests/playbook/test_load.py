@@ -49,7 +49,7 @@ def test_every_key_has_its_place() -> None:
   serial: [1, 10%, "2"]
   pause: 30s
   restart: changed
-  verify: {health: true, probe: true, timeout: 2m}
+  verify: {health: true, probe: true, timeout: 2m, session: true, prompt: Say ok}
   on_failure: rollback
   max_fail: 5%
   sessions: refuse
@@ -65,7 +65,7 @@ def test_every_key_has_its_place() -> None:
     assert (play.pause, play.max_fail) == (30, HostCount(5, percent=True))
     assert play.gates == Gates(
         restart=Restart.CHANGED,
-        verify=Verify(health=True, probe=True, timeout=120),
+        verify=Verify(health=True, probe=True, timeout=120, session=True, prompt="Say ok"),
         on_failure=OnFailure.ROLLBACK,
         sessions=Sessions.REFUSE,
         probe_first=True,
@@ -135,7 +135,7 @@ def test_what_makes_no_sense_is_a_warning_and_the_playbook_stands() -> None:
     book, found = load_playbook(path.name, path.read_bytes())
     assert book is not None
     assert {item.severity for item in found} == {Severity.WARNING}
-    assert len(book.plays) == 3
+    assert len(book.plays) == 5
 
 
 SOUND = [

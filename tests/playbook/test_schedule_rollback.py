@@ -63,7 +63,8 @@ def test_hosts_of_one_play_come_in_reverse_order(schedule: Schedule) -> None:
 
 
 def test_the_last_play_comes_first_and_what_fails_stays() -> None:
-    gates = Gates(Restart.CHANGED, Verify(health=True), OnFailure.ROLLBACK, probe_first=True)
+    verify = Verify(probe=True, session=True, prompt="Say ok")
+    gates = Gates(Restart.CHANGED, verify, OnFailure.ROLLBACK, probe_first=True)
     first = ScheduledPlay(Play("first", "a", gates=gates), (("a", "b"), ("c",)))
     second = ScheduledPlay(Play("second", "d", gates=gates), (("d",),))
     rollback = rollback_schedule(Schedule((first, second)), HOSTS)
@@ -72,5 +73,5 @@ def test_the_last_play_comes_first_and_what_fails_stays() -> None:
         ("first", (("c",), ("b", "a"))),
     ]
     assert rollback.plays[0].play.gates == Gates(
-        Restart.CHANGED, Verify(health=True), OnFailure.KEEP, probe_first=False
+        Restart.CHANGED, Verify(health=True, probe=True), OnFailure.KEEP, probe_first=False
     )

@@ -1,0 +1,367 @@
+"""Starts a session on a host and ends it again, as proof that sessions start there at all.
+
+It works in a directory of its own, which is removed again. Both are gone when the check returns,
+however it went; what is not is warned of, by its name.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.config_file import failing_variables, session_env_in, syntax_of
+from aegis_provision.aegis.session_api import (
+    QUOTA_EXCEEDED,
+    CreatedSession,
+    RefusedRequest,
+    ReusedSession,
+    parse_session_health,
+    session_path,
+)
+from aegis_provision.aegis.sessions import MOST_PAGES, parse_sessions, sessions_path
+from aegis_provision.aegis.work_directories import first_allowed, session_parents, session_user
+from aegis_provision.documents.quoting import quote
+from aegis_provision.errors import TransportError
+from aegis_provision.providers.retry_after import parse_retry_after
+from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
+from aegis_provision.rollout.aegis_session import (
+    end_session,
+    send_prompt,
+    start_session,
+    wait_for_claude,
+)
+from aegis_provision.rollout.session_directory import SessionDirectories
+from aegis_provision.rollout.session_refusals import RequestContext, explain_refusal
+from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown, tries
+from aegis_provision.transport.http_messages import HttpFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aegis_provision.aegis.identify_server import AegisServer
+    from aegis_provision.rollout.aegis_client import AegisClient
+    from aegis_provision.rollout.host_connection import HostConnection
+    from aegis_provision.rollout.host_job import HostTask
+    from aegis_provision.transport.temporary_directory import TemporaryDirectory
+
+_NOT_CHECKED = "whether sessions start was not checked"
+_SHORTEST_TIMEOUT = 0.5
+_SHORTEST_START = 20.0
+"""Seconds that Aegis gets at least to answer: a session of which no answer tells is hard to end."""
+
+_TRIES, _BETWEEN = 3, 2.0
+"""How often a session is ended, or looked for, and the seconds between two tries."""
+
+_WITHOUT_CLAUDE = 5.0
+_STEADY = 1.0
+"""Seconds for which Claude must go on to run: one that fails to start is there for a moment."""
+
+_NO_WORK_DIR = frozenset({"INVALID_WORKDIR", "TENANT_WORKDIR_DENIED"})
+"""Codes of a directory in which Aegis takes no session, at least none of the token's tenant."""
+
+_NOT_FOUND = 404
+_READY = frozenset({"idle", "waiting_for_input"})
+
+
+def session_check(
+    task: HostTask,
+    client: AegisClient,
+    connection: HostConnection,
+    server: AegisServer | None,
+    prompt: str,
+) -> SessionCheck:
+    """Return the check of the Aegis that reads the file of ``task``; ``server`` if that is known.
+
+    ``prompt`` is what the session is sent, empty for nothing.
+    """
+    first = first_allowed(task.plan.path, task.file)
+    return SessionCheck(
+        client,
+        connection,
+        SessionDirectories(connection, session_user(task.file, server)),
+        session_parents(first, server.directory if server is not None else None),
+        partial(_failing_variables, task, connection),
+        prompt,
+    )
+
+
+def _failing_variables(task: HostTask, connection: HostConnection) -> tuple[str, ...]:
+    """Return what in the file that is there now makes every session fail."""
+    path = task.plan.path
+    actual = connection.open().read(connection.deadline, path)
+    if actual.file is None:
+        return ()
+    return failing_variables(session_env_in(actual.file.content, syntax=syntax_of(path)))
+
+
+@dataclass(slots=True)
+class SessionCheck:
+    """The check of one host, of which ``client`` has asked the health before.
+
+    ``parents`` are paths in which a directory for the session may be made, best one first;
+    ``failing`` returns what in the file there makes every session fail. ``warnings`` collects what
+    could not be ended or removed.
+    """
+
+    client: AegisClient
+    connection: HostConnection
+    directories: SessionDirectories
+    parents: tuple[str, ...]
+    failing: Callable[[], tuple[str, ...]]
+    prompt: str = ""
+    pause: Callable[[float], object] = time.sleep
+    warnings: list[str] = field(default_factory=list)
+    _since: float = 0.0
+
+    def run(self, timeout: float) -> Ok | Unknown | Blocked:
+        """Return whether sessions start there; ``timeout`` is in seconds.
+
+        The time does not count against the host's deadline. Raises :class:`TransportError`.
+        """
+        self._since = time.monotonic()
+        until, refused = self._since + timeout, []
+        try:
+            for parent in self.parents:
+                try:
+                    verdict = self._start_in(parent, until)
+                except OSError as problem:
+                    refused.append(f"{quote(parent)}: {problem.strerror or 'it is refused'}")
+                    continue
+                if not isinstance(verdict, RefusedRequest):
+                    return verdict
+                refused.append(f"{quote(parent)}: {quote(verdict.message or verdict.code)}")
+        finally:
+            self._extend_deadline()
+            self.directories.close()
+        return Unknown(f"{_NOT_CHECKED}: there is no directory for one ({'; '.join(refused)})")
+
+    def _start_in(self, parent: str, until: float) -> Ok | Unknown | Blocked | RefusedRequest:
+        """Start a session in a new directory in ``parent``.
+
+        Returns the refusal where the directory is why there is none; raises ``OSError`` where that
+        can't be made.
+        """
+        directory = self.directories.make(parent)
+        try:
+            return self._start(directory, until)
+        finally:
+            self._extend_deadline()
+            if not self.directories.remove(directory.path):
+                self.warnings.append(
+                    f"{directory.path} was made for a session and could not be removed: remove it "
+                    "by hand"
+                )
+
+    def _start(
+        self, directory: TemporaryDirectory, until: float
+    ) -> Ok | Unknown | Blocked | RefusedRequest:
+        began, name = time.monotonic(), posixpath.basename(directory.path)
+        try:
+            found = self._ask_for_session(directory.path, name, until)
+        except TransportError as problem:
+            self._end_lost(name, str(problem))
+            raise
+        match found:
+            case CreatedSession():
+                verdict = self._look_at(found.id, name, began, until)
+                if isinstance(verdict, Blocked) and not directory.is_theirs:
+                    return Unknown(
+                        f"{_NOT_CHECKED}: {verdict.message}, and its directory was another user's "
+                        "than Aegis'"
+                    )
+                return verdict
+            case ReusedSession():
+                return Unknown(
+                    f"{_NOT_CHECKED}: Aegis gave a session that was there before "
+                    f"({quote(found.name or found.id)})"
+                )
+            case HttpFailure():
+                self._end_lost(name, found.reason)
+                if found.cause is None:
+                    return Unknown(f"{_NOT_CHECKED}: {found.reason}")
+                return Blocked(f"no session starts: {found.reason}", "look at its log on the host")
+        return found if found.code in _NO_WORK_DIR else self._refused(found)
+
+    def _refused(self, found: RefusedRequest) -> Unknown | Blocked:
+        """Return the verdict where Aegis started none.
+
+        What is wrong with our request, or with our token, says nothing about sessions.
+        """
+        failed = found.status >= 500
+        context = RequestContext({}, failing=self.failing() if failed else ())
+        words = explain_refusal(found, self.client, context)
+        token_refused = found.status == 401 and self.client.token is not None
+        if failed or found.status == 422 or token_refused:
+            return words
+        hint = f" ({words.hint})" if words.hint else ""
+        return Unknown(f"{_NOT_CHECKED}: {words.message}{hint}")
+
+    def _ask_for_session(
+        self, path: str, name: str, until: float
+    ) -> CreatedSession | ReusedSession | RefusedRequest | HttpFailure:
+        """Ask for a session; where Aegis was asked too often, again when it says."""
+        while True:
+            left = max(until - time.monotonic(), _SHORTEST_START)
+            found = start_session(self.client, path, name=name, timeout=left)
+            again = _retry_after(found)
+            if again is None or time.monotonic() + again > until:
+                return found
+            self.pause(again)
+
+    def _look_at(
+        self, session: str, name: str, began: float, until: float
+    ) -> Ok | Unknown | Blocked:
+        """Return whether Claude runs in ``session``, and takes the prompt; end the session."""
+        took, ended = 0.0, False
+        try:
+            verdict = self._wait_for_claude(session, until)
+            took = time.monotonic() - began
+            if isinstance(verdict, Ok) and self.prompt:
+                verdict = self._send_prompt(session, until)
+        finally:
+            ended = self._end(session, name)
+        if not isinstance(verdict, Ok):
+            return verdict
+        words = f"a session started in {took:.1f} s"
+        words += ", took its prompt" if self.prompt else ""
+        return Ok(checked=f"{words}, and was ended" if ended else words)
+
+    def _wait_for_claude(self, session: str, until: float) -> Ok | Unknown | Blocked:
+        health = self.client.health(REQUEST_TIMEOUT)
+        claude = None if isinstance(health, HttpFailure) else health.claude
+        missing = claude is not None and not claude.available
+        if missing:
+            until = min(until, time.monotonic() + _WITHOUT_CLAUDE)
+        verdict = self._claude_within(session, until)
+        if isinstance(verdict, Ok):
+            self.pause(_STEADY)
+            verdict = self._claude_within(session, until)
+            if isinstance(verdict, Blocked):
+                verdict = replace(verdict, message="Claude ended in it at once")
+        if isinstance(verdict, Blocked) and missing:
+            return Unknown(f"{_NOT_CHECKED}: Aegis finds no Claude Code on the host")
+        if isinstance(verdict, Ok):
+            return verdict
+        return replace(verdict, message=f"a session was started, and {verdict.message}")
+
+    def _claude_within(self, session: str, until: float) -> Ok | Unknown | Blocked:
+        left = round(max(until - time.monotonic(), _SHORTEST_TIMEOUT), 1)
+        return wait_for_claude(self.client, session, left, pause=self.pause)
+
+    def _send_prompt(self, session: str, until: float) -> Ok | Unknown | Blocked:
+        self._wait_until_ready(session, until)
+        found = send_prompt(self.client, session, self.prompt)
+        match found:
+            case True:
+                return Ok()
+            case False:
+                return Blocked(
+                    "a session started, and its prompt did not reach Claude",
+                    "look at a session on the host",
+                )
+            case None:
+                return Unknown(
+                    "a session started; whether its prompt reached Claude Aegis does not tell"
+                )
+            case HttpFailure():
+                words = f"a session started, and its prompt was not sent: {found.reason}"
+                return Unknown(words) if found.cause is None else Blocked(words)
+        own = f": {quote(found.message)}" if found.message else ""
+        words = f"a session started, and Aegis did not take its prompt ({found.status}){own}"
+        is_ours = found.status in {401, 403, TOO_MANY_REQUESTS}
+        return Unknown(words) if is_ours else Blocked(words)
+
+    def _wait_until_ready(self, session: str, until: float) -> None:
+        """Wait until Claude waits for input: what is typed earlier may be lost."""
+        left = max(until - time.monotonic(), _SHORTEST_TIMEOUT)
+        for seconds in tries(left, _SHORTEST_TIMEOUT, self.pause):
+            response = self.client.get(session_path(session, "health"), seconds)
+            if isinstance(response, HttpFailure):
+                continue
+            health = parse_session_health(response.status, response.body)
+            if health is not None and health.status in _READY:
+                return
+
+    def _end(self, identity: str, name: str) -> bool:
+        """End a session; return whether it was, and warn if not. Raises nothing."""
+        reason = ""
+        try:
+            self._reopen()
+            for _ in range(_TRIES):
+                left = end_session(self.client, identity)
+                if left is None or (isinstance(left, RefusedRequest) and left.status == _NOT_FOUND):
+                    return True
+                if isinstance(left, HttpFailure):
+                    reason = left.reason
+                else:
+                    reason = f"Aegis answers with status {left.status}"
+                self.pause(_BETWEEN)
+        except TransportError as problem:
+            reason = str(problem)
+        self.warnings.append(
+            f"the session {identity} ({name}) was started and could not be ended "
+            f"({reason}): end it by hand"
+        )
+        return False
+
+    def _end_lost(self, name: str, reason: str) -> None:
+        """End the session called ``name``, of which no response told: it may run all the same."""
+        found = self._find(name)
+        if found is not None:
+            self._end(found, name)
+        else:
+            self.warnings.append(
+                f"whether a session {name} was started is not known ({reason}): if it is "
+                "there, end it by hand"
+            )
+
+    def _find(self, name: str) -> str | None:
+        """Return the id of the session called ``name``, ``None`` if it is not found."""
+        try:
+            self._reopen()
+            for _ in range(_TRIES):
+                found = self._listed(name)
+                if found is not None:
+                    return found
+                self.pause(_BETWEEN)
+        except TransportError:
+            pass
+        return None
+
+    def _listed(self, name: str) -> str | None:
+        number, pages = 1, 1
+        while number <= min(pages, MOST_PAGES):
+            response = self.client.get(sessions_path(number), REQUEST_TIMEOUT)
+            if isinstance(response, HttpFailure):
+                return None
+            page = parse_sessions(response.status, response.body)
+            if page is None:
+                return None
+            for session in page.sessions:
+                if session.name == name:
+                    return session.id
+            number, pages = number + 1, page.pages
+        return None
+
+    def _reopen(self) -> None:
+        """Make sure that there is a connection that answers. Raises :class:`TransportError`."""
+        self._extend_deadline()
+        self.connection.reopen()
+
+    def _extend_deadline(self) -> None:
+        """Let the time since the last call not count against the host's deadline."""
+        self.connection.extend_deadline(self._since)
+        self._since = time.monotonic()
+
+
+def _retry_after(found: object) -> float | None:
+    """Return after how many seconds Aegis wants to be asked again, ``None`` if it does not."""
+    if not isinstance(found, RefusedRequest) or found.status != TOO_MANY_REQUESTS:
+        return None
+    if found.code == QUOTA_EXCEEDED:
+        return None
+    return parse_retry_after(found.retry_after, datetime.now(UTC))
