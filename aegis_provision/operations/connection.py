@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.secret import Secret
 
 _NO_SSH_CONFIG = Path("none")
+_SYSTEM_SSH_CONFIG = Path("/etc/ssh/ssh_config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def connection_settings(
         home=home,
         login_name=_login_name(environ),
         known_hosts_named=bool(options.known_hosts),
+        system_ssh_config=_SYSTEM_SSH_CONFIG if options.ssh_config is None else None,
         environ=environ,
     )
     return ConnectionSettings(connect, connect_options, options.forks, options.deadline, secrets)

@@ -25,13 +25,13 @@ def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> Host
 
 def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
     from aegis_provision.transport.errors import NO_TIME
+    from aegis_provision.transport.ssh.proxy_command import connect_hop
     from aegis_provision.transport.ssh.resolve_jump_hosts import at_hop, resolve_hops
-    from aegis_provision.transport.tcp import dial
 
     hops = resolve_hops(target, options)
     try:
         with at_hop(hops, 0):
-            connection = dial(hops[0].host, hops[0].port, options, deadline)
+            connection = connect_hop(hops[0], options, deadline)
         # Loading paramiko takes longest of all; the host gets ready for us meanwhile.
         from aegis_provision.transport.ssh.sftp_session import connect_over
 

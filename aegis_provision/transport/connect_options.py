@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 class ConnectOptions:
     """How to connect, for every host alike.
 
-    ``timeout`` bounds one step on a host (seconds). ``ssh_config`` is ``None`` for "none at all".
+    ``timeout`` bounds one step on a host (seconds). ``ssh_config`` is ``None`` for "none at all";
+    ``system_ssh_config`` is the file that is read behind the user's own, ``None`` where another
+    file than that was named.
     ``known_hosts`` are the files to trust, the first of which ``accept_new`` adds keys to;
     ``known_hosts_named`` says that they win over the ssh config, because the operator named them.
     ``agent_socket`` is the path of the operator's ssh agent, ``home`` their home directory,
@@ -31,6 +33,7 @@ class ConnectOptions:
     home: Path
     login_name: str
     known_hosts_named: bool = True
+    system_ssh_config: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

@@ -6,35 +6,88 @@ import queue
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from aegis_provision.transport.errors import map_errors
+from aegis_provision.transport.network_interfaces import interface_address
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
+
 _READ_SIZE = 64 * 1024
 _TIME = "ll"  # struct timeval, as setsockopt(2) takes it
 
 
-def dial(host: str, port: int, options: ConnectOptions, deadline: Deadline) -> socket.socket:
-    """Return a TCP connection to ``host``; every address is tried. Raises :class:`Unreachable`."""
+AddressFamily: TypeAlias = Literal["any", "inet", "inet6"]
+"""Which addresses of a name count, in the words of ssh_config(5)."""
+
+_FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
+_Found: TypeAlias = "tuple[int, int, int, str, tuple[str | int | bytes, ...]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a connection leaves this machine: to which addresses, from which one, or by which card.
+
+    ``bind_address`` is an address or a name of this machine, ``bind_interface`` a network
+    interface; the first of them counts (BindAddress and BindInterface of ssh_config(5)).
+    """
+
+    family: AddressFamily = "any"
+    bind_address: str | None = None
+    bind_interface: str | None = None
+
+    def bind(self, connection: socket.socket) -> None:
+        """Bind ``connection`` as it is wanted. Raises ``OSError``."""
+        family = connection.family
+        if self.bind_address is not None:
+            found = look_up_now(self.bind_address, None, family, socket.AI_PASSIVE)
+            connection.bind(found[0][4])
+        elif self.bind_interface is not None:
+            connection.bind((str(interface_address(self.bind_interface, family)), 0))
+
+
+DIRECT = Way()
+"""Where nothing is wanted: any address, from any."""
+
+
+def dial(
+    host: str,
+    port: int,
+    options: ConnectOptions,
+    deadline: Deadline,
+    way: Way = DIRECT,
+    connect_timeout: float | None = None,
+) -> socket.socket:
+    """Return a TCP connection to ``host``; every address is tried.
+
+    ``connect_timeout`` bounds each step where it is shorter than the options' time. Raises
+    :class:`Unreachable`.
+    """
+    seconds = min(options.timeout, connect_timeout or options.timeout)
     with map_errors("connect"):
-        return BufferedSocket(connect_tcp(host, port, options.timeout, deadline))
+        return BufferedSocket(connect_tcp(host, port, seconds, deadline, way))
 
 
-def connect_tcp(host: str, port: int, timeout: float, deadline: Deadline) -> socket.socket:
+def connect_tcp(
+    host: str, port: int, timeout: float, deadline: Deadline, way: Way = DIRECT
+) -> socket.socket:
     """Return a TCP connection to the first address of ``host`` that takes one.
 
     ``timeout`` bounds each step (seconds). Raises ``OSError``, ``socket.gaierror`` for a name that
     is not known, and :class:`Unreachable` if no time is left.
     """
     problem: OSError = TimeoutError()
-    for family, address in _resolve(host, port, timeout, deadline):
+    for family, _, _, _, address in _resolve(host, port, timeout, deadline, way.family):
         limit = deadline.step_timeout(timeout)
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
             connection.settimeout(limit)
+            way.bind(connection)
             connection.connect(address)
         except OSError as error:
             connection.close()
@@ -45,26 +98,33 @@ def connect_tcp(host: str, port: int, timeout: float, deadline: Deadline) -> soc
     raise problem
 
 
-_Found = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
-
-
-def _resolve(host: str, port: int, timeout: float, deadline: Deadline) -> list[_Found]:
-    """Resolve a name, in a thread of its own: the resolver takes no timeout."""
+def _resolve(
+    host: str, port: int, timeout: float, deadline: Deadline, family: AddressFamily
+) -> Sequence[_Found]:
     try:
-        return _addresses(host, port, socket.AI_NUMERICHOST)
+        return look_up_now(host, port, _FAMILIES[family], socket.AI_NUMERICHOST)
     except socket.gaierror:
-        pass
-    results: queue.SimpleQueue[list[_Found] | OSError] = queue.SimpleQueue()
+        return look_up(host, port, deadline.step_timeout(timeout), family=family)
+
+
+def look_up(
+    host: str, port: int | None, seconds: float, *, family: AddressFamily = "any", flags: int = 0
+) -> Sequence[_Found]:
+    """Return what getaddrinfo(3) says of ``host`` within ``seconds``.
+
+    It runs in a thread of its own: the resolver takes no timeout. Raises ``OSError``.
+    """
+    results: queue.SimpleQueue[Sequence[_Found] | OSError] = queue.SimpleQueue()
 
     def resolve() -> None:
         try:
-            results.put(_addresses(host, port, 0))
+            results.put(look_up_now(host, port, _FAMILIES[family], flags))
         except OSError as problem:
             results.put(problem)
 
     threading.Thread(target=resolve, name=f"resolve-{host}", daemon=True).start()
     try:
-        result = results.get(timeout=deadline.step_timeout(timeout))
+        result = results.get(timeout=seconds)
     except queue.Empty:
         raise TimeoutError from None
     if isinstance(result, OSError):
@@ -72,12 +132,12 @@ def _resolve(host: str, port: int, timeout: float, deadline: Deadline) -> list[_
     return result
 
 
-def _addresses(host: str, port: int, flags: int) -> list[_Found]:
+def look_up_now(host: str, port: int | None, family: int, flags: int) -> Sequence[_Found]:
+    """Return what getaddrinfo(3) says of ``host``, however long it takes. Raises ``OSError``."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+        return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=flags)
     except UnicodeError:  # no name at all: an empty label, or one of more than 63 letters
         raise socket.gaierror(socket.EAI_NONAME, host) from None
-    return [(family, address) for family, _, _, _, address in found]
 
 
 class BufferedSocket(socket.socket):

@@ -27,6 +27,7 @@ KEX = (
     "diffie-hellman-group16-sha512",
     "diffie-hellman-group14-sha256",
 )
+_KEX_NAMES = {"curve25519-sha256": "curve25519-sha256@libssh.org"}
 CIPHERS = (
     "aes128-gcm@openssh.com",
     "aes256-gcm@openssh.com",
@@ -93,6 +94,15 @@ def chosen(keyword: str, written: str | None, defaults: Sequence[str]) -> tuple[
             f"add one of {', '.join(defaults[-len(CA_SIGNATURES) :])}",
         )
     return tuple(dict.fromkeys(found))
+
+
+def chosen_kex(written: str | None) -> tuple[str, ...]:
+    """Return the key exchanges that KexAlgorithms leaves, by the names that paramiko has for them.
+
+    curve25519-sha256 has two names. Raises :class:`Unreachable`.
+    """
+    names = chosen("KexAlgorithms", written, (*KEX, *_KEX_NAMES))
+    return tuple(dict.fromkeys(_KEX_NAMES.get(name, name) for name in names))
 
 
 def _matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.ssh.algorithms import CIPHERS, DIGESTS, KEX, host_key_order
+from aegis_provision.transport.ssh.algorithms import (
+    CIPHERS,
+    DIGESTS,
+    chosen,
+    chosen_kex,
+    host_key_order,
+)
 from aegis_provision.transport.ssh.authentication import log_in
 from aegis_provision.transport.ssh.host_keys import ShownKey, check_host_key
 from aegis_provision.transport.ssh.known_hosts import read_known_hosts
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import Connection
+from aegis_provision.transport.ssh.proxy_command import explaining
 
 if TYPE_CHECKING:
     import socket
@@ -45,11 +52,11 @@ def open_transport(
         order = host_key_order(hop.host_key_algorithms, known_hosts.about(hop.key_name))
         connection.settimeout(None)
         transport = Connection(connection)
-        with map_paramiko_errors("handshake"):
-            shown = _shake_hands(transport, order, options, deadline)
+        with explaining(connection), map_paramiko_errors("handshake"):
+            shown = _shake_hands(transport, order, hop, options, deadline)
         accepted = check_host_key(shown, hop, known_hosts, options)
         log_in(transport, hop, options, deadline)
-        transport.set_keepalive(_KEEPALIVE)
+        transport.set_keepalive(hop.server_alive_interval or _KEEPALIVE)
     except BaseException:
         if transport is not None:
             transport.abort()
@@ -61,6 +68,7 @@ def open_transport(
 def _shake_hands(
     transport: Connection,
     host_keys: Sequence[str],
+    hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
 ) -> ShownKey:
@@ -72,9 +80,9 @@ def _shake_hands(
     transport.auth_timeout = limit
     transport.channel_timeout = limit
     security = transport.get_security_options()
-    security.kex = _available(KEX, security.kex)
-    security.ciphers = _available(CIPHERS, security.ciphers)
-    security.digests = _available(DIGESTS, security.digests)
+    security.kex = _available(chosen_kex(hop.kex_algorithms), security.kex)
+    security.ciphers = _available(chosen("Ciphers", hop.ciphers, CIPHERS), security.ciphers)
+    security.digests = _available(chosen("MACs", hop.macs, DIGESTS), security.digests)
     transport.host_key_algorithms = tuple(host_keys)
     until = time.monotonic() + limit
     try:

@@ -51,8 +51,8 @@ def check_host_key(
     Raises :class:`Unreachable` for a key that is revoked, changed, or new and not to be accepted.
     """
     key, name = shown.key, hop.key_name
-    if hop.revoked_keys is not None:
-        _check_revoked(shown, name, hop.revoked_keys)
+    for path in hop.revoked_keys:
+        _check_revoked(shown, name, path)
     verdict, problem = _verdict(known_hosts, shown, hop)
     if verdict.standing == "new" and options.accept_new:
         verdict = _accept_new(key, hop)

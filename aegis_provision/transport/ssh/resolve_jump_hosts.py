@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.addresses import parse_bastion
 from aegis_provision.transport.ssh.known_hosts import entry_names
-from aegis_provision.transport.ssh.ssh_config import (
-    SshConfig,
-    SshConfigError,
-    at_home,
-    read_ssh_config,
-)
+from aegis_provision.transport.ssh.ssh_config import SshConfig, read_ssh_config
+from aegis_provision.transport.ssh.ssh_config_lookup import Query
+from aegis_provision.transport.ssh.ssh_config_reader import SshConfigError
+from aegis_provision.transport.ssh.ssh_config_tokens import TokenError, at_home
+from aegis_provision.transport.tcp import DIRECT, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.connect_options import ConnectOptions
-    from aegis_provision.transport.ssh.ssh_config import AddressFamily, HostOptions
+    from aegis_provision.transport.ssh.ssh_config import HostOptions
 
 _DEFAULT_PORT = 22
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -41,15 +40,17 @@ class Hop:
     ``key_names`` are the names that its key may be kept under, the first one its own.
     ``files_named`` is false if ``identity_files`` are only the default ones, which need not be
     there. ``use_agent`` says whether any of the agent's keys may be offered, or only those that
-    belong to ``identity_files``. ``revoked_keys`` is the path of a file of keys to refuse.
+    belong to ``identity_files``. ``revoked_keys`` are the paths of files of keys to refuse.
 
     ``known_hosts`` are all the files to trust; ``new_keys_file`` is the one that
     ``--host-key accept-new`` adds keys to, ``None`` where there is none to save them in.
     ``identity_agent`` is the path of the agent's socket, ``None`` for no agent, and
-    ``certificate_files`` are those of CertificateFile. ``proxy_command`` is a ProxyCommand with its
-    tokens filled in, set only where it leads to the first hop. ``connect_timeout`` and
-    ``server_alive_interval`` are seconds, ``None`` where the config says nothing. The algorithms
-    are lists as they are written, with a ``+``, ``-`` or ``^``, ``None`` for the defaults.
+    ``certificate_files`` are those of CertificateFile. ``methods`` are the ways to log in that the
+    config leaves, in its order. ``proxy_command`` is a ProxyCommand with its tokens filled in, set
+    only where it leads to the first hop; else ``way`` is how the first connection leaves.
+    ``connect_timeout`` and ``server_alive_interval`` are seconds, ``None`` where the config says
+    nothing. The algorithms are lists as they are written, with a ``+``, ``-`` or ``^``, ``None``
+    for the defaults; ``required_rsa_size`` is the fewest bits of an RSA key.
     """
 
     host: str
@@ -59,20 +60,23 @@ class Hop:
     identity_files: tuple[str, ...]
     files_named: bool
     use_agent: bool
-    revoked_keys: str | None
+    revoked_keys: tuple[str, ...]
     known_hosts: tuple[Path, ...]
     new_keys_file: Path | None
     identity_agent: str | None
     certificate_files: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("publickey", "password", "keyboard-interactive")
     proxy_command: str | None = None
-    address_family: AddressFamily = "any"
-    bind_address: str | None = None
+    way: Way = DIRECT
     connect_timeout: float | None = None
     server_alive_interval: int | None = None
-    server_alive_count_max: int | None = None
     host_key_algorithms: str | None = None
     pubkey_accepted_algorithms: str | None = None
     ca_signature_algorithms: str | None = None
+    kex_algorithms: str | None = None
+    ciphers: str | None = None
+    macs: str | None = None
+    required_rsa_size: int | None = None
 
     @property
     def key_name(self) -> str:
@@ -96,31 +100,68 @@ def resolve_hops(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
     """Return the servers to connect through, the host itself last. Raises :class:`Unreachable`."""
     try:
         return _resolve(target, options)
-    except SshConfigError as problem:
+    except (SshConfigError, TokenError) as problem:
         raise Unreachable(_STEP, str(problem), "correct it, or say --ssh-config none") from None
 
 
-def _resolve(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
-    config = _config(
-        options.ssh_config, options.home, options.login_name, options.environ.get("HOME")
+def ssh_config_of(options: ConnectOptions) -> SshConfig:
+    """Return the ssh config of a run, which is read once. Raises :class:`SshConfigError`."""
+    return _config(
+        options.ssh_config,
+        options.system_ssh_config,
+        options.home,
+        options.login_name,
+        frozenset(options.environ.items()),
+        options.timeout,
     )
-    found = config.lookup(
-        target.address, user=target.user, port=target.port, through=bool(target.jump)
-    )
-    last = _hop(found, target.user, target.port, target.identity_file, options)
-    jump = target.jump if target.jump is not None else found.proxy_jump
-    if jump is None and found.proxy_command is not None:
-        raise Unreachable(
-            _STEP,
-            "ProxyCommand is set for this host and is not supported",
-            "use ProxyJump there, or 'jump' in the inventory",
-        )
-    return (*_jump_hosts(jump or (), config, options, _MOST_HOPS), last)
 
 
 @lru_cache(maxsize=16)
-def _config(path: Path | None, home: Path, local_user: str, home_variable: str | None) -> SshConfig:
-    return read_ssh_config(path, home=home, local_user=local_user, home_variable=home_variable)
+def _config(
+    path: Path | None,
+    system_path: Path | None,
+    home: Path,
+    local_user: str,
+    environ: frozenset[tuple[str, str]],
+    timeout: float,
+) -> SshConfig:
+    return read_ssh_config(
+        path,
+        home=home,
+        local_user=local_user,
+        environ=dict(environ),
+        system_path=system_path,
+        timeout=timeout,
+    )
+
+
+def query_of(target: Target) -> Query:
+    """Return what is asked of the ssh config for ``target``."""
+    through = None if target.jump is None else bool(target.jump)
+    return Query(target.address, target.user, target.port, through)
+
+
+def jump_queries(names: Sequence[str]) -> tuple[Query, ...]:
+    """Return what is asked of the ssh config for jump hosts. Raises :class:`Unreachable`."""
+    queries = []
+    for index, name in enumerate(names):
+        bastion = parse_bastion(name)
+        if bastion is None:
+            raise Unreachable(_STEP, "ProxyJump is not [user@]host[:port]", "correct it")
+        # The first one's own way counts; the others are reached over those before them.
+        through = True if index else None
+        queries.append(Query(bastion.host, bastion.user, bastion.port, through, jump_host=True))
+    return tuple(queries)
+
+
+def _resolve(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
+    config, query = ssh_config_of(options), query_of(target)
+    found = config.lookup(query)
+    last = _hop(found, query, target.identity_file, options)
+    jump = found.proxy_jump if target.jump is None else target.jump
+    if jump:
+        return (*_jump_hosts(jump, config, options, _MOST_HOPS), last)
+    return (last if target.jump is None else replace(last, proxy_command=None),)
 
 
 def _jump_hosts(
@@ -129,55 +170,66 @@ def _jump_hosts(
     if len(names) > hops_left:
         raise Unreachable(_STEP, f"more than {_MOST_HOPS} bastions", "is one behind itself?")
     hops: list[Hop] = []
-    for index, name in enumerate(names):
-        bastion = parse_bastion(name)
-        if bastion is None:
-            raise Unreachable(_STEP, "ProxyJump is not [user@]host[:port]", "correct it")
-        found = config.lookup(bastion.host, user=bastion.user, port=bastion.port, through=index > 0)
+    for index, query in enumerate(jump_queries(names)):
+        found = config.lookup(query)
         if index == 0 and found.proxy_jump:
             hops.extend(_jump_hosts(found.proxy_jump, config, options, hops_left - len(names)))
-        hops.append(_hop(found, bastion.user, bastion.port, None, options))
+        hops.append(_hop(found, query, None, options))
     return tuple(hops)
 
 
 def _hop(
-    found: HostOptions,
-    user: str | None,
-    port: int | None,
-    identity_file: str | None,
-    options: ConnectOptions,
+    found: HostOptions, query: Query, identity_file: str | None, options: ConnectOptions
 ) -> Hop:
-    number = port or found.port or _DEFAULT_PORT
+    number = found.port or _DEFAULT_PORT
     files: tuple[str, ...]
     if identity_file is not None:
         files = (at_home(identity_file, options.home),)
-    elif found.identity_files:
+    elif found.identity_files is not None:
         files = found.identity_files
     else:
         files = tuple(str(options.home / ".ssh" / name) for name in _DEFAULT_KEYS)
+    by_key = "publickey" in found.methods
     known_hosts, new_keys_file = _known_hosts(found, options)
     return Hop(
         host=found.host_name,
         port=number,
-        user=user or found.user or options.login_name,
+        user=found.user or options.login_name,
         key_names=_key_names(found, number),
-        identity_files=files,
-        files_named=identity_file is not None or bool(found.identity_files),
-        use_agent=identity_file is None and not found.identities_only,
+        identity_files=files if by_key else (),
+        files_named=identity_file is not None or found.identity_files is not None,
+        use_agent=by_key and identity_file is None and not found.identities_only,
         revoked_keys=found.revoked_host_keys,
         known_hosts=known_hosts,
         new_keys_file=new_keys_file,
         identity_agent=_agent_socket(found, options),
         certificate_files=found.certificate_files,
-        address_family=found.address_family,
-        bind_address=found.bind_address,
+        methods=found.methods,
+        proxy_command=_proxy_command(found, query),
+        way=Way(found.address_family, found.bind_address, found.bind_interface),
         connect_timeout=found.connect_timeout,
         server_alive_interval=found.server_alive_interval,
-        server_alive_count_max=found.server_alive_count_max,
         host_key_algorithms=found.host_key_algorithms,
         pubkey_accepted_algorithms=found.pubkey_accepted_algorithms,
         ca_signature_algorithms=found.ca_signature_algorithms,
+        kex_algorithms=found.kex_algorithms,
+        ciphers=found.ciphers,
+        macs=found.macs,
+        required_rsa_size=found.required_rsa_size,
     )
+
+
+def _proxy_command(found: HostOptions, query: Query) -> str | None:
+    """Return the ProxyCommand that leads to a hop, if it is the first one."""
+    if query.through is not None or found.proxy_jump or found.proxy_command is None:
+        return None
+    if found.proxy_use_fdpass:
+        raise Unreachable(
+            _STEP,
+            f"ProxyUseFdpass is set for {query.host} beside its ProxyCommand, and is not supported",
+            "use a ProxyCommand that carries the connection itself (ProxyUseFdpass no)",
+        )
+    return found.proxy_command
 
 
 def _known_hosts(

@@ -166,11 +166,16 @@ def test_a_silent_host_behind_a_bastion(sshd: Sshd, bastion: Sshd, home: Path) -
     ("config", "reason"),
     [
         ("Host *\n ProxyJump 127.0.0.1\n", "more than 8 bastions"),
-        ("Host *\n ProxyJump a;b\n", "ProxyJump is not [user@]host[:port]"),
-        ("Host 127.0.0.1\n ProxyJump a,,b\n", "ProxyJump is not [user@]host[:port]"),
-        ("ProxyCommand nc %h %p\n", "ProxyCommand is set for this host and is not supported"),
+        ("Host *\n ProxyJump a;b\n", "{config}:2: ProxyJump is not [user@]host[:port]"),
+        ("Host x\n ProxyJump a,,b\n", "{config}:2: ProxyJump is not [user@]host[:port]"),
+        ("ProxyCommand nc %u\n", "{config}:1: ProxyCommand nc %u: %u is not supported there"),
+        (
+            "ProxyUseFdpass yes\nProxyCommand nc\n",
+            "ProxyUseFdpass is set for 127.0.0.1 beside its ProxyCommand, and is not supported",
+        ),
+        ("RefuseConnection 'on holiday'\n", '{config}:1: RefuseConnection: "on holiday"'),
         ("Host *\n Port x\n", "{config}:2: Port is not a number from 1 to 65535"),
-        ("Host *\n HostName %n\n", "HostName %n: %n is not supported there"),
+        ("Host *\n HostName %n\n", "{config}:2: HostName %n: %n is not supported there"),
     ],
 )  # fmt: skip
 def test_an_ssh_config_that_leads_nowhere(config: str, reason: str, sshd: Sshd, home: Path) -> None:

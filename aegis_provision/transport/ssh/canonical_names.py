@@ -1,0 +1,44 @@
+"""Looks names up for CanonicalizeHostname: whether they are there, and what they are aliases of."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aegis_provision.transport.tcp import look_up
+
+if TYPE_CHECKING:
+    from aegis_provision.transport.tcp import AddressFamily
+
+
+class NoSuchNameError(Exception):
+    """There is no such name, or nobody could say."""
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalNames:
+    """The names that were looked up so far, each once. ``timeout`` bounds each (seconds)."""
+
+    timeout: float
+    _aliases: dict[tuple[str, AddressFamily], str | None] = field(default_factory=dict)
+
+    def alias(self, name: str, family: AddressFamily) -> str:
+        """Return the name that ``name`` is an alias of in DNS, ``""`` if it is none.
+
+        Raises :class:`NoSuchNameError`.
+        """
+        key = name, family
+        if key not in self._aliases:
+            self._aliases[key] = self._look_up(name, family)
+        alias = self._aliases[key]
+        if alias is None:
+            raise NoSuchNameError(name)
+        return alias
+
+    def _look_up(self, name: str, family: AddressFamily) -> str | None:
+        try:
+            found = look_up(name, None, self.timeout, family=family, flags=socket.AI_CANONNAME)
+        except OSError:
+            return None
+        return next((canonical for _, _, _, canonical, _ in found if canonical), "")
