@@ -34,11 +34,12 @@ SLOW_SECONDS = 5.0
 """A provider that takes longer than this to list its models gets a warning."""
 
 _SHOWN = 3
-_UNPAID, _FORBIDDEN, _PROXY_LOGIN, _TOO_MANY = 402, 403, 407, 429
+_BAD_REQUEST, _UNPAID, _FORBIDDEN, _PROXY_LOGIN, _TOO_MANY = 400, 402, 403, 407, 429
 _REFUSES_TOKEN = frozenset({401, _UNPAID, _FORBIDDEN})
 _NO_PATH = frozenset({404, 405, 410, 501})
 _PASSING = frozenset({408, 425, _TOO_MANY})
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SPEAKS_TLS = (b"to https port", b"to an https server", b"to an ssl-enabled server port")
 _LOOKED_AT = 1024
 _NO_LIST = "the provider's answer holds no list of models, so they were not checked"
 
@@ -285,6 +286,14 @@ def is_page(body: bytes) -> bool:
     return text.startswith(b"<")
 
 
+def _wants_tls(reply: Reply, expected: Expected) -> bool:
+    """Tell whether a server of HTTPS answered that plain HTTP is none (nginx, Apache, Go)."""
+    if reply.status != _BAD_REQUEST or not expected.base_url.startswith("http:"):
+        return False
+    text = reply.body[:_LOOKED_AT].lower()
+    return any(words in text for words in _SPEAKS_TLS)
+
+
 def _is_from_proxy(reply: Reply) -> bool:
     """Tell whether what stands between answered, which no provider's own status tells of."""
     if reply.status == _PROXY_LOGIN:
@@ -389,11 +398,18 @@ def _refused(reply: Reply, expected: Expected, other: Reply | None) -> Verdict:
     status, asks = reply.status, ""
     if status in _NO_PATH:
         return _no_path(status, expected, other)
+    setting = expected.source("base_url")
+    if _wants_tls(reply, expected):
+        return Verdict(
+            ok=False,
+            message=f"the provider speaks TLS, and http:// was asked for ({status})",
+            hint=f"check the scheme and the port of {setting}: https:// is wanted",
+            aspect=Aspect.TLS,
+        )
     if _is_from_proxy(reply):
         return _page(status, expected)
     if status in _REFUSES_TOKEN:
         return refused_token(status, expected)
-    setting = expected.source("base_url")
     if reply.retry_after is not None:
         asks = f" and asks to wait {waiting_time(reply.retry_after)}"
     if status == _TOO_MANY:

@@ -52,7 +52,7 @@ _REFUSES = frozenset({_UNAUTHORIZED, _FORBIDDEN})
 _COMPLAINS = frozenset({400, 422})
 """What an API says to a request that lacks what it needs."""
 _IS_THERE = _COMPLAINS | {_UNAUTHORIZED}
-"""What a path is there for. Firewalls and gateways say 403 of any path."""
+"""What is answered under a path that is there. Firewalls and gateways answer 403 under any."""
 
 
 class FromHost(Protocol):
@@ -161,8 +161,8 @@ class _Probe:
     def _without_list(self, verdict: Verdict) -> tuple[Check, ...]:
         """Return the checks of a provider without a list of models under its base URL.
 
-        That is a wrong base URL, unless what Claude Code calls is there all the same: then nothing
-        under the base URL says so but this one path.
+        That is a wrong base URL, unless what Claude Code calls is there all the same: not every
+        provider lists its models.
         """
         status = self._ask_messages(with_token=True)
         if status not in _IS_THERE:

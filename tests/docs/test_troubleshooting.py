@@ -31,6 +31,8 @@ def said() -> str:
     replies += [Reply(429, b"", retry_after=30.0), Reply(307, b"", location="/elsewhere")]
     replies += [Reply(status, b"") for status in (401, 402, 403, 404, 407, 503)]
     verdicts += [probe_verdict(reply, None, wanted) for reply in replies]
+    tls = Reply(400, b"Client sent an HTTP request to an HTTPS server.")
+    verdicts.append(probe_verdict(tls, None, wanted))
     verdicts.append(probe_verdict(replies[0], None, Expected("http://h/v1", "*", "*")))
     return "\n".join(text for item in verdicts for text in (item.message, *item.warnings))
 

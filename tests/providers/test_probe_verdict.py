@@ -305,6 +305,25 @@ def test_a_proxy_that_wants_a_login_is_told_from_the_provider(body: bytes) -> No
     assert verdict.aspect is Aspect.ANSWER
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><title>400 The plain HTTP request was sent to HTTPS port</title>",
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+    ids=["nginx", "go", "apache"],
+)
+def test_plain_http_to_a_port_of_tls_is_told_from_a_proxy(body: bytes) -> None:
+    assert asked(400, body, base_url="http://llm.example.com:8443/v1") == Verdict(
+        ok=False,
+        message="the provider speaks TLS, and http:// was asked for (400)",
+        hint=f"check the scheme and the port of {BASE_URL}: https:// is wanted",
+        aspect=Aspect.TLS,
+    )
+    assert asked(400, body).aspect is Aspect.ANSWER
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 530])
 def test_a_page_of_a_server_that_fails_is_a_proxys(status: int) -> None:
     assert asked(status, HTML) == Verdict(

@@ -384,8 +384,10 @@ def test_a_provider_that_can_not_be_asked_fails_nothing() -> None:
 
 
 def test_a_secret_that_the_provider_repeats_is_not_shown() -> None:
-    routes = {**PRIVATE, "GET /v1/models": listing("x" + TOKEN)}
-    assert TOKEN not in repr(probed(routes))
+    for repeated in (f"x{TOKEN}", f"{TOKEN}/*"):
+        routes = {**PRIVATE, "GET /v1/models": listing(repeated)}
+        assert "(secret)" in repr(probed(routes)["model"])
+        assert TOKEN not in repr(probed(routes))
 
 
 # --- without a request ---------------------------------------------------------------------------
