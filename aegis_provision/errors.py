@@ -25,6 +25,7 @@ None of them ever holds a secret.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -111,8 +112,44 @@ class TransportError(Error):
         self.reason = reason
 
 
+class Stage(StrEnum):
+    """How far a connection came before it failed, in this order."""
+
+    NAME = "name"
+    PORT = "port"
+    HOST_KEY = "host_key"
+    AUTH = "auth"
+    BECOME = "become"
+    SFTP = "sftp"
+
+
+_STAGE_OF = {
+    "ssh config": Stage.NAME,
+    "connect": Stage.PORT,
+    "bastion": Stage.PORT,
+    "handshake": Stage.PORT,
+    "known_hosts": Stage.HOST_KEY,
+    "host key": Stage.HOST_KEY,
+    "login": Stage.AUTH,
+    "sudo": Stage.BECOME,
+    "session": Stage.SFTP,
+    "sftp": Stage.SFTP,
+}
+
+
 class Unreachable(TransportError):
-    """No working session: name, connection, host key, login, sudo, SFTP or the clock failed."""
+    """No working session: name, connection, host key, login, sudo, SFTP or the clock failed.
+
+    ``step`` is for people; ``stage`` says for programs how far the connection came, where it
+    failed on its way.
+    """
+
+    def __init__(
+        self, step: str, reason: str, hint: str = "", *, stage: Stage | None = None
+    ) -> None:
+        """Keep the parts; where the step tells the stage, it need not be said."""
+        super().__init__(step, reason, hint)
+        self.stage = stage or _STAGE_OF.get(step)
 
 
 class WriteRefused(TransportError):

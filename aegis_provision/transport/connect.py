@@ -38,5 +38,5 @@ def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) ->
         return connect_over(connection, target, hops, options, deadline)
     except Unreachable as problem:
         if problem.reason == NO_TIME[0] and deadline.expired():
-            raise deadline_expired(problem.step) from None
+            raise deadline_expired(problem.step, problem.stage) from None
         raise

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aegis_provision.errors import Unreachable
+
+if TYPE_CHECKING:
+    from aegis_provision.errors import Stage
 
 _CLOCK_GRAIN = 0.01
 
@@ -44,6 +47,6 @@ class Deadline:
         return min(longest, self.remaining())
 
 
-def deadline_expired(step: str) -> Unreachable:
+def deadline_expired(step: str, stage: Stage | None = None) -> Unreachable:
     """Return the error for a deadline that expired at ``step``."""
-    return Unreachable(step, "the host's deadline passed", "raise --deadline")
+    return Unreachable(step, "the host's deadline passed", "raise --deadline", stage=stage)

@@ -8,7 +8,7 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aegis_provision.errors import Unreachable
+from aegis_provision.errors import Stage, Unreachable
 from aegis_provision.files.reading import UnfitFileError
 from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
 
@@ -37,6 +37,13 @@ NO_TIME = ("no answer in time", "check the host and the network, or raise --time
 """The reason and the hint for a step that took too long."""
 
 
+class NameTimeoutError(TimeoutError):
+    """The resolver gave no answer in time."""
+
+
+_NAME_PROBLEMS = (socket.gaierror, NameTimeoutError)
+
+
 @contextmanager
 def map_errors(name: str) -> Iterator[None]:
     """Turn the system's errors inside into :class:`Unreachable` at ``name``."""
@@ -44,7 +51,8 @@ def map_errors(name: str) -> Iterator[None]:
         yield
     except (OSError, EOFError) as problem:
         reason, hint = describe_os_error(problem)
-        raise Unreachable(name, reason, hint) from None
+        stage = Stage.NAME if isinstance(problem, _NAME_PROBLEMS) else None
+        raise Unreachable(name, reason, hint, stage=stage) from None
 
 
 def describe_os_error(problem: OSError | EOFError) -> tuple[str, str]:

@@ -40,6 +40,21 @@ class FileStat:
     mtime: int
 
 
+@dataclass(frozen=True, slots=True)
+class FileSystemSpace:
+    """What is left on a file system, in bytes and in files; see statvfs(3).
+
+    ``available`` and ``files`` are for every user, ``free`` and ``free_files`` for the superuser.
+    The numbers of files are ``None`` where the file system does not count them.
+    """
+
+    free: int
+    available: int
+    files: int | None
+    free_files: int | None
+    read_only: bool
+
+
 class Future(Protocol[T_co]):
     """The result of a request under way."""
 
@@ -156,6 +171,11 @@ class Filesystem(ABC):
     any order.
     """
 
+    @property
+    @abstractmethod
+    def extensions(self) -> frozenset[str] | None:
+        """Return the extensions of SFTP that the host announces, ``None`` without SFTP."""
+
     @abstractmethod
     def set_deadline(self, deadline: Deadline) -> None:
         """Bound what comes from now on."""
@@ -183,6 +203,10 @@ class Filesystem(ABC):
     @abstractmethod
     def submit_stat(self, path: str) -> Future[FileStat]:
         """Ask for a file's stat, following links."""
+
+    @abstractmethod
+    def submit_space(self, path: str) -> Future[FileSystemSpace]:
+        """Ask what is left on the file system of ``path``."""
 
     @abstractmethod
     def readlink(self, path: str) -> str:

@@ -6,14 +6,14 @@ import errno
 import posixpath
 import stat
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState, RemoteUser
 from aegis_provision.errors import Unreachable, WriteRefused
 from aegis_provision.planning.host_plan import UNSAFE_DIRECTORY
 from aegis_provision.transport.data_dir import ByPath
-from aegis_provision.transport.lock import take_lock
+from aegis_provision.transport.lock import read_lock, take_lock
 from aegis_provision.transport.path_owners import OwnersQuery
 from aegis_provision.transport.remote_read import (
     StateQuery,
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.filesystem import Filesystem
+    from aegis_provision.transport.filesystem import Filesystem, FileSystemSpace
     from aegis_provision.transport.http_messages import (
         Connected,
         HttpFailure,
         HttpRequest,
         HttpResponse,
     )
-    from aegis_provision.transport.lock import WriteLock
+    from aegis_provision.transport.lock import FoundLock, WriteLock
     from aegis_provision.transport.path_owners import PathOwners
     from aegis_provision.transport.temporary_directory import TemporaryDirectory
 
@@ -87,6 +87,18 @@ class NotAsOwner(Exception):
     """The SFTP server could not run as a directory's owner; the text says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How a session came about: as which user, with which key, through which bastions.
+
+    ``key`` is empty on this machine.
+    """
+
+    user: str = ""
+    key: str = ""
+    through: tuple[str, ...] = ()
+
+
 class HostSession:
     """An open connection to one host; only one thread may use it at a time.
 
@@ -108,11 +120,13 @@ class HostSession:
         services: RemoteServices,
         as_owner: Callable[[int, int, Deadline], Filesystem],
         user: str | None = None,
+        logged_in: Login = Login(),
         accepted: tuple[AcceptedKey, ...] = (),
         closers: Sequence[Callable[[], object]] = (),
     ) -> None:
         """Take over an open connection."""
         self.accepted = accepted
+        self.logged_in = logged_in
         self._target = target
         self._files = files
         self._services = services
@@ -216,6 +230,33 @@ class HostSession:
         except OSError:
             return True
         return True
+
+    @property
+    def extensions(self) -> frozenset[str] | None:
+        """Return the extensions of SFTP that the host announces, ``None`` on this machine."""
+        return self._files.extensions
+
+    def space(self, path: str, deadline: Deadline) -> FileSystemSpace | None:
+        """Return what is left where ``path`` lies, ``None`` if the host does not tell."""
+        self._files.set_deadline(deadline)
+        try:
+            return self._files.submit_space(posixpath.dirname(path)).get()
+        except OSError:
+            return None
+
+    def found_lock(self, path: str, deadline: Deadline) -> FoundLock | ReadProblem | None:
+        """Return the lock beside the target at ``path``, ``None`` if there is none.
+
+        A :class:`ReadProblem` says that it can't be told.
+        """
+        self._files.set_deadline(deadline)
+        try:
+            self._keep_root_out(self._submit_owners(path), deadline)
+            return read_lock(self._files, path)
+        except WriteRefused:
+            return ReadProblem.UNSAFE_DIRECTORY
+        except OSError:
+            return ReadProblem.PERMISSION_DENIED
 
     def lock(
         self, write: Write, owner: str, deadline: Deadline, *, previous: WriteLock | None = None

@@ -24,8 +24,14 @@ from aegis_provision.transport.become import (
 )
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.errors import map_errors
-from aegis_provision.transport.filesystem import Completed, FileStat, Filesystem, WriteHandle
-from aegis_provision.transport.host_session import ROOT, HostSession, NotAsOwner
+from aegis_provision.transport.filesystem import (
+    Completed,
+    FileStat,
+    Filesystem,
+    FileSystemSpace,
+    WriteHandle,
+)
+from aegis_provision.transport.host_session import ROOT, HostSession, Login, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 
@@ -81,6 +87,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
         services=LocalServices(options),
         as_owner=as_owner,
         user=user,
+        logged_in=Login(options.login_name),
         closers=[end],
     )
 
@@ -207,6 +214,11 @@ class LocalFiles(Filesystem):
         """Resolve relative paths from ``home``, as a login would."""
         self._home = home
 
+    @property
+    def extensions(self) -> None:
+        """Return nothing: there is no SFTP."""
+        return
+
     def set_deadline(self, deadline: Deadline) -> None:
         """Do nothing: files of this machine are not waited for."""
 
@@ -225,6 +237,10 @@ class LocalFiles(Filesystem):
     def submit_stat(self, path: str) -> Completed[FileStat]:
         """Stat a file, following links."""
         return Completed(lambda: _stat_of(Path(path).stat()))
+
+    def submit_space(self, path: str) -> Completed[FileSystemSpace]:
+        """Ask what is left on the file system of ``path``."""
+        return Completed(lambda: _space_of(os.statvfs(path)))
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""
@@ -366,6 +382,16 @@ def _directory(path: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _space_of(found: os.statvfs_result) -> FileSystemSpace:
+    return FileSystemSpace(
+        free=found.f_bfree * found.f_frsize,
+        available=found.f_bavail * found.f_frsize,
+        files=found.f_favail if found.f_files else None,
+        free_files=found.f_ffree if found.f_files else None,
+        read_only=bool(found.f_flag & os.ST_RDONLY),
+    )
 
 
 def _stat_of(found: os.stat_result) -> FileStat:

@@ -24,6 +24,7 @@ from aegis_provision.transport.data_dir import (
     LOCK_EXPIRES_AFTER,
     ByPath,
     DataDir,
+    beside,
     open_data_dir,
 )
 from aegis_provision.transport.errors import describe_file_error
@@ -157,6 +158,40 @@ class WriteLock:
         return self.is_still_ours()
 
 
+@dataclass(frozen=True, slots=True)
+class FoundLock:
+    """A lock that somebody else holds or left behind. ``holder`` and ``since`` are what it says.
+
+    Either is empty where it does not say. ``mtime`` is when it was made or renewed, in seconds by
+    the host's clock.
+    """
+
+    holder: str
+    since: str
+    mtime: int
+
+    def seconds_left(self, host_time: float) -> float:
+        """Return after how many seconds it expires, at most 0 for one that has expired.
+
+        A time that is far ahead of the host's was a wrong clock's doing, and counts as expired.
+        """
+        age = host_time - self.mtime
+        return LOCK_EXPIRES_AFTER - age if age >= -_MOST_AHEAD else 0.0
+
+
+def read_lock(files: Filesystem, target: str) -> FoundLock | None:
+    """Return the lock beside ``target``, ``None`` if there is none. Raises ``OSError``.
+
+    Nothing is written, so the host is not asked for its time here (see :class:`FoundLock`).
+    """
+    try:
+        found, content = files.read_whole(beside(target, LOCK), _LARGEST)
+    except FileNotFoundError:
+        return None
+    holder, since = _holder(content)
+    return FoundLock(holder, since, found.mtime)
+
+
 def take_lock(
     files: Filesystem,
     write: Write,
@@ -262,11 +297,19 @@ def _create_file(files: Filesystem, path: str) -> WriteHandle:
 
 
 def _describe(content: bytes) -> str:
+    holder, since = _holder(content)
+    return (
+        f"held by {holder} since {since}" if holder else "held by a run that did not leave a name"
+    )
+
+
+def _holder(content: bytes) -> tuple[str, str]:
+    """Return who holds a lock and since when; both are empty where it does not say."""
     try:
         found = json.loads(content)
-        return f"held by {_printable(found['owner'])} since {_printable(found['since'])}"
-    except (ValueError, KeyError, TypeError):
-        return "held by a run that did not leave a name"
+        return _printable(found["owner"]), _printable(found["since"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "", ""
 
 
 def _server_time(directory: DataDir) -> int:

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from aegis_provision.transport.errors import map_errors
+from aegis_provision.transport.errors import NameTimeoutError, map_errors
 from aegis_provision.transport.network_interfaces import interface_address
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def look_up(
     try:
         result = results.get(timeout=seconds)
     except queue.Empty:
-        raise TimeoutError from None
+        raise NameTimeoutError from None
     if isinstance(result, OSError):
         raise result
     return result

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.transport.connect_options import AcceptedKey
+    from aegis_provision.transport.host_session import Login
     from aegis_provision.transport.ssh.paramiko_internals import Connection
     from tests.fleet.openssh import Sshd
 
@@ -77,6 +78,12 @@ def connection(target: Target, options: ConnectOptions) -> tuple[AcceptedKey, ..
     with connect(target, options, deadline) as session:
         assert session.alive(deadline)
         return session.accepted
+
+
+def login_of(target: Target, options: ConnectOptions) -> Login:
+    """Connect and close; return how the session came about."""
+    with connect(target, options, Deadline.after(60.0)) as session:
+        return session.logged_in
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from aegis_provision.transport.atomic_write import WriteResult, atomic_write
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, DataDir
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import LocalFiles
-from aegis_provision.transport.lock import WriteLock, create_or_break, take_lock
+from aegis_provision.transport.lock import WriteLock, create_or_break, read_lock, take_lock
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     DATA_DIR,
@@ -74,6 +74,42 @@ def prepare(path: Path, old: bytes | None) -> None:
 
 def content(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
+
+
+@both
+def test_a_lock_is_read_without_a_write(kind: str, path: Path) -> None:
+    prepare(path, OLD)
+    with files_of(kind, path.parent) as files:
+        assert read_lock(files, str(path)) is None
+        assert not (path.parent / DATA_DIR).exists()
+        lock = take_lock(files, plan_write(read_state(files, path)), OWNER)
+        found = read_lock(files, str(path))
+        assert found is not None
+        assert found.holder == OWNER
+        assert found.since.endswith("UTC")
+        now = (path.parent / DATA_DIR / "lock").stat().st_mtime
+        assert LOCK_EXPIRES_AFTER - 1 <= found.seconds_left(now) <= LOCK_EXPIRES_AFTER
+        assert found.seconds_left(now + LOCK_EXPIRES_AFTER + 9) <= -8
+        assert found.seconds_left(now - 3600) == 0, "a wrong clock made it"
+        assert leftovers(path.parent) == {"lock"}
+        assert lock.is_still_ours()
+        (path.parent / DATA_DIR / "lock").write_bytes(b"[")
+        broken = read_lock(files, str(path))
+        assert broken is not None
+        assert (broken.holder, broken.since) == ("", "")
+
+
+@both
+def test_what_is_left_on_the_file_system(kind: str, path: Path) -> None:
+    with files_of(kind, path.parent) as files:
+        found, known = files.submit_space(str(path.parent)).get(), os.statvfs(path.parent)
+        assert not found.read_only
+        assert found.free >= found.available > 0
+        assert abs(found.available - known.f_bavail * known.f_frsize) < known.f_blocks * 41
+        with pytest.raises(FileNotFoundError):
+            files.submit_space(str(path.parent / "gone")).get()
+        if files.extensions is not None:
+            assert {"posix-rename@openssh.com", "statvfs@openssh.com"} <= files.extensions
 
 
 @both

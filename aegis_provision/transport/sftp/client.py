@@ -39,7 +39,7 @@ class SftpClient:
         self._number = 0
         self._waiting: dict[int, Reply[Any]] = {}
         stream.send(packets.init())
-        stream.packet()
+        self.extensions = packets.read_extensions(stream.packet())
 
     def send(self, kind: int, body: bytes, waiting: Reply[Any] | None = None) -> None:
         """Send a request whose reply ``waiting`` takes. Raises :class:`Unreachable`."""

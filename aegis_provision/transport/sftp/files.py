@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.filesystem import FileStat, Future
+    from aegis_provision.transport.filesystem import FileStat, FileSystemSpace, Future
     from aegis_provision.transport.sftp.client import SftpStream
 
 T = TypeVar("T")
@@ -38,6 +38,11 @@ class SftpFiles(Filesystem):
         """Exchange versions. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
         self._client = SftpClient(stream)
         self.stream = stream
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """Return the extensions that the server announces."""
+        return self._client.extensions
 
     def set_deadline(self, deadline: Deadline) -> None:
         """Bound what comes from now on."""
@@ -68,6 +73,11 @@ class SftpFiles(Filesystem):
     def submit_stat(self, path: str) -> Reply[FileStat]:
         """Ask for a file's stat, following links."""
         return Reply(self._client, packets.read_stat, packets.STAT, string(path.encode()))
+
+    def submit_space(self, path: str) -> Reply[FileSystemSpace]:
+        """Ask what is left on the file system of ``path`` (OpenSSH's extension)."""
+        parts = string(b"statvfs@openssh.com") + string(path.encode())
+        return Reply(self._client, packets.read_space, packets.EXTENDED, parts)
 
     def readlink(self, path: str) -> str:
         """Return where a link leads."""

@@ -11,7 +11,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from aegis_provision.transport.filesystem import FileStat
+from aegis_provision.transport.filesystem import FileStat, FileSystemSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 3, 4, 5, 6, 7, 8
 FSETSTAT = 10
 REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK = 13, 14, 15, 16, 17, 18, 19
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
-EXTENDED = 200
+EXTENDED, EXTENDED_REPLY = 200, 201
 
 FOR_READING = 0x01
 TO_MAKE = 0x02 | 0x08 | 0x20  # for writing, made, and not there yet
@@ -41,6 +41,8 @@ _NEEDED = _OWNER | _MODE
 _HEAD = struct.Struct(">IBI")
 _NUMBER = struct.Struct(">I")
 _AFTER_LENGTH = 5  # the kind, and the request's number
+_STATVFS = struct.Struct(">11Q")
+_READ_ONLY = 0x1
 
 NO_ATTRIBUTES = _NUMBER.pack(0)
 
@@ -119,6 +121,46 @@ def read_done(kind: int, body: bytes) -> None:
     if known_errno is None:
         raise OSError("failure")
     raise OSError(known_errno, os.strerror(known_errno))
+
+
+def read_extensions(version: bytes) -> frozenset[str]:
+    """Return the names of the extensions that a server's version packet announces.
+
+    They follow the version in pairs of name and data (section 4). What is cut off, or is no ASCII,
+    is none.
+    """
+    names: set[str] = set()
+    at = _AFTER_LENGTH
+    while at < len(version):
+        try:
+            name = _string_at(version, at)
+            at += 4 + len(name)
+            at += 4 + len(_string_at(version, at))
+        except ProtocolError:
+            break
+        names.add(name.decode("ascii", "replace"))
+    return frozenset(names)
+
+
+def read_space(kind: int, body: bytes) -> FileSystemSpace:
+    """Read the reply to ``statvfs@openssh.com`` (OpenSSH's PROTOCOL, section 4.4).
+
+    Raises what :func:`read_done` does.
+    """
+    _expect(EXTENDED_REPLY, kind, body)
+    try:
+        _, unit, _, free, available, files, free_files, available_files, _, flags, _ = (
+            _STATVFS.unpack_from(body)
+        )
+    except struct.error:
+        raise ProtocolError from None
+    return FileSystemSpace(
+        free=free * unit,
+        available=available * unit,
+        files=available_files if files else None,
+        free_files=free_files if files else None,
+        read_only=bool(flags & _READ_ONLY),
+    )
 
 
 def read_handle(kind: int, body: bytes) -> bytes:

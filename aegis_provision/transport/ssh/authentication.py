@@ -18,8 +18,10 @@ from paramiko.pkey import UnknownKeyType
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.files.reading import UnfitFileError, read_beginning, read_file
+from aegis_provision.humanize import blank_control
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import Agent
+from aegis_provision.transport.ssh.public_keys import HostKey
 
 if TYPE_CHECKING:
     from aegis_provision.transport.connect_options import ConnectOptions
@@ -30,6 +32,7 @@ _STEP = "login"
 _PRIVATE_MAGIC = b"openssh-key-v1\0"
 _PRIVATE_ARMOUR = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _LONGEST_FILE = 64 * 1024
+_LONGEST_COMMENT = 80
 
 
 def log_in(
@@ -37,8 +40,8 @@ def log_in(
     hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
-) -> None:
-    """Log in at ``hop`` with a key. Raises :class:`Unreachable`."""
+) -> str:
+    """Log in at ``hop`` with a key, and return which. Raises :class:`Unreachable`."""
     agent = open_agent(hop.identity_agent, deadline.step_timeout(options.timeout))
     try:
         found = identities(hop, agent)
@@ -47,7 +50,7 @@ def log_in(
             transport.auth_timeout = deadline.step_timeout(options.timeout)
             outcome = _offer(transport, hop.user, key)
             if outcome.logged_in:
-                return
+                return found.name_of(key)
             if not transport.is_active():
                 break
     finally:
@@ -119,12 +122,23 @@ def _refused(hop: Hop, found: Identities, outcome: _Outcome, *, agent_answers: b
 class Identities:
     """Keys in the order to try them, and what to say if none of them is taken.
 
-    ``tried`` names what was offered; ``unusable`` says why further keys were not.
+    ``tried`` names what was offered; ``unusable`` says why further keys were not. ``files`` maps
+    keys, by their public halves, to where they were named.
     """
 
     keys: list[paramiko.PKey] = field(default_factory=list)
     tried: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
+    files: dict[bytes, str] = field(default_factory=dict)
+
+    def name_of(self, key: paramiko.PKey) -> str:
+        """Return what an operator knows one of the keys by: its path, else what the agent says."""
+        blob = key.asbytes()
+        if blob in self.files:
+            return self.files[blob]
+        comment = key.comment if isinstance(key, paramiko.AgentKey) else ""
+        words = blank_control(comment)[:_LONGEST_COMMENT].strip()
+        return f"the agent's key {HostKey(key.get_name(), blob).fingerprint} {words}".rstrip()
 
 
 def open_agent(path: str | None, timeout: float) -> Agent | str:
@@ -156,6 +170,7 @@ def identities(hop: Hop, agent: Agent | str) -> Identities:
         if public is not None and public in agent_keys:
             found.keys.append(agent_keys.pop(public))
             found.tried.append(f"{path} (from the agent)")
+            found.files[public] = found.tried[-1]
             continue
         loaded = _load(path, _changed(path))
         if isinstance(loaded, str):
@@ -164,6 +179,7 @@ def identities(hop: Hop, agent: Agent | str) -> Identities:
             continue
         agent_keys.pop(loaded.asbytes(), None)
         found.keys.append(loaded)
+        found.files[loaded.asbytes()] = path
         if loaded.public_blob is not None:  # a certificate; if its CA is not known, the key
             found.keys.append(_without_certificate(loaded))
         found.tried.append(path)

@@ -55,7 +55,7 @@ def open_transport(
         with explaining(connection), map_paramiko_errors("handshake"):
             shown = _shake_hands(transport, order, hop, options, deadline)
         accepted = check_host_key(shown, hop, known_hosts, options)
-        log_in(transport, hop, options, deadline)
+        transport.logged_in_with = log_in(transport, hop, options, deadline)
         transport.set_keepalive(hop.server_alive_interval or _KEEPALIVE)
     except BaseException:
         if transport is not None:

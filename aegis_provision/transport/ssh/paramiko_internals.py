@@ -80,9 +80,11 @@ class Connection(paramiko.Transport):
 
     ``refusal`` is why the server last refused a channel, which is never shown; paramiko only logs
     it. ``host_key_algorithms`` are what the server may show, certificates among them, in order.
+    ``logged_in_with`` is what an operator knows the key by that the server took.
     """
 
     refusal = ""
+    logged_in_with = ""
     host_key_algorithms: tuple[str, ...] = ()
     _shown: _Shown | None = None
 

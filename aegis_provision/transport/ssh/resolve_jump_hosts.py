@@ -93,7 +93,7 @@ def at_hop(hops: Sequence[Hop], index: int) -> Iterator[None]:
         if index == len(hops) - 1:
             raise
         step = f"bastion {hops[index].key_name}: {problem.step}"
-        raise Unreachable(step, problem.reason, problem.hint) from None
+        raise Unreachable(step, problem.reason, problem.hint, stage=problem.stage) from None
 
 
 def resolve_hops(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:

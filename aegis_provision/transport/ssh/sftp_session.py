@@ -19,7 +19,7 @@ from aegis_provision.transport.become import (
     started,
     sudo_problem,
 )
-from aegis_provision.transport.host_session import HostSession, NotAsOwner
+from aegis_provision.transport.host_session import HostSession, Login, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.ssh.commands import SshServices
@@ -72,6 +72,9 @@ def connect_over(
         services=SshServices(transports[-1], options),
         as_owner=as_owner,
         user=target.become_user or hops[-1].user,
+        logged_in=Login(
+            hops[-1].user, transports[-1].logged_in_with, tuple(hop.key_name for hop in hops[:-1])
+        ),
         accepted=accepted,
         closers=[transport.close for transport in reversed(transports)],
     )

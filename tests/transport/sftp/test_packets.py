@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paramiko.message import Message
 from paramiko.sftp_attr import SFTPAttributes
 
-from aegis_provision.transport.filesystem import FileStat
+from aegis_provision.transport.filesystem import FileStat, FileSystemSpace
 from aegis_provision.transport.sftp import packets
 
 _U32 = st.integers(0, 2**32 - 1)
@@ -21,6 +21,7 @@ _READERS = [
     packets.read_name,
     packets.read_attributes,
     packets.read_stat,
+    packets.read_space,
 ]
 
 
@@ -115,3 +116,21 @@ def test_ok_without_a_value_is_a_protocol_error(
 ) -> None:
     with pytest.raises(packets.ProtocolError):
         read(packets.STATUS, struct.pack(">I", 0))
+
+
+@given(names=st.lists(st.text("abc@.-", max_size=9), max_size=6), cut=st.integers(0, 3))
+def test_extensions_are_the_names_that_a_server_announces(names: list[str], cut: int) -> None:
+    pairs = b"".join(packets.string(name.encode()) + packets.string(b"1") for name in names)
+    version = struct.pack(">BI", packets.VERSION_REPLY, packets.VERSION) + pairs
+    assert packets.read_extensions(version) == set(names)
+    short = version[: len(version) - cut]
+    assert packets.read_extensions(short) == set(names if short == version else names[:-1])
+
+
+def test_the_space_that_is_left_is_that_of_statvfs() -> None:
+    numbers = (512, 4096, 100, 50, 40, 9, 8, 7, 1, 0x1, 255)
+    body = struct.pack(">11Q", *numbers)
+    found = packets.read_space(packets.EXTENDED_REPLY, body)
+    assert found == FileSystemSpace(50 * 4096, 40 * 4096, 7, 8, read_only=True)
+    uncounted = packets.read_space(packets.EXTENDED_REPLY, struct.pack(">11Q", 1, 1, *[0] * 9))
+    assert (uncounted.files, uncounted.free_files, uncounted.read_only) == (None, None, False)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.transport.ssh.public_keys import read_public_key
 from tests.fleet import sockets
 from tests.fleet.agent import Agent, running_agent
-from tests.fleet.clients import connection, options, refusal, target_at
+from tests.fleet.clients import connection, login_of, options, refusal, target_at
 from tests.fleet.openssh import make_key, running_sshd
 
 if TYPE_CHECKING:
@@ -113,6 +114,25 @@ def test_a_key_with_a_passphrase_that_no_agent_holds(
         "passphrase and is not in the agent (ssh-add it)"
     )
     assert problem.hint.startswith("start an ssh agent, add the key with ssh-add")
+
+
+def test_a_session_tells_which_key_opened_it(
+    sshd: Sshd, keys: dict[str, Path], home: Path, agent: Agent, stranger: Path
+) -> None:
+    agent.add(stranger)
+    agent.add(keys["locked"], passphrase=PASSPHRASE)
+    conn_options = with_agent(sshd, home, agent)
+    of_file = login_of(target_at(sshd, identity_file=str(keys["rsa"])), conn_options)
+    assert (of_file.user, of_file.key) == (sshd.user, str(keys["rsa"]))
+    locked = str(keys["locked"])
+    named = login_of(target_at(sshd, identity_file=locked), conn_options)
+    assert named.key == f"{locked} (from the agent)"
+    kept = login_of(target_at(sshd, identity_file=None), conn_options)
+    public = keys["locked"].with_suffix(".pub")
+    shown = read_public_key(public.read_bytes())
+    assert shown is not None
+    comment = public.read_text().split(maxsplit=2)[2].strip()
+    assert kept.key == f"the agent's key {shown.fingerprint} {comment}"
 
 
 @pytest.mark.parametrize("public_half", ["beside it", "nowhere but inside it", "alone"])

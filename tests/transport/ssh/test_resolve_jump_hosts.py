@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import Stage
 from tests.fleet import sockets
 from tests.fleet.clients import connection, options, refusal, target_at
 from tests.fleet.openssh import free_port, running_sshd
@@ -124,6 +125,7 @@ def test_a_bastion_that_nothing_listens_at(sshd: Sshd, home: Path) -> None:
     port = free_port()
     problem = refusal(via(sshd, f"127.0.0.1:{port}"), knowing(home, sshd))
     assert str(problem) == f"bastion [127.0.0.1]:{port}: connect: nothing listens there"
+    assert problem.stage is Stage.PORT
 
 
 def test_a_bastion_with_an_unknown_key(sshd: Sshd, bastion: Sshd, home: Path) -> None:
@@ -131,6 +133,7 @@ def test_a_bastion_with_an_unknown_key(sshd: Sshd, bastion: Sshd, home: Path) ->
     problem = refusal(via(sshd, written(bastion)), conn_options)
     assert problem.step == f"bastion {bastion.entry}: host key"
     assert "is not known" in problem.reason
+    assert problem.stage is Stage.HOST_KEY
 
 
 def test_a_host_with_an_unknown_key_behind_a_known_bastion(
@@ -153,6 +156,7 @@ def test_a_bastion_that_refuses_the_login(sshd: Sshd, bastion: Sshd, home: Path)
     conn_options = options(home, sshd.known_hosts, bastion.known_hosts)
     problem = refusal(via(sshd, f"nobody@127.0.0.1:{bastion.port}"), conn_options)
     assert problem.step == f"bastion {bastion.entry}: login"
+    assert problem.stage is Stage.AUTH
 
 
 def test_a_silent_host_behind_a_bastion(sshd: Sshd, bastion: Sshd, home: Path) -> None:

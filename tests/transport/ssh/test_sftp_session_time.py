@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.errors import Unreachable
+from aegis_provision.errors import Stage, Unreachable
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
 from tests.fleet import sockets, stalling
@@ -236,6 +236,7 @@ def test_a_connection_that_was_open_ends_in_time_too(sshd: Sshd, home: Path) -> 
 def test_a_port_that_nothing_listens_on(home: Path) -> None:
     problem = refusal(target("127.0.0.1", free_port()), options(home))
     assert str(problem) == "connect: nothing listens there"
+    assert problem.stage is Stage.PORT
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 64, "a..b", "256.1.1.1"])
@@ -243,3 +244,4 @@ def test_an_unknown_name(name: str, home: Path) -> None:
     problem = refusal(target(name), options(home))
     assert str(problem) == "connect: the name is not known"
     assert problem.hint == "check the spelling, or set 'address'"
+    assert problem.stage is Stage.NAME
