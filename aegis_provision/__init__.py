@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
-    from aegis_provision.api import apply, load, past_run, plan, plan_rollback, runs, status
+    from aegis_provision.api import (
+        apply,
+        doctor,
+        load,
+        past_run,
+        plan,
+        plan_rollback,
+        runs,
+        status,
+    )
+    from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks
     from aegis_provision.errors import (
         Error,
         InputError,
@@ -37,9 +47,12 @@ __all__ = [
     "CancelToken",
     "Change",
     "ChangeKind",
+    "Check",
+    "CheckResult",
     "DamagedRun",
     "Error",
     "Fleet",
+    "HostChecks",
     "HostPlan",
     "HostResult",
     "HostState",
@@ -57,6 +70,7 @@ __all__ = [
     "Status",
     "__version__",
     "apply",
+    "doctor",
     "load",
     "past_run",
     "plan",
@@ -68,6 +82,7 @@ __all__ = [
 _MODULES = {
     "aegis_provision.api": (
         "apply",
+        "doctor",
         "load",
         "past_run",
         "plan",
@@ -75,6 +90,7 @@ _MODULES = {
         "runs",
         "status",
     ),
+    "aegis_provision.diagnosis.checks": ("Check", "CheckResult", "HostChecks"),
     "aegis_provision.errors": (
         "Error",
         "InputError",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aegis_provision.errors import InputError
 from aegis_provision.operations import apply as apply_operation
+from aegis_provision.operations import doctor as doctor_operation
 from aegis_provision.operations import plan as plan_operation
 from aegis_provision.operations import rollback as rollback_operation
 from aegis_provision.operations import status as status_operation
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Literal, TypedDict, Unpack
 
+    from aegis_provision.diagnosis.checks import HostChecks
     from aegis_provision.history.past_run import DamagedRun, PastRun
     from aegis_provision.history.runs import RunSummary
     from aegis_provision.operations.apply import Run
@@ -199,6 +201,30 @@ def status(
     scheduled = plan_operation.schedule_run(fleet, selection, environment)
     job = status_operation.prepare_status(scheduled, environment, options)
     return status_operation.status(job, _observer(on_event))
+
+
+def doctor(
+    fleet: Fleet,
+    *,
+    limit: str | None = None,
+    probe: bool = False,
+    environ: Mapping[str, str] | None = None,
+    on_event: OnEvent | None = None,
+    **connection: Unpack[Connection],
+) -> tuple[HostChecks, ...]:
+    """Look at the hosts and return the checks of each: what is wrong there, and what to do.
+
+    Nothing is written anywhere. With ``probe`` the provider is asked, with the host's token. The
+    other parameters are those of :func:`plan`; a variable that is unset is a check of the hosts
+    that need it. Raises :class:`Error` before anything connects.
+    """
+    environment = _environment(environ)
+    options = _connection_options(**connection)
+    patterns = {"limit": _pattern(limit)}
+    examination = doctor_operation.prepare_doctor(
+        fleet, patterns, environment, options, probe=probe
+    )
+    return doctor_operation.doctor(examination, _observer(on_event))
 
 
 def runs(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
-    from datetime import datetime
 
 MOST_LISTED = 20
 """How many names a message lists."""
@@ -31,6 +30,11 @@ def listed(names: Iterable[str], *, between: str = ", ", most: int = MOST_LISTED
 def utc_text(when: datetime, timespec: str = "seconds") -> str:
     """Return ``when`` in UTC as ISO 8601: ``2026-11-30T04:51:36Z``."""
     return when.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def utc_time_text(seconds: float) -> str:
+    """Return a point in time, in seconds since the epoch, as :func:`utc_text` does."""
+    return utc_text(datetime.fromtimestamp(seconds, UTC))
 
 
 def escape_control(text: str) -> str:

@@ -46,7 +46,9 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str
     monkeypatch.setenv("OPENROUTER_API_KEY", "not-this-one-00000")
     home = tmp_path / "home"
     home.mkdir()
-    return {"HOME": str(home), "OPENROUTER_API_KEY": TOKEN}
+    # Whoever connects to a provider from here stays on this machine.
+    nowhere = "http://127.0.0.1:9/v1"
+    return {"HOME": str(home), "OPENROUTER_API_KEY": TOKEN, "OPENROUTER_BASE_URL": nowhere}
 
 
 def session_env(path: Path) -> Any:
@@ -86,6 +88,18 @@ def test_plan_then_apply_then_nothing_is_left(
         (ap.HostState.IN_SYNC, ap.HostState.RESTART_PENDING),
         (ap.HostState.IN_SYNC, ap.HostState.RESTART_PENDING),
     ]
+
+
+def test_a_diagnosis_has_the_checks_of_each_host_and_needs_no_token(
+    inventory: Path, environ: Mapping[str, str]
+) -> None:
+    without = {name: value for name, value in environ.items() if value != TOKEN}
+    found = ap.doctor(ap.load(inventory), limit="b", environ=without)
+    assert [host.host for host in found] == ["b"]
+    results = {check.check: check.result for check in found[0].checks}
+    assert results["directory"] is ap.CheckResult.OK
+    assert results["file"] is ap.CheckResult.WARN
+    assert not list(Path(environ["HOME"]).iterdir()), "nothing is written"
 
 
 def test_a_run_is_recorded_where_environ_says_and_can_be_rolled_back(
@@ -132,8 +146,11 @@ def test_what_is_handed_out_can_be_copied_and_sent_without_a_secret(
     run = ap.apply(plan, on_event=events.append)
     statuses = ap.status(fleet, environ=environ, on_event=events.append)
     back = ap.plan_rollback(fleet, environ=environ, on_event=events.append)
-    values = (*plan, *plan.hosts, *back, *back.hosts, run, *statuses, *events)
-    assert {"HostPlanned", "HostChecked", "RunStarted"} <= {type(item).__name__ for item in values}
+    checks = ap.doctor(fleet, environ=environ, on_event=events.append)
+    values = (*plan, *plan.hosts, *back, *back.hosts, run, *statuses, *checks, *events)
+    assert {"HostPlanned", "HostChecked", "HostDiagnosed", "RunStarted"} <= {
+        type(item).__name__ for item in values
+    }
     for value in values:
         for text in (repr(dataclasses.asdict(value)), repr(pickle.dumps(value))):
             assert TOKEN not in text

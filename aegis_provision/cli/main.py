@@ -41,6 +41,7 @@ SUMMARIES = {
     "plan": "Read the hosts and show the masked diff.",
     "apply": "Write what the plan shows.",
     "status": "Tell what drifted on the hosts and what is pending.",
+    "doctor": "Tell what is wrong on the hosts, each fault once, and what to do.",
     "session": "Start, list or stop sessions with a provider of their own.",
     "rollback": "Bring back the files from before a past run.",
     "history": "List past runs, or show one.",

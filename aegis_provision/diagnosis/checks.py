@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class CheckResult(StrEnum):
@@ -41,3 +45,28 @@ class HostChecks:
 
     host: str
     checks: tuple[Check, ...]
+
+
+_RESTS = "rests on "
+
+
+def rests_on(check: str, below: str) -> Check:
+    """Return the check that was not made because of what was found at ``below``."""
+    return Check(check, CheckResult.NOT_CHECKED, f"{_RESTS}{below}")
+
+
+def below(check: Check) -> str | None:
+    """Return the name of the check that kept ``check`` from being made.
+
+    ``None`` where that was for a reason of its own, and for one that was made.
+    """
+    if check.result is not CheckResult.NOT_CHECKED or not check.message.startswith(_RESTS):
+        return None
+    return check.message.removeprefix(_RESTS)
+
+
+def worst(checks: Iterable[Check]) -> CheckResult:
+    """Return ``FAIL`` where one failed, else ``WARN`` where one warns, else ``OK``."""
+    results = {check.result for check in checks}
+    order = (CheckResult.FAIL, CheckResult.WARN)
+    return next((result for result in order if result in results), CheckResult.OK)

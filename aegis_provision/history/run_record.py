@@ -31,6 +31,7 @@ from aegis_provision.rollout.events import (
     FileChange,
     FileDigest,
     HostChecked,
+    HostDiagnosed,
     HostFinished,
     HostPlanned,
     ReadingStarted,
@@ -176,8 +177,10 @@ class RunRecord:
                         plan.host: tuple(change.key for change in plan.changes if change.sensitive)
                         for plan in plans
                     }
-                case ReadingStarted() | HostPlanned() | HostChecked() | WriteBegun():
-                    pass  # from before the run, or recorded already
+                case ReadingStarted() | HostPlanned() | HostChecked() | HostDiagnosed():
+                    pass  # from before the run
+                case WriteBegun():
+                    pass  # recorded already
                 case RunFinished():
                     self._end(event)
                 case HostFinished(_, result):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from aegis_provision.errors import MissingExtraError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from aegis_provision.diagnosis.checks import HostChecks
     from aegis_provision.errors import Error
     from aegis_provision.importing.result import ImportResult
     from aegis_provision.planning.plan import HostPlan
@@ -121,6 +122,14 @@ def session_exit_code(
     if SessionStatus.UNREACHABLE in statuses:
         return ExitCode.HOST_UNREACHABLE
     return ExitCode.DONE
+
+
+def doctor_exit_code(hosts: Iterable[HostChecks]) -> ExitCode:
+    """Return the exit code of a diagnosis; a host that is unreachable has a failed check, too."""
+    from aegis_provision.diagnosis.checks import CheckResult, worst
+
+    failed = any(worst(host.checks) is CheckResult.FAIL for host in hosts)
+    return ExitCode.HOST_FAILED if failed else ExitCode.DONE
 
 
 def import_exit_code(ends: Sequence[ImportResult]) -> ExitCode:

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from aegis_provision.planning.drift import RemovedKeys
     from aegis_provision.providers.session_variables import Session
 
-_AS_OWNER = "log in as the file's owner, or set become_user to it"
+AS_OWNER = "log in as the file's owner, or set become_user to it"
+"""What to do where the login may not read or write the file."""
+
 _AS_DIRECTORYS_OWNER = (
     "root works there as the directory's owner: give the file to that user, set become_user to a "
     "user who may write it, or let root itself do it with 'trust_directory: true'"
@@ -67,7 +69,7 @@ _PROBLEMS = {
     ),
     ReadProblem.PERMISSION_DENIED: (
         "no permission to read it",
-        _AS_OWNER,
+        AS_OWNER,
     ),
     ReadProblem.SYMLINK: (
         "it is a symbolic link",
@@ -187,7 +189,7 @@ def compare(
     if actual.file is not None:
         syntax = syntax_of(actual.path)
         config = parse_config(actual.file.content, replaced=session.names, syntax=syntax)
-    reading = _reading(actual, server)
+    reading = expected_reading(actual, server)
     unread = describe(reading, server)
     found = refusals(actual, reading)
     if unread is not None:
@@ -221,7 +223,9 @@ def compare(
     )
 
 
-def _reading(actual: RemoteState, server: FoundFiles | UnknownServer | None) -> Reading | None:
+def expected_reading(
+    actual: RemoteState, server: FoundFiles | UnknownServer | None
+) -> Reading | None:
     """Return which file Aegis reads once the target is written; ``None`` if it was not asked."""
     if server is None or actual.problem is not None or actual.directory is None:
         return None
@@ -267,7 +271,7 @@ def plan_compared(
     earlier: tuple[str, ...] = ()
     if trusted is not None and is_gone(comparison, trusted):
         if recreation is None:
-            return _refused(comparison, [_gone(trusted)])
+            return _refused(comparison, [describe_gone(trusted)])
         config, warnings = _recreated(recreation, trusted, syntax_of(actual.path))
         comparison = replace(comparison, config=config)
         earlier = trusted.before.names if trusted.before is not None else ()
@@ -334,7 +338,8 @@ def is_gone(comparison: Comparison, receipt: Receipt | RejectedReceipt | None) -
     )
 
 
-def _gone(receipt: Receipt) -> tuple[str, str]:
+def describe_gone(receipt: Receipt) -> tuple[str, str]:
+    """Return that the file which ``receipt`` tells of is not there any more, and the ways out."""
     info = receipt.info
     reason = (
         f"the file is gone: {info.run} wrote it at {utc_text(info.written)}, and all its other "
@@ -382,7 +387,7 @@ def check_permissions(plan: HostPlan, actual: RemoteState) -> HostPlan:
     problem = permission_problem(actual, desired)
     if problem is None:
         return plan if desired == planned else _with_ownership(plan, write, desired)
-    hint = _AS_DIRECTORYS_OWNER if actual.for_root else _AS_OWNER
+    hint = _AS_DIRECTORYS_OWNER if actual.for_root else AS_OWNER
     return HostPlan(plan.host, plan.provider, plan.path, Action.ERROR, message=problem, hint=hint)
 
 

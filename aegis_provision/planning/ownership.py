@@ -77,6 +77,14 @@ def permission_problem(actual: RemoteState, desired: Ownership) -> str | None:
     return None
 
 
+def may_search(directory: RemoteDirectory, login: RemoteUser) -> bool:
+    """Tell whether ``login`` may open files in ``directory``, as far as its mode tells."""
+    if login.uid in {_ROOT, directory.uid}:
+        return login.uid == _ROOT or bool(directory.mode & 0o100)
+    # The group's bits are also the mask of an access control list: another entry may be at work.
+    return bool(directory.mode & 0o011)
+
+
 def _may_write(directory: RemoteDirectory, login: RemoteUser) -> bool:
     if login.uid == directory.uid:
         return bool(directory.mode & 0o200)

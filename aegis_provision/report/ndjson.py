@@ -7,12 +7,14 @@ from typing import IO, TYPE_CHECKING
 
 from aegis_provision.documents.json_codec import moment_at
 from aegis_provision.report.apply_report import apply_document, host_result_content
+from aegis_provision.report.doctor_report import doctor_document, host_checks_content
 from aegis_provision.report.json_documents import Document, as_line, document
 from aegis_provision.report.plan_report import host_plan_content, plan_document, schedule_content
 from aegis_provision.report.session_report import listing_content, session_content
 from aegis_provision.report.status_report import host_status_content, status_document
 from aegis_provision.rollout.events import (
     HostChecked,
+    HostDiagnosed,
     HostFinished,
     HostPlanned,
     KeysAccepted,
@@ -28,6 +30,7 @@ from aegis_provision.rollout.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from aegis_provision.diagnosis.checks import HostChecks
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.report.status_report import By
@@ -70,6 +73,10 @@ class EventStream:
         """Write the last line of sessions that were listed: all of ``content``."""
         self._write({"event": "sessions_finished", **_without_schema(content)})
 
+    def doctor_finished(self, hosts: Sequence[HostChecks]) -> None:
+        """Write the last line of a diagnosis: all of the ``doctor`` document."""
+        self._write({"event": "doctor_finished", **_without_schema(doctor_document(hosts))})
+
     def _write(self, content: Document) -> None:
         at = {"at": moment_at(self._clock())}
         event = {"event": content.pop("event")}
@@ -94,6 +101,8 @@ def event_content(event: Event, *, run: str = "") -> Document | None:
             content = session_content(result)
         case SessionsListed(listing):
             content = listing_content(listing)
+        case HostDiagnosed(host):
+            content = host_checks_content(host)
         case RunStarted(name, schedule):
             content = {"run": name, "plays": schedule_content(schedule)}
         case HostFinished(play, result):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.text import Text
 
+from aegis_provision.diagnosis.checks import CheckResult
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.status import HostState
@@ -26,6 +27,7 @@ from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
     HostChecked,
+    HostDiagnosed,
     HostFinished,
     HostPlanned,
     KeysAccepted,
@@ -179,6 +181,10 @@ def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -
         case SessionReported(result) | SessionsListed(result):
             if verbosity:
                 return [Text(f"{result.host}: {SESSION_WORDS[result.status]}")]
+        case HostDiagnosed(host):
+            failed = [check.check for check in host.checks if check.result is CheckResult.FAIL]
+            if verbosity or failed:
+                return [Text(f"{host.host}: {', '.join(failed) or 'nothing failed'}")]
         case HostFinished(_, result):
             fine = drawn and result.ok
             if verbosity or not (fine or _is_known_already(state, event)):

@@ -21,6 +21,7 @@ from aegis_provision.transport.connect_options import AcceptedKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aegis_provision.diagnosis.checks import HostChecks
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.rollout.session_results import SessionListing, SessionResult
@@ -76,6 +77,13 @@ class SessionsListed:
     """The sessions of a host were listed, or could not be."""
 
     listing: SessionListing
+
+
+@dataclass(frozen=True, slots=True)
+class HostDiagnosed:
+    """One host was looked at (or could not be) and has its checks."""
+
+    checks: HostChecks
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +246,7 @@ Event = (
     | HostChecked
     | SessionReported
     | SessionsListed
+    | HostDiagnosed
     | KeysAccepted
     | RunStarted
     | PlayStarted
@@ -287,6 +296,7 @@ class EventBus:
 CODEC = JsonCodec(
     names={
         "AcceptedKey": AcceptedKey,
+        "HostChecks": object,
         "HostPlan": object,
         "HostResult": HostResult,
         "Schedule": Schedule,
@@ -315,18 +325,25 @@ def event_name(kind: type[Event]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
-_REPORTED = (HostPlanned, HostChecked, SessionReported, SessionsListed)
+REPORTS: tuple[type[Event], ...] = (
+    HostPlanned,
+    HostChecked,
+    HostDiagnosed,
+    SessionReported,
+    SessionsListed,
+)
+"""Events about what a host has, which is a report: no part of a record."""
+
 _NAMES: Mapping[type[Event], str] = {kind: event_name(kind) for kind in Event.__args__}
 _KINDS: Mapping[str, type[Event]] = {
-    name: kind for kind, name in _NAMES.items() if kind not in _REPORTED
+    name: kind for kind, name in _NAMES.items() if kind not in REPORTS
 }
 
 
 def encode_event(event: Event) -> dict[str, Any]:
     """Return ``event`` as JSON fields, the first of which is its name.
 
-    What a host has (``HostPlanned``, ``HostChecked``, ``SessionReported``, ``SessionsListed``) has
-    no such form: it is a report.
+    Those of :data:`REPORTS` have no such form.
     """
     return {"event": _NAMES[type(event)], **CODEC.encode(event)}
 

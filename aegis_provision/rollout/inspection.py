@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.planning.host_plan import compare, plan_compared, unreachable
+from aegis_provision.planning.host_plan import compare, plan_compared
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import Receipt, validate
 from aegis_provision.planning.status import status_of, unreachable_status
@@ -16,7 +16,7 @@ from aegis_provision.providers.session_variables import Session, SessionSpec
 from aegis_provision.rollout.events import HostChecked, HostPlanned
 from aegis_provision.rollout.find_server import read_host
 from aegis_provision.rollout.host_job import HostJob
-from aegis_provision.rollout.planner import is_restart_pending, read_fleet
+from aegis_provision.rollout.planner import is_restart_pending, read_fleet, unreachable_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,9 @@ def inspect_fleet(
         return replace(plan, action=Action.UNCHANGED, write=None)
 
     jobs = [HostJob(host, _NO_SESSION) for host in hosts]
-    plans = read_fleet(jobs, connection, emit, inspect, unreachable=unreachable, event=HostPlanned)
+    plans = read_fleet(
+        jobs, connection, emit, inspect, unreachable=unreachable_plan, event=HostPlanned
+    )
     return tuple(
         InspectedHost(host, plan, None)
         if plan.action is Action.UNREACHABLE
@@ -93,7 +95,9 @@ def check_fleet(
         connection,
         emit,
         _check_host,
-        unreachable=unreachable_status,
+        unreachable=lambda job, problem: unreachable_status(
+            job.host, job.session, str(problem), problem.hint
+        ),
         event=lambda status: HostChecked(replace(status, secrets=())),
     )
     return tuple(replace(status, secrets=()) for status in statuses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from aegis_provision.aegis.api_responses import start_is_older
 from aegis_provision.aegis.file_in_use import FoundFiles
@@ -33,11 +33,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.identify_server import UnknownServer
     from aegis_provision.aegis.remote_state import RemoteState
-    from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.rollback import RollbackTarget
-    from aegis_provision.planning.status import HostStatus
-    from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, Event
     from aegis_provision.rollout.host_job import HostJob
@@ -51,7 +48,17 @@ _HEALTH_TIMEOUT = 5.0
 HostPlanner: TypeAlias = "Callable[[HostJob, HostSession, Deadline], HostPlan]"
 """Reads one host over an open session and returns its plan. Raises :class:`Unreachable`."""
 
-Reading = TypeVar("Reading", "HostPlan", "HostStatus")
+
+class HasSecrets(Protocol):
+    """What was read of a host; ``secrets`` are those in its file."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Return what must be masked in any text about the host."""
+        ...
+
+
+Reading = TypeVar("Reading", bound=HasSecrets)
 
 
 def plan_fleet(
@@ -77,7 +84,7 @@ def plan_fleet(
         connection,
         emit,
         planner or _plan_host,
-        unreachable=unreachable if planner else _unreachable_with_pin,
+        unreachable=unreachable_plan if planner else _unreachable_with_pin,
         event=HostPlanned,
         keep=keep,
     )
@@ -89,14 +96,14 @@ def read_fleet(
     emit: Emit,
     read: Callable[[HostJob, HostSession, Deadline], Reading],
     *,
-    unreachable: Callable[[Host, Session, str, str], Reading],
+    unreachable: Callable[[HostJob, Unreachable], Reading],
     event: Callable[[Reading], Event],
     keep: Callable[[Reading, HostSession], bool] = lambda *_: False,
 ) -> tuple[Reading, ...]:
     """Connect to every host, ``read`` it, and return the readings in the order of ``jobs``.
 
     Nothing is written. ``unreachable`` makes the reading of a host on which ``read`` or the
-    connection failed, out of the reason and a hint. Each reading is emitted as an ``event``. A
+    connection failed. Each reading is emitted as an ``event``. A
     session is closed unless ``keep`` took it over. No reading holds a secret in its text.
     """
     emit(ReadingStarted(len(jobs)))
@@ -110,7 +117,7 @@ def read_fleet(
             reading = read(job, session, deadline)
             kept = keep(reading, session)
         except Unreachable as error:
-            reading = unreachable(job.host, job.session, str(error), error.hint)
+            reading = unreachable(job, error)
         finally:
             if session is not None and not kept:
                 session.close()
@@ -150,8 +157,13 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
     return replace(plan, pin=pin_of(job.host))
 
 
-def _unreachable_with_pin(host: Host, session: Session, reason: str, hint: str) -> HostPlan:
-    return replace(unreachable(host, session, reason, hint), pin=pin_of(host))
+def unreachable_plan(job: HostJob, problem: Unreachable) -> HostPlan:
+    """Return the plan of a host that could not be read."""
+    return unreachable(job.host, job.session, str(problem), problem.hint)
+
+
+def _unreachable_with_pin(job: HostJob, problem: Unreachable) -> HostPlan:
+    return replace(unreachable_plan(job, problem), pin=pin_of(job.host))
 
 
 def plan_host_rollback(

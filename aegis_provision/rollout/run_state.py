@@ -16,6 +16,7 @@ from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
     HostChecked,
+    HostDiagnosed,
     HostFinished,
     HostPlanned,
     HostRestarted,
@@ -197,7 +198,7 @@ class RunTracker:
 def reduce(state: RunState, event: Event, at: float) -> RunState:
     """Return what is known after ``event``, which happened at the time ``at``."""
     match event:
-        case HostPlanned() | HostChecked() | SessionReported() | SessionsListed():
+        case HostPlanned() | HostChecked() | HostDiagnosed() | SessionReported() | SessionsListed():
             return state._replace(done=state.done + 1, last=at)
         case StepStarted() | WriteBegun() | HostWritten() | HostRestarted() | HostRolledBack():
             return _host_advanced(state, event.host, event, at)

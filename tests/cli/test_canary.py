@@ -96,6 +96,9 @@ COMMANDS = [
     ["session", "start", "old", "--work-dir", "/tmp", "--print", "curl"],
     ["session", "list", "all"],
     ["session", "stop", "old", "1"],
+    ["doctor", "-v"],
+    ["doctor", "--format", "json", "--probe"],
+    ["doctor", "--format", "ndjson"],
     ["history"],
     ["import", "--out", "new.yml"],
     ["import", "--out", "new.yml", "--format", "json"],
@@ -118,6 +121,7 @@ def fleet(operator: Operator) -> Operator:
     tokens.touch(mode=0o600)
     tokens.write_text(f"OPENROUTER_API_KEY={CANARY}-file\nMY_KEY='{CANARY} key'\n")
     operator.environ |= {
+        "OPENROUTER_BASE_URL": f"http://127.0.0.1:{operator.sshd.port}/v1",  # it stays here
         "MY_TOKEN": f"{CANARY}-environment",
         "UNRELATED_SECRET": f"{CANARY}-unrelated",
         "AEGIS_PROVISION_ENV_FILE": "tokens.env",

@@ -144,6 +144,11 @@ COMMANDS = {
         ["status", "-q", "--detailed-exitcode", "--limit", "build-01"],
         ["status", "--by", "weather"],
     ],
+    "doctor": [
+        ["doctor", "--env-file", "on-loopback.env"],
+        ["doctor", "gpu:build-01", "-q", "--limit", "!gpu-02", "--env-file", "on-loopback.env"],
+        ["doctor", "nobody"],
+    ],
     "usage": [
         ["plann"],
         ["frobnicate"],
@@ -180,6 +185,12 @@ def staged(operator: Operator) -> Operator:
         # Nobody but root gets as far as pytest's directories, not even those who own some here.
         "trust_directory: true\n"
     )
+    # What connects to a provider stays on this machine.
+    env = operator.work / "on-loopback.env"
+    env.touch(mode=0o600)
+    url = f"http://127.0.0.1:{operator.sshd.port}/v1"
+    recipes = ("OPENROUTER", "GLM", "OLLAMA", "GATEWAY")
+    env.write_text("".join(f"{recipe}_BASE_URL={url}\n" for recipe in recipes))
     (operator.work / "inventory.yml").write_text(INVENTORY, encoding="utf-8")
     operator.environ |= {"GATEWAY_TOKEN": "token-of-the-gateway", "GLM_API_KEY": "token-of-glm"}
     operator.environ["AEGIS_PROVISION_FORKS"] = "1"

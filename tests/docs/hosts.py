@@ -153,9 +153,9 @@ class _Forwarding(Login):
     def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
     ) -> Awaitable[asyncssh.SSHTCPSession[bytes]]:
-        """Lead the way to this host's Aegis; elsewhere nothing listens."""
+        """Lead the way to this host's Aegis, and nowhere else."""
         if (dest_host, dest_port) != _API or self.connection is None:
-            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "Connection refused")
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "no")
         # asyncssh says itself to return this, and its own types do not know it.
         forwarder = self.connection.forward_connection(ADDRESS, self._port)
         return cast("Awaitable[asyncssh.SSHTCPSession[bytes]]", forwarder)
@@ -167,4 +167,9 @@ def _run(place: Place, process: asyncssh.SSHServerProcess[str]) -> None:
     if "aegis-provision:" in command:
         process.stdout.write(_REPORT)
         process.exit(0)
+        return
+    if command.endswith("'date +%s'"):
+        process.stdout.write(f"{int(time.time())}\n")
+        process.exit(0)
+        return
     process.exit(restart(place) if _RESTART in command else 127)

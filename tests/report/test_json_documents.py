@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from aegis_provision.aegis.sessions import RunningSession
+from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks
+from aegis_provision.diagnosis.host_checks import RESTS_ON
 from aegis_provision.documents.json_codec import moment_at
 from aegis_provision.packaged_files import load_schema
 from aegis_provision.planning.plan import Action
@@ -19,6 +21,7 @@ from aegis_provision.planning.receipts import WriteInfo
 from aegis_provision.planning.status import HostState, HostStatus, ProviderMatch, TokenState
 from aegis_provision.playbook.plays import Schedule
 from aegis_provision.report.apply_report import apply_document
+from aegis_provision.report.doctor_report import doctor_document
 from aegis_provision.report.json_documents import as_text
 from aegis_provision.report.ndjson import EventStream, event_content
 from aegis_provision.report.plan_report import plan_document, schedule_document
@@ -29,6 +32,7 @@ from aegis_provision.rollout.events import (
     Event,
     FileChange,
     HostChecked,
+    HostDiagnosed,
     HostFinished,
     HostPlanned,
     HostRolledBack,
@@ -96,11 +100,17 @@ LISTING = SessionListing(
     2,
     1e9,
 )
+DIAGNOSES = (
+    HostChecks("a", (Check("port", CheckResult.FAIL, "nothing listens there", "look"),)),
+    HostChecks("b", tuple(Check(result.value, result) for result in CheckResult)),
+    HostChecks("c", (Check("name", CheckResult.OK),)),
+)
 RARE: tuple[Event, ...] = (
     HostPlanned(PLANS[2]),
     HostChecked(STATUSES[1]),
     SessionReported(SESSIONS[0]),
     SessionsListed(LISTING),
+    HostDiagnosed(DIAGNOSES[0]),
     KeysAccepted("a", (AcceptedKey("a", "ssh-ed25519", "SHA256:abc"),)),
     BudgetSpent(0, "3 of 4 hosts failed, 2 are allowed", ("a", "b", "c")),
     StopRequested(2),
@@ -135,6 +145,23 @@ def test_a_status_is_what_its_schema_says(by: By | None) -> None:
     last = json.loads(stream.getvalue())
     check_document("event", last)
     assert {**last, **content, "event": None, "at": None}.keys() == {*content, "event", "at"}
+
+
+def test_a_diagnosis_is_what_its_schema_says() -> None:
+    content = doctor_document(DIAGNOSES)
+    check_document("doctor", content)
+    assert content["summary"] == {"ok": 1, "warn": 0, "fail": 2}
+    assert check_names() == list(RESTS_ON)
+    stream = io.StringIO()
+    EventStream(stream, clock=lambda: NOON).doctor_finished(DIAGNOSES)
+    last = json.loads(stream.getvalue())
+    check_document("event", last)
+    assert {**last, **content, "event": None, "at": None}.keys() == {*content, "event", "at"}
+
+
+def check_names() -> list[str]:
+    names: list[str] = load_schema("doctor")["$defs"]["check"]["properties"]["check"]["examples"]
+    return names
 
 
 def test_a_provider_that_is_called_like_a_word_of_ours_is_counted_by_its_name() -> None:
@@ -185,7 +212,7 @@ def test_every_event_has_a_line() -> None:
     assert event_content(WriteBegun("a", FileChange(None, None))) is None
 
 
-@pytest.mark.parametrize("kind", ["plan", "apply", "schedule", "session", "sessions"])
+@pytest.mark.parametrize("kind", ["plan", "apply", "schedule", "session", "sessions", "doctor"])
 def test_the_schemas_agree_about_what_they_share(kind: str) -> None:
     event, other = load_schema("event")["$defs"], load_schema(kind)["$defs"]
     assert {name: event[name] for name in other} == other

@@ -1,0 +1,65 @@
+"""``doctor``: what is wrong on the hosts, each fault once, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aegis_provision.cli import completion
+from aegis_provision.cli.options import fleet_options, option, output_options
+from aegis_provision.operations.doctor import doctor, prepare_doctor
+from aegis_provision.operations.exit_codes import doctor_exit_code
+from aegis_provision.operations.load import load_fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.cli.options import FleetOptions
+    from aegis_provision.cli.output import Output
+    from aegis_provision.diagnosis.checks import HostChecks
+
+
+@click.command("doctor")
+@click.argument("pattern", required=False, shell_complete=completion.patterns)
+@fleet_options
+@option(
+    "--probe",
+    is_flag=True,
+    help="Ask the providers, with the hosts' tokens: they see a request, and may count it.",
+)
+@output_options
+def command(pattern: str | None, *, options: FleetOptions, probe: bool, output: Output) -> int:
+    """Look at the hosts that PATTERN selects (all without one) and tell what is wrong there.
+
+    Makes a list of checks on each host, in the order in which things break: from its name over the
+    login and the file to Aegis, Claude Code and the provider. A check that rests on a failed one
+    is not made: one fault is told once, with what to do. Exits with 4 where a check failed.
+
+    Nothing is written, neither on hosts nor here: no host key is taken, --host-key or not. A
+    variable that is unset stops nothing. Without --probe no provider gets a request.
+    """
+    from aegis_provision.cli.observers import observe_run
+
+    fleet = load_fleet(options.inventory, options.environment.environ)
+    patterns = {"--limit": options.limit, "PATTERN": pattern}
+    examination = prepare_doctor(
+        fleet, patterns, options.environment, options.connection, probe=probe
+    )
+    output.print_diagnostics(examination.diagnostics)
+    with observe_run(output, forks=options.connection.forks) as observers:
+        hosts = doctor(examination, observers.emit)
+    if observers.stream is not None:
+        observers.stream.doctor_finished(hosts)
+    else:
+        _print(output, hosts)
+    return doctor_exit_code(hosts)
+
+
+def _print(output: Output, hosts: Sequence[HostChecks]) -> None:
+    from aegis_provision.report.doctor_report import doctor_document, doctor_lines
+
+    if output.format == "json":
+        output.print_document(doctor_document(hosts))
+        return
+    output.print_lines(doctor_lines(hosts, width=output.width, every_host=output.every_host))

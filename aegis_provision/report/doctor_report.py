@@ -1,0 +1,230 @@
+"""What ``doctor`` found, as text and as the ``doctor`` document.
+
+The document has ``hosts``, each with ``host`` and ``checks``: that list is always there. The
+operator's own side, which ``doctor`` looks at without an inventory, has checks of the same shape
+and no host: they stand under ``here``, as :func:`check_content` makes them, beside an empty
+``hosts``. As text they are :func:`finding_lines` under a title of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from aegis_provision.diagnosis.checks import CheckResult, HostChecks, below, worst
+from aegis_provision.humanize import counted, escape_control, group_by
+from aegis_provision.inventory.ranges import truncate
+from aegis_provision.report.console import count_words, name_lines
+from aegis_provision.report.json_documents import Document, document
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+    from aegis_provision.diagnosis.checks import Check
+
+STYLE = {
+    CheckResult.OK: "green",
+    CheckResult.WARN: "yellow",
+    CheckResult.FAIL: "bold red",
+    CheckResult.NOT_CHECKED: "dim",
+}
+_SIGN = {CheckResult.OK: "=", CheckResult.WARN: "!", CheckResult.FAIL: "x"}
+_WORD = {
+    CheckResult.OK: "ok",
+    CheckResult.WARN: "warn",
+    CheckResult.FAIL: "fail",
+    CheckResult.NOT_CHECKED: "-",
+}
+_SUMMARY = {
+    CheckResult.FAIL: "with a failed check",
+    CheckResult.WARN: "with warnings",
+    CheckResult.OK: "without a finding",
+}
+_FINDINGS = (CheckResult.FAIL, CheckResult.WARN)
+_ORDER = (CheckResult.FAIL, CheckResult.WARN, CheckResult.OK)
+_MOST_NAMES = 8
+_FEW_NAMES = 2
+_INDENT = 4
+_WORD_WIDTH = 4
+# What differs between hosts with one and the same fault: digests, addresses, numbers.
+_OWN = re.compile(r"SHA256:[A-Za-z0-9+/]+|[0-9]+(?:[.:,][0-9]+)*")
+
+
+def doctor_lines(
+    hosts: Sequence[HostChecks], *, width: int, every_host: bool = False
+) -> list[Text]:
+    """Return the lines for ``hosts``: those with the same findings form a group, failed ones first.
+
+    Findings are checks that failed or warn. They are the same where they differ in no more than
+    the host's name, numbers and digests. Checks that were not made are counted where they rest on
+    another one, and named once, at the end, where the reason is their own. ``every_host`` names
+    each host, with all its checks.
+    """
+    if every_host:
+        lines = [line for host in hosts for line in _whole_host_lines(host)]
+    else:
+        groups = group_by(hosts, _findings_key)
+        ordered = sorted(groups.values(), key=lambda group: _ORDER.index(worst(group[0].checks)))
+        lines = [line for group in ordered for line in _group_lines(group, width)]
+        lines.extend(_not_checked_lines(hosts))
+    return [*lines, _summary(hosts)]
+
+
+def finding_lines(checks: Sequence[Check], example: str = "") -> Iterator[Text]:
+    """Yield the lines for what is not ok in ``checks``: failed ones first, then those that warn.
+
+    ``example`` is the host that the texts are of, where they differ in a group.
+    """
+    for result in _FINDINGS:
+        for check in checks:
+            if check.result is result:
+                yield from _check_lines(check, example=example)
+    found = {check.check for check in checks if check.result in _FINDINGS}
+    causes = Counter(cause for check in checks if (cause := below(check)) in found)
+    for cause, number in causes.items():
+        verb = "rests" if number == 1 else "rest"
+        yield Text(f"    {counted(number, 'further check')} {verb} on {cause}", style="dim")
+
+
+def all_check_lines(checks: Sequence[Check]) -> Iterator[Text]:
+    """Yield the lines for all of ``checks``, in their order."""
+    column = max((len(check.check) for check in checks), default=0)
+    for check in checks:
+        yield from _check_lines(check, column=column)
+
+
+def _check_lines(check: Check, *, column: int = 0, example: str = "") -> Iterator[Text]:
+    word = f"{_WORD[check.result]:<{_WORD_WIDTH}}"
+    of = f" ({example})" if example else ""
+    name = f"{check.check:<{column}} " if column else f"{check.check}{of}:"
+    text = f"    {word}  {name} {escape_control(check.message)}"
+    yield Text(text.rstrip(), style=STYLE[check.result])
+    if check.remedy:
+        indent = " " * (_INDENT + _WORD_WIDTH + 2)
+        yield Text(f"{indent}try: {escape_control(check.remedy)}")
+
+
+def _whole_host_lines(host: HostChecks) -> Iterator[Text]:
+    result = worst(host.checks)
+    yield Text(f"{_SIGN[result]} {host.host}", style=STYLE[result])
+    yield from all_check_lines(host.checks)
+
+
+def _findings_key(host: HostChecks) -> Hashable:
+    return tuple(
+        (check.check, check.result, _shape(check.message, host), _shape(check.remedy, host))
+        for check in host.checks
+        if check.result in _FINDINGS
+    )
+
+
+def _shape(text: str, host: HostChecks) -> str:
+    """Return ``text`` less what is the host's own."""
+    return _OWN.sub("#", text.replace(host.host, "#"))
+
+
+def _group_lines(group: Sequence[HostChecks], width: int) -> Iterator[Text]:
+    first = group[0]
+    result = worst(first.checks)
+    names = [host.host for host in group]
+    if result is CheckResult.OK:
+        who = f"{len(names)} hosts" if len(names) > 1 else names[0]
+        yield Text(f"{_SIGN[result]} {who}: {_all_ok(group)}", style=STYLE[result])
+        if len(names) > 1:
+            yield from name_lines(truncate(names, _MOST_NAMES), width)
+        return
+    yield from _title_lines(names, result, width)
+    texts = {tuple((item.message, item.remedy) for item in _findings(host)) for host in group}
+    yield from finding_lines(first.checks, example=first.host if len(texts) > 1 else "")
+
+
+def _findings(host: HostChecks) -> Iterator[Check]:
+    return (check for check in host.checks if check.result in _FINDINGS)
+
+
+def _title_lines(names: Sequence[str], result: CheckResult, width: int) -> Iterator[Text]:
+    lead = f"{_SIGN[result]} "
+    if len(names) > 1:
+        lead += f"{len(names)} hosts"
+    shown = truncate(names, _MOST_NAMES)
+    separator = ": " if len(names) > 1 else ""
+    line = f"{lead}{separator}{', '.join(shown)}"
+    if len(line) <= width:
+        yield Text(line, style=STYLE[result])
+        return
+    yield Text(lead, style=STYLE[result])
+    yield from name_lines(shown, width)
+
+
+def _all_ok(group: Sequence[HostChecks]) -> str:
+    numbers = {
+        (sum(check.result is CheckResult.OK for check in host.checks), len(host.checks))
+        for host in group
+    }
+    if len(numbers) > 1:
+        return "all checks that were made are ok"
+    [(made, every)] = numbers
+    if made == every:
+        return f"all {counted(every, 'check')} are ok"
+    return f"{counted(made, 'check')} are ok, {every - made} could not be made"
+
+
+def _not_checked_lines(hosts: Sequence[HostChecks]) -> Iterator[Text]:
+    """Yield what was not checked for reasons of its own, each reason once."""
+    reasons: dict[tuple[str, str], tuple[Check, dict[str, None], dict[str, None]]] = {}
+    for host in hosts:
+        for check in host.checks:
+            if check.result is CheckResult.NOT_CHECKED and below(check) is None:
+                key = _shape(check.message, host), _shape(check.remedy, host)
+                _, checks, names = reasons.setdefault(key, (check, {}, {}))
+                checks[check.check] = names[host.host] = None
+    if not reasons:
+        return
+    yield Text("- not checked:", style=STYLE[CheckResult.NOT_CHECKED])
+    for check, checks, names in reasons.values():
+        of = ""
+        if len(names) < len(hosts):
+            shown = truncate(list(names), _FEW_NAMES)
+            listed = f": {', '.join(shown)}" if len(shown) <= _FEW_NAMES else ""
+            of = f" ({shown[0]})" if len(names) == 1 else f" ({len(names)} hosts{listed})"
+        yield Text(f"    {', '.join(checks)}: {escape_control(check.message)}{of}", style="dim")
+        if check.remedy:
+            yield Text(f"      try: {escape_control(check.remedy)}")
+
+
+def _summary(hosts: Sequence[HostChecks]) -> Text:
+    counts = Counter(worst(host.checks) for host in hosts)
+    parts = count_words(counts, _SUMMARY)
+    number = counted(len(hosts), "host")
+    return Text(f"Doctor: {number}{': ' if parts else ''}{', '.join(parts)}", style="bold")
+
+
+def doctor_document(hosts: Sequence[HostChecks]) -> Document:
+    """Return the ``doctor`` document."""
+    counts = Counter(worst(host.checks) for host in hosts)
+    body: Document = {
+        "hosts": [host_checks_content(host) for host in hosts],
+        "summary": {result.value: counts[result] for result in reversed(_ORDER)},
+    }
+    return document("doctor", body)
+
+
+def host_checks_content(host: HostChecks) -> Document:
+    """Return one host's checks as they stand in a document."""
+    return {"host": host.host, "checks": check_content(host.checks)}
+
+
+def check_content(checks: Iterable[Check]) -> list[Document]:
+    """Return checks as they stand in a document."""
+    return [
+        {
+            "check": check.check,
+            "result": check.result.value,
+            "message": check.message,
+            "remedy": check.remedy,
+        }
+        for check in checks
+    ]

@@ -1,0 +1,279 @@
+"""Looks at many hosts at once for what is wrong there. Nothing is written, on no host and not here.
+
+What was seen becomes checks in :mod:`aegis_provision.diagnosis.host_checks`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from aegis_provision.aegis.api_address import api_address
+from aegis_provision.aegis.api_responses import SESSIONS_PATH, dropped_config
+from aegis_provision.aegis.config_file import ConfigFile, parse_config, syntax_of
+from aegis_provision.aegis.remote_state import ReadProblem
+from aegis_provision.diagnosis.host_checks import (
+    ApiFacts,
+    ClockFacts,
+    Fault,
+    HostFacts,
+    LockFacts,
+    LoginFacts,
+    NoAnswer,
+    SpaceFacts,
+    checks_of,
+)
+from aegis_provision.errors import Stage, Unreachable
+from aegis_provision.humanize import escape_control
+from aegis_provision.inventory.host import AUTO_PATH
+from aegis_provision.planning.receipts import validate
+from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS, AegisClient
+from aegis_provision.rollout.events import HostDiagnosed
+from aegis_provision.rollout.find_server import ask_server, find_server, read_host
+from aegis_provision.rollout.planner import read_fleet
+from aegis_provision.rollout.provider_checks import provider_checks
+from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.http_messages import HttpFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aegis_provision.aegis.file_in_use import FoundFiles
+    from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
+    from aegis_provision.diagnosis.checks import Check, HostChecks
+    from aegis_provision.planning.receipts import Receipt, RejectedReceipt
+    from aegis_provision.rollout.connection_pool import ConnectionSettings
+    from aegis_provision.rollout.events import Emit
+    from aegis_provision.rollout.host_job import HostJob
+    from aegis_provision.transport.host_session import HostSession
+
+_REQUEST_TIMEOUT = 5.0
+_COMMAND_TIMEOUT = 10.0
+_PROVIDER_TIMEOUT = 15.0
+_CLOCK = "date +%s"
+_SECONDS = re.compile(rb"^([0-9]{9,11})\r?$", re.MULTILINE)
+_NO_COMMANDS = "the host runs no commands for this login"
+_ROOT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The operator's side of one host: what of it is missing or wrong.
+
+    ``checks`` are those that it decides, by name. ``unset_api_token`` names the unset variables of
+    the inventory's ``api_token``, with their place, empty for none.
+    """
+
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    unset_api_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostDiagnosis:
+    """A host's checks; ``secrets`` are those in its file, which must be masked in them."""
+
+    checks: HostChecks
+    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def host(self) -> str:
+        """Return the host's name."""
+        return self.checks.host
+
+
+def diagnose_fleet(
+    jobs: Sequence[HostJob],
+    operators: Mapping[str, Operator],
+    connection: ConnectionSettings,
+    emit: Emit,
+    *,
+    probe: bool,
+) -> tuple[HostChecks, ...]:
+    """Look at every host and return its checks, in the order of ``jobs``.
+
+    ``operators`` maps hosts to the operator's side of them. A host's failure is one of its checks,
+    never an exception. With ``probe`` the provider is asked, with its token.
+    """
+
+    def look(job: HostJob, session: HostSession, deadline: Deadline) -> HostDiagnosis:
+        return _Look(job, operators[job.host.name], session, deadline, probe=probe).diagnosis()
+
+    def unreachable(job: HostJob, problem: Unreachable) -> HostDiagnosis:
+        stage = problem.stage or Stage.PORT
+        at_bastion = problem.step.startswith("bastion ")
+        reason = str(problem) if at_bastion else problem.reason
+        facts = HostFacts(job.host, job.session, fault=Fault(stage, reason, problem.hint))
+        return HostDiagnosis(_shown(checks_of(facts)))
+
+    found = read_fleet(
+        jobs,
+        connection,
+        emit,
+        look,
+        unreachable=unreachable,
+        event=lambda diagnosis: HostDiagnosed(diagnosis.checks),
+    )
+    return tuple(diagnosis.checks for diagnosis in found)
+
+
+def _shown(checks: HostChecks) -> HostChecks:
+    """Return checks whose text drives no terminal: some of it comes from the host."""
+    return replace(
+        checks,
+        checks=tuple(
+            replace(item, message=escape_control(item.message), remedy=escape_control(item.remedy))
+            for item in checks.checks
+        ),
+    )
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at one host, over one connection: ``facts`` grow until something ends it."""
+
+    job: HostJob
+    operator: Operator
+    session: HostSession
+    deadline: Deadline
+    probe: bool
+
+    def diagnosis(self) -> HostDiagnosis:
+        logged_in = self.session.logged_in
+        login = LoginFacts(
+            logged_in.user, logged_in.key, logged_in.through, self.session.extensions
+        )
+        facts = HostFacts(
+            self.job.host, self.job.session, login=login, operators=self.operator.checks
+        )
+        # Each with the first of the checks that it is about.
+        looks = {
+            "directory": self._with_files,
+            "free_space": self._with_space,
+            "clock": self._with_clock,
+            "lock": self._with_lock,
+            "aegis": self._with_api,
+            "provider": self._with_provider,
+        }
+        for check, look in looks.items():
+            try:
+                facts = look(facts)
+            except Unreachable as problem:
+                facts = replace(facts, fault=Fault(check, problem.reason, problem.hint))
+                break
+        config = facts.config
+        secrets = config.secrets() if config is not None else ()
+        return HostDiagnosis(_shown(checks_of(facts)), secrets)
+
+    def _with_files(self, facts: HostFacts) -> HostFacts:
+        host, session, deadline = self.job.host, self.session, self.deadline
+        actual, server = read_host(host, session, deadline, ask=False)
+        actual = replace(actual, login=session.login(deadline))
+        receipt: Receipt | RejectedReceipt | None = None
+        found: FoundFiles | UnknownServer | AegisServer | None = server
+        if actual.problem is None:
+            receipt = validate(session.receipt(actual.path, deadline), actual)
+            if server is None:
+                found = ask_server(host, session, deadline, actual.path, actual.file)
+        elif server is None and host.target.config_path != AUTO_PATH:
+            found = find_server(host, session, deadline)
+        owed = actual.path in self.job.pending_restarts
+        return replace(facts, actual=actual, server=found, receipt=receipt, owed=owed)
+
+    def _with_space(self, facts: HostFacts) -> HostFacts:
+        actual = facts.actual
+        if actual is None or actual.directory is None:
+            return facts
+        found = self.session.space(actual.path, self.deadline)
+        if found is None:
+            why = "the host's SFTP server does not tell (statvfs@openssh.com)"
+            return replace(facts, space=why)
+        available, files = found.available, found.files
+        if actual.login is not None and actual.login.uid == _ROOT:
+            available, files = found.free, found.free_files
+        return replace(facts, space=SpaceFacts(available, files, found.read_only))
+
+    def _with_clock(self, facts: HostFacts) -> HostFacts:
+        if facts.is_local:
+            return facts
+        return replace(facts, clock=self._clock())
+
+    def _clock(self) -> ClockFacts | str:
+        """Return how far apart the clocks are: the host's answer was true at some moment between.
+
+        ``date`` cuts off what is less than a second.
+        """
+        before, began = time.time(), time.monotonic()
+        limit = Deadline.after(min(_COMMAND_TIMEOUT, self.deadline.remaining()))
+        try:
+            end = self.session.run(_CLOCK, limit)
+        except Unreachable:
+            if not self.session.alive(self.deadline):
+                raise
+            return _NO_COMMANDS
+        after = before + time.monotonic() - began
+        told = _SECONDS.search(end.output)
+        if end.status != 0 or told is None:
+            return _NO_COMMANDS
+        seconds = int(told[1])
+        return ClockFacts(seconds - after, seconds + 1 - before)
+
+    def _with_lock(self, facts: HostFacts) -> HostFacts:
+        if facts.actual is None or facts.actual.directory is None:
+            return facts
+        found = self.session.found_lock(facts.actual.path, self.deadline)
+        if found is None:
+            return facts
+        if isinstance(found, ReadProblem):
+            return replace(facts, lock="our directory there may not be looked into")
+        now = time.time()
+        if isinstance(facts.clock, ClockFacts):
+            now += facts.clock.skew
+        lock = LockFacts(found.holder, found.since, found.seconds_left(now))
+        return replace(facts, lock=lock)
+
+    def _with_api(self, facts: HostFacts) -> HostFacts:
+        return replace(facts, api=self._api(facts))
+
+    def _api(self, facts: HostFacts) -> ApiFacts:
+        host, actual = self.job.host, facts.actual
+        config = None
+        if actual is not None and actual.file is not None:
+            parsed = parse_config(actual.file.content, syntax=syntax_of(actual.path))
+            config = parsed if isinstance(parsed, ConfigFile) else None
+        set_api = host.service.api if host.names_api else None
+        where = api_address(set_api, facts.process, config)
+        own = (config.auth_token, config.client_auth_token) if config is not None else ()
+        client = AegisClient(
+            where.address,
+            tuple(token for token in (self.job.api_token, *own) if token is not None),
+            config is not None and config.has_auth_token,
+            self.session.request,
+            address_is_known=where.known,
+        )
+        health = client.health(self._seconds())
+        unset = self.operator.unset_api_token
+        if isinstance(health, HttpFailure):
+            return ApiFacts(where.address, NoAnswer(health.cause, health.reason), unset=unset)
+        response = client.get(SESSIONS_PATH, self._seconds(), with_token=False)
+        is_open = None
+        if not isinstance(response, HttpFailure) and response.status != TOO_MANY_REQUESTS:
+            is_open = dropped_config(response.status)
+        token = client.token.origin if client.token is not None else ""
+        return ApiFacts(where.address, health, is_open, token, client.refused, unset)
+
+    def _seconds(self, longest: float = _REQUEST_TIMEOUT) -> float:
+        return min(longest, self.deadline.remaining())
+
+    def _with_provider(self, facts: HostFacts) -> HostFacts:
+        job, seconds = self.job, self._seconds(_PROVIDER_TIMEOUT)
+        provider = job.host.provider
+        checks = provider_checks(
+            job.session,
+            self.session,
+            seconds,
+            probe=self.probe,
+            chosen_at=str(provider.span) if provider is not None else "",
+        )
+        return replace(facts, provider=checks)
