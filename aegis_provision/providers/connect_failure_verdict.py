@@ -73,9 +73,11 @@ def _words(why: ConnectFailure, expected: Expected, seconds: float) -> tuple[str
                 ),
             )
         case ConnectFailure.HUNG_UP:
+            is_plain = expected.base_url.startswith("http:")
+            tls = " (https:// may be wanted)" if is_plain else ""
             return (
                 f"{where} hung up without an answer",
-                f"check that the provider's API is what listens there, or set {setting}",
+                f"check that the provider's API is what listens there{tls}, or set {setting}",
             )
         case _:
             return (
@@ -97,7 +99,7 @@ def _start(expected: Expected) -> str:
 def _tls_words(why: ConnectFailure, where: str, setting: str) -> tuple[str, str]:
     certificate = f"the certificate of {where}"
     for_sessions = (
-        "and NODE_EXTRA_CA_CERTS (under env) to a file with them on the host, for Claude Code "
+        "and set NODE_EXTRA_CA_CERTS (under env) to a file with them on the host, for Claude Code "
         f"there; or set {setting}"
     )
     match why:

@@ -634,6 +634,13 @@ def test_a_server_that_does_not_run_is_named(base_url: str, server: str, start: 
     assert verdict.hint == f"{start}, or set {OLLAMA}"
 
 
+@pytest.mark.parametrize(("scheme", "tls"), [("http", " (https:// may be wanted)"), ("https", "")])
+def test_who_hangs_up_may_want_tls(scheme: str, tls: str) -> None:
+    verdict = unconnected(ConnectFailure.HUNG_UP, base_url=f"{scheme}://llm.example.com/v1")
+    what = f"check that the provider's API is what listens there{tls}"
+    assert verdict.hint == f"{what}, or set {OLLAMA}"
+
+
 @pytest.mark.parametrize(
     ("why", "who", "here"),
     [
@@ -652,7 +659,7 @@ def test_an_unknown_authority_is_made_known_here_and_to_sessions(
         ok=False,
         message=f'the certificate of "llm.example.com" is of an authority that {who} does not '
         "trust",
-        hint=f"if it is your own authority's, {here}, and NODE_EXTRA_CA_CERTS (under env) to a "
+        hint=f"if it is your own authority's, {here}, and set NODE_EXTRA_CA_CERTS (under env) to a "
         f"file with them on the host, for Claude Code there; or set {BASE_URL}",
         aspect=Aspect.TLS,
     )
