@@ -50,7 +50,7 @@ HINTS = {
     "no-path": "check base_url (URL_NO_PATH is not set: its default, inventory.yml:",
     "no-models": "set model (GATEWAY_MODEL is not set: its default, inventory.yml:",
     "not-listening": "set base_url (URL_NOT_LISTENING is not set: its default, inventory.yml:",
-    "untrusted": "set SSL_CERT_FILE here to its certificates, and set NODE_EXTRA_CA_CERTS (under env)",
+    "untrusted": "set SSL_CERT_FILE here to its certificates, and set NODE_EXTRA_CA_CERTS",
 }
 
 
