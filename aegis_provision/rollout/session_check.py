@@ -19,24 +19,26 @@ from aegis_provision.aegis.session_api import (
     CreatedSession,
     RefusedRequest,
     ReusedSession,
-    parse_session_health,
-    session_path,
 )
-from aegis_provision.aegis.sessions import MOST_PAGES, parse_sessions, sessions_path
 from aegis_provision.aegis.work_directories import first_allowed, session_parents, session_user
 from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import TransportError
 from aegis_provision.providers.retry_after import parse_retry_after
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
 from aegis_provision.rollout.aegis_session import (
+    GONE,
+    NOT_FOUND,
+    READY_TIMEOUT,
     end_session,
+    question_in_the_way,
+    read_sessions,
     send_prompt,
     start_session,
     wait_for_claude,
 )
 from aegis_provision.rollout.session_directory import SessionDirectories
 from aegis_provision.rollout.session_refusals import RequestContext, explain_refusal
-from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown, tries
+from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
@@ -63,8 +65,7 @@ _STEADY = 1.0
 _NO_WORK_DIR = frozenset({"INVALID_WORKDIR", "TENANT_WORKDIR_DENIED"})
 """Codes of a directory in which Aegis takes no session, at least none of the token's tenant."""
 
-_NOT_FOUND = 404
-_READY = frozenset({"idle", "waiting_for_input"})
+_ENDED = "Claude ended in it at once"
 
 
 def session_check(
@@ -241,19 +242,27 @@ class SessionCheck:
             self.pause(_STEADY)
             verdict = self._claude_within(session, until)
             if isinstance(verdict, Blocked):
-                verdict = replace(verdict, message="Claude ended in it at once")
+                verdict = GONE
         if isinstance(verdict, Blocked) and missing:
             return Unknown(f"{_NOT_CHECKED}: Aegis finds no Claude Code on the host")
         if isinstance(verdict, Ok):
             return verdict
-        return replace(verdict, message=f"a session was started, and {verdict.message}")
+        why = _ENDED if verdict is GONE else verdict.message
+        return replace(verdict, message=f"a session was started, and {why}")
 
     def _claude_within(self, session: str, until: float) -> Ok | Unknown | Blocked:
         left = round(max(until - time.monotonic(), _SHORTEST_TIMEOUT), 1)
         return wait_for_claude(self.client, session, left, pause=self.pause)
 
     def _send_prompt(self, session: str, until: float) -> Ok | Unknown | Blocked:
-        self._wait_until_ready(session, until)
+        left = max(until - time.monotonic(), _SHORTEST_TIMEOUT)
+        timeout = min(left, READY_TIMEOUT)
+        question = question_in_the_way(self.client, session, timeout, self.pause)
+        if question:
+            return Unknown(
+                "a session started, and its prompt was not sent: it would answer what the session "
+                f"asks ({question})"
+            )
         found = send_prompt(self.client, session, self.prompt)
         match found:
             case True:
@@ -275,17 +284,6 @@ class SessionCheck:
         is_ours = found.status in {401, 403, TOO_MANY_REQUESTS}
         return Unknown(words) if is_ours else Blocked(words)
 
-    def _wait_until_ready(self, session: str, until: float) -> None:
-        """Wait until Claude waits for input: what is typed earlier may be lost."""
-        left = max(until - time.monotonic(), _SHORTEST_TIMEOUT)
-        for seconds in tries(left, _SHORTEST_TIMEOUT, self.pause):
-            response = self.client.get(session_path(session, "health"), seconds)
-            if isinstance(response, HttpFailure):
-                continue
-            health = parse_session_health(response.status, response.body)
-            if health is not None and health.status in _READY:
-                return
-
     def _end(self, identity: str, name: str) -> bool:
         """End a session; return whether it was, and warn if not. Raises nothing."""
         reason = ""
@@ -293,7 +291,7 @@ class SessionCheck:
             self._reopen()
             for _ in range(_TRIES):
                 left = end_session(self.client, identity)
-                if left is None or (isinstance(left, RefusedRequest) and left.status == _NOT_FOUND):
+                if left is None or (isinstance(left, RefusedRequest) and left.status == NOT_FOUND):
                     return True
                 if isinstance(left, HttpFailure):
                     reason = left.reason
@@ -324,27 +322,13 @@ class SessionCheck:
         try:
             self._reopen()
             for _ in range(_TRIES):
-                found = self._listed(name)
-                if found is not None:
-                    return found
+                listed = read_sessions(self.client)
+                for session in listed if isinstance(listed, tuple) else ():
+                    if session.name == name:
+                        return session.id
                 self.pause(_BETWEEN)
         except TransportError:
             pass
-        return None
-
-    def _listed(self, name: str) -> str | None:
-        number, pages = 1, 1
-        while number <= min(pages, MOST_PAGES):
-            response = self.client.get(sessions_path(number), REQUEST_TIMEOUT)
-            if isinstance(response, HttpFailure):
-                return None
-            page = parse_sessions(response.status, response.body)
-            if page is None:
-                return None
-            for session in page.sessions:
-                if session.name == name:
-                    return session.id
-            number, pages = number + 1, page.pages
         return None
 
     def _reopen(self) -> None:

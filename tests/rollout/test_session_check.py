@@ -200,14 +200,28 @@ FAILURES = {
         Aegis(session_health=[RUNNING, NOT_RUNNING]),
         Blocked(
             "a session was started, and Claude ended in it at once",
-            "look at the session on the host, and try 'claude' there as Aegis' user",
+            "look at Aegis' log on the host, and try 'claude' there as Aegis' user",
         ),
     ),
     "it is gone": (
         Aegis(session_health=[RUNNING, GONE], delete=[GONE]),
         Blocked(
             "a session was started, and Claude ended in it at once",
-            "look at Aegis' log on the host",
+            "look at Aegis' log on the host, and try 'claude' there as Aegis' user",
+        ),
+    ),
+    "it is gone at once": (
+        Aegis(session_health=[GONE], delete=[GONE]),
+        Blocked(
+            "a session was started, and Claude ended in it at once",
+            "look at Aegis' log on the host, and try 'claude' there as Aegis' user",
+        ),
+    ),
+    "the prompt would answer a question": (
+        Aegis(session_health=[answer(200, claudeRunning=True, status="permission_prompt")]),
+        Unknown(
+            "a session started, and its prompt was not sent: it would answer what the session asks "
+            "(permission_prompt)"
         ),
     ),
     "no claude": (
@@ -264,6 +278,8 @@ def test_a_session_that_does_not_do_is_ended_all_the_same(
     done = check(aegis, prompt=prompt)
     assert (done.verdict, done.warnings) == (verdict, [])
     assert aegis.asked.count("DELETE sessions/ID") == 1
+    if "question" in name:
+        assert "POST sessions/ID/send" not in aegis.asked
 
 
 NOT_CHECKED = "whether sessions start was not checked: "

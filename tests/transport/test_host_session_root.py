@@ -711,10 +711,13 @@ def test_the_servers_are_looked_for_where_they_lie() -> None:
     assert all(place in owner_command(1, 1, "m") for place in SERVERS)
 
 
-def _made_for(sshd: Sshd, parent: Path, user: int | None) -> tuple[int, int, bool] | str:
+def _made_for(
+    sshd: Sshd, parent: Path, user: int | None, become_user: str | None = None
+) -> tuple[int, int, bool] | str:
     """Let root make a directory in ``parent`` and remove it: its owner and mode, or why not."""
     deadline = Deadline.after(60)
-    with connect(*over(sshd, Path("/etc/aegis.config.json")), deadline) as session:
+    target = over(sshd, Path("/etc/aegis.config.json"), become_user=become_user)
+    with connect(*target, deadline) as session:
         try:
             made = session.make_directory(str(parent), user, deadline)
         except PermissionError as problem:
@@ -725,6 +728,10 @@ def _made_for(sshd: Sshd, parent: Path, user: int | None) -> tuple[int, int, boo
         os.chown(path / ".claude", *owner(path))
         assert session.remove_directory(made.path, deadline)
         assert session.remove_directory(made.path, deadline)
+        # Whose it is could have put links in it: root removes nothing there.
+        login = session.login(deadline)
+        assert login is not None
+        assert login.uid == found[0]
     assert not path.exists()
     return found
 
@@ -743,6 +750,11 @@ def test_a_directory_is_made_for_a_user_where_root_may_and_else_as_the_parents_o
     assert _made_for(sshd, shared, 0) == (0, 0o700, True)
     assert _made_for(sshd, shared, None) == (0, 0o755, False)
     assert _made_for(sshd, public_path, STRANGER) == (0, 0o755, False)
+    need("sudo", "sudo")
+    for parent in (home, shared):
+        assert _made_for(sshd, parent, NOBODY, "nobody") == (NOBODY, 0o700, True)
+    assert _made_for(sshd, shared, STRANGER, "nobody") == (NOBODY, 0o755, False)
+    assert _made_for(sshd, public_path, NOBODY, "nobody") == "Permission denied"
     shared.chmod(0o777)
     for parent in (shared, inner):
         assert _made_for(sshd, parent, STRANGER) == (
