@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.errors import TransportError
+from aegis_provision.errors import TransportError, Unreachable
 from aegis_provision.transport.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class SessionDirectories:
         """Remove one; return whether it is gone. Raises nothing."""
         try:
             return self._session().remove_directory(path, Deadline.after(_TIMEOUT))
-        except TransportError:
+        except (TransportError, OSError):
             return False
 
     def close(self) -> None:
@@ -55,5 +56,9 @@ class SessionDirectories:
         login = session.login(deadline)
         if login is None or login.uid != _ROOT:
             return session
-        self._own = self.connection.another()
+        try:
+            self._own = self.connection.another()
+        except Unreachable as problem:
+            reason = f"root needs a further connection for it, and {problem.reason}"
+            raise OSError(errno.ENOTCONN, reason) from None
         return self._own

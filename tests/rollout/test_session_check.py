@@ -425,3 +425,17 @@ def test_a_claude_that_does_not_start_in_another_users_directory_proves_nothing(
     assert isinstance(done.verdict, Unknown)
     assert done.verdict.message.endswith("and its directory was another user's than Aegis'")
     assert isinstance(check(Aegis(), user=stranger).verdict, Ok)
+
+
+@pytest.mark.root
+def test_a_host_that_takes_no_further_connection_is_no_failure(
+    check: Callable[..., Checked], connection: HostConnection
+) -> None:
+    connection.open()
+    inventory, _ = specified(
+        "all: {vars: {provider: glm, address: 127.0.0.1, port: 1}, hosts: {a: {}}}"
+    )
+    connection.job = replace(connection.job, host=inventory.hosts["a"])
+    done = check(Aegis())
+    assert isinstance(done.verdict, Unknown)
+    assert "root needs a further connection for it, and " in done.verdict.message
