@@ -65,8 +65,6 @@ _STEADY = 1.0
 _NO_WORK_DIR = frozenset({"INVALID_WORKDIR", "TENANT_WORKDIR_DENIED"})
 """Codes of a directory in which Aegis takes no session, at least none of the token's tenant."""
 
-_ENDED = "Claude ended in it at once"
-
 
 def session_check(
     task: HostTask,
@@ -219,7 +217,7 @@ class SessionCheck:
         """Return whether Claude runs in ``session``, and takes the prompt; end the session."""
         took, ended = 0.0, False
         try:
-            verdict = self._wait_for_claude(session, until)
+            verdict = self._wait_for_claude(session, began, until)
             took = time.monotonic() - began
             if isinstance(verdict, Ok) and self.prompt:
                 verdict = self._send_prompt(session, until)
@@ -231,7 +229,7 @@ class SessionCheck:
         words += ", took its prompt" if self.prompt else ""
         return Ok(checked=f"{words}, and was ended" if ended else words)
 
-    def _wait_for_claude(self, session: str, until: float) -> Ok | Unknown | Blocked:
+    def _wait_for_claude(self, session: str, began: float, until: float) -> Ok | Unknown | Blocked:
         health = self.client.health(REQUEST_TIMEOUT)
         claude = None if isinstance(health, HttpFailure) else health.claude
         missing = claude is not None and not claude.available
@@ -247,11 +245,15 @@ class SessionCheck:
             return Unknown(f"{_NOT_CHECKED}: Aegis finds no Claude Code on the host")
         if isinstance(verdict, Ok):
             return verdict
-        why = _ENDED if verdict is GONE else verdict.message
+        why = verdict.message
+        if isinstance(verdict, Blocked):
+            # Aegis itself has waited, too, before it said that it has started one.
+            within = f"did not start in it within {time.monotonic() - began:.0f} s"
+            why = f"Claude {'ended in it at once' if verdict is GONE else within}"
         return replace(verdict, message=f"a session was started, and {why}")
 
     def _claude_within(self, session: str, until: float) -> Ok | Unknown | Blocked:
-        left = round(max(until - time.monotonic(), _SHORTEST_TIMEOUT), 1)
+        left = max(until - time.monotonic(), _SHORTEST_TIMEOUT)
         return wait_for_claude(self.client, session, left, pause=self.pause)
 
     def _send_prompt(self, session: str, until: float) -> Ok | Unknown | Blocked:
