@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from aegis_provision.diagnosis.checks import Check, CheckResult
+from aegis_provision.diagnosis.checks import Check, CheckResult, rests_on
 from aegis_provision.documents.quoting import quote
 from aegis_provision.providers.connect_failure_verdict import connect_failure_verdict
 from aegis_provision.providers.probe_verdict import (
@@ -96,13 +96,9 @@ def _not_checked(why: str) -> tuple[Check, ...]:
     return tuple(Check(name, CheckResult.NOT_CHECKED, why) for name in (_PROVIDER, _TOKEN, _MODEL))
 
 
-def _resting(check: str, failed: str) -> Check:
-    return Check(check, CheckResult.NOT_CHECKED, f"rests on {failed}")
-
-
 def _alone(provider: Check) -> tuple[Check, ...]:
     """Return the checks where ``provider`` leaves nothing else to check."""
-    return provider, _resting(_TOKEN, _PROVIDER), _resting(_MODEL, _PROVIDER)
+    return provider, rests_on(_TOKEN, _PROVIDER), rests_on(_MODEL, _PROVIDER)
 
 
 def _failed(check: str, verdict: Verdict) -> Check:
@@ -150,12 +146,12 @@ class _Probe:
             return _alone(_failed(_PROVIDER, verdict))
         if verdict.aspect is Aspect.TOKEN:
             answers = Check(_PROVIDER, CheckResult.OK, "it answers")
-            return answers, _failed(_TOKEN, verdict), _resting(_MODEL, _TOKEN)
+            return answers, _failed(_TOKEN, verdict), rests_on(_MODEL, _TOKEN)
         status = self._ask_messages(with_token=True)
         token = self._token_check(verdict, status)
         model = self._model_check(verdict)
         if token.result is CheckResult.FAIL:
-            model = _resting(_MODEL, _TOKEN)
+            model = rests_on(_MODEL, _TOKEN)
         return self._provider_check(verdict, status), token, model
 
     def _without_list(self, verdict: Verdict) -> tuple[Check, ...]:
@@ -176,7 +172,7 @@ class _Probe:
         )
         if status == _UNAUTHORIZED:
             refused = _failed(_TOKEN, refused_token(status, self.expected))
-            return provider, refused, _resting(_MODEL, _TOKEN)
+            return provider, refused, rests_on(_MODEL, _TOKEN)
         needed = self._ask_messages(with_token=False)
         token = _taken(needed) if needed in _REFUSES else _not_shown()
         model = Check(_MODEL, CheckResult.NOT_CHECKED, "the provider lists no models")

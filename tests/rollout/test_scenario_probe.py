@@ -56,10 +56,14 @@ HINTS = {
 
 @dataclass(frozen=True)
 class Probed:
-    """Two runs over hosts whose providers differ: one asks first, one asks afterwards."""
+    """Two runs over hosts whose providers differ: one asks first, one asks afterwards.
+
+    ``doctor`` is the diagnosis of them before the first.
+    """
 
     fleet: Fleet
     was: Mapping[str, Before]
+    doctor: CommandResult
     preflight: CommandResult
     between: Mapping[str, Before]
     verify: CommandResult
@@ -103,12 +107,13 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
         with running_hosts(directory, list(urls), settings=url_settings(urls)) as fleet:
             was = before_all(fleet)
             args = ("--yes", "--format", "json")
+            doctor = fleet.run("doctor", "all:!slow:!silent", "--probe", "--format", "json")
             preflight = fleet.run("apply", fleet.playbook(PREFLIGHT), *args)
             between = before_all(fleet)
             for name in WELL:
                 fleet[name].write_config(was[name].content or b"")
             verify = fleet.run("apply", fleet.playbook(VERIFY), *args)
-            yield Probed(fleet, was, preflight, between, verify, provider)
+            yield Probed(fleet, was, doctor, preflight, between, verify, provider)
 
 
 @pytest.mark.parametrize("name", ["well", "native"])
@@ -153,9 +158,27 @@ def test_asked_afterwards_the_old_file_comes_back(probed: Probed, name: str) -> 
     assert left_behind(host) == set()
 
 
+@pytest.mark.parametrize("name", [*(name for name in WHY if name != "silent"), "well", "native"])
+def test_a_diagnosis_fails_one_check_in_the_same_words(probed: Probed, name: str) -> None:
+    [found] = [host for host in probed.doctor.json["hosts"] if host["host"] == name]
+    checks = {check["check"]: check for check in found["checks"]}
+    of_provider = [checks[check] for check in ("provider", "token", "model")]
+    failed = [check for check in of_provider if check["result"] == "fail"]
+    if name in WELL:
+        assert failed == []
+        return
+    [check] = failed
+    assert WHY[name] in check["message"]
+    assert HINTS.get(name, "") in check["remedy"].replace(f"{probed.fleet.directory}/", "")
+    words = message_of(probed.preflight, name).removeprefix("not written: ")
+    assert words == f"{check['message']}; try: {check['remedy']}"
+    at = {"unauthorized": "token", "forbidden": "token", "no-models": "model"}
+    assert check["check"] == at.get(name, "provider")
+
+
 def test_the_token_goes_to_the_provider_and_nowhere_else(probed: Probed) -> None:
     assert probed.provider.tokens == {TOKEN}
-    for result in (probed.preflight, probed.verify):
+    for result in (probed.doctor, probed.preflight, probed.verify):
         assert TOKEN not in result.stdout + result.stderr
         assert API_TOKEN_END not in result.stdout + result.stderr
     for path in probed.fleet.state.rglob("*"):
