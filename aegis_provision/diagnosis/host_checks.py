@@ -19,7 +19,7 @@ from aegis_provision.aegis.file_in_use import (
     ReadsTarget,
     describe,
 )
-from aegis_provision.aegis.identify_server import AegisServer
+from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
 from aegis_provision.aegis.remote_state import ReadProblem
 from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks, rests_on
 from aegis_provision.humanize import counted, listed, utc_time_text
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.api_responses import Health
     from aegis_provision.aegis.file_in_use import Reading
-    from aegis_provision.aegis.identify_server import UnknownServer
     from aegis_provision.aegis.remote_state import RemoteFile, RemoteState
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.receipts import RejectedReceipt
@@ -183,7 +182,8 @@ class ApiFacts:
     ``is_open`` says that it answers without a token, ``None`` if that is not known. ``token`` is
     where the token comes from that it took, empty for none; ``refused`` says that it took none of
     the known ones. ``unset`` names the operator's variables that hold the inventory's token and
-    are unset, with their place.
+    are unset, with their place. ``contradiction`` says
+    what speaks against the address that the inventory names, empty for nothing.
     """
 
     address: str
@@ -192,6 +192,7 @@ class ApiFacts:
     token: str = ""
     refused: bool = False
     unset: str = ""
+    contradiction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,8 +464,16 @@ def _file_in_use(facts: HostFacts) -> Check:
         return _not_checked(name, TOLD_NOTHING, SAY_MORE)
     if isinstance(reading, NotChecked):
         return _not_checked(name, reading.reason)
-    reason = getattr(server, "reason", "")
-    return _not_checked(name, str(reason) or "the host was not asked")
+    if facts.process is None and _is_silent(facts):
+        return rests_on(name, "aegis")
+    reason = server.reason if isinstance(server, UnknownServer) else "the host was not asked"
+    return _not_checked(name, reason)
+
+
+def _is_silent(facts: HostFacts) -> bool:
+    """Tell whether nothing listens where Aegis should."""
+    health = facts.api.health if facts.api is not None else None
+    return isinstance(health, NoAnswer) and health.cause is ConnectFailure.NOT_LISTENING
 
 
 def _described(facts: HostFacts) -> tuple[str, str]:
@@ -574,16 +583,26 @@ def _aegis(facts: HostFacts) -> Check:
             return _not_checked(name, TOLD_NOTHING, SAY_MORE)
         if process is not None and not process.running:
             return _fail(name, f"{unit} does not run", f"look at it: systemctl status {unit}")
-        silent = api.health.cause is ConnectFailure.NOT_LISTENING
-        said = f"nothing listens on {api.address}" if silent else f"{api.address}: {_said(api)}"
+        said = (
+            f"nothing listens on {api.address}"
+            if _is_silent(facts)
+            else f"{api.address}: {_said(api)}"
+        )
+        if api.contradiction:
+            return _fail(name, f"it does not answer: {said}; {api.contradiction}", _CORRECT_API)
         return _fail(name, f"it does not answer: {said}", _look(facts))
     health = api.health
     words = f"{health.version or 'it answers'} on {api.address}"
     if health.started is not None:
         words += f", up since {utc_time_text(health.started)}"
+    if api.contradiction:
+        return _warn(name, api.contradiction, _CORRECT_API)
     if health.status != "ok":
         return _warn(name, f"{words}; it says it is {health.status}", _look(facts))
     return _ok(name, words)
+
+
+_CORRECT_API = "correct api in the inventory, or leave it out"
 
 
 def _said(api: ApiFacts) -> str:

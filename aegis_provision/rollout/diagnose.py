@@ -36,6 +36,7 @@ from aegis_provision.rollout.planner import read_fleet
 from aegis_provision.rollout.provider_checks import provider_checks
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import HttpFailure
+from aegis_provision.transport.remote_read import READ_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,7 +161,9 @@ class _Look:
             try:
                 facts = look(facts)
             except Unreachable as problem:
-                facts = replace(facts, fault=Fault(check, problem.reason, problem.hint))
+                # The connection holds where only the file can't be read.
+                at = "file" if problem.step == READ_STEP else check
+                facts = replace(facts, fault=Fault(at, problem.reason, problem.hint))
                 break
         config = facts.config
         secrets = config.secrets() if config is not None else ()
@@ -255,13 +258,14 @@ class _Look:
         health = client.health(self._seconds())
         unset = self.operator.unset_api_token
         if isinstance(health, HttpFailure):
-            return ApiFacts(where.address, NoAnswer(health.cause, health.reason), unset=unset)
+            answer = NoAnswer(health.cause, health.reason)
+            return ApiFacts(where.address, answer, unset=unset, contradiction=where.warning)
         response = client.get(SESSIONS_PATH, self._seconds(), with_token=False)
         is_open = None
         if not isinstance(response, HttpFailure) and response.status != TOO_MANY_REQUESTS:
             is_open = dropped_config(response.status)
         token = client.token.origin if client.token is not None else ""
-        return ApiFacts(where.address, health, is_open, token, client.refused, unset)
+        return ApiFacts(where.address, health, is_open, token, client.refused, unset, where.warning)
 
     def _seconds(self, longest: float = _REQUEST_TIMEOUT) -> float:
         return min(longest, self.deadline.remaining())

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 LARGEST_CONFIG = 1024 * 1024
 """How many bytes a configuration may have; Aegis' own has a few hundred."""
 
+READ_STEP = "read"
+"""What errors call the step in which the host could not read the target."""
+
 _STATUS = "/proc/self/status"
 _LARGEST_STATUS = 64 * 1024
 _STATUS_LINE = re.compile(rb"^(Uid|Gid|Groups):[ \t]*(.*)$", re.MULTILINE)
@@ -82,7 +85,7 @@ class StateQuery:
 
 def _unreadable(problem: OSError) -> Unreachable:
     reason = problem.strerror or "the server only says: failure"
-    return Unreachable("read", f"the file could not be read ({reason})")
+    return Unreachable(READ_STEP, f"the file could not be read ({reason})")
 
 
 def read_previous(files: Filesystem, path: str) -> bytes | None:

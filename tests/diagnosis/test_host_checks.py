@@ -235,8 +235,19 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
         "aegis", FAIL, "aegis does not run", "systemctl status aegis",
     ),
     (
-        "nothing listens", lambda: facts(api=api(NO_LISTENER)),
+        "nothing listens",
+        lambda: facts(server=UnknownServer("nothing listens"), api=api(NO_LISTENER)),
         "aegis", FAIL, "nothing listens on 127.0.0.1:9100", "journalctl -u aegis",
+    ),
+    (
+        "an api that the file contradicts",
+        lambda: facts(api=api(NO_LISTENER, contradiction="the file says port 9200")),
+        "aegis", FAIL, "nothing listens on 127.0.0.1:9100; the file says port 9200", "correct api",
+    ),
+    (
+        "an api that the file contradicts, and an answer",
+        lambda: facts(api=api(contradiction="the file says port 9200")),
+        "aegis", WARN, "the file says port 9200", "correct api in the inventory",
     ),
     (
         "something else listens",
