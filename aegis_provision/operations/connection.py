@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.diagnostic import warning
 from aegis_provision.errors import InputError
+from aegis_provision.humanize import listed
 from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.transport.connect_options import ConnectOptions, NoHomeError, home_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.inventory.host import Target
     from aegis_provision.providers.secret import Secret
 
+_PLACES = 3
 _NO_SSH_CONFIG = Path("none")
 _SYSTEM_SSH_CONFIG = Path("/etc/ssh/ssh_config")
 
@@ -68,6 +73,26 @@ def connection_settings(
         environ=environ,
     )
     return ConnectionSettings(connect, connect_options, options.forks, options.deadline, secrets)
+
+
+def ignored_ssh_config(
+    settings: ConnectionSettings, targets: Iterable[Target]
+) -> tuple[Diagnostic, ...]:
+    """Return a warning for each keyword of the ssh config that is not honoured and may matter.
+
+    Nothing is connected to, and no program is run.
+    """
+    from aegis_provision.transport.ssh.ssh_config_warnings import ignored_keywords
+
+    return tuple(
+        warning(
+            "ignored-ssh-keyword",
+            f"{listed(map(str, item.places), most=_PLACES)}: {item.keyword.name} is not honoured: "
+            f"{item.keyword.why}",
+            hosts=item.hosts,
+        )
+        for item in ignored_keywords(targets, settings.options)
+    )
 
 
 def _ssh_config(named: Path | None, home: Path) -> Path | None:

@@ -22,7 +22,7 @@ from aegis_provision.importing.result import ImportResult, ImportStatus, Inspect
 from aegis_provision.inputs.inventory_files import read_inventory_files, variables_beside
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.connection import connection_settings, ignored_ssh_config
 from aegis_provision.operations.load import (
     inventory_paths,
     resolve_fleet,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session_variables import Session
+    from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.inspection import InspectedHost
 
@@ -86,9 +87,24 @@ def inspect_hosts(
     source: ImportSource, environment: Environment, options: ConnectionOptions, emit: Emit
 ) -> tuple[InspectedHost, ...]:
     """Read the hosts of ``source``. Raises :class:`Error` where none can be connected to."""
-    tokens = recipe_secrets(source.recipes, environment.variables)
-    settings = connection_settings(options, environment.environ, tokens)
+    settings = _connection(source, environment, options)
     return inspect_fleet([source.inventory.hosts[name] for name in source.hosts], settings, emit)
+
+
+def ignored_on_the_way(
+    source: ImportSource, environment: Environment, options: ConnectionOptions
+) -> tuple[Diagnostic, ...]:
+    """Return what the ssh config says of the hosts and is not honoured. Raises :class:`Error`."""
+    settings = _connection(source, environment, options)
+    targets = (source.inventory.hosts[name].target for name in source.hosts)
+    return ignored_ssh_config(settings, targets)
+
+
+def _connection(
+    source: ImportSource, environment: Environment, options: ConnectionOptions
+) -> ConnectionSettings:
+    tokens = recipe_secrets(source.recipes, environment.variables)
+    return connection_settings(options, environment.environ, tokens)
 
 
 def _replaced(inventory: Inventory) -> Iterator[Diagnostic]:

@@ -12,7 +12,11 @@ from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.run_header import RunKind
 from aegis_provision.humanize import counted
 from aegis_provision.inventory.pins import pin_diagnostics
-from aegis_provision.operations.connection import connection_settings, operator_name
+from aegis_provision.operations.connection import (
+    connection_settings,
+    ignored_ssh_config,
+    operator_name,
+)
 from aegis_provision.operations.load import (
     Fleet,
     load_fleet,
@@ -319,7 +323,8 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
         limit=scheduled.selection.limit or "",
         retries=retry.header.run if retry else None,
     )
-    diagnostics = (*scheduled.diagnostics, *warnings)
+    targets = (fleet.inventory.hosts[name].target for name in schedule.hosts)
+    diagnostics = (*scheduled.diagnostics, *warnings, *ignored_ssh_config(connection, targets))
     return Job(fleet, schedule, host_jobs, connection, info, environment.environ, diagnostics)
 
 

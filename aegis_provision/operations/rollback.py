@@ -10,7 +10,11 @@ from aegis_provision.documents.diagnostic import Diagnostic, error
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.run_header import RunKind, host_identity
 from aegis_provision.history.state_dir import file_digest, load_key, state_dir
-from aegis_provision.operations.connection import connection_settings, operator_name
+from aegis_provision.operations.connection import (
+    connection_settings,
+    ignored_ssh_config,
+    operator_name,
+)
 from aegis_provision.operations.load import resolve_api_tokens, select_hosts
 from aegis_provision.operations.plan import Job, RunInfo, hosts_with_api
 from aegis_provision.planning.rollback import RollbackTarget, session_from_config
@@ -80,9 +84,9 @@ def prepare_rollback(
         undoes=past.header.run,
     )
     environ = environment.environ
-    return Job(
-        fleet, schedule, tuple(host_jobs), connection, info, environ, fleet.diagnostics, targets
-    )
+    ignored = ignored_ssh_config(connection, (job.host.target for job in host_jobs))
+    diagnostics = (*fleet.diagnostics, *ignored)
+    return Job(fleet, schedule, tuple(host_jobs), connection, info, environ, diagnostics, targets)
 
 
 def _host_problems(past: PastRun, fleet: Fleet, hosts: list[str]) -> Iterator[Diagnostic]:

@@ -15,7 +15,7 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.pins import pin_diagnostics
-from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.connection import connection_settings, ignored_ssh_config
 from aegis_provision.operations.load import (
     Fleet,
     find_host,
@@ -136,14 +136,10 @@ def prepare_start(
         selection.wait,
         {name: _places(selected.specs[name]) for name in hosts},
     )
-    return SessionJob(
-        fleet,
-        selected.scheduled,
-        jobs,
-        _connection(fleet, environment, options),
-        wanted,
-        (*selected.diagnostics, *warnings),
-    )
+    connection = _connection(fleet, environment, options)
+    ignored = ignored_ssh_config(connection, (fleet.hosts[name].target for name in hosts))
+    diagnostics = (*selected.diagnostics, *warnings, *ignored)
+    return SessionJob(fleet, selected.scheduled, jobs, connection, wanted, diagnostics)
 
 
 def shown_requests(

@@ -38,6 +38,7 @@ def command(out: Path, *, force: bool, options: FleetOptions, output: Output) ->
     from aegis_provision.cli.observers import observe_run
     from aegis_provision.operations.import_fleet import (
         check_out,
+        ignored_on_the_way,
         import_fleet,
         inspect_hosts,
         load_import_source,
@@ -49,7 +50,8 @@ def command(out: Path, *, force: bool, options: FleetOptions, output: Output) ->
     environment, connection = options.environment, options.connection
     check_out(out, force=force)
     source = load_import_source(options.inventory, options.limit, environment.environ)
-    output.print_diagnostics(source.diagnostics)
+    ignored = ignored_on_the_way(source, environment, connection)
+    output.print_diagnostics((*source.diagnostics, *ignored))
     with observe_run(output, forks=connection.forks, events=False) as observers:
         inspected = inspect_hosts(source, environment, connection, observers.emit)
     outcome = import_fleet(source, inspected, environment.variables, out)

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 _DEFAULT_PORT = 22
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
-_MOST_HOPS = 8
+MOST_HOPS = 8
+"""How many bastions there may be on the way to a host."""
+
 _STEP = "ssh config"
 
 
@@ -105,10 +107,14 @@ def resolve_hops(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
 
 
 def ssh_config_of(options: ConnectOptions) -> SshConfig:
-    """Return the ssh config of a run, which is read once. Raises :class:`SshConfigError`."""
+    """Return the ssh config, which is not read again unless its files changed.
+
+    Raises :class:`SshConfigError`.
+    """
     return _config(
         options.ssh_config,
         options.system_ssh_config,
+        (_version(options.ssh_config), _version(options.system_ssh_config)),
         options.home,
         options.login_name,
         frozenset(options.environ.items()),
@@ -116,10 +122,22 @@ def ssh_config_of(options: ConnectOptions) -> SshConfig:
     )
 
 
+_Version = tuple[int, int, int]
+
+
+def _version(path: Path | None) -> _Version | None:
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
 @lru_cache(maxsize=16)
 def _config(
     path: Path | None,
     system_path: Path | None,
+    versions: tuple[_Version | None, _Version | None],  # noqa: ARG001 - the cache's key
     home: Path,
     local_user: str,
     environ: frozenset[tuple[str, str]],
@@ -160,7 +178,7 @@ def _resolve(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
     last = _hop(found, query, target.identity_file, options)
     jump = found.proxy_jump if target.jump is None else target.jump
     if jump:
-        return (*_jump_hosts(jump, config, options, _MOST_HOPS), last)
+        return (*_jump_hosts(jump, config, options, MOST_HOPS), last)
     return (last if target.jump is None else replace(last, proxy_command=None),)
 
 
@@ -168,7 +186,7 @@ def _jump_hosts(
     names: tuple[str, ...], config: SshConfig, options: ConnectOptions, hops_left: int
 ) -> tuple[Hop, ...]:
     if len(names) > hops_left:
-        raise Unreachable(_STEP, f"more than {_MOST_HOPS} bastions", "is one behind itself?")
+        raise Unreachable(_STEP, f"more than {MOST_HOPS} bastions", "is one behind itself?")
     hops: list[Hop] = []
     for index, query in enumerate(jump_queries(names)):
         found = config.lookup(query)

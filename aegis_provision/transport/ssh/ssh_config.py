@@ -83,11 +83,6 @@ class SshConfig:
     files: ConfigFiles
     _found: dict[Query, HostOptions] = field(default_factory=dict, repr=False)
 
-    @property
-    def keys(self) -> frozenset[str]:
-        """Return the keywords that stand anywhere in the config, in small letters."""
-        return self.files.keys
-
     def lookup(self, query: Query) -> HostOptions:
         """Return what applies to ``query``'s host.
 

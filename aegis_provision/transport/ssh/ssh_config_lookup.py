@@ -100,7 +100,8 @@ class _Index:
 class ConfigFiles:
     """The files of a config, in their order, and what it takes to go through them.
 
-    ``local_user`` is who runs the tool.
+    ``local_user`` is who runs the tool. ``options`` are all that stand in the files, but for those
+    of Includes that depend on the host (``has_includes_for_hosts``).
     """
 
     files: tuple[tuple[SshConfigReader, tuple[Block, ...]], ...]
@@ -109,7 +110,8 @@ class ConfigFiles:
     environ: Mapping[str, str] = field(repr=False)
     commands: MatchCommands
     names: CanonicalNames
-    keys: frozenset[str]
+    options: tuple[Option, ...]
+    has_includes_for_hosts: bool
     has_unknown: bool
     wants_final: bool
     _included: dict[tuple[bool, str], tuple[tuple[Block, ...], ...]] = field(
@@ -135,7 +137,8 @@ class ConfigFiles:
             environ,
             MatchCommands(environ, timeout),
             CanonicalNames(timeout),
-            frozenset(item.key for item in items if isinstance(item, Option)),
+            tuple(item for item in items if isinstance(item, Option)),
+            any(isinstance(item, Include) for item in items),
             any(isinstance(item, Unknown) for item in items),
             any(wants_final(blocks) for _, blocks in files),
         )
