@@ -15,7 +15,7 @@ from aegis_provision.documents.diagnostic import Severity, note, warning
 from aegis_provision.errors import StateDirError
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.pins import pin_diagnostics
-from aegis_provision.operations.connection import connection_settings
+from aegis_provision.operations.connection import connection_settings, ignored_ssh_config
 from aegis_provision.operations.history import PendingRestarts, pending_restarts
 from aegis_provision.operations.load import select_hosts
 from aegis_provision.providers.recipes import VARIABLE_OF, recipe_secrets
@@ -113,6 +113,7 @@ def prepare_doctor(
     tokens = recipe_secrets(fleet.recipes, environment.variables)
     quiet = replace(options, accept_new=False)
     connection = connection_settings(quiet, environment.environ, tokens)
+    diagnostics += ignored_ssh_config(connection, (host.target for host in hosts))
     return Examination(tuple(jobs), operators, connection, probe, tuple(diagnostics))
 
 

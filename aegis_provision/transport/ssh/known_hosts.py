@@ -22,7 +22,7 @@ import stat
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -36,7 +36,7 @@ from aegis_provision.transport.ssh.public_keys import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _DEFAULT_PORT = 22
@@ -330,8 +330,15 @@ def matches(subject: str, patterns: Iterable[str]) -> bool:
     found = False
     for pattern in patterns:
         negated = pattern.startswith("!")
-        if fnmatchcase(subject, pattern[negated:].replace("[", "[[]")):
+        if _matcher(pattern[negated:])(subject):
             if negated:
                 return False
             found = True
     return found
+
+
+@lru_cache(maxsize=65536)
+def _matcher(pattern: str) -> Callable[[str], object]:
+    if "*" not in pattern and "?" not in pattern:
+        return pattern.__eq__
+    return re.compile(translate(pattern.replace("[", "[[]"))).match

@@ -148,6 +148,7 @@ class ProxyConnection(BufferedSocket):
             problem.step,
             "; ".join(part for part in parts if part),
             "run the ProxyCommand of your ssh config by hand, in a shell",
+            stage=problem.stage,
         )
 
     def _ended(self) -> str:
