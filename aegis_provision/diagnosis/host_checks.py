@@ -21,7 +21,7 @@ from aegis_provision.aegis.file_in_use import (
 )
 from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
 from aegis_provision.aegis.remote_state import ReadProblem
-from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks, rests_on
+from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks, below, rests_on
 from aegis_provision.humanize import counted, listed, utc_time_text
 from aegis_provision.planning.diff import session_changes
 from aegis_provision.planning.drift import removed_keys
@@ -259,6 +259,7 @@ def checks_of(facts: HostFacts) -> HostChecks:
     """Return the checks of a host in their order, each fault once."""
     found: list[Check] = []
     causes: dict[str, str] = {}
+    warned: set[str] = set()
     order = tuple(RESTS_ON)
     end = order.index(facts.fault.check) if facts.fault is not None else len(order)
     for at, name in enumerate(order):
@@ -270,8 +271,11 @@ def checks_of(facts: HostFacts) -> HostChecks:
             found.append(rests_on(name, cause))
             continue
         check = _check(name, facts)
-        if check.result is CheckResult.FAIL:
-            causes[name] = name
+        cause = name if check.result is CheckResult.FAIL else below(check)
+        if cause is not None and cause not in warned:
+            causes[name] = cause
+        if check.result is CheckResult.WARN:
+            warned.add(name)
         found.append(check)
     return HostChecks(facts.host.name, tuple(found))
 
@@ -362,6 +366,8 @@ def _directory(facts: HostFacts) -> Check:
     actual = facts.actual
     if actual is None:
         return _not_checked("directory", "it was not looked at")
+    if actual.problem is ReadProblem.NO_PATH and _is_silent(facts):
+        return rests_on("directory", "aegis")  # config_path: auto is what it would tell
     if actual.problem is not None and _is_of_directory(actual):
         reason, hint = refusals(actual)[0]
         return _fail("directory", reason, hint)
@@ -581,6 +587,8 @@ def _aegis(facts: HostFacts) -> Check:
             return _not_checked(name, f"its API could not be asked: {api.health.reason}")
         if not tells:
             return _not_checked(name, TOLD_NOTHING, SAY_MORE)
+        if _dies_of_its_file(facts):
+            return rests_on(name, "config")
         if process is not None and not process.running:
             return _fail(name, f"{unit} does not run", f"look at it: systemctl status {unit}")
         said = (
@@ -600,6 +608,16 @@ def _aegis(facts: HostFacts) -> Check:
     if health.status != "ok":
         return _warn(name, f"{words}; it says it is {health.status}", _look(facts))
     return _ok(name, words)
+
+
+def _dies_of_its_file(facts: HostFacts) -> bool:
+    """Tell whether Aegis can't be up, because of what its file holds."""
+    config = facts.config
+    return (
+        isinstance(config, RejectedConfig)
+        and _is_silent(facts)
+        and any("at its start" in reason for reason in config.reasons)
+    )
 
 
 _CORRECT_API = "correct api in the inventory, or leave it out"

@@ -141,6 +141,7 @@ def shell(
         ("aegis-provision expl", ["explain"]),
         ("aegis-provision pl", ["plan"]),
         ("aegis-provision hosts g", ["gpu", "gpu-1", "gpu-2"]),
+        ("aegis-provision doctor gpu:builde", ["gpu:builders"]),
         ("aegis-provision hosts -i inventory.yml bui", ["builders", "build-1", "build-2"]),
         ("aegis-provision hosts --inventory other.yml ", ["all", "elsewhere"]),
         ("aegis-provision hosts --host gpu-", ["gpu-1", "gpu-2"]),

@@ -250,6 +250,20 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
         "aegis", WARN, "the file says port 9200", "correct api in the inventory",
     ),
     (
+        "nothing listens that would tell the path",
+        lambda: facts(
+            actual=state(None, problem=ReadProblem.NO_PATH, directory=None),
+            server=UnknownServer("nothing listens"),
+            api=api(NO_LISTENER),
+        ),
+        "aegis", FAIL, "nothing listens on 127.0.0.1:9100", "journalctl -u aegis",
+    ),
+    (
+        "a file that Aegis dies of",
+        lambda: with_file(file(content(alerting={})), api=api(NO_LISTENER)),
+        "config", FAIL, "Aegis crashes at its start", "correct the file",
+    ),
+    (
         "something else listens",
         lambda: facts(api=api(NoAnswer(ConnectFailure.NOT_HTTP, "what answers is not Aegis"))),
         "aegis", FAIL, "127.0.0.1:9100: what answers is not Aegis", "journalctl",
