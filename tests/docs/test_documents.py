@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis_provision.cli.main import SUMMARIES
+from aegis_provision.diagnosis.host_checks import RESTS_ON
 from aegis_provision.packaged_files import load_schema
 from tests.docs.hosts import running_hosts
 from tests.docs.reference import reference
@@ -92,6 +93,13 @@ def test_a_session_is_compared_line_by_line() -> None:
     block = next(iter(blocks("<!-- exit: 3 -->\n```console\n$ x \\\n    y\nout\n```\n")))
     [command] = commands(block)
     assert (command.text, command.expected, command.exit_code) == ("x y", ("out",), 3)
+
+
+def test_every_check_of_doctor_is_in_its_table_with_what_it_rests_on() -> None:
+    text = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", text, re.MULTILINE)
+    told = {name: tuple(re.findall(r"\w+", below)) for name, below in rows}
+    assert list(told.items()) == list(RESTS_ON.items())
 
 
 def test_every_setting_is_in_the_reference() -> None:

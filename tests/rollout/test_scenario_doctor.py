@@ -73,7 +73,9 @@ def _lock(seconds: float) -> Callable[[FleetHost], None]:
         directory = host.config_path.parent / ".aegis-provision"
         directory.mkdir(mode=0o700)
         lock = directory / "lock"
-        lock.write_text(json.dumps({"owner": "ben@laptop", "since": "2026-11-30 10:00:00 UTC"}))
+        # Whoever may write there may write anything: a token, say.
+        since = f"2026-11-30 10:00:00 UTC {TOKEN}"
+        lock.write_text(json.dumps({"owner": "ben@laptop", "since": since}))
         _age(lock, seconds)
 
     return leave
