@@ -4,12 +4,51 @@ from __future__ import annotations
 
 import os
 import pwd
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from aegis_provision.providers.secret import Secret
+
+
+class TakenKeys:
+    """Which keys hosts took in this run, so that others are offered the same first.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[str, dict[bytes, None]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, user: str, public_key: bytes) -> None:
+        """Remember that a host let ``user`` in with ``public_key``."""
+        with self._lock:
+            for name in (user, ""):
+                of_user = self._taken.setdefault(name, {})
+                of_user.pop(public_key, None)
+                of_user[public_key] = None
+
+    def first(self, user: str) -> tuple[bytes, ...]:
+        """Return the keys to offer first as ``user``: the latest of this user's, then others'."""
+        with self._lock:
+            found = [reversed(self._taken.get(name, {})) for name in (user, "")]
+            return tuple(dict.fromkeys(key for keys in found for key in keys))
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSecrets:
+    """What the inventory names for logging in at one host: secrets, ``None`` for none.
+
+    ``passphrase`` opens key files on the way there; ``password`` is for the host itself alone.
+    """
+
+    passphrase: Secret | None = field(default=None, repr=False)
+    password: Secret | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +62,7 @@ class ConnectOptions:
     ``known_hosts_named`` says that they win over the ssh config, because the operator named them.
     ``agent_socket`` is the path of the operator's ssh agent, ``home`` their home directory,
     ``login_name`` the user name to fall back on, ``environ`` their whole environment.
+    ``login_secrets`` holds secrets by the host's name, ``taken_keys`` what this run came to know.
     """
 
     timeout: float
@@ -35,6 +75,8 @@ class ConnectOptions:
     known_hosts_named: bool = True
     system_ssh_config: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    login_secrets: Mapping[str, LoginSecrets] = field(default_factory=dict, repr=False)
+    taken_keys: TakenKeys = field(default_factory=TakenKeys, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,261 +1,398 @@
-"""Logging in: keys of files and of the agent offered one by one, and why none of them is taken."""
+"""Logging in: keys offered one by one, then the password, and why none of it is taken.
+
+The order of the methods is that of OpenSSH's client: keys, the server's questions, the password.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import copy
-import struct
-from contextlib import suppress
+import re
+import time
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
-from paramiko.pkey import UnknownKeyType
-
 from aegis_provision.errors import Unreachable
-from aegis_provision.files.reading import UnfitFileError, read_beginning, read_file
-from aegis_provision.humanize import blank_control
+from aegis_provision.humanize import listed
+from aegis_provision.transport.ssh.algorithms import KEYS, chosen
+from aegis_provision.transport.ssh.identities import describe_certificate, find_identities
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
-from aegis_provision.transport.ssh.paramiko_internals import Agent
-from aegis_provision.transport.ssh.public_keys import HostKey
+from aegis_provision.transport.ssh.public_keys import plain_type
+from aegis_provision.transport.ssh.ssh_agent import AgentError, AgentRefusedError, SshAgent
 
 if TYPE_CHECKING:
-    from aegis_provision.transport.connect_options import ConnectOptions
+    from collections.abc import Callable
+
+    from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.ssh.identities import Identities, Offer
+    from aegis_provision.transport.ssh.paramiko_internals import AuthAnswer, Connection
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
+    from aegis_provision.transport.ssh.ssh_agent import AgentKey
 
 _STEP = "login"
-_PRIVATE_MAGIC = b"openssh-key-v1\0"
-_PRIVATE_ARMOUR = "-----BEGIN OPENSSH PRIVATE KEY-----"
-_LONGEST_FILE = 64 * 1024
-_LONGEST_COMMENT = 80
-
-
-def log_in(
-    transport: paramiko.Transport,
-    hop: Hop,
-    options: ConnectOptions,
-    deadline: Deadline,
-) -> str:
-    """Log in at ``hop`` with a key, and return which. Raises :class:`Unreachable`."""
-    agent = open_agent(hop.identity_agent, deadline.step_timeout(options.timeout))
-    try:
-        found = identities(hop, agent)
-        outcome = _Outcome()
-        for key in found.keys:
-            transport.auth_timeout = deadline.step_timeout(options.timeout)
-            outcome = _offer(transport, hop.user, key)
-            if outcome.logged_in:
-                return found.name_of(key)
-            if not transport.is_active():
-                break
-    finally:
-        if isinstance(agent, Agent):
-            agent.close()
-    raise _refused(hop, found, outcome, agent_answers=isinstance(agent, Agent))
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What came of the last key that was offered; ``methods`` are the methods the host asks for."""
-
-    logged_in: bool = False
-    hung_up: bool = False
-    unsigned: bool = False
-    methods: tuple[str, ...] = ()
-
-
-def _offer(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> _Outcome:
-    with map_paramiko_errors(_STEP):
-        try:
-            further = transport.auth_publickey(user, key)
-        except paramiko.BadAuthenticationType as refusal:
-            return _Outcome(methods=tuple(refusal.allowed_types))
-        except paramiko.AuthenticationException as refusal:
-            if "timeout" in str(refusal).lower():
-                raise TimeoutError from None
-            return _Outcome(hung_up=not transport.is_active())
-        except (paramiko.SSHException, EOFError, OSError) as problem:
-            if transport.is_active():
-                raise
-            unsigned = isinstance(key, paramiko.AgentKey) and "agent" in str(problem)
-            unsigned = unsigned or "used for signing" in str(problem)
-            return _Outcome(hung_up=not unsigned, unsigned=unsigned)
-        return _Outcome(logged_in=not further, methods=tuple(further))
-
-
-def _refused(hop: Hop, found: Identities, outcome: _Outcome, *, agent_answers: bool) -> Unreachable:
-    where = f"as {hop.user} at {hop.key_name}"
-    tried = f"(tried: {', '.join(found.tried)})"
-    unusable = "".join(f"; {reason}" for reason in found.unusable)
-    agent = "" if agent_answers else "start an ssh agent, "
-    add = f"{agent}add the key with ssh-add, or set 'user' or 'identity_file'"
-    if not found.keys:
-        return Unreachable(_STEP, f"there is no key to log in with {where}{unusable}", add)
-    if outcome.unsigned:
-        return Unreachable(
-            _STEP, f"the agent would not sign with its key {where}", "is the agent locked?"
-        )
-    if outcome.hung_up:
-        return Unreachable(
-            _STEP,
-            f"the host hung up during the login {where} {tried}{unusable}",
-            "after too many keys sshd does that: name the right one with 'identity_file'; "
-            "otherwise look at sshd's log on the host",
-        )
-    if outcome.methods and "publickey" not in outcome.methods:
-        return Unreachable(
-            _STEP,
-            f"the host wants {' or '.join(outcome.methods)} {where}",
-            "a key alone must do: change AuthenticationMethods in its sshd_config",
-        )
-    return Unreachable(
-        _STEP, f"the host took none of the keys offered {where} {tried}{unusable}", add
-    )
+_MOST_ROUNDS = 8
+_MOST_METHODS = 5
+_METHOD = re.compile(r"[a-z0-9@.-]{1,64}")
+_PASSWORD_METHODS = ("keyboard-interactive", "password")
 
 
 @dataclass(slots=True)
-class Identities:
-    """Keys in the order to try them, and what to say if none of them is taken.
+class Progress:
+    """What became of a login so far, over all connections that it takes.
 
-    ``tried`` names what was offered; ``unusable`` says why further keys were not. ``files`` maps
-    keys, by their public halves, to where they were named.
+    ``refused`` holds the keys that the host does not take, ``granted`` those that it took and
+    wants more beside; ``password_used`` says that the password was sent. ``accepted`` is the host's
+    key, if it was new and taken on trust.
     """
 
-    keys: list[paramiko.PKey] = field(default_factory=list)
-    tried: list[str] = field(default_factory=list)
-    unusable: list[str] = field(default_factory=list)
-    files: dict[bytes, str] = field(default_factory=dict)
-
-    def name_of(self, key: paramiko.PKey) -> str:
-        """Return what an operator knows one of the keys by: its path, else what the agent says."""
-        blob = key.asbytes()
-        if blob in self.files:
-            return self.files[blob]
-        comment = key.comment if isinstance(key, paramiko.AgentKey) else ""
-        words = blank_control(comment)[:_LONGEST_COMMENT].strip()
-        return f"the agent's key {HostKey(key.get_name(), blob).fingerprint} {words}".rstrip()
+    refused: set[bytes] = field(default_factory=set)
+    granted: list[bytes] = field(default_factory=list)
+    password_used: bool = False
+    accepted: AcceptedKey | None = None
 
 
-def open_agent(path: str | None, timeout: float) -> Agent | str:
-    """Return the agent at ``path``, or why there is none: ``""`` if none was named."""
+class KeysLeftError(Exception):
+    """The host hung up, as after too many failures, and there is more to try.
+
+    ``refusal`` is what to raise if nobody connects again.
+    """
+
+    def __init__(self, refusal: Unreachable) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+def log_in(
+    connection: Connection,
+    hop: Hop,
+    options: ConnectOptions,
+    deadline: Deadline,
+    progress: Progress | None = None,
+) -> str:
+    """Log in at ``hop``; return what an operator knows the key by that the host took.
+
+    Raises :class:`Unreachable`, and :class:`KeysLeftError` where another connection could go on;
+    ``progress`` is what earlier ones came to.
+    """
+    agent, keys = open_agent(hop.identity_agent, deadline.step_timeout(options.timeout))
+    try:
+        found = find_identities(hop, keys, options)
+        if isinstance(agent, str) and agent:
+            found.unusable.append(agent)
+        given = progress or Progress()
+        return _Attempt(connection, hop, options, deadline, agent, found, given).run()
+    finally:
+        if isinstance(agent, SshAgent):
+            agent.close()
+
+
+def open_agent(path: str | None, seconds: float) -> tuple[SshAgent | str, tuple[AgentKey, ...]]:
+    """Return the agent at ``path`` and its keys, or why there is none: ``""`` if none was named."""
     if path is None:
-        return ""
+        return "", ()
     try:
-        return Agent(path, timeout)
+        agent = SshAgent(path, seconds)
     except TimeoutError:
-        return "the ssh agent does not answer"
-    except OSError:
-        return "there is no ssh agent where SSH_AUTH_SOCK says"
-    except (paramiko.SSHException, ValueError, TypeError, struct.error):
-        return "the ssh agent gives no proper answer"
+        return "the ssh agent does not answer", ()
+    except (OSError, ValueError):
+        return "there is no ssh agent where SSH_AUTH_SOCK says", ()
+    try:
+        return agent, agent.keys()
+    except TimeoutError:
+        agent.close()
+        return "the ssh agent does not answer", ()
+    except (OSError, AgentError):
+        agent.close()
+        return "the ssh agent gives no proper answer", ()
 
 
-def identities(hop: Hop, agent: Agent | str) -> Identities:
-    """Return the keys to try at ``hop``: first those that were named for it.
+class _LostError(Exception):
+    """The host closed the connection."""
 
-    ``agent`` is what :func:`open_agent` returned.
+
+@dataclass(slots=True)
+class _Outcome:
+    """What the host said in one connection, for the error if it lets nobody in.
+
+    ``methods`` are those that may go on, all until it says which; ``answers`` counts what it
+    refused. ``unsigned`` says that the agent would not sign, ``was_asked`` that we asked for the
+    host's questions, ``questions`` that it asked for something else than a password, ``expired``
+    that it wants another password.
     """
-    found = Identities()
-    if isinstance(agent, Agent):
-        agent_keys: dict[bytes, paramiko.PKey] = {key.asbytes(): key for key in agent.get_keys()}
-    else:
-        agent_keys = {}
-    for path in hop.identity_files:
-        public = _public_blob(path)
-        if public is not None and public in agent_keys:
-            found.keys.append(agent_keys.pop(public))
-            found.tried.append(f"{path} (from the agent)")
-            found.files[public] = found.tried[-1]
-            continue
-        loaded = _load(path, _changed(path))
-        if isinstance(loaded, str):
-            if hop.files_named or Path(path).exists():
-                found.unusable.append(f"{path} {loaded}")
-            continue
-        agent_keys.pop(loaded.asbytes(), None)
-        found.keys.append(loaded)
-        found.files[loaded.asbytes()] = path
-        if loaded.public_blob is not None:  # a certificate; if its CA is not known, the key
-            found.keys.append(_without_certificate(loaded))
-        found.tried.append(path)
-    if hop.use_agent:
-        found.keys.extend(agent_keys.values())
-        if agent_keys:
-            found.tried.append(f"{len(agent_keys)} of the agent's")
-    if agent and isinstance(agent, str):
-        found.unusable.append(agent)
-    return found
+
+    methods: tuple[str, ...] = ("publickey", *_PASSWORD_METHODS)
+    answers: int = 0
+    unsigned: bool = False
+    was_asked: bool = False
+    questions: bool = False
+    expired: bool = False
 
 
-def _changed(path: str) -> int:
-    try:
-        return Path(path).stat().st_mtime_ns
-    except OSError:
-        return 0
+@dataclass(slots=True)
+class _Attempt:
+    """One connection's part of a login; ``granted`` are the keys that the host took in it."""
 
+    connection: Connection
+    hop: Hop
+    options: ConnectOptions
+    deadline: Deadline
+    agent: SshAgent | str
+    found: Identities
+    progress: Progress
+    outcome: _Outcome = field(default_factory=_Outcome)
+    granted: set[bytes] = field(default_factory=set)
 
-@lru_cache(maxsize=256)
-def _load(path: str, changed: int) -> paramiko.PKey | str:  # noqa: ARG001 - the cache's key
-    """Return the private key at ``path``, or why it can't be used."""
-    try:
-        # paramiko would read to its end what is no file, or too long for a key.
-        read_file(Path(path), _LONGEST_FILE)
-        with suppress(FileNotFoundError):
-            read_file(Path(f"{path}-cert.pub"), _LONGEST_FILE)
-        return paramiko.PKey.from_path(path)
-    except (paramiko.PasswordRequiredException, TypeError):
-        return "has a passphrase and is not in the agent (ssh-add it)"
-    except (FileNotFoundError, NotADirectoryError):
-        return "is not there"
-    except UnfitFileError as problem:
-        reason = problem.strerror or ""
-        return f"can't be used: {reason[:1].lower()}{reason[1:]}"
-    except OSError:
-        return "can't be read"
-    except (ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType):
-        return "is no private key that can be used"
+    def run(self) -> str:
+        """Return what opened the host. Raises as :func:`log_in`."""
+        if not any(map(self._is_left, self.hop.methods)):
+            raise self._no_key()
+        try:
+            self._ask(lambda: self.connection.begin_authentication(self._seconds()))
+            name = self._go_through_methods()
+        except _LostError:
+            refusal = self._hung_up()
+            if self.outcome.answers and (self._pending() or self._has_password()):
+                raise KeysLeftError(refusal) from None
+            raise refusal from None
+        if name is None:
+            raise self._refused()
+        return name
 
-
-def _without_certificate(key: paramiko.PKey) -> paramiko.PKey:
-    plain = copy.copy(key)
-    plain.public_blob = None
-    return plain
-
-
-@lru_cache(maxsize=256)
-def _public_blob(path: str) -> bytes | None:
-    """Return the public half of the key at ``path``, without its passphrase.
-
-    From ``path.pub`` beside it, from ``path`` itself where that is a public key, or out of
-    the private key's file, where OpenSSH's format keeps it in the clear.
-    """
-    for candidate in (f"{path}.pub", path):
-        with suppress(OSError, ValueError, IndexError, struct.error):
-            text = read_beginning(Path(candidate), _LONGEST_FILE).decode("ascii")
-            if text.startswith(_PRIVATE_ARMOUR):
-                return _public_half(text)
-            return base64.b64decode(text.split()[1], validate=True)
-    return None
-
-
-def _public_half(text: str) -> bytes | None:
-    """Return the public key out of OpenSSH's private key format (its PROTOCOL.key)."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("-----")]
-    try:
-        data = base64.b64decode("".join(lines))
-    except binascii.Error:
+    def _go_through_methods(self) -> str | None:
+        steps = {
+            "publickey": self._offer_keys,
+            "keyboard-interactive": self._answer_questions,
+            "password": self._send_password,
+        }
+        for _ in range(_MOST_ROUNDS):
+            left = [name for name in self.hop.methods if self._is_left(name)]
+            if not left:
+                return None
+            opened = steps[left[0]]()
+            if opened is not None:
+                return opened
         return None
-    if not data.startswith(_PRIVATE_MAGIC):
+
+    def _is_left(self, method: str) -> bool:
+        """Tell whether the host may let us in by ``method``, and we have something for it."""
+        if method not in self.outcome.methods:
+            return False
+        if method == "publickey":
+            return bool(self._pending())
+        asked = method == "keyboard-interactive" and self.outcome.was_asked
+        return self._has_password() and not asked
+
+    def _pending(self) -> list[Offer]:
+        """Return what to offer now: what was granted before goes first."""
+        out = self.progress.refused | self.granted
+        left = [offer for offer in self.found.offers if offer.public.blob not in out]
+        order = {blob: index for index, blob in enumerate(self.progress.granted)}
+        return sorted(left, key=lambda offer: order.get(offer.public.blob, len(order)))
+
+    def _has_password(self) -> bool:
+        return self.hop.password is not None and not self.progress.password_used
+
+    def _offer_keys(self) -> str | None:
+        """Offer keys as long as the host wants any; return the name of the one that opened it."""
+        while "publickey" in self.outcome.methods and (pending := self._pending()):
+            offer, blob = pending[0], pending[0].public.blob
+            answer = self._offer(offer, alone=len(pending) == 1)
+            if answer is None:
+                self.progress.refused.add(blob)
+            elif answer.kind == "success":
+                self.options.taken_keys.note(self.hop.user, blob)
+                return offer.name
+            elif answer.partial:
+                self.granted.add(blob)
+                if blob not in self.progress.granted:
+                    self.progress.granted.append(blob)
+            elif "publickey" in answer.methods:
+                self.progress.refused.add(blob)
         return None
-    at = len(_PRIVATE_MAGIC)
-    for _ in ("cipher", "kdf", "kdf options"):
-        (length,) = struct.unpack_from(">I", data, at)
-        at += 4 + length
-    at += 4  # the number of keys, which is always one
-    (length,) = struct.unpack_from(">I", data, at)
-    return data[at + 4 : at + 4 + length]
+
+    def _offer(self, offer: Offer, *, alone: bool) -> AuthAnswer | None:
+        """Return what the host says to one key, ``None`` where it could not be offered.
+
+        Where it is likely that the host takes the key, it is signed with at once. Otherwise the
+        host is asked first, so that nobody touches a device, or confirms, for nothing.
+        """
+        user, blob = self.hop.user, offer.public.blob
+        accepted = chosen("PubkeyAcceptedAlgorithms", self.hop.pubkey_accepted_algorithms, KEYS)
+        algorithm = offer.algorithm(accepted, self.connection.signature_algorithms())
+        if algorithm is None:
+            return None
+
+        def ask(signature: bytes | None) -> AuthAnswer:
+            login = self.connection.authentication
+            return self._ask(
+                lambda: login.public_key(user, algorithm, blob, signature, self._seconds()), blob
+            )
+
+        likely = offer.named or alone or blob in self.options.taken_keys.first(user)
+        if offer.on_device or not likely:
+            answer = ask(None)
+            if answer.kind != "key":
+                return answer
+        data = self.connection.authentication.signed_data(user, algorithm, blob)
+        signature = self._sign(data, offer, plain_type(algorithm))
+        return None if signature is None else ask(signature)
+
+    def _sign(self, data: bytes, offer: Offer, algorithm: str) -> bytes | None:
+        if offer.private is not None:
+            return offer.private.sign(data, algorithm)
+        if not isinstance(self.agent, SshAgent):
+            return None
+        # Whoever touches a device may take as long as the host's deadline lets them.
+        seconds = self.deadline.remaining() if offer.on_device else self._seconds()
+        session = self.connection.agent_session()
+        try:
+            return self.agent.sign(offer.agent_blob, data, algorithm, session, seconds)
+        except AgentRefusedError:
+            self.outcome.unsigned = True
+        except (AgentError, OSError):
+            self.agent.close()
+            self.agent = "the ssh agent stopped answering"
+            self.found.unusable.append(self.agent)
+        return None
+
+    def _answer_questions(self) -> str | None:
+        """Answer the host's questions, if they are for the password; return what opened it."""
+        login = self.connection.authentication
+        self.outcome.was_asked = True
+        answer = self._ask(lambda: login.keyboard_interactive(self.hop.user, self._seconds()))
+        for _ in range(_MOST_ROUNDS):
+            replies = None if answer.kind != "questions" else self._replies(answer.prompts)
+            if replies is None:
+                break
+            answer = self._ask(partial(self._reply, replies))
+        self.outcome.questions = answer.kind == "questions"
+        return self._password_name() if answer.kind == "success" else None
+
+    def _send_password(self) -> str | None:
+        """Send the password, which happens once; return what opened the host."""
+        login, password = self.connection.authentication, self.hop.password
+        if password is None:
+            return None
+        self.progress.password_used = True
+        answer = self._ask(
+            lambda: login.password(self.hop.user, password.reveal(), self._seconds())
+        )
+        self.outcome.expired = answer.kind == "questions"
+        if "password" in answer.methods:
+            self.outcome.questions = False
+        return self._password_name() if answer.kind == "success" else None
+
+    def _password_name(self) -> str:
+        return f"the password in {self.hop.password.origin}" if self.hop.password else ""
+
+    def _reply(self, replies: list[str]) -> AuthAnswer:
+        return self.connection.authentication.reply(replies, self._seconds())
+
+    def _replies(self, prompts: tuple[tuple[str, bool], ...]) -> list[str] | None:
+        """Return the answers to the host's questions, ``None`` where one is no password's.
+
+        Only a single question counts as one for the password, and only if nobody would see the
+        answer.
+        """
+        if not prompts:
+            return []
+        if len(prompts) > 1 or prompts[0][1] or self.hop.password is None:
+            return None
+        if self.progress.password_used:
+            return None
+        self.progress.password_used = True
+        return [self.hop.password.reveal()]
+
+    def _seconds(self) -> float:
+        return self.deadline.step_timeout(self.options.timeout)
+
+    def _ask(self, request: Callable[[], AuthAnswer], blob: bytes | None = None) -> AuthAnswer:
+        """Return the host's answer; what it says of methods counts from now on.
+
+        ``blob`` is the key that it is about. Raises :class:`Unreachable` and ``_LostError``.
+        """
+        answer = None
+        with map_paramiko_errors(_STEP):
+            try:
+                answer = request()
+            except (EOFError, OSError):
+                if self.connection.is_active():
+                    raise
+        if answer is None:
+            if self.connection.too_many_tries and blob is not None:
+                self.progress.refused.add(blob)
+                self.outcome.answers += 1
+            raise _LostError
+        if answer.kind == "failure":
+            self.outcome.answers += not answer.partial
+            self.outcome.methods = answer.methods
+        return answer
+
+    # Why the host can't be logged in to.
+
+    def _where(self) -> str:
+        return f"as {self.hop.user} at {self.hop.key_name}"
+
+    def _tried(self) -> str:
+        tried = [*self.found.tried]
+        if self.progress.password_used:
+            tried.append(self._password_name())
+        return f"(tried: {', '.join(tried)})"
+
+    def _unusable(self) -> str:
+        now = time.time()
+        certificates = (describe_certificate(offer, now) for offer in self.found.offers)
+        told = [*self.found.unusable, *(item for item in certificates if item)]
+        return "".join(f"; {reason}" for reason in told)
+
+    def _add(self) -> str:
+        agent = "" if isinstance(self.agent, SshAgent) else "start an ssh agent, "
+        return f"{agent}add the key with ssh-add, or set 'user' or 'identity_file'"
+
+    def _no_key(self) -> Unreachable:
+        reason = f"there is no key to log in with {self._where()}{self._unusable()}"
+        return Unreachable(_STEP, reason, self._add())
+
+    def _hung_up(self) -> Unreachable:
+        return Unreachable(
+            _STEP,
+            f"the host hung up during the login {self._where()} {self._tried()}{self._unusable()}",
+            "after too many keys sshd does that: name the right one with 'identity_file'; "
+            "otherwise look at sshd's log on the host",
+        )
+
+    def _refused(self) -> Unreachable:
+        outcome, where = self.outcome, self._where()
+        if outcome.expired:
+            return Unreachable(
+                _STEP, f"the password has expired {where}", "log in with ssh and change it"
+            )
+        if outcome.questions:
+            return Unreachable(
+                _STEP,
+                f"the host asks for something else than a password {where}",
+                "only one hidden question is answered, with the password; use a key",
+            )
+        if self.progress.password_used:
+            return Unreachable(
+                _STEP,
+                f"the host did not let us in {where} {self._tried()}{self._unusable()}",
+                "check the password and the user; sshd's log on the host says more",
+            )
+        if outcome.unsigned and not outcome.answers:
+            return Unreachable(
+                _STEP, f"the agent would not sign with its key {where}", "is the agent locked?"
+            )
+        wanted = [name for name in outcome.methods if _METHOD.fullmatch(name)]
+        if wanted and "publickey" not in wanted:
+            return Unreachable(
+                _STEP,
+                f"the host wants {listed(wanted, between=' or ', most=_MOST_METHODS)} {where}",
+                "set 'password' in the inventory, or change AuthenticationMethods in its "
+                "sshd_config: a key alone may do",
+            )
+        return Unreachable(
+            _STEP,
+            f"the host took none of the keys offered {where} {self._tried()}{self._unusable()}",
+            self._add(),
+        )

@@ -13,6 +13,7 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import CONNECT_FAILED, open_connection
+from aegis_provision.transport.ssh.proxy_command import connect_hop
 from aegis_provision.transport.ssh.resolve_jump_hosts import at_hop
 
 if TYPE_CHECKING:
@@ -41,7 +42,13 @@ def connect_through(
                 transport, key = (
                     _log_in_through(transports[-1], hops[index - 1], hop, options, deadline)
                     if index
-                    else open_transport(connection, hop, options, deadline)
+                    else open_transport(
+                        connection,
+                        hop,
+                        options,
+                        deadline,
+                        lambda: connect_hop(hops[0], options, deadline),
+                    )
                 )
             transports.append(transport)
             if key is not None:
@@ -66,10 +73,20 @@ def _log_in_through(
     deadline: Deadline,
 ) -> tuple[Connection, AcceptedKey | None]:
     """Log in at ``hop`` over a connection that ``jump_host`` makes, which is ``previous``."""
+
+    def connect() -> paramiko.Channel:
+        return _connect(jump_host, previous, hop, deadline.step_timeout(options.timeout))
+
+    return open_transport(connect(), hop, options, deadline, connect)
+
+
+def _connect(
+    jump_host: paramiko.Transport, previous: Hop, hop: Hop, seconds: float
+) -> paramiko.Channel:
+    """Return a connection to ``hop`` that ``jump_host`` makes. Raises :class:`Unreachable`."""
     with map_paramiko_errors("bastion"):
         try:
-            seconds = deadline.step_timeout(options.timeout)
-            channel = open_connection(jump_host, hop.host, hop.port, seconds)
+            return open_connection(jump_host, hop.host, hop.port, seconds)
         except paramiko.ChannelException as refusal:
             name, address = previous.key_name, f"{hop.host} port {hop.port}"
             if refusal.code == CONNECT_FAILED:
@@ -83,4 +100,3 @@ def _log_in_through(
                 f"{name} does not let us through to {address}",
                 "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
             ) from None
-    return open_transport(channel, hop, options, deadline)

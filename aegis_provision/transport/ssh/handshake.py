@@ -15,7 +15,7 @@ from aegis_provision.transport.ssh.algorithms import (
     chosen_kex,
     host_key_order,
 )
-from aegis_provision.transport.ssh.authentication import log_in
+from aegis_provision.transport.ssh.authentication import KeysLeftError, Progress, log_in
 from aegis_provision.transport.ssh.host_keys import ShownKey, check_host_key
 from aegis_provision.transport.ssh.known_hosts import read_known_hosts
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
@@ -24,7 +24,7 @@ from aegis_provision.transport.ssh.proxy_command import explaining
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _KEEPALIVE = 15
 _CLOCK_GRAIN = 0.25
+_MOST_CONNECTIONS = 8
 
 
 def open_transport(
@@ -39,12 +40,35 @@ def open_transport(
     hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
+    again: Callable[[], socket.socket | paramiko.Channel] | None = None,
 ) -> tuple[Connection, AcceptedKey | None]:
     """Shake hands, check the host's key and log in.
 
-    Returns the transport, and the host's key if it was new and taken on trust. Raises
-    :class:`Unreachable`; ``connection`` is closed then.
+    A host that hangs up after so many keys is connected to again with ``again``, a few times, for
+    those that are left. Returns the transport, and the host's key if it was new and taken on
+    trust. Raises :class:`Unreachable`; ``connection`` is closed then.
     """
+    progress = Progress()
+    for _ in range(_MOST_CONNECTIONS - 1):
+        try:
+            return _open(connection, hop, options, deadline, progress)
+        except KeysLeftError as problem:
+            if again is None:
+                raise problem.refusal from None
+        connection = again()
+    try:
+        return _open(connection, hop, options, deadline, progress)
+    except KeysLeftError as problem:
+        raise problem.refusal from None
+
+
+def _open(
+    connection: socket.socket | paramiko.Channel,
+    hop: Hop,
+    options: ConnectOptions,
+    deadline: Deadline,
+    progress: Progress,
+) -> tuple[Connection, AcceptedKey | None]:
     transport: Connection | None = None
     try:
         with map_errors("known_hosts"):
@@ -55,14 +79,15 @@ def open_transport(
         with explaining(connection), map_paramiko_errors("handshake"):
             shown = _shake_hands(transport, order, hop, options, deadline)
         accepted = check_host_key(shown, hop, known_hosts, options)
-        transport.logged_in_with = log_in(transport, hop, options, deadline)
+        progress.accepted = progress.accepted or accepted
+        transport.logged_in_with = log_in(transport, hop, options, deadline, progress)
         transport.set_keepalive(hop.server_alive_interval or _KEEPALIVE)
     except BaseException:
         if transport is not None:
             transport.abort()
         connection.close()
         raise
-    return transport, accepted
+    return transport, progress.accepted
 
 
 def _shake_hands(

@@ -20,6 +20,7 @@ from aegis_provision.transport.errors import map_errors
 from aegis_provision.transport.ssh.algorithms import CA_SIGNATURES, chosen
 from aegis_provision.transport.ssh.certificates import host_problem
 from aegis_provision.transport.ssh.known_hosts import KeyVerdict, add_if_new
+from aegis_provision.transport.ssh.public_keys import is_shorter
 from aegis_provision.transport.ssh.revoked_keys import RevokedKeysError, read_revoked_keys
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ def check_host_key(
     Raises :class:`Unreachable` for a key that is revoked, changed, or new and not to be accepted.
     """
     key, name = shown.key, hop.key_name
+    if is_shorter(key, hop.required_rsa_size or 0):
+        raise Unreachable(
+            _STEP,
+            f"the key of {name} is shorter than RequiredRSASize {hop.required_rsa_size}",
+            "give the host another key, or change the ssh config",
+        )
     for path in hop.revoked_keys:
         _check_revoked(shown, name, path)
     verdict, problem = _verdict(known_hosts, shown, hop)

@@ -6,13 +6,23 @@ versions of paramiko that have them.
 
 from __future__ import annotations
 
-import socket
+import queue
 import threading
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import paramiko
-from paramiko.agent import AgentSSH
+from paramiko.common import (
+    MSG_SERVICE_ACCEPT,
+    MSG_USERAUTH_BANNER,
+    MSG_USERAUTH_FAILURE,
+    MSG_USERAUTH_INFO_REQUEST,
+    MSG_USERAUTH_SUCCESS,
+    cMSG_SERVICE_REQUEST,
+    cMSG_USERAUTH_INFO_RESPONSE,
+    cMSG_USERAUTH_REQUEST,
+)
 from paramiko.packet import Packetizer
 
 from aegis_provision.transport.ssh.algorithms import shown_type
@@ -20,9 +30,18 @@ from aegis_provision.transport.ssh.certificates import parse_certificate, read_k
 from aegis_provision.transport.ssh.host_keys import ShownKey
 from aegis_provision.transport.ssh.public_keys import is_too_short, plain_type, split_string
 from aegis_provision.transport.ssh.signatures import is_signed
+from aegis_provision.transport.ssh.ssh_agent import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from paramiko.message import Message
+
+_METHODS = ("publickey", "password", "keyboard-interactive")
+_NO_MORE_METHODS = 14  # RFC 4253, section 11.1
+_SIGNED, _SAME_PASSWORD = b"\1", b"\0"
+_LONGEST_LIST = 4096
+_MOST_PROMPTS = 16
 
 # Why a channel is refused (RFC 4254, section 5.1).
 PROHIBITED = 1
@@ -35,10 +54,14 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
         (
             "_log",
             "_parse_channel_open_failure",
+            "_auth_trigger",
             "_parse_debug",
+            "_parse_disconnect",
+            "_send_user_message",
             "_verify_key",
             "H",
             "active",
+            "auth_handler",
             "channel_events",
             "completion_event",
             "host_key_type",
@@ -46,11 +69,12 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "preferred_keys",
             "run",
             "saved_exception",
+            "server_extensions",
+            "session_id",
         ),
     ),
     (Packetizer, ("complete_handshake",)),
     (paramiko.Channel, ("event", "status_event")),
-    (AgentSSH, ("_close", "_connect")),
 )
 """Classes of paramiko, with the attributes and methods that we read, set or override."""
 
@@ -80,13 +104,16 @@ class Connection(paramiko.Transport):
 
     ``refusal`` is why the server last refused a channel, which is never shown; paramiko only logs
     it. ``host_key_algorithms`` are what the server may show, certificates among them, in order.
-    ``logged_in_with`` is what an operator knows the key by that the server took.
+    ``logged_in_with`` is what an operator knows the key by that the server took. ``too_many_tries``
+    says that it hung up because of too many failures.
     """
 
     refusal = ""
     logged_in_with = ""
+    too_many_tries = False
     host_key_algorithms: tuple[str, ...] = ()
     _shown: _Shown | None = None
+    _authentication: Authentication | None = None
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -110,6 +137,8 @@ class Connection(paramiko.Transport):
         except (EOFError, OSError) as lost:
             self.saved_exception = lost
             self.active = False
+            if self._authentication is not None:
+                self._authentication.abort()
             for event in (self.completion_event, *self.channel_events.values()):
                 if event is not None:
                     event.set()
@@ -131,6 +160,43 @@ class Connection(paramiko.Transport):
             raise paramiko.SSHException("Host key: it is another than before")
         self._shown = _Shown(key, host_key, sig)
 
+    def agent_session(self) -> Session:
+        """Return what ties an agent's connection to this one."""
+        if self._shown is None or self.session_id is None:
+            raise paramiko.SSHException("No existing session")
+        return Session(self._shown.blob, self.session_id, self._shown.signature)
+
+    def signature_algorithms(self) -> frozenset[str]:
+        """Return the algorithms that the server takes, none where it does not say (RFC 8308)."""
+        extensions = self.server_extensions  # type: ignore[attr-defined] # the stubs leave it out
+        said: bytes = extensions.get("server-sig-algs", b"")
+        return frozenset(said.decode("ascii", "replace").split(",")) - {""}
+
+    def begin_authentication(self, seconds: float) -> AuthAnswer:
+        """Ask the server for its service that lets users in. Raises as :class:`Authentication`."""
+        found = self._authentication = Authentication(self)
+        self.auth_handler = cast("Any", found)  # in the place of paramiko's own
+        return found.request_service(seconds)
+
+    @property
+    def authentication(self) -> Authentication:
+        """What logs in, once it was begun."""
+        if self._authentication is None:
+            raise paramiko.SSHException("No existing session")
+        return self._authentication
+
+    def send(self, message: Message) -> None:
+        """Send a message, once no exchange of keys is going on."""
+        self._send_user_message(message)  # type: ignore[attr-defined] # the stubs leave it out
+
+    def authenticated_now(self) -> None:
+        """Go on as one who was let in."""
+        self._auth_trigger()  # type: ignore[attr-defined] # the stubs leave it out
+
+    def _parse_disconnect(self, m: Message) -> None:
+        code, text = m.get_int(), m.get_string()
+        self.too_many_tries = code == _NO_MORE_METHODS or b"Too many auth" in text
+
     def abort(self) -> None:
         """Close a connection whose handshake failed.
 
@@ -151,6 +217,173 @@ class Connection(paramiko.Transport):
 
     def _parse_debug(self, m: Message) -> None:
         """Drop what a server says for its own debugging."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthAnswer:
+    """What a server says to a request to be let in (RFC 4252, RFC 4256).
+
+    ``methods`` are those that may go on after a failure, and ``partial`` says that the request
+    itself was granted. ``prompts`` are questions, each with whether its answer may be seen.
+    """
+
+    kind: Literal["success", "failure", "key", "questions", "accepted"]
+    methods: tuple[str, ...] = ()
+    partial: bool = False
+    prompts: tuple[tuple[str, bool], ...] = ()
+
+
+class Authentication:
+    """The client's side of logging in, in the place of paramiko's own.
+
+    paramiko's asks for the service anew with each key, signs in its own thread, where an agent's
+    refusal ends the connection, and neither asks before it signs nor answers only some questions.
+    Every method returns the server's answer, and raises ``TimeoutError``, ``EOFError`` once the
+    connection is lost, and what paramiko raises.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection = weakref.proxy(connection)
+        self._answers: queue.SimpleQueue[AuthAnswer | None] = queue.SimpleQueue()
+        self._method = ""
+        self._let_in = False
+
+    # What paramiko asks of it.
+
+    def is_authenticated(self) -> bool:
+        """Tell whether the server let us in."""
+        return self._let_in
+
+    def get_username(self) -> None:
+        """Name nobody: only paramiko's server has to know."""
+
+    def abort(self) -> None:
+        """Tell whoever waits for an answer that the connection is lost."""
+        self._answers.put(None)
+
+    @property
+    def _handler_table(self) -> dict[int, Callable[[Message], None]]:
+        return {
+            MSG_SERVICE_ACCEPT: self._parse_accept,
+            MSG_USERAUTH_SUCCESS: self._parse_success,
+            MSG_USERAUTH_FAILURE: self._parse_failure,
+            MSG_USERAUTH_BANNER: self._parse_banner,
+            MSG_USERAUTH_INFO_REQUEST: self._parse_method_specific,
+        }
+
+    # What we ask of it.
+
+    def request_service(self, seconds: float) -> AuthAnswer:
+        """Ask for the service."""
+        message = _message(cMSG_SERVICE_REQUEST, b"ssh-userauth")
+        return self._ask("service", message, seconds)
+
+    def public_key(
+        self, user: str, algorithm: str, blob: bytes, signature: bytes | None, seconds: float
+    ) -> AuthAnswer:
+        """Offer a public key; without a signature, ask whether it would be taken ("key")."""
+        message = self._request(user, b"publickey")
+        message.add_boolean(signature is not None)
+        message.add_string(algorithm)
+        message.add_string(blob)
+        if signature is not None:
+            message.add_string(signature)
+        return self._ask("publickey", message, seconds)
+
+    def signed_data(self, user: str, algorithm: str, blob: bytes) -> bytes:
+        """Return what the signature is made of that goes with a public key."""
+        message = paramiko.Message()
+        message.add_string(self._connection.session_id or b"")
+        message.add_bytes(self._request(user, b"publickey").asbytes())
+        message.add_byte(_SIGNED)
+        message.add_string(algorithm)
+        message.add_string(blob)
+        return message.asbytes()
+
+    def password(self, user: str, password: str, seconds: float) -> AuthAnswer:
+        """Send a password. The answer "questions" means that a new one is wanted."""
+        message = self._request(user, b"password")
+        message.add_byte(_SAME_PASSWORD)
+        message.add_string(password)
+        return self._ask("password", message, seconds)
+
+    def keyboard_interactive(self, user: str, seconds: float) -> AuthAnswer:
+        """Ask the server to ask us."""
+        message = self._request(user, b"keyboard-interactive")
+        message.add_string(b"")
+        message.add_string(b"")
+        return self._ask("keyboard-interactive", message, seconds)
+
+    def reply(self, answers: Sequence[str], seconds: float) -> AuthAnswer:
+        """Answer the server's questions."""
+        message = paramiko.Message()
+        message.add_byte(cMSG_USERAUTH_INFO_RESPONSE)
+        message.add_int(len(answers))
+        for answer in answers:
+            message.add_string(answer)
+        return self._ask("keyboard-interactive", message, seconds)
+
+    def _request(self, user: str, method: bytes) -> paramiko.Message:
+        return _message(cMSG_USERAUTH_REQUEST, user.encode(), b"ssh-connection", method)
+
+    def _ask(self, method: str, message: paramiko.Message, seconds: float) -> AuthAnswer:
+        self._method = method
+        self._connection.send(message)
+        try:
+            answer = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeoutError from None
+        if answer is None:
+            problem = self._connection.get_exception()
+            raise problem if problem is not None else EOFError
+        return answer
+
+    def _answer(self, *expected: str, answer: AuthAnswer) -> None:
+        """Keep an answer, if it is one to what was asked."""
+        if self._method in expected:
+            self._method = ""
+            self._answers.put(answer)
+
+    def _parse_accept(self, _: Message) -> None:
+        self._answer("service", answer=AuthAnswer("accepted"))
+
+    def _parse_success(self, _: Message) -> None:
+        if self._method in _METHODS:
+            self._let_in = True
+            self._connection.authenticated_now()
+        self._answer(*_METHODS, answer=AuthAnswer("success"))
+
+    def _parse_failure(self, m: Message) -> None:
+        methods = tuple(m.get_string()[:_LONGEST_LIST].decode("ascii", "replace").split(","))
+        answer = AuthAnswer("failure", methods, m.get_boolean())
+        self._answer(*_METHODS, answer=answer)
+
+    def _parse_banner(self, _: Message) -> None:
+        """Drop what a server says to people before they are let in."""
+
+    def _parse_method_specific(self, m: Message) -> None:
+        if self._method == "publickey":
+            self._answer("publickey", answer=AuthAnswer("key"))
+        elif self._method == "password":
+            self._answer("password", answer=AuthAnswer("questions"))
+        elif self._method == "keyboard-interactive":
+            for _ in ("name", "instruction", "language"):
+                m.get_string()
+            count = m.get_int()
+            if count > _MOST_PROMPTS:
+                raise paramiko.SSHException("too many questions")
+            prompts = tuple(
+                (m.get_string().decode(errors="replace"), m.get_boolean()) for _ in range(count)
+            )
+            self._answer("keyboard-interactive", answer=AuthAnswer("questions", prompts=prompts))
+
+
+def _message(kind: bytes, *strings: bytes) -> paramiko.Message:
+    message = paramiko.Message()
+    message.add_byte(kind)
+    for string in strings:
+        message.add_string(string)
+    return message
 
 
 class _TimedEvent(threading.Event):
@@ -192,23 +425,3 @@ def open_connection(
 def wait_for_exit(channel: paramiko.Channel, seconds: float) -> bool:
     """Wait for the end of a channel's command, ``seconds`` at most; tell whether it has ended."""
     return channel.status_event.wait(seconds)
-
-
-class Agent(AgentSSH):
-    """The ssh agent behind the socket at a given path, not at the one in our own environment."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        """Connect to the agent's socket and list its keys. Raises ``OSError`` and others."""
-        super().__init__()
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.settimeout(timeout)
-            connection.connect(path)
-            self._connect(connection)  # type: ignore[attr-defined] # the stubs leave it out
-        except BaseException:
-            connection.close()
-            raise
-
-    def close(self) -> None:
-        """Close the connection to the agent."""
-        self._close()  # type: ignore[attr-defined] # the stubs leave it out

@@ -68,9 +68,14 @@ def read_public_key(text: bytes) -> HostKey | None:
 
 def is_too_short(key: HostKey) -> bool:
     """Tell whether ``key`` is an RSA key that OpenSSH's client never accepts."""
+    return is_shorter(key, _SHORTEST_MODULUS)
+
+
+def is_shorter(key: HostKey, bits: int) -> bool:
+    """Tell whether ``key`` is an RSA key of fewer than ``bits``."""
     if key.key_type != "ssh-rsa":
         return False
-    return int.from_bytes(_fields(key.blob)[2], "big").bit_length() < _SHORTEST_MODULUS
+    return int.from_bytes(_fields(key.blob)[2], "big").bit_length() < bits
 
 
 def plain_type(key_type: str) -> str:

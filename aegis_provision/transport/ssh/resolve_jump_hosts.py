@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.addresses import parse_bastion
+from aegis_provision.transport.connect_options import LoginSecrets
 from aegis_provision.transport.ssh.known_hosts import entry_names
 from aegis_provision.transport.ssh.ssh_config import SshConfig, read_ssh_config
 from aegis_provision.transport.ssh.ssh_config_lookup import Query
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aegis_provision.inventory.host import Target
+    from aegis_provision.providers.secret import Secret
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.ssh.ssh_config import HostOptions
 
@@ -53,6 +55,7 @@ class Hop:
     ``connect_timeout`` and ``server_alive_interval`` are seconds, ``None`` where the config says
     nothing. The algorithms are lists as they are written, with a ``+``, ``-`` or ``^``, ``None``
     for the defaults; ``required_rsa_size`` is the fewest bits of an RSA key.
+    ``passphrase`` opens key files; ``password`` is the host's own, and never a jump host's.
     """
 
     host: str
@@ -67,7 +70,7 @@ class Hop:
     new_keys_file: Path | None
     identity_agent: str | None
     certificate_files: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ("publickey", "password", "keyboard-interactive")
+    methods: tuple[str, ...] = ("publickey", "keyboard-interactive", "password")
     proxy_command: str | None = None
     way: Way = DIRECT
     connect_timeout: float | None = None
@@ -79,6 +82,8 @@ class Hop:
     ciphers: str | None = None
     macs: str | None = None
     required_rsa_size: int | None = None
+    passphrase: Secret | None = field(default=None, repr=False, compare=False)
+    password: Secret | None = field(default=None, repr=False, compare=False)
 
     @property
     def key_name(self) -> str:
@@ -101,9 +106,12 @@ def at_hop(hops: Sequence[Hop], index: int) -> Iterator[None]:
 def resolve_hops(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
     """Return the servers to connect through, the host itself last. Raises :class:`Unreachable`."""
     try:
-        return _resolve(target, options)
+        hops = _resolve(target, options)
     except (SshConfigError, TokenError) as problem:
         raise Unreachable(_STEP, str(problem), "correct it, or say --ssh-config none") from None
+    secrets = options.login_secrets.get(target.host, LoginSecrets())
+    *jump_hosts, host = (replace(hop, passphrase=secrets.passphrase) for hop in hops)
+    return (*jump_hosts, replace(host, password=secrets.password))
 
 
 def ssh_config_of(options: ConnectOptions) -> SshConfig:

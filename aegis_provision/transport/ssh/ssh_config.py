@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.ssh_config_reader import Option
     from aegis_provision.transport.tcp import AddressFamily
 
-_METHODS = ("publickey", "password", "keyboard-interactive")
+_METHODS = ("publickey", "keyboard-interactive", "password")
 _YES = frozenset({"yes", "true"})
 _NO = frozenset({"no", "false"})
 

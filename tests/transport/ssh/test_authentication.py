@@ -111,7 +111,7 @@ def test_a_key_with_a_passphrase_that_no_agent_holds(
     problem = refusal(target_at(sshd, identity_file=str(keys["locked"])), trusting)
     assert problem.reason == (
         f"there is no key to log in with as {sshd.user} at {sshd.entry}; {keys['locked']} has a "
-        "passphrase and is not in the agent (ssh-add it)"
+        "passphrase and is not in the agent (ssh-add it, or set identity_passphrase)"
     )
     assert problem.hint.startswith("start an ssh agent, add the key with ssh-add")
 
@@ -224,6 +224,7 @@ def test_a_file_that_is_no_key(
     path = home / "id_ed25519"
     if content is not None:
         path.write_text(content)
+        path.chmod(0o600)
     problem = refusal(target_at(sshd, identity_file=str(path)), trusting)
     assert problem.reason.endswith(f"; {path} {reason}")
 
@@ -298,14 +299,14 @@ def test_a_broken_agent_does_not_keep_a_key_file_from_working(sshd: Sshd, home: 
 
 
 def test_more_keys_than_the_host_takes(tmp_path: Path, home: Path, agent: Agent) -> None:
-    for number in range(5):
+    for number in range(11):
         agent.add(make_key(tmp_path / f"stranger_{number}"))
-    with running_sshd(tmp_path / "server", settings=["MaxAuthTries 3"]) as strict:
+    with running_sshd(tmp_path / "server", settings=["MaxAuthTries 1"]) as strict:
         agent.add(strict.client_key)
         problem = refusal(target_at(strict, identity_file=None), with_agent(strict, home, agent))
         connection(target_at(strict), with_agent(strict, home, agent))
     assert problem.reason.startswith("the host hung up during the login as ")
-    assert "(tried: 6 of the agent's)" in problem.reason
+    assert "(tried: 12 of the agent's)" in problem.reason
     assert "name the right one with 'identity_file'" in problem.hint
 
 
