@@ -185,7 +185,7 @@ class _HostWork:
             return None
         self._start(Step.PREFLIGHT)
         timeout = min(_PREFLIGHT_TIMEOUT, self.connection.deadline.remaining())
-        verdict = self._probe(Step.PREFLIGHT, timeout)
+        verdict = self._probe(Step.PREFLIGHT, timeout, timeout)
         if isinstance(verdict, Unknown):
             self.warnings.append(verdict.message)
         return verdict if isinstance(verdict, Blocked) else None
@@ -232,7 +232,9 @@ class _HostWork:
         healthy = all(isinstance(verdict, Ok) for verdict in verdicts)
         if verify.probe and not any(isinstance(verdict, Blocked) for verdict in verdicts):
             began_probe = time.monotonic()
-            verdicts.append(self._probe(Step.VERIFY, min(_PROBE_TIMEOUT, verify.timeout)))
+            timeout = min(_PROBE_TIMEOUT, verify.timeout)
+            left = verify.timeout - (began_probe - began)
+            verdicts.append(self._probe(Step.VERIFY, timeout, left))
             self.connection.extend_deadline(began_probe)
         if verify.session and not any(isinstance(verdict, Blocked) for verdict in verdicts):
             left = verify.timeout - (time.monotonic() - began)
@@ -416,11 +418,16 @@ class _HostWork:
             self._start(Step.VERIFY, verdict.checked)
         return verdict
 
-    def _probe(self, step: Step, timeout: float) -> Ok | Unknown | Blocked:
-        """Ask the provider whether it would serve this host."""
+    def _probe(self, step: Step, timeout: float, longest: float) -> Ok | Unknown | Blocked:
+        """Ask the provider whether it would serve this host.
+
+        A wait that the provider asks for may end after ``longest`` seconds, not ``timeout``.
+        """
         job = self.task.job
         chosen_at = str(job.host.provider.span) if job.host.provider is not None else ""
-        verdict = probe_provider(job.session, self.connection.request, timeout, chosen_at=chosen_at)
+        verdict = probe_provider(
+            job.session, self.connection.request, timeout, longest=longest, chosen_at=chosen_at
+        )
         if isinstance(verdict, Ok):
             self.warnings.extend(verdict.warnings)
             if verdict.checked:

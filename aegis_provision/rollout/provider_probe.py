@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.http_messages import HttpResponse
 
 _SHORTEST_TIMEOUT = 1.0
+_LONGEST_PUT_OFF = 300.0  # the lock is renewed by requests, and expires after twice as long
 _NEEDED = ("base_url", "auth_token", "model", "fast_model")
 _NAMES_DEPLOYMENTS = "azure-openai"
 _LOCAL_SERVERS = {"lm-studio": "LM Studio", "ollama": "Ollama"}
@@ -45,33 +46,40 @@ def probe_provider(
     timeout: float,
     pause: Callable[[float], object] = time.sleep,
     *,
+    longest: float = 0.0,
     chosen_at: str = "",
 ) -> Ok | Unknown | Blocked:
     """Ask the provider for its models, with the host's token, from the host's point of view.
 
     The request is in OpenAI's form, and if that does not settle it in Anthropic's. A failure that
-    may pass by itself is tried again until ``timeout`` seconds are over: not before the provider
-    asks for it, and not at all where that is later. ``chosen_at`` is the inventory's place that
-    chose the provider, for messages.
+    may pass by itself is tried again until ``timeout`` seconds are over. Where the provider says
+    when (``Retry-After``), it is not asked before, also after that time, and not at all where that
+    is after ``longest`` seconds. ``chosen_at`` is the inventory's place that chose the provider,
+    for messages.
     """
     if missing_settings(session):
         return Ok(("the provider was not asked: the file does not name one in full",))
-    until, asked_wait = time.monotonic() + timeout, 0.0
+    until = time.monotonic() + timeout
+    put_off = time.monotonic() + max(timeout, min(longest, _LONGEST_PUT_OFF))
+    asked_wait = 0.0
 
     def wait(seconds: float) -> None:
         pause(max(seconds, asked_wait))
 
     expected = expectation(session, chosen_at)
     blocked = Blocked("")
-    for seconds in tries(timeout, _SHORTEST_TIMEOUT, wait):
-        verdict = probe_once(session, expected, send, seconds)
+    for seconds in tries(put_off - time.monotonic(), _SHORTEST_TIMEOUT, wait):
+        left = until - time.monotonic()
+        own = seconds if asked_wait else max(_SHORTEST_TIMEOUT, min(seconds, left))
+        verdict = probe_once(session, expected, send, own)
         if isinstance(verdict, Unknown):
             return verdict
         if verdict.ok:
             return Ok(verdict.warnings, verdict.checked)
         blocked = Blocked(verdict.message, verdict.hint)
         asked_wait = verdict.retry_after or 0.0
-        if not verdict.passing or time.monotonic() + asked_wait > until:
+        end = put_off if asked_wait else until
+        if not verdict.passing or time.monotonic() + asked_wait > end:
             break
     return blocked
 

@@ -263,6 +263,20 @@ def test_the_provider_is_not_asked_again_where_it_says_that_this_is_too_soon(tex
     assert (len(host.asked), clock.pauses) == (1, [])
 
 
+@pytest.mark.parametrize(
+    ("text", "longest", "pauses"),
+    [("25", 60.0, [25.0]), ("70", 60.0, []), ("290", 86_400.0, [290.0]), ("301", 86_400.0, [])],
+)
+def test_a_wait_that_is_asked_for_may_end_after_the_probes_own_time(
+    text: str, longest: float, pauses: list[float]
+) -> None:
+    host, clock = Host([asks_to_wait(text), models("big", "small")]), Clock()
+    end = probe_provider(session(), host, 10.0, clock, longest=longest)
+    assert clock.pauses == pauses
+    assert isinstance(end, Ok if pauses else Blocked)
+    assert len(host.asked) == 1 + len(pauses)
+
+
 @pytest.mark.parametrize("text", ["0", "-5", "86401", "9" * 400, "soon", "1e3", "\x1b[2J"])
 def test_a_wait_that_makes_no_sense_is_none(text: str) -> None:
     end, host, clock = probed(asks_to_wait(text), models("big", "small"))
