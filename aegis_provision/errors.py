@@ -9,6 +9,10 @@
     - :class:`StateDirError`: the state directory can't be used
 
   - :class:`MissingExtraError`: an optional package is not installed
+  - :class:`CommandNotStartedError`: a command to run here can't be started
+
+    - :class:`CommandNotFoundError`: there is no such program
+
   - :class:`RefusedError`: a whole run was refused before any write
   - :class:`TransportError`: a host could not be worked on
 
@@ -96,6 +100,14 @@ class StateDirError(InputError):
 
 class MissingExtraError(Error):
     """An optional package that a command needs is not installed."""
+
+
+class CommandNotStartedError(Error):
+    """A command that was to run on the operator's machine can't be started."""
+
+
+class CommandNotFoundError(CommandNotStartedError):
+    """There is no such program."""
 
 
 class RefusedError(Error):

@@ -123,6 +123,13 @@ def providers(ctx: click.Context, _: click.Parameter, word: str) -> list[Complet
     return _items(dict.fromkeys((*builtin_recipes(), *_names(ctx).providers)), word)
 
 
+def providers_and_hosts(
+    ctx: click.Context, parameter: click.Parameter, word: str
+) -> list[CompletionItem]:
+    """Return the recipes and the hosts whose names begin with ``word``."""
+    return [*providers(ctx, parameter, word), *hosts(ctx, parameter, word)]
+
+
 def keys(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionItem]:
     """Return the settings and session variables of the host named before that begin with ``word``.
 

@@ -46,6 +46,7 @@ SUMMARIES = {
     "rollback": "Bring back the files from before a past run.",
     "history": "List past runs, or show one.",
     "import": "Make an inventory out of what the hosts have.",
+    "run": "Start a server here on a provider, for as long as it runs.",
     "demo": "Try all of it against a small fleet on loopback.",
 }
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from aegis_provision.errors import MissingExtraError, RefusedError
+from aegis_provision.errors import (
+    CommandNotFoundError,
+    CommandNotStartedError,
+    MissingExtraError,
+    RefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +28,10 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """Every exit code of the tool."""
+    """Every exit code of the tool; ``run`` ends with its command's own status, once it started.
+
+    The last but one and the one before are what POSIX shells say of a command that can't be run.
+    """
 
     DONE = 0
     BUG = 1
@@ -33,6 +41,8 @@ class ExitCode(IntEnum):
     HOST_UNREACHABLE = 5
     REFUSED = 6
     USAGE = 64
+    COMMAND_NOT_STARTED = 126
+    COMMAND_NOT_FOUND = 127
     INTERRUPTED = 130
 
 
@@ -43,6 +53,10 @@ def error_exit_code(error: Error) -> ExitCode:
             return ExitCode.REFUSED
         case MissingExtraError():
             return ExitCode.USAGE
+        case CommandNotFoundError():
+            return ExitCode.COMMAND_NOT_FOUND
+        case CommandNotStartedError():
+            return ExitCode.COMMAND_NOT_STARTED
     return ExitCode.INVALID_INPUT
 
 

@@ -406,6 +406,14 @@ def recipe_session(
     if name not in recipes:
         fleet = fleet_if_any(inventory, environment.environ)
         recipes = fleet.recipes if fleet is not None else recipes
-    session = resolve_env(recipe_spec(find_recipe(recipes, name)), environment.variables)
+    return session_of(find_recipe(recipes, name), environment)
+
+
+def session_of(recipe: Recipe, environment: Environment) -> tuple[Session, tuple[Diagnostic, ...]]:
+    """Return what a host with nothing but ``recipe`` would get, and the warnings.
+
+    Raises :class:`InvalidInputError`.
+    """
+    session = resolve_env(recipe_spec(recipe), environment.variables)
     missing = dict.fromkeys(session.missing, ())
     return session, _without_errors(check_session(session), missing)

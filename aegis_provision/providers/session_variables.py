@@ -116,6 +116,24 @@ def recipe_spec(recipe: Recipe, further: Mapping[str, Setting] | None = None) ->
     return _spec(recipe, recipe.values, {**_env_of(recipe), **env})
 
 
+def incomplete_provider(
+    recipe: Recipe,
+    absent: Sequence[str],
+    more: str = "",
+    related: tuple[Related, ...] = (),
+    hosts: tuple[str, ...] = (),
+) -> Diagnostic:
+    """Return the error for a recipe that lacks the keys ``absent``; ``more`` is put after that."""
+    return error(
+        "incomplete-provider",
+        f"the provider {quote(recipe.name)} brings no {', no '.join(absent)}{more}",
+        recipe.span,
+        hint="add what is missing, or let it extend a built-in recipe",
+        related=related,
+        hosts=hosts,
+    )
+
+
 @dataclass(slots=True)
 class _SpecBuilder:
     """Makes one spec for all hosts that are alike, and each diagnostic once for all its hosts."""
@@ -153,13 +171,10 @@ class _SpecBuilder:
                 hosts=tuple(hosts),
             )
         for (setting, absent), hosts in self._incomplete.items():
-            recipe = self.recipes[str(setting.value)]
-            yield error(
-                "incomplete-provider",
-                f"the provider {quote(recipe.name)} brings no {', no '.join(absent)}, "
-                "and nothing nearer to the host does",
-                recipe.span,
-                hint="add what is missing, or let it extend a built-in recipe",
+            yield incomplete_provider(
+                self.recipes[str(setting.value)],
+                absent,
+                ", and nothing nearer to the host does",
                 related=(Related(setting.span, "it is chosen here"),),
                 hosts=tuple(hosts),
             )

@@ -98,6 +98,7 @@ def test_sizes_in_words(size: int, words: str) -> None:
 READERS = {
     "files/reading": "the one place",
     "files/atomic": "files that it makes, and locks",
+    "files/private_directory": "directories and files that it makes, and locks",
     "inputs/env_file": "a pipe may stand there; its own bounds",
     "cli/streams": "the process's own streams",
     "cli/completion": "scripts of the package",

@@ -13,6 +13,7 @@ from aegis_provision.cli.options import (
     inventory_option,
     output_options,
 )
+from aegis_provision.cli.output import echo
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.load import find_recipe, fleet_if_any
 from aegis_provision.providers.recipes import builtin_recipes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 @click.command("providers")
 @click.argument("name", required=False, shell_complete=completion.providers)
+@click.option("--list", "names", is_flag=True, help="Only their names, one a line.")
 @inventory_option
 @env_file_option
 @output_options
@@ -33,13 +35,14 @@ def command(
     name: str | None,
     inventory: tuple[Path, ...],
     *,
+    names: bool,
     environment: Environment,
     output: Output,
 ) -> int:
     """List the recipes with their variables and which of them are set; with NAME, one in full.
 
-    Knows your own recipes too where there is an inventory. Only names are shown, never a value
-    out of your environment.
+    Each of them can be given to 'run' and to 'render --provider'. Knows your own recipes too where
+    there is an inventory. Only names are shown, never a value out of your environment.
     """
     from aegis_provision.report.providers_report import list_lines, providers_document, recipe_lines
 
@@ -49,7 +52,10 @@ def command(
     uses = Counter(spec.provider for spec in fleet.specs.values()) if fleet is not None else None
     if name is not None:
         recipes = {name: find_recipe(recipes, name)}
-    if output.format != "text":
+    if names:
+        for recipe in recipes:
+            echo(recipe)
+    elif output.format != "text":
         output.print_document(providers_document(recipes, variables, uses))
     elif name is not None:
         output.print_lines(recipe_lines(recipes[name], variables, uses))
