@@ -155,6 +155,7 @@ def shell(
         ("aegis-provision plan --color a", ["auto", "always"]),
         ("aegis-provision providers g", ["glm", "gateway"]),
         ("aegis-provision render --provider ol", ["ollama"]),
+        ("aegis-provision run g", ["glm", "gateway", "gpu-1", "gpu-2"]),
         ("aegis-provision explain build-1 env.", ["env.MY_VARIABLE"]),
         ("aegis-provision explain build-1 API_T", ["API_TIMEOUT_MS"]),
         ("aegis-provision pin build-", ["build-1", "build-2"]),

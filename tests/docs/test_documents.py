@@ -41,6 +41,7 @@ def _environ(home: Path, programs: Path) -> dict[str, str]:
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         program.chmod(0o755)
+    (programs / "ag").symlink_to("/bin/true")  # who tries 'run' has Aegis there
     return {
         "HOME": str(home),
         "USER": "reader",

@@ -98,7 +98,7 @@ def test_one_that_is_taken_away_before_it_is_locked_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = fcntl.flock
-    made = []
+    made: list[Path] = []
 
     def taken_once(descriptor: int, operation: int) -> None:
         if not made:
