@@ -102,6 +102,7 @@ READERS = {
     "inputs/env_file": "a pipe may stand there; its own bounds",
     "cli/streams": "the process's own streams",
     "cli/completion": "scripts of the package",
+    "cli/completion_cache": "a file that it makes, in the cache directory",
     "operations/init": "starters of the package",
     "packaged_files": "schemas, recipes and a script of the package",
     "report/html_page": "the style sheet of the package",
