@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.api_responses import Health
     from aegis_provision.aegis.file_in_use import Reading
-    from aegis_provision.aegis.remote_state import RemoteFile, RemoteState
+    from aegis_provision.aegis.remote_state import RemoteDirectory, RemoteFile, RemoteState
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.receipts import RejectedReceipt
     from aegis_provision.providers.session_variables import Session
@@ -370,11 +370,17 @@ def _directory(facts: HostFacts) -> Check:
         return rests_on("directory", "aegis")  # config_path: auto is what it would tell
     if actual.problem is not None and _is_of_directory(actual):
         reason, hint = refusals(actual)[0]
+        if actual.problem is ReadProblem.PERMISSION_DENIED:
+            of = f" ({_owned(actual.directory)})" if actual.directory is not None else ""
+            reason = f"no permission to look into it{of}"
         return _fail("directory", reason, hint)
     if actual.directory is None:
         return _not_checked("directory", "it was not looked at")
-    found = actual.directory
-    return _ok("directory", f"{found.mode:04o}, uid {found.uid}, gid {found.gid}")
+    return _ok("directory", _owned(actual.directory))
+
+
+def _owned(item: RemoteDirectory | RemoteFile) -> str:
+    return f"{item.mode:04o}, uid {item.uid}, gid {item.gid}"
 
 
 def _is_of_directory(actual: RemoteState) -> bool:
@@ -422,7 +428,7 @@ def _permissions(facts: HostFacts) -> Check:
             f"its mode is {mode:04o}: {loose}",
             f"'apply' makes it {desired.mode:04o}; so does 'chmod {desired.mode:04o}' on the host",
         )
-    return _ok("permissions", f"{mode:04o}, uid {actual.file.uid}, gid {actual.file.gid}")
+    return _ok("permissions", _owned(actual.file))
 
 
 def _loose(mode: int) -> str:

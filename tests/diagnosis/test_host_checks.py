@@ -117,7 +117,7 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
     (
         "a directory of somebody else's",
         lambda: unread(ReadProblem.PERMISSION_DENIED, directory=RemoteDirectory(0o700, 1, 1)),
-        "directory", FAIL, "no permission to read it", "log in as the file's owner",
+        "directory", FAIL, "no permission to look into it (0700, uid 1, gid 1)", "log in as the",
     ),
     (
         "root and a user's directory", lambda: unread(ReadProblem.UNSAFE_DIRECTORY),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,17 @@ from aegis_provision.rollout.diagnose import Operator, diagnose_fleet
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.transport.connect import connect
 from tests.fleet.clients import options
+from tests.fleet.needs import missing
 from tests.fleet.openssh import running_sshd
 from tests.fleet.specs import specified
+from tests.fleet.users import sshd_for, sudoers, user
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aegis_provision.diagnosis.checks import Check
+    from tests.fleet.openssh import Sshd
 
 AHEAD = 3600
 FILE = '{"defaultSessionEnv": {}}'
@@ -46,16 +51,28 @@ def checks(tmp_path: Path) -> dict[str, Check]:
     os.utime(lock, (then, then))
     path = f"SetEnv PATH={programs}:/usr/bin:/bin"
     with running_sshd(tmp_path / "sshd", settings=[path]) as sshd:
-        inventory, specs = specified(
-            "providers:\n  here: {extends: ollama, base_url: http://127.0.0.1:9/v1}\n"
-            f"all:\n  vars: {{provider: here, address: {sshd.address}, port: {sshd.port},\n"
-            f"    user: {sshd.user}, identity_file: {sshd.client_key}, config_path: {config}}}\n"
-            "  hosts: {a: {}}\n"
-        )
-        job = HostJob(inventory.hosts["a"], resolve_env(specs["a"], {}))
-        settings = ConnectionSettings(connect, options(tmp_path, sshd.known_hosts), 1, 60.0)
-        [found] = diagnose_fleet([job], {"a": Operator()}, settings, lambda _: None, probe=False)
-    return {check.check: check for check in found.checks}
+        found = _checks(sshd, tmp_path, {"a": {"config_path": str(config)}})["a"]
+    return {check.check: check for check in found}
+
+
+def _checks(
+    sshd: Sshd, home: Path, hosts: Mapping[str, Mapping[str, str]], login: str | None = None
+) -> dict[str, tuple[Check, ...]]:
+    everywhere = {
+        "provider": "here",
+        "address": sshd.address,
+        "port": sshd.port,
+        "user": login or sshd.user,
+        "identity_file": str(sshd.client_key),
+    }
+    recipe = {"extends": "ollama", "base_url": f"http://127.0.0.1:{sshd.port}/v1"}
+    document = {"providers": {"here": recipe}, "all": {"vars": everywhere, "hosts": hosts}}
+    inventory, specs = specified(json.dumps(document))
+    jobs = [HostJob(host, resolve_env(specs[host.name], {})) for host in inventory.hosts.values()]
+    settings = ConnectionSettings(connect, options(home, sshd.known_hosts), 8, 60.0)
+    operators = dict.fromkeys(hosts, Operator())
+    found = diagnose_fleet(jobs, operators, settings, lambda _: None, probe=False)
+    return {host.host: host.checks for host in found}
 
 
 def test_a_clock_that_is_ahead_is_told_and_a_locks_age_goes_by_it(checks: dict[str, Check]) -> None:
@@ -65,3 +82,45 @@ def test_a_clock_that_is_ahead_is_told_and_a_locks_age_goes_by_it(checks: dict[s
     )
     assert checks["lock"].message == "another run is writing there (ben since noon)"
     assert "is broken in 8 min" in checks["lock"].remedy or "in 9 min 0 s" in checks["lock"].remedy
+
+
+@pytest.mark.root
+def test_what_a_login_may_not_do_is_one_fault_where_it_first_matters(
+    tmp_path: Path, public_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        missing("this needs root: it makes users and sudo rules")
+    hosts: dict[str, dict[str, str]] = {}
+    for name in ("closed", "unreadable", "unwritable", "no-sudo", "well"):
+        directory = public_path / name
+        directory.mkdir(mode=0o755)
+        (directory / "aegis.config.json").write_text(FILE)
+        (directory / "aegis.config.json").chmod(0o600)
+        hosts[name] = {"config_path": str(directory / "aegis.config.json")}
+    with (
+        user("login") as login,
+        user("aegis", "/usr/sbin/nologin") as aegis,
+        sudoers(f"{login} ALL=({aegis}) ALL"),
+        sshd_for(login, tmp_path / "sshd") as sshd,
+    ):
+        (public_path / "closed").chmod(0o700)
+        shutil.chown(public_path / "unwritable" / "aegis.config.json", login)
+        shutil.chown(public_path / "well", login)
+        shutil.chown(public_path / "well" / "aegis.config.json", login)
+        hosts["no-sudo"]["become_user"] = aegis
+        found = _checks(sshd, tmp_path, hosts, login)
+    failed = {
+        name: [(check.check, check.message) for check in checks if check.result is CheckResult.FAIL]
+        for name, checks in found.items()
+    }
+    assert failed == {
+        "closed": [("directory", "no permission to look into it (0700, uid 0, gid 0)")],
+        "unreadable": [("file", "no permission to read it")],
+        "unwritable": [
+            ("permissions", "it can't be written: no permission to write in its directory")
+        ],
+        "no-sudo": [("become", f"sudo wants a password to become {aegis}")],
+        "well": [],
+    }
+    [become] = [check for check in found["no-sudo"] if check.check == "become"]
+    assert f"{login} ALL=({aegis}) NOPASSWD: /usr/lib/openssh/sftp-server" in become.remedy
