@@ -219,7 +219,7 @@ _EVERY = (
     _no_matter("BatchMode", _NEVER_ASKS, choices=_FLAG),
     _no_matter("ChannelTimeout", "each step has its own time"),
     _no_matter("ClearAllForwardings", _NO_FORWARDING, choices=_FLAG),
-    _no_matter("Compression", "what is sent is small", choices=_FLAG),
+    _no_matter("Compression", "what is sent is small", choices=("yes", "no")),
     _no_matter(
         "ConnectionAttempts", "what is worth another try is tried within the deadline", Reads.NUMBER
     ),

@@ -8,9 +8,11 @@ be known, is found out later, by :mod:`~aegis_provision.transport.ssh.ssh_config
 from __future__ import annotations
 
 import glob
+import grp
 import ipaddress
 import itertools
 import os
+import pwd
 import re
 import socket
 import stat
@@ -56,7 +58,7 @@ _NONE_ALONE = frozenset(
         "canonicalizepermittedcnames",
     }
 )  # fmt: skip
-_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_DEBIAN = Path("/etc/debian_version")
 
 
 class SshConfigError(ValueError):
@@ -294,11 +296,27 @@ def jump_names(text: str) -> tuple[str, ...]:
 
 def _check_owner(path: Path) -> None:
     facts = path.stat()
-    if facts.st_uid not in {0, os.getuid()} or facts.st_mode & _WRITABLE:
+    trusted = facts.st_uid in {0, os.getuid()} and not facts.st_mode & stat.S_IWOTH
+    if not trusted or (facts.st_mode & stat.S_IWGRP and not _is_own_group(facts)):
         raise SshConfigError(
             f"{path}: bad owner or permissions: it must be yours or root's, and nobody else's "
             "to write (chmod go-w)"
         )
+
+
+def _is_own_group(facts: os.stat_result) -> bool:
+    """Tell whether a file's group has but one member, its owner.
+
+    Debian's client lets such a group write: everybody has one there. Others' clients do not.
+    """
+    if not _DEBIAN.exists():
+        return False
+    try:
+        group, owner = grp.getgrgid(facts.st_gid), pwd.getpwuid(facts.st_uid)
+    except KeyError:
+        return False
+    members = {user.pw_name for user in pwd.getpwall() if user.pw_gid == facts.st_gid}
+    return members.union(group.gr_mem) == {owner.pw_name}
 
 
 def _check_words(key: str, written: str, words: Sequence[str]) -> None:

@@ -2,129 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import pwd
-import re
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aegis_provision.transport.ssh.ssh_config import HostOptions, SshConfig, read_ssh_config
+from aegis_provision.transport.ssh.ssh_config import read_ssh_config
 from aegis_provision.transport.ssh.ssh_config_lookup import Query
 from aegis_provision.transport.ssh.ssh_config_reader import SshConfigError
 from tests.fleet.clients import need
+from tests.transport.ssh.openssh_config import HOME, ME, lookup, ours, reading, theirs
 
-HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
-ME = getpass.getuser()
-
-# What the real client takes as default identities depends on its version; the tests never ask.
-DEFAULT_KEYS = str(HOME / ".ssh" / "id_")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a client makes of a config for one host."""
-
-    host_name: str
-    port: int
-    user: str
-    identity_files: tuple[str, ...]
-    identities_only: bool
-    host_key_alias: str | None
-    revoked_host_keys: str | None
-    proxy_jump: str | None
-    proxy_command: str | None
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session", autouse=True)
 def openssh() -> None:
     need("ssh", "openssh-client")
-
-
-def theirs(config: Path, host: str, *arguments: str) -> Answer | None:
-    """Return what OpenSSH's client makes of it, ``None`` where it refuses the file."""
-    completed = subprocess.run(
-        ["ssh", "-G", "-F", config, *arguments, host], capture_output=True, text=True, check=False
-    )
-    if completed.returncode != 0:
-        return None
-    values: dict[str, str] = {}
-    for line in completed.stdout.splitlines():
-        key, _, value = line.partition(" ")
-        values.setdefault(key, value)
-    return Answer(
-        host_name=values["hostname"],
-        port=int(values["port"]),
-        user=values["user"],
-        identity_files=_identity_files(config, host, *arguments),
-        identities_only=values.get("identitiesonly") == "yes",
-        host_key_alias=values.get("hostkeyalias"),
-        revoked_host_keys=values.get("revokedhostkeys"),
-        proxy_jump=values.get("proxyjump"),
-        proxy_command=_with_tokens(values, host),
-    )
-
-
-def _with_tokens(values: dict[str, str], host: str) -> str | None:
-    """Return the ProxyCommand as it would be run: -G leaves its tokens as they are."""
-    command = values.get("proxycommand")
-    alias = values.get("hostkeyalias", host)
-    tokens = {"h": values["hostname"], "p": values["port"], "r": values["user"], "%": "%"}
-    tokens |= {"n": host, "k": alias}
-    return command and re.sub("%(.)", lambda match: tokens[match[1]], command)
-
-
-def _identity_files(config: Path, host: str, *arguments: str) -> tuple[str, ...]:
-    # -G leaves tokens as they are. A connection fills them in, one that goes nowhere too.
-    completed = subprocess.run(
-        ["ssh", "-v", "-F", config, "-o", "ProxyCommand=/bin/false", *arguments, host],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    marker = "debug1: identity file "
-    named = (
-        line.removeprefix(marker).rpartition(" type ")[0]
-        for line in completed.stderr.splitlines()
-        if line.startswith(marker)
-    )
-    return tuple(
-        name for name in named if not name.endswith("-cert") and not name.startswith(DEFAULT_KEYS)
-    )
-
-
-def lookup(
-    config: Path, host: str, user: str | None = None, port: int | None = None
-) -> HostOptions:
-    return reading(config).lookup(Query(host, user, port))
-
-
-def reading(config: Path, **environ: str) -> SshConfig:
-    """Read a config in our own environment, and with some more variables."""
-    return read_ssh_config(
-        config, home=HOME, local_user=ME, environ={**os.environ, **environ}, timeout=10.0
-    )
-
-
-def ours(config: Path, host: str, user: str | None = None, port: int | None = None) -> Answer:
-    found = lookup(config, host, user, port)
-    return Answer(
-        host_name=found.host_name,
-        port=found.port or 22,
-        user=found.user or ME,
-        identity_files=found.identity_files or (),
-        identities_only=found.identities_only,
-        host_key_alias=found.host_key_alias,
-        revoked_host_keys=" ".join(found.revoked_host_keys) or None,
-        proxy_jump=",".join(found.proxy_jump or ()) or None,
-        proxy_command=found.proxy_command,
-    )
 
 
 COMPLETING = "CanonicalizeHostname yes\nCanonicalDomains invalid\n"
@@ -428,7 +324,23 @@ _VALUES = {
     "IdentityFile": st.sampled_from(["/k/%h", "/k/%n-%p-%r", "~/k", '"/k k"', "/k/1"]),
     "IdentitiesOnly": st.sampled_from(["yes", "no"]),
     "ProxyJump": st.sampled_from(["j", "none", "u@j:9,k"]),
-    "ProxyCommand": st.sampled_from(["nc x", "none"]),
+    "ProxyCommand": st.sampled_from(["nc x", "none", "nc %h %p %n %r %%"]),
+    "UserKnownHostsFile": st.sampled_from(["~/.ssh/k ${HOME}/k2", "/%h/%k-%C", "none", "/k"]),
+    "GlobalKnownHostsFile": st.sampled_from(["/g1 /g2", "~/%h", "None"]),
+    "IdentityAgent": st.sampled_from(["none", "SSH_AUTH_SOCK", "$AGENT", "~/%h.sock", "${HOME}/a"]),
+    "CertificateFile": st.sampled_from(["/c/%h", "~/c", "/c/1"]),
+    "AddressFamily": st.sampled_from(["any", "INET", "inet6"]),
+    "BindAddress": st.sampled_from(["127.0.0.1", "::1"]),
+    "ConnectTimeout": st.sampled_from(["5", "1m30s", "none", "0", "2H"]),
+    "ServerAliveInterval": st.sampled_from(["5", "1m", "0"]),
+    "RequiredRSASize": st.sampled_from(["1024", "3072"]),
+    "PubkeyAuthentication": st.sampled_from(["yes", "no", "host-bound"]),
+    "PasswordAuthentication": st.sampled_from(["yes", "no"]),
+    "ChallengeResponseAuthentication": st.sampled_from(["yes", "no"]),
+    "PreferredAuthentications": st.sampled_from(
+        ["password", "publickey,password", "gssapi-with-mic"]
+    ),
+    "Include": st.sampled_from(["{parts}/1", "{parts}/*", "{parts}/2 {parts}/1", "{parts}/none*"]),
 }
 _OPTIONS = st.one_of(
     [values.map(lambda value, key=key: f"  {key} {value}") for key, values in _VALUES.items()]  # type: ignore[misc]
@@ -436,6 +348,9 @@ _OPTIONS = st.one_of(
 _CRITERIA = st.one_of(
     st.sampled_from(["host", "originalhost"]).flatmap(
         lambda key: _NAMES.map(lambda name: f"{key} {name}")
+    ),
+    st.sampled_from(
+        ['exec "true"', 'exec "test %h = a"', "!exec false", 'exec "test %p-%r = 22-u"']
     ),
     st.sampled_from(["user u", f"user {ME}", "!user v", "!host b", "localuser x", "final"]),
     st.sampled_from(["!final", "canonical", "!canonical", "host final", "host=127.0.0.1"]),
@@ -455,11 +370,16 @@ _BLOCKS = st.tuples(_HEADS, st.lists(_OPTIONS, max_size=4)).map(
 )
 @given(
     blocks=st.lists(_BLOCKS, min_size=1, max_size=5),
+    parts=st.lists(_BLOCKS, min_size=2, max_size=2),
     host=st.sampled_from(["a", "b", "a.x", "ab", "A", "127.1"]),
 )
 def test_any_config_means_what_the_real_client_takes_it_for(
-    blocks: list[str], host: str, tmp_path: Path
+    blocks: list[str], parts: list[str], host: str, tmp_path: Path
 ) -> None:
-    config = tmp_path / "config"
-    config.write_text("\n".join(blocks) + "\n")
+    config, beside = tmp_path / "config", tmp_path / "parts"
+    beside.mkdir(exist_ok=True)
+    for number, part in enumerate(parts, start=1):
+        (beside / str(number)).write_text(part.replace("Include", "#") + "\n")
+    text = "\n".join(blocks).replace("{parts}", str(beside))
+    config.write_text(f"{text}\n")
     assert ours(config, host) == theirs(config, host)
