@@ -7,6 +7,7 @@ made: what could be seen there follows from that fault.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import start_is_older
@@ -182,8 +183,8 @@ class ApiFacts:
     ``is_open`` says that it answers without a token, ``None`` if that is not known. ``token`` is
     where the token comes from that it took, empty for none; ``refused`` says that it took none of
     the known ones. ``unset`` names the operator's variables that hold the inventory's token and
-    are unset, with their place. ``contradiction`` says
-    what speaks against the address that the inventory names, empty for nothing.
+    are unset, with their place. ``contradiction`` says what speaks against the address that the
+    inventory names, empty for nothing.
     """
 
     address: str
@@ -195,16 +196,15 @@ class ApiFacts:
     contradiction: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HostFacts:
     """All that was seen of one host, ``None`` for what was not asked.
 
     ``fault`` is where the way to the host, or the work on it, came to its end: what lies behind is
     not known. ``space``, ``clock`` and ``lock`` are a text where the host could not tell: why.
-    ``operators`` are checks that the operator's own side decides, by name: a variable is unset, or
-    holds what Aegis would drop.
-    ``owed`` says that the operator's records know of a restart that is owed. ``provider`` are the
-    checks of the provider.
+    ``owed`` says that the operator's records know of a restart that is owed. ``operators`` are
+    checks that the operator's own side decides, by name: a variable is unset, or holds what Aegis
+    would drop. ``provider`` are the checks of the provider.
     """
 
     host: Host
@@ -232,14 +232,14 @@ class HostFacts:
         """Return the host's file."""
         return self.actual.file if self.actual is not None else None
 
-    @property
+    @cached_property
     def config(self) -> ConfigFile | RejectedConfig | None:
         """Return the file as Aegis takes it as it is, ``None`` for no file."""
         if self.actual is None or self.actual.file is None:
             return None
         return parse_config(self.actual.file.content, syntax=syntax_of(self.actual.path))
 
-    @property
+    @cached_property
     def reading(self) -> Reading | None:
         """Return which file Aegis reads, ``None`` if it was not asked."""
         found = self.server if isinstance(self.server, FoundFiles) else None
@@ -597,14 +597,12 @@ def _aegis(facts: HostFacts) -> Check:
             return rests_on(name, "config")
         if process is not None and not process.running:
             return _fail(name, f"{unit} does not run", f"look at it: systemctl status {unit}")
-        said = (
-            f"nothing listens on {api.address}"
-            if _is_silent(facts)
-            else f"{api.address}: {_said(api)}"
-        )
+        said = f"it does not answer: {api.address}: {api.health.reason}"
+        if _is_silent(facts):
+            said = f"it does not answer: nothing listens on {api.address}"
         if api.contradiction:
-            return _fail(name, f"it does not answer: {said}; {api.contradiction}", _CORRECT_API)
-        return _fail(name, f"it does not answer: {said}", _look(facts))
+            return _fail(name, f"{said}; {api.contradiction}", _CORRECT_API)
+        return _fail(name, said, _look(facts))
     health = api.health
     words = f"{health.version or 'it answers'} on {api.address}"
     if health.started is not None:
@@ -627,10 +625,6 @@ def _dies_of_its_file(facts: HostFacts) -> bool:
 
 
 _CORRECT_API = "correct api in the inventory, or leave it out"
-
-
-def _said(api: ApiFacts) -> str:
-    return api.health.reason if isinstance(api.health, NoAnswer) else ""
 
 
 def _look(facts: HostFacts) -> str:

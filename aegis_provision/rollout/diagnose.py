@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_address import api_address
 from aegis_provision.aegis.api_responses import SESSIONS_PATH, dropped_config
-from aegis_provision.aegis.config_file import ConfigFile, parse_config, syntax_of
+from aegis_provision.aegis.config_file import ConfigFile
 from aegis_provision.aegis.remote_state import ReadProblem
 from aegis_provision.diagnosis.host_checks import (
     ApiFacts,
@@ -34,7 +34,7 @@ from aegis_provision.rollout.events import HostDiagnosed
 from aegis_provision.rollout.find_server import ask_server, find_server, read_host
 from aegis_provision.rollout.planner import read_fleet
 from aegis_provision.rollout.provider_checks import provider_checks
-from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.deadline import Deadline, deadline_expired
 from aegis_provision.transport.http_messages import HttpFailure
 from aegis_provision.transport.remote_read import READ_STEP
 
@@ -159,6 +159,8 @@ class _Look:
         }
         for check, look in looks.items():
             try:
+                if self.deadline.expired():
+                    raise deadline_expired(check)
                 facts = look(facts)
             except Unreachable as problem:
                 # The connection holds where only the file can't be read.
@@ -240,11 +242,8 @@ class _Look:
         return replace(facts, api=self._api(facts))
 
     def _api(self, facts: HostFacts) -> ApiFacts:
-        host, actual = self.job.host, facts.actual
-        config = None
-        if actual is not None and actual.file is not None:
-            parsed = parse_config(actual.file.content, syntax=syntax_of(actual.path))
-            config = parsed if isinstance(parsed, ConfigFile) else None
+        host = self.job.host
+        config = facts.config if isinstance(facts.config, ConfigFile) else None
         set_api = host.service.api if host.names_api else None
         where = api_address(set_api, facts.process, config)
         own = (config.auth_token, config.client_auth_token) if config is not None else ()
