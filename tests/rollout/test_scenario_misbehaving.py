@@ -174,7 +174,8 @@ def test_nothing_of_ours_is_left_where_the_new_file_is_kept(kept: Story, name: s
 
 def test_a_dropped_file_is_seen_at_once(story: Story) -> None:
     hosts = recorded_hosts(story.fleet)
-    assert max(hosts[name]["seconds"] for name in ("lost-file", "open")) < 6
+    waited_for = min(hosts[name]["seconds"] for name in ("degraded", "silent", "dies"))
+    assert max(hosts[name]["seconds"] for name in ("lost-file", "open")) < waited_for
 
 
 def test_a_restore_that_fails_is_no_success(rolled_back: Story) -> None:
