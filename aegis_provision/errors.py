@@ -29,7 +29,7 @@ None of them ever holds a secret.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -149,19 +149,36 @@ _STAGE_OF = {
 }
 
 
+class Passing(Enum):
+    """How soon what keeps us from connecting may be over by itself."""
+
+    SOON = "in a moment, or not for long"
+    SLOWLY = "perhaps; to find out takes a whole timeout"
+    UNSAID = "perhaps; the server hung up and did not say why"
+    WHEN_LEFT_ALONE = "when the server has fewer connections to take"
+
+
 class Unreachable(TransportError):
     """No working session: name, connection, host key, login, sudo, SFTP or the clock failed.
 
     ``step`` is for people; ``stage`` says for programs how far the connection came, where it
-    failed on its way.
+    failed on its way. ``passing`` says that it may be over soon, so that it is worth it to connect
+    again; ``None`` that it is not.
     """
 
     def __init__(
-        self, step: str, reason: str, hint: str = "", *, stage: Stage | None = None
+        self,
+        step: str,
+        reason: str,
+        hint: str = "",
+        *,
+        stage: Stage | None = None,
+        passing: Passing | None = None,
     ) -> None:
         """Keep the parts; where the step tells the stage, it need not be said."""
         super().__init__(step, reason, hint)
         self.stage = stage or _STAGE_OF.get(step)
+        self.passing = passing
 
 
 class WriteRefused(TransportError):

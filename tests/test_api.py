@@ -221,7 +221,7 @@ def test_a_host_s_failure_is_a_value(tmp_path: Path, environ: Mapping[str, str])
     path.write_text("all: {vars: {provider: ollama}, hosts: {a: {address: 127.0.0.1, port: 1}}}")
     plan = ap.plan(ap.load(path), environ=environ, ssh_config="none", timeout=5)
     assert [(item.action, item.message) for item in plan] == [
-        (ap.Action.UNREACHABLE, "connect: nothing listens there")
+        (ap.Action.UNREACHABLE, "connect: nothing listens there (3 attempts within 5 s)")
     ]
     run = ap.apply(plan)
     assert [item.status for item in run.hosts] == [ap.Status.UNREACHABLE]

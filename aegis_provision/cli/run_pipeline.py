@@ -56,6 +56,7 @@ def plan_and_apply(
     cancel = CancelToken()
     with (
         interrupts(cancel) as signals,
+        job.connection.shared,
         ConnectionPool(limit=0 if check else POOL_SIZE) as pool,
         observe_run(
             output, forks=job.connection.forks, report=report, about=job.info.titled()

@@ -88,7 +88,7 @@ def apply(
     """
     job = plan.job
     host_jobs = {item.host.name: item for item in job.host_jobs}
-    with _open_record(plan, name, now) as record:
+    with job.connection.shared, _open_record(plan, name, now) as record:
         emit = EventBus([record, *observers], bugs)
         owner = f"{job.info.operator}, run {name}"
         context = RunContext(job.connection, pool, record.before_write, emit, cancel, name, owner)

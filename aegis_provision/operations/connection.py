@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.inventory.host import Target
     from aegis_provision.providers.secret import Secret
+    from aegis_provision.transport.ssh.connect_through_jump_hosts import LoggedIn
 
 _PLACES = 3
 _NO_SSH_CONFIG = Path("none")
@@ -55,6 +57,7 @@ def connection_settings(
     where the operator's home is.
     """
     from aegis_provision.transport.connect import connect
+    from aegis_provision.transport.shared_connections import SharedConnections
 
     try:
         home = home_directory(environ)
@@ -72,7 +75,15 @@ def connection_settings(
         system_ssh_config=_SYSTEM_SSH_CONFIG if options.ssh_config is None else None,
         environ=environ,
     )
-    return ConnectionSettings(connect, connect_options, options.forks, options.deadline, secrets)
+    shared: SharedConnections[LoggedIn] = SharedConnections()
+    return ConnectionSettings(
+        partial(connect, shared=shared),
+        connect_options,
+        options.forks,
+        options.deadline,
+        secrets,
+        shared,
+    )
 
 
 def ignored_ssh_config(

@@ -26,6 +26,7 @@ from aegis_provision.report.status_report import WORDS
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
+    ConnectRetried,
     HostChecked,
     HostDiagnosed,
     HostFinished,
@@ -172,6 +173,9 @@ def _always(event: Event) -> list[Text]:
 
 def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -> list[Text]:
     match event:
+        case ConnectRetried(host, attempt, reason, wait) if verbosity:
+            words = f"{host}: attempt {attempt} to connect in {wait:.1f} s: {reason}"
+            return [Text(escape_control(words))]
         case HostPlanned(plan):
             if verbosity or plan.action in _BAD:
                 return [Text(f"{plan.host}: {plan.action}")]

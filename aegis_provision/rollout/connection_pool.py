@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from aegis_provision.rollout.events import ConnectRetried
+
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from aegis_provision.inventory.host import Host
     from aegis_provision.providers.secret import Secret
+    from aegis_provision.rollout.events import Emit
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import Connect, HostSession
+    from aegis_provision.transport.retry import Retry
 
 POOL_SIZE = 200
 """How many connections a plan keeps open for the write that follows; more hosts reconnect."""
@@ -23,8 +31,9 @@ _FRESH = 5.0
 class ConnectionSettings:
     """How to connect: to ``forks`` hosts at once, with ``deadline`` seconds for each at most.
 
-    ``secrets`` are the operator's tokens that must never be shown, even if no host of the run has
-    them.
+    ``shared`` is entered while hosts are worked on: the connections to their bastions stay open
+    until the outermost block ends. ``secrets`` are the operator's tokens that must never be shown,
+    even if no host of the run has them.
     """
 
     connect: Connect
@@ -32,6 +41,18 @@ class ConnectionSettings:
     forks: int
     deadline: float
     secrets: tuple[Secret, ...] = field(default=(), repr=False)
+    shared: AbstractContextManager[object] = field(default_factory=nullcontext, repr=False)
+
+    def open(self, host: Host, deadline: Deadline, emit: Emit) -> HostSession:
+        """Connect to ``host``, and emit it as an event if that is tried again.
+
+        Raises :class:`Unreachable`.
+        """
+
+        def tell(retry: Retry) -> None:
+            emit(ConnectRetried(host.name, retry.attempt, retry.reason, retry.wait))
+
+        return self.connect(host.target, self.options, deadline, tell)
 
 
 class ConnectionPool:

@@ -95,6 +95,19 @@ class KeysAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectRetried:
+    """It is tried again to connect to ``host``: ``attempt`` (2 for the first time) is under way.
+
+    It begins after ``wait`` seconds; ``reason`` says how the attempt before it failed.
+    """
+
+    host: str
+    attempt: int
+    reason: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
     """The run begins: ``run`` is the run's name, ``plans`` what was read and agreed to.
 
@@ -248,6 +261,7 @@ Event = (
     | SessionsListed
     | HostDiagnosed
     | KeysAccepted
+    | ConnectRetried
     | RunStarted
     | PlayStarted
     | BatchStarted

@@ -45,7 +45,7 @@ class HostConnection:
         if self._session is None:
             settings, host = self.context.connection, self.job.host
             pooled = self.context.pool.take(host.name, self.deadline)
-            self._session = pooled or settings.connect(host.target, settings.options, self.deadline)
+            self._session = pooled or settings.open(host, self.deadline, self.context.emit)
             self._pooled = pooled is not None
             if not self._pooled and self._session.accepted:
                 self.context.emit(KeysAccepted(host.name, self._session.accepted))
@@ -62,7 +62,7 @@ class HostConnection:
     def another(self) -> HostSession:
         """Return a further connection, which the caller closes. Raises :class:`Unreachable`."""
         settings = self.context.connection
-        return settings.connect(self.job.host.target, settings.options, self.deadline)
+        return settings.open(self.job.host, self.deadline, self.context.emit)
 
     def lock(self, write: Write) -> WriteLock:
         """Take the lock, over a new connection if the one from the pool died meanwhile.

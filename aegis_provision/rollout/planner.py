@@ -113,7 +113,7 @@ def read_fleet(
         deadline = Deadline.after(connection.deadline)
         session, kept = None, False
         try:
-            session = connection.connect(job.host.target, connection.options, deadline)
+            session = connection.open(job.host, deadline, emit)
             reading = read(job, session, deadline)
             kept = keep(reading, session)
         except Unreachable as error:
@@ -125,13 +125,14 @@ def read_fleet(
         return redacted(reading, redactor.with_secrets(reading.secrets), job), accepted
 
     readings: dict[str, Reading] = {}
-    for job, (reading, accepted) in run_all(
-        jobs, read_host, workers=connection.forks, cancel=CancelToken()
-    ):
-        if accepted:
-            emit(KeysAccepted(job.host.name, accepted))
-        readings[job.host.name] = reading
-        emit(event(reading))
+    with connection.shared:
+        for job, (reading, accepted) in run_all(
+            jobs, read_host, workers=connection.forks, cancel=CancelToken()
+        ):
+            if accepted:
+                emit(KeysAccepted(job.host.name, accepted))
+            readings[job.host.name] = reading
+            emit(event(reading))
     return tuple(readings[job.host.name] for job in jobs)
 
 

@@ -79,21 +79,22 @@ def run_sessions(
         results[job.host.name] = result
         emit(SessionReported(result))
 
-    for batch in scheduled.batches:
-        for _ in run_all(
-            [jobs[host] for host in batch],
-            work_on,
-            workers=connection.forks,
-            cancel=cancel,
-            on_cancel=lambda: emit(StopRequested(len(begun - results.keys()))),
-            enough=lambda: budget.is_spent(len(failed())),
-        ):
-            continue
-        spent = budget.is_spent(len(failed()))
-        if spent:
-            emit(BudgetSpent(0, stop_words(failed(), budget, "failed"), failed()))
-        if spent or cancel.cancelled:
-            break
+    with connection.shared:
+        for batch in scheduled.batches:
+            for _ in run_all(
+                [jobs[host] for host in batch],
+                work_on,
+                workers=connection.forks,
+                cancel=cancel,
+                on_cancel=lambda: emit(StopRequested(len(begun - results.keys()))),
+                enough=lambda: budget.is_spent(len(failed())),
+            ):
+                continue
+            spent = budget.is_spent(len(failed()))
+            if spent:
+                emit(BudgetSpent(0, stop_words(failed(), budget, "failed"), failed()))
+            if spent or cancel.cancelled:
+                break
     ended = tuple(
         results.get(host)
         or (
@@ -120,9 +121,10 @@ def list_sessions(
     def work_on(job: HostJob) -> SessionListing:
         return _outcome(job, list_on_host, connection, emit, redactor, _not_listed)
 
-    for job, listing in run_all(jobs, work_on, workers=connection.forks, cancel=CancelToken()):
-        listings[job.host.name] = listing
-        emit(SessionsListed(listing))
+    with connection.shared:
+        for job, listing in run_all(jobs, work_on, workers=connection.forks, cancel=CancelToken()):
+            listings[job.host.name] = listing
+            emit(SessionsListed(listing))
     return tuple(listings[job.host.name] for job in jobs)
 
 
@@ -139,7 +141,7 @@ def _outcome(
     session = None
     secrets: tuple[str, ...] = ()
     try:
-        session = connection.connect(job.host.target, connection.options, deadline)
+        session = connection.open(job.host, deadline, emit)
         if session.accepted:
             emit(KeysAccepted(job.host.name, session.accepted))
         end = work(job, session, deadline)

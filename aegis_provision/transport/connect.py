@@ -2,41 +2,125 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.deadline import deadline_expired
+from aegis_provision.transport.retry import retrying, tell_nobody
+from aegis_provision.transport.shared_connections import SharedConnections
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
+    from aegis_provision.transport.retry import OnRetry, Retry
+    from aegis_provision.transport.shared_connections import Lease
+    from aegis_provision.transport.ssh.connect_through_jump_hosts import LoggedIn
+    from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 
-def connect(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
-    """Return an open session to ``target``. Raises :class:`Unreachable`."""
+def connect(
+    target: Target,
+    options: ConnectOptions,
+    deadline: Deadline,
+    on_retry: OnRetry = tell_nobody,
+    *,
+    shared: SharedConnections[LoggedIn] | None = None,
+) -> HostSession:
+    """Return an open session to ``target``.
+
+    What may pass is tried again until ``deadline``, and told to ``on_retry``. Hosts with the same
+    ``shared`` go over one connection to their bastion. Raises :class:`Unreachable`.
+    """
     if target.connection == "local":
         from aegis_provision.transport.local import connect_local
 
         return connect_local(target, options, deadline)
-    return _connect_ssh(target, options, deadline)
+    return _connect_ssh(target, options, deadline, on_retry, shared or SharedConnections())
 
 
-def _connect_ssh(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
+def _connect_ssh(
+    target: Target,
+    options: ConnectOptions,
+    deadline: Deadline,
+    on_retry: OnRetry,
+    shared: SharedConnections[LoggedIn],
+) -> HostSession:
     from aegis_provision.transport.errors import NO_TIME
-    from aegis_provision.transport.ssh.proxy_command import connect_hop
-    from aegis_provision.transport.ssh.resolve_jump_hosts import at_hop, resolve_hops
+    from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 
     hops = resolve_hops(target, options)
     try:
-        with at_hop(hops, 0):
-            connection = connect_hop(hops[0], options, deadline)
-        # Loading paramiko takes longest of all; the host gets ready for us meanwhile.
-        from aegis_provision.transport.ssh.sftp_session import connect_over
+        connection = _Way(hops, options, deadline, on_retry, shared).log_in(len(hops) - 1)
+        from aegis_provision.transport.ssh.sftp_session import start_session
 
-        return connect_over(connection, target, hops, options, deadline)
+        return start_session(connection, target, hops[-1], options, deadline)
     except Unreachable as problem:
         if problem.reason == NO_TIME[0] and deadline.expired():
             raise deadline_expired(problem.step, problem.stage) from None
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The way to one host, hop by hop."""
+
+    hops: tuple[Hop, ...]
+    options: ConnectOptions
+    deadline: Deadline
+    on_retry: OnRetry
+    shared: SharedConnections[LoggedIn]
+
+    def log_in(self, index: int) -> LoggedIn:
+        """Log in at the hop with ``index``, through those before. Raises :class:`Unreachable`."""
+        from aegis_provision.transport.ssh.resolve_jump_hosts import at_hop
+
+        is_host = index == len(self.hops) - 1
+
+        def attempt() -> LoggedIn:
+            way = self._bastion(index - 1) if index else None
+            return self._attempt(index, way)
+
+        def tell(retry: Retry) -> None:
+            bastion = "" if is_host else f"bastion {self._name(index)}: "
+            self.on_retry(replace(retry, reason=f"{bastion}{retry.reason}"))
+
+        with at_hop(self.hops, index):
+            return retrying(
+                attempt, self.deadline, tell, retries=self.options.retries, patient=not is_host
+            )
+
+    def _attempt(self, index: int, way: Lease[LoggedIn] | None) -> LoggedIn:
+        hop = self.hops[index]
+        address = (self.hops[:index], hop.host, hop.port)
+        if way is None:
+            from aegis_provision.transport.ssh.proxy_command import connect_hop
+
+            with self.shared.turn(address, self.deadline):
+                connection = connect_hop(hop, self.options, self.deadline)
+                # Loading paramiko takes longest of all; the host gets ready for us meanwhile.
+                from aegis_provision.transport.ssh.connect_through_jump_hosts import log_in_over
+
+                return log_in_over(connection, hop, self.options, self.deadline)
+        from aegis_provision.transport.ssh.connect_through_jump_hosts import log_in_through
+
+        try:
+            with self.shared.turn(address, self.deadline):
+                return log_in_through(way, hop, self.options, self.deadline)
+        except BaseException:
+            way.give_back()
+            raise
+
+    def _bastion(self, index: int) -> Lease[LoggedIn]:
+        """Return the use of the bastion with ``index``, which is logged in at if need be."""
+        return self.shared.lease(
+            self.hops[: index + 1],
+            f"bastion {self._name(index)}",
+            lambda: self.log_in(index),
+            self.deadline,
+        )
+
+    def _name(self, index: int) -> str:
+        return self.hops[index].key_name

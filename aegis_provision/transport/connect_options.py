@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aegis_provision.transport.retry import Retries
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -63,6 +65,7 @@ class ConnectOptions:
     ``agent_socket`` is the path of the operator's ssh agent, ``home`` their home directory,
     ``login_name`` the user name to fall back on, ``environ`` their whole environment.
     ``login_secrets`` holds secrets by the host's name, ``taken_keys`` what this run came to know.
+    ``retries`` says how often to connect again where that may help.
     """
 
     timeout: float
@@ -77,6 +80,7 @@ class ConnectOptions:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     login_secrets: Mapping[str, LoginSecrets] = field(default_factory=dict, repr=False)
     taken_keys: TakenKeys = field(default_factory=TakenKeys, repr=False, compare=False)
+    retries: Retries = field(default_factory=Retries, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

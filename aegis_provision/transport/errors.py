@@ -8,25 +8,44 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aegis_provision.errors import Stage, Unreachable
+from aegis_provision.errors import Passing, Stage, Unreachable
 from aegis_provision.files.reading import UnfitFileError
 from aegis_provision.transport.filesystem import RenameNotAllowedError, RenameNotOfferedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _RENAME = "posix-rename@openssh.com"
 LOOK_AT_LOG = "look at sshd's log on the host"
 _ROUTE = "check the address and the network"
 CLOSED = ("the host closed the connection", f"{LOOK_AT_LOG} (MaxStartups?)")
+NO_WORD = (
+    "the host closed the connection before it said anything in SSH",
+    "check the address and the port; a busy sshd does this too (MaxStartups)",
+)
+THROTTLED = (
+    "the host takes no more connections for now (MaxStartups)",
+    "look at MaxStartups in its sshd_config, or lower --forks",
+)
+PENALIZED = (
+    "the host takes no connections from this address for now (PerSourcePenalties)",
+    "look at PerSourcePenalties in its sshd_config, or raise --deadline",
+)
+NOTHING_LISTENS = ("nothing listens there", "check the port, and that sshd runs")
+NO_ANSWER = ("no answer", "check the address and firewalls")
+UNKNOWN_NAME = ("the name is not known", "check the spelling, or set 'address'")
+_NO_NAME_SERVER = (
+    "the name can't be looked up now",
+    "check this machine's network and name server, or set 'address'",
+)
 _BY_ERRNO = {
-    errno.ECONNREFUSED: ("nothing listens there", "check the port, and that sshd runs"),
+    errno.ECONNREFUSED: NOTHING_LISTENS,
     errno.EHOSTUNREACH: ("no route to the host", _ROUTE),
     errno.EHOSTDOWN: ("the host is down", _ROUTE),
     errno.ENETUNREACH: ("the network is unreachable", _ROUTE),
     errno.ENETDOWN: ("the network is down", _ROUTE),
     errno.EADDRNOTAVAIL: ("the address can't be reached from here", _ROUTE),
-    errno.ETIMEDOUT: ("no answer", "check the address and firewalls"),
+    errno.ETIMEDOUT: NO_ANSWER,
     errno.ECONNRESET: CLOSED,
     errno.ECONNABORTED: CLOSED,
     errno.EPIPE: CLOSED,
@@ -35,6 +54,40 @@ _BY_ERRNO = {
 }
 NO_TIME = ("no answer in time", "check the host and the network, or raise --timeout")
 """The reason and the hint for a step that took too long."""
+
+CONNECT, HANDSHAKE, THROUGH = "connect", "handshake", "bastion"
+"""The steps up to the login; at the last of them a bastion connects to what is behind it."""
+
+_PASSING: Mapping[str, Mapping[tuple[str, str], Passing]] = {
+    CONNECT: {
+        NOTHING_LISTENS: Passing.SOON,
+        _NO_NAME_SERVER: Passing.SOON,
+        CLOSED: Passing.SOON,
+        NO_ANSWER: Passing.SLOWLY,
+        NO_TIME: Passing.SLOWLY,
+    },
+    HANDSHAKE: {
+        THROTTLED: Passing.WHEN_LEFT_ALONE,
+        PENALIZED: Passing.WHEN_LEFT_ALONE,
+        NO_WORD: Passing.UNSAID,
+        CLOSED: Passing.SOON,
+        NO_TIME: Passing.SLOWLY,
+    },
+    THROUGH: {CLOSED: Passing.SOON, NO_TIME: Passing.SLOWLY},
+}
+
+
+def passing_of(step: str, reason: str, hint: str) -> Passing | None:
+    """Return how soon a failure at ``step`` may be over; ``None`` for one that stays."""
+    return _PASSING.get(step, {}).get((reason, hint))
+
+
+class BastionLostError(ConnectionResetError):
+    """The connection to a bastion was lost, and with it those that went through it."""
+
+    def __init__(self, bastion: str) -> None:
+        """Keep the bastion's name."""
+        super().__init__(f"the connection to the bastion {bastion} was lost")
 
 
 class NameTimeoutError(TimeoutError):
@@ -52,16 +105,21 @@ def map_errors(name: str) -> Iterator[None]:
     except (OSError, EOFError) as problem:
         reason, hint = describe_os_error(problem)
         stage = Stage.NAME if isinstance(problem, _NAME_PROBLEMS) else None
-        raise Unreachable(name, reason, hint, stage=stage) from None
+        passing = passing_of(name, reason, hint)
+        raise Unreachable(name, reason, hint, stage=stage, passing=passing) from None
 
 
 def describe_os_error(problem: OSError | EOFError) -> tuple[str, str]:
     """Return the reason and the hint for one of the system's errors."""
     match problem:
+        case socket.gaierror(errno=socket.EAI_AGAIN):
+            return _NO_NAME_SERVER
         case socket.gaierror():
-            return "the name is not known", "check the spelling, or set 'address'"
+            return UNKNOWN_NAME
         case TimeoutError():
             return NO_TIME
+        case BastionLostError():
+            return str(problem), "look at sshd's log on the bastion"
         case EOFError() | OSError(errno=None):
             return CLOSED
         case OSError(errno=number) if number in _BY_ERRNO:

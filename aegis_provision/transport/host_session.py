@@ -49,10 +49,14 @@ if TYPE_CHECKING:
     )
     from aegis_provision.transport.lock import FoundLock, WriteLock
     from aegis_provision.transport.path_owners import PathOwners
+    from aegis_provision.transport.retry import OnRetry
     from aegis_provision.transport.temporary_directory import TemporaryDirectory
 
-Connect: TypeAlias = "Callable[[Target, ConnectOptions, Deadline], HostSession]"
-"""Connects to a target before a deadline and logs in. Raises :class:`Unreachable`."""
+Connect: TypeAlias = "Callable[[Target, ConnectOptions, Deadline, OnRetry], HostSession]"
+"""Connects to a target before a deadline and logs in, and tells what it tries again.
+
+Raises :class:`Unreachable`.
+"""
 
 ROOT = "root"
 _NO_ONE_USER = "there is no one user as whom to work there"

@@ -14,6 +14,7 @@ from aegis_provision.inventory.host import Target
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.retry import Retries
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 from aegis_provision.transport.tcp import dial
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from aegis_provision.transport.host_session import Login
     from aegis_provision.transport.ssh.paramiko_internals import Connection
     from tests.fleet.openssh import Sshd
+
+
+ONCE = Retries(backoffs={})
 
 
 def target(address: str, port: int | None = None, **changes: Any) -> Target:
@@ -59,7 +63,10 @@ def target_at(sshd: Sshd, **changes: Any) -> Target:
 
 
 def options(home: Path, *known_hosts: Path, **changes: Any) -> ConnectOptions:
-    """Return options that trust ``known_hosts``, with ``home`` in place of the user's."""
+    """Return options that trust ``known_hosts``, with ``home`` in place of the user's.
+
+    It is tried once to connect, so that failures are told at once.
+    """
     plain = ConnectOptions(
         timeout=15.0,
         ssh_config=None,
@@ -68,6 +75,7 @@ def options(home: Path, *known_hosts: Path, **changes: Any) -> ConnectOptions:
         agent_socket=None,
         home=home,
         login_name="nobody-in-particular",
+        retries=ONCE,
     )
     return replace(plain, **changes)
 

@@ -71,7 +71,7 @@ def make_key(path: Path, *, passphrase: str = "", kind: str = "ed25519") -> Path
 def running_sshd(
     directory: Path,
     *,
-    max_startups: int = 200,
+    max_startups: int | str = 200,
     subsystem: str = "internal-sftp",
     authorized: Sequence[Path] = (),
     settings: Sequence[str] = (),
@@ -136,7 +136,7 @@ def free_port() -> int:
 
 
 def _config(
-    directory: Path, port: int, max_startups: int, subsystem: str, settings: Sequence[str]
+    directory: Path, port: int, max_startups: int | str, subsystem: str, settings: Sequence[str]
 ) -> str:
     lines = [
         *settings,

@@ -12,6 +12,7 @@ from aegis_provision.playbook.plays import Schedule
 from aegis_provision.report import html_page
 from aegis_provision.rollout.events import (
     BudgetSpent,
+    ConnectRetried,
     HostFinished,
     KeysAccepted,
     RunFinished,
@@ -78,6 +79,7 @@ def hostile_run() -> list[tuple[float, Event]]:
                 entries.append((at, HostFinished(number, evil)))
                 keys = (AcceptedKey(text, text, text),)
                 entries.append((at, KeysAccepted(text, keys)))
+                entries.append((at, ConnectRetried(text, 2, text, 0.5)))
                 entries.append((at, BudgetSpent(0, text, (text,))))
             case RunFinished(results):
                 evils = [replace(it, message=it.host, hint=it.host) for it in results]

@@ -29,6 +29,7 @@ from aegis_provision.report.session_report import listing_document, session_docu
 from aegis_provision.report.status_report import status_document
 from aegis_provision.rollout.events import (
     BudgetSpent,
+    ConnectRetried,
     Event,
     FileChange,
     HostChecked,
@@ -112,6 +113,7 @@ RARE: tuple[Event, ...] = (
     SessionsListed(LISTING),
     HostDiagnosed(DIAGNOSES[0]),
     KeysAccepted("a", (AcceptedKey("a", "ssh-ed25519", "SHA256:abc"),)),
+    ConnectRetried("a", 2, "connect: nothing listens there", 0.4),
     BudgetSpent(0, "3 of 4 hosts failed, 2 are allowed", ("a", "b", "c")),
     StopRequested(2),
     HostRolledBack("a"),

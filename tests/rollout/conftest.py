@@ -12,6 +12,7 @@ from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import ConnectOptions
+from tests.fleet.clients import ONCE
 from tests.fleet.openssh import running_sshd
 from tests.fleet.specs import specified
 
@@ -74,7 +75,9 @@ def hosts_of(sshd: Sshd, tmp_path: Path) -> Callable[..., Hosts]:
                 f"identity_file: {sshd.client_key}}}"
             )
         inventory, specs = specified("\n".join(lines))
-        options = ConnectOptions(15.0, None, (sshd.known_hosts,), False, None, tmp_path, "anna")
+        options = ConnectOptions(
+            15.0, None, (sshd.known_hosts,), False, None, tmp_path, "anna", retries=ONCE
+        )
         return Hosts(
             tmp_path,
             tuple(

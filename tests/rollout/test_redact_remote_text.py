@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.retry import OnRetry
     from tests.rollout.conftest import Hosts
 
 TOKEN = "tkn-4f1d9wXy7LmN2pR"
@@ -193,7 +194,9 @@ def test_what_a_hosts_file_holds_shows_in_no_status(hosts_of: Callable[..., Host
         assert token not in repr(dataclasses.asdict(value))
 
 
-def says_it(target: Target, options: ConnectOptions, deadline: Deadline) -> NoReturn:
+def says_it(
+    target: Target, options: ConnectOptions, deadline: Deadline, on_retry: OnRetry
+) -> NoReturn:
     """Be a host that says the tokens instead of accepting a login."""
     hint = f"further {TOKEN}, api-0f1e2d3c4b5a, own-0f1e2d3c4b"
     raise Unreachable("sftp", f"it said {TOKEN}", hint)

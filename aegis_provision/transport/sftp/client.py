@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.deadline import deadline_expired
+from aegis_provision.transport.errors import BastionLostError, describe_os_error
 from aegis_provision.transport.sftp import packets
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def _protocol_error() -> Unreachable:
 def _lost(problem: Exception) -> Unreachable:
     """Return the error for a failure of the connection."""
     match problem:
+        case BastionLostError():
+            return Unreachable(_STEP, *describe_os_error(problem))
         case TimeoutError():
             return Unreachable(_STEP, "the host did not answer in time", "raise --timeout")
         case OSError(errno=None) if str(problem) == "Socket is closed":

@@ -1,102 +1,147 @@
-"""Connects through jump hosts (bastions): logs in at each hop over the one before.
+"""Logs in at a host or a jump host (bastion): over a TCP connection, or through another bastion.
 
-Which hops there are is in :mod:`~aegis_provision.transport.ssh.resolve_jump_hosts`.
+Which hops there are is in :mod:`~aegis_provision.transport.ssh.resolve_jump_hosts`; who shares the
+connection to a bastion, in :mod:`~aegis_provision.transport.shared_connections`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import paramiko
-
-from aegis_provision.errors import Unreachable
+from aegis_provision.errors import Passing, Unreachable
+from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.transport.errors import (
+    NO_ANSWER,
+    NOTHING_LISTENS,
+    THROUGH,
+    UNKNOWN_NAME,
+    BastionLostError,
+    describe_os_error,
+)
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
-from aegis_provision.transport.ssh.paramiko_internals import CONNECT_FAILED, open_connection
+from aegis_provision.transport.ssh.paramiko_internals import (
+    CONNECT_FAILED,
+    ChannelRefusedError,
+    open_connection,
+)
+from aegis_provision.transport.ssh.port_forward import why_refused
 from aegis_provision.transport.ssh.proxy_command import connect_hop
-from aegis_provision.transport.ssh.resolve_jump_hosts import at_hop
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Mapping
+
+    import paramiko
 
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.shared_connections import Lease
     from aegis_provision.transport.ssh.paramiko_internals import Connection
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
+_ELSEWHERE = "check the address as the bastion sees it, and that sshd runs there"
+_REASONS: Mapping[ConnectFailure | None, tuple[str, Passing | None]] = {
+    ConnectFailure.NOT_LISTENING: (NOTHING_LISTENS[0], Passing.SOON),
+    ConnectFailure.TIMED_OUT: (NO_ANSWER[0], Passing.SLOWLY),
+    ConnectFailure.UNKNOWN_NAME: (UNKNOWN_NAME[0], None),
+}
 
-def connect_through(
-    connection: socket.socket, hops: Sequence[Hop], options: ConnectOptions, deadline: Deadline
-) -> tuple[list[Connection], tuple[AcceptedKey, ...]]:
-    """Log in at every one of ``hops``; ``connection`` leads to the first.
 
-    Returns the connections, the last of which is the host's, and the host keys that were accepted
-    as new. Raises :class:`Unreachable`; everything is closed then.
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A connection that is logged in at a host or a bastion.
+
+    ``accepted`` are the host keys that were accepted as new for it; ``way`` is the use of the
+    bastion that it goes through, ``None`` for none.
     """
-    transports: list[Connection] = []
-    accepted: list[AcceptedKey] = []
-    try:
-        for index, hop in enumerate(hops):
-            with at_hop(hops, index):
-                transport, key = (
-                    _log_in_through(transports[-1], hops[index - 1], hop, options, deadline)
-                    if index
-                    else open_transport(
-                        connection,
-                        hop,
-                        options,
-                        deadline,
-                        lambda: connect_hop(hops[0], options, deadline),
-                    )
-                )
-            transports.append(transport)
-            if key is not None:
-                accepted.append(key)
-    except BaseException:
-        close_all(transports)
-        raise
-    return transports, tuple(accepted)
+
+    transport: Connection
+    accepted: tuple[AcceptedKey, ...]
+    way: Lease[LoggedIn] | None = None
+
+    @property
+    def bastions(self) -> tuple[str, ...]:
+        """Return what the bastions on the way are called, the first one first."""
+        if self.way is None:
+            return ()
+        before = self.way.connection
+        return (*before.bastions, before.transport.server)
+
+    def is_active(self) -> bool:
+        """Tell whether the connection still works."""
+        return self.transport.is_active()
+
+    def close(self) -> None:
+        """Close the connection, and give its way back."""
+        self.transport.close()
+        if self.way is not None:
+            self.way.give_back()
 
 
-def close_all(transports: Sequence[Connection]) -> None:
-    """Close the connections, the host's first."""
-    for transport in reversed(transports):
-        transport.close()
+def log_in_over(
+    connection: socket.socket, hop: Hop, options: ConnectOptions, deadline: Deadline
+) -> LoggedIn:
+    """Log in at ``hop``, to which ``connection`` leads.
+
+    Raises :class:`Unreachable`; ``connection`` is closed then.
+    """
+
+    def connect() -> socket.socket:
+        return connect_hop(hop, options, deadline)
+
+    transport, key = open_transport(connection, hop, options, deadline, connect)
+    transport.server = hop.key_name
+    return LoggedIn(transport, () if key is None else (key,))
 
 
-def _log_in_through(
-    jump_host: paramiko.Transport,
-    previous: Hop,
-    hop: Hop,
-    options: ConnectOptions,
-    deadline: Deadline,
-) -> tuple[Connection, AcceptedKey | None]:
-    """Log in at ``hop`` over a connection that ``jump_host`` makes, which is ``previous``."""
+def log_in_through(
+    way: Lease[LoggedIn], hop: Hop, options: ConnectOptions, deadline: Deadline
+) -> LoggedIn:
+    """Log in at ``hop`` through a bastion, whose use is given back with the connection.
+
+    Raises :class:`Unreachable`; ``way`` is then still the caller's.
+    """
+    bastion = way.connection
 
     def connect() -> paramiko.Channel:
-        return _connect(jump_host, previous, hop, deadline.step_timeout(options.timeout))
+        return _connect(bastion.transport, hop, deadline.step_timeout(options.timeout))
 
-    return open_transport(connect(), hop, options, deadline, connect)
+    try:
+        transport, key = open_transport(connect(), hop, options, deadline, connect)
+    except Unreachable as problem:
+        unclear = problem.passing is not None and problem.passing is not Passing.SLOWLY
+        if not bastion.is_active() or (unclear and bastion.transport.ends()):
+            raise _lost(bastion.transport) from None
+        raise
+    transport.server = hop.key_name
+    accepted = (*(bastion.accepted if way.is_first else ()), *(() if key is None else (key,)))
+    return LoggedIn(transport, accepted, way)
 
 
-def _connect(
-    jump_host: paramiko.Transport, previous: Hop, hop: Hop, seconds: float
-) -> paramiko.Channel:
-    """Return a connection to ``hop`` that ``jump_host`` makes. Raises :class:`Unreachable`."""
-    with map_paramiko_errors("bastion"):
+def _connect(bastion: Connection, hop: Hop, seconds: float) -> paramiko.Channel:
+    """Return a connection to ``hop`` that ``bastion`` makes. Raises :class:`Unreachable`."""
+    with map_paramiko_errors(THROUGH):
         try:
-            return open_connection(jump_host, hop.host, hop.port, seconds)
-        except paramiko.ChannelException as refusal:
-            name, address = previous.key_name, f"{hop.host} port {hop.port}"
-            if refusal.code == CONNECT_FAILED:
-                raise Unreachable(
-                    "bastion",
-                    f"{name} can't connect to {address}",
-                    "check the address as the bastion sees it, and that sshd runs there",
-                ) from None
-            raise Unreachable(
-                "bastion",
-                f"{name} does not let us through to {address}",
-                "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
-            ) from None
+            return open_connection(bastion, hop.host, hop.port, seconds)
+        except ChannelRefusedError as refusal:
+            raise _refused(bastion.server, hop, refusal) from None
+
+
+def _refused(bastion: str, hop: Hop, refusal: ChannelRefusedError) -> Unreachable:
+    address = f"{hop.host} port {hop.port}"
+    if refusal.code != CONNECT_FAILED:
+        return Unreachable(
+            THROUGH,
+            f"{bastion} does not let us through to {address}",
+            "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
+        )
+    reason, passing = _REASONS.get(why_refused(refusal).cause, ("", None))
+    words = f"{bastion} can't connect to {address}{reason and f': {reason}'}"
+    return Unreachable(THROUGH, words, _ELSEWHERE, passing=passing)
+
+
+def _lost(bastion: Connection) -> Unreachable:
+    problem = BastionLostError(bastion.lost_bastion() or bastion.server)
+    return Unreachable(THROUGH, *describe_os_error(problem), passing=Passing.SOON)

@@ -19,7 +19,7 @@ from aegis_provision.transport.ssh.authentication import KeysLeftError, Progress
 from aegis_provision.transport.ssh.host_keys import ShownKey, check_host_key
 from aegis_provision.transport.ssh.known_hosts import read_known_hosts
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
-from aegis_provision.transport.ssh.paramiko_internals import Connection
+from aegis_provision.transport.ssh.paramiko_internals import NO_BANNER, Connection
 from aegis_provision.transport.ssh.proxy_command import explaining
 
 if TYPE_CHECKING:
@@ -113,10 +113,12 @@ def _shake_hands(
     try:
         transport.start_client(timeout=limit)
         return transport.shown_key()
-    except (paramiko.SSHException, EOFError):
+    except (paramiko.SSHException, EOFError, ConnectionError) as problem:
         # The library tells silence and hanging up apart in texts alone, and not always.
         if time.monotonic() >= until - _CLOCK_GRAIN:
             raise TimeoutError from None
+        if not isinstance(problem, paramiko.SSHException) and not transport.remote_version:
+            raise paramiko.SSHException(NO_BANNER) from None
         raise
 
 

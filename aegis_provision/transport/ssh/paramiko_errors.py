@@ -14,7 +14,17 @@ from paramiko.ssh_exception import (
 )
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.errors import CLOSED, LOOK_AT_LOG, NO_TIME, describe_os_error
+from aegis_provision.transport.errors import (
+    CLOSED,
+    LOOK_AT_LOG,
+    NO_TIME,
+    NO_WORD,
+    PENALIZED,
+    THROTTLED,
+    describe_os_error,
+    passing_of,
+)
+from aegis_provision.transport.ssh.paramiko_internals import NO_BANNER, TurnedAwayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,15 +35,13 @@ _LIBRARY_LOG.addHandler(logging.NullHandler())
 _LIBRARY_LOG.propagate = False
 
 _NO_SSH = ("what answers there is no SSH server", "check the address and the port")
-_NO_WORD = (
-    "the host closed the connection before it said anything in SSH",
-    "check the address and the port; a busy sshd does this too (MaxStartups)",
-)
 _BROKEN = ("what the host sends is not proper SSH", f"try again, or {LOOK_AT_LOG}")
 _REFUSED = ("the host refused the login", LOOK_AT_LOG)
 
+# What sshd says before it hangs up, in place of its banner (its sshd.c).
+_TURNED_AWAY = (("Exceeded MaxStartups", THROTTLED), ("Not allowed at this time", PENALIZED))
+
 # How paramiko's texts begin, and what they mean: it has no classes for these.
-_NO_BANNER = "Error reading SSH protocol banner"
 _TEXTS = {
     "Indecipherable protocol version": _NO_SSH,
     "Invalid SSH banner": _NO_SSH,
@@ -69,7 +77,7 @@ def map_paramiko_errors(name: str) -> Iterator[None]:
         raise
     except Exception as problem:  # noqa: BLE001 - see above
         reason, hint = explain(problem)
-        raise Unreachable(name, reason, hint) from None
+        raise Unreachable(name, reason, hint, passing=passing_of(name, reason, hint)) from None
 
 
 def explain(problem: Exception) -> tuple[str, str]:
@@ -92,14 +100,18 @@ def explain(problem: Exception) -> tuple[str, str]:
                 "the host refused to open a channel",
                 "look at MaxSessions in its sshd_config",
             )
+        case TurnedAwayError():
+            return next((told for words, told in _TURNED_AWAY if words in problem.said), _NO_SSH)
         case paramiko.SSHException():
             return _ssh_words(str(problem))
         case _:
             return _BROKEN
 
 
-def to_os_error(problem: paramiko.SSHException) -> OSError:
+def to_os_error(problem: paramiko.SSHException | OSError) -> OSError:
     """Return the system's error that says the same of a connection as one of paramiko's."""
+    if isinstance(problem, OSError):
+        return problem
     return TimeoutError() if explain(problem) == NO_TIME else ConnectionResetError(str(problem))
 
 
@@ -111,9 +123,9 @@ def _incompatible(text: str) -> tuple[str, str]:
 
 
 def _ssh_words(text: str) -> tuple[str, str]:
-    if text.startswith(_NO_BANNER):
-        after = text.removeprefix(_NO_BANNER)
+    if text.startswith(NO_BANNER):
+        after = text.removeprefix(NO_BANNER)
         if "timed out" in after:
             return NO_TIME
-        return _NO_WORD if not after or after.startswith("[Errno") else _NO_SSH
+        return NO_WORD if not after or after.startswith("[Errno") else _NO_SSH
     return next((words for start, words in _TEXTS.items() if text.startswith(start)), _BROKEN)

@@ -19,6 +19,7 @@ from paramiko.common import (
     MSG_USERAUTH_FAILURE,
     MSG_USERAUTH_INFO_REQUEST,
     MSG_USERAUTH_SUCCESS,
+    cMSG_CHANNEL_CLOSE,
     cMSG_SERVICE_REQUEST,
     cMSG_USERAUTH_INFO_RESPONSE,
     cMSG_USERAUTH_REQUEST,
@@ -33,6 +34,7 @@ from aegis_provision.transport.ssh.signatures import is_signed
 from aegis_provision.transport.ssh.ssh_agent import Session
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from paramiko.message import Message
@@ -48,13 +50,24 @@ PROHIBITED = 1
 CONNECT_FAILED = 2
 UNKNOWN_TYPE = 3
 
+NO_BANNER = "Error reading SSH protocol banner"
+"""How paramiko's text begins where a server hung up before its banner, or said something else."""
+
+_BEFORE_BANNER = "Banner: "
+_MOST_SAID = 1000
+_ENDS_WITHIN = 0.5
+
 PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (
         paramiko.Transport,
         (
+            "_channels",
+            "_check_banner",
             "_log",
+            "_next_channel",
             "_parse_channel_open_failure",
             "_auth_trigger",
+            "_parse_channel_open_success",
             "_parse_debug",
             "_parse_disconnect",
             "_send_user_message",
@@ -71,10 +84,11 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "saved_exception",
             "server_extensions",
             "session_id",
+            "sock",
         ),
     ),
     (Packetizer, ("complete_handshake",)),
-    (paramiko.Channel, ("event", "status_event")),
+    (paramiko.Channel, ("eof_received", "event", "status_event")),
 )
 """Classes of paramiko, with the attributes and methods that we read, set or override."""
 
@@ -99,21 +113,46 @@ def _read_shown(blob: bytes, algorithm: str) -> ShownKey:
     return ShownKey(certificate.key, certificate)
 
 
+class ChannelRefusedError(paramiko.ChannelException):
+    """The server refused a channel: ``code`` says why, and so do its ``words``, never shown."""
+
+    def __init__(self, code: int, words: str) -> None:
+        super().__init__(code, "refused")
+        self.words = words
+
+
+class TurnedAwayError(paramiko.SSHException):
+    """The server hung up before its banner; ``said`` is what it said instead, never shown."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__("turned away")
+        self.said = said
+
+
 class Connection(paramiko.Transport):
     """paramiko's connection, which asks for host keys and verifies them by our own rules.
 
-    ``refusal`` is why the server last refused a channel, which is never shown; paramiko only logs
-    it. ``host_key_algorithms`` are what the server may show, certificates among them, in order.
-    ``logged_in_with`` is what an operator knows the key by that the server took. ``too_many_tries``
-    says that it hung up because of too many failures.
+    Several threads may open channels over it at once. paramiko keeps one refusal for all of them,
+    and what the server said of it only in its log: here each thread gets its own.
+
+    ``server`` is what the far side is called. ``host_key_algorithms`` are what the server may show,
+    certificates among them, in order. ``logged_in_with`` is what an operator knows the key by that
+    the server took. ``too_many_tries`` says that it hung up because of too many failures.
     """
 
-    refusal = ""
+    server = ""
     logged_in_with = ""
     too_many_tries = False
     host_key_algorithms: tuple[str, ...] = ()
     _shown: _Shown | None = None
     _authentication: Authentication | None = None
+
+    def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
+        """Take ``sock`` over."""
+        super().__init__(sock)
+        self._refusals: dict[int, ChannelRefusedError] = {}
+        self._mine = threading.local()
+        self._said = ""
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -125,6 +164,20 @@ class Connection(paramiko.Transport):
         if self._shown is None:
             raise paramiko.SSHException("No existing session")
         return self._shown.key
+
+    def ends(self) -> bool:
+        """Tell whether the connection was lost; it may take a moment to say so."""
+        self.join(_ENDS_WITHIN)
+        return not self.is_active()
+
+    def lost_bastion(self) -> str | None:
+        """Return which bastion was lost, if that ended this connection, else ``None``."""
+        if not isinstance(self.sock, paramiko.Channel) or self.sock.eof_received:
+            return None
+        bastion = self.sock.get_transport()
+        if not isinstance(bastion, Connection) or not bastion.ends():
+            return None
+        return bastion.lost_bastion() or bastion.server
 
     def run(self) -> None:
         """Serve the connection until it ends, even if the bastion before it was lost first.
@@ -205,15 +258,50 @@ class Connection(paramiko.Transport):
         self.close()
         self.packetizer.complete_handshake()
 
-    def _log(self, level: int, msg: str, *args: object) -> None:
-        """Drop what paramiko would log: what is worth knowing it raises."""
+    def _log(self, _level: int, msg: str | list[str], *_args: object) -> None:
+        """Drop what paramiko would log: what is worth knowing it raises.
+
+        But what a server says in place of its banner is in the log alone.
+        """
+        if isinstance(msg, str) and msg.startswith(_BEFORE_BANNER):
+            self._said = f"{self._said}{msg.removeprefix(_BEFORE_BANNER)}\n"[:_MOST_SAID]
+
+    def _check_banner(self) -> None:
+        try:
+            super()._check_banner()  # type: ignore[misc] # paramiko's own step
+        except paramiko.SSHException as problem:
+            hung_up = str(problem) == NO_BANNER or str(problem).startswith(f"{NO_BANNER}[Errno")
+            if self._said and hung_up:
+                raise TurnedAwayError(self._said) from None
+            raise
+
+    def take_refusal(self) -> ChannelRefusedError | None:
+        """Return why the server refused the channel that this thread asked for last."""
+        return self._refusals.pop(self._mine.number, None)
+
+    def _next_channel(self) -> int:
+        number: int = super()._next_channel()  # type: ignore[misc] # the stubs leave it out
+        self._mine.number = number
+        return number
 
     def _parse_channel_open_failure(self, m: Message) -> None:
-        refusal = paramiko.Message(m.asbytes())
-        refusal.get_int()
-        refusal.get_int()
-        self.refusal = refusal.get_string().decode(errors="replace")
+        answer = paramiko.Message(m.asbytes())
+        number, code = answer.get_int(), answer.get_int()
+        words = answer.get_string().decode(errors="replace")
+        self._refusals[number] = ChannelRefusedError(code, words)
         super()._parse_channel_open_failure(m)  # type: ignore[misc] # paramiko's own handler
+
+    def _parse_channel_open_success(self, m: Message) -> None:
+        """Close a channel that nobody waits for any more; paramiko would leave it open."""
+        answer = paramiko.Message(m.asbytes())
+        number, theirs = answer.get_int(), answer.get_int()
+        if self._channels.get(number) is not None:  # type: ignore[attr-defined] # see above
+            super()._parse_channel_open_success(m)  # type: ignore[misc] # see above
+            return
+        closing = paramiko.Message()
+        closing.add_byte(cMSG_CHANNEL_CLOSE)
+        closing.add_int(theirs)
+        self._send_user_message(closing)  # type: ignore[attr-defined] # see above
 
     def _parse_debug(self, m: Message) -> None:
         """Drop what a server says for its own debugging."""
@@ -412,14 +500,22 @@ def open_session(transport: paramiko.Transport, seconds: float) -> paramiko.Chan
 
 
 def open_connection(
-    transport: paramiko.Transport, host: str, port: int, seconds: float
+    transport: Connection, host: str, port: int, seconds: float
 ) -> paramiko.Channel:
     """Return a TCP connection from the far side to ``host:port`` (RFC 4254, section 7.2).
 
-    Raises ``paramiko.ChannelException`` with a code above if it is refused, what else paramiko
-    raises, and ``TimeoutError``.
+    Raises :class:`ChannelRefusedError` if it is refused, what else paramiko raises, and
+    ``TimeoutError``.
     """
-    return transport.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=seconds)
+    try:
+        return transport.open_channel(
+            "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=seconds
+        )
+    except paramiko.SSHException:
+        refusal = transport.take_refusal()
+        if refusal is None:
+            raise
+        raise refusal from None
 
 
 def wait_for_exit(channel: paramiko.Channel, seconds: float) -> bool:

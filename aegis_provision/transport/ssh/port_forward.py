@@ -15,6 +15,7 @@ from aegis_provision.transport.ssh.paramiko_internals import (
     CONNECT_FAILED,
     PROHIBITED,
     UNKNOWN_TYPE,
+    ChannelRefusedError,
     Connection,
     open_connection,
 )
@@ -65,19 +66,20 @@ def _open(
 ) -> paramiko.Channel | HttpFailure:
     try:
         return open_connection(transport, host, port, seconds)
-    except paramiko.ChannelException as refusal:
-        return _refused(refusal.code, transport.refusal.lower())
+    except ChannelRefusedError as refusal:
+        return why_refused(refusal)
     except paramiko.SSHException:
         if transport.is_active():
             return _NO_CONNECTION
         raise
 
 
-def _refused(code: int, text: str) -> HttpFailure:
+def why_refused(refusal: ChannelRefusedError) -> HttpFailure:
     """Return what a refusal means; only what the host says outright counts as "nothing listens".
 
     If nothing listens, a restart goes ahead: there is no session to lose then.
     """
+    code, text = refusal.code, refusal.words.lower()
     if code in {PROHIBITED, UNKNOWN_TYPE}:
         return _FORWARDS_NOTHING
     if code == CONNECT_FAILED:

@@ -20,7 +20,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
-from aegis_provision.errors import Unreachable
+from aegis_provision.errors import Passing, Unreachable
 from aegis_provision.humanize import escape_control
 from aegis_provision.transport.ssh.match_commands import DEFAULT_SHELL
 from aegis_provision.transport.tcp import BufferedSocket, dial
@@ -149,6 +149,7 @@ class ProxyConnection(BufferedSocket):
             "; ".join(part for part in parts if part),
             "run the ProxyCommand of your ssh config by hand, in a shell",
             stage=problem.stage,
+            passing=problem.passing and Passing.SOON,
         )
 
     def _ended(self) -> str:

@@ -35,6 +35,7 @@ MOST_HOPS = 8
 """How many bastions there may be on the way to a host."""
 
 _STEP = "ssh config"
+_BASTION = "bastion "
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,12 @@ def at_hop(hops: Sequence[Hop], index: int) -> Iterator[None]:
     try:
         yield
     except Unreachable as problem:
-        if index == len(hops) - 1:
+        if index == len(hops) - 1 or problem.step.startswith(_BASTION):
             raise
-        step = f"bastion {hops[index].key_name}: {problem.step}"
-        raise Unreachable(step, problem.reason, problem.hint, stage=problem.stage) from None
+        step = f"{_BASTION}{hops[index].key_name}: {problem.step}"
+        raise Unreachable(
+            step, problem.reason, problem.hint, stage=problem.stage, passing=problem.passing
+        ) from None
 
 
 def resolve_hops(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:

@@ -19,11 +19,11 @@ from aegis_provision.transport.become import (
     started,
     sudo_problem,
 )
+from aegis_provision.transport.errors import BastionLostError
 from aegis_provision.transport.host_session import HostSession, Login, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.ssh.commands import SshServices
-from aegis_provision.transport.ssh.connect_through_jump_hosts import close_all, connect_through
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
 from aegis_provision.transport.ssh.paramiko_internals import (
     open_session,
@@ -31,12 +31,13 @@ from aegis_provision.transport.ssh.paramiko_internals import (
 )
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.ssh.connect_through_jump_hosts import LoggedIn
+    from aegis_provision.transport.ssh.paramiko_internals import Connection
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 _LONGEST_OUTPUT = 4096
@@ -44,39 +45,37 @@ _OUTPUT_TIMEOUT = 1.0
 _TRIES = 3
 
 
-def connect_over(
-    connection: socket.socket,
+def start_session(
+    connection: LoggedIn,
     target: Target,
-    hops: Sequence[Hop],
+    hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
 ) -> HostSession:
-    """Return a session with ``target`` over SSH; ``connection`` leads to the first of ``hops``.
+    """Return a session with ``target``, which is ``hop``, over a connection that is logged in.
 
     Raises :class:`Unreachable`; ``connection`` is closed then.
     """
-    transports, accepted = connect_through(connection, hops, options, deadline)
+    transport = connection.transport
     try:
-        channel, files = _start_sftp(transports[-1], target, hops[-1], options, deadline)
+        channel, files = _start_sftp(transport, target, hop, options, deadline)
     except BaseException:
-        close_all(transports)
+        connection.close()
         raise
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
         _end_sftp(channel, deadline.step_timeout(options.timeout))
-        return _start_sftp_as_owner(transports[-1], uid, gid, options, deadline)
+        return _start_sftp_as_owner(transport, uid, gid, options, deadline)
 
     return HostSession(
         target,
         files,
-        services=SshServices(transports[-1], options),
+        services=SshServices(transport, options),
         as_owner=as_owner,
-        user=target.become_user or hops[-1].user,
-        logged_in=Login(
-            hops[-1].user, transports[-1].logged_in_with, tuple(hop.key_name for hop in hops[:-1])
-        ),
-        accepted=accepted,
-        closers=[transport.close for transport in reversed(transports)],
+        user=target.become_user or hop.user,
+        logged_in=Login(hop.user, transport.logged_in_with, connection.bastions),
+        accepted=connection.accepted,
+        closers=[connection.close],
     )
 
 
@@ -85,25 +84,37 @@ class _ChannelStream:
     """A channel that raises what a socket does, never paramiko's own exceptions."""
 
     channel: paramiko.Channel
+    transport: Connection
 
     def send(self, data: bytes) -> int:
         try:
             return self.channel.send(data)
-        except paramiko.SSHException as problem:
+        except TimeoutError:
+            raise
+        except (paramiko.SSHException, OSError) as problem:
+            self._check_bastion()
             raise to_os_error(problem) from None
 
     def recv(self, size: int) -> bytes:
         try:
-            return self.channel.recv(size)
+            data = self.channel.recv(size)
         except paramiko.SSHException as problem:
             raise to_os_error(problem) from None
+        if not data:
+            self._check_bastion()
+        return data
 
     def settimeout(self, seconds: float | None) -> None:
         self.channel.settimeout(seconds)
 
+    def _check_bastion(self) -> None:
+        lost = self.transport.lost_bastion()
+        if lost is not None:
+            raise BastionLostError(lost)
+
 
 def _start_sftp(
-    transport: paramiko.Transport,
+    transport: Connection,
     target: Target,
     hop: Hop,
     options: ConnectOptions,
@@ -126,7 +137,7 @@ def _start_sftp(
     else:
         with map_paramiko_errors("sudo"):
             channel.exec_command(remote_command(target.become_user))
-    stream = SftpStream(_ChannelStream(channel), options.timeout, deadline)
+    stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
     with map_paramiko_errors("sftp"):
         try:
             return channel, SftpFiles(stream)
@@ -137,7 +148,7 @@ def _start_sftp(
 
 
 def _start_sftp_as_owner(
-    transport: paramiko.Transport, uid: int, gid: int, options: ConnectOptions, deadline: Deadline
+    transport: Connection, uid: int, gid: int, options: ConnectOptions, deadline: Deadline
 ) -> SftpFiles:
     """Return the files as the user ``uid`` has them, by an SFTP server that runs as this user.
 
@@ -147,7 +158,7 @@ def _start_sftp_as_owner(
     channel = _another_session(transport, options, deadline)
     try:
         channel.exec_command(owner_command(uid, gid, mark))
-        stream = SftpStream(_ChannelStream(channel), options.timeout, deadline)
+        stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
         files = SftpFiles(stream)
     except (paramiko.SSHException, EOFError, OSError) as problem:
         if isinstance(problem, TimeoutError) or not transport.is_active():

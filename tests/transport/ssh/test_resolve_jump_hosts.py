@@ -118,7 +118,10 @@ def test_a_bastion_that_can_not_connect_to_the_host(sshd: Sshd, bastion: Sshd, h
     port = free_port()
     host = target_at(sshd, port=port, jump=(written(bastion),))
     problem = refusal(host, knowing(home, sshd, bastion))
-    assert str(problem) == f"bastion: {bastion.entry} can't connect to 127.0.0.1 port {port}"
+    assert (
+        str(problem)
+        == f"bastion: {bastion.entry} can't connect to 127.0.0.1 port {port}: nothing listens there"
+    )
 
 
 def test_a_bastion_that_nothing_listens_at(sshd: Sshd, home: Path) -> None:

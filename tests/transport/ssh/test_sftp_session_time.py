@@ -56,7 +56,7 @@ BROKEN = "what the host sends is not proper SSH"
         (sockets.prints_lines_without_end, NO_SSH),
         (sockets.prints_one_line_without_end, NO_TIME),
         (sockets.drips_lines, NO_TIME),
-        (sockets.speaks_http, NO_WORD),
+        (sockets.speaks_http, NO_SSH),
         (sockets.speaks_old_ssh, "the host speaks an outdated version of SSH"),
         (sockets.stops_after_the_banner, NO_TIME),
         (sockets.hangs_up_after_the_banner, CLOSED),
