@@ -113,6 +113,11 @@ def inventory_paths(named: Sequence[Path]) -> tuple[Path, ...]:
     )
 
 
+def inventory_is_absent(named: Sequence[Path]) -> bool:
+    """Tell whether no inventory is named, and none is here."""
+    return not named and not DEFAULT_INVENTORY.exists()
+
+
 def load_fleet(named: Sequence[Path], environ: Mapping[str, str]) -> Fleet:
     """Read and check everything that needs neither SSH nor secrets; scripts get ``environ``.
 
@@ -333,7 +338,7 @@ def _first_of(hosts: Collection[str]) -> str:
 
 def fleet_if_any(inventory: Sequence[Path], environ: Mapping[str, str]) -> Fleet | None:
     """Return the fleet of the inventory at hand, ``None`` where none is named and none is here."""
-    if not inventory and not DEFAULT_INVENTORY.exists():
+    if inventory_is_absent(inventory):
         return None
     return load_fleet(inventory, environ)
 

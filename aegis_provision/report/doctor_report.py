@@ -3,7 +3,7 @@
 The document has ``hosts``, each with ``host`` and ``checks``: that list is always there. The
 operator's own side, which ``doctor`` looks at without an inventory, has checks of the same shape
 and no host: they stand under ``here``, as :func:`check_content` makes them, beside an empty
-``hosts``. As text they are :func:`finding_lines` under a title of their own.
+``hosts``. As text they are :func:`here_lines`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _SUMMARY = {
     CheckResult.WARN: "with warnings",
     CheckResult.OK: "without a finding",
 }
+_WORD_HERE = {CheckResult.FAIL: "failed", CheckResult.WARN: "to mind", CheckResult.OK: "ok"}
 _FINDINGS = (CheckResult.FAIL, CheckResult.WARN)
 _ORDER = (CheckResult.FAIL, CheckResult.WARN, CheckResult.OK)
 _MOST_NAMES = 8
@@ -71,6 +72,18 @@ def doctor_lines(
         lines = [line for group in ordered for line in _group_lines(group, width)]
         lines.extend(_not_checked_lines(hosts))
     return [*lines, _summary(hosts)]
+
+
+def here_lines(checks: Sequence[Check]) -> list[Text]:
+    """Return the lines for the operator's own side: all of its checks, and what came of them."""
+    result = worst(checks)
+    counts = Counter(check.result for check in checks)
+    parts = [f"{counts[item]} {_WORD_HERE[item]}" for item in _ORDER if counts[item]]
+    return [
+        Text(f"{_SIGN[result]} this machine", style=STYLE[result]),
+        *all_check_lines(checks),
+        Text(f"Doctor: this machine: {', '.join(parts)}", style="bold"),
+    ]
 
 
 def finding_lines(checks: Sequence[Check], example: str = "") -> Iterator[Text]:
@@ -202,13 +215,17 @@ def _summary(hosts: Sequence[HostChecks]) -> Text:
     return Text(f"Doctor: {number}{': ' if parts else ''}{', '.join(parts)}", style="bold")
 
 
-def doctor_document(hosts: Sequence[HostChecks]) -> Document:
-    """Return the ``doctor`` document."""
+def doctor_document(
+    hosts: Sequence[HostChecks], *, here: Sequence[Check] | None = None
+) -> Document:
+    """Return the ``doctor`` document; ``here`` are the checks of the operator's own side."""
     counts = Counter(worst(host.checks) for host in hosts)
     body: Document = {
         "hosts": [host_checks_content(host) for host in hosts],
         "summary": {result.value: counts[result] for result in reversed(_ORDER)},
     }
+    if here is not None:
+        body["here"] = check_content(here)
     return document("doctor", body)
 
 

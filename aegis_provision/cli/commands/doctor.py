@@ -10,7 +10,7 @@ from aegis_provision.cli import completion
 from aegis_provision.cli.options import fleet_options, option, output_options
 from aegis_provision.operations.doctor import doctor, prepare_doctor
 from aegis_provision.operations.exit_codes import doctor_exit_code
-from aegis_provision.operations.load import load_fleet
+from aegis_provision.operations.load import inventory_is_absent, load_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +38,15 @@ def command(pattern: str | None, *, options: FleetOptions, probe: bool, output: 
 
     Nothing is written, neither on hosts nor here: no host key is taken, --host-key or not. A
     variable that is unset stops nothing. Without --probe no provider gets a request.
+
+    Where there is no inventory, neither named nor ./inventory.yml, it looks at this machine: Python
+    and the packages, ssh config, agent, keys and known_hosts, the directory of records, the locale,
+    and which recipes have their variables.
     """
     from aegis_provision.cli.observers import observe_run
 
+    if inventory_is_absent(options.inventory) and not (pattern or options.limit or probe):
+        return _look_here(options, output)
     fleet = load_fleet(options.inventory, options.environment.environ)
     patterns = {"--limit": options.limit, "PATTERN": pattern}
     examination = prepare_doctor(
@@ -54,6 +60,20 @@ def command(pattern: str | None, *, options: FleetOptions, probe: bool, output: 
     else:
         _print(output, hosts)
     return doctor_exit_code(hosts)
+
+
+def _look_here(options: FleetOptions, output: Output) -> int:
+    from aegis_provision.diagnosis.checks import HostChecks
+    from aegis_provision.operations.doctor_here import doctor_here
+    from aegis_provision.report.doctor_report import doctor_document, here_lines
+
+    encoding = output.out.encoding
+    checks = doctor_here(options.environment, options.connection, encoding=encoding)
+    if output.format == "text":
+        output.print_lines(here_lines(checks))
+    else:
+        output.print_document(doctor_document((), here=checks))
+    return doctor_exit_code([HostChecks("", checks)])
 
 
 def _print(output: Output, hosts: Sequence[HostChecks]) -> None:

@@ -158,6 +158,29 @@ def parse_known_hosts(texts: Iterable[bytes]) -> KnownHosts:
     return KnownHosts({name: tuple(lines) for name, lines in by_name.items()}, tuple(patterns))
 
 
+@dataclass(frozen=True, slots=True)
+class LineCounts:
+    """How many lines of a file hold a key, and the numbers of those that should and do not."""
+
+    entries: int
+    broken: tuple[int, ...]
+
+
+def count_lines(text: bytes) -> LineCounts:
+    """Return what the lines of a file's ``text`` are; OpenSSH's client passes over broken ones."""
+    entries = 0
+    broken: list[int] = []
+    for number, written in enumerate(text.split(b"\n"), start=1):
+        if not written.strip() or written.lstrip(BLANKS).startswith(b"#"):
+            continue
+        line = _line(written)
+        if line is None or line.key is None:
+            broken.append(number)
+        else:
+            entries += 1
+    return LineCounts(entries, tuple(broken))
+
+
 def read_known_hosts(paths: Sequence[Path]) -> KnownHosts:
     """Return what the files at ``paths`` hold; a missing one is empty.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.ssh_config import HostOptions
 
 _DEFAULT_PORT = 22
-_DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 MOST_HOPS = 8
 """How many bastions there may be on the way to a host."""
 
@@ -217,7 +217,7 @@ def _hop(
     elif found.identity_files is not None:
         files = found.identity_files
     else:
-        files = tuple(str(options.home / ".ssh" / name) for name in _DEFAULT_KEYS)
+        files = tuple(str(options.home / ".ssh" / name) for name in DEFAULT_KEYS)
     by_key = "publickey" in found.methods
     known_hosts, new_keys_file = _known_hosts(found, options)
     return Hop(

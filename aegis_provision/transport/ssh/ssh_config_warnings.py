@@ -71,6 +71,31 @@ def ignored_keywords(
     )
 
 
+def ignored_anywhere(config: SshConfig, *, accept_new: bool) -> tuple[IgnoredKeyword, ...]:
+    """Return what ``config`` says of any host, and is not done.
+
+    Files that are included for some hosts only are not among it.
+    """
+    found: dict[str, dict[Place, None]] = {}
+    for option in config.files.options:
+        keyword = KEYWORDS.get(option.key)
+        if keyword is None or keyword.effect is not Effect.WARNED:
+            continue
+        if _is_told(option, keyword, accept_new=accept_new):
+            found.setdefault(option.key, {})[option.place] = None
+    return tuple(
+        IgnoredKeyword(KEYWORDS[key], tuple(places), ()) for key, places in sorted(found.items())
+    )
+
+
+def _is_told(option: Option, keyword: Keyword, *, accept_new: bool) -> bool:
+    if keyword.users_own and not option.place.users_own:
+        return False
+    if option.key == "stricthostkeychecking" and accept_new:
+        return option.value.lower() in {"no", "off", "false"}
+    return not keyword.is_harmless(option.value)
+
+
 class _Told:
     """The options of a config that are worth telling, by what is asked of it."""
 
@@ -121,8 +146,6 @@ class _Told:
 
     def _is_told(self, option: Option, keywords: Mapping[str, Keyword]) -> bool:
         keyword = keywords.get(option.key)
-        if keyword is None or (keyword.users_own and not option.place.users_own):
-            return False
-        if option.key == "stricthostkeychecking" and self._options.accept_new:
-            return option.value.lower() in {"no", "off", "false"}
-        return not keyword.is_harmless(option.value)
+        return keyword is not None and _is_told(
+            option, keyword, accept_new=self._options.accept_new
+        )
