@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
+    from aegis_provision.aegis.sessions import RunningSession
     from aegis_provision.api import (
         apply,
         doctor,
+        list_sessions,
         load,
         past_run,
         plan,
         plan_rollback,
         runs,
+        start_session,
         status,
+        stop_session,
     )
     from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks
     from aegis_provision.errors import (
@@ -40,6 +44,11 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
     from aegis_provision.planning.status import HostState, HostStatus
     from aegis_provision.rollout.results import HostResult, Status
+    from aegis_provision.rollout.session_results import (
+        SessionListing,
+        SessionResult,
+        SessionStatus,
+    )
     from aegis_provision.rollout.worker_pool import CancelToken
 
 __all__ = [
@@ -66,29 +75,40 @@ __all__ = [
     "Run",
     "RunPlan",
     "RunSummary",
+    "RunningSession",
+    "SessionListing",
+    "SessionResult",
+    "SessionStatus",
     "StateDirError",
     "Status",
     "__version__",
     "apply",
     "doctor",
+    "list_sessions",
     "load",
     "past_run",
     "plan",
     "plan_rollback",
     "runs",
+    "start_session",
     "status",
+    "stop_session",
 ]
 
 _MODULES = {
+    "aegis_provision.aegis.sessions": ("RunningSession",),
     "aegis_provision.api": (
         "apply",
         "doctor",
+        "list_sessions",
         "load",
         "past_run",
         "plan",
         "plan_rollback",
         "runs",
+        "start_session",
         "status",
+        "stop_session",
     ),
     "aegis_provision.diagnosis.checks": ("Check", "CheckResult", "HostChecks"),
     "aegis_provision.errors": (
@@ -108,6 +128,11 @@ _MODULES = {
     "aegis_provision.planning.plan": ("Action", "Change", "ChangeKind", "HostPlan"),
     "aegis_provision.planning.status": ("HostState", "HostStatus"),
     "aegis_provision.rollout.results": ("HostResult", "Status"),
+    "aegis_provision.rollout.session_results": (
+        "SessionListing",
+        "SessionResult",
+        "SessionStatus",
+    ),
     "aegis_provision.rollout.worker_pool": ("CancelToken",),
 }
 

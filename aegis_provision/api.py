@@ -18,6 +18,7 @@ from aegis_provision.operations import apply as apply_operation
 from aegis_provision.operations import doctor as doctor_operation
 from aegis_provision.operations import plan as plan_operation
 from aegis_provision.operations import rollback as rollback_operation
+from aegis_provision.operations import session as session_operation
 from aegis_provision.operations import status as status_operation
 from aegis_provision.operations.connection import ConnectionOptions
 from aegis_provision.operations.history import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from aegis_provision.operations.load import Fleet
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.rollout.events import Emit, Event
+    from aegis_provision.rollout.session_results import SessionListing, SessionResult
 
     AnyPath = str | os.PathLike[str]
     OnEvent = Callable[[Event], object]
@@ -225,6 +227,93 @@ def doctor(
         fleet, patterns, environment, options, probe=probe
     )
     return doctor_operation.doctor(examination, _observer(on_event))
+
+
+def start_session(
+    fleet: Fleet,
+    hosts: str,
+    work_dir: str,
+    *,
+    provider: str | None = None,
+    name: str | None = None,
+    prompt: str | None = None,
+    env: Mapping[str, str] | None = None,
+    serial: str | int | None = None,
+    max_fail: str | int | None = None,
+    wait: float = 60.0,
+    environ: Mapping[str, str] | None = None,
+    on_event: OnEvent | None = None,
+    cancel: CancelToken | None = None,
+    **connection: Unpack[Connection],
+) -> tuple[SessionResult, ...]:
+    """Start one session on each of ``hosts``, a pattern, and return how it ended on each.
+
+    ``env`` maps names of session variables to templates; each other parameter means what the flag
+    of ``session start`` of its name means, or what it means to :func:`plan`. A host's failure is
+    its result. Raises :class:`Error` for wrong input, before anything connects.
+    """
+    if not 0 < wait <= _LONGEST:
+        raise InputError(f"wait: {wait} is not above 0 and at most {_LONGEST:.0f} seconds")
+    for flag, problem in (
+        ("work_dir", session_operation.work_dir_problem(work_dir)),
+        ("name", "" if name is None else session_operation.name_problem(name)),
+    ):
+        if problem:
+            raise InputError(f"{flag}: it {problem}")
+    environment = _environment(environ)
+    selection = session_operation.SessionSelection(
+        hosts,
+        work_dir,
+        provider,
+        name or "",
+        tuple(f"{variable}={template}" for variable, template in (env or {}).items()),
+        session_operation.prompt_text(prompt.encode(), "prompt") if prompt is not None else "",
+        _parsed("serial", serial, parse_serial),
+        _parsed("max_fail", max_fail, parse_max_fail),
+        wait,
+    )
+    options = _connection_options(**connection)
+    job = session_operation.prepare_start(fleet, selection, environment, options)
+    run = session_operation.start(job, _observer(on_event), cancel or CancelToken())
+    return run.results
+
+
+def list_sessions(
+    fleet: Fleet,
+    hosts: str = "all",
+    *,
+    environ: Mapping[str, str] | None = None,
+    on_event: OnEvent | None = None,
+    **connection: Unpack[Connection],
+) -> tuple[SessionListing, ...]:
+    """Return the sessions of each of ``hosts``, a pattern. Raises :class:`Error` for wrong input.
+
+    The parameters are those of :func:`plan`; a host's failure is its listing.
+    """
+    options = _connection_options(**connection)
+    return session_operation.list_on_hosts(
+        fleet, hosts, _environment(environ), options, _observer(on_event)
+    )
+
+
+def stop_session(
+    fleet: Fleet,
+    host: str,
+    session: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+    on_event: OnEvent | None = None,
+    **connection: Unpack[Connection],
+) -> SessionResult:
+    """Stop the session of ``host`` whose id is ``session``, or the beginning of its id.
+
+    The parameters are those of :func:`plan`. Raises :class:`Error` for wrong input.
+    """
+    options = _connection_options(**connection)
+    run = session_operation.stop(
+        fleet, host, session, _environment(environ), options, _observer(on_event), CancelToken()
+    )
+    return run.results[0]
 
 
 def runs(

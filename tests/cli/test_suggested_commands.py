@@ -190,6 +190,8 @@ def test_every_command_takes_what_is_repeated_to_it() -> None:
         "plan": everything,
         "apply": everything,
         "status": everything,
+        "doctor": everything,
+        "run": " -i i.yml --env-file e",
         "rollback": everything,
         "import": everything,
         "render": " -i i.yml --env-file e",

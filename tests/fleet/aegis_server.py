@@ -70,6 +70,7 @@ Misbehaviour = Literal[
     "no_claude",
     "old_claude",
     "claude_fails",
+    "claude_asks",
     "quota",
     "too_often",
     "send_fails",
@@ -112,6 +113,8 @@ Misbehaviour = Literal[
     finds a Claude Code that is too old, and starts no session
 ``claude_fails``
     starts sessions in which Claude ends at once
+``claude_asks``
+    starts sessions in which Claude waits for a person's answer
 ``quota``
     starts no session: the key has as many as it may have
 ``too_often`` N
@@ -776,7 +779,8 @@ class Server:
             return _error(404, "Session not found")
         running = self._has_claude and self.place.told("claude_fails", use_up=False) is None
         if running and session["status"] == "unknown":
-            session["status"] = "idle"
+            asks = self.place.told("claude_asks", use_up=False) is not None
+            session["status"] = "permission_prompt" if asks else "idle"
         pane = "claude" if running else "bash"
         known = {"windowExists": True, "paneCommand": pane, "hasTranscript": False}
         return 200, {

@@ -6,11 +6,14 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import aegis_provision as ap
 from tests.fleet.aegis_server import MISBEHAVIOURS
 from tests.fleet.arguments import arguments_watched
 from tests.fleet.hosts import OLD_ENV, PROVIDERS, TOKEN, Fleet, running_hosts
@@ -278,6 +281,13 @@ def test_where_aegis_finds_no_claude_nothing_can_be_told_and_no_prompt_is_sent(
     failed = entry(start(fleet, "three", "--prompt-file", str(prompt)))
     assert failed["status"] == "failed"
     assert failed["message"].startswith("the prompt was not sent, as whether Claude runs")
+    host.behave("no_claude")
+    host.misbehave("claude_asks")
+    failed = entry(start(fleet, "three", "--prompt-file", str(prompt)))
+    assert failed["message"] == (
+        "the prompt was not sent: it would answer what the session asks (permission_prompt); the "
+        "session is still there"
+    )
     assert not host.log("sent")
 
 
@@ -387,7 +397,10 @@ def test_several_hosts_have_one_session_each_and_the_budget_stops_what_has_not_b
         4,
         {"one": "started", "two": "failed", "three": "not_attempted"},
     )
-    assert "Stopped: 1 host failed (two), and max_fail allows 0 hosts" in result.stderr
+    words = "Stopped: 1 host failed (two), and max_fail allows 0 hosts; nothing further is begun"
+    assert result.stderr.count(words) == 1
+    within = start(fleet, "two:three:four", "--forks", "1", "--max-fail", "0", work_dir="/nowhere")
+    assert list(within.statuses.values()) == ["failed", "not_attempted", "not_attempted"]
     result = start(fleet, "two,three", "--serial", "1", work_dir="/srv/work")
     assert result.statuses == {"two": "failed", "three": "failed"}
     inventory = with_settings(fleet, {"two": {"port": 1}})
@@ -549,3 +562,46 @@ def test_no_process_has_a_secret_among_its_arguments(fleet: Fleet) -> None:
     assert any(b"aegis_provision" in line for line in seen)
     for secret in (TOKEN, OTHER, fleet["one"].api_token):
         assert not [line for line in seen if secret.encode() in line]
+
+
+def test_sessions_from_python(fleet: Fleet) -> None:
+    loaded, host = ap.load(fleet.inventory), fleet["one"]
+    connection: dict[str, Any] = {
+        "environ": fleet.environ,
+        "known_hosts": [fleet.sshd.known_hosts],
+        "ssh_config": "none",
+    }
+    where = directory(host)
+    [started] = ap.start_session(
+        loaded, "one", where, provider="other", env={"MY_FLAG": "${HOME}"}, **connection
+    )
+    assert (started.status, started.ok) == (ap.SessionStatus.STARTED, True)
+    assert created(host)[-1]["env"] == {**OTHER_ENV, "MY_FLAG": fleet.environ["HOME"]}
+    [listing] = ap.list_sessions(loaded, "one", **connection)
+    assert started.id in [item.id for item in listing.sessions]
+    stopped = ap.stop_session(loaded, "one", started.id, **connection)
+    assert (stopped.status, stopped.id) == (ap.SessionStatus.STOPPED, started.id)
+    with pytest.raises(ap.InputError, match="work_dir: it takes an absolute path"):
+        ap.start_session(loaded, "one", "work", **connection)
+    with pytest.raises(ap.InputError, match="name: it is made of letters"):
+        ap.start_session(loaded, "one", where, name="a b", **connection)
+    with pytest.raises(ap.InputError, match="wait: 0 is not above 0"):
+        ap.start_session(loaded, "one", where, wait=0, **connection)
+
+
+def test_ctrl_c_begins_no_further_host_and_sees_a_session_to_its_end(fleet: Fleet) -> None:
+    where = directory(fleet["one"], fleet["two"])
+    fleet["one"].misbehave("claude_fails")
+    flags = ("--serial", "1", "--wait", "2", "--format", "ndjson")
+    with fleet.started("session", "start", "one:two", "--work-dir", where, *flags) as program:
+        until = time.monotonic() + 30
+        while not any(item["work_dir"] == where for item in created(fleet["one"])):
+            assert time.monotonic() < until
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=60)
+    assert program.returncode == 130, err
+    last = json.loads(out.splitlines()[-1])
+    ends = {item["host"]: item for item in last["hosts"]}
+    assert (ends["one"]["status"], ends["two"]["status"]) == ("failed", "not_attempted")
+    assert ends["one"]["id"] == created(fleet["one"])[-1]["id"]
+    assert "Stopping: no further host is begun; 1 under way will finish." in err
