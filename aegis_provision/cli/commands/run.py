@@ -12,7 +12,6 @@ from aegis_provision.cli import completion
 from aegis_provision.cli.options import (
     env_file_option,
     inventory_option,
-    option,
     output_options_of_text,
 )
 from aegis_provision.cli.output import echo
@@ -46,7 +45,7 @@ class _WithCommand(click.Command):
 @click.command("run", cls=_WithCommand)
 @click.argument("name", metavar="PROVIDER|HOST", shell_complete=completion.providers_and_hosts)
 @click.argument("command_line", metavar="[-- COMMAND ...]", nargs=-1, type=click.UNPROCESSED)
-@option(
+@click.option(
     "--base",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
