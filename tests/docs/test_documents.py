@@ -14,6 +14,7 @@ import pytest
 from aegis_provision.cli.main import SUMMARIES
 from aegis_provision.diagnosis.host_checks import RESTS_ON
 from aegis_provision.packaged_files import load_schema
+from aegis_provision.transport.ssh.ssh_config_keywords import KEYWORDS, Effect
 from tests.docs.hosts import running_hosts
 from tests.docs.reference import reference
 from tests.docs.transcripts import Reader, blocks, commands, matches
@@ -101,6 +102,14 @@ def test_every_check_of_doctor_is_in_its_table_with_what_it_rests_on() -> None:
     rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", text, re.MULTILINE)
     told = {name: tuple(re.findall(r"\w+", below)) for name, below in rows}
     assert list(told.items()) == list(RESTS_ON.items())
+
+
+def test_every_keyword_of_ssh_config_is_in_the_table_of_what_becomes_of_it() -> None:
+    text = (ROOT / "docs" / "ssh.md").read_text(encoding="utf-8")
+    for effect in Effect:
+        chosen = (keyword for keyword in KEYWORDS.values() if keyword.effect is effect)
+        rows = sorted((f"| `{item.name}` | {item.why} |" for item in chosen), key=str.lower)
+        assert "\n".join(["| keyword | |", "| --- | --- |", *rows, ""]) in text
 
 
 def test_every_setting_is_in_the_reference() -> None:

@@ -18,7 +18,7 @@ ME = getpass.getuser()
 
 # What the real client takes as default identities depends on its version; the tests never ask.
 DEFAULT_KEYS = str(HOME / ".ssh" / "id_")
-METHODS = ("publickey", "password", "keyboard-interactive")
+METHODS = ("publickey", "keyboard-interactive", "password")
 USERS_FILES = (f"{HOME}/.ssh/known_hosts", f"{HOME}/.ssh/known_hosts2")
 SYSTEM_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 
@@ -91,7 +91,7 @@ def _known_hosts(text: str) -> list[str]:
 
 def _methods(values: dict[str, str]) -> tuple[str, ...]:
     preferred = values.get("preferredauthentications", ",".join(METHODS))
-    keywords = ("pubkeyauthentication", "passwordauthentication", "kbdinteractiveauthentication")
+    keywords = ("pubkeyauthentication", "kbdinteractiveauthentication", "passwordauthentication")
     left_out = {
         method
         for method, keyword in zip(METHODS, keywords, strict=True)
