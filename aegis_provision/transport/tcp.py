@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aegis_provision.transport.errors import NameTimeoutError, map_errors
 from aegis_provision.transport.network_interfaces import interface_address
@@ -25,8 +25,10 @@ _TIME = "ll"  # struct timeval, as setsockopt(2) takes it
 AddressFamily: TypeAlias = Literal["any", "inet", "inet6"]
 """Which addresses of a name count, in the words of ssh_config(5)."""
 
-_FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
-_Found: TypeAlias = "tuple[int, int, int, str, tuple[str | int | bytes, ...]]"
+FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
+"""The families as sockets know them."""
+
+_Found: TypeAlias = "tuple[int, int, int, str, tuple[Any, ...]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def _resolve(
     host: str, port: int, timeout: float, deadline: Deadline, family: AddressFamily
 ) -> Sequence[_Found]:
     try:
-        return look_up_now(host, port, _FAMILIES[family], socket.AI_NUMERICHOST)
+        return look_up_now(host, port, FAMILIES[family], socket.AI_NUMERICHOST)
     except socket.gaierror:
         return look_up(host, port, deadline.step_timeout(timeout), family=family)
 
@@ -118,7 +120,7 @@ def look_up(
 
     def resolve() -> None:
         try:
-            results.put(look_up_now(host, port, _FAMILIES[family], flags))
+            results.put(look_up_now(host, port, FAMILIES[family], flags))
         except OSError as problem:
             results.put(problem)
 

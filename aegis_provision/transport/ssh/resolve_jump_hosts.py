@@ -252,6 +252,13 @@ def _proxy_command(found: HostOptions, query: Query) -> str | None:
     """Return the ProxyCommand that leads to a hop, if it is the first one."""
     if query.through is not None or found.proxy_jump or found.proxy_command is None:
         return None
+    if found.proxy_command == "-":
+        raise Unreachable(
+            _STEP,
+            f"ProxyCommand - takes the connection from our own input for {query.host}, "
+            "and is not supported",
+            "use a command that makes the connection",
+        )
     if found.proxy_use_fdpass:
         raise Unreachable(
             _STEP,

@@ -37,6 +37,7 @@ from aegis_provision.transport.ssh.ssh_config_reader import (
     unknown_keyword,
 )
 from aegis_provision.transport.ssh.ssh_config_tokens import TokenError, connection_tokens, fill_in
+from aegis_provision.transport.tcp import FAMILIES, look_up_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -195,7 +196,7 @@ class Lookup:
     def run(self) -> Lookup:
         """Go through the files, a second time where they ask for it."""
         self._pass()
-        self.name = _real_name(self._host_name())
+        self.name = _real_name(self._host_name(), self._family())
         canonical = self._first("canonicalizehostname", "no").lower()
         if canonical not in _NO:
             self._canonicalize(canonical)
@@ -398,10 +399,12 @@ class Lookup:
             if alias is not None:
                 self.name = self._permitted_alias(self.name, alias)
 
+    def _family(self) -> AddressFamily:
+        return cast("AddressFamily", self._first("addressfamily", "any").lower())
+
     def _resolve(self, name: str) -> str | None:
-        family = cast("AddressFamily", self._first("addressfamily", "any").lower())
         try:
-            return self._config.names.alias(name, family)
+            return self._config.names.alias(name, self._family())
         except NoSuchNameError:
             return None
 
@@ -457,14 +460,15 @@ def _items(blocks: Sequence[Block]) -> Iterator[object]:
                 yield item
 
 
-def _real_name(name: str) -> str:
-    """Return ``name`` as OpenSSH's client goes on with it: addresses in their one usual form."""
+def _real_name(name: str, family: AddressFamily) -> str:
+    """Return ``name`` as OpenSSH's client goes on with it: addresses in their one usual form.
+
+    An address of another family is none to it.
+    """
     try:
-        [(*_, address), *_] = socket.getaddrinfo(
-            name, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
+        [(*_, address), *_] = look_up_now(name, None, FAMILIES[family], socket.AI_NUMERICHOST)
         return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
-    except (OSError, UnicodeError):  # a name, or nothing at all
+    except OSError:  # a name, or nothing at all
         return name if is_address(name) else name.lower()
 
 

@@ -9,8 +9,10 @@ import pytest
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.ssh.algorithms import (
     CA_SIGNATURES,
+    KEX,
     KEYS,
     chosen,
+    chosen_kex,
     host_key_order,
     key_type,
     shown_type,
@@ -137,3 +139,22 @@ def test_the_types_of_what_is_shown() -> None:
     }
     for algorithm, types in shown.items():
         assert (key_type(algorithm), shown_type(algorithm)) == types
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (None, KEX),
+        ("curve25519-sha256", KEX[:1]),
+        ("curve25519-sha256@libssh.org,ecdh-sha2-nistp521", (KEX[0], "ecdh-sha2-nistp521")),
+        ("-curve25519*", KEX[1:]),
+        ("+diffie-hellman-group1-sha1", KEX),
+        ("diffie-hellman-group1-sha1", ()),
+    ],
+)
+def test_key_exchanges_are_never_older_ones(written: str | None, expected: tuple[str, ...]) -> None:
+    if expected:
+        assert chosen_kex(written) == expected
+    else:
+        with pytest.raises(Unreachable, match=r"KexAlgorithms diffie.* leaves no algorithm"):
+            chosen_kex(written)

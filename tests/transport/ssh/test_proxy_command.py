@@ -17,7 +17,7 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.ssh.proxy_command import run_proxy_command
-from tests.fleet.clients import connection, need, options, refusal, target_at
+from tests.fleet.clients import connection, logged_in, need, options, refusal, target_at
 from tests.fleet.openssh import free_port
 
 if TYPE_CHECKING:
@@ -209,3 +209,24 @@ def test_a_port_that_nothing_listens_at_is_the_programs_to_tell(
     host = target_at(sshd, port=free_port())
     problem = refusal(host, with_config(home, sshd, f"ProxyCommand {relay} %h %p\n"))
     assert "ConnectionRefusedError" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("Ciphers aes256-ctr\nMACs hmac-sha2-512", None),
+        ("KexAlgorithms ecdh-sha2-nistp384", None),
+        ("Ciphers 3des-cbc", "Ciphers 3des-cbc leaves no algorithm that is used here"),
+        ("MACs umac-64@openssh.com", "MACs umac-64@openssh.com leaves no algorithm"),
+    ],
+)
+def test_ciphers_of_the_config_are_the_only_ones(
+    line: str, words: str | None, sshd: Sshd, home: Path
+) -> None:
+    conn_options = with_config(home, sshd, f"{line}\n")
+    if words is None:
+        with logged_in(target_at(sshd), conn_options) as transport:
+            cipher = vars(transport)["remote_cipher"]
+            assert cipher == ("aes256-ctr" if "Ciphers" in line else "aes128-gcm@openssh.com")
+    else:
+        assert words in refusal(target_at(sshd), conn_options).reason

@@ -110,6 +110,7 @@ AGREED = {
     "CanonicalizeHostname and enough dots": f"{COMPLETING}HostName a.b.c\n",
     "CanonicalizeMaxDots": f"{COMPLETING}CanonicalizeMaxDots 0\nHostName a.b\n",
     "an odd address": "Host a\n HostName 127.1\nHost 127.0.0.1\n User u\nMatch final\n Port 9\n",
+    "an odd address of no use": "AddressFamily inet6\nHostName 127.1\nMatch host 127.1\n Port 9\n",
     "an address in a first pass": "Host a\n HostName 127.1\nMatch host 127.0.0.1\n Port 9\n",
     "an IPv6 address in another form": "HostName 0:0::0:1\n",
     "a broken IPv6 address keeps its capitals": "HostName AB::CD::EF\n",
