@@ -267,7 +267,9 @@ def start_session(
         provider,
         name or "",
         tuple(f"{variable}={template}" for variable, template in (env or {}).items()),
-        session_operation.prompt_text(prompt.encode(), "prompt") if prompt is not None else "",
+        session_operation.prompt_text(prompt.encode("utf-8", "surrogatepass"), "prompt")
+        if prompt is not None
+        else "",
         _parsed("serial", serial, parse_serial),
         _parsed("max_fail", max_fail, parse_max_fail),
         wait,

@@ -140,6 +140,8 @@ def shell(
     [
         ("aegis-provision expl", ["explain"]),
         ("aegis-provision pl", ["plan"]),
+        ("aegis-provision session st", ["start", "stop"]),
+        ("aegis-provision session stop gpu-", ["gpu-1", "gpu-2"]),
         ("aegis-provision hosts g", ["gpu", "gpu-1", "gpu-2"]),
         ("aegis-provision doctor gpu:builde", ["gpu:builders"]),
         ("aegis-provision hosts -i inventory.yml bui", ["builders", "build-1", "build-2"]),

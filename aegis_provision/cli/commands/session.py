@@ -20,7 +20,7 @@ from aegis_provision.cli.options import (
     parsed,
     serial_option,
 )
-from aegis_provision.cli.output import echo_utf8
+from aegis_provision.cli.output import echo, echo_utf8
 from aegis_provision.cli.suggested_commands import completed
 from aegis_provision.operations.exit_codes import ExitCode, session_exit_code
 from aegis_provision.operations.session import (
@@ -64,13 +64,18 @@ def _without_problem(problem_of: Callable[[str], str]) -> Callable[[str], str]:
     return read
 
 
-@click.group("session")
-def command() -> None:
+@click.group("session", invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
+@click.pass_context
+def command(context: click.Context) -> int:
     """Start, list or stop sessions with a provider of their own, through the hosts' Aegis.
 
     A session that is started here has its own five variables, whatever its host's file says, and
     leaves that file as it is.
     """
+    if context.invoked_subcommand is not None:
+        return ExitCode.DONE
+    echo(context.get_help(), err=True)
+    return ExitCode.USAGE
 
 
 @command.command("start", short_help="Start one session on each host.")
