@@ -20,7 +20,7 @@ from aegis_provision.aegis.file_in_use import (
     ReadsTarget,
     describe,
 )
-from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
+from aegis_provision.aegis.identify_server import AegisServer, EnvironmentToken, UnknownServer
 from aegis_provision.aegis.remote_state import ReadProblem
 from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks, below, rests_on
 from aegis_provision.humanize import counted, listed, utc_time_text
@@ -636,6 +636,9 @@ def _look(facts: HostFacts) -> str:
     return "look at its log on the host, or set api to where it listens"
 
 
+_HOW_TO_OPEN = "set api_token to a token that Aegis takes there (its AEGIS_AUTH_TOKEN, or a key)"
+
+
 def _api(facts: HostFacts) -> Check:
     name, api, config = "api", facts.api, facts.config
     if api is None or isinstance(api.health, NoAnswer):
@@ -643,6 +646,7 @@ def _api(facts: HostFacts) -> Check:
     unset = f"; {api.unset} is unset" if api.unset else ""
     has_token = isinstance(config, ConfigFile) and config.has_auth_token
     guess = not facts.host.tells_server
+    in_environment = facts.process.token if facts.process is not None else None
     if facts.file is None and not api.token and not api.refused:
         return rests_on(name, "file")
     if api.is_open:
@@ -654,6 +658,13 @@ def _api(facts: HostFacts) -> Check:
             )
         if guess:
             return _not_checked(name, f"{TOLD_NOTHING}, and what answers is a guess", SAY_MORE)
+        if in_environment is EnvironmentToken.EMPTY:
+            return _fail(
+                name,
+                "it answers without a token: AEGIS_AUTH_TOKEN is empty in Aegis' environment, "
+                "which goes before the file's authToken",
+                "set it there to a token, or take it away",
+            )
         return _fail(
             name,
             "Aegis runs without its file: its API answers without a token, and the file has one",
@@ -661,10 +672,16 @@ def _api(facts: HostFacts) -> Check:
         )
     if api.refused:
         message = f"it takes none of the known tokens{unset}"
-        remedy = "set api_token to a token that Aegis takes there (its AEGIS_AUTH_TOKEN, or a key)"
         if guess:
             return _not_checked(name, f"{message}; {TOLD_NOTHING}", SAY_MORE)
-        return _fail(name, message, _restart_hint(facts, remedy))
+        named = facts.host.service.api_token is not None and not api.unset
+        if in_environment is EnvironmentToken.SET and not named:
+            message = (
+                "AEGIS_AUTH_TOKEN of Aegis' environment goes before the file's authToken, and no "
+                f"such token is known{unset}"
+            )
+            return _warn(name, message, _HOW_TO_OPEN)
+        return _fail(name, message, _restart_hint(facts, _HOW_TO_OPEN))
     if api.token:
         return _ok(name, f"it takes {api.token}")
     if api.is_open is None:
@@ -672,7 +689,7 @@ def _api(facts: HostFacts) -> Check:
     return _warn(
         name,
         f"it is locked, and no token for it is known{unset}",
-        "set api_token to a token that Aegis takes there (its AEGIS_AUTH_TOKEN, or a key)",
+        _HOW_TO_OPEN,
     )
 
 

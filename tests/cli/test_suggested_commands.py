@@ -203,7 +203,6 @@ def test_every_command_takes_what_is_repeated_to_it() -> None:
         "unpin": " -i i.yml",
         "init": "",
         "history": "",
-        "run": " -i i.yml --env-file e",
         "demo": "",
         "session": "",
         "session start": f" -i i.yml --env-file e{connection}",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.aegis.api_responses import ClaudeCode, Health
-from aegis_provision.aegis.identify_server import UnknownServer
+from aegis_provision.aegis.identify_server import EnvironmentToken, UnknownServer
 from aegis_provision.aegis.remote_state import (
     ReadProblem,
     RemoteDirectory,
@@ -280,6 +280,31 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
         "a file that was lost, and is newer than the server",
         lambda: with_file(file(at=int(STARTED) + 900), api=api(is_open=True)),
         "api", FAIL, "Aegis runs without its file", "restart Aegis, which runs since before",
+    ),
+    (
+        "an empty token in Aegis' environment",
+        lambda: facts(
+            server=files_of(file(), replace(SERVER, token=EnvironmentToken.EMPTY)),
+            api=api(is_open=True),
+        ),
+        "api", FAIL, "AEGIS_AUTH_TOKEN is empty in Aegis' environment", "set it there to a token",
+    ),
+    (
+        "a token in Aegis' environment that nobody named",
+        lambda: facts(
+            server=files_of(file(), replace(SERVER, token=EnvironmentToken.SET)),
+            api=api(Health("ok"), token="", refused=True),
+        ),
+        "api", WARN, "goes before the file's authToken, and no such token is known", "api_token",
+    ),
+    (
+        "another token than the one in Aegis' environment",
+        lambda: facts(
+            "become_user: aegis, api_token: '${AEGIS_TOKEN}'",
+            server=files_of(file(), replace(SERVER, token=EnvironmentToken.SET)),
+            api=api(Health("ok"), token="", refused=True),
+        ),
+        "api", FAIL, "it takes none of the known tokens", "set api_token",
     ),
     (
         "no token for the API is taken",
