@@ -19,6 +19,7 @@ from aegis_provision.importing.result import (
     ImportedSettings,
     RequiredVariable,
 )
+from aegis_provision.inventory.host import LOGIN_SECRETS
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
 
@@ -53,9 +54,10 @@ def build_inventory(
         for value in (*recipe.values.values(), *recipe.env.values())
     ]
     templates.extend(
-        str(host.service.api_token.value)
+        str(host.settings[key].value)
         for host in inventory.hosts.values()
-        if host.service.api_token is not None
+        for key in ("api_token", *LOGIN_SECRETS)
+        if key in host.settings
     )
     reserved = frozenset(name.name for template in templates for name in references(template))
     builder = _Builder(recipes, environ, _VariableNames(environ, reserved))

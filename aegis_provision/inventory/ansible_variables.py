@@ -71,9 +71,15 @@ _OPTIONS = Substitute(
 )
 _PROGRAM = Substitute("no ssh program is run: say what it is for in your ssh config (--ssh-config)")
 _PASSWORD = Substitute(
-    "log in with a key, from your agent or with 'identity_file'", ("identity_file",)
+    "log in with a key, from your agent or with 'identity_file', or name a variable of your "
+    "environment: 'password: ${NAME}'",
+    ("identity_file", "password"),
 )
-_PASSPHRASE = Substitute("put the key into your agent: ssh-add")
+_PASSPHRASE = Substitute(
+    "put the key into your agent (ssh-add), or name a variable of your environment: "
+    "'identity_passphrase: ${NAME}'",
+    ("identity_passphrase",),
+)
 _KEY = Substitute("put the key into a file, and name it with 'identity_file'", ("identity_file",))
 _HOST_KEYS = Substitute(
     "host keys are always checked: name a file with --known-hosts, or say --host-key accept-new"

@@ -17,6 +17,9 @@ AUTO_PATH = "auto"
 OVERRIDE_KEYS = ("base_url", "auth_token", "model", "fast_model", "timeout_ms")
 """The five keys that override single values of a provider's recipe (docs/inventory.md)."""
 
+LOGIN_SECRETS = ("identity_passphrase", "password")
+"""The settings whose values are references to secrets for logging in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.inventory.host import Target
     from aegis_provision.providers.secret import Secret
+    from aegis_provision.transport.connect_options import LoginSecrets
     from aegis_provision.transport.ssh.connect_through_jump_hosts import LoggedIn
 
 _PLACES = 3
@@ -47,14 +48,17 @@ class ConnectionOptions:
 
 
 def connection_settings(
-    options: ConnectionOptions, environ: Mapping[str, str], secrets: tuple[Secret, ...]
+    options: ConnectionOptions,
+    environ: Mapping[str, str],
+    secrets: tuple[Secret, ...],
+    logins: Mapping[str, LoginSecrets] | None = None,
 ) -> ConnectionSettings:
     """Return how to reach hosts.
 
-    ``secrets`` are the operator's tokens, used or not. Where nothing is said the files are those
-    that OpenSSH's client reads (ssh_config(5)). Raises :class:`Error` for an ssh config
-    that was named and is not there, for a directory in a file's place, and where nothing says
-    where the operator's home is.
+    ``secrets`` are the operator's tokens, used or not; ``logins`` are the secrets to log in with,
+    by host. Where nothing is said the files are those that OpenSSH's client reads (ssh_config(5)).
+    Raises :class:`Error` for an ssh config that was named and is not there, for a directory in a
+    file's place, and where nothing says where the operator's home is.
     """
     from aegis_provision.transport.connect import connect
     from aegis_provision.transport.shared_connections import SharedConnections
@@ -74,14 +78,22 @@ def connection_settings(
         known_hosts_named=bool(options.known_hosts),
         system_ssh_config=_SYSTEM_SSH_CONFIG if options.ssh_config is None else None,
         environ=environ,
+        login_secrets=logins or {},
     )
+    hidden = {
+        id(secret): secret
+        for login in (logins or {}).values()
+        for secret in (login.passphrase, login.password)
+        if secret is not None
+    }
+    known = (*secrets, *hidden.values())
     shared: SharedConnections[LoggedIn] = SharedConnections()
     return ConnectionSettings(
         partial(connect, shared=shared),
         connect_options,
         options.forks,
         options.deadline,
-        secrets,
+        known,
         shared,
     )
 

@@ -17,7 +17,7 @@ from aegis_provision.humanize import listed
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import connection_settings, ignored_ssh_config
 from aegis_provision.operations.history import PendingRestarts, pending_restarts
-from aegis_provision.operations.load import select_hosts
+from aegis_provision.operations.load import logins_that_are_set, select_hosts
 from aegis_provision.providers.recipes import VARIABLE_OF, recipe_secrets
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session_variables import (
@@ -112,7 +112,9 @@ def prepare_doctor(
         )
     tokens = recipe_secrets(fleet.recipes, environment.variables)
     quiet = replace(options, accept_new=False)
-    connection = connection_settings(quiet, environment.environ, tokens)
+    logins, unset_logins = logins_that_are_set(inventory, names, environment.variables)
+    diagnostics += unset_logins
+    connection = connection_settings(quiet, environment.environ, tokens, logins)
     diagnostics += ignored_ssh_config(connection, (host.target for host in hosts))
     return Examination(tuple(jobs), operators, connection, probe, tuple(diagnostics))
 

@@ -26,6 +26,7 @@ from aegis_provision.operations.connection import connection_settings, ignored_s
 from aegis_provision.operations.load import (
     inventory_paths,
     resolve_fleet,
+    resolve_logins,
     resolve_sessions,
     select_hosts,
 )
@@ -104,7 +105,8 @@ def _connection(
     source: ImportSource, environment: Environment, options: ConnectionOptions
 ) -> ConnectionSettings:
     tokens = recipe_secrets(source.recipes, environment.variables)
-    return connection_settings(options, environment.environ, tokens)
+    logins = resolve_logins(source.inventory, source.hosts, environment.variables)
+    return connection_settings(options, environment.environ, tokens, logins)
 
 
 def _replaced(inventory: Inventory) -> Iterator[Diagnostic]:

@@ -13,7 +13,13 @@ from aegis_provision.aegis.variable_checks import (
     unusable_problem,
 )
 from aegis_provision.aegis.variable_rules import overrides_provider
-from aegis_provision.documents.diagnostic import Diagnostic, drop_followups, error, has_errors
+from aegis_provision.documents.diagnostic import (
+    Diagnostic,
+    drop_followups,
+    error,
+    has_errors,
+    warning,
+)
 from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.yaml_reader import LARGEST_FILE
@@ -21,6 +27,7 @@ from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_beginning, read_file
 from aegis_provision.humanize import counted, group_by, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
+from aegis_provision.inventory.host import LOGIN_SECRETS
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, match_hosts
 from aegis_provision.providers.explain import Explanation, explain, matching
@@ -33,6 +40,7 @@ from aegis_provision.providers.session_variables import (
     session_specs,
     unusable_tokens,
 )
+from aegis_provision.transport.connect_options import LoginSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -222,13 +230,15 @@ def read_pattern_file(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSecrets:
-    """What hosts get and what opens their API, with the operator's environment filled in.
+    """What hosts get, and what opens their API and them, with the operator's environment filled in.
 
-    Both map host names; a host without an entry in ``api_tokens`` uses its own file's token.
+    All map host names; a host without an entry in ``api_tokens`` uses its own file's token, and
+    one without an entry in ``logins`` needs no secret to log in.
     """
 
     sessions: Mapping[str, Session]
     api_tokens: Mapping[str, Secret]
+    logins: Mapping[str, LoginSecrets]
 
 
 def resolve_sessions(
@@ -238,13 +248,15 @@ def resolve_sessions(
     *,
     with_api_token: Collection[str] = (),
     with_secrets: bool = True,
+    connects: bool = False,
     overrides: Mapping[str, SessionSpec] | None = None,
 ) -> tuple[ResolvedSecrets, tuple[Diagnostic, ...]]:
     """Fill the secrets in and check what Aegis would get, for ``hosts`` alone.
 
     ``overrides`` are what one session of each host gets instead of the host's own variables.
     ``with_api_token`` names the hosts whose API will be asked; without secrets, none of those that
-    it or a host would get is read. Returns each host's values and the warnings. Raises
+    it or a host would get is read. ``connects`` says that the hosts will be logged in to, for which
+    the inventory may name secrets of their own. Returns each host's values and the warnings. Raises
     :class:`InvalidInputError` with every missing variable in one error, and with every value that
     Aegis would drop or choke on.
     """
@@ -261,21 +273,80 @@ def resolve_sessions(
         diagnostics.extend(check_session(session, single=overrides is not None))
     asked = [name for name in hosts if name in with_api_token and with_secrets]
     tokens, unusable = _api_tokens(fleet, asked, environ, missing)
-    return ResolvedSecrets(sessions, tokens), _without_errors((*diagnostics, *unusable), missing)
+    logins = _logins(fleet.inventory, hosts if connects else (), environ, missing)
+    warnings = _without_errors((*diagnostics, *unusable), missing)
+    return ResolvedSecrets(sessions, tokens, logins), warnings
 
 
-def resolve_api_tokens(
-    fleet: Fleet, hosts: Sequence[str], environ: Mapping[str, str]
-) -> Mapping[str, Secret]:
-    """Return the tokens of ``hosts``' APIs that the inventory names.
+def resolve_access(
+    fleet: Fleet,
+    hosts: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    with_api_token: Collection[str],
+) -> tuple[Mapping[str, Secret], Mapping[str, LoginSecrets]]:
+    """Return what the inventory names to get at ``hosts``: tokens of their APIs, login secrets.
 
-    Raises :class:`InvalidInputError` with every missing variable in one error, and with every one
-    that is obviously no token.
+    ``with_api_token`` names the hosts whose API will be asked. Raises :class:`InvalidInputError`
+    with every missing variable in one error, and with every one that is obviously no token.
     """
     missing: dict[str, dict[str, None]] = {}
-    tokens, diagnostics = _api_tokens(fleet, hosts, environ, missing)
+    asked = [name for name in hosts if name in with_api_token]
+    tokens, diagnostics = _api_tokens(fleet, asked, environ, missing)
+    logins = _logins(fleet.inventory, hosts, environ, missing)
     _without_errors(diagnostics, missing)
-    return tokens
+    return tokens, logins
+
+
+def resolve_logins(
+    inventory: Inventory, hosts: Sequence[str], environ: Mapping[str, str]
+) -> Mapping[str, LoginSecrets]:
+    """Return the secrets that the inventory names for logging in at ``hosts``.
+
+    Raises :class:`InvalidInputError` with every missing variable in one error.
+    """
+    missing: dict[str, dict[str, None]] = {}
+    logins = _logins(inventory, hosts, environ, missing)
+    _without_errors((), missing)
+    return logins
+
+
+def logins_that_are_set(
+    inventory: Inventory, hosts: Sequence[str], environ: Mapping[str, str]
+) -> tuple[Mapping[str, LoginSecrets], tuple[Diagnostic, ...]]:
+    """Return the secrets for logging in as far as they are set, and a warning for the others."""
+    missing: dict[str, dict[str, None]] = {}
+    logins = _logins(inventory, hosts, environ, missing)
+    if not missing:
+        return logins, ()
+    message, hint = _missing_words(missing)
+    return logins, (warning("missing-variable", message, hint=hint),)
+
+
+def _logins(
+    inventory: Inventory,
+    hosts: Sequence[str],
+    environ: Mapping[str, str],
+    missing: dict[str, dict[str, None]],
+) -> dict[str, LoginSecrets]:
+    """Return what is set for logging in; what is unset for it goes to ``missing``."""
+    logins: dict[str, LoginSecrets] = {}
+    known: dict[str, Secret | tuple[str, ...]] = {}
+    for name in hosts:
+        host = inventory.hosts[name]
+        if host.target.connection == "local":
+            continue
+        found: list[Secret | None] = []
+        for key in LOGIN_SECRETS:
+            setting = host.settings.get(key)
+            template = str(setting.value) if setting is not None else ""
+            secret = known.setdefault(template, resolve_secret(template, environ))
+            found.append(secret if isinstance(secret, Secret) else None)
+            for variable in () if isinstance(secret, Secret) else secret:
+                missing.setdefault(variable, {})[name] = None
+        if any(found):
+            logins[name] = LoginSecrets(*found)
+    return logins
 
 
 def _api_tokens(
@@ -314,21 +385,25 @@ def _without_errors(
     ``missing`` maps variables that are unset to the hosts that need them: one error for all.
     """
     if missing:
-        needed = listed(
-            (
-                f"{name} (needed by {_first_of(hosts)})" if hosts else name
-                for name, hosts in sorted(missing.items())
-            ),
-            most=_MOST_MISSING,
-        )
-        verb = "is" if len(missing) == 1 else "are"
-        message = f"{counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}"
-        hint = "export them, or put them into a file that only you can read and name it "
-        hint += "with --env-file"
+        message, hint = _missing_words(missing)
         diagnostics = (error("missing-variable", message, hint=hint), *diagnostics)
     if has_errors(diagnostics):
         raise InvalidInputError(diagnostics)
     return tuple(diagnostics)
+
+
+def _missing_words(missing: Mapping[str, Collection[str]]) -> tuple[str, str]:
+    needed = listed(
+        (
+            f"{name} (needed by {_first_of(hosts)})" if hosts else name
+            for name, hosts in sorted(missing.items())
+        ),
+        most=_MOST_MISSING,
+    )
+    verb = "is" if len(missing) == 1 else "are"
+    message = f"{counted(len(missing), 'environment variable')} {verb} unset or empty: {needed}"
+    hint = "export them, or put them into a file that only you can read and name it "
+    return message, hint + "with --env-file"
 
 
 def _first_of(hosts: Collection[str]) -> str:

@@ -289,6 +289,7 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
         environment.variables,
         with_api_token=hosts_with_api(schedule),
         with_secrets=scheduled.selection.secrets,
+        connects=True,
     )
     restarting = {
         host
@@ -313,7 +314,7 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
         for name, host in ((name, fleet.inventory.hosts[name]) for name in schedule.hosts)
     )
     tokens = recipe_secrets(fleet.recipes, environment.variables)
-    connection = connection_settings(options, environment.environ, tokens)
+    connection = connection_settings(options, environment.environ, tokens, resolved.logins)
     retry = scheduled.selection.retry
     info = RunInfo(
         kind=RunKind.APPLY,

@@ -15,7 +15,7 @@ from aegis_provision.operations.connection import (
     ignored_ssh_config,
     operator_name,
 )
-from aegis_provision.operations.load import resolve_api_tokens, select_hosts
+from aegis_provision.operations.load import resolve_access, select_hosts
 from aegis_provision.operations.plan import Job, RunInfo, hosts_with_api
 from aegis_provision.planning.rollback import RollbackTarget, session_from_config
 from aegis_provision.playbook.schedule import rollback_schedule
@@ -52,9 +52,7 @@ def prepare_rollback(
         raise InvalidInputError(problems)
     schedule = rollback_schedule(past.header.schedule, hosts)
     with_api = hosts_with_api(schedule)
-    tokens = resolve_api_tokens(
-        fleet, [name for name in hosts if name in with_api], environment.variables
-    )
+    tokens, logins = resolve_access(fleet, hosts, environment.variables, with_api_token=with_api)
     digest = partial(file_digest, load_key(state_dir(environment.environ)))
     host_jobs, targets = [], {}
     for name in schedule.hosts:
@@ -74,7 +72,7 @@ def prepare_rollback(
             digest,
         )
     secrets = recipe_secrets(fleet.recipes, environment.variables)
-    connection = connection_settings(options, environment.environ, secrets)
+    connection = connection_settings(options, environment.environ, secrets, logins)
     info = RunInfo(
         kind=RunKind.ROLLBACK,
         operator=operator_name(connection.options.login_name),

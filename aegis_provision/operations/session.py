@@ -22,7 +22,7 @@ from aegis_provision.operations.load import (
     find_recipe,
     load_fleet,
     read_pattern_file,
-    resolve_api_tokens,
+    resolve_access,
     resolve_sessions,
     select_hosts,
 )
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.session_results import SessionListing
     from aegis_provision.rollout.worker_pool import CancelToken
+    from aegis_provision.transport.connect_options import LoginSecrets
 
 _LONGEST_NAME = 200
 _MOST_BYTES = 4  # of a character of UTF-8
@@ -123,6 +124,7 @@ def prepare_start(
         hosts,
         environment.variables,
         with_api_token=hosts,
+        connects=True,
         overrides=selected.specs,
     )
     jobs = {
@@ -136,7 +138,7 @@ def prepare_start(
         selection.wait,
         {name: _places(selected.specs[name]) for name in hosts},
     )
-    connection = _connection(fleet, environment, options)
+    connection = _connection(fleet, environment, options, resolved.logins)
     ignored = ignored_ssh_config(connection, (fleet.hosts[name].target for name in hosts))
     diagnostics = (*selected.diagnostics, *warnings, *ignored)
     return SessionJob(fleet, selected.scheduled, jobs, connection, wanted, diagnostics)
@@ -186,8 +188,8 @@ def list_on_hosts(
     """Return the sessions of each host of ``pattern``. Raises :class:`Error` for wrong input."""
     fleet = _fleet(inventory, environment)
     hosts = _hosts(fleet, pattern)
-    jobs = _bare_jobs(fleet, hosts, environment)
-    return list_sessions(jobs, _connection(fleet, environment, options), emit)
+    jobs, logins = _bare_jobs(fleet, hosts, environment)
+    return list_sessions(jobs, _connection(fleet, environment, options, logins), emit)
 
 
 def stop(
@@ -211,9 +213,9 @@ def stop(
         )
     fleet = _fleet(inventory, environment)
     name = find_host(fleet, host).name
-    [job] = _bare_jobs(fleet, [name], environment)
+    [job], logins = _bare_jobs(fleet, [name], environment)
     scheduled = _schedule(fleet, (name,))[0]
-    connection = _connection(fleet, environment, options)
+    connection = _connection(fleet, environment, options, logins)
     return run_sessions(scheduled, {name: job}, stop_on_host(session), connection, emit, cancel)
 
 
@@ -352,14 +354,23 @@ def _place(variable: Variable, spec: SessionSpec) -> str:
     return f"{names}, {where}" if names else where
 
 
-def _bare_jobs(fleet: Fleet, hosts: Sequence[str], environment: Environment) -> tuple[HostJob, ...]:
-    """Return jobs for hosts whose sessions get nothing from here; their APIs are asked alone."""
-    tokens = resolve_api_tokens(fleet, hosts, environment.variables)
-    return tuple(HostJob(fleet.hosts[name], _NO_SESSION, tokens.get(name)) for name in hosts)
+def _bare_jobs(
+    fleet: Fleet, hosts: Sequence[str], environment: Environment
+) -> tuple[tuple[HostJob, ...], Mapping[str, LoginSecrets]]:
+    """Return jobs for hosts whose sessions get nothing from here, and what to log in with.
+
+    Only their APIs are asked.
+    """
+    tokens, logins = resolve_access(fleet, hosts, environment.variables, with_api_token=hosts)
+    jobs = (HostJob(fleet.hosts[name], _NO_SESSION, tokens.get(name)) for name in hosts)
+    return tuple(jobs), logins
 
 
 def _connection(
-    fleet: Fleet, environment: Environment, options: ConnectionOptions
+    fleet: Fleet,
+    environment: Environment,
+    options: ConnectionOptions,
+    logins: Mapping[str, LoginSecrets],
 ) -> ConnectionSettings:
     secrets = recipe_secrets(fleet.recipes, environment.variables)
-    return connection_settings(options, environment.environ, secrets)
+    return connection_settings(options, environment.environ, secrets, logins)

@@ -18,7 +18,7 @@ from aegis_provision.providers.recipes import (
     env_entries,
     template_values,
 )
-from aegis_provision.providers.secret import is_safe_reference, is_secret_setting
+from aegis_provision.providers.secret import TOKENS, is_safe_reference, is_secret_setting
 from aegis_provision.providers.templates import outline, references
 
 if TYPE_CHECKING:
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.settings import Value
     from aegis_provision.providers.recipes import Recipe
 
-_TEMPLATES = frozenset({*VARIABLE_OF, "api_token"})
+_TEMPLATES = frozenset({*VARIABLE_OF, *TOKENS})
 _REMOVES = "removes it from the host"
 _WITHOUT = {
     "address": "the host's name",
     "user": "what the ssh config says, else your own name",
     "port": "unless the ssh config says otherwise",
     "identity_file": "what the ssh config says",
+    "identity_passphrase": "such keys must be in your agent",
+    "password": "only keys log in",
     "jump": "what the ssh config says",
     "api": "the port of the server there, or of the host's own file",
     "api_token": "the authToken of the host's own file",

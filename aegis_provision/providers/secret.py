@@ -16,6 +16,7 @@ from aegis_provision.documents.secret_detection import (
     is_secret_name,
     puts_references_in_secrets,
 )
+from aegis_provision.inventory.host import LOGIN_SECRETS
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.providers.templates import (
     GRAMMAR,
@@ -87,8 +88,8 @@ class Secret:
         raise TypeError("a secret is neither pickled nor copied")
 
 
-TOKENS = frozenset({"auth_token", "api_token"})
-"""The settings that are tokens, with any value."""
+TOKENS = frozenset({"auth_token", "api_token", *LOGIN_SECRETS})
+"""The settings that are secrets, with any value."""
 
 _TOKENS_OF_FILES = frozenset({"ANTHROPIC_AUTH_TOKEN", "authToken", "clientAuthToken"})
 """The names that are tokens in a host's file, with any value."""

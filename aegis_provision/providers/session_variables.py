@@ -322,7 +322,7 @@ def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
     hosts: dict[tuple[str, Span], dict[str, None]] = {}
     for setting, names in _settings(inventory):
         key = setting.key
-        if key not in VARIABLE_OF and key != "api_token" and not key.startswith(ENV_PREFIX):
+        if key not in {*VARIABLE_OF, *TOKENS} and not key.startswith(ENV_PREFIX):
             continue
         unused = (*setting.overrode, *setting.agreeing)
         for item, counts_for in ((setting, names), *((item, ()) for item in unused)):

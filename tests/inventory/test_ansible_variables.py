@@ -174,8 +174,14 @@ def test_a_template_is_an_error(name: str) -> None:
 
 OPTIONS = "name a bastion with 'jump', and say the rest in your ssh config (--ssh-config)"
 PROGRAM = "no ssh program is run: say what it is for in your ssh config (--ssh-config)"
-PASSWORD = "log in with a key, from your agent or with 'identity_file'"
-AGENT = "put the key into your agent: ssh-add"
+PASSWORD = (
+    "log in with a key, from your agent or with 'identity_file', or name a variable of your "
+    "environment: 'password: ${NAME}'"
+)
+AGENT = (
+    "put the key into your agent (ssh-add), or name a variable of your environment: "
+    "'identity_passphrase: ${NAME}'"
+)
 KEY = "put the key into a file, and name it with 'identity_file'"
 HOST_KEYS = (
     "host keys are always checked: name a file with --known-hosts, or say --host-key accept-new"
