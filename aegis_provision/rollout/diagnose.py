@@ -218,6 +218,8 @@ class _Look:
                 raise
             return _NO_COMMANDS
         after = before + time.monotonic() - began
+        if end.status is None:
+            return "the host did not tell in time"
         told = _SECONDS.search(end.output)
         if end.status != 0 or told is None:
             return _NO_COMMANDS
