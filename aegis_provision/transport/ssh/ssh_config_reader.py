@@ -58,6 +58,8 @@ _NONE_ALONE = frozenset(
         "canonicalizepermittedcnames",
     }
 )  # fmt: skip
+_FORWARDS = frozenset({"localforward", "remoteforward", "dynamicforward"})
+_FLAGS = frozenset({"yes", "no", "true", "false"})
 _DEBIAN = Path("/etc/debian_version")
 
 
@@ -235,6 +237,11 @@ class SshConfigReader:
             case Reads.ANYTHING:
                 if not words:
                     raise _LineError(f"{written} has no value")
+                if key in _FORWARDS:
+                    for word in words:
+                        self._check_environment(written, word)
+                elif key == "forwardagent" and words[0].lower() not in _FLAGS:
+                    self._check_agent(written, words[0])
                 return tuple(words)
             case Reads.WORDS:
                 _check_words(key, written, words)
@@ -254,6 +261,9 @@ class SshConfigReader:
             if not is_environment_name(value[1:]):
                 raise _LineError(f"{written} is no name of a variable")
             return
+        self._check_environment(written, value)
+
+    def _check_environment(self, written: str, value: str) -> None:
         try:
             fill_in(value.replace("%", ""), {}, self.environ)
         except TokenError as problem:

@@ -17,7 +17,8 @@ HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 ME = getpass.getuser()
 
 # What the real client takes as default identities depends on its version; the tests never ask.
-DEFAULT_KEYS = str(HOME / ".ssh" / "id_")
+_KINDS = ("rsa", "dsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss")
+DEFAULT_KEYS = {f"{HOME}/.ssh/id_{kind}" for kind in _KINDS}
 METHODS = ("publickey", "keyboard-interactive", "password")
 USERS_FILES = (f"{HOME}/.ssh/known_hosts", f"{HOME}/.ssh/known_hosts2")
 SYSTEM_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
@@ -127,9 +128,7 @@ def _files(config: Path, host: str, *arguments: str) -> dict[str, tuple[str, ...
             if line.startswith(marker)
         )
         found[kind] = tuple(
-            name
-            for name in named
-            if not name.endswith("-cert") and not name.startswith(DEFAULT_KEYS)
+            name for name in named if not name.endswith("-cert") and name not in DEFAULT_KEYS
         )
     return found
 

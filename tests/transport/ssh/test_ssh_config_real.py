@@ -95,6 +95,8 @@ REFUSED = {
     "none among files": ("UserKnownHostsFile a none\n", "1: UserKnownHostsFile: 'none' stands"),
     "an agent's variable": ("IdentityAgent $A-B\n", "1: IdentityAgent is no name of a variable"),
     "an agent's unset variable": ("Host b\n IdentityAgent ${NOT_SET_HERE}\n", "2: IdentityAgent"),
+    "a forwarding's variable": ("Host b\n RemoteForward /${NOT_SET_HERE} /x\n", "2: RemoteForward"),
+    "an agent to forward": ("Host b\n ForwardAgent $A-B\n", "2: ForwardAgent is no name of a"),
     "an empty pattern": ('Host ""\n User u\n', "1: Host has an empty pattern"),
     "Include of nothing": ('Include ""\n', "1: Include has an empty value"),
     "all among criteria": ("Match host a all user b\n", "1: 'all' of Match stands alone"),
