@@ -349,7 +349,7 @@ class Lookup:
         return connection_tokens(
             host=host,
             original=self._query.host,
-            port=port_number(self._first("port", "")) or _DEFAULT_PORT,
+            port=port_number(self._first("port", str(_DEFAULT_PORT))) or _DEFAULT_PORT,
             remote_user=remote_user or self._first("user", self._config.local_user),
             local_user=self._config.local_user,
             home=self._config.home,
