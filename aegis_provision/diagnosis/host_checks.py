@@ -195,6 +195,11 @@ class ApiFacts:
     unset: str = ""
     contradiction: str = ""
 
+    @property
+    def answers(self) -> bool:
+        """Tell whether there was an answer."""
+        return not isinstance(self.health, NoAnswer)
+
 
 @dataclass(frozen=True)
 class HostFacts:

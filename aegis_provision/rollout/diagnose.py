@@ -179,9 +179,9 @@ class _Look:
         found: FoundFiles | UnknownServer | AegisServer | None = server
         if actual.problem is None:
             receipt = validate(session.receipt(actual.path, deadline), actual)
-            if server is None:
+            if server is None and host.tells_server:
                 found = ask_server(host, session, deadline, actual.path, actual.file)
-        elif server is None and host.target.config_path != AUTO_PATH:
+        elif server is None and host.tells_server and host.target.config_path != AUTO_PATH:
             found = find_server(host, session, deadline)
         owed = actual.path in self.job.pending_restarts
         return replace(facts, actual=actual, server=found, receipt=receipt, owed=owed)
@@ -241,7 +241,13 @@ class _Look:
         return replace(facts, lock=lock)
 
     def _with_api(self, facts: HostFacts) -> HostFacts:
-        return replace(facts, api=self._api(facts))
+        facts = replace(facts, api=self._api(facts))
+        actual, answers = facts.actual, facts.api is not None and facts.api.answers
+        if facts.server is not None or actual is None or actual.problem is not None or not answers:
+            return facts
+        # The inventory says nothing of an Aegis there, and one answers: perhaps it is the host's.
+        server = ask_server(self.job.host, self.session, self.deadline, actual.path, actual.file)
+        return replace(facts, server=server)
 
     def _api(self, facts: HostFacts) -> ApiFacts:
         host = self.job.host
