@@ -592,7 +592,7 @@ def test_sessions_from_python(fleet: Fleet) -> None:
 def test_ctrl_c_begins_no_further_host_and_sees_a_session_to_its_end(fleet: Fleet) -> None:
     where = directory(fleet["one"], fleet["two"])
     fleet["one"].misbehave("claude_fails")
-    flags = ("--serial", "1", "--wait", "2", "--format", "ndjson")
+    flags = ("--serial", "1", "--wait", "4", "--format", "ndjson")
     with fleet.started("session", "start", "one:two", "--work-dir", where, *flags) as program:
         until = time.monotonic() + 30
         while not any(item["work_dir"] == where for item in created(fleet["one"])):
