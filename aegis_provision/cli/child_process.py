@@ -122,6 +122,7 @@ def _before_it_begins(held: Collection[signal.Signals]) -> Callable[[], None]:
     end_with_parent = None
     if sys.platform == "linux":
         end_with_parent = ctypes.CDLL(None).prctl
+    parent = os.getpid()
 
     def prepare() -> None:
         for number in held:
@@ -129,6 +130,8 @@ def _before_it_begins(held: Collection[signal.Signals]) -> Callable[[], None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
         if end_with_parent is not None:
             end_with_parent(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # which died just before, and sends nothing any more
+                os._exit(_KILLED + signal.SIGTERM)
 
     return prepare
 

@@ -30,7 +30,8 @@ from aegis_provision.operations.load import (
 )
 from aegis_provision.planning.hand_edits import overriding_variables
 from aegis_provision.providers.recipes import VARIABLE_OF, builtin_recipes
-from aegis_provision.providers.secret import Secret, is_secret_setting
+from aegis_provision.providers.redaction import Redactor
+from aegis_provision.providers.secret import TOKENS, Secret, is_secret_setting
 from aegis_provision.providers.session_variables import incomplete_provider
 from aegis_provision.providers.templates import references
 
@@ -183,8 +184,8 @@ def _left_out(target: RunTarget, environ: Mapping[str, str]) -> frozenset[str]:
     """Return the variables of the operator's that the command must not get.
 
     The provider's own, which its file holds in Aegis' words; every token that a recipe or a host
-    takes, by its name and by its value; and what sessions, which inherit Aegis' environment, would
-    follow rather than the file.
+    takes, by its name and wherever a value holds it; and what sessions, which inherit Aegis'
+    environment, would follow rather than the file.
     """
     session = target.session
     named = {*_read_by(session.spec), *_secret_variables(target.fleet), *session.spec.removed}
@@ -193,12 +194,18 @@ def _left_out(target: RunTarget, environ: Mapping[str, str]) -> frozenset[str]:
         for name, value in session.values.items()
         if isinstance(value, Secret) and name not in session.by_default
     ]
+    redactor = Redactor.of(tokens)
+
+    def holds_token(value: str) -> bool:
+        # One that is too short to be looked for is found where it stands alone.
+        return redactor.finds(value) or any(token.matches(value) for token in tokens)
+
     return frozenset(
         name
         for name, value in environ.items()
         if name in named
         or _would_override(name)
-        or (name not in _ORDINARY | _LOCKS and any(token.matches(value) for token in tokens))
+        or (name not in _ORDINARY | _LOCKS and holds_token(value))
     )
 
 
@@ -226,10 +233,14 @@ def _secret_variables(fleet: Fleet | None) -> Iterator[str]:
         for variable in spec.variables:
             if variable.sensitive:
                 yield from (item.name for item in references(variable.template))
-    for token in {
-        str(host.service.api_token.value) for host in fleet.hosts.values() if host.service.api_token
-    }:
-        yield from (item.name for item in references(token) if item.name not in _LOCKS)
+    templates = {
+        str(setting.value)
+        for host in fleet.hosts.values()
+        for setting in host.effective()
+        if setting.key in TOKENS
+    }
+    for template in templates:
+        yield from (item.name for item in references(template) if item.name not in _LOCKS)
 
 
 def _remarks(
