@@ -38,13 +38,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """One host's fault: settings in the inventory, what was done there, and how it is told."""
+    """One host's fault: settings in the inventory, what was done there, and how it is told.
+
+    Where nothing was done, the host is the one on which all is well, by other settings.
+    """
 
     check: str
     words: str
     result: str = "fail"
     settings: Callable[[Scene], Mapping[str, object]] = field(default=lambda _: {})
-    done: Callable[[FleetHost], object] = field(default=lambda _: None)
+    done: Callable[[FleetHost], object] | None = None
 
 
 def _variables(provider: Provider) -> dict[str, str]:
@@ -189,13 +192,21 @@ WELL = ("fine", "sftp-only")
 CANARIES = (TOKEN, "api-token-not-real", "another-token-not-real", OLD_ENV["ANTHROPIC_AUTH_TOKEN"])
 
 
-def _settings(scene: Scene) -> dict[str, Mapping[str, object]]:
-    settings = {name: fault.settings(scene) for name, fault in FAULTS.items()}
-    settings["sftp-only"] = {
+def _shared(scene: Scene) -> dict[str, Mapping[str, object]]:
+    """Return the settings of hosts that have nothing of their own."""
+    shared = {name: fault.settings(scene) for name, fault in FAULTS.items() if fault.done is None}
+    only_sftp: dict[str, object] = {
         "port": scene.sftp_only.port,
         "identity_file": str(scene.sftp_only.client_key),
     }
-    return settings
+    return {**shared, "sftp-only": only_sftp}
+
+
+def _add_hosts(fleet: Fleet, settings: Mapping[str, Mapping[str, object]]) -> None:
+    document = json.loads(fleet.inventory.read_text())
+    hosts = document["all"]["hosts"]
+    hosts.update({name: {**hosts["fine"], **own} for name, own in settings.items()})
+    fleet.inventory.write_text(json.dumps(document, indent=2))
 
 
 @pytest.fixture(scope="module")
@@ -207,18 +218,21 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         running_sshd(directory / "sftp-only", settings=only_sftp) as sshd,
     ):
         scene = Scene(provider, sshd, make_key(directory / "stranger"))
-        names = (*FAULTS, *WELL)
-        with running_hosts(directory / "fleet", names, settings=_settings(scene)) as fleet:
+        own = {name: fault for name, fault in FAULTS.items() if fault.done is not None}
+        settings = {name: fault.settings(scene) for name, fault in own.items()}
+        with running_hosts(directory / "fleet", ("fine", *own), settings=settings) as fleet:
             known = (fleet.sshd.known_hosts, sshd.known_hosts)
             fleet.environ["GATEWAY_BASE_URL"] = provider.base_url("native", path="")
             fleet.environ["AEGIS_PROVISION_KNOWN_HOSTS"] = os.pathsep.join(map(str, known))
+            _add_hosts(fleet, _shared(scene))
             sudo = fleet.directory / "bin" / "sudo"
             sudo.write_text(SUDO)
             sudo.chmod(0o755)
             for host in fleet:
                 _rewrite(host, defaultSessionEnv=_variables(provider))
-                if host.name in FAULTS:
-                    FAULTS[host.name].done(host)
+                fault = own.get(host.name)
+                if fault is not None and fault.done is not None:
+                    fault.done(host)
             yield fleet
 
 
@@ -254,6 +268,7 @@ def test_each_fault_is_told_once_and_by_its_name(
     looked: tuple[dict[str, Any], CommandResult], name: str
 ) -> None:
     fault = FAULTS[name]
+    assert looked[0].keys() == {*FAULTS, *WELL}
     [finding] = _findings(looked[0][name])
     assert (finding["check"], finding["result"]) == (fault.check, fault.result)
     assert fault.words in finding["message"]
@@ -296,12 +311,12 @@ def test_no_token_is_shown_and_the_provider_is_asked_with_probe_alone(
     fleet: Fleet, looked: tuple[dict[str, Any], CommandResult]
 ) -> None:
     told = [looked[1]]
-    told += [fleet.call("doctor", *flags) for flags in ((), ("-v",), ("--format", "ndjson"))]
+    told += [fleet.call("doctor", *flags) for flags in (("-v",), ("--format", "ndjson"))]
     for line in told[-1].lines:
         check_document("event", line)
     assert told[-1].lines[-1]["hosts"] == [
         {"host": line["host"], "checks": line["checks"]}
-        for name in (*FAULTS, *WELL)
+        for name in looked[0]
         for line in told[-1].lines
         if line["event"] == "host_diagnosed" and line["host"] == name
     ]
