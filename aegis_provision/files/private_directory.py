@@ -130,11 +130,11 @@ def _made(place: Path) -> PrivateDirectory:
         path = place / f"{PREFIX}{secrets.token_hex(8)}"
         path.mkdir(mode=_PRIVATE)
         try:
+            path.chmod(_PRIVATE)  # whatever the umask took away
             descriptor = os.open(path, _DIRECTORY)
         except FileNotFoundError:
             continue  # another process took it for one that was left behind
         try:
-            os.fchmod(descriptor, _PRIVATE)
             with suppress(
                 OSError
             ):  # a file system without locks: nobody can take it for a lost one
