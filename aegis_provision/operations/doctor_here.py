@@ -192,8 +192,18 @@ def _state_directory(environ: Mapping[str, str]) -> Check:
             if isinstance(read_summary(directory, name), DamagedRun)
         ]
     except StateDirError as error:
+        if not path and not _has_home(environ):
+            return rests_on("state_directory", "ssh_config")
         problem, remedy = error.message, error.hint
     return check_state_directory(path, problem, remedy, there=there, runs=runs, damaged=damaged)
+
+
+def _has_home(environ: Mapping[str, str]) -> bool:
+    try:
+        home_directory(environ)
+    except NoHomeError:
+        return False
+    return True
 
 
 def _first_unwritable(path: Path) -> Path | None:

@@ -217,6 +217,21 @@ def test_a_locked_key_beside_an_agent_is_fine(
     assert found["keys"]["message"].startswith("1 of the agent's; ")
 
 
+def test_without_a_home_one_check_fails(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr("aegis_provision.transport.connect_options.pwd.getpwuid", nobody)
+    del home.environ["HOME"]
+    found = looked_at(home, capsys, code=4)
+    assert "HOME is not set" in found["ssh_config"]["message"]
+    resting = [item["check"] for item in found.values() if item["message"] == "rests on ssh_config"]
+    assert resting == ["keys", "known_hosts", "state_directory"]
+    assert [item["check"] for item in found.values() if item["result"] == "fail"] == ["ssh_config"]
+
+
 def test_a_named_config_is_looked_at_and_a_missing_one_is_an_error(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
