@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aegis_provision.transport.errors import NameTimeoutError, map_errors
-from aegis_provision.transport.network_interfaces import interface_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +49,8 @@ class Way:
             found = look_up_now(self.bind_address, None, family, socket.AI_PASSIVE)
             connection.bind(found[0][4])
         elif self.bind_interface is not None:
+            from aegis_provision.transport.network_interfaces import interface_address
+
             connection.bind((str(interface_address(self.bind_interface, family)), 0))
 
 

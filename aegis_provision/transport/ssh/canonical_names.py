@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aegis_provision.inventory.addresses import is_name
 from aegis_provision.transport.tcp import look_up
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class CanonicalNames:
     def alias(self, name: str, family: AddressFamily) -> str:
         """Return the name that ``name`` is an alias of in DNS, ``""`` if it is none.
 
-        Raises :class:`NoSuchNameError`.
+        What is no name of a host is none: it would end up in commands of the ssh config. Raises
+        :class:`NoSuchNameError`.
         """
         key = name, family
         if key not in self._aliases:
@@ -41,4 +43,4 @@ class CanonicalNames:
             found = look_up(name, None, self.timeout, family=family, flags=socket.AI_CANONNAME)
         except OSError:
             return None
-        return next((canonical for _, _, _, canonical, _ in found if canonical), "")
+        return next((alias for _, _, _, alias, _ in found if alias and is_name(alias)), "")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -122,15 +123,20 @@ def ssh_config_of(options: ConnectOptions) -> SshConfig:
 
     Raises :class:`SshConfigError`.
     """
-    return _config(
-        options.ssh_config,
-        options.system_ssh_config,
-        (_version(options.ssh_config), _version(options.system_ssh_config)),
-        options.home,
-        options.login_name,
-        frozenset(options.environ.items()),
-        options.timeout,
-    )
+    # One thread reads it for all: what they find out by its commands is kept with it.
+    with _READING:
+        return _config(
+            options.ssh_config,
+            options.system_ssh_config,
+            (_version(options.ssh_config), _version(options.system_ssh_config)),
+            options.home,
+            options.login_name,
+            frozenset(options.environ.items()),
+            options.timeout,
+        )
+
+
+_READING = threading.Lock()
 
 
 _Version = tuple[int, int, int]

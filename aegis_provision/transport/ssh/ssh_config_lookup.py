@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.addresses import parse_bastion
-from aegis_provision.transport.network_interfaces import interface_addresses
 from aegis_provision.transport.ssh.canonical_names import CanonicalNames, NoSuchNameError
 from aegis_provision.transport.ssh.known_hosts import matches
 from aegis_provision.transport.ssh.match_commands import MatchCommandError, MatchCommands
@@ -474,6 +473,8 @@ def _real_name(name: str, family: AddressFamily) -> str:
 
 def _is_local(networks: str) -> bool:
     """Tell whether an interface of this machine has an address in one of ``networks``."""
+    from aegis_provision.transport.network_interfaces import interface_addresses
+
     try:
         found = interface_addresses()
     except OSError:

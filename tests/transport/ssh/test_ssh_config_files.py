@@ -13,10 +13,11 @@ import pytest
 
 from aegis_provision.transport.network_interfaces import interface_addresses
 from aegis_provision.transport.ssh.canonical_names import CanonicalNames, NoSuchNameError
+from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 from aegis_provision.transport.ssh.ssh_config import SshConfig, read_ssh_config
 from aegis_provision.transport.ssh.ssh_config_lookup import VERSION, Query
 from aegis_provision.transport.ssh.ssh_config_reader import SshConfigError
-from tests.fleet.clients import need
+from tests.fleet.clients import need, options, target
 from tests.transport.ssh.openssh_config import lookup, ours, theirs
 
 if TYPE_CHECKING:
@@ -273,6 +274,28 @@ def test_a_name_that_must_be_found_and_is_not_refuses_the_host(home: Path) -> No
     with pytest.raises(SshConfigError, match='finds "web" in no domain, and'):
         config.lookup(Query("web"))
     assert ours(home / "config", "a.b.c") == theirs(home / "config", "a.b.c")
+
+
+def test_a_name_that_nobody_knows_is_none() -> None:
+    with pytest.raises(NoSuchNameError):
+        CanonicalNames(10.0).alias("nowhere.invalid", "any")
+
+
+def test_an_alias_that_is_no_name_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(2, 1, 6, "$(reboot).example", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr("socket.getaddrinfo", answer)
+    assert CanonicalNames(10.0).alias("web", "any") == ""
+
+
+def test_many_threads_read_a_config_and_run_its_command_once(home: Path) -> None:
+    log, path = home / "log", home / "config"
+    path.write_text(f'Match exec "echo ran >>{log}"\n User met\n')
+    conn_options = options(home, ssh_config=path, environ=dict(os.environ))
+    with ThreadPoolExecutor(16) as pool:
+        found = pool.map(lambda _: resolve_hops(target("a"), conn_options)[0].user, range(64))
+    assert (set(found), log.read_text()) == ({"met"}, "ran\n")
 
 
 def test_a_thousand_hosts_are_looked_up_in_a_moment(home: Path) -> None:
