@@ -11,6 +11,8 @@ from aegis_provision.transport.retry import retrying, tell_nobody
 from aegis_provision.transport.shared_connections import SharedConnections
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from aegis_provision.inventory.host import Target
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
@@ -61,6 +63,15 @@ def _connect_ssh(
         if problem.reason == NO_TIME[0] and deadline.expired():
             raise deadline_expired(problem.step, problem.stage) from None
         raise
+
+
+def _shared_by(hops: tuple[Hop, ...]) -> Hashable:
+    """Return what hosts have in common that share the connection to the last of ``hops``.
+
+    It is all that decides who logs in where: a passphrase too, which opens the key of one host's
+    way and may be missing on another's.
+    """
+    return tuple((hop, hop.passphrase and hop.passphrase.origin) for hop in hops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,7 @@ class _Way:
     def _bastion(self, index: int) -> Lease[LoggedIn]:
         """Return the use of the bastion with ``index``, which is logged in at if need be."""
         return self.shared.lease(
-            self.hops[: index + 1],
+            _shared_by(self.hops[: index + 1]),
             f"bastion {self._name(index)}",
             lambda: self.log_in(index),
             self.deadline,

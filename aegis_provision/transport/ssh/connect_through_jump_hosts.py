@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.paramiko_internals import Connection
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
+_ANSWERS_WITHIN = 5.0
 _ELSEWHERE = "check the address as the bastion sees it, and that sshd runs there"
 _REASONS: Mapping[ConnectFailure | None, tuple[str, Passing | None]] = {
     ConnectFailure.NOT_LISTENING: (NOTHING_LISTENS[0], Passing.SOON),
@@ -111,8 +112,7 @@ def log_in_through(
     try:
         transport, key = open_transport(connect(), hop, options, deadline, connect)
     except Unreachable as problem:
-        unclear = problem.passing is not None and problem.passing is not Passing.SLOWLY
-        if not bastion.is_active() or (unclear and bastion.transport.ends()):
+        if _is_lost(bastion.transport, problem, min(options.timeout, _ANSWERS_WITHIN)):
             raise _lost(bastion.transport) from None
         raise
     transport.server = hop.key_name
@@ -140,6 +140,23 @@ def _refused(bastion: str, hop: Hop, refusal: ChannelRefusedError) -> Unreachabl
     reason, passing = _REASONS.get(why_refused(refusal).cause, ("", None))
     words = f"{bastion} can't connect to {address}{reason and f': {reason}'}"
     return Unreachable(THROUGH, words, _ELSEWHERE, passing=passing)
+
+
+def _is_lost(bastion: Connection, problem: Unreachable, seconds: float) -> bool:
+    """Tell whether ``problem`` came of the loss of ``bastion``, which is closed then.
+
+    One that may be silent is asked, and has ``seconds`` to answer.
+    """
+    match problem.passing:
+        case None:
+            pass
+        case Passing.SLOWLY:
+            # It may wait for the host itself, or not be there any more.
+            if bastion.is_active() and not bastion.answers(seconds):
+                bastion.close()
+        case _:
+            return bastion.ends()
+    return not bastion.is_active()
 
 
 def _lost(bastion: Connection) -> Unreachable:

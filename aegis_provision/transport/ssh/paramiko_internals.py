@@ -20,6 +20,7 @@ from paramiko.common import (
     MSG_USERAUTH_INFO_REQUEST,
     MSG_USERAUTH_SUCCESS,
     cMSG_CHANNEL_CLOSE,
+    cMSG_GLOBAL_REQUEST,
     cMSG_SERVICE_REQUEST,
     cMSG_USERAUTH_INFO_RESPONSE,
     cMSG_USERAUTH_REQUEST,
@@ -70,6 +71,8 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "_parse_channel_open_success",
             "_parse_debug",
             "_parse_disconnect",
+            "_parse_request_failure",
+            "_parse_request_success",
             "_send_user_message",
             "_verify_key",
             "H",
@@ -153,6 +156,7 @@ class Connection(paramiko.Transport):
         self._refusals: dict[int, ChannelRefusedError] = {}
         self._mine = threading.local()
         self._said = ""
+        self._answered = threading.Event()
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -169,6 +173,16 @@ class Connection(paramiko.Transport):
         """Tell whether the connection was lost; it may take a moment to say so."""
         self.join(_ENDS_WITHIN)
         return not self.is_active()
+
+    def answers(self, seconds: float) -> bool:
+        """Tell whether the server answers within ``seconds``, if only that it refuses to."""
+        request = paramiko.Message()
+        request.add_byte(cMSG_GLOBAL_REQUEST)
+        request.add_string("keepalive@openssh.com")
+        request.add_byte(b"\x01")  # it is to be answered
+        self._answered.clear()
+        self._send_user_message(request)  # type: ignore[attr-defined] # the stubs leave it out
+        return self._answered.wait(seconds)
 
     def lost_bastion(self) -> str | None:
         """Return which bastion was lost, if that ended this connection, else ``None``."""
@@ -283,6 +297,14 @@ class Connection(paramiko.Transport):
         number: int = super()._next_channel()  # type: ignore[misc] # the stubs leave it out
         self._mine.number = number
         return number
+
+    def _parse_request_failure(self, m: Message) -> None:
+        self._answered.set()
+        super()._parse_request_failure(m)  # type: ignore[misc] # paramiko's own handler
+
+    def _parse_request_success(self, m: Message) -> None:
+        self._answered.set()
+        super()._parse_request_success(m)  # type: ignore[misc] # paramiko's own handler
 
     def _parse_channel_open_failure(self, m: Message) -> None:
         answer = paramiko.Message(m.asbytes())

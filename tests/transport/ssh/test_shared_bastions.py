@@ -8,22 +8,24 @@ import socket
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aegis_provision.errors import Unreachable
+from aegis_provision.providers.secret import Secret
 from aegis_provision.transport.connect import connect
+from aegis_provision.transport.connect_options import LoginSecrets
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.errors import NOTHING_LISTENS, PENALIZED, THROTTLED
 from aegis_provision.transport.retry import Retries, Retry, tell_nobody
 from aegis_provision.transport.shared_connections import SharedConnections
 from aegis_provision.transport.ssh.connect_through_jump_hosts import LoggedIn
-from tests.fleet import sockets
 from tests.fleet.clients import options, target_at
 from tests.fleet.openssh import free_port, running_sshd
+from tests.fleet.relay import going_silent, turning_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +48,7 @@ def bastion(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Path]) -> 
         tmp_path_factory.mktemp("bastion"),
         max_startups="10:30:100",
         settings=["MaxSessions 10"],
-        authorized=[keys["ed25519"].with_suffix(".pub")],
+        authorized=[keys[kind].with_suffix(".pub") for kind in ("ed25519", "locked")],
     ) as server:
         yield server
 
@@ -157,6 +159,28 @@ def test_one_refused_login_at_the_bastion_is_enough(
     assert bastion.log.read_text().count("Invalid user no-such-user") == before + 1
 
 
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_who_lacks_the_passphrase_of_the_bastions_key_does_not_share(
+    order: str, sshd: Sshd, bastion: Sshd, home: Path, keys: dict[str, Path]
+) -> None:
+    config = home / "config"
+    config.write_text(
+        f"Host gate\n HostName 127.0.0.1\n Port {bastion.port}\n User {bastion.user}\n"
+        f" IdentityFile {keys['locked']}\n"
+    )
+    secrets = {"a": LoginSecrets(passphrase=Secret("open sesame", "${PASSPHRASE}"))}
+    conn_options = options(
+        home, sshd.known_hosts, bastion.known_hosts, ssh_config=config, login_secrets=secrets
+    )
+    with Shared() as shared:
+        found = {
+            name: told(outcome(target_at(sshd, host=name, jump=("gate",)), conn_options, shared))
+            for name in order
+        }
+    assert found["a"] == "connected"
+    assert found["b"].startswith(f"bastion {bastion.entry}: login: ")
+
+
 def test_each_host_is_told_why_the_bastion_does_not_let_it_through(
     tmp_path: Path, sshd: Sshd, conn_options: ConnectOptions, keys: dict[str, Path]
 ) -> None:
@@ -260,11 +284,9 @@ def test_a_server_that_turns_away_is_asked_again(
 ) -> None:
     tries: list[Retry] = []
     with turning_away(sshd.port, words, times=12 if way == "bastion" else 7) as port:
-        known = sshd.known_hosts.read_text().replace(f":{sshd.port}", f":{port}")
-        (home / "known_hosts").write_text(known + sshd.known_hosts.read_text())
         conn_options = options(
             home,
-            home / "known_hosts",
+            known_at(home, port, sshd),
             ssh_config=conn_options.ssh_config,
             retries=_UNHURRIED,
         )
@@ -279,34 +301,29 @@ def test_a_server_that_turns_away_is_asked_again(
     assert [retry.attempt for retry in tries] == list(range(2, len(tries) + 2))
 
 
-@contextmanager
-def turning_away(port: int, words: bytes, times: int) -> Iterator[int]:
-    """Say ``words`` to the first connections and hang up, as sshd does; lead later ones to it."""
-    left = times
-
-    def serve(peer: socket.socket, over: threading.Event) -> None:
-        nonlocal left
-        left -= 1
-        if left >= 0:
-            peer.sendall(words)
-            return
-        with socket.create_connection(("127.0.0.1", port)) as there:
-            back = threading.Thread(target=copy, args=(there, peer), daemon=True)
-            back.start()
-            copy(peer, there)
-            back.join(_ENOUGH)
-
-    with sockets.answering(serve) as found:
-        yield found
+def known_at(home: Path, port: int, *servers: Sshd) -> Path:
+    """Return known_hosts of ``servers``, the first of which is reached at ``port`` too."""
+    first = servers[0].known_hosts.read_text()
+    lines = [first.replace(f":{servers[0].port}", f":{port}")]
+    path = home / "known_hosts"
+    path.write_text("".join([*lines, *(server.known_hosts.read_text() for server in servers)]))
+    return path
 
 
-def copy(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
+def test_a_bastion_that_goes_silent_is_given_up_for_a_new_connection(
+    sshd: Sshd, bastion: Sshd, conn_options: ConnectOptions, home: Path
+) -> None:
+    tries: list[Retry] = []
+    with going_silent(bastion.port) as (port, silent):
+        known = known_at(home, port, bastion, sshd)
+        settled = replace(conn_options, known_hosts=(known,), timeout=2.0)
+        host = target_at(sshd, jump=(f"{bastion.user}@127.0.0.1:{port}",))
+        with Shared() as shared:
+            opened(host, settled, shared).close()
+            silent.set()
+            opened(host, settled, shared, tries.append).close()
+    lost = f"bastion: the connection to the bastion [127.0.0.1]:{port} was lost"
+    assert tries[0].reason == lost
 
 
 def test_the_real_sshd_takes_us_once_it_has_fewer_connections(

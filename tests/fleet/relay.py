@@ -1,0 +1,73 @@
+"""A way to a server on loopback that can be bad: it turns away at first, or goes silent."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tests.fleet.sockets import ADDRESS, answering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PATIENCE = 60.0
+
+
+@contextmanager
+def turning_away(port: int, words: bytes, times: int) -> Iterator[int]:
+    """Say ``words`` to the first connections and hang up, as sshd does; lead later ones to it."""
+    left = times
+
+    def serve(peer: socket.socket, over: threading.Event) -> None:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            peer.sendall(words)
+        else:
+            _relay(peer, port, over)
+
+    with answering(serve) as found:
+        yield found
+
+
+@contextmanager
+def going_silent(port: int) -> Iterator[tuple[int, threading.Event]]:
+    """Lead to ``port``; once the event is set, connections that are there carry nothing more."""
+    silent = threading.Event()
+
+    def serve(peer: socket.socket, over: threading.Event) -> None:
+        if silent.is_set():
+            silent.clear()  # later connections are served
+        _relay(peer, port, over, silent)
+
+    with answering(serve) as found:
+        yield found, silent
+
+
+def _relay(
+    peer: socket.socket,
+    port: int,
+    over: threading.Event,
+    silent: threading.Event | None = None,
+) -> None:
+    with socket.create_connection((ADDRESS, port)) as there:
+        gone = threading.Event()
+
+        def copy(source: socket.socket, sink: socket.socket) -> None:
+            try:
+                while data := source.recv(65536):
+                    if gone.is_set() or (silent is not None and silent.is_set()):
+                        gone.set()
+                        over.wait(_PATIENCE)
+                        return
+                    sink.sendall(data)
+                sink.shutdown(socket.SHUT_WR)
+            except OSError:
+                return
+
+        back = threading.Thread(target=copy, args=(there, peer), daemon=True)
+        back.start()
+        copy(peer, there)
+        back.join(_PATIENCE)
