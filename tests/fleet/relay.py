@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.fleet.sockets import ADDRESS, answering
@@ -15,21 +16,28 @@ if TYPE_CHECKING:
 _PATIENCE = 60.0
 
 
+@dataclass(slots=True)
+class Door:
+    """A port where the next ``closed`` connections are turned away; later ones are led on."""
+
+    port: int
+    closed: int
+
+
 @contextmanager
-def turning_away(port: int, words: bytes, times: int) -> Iterator[int]:
+def turning_away(port: int, words: bytes, times: int) -> Iterator[Door]:
     """Say ``words`` to the first connections and hang up, as sshd does; lead later ones to it."""
-    left = times
+    door = Door(0, times)
 
     def serve(peer: socket.socket, over: threading.Event) -> None:
-        nonlocal left
-        left -= 1
-        if left >= 0:
+        if door.closed > 0:
+            door.closed -= 1
             peer.sendall(words)
         else:
             _relay(peer, port, over)
 
-    with answering(serve) as found:
-        yield found
+    with answering(serve) as door.port:
+        yield door
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from aegis_provision.report.live_view import live_view
 from aegis_provision.report.progress_display import ProgressDisplay
 from aegis_provision.rollout.events import (
     BudgetSpent,
+    ConnectRetried,
     HostFinished,
     HostPlanned,
     KeysAccepted,
@@ -127,6 +128,18 @@ def test_one_v_adds_the_steps() -> None:
         "host-0001.example.com: restart",
         "host-0001.example.com: applied",
     ]
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "lines"),
+    [(0, []), (1, ["a: attempt 3 to connect in 0.6 s: connect: nothing listens there"])],
+)
+def test_one_v_tells_what_is_tried_again(verbosity: int, lines: list[str]) -> None:
+    stream = io.StringIO()
+    console = make_console(stream, "auto", no_color=False)
+    with ProgressDisplay(console, verbosity=verbosity, quiet=False) as display:
+        display(ConnectRetried("a", 3, "connect: nothing listens there", 0.61))
+    assert stream.getvalue().splitlines() == lines
 
 
 def test_quiet_leaves_only_what_must_be_known() -> None:

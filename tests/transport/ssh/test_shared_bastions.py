@@ -283,7 +283,8 @@ def test_a_server_that_turns_away_is_asked_again(
     words: bytes, reason: str, way: str, sshd: Sshd, conn_options: ConnectOptions, home: Path
 ) -> None:
     tries: list[Retry] = []
-    with turning_away(sshd.port, words, times=12 if way == "bastion" else 7) as port:
+    with turning_away(sshd.port, words, times=12 if way == "bastion" else 7) as door:
+        port = door.port
         conn_options = options(
             home,
             known_at(home, port, sshd),
