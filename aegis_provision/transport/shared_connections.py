@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
-from aegis_provision.errors import Unreachable
+from aegis_provision.errors import Passing, Unreachable
 from aegis_provision.transport.deadline import deadline_expired
 from aegis_provision.transport.errors import CONNECT
 
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from aegis_provision.transport.deadline import Deadline
 
-MOST_LOGINS = 6
-"""How many log in at one address at once; sshd drops some from its tenth on (MaxStartups),
-and takes a moment to see that one has logged in."""
+FEW_LOGINS = 6
+"""How many log in at once at an address of which nothing is known, or that turned one away.
 
+sshd turns some away from its tenth on (MaxStartups), and sees a login a moment late.
+"""
+
+_TURNED_AWAY = frozenset({Passing.WHEN_LEFT_ALONE, Passing.UNSAID})
 _TOLD_FOR = 15.0
 
 
@@ -66,6 +69,16 @@ class _Shared(Generic[C]):
 
 
 @dataclass(slots=True)
+class _Turns:
+    """How many log in at one address, how many may, and whether more may from now on."""
+
+    taken: int = 0
+    most: int = FEW_LOGINS
+    grows: bool = True
+    free: threading.Condition = field(default_factory=threading.Condition)
+
+
+@dataclass(slots=True)
 class Lease(Generic[C]):
     """The use of a shared connection, until it is given back.
 
@@ -96,7 +109,7 @@ class SharedConnections(Generic[C]):
         self._changed = threading.Condition()
         self._shared: dict[Hashable, _Shared[C]] = {}
         self._holders = 0
-        self._turns: dict[Hashable, threading.BoundedSemaphore] = {}
+        self._turns: dict[Hashable, _Turns] = {}
 
     def __enter__(self) -> Self:
         with self._changed:
@@ -121,16 +134,28 @@ class SharedConnections(Generic[C]):
     def turn(self, address: Hashable, deadline: Deadline) -> Iterator[None]:
         """Wait until few enough are logging in at ``address``, and be one of them.
 
-        Raises :class:`Unreachable` if ``deadline`` passes first.
+        Each that gets in makes room for one more, until one is turned away. Raises
+        :class:`Unreachable` if ``deadline`` passes first.
         """
         with self._changed:
-            turns = self._turns.setdefault(address, threading.BoundedSemaphore(MOST_LOGINS))
-        if not turns.acquire(timeout=deadline.remaining()):
-            raise deadline_expired(CONNECT)
+            turns = self._turns.setdefault(address, _Turns())
+        with turns.free:
+            while turns.taken >= turns.most:
+                if not turns.free.wait(deadline.remaining()):
+                    raise deadline_expired(CONNECT)
+            turns.taken += 1
+        turned_away = False
         try:
             yield
+        except Unreachable as problem:
+            turned_away = problem.passing in _TURNED_AWAY
+            raise
         finally:
-            turns.release()
+            with turns.free:
+                turns.taken -= 1
+                turns.grows = turns.grows and not turned_away
+                turns.most = turns.most + 1 if turns.grows else FEW_LOGINS
+                turns.free.notify(2)
 
     def lease(
         self, key: Hashable, name: str, open_it: Callable[[], C], deadline: Deadline

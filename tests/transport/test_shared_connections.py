@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 from aegis_provision.errors import Passing, Unreachable
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.shared_connections import MOST_LOGINS, SharedConnections
+from aegis_provision.transport.shared_connections import FEW_LOGINS, SharedConnections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,39 +218,64 @@ def test_who_has_no_time_left_does_not_wait(opener: Opener) -> None:
     assert opener.tries == 1
 
 
-def test_few_log_in_at_one_address_at_once() -> None:
+def is_free(shared: SharedConnections[Line], address: str) -> bool:
+    try:
+        with shared.turn(address, Deadline.after(0.05)):
+            return True
+    except Unreachable:
+        return False
+
+
+def taken(shared: SharedConnections[Line], count: int) -> ExitStack:
+    """Take ``count`` turns at one address, which must be there."""
+    stack = ExitStack()
+    for _ in range(count):
+        stack.enter_context(shared.turn("here", soon()))
+    return stack
+
+
+def test_few_log_in_at_an_address_at_once_and_others_elsewhere() -> None:
     shared = SharedConnections[Line]()
-    inside, most, lock = 0, 0, threading.Lock()
-    full = threading.Barrier(MOST_LOGINS)
-
-    def log_in() -> None:
-        nonlocal inside, most
-        with shared.turn("here", soon()):
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            full.wait(_ENOUGH)
-            with lock:
-                inside -= 1
-
-    with ThreadPoolExecutor(4 * MOST_LOGINS) as executor:
-        for future in [executor.submit(log_in) for _ in range(4 * MOST_LOGINS)]:
-            future.result()
-    assert most == MOST_LOGINS
+    with taken(shared, FEW_LOGINS):
+        assert not is_free(shared, "here")
+        assert is_free(shared, "there")
+        with (
+            pytest.raises(Unreachable, match=r"^connect: the host's deadline passed$"),
+            shared.turn("here", Deadline.after(0.01)),
+        ):
+            pass
 
 
-def test_a_turn_at_another_address_is_free_and_a_wait_ends_in_time() -> None:
+def test_each_that_got_in_makes_room_for_one_more() -> None:
     shared = SharedConnections[Line]()
-    turns = [shared.turn("here", soon()) for _ in range(MOST_LOGINS)]
-    for turn in turns:
-        turn.__enter__()
-    with shared.turn("there", soon()):
+    taken(shared, 3).close()
+    with taken(shared, FEW_LOGINS + 3):
+        assert not is_free(shared, "here")
+
+
+@pytest.mark.parametrize("passing", [Passing.UNSAID, Passing.WHEN_LEFT_ALONE])
+def test_once_one_is_turned_away_few_log_in_at_once_for_good(passing: Passing) -> None:
+    shared = SharedConnections[Line]()
+    taken(shared, FEW_LOGINS).close()
+    with pytest.raises(Unreachable), shared.turn("here", soon()):
+        raise Unreachable("handshake", "busy", passing=passing)
+    taken(shared, 3).close()
+    with taken(shared, FEW_LOGINS):
+        assert not is_free(shared, "here")
+
+
+def test_another_failure_turns_nobody_away() -> None:
+    shared = SharedConnections[Line]()
+    with pytest.raises(Unreachable), shared.turn("here", soon()):
+        raise Unreachable("login", "no")
+    with taken(shared, FEW_LOGINS + 1):
         pass
-    with (
-        pytest.raises(Unreachable, match="deadline passed"),
-        shared.turn("here", Deadline.after(0.05)),
-    ):
-        pass
-    turns[0].__exit__(None, None, None)
-    with shared.turn("here", soon()):
-        pass
+
+
+def test_who_waits_comes_in_when_one_leaves() -> None:
+    shared = SharedConnections[Line]()
+    with ThreadPoolExecutor(1) as executor, taken(shared, FEW_LOGINS) as held:
+        waiting = executor.submit(lambda: taken(shared, 1).close())
+        assert not waiting.done()
+        held.close()
+        waiting.result(_ENOUGH)
