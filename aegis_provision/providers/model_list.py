@@ -30,11 +30,13 @@ class ModelList:
 
     A gateway lists a wildcard for all the models that it hands on to another provider: which these
     are, it does not say. ``partial`` is true where the list says itself that there are more.
+    ``native`` is true where it is in Anthropic's form, whose entries say that they are models.
     """
 
     names: tuple[str, ...]
     partial: bool
     wildcards: tuple[str, ...] = ()
+    native: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -68,7 +70,12 @@ def parse_models(body: bytes) -> ModelList | None:
         tuple(name for name in found if not is_wildcard(name)),
         partial or len(entries) > _MOST_MODELS,
         tuple(name for name in found if is_wildcard(name)),
+        native=bool(found) and all(_is_native(entry) for entry in entries[:_MOST_MODELS]),
     )
+
+
+def _is_native(entry: object) -> bool:
+    return isinstance(entry, dict) and entry.get("type") == "model"
 
 
 def is_wildcard(name: str) -> bool:

@@ -1,6 +1,6 @@
 """The verdict on a provider, from its list of models.
 
-The list is requested with GET alone, which costs nothing, and with the token as bearer
+The list is requested with GET, which costs nothing, and with the token as bearer
 authorization, as sessions send it. ``{base_url}/models`` is OpenAI's form, ``{base_url}/v1/models``
 Anthropic's, whose ``/v1/messages`` Claude Code calls under the same base URL.
 
@@ -37,6 +37,7 @@ _SHOWN = 3
 _BAD_REQUEST, _UNPAID, _FORBIDDEN, _PROXY_LOGIN, _TOO_MANY = 400, 402, 403, 407, 429
 _REFUSES_TOKEN = frozenset({401, _UNPAID, _FORBIDDEN})
 _NO_PATH = frozenset({404, 405, 410, 501})
+_NOT_FOUND = 404
 _PASSING = frozenset({408, 425, _TOO_MANY})
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPEAKS_TLS = (b"to https port", b"to an https server", b"to an ssl-enabled server port")
@@ -191,15 +192,55 @@ def settles(reply: Reply, expected: Expected) -> bool:
     return reply.status in {_UNPAID, _PROXY_LOGIN}
 
 
-def probe_verdict(first: Reply, second: Reply | None, expected: Expected) -> Verdict:
+def needs_messages(first: Reply, second: Reply | None) -> bool:
+    """Tell whether the status of :func:`messages_url` has to be known for a verdict.
+
+    It has to where only :func:`native_models_url` lists models, and in OpenAI's form: either the
+    provider speaks Anthropic's API too, or the base URL ends before the ``/v1`` of OpenAI's.
+    """
+    if second is None or first.status not in _NO_PATH or not 200 <= second.status < 300:
+        return False
+    offered = parse_models(second.body)
+    return offered is not None and not offered.native
+
+
+def probe_verdict(
+    first: Reply, second: Reply | None, expected: Expected, messages: int | None = None
+) -> Verdict:
     """Return what the answers from :func:`models_url` and :func:`native_models_url` mean.
 
     ``second`` is ``None`` where that one was not asked for, or did not come. The better of the two
-    counts: either form is a provider that works.
+    counts: either form is a provider that works. ``messages`` is the status of a request to
+    :func:`messages_url` where :func:`needs_messages` wants it, 0 where no answer came.
     """
+    if messages == _NOT_FOUND:
+        return _ends_too_early(expected)
     if second is None or _rank(first, expected) <= _rank(second, expected):
         return _judge(first, models_url(expected.base_url), expected, second)
-    return _judge(second, native_models_url(expected.base_url), expected, first)
+    verdict = _judge(second, native_models_url(expected.base_url), expected, first)
+    if verdict.ok and not verdict.unchecked and (messages == 0 or messages in _NO_PATH):
+        why = f" ({messages})" if messages else ""
+        unchecked = (
+            f"whether the provider has {shown_path(messages_url(expected.base_url))}, which Claude "
+            f"Code's sessions call, was not checked{why}: it has no "
+            f"{shown_path(models_url(expected.base_url))}, and base_url may lack /v1"
+        )
+        return replace(verdict, unchecked=unchecked)
+    return verdict
+
+
+def _ends_too_early(expected: Expected) -> Verdict:
+    models, messages = models_url(expected.base_url), messages_url(expected.base_url)
+    listed = native_models_url(expected.base_url)
+    better = quote(expected.base_url.rstrip("/") + "/v1")
+    return Verdict(
+        ok=False,
+        message=f"the provider has neither {shown_path(models)} nor {shown_path(messages)} (404), "
+        f"and lists its models under {shown_path(listed)}: "
+        "the base URL lacks its compatible path",
+        hint=f"set {expected.source('base_url')} to {better}",
+        aspect=Aspect.PATH,
+    )
 
 
 def names_missing_path(status: int) -> bool:

@@ -30,6 +30,7 @@ from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.provider_probe import (
     expectation,
+    messages_request,
     missing_settings,
     probe_once,
     token_of,
@@ -249,8 +250,7 @@ class _Probe:
     def _ask_messages(self, *, with_token: bool) -> int:
         """Return the status of a request to what Claude Code calls; it asks for nothing."""
         token = token_of(self.session) if with_token else None
-        url = messages_url(self.expected.base_url)
-        return self._ask(HttpRequest(url, token, native=True, method="POST", body=b"{}"))
+        return self._ask(messages_request(self.expected, token))
 
     def _ask(self, request: HttpRequest) -> int:
         """Return the status of the answer, 0 without one, and where a page came instead."""

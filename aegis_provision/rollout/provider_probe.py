@@ -13,8 +13,10 @@ from aegis_provision.providers.connect_failure_verdict import connect_failure_ve
 from aegis_provision.providers.probe_verdict import (
     Expected,
     Reply,
+    messages_url,
     models_url,
     native_models_url,
+    needs_messages,
     probe_verdict,
     settles,
 )
@@ -51,7 +53,9 @@ def probe_provider(
 ) -> Ok | Unknown | Blocked:
     """Ask the provider for its models, with the host's token, from the host's point of view.
 
-    The request is in OpenAI's form, and if that does not settle it in Anthropic's. A failure that
+    The request is in OpenAI's form, and if that does not settle it in Anthropic's; where it takes
+    that to tell a provider of both from a base URL that ends too early, what Claude Code calls is
+    asked for nothing. A failure that
     may pass by itself is tried again until ``timeout`` seconds are over. Where the provider says
     when (``Retry-After``), it is not asked before, also after that time, and not at all where that
     is after ``longest`` seconds. ``chosen_at`` is the inventory's place that chose the provider,
@@ -105,7 +109,20 @@ def probe_once(
         native = HttpRequest(native_models_url(expected.base_url), token, native=True)
         native_response = send(native, left)
         second = None if isinstance(native_response, HttpFailure) else _reply(native_response)
-    return probe_verdict(first, second, expected)
+    if not needs_messages(first, second):
+        return probe_verdict(first, second, expected)
+    third = send(messages_request(expected, token), max(_SHORTEST_TIMEOUT, timeout))
+    status = 0 if isinstance(third, HttpFailure) else third.status
+    return probe_verdict(first, second, expected, status)
+
+
+def messages_request(expected: Expected, token: Secret | None) -> HttpRequest:
+    """Return a request to what Claude Code calls.
+
+    It names no model and no message, so that it costs nothing.
+    """
+    url = messages_url(expected.base_url)
+    return HttpRequest(url, token, native=True, method="POST", body=b"{}")
 
 
 def token_of(session: Session) -> Secret | None:

@@ -133,14 +133,44 @@ def test_what_asking_again_will_not_change_holds_at_once(
     assert len(host.asked) == (2 if isinstance(answer, HttpResponse) else 1)
 
 
+NATIVE = {"data": [{"type": "model", "id": "big"}, {"type": "model", "id": "small"}]}
+
+
 def test_where_anthropics_api_is_under_the_base_url_its_list_counts() -> None:
-    end, host, _ = probed(status(404), models("big", "small"))
+    end, host, _ = probed(status(404), HttpResponse(200, json.dumps(NATIVE).encode(), 0.1))
     calls = 'Claude Code\'s sessions call "/v1/messages"'
     assert end == Ok((), f'found "big" and "small" in "/v1/models"; {calls}')
     first, second = host.asked
     assert (first.url, first.native) == (f"{BASE_URL}/models", False)
     assert (second.url, second.native) == (f"{BASE_URL}/v1/models", True)
     assert second.token is TOKEN
+
+
+@pytest.mark.parametrize("answer", [400, 401, 403, 422, 500])
+def test_a_list_in_openais_form_may_be_of_a_provider_that_speaks_both(answer: int) -> None:
+    end, host, _ = probed(status(404), models("big", "small"), status(answer))
+    assert isinstance(end, Ok)
+    assert not end.warnings
+    third = host.asked[2]
+    assert (third.method, third.url, third.body) == ("POST", f"{BASE_URL}/v1/messages", b"{}")
+    assert third.token is TOKEN
+
+
+def test_a_base_url_that_ends_before_v1_is_not_where_sessions_find_anything() -> None:
+    end, _, clock = probed(status(404), models("big", "small"), status(404))
+    assert isinstance(end, Blocked)
+    assert "the base URL lacks its compatible path" in end.message
+    assert end.hint.endswith(f'to "{BASE_URL}/v1"')
+    assert clock.pauses == []
+
+
+@pytest.mark.parametrize("answer", [status(405), status(501), SILENT], ids=["405", "501", "none"])
+def test_where_that_does_not_show_a_warning_says_so(answer: HttpResponse | HttpFailure) -> None:
+    end, _, _ = probed(status(404), models("big", "small"), answer)
+    assert isinstance(end, Ok)
+    [warning] = end.warnings
+    assert warning.startswith('whether the provider has "/v1/messages"')
+    assert warning.endswith("and base_url may lack /v1")
 
 
 def test_a_second_form_that_is_silent_leaves_the_first_answer() -> None:

@@ -34,6 +34,10 @@ WHY = {
     "unauthorized": "the provider refuses the token (401): the mapped token is not valid there",
     "forbidden": "the provider refuses the token (403)",
     "no-path": 'the provider has neither "/ok/wrong/models" nor "/ok/wrong/v1/models" (404)',
+    "without-v1": (
+        'the provider has neither "/ok/models" nor "/ok/v1/messages" (404), and lists its models '
+        'under "/ok/v1/models": the base URL lacks its compatible path'
+    ),
     "no-models": 'the provider does not offer the models "big" (model) and "small" (fast_model)',
     "not-listening": "nothing listens on ",
     "no-tls": "does not speak TLS as https:// wants it",
@@ -48,6 +52,7 @@ WHY = {
 HINTS = {
     "unauthorized": "check auth_token (GATEWAY_TOKEN, inventory.yml:",
     "no-path": "check base_url (URL_NO_PATH is not set: its default, inventory.yml:",
+    "without-v1": "set base_url (URL_WITHOUT_V1 is not set: its default, inventory.yml:",
     "no-models": "set model (GATEWAY_MODEL is not set: its default, inventory.yml:",
     "not-listening": "set base_url (URL_NOT_LISTENING is not set: its default, inventory.yml:",
     "untrusted": "set SSL_CERT_FILE here to its certificates, and set NODE_EXTRA_CA_CERTS",
@@ -91,7 +96,8 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
             "unauthorized": provider.base_url("status-401"),
             "forbidden": provider.base_url("status-403"),
             "no-path": provider.base_url(path="/wrong/"),
-            "native": provider.base_url("v1-only-404", path=""),
+            "native": provider.base_url("native", path=""),
+            "without-v1": provider.base_url(path=""),
             "no-models": provider.base_url("empty"),
             "not-listening": f"http://{ADDRESS}:1/v1",
             "no-tls": provider.base_url(scheme="https"),
