@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.ssh_config import HostOptions
 
 _DEFAULT_PORT = 22
-DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
 MOST_HOPS = 8
 """How many bastions there may be on the way to a host."""
 
