@@ -211,6 +211,9 @@ class Connection(paramiko.Transport):
                     event.set()
 
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        self.verify_shown_key(host_key, sig)
+
+    def verify_shown_key(self, host_key: bytes, sig: bytes) -> None:
         """Keep what the server shows, if it has the key to it; raise ``SSHException`` if not.
 
         It has to be of the type, and the signature of the algorithm, that was agreed upon; in a
@@ -225,7 +228,7 @@ class Connection(paramiko.Transport):
             raise paramiko.SSHException("Host key: its signature is wrong")
         if self._shown is not None and self._shown.blob != host_key:
             raise paramiko.SSHException("Host key: it is another than before")
-        self._shown = _Shown(key, host_key, sig)
+        self._shown = self._shown or _Shown(key, host_key, sig)
 
     def agent_session(self) -> Session:
         """Return what ties an agent's connection to this one."""

@@ -204,6 +204,36 @@ def test_of_several_host_keys_the_one_that_is_known_is_asked_for(
     assert connection(target_at(sshd), options(home, known_hosts)) == ()
 
 
+def test_an_rsa_key_shorter_than_the_config_asks_for_is_refused_as_by_the_real_client(
+    sshd: Sshd, keys: dict[str, Path], home: Path
+) -> None:
+    known_hosts, config = home / "known_hosts", home / "config"
+    known_hosts.write_text(
+        f"{sshd.entry} {(sshd.host_key.parents[1] / 'host_rsa.pub').read_text()}"
+    )
+    for text, told in (
+        ("HostKeyAlgorithms rsa-sha2-512\n", None),
+        ("HostKeyAlgorithms rsa-sha2-512\nRequiredRSASize 4096\n", "host key"),
+        ("HostKeyAlgorithms +ssh-rsa\nRequiredRSASize 3072\n", None),
+    ):
+        config.write_text(text)
+        command = [need("ssh", "openssh-client"), "-F", str(config), "-p", str(sshd.port)]
+        command += ["-o", f"UserKnownHostsFile={known_hosts}", "-o", "BatchMode=yes"]
+        command += ["-i", str(sshd.client_key), "-o", "IdentityAgent=none"]
+        command += [f"{sshd.user}@{sshd.address}", "true"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (told is None), done.stderr
+        conn_options = options(home, known_hosts, ssh_config=config)
+        if told is None:
+            connection(target_at(sshd), conn_options)
+        else:
+            assert refusal(target_at(sshd), conn_options).step == told
+    config.write_text("RequiredRSASize 4096\n")
+    conn_options = options(home, sshd.known_hosts, ssh_config=config)
+    problem = refusal(target_at(sshd, identity_file=str(keys["rsa"])), conn_options)
+    assert "RequiredRSASize leave out all keys that there are" in problem.reason
+
+
 def fingerprint(public: Path) -> str:
     completed = subprocess.run(
         ["ssh-keygen", "-l", "-f", public], capture_output=True, text=True, check=True

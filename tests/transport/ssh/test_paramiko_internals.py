@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import base64
 import socket
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import paramiko
 import pytest
@@ -12,7 +16,13 @@ from paramiko.agent import AgentSSH
 from paramiko.packet import Packetizer
 
 from aegis_provision.transport.ssh import paramiko_internals
-from aegis_provision.transport.ssh.paramiko_internals import PRIVATE_PARTS
+from aegis_provision.transport.ssh.host_keys import ShownKey
+from aegis_provision.transport.ssh.paramiko_internals import PRIVATE_PARTS, Connection
+from aegis_provision.transport.ssh.private_keys import PrivateKey, read_private_key
+from tests.fleet.openssh import make_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PACKAGE = Path(paramiko_internals.__file__).parent
 PARTS = [(owner, name) for owner, names in PRIVATE_PARTS for name in names]
@@ -40,3 +50,70 @@ def test_no_other_module_uses_a_private_part(path: Path) -> None:
         if isinstance(node, ast.Attribute) and node.attr in named
     }
     assert not used or path.stem == "paramiko_internals"
+
+
+@contextmanager
+def asking_for(algorithm: str, exchange: bytes) -> Iterator[Connection]:
+    """Yield a connection that agreed on ``algorithm`` for the server's key."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = Connection(ours)
+        connection.host_key_type, connection.H = algorithm, exchange
+        yield connection
+
+
+def key_pair(directory: Path, kind: str) -> tuple[PrivateKey, bytes]:
+    """Return a new key, and the blob of a host's certificate for it, signed by itself."""
+    path = make_key(directory / kind, kind=kind)
+    command = ["ssh-keygen", "-q", "-s", str(path), "-I", "x", "-h", f"{path}.pub"]
+    subprocess.run(command, check=True, capture_output=True)
+    line = path.with_name(f"{kind}-cert.pub").read_text()
+    key = read_private_key(str(path), None)
+    assert isinstance(key, PrivateKey)
+    return key, base64.b64decode(line.split()[1])
+
+
+def test_a_host_key_has_to_be_what_was_agreed_upon(tmp_path: Path) -> None:
+    rsa, certificate = key_pair(tmp_path, "rsa")
+    ed25519, _ = key_pair(tmp_path, "ed25519")
+    blob, exchange = rsa.public.blob, b"the hash of the exchange"
+    right = rsa.sign(exchange, "rsa-sha2-512")
+
+    with asking_for("rsa-sha2-512", exchange) as connection:
+        with pytest.raises(paramiko.SSHException):
+            connection.shown_key()
+        for shown, signature in (
+            (blob, rsa.sign(exchange, "rsa-sha2-256")),
+            (blob, rsa.sign(b"another hash", "rsa-sha2-512")),
+            (blob, b""),
+            (certificate, right),
+            (ed25519.public.blob, ed25519.sign(exchange, "ssh-ed25519")),
+            (blob[:-1], right),
+            (b"", right),
+        ):
+            with pytest.raises(paramiko.SSHException, match=r"^Host key: "):
+                connection.verify_shown_key(shown, signature)
+        connection.verify_shown_key(blob, right)
+        assert connection.shown_key() == ShownKey(rsa.public)
+        # In a later exchange of keys the server has to show the same key.
+        connection.verify_shown_key(blob, right)
+        connection.host_key_type = "ssh-ed25519"
+        with pytest.raises(paramiko.SSHException, match="it is another than before"):
+            connection.verify_shown_key(ed25519.public.blob, ed25519.sign(exchange, "ssh-ed25519"))
+        assert connection.shown_key() == ShownKey(rsa.public)
+
+
+def test_a_certificate_is_shown_where_one_was_agreed_upon(tmp_path: Path) -> None:
+    rsa, certificate = key_pair(tmp_path, "rsa")
+    exchange = b"the hash of the exchange"
+    with asking_for("rsa-sha2-512-cert-v01@openssh.com", exchange) as connection:
+        with pytest.raises(paramiko.SSHException, match="of another type"):
+            connection.verify_shown_key(rsa.public.blob, rsa.sign(exchange, "rsa-sha2-512"))
+        spoilt = certificate[:-1] + bytes([certificate[-1] ^ 1])
+        with pytest.raises(paramiko.SSHException, match="the authority's signature is wrong"):
+            connection.verify_shown_key(spoilt, rsa.sign(exchange, "rsa-sha2-512"))
+        connection.verify_shown_key(certificate, rsa.sign(exchange, "rsa-sha2-512"))
+        shown = connection.shown_key()
+        assert shown.key == rsa.public
+        assert shown.certificate is not None
+        assert shown.certificate.authority == rsa.public
