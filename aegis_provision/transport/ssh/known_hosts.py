@@ -18,7 +18,6 @@ import hashlib
 import hmac
 import os
 import re
-import stat
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -220,28 +219,22 @@ def add_if_new(paths: Sequence[Path], names: Sequence[str], key: HostKey) -> Key
 
     Returns the verdict before that: "new" says that the key was added. Looking and adding are one
     step for all threads and processes that do the same, so the first key that comes is the only
-    one. The file is made (0600) if it is not there. Raises ``OSError``, and ``ValueError`` for a
-    name that a line can't say.
+    one. The file is made (0600) if it is not there. Raises ``OSError``, for what is no file (the
+    null device keeps nothing) too, and ``ValueError`` for a name that a line can't say.
     """
     first = paths[0]
     with _ADDING, _locked(first) as descriptor:
-        regular = _is_regular(descriptor)
-        before = _content(first) if regular else _NOT_SAVED.get(first, b"")
+        before = _content(first)
         texts = [before, *(_content(path) for path in paths[1:])]
         verdict = parse_known_hosts(texts).verdict(names, key)
         if verdict.standing == "new":
             line = _line_for(names[0], key)
-            if not regular:
-                _NOT_SAVED[first] = before + line
-            else:
-                _append(descriptor, line if before[-1:] in (b"", b"\n") else b"\n" + line)
+            _append(descriptor, line if before[-1:] in (b"", b"\n") else b"\n" + line)
         return verdict
 
 
 _ADDING = threading.Lock()
 _TO_ADD = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-# What is no file (/dev/null) keeps nothing: the process remembers the lines while it runs.
-_NOT_SAVED: dict[Path, bytes] = {}
 
 
 @contextmanager
@@ -250,20 +243,16 @@ def _locked(path: Path) -> Iterator[int]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
         with suppress(FileNotFoundError):
-            check_regular(path, path.stat(), null=True)
+            check_regular(path, path.stat())
         descriptor = os.open(path, _TO_ADD, 0o600)
         try:
-            if _is_regular(descriptor):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            check_regular(path, os.fstat(descriptor))
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_at(descriptor, path):
                 yield descriptor
                 return
         finally:
             os.close(descriptor)
-
-
-def _is_regular(descriptor: int) -> bool:
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -527,3 +527,8 @@ def test_a_file_that_is_removed_meanwhile_is_made_anew(tmp_path: Path) -> None:
         fcntl.flock(held, fcntl.LOCK_UN)
         assert adding.result(timeout=30) == NEW
     assert lines(path) == [f"[h]:2222 {written(A)}"]
+
+
+def test_no_key_is_added_where_it_would_be_lost() -> None:
+    with pytest.raises(OSError, match="it is not a regular file but a device"):
+        add_if_new([Path("/dev/null")], NAMES, A)
