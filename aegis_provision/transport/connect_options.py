@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 class TakenKeys:
     """Which keys hosts took in this run, so that others are offered the same first.
 
-    Safe to use from several threads.
+    And which ones a host refused, which it is offered last if it is connected to again. Safe to
+    use from several threads.
     """
 
     def __init__(self) -> None:
         self._taken: dict[str, dict[bytes, None]] = {}
+        self._refused: dict[tuple[str, str], set[bytes]] = {}
         self._lock = threading.Lock()
 
     def note(self, user: str, public_key: bytes) -> None:
@@ -34,6 +36,16 @@ class TakenKeys:
                 of_user = self._taken.setdefault(name, {})
                 of_user.pop(public_key, None)
                 of_user[public_key] = None
+
+    def note_refused(self, user: str, host: str, public_key: bytes) -> None:
+        """Remember that ``host`` did not let ``user`` in with ``public_key``."""
+        with self._lock:
+            self._refused.setdefault((user, host), set()).add(public_key)
+
+    def last(self, user: str, host: str) -> frozenset[bytes]:
+        """Return the keys to offer to ``host`` last."""
+        with self._lock:
+            return frozenset(self._refused.get((user, host), ()))
 
     def first(self, user: str) -> tuple[bytes, ...]:
         """Return the keys to offer first as ``user``: the latest of this user's, then others'."""

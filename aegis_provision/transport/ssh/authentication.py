@@ -207,8 +207,12 @@ class _Attempt:
                 if blob not in self.progress.granted:
                     self.progress.granted.append(blob)
             elif "publickey" in answer.methods:
-                self.progress.refused.add(blob)
+                self._note_refused(blob)
         return None
+
+    def _note_refused(self, blob: bytes) -> None:
+        self.progress.refused.add(blob)
+        self.options.taken_keys.note_refused(self.hop.user, self.hop.key_name, blob)
 
     def _offer(self, offer: Offer, *, alone: bool) -> AuthAnswer | None:
         """Return what the host says to one key, ``None`` where it could not be offered.
@@ -320,7 +324,7 @@ class _Attempt:
                     raise
         if answer is None:
             if self.connection.too_many_tries and blob is not None:
-                self.progress.refused.add(blob)
+                self._note_refused(blob)
                 self.outcome.answers += 1
             raise _LostError
         if answer.kind == "failure":

@@ -95,7 +95,8 @@ def find_identities(
     """Return what to offer to ``hop``: first what was named for it, then the agent's other keys.
 
     A certificate goes before its key. Of the agent's keys those go first that other hosts of the
-    run took. Raises :class:`Unreachable` where PubkeyAcceptedAlgorithms leaves nothing.
+    run took, and last of all goes what this host refused in it. Raises :class:`Unreachable` where
+    PubkeyAcceptedAlgorithms leaves nothing.
     """
     found = Identities()
     in_agent = {item.blob: item for item in agent_keys}
@@ -112,8 +113,15 @@ def find_identities(
     for offer in _of_agent(others, certificates, used):
         used.add(offer.public.blob)
         found.offers.append(offer)
-    first = {blob: index for index, blob in enumerate(options.taken_keys.first(hop.user))}
-    found.offers.sort(key=lambda offer: (not offer.named, first.get(offer.public.blob, len(first))))
+    taken, last = options.taken_keys, options.taken_keys.last(hop.user, hop.key_name)
+    first = {blob: index for index, blob in enumerate(taken.first(hop.user))}
+    found.offers.sort(
+        key=lambda offer: (
+            offer.public.blob in last,
+            not offer.named,
+            first.get(offer.public.blob, len(first)),
+        )
+    )
     accepted = chosen("PubkeyAcceptedAlgorithms", hop.pubkey_accepted_algorithms, KEYS)
     left = [
         offer

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.transport.ssh.identities import find_identities
+from aegis_provision.transport.ssh.public_keys import to_string
+from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
+from aegis_provision.transport.ssh.ssh_agent import AgentKey
 from tests.fleet.agent import Agent, running_agent
-from tests.fleet.clients import connection, options, refusal, target_at
+from tests.fleet.clients import connection, options, refusal, target, target_at
 from tests.fleet.openssh import make_key, running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
     from tests.fleet.openssh import Sshd
 
 
@@ -76,6 +82,26 @@ def test_a_key_of_the_agent_that_is_named_needs_one_connection(
     conn_options = options(home, server.known_hosts, agent_socket=agent.socket)
     connection(target_at(server, identity_file=named), conn_options)
     assert _connections(server) == before + 1
+
+
+def test_what_a_host_refused_is_offered_to_it_last(home: Path) -> None:
+    conn_options = options(home)
+    [hop] = resolve_hops(target("192.0.2.1", user="anna"), conn_options)
+    blobs = [to_string(b"ssh-ed25519") + to_string(bytes([n]) * 32) for n in range(4)]
+    agent_keys = [AgentKey(blob, "") for blob in blobs]
+
+    def order(at: Hop) -> list[int]:
+        offers = find_identities(at, agent_keys, conn_options).offers
+        return [blobs.index(offer.public.blob) for offer in offers]
+
+    assert order(hop) == [0, 1, 2, 3]
+    conn_options.taken_keys.note("anna", blobs[2])
+    conn_options.taken_keys.note("bert", blobs[3])
+    assert order(hop) == [2, 3, 0, 1]
+    assert order(replace(hop, user="bert")) == [3, 2, 0, 1]
+    conn_options.taken_keys.note_refused("anna", "192.0.2.1", blobs[2])
+    assert order(hop) == [3, 0, 1, 2]
+    assert order(replace(hop, key_names=("192.0.2.2",))) == [2, 3, 0, 1]
 
 
 def test_a_host_that_takes_none_of_them_is_not_asked_for_ever(

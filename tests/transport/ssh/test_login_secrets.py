@@ -27,6 +27,7 @@ from aegis_provision.providers.secret import Secret
 from aegis_provision.transport.connect_options import ConnectOptions, LoginSecrets
 from aegis_provision.transport.ssh.private_keys import PrivateKey, read_private_key
 from aegis_provision.transport.ssh.public_keys import read_public_key
+from aegis_provision.transport.ssh.signatures import is_signed
 from tests.fleet.clients import connection, logged_in, need, options, refusal, target, target_at
 from tests.fleet.openssh import make_key, running_sshd
 from tests.fleet.users import user
@@ -71,37 +72,54 @@ def _container(source: Path, form: str, passphrase: str, path: Path) -> Path:
     return path
 
 
+_ALGORITHMS = {
+    "ed25519": "ssh-ed25519",
+    "ecdsa": "ecdsa-sha2-nistp256",
+    "rsa": "rsa-sha2-512",
+    "nistp384": "ecdsa-sha2-nistp384",
+    "nistp521": "ecdsa-sha2-nistp521",
+}
+
+
 @pytest.mark.parametrize("form", ["OpenSSH", "PKCS#8", "PEM"])
-@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+@pytest.mark.parametrize("kind", _ALGORITHMS)
 def test_every_kind_of_key_in_every_form(
-    kind: str, form: str, keys: dict[str, Path], sshd: Sshd, home: Path, tmp_path: Path
+    kind: str, form: str, keys: dict[str, Path], tmp_path: Path
 ) -> None:
     if (kind, form) == ("ed25519", "PEM"):
         form = "PKCS#8"  # there is no older form of these keys
-    plain = _container(keys[kind], form, "", tmp_path / "plain")
-    locked = _container(keys[kind], form, PASSPHRASE, tmp_path / "locked")
+    source = keys.get(kind) or tmp_path / kind
+    if not source.exists():
+        command = ["ssh-keygen", "-q", "-t", "ecdsa", "-b", kind.removeprefix("nistp")]
+        subprocess.run([*command, "-N", "", "-f", source], check=True)
+    public = read_public_key(source.with_name(f"{source.name}.pub").read_bytes())
+    plain = _container(source, form, "", tmp_path / "plain")
+    locked = _container(source, form, PASSPHRASE, tmp_path / "locked")
+    for path, passphrase in ((plain, None), (plain, GIVEN), (locked, GIVEN)):
+        found = read_private_key(str(path), passphrase)
+        assert isinstance(found, PrivateKey)
+        assert found.public == public
+        signature = found.sign(b"data", _ALGORITHMS[kind])
+        assert is_signed(b"data", signature, found.public.blob, {_ALGORITHMS[kind]})
+    told = read_private_key(str(locked), None)
+    assert (
+        told == "has a passphrase and is not in the agent (ssh-add it, or set identity_passphrase)"
+    )
+    told = read_private_key(str(locked), WRONG)
+    assert told == "is not opened by the passphrase in ${WRONG_ONE}"
+
+
+def test_a_key_with_a_passphrase_opens_a_host(
+    keys: dict[str, Path], sshd: Sshd, home: Path, tmp_path: Path
+) -> None:
+    locked = _container(keys["ecdsa"], "PKCS#8", PASSPHRASE, tmp_path / "locked")
     trusting = options(home, sshd.known_hosts)
-    connection(target_at(sshd, identity_file=str(plain)), trusting)
     host = target_at(sshd, identity_file=str(locked))
     assert "has a passphrase" in refusal(host, trusting).reason
     connection(host, with_secrets(trusting, passphrase=GIVEN))
     problem = refusal(host, with_secrets(trusting, passphrase=WRONG))
     assert problem.reason.endswith(f"; {locked} is not opened by the passphrase in ${{WRONG_ONE}}")
     assert "sesame" not in f"{problem!r}{problem.hint}"
-
-
-@pytest.mark.parametrize("bits", [256, 384, 521])
-def test_the_three_curves(bits: int, tmp_path: Path, home: Path) -> None:
-    key = tmp_path / "key"
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ecdsa", "-b", str(bits), "-N", "", "-f", key], check=True
-    )
-    found = read_private_key(str(key), None)
-    assert isinstance(found, PrivateKey)
-    assert found.public == read_public_key(key.with_name("key.pub").read_bytes())
-    with running_sshd(tmp_path / "server", authorized=[key.with_name("key.pub")]) as server:
-        host = target_at(server, identity_file=str(key))
-        connection(host, options(home, server.known_hosts))
 
 
 def test_a_passphrase_that_is_not_needed_does_no_harm(
