@@ -58,7 +58,14 @@ _NONE_ALONE = frozenset(
         "canonicalizepermittedcnames",
     }
 )  # fmt: skip
+# With a comment alone behind them; OpenSSH's client takes that for nothing said.
+_MAY_SAY_NOTHING = frozenset({"userknownhostsfile", "globalknownhostsfile"})
 _FORWARDS = frozenset({"localforward", "remoteforward", "dynamicforward"})
+_FORMS = {
+    "rekeylimit": re.compile("default|none|[0-9]{1,18}[kmgKMG]?|[0-9]+[smhdw]", re.IGNORECASE),
+    "sendenv": re.compile("[^=]+"),
+    "setenv": re.compile(".*=.*", re.DOTALL),
+}
 _FLAGS = frozenset({"yes", "no", "true", "false"})
 _DEBIAN = Path("/etc/debian_version")
 
@@ -211,7 +218,7 @@ class SshConfigReader:
         elif key == "include":
             for pattern in words:
                 blocks[-1].body.extend(self._include(written, pattern, place, depth))
-        else:
+        elif words or key not in _MAY_SAY_NOTHING:
             values = self._values(keyword, key, written, rest, words)
             blocks[-1].body.append(Option(key, values, place))
 
@@ -235,17 +242,13 @@ class SshConfigReader:
                     raise _LineError(f"{written} has no value")
                 return (value,)
             case Reads.ANYTHING:
-                if not words:
-                    raise _LineError(f"{written} has no value")
-                if key in _FORWARDS:
-                    for word in words:
-                        self._check_environment(written, word)
-                elif key == "forwardagent" and words[0].lower() not in _FLAGS:
-                    self._check_agent(written, words[0])
+                self._check_anything(key, written, words)
                 return tuple(words)
             case Reads.WORDS:
                 _check_words(key, written, words)
                 return tuple(words)
+        if keyword.reads is Reads.JUMP:
+            words = split_words(rest.lstrip(f"{_BLANKS}=").partition("#")[0])
         if not words or not words[0]:
             raise _LineError(f"{written} has no value")
         if len(words) > 1:
@@ -254,6 +257,19 @@ class SshConfigReader:
         if keyword.reads is Reads.AGENT:
             self._check_agent(written, words[0])
         return (words[0],)
+
+    def _check_anything(self, key: str, written: str, words: Sequence[str]) -> None:
+        """Check what is no matter here, as far as its value is easily told from none."""
+        if not words:
+            raise _LineError(f"{written} has no value")
+        form = _FORMS.get(key)
+        if form is not None and not all(map(form.fullmatch, words)):
+            raise _LineError(f"{written} is not what ssh_config(5) says")
+        if key in _FORWARDS:
+            for word in words:
+                self._check_environment(written, word)
+        elif key == "forwardagent" and words[0].lower() not in _FLAGS:
+            self._check_agent(written, words[0])
 
     def _check_agent(self, written: str, value: str) -> None:
         """Check an agent's path: what the environment lacks is an error for OpenSSH at once."""
@@ -353,14 +369,20 @@ def _check_value(keyword: Keyword, written: str, value: str) -> None:
         case Reads.PORT if port_number(value) is None:
             raise _LineError(f"{written} is not a number from 1 to 65535")
         case Reads.JUMP if value.lower() != "none":
-            if not all(parse_bastion(name) for name in jump_names(value)):
+            # An IPv6 address has brackets there, other than in an inventory.
+            names = jump_names(value)
+            if any(parse_bastion(name) is None or _is_bare_ipv6(name) for name in names):
                 raise _LineError(f"{written} is not [user@]host[:port]")
 
 
+def _is_bare_ipv6(name: str) -> bool:
+    return name.count(":") > 1 and "[" not in name
+
+
 def _block(key: str, written: str, words: Sequence[str], place: Place) -> Block:
-    if not words:
-        raise _LineError(f"{written} says nothing")
     if key == "match":
+        if not words:
+            raise _LineError(f"{written} says nothing")
         return Block("match", place, criteria=tuple(_criteria(words)))
     if not all(words):
         raise _LineError(f"{written} has an empty pattern")

@@ -123,6 +123,8 @@ AGREED = {
     "Match not all": "Match !all\n Port 9\n",
     "Match one criterion and all": "Match host a all\n Port 9\nMatch !host a all\n User u\n",
     "ProxyJump": "Host a\n ProxyJump j1,u@j2:22\nHost *\n ProxyJump z\n",
+    "comments in place of values": "Host # a\n User u\nHost a\n UserKnownHostsFile # x\n Port 9\n",
+    "ProxyJump and a comment": "Host a\n ProxyJump == j#k # x\n",
     "ProxyJump none": "Host a\n ProxyJump None\nHost *\n ProxyJump j\n",
     "ProxyJump as a URL": "Host a\n ProxyJump ssh://u@j:2200\n",
     "ProxyJump to IPv6": "Host a\n ProxyJump u@[::1]:22,j\n",

@@ -130,6 +130,15 @@ def test_a_keyword_takes_what_it_takes_in_openssh(name: str, tmp_path: Path) -> 
             lookup(config, "a")
 
 
+@pytest.mark.parametrize("line", ["SendEnv A=b", "SetEnv A", "RekeyLimit x", "RekeyLimit 1G 1x"])
+def test_some_values_of_no_matter_are_looked_at_too(line: str, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"Host b\n {line}\n")
+    assert theirs(config, "a") is None
+    with pytest.raises(SshConfigError, match=r"config:2: .* is not what ssh_config"):
+        lookup(config, "a")
+
+
 @pytest.mark.parametrize("old", OLD_NAMES)
 def test_an_old_name_is_the_keyword_of_today(old: str, tmp_path: Path) -> None:
     assert OLD_NAMES[old] in KEYWORDS

@@ -102,6 +102,7 @@ REFUSED = {
     "all among criteria": ("Match host a all user b\n", "1: 'all' of Match stands alone"),
     "a byte order mark": ("\ufeffHost a\n User u\n", '1: "\\ufeffhost" is no keyword'),
     "a bad flag of another host": ("Host b\n BatchMode maybe\n", "2: BatchMode is neither yes"),
+    "a jump to a bare address": ("ProxyJump ::1\n", "1: ProxyJump is not [user@]host[:port]"),
     "a bad jump": ("Host b\n ProxyJump a:b:c:99999999\n", "2: ProxyJump is not [user@]host[:port]"),
 }  # fmt: skip
 
