@@ -267,12 +267,11 @@ def start_session(
         provider,
         name or "",
         tuple(f"{variable}={template}" for variable, template in (env or {}).items()),
-        session_operation.prompt_text(prompt.encode("utf-8", "surrogatepass"), "prompt")
-        if prompt is not None
-        else "",
+        session_operation.checked_prompt(prompt, "prompt: it") if prompt is not None else "",
         _parsed("serial", serial, parse_serial),
         _parsed("max_fail", max_fail, parse_max_fail),
         wait,
+        session_operation.ParameterNames("work_dir", "name", "env"),
     )
     options = _connection_options(**connection)
     job = session_operation.prepare_start(fleet, selection, environment, options)

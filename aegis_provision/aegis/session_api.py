@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LONGEST_PROMPT = 10_000
-"""How many characters ``/v1/sessions/ID/send`` takes at most."""
+"""How many UTF-16 units ``/v1/sessions/ID/send`` takes at most, as JavaScript counts them."""
+
+TOO_LONG = f"is longer than {LONGEST_PROMPT:,} characters, Aegis' own limit"
 
 QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 """The code of a session that is one more than the token's key may have."""
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_TYPES_KEYS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_HALF = re.compile("[\ud800-\udfff]")
 _CREATED, _REUSED = 201, 200
 _LONGEST_TEXT = 300
 _MOST_FIELDS = 50
@@ -76,6 +80,29 @@ class SessionHealth:
 
     claude_running: bool | None
     status: str = ""
+
+
+def normal_prompt(text: str) -> str:
+    """Return ``text`` with the line ends that a session is sent."""
+    return text.replace("\r\n", "\n")
+
+
+def prompt_problem(text: str) -> str:
+    """Return why ``text`` can't be a prompt, as in ``holds no text``; empty where it can.
+
+    It is typed into a terminal: a control character other than tab and line feed would be a key.
+    """
+    if not text.strip():
+        return "holds no text"
+    found = _TYPES_KEYS.search(text)
+    if found is not None:
+        return f"holds a control character (U+{ord(found[0]):04X}), which would be typed as a key"
+    if _HALF.search(text):
+        return "holds half of a character, and is no text"
+    # A character beyond U+FFFF counts twice.
+    if len(text.encode("utf-16-le")) // 2 > LONGEST_PROMPT:
+        return TOO_LONG
+    return ""
 
 
 def session_body(

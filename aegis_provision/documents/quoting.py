@@ -72,11 +72,11 @@ class Excerpt:
     width: int
 
 
-def quote(text: str) -> str:
+def quote(text: str, longest: int = _LONGEST_SHOWN) -> str:
     """Return ``text`` in double quotes for use in a message: short, visible, and no secret."""
     if may_hold_secret(text):
         return "(not shown)"
-    short = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+    short = text if len(text) <= longest else text[: longest - 3] + "..."
     return f'"{_visible(short)}"'
 
 

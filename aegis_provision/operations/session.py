@@ -6,7 +6,13 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.session_api import LONGEST_PROMPT, is_session_id
+from aegis_provision.aegis.session_api import (
+    LONGEST_PROMPT,
+    TOO_LONG,
+    is_session_id,
+    normal_prompt,
+    prompt_problem,
+)
 from aegis_provision.aegis.session_request import shown_request
 from aegis_provision.aegis.variable_checks import UNUSABLE_DEFAULT, check_spec
 from aegis_provision.aegis.variable_rules import overrides_provider
@@ -59,10 +65,23 @@ if TYPE_CHECKING:
     from aegis_provision.transport.connect_options import LoginSecrets
 
 _LONGEST_NAME = 200
-_MOST_BYTES = 4  # of a character of UTF-8
+_MOST_BYTES = 5 * LONGEST_PROMPT  # 4 for a character of UTF-8, and line ends of two
+_NO_PROMPT_HINT = (
+    "write what a person would type; a longer text goes into a file on the host, which the prompt "
+    "names"
+)
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_LONGEST_NAME}}}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NO_SESSION = Session(SessionSpec("", (), allow_http=False), {}, ())
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterNames:
+    """What the caller calls the parameters that messages name: flags, or those of a function."""
+
+    work_dir: str = "--work-dir"
+    name: str = "--name"
+    env: str = FLAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +102,7 @@ class SessionSelection:
     serial: tuple[HostCount, ...] | None = None
     max_fail: HostCount | None = None
     wait: float = 60.0
+    called: ParameterNames = ParameterNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +156,7 @@ def prepare_start(
         selection.name,
         selection.prompt,
         selection.wait,
-        {name: _places(selected.specs[name]) for name in hosts},
+        {name: _places(selected.specs[name], selection.called) for name in hosts},
     )
     connection = _connection(fleet, environment, options, resolved.logins)
     ignored = ignored_ssh_config(connection, (fleet.hosts[name].target for name in hosts))
@@ -234,39 +254,33 @@ def name_problem(name: str) -> str:
     return f"is made of letters, digits, '-' and '_', {_LONGEST_NAME} of them at most"
 
 
-def prompt_text(data: bytes, source: str) -> str:
-    """Return the prompt in ``data``, without the end of its last line.
+def checked_prompt(text: str, source: str) -> str:
+    """Return the prompt in ``text``, without the end of its last line.
 
-    ``source`` is where it comes from. Raises :class:`Error` for what Aegis would not take.
+    ``source`` is what it is called where it comes from. Raises :class:`Error` for what Aegis would
+    not take, and for what it would type as keys.
     """
-    too_long = InputError(
-        f"--prompt-file: {source} is longer than {LONGEST_PROMPT:,} characters, Aegis' own limit",
-        "put it into a file on the host, and let the prompt name that file",
-    )
-    if len(data) > _MOST_BYTES * LONGEST_PROMPT:
-        raise too_long
+    prompt = normal_prompt(text).removesuffix("\n")
+    if problem := prompt_problem(prompt):
+        raise InputError(f"{source} {problem}", _NO_PROMPT_HINT)
+    return prompt
+
+
+def prompt_from(data: bytes, source: str) -> str:
+    """Return the prompt in ``data``, which is UTF-8. Raises :class:`Error` for what is none."""
+    if len(data) > _MOST_BYTES:
+        raise InputError(f"{source} {TOO_LONG}", _NO_PROMPT_HINT)
     try:
-        text = data.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"--prompt-file: {source} is not UTF-8 text") from None
-    if not text.strip():
-        raise InputError(f"--prompt-file: {source} holds no prompt")
-    if "\0" in text:
-        raise InputError(f"--prompt-file: {source} holds a NUL, and is no text")
-    if _units(text) > LONGEST_PROMPT:
-        raise too_long
-    return text
-
-
-def _units(text: str) -> int:
-    """Return how long ``text`` is for JavaScript: a character beyond U+FFFF counts twice."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+        raise InputError(f"{source} is not UTF-8 text") from None
+    return checked_prompt(text, source)
 
 
 def _select(
     inventory: Sequence[Path] | Fleet, selection: SessionSelection, environment: Environment
 ) -> _Selected:
-    given, problems = read_assignments(selection.env)
+    given, problems = read_assignments(selection.env, selection.called.env)
     try:
         fleet = _fleet(inventory, environment)
     except InvalidInputError as problem:
@@ -280,7 +294,7 @@ def _select(
         *pin_diagnostics([fleet.hosts[name] for name in hosts], environment.today),
         *found,
         *problems,
-        *_problems(fleet, specs),
+        *_problems(fleet, specs, selection.called.env),
     )
     if has_errors(diagnostics):
         raise InvalidInputError(diagnostics)
@@ -328,27 +342,28 @@ def _specs(
     return specs
 
 
-def _problems(fleet: Fleet, specs: Mapping[str, SessionSpec]) -> Iterator[Diagnostic]:
+def _problems(fleet: Fleet, specs: Mapping[str, SessionSpec], flag: str) -> Iterator[Diagnostic]:
     known = {id(spec) for spec in fleet.specs.values()}
     for spec in {id(spec): spec for spec in specs.values()}.values():
         hosts = tuple(name for name, item in specs.items() if item is spec)
         recipe = fleet.recipes.get(spec.provider)
-        incomplete = incomplete_problem(spec, recipe.span if recipe else None)
+        incomplete = incomplete_problem(spec, recipe.span if recipe else None, flag)
         if incomplete is not None:
             yield replace(incomplete, hosts=hosts)
         if id(spec) not in known:
             yield from (item for item in check_spec(spec) if item.code != UNUSABLE_DEFAULT)
 
 
-def _places(spec: SessionSpec) -> Mapping[str, str]:
-    return {f"env.{item.name}": _place(item, spec) for item in spec.variables}
+def _places(spec: SessionSpec, called: ParameterNames) -> Mapping[str, str]:
+    places = {f"env.{item.name}": _place(item, spec, called.env) for item in spec.variables}
+    return {**places, "workDir": called.work_dir, "name": called.name, "env": called.env}
 
 
-def _place(variable: Variable, spec: SessionSpec) -> str:
+def _place(variable: Variable, spec: SessionSpec, flag: str) -> str:
     """Return where a variable's value comes from: ``GATEWAY_TOKEN, inventory.yml:4:19``."""
     names = listed(dict.fromkeys(item.name for item in references(variable.template)))
-    if variable.span.source.name == FLAG:
-        where = f"{FLAG} {variable.name}"
+    if variable.span.source.name == flag:
+        where = f"{flag} {variable.name}"
     else:
         where = f"recipe {spec.lineage[-1]}" if variable.from_recipe else str(variable.span)
     return f"{names}, {where}" if names else where

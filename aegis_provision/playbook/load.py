@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from aegis_provision.aegis.session_api import LONGEST_PROMPT
+from aegis_provision.aegis.session_api import normal_prompt, prompt_problem
 from aegis_provision.documents.diagnostic import Severity, drop_followups, error, warning
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
@@ -104,7 +104,6 @@ _INSTEAD_OF_ANSIBLE_KEY = {
 LONGEST_DURATION = 24 * 60 * 60
 """Seconds: nothing in a run waits for more than a day."""
 
-_TYPES_KEYS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What a terminal takes for keys: Aegis types a message into the session's one."""
 
 _HOW_TO_WRITE_DURATION = "write 30s, 5m or 1h, or seconds as a bare number"
@@ -333,16 +332,16 @@ class _Reader:
             self._refuse("wrong-type", '"prompt" must be text, what the session is sent',
                          _span(entry), "write prompt: Say ok, or leave it out")  # fmt: skip
             return ""
-        if len(value) > LONGEST_PROMPT or _TYPES_KEYS.search(value):
-            self._refuse("bad-value", f'"prompt" must be at most {LONGEST_PROMPT} characters, '
-                         "none of them a control character", _span(entry),
+        text = normal_prompt(value).strip()
+        if problem := prompt_problem(text):
+            self._refuse("bad-value", f'"prompt" {problem}', _span(entry),
                          "write what a person would type")  # fmt: skip
             return ""
         if not asked:
             self._refuse("prompt-without-session", '"prompt" has no session to go to',
                          _span(entry), "add 'session: true', or leave prompt out")  # fmt: skip
             return ""
-        return value.strip()
+        return text
 
     def _value(
         self, entry: Entry | None, form: _Form[_Value], default: _Default

@@ -43,28 +43,30 @@ _KEY_OF = {variable: key for key, variable in VARIABLE_OF.items()}
 
 def read_assignments(
     texts: Sequence[str],
+    flag: str = FLAG,
 ) -> tuple[Mapping[str, RecipeValue], tuple[Diagnostic, ...]]:
     """Return the templates in ``NAME=TEMPLATE`` texts by name, and all that is wrong with them.
 
-    Each text is a line of one source. The rules for secrets are those of an inventory: a literal
-    that looks like one, or has a name like one, is refused and not repeated.
+    ``flag`` is what the caller calls them. Each text is a line of one source. The rules for secrets
+    are those of an inventory: a literal that looks like one, or has a name like one, is refused and
+    not repeated.
     """
-    source = Source(FLAG, "\n".join(" ".join(text.splitlines()) for text in texts))
+    source = Source(flag, "\n".join(" ".join(text.splitlines()) for text in texts))
     found: dict[str, RecipeValue] = {}
     problems: list[Diagnostic] = []
     for line, text in enumerate(texts, 1):
         name, mark, template = text.partition("=")
         if not mark or not name:
-            words = f"{FLAG} takes NAME=TEMPLATE"
+            words = f"{flag} takes NAME=TEMPLATE"
             span = _span(source, line, 0, len(text))
             # Not quoted: it may be the secret itself.
             problems.append(error("bad-assignment", words, span, hint=_FORM, quotable=False))
             continue
         span = _span(source, line, len(name) + 1, len(text))
         if name in found:
-            words = f"{FLAG} gives {quote(name)} twice"
+            words = f"{flag} gives {quote(name)} twice"
             problems.append(error("given-twice", words, span, hint="leave one of them out"))
-        problems.extend(_problems(name, template, span))
+        problems.extend(_problems(name, template, span, flag))
         found[name] = RecipeValue(template, span, builtin=False)
     return found, tuple(problems)
 
@@ -78,18 +80,18 @@ def setting_of(name: str) -> str:
     return _KEY_OF.get(name, ENV_PREFIX + name)
 
 
-def _problems(name: str, template: str, span: Span) -> Iterator[Diagnostic]:
+def _problems(name: str, template: str, span: Span, flag: str) -> Iterator[Diagnostic]:
     setting = setting_of(name)
     held_to_rule = setting in TOKENS or setting not in VARIABLE_OF
     refused = held_to_rule and secret_problem(setting, template, span) is not None
     if refused or (looks_secret(template) and not is_named_hash(name, template)):
-        words = f"{FLAG} {quote(name)} holds what is or may be a secret: others see a command line"
+        words = f"{flag} {quote(name)} holds what is or may be a secret: others see a command line"
         yield literal_secret(words, span, hint=_FORM)
         return
     if setting in TOKENS or is_secret_name(name):
         return
     if has_stray_reference(template):
-        words = f'a "${{" in {FLAG} {quote(name)} is no reference'
+        words = f'a "${{" in {flag} {quote(name)} is no reference'
         yield error("stray-reference", words, span, hint=GRAMMAR)
     if setting in VARIABLE_OF and refers_to_secret(template):
         words = f"{quote(name)} refers to a variable that is named like a secret, and is shown"
@@ -134,8 +136,11 @@ def with_variables(spec: SessionSpec, given: Mapping[str, RecipeValue]) -> Sessi
     return replace(spec, variables=(*five, *variables.values()), removed=removed)
 
 
-def incomplete_problem(spec: SessionSpec, span: Span | None) -> Diagnostic | None:
-    """Return why ``spec`` can't be one session's ``env``: it lacks some of the five variables."""
+def incomplete_problem(spec: SessionSpec, span: Span | None, flag: str = FLAG) -> Diagnostic | None:
+    """Return why ``spec`` can't be one session's ``env``: it lacks some of the five variables.
+
+    ``flag`` is what the caller calls the parameter that may give them.
+    """
     present = {item.name for item in spec.variables}
     absent = [name for name in VARIABLE_OF.values() if name not in present]
     if not absent:
@@ -145,5 +150,5 @@ def incomplete_problem(spec: SessionSpec, span: Span | None) -> Diagnostic | Non
         f"the provider {quote(spec.provider)} brings no {listed(absent, between=', no ')}: a "
         "session without it would get the host's own",
         span,
-        hint=f"add what is missing to the provider, or give it with {FLAG}",
+        hint=f"add what is missing to the provider, or give it with {flag}",
     )

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self, TypeAlias
 
-from aegis_provision.aegis.api_responses import HEALTH_PATH, parse_health
+from aegis_provision.aegis.api_responses import (
+    HEALTH_PATH,
+    SESSIONS_PATH,
+    dropped_config,
+    parse_health,
+)
+from aegis_provision.aegis.api_verdict import ApiAccess
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.retry_after import parse_retry_after
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from aegis_provision.aegis.api_address import ApiAddress
     from aegis_provision.aegis.api_responses import Health
+    from aegis_provision.inventory.host import Host
     from aegis_provision.providers.secret import Secret
     from aegis_provision.transport.http_messages import HttpResponse
 
@@ -21,6 +31,16 @@ SendRequest: TypeAlias = "Callable[[HttpRequest, float], HttpResponse | HttpFail
 
 TOO_MANY_REQUESTS = 429
 """Aegis answers one address so many times a minute; a later try may succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedTooOften(HttpFailure):
+    """Aegis tells no health to who asked too often, and to come back in ``wait`` seconds.
+
+    ``wait`` is ``None`` where it does not say when. Aegis is up.
+    """
+
+    wait: float | None = None
 
 
 @dataclass(slots=True)
@@ -44,6 +64,36 @@ class AegisClient:
     address_is_known: bool = True
     token: Secret | None = field(default=None, repr=False)
     refused: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        host: Host,
+        tokens: Iterable[Secret | None],
+        found: ApiAddress | None,
+        send: SendRequest,
+        *,
+        locked: bool,
+    ) -> Self:
+        """Return what asks the API of ``host``; ``found`` is where it was found to listen."""
+        address, known = host.service.api, host.names_api
+        if not known and found is not None:
+            address, known = found.address, found.known
+        some = tuple(token for token in tokens if token is not None)
+        return cls(address, some, locked, send, address_is_known=known)
+
+    @property
+    def access(self) -> ApiAccess:
+        """Return how the API is asked, for what is said of it."""
+        taken = self.token.origin if self.token is not None else ""
+        return ApiAccess(self.address, self.address_is_known, bool(self.tokens), taken)
+
+    def answers_without_token(self, timeout: float) -> bool | None:
+        """Ask for what a locked API keeps back; ``None`` where that can't be told."""
+        response = self.get(SESSIONS_PATH, timeout, with_token=False)
+        if isinstance(response, HttpFailure) or response.status == TOO_MANY_REQUESTS:
+            return None
+        return dropped_config(response.status)
 
     def health(self, timeout: float) -> Health | HttpFailure:
         """Get ``/v1/health``, in full where a token is taken or none is needed."""
@@ -84,7 +134,9 @@ class AegisClient:
         if isinstance(response, HttpFailure):
             return response
         if response.status == TOO_MANY_REQUESTS:
-            return HttpFailure(ConnectFailure.TIMED_OUT, "Aegis was asked for its health too often")
+            wait = parse_retry_after(response.retry_after, datetime.now(UTC))
+            words = "Aegis was asked for its health too often"
+            return AskedTooOften(ConnectFailure.TIMED_OUT, words, wait)
         health = parse_health(response.status, response.body)
         return health or HttpFailure(ConnectFailure.NOT_HTTP, "what answers there is not Aegis")
 

@@ -6,10 +6,11 @@ What the responses mean is in :mod:`aegis_provision.aegis.session_api`, and of l
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import SESSIONS_PATH
+from aegis_provision.aegis.api_verdict import explain_failure, explain_refusal, too_often
 from aegis_provision.aegis.session_api import (
     CreatedSession,
     RefusedRequest,
@@ -17,22 +18,26 @@ from aegis_provision.aegis.session_api import (
     parse_delivered,
     parse_refusal,
     parse_session,
-    parse_session_health,
     prompt_body,
     session_body,
     session_path,
 )
 from aegis_provision.aegis.sessions import MOST_PAGES, parse_sessions, sessions_path
-from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
-from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown, tries
+from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.retry_after import parse_retry_after
+from aegis_provision.rollout.aegis_client import AskedTooOften
+from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, blocked
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from aegis_provision.aegis.api_verdict import RequestContext
     from aegis_provision.aegis.sessions import RunningSession
     from aegis_provision.providers.secret import Secret
     from aegis_provision.rollout.aegis_client import AegisClient
+    from aegis_provision.rollout.verdicts import Blocked
 
 START_TIMEOUT = 60.0
 """Seconds that Aegis may take to start a session: it waits for Claude Code itself."""
@@ -40,19 +45,10 @@ START_TIMEOUT = 60.0
 SEND_TIMEOUT = 60.0
 """Seconds that Aegis may take for a prompt: it waits until Claude Code is ready for one."""
 
-READY_TIMEOUT = 10.0
-"""Seconds for which a prompt waits until Claude Code shows that it takes one."""
+LIST_TIMEOUT = 30.0
+"""Seconds that the list of sessions may take, with all its pages."""
 
-GONE = Blocked(
-    "the session was gone at once: Claude ended in it",
-    "look at Aegis' log on the host, and try 'claude' there as Aegis' user",
-)
-"""What is wrong where a session that was started is not there any more."""
-
-_READY = frozenset({"idle", "waiting_for_input"})
-_ASKS = frozenset({"permission_prompt", "plan_mode", "ask_question", "bash_approval", "settings"})
 NOT_FOUND = 404
-_SHORTEST_TIMEOUT = 0.5
 
 
 def start_session(
@@ -74,65 +70,21 @@ def start_session(
     return parse_session(response.status, response.body, response.retry_after)
 
 
-def wait_for_claude(
-    client: AegisClient,
-    session: str,
-    timeout: float,
-    pause: Callable[[float], object] = time.sleep,
-) -> Ok | Unknown | Blocked:
-    """Return once Claude Code runs in ``session``, or what was found when the time was over.
-
-    A response that does not tell is no reason to wait: Aegis says so or never does.
-    """
-    verdict: Ok | Unknown | Blocked = Unknown("the session was not asked for")
-    for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
-        response = client.get(session_path(session, "health"), seconds)
-        if isinstance(response, HttpFailure):
-            verdict = Unknown(f"whether Claude runs in it was not checked: {response.reason}")
-            continue
-        if response.status == TOO_MANY_REQUESTS:
-            verdict = Unknown(
-                "whether Claude runs in it was not checked: Aegis was asked too often"
-            )
-            continue
-        if response.status == NOT_FOUND:
-            return GONE
-        health = parse_session_health(response.status, response.body)
-        if health is None or health.claude_running is None:
-            return Unknown("whether Claude runs in it was not checked: Aegis does not tell")
-        if health.claude_running:
-            return Ok()
-        verdict = Blocked(
-            f"Claude did not start in it within {timeout:g} s",
-            "look at the session on the host, and try 'claude' there as Aegis' user",
-        )
-    return verdict
+def why_refused(refused: RefusedRequest, client: AegisClient, context: RequestContext) -> Blocked:
+    """Return why Aegis refused a request of ``client``, and what to do."""
+    return blocked(explain_refusal(refused, client.access, context, seconds_to_wait(refused)))
 
 
-def question_in_the_way(
-    client: AegisClient,
-    session: str,
-    timeout: float = READY_TIMEOUT,
-    pause: Callable[[float], object] = time.sleep,
-) -> str:
-    """Wait until a session takes a prompt; return the status of one that asks a question instead.
+def why_failed(failure: HttpFailure, client: AegisClient) -> Blocked:
+    """Return why ``client`` could not ask Aegis at all, and what to do."""
+    if isinstance(failure, AskedTooOften):
+        return blocked(too_often(failure.wait))
+    return blocked(explain_failure(failure.reason, failure.cause, client.access))
 
-    The prompt would be the answer, and may confirm what nobody has read. Empty for no question: a
-    session that shows nothing that Aegis knows is not waited for any longer than ``timeout``.
-    """
-    for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause):
-        response = client.get(session_path(session, "health"), seconds)
-        if isinstance(response, HttpFailure):
-            continue
-        if response.status == NOT_FOUND:
-            break  # which sending the prompt will tell
-        health = parse_session_health(response.status, response.body)
-        status = health.status if health is not None else ""
-        if status in _READY:
-            return ""
-        if status in _ASKS:
-            return status
-    return ""
+
+def seconds_to_wait(refused: RefusedRequest) -> float | None:
+    """Return after how many seconds Aegis wants to be asked again, ``None`` if it does not say."""
+    return parse_retry_after(refused.retry_after, datetime.now(UTC))
 
 
 def send_prompt(
@@ -160,21 +112,27 @@ def end_session(
 
 
 def read_sessions(
-    client: AegisClient, timeout: float = REQUEST_TIMEOUT
-) -> tuple[RunningSession, ...] | int | HttpFailure:
-    """Return the sessions that the token shows, from all pages, or the status of no list.
+    client: AegisClient, timeout: float = LIST_TIMEOUT
+) -> tuple[RunningSession, ...] | RefusedRequest | HttpFailure:
+    """Return the sessions that the token shows, from all pages, or why there is no list.
 
-    A session that moves from one page to the next between two requests is there once.
+    ``timeout`` is for all pages. A session that moves from one page to the next between two
+    requests is there once.
     """
+    deadline = Deadline.after(timeout)
     sessions: dict[str, RunningSession] = {}
     number, pages = 1, 1
     while number <= min(pages, MOST_PAGES):
-        response = client.get(sessions_path(number), timeout)
+        if deadline.expired():
+            words = f"the list of sessions did not end within {timeout:g} s"
+            return HttpFailure(ConnectFailure.TIMED_OUT, words)
+        seconds = min(REQUEST_TIMEOUT, deadline.remaining())
+        response = client.get(sessions_path(number), seconds)
         if isinstance(response, HttpFailure):
             return response
         page = parse_sessions(response.status, response.body)
         if page is None:
-            return response.status
+            return parse_refusal(response.status, response.body, response.retry_after)
         for index, session in enumerate(page.sessions):
             sessions[session.id if session.id != "?" else f"{number}:{index}"] = session
         number, pages = number + 1, page.pages

@@ -6,10 +6,18 @@ import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import SESSIONS_PATH, dropped_config
+from aegis_provision.aegis.api_verdict import (
+    CLAUDE_TOO_OLD,
+    DROPPED_FILE,
+    HOW_TO_OPEN,
+    LOCKED,
+    NO_CLAUDE,
+    NONE_TAKEN,
+    TOO_OFTEN,
+)
 from aegis_provision.humanize import listed
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
-from aegis_provision.rollout.session_wait import HOW_TO_OPEN
-from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown, tries
+from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown, blocked, tries
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
@@ -17,12 +25,6 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.api_responses import ClaudeCode, Health
     from aegis_provision.rollout.aegis_client import AegisClient
-
-DROPPED_FILE = Blocked(
-    "Aegis dropped its file: its API answers without a token",
-    "look at its log for why, and whether it can read the file",
-)
-"""What is wrong where a file with an ``authToken`` lies and the API needs none."""
 
 _ROUNDING = 1.5
 _SHORTEST_TIMEOUT = 0.5
@@ -66,19 +68,16 @@ def _check_once(
     if isinstance(response, HttpFailure):
         return response.reason
     if response.status == TOO_MANY_REQUESTS:
-        return "Aegis was asked too often"
+        return TOO_OFTEN
     is_open = dropped_config(response.status)
     if is_open and client.locked:
-        return DROPPED_FILE
+        return blocked(DROPPED_FILE)
     if health.status != "ok":
         return f"it says it is {health.status}"
     if client.refused and not is_open:
-        return Blocked("its API takes none of the known tokens", HOW_TO_OPEN)
+        return Blocked(f"its API {NONE_TAKEN}", HOW_TO_OPEN)
     if restarted is not None and health.uptime is None:
-        return Unknown(
-            "that it was restarted was not checked: its API is locked, and no token for it is "
-            f"known ({HOW_TO_OPEN})"
-        )
+        return Unknown(f"that it was restarted was not checked: its API {LOCKED} ({HOW_TO_OPEN})")
     return Ok(tuple(_warnings(health, is_open=is_open)))
 
 
@@ -91,10 +90,10 @@ def _warnings(health: Health, *, is_open: bool) -> Iterator[str]:
 
 def _claude_problem(claude: ClaudeCode) -> str:
     if not claude.available:
-        return "it finds no Claude Code on the host: sessions can't start"
+        return f"{NO_CLAUDE}: sessions can't start"
     if claude.healthy:
         return ""
     versions = [f"it is {claude.version}" if claude.version else ""]
     versions.append(f"{claude.minimum} is the oldest that serves" if claude.minimum else "")
     why = listed((text for text in versions if text), between=", and ")
-    return f"Claude Code on the host is too old{f' ({why})' if why else ''}"
+    return f"{CLAUDE_TOO_OLD}{f' ({why})' if why else ''}"

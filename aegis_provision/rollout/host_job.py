@@ -55,16 +55,12 @@ class HostJob:
 
     def client(self, plan: HostPlan, send: SendRequest) -> AegisClient:
         """Return what asks Aegis' API on the host, once ``plan`` has seen its file."""
-        tokens = (self.api_token, plan.auth_token, plan.client_auth_token)
-        address, known = self.host.service.api, self.host.names_api
-        if not known and plan.api is not None:
-            address, known = plan.api.address, plan.api.known
-        return AegisClient(
-            address,
-            tuple(token for token in tokens if token is not None),
-            plan.auth_token is not None,
+        return AegisClient.of(
+            self.host,
+            (self.api_token, plan.auth_token, plan.client_auth_token),
+            plan.api,
             send,
-            address_is_known=known,
+            locked=plan.auth_token is not None,
         )
 
     def secrets(self) -> tuple[Secret, ...]:

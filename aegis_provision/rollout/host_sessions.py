@@ -10,7 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeAlias
 
 from aegis_provision.aegis.api_address import api_address
-from aegis_provision.aegis.api_responses import SESSIONS_PATH, dropped_config
+from aegis_provision.aegis.api_verdict import (
+    DROPPED_FILE,
+    NO_CLAUDE,
+    SESSION_GONE,
+    TRY_CLAUDE,
+    RequestContext,
+    locked_api,
+)
 from aegis_provision.aegis.config_file import failing_variables, read_unchecked, syntax_of
 from aegis_provision.aegis.file_in_use import FoundFiles
 from aegis_provision.aegis.session_api import (
@@ -22,33 +29,30 @@ from aegis_provision.aegis.session_api import (
 from aegis_provision.errors import Unreachable
 from aegis_provision.humanize import counted, listed
 from aegis_provision.planning.hand_edits import overriding_variables
-from aegis_provision.planning.plan import Action, HostPlan
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.rollout.aegis_client import AegisClient
 from aegis_provision.rollout.aegis_session import (
-    GONE,
-    NOT_FOUND,
     end_session,
-    question_in_the_way,
     read_sessions,
-    send_prompt,
     start_session,
-    wait_for_claude,
+    why_failed,
+    why_refused,
 )
 from aegis_provision.rollout.find_server import read_host
-from aegis_provision.rollout.health_check import DROPPED_FILE
-from aegis_provision.rollout.session_refusals import (
-    RequestContext,
-    explain_failure,
-    explain_refusal,
-    locked_api,
-)
 from aegis_provision.rollout.session_results import (
     Outcome,
     SessionListing,
     SessionResult,
     SessionStatus,
 )
-from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown
+from aegis_provision.rollout.session_steps import (
+    ClaudeState,
+    Delivery,
+    Sent,
+    await_claude,
+    deliver_prompt,
+)
+from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, blocked
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
@@ -57,7 +61,6 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.api_responses import Health
     from aegis_provision.aegis.config_file import ConfigFile
     from aegis_provision.aegis.sessions import RunningSession
-    from aegis_provision.rollout.aegis_client import AegisClient
     from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
 _NO_PLACES: Mapping[str, str] = {}
 _NOT_KNOWN = frozenset({400, 404})
 _MOST_NAMED = 5
+_LOOK_AGAIN = "look at the session before you send again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +151,14 @@ def _open_api(
     if actual.file is not None:
         config = read_unchecked(actual.file.content, syntax=syntax_of(actual.path))
     found = server.server if isinstance(server, FoundFiles) else None
-    plan = HostPlan(
-        host.name,
-        job.session.spec.provider,
-        actual.path,
-        Action.UNCHANGED,
-        auth_token=config.auth_token if config else None,
-        client_auth_token=config.client_auth_token if config else None,
-        api=api_address(host.service.api if host.names_api else None, found, config),
+    address = api_address(host.service.api if host.names_api else None, found, config)
+    own_tokens = (config.auth_token, config.client_auth_token) if config else ()
+    client = AegisClient.of(
+        host,
+        (job.api_token, *own_tokens),
+        address,
+        session.request,
+        locked=config is not None and config.auth_token is not None,
     )
     allowed = config.root.get("allowedWorkDirs") if config else None
     # A session's own values go before the file's, right or wrong.
@@ -167,9 +171,10 @@ def _open_api(
         if isinstance(allowed, list)
         else (),
         unread=actual.problem.value.replace("_", " ") if actual.problem is not None else "",
+        sent=frozenset(job.session.values),
     )
     secrets = config.secrets() if config else ()
-    return _Api(job.client(plan, session.request), config, context, secrets)
+    return _Api(client, config, context, secrets)
 
 
 def _check(api: _Api) -> Health | Blocked:
@@ -177,16 +182,13 @@ def _check(api: _Api) -> Health | Blocked:
     client = api.client
     health = client.health(REQUEST_TIMEOUT)
     if isinstance(health, HttpFailure):
-        return explain_failure(health, client)
-    return locked_api(client, api.context) if client.refused else health
+        return why_failed(health, client)
+    return blocked(locked_api(client.access, api.context)) if client.refused else health
 
 
 def _dropped(client: AegisClient) -> bool:
     """Tell whether Aegis runs without its file: then no token is needed, although it has one."""
-    if not client.locked:
-        return False
-    response = client.get(SESSIONS_PATH, REQUEST_TIMEOUT, with_token=False)
-    return not isinstance(response, HttpFailure) and dropped_config(response.status)
+    return client.locked and client.answers_without_token(REQUEST_TIMEOUT) is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +204,16 @@ class _Start:
         health = _check(self.api)
         if isinstance(health, Blocked):
             return self._failed(health)
-        refusal = DROPPED_FILE if _dropped(self.api.client) else self._foreign_variables()
+        refusal = self._foreign_variables()
+        if _dropped(self.api.client):
+            refusal = blocked(DROPPED_FILE)
         if refusal is not None:
             return self._failed(refusal)
         match self._create():
             case HttpFailure() as failure:
                 return self._failed(self._lost(failure))
             case RefusedRequest() as refused:
-                return self._failed(explain_refusal(refused, self.api.client, self.api.context))
+                return self._failed(why_refused(refused, self.api.client, self.api.context))
             case ReusedSession(session):
                 return self._failed(self._reused(session))
             case CreatedSession() as created:
@@ -242,21 +246,25 @@ class _Start:
             raise Unreachable(lost.step, reason, hint) from None
 
     def _with_claude(self, result: SessionResult, health: Health) -> SessionResult:
-        # Where Aegis finds no Claude Code, a session without it tells nothing new: no wait for it.
-        missing = health.claude is not None and not health.claude.available
-        timeout = 0.0 if missing else self.wanted.claude_timeout
-        match wait_for_claude(self.api.client, result.id, timeout):
-            case Ok():
+        installed = None if health.claude is None else health.claude.available
+        timeout = self.wanted.claude_timeout
+        found = await_claude(self.api.client, result.id, timeout, installed=installed)
+        match found.state:
+            case ClaudeState.RUNS:
                 return result
-            case Unknown(reason):
+            case ClaudeState.GONE:
+                return self._gone(result)
+            case ClaudeState.UNKNOWN:
+                reason = f"whether Claude runs in it was not checked: {found.reason}"
                 return self._unproved(result, reason)
-            case Blocked() as gone if gone is GONE:
-                return replace(self._failed(gone), name=result.name)
-            case Blocked() if missing:
-                reason = "whether Claude runs in it can't be told: Aegis finds no Claude Code there"
+            case ClaudeState.NOT_FOUND:
+                reason = f"whether Claude runs in it can't be told: {NO_CLAUDE}"
                 return self._unproved(result, reason)
-            case Blocked(message, hint):
-                return self._still_there(result, message, hint)
+            case ClaudeState.ENDED:
+                return self._still_there(result, "Claude ended in it at once", TRY_CLAUDE)
+            case ClaudeState.DID_NOT_START:
+                words = f"Claude did not start in it within {timeout:g} s"
+                return self._still_there(result, words, TRY_CLAUDE)
 
     def _unproved(self, result: SessionResult, reason: str) -> SessionResult:
         if self.wanted.prompt:
@@ -268,28 +276,39 @@ class _Start:
     def _with_prompt(self, result: SessionResult) -> SessionResult:
         if not result.ok or not self.wanted.prompt:
             return result
-        question = question_in_the_way(self.api.client, result.id)
-        if question:
-            words = f"the prompt was not sent: it would answer what the session asks ({question})"
-            return self._still_there(result, words, "answer it on the host, and send it by hand")
-        match send_prompt(self.api.client, result.id, self.wanted.prompt):
-            case True:
+        delivery = deliver_prompt(self.api.client, result.id, self.wanted.prompt)
+        match delivery.sent:
+            case Sent.DELIVERED:
                 return result
-            case None:
+            case Sent.GONE:
+                return self._gone(result)
+            case Sent.NOT_SAID:
                 words = "whether the prompt arrived can't be told: Aegis does not say"
                 return replace(result, warnings=(*result.warnings, words))
-            case False:
-                words = "Aegis says that the prompt was not delivered"
-                return self._still_there(result, words, "look at the session before you send again")
-            case HttpFailure(_, reason):
-                words = f"whether the prompt arrived can't be told: {reason}"
-                return self._still_there(result, words, "look at the session before you send again")
-            case RefusedRequest(status) if status == NOT_FOUND:
-                return replace(self._failed(GONE), name=result.name)
-            case RefusedRequest() as refused:
-                why = explain_refusal(refused, self.api.client, self.api.context)
-                words = f"the prompt was not sent: {why.message}"
-                return self._still_there(result, words, why.hint)
+        return self._still_there(result, *self._not_delivered(delivery))
+
+    def _not_delivered(self, delivery: Delivery) -> tuple[str, str]:
+        """Return why the prompt is not with Claude, and what to do."""
+        match delivery.sent:
+            case Sent.QUESTION:
+                words = f"it would answer what the session asks ({delivery.reason})"
+                hint = "answer it on the host, and send it by hand"
+            case Sent.NOT_TOLD:
+                words = f"whether the session asks something can't be told: {delivery.reason}"
+                hint = "look at the session on the host, and send it by hand"
+            case Sent.NOT_DELIVERED:
+                return "Aegis says that the prompt was not delivered", _LOOK_AGAIN
+            case Sent.REFUSED if delivery.refused is not None:
+                why = why_refused(delivery.refused, self.api.client, self.api.context)
+                words, hint = why.message, why.hint
+            case Sent.NOT_SENT:
+                words, hint = delivery.reason, "send it by hand"
+            case _:
+                return f"whether the prompt arrived can't be told: {delivery.reason}", _LOOK_AGAIN
+        return f"the prompt was not sent: {words}", hint
+
+    def _gone(self, result: SessionResult) -> SessionResult:
+        return replace(self._failed(blocked(SESSION_GONE)), name=result.name)
 
     def _failed(self, why: Blocked) -> SessionResult:
         return SessionResult(
@@ -314,7 +333,7 @@ class _Start:
         names = overriding_variables(self.api.environment, self.job.session.values)
         if not names:
             return None
-        given = " ".join(f"--env {name}=..." for name in names)
+        given = " ".join(f"{self.api.context.env} {name}=..." for name in names)
         removed = ", ".join(f"{name}: null" for name in names)
         return Blocked(
             f"the session would follow {listed(names)} of the host's own file, and not its "
@@ -335,13 +354,13 @@ class _Start:
         return Blocked(
             f"the override was ignored: an idle session ({session}) is in that directory already, "
             "and Aegis gave that one, which runs on the host's own provider or on one from before",
-            f"name another --work-dir, or end that session with "
+            f"name another {self.api.context.work_dir}, or end that session with "
             f"{_stop_command(self.job.host.name, session)}",
         )
 
     def _lost(self, failure: HttpFailure) -> Blocked:
         if failure.cause in {None, ConnectFailure.NOT_LISTENING}:
-            return explain_failure(failure, self.api.client)
+            return why_failed(failure, self.api.client)
         return Blocked(
             f"whether a session was started can't be told: {failure.reason}",
             f"look for it with {_list_command(self.job.host.name)}",
@@ -364,9 +383,9 @@ def _listing(host: str, api: _Api) -> SessionListing:
 def _sessions(api: _Api) -> tuple[RunningSession, ...] | Blocked:
     found = read_sessions(api.client)
     if isinstance(found, HttpFailure):
-        return explain_failure(found, api.client)
-    if isinstance(found, int):
-        return explain_refusal(RefusedRequest(found), api.client, api.context)
+        return why_failed(found, api.client)
+    if isinstance(found, RefusedRequest):
+        return why_refused(found, api.client, api.context)
     return found
 
 
@@ -405,7 +424,7 @@ def _stop(host: str, wanted: str, api: _Api) -> SessionResult:
             message=f"no session there is called {wanted}",
             hint=f"list them with {_list_command(host)}",
         )
-    why = explain_refusal(end, api.client, api.context)
+    why = why_refused(end, api.client, api.context)
     return replace(failed, id=session, message=why.message, hint=why.hint)
 
 

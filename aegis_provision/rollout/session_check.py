@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import posixpath
 import time
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from aegis_provision.aegis.api_verdict import (
+    NO_CLAUDE,
+    SESSION_GONE,
+    TRY_CLAUDE,
+    RequestContext,
+    aegis_words,
+)
 from aegis_provision.aegis.config_file import failing_variables, session_env_in, syntax_of
 from aegis_provision.aegis.session_api import (
     QUOTA_EXCEEDED,
@@ -23,21 +29,23 @@ from aegis_provision.aegis.session_api import (
 from aegis_provision.aegis.work_directories import first_allowed, session_parents, session_user
 from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import TransportError
-from aegis_provision.providers.retry_after import parse_retry_after
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
 from aegis_provision.rollout.aegis_session import (
-    GONE,
     NOT_FOUND,
-    READY_TIMEOUT,
     end_session,
-    question_in_the_way,
     read_sessions,
-    send_prompt,
+    seconds_to_wait,
     start_session,
-    wait_for_claude,
+    why_refused,
 )
 from aegis_provision.rollout.session_directory import SessionDirectories
-from aegis_provision.rollout.session_refusals import RequestContext, explain_refusal
+from aegis_provision.rollout.session_steps import (
+    READY_TIMEOUT,
+    ClaudeState,
+    Sent,
+    await_claude,
+    deliver_prompt,
+)
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown
 from aegis_provision.transport.http_messages import HttpFailure
 
@@ -57,10 +65,6 @@ _SHORTEST_START = 20.0
 
 _TRIES, _BETWEEN = 3, 2.0
 """How often a session is ended, or looked for, and the seconds between two tries."""
-
-_WITHOUT_CLAUDE = 5.0
-_STEADY = 1.0
-"""Seconds for which Claude must go on to run: one that fails to start is there for a moment."""
 
 _NO_WORK_DIR = frozenset({"INVALID_WORKDIR", "TENANT_WORKDIR_DENIED"})
 """Codes of a directory in which Aegis takes no session, at least none of the token's tenant."""
@@ -103,7 +107,7 @@ class SessionCheck:
 
     ``parents`` are paths in which a directory for the session may be made, best one first;
     ``failing`` returns what in the file there makes every session fail. ``warnings`` collects what
-    could not be ended or removed.
+    could not be ended or removed. ``pause`` waits, by the clock ``now``.
     """
 
     client: AegisClient
@@ -113,6 +117,7 @@ class SessionCheck:
     failing: Callable[[], tuple[str, ...]]
     prompt: str = ""
     pause: Callable[[float], object] = time.sleep
+    now: Callable[[], float] = time.monotonic
     warnings: list[str] = field(default_factory=list)
     _since: float = 0.0
 
@@ -122,7 +127,7 @@ class SessionCheck:
         The time does not count against the host's deadline. Raises :class:`TransportError`.
         """
         self._since = time.monotonic()
-        until, refused = self._since + timeout, []
+        until, refused = self.now() + timeout, []
         try:
             for parent in self.parents:
                 try:
@@ -132,7 +137,7 @@ class SessionCheck:
                     continue
                 if not isinstance(verdict, RefusedRequest):
                     return verdict
-                refused.append(f"{quote(parent)}: {quote(verdict.message or verdict.code)}")
+                refused.append(f"{quote(parent)}: {aegis_words(verdict.message or verdict.code)}")
         finally:
             self._extend_deadline()
             self.directories.close()
@@ -158,7 +163,7 @@ class SessionCheck:
     def _start(
         self, directory: TemporaryDirectory, until: float
     ) -> Ok | Unknown | Blocked | RefusedRequest:
-        began, name = time.monotonic(), posixpath.basename(directory.path)
+        began, name = self.now(), posixpath.basename(directory.path)
         try:
             found = self._ask_for_session(directory.path, name, until)
         except TransportError as problem:
@@ -191,8 +196,8 @@ class SessionCheck:
         What is wrong with our request, or with our token, says nothing about sessions.
         """
         failed = found.status >= 500
-        context = RequestContext({}, failing=self.failing() if failed else ())
-        words = explain_refusal(found, self.client, context)
+        context = RequestContext(failing=self.failing() if failed else ())
+        words = why_refused(found, self.client, context)
         token_refused = found.status == 401 and self.client.token is not None
         if failed or found.status == 422 or token_refused:
             return words
@@ -204,10 +209,10 @@ class SessionCheck:
     ) -> CreatedSession | ReusedSession | RefusedRequest | HttpFailure:
         """Ask for a session; where Aegis was asked too often, again when it says."""
         while True:
-            left = max(until - time.monotonic(), _SHORTEST_START)
+            left = max(until - self.now(), _SHORTEST_START)
             found = start_session(self.client, path, name=name, timeout=left)
             again = _retry_after(found)
-            if again is None or time.monotonic() + again > until:
+            if again is None or self.now() + again > until:
                 return found
             self.pause(again)
 
@@ -218,7 +223,7 @@ class SessionCheck:
         took, ended = 0.0, False
         try:
             verdict = self._wait_for_claude(session, began, until)
-            took = time.monotonic() - began
+            took = self.now() - began
             if isinstance(verdict, Ok) and self.prompt:
                 verdict = self._send_prompt(session, until)
         finally:
@@ -232,59 +237,65 @@ class SessionCheck:
     def _wait_for_claude(self, session: str, began: float, until: float) -> Ok | Unknown | Blocked:
         health = self.client.health(REQUEST_TIMEOUT)
         claude = None if isinstance(health, HttpFailure) else health.claude
-        missing = claude is not None and not claude.available
-        if missing:
-            until = min(until, time.monotonic() + _WITHOUT_CLAUDE)
-        verdict = self._claude_within(session, until)
-        if isinstance(verdict, Ok):
-            self.pause(_STEADY)
-            verdict = self._claude_within(session, until)
-            if isinstance(verdict, Blocked):
-                verdict = GONE
-        if isinstance(verdict, Blocked) and missing:
-            return Unknown(f"{_NOT_CHECKED}: Aegis finds no Claude Code on the host")
-        if isinstance(verdict, Ok):
-            return verdict
-        why = verdict.message
-        if isinstance(verdict, Blocked):
-            # Aegis itself has waited, too, before it said that it has started one.
-            within = f"did not start in it within {time.monotonic() - began:.0f} s"
-            why = f"Claude {'ended in it at once' if verdict is GONE else within}"
-        return replace(verdict, message=f"a session was started, and {why}")
-
-    def _claude_within(self, session: str, until: float) -> Ok | Unknown | Blocked:
-        left = max(until - time.monotonic(), _SHORTEST_TIMEOUT)
-        return wait_for_claude(self.client, session, left, pause=self.pause)
+        found = await_claude(
+            self.client,
+            session,
+            max(until - self.now(), _SHORTEST_TIMEOUT),
+            installed=None if claude is None else claude.available,
+            pause=self.pause,
+            now=self.now,
+        )
+        started = "a session was started, and"
+        match found.state:
+            case ClaudeState.RUNS:
+                return Ok()
+            case ClaudeState.NOT_FOUND:
+                return Unknown(f"{_NOT_CHECKED}: {NO_CLAUDE}")
+            case ClaudeState.UNKNOWN:
+                return Unknown(
+                    f"{started} whether Claude runs in it was not checked: {found.reason}"
+                )
+            case ClaudeState.DID_NOT_START:
+                # Aegis itself has waited, too, before it said that it has started one.
+                within = f"within {self.now() - began:.0f} s"
+                return Blocked(f"{started} Claude did not start in it {within}", TRY_CLAUDE)
+            case ClaudeState.ENDED | ClaudeState.GONE:
+                return Blocked(f"{started} Claude ended in it at once", SESSION_GONE.hint)
 
     def _send_prompt(self, session: str, until: float) -> Ok | Unknown | Blocked:
-        left = max(until - time.monotonic(), _SHORTEST_TIMEOUT)
-        timeout = min(left, READY_TIMEOUT)
-        question = question_in_the_way(self.client, session, timeout, self.pause)
-        if question:
-            return Unknown(
-                "a session started, and its prompt was not sent: it would answer what the session "
-                f"asks ({question})"
-            )
-        found = send_prompt(self.client, session, self.prompt)
-        match found:
-            case True:
+        timeout = min(max(until - self.now(), _SHORTEST_TIMEOUT), READY_TIMEOUT)
+        found = deliver_prompt(
+            self.client, session, self.prompt, timeout=timeout, pause=self.pause, now=self.now
+        )
+        started = "a session started, and"
+        not_sent = f"{started} its prompt was not sent:"
+        match found.sent:
+            case Sent.DELIVERED:
                 return Ok()
-            case False:
+            case Sent.NOT_DELIVERED:
                 return Blocked(
-                    "a session started, and its prompt did not reach Claude",
-                    "look at a session on the host",
+                    f"{started} its prompt did not reach Claude", "look at a session on the host"
                 )
-            case None:
+            case Sent.NOT_SAID:
                 return Unknown(
-                    "a session started; whether its prompt reached Claude Aegis does not tell"
+                    f"{started} whether its prompt reached Claude can't be told: Aegis does not say"
                 )
-            case HttpFailure():
-                words = f"a session started, and its prompt was not sent: {found.reason}"
+            case Sent.UNKNOWN:
+                words = f"whether its prompt reached Claude can't be told: {found.reason}"
+                return Unknown(f"{started} {words}")
+            case Sent.QUESTION:
+                return Unknown(f"{not_sent} it would answer what the session asks ({found.reason})")
+            case Sent.NOT_TOLD:
+                return Unknown(
+                    f"{not_sent} whether the session asks something can't be told: {found.reason}"
+                )
+            case Sent.NOT_SENT:
+                words = f"{not_sent} {found.reason}"
                 return Unknown(words) if found.cause is None else Blocked(words)
-        own = f": {quote(found.message)}" if found.message else ""
-        words = f"a session started, and Aegis did not take its prompt ({found.status}){own}"
-        is_ours = found.status in {401, 403, TOO_MANY_REQUESTS}
-        return Unknown(words) if is_ours else Blocked(words)
+            case Sent.GONE:
+                return Blocked(f"{started} Claude ended in it at once", SESSION_GONE.hint)
+            case Sent.REFUSED:
+                return _prompt_refused(found.refused)
 
     def _end(self, identity: str, name: str) -> bool:
         """End a session; return whether it was, and warn if not. Raises nothing."""
@@ -344,10 +355,16 @@ class SessionCheck:
         self._since = time.monotonic()
 
 
+def _prompt_refused(refused: RefusedRequest | None) -> Unknown | Blocked:
+    status, message = (refused.status, refused.message) if refused is not None else (0, "")
+    own = f": {aegis_words(message)}" if message else ""
+    words = f"a session started, and Aegis did not take its prompt ({status}){own}"
+    is_ours = status in {401, 403, TOO_MANY_REQUESTS}
+    return Unknown(words) if is_ours else Blocked(words)
+
+
 def _retry_after(found: object) -> float | None:
     """Return after how many seconds Aegis wants to be asked again, ``None`` if it does not."""
     if not isinstance(found, RefusedRequest) or found.status != TOO_MANY_REQUESTS:
         return None
-    if found.code == QUOTA_EXCEEDED:
-        return None
-    return parse_retry_after(found.retry_after, datetime.now(UTC))
+    return None if found.code == QUOTA_EXCEEDED else seconds_to_wait(found)

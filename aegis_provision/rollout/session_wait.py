@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import SESSIONS_PATH, active_sessions
+from aegis_provision.aegis.api_verdict import HOW_TO_OPEN, LOCKED, NONE_TAKEN
+from aegis_provision.aegis.session_api import RefusedRequest
 from aegis_provision.aegis.sessions import HoldingSessions, ended_by_restart, holding_sessions
 from aegis_provision.humanize import counted
 from aegis_provision.playbook.plays import Sessions
@@ -31,8 +33,6 @@ _PAUSE = 3.0
 _UNKNOWN_WAIT = 10.0
 _LOCKED_OUT = frozenset({401, 403})
 _LATER = "apply again when they are done, or restart it by hand"
-HOW_TO_OPEN = "set api_token to a token that Aegis takes there (its AEGIS_AUTH_TOKEN, or a key)"
-"""What to do where the API is locked and no known token opens it."""
 
 
 def wait_for_idle(
@@ -100,7 +100,7 @@ def _running_sessions(client: AegisClient, idle_after: float) -> _Sessions | _Un
             return _not_listening(client)
         return _Unknown(health.reason, passing=health.cause is not None)
     if client.refused:
-        return _Unknown("the API takes none of the known tokens", HOW_TO_OPEN, passing=False)
+        return _Unknown(f"the API {NONE_TAKEN}", HOW_TO_OPEN, passing=False)
     if health.active == 0:
         return _Sessions(HoldingSessions())
     if health.active is None:
@@ -125,8 +125,8 @@ def _listed(
     every = read_sessions(client)
     if isinstance(every, HttpFailure):
         return _Unknown(every.reason)
-    if isinstance(every, int):
-        if every == TOO_MANY_REQUESTS:
+    if isinstance(every, RefusedRequest):
+        if every.status == TOO_MANY_REQUESTS:
             return _Unknown("Aegis was asked for its sessions too often")
         return _Sessions(HoldingSessions(unlisted=active))
     holding = holding_sessions(every, active, health.now, idle_after)
@@ -143,8 +143,7 @@ def _counted(client: AegisClient) -> _Sessions | _Unknown:
     if listed is not None:
         return _Sessions(HoldingSessions(unlisted=listed))
     if response.status in _LOCKED_OUT:
-        reason = "the API is locked, and no token for it is known"
-        return _Unknown(reason, HOW_TO_OPEN, passing=False)
+        return _Unknown(f"the API {LOCKED}", HOW_TO_OPEN, passing=False)
     return _Unknown("the API does not list them")
 
 

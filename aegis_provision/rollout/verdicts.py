@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from aegis_provision.aegis.api_verdict import ApiVerdict
 
 REQUEST_TIMEOUT = 10.0
 """Seconds that one request of a gate may take."""
@@ -43,15 +44,25 @@ class Blocked:
     hint: str = ""
 
 
-def tries(timeout: float, shortest: float, pause: Callable[[float], object]) -> Iterator[float]:
+def blocked(verdict: ApiVerdict) -> Blocked:
+    """Return the closed gate of what is wrong with an API."""
+    return Blocked(verdict.message, verdict.hint)
+
+
+def tries(
+    timeout: float,
+    shortest: float,
+    pause: Callable[[float], object],
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[float]:
     """Yield the seconds that each try may take, with growing pauses, for ``timeout`` seconds.
 
     There is one try at least; each may take ``shortest`` seconds even where fewer are left.
     """
-    until, wait = time.monotonic() + timeout, _FIRST_PAUSE
+    until, wait = now() + timeout, _FIRST_PAUSE
     while True:
-        yield max(shortest, min(REQUEST_TIMEOUT, until - time.monotonic()))
-        left = until - time.monotonic()
+        yield max(shortest, min(REQUEST_TIMEOUT, until - now()))
+        left = until - now()
         if left <= 0:
             return
         pause(min(wait, left))

@@ -16,9 +16,11 @@ from aegis_provision.aegis.session_api import (
     ReusedSession,
     SessionHealth,
     is_session_id,
+    normal_prompt,
     parse_delivered,
     parse_session,
     parse_session_health,
+    prompt_problem,
     session_body,
     session_path,
 )
@@ -119,3 +121,27 @@ def test_the_path_of_a_session() -> None:
     assert is_session_id(ID)
     assert session_path(ID, "health") == f"/v1/sessions/{ID}/health"
     assert session_path("a/../b") == "/v1/sessions/a%2F..%2Fb"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Explain\tthis.\r\nAnd that.", ""),
+        ("x" * 10_000, ""),
+        ("\U0001f600" * 5_000, ""),
+        ("", "holds no text"),
+        (" \n\t", "holds no text"),
+        ("x" * 10_001, "is longer than 10,000 characters"),
+        ("\U0001f600" * 5_001, "is longer than 10,000 characters"),
+        ("a\x03", "(U+0003)"),
+        ("a\x1b[A", "(U+001B)"),
+        ("a\rb", "(U+000D)"),
+        ("a\x9bA", "(U+009B)"),
+        ("a\0b", "(U+0000)"),
+        ("a\ud800", "half of a character"),
+    ],
+)
+def test_what_can_be_a_prompt(text: str, problem: str) -> None:
+    found = prompt_problem(normal_prompt(text))
+    assert problem in found
+    assert bool(found) is bool(problem)

@@ -15,6 +15,8 @@ from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, Ht
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aegis_provision.rollout.aegis_client import SendRequest
+
 TOKEN = Secret("token-of-this-test", "${TOKEN}")
 LONG = 3600.0
 SHORT = 0.02
@@ -55,6 +57,21 @@ class Clock:
         return len(self.pauses) < self.stops_after
 
 
+@dataclass
+class Timer:
+    """A clock that goes on by its pauses alone."""
+
+    pauses: list[float] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def now(self) -> float:
+        return self.began + sum(self.pauses)
+
+    def pause(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        return True
+
+
 def health(status: str = "ok", **more: object) -> HttpResponse:
     return HttpResponse(200, json.dumps({"status": status, **more}).encode(), 0.01)
 
@@ -78,7 +95,7 @@ UNASKED = HttpFailure(None, "the host's sshd does not forward connections")
 
 
 def client(
-    host: Host, *tokens: Secret, locked: bool = True, address_is_known: bool = True
+    host: SendRequest, *tokens: Secret, locked: bool = True, address_is_known: bool = True
 ) -> AegisClient:
     address = "127.0.0.1:9100"
     return AegisClient(address, tokens, locked, host, address_is_known=address_is_known)

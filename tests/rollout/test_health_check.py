@@ -170,7 +170,7 @@ def test_without_the_token_a_restart_can_not_be_proved() -> None:
     ("claude", "warning"),
     [
         ({"available": True, "healthy": True, "version": "2.1.90"}, None),
-        ({"available": False}, "it finds no Claude Code on the host: sessions can't start"),
+        ({"available": False}, "Aegis finds no Claude Code on the host: sessions can't start"),
         (
             {"available": True, "healthy": False, "version": "2.0.1", "minimumVersion": "2.1.80"},
             f"{TOO_OLD} (it is 2.0.1, and 2.1.80 is the oldest that serves)",

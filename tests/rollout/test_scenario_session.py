@@ -177,7 +177,7 @@ def test_what_aegis_would_refuse_is_refused_before_any_connection(
         (("--work-dir", "/srv/work", "--name", "a b"), 64, "is made of letters, digits"),
         (("--work-dir", "/srv/work", "--provider", "othr"), 3, 'did you mean "other"?'),
         (("--work-dir", "/srv/work", "--prompt-file", "nowhere"), 3, "can't be read"),
-        (("--work-dir", "/srv/work", "--prompt-file", "-"), 3, "holds no prompt"),
+        (("--work-dir", "/srv/work", "--prompt-file", "-"), 3, "holds no text"),
     ],
 )
 def test_wrong_input_is_told_before_any_connection(
@@ -194,7 +194,7 @@ def test_the_prompt_is_sent_to_the_new_session_once_claude_runs_in_it(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     prompt = tmp_path / "prompt.txt"
-    prompt.write_text("Erkl\u00e4re dies.\nUnd das.\n", encoding="utf-8")
+    prompt.write_bytes("Erkl\u00e4re dies.\r\nUnd das.\r\n".encode())
     result = start(fleet, "two", "--provider", "other", "--prompt-file", str(prompt))
     assert result.exit_code == 0, result.stdout
     [sent] = fleet["two"].log("sent")
@@ -220,8 +220,9 @@ def test_a_prompt_that_is_too_long_or_no_text_is_told_before_any_connection(
         ("\U0001f600".encode() * 5001, "is longer than 10,000 characters"),
         (b"x" * 100_000, "it is larger than 64 KiB"),
         (b"\xff", "is not UTF-8 text"),
-        (b"a\0b", "holds a NUL"),
-        (b" \n", "holds no prompt"),
+        (b"a\0b", "holds a control character (U+0000)"),
+        (b"hi\r\nthere\x1b[A", "holds a control character (U+001B)"),
+        (b" \n", "holds no text"),
     ):
         prompt.write_bytes(data)
         result = fleet.call(
@@ -274,7 +275,7 @@ def test_where_aegis_finds_no_claude_nothing_can_be_told_and_no_prompt_is_sent(
     result = start(fleet, "three")
     assert (result.exit_code, entry(result)["status"]) == (0, "started")
     assert entry(result)["warnings"] == [
-        "whether Claude runs in it can't be told: Aegis finds no Claude Code there"
+        "whether Claude runs in it can't be told: Aegis finds no Claude Code on the host"
     ]
     prompt = tmp_path / "prompt.txt"
     prompt.write_text("rm -r build")
@@ -295,7 +296,7 @@ def test_each_refusal_of_aegis_is_told_in_its_own_words(fleet: Fleet) -> None:
     host, where = fleet["three"], directory(fleet["three"])
     inside = host.place.directory / "work"
     (inside / "elsewhere").symlink_to("/etc")
-    allowed = f"its allowedWorkDirs are {inside}, /srv/work"
+    allowed = f"the file's allowedWorkDirs are {inside}, /srv/work"
     for path, words in (
         ("/etc", f"--work-dir is not allowed on the host (INVALID_WORKDIR): {allowed}"),
         (f"{inside}/elsewhere", f"not allowed on the host (INVALID_WORKDIR): {allowed}"),
@@ -587,6 +588,13 @@ def test_sessions_from_python(fleet: Fleet) -> None:
         ap.start_session(loaded, "one", where, name="a b", **connection)
     with pytest.raises(ap.InputError, match="wait: 0 is not above 0"):
         ap.start_session(loaded, "one", where, wait=0, **connection)
+    with pytest.raises(ap.Error, match=r"^prompt: it holds half of a character"):
+        ap.start_session(loaded, "one", where, prompt="\ud800", **connection)
+    with pytest.raises(ap.Error) as refused:
+        ap.start_session(loaded, "one", where, env={"MY_TOKEN": "not-a-reference"}, **connection)
+    assert "--env" not in str(refused.value)
+    [denied] = ap.start_session(loaded, "one", "/etc", **connection)
+    assert denied.message.startswith("work_dir is not allowed on the host")
 
 
 def test_ctrl_c_begins_no_further_host_and_sees_a_session_to_its_end(fleet: Fleet) -> None:

@@ -42,16 +42,16 @@ UNVERIFIED = {
     "no-claude": "restarted, and not verified: whether sessions start was not checked: "
     "Aegis finds no Claude Code on the host",
     "quota": "whether sessions start was not checked: the token's key has as many sessions, or has "
-    "spent as much, as it may: Concurrent session quota: 1 (stop a session of it, or raise",
+    'spent as much, as it may: "Concurrent session quota: 1" (stop a session of it, or raise',
     "nowhere": "whether sessions start was not checked: there is no directory for one "
     f'("{NOWHERE}": No such file or directory; "/tmp": "workDir is not in the allowed '
     'directories list")',
 }
 FAILED = {
     "dead": "verify: a session was started, and Claude did not start in it within ",
-    "old": "verify: Claude Code on the host is too old for Aegis: Claude Code version 2.0.1 is "
-    "below minimum supported version 2.1.80.; the file is back",
-    "no-tmux": "verify: Aegis failed (500): Internal server error; the file is back",
+    "old": 'verify: Claude Code on the host is too old for Aegis: "Claude Code version 2.0.1 is '
+    'below minimum supported version 2.1.80."; the file is back',
+    "no-tmux": 'verify: Aegis failed (500): "Internal server error"; the file is back',
     "deaf": "verify: a session started, and its prompt did not reach Claude; the file is back",
 }
 BY_HAND = "by-hand"
@@ -198,7 +198,7 @@ def test_a_session_runs_on_what_the_host_has_and_is_sent_what_the_play_says(stor
         assert sent == (["Say ok"] if name in PROMPTED else [])
 
 
-def test_a_way_back_starts_no_session(story: Story) -> None:
+def test_a_restore_starts_no_session(story: Story) -> None:
     for name in FAILED:
         methods = [entry["method"] for entry in story.fleet[name].requests("/v1/sessions")]
         assert methods.count("POST") == 1

@@ -28,7 +28,7 @@ from aegis_provision.operations.session import (
     list_on_hosts,
     name_problem,
     prepare_start,
-    prompt_text,
+    prompt_from,
     shown_requests,
     start,
     stop,
@@ -290,8 +290,8 @@ def _prompt(path: Path) -> str:
             if stream is None
             else (stream.read(_LARGEST_PROMPT))
         )
-        return prompt_text(data, "standard input")
+        return prompt_from(data, "--prompt-file: standard input")
     try:
-        return prompt_text(read_file(path, _LARGEST_PROMPT), str(path))
+        return prompt_from(read_file(path, _LARGEST_PROMPT), f"--prompt-file: {path}")
     except OSError as problem:
         raise InputError(f"--prompt-file: {path} can't be read: {problem.strerror}") from None

