@@ -223,10 +223,8 @@ def doctor(
     environment = _environment(environ)
     options = _connection_options(**connection)
     patterns = {"limit": _pattern(limit)}
-    examination = doctor_operation.prepare_doctor(
-        fleet, patterns, environment, options, probe=probe
-    )
-    return doctor_operation.doctor(examination, _observer(on_event))
+    job = doctor_operation.prepare_doctor(fleet, patterns, environment, options, probe=probe)
+    return doctor_operation.doctor(job, _observer(on_event))
 
 
 def start_session(

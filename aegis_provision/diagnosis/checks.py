@@ -30,13 +30,20 @@ class Check:
     """One check and what came of it.
 
     ``check`` is its name, for programs: ``host_key``. ``message`` says what was found, ``remedy``
-    what to do; neither holds a secret or a character that drives a terminal.
+    what to do; neither holds a secret or a character that drives a terminal. ``rests_on`` is the
+    check whose finding kept this one from being made, empty for none: then ``message`` is empty.
     """
 
     check: str
     result: CheckResult
     message: str = ""
     remedy: str = ""
+    rests_on: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return what was found, or why nothing was."""
+        return f"rests on {self.rests_on}" if self.rests_on else self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +54,9 @@ class HostChecks:
     checks: tuple[Check, ...]
 
 
-_RESTS = "rests on "
-
-
 def rests_on(check: str, below: str) -> Check:
     """Return the check that was not made because of what was found at ``below``."""
-    return Check(check, CheckResult.NOT_CHECKED, f"{_RESTS}{below}")
-
-
-def below(check: Check) -> str | None:
-    """Return the name of the check that kept ``check`` from being made.
-
-    ``None`` where that was for a reason of its own, and for one that was made.
-    """
-    if check.result is not CheckResult.NOT_CHECKED or not check.message.startswith(_RESTS):
-        return None
-    return check.message.removeprefix(_RESTS)
+    return Check(check, CheckResult.NOT_CHECKED, rests_on=below)
 
 
 def worst(checks: Iterable[Check]) -> CheckResult:

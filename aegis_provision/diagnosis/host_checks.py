@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.api_responses import start_is_older
 from aegis_provision.aegis.config_file import ConfigFile, RejectedConfig, parse_config, syntax_of
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
@@ -22,7 +21,7 @@ from aegis_provision.aegis.file_in_use import (
 )
 from aegis_provision.aegis.identify_server import AegisServer, EnvironmentToken, UnknownServer
 from aegis_provision.aegis.remote_state import ReadProblem
-from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks, below, rests_on
+from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks, rests_on
 from aegis_provision.humanize import counted, listed, utc_time_text
 from aegis_provision.planning.diff import session_changes
 from aegis_provision.planning.drift import removed_keys
@@ -39,6 +38,7 @@ from aegis_provision.planning.ownership import (
     may_search,
     permission_problem,
 )
+from aegis_provision.planning.pending_restart import is_restart_pending
 from aegis_provision.planning.receipts import Receipt
 from aegis_provision.providers.probe_verdict import ConnectFailure
 
@@ -84,6 +84,9 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
 That the login may not write the file rests on nothing of the API, but a file that Aegis may not
 read takes its token along: so ``api`` rests on ``permissions``, too.
 """
+
+_SENT_TO_PROVIDER = ("variables", "provider", "token")
+"""The checks of what a question to the provider is made of."""
 
 TOLD_NOTHING = "the inventory says nothing of the Aegis there"
 SAY_MORE = "set service or api"
@@ -169,7 +172,7 @@ class LockFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class NoAnswer:
+class ApiFailure:
     """Why Aegis' API gave no answer; ``cause`` is ``None`` if it could not be asked."""
 
     cause: ConnectFailure | None
@@ -188,7 +191,7 @@ class ApiFacts:
     """
 
     address: str
-    health: Health | NoAnswer
+    health: Health | ApiFailure
     is_open: bool | None = None
     token: str = ""
     refused: bool = False
@@ -198,7 +201,7 @@ class ApiFacts:
     @property
     def answers(self) -> bool:
         """Tell whether there was an answer."""
-        return not isinstance(self.health, NoAnswer)
+        return not isinstance(self.health, ApiFailure)
 
 
 @dataclass(frozen=True)
@@ -207,9 +210,9 @@ class HostFacts:
 
     ``fault`` is where the way to the host, or the work on it, came to its end: what lies behind is
     not known. ``space``, ``clock`` and ``lock`` are a text where the host could not tell: why.
-    ``owed`` says that the operator's records know of a restart that is owed. ``operators`` are
-    checks that the operator's own side decides, by name: a variable is unset, or holds what Aegis
-    would drop. ``provider`` are the checks of the provider.
+    ``restart_recorded`` says that the operator's records know of a pending restart.
+    ``input_checks`` are those that the operator's input decides, by name: a variable is unset, or
+    holds what Aegis would drop. ``provider`` are the checks of the provider.
     """
 
     host: Host
@@ -223,8 +226,8 @@ class HostFacts:
     clock: ClockFacts | str | None = None
     lock: LockFacts | str | None = None
     api: ApiFacts | None = None
-    owed: bool = False
-    operators: Mapping[str, Check] = field(default_factory=dict)
+    restart_recorded: bool = False
+    input_checks: Mapping[str, Check] = field(default_factory=dict)
     provider: tuple[Check, ...] = ()
 
     @property
@@ -268,7 +271,8 @@ def checks_of(facts: HostFacts) -> HostChecks:
     order = tuple(RESTS_ON)
     end = order.index(facts.fault.check) if facts.fault is not None else len(order)
     for at, name in enumerate(order):
-        cause = next((causes[item] for item in RESTS_ON[name] if item in causes), None)
+        below = (causes[item] for item in RESTS_ON[name] if item in causes)
+        cause = next((item for item in below if item != name), None)
         if cause is None and facts.fault is not None and at > end:
             cause = facts.fault.check
         if cause is not None:
@@ -276,8 +280,10 @@ def checks_of(facts: HostFacts) -> HostChecks:
             found.append(rests_on(name, cause))
             continue
         check = _check(name, facts)
-        cause = name if check.result is CheckResult.FAIL else below(check)
-        if cause is not None and cause not in warned:
+        if check.rests_on in causes:
+            check = rests_on(name, causes[check.rests_on])
+        cause = name if check.result is CheckResult.FAIL else check.rests_on
+        if cause and cause not in warned:
             causes[name] = cause
         if check.result is CheckResult.WARN:
             warned.add(name)
@@ -288,12 +294,23 @@ def checks_of(facts: HostFacts) -> HostChecks:
 def _check(name: str, facts: HostFacts) -> Check:
     if facts.fault is not None and facts.fault.check == name:
         return Check(name, CheckResult.FAIL, facts.fault.reason, facts.fault.hint)
-    if name in facts.operators:
-        return facts.operators[name]
+    if name in facts.input_checks:
+        return facts.input_checks[name]
     if name in {"provider", "token", "model"}:
+        if refused := refused_input(facts.input_checks):
+            return rests_on(name, refused)
         asked = {check.check: check for check in facts.provider}
         return asked.get(name) or _not_checked(name, "nothing was asked")
     return _CHECKS[name](facts)
+
+
+def refused_input(input_checks: Mapping[str, Check]) -> str:
+    """Return the check of the input for which the provider must not be asked, empty for none.
+
+    It would be sent what is refused: a token in plain text, or what is none.
+    """
+    failed = (name for name in _SENT_TO_PROVIDER if name in input_checks)
+    return next((name for name in failed if input_checks[name].result is CheckResult.FAIL), "")
 
 
 def _ok(name: str, message: str = "") -> Check:
@@ -490,7 +507,7 @@ def _file_in_use(facts: HostFacts) -> Check:
 def _is_silent(facts: HostFacts) -> bool:
     """Tell whether nothing listens where Aegis should."""
     health = facts.api.health if facts.api is not None else None
-    return isinstance(health, NoAnswer) and health.cause is ConnectFailure.NOT_LISTENING
+    return isinstance(health, ApiFailure) and health.cause is ConnectFailure.NOT_LISTENING
 
 
 def _described(facts: HostFacts) -> tuple[str, str]:
@@ -593,7 +610,7 @@ def _aegis(facts: HostFacts) -> Check:
     tells = facts.host.tells_server
     if api is None:
         return _not_checked(name, "it was not asked")
-    if isinstance(api.health, NoAnswer):
+    if isinstance(api.health, ApiFailure):
         if api.health.cause is None:
             return _not_checked(name, f"its API could not be asked: {api.health.reason}")
         if not tells:
@@ -646,7 +663,7 @@ _HOW_TO_OPEN = "set api_token to a token that Aegis takes there (its AEGIS_AUTH_
 
 def _api(facts: HostFacts) -> Check:
     name, api, config = "api", facts.api, facts.config
-    if api is None or isinstance(api.health, NoAnswer):
+    if api is None or isinstance(api.health, ApiFailure):
         return rests_on(name, "aegis")
     unset = f"; {api.unset} is unset" if api.unset else ""
     has_token = isinstance(config, ConfigFile) and config.has_auth_token
@@ -700,7 +717,7 @@ def _api(facts: HostFacts) -> Check:
 
 def _claude(facts: HostFacts) -> Check:
     name, health = "claude", facts.api.health if facts.api is not None else None
-    if health is None or isinstance(health, NoAnswer):
+    if health is None or isinstance(health, ApiFailure):
         return rests_on(name, "aegis")
     if health.claude is None:
         return _not_checked(name, "Aegis tells of it only with a token that it takes")
@@ -726,16 +743,16 @@ def _restart(facts: HostFacts) -> Check:
     name = "restart"
     if facts.file is None:
         return rests_on(name, "file")
-    owed = _is_owed(facts)
-    silent = facts.api is None or isinstance(facts.api.health, NoAnswer)
-    if owed is None and silent:
+    pending = _is_restart_pending(facts)
+    silent = facts.api is None or isinstance(facts.api.health, ApiFailure)
+    if pending is None and silent:
         return rests_on(name, "aegis")
-    if owed is None:
+    if pending is None:
         return _not_checked(
             name, "since when Aegis runs is told by neither its API nor its process"
         )
-    if not owed:
-        return _ok(name, "none is owed")
+    if not pending:
+        return _ok(name, "none is pending")
     return _warn(
         name,
         "Aegis was not restarted since its file came: sessions start with what was there before",
@@ -751,26 +768,21 @@ def _how_to_restart(facts: HostFacts) -> str:
 
 def _restart_hint(facts: HostFacts, otherwise: str) -> str:
     """Return what to do about an API that does not go by its file."""
-    if not _is_owed(facts):
+    if not _is_restart_pending(facts):
         return otherwise
     return f"restart Aegis, which runs since before its file came; else {otherwise}"
 
 
-def _is_owed(facts: HostFacts) -> bool | None:
-    """Tell whether Aegis runs on from before its file came, ``None`` where nothing tells."""
-    file, process = facts.file, facts.process
+def _is_restart_pending(facts: HostFacts) -> bool | None:
     health = facts.api.health if facts.api is not None else None
-    if file is None:
+    if facts.file is None:
         return None
-    if health is not None and not isinstance(health, NoAnswer):
-        older = start_is_older(health, file.mtime)
-        if older is not None:
-            return older
-        if health.started is not None:
-            return facts.owed
-    if process is not None and process.started is not None:
-        return process.is_older_than(file.mtime) or facts.owed
-    return True if facts.owed else None
+    return is_restart_pending(
+        None if isinstance(health, ApiFailure) else health,
+        facts.process,
+        facts.file.mtime,
+        recorded=facts.restart_recorded,
+    )
 
 
 def _bytes_text(number: int) -> str:

@@ -27,7 +27,7 @@ from aegis_provision.providers.session_variables import (
 )
 from aegis_provision.providers.templates import references
 from aegis_provision.providers.value_source import value_source
-from aegis_provision.rollout.diagnose import Operator, diagnose_fleet
+from aegis_provision.rollout.diagnose import InputFindings, diagnose_fleet
 from aegis_provision.rollout.host_job import HostJob
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ _SET_THEM = "export it, or put it into a file that only you can read: --env-file
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
-    """What :func:`doctor` looks at, and what the operator's side of each host is.
+class DoctorJob:
+    """What :func:`doctor` looks at; ``findings`` are what is wrong in the input, by host.
 
     ``probe`` asks providers, with their tokens.
     """
 
     host_jobs: tuple[HostJob, ...]
-    operators: Mapping[str, Operator]
+    findings: Mapping[str, InputFindings]
     connection: ConnectionSettings
     probe: bool
     diagnostics: tuple[Diagnostic, ...] = field(default=())
@@ -74,7 +74,7 @@ def prepare_doctor(
     options: ConnectionOptions,
     *,
     probe: bool,
-) -> Examination:
+) -> DoctorJob:
     """Return what to look at: the hosts that each of ``patterns`` selects.
 
     ``patterns`` maps where the operator wrote a pattern to it. No host key is taken on trust,
@@ -96,7 +96,7 @@ def prepare_doctor(
         diagnostics.append(warning("no-records", f"the records of runs can't be read: {problem}"))
     sessions: dict[int, tuple[Session, Mapping[str, Check]]] = {}
     jobs: list[HostJob] = []
-    operators: dict[str, Operator] = {}
+    findings: dict[str, InputFindings] = {}
     for host in hosts:
         spec = fleet.specs[host.name]
         if id(spec) not in sessions:
@@ -106,7 +106,7 @@ def prepare_doctor(
         token, api_check, unset = _api_token(host, environment.variables)
         missing = _missing(session, host, probe=probe)
         checks = {check.check: check for check in (*refused.values(), *missing, *api_check)}
-        operators[host.name] = Operator(checks, unset)
+        findings[host.name] = InputFindings(checks, unset)
         jobs.append(
             HostJob(host, session, api_token=token, pending_restarts=pending.at(host.target))
         )
@@ -116,17 +116,17 @@ def prepare_doctor(
     diagnostics += unset_logins
     connection = connection_settings(quiet, environment.environ, tokens, logins)
     diagnostics += ignored_ssh_config(connection, (host.target for host in hosts))
-    return Examination(tuple(jobs), operators, connection, probe, tuple(diagnostics))
+    return DoctorJob(tuple(jobs), findings, connection, probe, tuple(diagnostics))
 
 
-def doctor(examination: Examination, emit: Emit) -> tuple[HostChecks, ...]:
+def doctor(job: DoctorJob, emit: Emit) -> tuple[HostChecks, ...]:
     """Look at the hosts and return the checks of each; a host's failure is one of its checks."""
     return diagnose_fleet(
-        examination.host_jobs,
-        examination.operators,
-        examination.connection,
+        job.host_jobs,
+        job.findings,
+        job.connection,
         emit,
-        probe=examination.probe,
+        probe=job.probe,
     )
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from aegis_provision.diagnosis.checks import CheckResult, HostChecks, below, worst
+from aegis_provision.diagnosis.checks import CheckResult, HostChecks, worst
 from aegis_provision.humanize import counted, escape_control, group_by
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.report.console import count_words, name_lines
@@ -43,15 +44,16 @@ _SUMMARY = {
     CheckResult.WARN: "with warnings",
     CheckResult.OK: "without a finding",
 }
-_WORD_HERE = {CheckResult.FAIL: "failed", CheckResult.WARN: "to mind", CheckResult.OK: "ok"}
+_WORD_HERE = {CheckResult.FAIL: "failed", CheckResult.WARN: "with a warning", CheckResult.OK: "ok"}
 _FINDINGS = (CheckResult.FAIL, CheckResult.WARN)
 _ORDER = (CheckResult.FAIL, CheckResult.WARN, CheckResult.OK)
 _MOST_NAMES = 8
 _FEW_NAMES = 2
 _INDENT = 4
 _WORD_WIDTH = 4
-# What differs between hosts with one and the same fault: digests, addresses, numbers.
-_OWN = re.compile(r"SHA256:[A-Za-z0-9+/]+|[0-9]+(?:[.:,][0-9]+)*")
+# What differs between hosts with one and the same fault: digests, addresses, numbers. A status of
+# HTTP, which stands in parentheses, is the fault itself.
+_OWN = re.compile(r"(\([1-5][0-9]{2}\))|SHA256:[A-Za-z0-9+/]+|[0-9]+(?:[.:,][0-9]+)*")
 
 
 def doctor_lines(
@@ -67,7 +69,8 @@ def doctor_lines(
     if every_host:
         lines = [line for host in hosts for line in _whole_host_lines(host)]
     else:
-        groups = group_by(hosts, _findings_key)
+        fold = _Fold()
+        groups = group_by(hosts, lambda host: fold.key(host.host, _finding_texts(host)))
         ordered = sorted(groups.values(), key=lambda group: _ORDER.index(worst(group[0].checks)))
         lines = [line for group in ordered for line in _group_lines(group, width)]
         lines.extend(_not_checked_lines(hosts))
@@ -96,7 +99,7 @@ def finding_lines(checks: Sequence[Check], example: str = "") -> Iterator[Text]:
             if check.result is result:
                 yield from _check_lines(check, example=example)
     found = {check.check for check in checks if check.result in _FINDINGS}
-    causes = Counter(cause for check in checks if (cause := below(check)) in found)
+    causes = Counter(check.rests_on for check in checks if check.rests_on in found)
     for cause, number in causes.items():
         verb = "rests" if number == 1 else "rest"
         yield Text(f"    {counted(number, 'further check')} {verb} on {cause}", style="dim")
@@ -113,7 +116,7 @@ def _check_lines(check: Check, *, column: int = 0, example: str = "") -> Iterato
     word = f"{_WORD[check.result]:<{_WORD_WIDTH}}"
     of = f" ({example})" if example else ""
     name = f"{check.check:<{column}} " if column else f"{check.check}{of}:"
-    text = f"    {word}  {name} {escape_control(check.message)}"
+    text = f"    {word}  {name} {escape_control(check.text)}"
     yield Text(text.rstrip(), style=STYLE[check.result])
     if check.remedy:
         indent = " " * (_INDENT + _WORD_WIDTH + 2)
@@ -126,17 +129,36 @@ def _whole_host_lines(host: HostChecks) -> Iterator[Text]:
     yield from all_check_lines(host.checks)
 
 
-def _findings_key(host: HostChecks) -> Hashable:
+def _finding_texts(host: HostChecks) -> tuple[str, ...]:
     return tuple(
-        (check.check, check.result, _shape(check.message, host), _shape(check.remedy, host))
-        for check in host.checks
-        if check.result in _FINDINGS
+        text
+        for check in _findings(host)
+        for text in (check.check, check.result, check.message, check.remedy)
     )
 
 
-def _shape(text: str, host: HostChecks) -> str:
-    """Return ``text`` less what is the host's own."""
-    return _OWN.sub("#", text.replace(host.host, "#"))
+@dataclass(slots=True)
+class _Fold:
+    """Tells which hosts have the same texts, but for what is a host's own: numbers, its name.
+
+    A name may be a word of our own sentences, too ("a", "file"): so hosts have the same texts
+    where these are the same without their names, or as they are.
+    """
+
+    _keys: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+
+    def key(self, host: str, texts: Iterable[str]) -> tuple[str, ...]:
+        """Return what is the same for all hosts with the same ``texts``."""
+        whole_name = re.compile(rf"(?<![\w.-]){re.escape(host)}(?![\w-])")
+        plain = tuple(map(_without_numbers, texts))
+        nameless = tuple(_without_numbers(whole_name.sub("#", text)) for text in texts)
+        known = self._keys.get(plain, self._keys.get(nameless, nameless))
+        self._keys.setdefault(plain, known)
+        return self._keys.setdefault(nameless, known)
+
+
+def _without_numbers(text: str) -> str:
+    return _OWN.sub(lambda found: found[1] or "#", text)
 
 
 def _group_lines(group: Sequence[HostChecks], width: int) -> Iterator[Text]:
@@ -187,11 +209,12 @@ def _all_ok(group: Sequence[HostChecks]) -> str:
 
 def _not_checked_lines(hosts: Sequence[HostChecks]) -> Iterator[Text]:
     """Yield what was not checked for reasons of its own, each reason once."""
-    reasons: dict[tuple[str, str], tuple[Check, dict[str, None], dict[str, None]]] = {}
+    fold = _Fold()
+    reasons: dict[Hashable, tuple[Check, dict[str, None], dict[str, None]]] = {}
     for host in hosts:
         for check in host.checks:
-            if check.result is CheckResult.NOT_CHECKED and below(check) is None:
-                key = _shape(check.message, host), _shape(check.remedy, host)
+            if check.result is CheckResult.NOT_CHECKED and not check.rests_on:
+                key = fold.key(host.host, (check.message, check.remedy))
                 _, checks, names = reasons.setdefault(key, (check, {}, {}))
                 checks[check.check] = names[host.host] = None
     if not reasons:
@@ -240,8 +263,9 @@ def check_content(checks: Iterable[Check]) -> list[Document]:
         {
             "check": check.check,
             "result": check.result.value,
-            "message": check.message,
+            "message": check.text,
             "remedy": check.remedy,
+            "rests_on": check.rests_on,
         }
         for check in checks
     ]

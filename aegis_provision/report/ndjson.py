@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 from aegis_provision.documents.json_codec import moment_at
 from aegis_provision.report.apply_report import apply_document, host_result_content
-from aegis_provision.report.doctor_report import doctor_document, host_checks_content
+from aegis_provision.report.doctor_report import host_checks_content
 from aegis_provision.report.json_documents import Document, as_line, document
 from aegis_provision.report.plan_report import host_plan_content, plan_document, schedule_content
 from aegis_provision.report.session_report import listing_content, session_content
@@ -30,7 +30,6 @@ from aegis_provision.rollout.events import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aegis_provision.diagnosis.checks import HostChecks
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.report.status_report import By
@@ -73,9 +72,9 @@ class EventStream:
         """Write the last line of sessions that were listed: all of ``content``."""
         self._write({"event": "sessions_finished", **_without_schema(content)})
 
-    def doctor_finished(self, hosts: Sequence[HostChecks]) -> None:
-        """Write the last line of a diagnosis: all of the ``doctor`` document."""
-        self._write({"event": "doctor_finished", **_without_schema(doctor_document(hosts))})
+    def doctor_finished(self, content: Document) -> None:
+        """Write the last line of a diagnosis: all of ``content``, the ``doctor`` document."""
+        self._write({"event": "doctor_finished", **_without_schema(content)})
 
     def _write(self, content: Document) -> None:
         at = {"at": moment_at(self._clock())}

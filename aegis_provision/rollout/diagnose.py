@@ -16,14 +16,15 @@ from aegis_provision.aegis.config_file import ConfigFile
 from aegis_provision.aegis.remote_state import ReadProblem
 from aegis_provision.diagnosis.host_checks import (
     ApiFacts,
+    ApiFailure,
     ClockFacts,
     Fault,
     HostFacts,
     LockFacts,
     LoginFacts,
-    NoAnswer,
     SpaceFacts,
     checks_of,
+    refused_input,
 )
 from aegis_provision.errors import Stage, Unreachable
 from aegis_provision.humanize import escape_control
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 _REQUEST_TIMEOUT = 5.0
 _COMMAND_TIMEOUT = 10.0
 _PROVIDER_TIMEOUT = 15.0
+_MOST_PROVIDER_QUESTIONS = 5  # the list in two forms and without a token, messages with and without
 _CLOCK = "date +%s"
 _SECONDS = re.compile(rb"^([0-9]{9,11})\r?$", re.MULTILINE)
 _NO_COMMANDS = "the host runs no commands for this login"
@@ -60,8 +62,8 @@ _ROOT = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
-    """The operator's side of one host: what of it is missing or wrong.
+class InputFindings:
+    """What is missing or wrong in what the operator gives for one host.
 
     ``checks`` are those that it decides, by name. ``unset_api_token`` names the unset variables of
     the inventory's ``api_token``, with their place, empty for none.
@@ -86,7 +88,7 @@ class HostDiagnosis:
 
 def diagnose_fleet(
     jobs: Sequence[HostJob],
-    operators: Mapping[str, Operator],
+    findings: Mapping[str, InputFindings],
     connection: ConnectionSettings,
     emit: Emit,
     *,
@@ -94,12 +96,14 @@ def diagnose_fleet(
 ) -> tuple[HostChecks, ...]:
     """Look at every host and return its checks, in the order of ``jobs``.
 
-    ``operators`` maps hosts to the operator's side of them. A host's failure is one of its checks,
-    never an exception. With ``probe`` the provider is asked, with its token.
+    ``findings`` maps hosts to what is wrong in what the operator gives for them. A host's failure
+    is one of its checks, never an exception. With ``probe`` the provider is asked, with its token.
     """
 
     def look(job: HostJob, session: HostSession, deadline: Deadline) -> HostDiagnosis:
-        return _Look(job, operators[job.host.name], session, deadline, probe=probe).diagnosis()
+        return _FactGatherer(
+            job, findings[job.host.name], session, deadline, probe=probe
+        ).diagnosis()
 
     def unreachable(job: HostJob, problem: Unreachable) -> HostDiagnosis:
         stage = problem.stage or Stage.PORT
@@ -131,11 +135,11 @@ def _shown(checks: HostChecks) -> HostChecks:
 
 
 @dataclass(slots=True)
-class _Look:
-    """One look at one host, over one connection: ``facts`` grow until something ends it."""
+class _FactGatherer:
+    """Gathers the facts of one host, over one connection, until something ends it."""
 
     job: HostJob
-    operator: Operator
+    findings: InputFindings
     session: HostSession
     deadline: Deadline
     probe: bool
@@ -146,10 +150,10 @@ class _Look:
             logged_in.user, logged_in.key, logged_in.through, self.session.extensions
         )
         facts = HostFacts(
-            self.job.host, self.job.session, login=login, operators=self.operator.checks
+            self.job.host, self.job.session, login=login, input_checks=self.findings.checks
         )
         # Each with the first of the checks that it is about.
-        looks = {
+        steps = {
             "directory": self._with_files,
             "free_space": self._with_space,
             "clock": self._with_clock,
@@ -157,11 +161,11 @@ class _Look:
             "aegis": self._with_api,
             "provider": self._with_provider,
         }
-        for check, look in looks.items():
+        for check, step in steps.items():
             try:
                 if self.deadline.expired():
                     raise deadline_expired(check)
-                facts = look(facts)
+                facts = step(facts)
             except Unreachable as problem:
                 # The connection holds where only the file can't be read.
                 at = "file" if problem.step == READ_STEP else check
@@ -183,8 +187,10 @@ class _Look:
                 found = ask_server(host, session, deadline, actual.path, actual.file)
         elif server is None and host.tells_server and host.target.config_path != AUTO_PATH:
             found = find_server(host, session, deadline)
-        owed = actual.path in self.job.pending_restarts
-        return replace(facts, actual=actual, server=found, receipt=receipt, owed=owed)
+        recorded = actual.path in self.job.pending_restarts
+        return replace(
+            facts, actual=actual, server=found, receipt=receipt, restart_recorded=recorded
+        )
 
     def _with_space(self, facts: HostFacts) -> HostFacts:
         actual = facts.actual
@@ -263,9 +269,9 @@ class _Look:
             address_is_known=where.known,
         )
         health = client.health(self._seconds())
-        unset = self.operator.unset_api_token
+        unset = self.findings.unset_api_token
         if isinstance(health, HttpFailure):
-            answer = NoAnswer(health.cause, health.reason)
+            answer = ApiFailure(health.cause, health.reason)
             return ApiFacts(where.address, answer, unset=unset, contradiction=where.warning)
         response = client.get(SESSIONS_PATH, self._seconds(), with_token=False)
         is_open = None
@@ -274,12 +280,16 @@ class _Look:
         token = client.token.origin if client.token is not None else ""
         return ApiFacts(where.address, health, is_open, token, client.refused, unset, where.warning)
 
-    def _seconds(self, longest: float = _REQUEST_TIMEOUT) -> float:
-        return min(longest, self.deadline.remaining())
+    def _seconds(self) -> float:
+        return min(_REQUEST_TIMEOUT, self.deadline.remaining())
 
     def _with_provider(self, facts: HostFacts) -> HostFacts:
-        job, seconds = self.job, self._seconds(_PROVIDER_TIMEOUT)
-        provider = job.host.provider
+        """Ask the provider; where what it would be asked with is refused, nothing goes to it."""
+        if refused_input(facts.input_checks):
+            return facts
+        job, provider = self.job, self.job.host.provider
+        questions = _MOST_PROVIDER_QUESTIONS if self.probe else 1
+        seconds = min(_PROVIDER_TIMEOUT, self.deadline.remaining() / questions)
         checks = provider_checks(
             job.session,
             self.session,

@@ -16,7 +16,7 @@ from aegis_provision.providers.session_variables import Session, SessionSpec
 from aegis_provision.rollout.events import HostChecked, HostPlanned
 from aegis_provision.rollout.find_server import read_host
 from aegis_provision.rollout.host_job import HostJob
-from aegis_provision.rollout.planner import is_restart_pending, read_fleet, unreachable_plan
+from aegis_provision.rollout.planner import ask_restart_pending, read_fleet, unreachable_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,5 +114,5 @@ def _check_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostS
     if actual.file is not None and written:
         # As 'apply' decides it, so that the two agree.
         plan = plan_compared(comparison, receipt)
-        pending = is_restart_pending(job, plan, actual, server, session, deadline)
+        pending = ask_restart_pending(job, plan, actual, server, session, deadline)
     return status_of(comparison, receipt, restart_pending=pending)

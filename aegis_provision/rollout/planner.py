@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from aegis_provision.aegis.api_responses import start_is_older
 from aegis_provision.aegis.file_in_use import FoundFiles
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
@@ -18,6 +17,7 @@ from aegis_provision.planning.host_plan import (
     read_only,
     unreachable,
 )
+from aegis_provision.planning.pending_restart import is_restart_pending
 from aegis_provision.planning.plan import Action, changes_sessions
 from aegis_provision.planning.receipts import Receipt, validate
 from aegis_provision.planning.rollback import needs_previous, plan_rollback, with_managed_keys
@@ -152,7 +152,7 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
         login = login if comparison.needs_receipt else session.login(deadline)
         plan = check_permissions(plan, replace(actual, login=login))
     if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not changes_sessions(plan):
-        pending = is_restart_pending(job, plan, actual, server, session, deadline)
+        pending = ask_restart_pending(job, plan, actual, server, session, deadline)
         plan = replace(plan, restart_pending=pending)
     plan = read_only(plan) if job.session.withheld else plan
     return replace(plan, pin=pin_of(job.host))
@@ -188,7 +188,7 @@ def plan_host_rollback(
     return plan
 
 
-def is_restart_pending(
+def ask_restart_pending(
     job: HostJob,
     plan: HostPlan,
     actual: RemoteState,
@@ -196,20 +196,19 @@ def is_restart_pending(
     session: HostSession,
     deadline: Deadline,
 ) -> bool:
-    """Tell whether Aegis was not restarted since its file came.
+    """Ask Aegis' API since when it is up, and tell whether it waits for a restart.
 
-    The server says since when it is up. Where it does not, because no token for its API is known,
-    its process may be older than the file; else the records of runs decide.
+    Where nothing tells, it does not.
     """
     timeout = min(_HEALTH_TIMEOUT, deadline.remaining())
     health = job.client(plan, session.request).health(timeout)
-    if not isinstance(health, HttpFailure) and actual.file is not None:
-        older = start_is_older(health, actual.file.mtime)
-        if older is not None:
-            return older
-    is_older = (
-        isinstance(server, FoundFiles)
-        and actual.file is not None
-        and server.server.is_older_than(actual.file.mtime)
+    recorded = plan.path in job.pending_restarts
+    if actual.file is None:
+        return recorded
+    pending = is_restart_pending(
+        None if isinstance(health, HttpFailure) else health,
+        server.server if isinstance(server, FoundFiles) else None,
+        actual.file.mtime,
+        recorded=recorded,
     )
-    return is_older or plan.path in job.pending_restarts
+    return bool(pending)

@@ -227,7 +227,7 @@ def test_without_a_home_one_check_fails(
     del home.environ["HOME"]
     found = looked_at(home, capsys, code=4)
     assert "HOME is not set" in found["ssh_config"]["message"]
-    resting = [item["check"] for item in found.values() if item["message"] == "rests on ssh_config"]
+    resting = [item["check"] for item in found.values() if item["rests_on"] == "ssh_config"]
     assert resting == ["keys", "known_hosts", "state_directory"]
     assert [item["check"] for item in found.values() if item["result"] == "fail"] == ["ssh_config"]
 
@@ -265,7 +265,15 @@ def test_as_text_and_in_another_locale(home: Home) -> None:
     assert lines[0] == "! this machine"
     assert lines[1].split() == ["ok", "python", ".".join(map(str, sys.version_info[:3]))]
     assert "    warn  locale           ascii: what it lacks is printed as escapes" in lines
-    assert lines[-1] == "Doctor: this machine: 1 to mind, 8 ok"
+    assert lines[-1] == "Doctor: this machine: 1 with a warning, 8 ok"
+
+
+def test_as_a_stream_it_is_the_last_event(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--format", "ndjson"], home.environ) == 0
+    [line] = map(json.loads, capsys.readouterr().out.splitlines())
+    check_document("event", line)
+    assert line["event"] == "doctor_finished"
+    assert [item["check"] for item in line["here"]] == list(OWN_CHECKS)
 
 
 def test_the_schema_names_the_checks() -> None:

@@ -22,10 +22,10 @@ from aegis_provision.diagnosis.checks import Check, CheckResult
 from aegis_provision.diagnosis.host_checks import (
     NEEDED_EXTENSION,
     ApiFacts,
+    ApiFailure,
     ClockFacts,
     HostFacts,
     LoginFacts,
-    NoAnswer,
     SpaceFacts,
 )
 from aegis_provision.planning.receipts import Receipt, WriteInfo
@@ -125,5 +125,5 @@ def unread(problem: ReadProblem, **changes: Any) -> HostFacts:
     return facts(actual=state(None, problem=problem, **changes), server=UnknownServer("?"))
 
 
-def api(health: Health | NoAnswer = HEALTH, **changes: Any) -> ApiFacts:
+def api(health: Health | ApiFailure = HEALTH, **changes: Any) -> ApiFacts:
     return replace(ApiFacts("127.0.0.1:9100", health, False, "a token"), **changes)

@@ -18,19 +18,20 @@ from aegis_provision.aegis.remote_state import (
     RemoteFile,
     RemoteUser,
 )
-from aegis_provision.diagnosis.checks import Check, CheckResult, below
+from aegis_provision.diagnosis.checks import Check, CheckResult
 from aegis_provision.diagnosis.host_checks import (
     CONNECTION,
     NEEDED_EXTENSION,
     RESTS_ON,
+    ApiFailure,
     ClockFacts,
     Fault,
     HostFacts,
     LockFacts,
     LoginFacts,
-    NoAnswer,
     SpaceFacts,
     checks_of,
+    refused_input,
 )
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.session_variables import resolve_env
@@ -88,7 +89,7 @@ def test_where_all_is_well_every_check_is_ok_and_says_how() -> None:
     assert TOKEN not in repr(found)
 
 
-NO_LISTENER = NoAnswer(ConnectFailure.NOT_LISTENING, "nothing listens there")
+NO_LISTENER = ApiFailure(ConnectFailure.NOT_LISTENING, "nothing listens there")
 STOPPED = replace(SERVER, running=False, started=None)
 OLD_CLAUDE = replace(HEALTH, claude=ClaudeCode(True, False, "2.0.1", "2.1.80"))
 NO_CLAUDE = replace(HEALTH, claude=ClaudeCode(False, True))
@@ -265,7 +266,7 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
     ),
     (
         "something else listens",
-        lambda: facts(api=api(NoAnswer(ConnectFailure.NOT_HTTP, "what answers is not Aegis"))),
+        lambda: facts(api=api(ApiFailure(ConnectFailure.NOT_HTTP, "what answers is not Aegis"))),
         "aegis", FAIL, "127.0.0.1:9100: what answers is not Aegis", "journalctl",
     ),
     (
@@ -320,7 +321,7 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
         "claude", WARN, "Aegis finds no Claude Code", "install it",
     ),
     (
-        "a restart that is owed, by the API", lambda: with_file(file(at=int(STARTED) + 900)),
+        "a restart that is pending, by the API", lambda: with_file(file(at=int(STARTED) + 900)),
         "restart", WARN, "was not restarted since its file came", "systemctl restart aegis",
     ),
     (
@@ -330,8 +331,15 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
     ),
     (
         "a value of the operator's that is none",
-        lambda: facts(operators={"token": Check("token", FAIL, "X is refused", "set it")}),
+        lambda: facts(input_checks={"token": Check("token", FAIL, "X is refused", "set it")}),
         "token", FAIL, "X is refused", "set it",
+    ),
+    (
+        "a variable of the operator's that Aegis would drop, and a file that it can't be held with",
+        lambda: with_file(
+            file(BAD_TIMEOUT), input_checks={"variables": Check("variables", FAIL, "X", "set it")}
+        ),
+        "config", FAIL, '"port" must be a whole number', "correct the file on the host",
     ),
 ]  # fmt: skip
 
@@ -352,7 +360,7 @@ def test_one_fault_is_one_finding(
     behind = {name} if result is FAIL else set()
     for check in found.checks:
         rests = not behind.isdisjoint(RESTS_ON[check.check])
-        assert below(check) in ({name} if rests else {name, None}), check
+        assert check.rests_on in ({name} if rests else {name, ""}), check
         behind |= {check.check} if rests else set()
 
 
@@ -363,7 +371,7 @@ def test_behind_a_broken_way_nothing_is_checked(name: str) -> None:
     expected = dict.fromkeys(order[: order.index(name)], OK)
     expected[name] = FAIL
     assert results(found) == {**dict.fromkeys(order, NOT), **expected}
-    assert {below(check) for check in found.checks if check.result is NOT} == {name}
+    assert {check.rests_on for check in found.checks if check.result is NOT} == {name}
 
 
 @given(name=st.sampled_from(list(RESTS_ON)))
@@ -373,6 +381,20 @@ def test_whatever_ends_the_work_fails_once_and_what_lies_behind_is_not_checked(n
     order = list(RESTS_ON)
     behind = order[order.index(name) + 1 :]
     assert {results(found)[item] for item in behind} <= {NOT}
+
+
+@pytest.mark.parametrize("name", ["variables", "provider", "token", "model"])
+def test_a_provider_is_not_asked_with_what_is_refused(name: str) -> None:
+    refused = {name: Check(name, FAIL, "X is refused", "set it")}
+    found = {check.check: check for check in checks_of(facts(input_checks=refused)).checks}
+    of_provider = {"provider", "token", "model"} - {name}
+    if name == "model":
+        assert refused_input(refused) == ""
+        assert {found[item].result for item in of_provider} == {OK}
+    else:
+        assert refused_input(refused) == name
+        assert {found[item].rests_on for item in of_provider} == {name}
+    assert [check for check in found.values() if check.result is FAIL] == [refused[name]]
 
 
 def test_every_check_rests_on_earlier_ones() -> None:
@@ -393,7 +415,7 @@ UNTOLD: list[tuple[str, Callable[[], HostFacts], str, str]] = [
     ),
     (
         "no forwarding",
-        lambda: facts(api=api(NoAnswer(None, "the host's sshd does not forward connections"))),
+        lambda: facts(api=api(ApiFailure(None, "the host's sshd does not forward connections"))),
         "aegis", "its API could not be asked: the host's sshd does not forward",
     ),
     (
@@ -421,7 +443,7 @@ def test_what_can_not_be_told_is_no_fault(
     [check] = [item for item in found.checks if item.check == name]
     assert check.result is NOT
     assert words in check.message
-    assert below(check) is None
+    assert not check.rests_on
 
 
 def test_a_locked_api_without_a_known_token_warns_and_says_which_variable_is_unset() -> None:
@@ -475,7 +497,7 @@ def test_behind_a_bastion_the_bastion_resolves_the_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("health", "started", "mtime", "owed", "result"),
+    ("health", "started", "mtime", "recorded", "result"),
     [
         (HEALTH, None, STARTED + 900, False, WARN),
         (HEALTH, None, STARTED - 900, False, OK),
@@ -488,12 +510,12 @@ def test_behind_a_bastion_the_bastion_resolves_the_name() -> None:
         (Health("ok"), None, STARTED, False, NOT),
     ],
 )
-def test_whether_a_restart_is_owed(
-    health: Health, started: int | None, mtime: float, owed: bool, result: CheckResult
+def test_whether_a_restart_is_pending(
+    health: Health, started: int | None, mtime: float, recorded: bool, result: CheckResult
 ) -> None:
     found = file(at=int(mtime))
     server = files_of(found, replace(SERVER, started=started))
-    seen = facts(actual=state(found), server=server, api=api(health), owed=owed)
+    seen = facts(actual=state(found), server=server, api=api(health), restart_recorded=recorded)
     assert results(checks_of(seen))["restart"] is result
 
 

@@ -7,9 +7,9 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import ClaudeCode
-from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks
+from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks, rests_on
 from aegis_provision.diagnosis.host_checks import ApiFacts, Fault, LockFacts, checks_of
-from aegis_provision.report.doctor_report import doctor_lines
+from aegis_provision.report.doctor_report import check_content, doctor_lines
 from tests.diagnosis.host_facts import HEALTH, STARTED, api, content, facts, file, with_file
 from tests.golden.compare import assert_golden
 
@@ -101,14 +101,52 @@ def test_no_host_is_no_finding() -> None:
     assert _text([]) == "Doctor: 0 hosts\n"
 
 
-def test_hosts_whose_texts_differ_in_more_than_numbers_stand_apart() -> None:
-    def of(host: str, message: str) -> HostChecks:
-        return HostChecks(host, (Check("file", CheckResult.FAIL, message),))
+def _groups(**messages: str) -> list[str]:
+    """Return the titles of the groups that hosts with these messages form."""
+    hosts = [
+        HostChecks(name.replace("_", "-"), (Check("file", CheckResult.FAIL, message),))
+        for name, message in messages.items()
+    ]
+    return [line for line in _text(hosts).splitlines() if line.startswith("x ")]
 
-    folded = _text([of("a-1", "a-1: 3 bytes"), of("a-2", "a-2: 44 bytes")])
+
+def test_hosts_with_the_same_fault_are_one_group_whatever_their_names_are() -> None:
+    folded = _text(
+        [
+            HostChecks(name, (Check("file", CheckResult.FAIL, text),))
+            for name, text in (("a-1", "a-1: 3 bytes"), ("a-2", "a-2: 44 bytes"))
+        ]
+    )
     assert folded.splitlines()[:2] == ["x 2 hosts: a-1, a-2", "    fail  file (a-1): a-1: 3 bytes"]
-    apart = _text([of("a-1", "no permission"), of("a-2", "it is a link")])
-    assert apart.count("    fail  ") == 2
+    for text in ("it takes none: set api_token", "it is a link", "an x is an x; db, api and file"):
+        assert _groups(**dict.fromkeys(("a", "e", "x", "db", "api", "file"), text)) == [
+            "x 6 hosts: a, e, x, db, api, file"
+        ]
+    names = ("a", "db", "gate-1")
+    assert _groups(**{name.replace("-", "_"): f"{name}.example.com: no" for name in names}) == [
+        "x 3 hosts: a, db, gate-1"
+    ]
+
+
+def test_hosts_whose_texts_differ_in_more_than_numbers_stand_apart() -> None:
+    assert len(_groups(a_1="no permission", a_2="it is a link")) == 2
+    assert len(_groups(a="b is in the way of a", c="d is in the way of c")) == 2
+    assert len(_groups(h1="it answers (502)", h2="it answers (503)")) == 2
+    assert len(_groups(h1="its mode is bad (0644)", h2="its mode is bad (0666)")) == 1
+
+
+def test_what_a_check_rests_on_is_told_from_its_field_alone() -> None:
+    checks = (
+        Check("provider", CheckResult.FAIL, "it is down"),
+        rests_on("token", "provider"),
+        Check("model", CheckResult.NOT_CHECKED, "rests on provider, says the host"),
+    )
+    text = _text([HostChecks("a", checks)])
+    assert "    1 further check rests on provider" in text
+    assert "    model: rests on provider, says the host" in text
+    [_, token, model] = check_content(checks)
+    assert (token["message"], token["rests_on"]) == ("rests on provider", "provider")
+    assert model["rests_on"] == ""
 
 
 def test_text_from_a_host_drives_no_terminal() -> None:

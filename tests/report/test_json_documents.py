@@ -155,7 +155,7 @@ def test_a_diagnosis_is_what_its_schema_says() -> None:
     assert content["summary"] == {"ok": 1, "warn": 0, "fail": 2}
     assert check_names() == list(RESTS_ON)
     stream = io.StringIO()
-    EventStream(stream, clock=lambda: NOON).doctor_finished(DIAGNOSES)
+    EventStream(stream, clock=lambda: NOON).doctor_finished(content)
     last = json.loads(stream.getvalue())
     check_document("event", last)
     assert {**last, **content, "event": None, "at": None}.keys() == {*content, "event", "at"}

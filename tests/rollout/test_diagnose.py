@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.diagnosis.checks import CheckResult
+from aegis_provision.diagnosis.checks import Check, CheckResult
 from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.connection_pool import ConnectionSettings
-from aegis_provision.rollout.diagnose import Operator, diagnose_fleet
+from aegis_provision.rollout.diagnose import InputFindings, diagnose_fleet
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.transport.connect import connect
 from tests.fleet.clients import options
 from tests.fleet.needs import missing
-from tests.fleet.openssh import running_sshd
+from tests.fleet.openssh import ADDRESS, running_sshd
+from tests.fleet.provider_server import running_provider
 from tests.fleet.specs import specified
 from tests.fleet.users import sshd_for, sudoers, user
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from aegis_provision.diagnosis.checks import Check
     from tests.fleet.openssh import Sshd
 
 AHEAD = 3600
@@ -56,7 +58,15 @@ def checks(tmp_path: Path) -> dict[str, Check]:
 
 
 def _checks(
-    sshd: Sshd, home: Path, hosts: Mapping[str, Mapping[str, str]], login: str | None = None
+    sshd: Sshd,
+    home: Path,
+    hosts: Mapping[str, Mapping[str, str]],
+    login: str | None = None,
+    *,
+    refused: Mapping[str, str] = MappingProxyType({}),
+    deadline: float = 60.0,
+    probe: bool = False,
+    base_url: str = "",
 ) -> dict[str, tuple[Check, ...]]:
     everywhere = {
         "provider": "here",
@@ -65,13 +75,18 @@ def _checks(
         "user": login or sshd.user,
         "identity_file": str(sshd.client_key),
     }
-    recipe = {"extends": "ollama", "base_url": f"http://127.0.0.1:{sshd.port}/v1"}
+    recipe = {"extends": "ollama", "base_url": base_url or f"http://{ADDRESS}:{sshd.port}/v1"}
     document = {"providers": {"here": recipe}, "all": {"vars": everywhere, "hosts": hosts}}
     inventory, specs = specified(json.dumps(document))
     jobs = [HostJob(host, resolve_env(specs[host.name], {})) for host in inventory.hosts.values()]
-    settings = ConnectionSettings(connect, options(home, sshd.known_hosts), 8, 60.0)
-    operators = dict.fromkeys(hosts, Operator())
-    found = diagnose_fleet(jobs, operators, settings, lambda _: None, probe=False)
+    settings = ConnectionSettings(connect, options(home, sshd.known_hosts), 8, deadline)
+    findings = {
+        name: InputFindings(
+            {refused[name]: Check(refused[name], CheckResult.FAIL)} if name in refused else {}
+        )
+        for name in hosts
+    }
+    found = diagnose_fleet(jobs, findings, settings, lambda _: None, probe=probe)
     return {host.host: host.checks for host in found}
 
 
@@ -82,6 +97,38 @@ def test_a_clock_that_is_ahead_is_told_and_a_locks_age_goes_by_it(checks: dict[s
     )
     assert checks["lock"].message == "another run is writing there (ben since noon)"
     assert "is broken in 8 min" in checks["lock"].remedy or "in 9 min 0 s" in checks["lock"].remedy
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_nothing_goes_to_a_provider_with_what_is_refused(tmp_path: Path, probe: bool) -> None:
+    refused = {"b": "variables", "c": "provider", "d": "token"}
+    with (
+        socket.create_server((ADDRESS, 0)) as listener,
+        running_sshd(tmp_path / "sshd") as sshd,
+    ):
+        listener.setblocking(False)
+        base_url = f"http://{ADDRESS}:{listener.getsockname()[1]}/v1"
+        hosts = {name: {"config_path": str(tmp_path / f"{name}.json")} for name in refused}
+        found = _checks(sshd, tmp_path, hosts, refused=refused, probe=probe, base_url=base_url)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    for name, check in refused.items():
+        rests = {item.check: item.rests_on for item in found[name] if item.rests_on == check}
+        assert rests.keys() == {"provider", "token", "model"} - {check}
+
+
+def test_all_questions_to_a_provider_are_within_the_hosts_deadline(tmp_path: Path) -> None:
+    """Five questions, each answered just in time, would take five times as long."""
+    (tmp_path / "aegis.config.json").write_text(FILE)
+    (tmp_path / "aegis.config.json").chmod(0o600)
+    file = {"config_path": str(tmp_path / "aegis.config.json")}
+    with running_provider() as provider, running_sshd(tmp_path / "sshd") as sshd:
+        url = provider.base_url("slow-2")
+        found = _checks(sshd, tmp_path, {"a": file}, deadline=5.0, probe=True, base_url=url)["a"]
+    [failed] = [check for check in found if check.result is CheckResult.FAIL]
+    assert failed.check == "provider"
+    assert "within 1 s" in failed.message
+    assert len(provider.asked) == 1
 
 
 @pytest.mark.root

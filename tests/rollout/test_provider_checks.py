@@ -109,7 +109,7 @@ class Web:
 
 
 def told(checks: tuple[Check, ...]) -> dict[str, tuple[CheckResult, str, str]]:
-    return {check.check: (check.result, check.message, check.remedy) for check in checks}
+    return {check.check: (check.result, check.text, check.remedy) for check in checks}
 
 
 def probed(
@@ -169,7 +169,7 @@ def test_one_fault_fails_one_check_in_the_words_of_the_gates(answer: Answer, at:
     in_time = failed.message.replace("within 15 s", "within 1 s")
     assert (in_time, failed.remedy) == (gate.message, gate.hint)
     after = checks[checks.index(failed) + 1 :]
-    assert {(check.result, check.message) for check in after} <= {(NOT, f"rests on {at}")}
+    assert {(check.result, check.text) for check in after} <= {(NOT, f"rests on {at}")}
 
 
 @pytest.mark.parametrize(

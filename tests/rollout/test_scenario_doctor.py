@@ -162,7 +162,7 @@ FAULTS: Mapping[str, Fault] = {
         done=lambda host: host.misbehave("no_claude"),
     ),
     "old-claude": Fault("claude", "is too old", done=lambda host: host.misbehave("old_claude")),
-    "owed": Fault(
+    "not-restarted": Fault(
         "restart",
         "was not restarted since its file came",
         "warn",
@@ -199,7 +199,8 @@ def _shared(scene: Scene) -> dict[str, Mapping[str, object]]:
         "port": scene.sftp_only.port,
         "identity_file": str(scene.sftp_only.client_key),
     }
-    return {**shared, "sftp-only": only_sftp}
+    no_token = {"base_url": scene.provider.base_url("not-asked"), "auth_token": "${PLACEHOLDER}"}
+    return {**shared, "sftp-only": only_sftp, "no-token": no_token}
 
 
 def _add_hosts(fleet: Fleet, settings: Mapping[str, Mapping[str, object]]) -> None:
@@ -210,18 +211,22 @@ def _add_hosts(fleet: Fleet, settings: Mapping[str, Mapping[str, object]]) -> No
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def provider() -> Iterator[Provider]:
+    with running_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Fleet]:
     directory = tmp_path_factory.mktemp("doctor")
     only_sftp = ["ForceCommand internal-sftp", "AllowTcpForwarding no"]
-    with (
-        running_provider() as provider,
-        running_sshd(directory / "sftp-only", settings=only_sftp) as sshd,
-    ):
+    with running_sshd(directory / "sftp-only", settings=only_sftp) as sshd:
         scene = Scene(provider, sshd, make_key(directory / "stranger"))
         own = {name: fault for name, fault in FAULTS.items() if fault.done is not None}
         settings = {name: fault.settings(scene) for name, fault in own.items()}
         with running_hosts(directory / "fleet", ("fine", *own), settings=settings) as fleet:
             known = (fleet.sshd.known_hosts, sshd.known_hosts)
+            fleet.environ["PLACEHOLDER"] = "changeme"
             fleet.environ["GATEWAY_BASE_URL"] = provider.base_url("native", path="")
             fleet.environ["AEGIS_PROVISION_KNOWN_HOSTS"] = os.pathsep.join(map(str, known))
             _add_hosts(fleet, _shared(scene))
@@ -268,11 +273,23 @@ def test_each_fault_is_told_once_and_by_its_name(
     looked: tuple[dict[str, Any], CommandResult], name: str
 ) -> None:
     fault = FAULTS[name]
-    assert looked[0].keys() == {*FAULTS, *WELL}
+    assert looked[0].keys() == {*FAULTS, *WELL, "no-token"}
     [finding] = _findings(looked[0][name])
     assert (finding["check"], finding["result"]) == (fault.check, fault.result)
     assert fault.words in finding["message"]
     assert finding["remedy"]
+
+
+def test_a_token_that_is_none_is_sent_to_nobody(
+    provider: Provider, looked: tuple[dict[str, Any], CommandResult]
+) -> None:
+    results = {check["check"]: check for check in looked[0]["no-token"]}
+    assert results["token"]["result"] == "fail"
+    assert "is refused" in results["token"]["message"]
+    assert {results[name]["rests_on"] for name in ("provider", "model")} == {"token"}
+    asked = {asked.path.split("/")[1] for asked in provider.asked}
+    assert "native" in asked
+    assert "not-asked" not in asked
 
 
 @pytest.mark.parametrize("name", WELL)

@@ -13,11 +13,8 @@ from aegis_provision.operations.exit_codes import doctor_exit_code
 from aegis_provision.operations.load import inventory_is_absent, load_fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aegis_provision.cli.options import FleetOptions
     from aegis_provision.cli.output import Output
-    from aegis_provision.diagnosis.checks import HostChecks
 
 
 @click.command("doctor")
@@ -44,42 +41,38 @@ def command(pattern: str | None, *, options: FleetOptions, probe: bool, output: 
     and which recipes have their variables.
     """
     from aegis_provision.cli.observers import observe_run
+    from aegis_provision.report.doctor_report import doctor_document, doctor_lines
 
     if inventory_is_absent(options.inventory) and not (pattern or options.limit or probe):
         return _look_here(options, output)
     fleet = load_fleet(options.inventory, options.environment.environ)
     patterns = {"--limit": options.limit, "PATTERN": pattern}
-    examination = prepare_doctor(
-        fleet, patterns, options.environment, options.connection, probe=probe
-    )
-    output.print_diagnostics(examination.diagnostics)
+    job = prepare_doctor(fleet, patterns, options.environment, options.connection, probe=probe)
+    output.print_diagnostics(job.diagnostics)
     with observe_run(output, forks=options.connection.forks) as observers:
-        hosts = doctor(examination, observers.emit)
+        hosts = doctor(job, observers.emit)
     if observers.stream is not None:
-        observers.stream.doctor_finished(hosts)
+        observers.stream.doctor_finished(doctor_document(hosts))
+    elif output.format == "json":
+        output.print_document(doctor_document(hosts))
     else:
-        _print(output, hosts)
+        output.print_lines(doctor_lines(hosts, width=output.width, every_host=output.every_host))
     return doctor_exit_code(hosts)
 
 
 def _look_here(options: FleetOptions, output: Output) -> int:
+    from aegis_provision.cli.observers import observe_run
     from aegis_provision.diagnosis.checks import HostChecks
     from aegis_provision.operations.doctor_here import doctor_here
     from aegis_provision.report.doctor_report import doctor_document, here_lines
 
     encoding = output.out.encoding
-    checks = doctor_here(options.environment, options.connection, encoding=encoding)
-    if output.format == "text":
-        output.print_lines(here_lines(checks))
-    else:
+    with observe_run(output, forks=options.connection.forks) as observers:
+        checks = doctor_here(options.environment, options.connection, encoding=encoding)
+    if observers.stream is not None:
+        observers.stream.doctor_finished(doctor_document((), here=checks))
+    elif output.format == "json":
         output.print_document(doctor_document((), here=checks))
+    else:
+        output.print_lines(here_lines(checks))
     return doctor_exit_code([HostChecks("", checks)])
-
-
-def _print(output: Output, hosts: Sequence[HostChecks]) -> None:
-    from aegis_provision.report.doctor_report import doctor_document, doctor_lines
-
-    if output.format == "json":
-        output.print_document(doctor_document(hosts))
-        return
-    output.print_lines(doctor_lines(hosts, width=output.width, every_host=output.every_host))
