@@ -55,6 +55,8 @@ def test_the_defaults_where_neither_says_anything(home: Path) -> None:
         "id_ed25519",
         "id_ecdsa",
         "id_rsa",
+        "id_ed25519_sk",
+        "id_ecdsa_sk",
     }
 
 
