@@ -72,6 +72,8 @@ def test_a_file_of_the_operator(operator: Operator, place: str, kind: str) -> No
     result = operator.run(*command.split())
     assert result.code == code, result
     told = result.out + result.err
+    if (path.name, kind) == ("included", "device"):  # which anybody may write
+        words = "bad owner or permissions"
     assert words in told
     assert path.name in told
     assert "internal error" not in told
@@ -83,7 +85,6 @@ def test_a_link_that_leads_nowhere_and_a_directory_are_passed_over_by_include(
     ssh = operator.root / "home" / ".ssh"
     (ssh / "included").mkdir(parents=True)
     (ssh / "inc2").symlink_to("nowhere")
-    (ssh / "inc3").symlink_to("/dev/null")
     (operator.work / "including").write_text("Include inc*\n")
     assert operator.call("plan", "--ssh-config", "including").code == 0
 
