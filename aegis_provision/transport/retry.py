@@ -117,7 +117,9 @@ def retrying(
         except Unreachable as problem:
             wait = _wait(problem, failures, retries, patient=patient)
             if wait is None or wait >= deadline.remaining():
-                raise _after(problem, failures.total(), retries.clock() - since, deadline) from None
+                expired = deadline.expired() and not patient
+                seconds = retries.clock() - since
+                raise _after(problem, failures.total(), seconds, expired=expired) from None
             on_retry(Retry(failures.total() + 1, str(problem), wait))
         retries.sleep(wait)
 
@@ -144,12 +146,17 @@ def _rounded_up(seconds: float) -> int:
     return next((most for most in _ROUND if seconds <= most), int(seconds) + 1)
 
 
-def _after(problem: Unreachable, attempts: int, seconds: float, deadline: Deadline) -> Unreachable:
-    """Return ``problem`` with how often and for how long it was tried to connect."""
+def _after(problem: Unreachable, attempts: int, seconds: float, *, expired: bool) -> Unreachable:
+    """Return ``problem`` with how often and for how long it was tried to connect.
+
+    ``expired`` says that the one host's deadline passed that it was tried for.
+    """
+    if problem.step not in _STEPS:
+        return problem
     reason, hint = problem.reason, problem.hint
-    if reason == NO_TIME[0] and deadline.expired():
-        expired = deadline_expired(problem.step)
-        reason, hint = expired.reason, expired.hint
+    if reason == NO_TIME[0] and expired:
+        late = deadline_expired(problem.step)
+        reason, hint = late.reason, late.hint
     if problem.passing is not None and attempts > 1:
         reason = f"{reason} ({attempts} attempts within {_rounded_up(seconds)} s)"
     return Unreachable(problem.step, reason, hint, stage=problem.stage, passing=problem.passing)

@@ -144,6 +144,17 @@ def test_what_the_deadline_cut_off_says_so() -> None:
     assert str(problem) == "handshake: the host's deadline passed"
 
 
+def test_hosts_that_wait_for_a_bastion_are_not_told_of_one_hosts_deadline() -> None:
+    problem = Tries([failing("handshake", NO_TIME)]).refusal(seconds=0.0, patient=True)
+    assert str(problem) == "handshake: no answer in time"
+
+
+def test_a_bastions_failure_after_a_retry_is_told_as_it_is() -> None:
+    lost = Unreachable("bastion", "lost", passing=Passing.SOON)
+    bastions = Unreachable("bastion b: connect", "no (3 attempts)", passing=Passing.SOON)
+    assert str(Tries([lost, lost, bastions]).refusal()) == "bastion b: connect: no (3 attempts)"
+
+
 @pytest.mark.parametrize(("jitter", "waits"), [(0.0, [0.15, 0.3]), (1.0, [0.45, 0.9])])
 def test_jitter_is_up_to_a_half(jitter: float, waits: list[float]) -> None:
     tries = Tries([REFUSED, REFUSED], jitter=jitter)
