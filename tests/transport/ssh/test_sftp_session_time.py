@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.errors import Stage, Unreachable
+from aegis_provision.errors import Passing, Stage, Unreachable
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.ssh.handshake import open_transport
+from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 from tests.fleet import sockets, stalling
 from tests.fleet.clients import options, refusal, target, target_at
 from tests.fleet.openssh import free_port
@@ -69,6 +71,20 @@ def test_what_is_no_ssh_server(behave: Behaviour, reason: str, home: Path) -> No
         problem = refusal(target("127.0.0.1", port), options(home, timeout=timeout))
     assert (problem.step, problem.reason) == ("handshake", reason)
     assert problem.hint
+
+
+def test_a_reset_before_the_banner_may_pass_as_hanging_up_does(home: Path) -> None:
+    conn_options, deadline = options(home), Deadline.after(_ENOUGH)
+    [hop] = resolve_hops(target("127.0.0.1", 22), conn_options)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        with pytest.raises(Unreachable) as caught:
+            open_transport(connection, hop, conn_options, deadline)
+    assert str(caught.value) == f"handshake: {NO_WORD}"
+    assert caught.value.passing is Passing.UNSAID
 
 
 GOOD = {
