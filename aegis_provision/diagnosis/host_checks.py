@@ -10,6 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from aegis_provision.aegis.api_verdict import (
+    CLAUDE_TOO_OLD,
+    HOW_TO_OPEN,
+    LOCKED,
+    NO_CLAUDE,
+    NONE_TAKEN,
+    TOO_OFTEN,
+)
 from aegis_provision.aegis.config_file import ConfigFile, RejectedConfig, parse_config, syntax_of
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
@@ -41,6 +49,7 @@ from aegis_provision.planning.ownership import (
 from aegis_provision.planning.pending_restart import is_restart_pending
 from aegis_provision.planning.receipts import Receipt
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.retry_after import waiting_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,8 +90,8 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
 }
 """The checks of a host, in the order in which things break, each with those that it rests on.
 
-That the login may not write the file rests on nothing of the API, but a file that Aegis may not
-read takes its token along: so ``api`` rests on ``permissions``, too.
+``permissions`` are the login's and Aegis' own. Where Aegis may not read its file, it does not know
+the file's token: so ``api`` rests on them, too.
 """
 
 _SENT_TO_PROVIDER = ("variables", "provider", "token")
@@ -173,10 +182,16 @@ class LockFacts:
 
 @dataclass(frozen=True, slots=True)
 class ApiFailure:
-    """Why Aegis' API gave no answer; ``cause`` is ``None`` if it could not be asked."""
+    """Why Aegis' API told no health; ``cause`` is ``None`` if it could not be asked.
+
+    ``too_often``: it was asked so often that it tells nothing for ``wait`` seconds, or ``None``
+    where it does not say for how long.
+    """
 
     cause: ConnectFailure | None
     reason: str
+    too_often: bool = False
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +201,9 @@ class ApiFacts:
     ``is_open`` says that it answers without a token, ``None`` if that is not known. ``token`` is
     where the token comes from that it took, empty for none; ``refused`` says that it took none of
     the known ones. ``unset`` names the operator's variables that hold the inventory's token and
-    are unset, with their place. ``contradiction`` says what speaks against the address that the
-    inventory names, empty for nothing.
+    are unset, with their place. ``not_taken`` is how the inventory's token is called where the API
+    does not take it, empty where it does or there is none. ``contradiction`` says what speaks
+    against the address that the inventory names, empty for nothing.
     """
 
     address: str
@@ -196,6 +212,7 @@ class ApiFacts:
     token: str = ""
     refused: bool = False
     unset: str = ""
+    not_taken: str = ""
     contradiction: str = ""
 
     @property
@@ -605,27 +622,12 @@ def _lock(facts: HostFacts) -> Check:
 
 
 def _aegis(facts: HostFacts) -> Check:
-    name, api, process = "aegis", facts.api, facts.process
-    unit = facts.host.service.unit
-    tells = facts.host.tells_server
+    name, api = "aegis", facts.api
     if api is None:
         return _not_checked(name, "it was not asked")
-    if isinstance(api.health, ApiFailure):
-        if api.health.cause is None:
-            return _not_checked(name, f"its API could not be asked: {api.health.reason}")
-        if not tells:
-            return _not_checked(name, TOLD_NOTHING, SAY_MORE)
-        if _dies_of_its_file(facts):
-            return rests_on(name, "config")
-        if process is not None and not process.running:
-            return _fail(name, f"{unit} does not run", f"look at it: systemctl status {unit}")
-        said = f"it does not answer: {api.address}: {api.health.reason}"
-        if _is_silent(facts):
-            said = f"it does not answer: nothing listens on {api.address}"
-        if api.contradiction:
-            return _fail(name, f"{said}; {api.contradiction}", _CORRECT_API)
-        return _fail(name, said, _look(facts))
     health = api.health
+    if isinstance(health, ApiFailure):
+        return _no_health(facts, api, health)
     words = f"{health.version or 'it answers'} on {api.address}"
     if health.started is not None:
         words += f", up since {utc_time_text(health.started)}"
@@ -634,6 +636,27 @@ def _aegis(facts: HostFacts) -> Check:
     if health.status != "ok":
         return _warn(name, f"{words}; it says it is {health.status}", _look(facts))
     return _ok(name, words)
+
+
+def _no_health(facts: HostFacts, api: ApiFacts, failure: ApiFailure) -> Check:
+    name, process, unit = "aegis", facts.process, facts.host.service.unit
+    if failure.too_often:
+        wait = "a minute" if failure.wait is None else waiting_time(failure.wait)
+        return _not_checked(name, TOO_OFTEN, f"wait {wait}")
+    if failure.cause is None:
+        return _not_checked(name, f"its API could not be asked: {failure.reason}")
+    if not facts.host.tells_server:
+        return _not_checked(name, TOLD_NOTHING, SAY_MORE)
+    if _dies_of_its_file(facts):
+        return rests_on(name, "config")
+    if process is not None and not process.running:
+        return _fail(name, f"{unit} does not run", f"look at it: systemctl status {unit}")
+    said = f"it does not answer: {api.address}: {failure.reason}"
+    if _is_silent(facts):
+        said = f"it does not answer: nothing listens on {api.address}"
+    if api.contradiction:
+        return _fail(name, f"{said}; {api.contradiction}", _CORRECT_API)
+    return _fail(name, said, _look(facts))
 
 
 def _dies_of_its_file(facts: HostFacts) -> bool:
@@ -656,9 +679,6 @@ def _look(facts: HostFacts) -> str:
     if facts.host.names_api:
         return "look at its log on the host"
     return "look at its log on the host, or set api to where it listens"
-
-
-_HOW_TO_OPEN = "set api_token to a token that Aegis takes there (its AEGIS_AUTH_TOKEN, or a key)"
 
 
 def _api(facts: HostFacts) -> Check:
@@ -693,7 +713,7 @@ def _api(facts: HostFacts) -> Check:
             _restart_hint(facts, "look at its log for why, and whether it can read the file"),
         )
     if api.refused:
-        message = f"it takes none of the known tokens{unset}"
+        message = f"it {NONE_TAKEN}{unset}"
         if guess:
             return _not_checked(name, f"{message}; {TOLD_NOTHING}", SAY_MORE)
         named = facts.host.service.api_token is not None and not api.unset
@@ -702,17 +722,24 @@ def _api(facts: HostFacts) -> Check:
                 "AEGIS_AUTH_TOKEN of Aegis' environment goes before the file's authToken, and no "
                 f"such token is known{unset}"
             )
-            return _warn(name, message, _HOW_TO_OPEN)
-        return _fail(name, message, _restart_hint(facts, _HOW_TO_OPEN))
+            return _warn(name, message, HOW_TO_OPEN)
+        return _fail(name, message, _restart_hint(facts, HOW_TO_OPEN))
     if api.token:
-        return _ok(name, f"it takes {api.token}")
+        return _taken_token(api, unset)
     if api.is_open is None:
         return _not_checked(name, "it was asked too often, or did not answer in time")
-    return _warn(
-        name,
-        f"it is locked, and no token for it is known{unset}",
-        _HOW_TO_OPEN,
-    )
+    return _warn(name, f"it {LOCKED}{unset}", HOW_TO_OPEN)
+
+
+def _taken_token(api: ApiFacts, unset: str) -> Check:
+    remedy = "or take api_token out of the inventory"
+    if unset:
+        message = f"it takes {api.token}, and the inventory's api_token is not known{unset}"
+        return _warn("api", message, f"set it, {remedy}")
+    if api.not_taken:
+        message = f"it takes {api.token}, and not the inventory's {api.not_taken}"
+        return _warn("api", message, f"correct it, {remedy}")
+    return _ok("api", f"it takes {api.token}")
 
 
 def _claude(facts: HostFacts) -> Check:
@@ -725,7 +752,7 @@ def _claude(facts: HostFacts) -> Check:
     if not claude.available:
         return _warn(
             name,
-            "Aegis finds no Claude Code on the host: sessions can't start",
+            f"{NO_CLAUDE}: sessions can't start",
             "install it for the user that Aegis runs as",
         )
     version = claude.version or "its version is not told"
@@ -734,7 +761,7 @@ def _claude(facts: HostFacts) -> Check:
     oldest = f", and {claude.minimum} is the oldest that serves" if claude.minimum else ""
     return _fail(
         name,
-        f"Claude Code on the host is too old ({version}{oldest}): every session is refused",
+        f"{CLAUDE_TOO_OLD} ({version}{oldest}): every session is refused",
         "update it on the host, for the user that Aegis runs as",
     )
 

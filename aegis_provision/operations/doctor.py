@@ -9,25 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.variable_checks import check_session, unusable_problem
-from aegis_provision.diagnosis.checks import Check, CheckResult
+from aegis_provision.diagnosis.input_checks import InputFindings, find_in_input
 from aegis_provision.documents.diagnostic import Severity, note, warning
 from aegis_provision.errors import StateDirError
-from aegis_provision.humanize import listed
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import connection_settings, ignored_ssh_config
 from aegis_provision.operations.history import PendingRestarts, pending_restarts
 from aegis_provision.operations.load import logins_that_are_set, select_hosts
-from aegis_provision.providers.recipes import VARIABLE_OF, recipe_secrets
-from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.session_variables import (
-    resolve_env,
-    resolve_secret,
-    unusable_tokens,
-)
-from aegis_provision.providers.templates import references
-from aegis_provision.providers.value_source import value_source
-from aegis_provision.rollout.diagnose import InputFindings, diagnose_fleet
+from aegis_provision.providers.recipes import recipe_secrets
+from aegis_provision.providers.session_variables import resolve_env
+from aegis_provision.rollout.diagnose import diagnose_fleet
 from aegis_provision.rollout.host_job import HostJob
 
 if TYPE_CHECKING:
@@ -41,16 +32,6 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
-
-_CHECK_OF = {
-    VARIABLE_OF["base_url"]: "provider",
-    VARIABLE_OF["auth_token"]: "token",
-    VARIABLE_OF["model"]: "model",
-    VARIABLE_OF["fast_model"]: "model",
-}
-"""The check at which a session variable matters; the others do at ``variables``."""
-
-_SET_THEM = "export it, or put it into a file that only you can read: --env-file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +75,17 @@ def prepare_doctor(
         pending = pending_restarts(environment.environ)
     except StateDirError as problem:
         diagnostics.append(warning("no-records", f"the records of runs can't be read: {problem}"))
-    sessions: dict[int, tuple[Session, Mapping[str, Check]]] = {}
+    sessions: dict[int, Session] = {}
     jobs: list[HostJob] = []
     findings: dict[str, InputFindings] = {}
     for host in hosts:
         spec = fleet.specs[host.name]
         if id(spec) not in sessions:
-            session = resolve_env(spec, environment.variables)
-            sessions[id(spec)] = _without_missing(session), _refused(session)
-        session, refused = sessions[id(spec)]
-        token, api_check, unset = _api_token(host, environment.variables)
-        missing = _missing(session, host, probe=probe)
-        checks = {check.check: check for check in (*refused.values(), *missing, *api_check)}
-        findings[host.name] = InputFindings(checks, unset)
+            sessions[id(spec)] = _without_missing(resolve_env(spec, environment.variables))
+        session = sessions[id(spec)]
+        findings[host.name], token = find_in_input(
+            session, host, environment.variables, probe=probe
+        )
         jobs.append(
             HostJob(host, session, api_token=token, pending_restarts=pending.at(host.target))
         )
@@ -140,64 +119,3 @@ def _without_missing(session: Session) -> Session:
     """Return ``session`` so that what can't be filled in counts as unknown on the host."""
     missing = session.names - session.values.keys() - set(session.spec.removed)
     return replace(session, withheld=session.withheld | missing)
-
-
-def _refused(session: Session) -> Mapping[str, Check]:
-    """Return by name the checks that fail over what Aegis would drop, or choke on, there."""
-    places = {item.span: item.name for item in session.spec.variables}
-    found: dict[str, Check] = {}
-    for item in check_session(session):
-        if item.is_error:
-            name = places.get(item.span, "") if item.span is not None else ""
-            check = _CHECK_OF.get(name, "variables")
-            found.setdefault(check, _failed(check, item))
-    return found
-
-
-def _failed(check: str, problem: Diagnostic) -> Check:
-    where = f" ({problem.place})" if problem.place else ""
-    return Check(check, CheckResult.FAIL, f"{problem.message}{where}", problem.hint)
-
-
-def _missing(session: Session, host: Host, *, probe: bool) -> Iterator[Check]:
-    """Yield the checks that need a variable that is unset, the first for each.
-
-    Without ``probe`` they would not be made anyway: what is unset is only worth knowing then.
-    """
-    chosen_at = str(host.provider.span) if host.provider is not None else ""
-    settings = {name: setting for setting, name in VARIABLE_OF.items()}
-    told: set[str] = set()
-    for variable in session.spec.variables:
-        names = dict.fromkeys(item.name for item in references(variable.template))
-        unset = [name for name in names if name in session.missing]
-        check = _CHECK_OF.get(variable.name, "variables")
-        if variable.name in session.values or not unset or check in told:
-            continue
-        told.add(check)
-        source = f"{variable.setting} ({', '.join(names)}, {variable.span})"
-        if variable.name in settings:
-            source = str(value_source(session, settings[variable.name], chosen_at))
-        verb = "is" if len(unset) == 1 else "are"
-        message = f"{source}: {listed(unset, between=' and ')} {verb} unset or empty"
-        result = CheckResult.FAIL if probe else CheckResult.NOT_CHECKED
-        yield Check(check, result, message, _SET_THEM)
-
-
-def _api_token(
-    host: Host, variables: Mapping[str, str]
-) -> tuple[Secret | None, tuple[Check, ...], str]:
-    """Return the token of the host's API that the inventory names.
-
-    Beside it the check that fails where it is none, and which variables are unset for it.
-    """
-    reference = host.service.api_token
-    if reference is None:
-        return None, (), ""
-    template = str(reference.value)
-    token = resolve_secret(template, variables)
-    if not isinstance(token, Secret):
-        return None, (), f"{' and '.join(token)} ({reference.span})" if token else ""
-    unusable = [*unusable_tokens(template, variables, "api_token", "api_token")]
-    if unusable:
-        return None, (_failed("api", unusable_problem(unusable[0], reference.span)),), ""
-    return token, (), ""

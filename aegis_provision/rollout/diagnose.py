@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_address import api_address
-from aegis_provision.aegis.api_responses import SESSIONS_PATH, dropped_config
 from aegis_provision.aegis.config_file import ConfigFile
 from aegis_provision.aegis.remote_state import ReadProblem
 from aegis_provision.diagnosis.host_checks import (
@@ -30,7 +29,7 @@ from aegis_provision.errors import Stage, Unreachable
 from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.host import AUTO_PATH
 from aegis_provision.planning.receipts import validate
-from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS, AegisClient
+from aegis_provision.rollout.aegis_client import AegisClient, AskedTooOften
 from aegis_provision.rollout.events import HostDiagnosed
 from aegis_provision.rollout.find_server import ask_server, find_server, read_host
 from aegis_provision.rollout.planner import read_fleet
@@ -44,7 +43,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.file_in_use import FoundFiles
     from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
-    from aegis_provision.diagnosis.checks import Check, HostChecks
+    from aegis_provision.diagnosis.checks import HostChecks
+    from aegis_provision.diagnosis.input_checks import InputFindings
     from aegis_provision.planning.receipts import Receipt, RejectedReceipt
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
@@ -59,18 +59,6 @@ _CLOCK = "date +%s"
 _SECONDS = re.compile(rb"^([0-9]{9,11})\r?$", re.MULTILINE)
 _NO_COMMANDS = "the host runs no commands for this login"
 _ROOT = 0
-
-
-@dataclass(frozen=True, slots=True)
-class InputFindings:
-    """What is missing or wrong in what the operator gives for one host.
-
-    ``checks`` are those that it decides, by name. ``unset_api_token`` names the unset variables of
-    the inventory's ``api_token``, with their place, empty for none.
-    """
-
-    checks: Mapping[str, Check] = field(default_factory=dict)
-    unset_api_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,24 +249,32 @@ class _FactGatherer:
         set_api = host.service.api if host.names_api else None
         where = api_address(set_api, facts.process, config)
         own = (config.auth_token, config.client_auth_token) if config is not None else ()
-        client = AegisClient(
-            where.address,
-            tuple(token for token in (self.job.api_token, *own) if token is not None),
-            config is not None and config.has_auth_token,
+        client = AegisClient.of(
+            host,
+            (self.job.api_token, *own),
+            where,
             self.session.request,
-            address_is_known=where.known,
+            locked=config is not None and config.has_auth_token,
         )
         health = client.health(self._seconds())
         unset = self.findings.unset_api_token
         if isinstance(health, HttpFailure):
-            answer = ApiFailure(health.cause, health.reason)
+            too_often = isinstance(health, AskedTooOften)
+            wait = health.wait if isinstance(health, AskedTooOften) else None
+            answer = ApiFailure(health.cause, health.reason, too_often=too_often, wait=wait)
             return ApiFacts(where.address, answer, unset=unset, contradiction=where.warning)
-        response = client.get(SESSIONS_PATH, self._seconds(), with_token=False)
-        is_open = None
-        if not isinstance(response, HttpFailure) and response.status != TOO_MANY_REQUESTS:
-            is_open = dropped_config(response.status)
-        token = client.token.origin if client.token is not None else ""
-        return ApiFacts(where.address, health, is_open, token, client.refused, unset, where.warning)
+        is_open = client.answers_without_token(self._seconds())
+        named = self.job.api_token is not None and client.token is not self.job.api_token
+        return ApiFacts(
+            where.address,
+            health,
+            is_open,
+            client.access.taken,
+            client.refused,
+            unset,
+            self.findings.api_token if named else "",
+            where.warning,
+        )
 
     def _seconds(self) -> float:
         return min(_REQUEST_TIMEOUT, self.deadline.remaining())

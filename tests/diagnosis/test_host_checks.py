@@ -313,6 +313,16 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
         "api", FAIL, "it takes none of the known tokens; X (i.yml:7) is unset", "set api_token",
     ),
     (
+        "a token for the API that is unset, where the file's opens it",
+        lambda: facts(api=api(unset="B_KEY (i.yml:7)")),
+        "api", WARN, "the inventory's api_token is not known; B_KEY (i.yml:7) is unset", "set it",
+    ),
+    (
+        "a token for the API that is not taken, where the file's opens it",
+        lambda: facts(api=api(not_taken="api_token (B_KEY, i.yml:7)")),
+        "api", WARN, "and not the inventory's api_token (B_KEY, i.yml:7)", "correct it, or take",
+    ),
+    (
         "Claude Code is too old", lambda: facts(api=api(OLD_CLAUDE)),
         "claude", FAIL, "too old (2.0.1, and 2.1.80 is the oldest that serves)", "update it",
     ),
@@ -417,6 +427,13 @@ UNTOLD: list[tuple[str, Callable[[], HostFacts], str, str]] = [
         "no forwarding",
         lambda: facts(api=api(ApiFailure(None, "the host's sshd does not forward connections"))),
         "aegis", "its API could not be asked: the host's sshd does not forward",
+    ),
+    (
+        "a health that was asked for too often",
+        lambda: facts(api=api(ApiFailure(
+            ConnectFailure.TIMED_OUT, "?", too_often=True, wait=42.0
+        ))),
+        "aegis", "Aegis was asked too often",
     ),
     (
         "a server that is not known", lambda: facts(server=UnknownServer("it is not Node.js")),

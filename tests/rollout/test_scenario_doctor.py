@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from tests.fleet.provider_server import Provider
 
 LONG_AGO = 7200.0
+HEALTH_PER_MINUTE = 60
 SUDO = '#!/bin/sh\necho "sudo: a password is required" >&2\nexit 1\n'
 
 
@@ -182,6 +186,18 @@ FAULTS: Mapping[str, Fault] = {
             },
         ),
     ),
+    "other-api-token": Fault(
+        "api",
+        "and not the inventory's api_token (WRONG_API_TOKEN, ",
+        "warn",
+        settings=lambda _: {"api_token": "${WRONG_API_TOKEN}"},
+    ),
+    "unset-api-token": Fault(
+        "api",
+        "the inventory's api_token is not known; UNSET_API_TOKEN (",
+        "warn",
+        settings=lambda _: {"api_token": "${UNSET_API_TOKEN}"},
+    ),
     "unset": Fault(
         "token",
         "UNSET_TOKEN is unset or empty",
@@ -189,7 +205,13 @@ FAULTS: Mapping[str, Fault] = {
     ),
 }
 WELL = ("fine", "sftp-only")
-CANARIES = (TOKEN, "api-token-not-real", "another-token-not-real", OLD_ENV["ANTHROPIC_AUTH_TOKEN"])
+CANARIES = (
+    TOKEN,
+    "api-token-not-real",
+    "another-token-not-real",
+    "wrong-api-token-not-real",
+    OLD_ENV["ANTHROPIC_AUTH_TOKEN"],
+)
 
 
 def _shared(scene: Scene) -> dict[str, Mapping[str, object]]:
@@ -226,6 +248,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Itera
         settings = {name: fault.settings(scene) for name, fault in own.items()}
         with running_hosts(directory / "fleet", ("fine", *own), settings=settings) as fleet:
             known = (fleet.sshd.known_hosts, sshd.known_hosts)
+            fleet.environ["WRONG_API_TOKEN"] = "wrong-api-token-not-real"
             fleet.environ["PLACEHOLDER"] = "changeme"
             fleet.environ["GATEWAY_BASE_URL"] = provider.base_url("native", path="")
             fleet.environ["AEGIS_PROVISION_KNOWN_HOSTS"] = os.pathsep.join(map(str, known))
@@ -342,3 +365,18 @@ def test_no_token_is_shown_and_the_provider_is_asked_with_probe_alone(
             assert canary not in result.stdout + result.stderr
     sent = [entry["token"] for host in fleet for entry in host.requests("/v1/sessions")]
     assert set(sent) == {"none"}, "no token goes anywhere but to the health"
+
+
+def test_an_aegis_that_was_asked_too_often_is_not_down(fleet: Fleet) -> None:
+    for _ in range(HEALTH_PER_MINUTE):
+        with (
+            suppress(HTTPError),
+            urlopen(f"http://{ADDRESS}:{fleet['old-claude'].port}/v1/health") as response,
+        ):
+            response.read()
+    [host] = fleet.call("doctor", "old-claude", "--format", "json").json["hosts"]
+    results = {check["check"]: check for check in host["checks"]}
+    assert not [check for check in host["checks"] if check["result"] == "fail"]
+    assert results["aegis"]["message"] == "Aegis was asked too often"
+    assert results["aegis"]["remedy"] == "wait a minute"
+    assert results["api"]["rests_on"] == "aegis"
