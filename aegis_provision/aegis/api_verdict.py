@@ -168,6 +168,18 @@ def explain_refusal(
             return ApiVerdict(f"Aegis refuses the request ({status}{code}){words}", LOOK_AT_LOG)
 
 
+def explain_reuse(session: str, context: RequestContext, stop_command: str) -> ApiVerdict:
+    """Return what to say of ``session``, which Aegis gave instead of a new one.
+
+    ``stop_command`` is what ends it.
+    """
+    return ApiVerdict(
+        f"the override was ignored: an idle session ({session}) is in that directory already, and "
+        "Aegis gave that one, which runs on the host's own provider or on one from before",
+        f"name another {context.work_dir}, or end that session with {stop_command}",
+    )
+
+
 def locked_api(access: ApiAccess, context: RequestContext) -> ApiVerdict:
     """Return what to say where no token opens the API."""
     if access.taken:
@@ -213,8 +225,9 @@ def _work_dir(message: str, context: RequestContext) -> ApiVerdict:
             known = f"without allowedWorkDirs Aegis takes {_WITHOUT_LIST}"
         return ApiVerdict(
             f"{name} is not allowed on the host (INVALID_WORKDIR): {known}",
-            "name a directory within those, or add it to allowedWorkDirs in the host's file; where "
-            "a link leads counts, too",
+            "name a directory within those, or add it to allowedWorkDirs in the host's file, which "
+            "AEGIS_ALLOWED_WORK_DIRS of Aegis' environment goes before; where a link leads counts, "
+            "too",
         )
     if "does not exist" in message:
         return ApiVerdict(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 METHOD = "POST"
 API_TOKEN = "AEGIS_API_TOKEN"  # noqa: S105 - a variable's name
-"""The variable that is to hold the token of an API for which the inventory names none."""
+"""The variable for the API's token where the inventory has no ``api_token``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,9 @@ class Hidden:
 class ShownRequest:
     """A request that starts one session on ``host``, with nothing secret in it.
 
-    ``address`` is where the host's API is, as the host sees it. ``token`` is what is sent as
-    bearer token. ``name`` is empty for Aegis' own choice.
+    ``address`` is where the host's API is, as the host sees it; ``address_is_known`` says that the
+    inventory names it, and that it is no guess. ``token`` is what is sent as bearer token. ``name``
+    is empty for Aegis' own choice.
     """
 
     host: str
@@ -42,6 +43,7 @@ class ShownRequest:
     work_dir: str
     name: str
     env: Mapping[str, str | Hidden]
+    address_is_known: bool = True
 
     @property
     def url(self) -> str:
@@ -80,4 +82,5 @@ def shown_request(host: Host, work_dir: str, name: str, session: Session) -> Sho
         work_dir,
         name,
         env,
+        host.names_api,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import counted, escape_control, utc_text
 from aegis_provision.report.console import (
     count_words,
@@ -35,6 +37,7 @@ WORDS = {status: status.value.replace("_", " ") for status in SessionStatus}
 """Each status in text."""
 
 _COLUMNS = ("HOST", "ID", "NAME", "STATUS", "AGE", "LAST ACTIVE", "WORK DIRECTORY")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:@-]+")
 _LAST_MOMENT = 253_402_300_799  # the end of the year 9999
 
 
@@ -45,7 +48,7 @@ def session_lines(result: SessionResult | SessionListing) -> list[Text]:
     if isinstance(result, SessionResult):
         warnings = result.warnings
         if result.id and not result.message:
-            line += f" {result.id}{f' ({result.name})' if result.name else ''}"
+            line += f" {result.id}{f' ({_name(result.name)})' if result.name else ''}"
             line += f" in {result.work_dir}" if result.work_dir else ""
     if result.message:
         line += f": {result.message}"
@@ -85,13 +88,18 @@ def _row(listing: SessionListing, session: RunningSession) -> tuple[str, ...]:
     cells = (
         listing.host,
         session.id,
-        session.name or "-",
+        _name(session.name) if session.name else "-",
         session.status or "-",
         _ago(listing.now, session.created),
         _ago(listing.now, session.last_activity),
         session.work_dir or "-",
     )
     return tuple(escape_control(cell) for cell in cells)
+
+
+def _name(name: str) -> str:
+    """Return what Aegis calls a session: in quotes where it could pass for words of ours."""
+    return name if _PLAIN_NAME.fullmatch(name) else quote(name)
 
 
 def _beside_table(listing: SessionListing) -> Iterator[Text]:

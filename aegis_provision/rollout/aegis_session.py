@@ -6,6 +6,7 @@ What the responses mean is in :mod:`aegis_provision.aegis.session_api`, and of l
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,10 @@ from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.retry_after import parse_retry_after
 from aegis_provision.rollout.aegis_client import AskedTooOften
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, blocked
-from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aegis_provision.aegis.api_verdict import RequestContext
     from aegis_provision.aegis.sessions import RunningSession
@@ -112,22 +112,24 @@ def end_session(
 
 
 def read_sessions(
-    client: AegisClient, timeout: float = LIST_TIMEOUT
+    client: AegisClient,
+    timeout: float = LIST_TIMEOUT,
+    now: Callable[[], float] = time.monotonic,
 ) -> tuple[RunningSession, ...] | RefusedRequest | HttpFailure:
     """Return the sessions that the token shows, from all pages, or why there is no list.
 
-    ``timeout`` is for all pages. A session that moves from one page to the next between two
-    requests is there once.
+    ``timeout`` is for all pages, by the clock ``now``. A session that moves from one page to the
+    next between two requests is there once.
     """
-    deadline = Deadline.after(timeout)
+    until = now() + timeout
     sessions: dict[str, RunningSession] = {}
     number, pages = 1, 1
     while number <= min(pages, MOST_PAGES):
-        if deadline.expired():
+        left = until - now()
+        if left <= 0:
             words = f"the list of sessions did not end within {timeout:g} s"
             return HttpFailure(ConnectFailure.TIMED_OUT, words)
-        seconds = min(REQUEST_TIMEOUT, deadline.remaining())
-        response = client.get(sessions_path(number), seconds)
+        response = client.get(sessions_path(number), min(REQUEST_TIMEOUT, left))
         if isinstance(response, HttpFailure):
             return response
         page = parse_sessions(response.status, response.body)

@@ -16,6 +16,7 @@ from aegis_provision.aegis.api_verdict import (
     SESSION_GONE,
     TRY_CLAUDE,
     RequestContext,
+    explain_reuse,
     locked_api,
 )
 from aegis_provision.aegis.config_file import failing_variables, read_unchecked, syntax_of
@@ -30,6 +31,7 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.humanize import counted, listed
 from aegis_provision.planning.hand_edits import overriding_variables
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.templates import references
 from aegis_provision.rollout.aegis_client import AegisClient
 from aegis_provision.rollout.aegis_session import (
     end_session,
@@ -136,7 +138,7 @@ def stop_on_host(wanted: str) -> HostWork[SessionResult]:
 
     def work(job: HostJob, session: HostSession, deadline: Deadline) -> WorkEnd[SessionResult]:
         api = _open_api(job, session, deadline)
-        return WorkEnd(_stop(job.host.name, wanted, api), api.secrets)
+        return WorkEnd(_stop(job, wanted, api), api.secrets)
 
     return work
 
@@ -186,6 +188,16 @@ def _check(api: _Api) -> Health | Blocked:
     return blocked(locked_api(client.access, api.context)) if client.refused else health
 
 
+def _token_warnings(job: HostJob, client: AegisClient) -> tuple[str, ...]:
+    """Return that the inventory's token is wrong, where another one opens the API."""
+    setting, taken = job.host.service.api_token, client.token
+    if setting is None or taken is None or job.api_token in (None, taken):
+        return ()
+    names = (item.name for item in references(str(setting.value)))
+    place = listed((*dict.fromkeys(names), str(setting.span)))
+    return (f"api_token ({place}) is not taken by the API; the {taken.origin} is",)
+
+
 def _dropped(client: AegisClient) -> bool:
     """Tell whether Aegis runs without its file: then no token is needed, although it has one."""
     return client.locked and client.answers_without_token(REQUEST_TIMEOUT) is True
@@ -215,7 +227,8 @@ class _Start:
             case RefusedRequest() as refused:
                 return self._failed(why_refused(refused, self.api.client, self.api.context))
             case ReusedSession(session):
-                return self._failed(self._reused(session))
+                stop = _stop_command(self.job.host.name, session)
+                return self._failed(blocked(explain_reuse(session, self.api.context, stop)))
             case CreatedSession() as created:
                 return self._started(created, health)
 
@@ -348,15 +361,8 @@ class _Start:
             f"the session has {listed(kept)} of the host's own file: a variable can't be removed "
             "for one session"
         )
-        return (words,) if kept else ()
-
-    def _reused(self, session: str) -> Blocked:
-        return Blocked(
-            f"the override was ignored: an idle session ({session}) is in that directory already, "
-            "and Aegis gave that one, which runs on the host's own provider or on one from before",
-            f"name another {self.api.context.work_dir}, or end that session with "
-            f"{_stop_command(self.job.host.name, session)}",
-        )
+        warnings = _token_warnings(self.job, self.api.client)
+        return (*warnings, words) if kept else warnings
 
     def _lost(self, failure: HttpFailure) -> Blocked:
         if failure.cause in {None, ConnectFailure.NOT_LISTENING}:
@@ -389,11 +395,12 @@ def _sessions(api: _Api) -> tuple[RunningSession, ...] | Blocked:
     return found
 
 
-def _stop(host: str, wanted: str, api: _Api) -> SessionResult:
+def _stop(job: HostJob, wanted: str, api: _Api) -> SessionResult:
     """End the session that ``wanted`` means.
 
     One that the token does not show may be ended all the same, by its whole id: Aegis decides.
     """
+    host = job.host.name
     failed = SessionResult(host, SessionStatus.FAILED)
     health = _check(api)
     if isinstance(health, Blocked):
@@ -414,7 +421,10 @@ def _stop(host: str, wanted: str, api: _Api) -> SessionResult:
         session, name, work_dir = meant[0].id, meant[0].name, meant[0].work_dir
     end = end_session(api.client, session)
     if end is None:
-        return SessionResult(host, SessionStatus.STOPPED, session, name, work_dir)
+        warnings = _token_warnings(job, api.client)
+        return SessionResult(
+            host, SessionStatus.STOPPED, session, name, work_dir, warnings=warnings
+        )
     if isinstance(end, HttpFailure):
         words = f"whether the session was stopped can't be told: {end.reason}"
         return replace(failed, message=words, hint=f"see with {_list_command(host)}")

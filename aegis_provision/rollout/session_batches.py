@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.host_sessions import HostWork
 
 _NOT_BEGUN = "nothing was done there"
-_ABANDONED = "interrupted while it was worked on: whether a session was started is not known"
+_ABANDONED = "interrupted while it was worked on: whether it was done is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def run_sessions(
     ended = tuple(
         results.get(host)
         or (
-            SessionResult(host, SessionStatus.FAILED, message=_ABANDONED)
+            SessionResult(host, SessionStatus.FAILED, message=_ABANDONED, hint=_look(host))
             if host in begun
             else SessionResult(host, SessionStatus.NOT_ATTEMPTED, message=_NOT_BEGUN)
         )
@@ -152,6 +152,10 @@ def _outcome(
         if session is not None:
             session.close()
     return redacted(outcome, redactor.with_secrets(secrets), job)
+
+
+def _look(host: str) -> str:
+    return f"see which sessions are there: 'aegis-provision session list {host}'"
 
 
 def _unreachable(host: str, problem: Unreachable) -> SessionResult:

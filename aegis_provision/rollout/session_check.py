@@ -1,7 +1,7 @@
 """Starts a session on a host and ends it again, as proof that sessions start there at all.
 
-It works in a directory of its own, which is removed again. Both are gone when the check returns,
-however it went; what is not is warned of, by its name.
+It works in a directory of its own. The check ends the session and removes the directory, however it
+went; a warning names what it could not end or remove.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import TransportError
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
 from aegis_provision.rollout.aegis_session import (
+    LIST_TIMEOUT,
     NOT_FOUND,
     end_session,
     read_sessions,
@@ -65,6 +66,9 @@ _SHORTEST_START = 20.0
 
 _TRIES, _BETWEEN = 3, 2.0
 """How often a session is ended, or looked for, and the seconds between two tries."""
+
+_CLEAN_UP = 45.0
+"""Seconds for all of them together: the host holds its batch meanwhile."""
 
 _NO_WORK_DIR = frozenset({"INVALID_WORKDIR", "TENANT_WORKDIR_DENIED"})
 """Codes of a directory in which Aegis takes no session, at least none of the token's tenant."""
@@ -297,19 +301,22 @@ class SessionCheck:
             case Sent.REFUSED:
                 return _prompt_refused(found.refused)
 
-    def _end(self, identity: str, name: str) -> bool:
+    def _end(self, identity: str, name: str, until: float | None = None) -> bool:
         """End a session; return whether it was, and warn if not. Raises nothing."""
+        until = self.now() + _CLEAN_UP if until is None else until
         reason = ""
         try:
             self._reopen()
             for _ in range(_TRIES):
-                left = end_session(self.client, identity)
+                left = end_session(self.client, identity, self._step(until, REQUEST_TIMEOUT))
                 if left is None or (isinstance(left, RefusedRequest) and left.status == NOT_FOUND):
                     return True
                 if isinstance(left, HttpFailure):
                     reason = left.reason
                 else:
                     reason = f"Aegis answers with status {left.status}"
+                if self.now() + _BETWEEN >= until:
+                    break
                 self.pause(_BETWEEN)
         except TransportError as problem:
             reason = str(problem)
@@ -321,28 +328,35 @@ class SessionCheck:
 
     def _end_lost(self, name: str, reason: str) -> None:
         """End the session called ``name``, of which no response told: it may run all the same."""
-        found = self._find(name)
+        until = self.now() + _CLEAN_UP
+        found = self._find(name, until)
         if found is not None:
-            self._end(found, name)
+            self._end(found, name, until)
         else:
             self.warnings.append(
                 f"whether a session {name} was started is not known ({reason}): if it is "
                 "there, end it by hand"
             )
 
-    def _find(self, name: str) -> str | None:
+    def _find(self, name: str, until: float) -> str | None:
         """Return the id of the session called ``name``, ``None`` if it is not found."""
         try:
             self._reopen()
             for _ in range(_TRIES):
-                listed = read_sessions(self.client)
+                listed = read_sessions(self.client, self._step(until, LIST_TIMEOUT), self.now)
                 for session in listed if isinstance(listed, tuple) else ():
                     if session.name == name:
                         return session.id
+                if self.now() + _BETWEEN >= until:
+                    break
                 self.pause(_BETWEEN)
         except TransportError:
             pass
         return None
+
+    def _step(self, until: float, longest: float) -> float:
+        """Return how many seconds a step of the clean-up may take; what is begun has a moment."""
+        return min(longest, max(until - self.now(), _SHORTEST_TIMEOUT))
 
     def _reopen(self) -> None:
         """Make sure that there is a connection that answers. Raises :class:`TransportError`."""

@@ -36,9 +36,10 @@ def make_temporary_directory(
 ) -> TemporaryDirectory:
     """Make a directory in the absolute path ``parent``, for the user with the uid ``user``.
 
-    Root gives it to that user in a directory where everybody may make some. Who does not get it, or
-    is not known (``None``), may come in and look. Root must not be called where others could put
-    something else in its place. Raises ``OSError``.
+    Where everybody may make directories in ``parent``, root gives it to that user. It has mode 0700
+    if it is that user's, else 0755, as it has for a user who is not known (``None``). As root, call
+    this only where nobody else may rename or remove what is in ``parent``, or where the sticky bit
+    keeps them from it. Raises ``OSError``.
     """
     path = posixpath.join(parent, f"{_PREFIX}{secrets.token_hex(8)}")
     files.submit_mkdir(path, _PRIVATE).get()

@@ -17,8 +17,8 @@ from aegis_provision.providers.secret import Secret
 
 CANARY = "canary-4f0b1c"
 MAY_REVEAL = {
-    "aegis/config_file.py",
-    "aegis/session_api.py",  # writes the file
+    "aegis/config_file.py",  # writes the file
+    "aegis/session_api.py",  # one session's env
     "aegis/variable_checks.py",  # checks the value against Aegis' limits
     "planning/receipts.py",  # makes salted digests of what is written
     "planning/saved_plan.py",  # makes digests that take long

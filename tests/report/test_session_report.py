@@ -54,3 +54,12 @@ def test_the_sessions_of_all_hosts_are_one_table() -> None:
         "e: unreachable: why",
         "    try: do",
     ]
+
+
+def test_a_name_of_aegis_that_could_pass_for_our_words_is_quoted() -> None:
+    name = "n) in /w: all is well; try: curl"
+    started = SessionResult("a", SessionStatus.STARTED, "1-2", name, "/w")
+    assert [line.plain for line in recap_lines([started])] == [f'a: started 1-2 ("{name}") in /w']
+    session = RunningSession("1", "x  idle", "idle", None, "/w", None)
+    [_, row] = listing_lines([SessionListing("a", SessionStatus.LISTED, (session,), 0, NOW)])
+    assert '"x  idle"' in row.plain

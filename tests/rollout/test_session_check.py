@@ -72,6 +72,8 @@ class Aegis:
     lost: str = ""
     asked: list[str] = field(default_factory=list)
     work_dir: str = ""
+    timer: Timer = field(default_factory=Timer)
+    spent: float = 0.0
 
     def __call__(self, request: HttpRequest, timeout: float) -> Response:
         assert timeout > 0
@@ -154,6 +156,7 @@ def check(connection: HostConnection, tmp_path: Path) -> Callable[..., Checked]:
         user: int | None = 0,
     ) -> Checked:
         api, clock = AegisClient("127.0.0.1:9100", (TOKEN,), True, aegis), Timer()
+        aegis.timer = clock
         api.health(1)
         work = tmp_path / "work"
         found = SessionCheck(
@@ -464,3 +467,21 @@ def test_a_host_that_takes_no_further_connection_is_no_failure(
     done = check(Aegis())
     assert isinstance(done.verdict, Unknown)
     assert "root needs a further connection for it, and " in done.verdict.message
+
+
+def test_a_host_that_answers_slowly_holds_its_batch_no_longer_than_the_clean_up(
+    check: Callable[..., Checked],
+) -> None:
+    class Slow(Aegis):
+        def __call__(self, request: HttpRequest, timeout: float) -> Response:
+            response = super().__call__(request, timeout)
+            if request.method == "GET" and "page=" in request.url:
+                self.spent += timeout
+                self.timer.pauses.append(timeout)
+                return answer(200, sessions=[], pagination={"totalPages": 50, "total": 5000})
+            return response
+
+    aegis = Slow(post=[SILENT])
+    done = check(aegis)
+    assert aegis.spent <= 46.0
+    assert len(done.warnings) == 1

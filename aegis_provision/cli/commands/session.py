@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result", "SessionResult", "SessionListing")
 
 _LARGEST_PROMPT = 64 * 1024
+_MOST_NAMED = 5
 _STANDARD_INPUT = "-"
 
 
@@ -252,6 +253,11 @@ def _show(
         names = dict.fromkeys(name for item in requests for name in item.needed)
         output.info(
             f"Run it on the host itself, in a shell that has {listed(names)} in its environment."
+        )
+    guessed = [item.host for item in requests if not item.address_is_known]
+    if guessed:
+        output.info(
+            f"Where Aegis listens is a guess: set api for {listed(guessed, most=_MOST_NAMED)}."
         )
     if selection.prompt:
         output.info("The prompt is in no request: it goes to the session once that is there.")
