@@ -1,1 +1,1 @@
-"""What is wrong on a host, and on the operator's own side: observations become checks."""
+"""What is wrong on a host, and on the control node: observations become checks."""

@@ -1,9 +1,9 @@
 """What ``doctor`` found, as text and as the ``doctor`` document.
 
 The document has ``hosts``, each with ``host`` and ``checks``: that list is always there. The
-operator's own side, which ``doctor`` looks at without an inventory, has checks of the same shape
-and no host: they stand under ``here``, as :func:`check_content` makes them, beside an empty
-``hosts``. As text they are :func:`here_lines`.
+control node, which ``doctor`` looks at without an inventory, has checks of the same shape and
+no host: they stand under ``control_node``, as :func:`check_content` makes them, beside an empty
+``hosts``. As text they are :func:`control_node_lines`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ _SUMMARY = {
     CheckResult.WARN: "with warnings",
     CheckResult.OK: "without a finding",
 }
-_WORD_HERE = {CheckResult.FAIL: "failed", CheckResult.WARN: "with a warning", CheckResult.OK: "ok"}
+_WORD_OF_CHECKS = {
+    CheckResult.FAIL: "failed",
+    CheckResult.WARN: "with a warning",
+    CheckResult.OK: "ok",
+}
 _FINDINGS = (CheckResult.FAIL, CheckResult.WARN)
 _ORDER = (CheckResult.FAIL, CheckResult.WARN, CheckResult.OK)
 _MOST_NAMES = 8
@@ -77,15 +81,15 @@ def doctor_lines(
     return [*lines, _summary(hosts)]
 
 
-def here_lines(checks: Sequence[Check]) -> list[Text]:
-    """Return the lines for the operator's own side: all of its checks, and what came of them."""
+def control_node_lines(checks: Sequence[Check]) -> list[Text]:
+    """Return the lines for the control node: all of its checks, and what came of them."""
     result = worst(checks)
     counts = Counter(check.result for check in checks)
-    parts = [f"{counts[item]} {_WORD_HERE[item]}" for item in _ORDER if counts[item]]
+    parts = [f"{counts[item]} {_WORD_OF_CHECKS[item]}" for item in _ORDER if counts[item]]
     return [
-        Text(f"{_SIGN[result]} this machine", style=STYLE[result]),
+        Text(f"{_SIGN[result]} control node", style=STYLE[result]),
         *all_check_lines(checks),
-        Text(f"Doctor: this machine: {', '.join(parts)}", style="bold"),
+        Text(f"Doctor: control node: {', '.join(parts)}", style="bold"),
     ]
 
 
@@ -239,16 +243,16 @@ def _summary(hosts: Sequence[HostChecks]) -> Text:
 
 
 def doctor_document(
-    hosts: Sequence[HostChecks], *, here: Sequence[Check] | None = None
+    hosts: Sequence[HostChecks], *, control_node: Sequence[Check] | None = None
 ) -> Document:
-    """Return the ``doctor`` document; ``here`` are the checks of the operator's own side."""
+    """Return the ``doctor`` document; ``control_node`` are that one's checks."""
     counts = Counter(worst(host.checks) for host in hosts)
     body: Document = {
         "hosts": [host_checks_content(host) for host in hosts],
         "summary": {result.value: counts[result] for result in reversed(_ORDER)},
     }
-    if here is not None:
-        body["here"] = check_content(here)
+    if control_node is not None:
+        body["control_node"] = check_content(control_node)
     return document("doctor", body)
 
 

@@ -36,15 +36,15 @@ def command(pattern: str | None, *, options: FleetOptions, probe: bool, output: 
     Nothing is written, neither on hosts nor here: no host key is taken, --host-key or not. A
     variable that is unset stops nothing. Without --probe no provider gets a request.
 
-    Where there is no inventory, neither named nor ./inventory.yml, it looks at this machine: Python
-    and the packages, ssh config, agent, keys and known_hosts, the directory of records, the locale,
-    and which recipes have their variables.
+    Where there is no inventory, neither named nor ./inventory.yml, it looks at the control
+    node, which is this machine: Python and the packages, ssh config, agent, keys and known_hosts,
+    the directory of records, the locale, and which recipes have their variables.
     """
     from aegis_provision.cli.observers import observe_run
     from aegis_provision.report.doctor_report import doctor_document, doctor_lines
 
     if inventory_is_absent(options.inventory) and not (pattern or options.limit or probe):
-        return _look_here(options, output)
+        return _look_at_control_node(options, output)
     fleet = load_fleet(options.inventory, options.environment.environ)
     patterns = {"--limit": options.limit, "PATTERN": pattern}
     job = prepare_doctor(fleet, patterns, options.environment, options.connection, probe=probe)
@@ -60,19 +60,19 @@ def command(pattern: str | None, *, options: FleetOptions, probe: bool, output: 
     return doctor_exit_code(hosts)
 
 
-def _look_here(options: FleetOptions, output: Output) -> int:
+def _look_at_control_node(options: FleetOptions, output: Output) -> int:
     from aegis_provision.cli.observers import observe_run
     from aegis_provision.diagnosis.checks import HostChecks
-    from aegis_provision.operations.doctor_here import doctor_here
-    from aegis_provision.report.doctor_report import doctor_document, here_lines
+    from aegis_provision.operations.doctor_control_node import doctor_control_node
+    from aegis_provision.report.doctor_report import control_node_lines, doctor_document
 
     encoding = output.out.encoding
     with observe_run(output, forks=options.connection.forks) as observers:
-        checks = doctor_here(options.environment, options.connection, encoding=encoding)
+        checks = doctor_control_node(options.environment, options.connection, encoding=encoding)
     if observers.stream is not None:
-        observers.stream.doctor_finished(doctor_document((), here=checks))
+        observers.stream.doctor_finished(doctor_document((), control_node=checks))
     elif output.format == "json":
-        output.print_document(doctor_document((), here=checks))
+        output.print_document(doctor_document((), control_node=checks))
     else:
-        output.print_lines(here_lines(checks))
+        output.print_lines(control_node_lines(checks))
     return doctor_exit_code([HostChecks("", checks)])

@@ -1,4 +1,4 @@
-"""``doctor`` without an inventory: the operator's own side, looked at. Nothing is written."""
+"""``doctor`` without an inventory: the control node is looked at. Nothing is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.variable_checks import check_session
 from aegis_provision.diagnosis.checks import Check, CheckResult, rests_on
-from aegis_provision.diagnosis.own_checks import (
+from aegis_provision.diagnosis.control_node_checks import (
     KnownHostsFile,
     RecipeFacts,
     check_agent,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from aegis_provision.diagnosis.own_checks import Requirement
+    from aegis_provision.diagnosis.control_node_checks import Requirement
     from aegis_provision.operations.connection import ConnectionOptions
     from aegis_provision.operations.load import Environment
     from aegis_provision.providers.recipes import Recipe
@@ -54,10 +54,10 @@ _PLACES = 3
 _ANY_HOST = "any.invalid"  # RFC 6761: no host has such a name
 
 
-def doctor_here(
+def doctor_control_node(
     environment: Environment, options: ConnectionOptions, *, encoding: str
 ) -> tuple[Check, ...]:
-    """Return the checks of the operator's own side, in their order.
+    """Return the checks of the control node, in their order.
 
     ``encoding`` is what is printed in. Raises :class:`Error` for an ssh config or known_hosts that
     was named and can't be there.

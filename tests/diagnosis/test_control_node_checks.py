@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from aegis_provision.diagnosis.checks import CheckResult
-from aegis_provision.diagnosis.own_checks import (
+from aegis_provision.diagnosis.control_node_checks import (
     Requirement,
     check_locale,
     check_packages,

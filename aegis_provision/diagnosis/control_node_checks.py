@@ -1,4 +1,4 @@
-"""The operator's own side as checks: what this machine needs before a host can be worked on.
+"""The control node as checks: what this machine needs before a host can be worked on.
 
 Each function takes what was found here and returns one check; none rests on another.
 """
@@ -15,7 +15,7 @@ from aegis_provision.humanize import counted, escape_control, listed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-OWN_CHECKS = (
+CONTROL_NODE_CHECKS = (
     "python",
     "packages",
     "ssh_config",
@@ -26,7 +26,7 @@ OWN_CHECKS = (
     "locale",
     "recipes",
 )
-"""All checks of the operator's own side, in their order."""
+"""All checks of the control node, in their order."""
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*([^;]*?)\s*(?:;\s*(.*))?")
 _BOUND = re.compile(r"\s*(>=|<=|<|>|==)\s*([0-9][0-9.]*)\s*")

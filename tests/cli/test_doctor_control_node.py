@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis_provision.cli.main import run
-from aegis_provision.diagnosis.own_checks import OWN_CHECKS
+from aegis_provision.diagnosis.control_node_checks import CONTROL_NODE_CHECKS
 from aegis_provision.packaged_files import load_schema
 from tests.fleet.agent import running_agent
 from tests.fleet.openssh import make_key
@@ -74,8 +74,8 @@ def looked_at(
     document: dict[str, Any] = json.loads(out)
     check_document("doctor", document)
     assert document["hosts"] == []
-    assert [item["check"] for item in document["here"]] == list(OWN_CHECKS)
-    return {item["check"]: item for item in document["here"]}
+    assert [item["check"] for item in document["control_node"]] == list(CONTROL_NODE_CHECKS)
+    return {item["check"]: item for item in document["control_node"]}
 
 
 def test_where_nothing_is_amiss_all_is_ok_and_nothing_is_written(
@@ -248,7 +248,7 @@ def test_with_an_inventory_or_a_pattern_it_is_about_hosts(
     assert "no inventory" in capsys.readouterr().err
     (tmp_path / "work" / "inventory.yml").write_text("all: {hosts: [")
     assert run(["doctor"], home.environ) == 3
-    assert "here" not in capsys.readouterr().out
+    assert "control node" not in capsys.readouterr().out
 
 
 def test_as_text_and_in_another_locale(home: Home) -> None:
@@ -262,10 +262,10 @@ def test_as_text_and_in_another_locale(home: Home) -> None:
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "! this machine"
+    assert lines[0] == "! control node"
     assert lines[1].split() == ["ok", "python", ".".join(map(str, sys.version_info[:3]))]
     assert "    warn  locale           ascii: what it lacks is printed as escapes" in lines
-    assert lines[-1] == "Doctor: this machine: 1 with a warning, 8 ok"
+    assert lines[-1] == "Doctor: control node: 1 with a warning, 8 ok"
 
 
 def test_as_a_stream_it_is_the_last_event(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,9 +273,9 @@ def test_as_a_stream_it_is_the_last_event(home: Home, capsys: pytest.CaptureFixt
     [line] = map(json.loads, capsys.readouterr().out.splitlines())
     check_document("event", line)
     assert line["event"] == "doctor_finished"
-    assert [item["check"] for item in line["here"]] == list(OWN_CHECKS)
+    assert [item["check"] for item in line["control_node"]] == list(CONTROL_NODE_CHECKS)
 
 
 def test_the_schema_names_the_checks() -> None:
-    text = load_schema("doctor")["properties"]["here"]["description"]
-    assert ", ".join(OWN_CHECKS) in text
+    text = load_schema("doctor")["properties"]["control_node"]["description"]
+    assert ", ".join(CONTROL_NODE_CHECKS) in text
