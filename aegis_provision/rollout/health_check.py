@@ -14,9 +14,10 @@ from aegis_provision.aegis.api_verdict import (
     NO_CLAUDE,
     NONE_TAKEN,
     TOO_OFTEN,
+    too_often,
 )
 from aegis_provision.humanize import listed
-from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
+from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS, AskedTooOften
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown, blocked, tries
 from aegis_provision.transport.http_messages import HttpFailure
 
@@ -58,6 +59,8 @@ def _check_once(
     """Ask once: a verdict, or what is still missing."""
     health = client.health(timeout)
     if isinstance(health, HttpFailure):
+        if isinstance(health, AskedTooOften):
+            return too_often(health.wait).message
         if health.cause is None:
             return Unknown(f"its health was not checked: {health.reason}")
         return f"{health.reason} ({client.address})"

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import SESSIONS_PATH, active_sessions
-from aegis_provision.aegis.api_verdict import HOW_TO_OPEN, LOCKED, NONE_TAKEN
+from aegis_provision.aegis.api_verdict import HOW_TO_OPEN, LOCKED, NONE_TAKEN, too_often
 from aegis_provision.aegis.session_api import RefusedRequest
 from aegis_provision.aegis.sessions import HoldingSessions, ended_by_restart, holding_sessions
 from aegis_provision.humanize import counted
 from aegis_provision.playbook.plays import Sessions
 from aegis_provision.providers.probe_verdict import ConnectFailure
-from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
-from aegis_provision.rollout.aegis_session import read_sessions
+from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS, AskedTooOften
+from aegis_provision.rollout.aegis_session import read_sessions, seconds_to_wait
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure
 
@@ -98,6 +98,8 @@ def _running_sessions(client: AegisClient, idle_after: float) -> _Sessions | _Un
     if isinstance(health, HttpFailure):
         if health.cause is ConnectFailure.NOT_LISTENING:
             return _not_listening(client)
+        if isinstance(health, AskedTooOften):
+            return _asked_too_often(health.wait)
         return _Unknown(health.reason, passing=health.cause is not None)
     if client.refused:
         return _Unknown(f"the API {NONE_TAKEN}", HOW_TO_OPEN, passing=False)
@@ -118,6 +120,11 @@ def _not_listening(client: AegisClient) -> _Sessions | _Unknown:
     )
 
 
+def _asked_too_often(wait: float | None) -> _Unknown:
+    why = too_often(wait)
+    return _Unknown(why.message, why.hint)
+
+
 def _listed(
     client: AegisClient, health: Health, active: int, idle_after: float
 ) -> _Sessions | _Unknown:
@@ -127,7 +134,7 @@ def _listed(
         return _Unknown(every.reason)
     if isinstance(every, RefusedRequest):
         if every.status == TOO_MANY_REQUESTS:
-            return _Unknown("Aegis was asked for its sessions too often")
+            return _asked_too_often(seconds_to_wait(every))
         return _Sessions(HoldingSessions(unlisted=active))
     holding = holding_sessions(every, active, health.now, idle_after)
     held = set(holding.listed)

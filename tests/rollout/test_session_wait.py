@@ -151,7 +151,7 @@ def test_what_waiting_will_not_tell_is_not_waited_for(
     [
         ([SILENT], "no answer in time"),
         ([NOT_AEGIS], "what answers there is not Aegis"),
-        ([TOO_OFTEN], "Aegis was asked for its health too often"),
+        ([TOO_OFTEN], "Aegis was asked too often (429)"),
         ([health(), SILENT, health(), SILENT], "no answer in time"),
         ([health(), NOT_AEGIS, health(), NOT_AEGIS], "the API does not list them"),
     ],
