@@ -43,8 +43,8 @@ from aegis_provision.providers.session_override import (
 from aegis_provision.providers.session_variables import Session, SessionSpec, resolve_env
 from aegis_provision.providers.templates import references
 from aegis_provision.rollout.host_job import HostJob
-from aegis_provision.rollout.host_sessions import WantedSession, start_on_host, stop_on_host
-from aegis_provision.rollout.session_batches import SessionRun, list_sessions, run_sessions
+from aegis_provision.rollout.session_commands import WantedSession, start_on_host, stop_on_host
+from aegis_provision.rollout.session_fleet import SessionBatchResult, list_sessions, run_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -189,13 +189,13 @@ def shown_requests(
     return requests, (*selected.diagnostics, *warnings)
 
 
-def start(job: SessionJob, emit: Emit, cancel: CancelToken) -> SessionRun:
+def start(job: SessionJob, emit: Emit, cancel: CancelToken) -> SessionBatchResult:
     """Start one session on each host of ``job``, batch after batch.
 
     A host's failure is its result, never an exception.
     """
-    work = start_on_host(job.wanted)
-    return run_sessions(job.scheduled, job.host_jobs, work, job.connection, emit, cancel)
+    action = start_on_host(job.wanted)
+    return run_sessions(job.scheduled, job.host_jobs, action, job.connection, emit, cancel)
 
 
 def list_on_hosts(
@@ -220,7 +220,7 @@ def stop(
     options: ConnectionOptions,
     emit: Emit,
     cancel: CancelToken,
-) -> SessionRun:
+) -> SessionBatchResult:
     """End the session of ``host`` whose id is ``session``, or begins with it as no other's does.
 
     Raises :class:`Error` for wrong input, before anything connects.

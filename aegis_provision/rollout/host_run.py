@@ -25,15 +25,15 @@ from aegis_provision.rollout.events import (
     StepStarted,
 )
 from aegis_provision.rollout.find_server import ask_server
-from aegis_provision.rollout.health_check import wait_for_health
+from aegis_provision.rollout.health_gate import wait_for_health
 from aegis_provision.rollout.host_connection import HostConnection
 from aegis_provision.rollout.host_job import RecordError, skipped
+from aegis_provision.rollout.idle_gate import wait_for_idle
 from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.rollout.redact_remote_text import redacted
 from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
 from aegis_provision.rollout.results import HostResult, Status
-from aegis_provision.rollout.session_check import session_check
-from aegis_provision.rollout.session_wait import wait_for_idle
+from aegis_provision.rollout.session_gate import session_gate
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.deadline import Deadline
@@ -409,11 +409,11 @@ class _HostWork:
     def _check_session(self, verify: Verify, timeout: float) -> Ok | Unknown | Blocked:
         """Start a session, and end it again."""
         self._start(Step.VERIFY, "starts a session")
-        check = session_check(self.task, self.client, self.connection, self.server, verify.prompt)
+        gate = session_gate(self.task, self.client, self.connection, self.server, verify.prompt)
         try:
-            verdict = check.run(timeout)
+            verdict = gate.run(timeout)
         finally:
-            self.warnings.extend(check.warnings)
+            self.warnings.extend(gate.warnings)
         if isinstance(verdict, Ok):
             self._start(Step.VERIFY, verdict.checked)
         return verdict

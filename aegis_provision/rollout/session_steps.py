@@ -19,7 +19,7 @@ from aegis_provision.aegis.session_api import (
 )
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
-from aegis_provision.rollout.aegis_session import NOT_FOUND, send_prompt
+from aegis_provision.rollout.aegis_session_client import NOT_FOUND, send_prompt
 from aegis_provision.rollout.verdicts import tries
 from aegis_provision.transport.http_messages import HttpFailure
 

@@ -1,6 +1,6 @@
 """What the gates before and after a write share: their verdicts, and tries with growing pauses.
 
-The gates are :mod:`~.session_wait`, :mod:`~.health_check` and :mod:`~.provider_probe`.
+The gates are :mod:`~.idle_gate`, :mod:`~.health_gate` and :mod:`~.provider_probe`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aegis_provision.cli.options import FleetOptions
     from aegis_provision.cli.output import Output
     from aegis_provision.playbook.host_counts import HostCount
-    from aegis_provision.rollout.session_batches import SessionRun
+    from aegis_provision.rollout.session_fleet import SessionBatchResult
     from aegis_provision.rollout.session_results import SessionListing, SessionResult
 
 Result = TypeVar("Result", "SessionResult", "SessionListing")
@@ -264,7 +264,7 @@ def _show(
     return ExitCode.DONE
 
 
-def _print(run: SessionRun, output: Output, observers: Observers) -> ExitCode:
+def _print(run: SessionBatchResult, output: Output, observers: Observers) -> ExitCode:
     from aegis_provision.report.session_report import recap_lines, session_document
 
     results = _with_command_lines(run.results)

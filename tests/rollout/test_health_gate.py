@@ -8,7 +8,7 @@ import pytest
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.secret import Secret
-from aegis_provision.rollout.health_check import wait_for_health
+from aegis_provision.rollout.health_gate import wait_for_health
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
 from tests.rollout.responses import (

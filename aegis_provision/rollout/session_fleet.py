@@ -15,8 +15,8 @@ from aegis_provision.rollout.events import (
     SessionsListed,
     StopRequested,
 )
-from aegis_provision.rollout.host_sessions import list_on_host
 from aegis_provision.rollout.redact_remote_text import redacted, redactor_of
+from aegis_provision.rollout.session_commands import list_on_host
 from aegis_provision.rollout.session_results import (
     Outcome,
     SessionListing,
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.host_job import HostJob
-    from aegis_provision.rollout.host_sessions import HostWork
+    from aegis_provision.rollout.session_commands import SessionAction
 
 _NOT_BEGUN = "nothing was done there"
 _ABANDONED = "interrupted while it was worked on: whether it was done is not known"
 
 
 @dataclass(frozen=True, slots=True)
-class SessionRun:
+class SessionBatchResult:
     """How it ended: each host's result in order, and what cut it short."""
 
     results: tuple[SessionResult, ...]
@@ -52,12 +52,12 @@ class SessionRun:
 def run_sessions(
     scheduled: ScheduledPlay,
     jobs: Mapping[str, HostJob],
-    work: HostWork[SessionResult],
+    action: SessionAction[SessionResult],
     connection: ConnectionSettings,
     emit: Emit,
     cancel: CancelToken,
-) -> SessionRun:
-    """Do ``work`` on the hosts of ``scheduled``, and return how each of them ended.
+) -> SessionBatchResult:
+    """Do ``action`` on the hosts of ``scheduled``, and return how each of them ended.
 
     ``jobs`` holds every host. A batch is a barrier, as in a rollout: once more hosts have failed
     than the play allows, no host begins any more, and the same holds once ``cancel`` is cancelled.
@@ -75,7 +75,7 @@ def run_sessions(
 
     def work_on(job: HostJob) -> None:
         begun.add(job.host.name)
-        result = _outcome(job, work, connection, emit, redactor, _unreachable)
+        result = _outcome(job, action, connection, emit, redactor, _unreachable)
         results[job.host.name] = result
         emit(SessionReported(result))
 
@@ -104,7 +104,7 @@ def run_sessions(
         )
         for host in scheduled.hosts
     )
-    return SessionRun(ended, spent, cancel.cancelled)
+    return SessionBatchResult(ended, spent, cancel.cancelled)
 
 
 def list_sessions(
@@ -130,13 +130,13 @@ def list_sessions(
 
 def _outcome(
     job: HostJob,
-    work: HostWork[Outcome],
+    action: SessionAction[Outcome],
     connection: ConnectionSettings,
     emit: Emit,
     redactor: Redactor,
     unreachable: Callable[[str, Unreachable], Outcome],
 ) -> Outcome:
-    """Connect to a host and do ``work`` there. No outcome holds a secret in its text."""
+    """Connect to a host and do ``action`` there. No outcome holds a secret in its text."""
     deadline = Deadline.after(connection.deadline)
     session = None
     secrets: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ def _outcome(
         session = connection.open(job.host, deadline, emit)
         if session.accepted:
             emit(KeysAccepted(job.host.name, session.accepted))
-        end = work(job, session, deadline)
+        end = action(job, session, deadline)
         outcome, secrets = end.outcome, end.secrets
     except Unreachable as problem:
         outcome = unreachable(job.host.name, problem)

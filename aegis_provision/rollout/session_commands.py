@@ -33,7 +33,7 @@ from aegis_provision.planning.hand_edits import overriding_variables
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.templates import references
 from aegis_provision.rollout.aegis_client import AegisClient
-from aegis_provision.rollout.aegis_session import (
+from aegis_provision.rollout.aegis_session_client import (
     end_session,
     read_sessions,
     start_session,
@@ -90,14 +90,14 @@ class WantedSession:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkEnd(Generic[Outcome]):
-    """How the work on a host ended; ``secrets`` are those of its file, to be masked in it."""
+class ActionResult(Generic[Outcome]):
+    """How the action on a host ended; ``secrets`` are those of its file, to be masked in it."""
 
     outcome: Outcome
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
-HostWork: TypeAlias = "Callable[[HostJob, HostSession, Deadline], WorkEnd[Outcome]]"
+SessionAction: TypeAlias = "Callable[[HostJob, HostSession, Deadline], ActionResult[Outcome]]"
 """Does one host's work over an open session. Raises :class:`Unreachable`."""
 
 
@@ -116,31 +116,37 @@ class _Api:
         return self.config.session_env if self.config is not None else {}
 
 
-def start_on_host(wanted: WantedSession) -> HostWork[SessionResult]:
+def start_on_host(wanted: WantedSession) -> SessionAction[SessionResult]:
     """Return what starts ``wanted`` on a host, with the job's session variables as its ``env``."""
 
-    def work(job: HostJob, session: HostSession, deadline: Deadline) -> WorkEnd[SessionResult]:
+    def action(
+        job: HostJob, session: HostSession, deadline: Deadline
+    ) -> ActionResult[SessionResult]:
         places = (wanted.places or {}).get(job.host.name, _NO_PLACES)
         api = _open_api(job, session, deadline, places)
-        return WorkEnd(_Start(job, wanted, api).result(), api.secrets)
+        return ActionResult(_Start(job, wanted, api).result(), api.secrets)
 
-    return work
+    return action
 
 
-def list_on_host(job: HostJob, session: HostSession, deadline: Deadline) -> WorkEnd[SessionListing]:
+def list_on_host(
+    job: HostJob, session: HostSession, deadline: Deadline
+) -> ActionResult[SessionListing]:
     """List the sessions of a host."""
     api = _open_api(job, session, deadline)
-    return WorkEnd(_listing(job.host.name, api), api.secrets)
+    return ActionResult(_listing(job.host.name, api), api.secrets)
 
 
-def stop_on_host(wanted: str) -> HostWork[SessionResult]:
+def stop_on_host(wanted: str) -> SessionAction[SessionResult]:
     """Return what ends the session whose id is ``wanted``, or begins with it as no other's does."""
 
-    def work(job: HostJob, session: HostSession, deadline: Deadline) -> WorkEnd[SessionResult]:
+    def action(
+        job: HostJob, session: HostSession, deadline: Deadline
+    ) -> ActionResult[SessionResult]:
         api = _open_api(job, session, deadline)
-        return WorkEnd(_stop(job, wanted, api), api.secrets)
+        return ActionResult(_stop(job, wanted, api), api.secrets)
 
-    return work
+    return action
 
 
 def _open_api(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.session_api import RefusedRequest
 from aegis_provision.rollout.aegis_client import AskedTooOften
-from aegis_provision.rollout.aegis_session import read_sessions, why_failed, why_refused
+from aegis_provision.rollout.aegis_session_client import read_sessions, why_failed, why_refused
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
 from tests.rollout.responses import TOKEN, Host, Timer, client
 

@@ -69,7 +69,7 @@ MISBEHAVE: Mapping[str, tuple[Misbehaviour, float, int | None]] = {
 
 
 @dataclass(frozen=True)
-class Story:
+class Applied:
     """A run, and how its hosts were before it."""
 
     fleet: Fleet
@@ -92,7 +92,7 @@ def _allow(fleet: Fleet, name: str, *directories: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
     names = dict.fromkeys((*WELL, *UNVERIFIED, *FAILED, BY_HAND))
     with running_hosts(tmp_path_factory.mktemp("sessions"), tuple(names)) as fleet:
         for name, (misbehaviour, value, times) in MISBEHAVE.items():
@@ -124,44 +124,44 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         result = fleet.run("apply", book, "--yes", "--format", "json")
         [run] = (fleet.state / "runs").glob("*.jsonl")
         events = tuple(json.loads(line) for line in run.read_text().splitlines())
-        yield Story(fleet, was, result, events)
+        yield Applied(fleet, was, result, events)
 
 
 @pytest.mark.parametrize("name", WELL)
-def test_where_a_session_starts_the_host_is_done(story: Story, name: str) -> None:
-    assert story.result.statuses[name] == "applied", message_of(story.result, name)
-    assert story.warnings(name) == []
-    assert is_new(story.fleet[name])
-    details = [event.get("detail", "") for event in story.events if event.get("host") == name]
+def test_where_a_session_starts_the_host_is_done(applied: Applied, name: str) -> None:
+    assert applied.result.statuses[name] == "applied", message_of(applied.result, name)
+    assert applied.warnings(name) == []
+    assert is_new(applied.fleet[name])
+    details = [event.get("detail", "") for event in applied.events if event.get("host") == name]
     prompt = ", took its prompt" if name in PROMPTED else ""
     words = rf"a session started in \d+\.\d s{prompt}, and was ended"
     assert len([detail for detail in details if re.fullmatch(words, detail)]) == 1, details
 
 
 @pytest.mark.parametrize("name", UNVERIFIED)
-def test_where_it_cannot_be_told_the_host_is_unverified(story: Story, name: str) -> None:
-    assert story.result.statuses[name] == "unverified"
-    assert UNVERIFIED[name] in message_of(story.result, name)
-    assert is_new(story.fleet[name])
+def test_where_it_cannot_be_told_the_host_is_unverified(applied: Applied, name: str) -> None:
+    assert applied.result.statuses[name] == "unverified"
+    assert UNVERIFIED[name] in message_of(applied.result, name)
+    assert is_new(applied.fleet[name])
 
 
 @pytest.mark.parametrize("name", FAILED)
-def test_where_no_session_starts_the_old_file_comes_back(story: Story, name: str) -> None:
-    assert story.result.statuses[name] == "rolled_back"
-    assert message_of(story.result, name).startswith(FAILED[name])
-    assert not is_new(story.fleet[name])
+def test_where_no_session_starts_the_old_file_comes_back(applied: Applied, name: str) -> None:
+    assert applied.result.statuses[name] == "rolled_back"
+    assert message_of(applied.result, name).startswith(FAILED[name])
+    assert not is_new(applied.fleet[name])
 
 
-def test_a_variable_that_breaks_sessions_is_named(story: Story) -> None:
-    message = message_of(story.result, BY_HAND)
+def test_a_variable_that_breaks_sessions_is_named(applied: Applied) -> None:
+    message = message_of(applied.result, BY_HAND)
     assert message.startswith(
         "verify: Aegis fails every session over its own file (500): defaultSessionEnv.PATH: "
     )
 
 
-def test_no_session_and_no_directory_is_left(story: Story) -> None:
+def test_no_session_and_no_directory_is_left(applied: Applied) -> None:
     left = []
-    for host in story.fleet:
+    for host in applied.fleet:
         created = host.log("session_created")
         ended = [
             entry["path"].rpartition("/")[2]
@@ -175,10 +175,10 @@ def test_no_session_and_no_directory_is_left(story: Story) -> None:
     assert left == []
 
 
-def test_directories_lie_where_aegis_allows_them(story: Story) -> None:
-    [found] = ({name: story.fleet[name].log("session_created") for name in WELL},)
+def test_directories_lie_where_aegis_allows_them(applied: Applied) -> None:
+    found = {name: applied.fleet[name].log("session_created") for name in WELL}
     parents = {name: Path(created[0]["work_dir"]).parent for name, created in found.items()}
-    work = {name: story.fleet[name].config_path.parent.resolve() for name in WELL}
+    work = {name: applied.fleet[name].config_path.parent.resolve() for name in WELL}
     assert parents == {
         "well": work["well"],
         "limited": work["limited"],
@@ -190,15 +190,17 @@ def test_directories_lie_where_aegis_allows_them(story: Story) -> None:
     }
 
 
-def test_a_session_runs_on_what_the_host_has_and_is_sent_what_the_play_says(story: Story) -> None:
+def test_a_session_runs_on_what_the_host_has_and_is_sent_what_the_play_says(
+    applied: Applied,
+) -> None:
     for name in WELL:
-        [created] = story.fleet[name].log("session_created")
-        assert created["env"] == story.fleet[name].session_env()
-        sent = [entry["text"] for entry in story.fleet[name].log("sent")]
+        [created] = applied.fleet[name].log("session_created")
+        assert created["env"] == applied.fleet[name].session_env()
+        sent = [entry["text"] for entry in applied.fleet[name].log("sent")]
         assert sent == (["Say ok"] if name in PROMPTED else [])
 
 
-def test_a_restore_starts_no_session(story: Story) -> None:
+def test_a_restore_starts_no_session(applied: Applied) -> None:
     for name in FAILED:
-        methods = [entry["method"] for entry in story.fleet[name].requests("/v1/sessions")]
+        methods = [entry["method"] for entry in applied.fleet[name].requests("/v1/sessions")]
         assert methods.count("POST") == 1

@@ -1,6 +1,6 @@
 """Starts a session on a host and ends it again, as proof that sessions start there at all.
 
-It works in a directory of its own. The check ends the session and removes the directory, however it
+It works in a directory of its own. The gate ends the session and removes the directory, however it
 went; a warning names what it could not end or remove.
 """
 
@@ -30,7 +30,7 @@ from aegis_provision.aegis.work_directories import first_allowed, session_parent
 from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import TransportError
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
-from aegis_provision.rollout.aegis_session import (
+from aegis_provision.rollout.aegis_session_client import (
     LIST_TIMEOUT,
     NOT_FOUND,
     end_session,
@@ -39,7 +39,6 @@ from aegis_provision.rollout.aegis_session import (
     start_session,
     why_refused,
 )
-from aegis_provision.rollout.session_directory import SessionDirectories
 from aegis_provision.rollout.session_steps import (
     READY_TIMEOUT,
     ClaudeState,
@@ -47,6 +46,7 @@ from aegis_provision.rollout.session_steps import (
     await_claude,
     deliver_prompt,
 )
+from aegis_provision.rollout.session_work_directory import SessionDirectories
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown
 from aegis_provision.transport.http_messages import HttpFailure
 
@@ -74,19 +74,19 @@ _NO_WORK_DIR = frozenset({"INVALID_WORKDIR", "TENANT_WORKDIR_DENIED"})
 """Codes of a directory in which Aegis takes no session, at least none of the token's tenant."""
 
 
-def session_check(
+def session_gate(
     task: HostTask,
     client: AegisClient,
     connection: HostConnection,
     server: AegisServer | None,
     prompt: str,
-) -> SessionCheck:
-    """Return the check of the Aegis that reads the file of ``task``; ``server`` if that is known.
+) -> SessionGate:
+    """Return the gate of the Aegis that reads the file of ``task``; ``server`` if that is known.
 
     ``prompt`` is what the session is sent, empty for nothing.
     """
     first = first_allowed(task.plan.path, task.file)
-    return SessionCheck(
+    return SessionGate(
         client,
         connection,
         SessionDirectories(connection, session_user(task.file, server)),
@@ -106,8 +106,8 @@ def _failing_variables(task: HostTask, connection: HostConnection) -> tuple[str,
 
 
 @dataclass(slots=True)
-class SessionCheck:
-    """The check of one host, of which ``client`` has asked the health before.
+class SessionGate:
+    """The gate of one host, of which ``client`` has asked the health before.
 
     ``parents`` are paths in which a directory for the session may be made, best one first;
     ``failing`` returns what in the file there makes every session fail. ``warnings`` collects what

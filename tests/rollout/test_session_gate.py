@@ -16,8 +16,8 @@ from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSe
 from aegis_provision.rollout.events import FileChange, WriteBegun
 from aegis_provision.rollout.host_connection import HostConnection
 from aegis_provision.rollout.host_job import HostJob, RunContext
-from aegis_provision.rollout.session_check import SessionCheck
-from aegis_provision.rollout.session_directory import SessionDirectories
+from aegis_provision.rollout.session_gate import SessionGate
+from aegis_provision.rollout.session_work_directory import SessionDirectories
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.rollout.worker_pool import CancelToken
 from aegis_provision.transport.connect import connect
@@ -112,8 +112,8 @@ class Aegis:
 
 
 @dataclass
-class Checked:
-    """How a check went."""
+class Ended:
+    """How a gate ended."""
 
     verdict: Ok | Unknown | Blocked
     warnings: list[str]
@@ -143,8 +143,8 @@ def connection(tmp_path: Path) -> HostConnection:
 
 
 @pytest.fixture
-def check(connection: HostConnection, tmp_path: Path) -> Callable[..., Checked]:
-    """Return what checks an :class:`Aegis`; no directory may be left."""
+def gate(connection: HostConnection, tmp_path: Path) -> Callable[..., Ended]:
+    """Return what asks an :class:`Aegis`; no directory may be left."""
 
     def run(
         aegis: Aegis,
@@ -154,12 +154,12 @@ def check(connection: HostConnection, tmp_path: Path) -> Callable[..., Checked]:
         failing: tuple[str, ...] = (),
         parents: Sequence[str] = (),
         user: int | None = 0,
-    ) -> Checked:
+    ) -> Ended:
         api, clock = AegisClient("127.0.0.1:9100", (TOKEN,), True, aegis), Timer()
         aegis.timer = clock
         api.health(1)
         work = tmp_path / "work"
-        found = SessionCheck(
+        found = SessionGate(
             api,
             connection,
             SessionDirectories(connection, user),
@@ -173,17 +173,17 @@ def check(connection: HostConnection, tmp_path: Path) -> Callable[..., Checked]:
             verdict = found.run(timeout)
         finally:
             assert list(work.iterdir()) == []
-        return Checked(verdict, found.warnings, clock)
+        return Ended(verdict, found.warnings, clock)
 
     return run
 
 
 @pytest.mark.parametrize("prompt", ["", PROMPT])
 def test_a_session_that_runs_is_a_proof_and_is_ended(
-    check: Callable[..., Checked], prompt: str
+    gate: Callable[..., Ended], prompt: str
 ) -> None:
     aegis = Aegis(session_health=[RUNNING])
-    done = check(aegis, prompt=prompt)
+    done = gate(aegis, prompt=prompt)
     took = ", took its prompt" if prompt else ""
     assert done.verdict == Ok(checked=f"{WORDS}{took}, and was ended")
     assert done.warnings == []
@@ -297,12 +297,12 @@ FAILURES = {
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_session_that_does_not_do_is_ended_all_the_same(
-    check: Callable[..., Checked], name: str
+    gate: Callable[..., Ended], name: str
 ) -> None:
     aegis, verdict = FAILURES[name]
     aegis = replace(aegis, asked=[])
     prompt = PROMPT if "prompt" in name else ""
-    done = check(aegis, prompt=prompt)
+    done = gate(aegis, prompt=prompt)
     assert not isinstance(done.verdict, Ok)
     assert (done.verdict, done.warnings) == (verdict, [])
     assert aegis.asked.count("DELETE sessions/ID") == 1
@@ -326,12 +326,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_where_no_session_is_started_none_is_ended(
-    check: Callable[..., Checked], name: str
-) -> None:
+def test_where_no_session_is_started_none_is_ended(gate: Callable[..., Ended], name: str) -> None:
     response, kind, words = REFUSED[name]
     aegis = Aegis(post=[response])
-    done = check(aegis)
+    done = gate(aegis)
     assert type(done.verdict).__name__ == kind
     assert not isinstance(done.verdict, Ok)
     assert words in done.verdict.message
@@ -340,28 +338,28 @@ def test_where_no_session_is_started_none_is_ended(
     assert [route for route in aegis.asked if route != "GET health"] == ["POST sessions"]
 
 
-def test_a_500_that_the_file_explains_names_the_variable(check: Callable[..., Checked]) -> None:
-    done = check(Aegis(post=[answer(500)]), failing=("defaultSessionEnv.PATH: it is denied",))
+def test_a_500_that_the_file_explains_names_the_variable(gate: Callable[..., Ended]) -> None:
+    done = gate(Aegis(post=[answer(500)]), failing=("defaultSessionEnv.PATH: it is denied",))
     assert isinstance(done.verdict, Blocked)
     assert "defaultSessionEnv.PATH: it is denied" in done.verdict.message
 
 
 def test_aegis_is_asked_again_when_it_says_but_not_after_the_time(
-    check: Callable[..., Checked],
+    gate: Callable[..., Ended],
 ) -> None:
     again = replace(TOO_OFTEN, retry_after="1")
     aegis = Aegis(post=[again, CREATED])
-    done = check(aegis, timeout=30.0)
+    done = gate(aegis, timeout=30.0)
     assert isinstance(done.verdict, Ok)
     assert done.clock.pauses[0] == 1.0
 
-    late = check(Aegis(post=[replace(TOO_OFTEN, retry_after="31"), CREATED]), timeout=30.0)
+    late = gate(Aegis(post=[replace(TOO_OFTEN, retry_after="31"), CREATED]), timeout=30.0)
     assert isinstance(late.verdict, Unknown)
 
 
 @pytest.mark.parametrize("lost", [SILENT, NOBODY, UNASKED], ids=["silent", "nobody", "unasked"])
 def test_a_session_of_which_no_answer_told_is_found_by_its_name_and_ended(
-    check: Callable[..., Checked], lost: HttpFailure
+    gate: Callable[..., Ended], lost: HttpFailure
 ) -> None:
     others = [{"id": "other", "windowName": "mine"}]
     listed: list[Sequence[object]] = [others, [*others, {"id": ID, "windowName": ""}]]
@@ -370,17 +368,17 @@ def test_a_session_of_which_no_answer_told_is_found_by_its_name_and_ended(
         return [{**entry, "windowName": entry["windowName"] or name} for entry in listed.pop(0)]  # type: ignore[dict-item,index]
 
     aegis = Aegis(post=[lost], listed=sessions)
-    done = check(aegis)
+    done = gate(aegis)
     assert done.warnings == []
     assert aegis.asked[-1] == "DELETE sessions/ID"
     assert isinstance(done.verdict, Unknown if lost is UNASKED else Blocked)
 
 
 def test_what_cannot_be_found_or_ended_is_warned_of_by_name(
-    check: Callable[..., Checked],
+    gate: Callable[..., Ended],
 ) -> None:
     aegis = Aegis(post=[SILENT])
-    done = check(aegis)
+    done = gate(aegis)
     name = Path(aegis.work_dir).name
     [warning] = done.warnings
     assert warning == (
@@ -389,7 +387,7 @@ def test_what_cannot_be_found_or_ended_is_warned_of_by_name(
     )
 
     aegis = Aegis(delete=[answer(500)])
-    done = check(aegis)
+    done = gate(aegis)
     assert done.verdict == Ok(checked=WORDS)
     [warning] = done.warnings
     assert warning == (
@@ -397,21 +395,21 @@ def test_what_cannot_be_found_or_ended_is_warned_of_by_name(
         "(Aegis answers with "
         "status 500): end it by hand"
     )
-    assert check(Aegis(delete=[SILENT, OK])).warnings == []
+    assert gate(Aegis(delete=[SILENT, OK])).warnings == []
 
 
 @pytest.mark.parametrize("lost", ["POST sessions", "GET sessions/ID/health"])
 def test_over_a_lost_connection_all_of_it_is_still_cleared_up(
-    check: Callable[..., Checked], lost: str
+    gate: Callable[..., Ended], lost: str
 ) -> None:
     aegis = Aegis(lost=lost, listed=lambda name: [{"id": ID, "windowName": name}])
     with pytest.raises(Unreachable):
-        check(aegis)
+        gate(aegis)
     assert aegis.asked[-1] == "DELETE sessions/ID"
 
 
 def test_a_directory_that_does_not_go_is_warned_of(
-    check: Callable[..., Checked], tmp_path: Path
+    gate: Callable[..., Ended], tmp_path: Path
 ) -> None:
     class Littering(Aegis):
         def __call__(self, request: HttpRequest, timeout: float) -> Response:
@@ -423,7 +421,7 @@ def test_a_directory_that_does_not_go_is_warned_of(
     aegis = Littering()
     parent = tmp_path / "elsewhere"
     parent.mkdir()
-    done = check(aegis, parents=[str(parent)])
+    done = gate(aegis, parents=[str(parent)])
     assert isinstance(done.verdict, Ok)
     assert done.warnings == [
         f"{aegis.work_dir} was made for a session and could not be removed: remove it by hand"
@@ -431,14 +429,14 @@ def test_a_directory_that_does_not_go_is_warned_of(
 
 
 def test_the_next_directory_is_tried_where_aegis_or_the_host_takes_none(
-    check: Callable[..., Checked], tmp_path: Path
+    gate: Callable[..., Ended], tmp_path: Path
 ) -> None:
     refused = answer(400, code="INVALID_WORKDIR", error="workDir is not allowed")
     denied = answer(403, code="TENANT_WORKDIR_DENIED", error="outside tenant root")
     work, nowhere = str(tmp_path / "work"), str(tmp_path / "nowhere")
-    done = check(Aegis(post=[refused, denied, CREATED]), parents=[nowhere, work, work, work])
+    done = gate(Aegis(post=[refused, denied, CREATED]), parents=[nowhere, work, work, work])
     assert isinstance(done.verdict, Ok)
-    done = check(Aegis(post=[refused, denied]), parents=[nowhere, work, work])
+    done = gate(Aegis(post=[refused, denied]), parents=[nowhere, work, work])
     assert isinstance(done.verdict, Unknown)
     assert done.verdict.message.startswith(f"{NOT_CHECKED}there is no directory for one (")
     reasons = (": No such file or directory", ': "workDir is not allowed"', ': "outside tenant')
@@ -446,31 +444,31 @@ def test_the_next_directory_is_tried_where_aegis_or_the_host_takes_none(
 
 
 def test_a_claude_that_does_not_start_in_another_users_directory_proves_nothing(
-    check: Callable[..., Checked],
+    gate: Callable[..., Ended],
 ) -> None:
     stranger = 54321
-    done = check(Aegis(session_health=[NOT_RUNNING]), user=stranger)
+    done = gate(Aegis(session_health=[NOT_RUNNING]), user=stranger)
     assert isinstance(done.verdict, Unknown)
     assert done.verdict.message.endswith("and its directory was another user's than Aegis'")
-    assert isinstance(check(Aegis(), user=stranger).verdict, Ok)
+    assert isinstance(gate(Aegis(), user=stranger).verdict, Ok)
 
 
 @pytest.mark.root
 def test_a_host_that_takes_no_further_connection_is_no_failure(
-    check: Callable[..., Checked], connection: HostConnection
+    gate: Callable[..., Ended], connection: HostConnection
 ) -> None:
     connection.open()
     inventory, _ = specified(
         "all: {vars: {provider: glm, address: 127.0.0.1, port: 1}, hosts: {a: {}}}"
     )
     connection.job = replace(connection.job, host=inventory.hosts["a"])
-    done = check(Aegis())
+    done = gate(Aegis())
     assert isinstance(done.verdict, Unknown)
     assert "root needs a further connection for it, and " in done.verdict.message
 
 
 def test_a_host_that_answers_slowly_holds_its_batch_no_longer_than_the_clean_up(
-    check: Callable[..., Checked],
+    gate: Callable[..., Ended],
 ) -> None:
     class Slow(Aegis):
         def __call__(self, request: HttpRequest, timeout: float) -> Response:
@@ -482,6 +480,6 @@ def test_a_host_that_answers_slowly_holds_its_batch_no_longer_than_the_clean_up(
             return response
 
     aegis = Slow(post=[SILENT])
-    done = check(aegis)
+    done = gate(aegis)
     assert aegis.spent <= 46.0
     assert len(done.warnings) == 1

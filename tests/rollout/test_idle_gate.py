@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.playbook.plays import Gates, Sessions
-from aegis_provision.rollout.session_wait import wait_for_idle
+from aegis_provision.rollout.idle_gate import wait_for_idle
 from aegis_provision.rollout.verdicts import Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
 from tests.rollout.responses import (
