@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_verdict import (
     CLAUDE_TOO_OLD,
+    DROPPED_FILE,
     HOW_TO_OPEN,
     LOCKED,
     NO_CLAUDE,
@@ -709,8 +710,8 @@ def _api(facts: HostFacts) -> Check:
             )
         return _fail(
             name,
-            "Aegis runs without its file: its API answers without a token, and the file has one",
-            _restart_hint(facts, "look at its log for why, and whether it can read the file"),
+            DROPPED_FILE.message,
+            _restart_hint(facts, DROPPED_FILE.hint),
         )
     if api.refused:
         message = f"it {NONE_TAKEN}{unset}"

@@ -275,12 +275,12 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
     ),
     (
         "a file that was lost", lambda: facts(api=api(is_open=True)),
-        "api", FAIL, "Aegis runs without its file", "look at its log",
+        "api", FAIL, "Aegis dropped its file", "look at its log",
     ),
     (
         "a file that was lost, and is newer than the server",
         lambda: with_file(file(at=int(STARTED) + 900), api=api(is_open=True)),
-        "api", FAIL, "Aegis runs without its file", "restart Aegis, which runs since before",
+        "api", FAIL, "Aegis dropped its file", "restart Aegis, which runs since before",
     ),
     (
         "an empty token in Aegis' environment",

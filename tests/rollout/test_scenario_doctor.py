@@ -153,7 +153,7 @@ FAULTS: Mapping[str, Fault] = {
     "locked": Fault("lock", "another run is writing there (ben@laptop", "warn", done=_lock(30)),
     "left": Fault("lock", "a run that did not end left its lock", "warn", done=_lock(4000)),
     "down": Fault("aegis", "nothing listens on", done=lambda host: host.place.stop(5)),
-    "lost": Fault("api", "Aegis runs without its file", done=_lose_file),
+    "lost": Fault("api", "Aegis dropped its file", done=_lose_file),
     "another-token": Fault(
         "api",
         "it takes none of the known tokens",
