@@ -29,6 +29,8 @@ from aegis_provision.providers.probe_verdict import (
 from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.provider_probe import (
+    REFUSES_TOKEN,
+    chat_request,
     expectation,
     messages_request,
     missing_settings,
@@ -50,6 +52,8 @@ _ASK = "ask with --probe"
 _SLOW_REMEDY = "look at the network between the host and the provider"
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _REFUSES = frozenset({_UNAUTHORIZED, _FORBIDDEN})
+_AT_THE_MOMENT = frozenset({408, 425, 429})
+_BROKEN = 500
 _COMPLAINS = frozenset({400, 422})
 """What an API says to a request that lacks what it needs."""
 _IS_THERE = _COMPLAINS | {_UNAUTHORIZED}
@@ -198,6 +202,12 @@ class _Probe:
         elif status in _IS_THERE:
             message = f"{listed} answers, and so does what Claude Code's sessions call: "
             message, remedy = message + self._messages, ""
+        elif status in _AT_THE_MOMENT or status >= _BROKEN:
+            message = (
+                f"{listed} answers, but {self._messages}, which Claude Code's sessions call, "
+                f"answers {status}"
+            )
+            remedy = "try again later, and look at the provider's own status and at your quota"
         else:
             message, remedy = f"{listed} answers; {verdict.calls}", ""
         result = CheckResult.WARN if remedy or verdict.slow else CheckResult.OK
@@ -223,8 +233,9 @@ class _Probe:
             )
         if needed in _REFUSES:
             return _taken(needed)
-        if status == _UNAUTHORIZED:
-            return _failed(_TOKEN, refused_token(status, self.expected))
+        for refusal in (status, 0 if native else self._ask(self._chat_request)):
+            if refusal in REFUSES_TOKEN:
+                return _failed(_TOKEN, refused_token(refusal, self.expected))
         if status in _COMPLAINS:
             needed = self._ask_messages(with_token=False)
             if needed in _REFUSES:
@@ -242,6 +253,10 @@ class _Probe:
         if verdict.unchecked:
             return Check(_MODEL, CheckResult.NOT_CHECKED, verdict.unchecked)
         return Check(_MODEL, CheckResult.OK, verdict.found)
+
+    @property
+    def _chat_request(self) -> HttpRequest:
+        return chat_request(self.expected, token_of(self.session))
 
     @property
     def _messages(self) -> str:

@@ -6,6 +6,7 @@ What its replies mean is in :mod:`aegis_provision.providers.probe_verdict`.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,14 @@ from aegis_provision.providers.connect_failure_verdict import connect_failure_ve
 from aegis_provision.providers.probe_verdict import (
     Expected,
     Reply,
+    chat_url,
     messages_url,
     models_url,
+    names_missing_path,
     native_models_url,
     needs_messages,
     probe_verdict,
+    refused_token,
     settles,
 )
 from aegis_provision.providers.recipes import VARIABLE_OF
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.aegis_client import SendRequest
     from aegis_provision.transport.http_messages import HttpResponse
+
+REFUSES_TOKEN = frozenset({401, 402})
+"""What only a token that is not good there gets. Firewalls and gateways answer 403 to any."""
 
 _SHORTEST_TIMEOUT = 1.0
 _LONGEST_PUT_OFF = 300.0  # the lock is renewed by requests, and expires after twice as long
@@ -53,13 +60,13 @@ def probe_provider(
 ) -> Ok | Unknown | Blocked:
     """Ask the provider for its models, with the host's token, from the host's point of view.
 
-    The request is in OpenAI's form, and if that does not settle it in Anthropic's; where it takes
-    that to tell a provider of both from a base URL that ends too early, what Claude Code calls is
-    asked for nothing. A failure that
-    may pass by itself is tried again until ``timeout`` seconds are over. Where the provider says
-    when (``Retry-After``), it is not asked before, also after that time, and not at all where that
-    is after ``longest`` seconds. ``chosen_at`` is the inventory's place that chose the provider,
-    for messages.
+    The request is in OpenAI's form, and if that does not settle it in Anthropic's. What sessions
+    call is asked for nothing where it takes that to tell a provider of both from a base URL that
+    ends too early, or to try the token, since anybody may read the list. A failure that may pass by
+    itself is tried again until ``timeout`` seconds are over. Where the provider says when
+    (``Retry-After``), it is not asked before, also after that time, and not at all where that is
+    after ``longest`` seconds. ``chosen_at`` is the inventory's place that chose the provider, for
+    messages.
     """
     if missing_settings(session):
         return Ok(("the provider was not asked: the file does not name one in full",))
@@ -78,6 +85,8 @@ def probe_provider(
         verdict = probe_once(session, expected, send, own)
         if isinstance(verdict, Unknown):
             return verdict
+        if verdict.ok:
+            verdict = _check_token(session, expected, verdict, send, own)
         if verdict.ok:
             return Ok(verdict.warnings, verdict.checked)
         blocked = Blocked(verdict.message, verdict.hint)
@@ -114,6 +123,40 @@ def probe_once(
     third = send(messages_request(expected, token), max(_SHORTEST_TIMEOUT, timeout))
     status = 0 if isinstance(third, HttpFailure) else third.status
     return probe_verdict(first, second, expected, status)
+
+
+def _check_token(
+    session: Session, expected: Expected, verdict: Verdict, send: SendRequest, timeout: float
+) -> Verdict:
+    """Return ``verdict``, or that the token is refused where anybody may read the list of models.
+
+    Then what sessions call is asked, with the token and for nothing.
+    """
+    token = token_of(session)
+    if token is None or expected.source("auth_token").by_default:
+        return verdict
+    native = verdict.url == native_models_url(expected.base_url)
+    without = send(HttpRequest(verdict.url, native=native), timeout)
+    if isinstance(without, HttpFailure) or not 200 <= without.status < 300:
+        return verdict
+    requests = [messages_request(expected, token)]
+    if not native:
+        requests.insert(0, chat_request(expected, token))
+    for request in requests:
+        response = send(request, timeout)
+        if isinstance(response, HttpFailure) or names_missing_path(response.status):
+            continue
+        if response.status in REFUSES_TOKEN:
+            return refused_token(response.status, expected)
+        return verdict
+    source = expected.source("auth_token")
+    calls = f"{verdict.calls}; anybody may read the list: {source} was not checked"
+    return replace(verdict, calls=calls)
+
+
+def chat_request(expected: Expected, token: Secret | None) -> HttpRequest:
+    """Return a request to what clients of OpenAI's API call, as :func:`messages_request` does."""
+    return HttpRequest(chat_url(expected.base_url), token, method="POST", body=b"{}")
 
 
 def messages_request(expected: Expected, token: Secret | None) -> HttpRequest:

@@ -22,7 +22,7 @@ from aegis_provision.providers.session_variables import (
 )
 from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
-from aegis_provision.transport.http_messages import HttpFailure, HttpResponse
+from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from aegis_provision.providers.secret import Secret
@@ -49,10 +49,22 @@ def session(**changes: str | Secret | None) -> Session:
     return Session(SessionSpec("gateway", (), allow_http=False, lineage=("gateway",)), values, ())
 
 
+class Provider(Host):
+    """A provider that lists models to nobody without the token; ``without`` counts who tried."""
+
+    without = 0
+
+    def __call__(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
+        if request.token is None and request.method == "GET":
+            self.without += 1
+            return status(401)
+        return super().__call__(request, timeout)
+
+
 def probed(
     *answers: HttpResponse | HttpFailure, timeout: float = LONG, of: Session | None = None
 ) -> tuple[Ok | Unknown | Blocked, Host, Clock]:
-    host, clock = Host(answers), Clock()
+    host, clock = Provider(answers), Clock()
     return probe_provider(of or session(), host, timeout, pause=clock), host, clock
 
 
@@ -74,7 +86,8 @@ def test_a_provider_that_offers_the_models_is_asked_once_with_the_hosts_token() 
 
 
 def test_a_token_that_is_no_secret_is_not_sent() -> None:
-    _, host, _ = probed(models("big", "small"), of=session(auth_token="ollama-local"))
+    host = Host([models("big", "small")])
+    probe_provider(session(auth_token="ollama-local"), host, LONG, Clock())
     assert host.asked[0].token is None
 
 
@@ -131,6 +144,48 @@ def test_what_asking_again_will_not_change_holds_at_once(
     forms = [f"{BASE_URL}/models", f"{BASE_URL}/v1/models"]
     assert [request.url for request in host.asked] == forms[: len(host.asked)]
     assert len(host.asked) == (2 if isinstance(answer, HttpResponse) else 1)
+
+
+LISTED = models("big", "small")
+
+
+@pytest.mark.parametrize(
+    ("answers", "paths"),
+    [
+        ([401], ["/chat/completions"]),
+        ([402], ["/chat/completions"]),
+        ([404, 401], ["/chat/completions", "/v1/messages"]),
+    ],
+)
+def test_a_token_is_tried_where_anybody_may_read_the_list(
+    answers: list[int], paths: list[str]
+) -> None:
+    host = Host([LISTED, LISTED, *map(status, answers)])
+    end = probe_provider(session(), host, LONG, Clock())
+    assert isinstance(end, Blocked)
+    assert f"({answers[-1]})" in end.message
+    assert "auth_token" in end.hint
+    assert [request.token is TOKEN for request in host.asked[:2]] == [True, False]
+    tried = host.asked[2:]
+    assert [(request.method, request.url) for request in tried] == [
+        ("POST", f"{BASE_URL}{path}") for path in paths
+    ]
+    assert all(request.token is TOKEN and request.body == b"{}" for request in tried)
+
+
+@pytest.mark.parametrize("answer", [400, 403, 422, 429, 500])
+def test_what_else_such_a_request_gets_says_nothing_of_the_token(answer: int) -> None:
+    end = probe_provider(session(), Host([LISTED, LISTED, status(answer)]), LONG, Clock())
+    assert end == FOUND
+
+
+def test_where_nothing_takes_such_a_request_it_is_said_with_what_was_found() -> None:
+    answers = [LISTED, LISTED, status(404), status(404)]
+    end = probe_provider(session(), Host(answers), LONG, Clock())
+    assert isinstance(end, Ok)
+    assert not end.warnings
+    more = "; anybody may read the list: auth_token (ANTHROPIC_AUTH_TOKEN in the host's own file) "
+    assert end.checked == f"{FOUND.checked}{more}was not checked"
 
 
 NATIVE = {"data": [{"type": "model", "id": "big"}, {"type": "model", "id": "small"}]}
@@ -300,7 +355,7 @@ def test_the_provider_is_not_asked_again_where_it_says_that_this_is_too_soon(tex
 def test_a_wait_that_is_asked_for_may_end_after_the_probes_own_time(
     text: str, longest: float, pauses: list[float]
 ) -> None:
-    host, clock = Host([asks_to_wait(text), models("big", "small")]), Clock()
+    host, clock = Provider([asks_to_wait(text), models("big", "small")]), Clock()
     end = probe_provider(session(), host, 10.0, clock, longest=longest)
     assert clock.pauses == pauses
     assert isinstance(end, Ok if pauses else Blocked)
