@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 MOST_LISTED = 20
 """How many names a message lists."""
 
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
 
 def counted(number: int, noun: str) -> str:
     """Return ``number`` with its noun: ``1 host``, ``2 hosts``, ``2 batches``."""
@@ -35,6 +37,26 @@ def utc_text(when: datetime, timespec: str = "seconds") -> str:
 def utc_time_text(seconds: float) -> str:
     """Return a point in time, in seconds since the epoch, as :func:`utc_text` does."""
     return utc_text(datetime.fromtimestamp(seconds, UTC))
+
+
+def span_text(seconds: float) -> str:
+    """Return a span of time in its two largest units: ``42 s``, ``3 min 20 s``, ``2 d 4 h``."""
+    whole = max(1, round(seconds))
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes in its largest unit, rounded down: ``16 MiB``, ``4 KiB``."""
+    for unit, factor in (("MiB", 1024 * 1024), ("KiB", 1024)):
+        if size >= factor:
+            return f"{size // factor:,} {unit}"
+    return f"{size} bytes"
 
 
 def escape_control(text: str) -> str:

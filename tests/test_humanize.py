@@ -13,6 +13,8 @@ from aegis_provision.humanize import (
     group_by,
     group_pairs,
     listed,
+    size_text,
+    span_text,
     utc_text,
 )
 
@@ -73,3 +75,32 @@ def test_groups_and_items_keep_their_order() -> None:
 def test_pairs_are_grouped_by_their_first_part() -> None:
     assert group_pairs([("x", 2), ("y", 1), ("x", 1)]) == {"x": [2, 1], "y": [1]}
     assert group_pairs(()) == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (1023, "1023 bytes"),
+        (1024, "1 KiB"),
+        (64 * 1024, "64 KiB"),
+        (1024 * 1024 - 1, "1,023 KiB"),
+        (16 * 1024 * 1024, "16 MiB"),
+        (3 * 1024**4, "3,145,728 MiB"),
+    ],
+)
+def test_a_size_in_its_largest_unit(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (42, "42 s"),
+        (200.4, "3 min 20 s"),
+        (7260, "2 h 1 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_a_span_of_time_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert span_text(seconds) == text

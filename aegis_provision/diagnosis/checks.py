@@ -25,6 +25,47 @@ class CheckResult(StrEnum):
     NOT_CHECKED = "not_checked"
 
 
+class HostCheck(StrEnum):
+    """The checks of a host, in the order in which things break."""
+
+    NAME = "name"
+    PORT = "port"
+    HOST_KEY = "host_key"
+    AUTH = "auth"
+    BECOME = "become"
+    SFTP = "sftp"
+    DIRECTORY = "directory"
+    FILE = "file"
+    PERMISSIONS = "permissions"
+    CONFIG = "config"
+    FILE_IN_USE = "file_in_use"
+    VARIABLES = "variables"
+    FREE_SPACE = "free_space"
+    CLOCK = "clock"
+    LOCK = "lock"
+    AEGIS = "aegis"
+    API = "api"
+    CLAUDE = "claude"
+    RESTART = "restart"
+    PROVIDER = "provider"
+    TOKEN = "token"  # noqa: S105 - a name
+    MODEL = "model"
+
+
+class ControlNodeCheck(StrEnum):
+    """The checks of the control node, in their order."""
+
+    PYTHON = "python"
+    PACKAGES = "packages"
+    SSH_CONFIG = "ssh_config"
+    AGENT = "agent"
+    KEYS = "keys"
+    KNOWN_HOSTS = "known_hosts"
+    STATE_DIRECTORY = "state_directory"
+    LOCALE = "locale"
+    RECIPES = "recipes"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One check and what came of it.
@@ -52,6 +93,26 @@ class HostChecks:
 
     host: str
     checks: tuple[Check, ...]
+
+
+def ok(check: str, message: str = "") -> Check:
+    """Return a check that holds; ``message`` says how."""
+    return Check(check, CheckResult.OK, message)
+
+
+def warn(check: str, message: str, remedy: str = "") -> Check:
+    """Return a check that warns."""
+    return Check(check, CheckResult.WARN, message, remedy)
+
+
+def fail(check: str, message: str, remedy: str = "") -> Check:
+    """Return a check that failed."""
+    return Check(check, CheckResult.FAIL, message, remedy)
+
+
+def not_checked(check: str, message: str, remedy: str = "") -> Check:
+    """Return a check that was not made, for a reason of its own."""
+    return Check(check, CheckResult.NOT_CHECKED, message, remedy)
 
 
 def rests_on(check: str, below: str) -> Check:

@@ -9,24 +9,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aegis_provision.diagnosis.checks import Check, CheckResult
+from aegis_provision.diagnosis.checks import (
+    Check,
+    CheckResult,
+    ControlNodeCheck,
+    fail,
+    not_checked,
+    ok,
+    warn,
+)
 from aegis_provision.humanize import counted, escape_control, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-CONTROL_NODE_CHECKS = (
-    "python",
-    "packages",
-    "ssh_config",
-    "agent",
-    "keys",
-    "known_hosts",
-    "state_directory",
-    "locale",
-    "recipes",
-)
-"""All checks of the control node, in their order."""
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*([^;]*?)\s*(?:;\s*(.*))?")
 _BOUND = re.compile(r"\s*(>=|<=|<|>|==)\s*([0-9][0-9.]*)\s*")
@@ -87,9 +82,9 @@ def _holds(have: tuple[int, ...], sign: str, bound: tuple[int, ...]) -> bool:
 def check_python(version: str, bounds: str) -> Check:
     """Return whether Python's ``version`` is one that the tool is made for."""
     if Requirement("python", bounds, None).takes(version):
-        return Check("python", CheckResult.OK, version)
+        return ok(ControlNodeCheck.PYTHON, version)
     message = f"this is Python {version}, and {bounds} is needed"
-    return Check("python", CheckResult.FAIL, message, "install the tool with another Python")
+    return fail(ControlNodeCheck.PYTHON, message, "install the tool with another Python")
 
 
 def check_packages(
@@ -102,7 +97,7 @@ def check_packages(
     """
     if requirements is None:
         message = "the tool runs from a directory, not from an installed package"
-        return Check("packages", CheckResult.NOT_CHECKED, message)
+        return not_checked(ControlNodeCheck.PACKAGES, message)
     wrong: list[Requirement] = []
     told: list[str] = []
     for item in requirements:
@@ -121,13 +116,13 @@ def check_packages(
         needed = any(item.extra is None for item in wrong)
         result = CheckResult.FAIL if needed else CheckResult.WARN
         remedy = "pip install " + " ".join(f"'{item}'" for item in wrong)
-        return Check("packages", result, "; ".join(told), remedy)
+        return Check(ControlNodeCheck.PACKAGES, result, "; ".join(told), remedy)
     there = [f"{item.name} {installed[item.name]}" for item in requirements if installed[item.name]]
     absent = [
         f"{item.name} (for {item.extra})" for item in requirements if not installed[item.name]
     ]
     without = f"; without {listed(absent)}" if absent else ""
-    return Check("packages", CheckResult.OK, f"{', '.join(there)}{without}")
+    return ok(ControlNodeCheck.PACKAGES, f"{', '.join(there)}{without}")
 
 
 def check_ssh_config(paths: Sequence[str], problem: str, ignored: Sequence[str]) -> Check:
@@ -137,22 +132,22 @@ def check_ssh_config(paths: Sequence[str], problem: str, ignored: Sequence[str])
     """
     if problem:
         remedy = "correct it, or name another file with --ssh-config"
-        return Check("ssh_config", CheckResult.FAIL, problem, remedy)
+        return fail(ControlNodeCheck.SSH_CONFIG, problem, remedy)
     if ignored:
         message = "; ".join(ignored)
         remedy = "take it out where hosts need it, or say what is meant in the inventory"
-        return Check("ssh_config", CheckResult.WARN, message, remedy)
-    return Check("ssh_config", CheckResult.OK, ", ".join(paths) or "none")
+        return warn(ControlNodeCheck.SSH_CONFIG, message, remedy)
+    return ok(ControlNodeCheck.SSH_CONFIG, ", ".join(paths) or "none")
 
 
 def check_agent(socket: str | None, problem: str, keys: int) -> Check:
     """Return whether the ssh agent at ``socket`` answers; it has ``keys`` keys."""
     if socket is None:
-        return Check("agent", CheckResult.OK, "none: SSH_AUTH_SOCK is not set")
+        return ok(ControlNodeCheck.AGENT, "none: SSH_AUTH_SOCK is not set")
     if problem:
         remedy = "start one and add your keys with ssh-add, or unset SSH_AUTH_SOCK"
-        return Check("agent", CheckResult.WARN, f"{problem}: {escape_control(socket)}", remedy)
-    return Check("agent", CheckResult.OK, counted(keys, "key"))
+        return warn(ControlNodeCheck.AGENT, f"{problem}: {escape_control(socket)}", remedy)
+    return ok(ControlNodeCheck.AGENT, counted(keys, "key"))
 
 
 def check_keys(usable: Sequence[str], unusable: Mapping[str, str], agent_keys: int) -> Check:
@@ -166,8 +161,8 @@ def check_keys(usable: Sequence[str], unusable: Mapping[str, str], agent_keys: i
     message = "; ".join([*([", ".join(there)] if there else []), *told])
     if not there:
         remedy = "add one with ssh-add, make one with ssh-keygen, or set 'identity_file'"
-        return Check("keys", CheckResult.WARN, message or "no key to log in with", remedy)
-    return Check("keys", CheckResult.OK, message)
+        return warn(ControlNodeCheck.KEYS, message or "no key to log in with", remedy)
+    return ok(ControlNodeCheck.KEYS, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +180,7 @@ def check_known_hosts(files: Sequence[KnownHostsFile]) -> Check:
     unreadable = [f"{file.path} can't be read: {file.problem}" for file in files if file.problem]
     if unreadable:
         remedy = "make it a file that you can read, or name others with --known-hosts"
-        return Check("known_hosts", CheckResult.FAIL, "; ".join(unreadable), remedy)
+        return fail(ControlNodeCheck.KNOWN_HOSTS, "; ".join(unreadable), remedy)
     counts = [f"{file.path} ({counted(file.entries, 'key')})" for file in files]
     broken = [
         f"{file.path}:{listed(map(str, file.broken), most=_MOST_LINES)} is not understood"
@@ -194,12 +189,12 @@ def check_known_hosts(files: Sequence[KnownHostsFile]) -> Check:
     ]
     if broken:
         remedy = "such lines are passed over, as ssh does: correct them or take them out"
-        return Check("known_hosts", CheckResult.WARN, "; ".join([*counts, *broken]), remedy)
+        return warn(ControlNodeCheck.KNOWN_HOSTS, "; ".join([*counts, *broken]), remedy)
     if not any(file.entries for file in files):
         remedy = "collect keys with ssh-keyscan and compare them, or see --host-key accept-new"
         message = "no key of any host is known" + (f": {', '.join(counts)}" if counts else "")
-        return Check("known_hosts", CheckResult.WARN, message, remedy)
-    return Check("known_hosts", CheckResult.OK, ", ".join(counts))
+        return warn(ControlNodeCheck.KNOWN_HOSTS, message, remedy)
+    return ok(ControlNodeCheck.KNOWN_HOSTS, ", ".join(counts))
 
 
 def check_state_directory(
@@ -211,22 +206,26 @@ def check_state_directory(
     looked at and can't be understood.
     """
     if problem:
-        return Check("state_directory", CheckResult.FAIL, problem, remedy)
+        return fail(ControlNodeCheck.STATE_DIRECTORY, problem, remedy)
     if damaged:
         verb = "is" if len(damaged) == 1 else "are"
         message = f"{path}: {counted(len(damaged), 'record')} {verb} damaged: {listed(damaged)}"
         remedy = "'history RUN' tells what is wrong; such a run can't be rolled back or retried"
-        return Check("state_directory", CheckResult.WARN, message, remedy)
+        return warn(ControlNodeCheck.STATE_DIRECTORY, message, remedy)
     kept = counted(runs, "run") if there else "the first run makes it"
-    return Check("state_directory", CheckResult.OK, f"{path}: {kept}")
+    return ok(ControlNodeCheck.STATE_DIRECTORY, f"{path}: {kept}")
 
 
 def check_locale(encoding: str) -> Check:
     """Return whether names and messages can be printed as they are in ``encoding``."""
     if encoding.lower().replace("-", "").replace("_", "") == "utf8":
-        return Check("locale", CheckResult.OK, "UTF-8")
+        return ok(ControlNodeCheck.LOCALE, "UTF-8")
     message = f"{encoding}: what it lacks is printed as escapes"
-    return Check("locale", CheckResult.WARN, message, "set LC_ALL to a locale with UTF-8: C.UTF-8")
+    return warn(
+        ControlNodeCheck.LOCALE,
+        message,
+        "set LC_ALL to a locale with UTF-8: C.UTF-8",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +243,8 @@ def check_recipes(recipes: Sequence[RecipeFacts]) -> Check:
     refused = [f"{item.name}: {'; '.join(item.refused)}" for item in recipes if item.refused]
     if refused:
         remedy = "correct the variable, or unset it"
-        return Check("recipes", CheckResult.WARN, "; ".join(refused), remedy)
-    return Check("recipes", CheckResult.OK, "; ".join(_recipes_told(recipes)))
+        return warn(ControlNodeCheck.RECIPES, "; ".join(refused), remedy)
+    return ok(ControlNodeCheck.RECIPES, "; ".join(_recipes_told(recipes)))
 
 
 def _recipes_told(recipes: Sequence[RecipeFacts]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.variable_checks import check_session, unusable_problem
-from aegis_provision.diagnosis.checks import Check, CheckResult
+from aegis_provision.diagnosis.checks import Check, CheckResult, HostCheck
 from aegis_provision.humanize import listed
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session
 
 _CHECK_OF = {
-    VARIABLE_OF["base_url"]: "provider",
-    VARIABLE_OF["auth_token"]: "token",
-    VARIABLE_OF["model"]: "model",
-    VARIABLE_OF["fast_model"]: "model",
+    VARIABLE_OF["base_url"]: HostCheck.PROVIDER,
+    VARIABLE_OF["auth_token"]: HostCheck.TOKEN,
+    VARIABLE_OF["model"]: HostCheck.MODEL,
+    VARIABLE_OF["fast_model"]: HostCheck.MODEL,
 }
 """The check at which a session variable matters; the others do at ``variables``."""
 
@@ -66,10 +66,10 @@ def find_in_input(
 def _refused(session: Session) -> Iterator[Check]:
     """Yield the checks that fail over what Aegis would drop, or choke on; the first for each."""
     places = {item.span: item.name for item in session.spec.variables}
-    told: set[str] = set()
+    told: set[HostCheck] = set()
     for item in check_session(session):
         name = places.get(item.span, "") if item.span is not None else ""
-        check = _CHECK_OF.get(name, "variables")
+        check = _CHECK_OF.get(name, HostCheck.VARIABLES)
         if item.is_error and check not in told:
             told.add(check)
             yield _failed(check, item)
@@ -86,11 +86,11 @@ def _missing(session: Session, host: Host, *, probe: bool) -> Iterator[Check]:
     Without ``probe`` they would not be made anyway: what is unset is only worth knowing then.
     """
     chosen_at = str(host.provider.span) if host.provider is not None else ""
-    told: set[str] = set()
+    told: set[HostCheck] = set()
     for variable in session.spec.variables:
         names = dict.fromkeys(item.name for item in references(variable.template))
         unset = [name for name in names if name in session.missing]
-        check = _CHECK_OF.get(variable.name, "variables")
+        check = _CHECK_OF.get(variable.name, HostCheck.VARIABLES)
         if variable.name in session.values or not unset or check in told:
             continue
         told.add(check)
@@ -123,5 +123,9 @@ def _api_token(
         return None, (), (called, unset)
     unusable = [*unusable_tokens(template, variables, "api_token", "api_token")]
     if unusable:
-        return None, (_failed("api", unusable_problem(unusable[0], reference.span)),), (called, "")
+        return (
+            None,
+            (_failed(HostCheck.API, unusable_problem(unusable[0], reference.span)),),
+            (called, ""),
+        )
     return token, (), (called, "")

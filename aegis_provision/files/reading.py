@@ -12,6 +12,8 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aegis_provision.humanize import size_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -69,7 +71,7 @@ def read_bounded(path: Path, stream: BinaryIO, limit: int) -> bytes:
     """
     data = stream.read(limit + 1)
     if len(data) > limit:
-        raise UnfitFileError(errno.EFBIG, f"it is larger than {size_words(limit)}", str(path))
+        raise UnfitFileError(errno.EFBIG, f"it is larger than {size_text(limit)}", str(path))
     return data
 
 
@@ -91,11 +93,3 @@ def is_null(facts: os.stat_result) -> bool:
     if not stat.S_ISCHR(facts.st_mode):
         return False
     return facts.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116 - not an operator's path
-
-
-def size_words(size: int) -> str:
-    """Return a number of bytes as people say it: ``16 MiB``."""
-    for unit, factor in (("MiB", 1024 * 1024), ("KiB", 1024)):
-        if size >= factor and size % factor == 0:
-            return f"{size // factor} {unit}"
-    return f"{size} bytes"

@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import InputError
-from aegis_provision.files.reading import check_regular, is_null, size_words
-from aegis_provision.humanize import listed
+from aegis_provision.files.reading import check_regular, is_null
+from aegis_provision.humanize import listed, size_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,9 +73,7 @@ def _content(path: Path, longest: float) -> bytes:
             raise InputError(f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")
         data = read_waiting(stream.fileno(), _LARGEST, time.monotonic() + longest)
     if len(data) > _LARGEST:
-        raise InputError(
-            f"{path} is larger than {size_words(_LARGEST)}: it is no file of variables"
-        )
+        raise InputError(f"{path} is larger than {size_text(_LARGEST)}: it is no file of variables")
     return data
 
 

@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.variable_checks import check_session
-from aegis_provision.diagnosis.checks import Check, CheckResult, rests_on
+from aegis_provision.diagnosis.checks import Check, ControlNodeCheck, fail, rests_on
 from aegis_provision.diagnosis.control_node_checks import (
     KnownHostsFile,
     RecipeFacts,
@@ -105,10 +105,10 @@ def _ssh(environ: Mapping[str, str], options: ConnectionOptions) -> Iterator[Che
     try:
         home_directory(environ)
     except NoHomeError as problem:
-        yield Check("ssh_config", CheckResult.FAIL, f"{problem}: it lies there", "set HOME")
+        yield fail(ControlNodeCheck.SSH_CONFIG, f"{problem}: it lies there", "set HOME")
         yield agent_check
-        yield rests_on("keys", "ssh_config")
-        yield rests_on("known_hosts", "ssh_config")
+        yield rests_on(ControlNodeCheck.KEYS, ControlNodeCheck.SSH_CONFIG)
+        yield rests_on(ControlNodeCheck.KNOWN_HOSTS, ControlNodeCheck.SSH_CONFIG)
         return
     connect = connection_settings(options, environ, ()).options
     yield _ssh_config(connect)
@@ -193,7 +193,7 @@ def _state_directory(environ: Mapping[str, str]) -> Check:
         ]
     except StateDirError as error:
         if not path and not _has_home(environ):
-            return rests_on("state_directory", "ssh_config")
+            return rests_on(ControlNodeCheck.STATE_DIRECTORY, ControlNodeCheck.SSH_CONFIG)
         problem, remedy = error.message, error.hint
     return check_state_directory(path, problem, remedy, there=there, runs=runs, damaged=damaged)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class ExitCode(IntEnum):
     """Every exit code of the tool; ``run`` ends with its command's own status, once it started.
 
-    The last but one and the one before are what POSIX shells say of a command that can't be run.
+    126 and 127 are what POSIX shells say of a command that can't be run, or is not there.
     """
 
     DONE = 0

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.api_address import api_address
 from aegis_provision.aegis.config_file import ConfigFile
 from aegis_provision.aegis.remote_state import ReadProblem
-from aegis_provision.diagnosis.host_checks import (
+from aegis_provision.diagnosis.checks import HostCheck
+from aegis_provision.diagnosis.host_checks import checks_of, refused_input
+from aegis_provision.diagnosis.host_facts import (
     ApiFacts,
     ApiFailure,
     ClockFacts,
@@ -22,8 +24,6 @@ from aegis_provision.diagnosis.host_checks import (
     LockFacts,
     LoginFacts,
     SpaceFacts,
-    checks_of,
-    refused_input,
 )
 from aegis_provision.errors import Stage, Unreachable
 from aegis_provision.humanize import escape_control
@@ -142,12 +142,12 @@ class _FactGatherer:
         )
         # Each with the first of the checks that it is about.
         steps = {
-            "directory": self._with_files,
-            "free_space": self._with_space,
-            "clock": self._with_clock,
-            "lock": self._with_lock,
-            "aegis": self._with_api,
-            "provider": self._with_provider,
+            HostCheck.DIRECTORY: self._with_files,
+            HostCheck.FREE_SPACE: self._with_space,
+            HostCheck.CLOCK: self._with_clock,
+            HostCheck.LOCK: self._with_lock,
+            HostCheck.AEGIS: self._with_api,
+            HostCheck.PROVIDER: self._with_provider,
         }
         for check, step in steps.items():
             try:
@@ -156,7 +156,7 @@ class _FactGatherer:
                 facts = step(facts)
             except Unreachable as problem:
                 # The connection holds where only the file can't be read.
-                at = "file" if problem.step == READ_STEP else check
+                at = HostCheck.FILE if problem.step == READ_STEP else check
                 facts = replace(facts, fault=Fault(at, problem.reason, problem.hint))
                 break
         config = facts.config

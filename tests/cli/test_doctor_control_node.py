@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis_provision.cli.main import run
-from aegis_provision.diagnosis.control_node_checks import CONTROL_NODE_CHECKS
+from aegis_provision.diagnosis.checks import ControlNodeCheck
 from aegis_provision.packaged_files import load_schema
 from tests.fleet.agent import running_agent
 from tests.fleet.openssh import make_key
@@ -74,7 +74,7 @@ def looked_at(
     document: dict[str, Any] = json.loads(out)
     check_document("doctor", document)
     assert document["hosts"] == []
-    assert [item["check"] for item in document["control_node"]] == list(CONTROL_NODE_CHECKS)
+    assert [item["check"] for item in document["control_node"]] == list(ControlNodeCheck)
     return {item["check"]: item for item in document["control_node"]}
 
 
@@ -273,9 +273,9 @@ def test_as_a_stream_it_is_the_last_event(home: Home, capsys: pytest.CaptureFixt
     [line] = map(json.loads, capsys.readouterr().out.splitlines())
     check_document("event", line)
     assert line["event"] == "doctor_finished"
-    assert [item["check"] for item in line["control_node"]] == list(CONTROL_NODE_CHECKS)
+    assert [item["check"] for item in line["control_node"]] == list(ControlNodeCheck)
 
 
 def test_the_schema_names_the_checks() -> None:
     text = load_schema("doctor")["properties"]["control_node"]["description"]
-    assert ", ".join(CONTROL_NODE_CHECKS) in text
+    assert ", ".join(ControlNodeCheck) in text

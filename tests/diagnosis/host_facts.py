@@ -19,8 +19,8 @@ from aegis_provision.aegis.remote_state import (
     RemoteUser,
 )
 from aegis_provision.diagnosis.checks import Check, CheckResult
-from aegis_provision.diagnosis.host_checks import (
-    NEEDED_EXTENSION,
+from aegis_provision.diagnosis.connection_checks import NEEDED_EXTENSION
+from aegis_provision.diagnosis.host_facts import (
     ApiFacts,
     ApiFailure,
     ClockFacts,

@@ -19,10 +19,9 @@ from aegis_provision.aegis.remote_state import (
     RemoteUser,
 )
 from aegis_provision.diagnosis.checks import Check, CheckResult
-from aegis_provision.diagnosis.host_checks import (
-    CONNECTION,
-    NEEDED_EXTENSION,
-    RESTS_ON,
+from aegis_provision.diagnosis.connection_checks import NEEDED_EXTENSION
+from aegis_provision.diagnosis.host_checks import RESTS_ON, checks_of, refused_input
+from aegis_provision.diagnosis.host_facts import (
     ApiFailure,
     ClockFacts,
     Fault,
@@ -30,9 +29,8 @@ from aegis_provision.diagnosis.host_checks import (
     LockFacts,
     LoginFacts,
     SpaceFacts,
-    checks_of,
-    refused_input,
 )
+from aegis_provision.errors import Stage
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.session_variables import resolve_env
 from tests.diagnosis.host_facts import (
@@ -374,8 +372,8 @@ def test_one_fault_is_one_finding(
         behind |= {check.check} if rests else set()
 
 
-@pytest.mark.parametrize("name", CONNECTION)
-def test_behind_a_broken_way_nothing_is_checked(name: str) -> None:
+@pytest.mark.parametrize("name", Stage)
+def test_behind_a_broken_way_nothing_is_checked(name: Stage) -> None:
     found = checks_of(facts(fault=Fault(name, "broken", "mend it"), login=None, actual=None))
     order = list(RESTS_ON)
     expected = dict.fromkeys(order[: order.index(name)], OK)

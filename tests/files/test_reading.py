@@ -17,7 +17,6 @@ from aegis_provision.files.reading import (
     opened,
     read_beginning,
     read_file,
-    size_words,
 )
 
 if TYPE_CHECKING:
@@ -78,21 +77,6 @@ def test_a_file_is_opened_so_that_it_can_neither_wait_nor_be_inherited(tmp_path:
     with opened(path) as stream:
         assert not os.get_blocking(stream.fileno())
         assert not os.get_inheritable(stream.fileno())
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [
-        (LARGEST_FILE, "16 MiB"),
-        (1024 * 1024, "1 MiB"),
-        (64 * 1024, "64 KiB"),
-        (1024, "1 KiB"),
-        (1025, "1025 bytes"),
-        (1023, "1023 bytes"),
-    ],
-)
-def test_sizes_in_words(size: int, words: str) -> None:
-    assert size_words(size) == words
 
 
 READERS = {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import ClaudeCode
 from aegis_provision.diagnosis.checks import Check, CheckResult, HostChecks, rests_on
-from aegis_provision.diagnosis.host_checks import ApiFacts, Fault, LockFacts, checks_of
+from aegis_provision.diagnosis.host_checks import checks_of
+from aegis_provision.diagnosis.host_facts import ApiFacts, Fault, LockFacts
 from aegis_provision.report.doctor_report import check_content, doctor_lines
 from tests.diagnosis.host_facts import HEALTH, STARTED, api, content, facts, file, with_file
 from tests.golden.compare import assert_golden
@@ -16,7 +17,7 @@ from tests.golden.compare import assert_golden
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.diagnosis.host_checks import HostFacts
+    from aegis_provision.diagnosis.host_facts import HostFacts
 
 ASKED = tuple(
     Check(name, CheckResult.NOT_CHECKED, "asked with --probe") for name in ("token", "model")
