@@ -18,7 +18,7 @@ from aegis_provision.aegis.yaml_config import CannotEditError
 from aegis_provision.documents.diagnostic import note, warning
 from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
-from aegis_provision.errors import InputError, InvalidInputError
+from aegis_provision.errors import Error, InputError, InvalidInputError
 from aegis_provision.files.reading import read_file
 from aegis_provision.humanize import listed
 from aegis_provision.operations.load import (
@@ -60,7 +60,7 @@ _LOCKS = frozenset({"AEGIS_AUTH_TOKEN", "MANUS_AUTH_TOKEN"})
 class RunTarget:
     """What a host, or a recipe alone, would get; ``path`` is where, empty for a recipe.
 
-    ``fleet`` is ``None`` where no inventory was needed to tell.
+    ``fleet`` is ``None`` where there is no inventory, or a broken one that was not needed.
     """
 
     session: Session
@@ -105,7 +105,7 @@ def find_target(
     """
     if not host and name in builtin_recipes():
         session, found = session_of(builtin_recipes()[name], environment)
-        return RunTarget(session, diagnostics=found)
+        return RunTarget(session, fleet=_valid_fleet(inventory, environment), diagnostics=found)
     fleet = (load_fleet if host else fleet_if_any)(inventory, environment.environ)
     if fleet is not None and not host and name in fleet.recipes:
         session, found = _complete_session(fleet.recipes[name], environment)
@@ -115,6 +115,14 @@ def find_target(
     path = find_host(fleet, name).target.config_path
     resolved, warnings = resolve_sessions(fleet, [name], environment.variables)
     return RunTarget(resolved.sessions[name], path, fleet, (*fleet.diagnostics, *warnings))
+
+
+def _valid_fleet(inventory: Sequence[Path], environment: Environment) -> Fleet | None:
+    """Return the fleet at hand, whose tokens the command must not get; ``None`` for none."""
+    try:
+        return fleet_if_any(inventory, environment.environ)
+    except Error:
+        return None
 
 
 def _complete_session(

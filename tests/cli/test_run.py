@@ -333,10 +333,11 @@ def test_a_host_and_an_own_recipe_are_rendered_as_ever(
         name = "aegis.config.yaml" if "in-yaml" in args else "aegis.config.json"
         assert shown(bench, capfd, *args)[0] == f"{rendered[args]}{name}\n"
     assert len(set(rendered.values())) == 4  # h1 has what its recipe alone brings
-    assert run(["run", "h1", *bench.words("0")], bench.environ) == 0
-    environ = bench.recorded()["environ"]
-    assert environ["USER"] == "operator"
-    assert not any(CANARY in value for value in environ.values())
+    for name in ("h1", "ollama"):
+        assert run(["run", name, *bench.words("0")], bench.environ) == 0
+        environ = bench.recorded()["environ"]
+        assert environ["USER"] == "operator"
+        assert not any(CANARY in value for value in environ.values())
 
 
 def test_a_base_keeps_its_other_keys(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
