@@ -336,6 +336,7 @@ class _Start:
             work_dir=self.wanted.work_dir,
             message=why.message,
             hint=why.hint,
+            warnings=_token_warnings(self.job, self.api.client),
         )
 
     def _still_there(self, result: SessionResult, message: str, hint: str) -> SessionResult:

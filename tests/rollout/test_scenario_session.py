@@ -394,6 +394,8 @@ def test_tokens_that_the_api_does_not_take(fleet: Fleet) -> None:
         [warning] = entry(result)["warnings"]
         words = r"api_token \(API_TOKEN, \S+:\d+:\d+\) is not taken by the API; the authToken of "
         assert re.fullmatch(words + "the host's own file is", warning)
+        refused = start(fleet, "four", *inventory, work_dir="/etc")
+        assert (refused.exit_code, entry(refused)["warnings"]) == (4, [warning])
     finally:
         fleet.environ.pop("API_TOKEN", None)
         host.write_config(content)
