@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,15 +41,21 @@ def utc_time_text(seconds: float) -> str:
 
 
 def span_text(seconds: float) -> str:
-    """Return a span of time in its two largest units: ``42 s``, ``3 min 20 s``, ``2 d 4 h``."""
+    """Return a span of time in its two largest units: ``42 s``, ``3 min 20 s``, ``2 d``."""
     whole = max(1, round(seconds))
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+    units = (
+        ("d", whole // _DAY),
+        ("h", whole % _DAY // _HOUR),
+        ("min", whole % _HOUR // _MINUTE),
+        ("s", whole % _MINUTE),
+    )
+    largest = next(at for at, (_, number) in enumerate(units) if number)
+    return " ".join(f"{number} {unit}" for unit, number in units[largest : largest + 2] if number)
+
+
+def wait_text(seconds: float) -> str:
+    """Return how long to wait, as :func:`span_text` does: never too short."""
+    return span_text(math.ceil(seconds))
 
 
 def size_text(size: int) -> str:

@@ -16,6 +16,7 @@ from aegis_provision.humanize import (
     size_text,
     span_text,
     utc_text,
+    wait_text,
 )
 
 
@@ -98,9 +99,20 @@ def test_a_size_in_its_largest_unit(size: int, text: str) -> None:
         (0.2, "1 s"),
         (42, "42 s"),
         (200.4, "3 min 20 s"),
+        (300, "5 min"),
+        (3601, "1 h"),
         (7260, "2 h 1 min"),
         (90_000, "1 d 1 h"),
     ],
 )
 def test_a_span_of_time_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert span_text(seconds) == text
+
+
+def test_a_wait_is_never_told_too_short() -> None:
+    assert [wait_text(seconds) for seconds in (0.1, 30.1, 59.5, 3600.5)] == [
+        "1 s",
+        "31 s",
+        "1 min",
+        "1 h",
+    ]

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.session_api import QUOTA_EXCEEDED
 from aegis_provision.documents.quoting import quote
-from aegis_provision.humanize import listed
+from aegis_provision.humanize import listed, wait_text
 from aegis_provision.providers.probe_verdict import ConnectFailure
-from aegis_provision.providers.retry_after import waiting_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -206,7 +205,7 @@ def too_often(retry_after: float | None) -> ApiVerdict:
     """Return what to say of 429; ``retry_after`` is how many seconds Aegis asks to wait."""
     if retry_after is None:
         return ApiVerdict(f"{TOO_OFTEN} (429)", "try again in a minute")
-    wait = waiting_time(retry_after)
+    wait = wait_text(retry_after)
     return ApiVerdict(f"{TOO_OFTEN} (429), and asks to wait {wait}", f"try again in {wait}")
 
 

@@ -25,10 +25,9 @@ from aegis_provision.diagnosis.checks import (
 )
 from aegis_provision.diagnosis.file_checks import described
 from aegis_provision.diagnosis.host_facts import ApiFacts, ApiFailure, HostFacts
-from aegis_provision.humanize import utc_time_text
+from aegis_provision.humanize import utc_time_text, wait_text
 from aegis_provision.planning.host_plan import refusals
 from aegis_provision.planning.pending_restart import is_restart_pending
-from aegis_provision.providers.retry_after import waiting_time
 
 TOLD_NOTHING = "the inventory says nothing of the Aegis there"
 SAY_MORE = "set service or api"
@@ -85,7 +84,7 @@ def check_aegis(facts: HostFacts) -> Check:
 def _no_health(facts: HostFacts, api: ApiFacts, failure: ApiFailure) -> Check:
     name, process, unit = HostCheck.AEGIS, facts.process, facts.host.service.unit
     if failure.too_often:
-        wait = "a minute" if failure.wait is None else waiting_time(failure.wait)
+        wait = "a minute" if failure.wait is None else wait_text(failure.wait)
         return not_checked(name, TOO_OFTEN, f"wait {wait}")
     if failure.cause is None:
         return not_checked(name, f"its API could not be asked: {failure.reason}")

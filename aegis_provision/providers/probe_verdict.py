@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aegis_provision.documents.quoting import quote
+from aegis_provision.humanize import wait_text
 from aegis_provision.providers.model_list import is_wildcard, near, offers, parse_models
-from aegis_provision.providers.retry_after import waiting_time
 from aegis_provision.providers.value_source import ValueSource
 
 if TYPE_CHECKING:
@@ -452,7 +452,7 @@ def _refused(reply: Reply, expected: Expected, other: Reply | None) -> Verdict:
     if status in _REFUSES_TOKEN:
         return refused_token(status, expected)
     if reply.retry_after is not None:
-        asks = f" and asks to wait {waiting_time(reply.retry_after)}"
+        asks = f" and asks to wait {wait_text(reply.retry_after)}"
     if status == _TOO_MANY:
         message = f"the provider wants fewer requests (429){asks}: the token was not checked"
         hint = (

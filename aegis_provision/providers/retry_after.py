@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,7 +11,6 @@ LONGEST_WAIT = 24 * 3600
 
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _LONGEST_DATE = 40
-_TELLS_SECONDS, _TELLS_MINUTES = 120, 2 * 3600
 
 
 def parse_retry_after(text: str, now: datetime) -> float | None:
@@ -38,12 +36,3 @@ def _date(text: str) -> datetime | None:
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-
-
-def waiting_time(seconds: float) -> str:
-    """Return a wait in the words of a message, rounded up: ``30 s``, ``5 min``, ``3 h``."""
-    if seconds <= _TELLS_SECONDS:
-        return f"{math.ceil(seconds)} s"
-    if seconds <= _TELLS_MINUTES:
-        return f"{math.ceil(seconds / 60)} min"
-    return f"{math.ceil(seconds / 3600)} h"

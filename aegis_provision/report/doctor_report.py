@@ -56,8 +56,10 @@ _FEW_NAMES = 2
 _INDENT = 4
 _WORD_WIDTH = 4
 # What differs between hosts with one and the same fault: digests, addresses, numbers. A status of
-# HTTP, which stands in parentheses, is the fault itself.
-_OWN = re.compile(r"(\([1-5][0-9]{2}\))|SHA256:[A-Za-z0-9+/]+|[0-9]+(?:[.:,][0-9]+)*")
+# HTTP is the fault itself: "(503)", "answers 503".
+_OWN = re.compile(
+    r"((?:\(|\banswers )[1-5][0-9]{2}\b)|SHA256:[A-Za-z0-9+/]+|[0-9]+(?:[.:,][0-9]+)*"
+)
 
 
 def doctor_lines(

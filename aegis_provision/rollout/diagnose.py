@@ -54,7 +54,9 @@ if TYPE_CHECKING:
 _REQUEST_TIMEOUT = 5.0
 _COMMAND_TIMEOUT = 10.0
 _PROVIDER_TIMEOUT = 15.0
-_MOST_PROVIDER_QUESTIONS = 5  # the list in two forms and without a token, messages with and without
+_MOST_PROVIDER_QUESTIONS = 6
+"""Two for the list, in both forms within the time of one, and one without the token; messages twice
+with the token and once without; the chat."""
 _CLOCK = "date +%s"
 _SECONDS = re.compile(rb"^([0-9]{9,11})\r?$", re.MULTILINE)
 _NO_COMMANDS = "the host runs no commands for this login"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from aegis_provision.diagnosis.checks import Check, CheckResult, rests_on
+from aegis_provision.diagnosis.checks import Check, CheckResult, HostCheck, rests_on
 from aegis_provision.documents.quoting import quote
 from aegis_provision.providers.connect_failure_verdict import connect_failure_verdict
 from aegis_provision.providers.probe_verdict import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session
     from aegis_provision.transport.http_messages import Connected, HttpResponse
 
-_PROVIDER, _TOKEN, _MODEL = "provider", "token", "model"
+_PROVIDER, _TOKEN, _MODEL = HostCheck.PROVIDER, HostCheck.TOKEN, HostCheck.MODEL
 _ANSWERED = frozenset({Aspect.TOKEN, Aspect.MODEL, None})
 _WITH_PROBE = "asked with --probe"
 _ASK = "ask with --probe"

@@ -226,7 +226,7 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
     ),
     (
         "a lock that was left", lambda: facts(lock=LockFacts("", "", -7200)),
-        "lock", WARN, "left its lock (a run that left no name); it expired 2 h 0 min", "breaks it",
+        "lock", WARN, "left its lock (a run that left no name); it expired 2 h ago", "breaks it",
     ),
     (
         "a unit that is stopped",

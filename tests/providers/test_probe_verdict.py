@@ -397,7 +397,7 @@ def test_a_stand_in_that_is_refused_asks_for_its_variable() -> None:
                 "checked"
             ),
         ),
-        (503, 150.0, "the provider fails at the moment (503) and asks to wait 3 min"),
+        (503, 150.0, "the provider fails at the moment (503) and asks to wait 2 min 30 s"),
     ],
 )
 def test_how_long_the_provider_asks_to_wait_is_told(

@@ -133,6 +133,7 @@ def test_hosts_whose_texts_differ_in_more_than_numbers_stand_apart() -> None:
     assert len(_groups(a_1="no permission", a_2="it is a link")) == 2
     assert len(_groups(a="b is in the way of a", c="d is in the way of c")) == 2
     assert len(_groups(h1="it answers (502)", h2="it answers (503)")) == 2
+    assert len(_groups(h1="it answers 502", h2="it answers 503")) == 2
     assert len(_groups(h1="its mode is bad (0644)", h2="its mode is bad (0666)")) == 1
 
 

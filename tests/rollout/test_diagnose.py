@@ -93,11 +93,11 @@ def _checks(
 
 def test_a_clock_that_is_ahead_is_told_and_a_locks_age_goes_by_it(checks: dict[str, Check]) -> None:
     assert checks["clock"].result is CheckResult.WARN
-    assert checks["clock"].message.startswith("the host's clock is 1 h 0 min ahead of") or (
+    assert checks["clock"].message.startswith("the host's clock is 1 h ahead of") or (
         checks["clock"].message.startswith("the host's clock is 59 min ")
     )
     assert checks["lock"].message == "another run is writing there (ben since noon)"
-    assert "is broken in 8 min" in checks["lock"].remedy or "in 9 min 0 s" in checks["lock"].remedy
+    assert "is broken in 8 min" in checks["lock"].remedy or "in 9 min" in checks["lock"].remedy
 
 
 @pytest.mark.parametrize("probe", [False, True])

@@ -341,7 +341,7 @@ def test_the_provider_is_asked_again_when_it_says_and_not_before() -> None:
 def test_the_provider_is_not_asked_again_where_it_says_that_this_is_too_soon(text: str) -> None:
     end, host, clock = probed(asks_to_wait(text), timeout=10.0)
     assert isinstance(end, Blocked)
-    wait = {"30": "30 s", "86400": "24 h"}[text]
+    wait = {"30": "30 s", "86400": "1 d"}[text]
     assert end.message.startswith(
         f"the provider wants fewer requests (429) and asks to wait {wait}"
     )

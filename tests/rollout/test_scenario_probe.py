@@ -47,7 +47,7 @@ WHY = {
     "silent": "did not answer within",
     "page": "a page for people came instead of an answer (200): it looks like a proxy's",
     "redirected": 'the provider redirects to "http://elsewhere.example/v1/models" (307)',
-    "too-many": "the provider wants fewer requests (429) and asks to wait 120 s",
+    "too-many": "the provider wants fewer requests (429) and asks to wait 2 min",
 }
 HINTS = {
     "unauthorized": "check auth_token (GATEWAY_TOKEN, inventory.yml:",
