@@ -18,7 +18,7 @@ from aegis_provision.operations.history import PendingRestarts, pending_restarts
 from aegis_provision.operations.load import logins_that_are_set, select_hosts
 from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.providers.session_variables import resolve_env
-from aegis_provision.rollout.diagnose import diagnose_fleet
+from aegis_provision.rollout.gather_facts import diagnose_fleet
 from aegis_provision.rollout.host_job import HostJob
 
 if TYPE_CHECKING:

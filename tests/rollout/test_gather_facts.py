@@ -16,7 +16,7 @@ from aegis_provision.diagnosis.checks import Check, CheckResult
 from aegis_provision.diagnosis.input_checks import InputFindings
 from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.connection_pool import ConnectionSettings
-from aegis_provision.rollout.diagnose import diagnose_fleet
+from aegis_provision.rollout.gather_facts import diagnose_fleet
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.transport.connect import connect
 from tests.fleet.clients import options

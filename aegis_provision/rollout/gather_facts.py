@@ -1,4 +1,4 @@
-"""Looks at many hosts at once for what is wrong there. Nothing is written, on no host and not here.
+"""Gathers the facts of many hosts at once, for doctor. Nothing is written, on no host and not here.
 
 What was seen becomes checks in :mod:`aegis_provision.diagnosis.host_checks`.
 """
