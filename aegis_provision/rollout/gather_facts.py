@@ -55,8 +55,8 @@ _REQUEST_TIMEOUT = 5.0
 _COMMAND_TIMEOUT = 10.0
 _PROVIDER_TIMEOUT = 15.0
 _MOST_PROVIDER_QUESTIONS = 6
-"""Two for the list, in both forms within the time of one, and one without the token; messages twice
-with the token and once without; the chat."""
+"""The list with the token, its two forms in the time of one, and without it; what Claude Code calls
+twice with the token, and once without it; the chat."""
 _CLOCK = "date +%s"
 _SECONDS = re.compile(rb"^([0-9]{9,11})\r?$", re.MULTILINE)
 _NO_COMMANDS = "the host runs no commands for this login"
@@ -65,15 +65,15 @@ _ROOT = 0
 
 @dataclass(frozen=True, slots=True)
 class HostDiagnosis:
-    """A host's checks; ``secrets`` are those in its file, which must be masked in them."""
+    """What was found on a host; ``secrets`` are those in its file, which must be masked in it."""
 
-    checks: HostChecks
+    found: HostChecks
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def host(self) -> str:
         """Return the host's name."""
-        return self.checks.host
+        return self.found.host
 
 
 def diagnose_fleet(
@@ -108,9 +108,9 @@ def diagnose_fleet(
         emit,
         look,
         unreachable=unreachable,
-        event=lambda diagnosis: HostDiagnosed(diagnosis.checks),
+        event=lambda diagnosis: HostDiagnosed(diagnosis.found),
     )
-    return tuple(diagnosis.checks for diagnosis in found)
+    return tuple(diagnosis.found for diagnosis in found)
 
 
 def _shown(checks: HostChecks) -> HostChecks:
