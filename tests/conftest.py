@@ -28,9 +28,11 @@ settings.load_profile("all")
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C even in a shell's background job: what tests start would inherit its deafness."""
+    """Take keys' signals even in a shell's background job: what tests start would be deaf, too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -48,7 +48,7 @@ def host(directory: Path, *settings: str, timeout: float = 15.0) -> Iterator[Ssh
     with running_sshd(directory / "sshd", settings=[_FORWARDS_NOTHING, *settings]) as sshd:
         conn_options = options(home, sshd.known_hosts, timeout=timeout)
         with logged_in(target_at(sshd), conn_options) as transport:
-            yield SshServices(transport, conn_options)
+            yield SshServices(transport, conn_options, "root")
 
 
 @pytest.fixture(scope="module")

@@ -43,15 +43,14 @@ _SPECIAL = frozenset("!\n\\")
 
 @dataclass(frozen=True, slots=True)
 class SshServices:
-    """Commands and HTTP requests over an SSH connection: through a tunnel, else by curl there."""
+    """Commands and HTTP requests over an SSH connection: through a tunnel, else by curl there.
+
+    ``login`` is the name of the user who logged in.
+    """
 
     transport: Connection
     options: ConnectOptions
-
-    @property
-    def login(self) -> str:
-        """Return the name of the login."""
-        return self.transport.get_username() or ""
+    login: str
 
     def run(self, command: str, deadline: Deadline) -> CompletedCommand:
         """Run ``command`` as the login. Raises :class:`Unreachable`."""

@@ -70,7 +70,7 @@ def start_session(
     return HostSession(
         target,
         files,
-        services=SshServices(transport, options),
+        services=SshServices(transport, options, hop.user),
         as_owner=as_owner,
         user=target.become_user or hop.user,
         logged_in=Login(hop.user, transport.logged_in_with, connection.bastions),

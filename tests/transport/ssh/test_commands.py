@@ -156,6 +156,6 @@ def test_a_server_that_does_not_answer(
         with logged_in(target_at(sshd, port=port), patient) as transport:
             began = time.monotonic()
             with pytest.raises(Unreachable) as caught:
-                SshServices(transport, patient).run("true", Deadline.after(_ENOUGH))
+                SshServices(transport, patient, "root").run("true", Deadline.after(_ENOUGH))
     assert (caught.value.step, caught.value.reason) == ("command", reason)
     assert time.monotonic() - began < 20

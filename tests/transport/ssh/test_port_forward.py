@@ -218,7 +218,7 @@ def test_a_far_side_that_takes_nothing_keeps_no_thread(connection: Connection) -
 def test_a_far_side_that_never_answers_and_one_that_hangs_up_differ(
     connection: Connection, home: Path
 ) -> None:
-    services = SshServices(connection, options(home))
+    services = SshServices(connection, options(home), "root")
     with sockets.answering(takes_nothing) as port:
         answers = [
             services.request(HttpRequest(f"http://127.0.0.1:{port}/"), 0.3) for _ in range(10)
@@ -234,7 +234,7 @@ def test_a_connection_is_tried_without_a_request(
     authority = make_authority(tmp_path / "ca")
     strange = make_authority(tmp_path / "strange")
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
-    services = SshServices(connection, options(home))
+    services = SshServices(connection, options(home), "root")
     local = LocalServices(options(home))
     with (
         running_provider() as plain,
@@ -281,7 +281,7 @@ def test_an_ipv6_literal_in_a_url_leads_there(connection: Connection, home: Path
         port = listener.getsockname()[1]
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        services = SshServices(connection, options(home))
+        services = SshServices(connection, options(home), "root")
         answer = services.request(HttpRequest(f"http://[::1]:{port}/v1/health"), _ENOUGH)
         thread.join(_ENOUGH)
     assert isinstance(answer, HttpResponse), answer
