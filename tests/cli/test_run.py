@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -416,7 +417,7 @@ def test_a_signal_that_comes_before_the_command_starts_none(
 
     def interrupted() -> int:
         if signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         return real()
 
     monkeypatch.setattr("aegis_provision.files.private_directory.os.geteuid", interrupted)
