@@ -662,8 +662,9 @@ class Server:
             return 0
         listener = _Listener((_ADDRESS, self.place.settings["port"]), _Handler)
         listener.aegis = self
-        threading.Thread(target=listener.serve_forever, args=(_POLL,), daemon=True).start()
+        # Before anything is answered: who has an answer finds it in the log.
         self.place.note("listening")
+        threading.Thread(target=listener.serve_forever, args=(_POLL,), daemon=True).start()
         while not self.ended.wait(_OWNER_POLL):
             if not _alive(self.place.settings["owner"]):
                 return 1
