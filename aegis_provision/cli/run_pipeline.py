@@ -11,7 +11,6 @@ from aegis_provision.cli.interrupts import interrupts
 from aegis_provision.cli.observers import observe_run
 from aegis_provision.cli.output import echo
 from aegis_provision.humanize import counted
-from aegis_provision.operations.apply import apply, refused_results, run_name
 from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
 from aegis_provision.operations.plan import plan
 from aegis_provision.rollout.connection_pool import POOL_SIZE, ConnectionPool
@@ -50,6 +49,8 @@ def plan_and_apply(
     that saved plan is applied. Raises :class:`RefusedError` where the run can't be recorded, or
     where the hosts are not what the saved plan saw.
     """
+    # 'plan' does without, and starts sooner.
+    from aegis_provision.operations.apply import apply, refused_results, run_name
     from aegis_provision.report.console import print_lines
     from aegis_provision.report.plan_report import warning_lines
 
