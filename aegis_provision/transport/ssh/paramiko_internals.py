@@ -56,7 +56,7 @@ NO_BANNER = "Error reading SSH protocol banner"
 
 _BEFORE_BANNER = "Banner: "
 _MOST_SAID = 1000
-_ENDS_WITHIN = 2.0
+_ENDS_WITHIN = 0.5
 
 PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (

@@ -88,24 +88,33 @@ class _ChannelStream:
 
     def send(self, data: bytes) -> int:
         try:
-            return self.channel.send(data)
+            sent = self.channel.send(data)
         except TimeoutError:
             raise
-        except (paramiko.SSHException, OSError) as problem:
+        except (paramiko.SSHException, OSError, EOFError) as problem:
+            raise self._ended(problem) from None
+        if not sent:
             self._check_bastion()
-            raise to_os_error(problem) from None
+        return sent
 
     def recv(self, size: int) -> bytes:
         try:
             data = self.channel.recv(size)
-        except paramiko.SSHException as problem:
-            raise to_os_error(problem) from None
+        except TimeoutError:
+            raise
+        except (paramiko.SSHException, OSError, EOFError) as problem:
+            raise self._ended(problem) from None
         if not data:
             self._check_bastion()
         return data
 
     def settimeout(self, seconds: float | None) -> None:
         self.channel.settimeout(seconds)
+
+    def _ended(self, problem: paramiko.SSHException | OSError | EOFError) -> Exception:
+        """Return what to raise for the end of a connection; a packet to a closed one is EOF."""
+        self._check_bastion()
+        return problem if isinstance(problem, EOFError) else to_os_error(problem)
 
     def _check_bastion(self) -> None:
         lost = self.transport.lost_bastion()
