@@ -64,7 +64,7 @@ class ShownRequest:
 def shown_request(host: Host, work_dir: str, name: str, session: Session) -> ShownRequest:
     """Return the request for ``session``, in which every secret is a :class:`Hidden` one.
 
-    A value that would show a secret of the session is one too, whatever it is called.
+    A value that would show a secret of the session is one too, under any name.
     """
     token = host.service.api_token
     secrets = [value for value in session.values.values() if isinstance(value, Secret)]

@@ -56,7 +56,7 @@ def signals_held() -> Iterator[frozenset[signal.Signals]]:
     )
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, held)
     try:
-        # Some systems drop what nobody handles, held back or not.
+        # Some systems drop a signal without a handler, even a blocked one.
         for number in (signal.SIGCHLD, signal.SIGCONT):
             signal.signal(number, _nothing)
         yield held
@@ -172,7 +172,7 @@ def _in_foreground() -> bool:
 
 
 def _stop() -> None:
-    """Stop, as any process does at this signal, until somebody says to go on."""
+    """Stop, as any process does at this signal, until SIGCONT comes."""
     os.kill(os.getpid(), signal.SIGTSTP)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class CheckResult(StrEnum):
     """What came of a check.
 
-    NOT_CHECKED: it rests on a check that failed, nothing here can tell, or nobody asked for it.
+    NOT_CHECKED: it rests on a check that failed, it can't be told, or it was not asked for.
     """
 
     OK = "ok"

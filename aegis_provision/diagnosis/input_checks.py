@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.variable_checks import check_session, unusable_problem
 from aegis_provision.diagnosis.checks import Check, CheckResult, HostCheck
 from aegis_provision.humanize import listed
-from aegis_provision.providers.recipes import VARIABLE_OF
+from aegis_provision.providers.recipes import SETTING_OF, VARIABLE_OF
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session_variables import resolve_secret, unusable_tokens
 from aegis_provision.providers.templates import references
@@ -33,7 +33,6 @@ _CHECK_OF = {
 }
 """The check at which a session variable matters; the others do at ``variables``."""
 
-_SETTING_OF = {name: setting for setting, name in VARIABLE_OF.items()}
 _SET_THEM = "export it, or put it into a file that only you can read: --env-file"
 
 
@@ -95,8 +94,8 @@ def _missing(session: Session, host: Host, *, probe: bool) -> Iterator[Check]:
             continue
         told.add(check)
         source = f"{variable.setting} ({', '.join(names)}, {variable.span})"
-        if variable.name in _SETTING_OF:
-            source = str(value_source(session, _SETTING_OF[variable.name], chosen_at))
+        if variable.name in SETTING_OF:
+            source = str(value_source(session, SETTING_OF[variable.name], chosen_at))
         verb = "is" if len(unset) == 1 else "are"
         message = f"{source}: {listed(unset, between=' and ')} {verb} unset or empty"
         result = CheckResult.FAIL if probe else CheckResult.NOT_CHECKED

@@ -1,4 +1,4 @@
-"""A directory for one process's secret: nobody else reads it, and it goes when the process goes.
+"""A directory for one process's secret: its owner's alone, and removed with the process.
 
 It lies in the user's runtime directory, which is in memory and goes with the login (XDG Base
 Directory Specification 0.8), or else in the temporary one. The process holds a lock on it
@@ -45,7 +45,7 @@ class PrivateDirectory:
         """Make the file ``name``, 0600 from its birth; return its path. Raises ``OSError``."""
         descriptor = os.open(name, _NEW_FILE, _OWNER_ONLY, dir_fd=self.descriptor)
         with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(descriptor, _OWNER_ONLY)  # whatever the umask took away
+            os.fchmod(descriptor, _OWNER_ONLY)  # the umask may have taken bits away
             stream.write(content)
         return self.path / name
 
@@ -70,7 +70,7 @@ def runtime_directories(environ: Mapping[str, str], uid: int) -> tuple[Path, ...
 def make_private_directory(places: Sequence[Path]) -> PrivateDirectory:
     """Make a directory in the first of ``places`` that will do; it is the caller's to remove.
 
-    A place will do where nobody else can replace what is ours: only we write there, or it is sticky
+    A place will do where no other user can replace our files: only we write there, or it is sticky
     as ``/tmp`` is. Raises :class:`InputError` where none will.
     """
     reasons = []
@@ -92,7 +92,7 @@ def make_private_directory(places: Sequence[Path]) -> PrivateDirectory:
 def remove_abandoned(places: Sequence[Path]) -> None:
     """Remove the directories in ``places`` whose process is gone.
 
-    Only those that are named so, belong to us, and are locked by nobody. One that can't be removed
+    Only those that are named so, belong to us, and are not locked. One that can't be removed
     stays: nothing is raised.
     """
     for path in _left_in(places):
@@ -130,14 +130,14 @@ def _made(place: Path) -> PrivateDirectory:
         path = place / f"{PREFIX}{secrets.token_hex(8)}"
         path.mkdir(mode=_PRIVATE)
         try:
-            path.chmod(_PRIVATE)  # whatever the umask took away
+            path.chmod(_PRIVATE)  # the umask may have taken bits away
             descriptor = os.open(path, _DIRECTORY)
         except FileNotFoundError:
             continue  # another process took it for one that was left behind
         try:
             with suppress(
                 OSError
-            ):  # a file system without locks: nobody can take it for a lost one
+            ):  # a file system without locks: no other run can take it for a lost one
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_at(path, descriptor):
                 return PrivateDirectory(path, descriptor)

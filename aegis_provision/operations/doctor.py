@@ -110,7 +110,7 @@ def doctor(job: DoctorJob, emit: Emit) -> tuple[HostChecks, ...]:
 
 
 def _pins(hosts: list[Host], environment: Environment) -> Iterator[Diagnostic]:
-    """Yield what the day means for pins; one that has ended keeps nobody from a look."""
+    """Yield what the day means for pins; one that has ended does not stop a diagnosis."""
     for item in pin_diagnostics(hosts, environment.today):
         yield replace(item, severity=Severity.WARNING) if item.is_error else item
 

@@ -127,7 +127,7 @@ def _ssh_config(options: ConnectOptions) -> Check:
     paths = [escape_control(str(path)) for path in named if path is not None and path.exists()]
     try:
         config = ssh_config_of(options)
-        # An unknown keyword is an error only once a host is asked for, of whatever name.
+        # An unknown keyword is an error only once a host is looked up; any name will do.
         list(config.may_say(Query(_ANY_HOST), frozenset()))
     except SshConfigError as problem:
         return check_ssh_config(paths, str(problem), ())

@@ -42,6 +42,9 @@ VARIABLE_OF = {
 }
 """The five keys and their variables, in the order of docs/aegis.md, "The five variables"."""
 
+SETTING_OF = {variable: key for key, variable in VARIABLE_OF.items()}
+"""The key of each of the five variables."""
+
 MOST_EXTENDED = 4000
 """How many others a provider may extend, one through the other."""
 
@@ -266,8 +269,8 @@ def _extends(entry: ProviderEntry) -> Scalar | None:
 
 def removal_problems(name: str, span: Span) -> Iterator[Diagnostic]:
     """Yield what is wrong with the removal of the variable ``name`` from hosts."""
-    if name in VARIABLE_OF.values():
-        key = _key_of(name)
+    if name in SETTING_OF:
+        key = SETTING_OF[name]
         yield error(
             "managed-variable",
             f'"{name}" is what "{key}" sets, and every host needs it: it can\'t be removed',
@@ -276,15 +279,11 @@ def removal_problems(name: str, span: Span) -> Iterator[Diagnostic]:
         )
 
 
-def _key_of(variable: str) -> str:
-    return next(key for key, name in VARIABLE_OF.items() if name == variable)
-
-
 def template_problems(setting: str, template: str, span: Span) -> Iterable[Diagnostic]:
     """Yield what is wrong with a template in any environment."""
     name = setting.removeprefix(ENV_PREFIX)
     if setting != name and name in VARIABLE_OF.values():
-        key = _key_of(name)
+        key = SETTING_OF[name]
         yield error(
             "managed-variable",
             f'"{name}" is what "{key}" sets, and env is for further variables',

@@ -16,7 +16,7 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.secret_detection import is_named_hash, is_secret_name, looks_secret
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.providers.recipes import VARIABLE_OF, RecipeValue
+from aegis_provision.providers.recipes import SETTING_OF, VARIABLE_OF, RecipeValue
 from aegis_provision.providers.secret import (
     TOKENS,
     is_secret_setting,
@@ -38,7 +38,6 @@ FLAG = "--env"
 """The flag that gives a session a variable, and the name of its source in diagnostics."""
 
 _FORM = "write it as NAME='${VARIABLE}', in single quotes; the value stays in your environment"
-_KEY_OF = {variable: key for key, variable in VARIABLE_OF.items()}
 
 
 def read_assignments(
@@ -77,7 +76,7 @@ def _span(source: Source, line: int, start: int, end: int) -> Span:
 
 def setting_of(name: str) -> str:
     """Return the key of the variable ``name``: one of the five keys, else ``env.NAME``."""
-    return _KEY_OF.get(name, ENV_PREFIX + name)
+    return SETTING_OF.get(name, ENV_PREFIX + name)
 
 
 def _problems(name: str, template: str, span: Span, flag: str) -> Iterator[Diagnostic]:

@@ -200,7 +200,7 @@ def _in_the_way(
 ) -> Delivery | None:
     """Wait until a session takes a prompt; return why it must not be sent, ``None`` if it may.
 
-    The prompt would answer what the session asks, and may confirm what nobody has read.
+    The prompt would answer what the session asks, and may confirm what was not read.
     """
     problem: Delivery | None = None
     for seconds in tries(timeout, _SHORTEST_TIMEOUT, pause, now):

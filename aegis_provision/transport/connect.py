@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.deadline import deadline_expired
-from aegis_provision.transport.retry import retrying, tell_nobody
+from aegis_provision.transport.retry import ignore_retry, retrying
 from aegis_provision.transport.shared_connections import SharedConnections
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def connect(
     target: Target,
     options: ConnectOptions,
     deadline: Deadline,
-    on_retry: OnRetry = tell_nobody,
+    on_retry: OnRetry = ignore_retry,
     *,
     shared: SharedConnections[LoggedIn] | None = None,
 ) -> HostSession:

@@ -160,7 +160,7 @@ class WriteLock:
 
 @dataclass(frozen=True, slots=True)
 class FoundLock:
-    """A lock that somebody else holds or left behind. ``holder`` and ``since`` are what it says.
+    """A lock that another run holds or left behind. ``holder`` and ``since`` are what it says.
 
     Either is empty where it does not say. ``mtime`` is when it was made or renewed, in seconds by
     the host's clock.

@@ -91,14 +91,14 @@ class Retries:
 OnRetry: TypeAlias = "Callable[[Retry], object]"
 
 
-def tell_nobody(_: Retry) -> None:
-    """Take what is tried again, and tell nobody."""
+def ignore_retry(_: Retry) -> None:
+    """Take what is tried again, and do nothing with it."""
 
 
 def retrying(
     attempt: Callable[[], T],
     deadline: Deadline,
-    on_retry: OnRetry = tell_nobody,
+    on_retry: OnRetry = ignore_retry,
     *,
     retries: Retries,
     patient: bool = False,

@@ -91,7 +91,7 @@ class Lease(Generic[C]):
     _given_back: bool = False
 
     def give_back(self) -> None:
-        """Give it back; it is closed if nobody else needs it."""
+        """Give it back; the last user's closes it."""
         if not self._given_back:
             self._given_back = True
             self._give_back()
@@ -100,7 +100,7 @@ class Lease(Generic[C]):
 class SharedConnections(Generic[C]):
     """The connections of a run that several hosts use; safe to use from several threads.
 
-    A context manager, which may be entered again within: connections that nobody uses any more
+    A context manager, which may be entered again within: connections without a user
     stay open until the outermost block ends. Outside of one they are closed at once.
     """
 

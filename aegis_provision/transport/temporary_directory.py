@@ -38,8 +38,8 @@ def make_temporary_directory(
 
     Where everybody may make directories in ``parent``, root gives it to that user. It has mode 0700
     if it is that user's, else 0755, as it has for a user who is not known (``None``). As root, call
-    this only where nobody else may rename or remove what is in ``parent``, or where the sticky bit
-    keeps them from it. Raises ``OSError``.
+    this only where no other user may rename or remove what is in ``parent``, or where the sticky
+    bit keeps them from it. Raises ``OSError``.
     """
     path = posixpath.join(parent, f"{_PREFIX}{secrets.token_hex(8)}")
     files.submit_mkdir(path, _PRIVATE).get()

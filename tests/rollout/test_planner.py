@@ -10,7 +10,7 @@ from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import HostPlanned, ReadingStarted
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.retry import tell_nobody
+from aegis_provision.transport.retry import ignore_retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def test_what_was_kept_and_not_taken_is_closed(hosts_of: Callable[..., Hosts]) -
     hosts = hosts_of("a")
     deadline = Deadline.after(60)
     session = hosts.connection.connect(
-        hosts.jobs[0].host.target, hosts.connection.options, deadline, tell_nobody
+        hosts.jobs[0].host.target, hosts.connection.options, deadline, ignore_retry
     )
     with ConnectionPool(1) as kept:
         assert kept.offer("a", session)

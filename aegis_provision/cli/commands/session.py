@@ -229,7 +229,7 @@ def _start(selection: SessionSelection, options: FleetOptions, output: Output) -
         interrupts(cancel) as signals,
         observe_run(output, forks=options.connection.forks) as observers,
     ):
-        # A session that was begun is seen to its end: nobody would know of it.
+        # A session that was begun is waited for: its id would be lost.
         signals.writing_begins()
         run = start(job, observers.emit, cancel)
     return _print(run, output, observers)

@@ -54,7 +54,7 @@ class Progress:
 class KeysLeftError(Exception):
     """The host hung up, as after too many failures, and there is more to try.
 
-    ``refusal`` is what to raise if nobody connects again.
+    ``refusal`` is what to raise if no further connection is made.
     """
 
     def __init__(self, refusal: Unreachable) -> None:
@@ -112,7 +112,7 @@ class _LostError(Exception):
 
 @dataclass(slots=True)
 class _Outcome:
-    """What the host said in one connection, for the error if it lets nobody in.
+    """What the host said in one connection, for the error if the login fails.
 
     ``methods`` are those that may go on, all until it says which; ``answers`` counts what it
     refused. ``unsigned`` says that the agent would not sign, ``was_asked`` that we asked for the
@@ -218,7 +218,7 @@ class _Attempt:
         """Return what the host says to one key, ``None`` where it could not be offered.
 
         Where it is likely that the host takes the key, it is signed with at once. Otherwise the
-        host is asked first, so that nobody touches a device, or confirms, for nothing.
+        host is asked first, so that no device is touched, and no use confirmed, for nothing.
         """
         user, blob = self.hop.user, offer.public.blob
         accepted = chosen("PubkeyAcceptedAlgorithms", self.hop.pubkey_accepted_algorithms, KEYS)
@@ -246,7 +246,7 @@ class _Attempt:
             return offer.private.sign(data, algorithm)
         if not isinstance(self.agent, SshAgent):
             return None
-        # Whoever touches a device may take as long as the host's deadline lets them.
+        # To touch a device may take as long as the host's deadline allows.
         seconds = self.deadline.remaining() if offer.on_device else self._seconds()
         session = self.connection.agent_session()
         try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NoSuchNameError(Exception):
-    """There is no such name, or nobody could say."""
+    """There is no such name, or the name server did not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _certified(
 ) -> tuple[KeyVerdict, str]:
     """Return the verdict under ``names`` on a key that a certificate vouches for.
 
-    ``unfit`` says why the certificate is not good, whoever signed it.
+    ``unfit`` says why the certificate is not good, signed by any authority.
     """
     entries, authority = known_hosts.about(names[0]), certificate.authority
     if certificate.key in entries.revoked or authority in entries.revoked:

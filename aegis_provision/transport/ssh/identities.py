@@ -60,7 +60,7 @@ class Offer:
 
     @property
     def on_device(self) -> bool:
-        """Tell whether somebody has to touch a device for each signature."""
+        """Tell whether each signature wants a device to be touched."""
         return self.public.key_type.startswith("sk-")
 
     def algorithm(self, accepted: Sequence[str], server: Collection[str]) -> str | None:

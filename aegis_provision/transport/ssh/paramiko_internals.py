@@ -317,7 +317,7 @@ class Connection(paramiko.Transport):
         super()._parse_channel_open_failure(m)  # type: ignore[misc] # paramiko's own handler
 
     def _parse_channel_open_success(self, m: Message) -> None:
-        """Close a channel that nobody waits for any more; paramiko would leave it open."""
+        """Close a channel that came too late; paramiko would leave it open."""
         answer = paramiko.Message(m.asbytes())
         number, theirs = answer.get_int(), answer.get_int()
         if self._channels.get(number) is not None:  # type: ignore[attr-defined] # see above
@@ -368,10 +368,10 @@ class Authentication:
         return self._let_in
 
     def get_username(self) -> None:
-        """Name nobody: only paramiko's server has to know."""
+        """Return nothing: only paramiko's server needs the name."""
 
     def abort(self) -> None:
-        """Tell whoever waits for an answer that the connection is lost."""
+        """Tell the thread that waits for an answer that the connection is lost."""
         self._answers.put(None)
 
     @property

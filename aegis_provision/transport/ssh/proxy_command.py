@@ -2,8 +2,8 @@
 
 A ProxyCommand runs as OpenSSH's client runs it (its ``ssh_proxy_connect``): ``exec`` of it in the
 operator's shell, in the operator's environment, its input and output the connection. It has no
-terminal: nobody could answer what 32 of them ask. It ends with the connection, and so does what it
-has started; what it says on stderr is told only if no connection comes of it.
+terminal: 32 of them can't ask their questions there. It ends with the connection, and so does
+what it has started; what it says on stderr is told only if no connection comes of it.
 """
 
 from __future__ import annotations

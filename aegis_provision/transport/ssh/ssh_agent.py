@@ -99,7 +99,7 @@ class SshAgent:
             made_with = split_string(signature)[0].decode("ascii", "replace")
         except ValueError:
             raise AgentError("no proper signature") from None
-        if made_with != algorithm:  # an old agent signs with SHA-1, whatever it is asked for
+        if made_with != algorithm:  # an old agent signs with SHA-1 in any case
             raise AgentRefusedError
         return signature
 

@@ -116,7 +116,7 @@ def read_ssh_config(
     """Return the config at ``path``, then the system-wide one; ``None`` stands for no file.
 
     With a ``system_path``, the file at ``path`` is the one that OpenSSH's client reads by itself:
-    nobody else may be able to write it. ``timeout`` bounds each command and each name (seconds).
+    no other user may be able to write it. ``timeout`` bounds each command and each name (seconds).
     Raises :class:`SshConfigError` for a line that can't be right, or a file that can't be read.
     """
     files = []

@@ -99,8 +99,8 @@ def _warned(
 _NO_SESSION = "no shell is opened on hosts"
 _NO_FORWARDING = "no port, socket or display is forwarded for others"
 _NO_TERMINAL = "there is no terminal on the far side"
-_NEVER_ASKS = "nobody is asked at a terminal"
-_NO_KERBEROS = "nobody logs in with Kerberos; see GSSAPIAuthentication"
+_NEVER_ASKS = "no question is asked at a terminal"
+_NO_KERBEROS = "there is no login with Kerberos; see GSSAPIAuthentication"
 _OWN_LOG = "what is told is said by -v and -q"
 _OPENSSH_TOO = "OpenSSH ignores it, too"
 _OWN_CONNECTIONS = "each run makes its own connections"
@@ -172,14 +172,17 @@ _EVERY = (
         reads=Reads.WORD,
     ),
     _warned(
-        "GSSAPIAuthentication", "nobody logs in with Kerberos: a key must do", _NO, users_own=True
+        "GSSAPIAuthentication",
+        "there is no login with Kerberos: a key must do",
+        _NO,
+        users_own=True,
     ),
     _warned(
         "GSSAPIKeyExchange", "no host is trusted by Kerberos: its key must be in known_hosts", _NO
     ),
     _warned(
         "HostbasedAuthentication",
-        "nobody logs in with this machine's key: a key of yours must do",
+        "there is no login with this machine's key: a key of yours must do",
         _NO,
     ),
     _warned(

@@ -291,7 +291,7 @@ class _LineError(Exception):
 
 
 def unknown_keyword(found: Unknown) -> SshConfigError:
-    """Return the error for a keyword that nobody knows."""
+    """Return the error for a keyword that no version of ssh_config(5) has."""
     hint = did_you_mean(found.key, [keyword.name for keyword in KEYWORDS.values()])
     text = f"{found.place}: {quote(found.key)} is no keyword of ssh_config(5)"
     return SshConfigError(f"{text}: {hint}" if hint else text)

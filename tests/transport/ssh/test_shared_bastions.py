@@ -20,7 +20,7 @@ from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import LoginSecrets
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.errors import NOTHING_LISTENS, PENALIZED, THROTTLED
-from aegis_provision.transport.retry import Retries, Retry, tell_nobody
+from aegis_provision.transport.retry import Retries, Retry, ignore_retry
 from aegis_provision.transport.shared_connections import SharedConnections
 from aegis_provision.transport.ssh.connect_through_jump_hosts import LoggedIn
 from tests.fleet.clients import options, target_at
@@ -73,7 +73,7 @@ def opened(
     host: Target,
     conn_options: ConnectOptions,
     shared: Shared,
-    tell: Callable[[Retry], object] = tell_nobody,
+    tell: Callable[[Retry], object] = ignore_retry,
 ) -> HostSession:
     return connect(host, conn_options, Deadline.after(_ENOUGH), tell, shared=shared)
 
