@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from aegis_provision.operations.exit_codes import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
+    from typing import TextIO
 
     from aegis_provision.rollout.worker_pool import CancelToken
 
@@ -132,3 +134,25 @@ def interrupts(cancel: CancelToken) -> Iterator[Interrupts]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def wait_for_input(terminal: TextIO) -> None:
+    """Wait until ``terminal`` can be read; a signal's handler runs, and may raise, at once.
+
+    For the main thread only. A read alone does not notice a signal that comes just before it
+    blocks, or one that another thread takes: Python runs handlers between two of its own steps.
+    """
+    wakened, waker = os.pipe()
+    os.set_blocking(wakened, False)
+    os.set_blocking(waker, False)
+    before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(terminal, selectors.EVENT_READ)
+            selector.register(wakened, selectors.EVENT_READ)
+            while all(key.fileobj is not terminal for key, _ in selector.select()):
+                os.read(wakened, 512)
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(wakened)
+        os.close(waker)

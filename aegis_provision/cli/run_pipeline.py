@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aegis_provision.cli.interrupts import interrupts
+from aegis_provision.cli.interrupts import interrupts, wait_for_input
 from aegis_provision.cli.observers import observe_run
 from aegis_provision.cli.output import echo
 from aegis_provision.humanize import counted
@@ -167,6 +167,7 @@ def confirm(question: str) -> Confirmation:
     try:
         # Within, as Ctrl-C may come as soon as the question can be read.
         echo(f"{question} [y/N] ", err=True, end="")
+        wait_for_input(sys.stdin)
         answer = sys.stdin.readline()
     except (UnicodeDecodeError, OSError):  # the terminal may be gone
         return Confirmation.NO

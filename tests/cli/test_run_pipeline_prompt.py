@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -116,6 +120,32 @@ def test_ctrl_c_while_the_question_is_put_ends_its_line_too(
     with pytest.raises(KeyboardInterrupt):
         confirm("Write?")
     assert terminal.getvalue() == "Write? [y/N] \n"
+
+
+def test_ctrl_c_that_another_thread_takes_ends_the_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one does that comes just before the read: Python's main thread is told of neither."""
+    ours, theirs = pty.openpty()
+
+    def press() -> None:
+        asked = b""
+        while b"[y/N] " not in asked:
+            asked += os.read(ours, 100)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=press)
+    with (
+        os.fdopen(theirs, "r+b", buffering=0) as raw,
+        io.TextIOWrapper(raw, write_through=True) as end,
+    ):
+        monkeypatch.setattr(sys, "stdin", end)
+        monkeypatch.setattr(sys, "stderr", end)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            confirm("Write?")
+        interrupter.join()
+    os.close(ours)
 
 
 @pytest.mark.parametrize("args", [["--yes"], ["--check"], ["--limit", "a:!a"]], ids=" ".join)
