@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python $(PIP) install --quiet -c constraints.txt -e
 
 # What needs nothing but Python: no sshd, no root, no browser.
 UNIT := tests/aegis tests/diagnosis tests/documents tests/files tests/history tests/importing tests/inventory \
-  tests/planning tests/playbook tests/providers tests/report tests/rollout/test_events.py \
+  tests/planning tests/playbook tests/policy tests/providers tests/report tests/rollout/test_events.py \
   tests/rollout/test_health_gate.py tests/rollout/test_idle_gate.py tests/rollout/test_session_steps.py tests/rollout/test_aegis_session_client.py tests/rollout/test_run_state.py \
   tests/rollout/test_host_job.py tests/rollout/test_provider_probe.py \
   tests/test_humanize.py tests/packaging/test_lowest.py tests/packaging/test_makefile.py tests/packaging/test_values.py

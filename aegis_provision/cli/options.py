@@ -115,6 +115,12 @@ inventory_option = option(
     help="Inventory file, directory or script; may be given several times. "
     "Without it: ./inventory.yml.",
 )
+policy_option = option(
+    "--policy",
+    type=_A_PATH,
+    metavar="FILE",
+    help="What the inventory is held to. Without it: policy.yml beside the inventory.",
+)
 serial_option = option(
     "--serial",
     metavar="SIZES",

@@ -41,7 +41,7 @@ _LONGEST_SHOWN = 60
 _WINDOW = 100
 _BLOCK_SCALAR = re.compile(r":\s*(?:[|>][-+0-9]*)?\s*(?:#.*)?$")
 
-_SCHEMAS = ("inventory", "playbook")
+_SCHEMAS = ("inventory", "playbook", "policy")
 _PROTOCOL = frozenset({"<<", "_meta", "hostvars", "aegis"})
 _ANSIBLES = re.compile(
     r"ansible_(?:(?:ssh_)?(?:host|port|user)|(?:ssh_)?private_key_file|connection|become(?:_user)?)"

@@ -11,7 +11,7 @@ from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, 
 from aegis_provision.documents.syntax_errors import conversion
 from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.files.reading import read_beginning
-from aegis_provision.inventory.files import InputFile, content_of
+from aegis_provision.inventory.files import POLICY_FILE, InputFile, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -135,6 +135,8 @@ class _Reader:
 
         Below the directory itself nothing is run, and a file's ending does not tell enough.
         """
+        if path.name == POLICY_FILE and not nested:
+            return False
         executable = _is_script(path) and path.suffix not in _OTHER_FORMATS
         if path.suffix in _ENDINGS and not nested:
             return True

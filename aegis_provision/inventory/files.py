@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FileKind = Literal["inventory", "group_vars", "host_vars"]
 Content = Literal["inventory", "ini", "other"]
 
+POLICY_FILE = "policy.yml"
+"""The name of what is a policy beside an inventory, and no part of it."""
+
 _PARTS = ("hosts", "children", "vars")
 _OF_GROUPS = frozenset({"all", "providers"})
 _BEGINS_A_GROUP = re.compile(r"""(?:["']?[\w.-]+["']?[ \t]*:[ \t]*(?:\#.*)?|\{.*)""", re.VERBOSE)

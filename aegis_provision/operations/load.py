@@ -82,7 +82,8 @@ class Fleet:
     """A valid inventory with its recipes and each host's session variables.
 
     ``diagnostics`` holds warnings and notes only; ``unset`` warns of defaults that could never
-    work, which matters only where the environment is not looked at.
+    work, which matters only where the environment is not looked at. ``named`` are the inventories
+    as the operator named them.
     """
 
     inventory: Inventory
@@ -91,6 +92,7 @@ class Fleet:
     diagnostics: tuple[Diagnostic, ...]
     unset: tuple[Diagnostic, ...]
     files: tuple[InputFile, ...] = ()
+    named: tuple[Path, ...] = ()
 
     @property
     def hosts(self) -> Mapping[str, Host]:
@@ -132,11 +134,12 @@ def load_fleet(named: Sequence[Path], environ: Mapping[str, str]) -> Fleet:
     Raises :class:`InvalidInputError` with all diagnostics of all files where any is an error, and
     :class:`Error` where there is no inventory.
     """
-    files, diagnostics = read_inventory_files(inventory_paths(named), environ)
+    paths = inventory_paths(named)
+    files, diagnostics = read_inventory_files(paths, environ)
     fleet, diagnostics = resolve_fleet(files, diagnostics)
     if fleet is None or has_errors(diagnostics):
         raise InvalidInputError(drop_followups(diagnostics))
-    return fleet
+    return replace(fleet, named=paths)
 
 
 def resolve_fleet(

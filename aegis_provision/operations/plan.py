@@ -25,6 +25,7 @@ from aegis_provision.operations.load import (
     resolve_sessions,
     select_hosts,
 )
+from aegis_provision.operations.policy import Policies, load_policies
 from aegis_provision.planning.plan import Action, without_contents
 from aegis_provision.planning.rollback import session_from_config
 from aegis_provision.playbook.budget import predict_stop
@@ -62,6 +63,7 @@ class RunSelection:
     ``playbook`` is ``None`` for a run without one. ``retry`` is the earlier run whose hosts are
     taken up again as far as they did not end well. ``secrets`` is false where hosts are only looked
     at, and no token is read. ``recreate`` writes files anew that this tool wrote and that are gone.
+    ``policy`` is the policy that counts, ``None`` for the one beside the inventory.
     """
 
     limit: str | None = None
@@ -71,6 +73,7 @@ class RunSelection:
     retry: PastRun | None = None
     secrets: bool = True
     recreate: bool = False
+    policy: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Scheduled:
     schedule: Schedule
     playbook: SourceFile | None
     diagnostics: tuple[Diagnostic, ...]
+    policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,13 +252,16 @@ def schedule_run(
         diagnostics += tuple(_retry_diagnostics(selection.retry, source, selected))
     pinned = [host for name, host in fleet.inventory.hosts.items() if name in selected]
     diagnostics += pin_diagnostics(pinned, environment.today)
+    policies, found = load_policies(fleet, fleet.named, selection.policy)
+    diagnostics += found
+    diagnostics += policies.check(fleet, environment.today, only=selected)
     schedule, found = make_schedule(
         playbook, fleet.inventory, chosen=selected, read_file=read_pattern_file
     )
     diagnostics += found
     if has_errors(diagnostics):
         raise InvalidInputError(diagnostics)
-    return Scheduled(fleet, selection, schedule, source, diagnostics)
+    return Scheduled(fleet, selection, schedule, source, diagnostics, policies)
 
 
 def retry_selection(selection: RunSelection, past: PastRun) -> RunSelection:
@@ -291,6 +298,9 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
         with_secrets=scheduled.selection.secrets,
         connects=True,
     )
+    found = scheduled.policies.check_resolved(resolved.sessions)
+    if has_errors(found):
+        raise InvalidInputError((*scheduled.diagnostics, *warnings, *found))
     restarting = {
         host
         for play in schedule.plays

@@ -9,6 +9,7 @@ from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file, read_playbook
+from aegis_provision.operations.policy import load_policies
 from aegis_provision.playbook.schedule import make_schedule
 
 if TYPE_CHECKING:
@@ -39,9 +40,15 @@ class Validation:
 
 
 def validate(
-    inventory: Sequence[Path], playbooks: Sequence[Path], environment: Environment
+    inventory: Sequence[Path],
+    playbooks: Sequence[Path],
+    environment: Environment,
+    policy: Path | None = None,
 ) -> Validation:
-    """Check an inventory, and playbooks over it. Raises :class:`Error` where there is none."""
+    """Check an inventory, and playbooks over it, against its policy, or the one named.
+
+    Raises :class:`Error` where there is no inventory.
+    """
     read = [read_playbook(path) for path in playbooks]
     diagnostics = tuple(item for _, _, found in read for item in found)
     try:
@@ -56,5 +63,7 @@ def validate(
         schedules.append((playbook.name, schedule))
         diagnostics += found
     pins = pin_diagnostics(fleet.hosts.values(), environment.today)
-    diagnostics = (*fleet.diagnostics, *fleet.unset, *pins, *diagnostics)
+    policies, found = load_policies(fleet, fleet.named, policy)
+    found += policies.check(fleet, environment.today)
+    diagnostics = (*fleet.diagnostics, *fleet.unset, *pins, *found, *diagnostics)
     return Validation(fleet, tuple(schedules), diagnostics)

@@ -135,6 +135,13 @@ def test_every_key_of_a_play_is_in_the_reference() -> None:
         assert all(f"`{word}`" in text for word in words)
 
 
+def test_every_key_of_a_rule_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    rule = load_schema("policy")["$defs"]["rule"]["properties"]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(rule)
+    assert all(f"{name}: " in text for name in _parts(rule["pins"]))
+
+
 def _parts(schema: Mapping[str, Any]) -> list[str]:
     kinds = (schema, *schema.get("oneOf", ()))
     return [name for kind in kinds for name in kind.get("properties", {})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from aegis_provision.cli.options import (
     max_fail_option,
     option,
     output_options,
+    policy_option,
     report_option,
     serial_option,
     yes_option,
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write files anew that this tool wrote and that are gone since.",
 )
+@policy_option
 @report_option
 @option(
     "--list-hosts",
@@ -81,6 +84,7 @@ def command(
     max_fail: HostCount | None,
     retry: str | None,
     recreate: bool,
+    policy: Path | None,
     report: Path | None,
     list_hosts: bool,
     detailed_exitcode: bool,
@@ -99,10 +103,12 @@ def command(
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     inventory, environment = options.inventory, options.environment
-    selection = RunSelection(options.limit, playbook, serial, max_fail, recreate=recreate)
+    selection = RunSelection(
+        options.limit, playbook, serial, max_fail, recreate=recreate, policy=policy
+    )
     saved = _saved_plan(playbook) if playbook is not None else None
     if saved is not None:
-        inventory, selection = saved.inventories, saved.selection
+        inventory, selection = saved.inventories, replace(saved.selection, policy=policy)
     elif retry is not None:
         selection = _retry(selection, retry, environment)
     scheduled = schedule_run(inventory, selection, environment)

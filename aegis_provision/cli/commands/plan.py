@@ -13,6 +13,7 @@ from aegis_provision.cli.options import (
     fleet_options,
     no_secrets_option,
     output_options,
+    policy_option,
 )
 from aegis_provision.cli.run_pipeline import print_plan
 from aegis_provision.cli.suggested_commands import apply_line, piped
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.argument("playbook", required=False, type=click.Path(path_type=Path))
 @fleet_options
 @no_secrets_option
+@policy_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -42,6 +44,7 @@ def command(
     *,
     options: FleetOptions,
     no_secrets: bool,
+    policy: Path | None,
     out: Path | None,
     detailed_exitcode: bool,
     output: Output,
@@ -56,7 +59,7 @@ def command(
 
     _check_arguments(playbook, out, options.inventory)
     environment = options.environment
-    selection = RunSelection(options.limit, playbook, secrets=not no_secrets)
+    selection = RunSelection(options.limit, playbook, secrets=not no_secrets, policy=policy)
     scheduled = schedule_run(options.inventory, selection, environment)
     job = prepare_job(scheduled, environment, options.connection)
     output.print_diagnostics(job.diagnostics)

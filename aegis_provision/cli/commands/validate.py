@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.options import inventory_option, output_options_with_sarif
+from aegis_provision.cli.options import (
+    inventory_option,
+    output_options_with_sarif,
+    policy_option,
+)
 from aegis_provision.cli.suggested_commands import complete_hints
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.operations.exit_codes import ExitCode
@@ -22,19 +26,22 @@ if TYPE_CHECKING:
 @click.command("validate")
 @click.argument("playbooks", metavar="[PLAYBOOK]...", nargs=-1, type=click.Path(path_type=Path))
 @inventory_option
+@policy_option
 @output_options_with_sarif
-def command(playbooks: tuple[Path, ...], inventory: tuple[Path, ...], *, output: Output) -> int:
+def command(
+    playbooks: tuple[Path, ...], inventory: tuple[Path, ...], *, policy: Path | None, output: Output
+) -> int:
     """Check everything that needs neither SSH nor secrets.
 
     Reads the inventory with its group_vars and host_vars, checks it against the schema, resolves
     every host and every provider, and reports all errors at once; those of each PLAYBOOK over
-    that inventory too.
+    that inventory too. A policy says what else must hold for an inventory.
     """
     from aegis_provision.report.sarif import sarif_log
     from aegis_provision.report.validate_report import validate_document, validate_lines
 
     invocation = Invocation.current()
-    checked = validate(inventory, playbooks, invocation.environment)
+    checked = validate(inventory, playbooks, invocation.environment, policy)
     fleet = checked.fleet
     if output.format == "text":
         if fleet is None or not checked.valid:

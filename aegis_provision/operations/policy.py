@@ -1,0 +1,109 @@
+"""The policies that an inventory is held to: found, read, and checked for ``validate`` and runs.
+
+What reads and checks them is loaded where there is one: most inventories have none, and ``plan``
+starts sooner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import error
+from aegis_provision.inventory.files import POLICY_FILE
+from aegis_provision.operations.load import read_pattern_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.operations.load import Fleet
+    from aegis_provision.policy.check import HostsOf
+    from aegis_provision.policy.rules import Policy
+    from aegis_provision.providers.session_variables import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies that count, with the hosts that each of their rules is about."""
+
+    bound: tuple[tuple[Policy, HostsOf], ...] = ()
+
+    def check(
+        self, fleet: Fleet, today: date, *, only: Collection[str] | None = None
+    ) -> tuple[Diagnostic, ...]:
+        """Return what of ``fleet`` breaks them; ``only`` names the hosts that a run is about."""
+        if not self.bound:
+            return ()
+        from aegis_provision.policy.check import check_policy
+
+        return tuple(
+            found
+            for policy, hosts_of in self.bound
+            for found in check_policy(
+                policy, hosts_of, fleet.inventory, fleet.specs, fleet.recipes, today, only=only
+            )
+        )
+
+    def check_resolved(self, sessions: Mapping[str, Session]) -> tuple[Diagnostic, ...]:
+        """Return what breaks them in values that the environment decides."""
+        if not self.bound:
+            return ()
+        from aegis_provision.policy.check import check_resolved
+
+        return tuple(
+            found
+            for policy, hosts_of in self.bound
+            for found in check_resolved(policy, hosts_of, sessions)
+        )
+
+
+def load_policies(
+    fleet: Fleet, inventory: Sequence[Path], named: Path | None
+) -> tuple[Policies, tuple[Diagnostic, ...]]:
+    """Return the policies that ``fleet`` is held to, and what is wrong with their files.
+
+    That is ``named``, or else each ``policy.yml`` beside a file of ``inventory``, or in its
+    directory. Names are as the operator wrote them.
+    """
+    bound: list[tuple[Policy, HostsOf]] = []
+    diagnostics: list[Diagnostic] = []
+    paths = (named,) if named is not None else tuple(_beside(inventory))
+    for path in paths:
+        policy, found = _read(path)
+        diagnostics.extend(found)
+        if policy is not None:
+            from aegis_provision.policy.check import rule_hosts
+
+            hosts_of, found = rule_hosts(policy, fleet.inventory, read_pattern_file)
+            diagnostics.extend(found)
+            bound.append((policy, hosts_of))
+    return Policies(tuple(bound)), tuple(diagnostics)
+
+
+def _beside(inventory: Sequence[Path]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for path in inventory:
+        beside = (path if path.is_dir() else path.parent) / POLICY_FILE
+        # A link that leads nowhere is a policy that can't be read, and no absent one.
+        if (beside.is_symlink() or beside.exists()) and beside.absolute() not in seen:
+            seen.add(beside.absolute())
+            yield beside
+
+
+def _read(path: Path) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
+    from aegis_provision.documents.yaml_reader import LARGEST_FILE
+    from aegis_provision.files.reading import read_beginning
+    from aegis_provision.policy.load import load_policy
+
+    try:
+        data = read_beginning(path, LARGEST_FILE + 1)
+    except FileNotFoundError:
+        what = "leads nowhere" if path.is_symlink() else "does not exist"
+        return None, (error("no-policy", f"the policy {path} {what}"),)
+    except OSError as problem:
+        words = f"the policy {path} can't be read: {problem.strerror or problem}"
+        return None, (error("unreadable", words),)
+    return load_policy(str(path), data)
