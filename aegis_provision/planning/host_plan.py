@@ -84,6 +84,10 @@ _PROBLEMS = {
     ReadProblem.TOO_LARGE: ("it is too large to be Aegis' configuration", "correct config_path"),
 }
 
+_RESTART_BY_HAND = (
+    "let the login run commands (its shell, ForceCommand in sshd_config), or let the play write "
+    "alone, with 'restart: never'"
+)
 _BY_HAND = "change defaultSessionEnv in the file by hand, then plan again"
 _STAND_IN = "a value that was withheld"
 _MODE, _OWNER = "file.mode", "file.owner"
@@ -389,6 +393,20 @@ def check_permissions(plan: HostPlan, actual: RemoteState) -> HostPlan:
         return plan if desired == planned else _with_ownership(plan, write, desired)
     hint = _AS_DIRECTORYS_OWNER if actual.for_root else AS_OWNER
     return HostPlan(plan.host, plan.provider, plan.path, Action.ERROR, message=problem, hint=hint)
+
+
+def refuse_restart(plan: HostPlan, reason: str) -> HostPlan:
+    """Return ``plan``, or an error if it would write: Aegis could not be restarted, for ``reason``.
+
+    The run restarts Aegis where something changes; a file that waits for a restart no one can do
+    would be taken for a rollout.
+    """
+    if plan.write is None:
+        return plan
+    message = f"Aegis can't be restarted there: {reason}"
+    return HostPlan(
+        plan.host, plan.provider, plan.path, Action.ERROR, message=message, hint=_RESTART_BY_HAND
+    )
 
 
 def _with_ownership(plan: HostPlan, write: Write, desired: Ownership) -> HostPlan:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_address import api_address
 from aegis_provision.aegis.config_file import ConfigFile
+from aegis_provision.aegis.identify_server import NO_COMMANDS
 from aegis_provision.aegis.remote_state import ReadProblem
 from aegis_provision.diagnosis.checks import HostCheck
 from aegis_provision.diagnosis.host_checks import checks_of, refused_input
@@ -59,7 +60,6 @@ _MOST_PROVIDER_QUESTIONS = 6
 twice with the token, and once without it; the chat."""
 _CLOCK = "date +%s"
 _SECONDS = re.compile(rb"^([0-9]{9,11})\r?$", re.MULTILINE)
-_NO_COMMANDS = "the host runs no commands for this login"
 _ROOT = 0
 
 
@@ -212,13 +212,13 @@ class _FactGatherer:
         except Unreachable:
             if not self.session.alive(self.deadline):
                 raise
-            return _NO_COMMANDS
+            return NO_COMMANDS
         after = before + time.monotonic() - began
         if end.status is None:
             return "the host did not tell in time"
         told = _SECONDS.search(end.output)
         if end.status != 0 or told is None:
-            return _NO_COMMANDS
+            return NO_COMMANDS
         seconds = int(told[1])
         return ClockFacts(seconds - after, seconds + 1 - before)
 

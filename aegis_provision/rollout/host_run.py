@@ -36,6 +36,7 @@ from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.session_gate import session_gate
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.transport.atomic_write import atomic_write
+from aegis_provision.transport.commands import NoCommands
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.version import __version__
 
@@ -359,6 +360,8 @@ class _HostWork:
         try:
             command = restart_command(host.service, host.target)
             end = session.run(command, self.connection.deadline)
+        except NoCommands as error:
+            return _Failure(f"restart: {error.reason}", error.hint)
         except Unreachable as error:
             raise Unreachable("restart", error.reason, error.hint) from None
         self.client.restarted()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from aegis_provision.aegis.file_in_use import FoundFiles
+from aegis_provision.aegis.identify_server import NO_COMMANDS, UnknownServer
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
@@ -15,6 +16,7 @@ from aegis_provision.planning.host_plan import (
     is_gone,
     plan_compared,
     read_only,
+    refuse_restart,
     unreachable,
 )
 from aegis_provision.planning.pending_restart import is_restart_pending
@@ -31,7 +33,6 @@ from aegis_provision.transport.http_messages import HttpFailure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aegis_provision.aegis.identify_server import UnknownServer
     from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.planning.rollback import RollbackTarget
@@ -151,6 +152,8 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
     if plan.write is not None:
         login = login if comparison.needs_receipt else session.login(deadline)
         plan = check_permissions(plan, replace(actual, login=login))
+    if job.restarts and server == UnknownServer(NO_COMMANDS):
+        plan = refuse_restart(plan, NO_COMMANDS)
     if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not changes_sessions(plan):
         pending = ask_restart_pending(job, plan, actual, server, session, deadline)
         plan = replace(plan, restart_pending=pending)

@@ -34,7 +34,6 @@ SERVERS = (
 
 NO_SERVER = "no sftp-server in the usual places"
 NO_WAY = "neither setpriv, runuser nor sudo can run it as its owner"
-NO_COMMANDS = "the host runs no commands for this login"
 NO_GROUP = 65534
 """The group of a user without one: never the superuser's, which may read what others may not."""
 

@@ -14,6 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
+from aegis_provision.aegis.identify_server import NO_COMMANDS
+from aegis_provision.errors import Unreachable
+from aegis_provision.transport.become import quoted
 from aegis_provision.transport.errors import map_errors
 
 if TYPE_CHECKING:
@@ -28,10 +31,20 @@ LARGEST_OUTPUT = 2 * 1024 * 1024
 """How many bytes of a command's output are kept."""
 
 CHUNK = 32 * 1024
+_LET_IT_RUN = "look at the login's shell, and at ForceCommand in its sshd_config"
+
 POLL_INTERVAL = 0.25
 """Seconds after which :meth:`RunningCommand.receive` returns without output."""
 
 _OUTPUT_AFTER_EXIT = 1.0
+
+
+class NoCommands(Unreachable):
+    """The host runs no commands for this login, or others than it is asked to; nothing ran."""
+
+    def __init__(self, output: str) -> None:
+        """Keep what came instead."""
+        super().__init__(STEP, f"{NO_COMMANDS}{quoted(output)}", _LET_IT_RUN)
 
 
 @dataclass(frozen=True, slots=True)

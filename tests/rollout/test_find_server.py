@@ -324,8 +324,9 @@ def test_a_host_with_one_session_at_a_time(tmp_path: Path) -> None:
     with running_sshd(tmp_path / "sshd", settings=["MaxSessions 1"]) as sshd:
         where = options(tmp_path, sshd.known_hosts)
         with connect(target_at(sshd), where, deadline()) as session:
-            assert reason(find(session)) == "the host runs no commands for this login"
+            assert reason(find(session)) == "nothing listens at 127.0.0.1:9100"
             assert session.alive(deadline())
+            assert reason(find(session)) == "nothing listens at 127.0.0.1:9100"
 
 
 # As systemd 252 tells it.

@@ -185,6 +185,15 @@ def test_a_host_that_runs_no_commands_goes_on_working(tmp_path: Path) -> None:
         assert plan["action"] == "update"
         words = f"{NOT_CHECKED}: the host runs no commands for this login"
         assert words in plan["warnings"]
+        before = fleet["host-01"].config_path.read_bytes()
+        document = json.loads(fleet.inventory.read_text())
+        document["all"]["hosts"]["host-01"]["restart_command"] = "restart-aegis"
+        fleet.inventory.write_text(json.dumps(document))
+        refused = fleet.call("apply", fleet.playbook(PLAYBOOK), "--yes", "--format", "json")
+        assert (refused.exit_code, refused.statuses) == (4, {"host-01": "refused"})
+        [entry] = refused.json["hosts"]
+        assert "Aegis can't be restarted there: the host runs no commands" in entry["message"]
+        assert fleet["host-01"].config_path.read_bytes() == before
         applied = fleet.call("apply", "--yes", "--format", "json")
         assert applied.exit_code == 0
         assert applied.statuses == {"host-01": "restart_pending"}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from aegis_provision.aegis.identify_server import NO_COMMANDS
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteUser
 from aegis_provision.errors import TransportError, WriteRefused
 from aegis_provision.planning.host_plan import check_permissions, refusals
 from aegis_provision.planning.plan import Action, HostPlan
 from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.become import (
-    NO_COMMANDS,
     NO_GROUP,
     NO_SERVER,
     NO_WAY,

@@ -32,21 +32,40 @@ _CHUNK = 32 * 1024  # what every server takes, and answers, in one packet
 
 
 class SftpFiles(Filesystem):
-    """File operations on the far side of SFTP."""
+    """File operations on the far side of SFTP.
+
+    The server may be ended and started again between two operations (see :meth:`ended`).
+    """
 
     def __init__(self, stream: SftpStream) -> None:
         """Exchange versions. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
-        self._client = SftpClient(stream)
+        self.running = SftpClient(stream)
+        self._start: Callable[[Deadline], SftpFiles] | None = None
         self.stream = stream
+
+    @property
+    def _client(self) -> SftpClient:
+        if self._start is not None:
+            again = self._start(self.stream.deadline)
+            self.running, self.stream, self._start = again.running, again.stream, None
+        return self.running
 
     @property
     def extensions(self) -> frozenset[str]:
         """Return the extensions that the server announces."""
-        return self._client.extensions
+        return self.running.extensions
 
     def set_deadline(self, deadline: Deadline) -> None:
         """Bound what comes from now on."""
         self.stream.deadline = deadline
+
+    def ended(self, start: Callable[[Deadline], SftpFiles]) -> None:
+        """Take note that the server has ended; ``start`` gives those of the next one.
+
+        It is called for the next operation, and raises :class:`Unreachable`. Files that were open
+        are lost: what is asked of them fails as over a lost connection.
+        """
+        self._start = start
 
     def absolute(self, path: str) -> str:
         """Return ``path`` as an absolute path; a relative one begins at the login directory."""

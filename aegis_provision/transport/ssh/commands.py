@@ -6,8 +6,11 @@ Commands run as the login, by /bin/sh, whichever shell the login has.
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import paramiko
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.commands import (
@@ -15,6 +18,7 @@ from aegis_provision.transport.commands import (
     POLL_INTERVAL,
     STEP,
     CompletedCommand,
+    NoCommands,
     collect_output,
 )
 from aegis_provision.transport.deadline import Deadline
@@ -23,8 +27,7 @@ from aegis_provision.transport.ssh.paramiko_internals import open_session, wait_
 
 if TYPE_CHECKING:
     import socket
-
-    import paramiko
+    from collections.abc import Callable
 
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.http_messages import (
@@ -36,7 +39,11 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.paramiko_internals import Connection
 
 _MARGIN = 2.0
+_BEGUN = b"aegis-provision:begun\n"
+# Quotes in between: a wrapper that repeats what it was asked does not pass for its output.
+_SAY_BEGUN = 'echo aegis-provision":"begun; '
 _NO_STATUS = -1
+_TRIES = 3
 # Special inside single quotes: "!" and a line feed to csh, a backslash to fish.
 _SPECIAL = frozenset("!\n\\")
 
@@ -45,15 +52,18 @@ _SPECIAL = frozenset("!\n\\")
 class SshServices:
     """Commands and HTTP requests over an SSH connection: through a tunnel, else by curl there.
 
-    ``login`` is the name of the user who logged in.
+    ``login`` is the name of the user who logged in. ``make_room`` ends another session of this
+    connection within some seconds, where the host allows too few of them at a time; it tells
+    whether there was one.
     """
 
     transport: Connection
     options: ConnectOptions
     login: str
+    make_room: Callable[[float], bool] = lambda _: False
 
     def run(self, command: str, deadline: Deadline) -> CompletedCommand:
-        """Run ``command`` as the login. Raises :class:`Unreachable`."""
+        """Run ``command`` as the login. Raises :class:`Unreachable` and :class:`NoCommands`."""
         return self._run(command, b"", deadline)
 
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
@@ -109,23 +119,39 @@ class SshServices:
             raise
 
     def _run(self, command: str, stdin: bytes, deadline: Deadline) -> CompletedCommand:
-        with map_paramiko_errors(STEP):
-            channel = open_session(self.transport, deadline.step_timeout(self.options.timeout))
+        """Run ``command``. A host may run one of its own instead (ForceCommand, sshd_config(5)).
+
+        An SFTP server in its place would end with status 0, so the command says first that it has
+        begun.
+        """
+        channel = self._open_session(deadline)
         try:
             with map_paramiko_errors(STEP):
                 channel.set_combine_stderr(True)
-                channel.exec_command(for_login_shell(command))
+                channel.exec_command(for_login_shell(_SAY_BEGUN + command))
                 _send_input(channel, stdin)
                 channel.settimeout(POLL_INTERVAL)
                 ended, output = collect_output(_SshCommand(channel), deadline)
             if not ended:
-                return CompletedCommand(None, output)
+                return CompletedCommand(None, output.replace(_BEGUN, b"", 1))
             status = channel.recv_exit_status()
             if status == _NO_STATUS:
                 self._check_connection()
-            return CompletedCommand(status, output)
+            if _BEGUN not in output:
+                raise NoCommands(output.decode(errors="replace"))
+            return CompletedCommand(status, output.replace(_BEGUN, b"", 1))
         finally:
             channel.close()
+
+    def _open_session(self, deadline: Deadline) -> paramiko.Channel:
+        timeout = deadline.step_timeout(self.options.timeout)
+        with map_paramiko_errors(STEP):
+            try:
+                return open_session(self.transport, timeout)
+            except paramiko.ChannelException:
+                if not self.make_room(timeout):
+                    raise
+        return another_session(self.transport, self.options, deadline, STEP)
 
     def _check_connection(self) -> None:
         """Raise :class:`Unreachable` if the connection was lost, rather than the command killed.
@@ -135,6 +161,21 @@ class SshServices:
         self.transport.join(POLL_INTERVAL)
         if not self.transport.is_active():
             raise Unreachable(STEP, "the connection was lost", "look at the host")
+
+
+def another_session(
+    transport: Connection, options: ConnectOptions, deadline: Deadline, step: str
+) -> paramiko.Channel:
+    """Return a further session, where another one was closed; see MaxSessions, sshd_config(5).
+
+    A host that allows one session at a time may take a moment to see that it is over. Raises
+    :class:`Unreachable` at ``step``.
+    """
+    for _ in range(_TRIES):
+        with map_paramiko_errors(step), suppress(paramiko.ChannelException):
+            return open_session(transport, deadline.step_timeout(options.timeout))
+    with map_paramiko_errors(step):
+        return open_session(transport, deadline.step_timeout(options.timeout))
 
 
 def for_login_shell(command: str) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
+from aegis_provision.aegis.identify_server import NO_COMMANDS
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.become import (
-    NO_COMMANDS,
     owner_command,
     owner_problem,
     quoted,
@@ -23,7 +23,7 @@ from aegis_provision.transport.errors import BastionLostError
 from aegis_provision.transport.host_session import HostSession, Login, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
-from aegis_provision.transport.ssh.commands import SshServices
+from aegis_provision.transport.ssh.commands import SshServices, another_session
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
 from aegis_provision.transport.ssh.paramiko_internals import (
     open_session,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 _LONGEST_OUTPUT = 4096
 _OUTPUT_TIMEOUT = 1.0
-_TRIES = 3
 
 
 def start_session(
@@ -57,26 +56,98 @@ def start_session(
     Raises :class:`Unreachable`; ``connection`` is closed then.
     """
     transport = connection.transport
+
+    def start(channel: paramiko.Channel, deadline: Deadline) -> SftpFiles:
+        return _start_sftp(channel, transport, target, hop, options, deadline)
+
+    server = _SftpServer(transport, options, start)
     try:
-        channel, files = _start_sftp(transport, target, hop, options, deadline)
+        files = server.run(deadline)
     except BaseException:
         connection.close()
         raise
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
-        _end_sftp(channel, deadline.step_timeout(options.timeout))
-        return _start_sftp_as_owner(transport, uid, gid, options, deadline)
+        def start(channel: paramiko.Channel, deadline: Deadline) -> SftpFiles:
+            return _start_sftp_as_owner(channel, transport, uid, gid, options, deadline)
+
+        return server.run_as(start, deadline)
 
     return HostSession(
         target,
         files,
-        services=SshServices(transport, options, hop.user),
+        services=SshServices(transport, options, hop.user, server.make_room),
         as_owner=as_owner,
         user=target.become_user or hop.user,
         logged_in=Login(hop.user, transport.logged_in_with, connection.bastions),
         accepted=connection.accepted,
         closers=[connection.close],
     )
+
+
+@dataclass(slots=True)
+class _SftpServer:
+    """The SFTP server of a session: ``start`` starts it over a channel of its own.
+
+    ``channel`` and ``files`` are those of the one that runs, ``None`` if none does.
+    """
+
+    transport: Connection
+    options: ConnectOptions
+    start: Callable[[paramiko.Channel, Deadline], SftpFiles]
+    channel: paramiko.Channel | None = None
+    files: SftpFiles | None = None
+
+    def run(self, deadline: Deadline) -> SftpFiles:
+        """Start it. Raises what ``start`` does."""
+        with map_paramiko_errors("session"):
+            channel = open_session(self.transport, deadline.step_timeout(self.options.timeout))
+        self.files = self.start(channel, deadline)
+        self.channel = channel
+        return self.files
+
+    def run_as(
+        self, start: Callable[[paramiko.Channel, Deadline], SftpFiles], deadline: Deadline
+    ) -> SftpFiles:
+        """End it, and let ``start`` start another one in its place.
+
+        Raises what ``start`` does. After :class:`NotAsOwner` the files from before can be used.
+        """
+        self.end(deadline.step_timeout(self.options.timeout))
+        channel = another_session(self.transport, self.options, deadline, "session")
+        try:
+            files = start(channel, deadline)
+        except NotAsOwner:
+            if self.files is not None:
+                self.files.ended(self._start_again)
+            raise
+        self.start, self.channel, self.files = start, channel, files
+        return files
+
+    def end(self, seconds: float) -> None:
+        """End it within ``seconds``."""
+        if self.channel is not None:
+            _end_sftp(self.channel, seconds)
+            self.channel = None
+
+    def make_room(self, seconds: float) -> bool:
+        """End it for a command; the next operation on a file starts it again."""
+        files = self.files
+        if self.channel is None or files is None:
+            return False
+        self.end(seconds)
+        files.ended(self._start_again)
+        return True
+
+    def _start_again(self, deadline: Deadline) -> SftpFiles:
+        """Start it for the files that the session has. Raises :class:`Unreachable`."""
+        channel = another_session(self.transport, self.options, deadline, "session")
+        try:
+            files = self.start(channel, deadline)
+        except NotAsOwner as problem:
+            raise Unreachable("sftp", str(problem), "try again") from None
+        self.channel = channel
+        return files
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +194,13 @@ class _ChannelStream:
 
 
 def _start_sftp(
+    channel: paramiko.Channel,
     transport: Connection,
     target: Target,
     hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
-) -> tuple[paramiko.Channel, SftpFiles]:
-    with map_paramiko_errors("session"):
-        channel = open_session(transport, deadline.step_timeout(options.timeout))
+) -> SftpFiles:
     if target.become_user is None:
         with map_paramiko_errors("sftp"):
             try:
@@ -149,7 +219,7 @@ def _start_sftp(
     stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
     with map_paramiko_errors("sftp"):
         try:
-            return channel, SftpFiles(stream)
+            return SftpFiles(stream)
         except (EOFError, OSError) as problem:
             if isinstance(problem, TimeoutError) or not transport.is_active():
                 raise
@@ -157,14 +227,18 @@ def _start_sftp(
 
 
 def _start_sftp_as_owner(
-    transport: Connection, uid: int, gid: int, options: ConnectOptions, deadline: Deadline
+    channel: paramiko.Channel,
+    transport: Connection,
+    uid: int,
+    gid: int,
+    options: ConnectOptions,
+    deadline: Deadline,
 ) -> SftpFiles:
     """Return the files as the user ``uid`` has them, by an SFTP server that runs as this user.
 
     Raises :class:`NotAsOwner` and :class:`Unreachable`.
     """
     mark = secrets.token_hex(8)
-    channel = _another_session(transport, options, deadline)
     try:
         channel.exec_command(owner_command(uid, gid, mark))
         stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
@@ -179,20 +253,6 @@ def _start_sftp_as_owner(
         channel.close()
         raise NotAsOwner(NO_COMMANDS)
     return files
-
-
-def _another_session(
-    transport: paramiko.Transport, options: ConnectOptions, deadline: Deadline
-) -> paramiko.Channel:
-    """Return a second channel, where the first one was closed; see MaxSessions, sshd_config(5).
-
-    A host that allows one session at a time may take a moment to see that it is over.
-    """
-    for _ in range(_TRIES):
-        with map_paramiko_errors("session"), suppress(paramiko.ChannelException):
-            return open_session(transport, deadline.step_timeout(options.timeout))
-    with map_paramiko_errors("session"):
-        return open_session(transport, deadline.step_timeout(options.timeout))
 
 
 def _end_sftp(channel: paramiko.Channel, seconds: float) -> None:
