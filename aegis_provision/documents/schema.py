@@ -1,7 +1,8 @@
 """JSON Schema over nodes: every violation as a diagnostic, in our own words.
 
 The library's messages repeat the rejected value, which may be a pasted token. So only the rule
-that failed and its place are taken from them.
+that failed and its place are taken from them. It is asked only where
+:mod:`aegis_provision.documents.schema_rules` finds that something is wrong.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.did_you_mean import Suggestions
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence, is_null, plain_value
 from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.schema_rules import keeps
 from aegis_provision.packaged_files import load_schema
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def check(node: Node, schema: str, fragment: str = "") -> tuple[Diagnostic, ...]
     ``fragment`` is a JSON pointer to the part of the schema that applies, such as
     ``/$defs/vars``. No value is repeated where the schema says ``writeOnly``.
     """
+    if keeps(node, schema, fragment):
+        return ()
     validator = _validator(schema, fragment)
     suggestions = Suggestions()
     return tuple(

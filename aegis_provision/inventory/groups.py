@@ -43,13 +43,15 @@ _MOST_COMPARISONS = 100_000
 class RawHost:
     """A host as far as files mention it: where first, in which groups, with which settings.
 
-    ``bodies`` are the nodes that its settings came from.
+    ``bodies`` are the nodes that its settings came from. ``shared`` says that this stands for all
+    hosts of a range as long as nothing else mentions them, and so must not be changed.
     """
 
     span: Span
-    groups: dict[str, None] = field(default_factory=dict)
-    declared: list[Declared] = field(default_factory=list)
-    bodies: list[Node] = field(default_factory=list)
+    groups: dict[str, None]
+    declared: list[Declared]
+    bodies: list[Node]
+    shared: bool = False
 
 
 @dataclass(slots=True)
@@ -93,12 +95,13 @@ class Tree:
     def add_variables(self, file: InputFile, node: Node) -> None:
         """Take a ``group_vars`` or ``host_vars`` file. Inventories come first."""
         declared = self._settings.read(node, file.priority)
-        subject = self._subjects(file).get(file.subject)
-        if subject is None:
+        if not self.knows(file):
             self._unused(file, node.span, self._suggestion(file))
-        else:
-            subject.declared.extend(declared)
-            subject.bodies.append(node)
+            return
+        name = file.subject
+        subject = self.groups[name] if file.kind == "group_vars" else self._own_host(name)
+        subject.declared.extend(declared)
+        subject.bodies.append(node)
 
     def knows(self, file: InputFile) -> bool:
         """Tell whether there is the group or host that a variable file is named for."""
@@ -195,12 +198,25 @@ class Tree:
         for entry in node if isinstance(node, Mapping) else ():
             self._name_is_text(entry.key)
             declared = self._settings.read(entry.value, priority)
-            for name in self._names(entry.key, ranged):
-                host = self.hosts.setdefault(name, RawHost(entry.key.span))
-                host.groups.setdefault(group)
-                host.declared.extend(declared)
-                host.bodies.append(entry.value)
-                self.groups[group].hosts.setdefault(name)
+            names = self._names(entry.key, ranged)
+            fresh = RawHost(
+                entry.key.span, {group: None}, [*declared], [entry.value], shared=len(names) > 1
+            )
+            for name in names:
+                if self.hosts.setdefault(name, fresh) is not fresh:
+                    host = self._own_host(name)
+                    host.groups.setdefault(group)
+                    host.declared.extend(declared)
+                    host.bodies.append(entry.value)
+            self.groups[group].hosts.update(dict.fromkeys(names))
+
+    def _own_host(self, name: str) -> RawHost:
+        """Return what is known of one host, to be changed: it is that host's alone from now on."""
+        host = self.hosts[name]
+        if host.shared:
+            host = RawHost(host.span, {**host.groups}, [*host.declared], [*host.bodies])
+            self.hosts[name] = host
+        return host
 
     def _names(self, key: Scalar, ranged: dict[str, Span]) -> list[str]:
         if not is_range(key.text):

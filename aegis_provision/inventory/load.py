@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from aegis_provision.documents.syntax_errors import ini_inventory, looks_like_in
 from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.ansible_variables import ALIASES
-from aegis_provision.inventory.groups import ALL, Ancestry, Tree, cycles, too_deep
+from aegis_provision.inventory.groups import ALL, Ancestry, RawHost, Tree, cycles, too_deep
 from aegis_provision.inventory.host import AUTO_PATH, OVERRIDE_KEYS, Group, Host, Inventory, Setting
 from aegis_provision.inventory.pins import pin_errors
 from aegis_provision.inventory.precedence import (
@@ -34,7 +35,7 @@ from aegis_provision.inventory.precedence import (
 from aegis_provision.inventory.script_output import inventory_of, settings_of
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.inventory.shared_with_ansible import VariableFilter, has_own_settings
-from aegis_provision.inventory.targets import service_of, target_of
+from aegis_provision.inventory.targets import service_of, target_alike, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Node
     from aegis_provision.inventory.files import InputFile
-    from aegis_provision.inventory.host import Service
+    from aegis_provision.inventory.host import Service, Target
 
 _VAULTED = b"$ANSIBLE_VAULT;"
 _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
@@ -183,7 +184,10 @@ _Inherited = tuple[tuple[str, ...], MergedSettings, tuple[Conflict, ...]]
 
 @dataclass(slots=True)
 class _HostSettings:
-    """A host's settings, sorted out. Shared by hosts that say nothing for themselves."""
+    """A host's settings, sorted out. Shared by hosts that say nothing for themselves.
+
+    ``target`` is that of the first of these.
+    """
 
     settings: MergedSettings
     provider: Setting | None
@@ -193,6 +197,8 @@ class _HostSettings:
     outranked: tuple[tuple[Setting, Setting], ...]
     env: Mapping[str, Setting]
     service: Service
+    target: Target
+    target_problems: tuple[Diagnostic, ...]
 
 
 @dataclass(slots=True)
@@ -218,8 +224,8 @@ class _Resolver:
         unclear: dict[tuple[Setting, Setting], list[str]] = {}
         contradicted: dict[tuple[Setting, Setting], list[str]] = {}
         hosts: dict[str, Host] = {}
-        for name in self.tree.hosts:
-            host, split, open_conflicts = self._host(name)
+        for name, raw in self.tree.hosts.items():
+            host, split, open_conflicts = self._host(name, raw)
             hosts[name] = host
             for conflict in open_conflicts:
                 conflicts.setdefault(conflict, []).append(name)
@@ -269,34 +275,34 @@ class _Resolver:
                 hosts=tuple(host.name for host in certain),
             )
 
-    def _host(self, name: str) -> tuple[Host, _HostSettings, tuple[Conflict, ...]]:
-        raw = self.tree.hosts[name]
+    def _host(self, name: str, raw: RawHost) -> tuple[Host, _HostSettings, tuple[Conflict, ...]]:
         direct = tuple(raw.groups)
         groups, inherited, conflicts = self._from_groups(direct)
-        own: MergedSettings = {}
-        if raw.declared:
+        split = None if raw.declared else self._split_settings.get(direct)
+        if split is not None:
+            target = target_alike(name, split.target, split.settings)
+        else:
             own, found = merge_level(name, "host", raw.declared)
             self.diagnostics.extend(found)
-            split = self._split(host_over_groups(own, inherited))
-        else:
-            cached = self._split_settings.get(direct)
-            split = cached or self._split(inherited)
-            self._split_settings[direct] = split
-        target, found = target_of(name, split.settings)
-        self.diagnostics.extend(found)
+            split = self._split(name, host_over_groups(own, inherited))
+            conflicts = _unresolved(conflicts, own)
+            target = split.target
+            if not raw.declared and not split.target_problems:
+                self._split_settings[direct] = split
+        self.diagnostics.extend(split.target_problems)
         host = Host(
-            name=name,
-            span=raw.span,
-            groups=groups,
-            settings=split.settings,
-            provider=split.provider,
-            overrides=split.overrides,
-            ignored=split.ignored,
-            env=split.env,
-            target=target,
-            service=split.service,
+            name,
+            raw.span,
+            groups,
+            split.settings,
+            split.provider,
+            split.overrides,
+            split.ignored,
+            split.env,
+            target,
+            split.service,
         )
-        return host, split, _unresolved(conflicts, own)
+        return host, split, conflicts
 
     def _from_groups(self, direct: tuple[str, ...]) -> _Inherited:
         cached = self._inherited.get(direct)
@@ -306,14 +312,16 @@ class _Resolver:
             cached = self._inherited[direct] = groups, settings, conflicts
         return cached
 
-    def _split(self, settings: MergedSettings) -> _HostSettings:
+    def _split(self, host: str, settings: MergedSettings) -> _HostSettings:
         overrides, ignored, unclear = scope_overrides(settings, self.ancestry)
+        own_settings = {
+            key: item
+            for key, item in settings.items()
+            if key not in _NOT_IN_SETTINGS and not key.startswith(ENV_PREFIX)
+        }
+        target, target_problems = target_of(host, own_settings)
         return _HostSettings(
-            settings={
-                key: item
-                for key, item in settings.items()
-                if key not in _NOT_IN_SETTINGS and not key.startswith(ENV_PREFIX)
-            },
+            settings=own_settings,
             provider=settings.get("provider"),
             overrides=overrides,
             ignored=ignored,
@@ -325,6 +333,8 @@ class _Resolver:
                 if key.startswith(ENV_PREFIX)
             },
             service=service_of(settings),
+            target=target,
+            target_problems=target_problems,
         )
 
     def _same_names(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
@@ -362,8 +372,11 @@ def _may_name_provider(bodies: Sequence[Node]) -> bool:
 
 
 def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
+    used = Counter(_address(host) for host in hosts.values())
     seen: dict[tuple[object, ...], Host] = {}
     for host in hosts.values():
+        if used[_address(host)] == 1:
+            continue
         target = host.target
         where = (
             "localhost" if target.connection == "local" else (target.address, target.port),
@@ -383,3 +396,7 @@ def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
                 hint="give one of them another address or config_path",
                 related=(Related(first.span, "the other host"),),
             )
+
+
+def _address(host: Host) -> str:
+    return "" if host.target.connection == "local" else host.target.address

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.inventory.addresses import is_address
+from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.ranges import RangeError, expand_range
 
 if TYPE_CHECKING:
@@ -223,11 +224,14 @@ def _by_expression(text: str, inventory: Inventory) -> set[str]:
 
 
 def _named(matches: Callable[[str], object], inventory: Inventory) -> set[str]:
-    names = {name for name in inventory.hosts if matches(name)}
-    for group in inventory.groups:
-        if matches(group):
-            names.update(inventory.members(group))
-    return names
+    groups = {group for group in inventory.groups if matches(group)}
+    if ALL in groups:
+        return set(inventory.hosts)
+    return {
+        name
+        for name, host in inventory.hosts.items()
+        if matches(name) or not groups.isdisjoint(host.groups)
+    }
 
 
 def _by_provider(text: str, inventory: Inventory) -> set[str]:

@@ -45,6 +45,23 @@ def target_of(host: str, settings: MergedSettings) -> tuple[Target, tuple[Diagno
     return target, ()
 
 
+def target_alike(host: str, target: Target, settings: MergedSettings) -> Target:
+    """Return where ``host`` is, which has the same ``settings`` as the host of ``target``."""
+    return Target(
+        host,
+        target.address if "address" in settings else host,
+        target.port,
+        target.user,
+        target.connection,
+        target.identity_file,
+        target.jump,
+        target.become_user,
+        target.config_path,
+        target.read_via,
+        target.trust_directory,
+    )
+
+
 def service_of(settings: MergedSettings) -> Service:
     """Return how Aegis is restarted and asked, out of settings that are right each by itself."""
     return Service(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -102,9 +103,16 @@ def session_specs(
     Hosts with the same settings share one spec. A host whose provider is not known has none.
     """
     builder = _SpecBuilder(recipes)
-    for host in inventory.hosts.values():
-        builder.add(host)
-    return builder.specs, (*_template_diagnostics(inventory), *builder.diagnostics())
+    specs: dict[str, SessionSpec | None] = dict.fromkeys(inventory.hosts)
+    alike = group_by(
+        inventory.hosts.values(),
+        lambda host: (id(host.provider), id(host.overrides), id(host.env)),
+    )
+    for hosts in alike.values():
+        names = [host.name for host in hosts]
+        specs.update(dict.fromkeys(names, builder.spec(hosts[0], names)))
+    known = {name: spec for name, spec in specs.items() if spec is not None}
+    return known, (*_template_diagnostics(inventory), *builder.diagnostics(inventory))
 
 
 def recipe_spec(recipe: Recipe, further: Mapping[str, Setting] | None = None) -> SessionSpec:
@@ -139,26 +147,30 @@ class _SpecBuilder:
     """Makes one spec for all hosts that are alike, and each diagnostic once for all its hosts."""
 
     recipes: Mapping[str, Recipe]
-    specs: dict[str, SessionSpec] = field(default_factory=dict)
     _shared: dict[tuple[object, ...], SessionSpec] = field(default_factory=dict)
     _unknown: dict[Setting, list[str]] = field(default_factory=dict)
     _incomplete: dict[tuple[Setting, tuple[str, ...]], list[str]] = field(default_factory=dict)
 
-    def add(self, host: Host) -> None:
+    def spec(self, host: Host, alike: Sequence[str]) -> SessionSpec | None:
+        """Return the spec of ``host`` and of the hosts ``alike``; ``None`` where there is none."""
         if host.provider is None:
-            return
+            return None
         recipe = self.recipes.get(str(host.provider.value))
         if recipe is None:
-            self._unknown.setdefault(host.provider, []).append(host.name)
-            return
+            self._unknown.setdefault(host.provider, []).extend(alike)
+            return None
         spec = self._spec(host, recipe)
-        self.specs[host.name] = spec
         present = {variable.setting for variable in spec.variables}
         absent = tuple(key for key in VARIABLE_OF if key not in present)
         if absent and not recipe.broken:
-            self._incomplete.setdefault((host.provider, absent), []).append(host.name)
+            self._incomplete.setdefault((host.provider, absent), []).extend(alike)
+        return spec
 
-    def diagnostics(self) -> Iterator[Diagnostic]:
+    def diagnostics(self, inventory: Inventory) -> Iterator[Diagnostic]:
+        def in_order(names: Sequence[str]) -> tuple[str, ...]:
+            chosen = frozenset(names)
+            return tuple(name for name in inventory.hosts if name in chosen)
+
         suggestions = Suggestions()
         for setting, hosts in self._unknown.items():
             name = str(setting.value)
@@ -168,7 +180,7 @@ class _SpecBuilder:
                 setting.span,
                 hint=suggestions.did_you_mean(name, self.recipes)
                 or f"known: {listed(self.recipes)}",
-                hosts=tuple(hosts),
+                hosts=in_order(hosts),
             )
         for (setting, absent), hosts in self._incomplete.items():
             yield incomplete_provider(
@@ -176,7 +188,7 @@ class _SpecBuilder:
                 absent,
                 ", and nothing nearer to the host does",
                 related=(Related(setting.span, "it is chosen here"),),
-                hosts=tuple(hosts),
+                hosts=in_order(hosts),
             )
 
     def _spec(self, host: Host, recipe: Recipe) -> SessionSpec:
@@ -319,7 +331,7 @@ def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
     for which it counts.
     """
     templates: dict[tuple[str, Span], str | None] = {}
-    hosts: dict[tuple[str, Span], dict[str, None]] = {}
+    hosts: dict[tuple[str, Span], list[Sequence[str]]] = {}
     for setting, names in _settings(inventory):
         key = setting.key
         if key not in {*VARIABLE_OF, *TOKENS} and not key.startswith(ENV_PREFIX):
@@ -328,7 +340,7 @@ def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
         for item, counts_for in ((setting, names), *((item, ()) for item in unused)):
             if isinstance(item.value, str | int | None) and not isinstance(item.value, bool):
                 templates[key, item.span] = None if item.value is None else str(item.value)
-                hosts.setdefault((key, item.span), {}).update(dict.fromkeys(counts_for))
+                hosts.setdefault((key, item.span), []).append(counts_for)
     for (key, span), template in templates.items():
         found = (
             removal_problems(key.removeprefix(ENV_PREFIX), span)
@@ -336,7 +348,8 @@ def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
             else template_problems(key, template, span)
         )
         for problem in found:
-            yield replace(problem, hosts=tuple(hosts[key, span]))
+            concerned = dict.fromkeys(itertools.chain.from_iterable(hosts[key, span]))
+            yield replace(problem, hosts=tuple(concerned))
 
 
 def _settings(inventory: Inventory) -> Iterator[tuple[Setting, Sequence[str]]]:
