@@ -118,6 +118,24 @@ def test_the_answer_is_that_of_the_library(schema: str, valid: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "document"),
+    [
+        ("inventory", {"a b": None}),
+        ("inventory", {"": {}}),
+        ("inventory", {"all": {"children": {"-g": None}}}),
+        ("inventory", {"providers": {"a b": {}}}),
+        ("playbook", [{"hosts": "all", "serial": "x%"}]),
+        ("playbook", [{"hosts": "all", "pause": "soon"}]),
+        ("playbook", []),
+    ],
+)
+def test_names_and_forms_count(schema: str, document: Any) -> None:
+    node, _ = read_yaml("t", json.dumps(document).encode())
+    assert node is not None
+    assert (keeps(node, schema), library(schema, document)) == (False, False)
+
+
+@pytest.mark.parametrize(
     "schema", [{"not": {}}, {"enum": [1]}, {"type": "number"}, {"properties": {"a": {"const": 1}}}]
 )
 def test_what_is_not_known_is_never_passed(schema: Any) -> None:
