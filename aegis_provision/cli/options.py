@@ -173,6 +173,14 @@ def output_options_with_sarif(command: Callable[..., R]) -> Callable[..., R]:
     return _with_flags(_with_output(command), (form, *_LOOKS))
 
 
+def output_options_with_markdown(command: Callable[..., R]) -> Callable[..., R]:
+    """Add what :func:`output_options` does, for a command whose result a review shows."""
+    form = _format_option(
+        "markdown", help_of_more=" markdown is a comment for a pull or merge request."
+    )
+    return _with_flags(_with_output(command), (form, *_LOOKS))
+
+
 def output_options_of_text(command: Callable[..., R]) -> Callable[..., R]:
     """Add what :func:`output_options` does, for a command whose result has one form."""
     return _with_flags(_with_output(command), _LOOKS)

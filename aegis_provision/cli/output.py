@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aegis_provision.report.console import Color
     from aegis_provision.report.json_documents import Document
 
-Format = Literal["text", "json", "ndjson", "sarif"]
+Format = Literal["text", "json", "ndjson", "sarif", "markdown"]
 """How the result is printed on stdout."""
 
 

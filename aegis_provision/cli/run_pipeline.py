@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.cli.interrupts import interrupts, wait_for_input
 from aegis_provision.cli.observers import observe_run
-from aegis_provision.cli.output import echo
+from aegis_provision.cli.output import echo, echo_utf8
 from aegis_provision.humanize import counted
 from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
 from aegis_provision.operations.plan import plan
@@ -67,7 +67,7 @@ def plan_and_apply(
         observers.display.pause()
         if check or output.format == "text":
             print_plan(output, planned.host_plans, observers.stream, as_diff=as_diff)
-        elif output.format == "json":
+        elif output.format in {"json", "markdown"}:
             # Nothing else shows before the write what the plans warn of.
             print_lines(output.err, warning_lines(planned.host_plans))
         name = run_name(datetime.now(UTC))
@@ -109,6 +109,10 @@ def print_plan(
         stream.plan_finished(plans)
     elif output.format == "json":
         output.print_document(plan_document(plans))
+    elif output.format == "markdown":
+        from aegis_provision.report.markdown_reports import plan_comment
+
+        echo_utf8(plan_comment(plans))
     else:
         output.print_lines(
             plan_lines(plans, width=output.width, every_host=output.every_host, as_diff=as_diff)
@@ -192,6 +196,10 @@ def _print_refusal(
         from aegis_provision.report.apply_report import apply_document
 
         output.print_document(apply_document(name, results, ExitCode.REFUSED))
+    elif output.format == "markdown":
+        from aegis_provision.report.markdown_reports import apply_comment
+
+        echo_utf8(apply_comment(name, results))
 
 
 def _print_results(run: Run, output: Output, state: RunState) -> None:
@@ -199,6 +207,10 @@ def _print_results(run: Run, output: Output, state: RunState) -> None:
 
     if output.format == "json":
         output.print_document(apply_document(run.name, run.hosts, run.exit_code))
+    elif output.format == "markdown":
+        from aegis_provision.report.markdown_reports import apply_comment
+
+        echo_utf8(apply_comment(run.name, run.hosts))
     if output.format != "text":
         return
     output.print_lines(

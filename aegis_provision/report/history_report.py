@@ -13,7 +13,7 @@ from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.ranges import compress
 from aegis_provision.playbook.plays import OnFailure, Restart
 from aegis_provision.report.apply_report import WORDS
-from aegis_provision.report.console import count_words, name_lines
+from aegis_provision.report.console import name_lines
 from aegis_provision.report.json_documents import Document, document, message_of
 from aegis_provision.rollout.events import CODEC
 from aegis_provision.rollout.results import Status
@@ -107,11 +107,15 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _counts_text(counts: Mapping[str, int]) -> str:
+def count_rows(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many hosts ended how, by the words for it; an unknown status has its own."""
     words = {status.value: text for status, text in WORDS.items()} | {UNKNOWN: _NO_END}
-    parts = count_words(counts, words)
-    others = sorted(set(counts) - set(words))
-    parts.extend(f"{counts[word]} {escape_control(word)}" for word in others)
+    known = {text: counts[word] for word, text in words.items() if counts.get(word)}
+    return known | {escape_control(word): counts[word] for word in sorted(set(counts) - set(words))}
+
+
+def _counts_text(counts: Mapping[str, int]) -> str:
+    parts = [f"{number} {words}" for words, number in count_rows(counts).items()]
     return ", ".join(parts) if parts else "no hosts"
 
 

@@ -13,6 +13,7 @@ from aegis_provision.humanize import counted, escape_control, group_by, group_pa
 from aegis_provision.inventory.ranges import compress, truncate
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, change_content
 from aegis_provision.report.console import (
+    PLAIN_WIDTH,
     UNKNOWN,
     count_words,
     hint_lines,
@@ -55,13 +56,15 @@ _SECRET_WORD = {
     ChangeKind.CHANGED: "changed",
     ChangeKind.REMOVED: "removed",
 }
-_SUMMARY = {
+SUMMARY = {
     Action.CREATE: "to create",
     Action.UPDATE: "to update",
     Action.UNCHANGED: "unchanged",
     Action.ERROR: "in error",
     Action.UNREACHABLE: "unreachable",
 }
+"""What hosts with an action are counted as."""
+
 _LISTED = 8
 _FEW_LISTED = 4
 _MANY_LISTED = 24
@@ -71,7 +74,7 @@ _SCREEN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class _HostGroup:
+class PlanGroup:
     """Hosts with the same plan, except for the host's name, its warnings, and perhaps the path.
 
     ``path`` is the common one; if paths differ, their common parts around ``...``. ``pin`` is the
@@ -115,14 +118,14 @@ def plan_lines(
     return [*lines, summary_line(plans)]
 
 
-def _warnings(plans: Sequence[HostPlan]) -> dict[str, tuple[str, ...]]:
-    """Return each warning with its hosts."""
+def warnings_of(plans: Sequence[HostPlan]) -> dict[str, tuple[str, ...]]:
+    """Return each warning of ``plans`` with its hosts."""
     groups = group_pairs((words, plan.host) for plan in plans for words in plan.warnings)
     return {words: tuple(dict.fromkeys(hosts)) for words, hosts in groups.items()}
 
 
 def _all_lines(plans: Sequence[HostPlan], options: _LineOptions) -> list[Text]:
-    groups, warnings = _grouped(plans, options), _warnings(plans)
+    groups, warnings = _grouped(plans, options), warnings_of(plans)
     lines: list[Text] = []
     shown: set[str] = set()
     for group in groups:
@@ -141,14 +144,14 @@ def warning_lines(plans: Sequence[HostPlan]) -> list[Text]:
     """Return what ``plans`` warn of, without the plans: each warning once, with its hosts."""
     return [
         Text(escape_control(f"warning: {', '.join(truncate(hosts, _MANY_LISTED))}: {words}"))
-        for words, hosts in _warnings(plans).items()
+        for words, hosts in warnings_of(plans).items()
     ]
 
 
 def summary_line(plans: Sequence[HostPlan]) -> Text:
     """Return the plan's summary line."""
     counts = Counter(plan.action for plan in plans)
-    parts = count_words(counts, _SUMMARY)
+    parts = count_words(counts, SUMMARY)
     owed = sum(plan.restart_pending for plan in plans)
     if owed:
         parts.append(f"{owed} owed a restart")
@@ -158,10 +161,15 @@ def summary_line(plans: Sequence[HostPlan]) -> Text:
     return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
 
 
-def _grouped(plans: Sequence[HostPlan], options: _LineOptions) -> list[_HostGroup]:
+def group_plans(plans: Sequence[HostPlan]) -> list[PlanGroup]:
+    """Return the groups of hosts with the same plan, each at the place of its first host."""
+    return _grouped(plans, _LineOptions(PLAIN_WIDTH, every_host=False, as_diff=True))
+
+
+def _grouped(plans: Sequence[HostPlan], options: _LineOptions) -> list[PlanGroup]:
     groups = group_by(plans, lambda plan: _group_key(plan, options))
     return [
-        _HostGroup(
+        PlanGroup(
             group[0],
             tuple(plan.host for plan in group),
             _common([plan.path for plan in group]),
@@ -212,18 +220,14 @@ def _same_parts(paths: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _group_lines(group: _HostGroup, warnings: Sequence[str], options: _LineOptions) -> list[Text]:
-    plan, style = group.plan, _STYLE[group.plan.action]
+def _group_lines(group: PlanGroup, warnings: Sequence[str], options: _LineOptions) -> list[Text]:
+    plan = group.plan
     lines = _headline(group, options)
     if group.pin:
         lines.append(Text(f"    {escape_control(group.pin)}", style="dim"))
-    if plan.message:
-        lines.append(Text(f"    {escape_control(plan.message)}", style=style))
-    if plan.restart_pending:
-        lines.append(Text("    restart owed: Aegis has not started since the file came", "cyan"))
-    lines.extend(hint_lines(plan.hint))
+    lines.extend(group_message_lines(group))
     if options.as_diff and plan.changes:
-        lines.extend(_diff_lines(group))
+        lines.extend(diff_lines(group))
     elif options.dense:
         lines.extend(_dense_lines(plan, options.width))
     else:
@@ -237,7 +241,18 @@ def _group_lines(group: _HostGroup, warnings: Sequence[str], options: _LineOptio
     return [*lines, *host_warning_lines(warnings)]
 
 
-def _headline(group: _HostGroup, options: _LineOptions) -> list[Text]:
+def group_message_lines(group: PlanGroup) -> list[Text]:
+    """Return what is said of a group beside its changes: why, and what to do next."""
+    plan = group.plan
+    lines: list[Text] = []
+    if plan.message:
+        lines.append(Text(f"    {escape_control(plan.message)}", style=_STYLE[plan.action]))
+    if plan.restart_pending:
+        lines.append(Text("    restart owed: Aegis has not started since the file came", "cyan"))
+    return [*lines, *hint_lines(plan.hint)]
+
+
+def _headline(group: PlanGroup, options: _LineOptions) -> list[Text]:
     plan, style = group.plan, _STYLE[group.plan.action]
     label = f"{_SIGN[plan.action]} {plan.action:<12}"
     pin = " (pin)" if plan.pin else ""
@@ -296,7 +311,8 @@ def _value_text(value: str | None) -> str:
     return escape_control(value)
 
 
-def _diff_lines(group: _HostGroup) -> list[Text]:
+def diff_lines(group: PlanGroup) -> list[Text]:
+    """Return a group's changes as a unified diff of session variables, secrets masked."""
     plan, path = group.plan, escape_control(group.path)
     before = "/dev/null" if plan.action is Action.CREATE else path
     lines = [Text(f"    --- {before}", style="bold"), Text(f"    +++ {path}", style="bold")]

@@ -82,13 +82,26 @@ def status_lines(
 
     ``every_host`` names each host in full, and says which run wrote its file and when.
     """
-    groups = group_by(statuses, lambda status: _group_key(status, every_host=every_host))
+    groups = group_statuses(statuses, every_host=every_host)
     lines: list[Text] = []
-    column = max((len(_words(group[0])) for group in groups.values()), default=0)
-    for group in groups.values():
+    column = max((len(state_words(group[0])) for group in groups), default=0)
+    for group in groups:
         lines.extend(_group_lines(group, column, width, every_host=every_host))
     lines.append(_summary(statuses))
     return lines
+
+
+def group_statuses(
+    statuses: Sequence[HostStatus], *, every_host: bool = False
+) -> list[Sequence[HostStatus]]:
+    """Return the groups of hosts with the same status, each at the place of its first host."""
+    groups = group_by(statuses, lambda status: _group_key(status, every_host=every_host))
+    return list(groups.values())
+
+
+def needs_attention(status: HostStatus) -> bool:
+    """Tell whether the host lacks what is wanted, or its Aegis does not run on it."""
+    return status.states != (HostState.IN_SYNC,)
 
 
 def provider_lines(statuses: Sequence[HostStatus]) -> list[Text]:
@@ -148,7 +161,7 @@ def _group_lines(
 ) -> Iterator[Text]:
     first = group[0]
     state = first.states[0]
-    label = f"{_SIGN[state]} {_words(first):<{column}}  "
+    label = f"{_SIGN[state]} {state_words(first):<{column}}  "
     style = _STYLE[state]
     if len(group) == 1:
         yield Text(f"{label}{first.host}", style=style)
@@ -157,6 +170,22 @@ def _group_lines(
         yield from name_lines(
             _names([status.host for status in group], every_host=every_host), width
         )
+    yield from detail_lines(first)
+    if every_host and first.wrote is not None:
+        write = first.wrote
+        yield Text(
+            f"    written by {write.run} at {write.written:%Y-%m-%d %H:%M:%S} UTC "
+            f"(aegis-provision {write.version})",
+            style="dim",
+        )
+
+
+def detail_lines(status: HostStatus) -> list[Text]:
+    """Return what differs on a host, why, and what to do next: names, never values."""
+    return list(_details(status))
+
+
+def _details(first: HostStatus) -> Iterator[Text]:
     if first.drifted:
         yield Text(f"    drifted: {', '.join(first.drifted)}", style=_STYLE[HostState.DRIFTED])
     if first.pending:
@@ -175,16 +204,10 @@ def _group_lines(
     if first.message:
         yield Text(f"    {escape_control(first.message)}")
     yield from hint_lines(first.hint)
-    if every_host and first.wrote is not None:
-        write = first.wrote
-        yield Text(
-            f"    written by {write.run} at {write.written:%Y-%m-%d %H:%M:%S} UTC "
-            f"(aegis-provision {write.version})",
-            style="dim",
-        )
 
 
-def _words(status: HostStatus) -> str:
+def state_words(status: HostStatus) -> str:
+    """Return the states of a host in words."""
     return ", ".join(WORDS[item] for item in status.states)
 
 

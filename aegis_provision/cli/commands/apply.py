@@ -15,7 +15,7 @@ from aegis_provision.cli.options import (
     fleet_options,
     max_fail_option,
     option,
-    output_options,
+    output_options_with_markdown,
     policy_option,
     report_option,
     serial_option,
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     help="List plays, batches and hosts; connects nowhere, needs no secrets.",
 )
 @detailed_exitcode_option
-@output_options
+@output_options_with_markdown
 def command(
     playbook: Path | None,
     *,
@@ -135,7 +135,7 @@ def command(
 def _print_schedule(output: Output, schedule: Schedule) -> None:
     from aegis_provision.report.plan_report import schedule_document, schedule_lines
 
-    if output.format == "text":
+    if output.format in {"text", "markdown"}:
         output.print_lines(schedule_lines(schedule))
     else:
         output.print_document(schedule_document(schedule))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.invocation import Invocation
-from aegis_provision.cli.options import output_options
-from aegis_provision.cli.output import echo
+from aegis_provision.cli.options import output_options_with_markdown
+from aegis_provision.cli.output import echo, echo_utf8
 from aegis_provision.operations.exit_codes import ExitCode
 from aegis_provision.operations.history import list_runs, past_run
 
@@ -26,7 +26,7 @@ LISTED = 50
 @click.command("history")
 @click.argument("run", required=False)
 @click.option("--all", "every", is_flag=True, help=f"List all runs, not only the last {LISTED}.")
-@output_options
+@output_options_with_markdown
 def command(run: str | None, *, every: bool, output: Output) -> int:
     """List the runs so far, newest first, or show all about RUN.
 
@@ -52,6 +52,10 @@ def _list(runs: Sequence[RunSummary | DamagedRun], output: Output) -> None:
 
     if output.format == "text":
         output.print_lines(history_lines(runs))
+    elif output.format == "markdown":
+        from aegis_provision.report.markdown_reports import history_comment
+
+        echo_utf8(history_comment(runs))
     else:
         output.print_document(history_document(runs))
 
@@ -61,5 +65,9 @@ def _show_run(past: PastRun, output: Output) -> None:
 
     if output.format == "text":
         output.print_lines(run_lines(past, width=output.width, every_host=output.every_host))
+    elif output.format == "markdown":
+        from aegis_provision.report.markdown_reports import run_comment
+
+        echo_utf8(run_comment(past))
     else:
         output.print_document(run_document(past))

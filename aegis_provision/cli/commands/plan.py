@@ -12,7 +12,7 @@ from aegis_provision.cli.options import (
     detailed_exitcode_option,
     fleet_options,
     no_secrets_option,
-    output_options,
+    output_options_with_markdown,
     policy_option,
 )
 from aegis_provision.cli.run_pipeline import print_plan
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="Keep the plan in FILE, for 'apply FILE'. It holds no secret.",
 )
 @detailed_exitcode_option
-@output_options
+@output_options_with_markdown
 def command(
     playbook: Path | None,
     *,

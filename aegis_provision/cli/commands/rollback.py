@@ -9,7 +9,7 @@ import click
 from aegis_provision.cli.options import (
     check_option,
     fleet_options,
-    output_options,
+    output_options_with_markdown,
     report_option,
     yes_option,
 )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @check_option
 @yes_option
 @report_option
-@output_options
+@output_options_with_markdown
 def command(
     run: str | None,
     *,

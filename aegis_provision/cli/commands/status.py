@@ -10,8 +10,9 @@ from aegis_provision.cli.options import (
     detailed_exitcode_option,
     fleet_options,
     no_secrets_option,
-    output_options,
+    output_options_with_markdown,
 )
+from aegis_provision.cli.output import echo_utf8
 from aegis_provision.operations.exit_codes import status_exit_code
 from aegis_provision.operations.plan import RunSelection, schedule_run
 from aegis_provision.operations.status import prepare_status, status
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     help="Count instead of listing: hosts per provider, or what they hold of each token.",
 )
 @detailed_exitcode_option
-@output_options
+@output_options_with_markdown
 def command(
     *,
     options: FleetOptions,
@@ -51,6 +52,10 @@ def command(
     """
     from aegis_provision.cli.observers import observe_run
 
+    if by is not None and output.format == "markdown":
+        raise click.UsageError(
+            "--by counts, and there is no Markdown for it: leave one of them out"
+        )
     selection = RunSelection(options.limit, secrets=not no_secrets)
     scheduled = schedule_run(options.inventory, selection, options.environment)
     job = prepare_status(scheduled, options.environment, options.connection)
@@ -74,6 +79,10 @@ def _print(output: Output, statuses: Sequence[HostStatus], by: By | None) -> Non
 
     if output.format == "json":
         output.print_document(status_document(statuses, by))
+    elif output.format == "markdown":
+        from aegis_provision.report.markdown_reports import status_comment
+
+        echo_utf8(status_comment(statuses))
     elif by == "provider":
         output.print_lines(provider_lines(statuses))
     else:
