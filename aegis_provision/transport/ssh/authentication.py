@@ -147,7 +147,8 @@ class _Attempt:
         if not any(map(self._is_left, self.hop.methods)):
             raise self._no_key()
         try:
-            self._ask(lambda: self.connection.begin_authentication(self._seconds()))
+            with map_paramiko_errors(_STEP):
+                self.connection.begin_authentication()
             name = self._go_through_methods()
         except _LostError:
             refusal = self._hung_up()
@@ -221,8 +222,7 @@ class _Attempt:
         host is asked first, so that no device is touched, and no use confirmed, for nothing.
         """
         user, blob = self.hop.user, offer.public.blob
-        accepted = chosen("PubkeyAcceptedAlgorithms", self.hop.pubkey_accepted_algorithms, KEYS)
-        algorithm = offer.algorithm(accepted, self.connection.signature_algorithms())
+        algorithm = self._algorithm(offer)
         if algorithm is None:
             return None
 
@@ -240,6 +240,14 @@ class _Attempt:
         data = self.connection.authentication.signed_data(user, algorithm, blob)
         signature = self._sign(data, offer, plain_type(algorithm))
         return None if signature is None else ask(signature)
+
+    def _algorithm(self, offer: Offer) -> str | None:
+        """Return the algorithm that a key signs by, ``None`` for none that the host takes too."""
+        accepted = chosen("PubkeyAcceptedAlgorithms", self.hop.pubkey_accepted_algorithms, KEYS)
+        if not offer.has_choice:
+            return offer.algorithm(accepted, ())
+        with map_paramiko_errors(_STEP):
+            return offer.algorithm(accepted, self.connection.signature_algorithms(self._seconds()))
 
     def _sign(self, data: bytes, offer: Offer, algorithm: str) -> bytes | None:
         if offer.private is not None:

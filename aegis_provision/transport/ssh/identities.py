@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.files.reading import read_beginning
 from aegis_provision.humanize import blank_control, listed
-from aegis_provision.transport.ssh.algorithms import KEYS, chosen, key_type, shown_type
+from aegis_provision.transport.ssh.algorithms import KEYS, chosen, shown_type
 from aegis_provision.transport.ssh.certificates import USER, Certificate, parse_certificate
 from aegis_provision.transport.ssh.private_keys import (
     LONGEST_FILE,
@@ -63,15 +63,20 @@ class Offer:
         """Tell whether each signature wants a device to be touched."""
         return self.public.key_type.startswith("sk-")
 
+    @property
+    def has_choice(self) -> bool:
+        """Tell whether it could sign by several algorithms, as RSA keys alone can."""
+        return plain_type(self.public.key_type) == "ssh-rsa"
+
     def algorithm(self, accepted: Sequence[str], server: Collection[str]) -> str | None:
         """Return the algorithm to sign by, out of those accepted here, ``None`` for none.
 
-        ``server`` are those that the host says it takes (RFC 8308), none where it does not say.
-        Only RSA keys have a choice; they never sign with SHA-1.
+        ``server`` are those that the host says it takes (RFC 8308), none where it does not say:
+        they matter where there is a choice. RSA keys never sign with SHA-1.
         """
         for name in accepted:
             if shown_type(name) == self.public.key_type and (
-                key_type(name) != "ssh-rsa" or not server or plain_type(name) in server
+                not self.has_choice or not server or plain_type(name) in server
             ):
                 return name
         return None

@@ -20,6 +20,7 @@ from paramiko.common import (
     MSG_USERAUTH_INFO_REQUEST,
     MSG_USERAUTH_SUCCESS,
     cMSG_CHANNEL_CLOSE,
+    cMSG_CHANNEL_REQUEST,
     cMSG_GLOBAL_REQUEST,
     cMSG_SERVICE_REQUEST,
     cMSG_USERAUTH_INFO_RESPONSE,
@@ -71,6 +72,7 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "_parse_channel_open_success",
             "_parse_debug",
             "_parse_disconnect",
+            "_parse_ext_info",
             "_parse_request_failure",
             "_parse_request_success",
             "_send_user_message",
@@ -91,7 +93,17 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
         ),
     ),
     (Packetizer, ("complete_handshake",)),
-    (paramiko.Channel, ("eof_received", "event", "status_event")),
+    (
+        paramiko.Channel,
+        (
+            "_event_pending",
+            "eof_received",
+            "event",
+            "event_ready",
+            "remote_chanid",
+            "status_event",
+        ),
+    ),
 )
 """Classes of paramiko, with the attributes and methods that we read, set or override."""
 
@@ -141,6 +153,7 @@ class Connection(paramiko.Transport):
     ``server`` is what the far side is called. ``host_key_algorithms`` are what the server may show,
     certificates among them, in order. ``logged_in_with`` is what an operator knows the key by that
     the server took. ``too_many_tries`` says that it hung up because of too many failures.
+    ``told_extensions`` is set once the server has said which extensions it has, or went on without.
     """
 
     server = ""
@@ -157,6 +170,7 @@ class Connection(paramiko.Transport):
         self._mine = threading.local()
         self._said = ""
         self._answered = threading.Event()
+        self.told_extensions = threading.Event()
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -236,17 +250,23 @@ class Connection(paramiko.Transport):
             raise paramiko.SSHException("No existing session")
         return Session(self._shown.blob, self.session_id, self._shown.signature)
 
-    def signature_algorithms(self) -> frozenset[str]:
-        """Return the algorithms that the server takes, none where it does not say (RFC 8308)."""
+    def signature_algorithms(self, seconds: float) -> frozenset[str]:
+        """Return the algorithms that the server takes, none where it does not say.
+
+        What it says comes right after the exchange of keys, before any answer (RFC 8308, section
+        2.4). Raises ``TimeoutError`` where neither comes.
+        """
+        if not self.told_extensions.wait(seconds):
+            raise TimeoutError
         extensions = self.server_extensions  # type: ignore[attr-defined] # the stubs leave it out
         said: bytes = extensions.get("server-sig-algs", b"")
         return frozenset(said.decode("ascii", "replace").split(",")) - {""}
 
-    def begin_authentication(self, seconds: float) -> AuthAnswer:
-        """Ask the server for its service that lets users in. Raises as :class:`Authentication`."""
+    def begin_authentication(self) -> None:
+        """Ask the server for its service that lets users in, whose answer nothing rests on."""
         found = self._authentication = Authentication(self)
         self.auth_handler = cast("Any", found)  # in the place of paramiko's own
-        return found.request_service(seconds)
+        found.request_service()
 
     @property
     def authentication(self) -> Authentication:
@@ -328,6 +348,10 @@ class Connection(paramiko.Transport):
         closing.add_int(theirs)
         self._send_user_message(closing)  # type: ignore[attr-defined] # see above
 
+    def _parse_ext_info(self, msg: Message) -> None:
+        super()._parse_ext_info(msg)  # type: ignore[misc] # paramiko's own handler
+        self.told_extensions.set()
+
     def _parse_debug(self, m: Message) -> None:
         """Drop what a server says for its own debugging."""
 
@@ -340,7 +364,7 @@ class AuthAnswer:
     itself was granted. ``prompts`` are questions, each with whether its answer may be seen.
     """
 
-    kind: Literal["success", "failure", "key", "questions", "accepted"]
+    kind: Literal["success", "failure", "key", "questions"]
     methods: tuple[str, ...] = ()
     partial: bool = False
     prompts: tuple[tuple[str, bool], ...] = ()
@@ -351,8 +375,9 @@ class Authentication:
 
     paramiko's asks for the service anew with each key, signs in its own thread, where an agent's
     refusal ends the connection, and neither asks before it signs nor answers only some questions.
-    Every method returns the server's answer, and raises ``TimeoutError``, ``EOFError`` once the
-    connection is lost, and what paramiko raises.
+    It also waits for the service; here the first request to be let in goes with the one for the
+    service, which saves a round trip. Methods that return the server's answer raise
+    ``TimeoutError``, ``EOFError`` once the connection is lost, and what paramiko raises.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -372,6 +397,7 @@ class Authentication:
 
     def abort(self) -> None:
         """Tell the thread that waits for an answer that the connection is lost."""
+        self._connection.told_extensions.set()
         self._answers.put(None)
 
     @property
@@ -386,10 +412,12 @@ class Authentication:
 
     # What we ask of it.
 
-    def request_service(self, seconds: float) -> AuthAnswer:
-        """Ask for the service."""
-        message = _message(cMSG_SERVICE_REQUEST, b"ssh-userauth")
-        return self._ask("service", message, seconds)
+    def request_service(self) -> None:
+        """Ask for the service, and go on without waiting for the answer.
+
+        A server that does not have it hangs up (RFC 4253, section 10).
+        """
+        self._connection.send(_message(cMSG_SERVICE_REQUEST, b"ssh-userauth"))
 
     def public_key(
         self, user: str, algorithm: str, blob: bytes, signature: bytes | None, seconds: float
@@ -458,7 +486,7 @@ class Authentication:
             self._answers.put(answer)
 
     def _parse_accept(self, _: Message) -> None:
-        self._answer("service", answer=AuthAnswer("accepted"))
+        self._connection.told_extensions.set()
 
     def _parse_success(self, _: Message) -> None:
         if self._method in _METHODS:
@@ -522,6 +550,30 @@ def open_session(transport: paramiko.Transport, seconds: float) -> paramiko.Chan
     channel.settimeout(seconds)
     channel.event = _TimedEvent(seconds)
     return channel
+
+
+def begin(channel: paramiko.Channel, kind: Literal["exec", "subsystem"], what: str) -> None:
+    """Ask for a command or a subsystem in ``channel``, without waiting for the answer.
+
+    What is sent next goes with it. If the server refuses, that ends the channel: see
+    :func:`was_refused`.
+    """
+    message = paramiko.Message()
+    message.add_byte(cMSG_CHANNEL_REQUEST)
+    message.add_int(channel.remote_chanid)
+    message.add_string(kind)
+    message.add_byte(b"\x01")  # it is to be answered
+    message.add_string(what)
+    channel._event_pending()  # type: ignore[attr-defined] # noqa: SLF001 - see PRIVATE_PARTS
+    cast("Connection", channel.get_transport()).send(message)
+
+
+def was_refused(channel: paramiko.Channel) -> bool:
+    """Tell whether the server refused what :func:`begin` asked for, once the channel has ended.
+
+    It can't be told where the connection was lost.
+    """
+    return not channel.event_ready
 
 
 def open_connection(

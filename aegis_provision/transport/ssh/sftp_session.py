@@ -26,8 +26,10 @@ from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.ssh.commands import SshServices, another_session
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
 from aegis_provision.transport.ssh.paramiko_internals import (
+    begin,
     open_session,
     wait_for_exit,
+    was_refused,
 )
 
 if TYPE_CHECKING:
@@ -201,24 +203,13 @@ def _start_sftp(
     options: ConnectOptions,
     deadline: Deadline,
 ) -> SftpFiles:
-    if target.become_user is None:
-        with map_paramiko_errors("sftp"):
-            try:
-                channel.invoke_subsystem("sftp")
-            except (paramiko.SSHException, EOFError):
-                if not transport.is_active():
-                    raise
-                raise Unreachable(
-                    "sftp",
-                    "the host offers no SFTP",
-                    "add 'Subsystem sftp internal-sftp' to its sshd_config",
-                ) from None
-    else:
-        with map_paramiko_errors("sudo"):
-            channel.exec_command(remote_command(target.become_user))
     stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
     with map_paramiko_errors("sftp"):
         try:
+            if target.become_user is None:
+                begin(channel, "subsystem", "sftp")
+            else:
+                begin(channel, "exec", remote_command(target.become_user))
             return SftpFiles(stream)
         except (EOFError, OSError) as problem:
             if isinstance(problem, TimeoutError) or not transport.is_active():
@@ -240,7 +231,7 @@ def _start_sftp_as_owner(
     """
     mark = secrets.token_hex(8)
     try:
-        channel.exec_command(owner_command(uid, gid, mark))
+        begin(channel, "exec", owner_command(uid, gid, mark))
         stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
         files = SftpFiles(stream)
     except (paramiko.SSHException, EOFError, OSError) as problem:
@@ -270,6 +261,14 @@ def _no_sftp(
     channel: paramiko.Channel, target: Target, hop: Hop, stream: SftpStream
 ) -> Unreachable:
     """Return why SFTP did not begin, out of what the far side said instead."""
+    if was_refused(channel):
+        if target.become_user is not None:
+            return Unreachable("sudo", NO_COMMANDS, "log in as the file's owner instead")
+        return Unreachable(
+            "sftp",
+            "the host offers no SFTP",
+            "add 'Subsystem sftp internal-sftp' to its sshd_config",
+        )
     channel.settimeout(_OUTPUT_TIMEOUT)
     noise = (stream.noise or _receive_rest(channel.recv))[:_LONGEST_OUTPUT].decode(errors="replace")
     if target.become_user is not None:

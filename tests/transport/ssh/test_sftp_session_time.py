@@ -6,10 +6,12 @@ import socket
 import struct
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.aegis.identify_server import NO_COMMANDS
 from aegis_provision.errors import Passing, Stage, Unreachable
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
@@ -164,8 +166,8 @@ def test_a_garbled_key_exchange_is_this_hosts_failure_alone(reply: bytes, home: 
         (stalling.StallsAtLogin, "login", NO_TIME),
         (stalling.StallsAtSession, "session", NO_TIME),
         (stalling.RefusesSessions, "session", "the host refused to open a channel"),
-        (stalling.StallsAtRequest, "", NO_TIME),
-        (stalling.HangsUpAtRequest, "", CLOSED),
+        (stalling.StallsAtRequest, "sftp", NO_TIME),
+        (stalling.HangsUpAtRequest, "sftp", CLOSED),
         (stalling.StallsInSftp, "sftp", NO_TIME),
         (stalling.HangsUpInSftp, "sftp", CLOSED),
         (stalling.TalksWithoutEnd, "sftp", "the login shell prints without end"),
@@ -183,9 +185,17 @@ def test_a_server_that_stops_half_way(
         host = target_at(sshd, port=port, become_user=become_user)
         timeout = SOON if reason == NO_TIME else _ENOUGH
         problem = refusal(host, options(home, home / "known_hosts", timeout=timeout))
-    requested = "sftp" if become_user is None else "sudo"
-    assert (problem.step, problem.reason) == (step or requested, reason)
+    assert (problem.step, problem.reason) == (step, reason)
     assert problem.hint
+
+
+def test_a_server_that_refuses_what_is_asked_of_a_session(sshd: Sshd, home: Path) -> None:
+    with stalling.serving(stalling.Login, sshd, home) as port:
+        host, reached = target_at(sshd, port=port), options(home, home / "known_hosts")
+        no_sftp = refusal(host, reached)
+        no_commands = refusal(replace(host, become_user="aegis"), reached)
+    assert (no_sftp.step, no_sftp.reason) == ("sftp", "the host offers no SFTP")
+    assert (no_commands.step, no_commands.reason) == ("sudo", NO_COMMANDS)
 
 
 def test_a_server_that_hangs_up_at_login(sshd: Sshd, home: Path) -> None:
