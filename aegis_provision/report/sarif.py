@@ -5,11 +5,13 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import posixpath
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aegis_provision.report.diagnostics import MOST_IN_DOCUMENTS, deduplicate, hosts_words
+from aegis_provision.report.sarif_rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +23,27 @@ if TYPE_CHECKING:
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 
 
-def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How files are named: relative to ``root``, the repository's; the tool ran in ``here``.
+
+    Both are absolute. A file outside of ``root`` keeps an absolute name.
+    """
+
+    root: str
+    here: str
+
+    def reference(self, name: str) -> str:
+        """Return the reference to the file that the operator called ``name``."""
+        path = posixpath.normpath(posixpath.join(self.here, name))
+        root = self.root.rstrip("/") + "/"
+        inside = path.removeprefix(root) if path.startswith(root) else path
+        # In a name that is no UTF-8 other bytes stand as halves of surrogate pairs (PEP 383).
+        reference = quote(inside.encode("utf-8", "surrogateescape"))
+        return f"file://{reference}" if inside.startswith("/") else reference
+
+
+def sarif_log(diagnostics: Sequence[Diagnostic], version: str, places: Places) -> Document:
     """Return ``diagnostics`` as a log of one run of the tool in its ``version``.
 
     As in text each diagnostic is shown once, and no line of a file is repeated. Of very many
@@ -34,11 +56,11 @@ def sarif_log(diagnostics: Sequence[Diagnostic], version: str) -> Document:
             "driver": {
                 "name": "aegis-provision",
                 "version": version,
-                "rules": [{"id": rule, "name": _name(rule)} for rule in rules],
+                "rules": [_rule(rule) for rule in rules],
             }
         },
         "columnKind": "unicodeCodePoints",
-        "results": [_result(item, rules.index(item.code)) for item in selection.shown],
+        "results": [_result(item, rules.index(item.code), places) for item in selection.shown],
     }
     if selection.omitted:
         run["invocations"] = [_invocation(selection.omitted)]
@@ -55,34 +77,40 @@ def _invocation(omitted: int) -> Document:
     }
 
 
-def _name(rule: str) -> str:
-    return "".join(word.capitalize() for word in rule.split("-"))
+def _rule(code: str) -> Document:
+    name = "".join(word.capitalize() for word in code.split("-"))
+    words = RULES.get(code, "")
+    return {
+        "id": code,
+        "name": name,
+        **({"shortDescription": {"text": words}, "help": {"text": words}} if words else {}),
+    }
 
 
-def _result(item: Diagnostic, rule: int) -> Document:
+def _result(item: Diagnostic, rule: int, places: Places) -> Document:
     hint = f"\n{item.hint}" if item.hint else ""
     found: Document = {
         "ruleId": item.code,
         "ruleIndex": rule,
         "level": item.severity.value,
         "message": {"text": f"{item.message}{hosts_words(item.hosts)}{hint}"},
-        "locations": [_location(item.span)] if item.span is not None else [],
+        "locations": [_location(item.span, places)] if item.span is not None else [],
     }
     if item.related:
         found["relatedLocations"] = [
-            _related(other, at) for at, other in enumerate(item.related[:MOST_IN_DOCUMENTS])
+            _related(other, at, places) for at, other in enumerate(item.related[:MOST_IN_DOCUMENTS])
         ]
     return found
 
 
-def _related(other: Related, number: int) -> Document:
-    return {"id": number, **_location(other.span), "message": {"text": other.message}}
+def _related(other: Related, number: int, places: Places) -> Document:
+    return {"id": number, **_location(other.span, places), "message": {"text": other.message}}
 
 
-def _location(span: Span) -> Document:
+def _location(span: Span, places: Places) -> Document:
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": _uri(span.source.name)},
+            "artifactLocation": {"uri": places.reference(span.source.name)},
             "region": {
                 "startLine": span.line,
                 "startColumn": span.column,
@@ -91,11 +119,3 @@ def _location(span: Span) -> Document:
             },
         }
     }
-
-
-def _uri(name: str) -> str:
-    """Return a file's name as a reference: relative to where the tool ran, or absolute."""
-    path = str(PurePosixPath(name))
-    # In a name that is no UTF-8 other bytes stand as halves of surrogate pairs (PEP 383).
-    reference = quote(path.encode("utf-8", "surrogateescape"))
-    return f"file://{reference}" if path.startswith("/") else reference

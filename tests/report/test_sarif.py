@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from jsonschema import Draft202012Validator
 from aegis_provision.cli.main import run
 from aegis_provision.documents.diagnostic import Related, error
 from aegis_provision.documents.nodes import Source, Span
-from aegis_provision.report.sarif import sarif_log
+from aegis_provision.report.sarif import Places, sarif_log
+from aegis_provision.report.sarif_rules import RULES
 from tests.schemas import check_document
 
 HERE = Path(__file__).parent
@@ -53,18 +55,21 @@ def test_both_forms_tell_the_same_of_every_broken_inventory(
 @pytest.mark.parametrize(
     ("name", "uri"),
     [
-        ("inventory.yml", "inventory.yml"),
-        ("my fleet/ü#1.yml", "my%20fleet/%C3%BC%231.yml"),
-        ("/etc/fleet/hosts.yml", "file:///etc/fleet/hosts.yml"),
+        ("inventory.yml", "infra/inventory.yml"),
+        ("./a/../my fleet/ü#1.yml", "infra/my%20fleet/%C3%BC%231.yml"),
+        ("../policy.yml", "policy.yml"),
+        ("/repo/x/hosts.yml", "x/hosts.yml"),
+        ("/repository/hosts.yml", "file:///repository/hosts.yml"),
+        ("../../elsewhere.yml", "file:///elsewhere.yml"),
     ],
 )
-def test_a_place_is_a_reference_to_its_file(name: str, uri: str) -> None:
+def test_a_place_is_a_reference_to_its_file_from_the_root(name: str, uri: str) -> None:
     source = Source(name, "a: b\n")
     here, there = Span(source, 1, 1, 1, 2), Span(source, 1, 4, 1, 5)
     diagnostic = error(
         "set-twice", "this", here, hint="that", related=(Related(there, "the other"),)
     )
-    [result] = checked(sarif_log([diagnostic, diagnostic], "1.0"))
+    [result] = checked(sarif_log([diagnostic, diagnostic], "1.0", Places("/repo", "/repo/infra")))
     assert result["message"]["text"] == "this\nthat"
     assert result["locations"] == [
         {
@@ -75,6 +80,39 @@ def test_a_place_is_a_reference_to_its_file(name: str, uri: str) -> None:
         }
     ]
     assert result["relatedLocations"][0]["message"]["text"] == "the other"
+
+
+def test_every_kind_of_diagnostic_is_explained() -> None:
+    said = re.compile(
+        r'(?:\b(?:error|warning|note)|_(?:refuse|warn|skip))\(\s*"([a-z]+(?:-[a-z]+)*)",'
+    )
+    package = HERE.parents[1] / "aegis_provision"
+    codes = {
+        code for path in package.rglob("*.py") for code in said.findall(path.read_text("utf-8"))
+    }
+    assert len(codes) > 80
+    assert codes <= set(RULES)
+
+
+def test_paths_are_relative_to_the_top_of_the_checkout_or_to_what_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "repo" / ".git").mkdir(parents=True)
+    fleet = tmp_path / "repo" / "infra" / "fleet"
+    fleet.mkdir(parents=True)
+    (fleet / "inventory.yml").write_text(EXPIRED, encoding="utf-8")
+    monkeypatch.chdir(fleet)
+
+    def uri(*more: str) -> str:
+        assert run(["validate", "--format", "sarif", *more], {}) == 3
+        [result] = checked(json.loads(capsys.readouterr().out))
+        found: str = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        return found
+
+    assert uri() == "infra/fleet/inventory.yml"
+    assert uri("--sarif-root", "..") == "fleet/inventory.yml"
+    (tmp_path / "repo" / ".git").rmdir()
+    assert uri() == "inventory.yml"
 
 
 def test_an_expired_pin_is_an_error_in_every_form(

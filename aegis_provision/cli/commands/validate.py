@@ -21,15 +21,27 @@ from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
     from aegis_provision.cli.output import Output
+    from aegis_provision.report.sarif import Places
 
 
 @click.command("validate")
 @click.argument("playbooks", metavar="[PLAYBOOK]...", nargs=-1, type=click.Path(path_type=Path))
 @inventory_option
 @policy_option
+@click.option(
+    "--sarif-root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="What paths in SARIF are relative to. Without it: the top of the git checkout, or here.",
+)
 @output_options_with_sarif
 def command(
-    playbooks: tuple[Path, ...], inventory: tuple[Path, ...], *, policy: Path | None, output: Output
+    playbooks: tuple[Path, ...],
+    inventory: tuple[Path, ...],
+    *,
+    policy: Path | None,
+    sarif_root: Path | None,
+    output: Output,
 ) -> int:
     """Check everything that needs neither SSH nor secrets.
 
@@ -52,10 +64,20 @@ def command(
         return ExitCode.DONE
     diagnostics = complete_hints(checked.diagnostics, invocation.given)
     if output.format == "sarif":
-        output.print_document(sarif_log(diagnostics, __version__))
+        output.print_document(sarif_log(diagnostics, __version__, _places(sarif_root)))
     else:
         valid_inventory = fleet.inventory if fleet is not None else None
         output.print_document(
             validate_document(valid_inventory, checked.schedules, diagnostics, valid=checked.valid)
         )
     return ExitCode.DONE if checked.valid else ExitCode.INVALID_INPUT
+
+
+def _places(root: Path | None) -> Places:
+    from aegis_provision.report.sarif import Places
+
+    here = Path.cwd()
+    if root is None:
+        above = (path for path in (here, *here.parents) if (path / ".git").exists())
+        root = next(above, here)
+    return Places(str(root.resolve()), str(here))
