@@ -12,7 +12,7 @@ from aegis_provision.cli.output import echo
 from aegis_provision.errors import InputError
 from aegis_provision.files.reading import check_regular
 from aegis_provision.rollout.events import EventBus
-from aegis_provision.rollout.run_state import RunState, RunTracker
+from aegis_provision.rollout.run_state import RunTracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,13 +79,8 @@ def observe_run(
         raise observing.bugs[0]
 
 
-@contextmanager
-def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[RunTracker]:
-    """Follow the run while the block runs, then write its page to ``path``.
-
-    Raises :class:`Error` at once if no file can be written there. If writing fails in the end, a
-    message says so and the run's outcome stays.
-    """
+def check_report_path(path: Path) -> None:
+    """Raise :class:`Error` if no page can be written at ``path``."""
     from aegis_provision.files.atomic import check_writable
 
     try:
@@ -98,19 +93,29 @@ def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[RunT
             f"--report: {path} can't be written: {problem.strerror or problem}",
             "name a file in a directory of yours",
         ) from None
+
+
+@contextmanager
+def html_report_at(path: Path, about: Mapping[str, str] | None) -> Iterator[RunTracker]:
+    """Follow the run while the block runs, then write its page to ``path``.
+
+    Raises :class:`Error` at once if no file can be written there. If writing fails in the end, a
+    message says so and the run's outcome stays.
+    """
+    check_report_path(path)
     tracker = RunTracker(time.time)
     yield tracker
-    _write_page(path, tracker.state, about)
+    if tracker.state.schedule is not None:
+        from aegis_provision.report.html_page import render_page
+
+        write_page(path, render_page(tracker.state, about))
 
 
-def _write_page(path: Path, state: RunState, about: Mapping[str, str] | None) -> None:
+def write_page(path: Path, page: str) -> None:
+    """Write ``page`` to ``path``; if that fails, a message says so."""
     from aegis_provision.files.atomic import write_new
-    from aegis_provision.report.html_page import render_page
 
-    if state.schedule is None:
-        return
     try:
-        page = render_page(state, about)
         write_new(path, page.encode("utf-8", "backslashreplace"), _MODE)
     except OSError as problem:
         echo(f"error: the page {path} can't be written: {problem.strerror}", err=True)

@@ -155,6 +155,13 @@ report_option = option(
     metavar="FILE",
     help="Write the run as one HTML page.",
 )
+plan_report_option = option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    from_environ=False,
+    help="Write the plan as one HTML page.",
+)
 detailed_exitcode_option = option(
     "--detailed-exitcode",
     is_flag=True,

@@ -20,7 +20,7 @@ from aegis_provision.report.html_timeline import WORDS_OF_STATE
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from aegis_provision.report.html_timeline import BatchRows, HostRow, Timeline
 
@@ -113,12 +113,22 @@ class HostSections:
                 text = f"{counted(len(plan.changes), 'change')}, the same as on a host above."
                 return element("p", text, class_="dim")
             self._changes.add(plan.changes)
-        caption = element("caption", "Changes in ", element("span", plan.path, class_="mono v"))
-        rows = [
-            element("tr", element("th", change.key, class_="mono", scope="row"), _values(change))
-            for change in plan.changes
-        ]
-        return element("table", caption, together(rows), class_="changes")
+        return changes_table(plan.changes, plan.path)
+
+
+def changes_table(changes: Sequence[Change], path: str) -> Markup:
+    """Return the changes of the file at ``path``; secrets are masked."""
+    caption = element("caption", "Changes in ", element("span", path, class_="mono v"))
+    rows = [
+        element("tr", element("th", change.key, class_="mono", scope="row"), _values(change))
+        for change in changes
+    ]
+    return element("table", caption, together(rows), class_="changes")
+
+
+def warning_paragraph(text: str) -> Markup:
+    """Return a warning."""
+    return element("p", "Warning: ", element("span", text, class_="v"), class_="warning")
 
 
 def _title(timeline: Timeline, batch: BatchRows) -> str:
@@ -162,8 +172,8 @@ def _reason(row: HostRow) -> Markup | None:
     lines = [
         element("p", result.message, class_="v") if result.message else None,
         element("p", "Try: ", element("span", result.hint, class_="v")) if result.hint else None,
-        *(_warning(item) for item in result.warnings),
-        *(_warning(item) for item in (row.plan.warnings if row.plan else ())),
+        *(warning_paragraph(item) for item in result.warnings),
+        *(warning_paragraph(item) for item in (row.plan.warnings if row.plan else ())),
     ]
     return element("div", *lines) if any(lines) else None
 
@@ -176,10 +186,6 @@ def _plan_problem(row: HostRow) -> Iterator[Markup]:
         yield element("p", row.plan.message, class_="v")
     if row.plan.hint:
         yield element("p", "Try: ", element("span", row.plan.hint, class_="v"))
-
-
-def _warning(text: str) -> Markup:
-    return element("p", "Warning: ", element("span", text, class_="v"), class_="warning")
 
 
 def _steps(timeline: Timeline, row: HostRow) -> Markup | None:

@@ -49,8 +49,20 @@ def render_page(state: RunState, about: Mapping[str, str] | None = None) -> str:
     holds no secret since no event does.
     """
     timeline = timeline_of(state)
-    style = (resources.files("aegis_provision.report") / "page.css").read_text(encoding="utf-8")
     title = f"Run {timeline.state.run}" if timeline.state.run else "Run that never began"
+    sections = (
+        _header(timeline, title, about or {}),
+        _attention(timeline),
+        chart(timeline),
+        _hosts(timeline),
+        _keys(timeline),
+    )
+    return whole_page(title, sections)
+
+
+def whole_page(title: str, sections: Iterable[Markup | None]) -> str:
+    """Return a page of ``sections``, in the one style that all pages have."""
+    style = (resources.files("aegis_provision.report") / "page.css").read_text(encoding="utf-8")
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -61,15 +73,9 @@ def render_page(state: RunState, about: Mapping[str, str] | None = None) -> str:
         element("title", f"{title} - aegis-provision"),
         element("style", Markup(style)),
     )
-    sections = [
-        _header(timeline, title, about or {}),
-        _attention(timeline),
-        chart(timeline),
-        _hosts(timeline),
-        _keys(timeline),
-        element("footer", f"Written by aegis-provision {__version__}. Holds no secrets."),
-    ]
-    page = element("html", head, element("body", element("main", *sections)), lang="en")
+    footer = element("footer", f"Written by aegis-provision {__version__}. Holds no secrets.")
+    body = element("body", element("main", *sections, footer))
+    page = element("html", head, body, lang="en")
     return f"<!DOCTYPE html>\n{page.text}\n"
 
 
@@ -90,10 +96,6 @@ def _header(timeline: Timeline, title: str, about: Mapping[str, str]) -> Markup:
         "Exit code": "none" if state.exit_code is None else str(state.exit_code),
         **about,
     }
-    pairs = [
-        element("div", element("dt", name), element("dd", value, class_="v"))
-        for name, value in facts.items()
-    ]
     counts = Counter(result.status for result in state.results)
     tiles = [
         element("li", element("b", str(counts[status])), words_of, class_=status.value)
@@ -105,10 +107,19 @@ def _header(timeline: Timeline, title: str, about: Mapping[str, str]) -> Markup:
         element("p", "aegis-provision", class_="brand"),
         element("h1", title),
         element("p", element("span", words, class_=f"verdict {tone}".strip())),
-        element("dl", *pairs, class_="facts"),
+        fact_list(facts),
         element("ul", *tiles, class_="tiles") if tiles else None,
         _budget(timeline),
     )
+
+
+def fact_list(facts: Mapping[str, str]) -> Markup:
+    """Return what is to be known of a run or a plan, each fact with its title."""
+    pairs = [
+        element("div", element("dt", name), element("dd", value, class_="v"))
+        for name, value in facts.items()
+    ]
+    return element("dl", *pairs, class_="facts")
 
 
 def _verdict(timeline: Timeline) -> tuple[str, str]:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.report.html_plan import render_plan_page
 from tests.fleet.browser import browser
+from tests.report.fleets import plans
 from tests.report.pages import HOSTILE, fleet_run, hostile_run, render_page
 from tests.report.runs import RUN, hosts
 
@@ -49,6 +51,16 @@ def test_nothing_is_wider_than_a_phone(tab: Page, tmp_path: Path, kind: str) -> 
     assert tab.value("innerWidth") == PHONE
     assert tab.value("document.documentElement.scrollWidth") == PHONE
     assert tab.value(TOO_WIDE) == []
+
+
+def test_a_plan_is_no_wider_than_a_phone(tab: Page, tmp_path: Path) -> None:
+    path = tmp_path / "plan.html"
+    path.write_text(render_plan_page(plans(), {"Inventory": "i.yml"}), encoding="utf-8")
+    tab.open(path, width=PHONE)
+    tab.value(OPEN_ALL)
+    assert tab.value("document.documentElement.scrollWidth") == PHONE
+    assert tab.value(TOO_WIDE) == []
+    assert tab.complaints == []
 
 
 @pytest.mark.parametrize("width", [PHONE, 1280])

@@ -13,6 +13,7 @@ from aegis_provision.cli.options import (
     fleet_options,
     no_secrets_option,
     output_options_with_markdown,
+    plan_report_option,
     policy_option,
 )
 from aegis_provision.cli.run_pipeline import print_plan
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Keep the plan in FILE, for 'apply FILE'. It holds no secret.",
 )
+@plan_report_option
 @detailed_exitcode_option
 @output_options_with_markdown
 def command(
@@ -46,6 +48,7 @@ def command(
     no_secrets: bool,
     policy: Path | None,
     out: Path | None,
+    report: Path | None,
     detailed_exitcode: bool,
     output: Output,
 ) -> int:
@@ -54,10 +57,12 @@ def command(
     Shows host by host what 'apply' would change, or why it would refuse, and then the sum.
     With --out, 'apply FILE' does exactly what was shown, or refuses.
     """
-    from aegis_provision.cli.observers import observe_run
+    from aegis_provision.cli.observers import check_report_path, observe_run, write_page
     from aegis_provision.rollout.connection_pool import ConnectionPool
 
     _check_arguments(playbook, out, options.inventory)
+    if report is not None:
+        check_report_path(report)
     environment = options.environment
     selection = RunSelection(options.limit, playbook, secrets=not no_secrets, policy=policy)
     scheduled = schedule_run(options.inventory, selection, environment)
@@ -76,6 +81,10 @@ def command(
             out, options.inventory, selection, planned, environment.now, on_write=note_written
         )
         output.info(_how_to_apply(out))
+    if report is not None:
+        from aegis_provision.report.html_plan import render_plan_page
+
+        write_page(report, render_plan_page(planned.host_plans, job.info.titled()))
     return plan_exit_code(planned.host_plans, detailed=detailed_exitcode)
 
 
