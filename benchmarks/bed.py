@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.child import BenchmarkError
-from tests.fleet.openssh import running_sshd, sshd_path
+from tests.fleet.openssh import ADDRESS, running_sshd, sshd_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ _FOREIGN: Mapping[str, object] = {
     "allowedWorkDirs": ["/srv/work", "/home/aegis/work"],
     "stallThresholdMs": 300000,
 }
+_FIRST_ADDRESS = IPv4Address("127.1.0.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,11 @@ def _text(values: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def running_bed(directory: Path, count: int) -> Iterator[Bed]:
+def running_bed(directory: Path, count: int, *, own_addresses: bool = False) -> Iterator[Bed]:
     """Start an sshd and lay out ``count`` hosts under ``directory``.
 
-    Raises :class:`BenchmarkError` where this machine has no sshd.
+    With ``own_addresses`` each host has an address of its own, in 127.0.0.0/8. Raises
+    :class:`BenchmarkError` where this machine has no sshd.
     """
     if sshd_path() is None:
         raise BenchmarkError("there is no sshd on this machine: install openssh-server")
@@ -97,7 +100,12 @@ def running_bed(directory: Path, count: int) -> Iterator[Bed]:
     empty = directory / "login"
     empty.mkdir()
     settings = (f"SetEnv HOME={empty}", "LogLevel ERROR")
-    with running_sshd(directory / "sshd", max_startups=1000, settings=settings) as sshd:
+    with running_sshd(
+        directory / "sshd",
+        max_startups=1000,
+        settings=settings,
+        listens_on="0.0.0.0" if own_addresses else ADDRESS,  # noqa: S104 - what it measures
+    ) as sshd:
         bed = Bed(
             directory,
             sshd.address,
@@ -109,11 +117,14 @@ def running_bed(directory: Path, count: int) -> Iterator[Bed]:
         )
         bed.right_file.write_text(_text(_ENDS), encoding="utf-8")
         bed.paths_file.write_text("".join(f"{path}\n" for path in hosts.values()))
-        bed.inventory.write_text(_inventory(bed), encoding="utf-8")
+        bed.inventory.write_text(_inventory(bed, own_addresses=own_addresses), encoding="utf-8")
+        if own_addresses:
+            key = bed.known_hosts.read_text(encoding="utf-8").split(" ", 1)[1]
+            bed.known_hosts.write_text(f"[127.*]:{bed.port} {key}", encoding="utf-8")
         yield bed
 
 
-def _inventory(bed: Bed) -> str:
+def _inventory(bed: Bed, *, own_addresses: bool) -> str:
     common = {
         "provider": "glm",
         "address": bed.address,
@@ -122,4 +133,7 @@ def _inventory(bed: Bed) -> str:
         "identity_file": str(bed.key),
     }
     entries = {name: {"config_path": str(path)} for name, path in bed.hosts.items()}
+    if own_addresses:
+        for number, entry in enumerate(entries.values(), 1):
+            entry["address"] = str(_FIRST_ADDRESS + number)
     return json.dumps({"all": {"vars": common, "hosts": entries}}, indent=1)

@@ -92,7 +92,10 @@ class _Way:
 
         def attempt() -> LoggedIn:
             way = self._bastion(index - 1) if index else None
-            return self._attempt(index, way)
+            found = self._attempt(index, way)
+            if not is_host:
+                found.transport.read_in_background()  # many hosts use it at once
+            return found
 
         def tell(retry: Retry) -> None:
             bastion = "" if is_host else f"bastion {self._name(index)}: "

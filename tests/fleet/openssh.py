@@ -77,11 +77,13 @@ def running_sshd(
     settings: Sequence[str] = (),
     kind: str = "ed25519",
     port: int | None = None,
+    listens_on: str = ADDRESS,
 ) -> Iterator[Sshd]:
     """Run a server out of ``directory`` until the block ends.
 
     It lets this process's user in with ``client_key``, and with the public keys ``authorized``
-    in addition. ``settings`` come first in its configuration, where they win.
+    in addition. ``settings`` come first in its configuration, where they win. It may listen on
+    0.0.0.0, so that many hosts have an address of their own there.
     """
     sshd = find_sshd()
     directory.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,8 @@ def running_sshd(
     (directory / "authorized_keys").write_text("".join(key.read_text() for key in keys))
     number = port or free_port()
     config = directory / "sshd_config"
-    config.write_text(_config(directory, number, max_startups, subsystem, settings))
+    listening = (f"ListenAddress {listens_on}", *settings)
+    config.write_text(_config(directory, number, max_startups, subsystem, listening))
     known_hosts = directory / "known_hosts"
     public = host_key.with_name("host_key.pub")
     known_hosts.write_text(f"[{ADDRESS}]:{number} {public.read_text()}")
@@ -140,7 +143,6 @@ def _config(
 ) -> str:
     lines = [
         *settings,
-        f"ListenAddress {ADDRESS}",
         f"Port {port}",
         f"HostKey {directory / 'host_key'}",
         f"AuthorizedKeysFile {directory / 'authorized_keys'}",

@@ -158,8 +158,7 @@ class SshServices:
 
         paramiko closes its channels a moment before it says that the connection is gone.
         """
-        self.transport.join(POLL_INTERVAL)
-        if not self.transport.is_active():
+        if self.transport.ends():
             raise Unreachable(STEP, "the connection was lost", "look at the host")
 
 

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import paramiko
+from paramiko.buffered_pipe import BufferedPipe
 from paramiko.common import (
+    MSG_DEBUG,
+    MSG_DISCONNECT,
+    MSG_IGNORE,
+    MSG_KEXINIT,
     MSG_SERVICE_ACCEPT,
+    MSG_UNIMPLEMENTED,
     MSG_USERAUTH_BANNER,
     MSG_USERAUTH_FAILURE,
     MSG_USERAUTH_INFO_REQUEST,
@@ -23,10 +31,12 @@ from paramiko.common import (
     cMSG_CHANNEL_REQUEST,
     cMSG_GLOBAL_REQUEST,
     cMSG_SERVICE_REQUEST,
+    cMSG_UNIMPLEMENTED,
     cMSG_USERAUTH_INFO_RESPONSE,
     cMSG_USERAUTH_REQUEST,
 )
-from paramiko.packet import Packetizer
+from paramiko.packet import NeedRekeyException, Packetizer
+from paramiko.ssh_exception import MessageOrderError
 
 from aegis_provision.transport.ssh.algorithms import shown_type
 from aegis_provision.transport.ssh.certificates import parse_certificate, read_key
@@ -59,12 +69,25 @@ _BEFORE_BANNER = "Banner: "
 _MOST_SAID = 1000
 _ENDS_WITHIN = 0.5
 
+_KEY_EXCHANGE = range(30, 50)  # RFC 4253, section 12
+_READ_SIZE = 64 * 1024
+_LONGEST_READ = 1.0
+_REST_WITHIN = 5.0
+_LONGEST_LINE = 64 * 1024
+_CONDITION, _LOCK = "_cv", "_lock"
+_FOREVER = 365 * 24 * 3600.0
+
 PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (
         paramiko.Transport,
         (
+            "_channel_handler_table",
             "_channels",
             "_check_banner",
+            "_enforce_strict_kex",
+            "_expect_packet",
+            "_expected_packet",
+            "_handler_table",
             "_log",
             "_next_channel",
             "_parse_channel_open_failure",
@@ -75,14 +98,22 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "_parse_ext_info",
             "_parse_request_failure",
             "_parse_request_success",
+            "_send_kex_init",
+            "_send_message",
             "_send_user_message",
             "_verify_key",
             "H",
             "active",
             "auth_handler",
             "channel_events",
+            "channels_seen",
+            "clear_to_send",
+            "clear_to_send_timeout",
             "completion_event",
             "host_key_type",
+            "in_kex",
+            "kex_engine",
+            "local_version",
             "packetizer",
             "preferred_keys",
             "run",
@@ -92,7 +123,7 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "sock",
         ),
     ),
-    (Packetizer, ("complete_handshake",)),
+    (Packetizer, ("_check_keepalive", "need_rekey", "read_all", "readline", "start_handshake")),
     (
         paramiko.Channel,
         (
@@ -100,10 +131,14 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "eof_received",
             "event",
             "event_ready",
+            "in_buffer",
+            "in_stderr_buffer",
+            "out_buffer_cv",
             "remote_chanid",
             "status_event",
         ),
     ),
+    (BufferedPipe, ("_cv", "_lock")),
 )
 """Classes of paramiko, with the attributes and methods that we read, set or override."""
 
@@ -144,10 +179,141 @@ class TurnedAwayError(paramiko.SSHException):
         self.said = said
 
 
+class _NothingCameError(Exception):
+    """No packet began in the time that there was."""
+
+
+class _Packets(Packetizer):
+    """paramiko's packets, read for as long as somebody waits for one.
+
+    paramiko reads for ever, in a thread that wakes ten times a second to see whether to end.
+    ``until`` (``time.monotonic``) is when the reader stops waiting for a packet to begin; the rest
+    of one that has begun is waited for a little longer, as nothing could be read after a half.
+    """
+
+    def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
+        super().__init__(cast("socket.socket", sock))
+        self._sock = sock
+        self._ahead = b""
+        self._seconds = 0.0
+        self.until = 0.0
+
+    def start_handshake(self, timeout: float) -> None:
+        """Start no timer: who waits for the handshake has a bound."""
+
+    def has_read_ahead(self) -> bool:
+        """Tell whether something was read that no packet was made of yet."""
+        return bool(self._ahead)
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        """Return the next ``n`` bytes; ``check_rekey`` says that a packet begins with them."""
+        while len(self._ahead) < n:
+            self._ahead += self._receive(begins=check_rekey and not self._ahead)
+        data, self._ahead = self._ahead[:n], self._ahead[n:]
+        return data
+
+    def readline(self, timeout: float) -> str:
+        """Return the next line, without its end. Raises ``TimeoutError`` after ``timeout``."""
+        self.until = min(self.until, time.monotonic() + timeout)
+        while b"\n" not in self._ahead:
+            if len(self._ahead) > _LONGEST_LINE:
+                raise ValueError("a line without end")
+            try:
+                self._ahead += self._receive(begins=True)
+            except _NothingCameError:
+                raise TimeoutError from None
+        line, _, self._ahead = self._ahead.partition(b"\n")
+        return line.removesuffix(b"\r").decode()
+
+    def _receive(self, *, begins: bool) -> bytes:
+        """Return what comes next; ``begins`` says that a packet may begin with it.
+
+        Raises ``EOFError`` at the end, :class:`_NothingCameError` and ``OSError``.
+        """
+        until = self.until if begins else self.until + _REST_WITHIN
+        if not begins and time.monotonic() >= until:  # it may come byte by byte
+            raise TimeoutError
+        while True:
+            self._bound(until - time.monotonic())
+            try:
+                data = self._sock.recv(_READ_SIZE)
+            except TimeoutError:
+                self._between_reads(until, begins=begins)
+                continue
+            except OSError:
+                if self.closed:
+                    raise EOFError from None
+                raise
+            if not data:
+                raise EOFError
+            return data
+
+    def _bound(self, left: float) -> None:
+        """Let the next read take the time that is ``left``, but no longer than a second."""
+        seconds = min(_LONGEST_READ, max(0.001, left))
+        if seconds != self._seconds:
+            self._seconds = seconds
+            self._sock.settimeout(seconds)
+
+    def _between_reads(self, until: float, *, begins: bool) -> None:
+        """See what there is to do besides reading, or whether the time is up."""
+        if self.closed:
+            raise EOFError
+        if begins:
+            if self.need_rekey():
+                raise NeedRekeyException
+            self._check_keepalive()  # type: ignore[attr-defined] # the stubs leave it out
+        if time.monotonic() >= until:
+            raise _NothingCameError if begins else TimeoutError
+
+
+class _ReadingCondition(threading.Condition):
+    """The condition of a channel: who waits for it reads packets meanwhile."""
+
+    def __init__(self, lock: threading.Lock, connection: Connection) -> None:
+        super().__init__(lock)
+        self._connection: Connection = weakref.proxy(connection)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until something may have changed, or for ``timeout``."""
+        if self._connection.reads_in_background:
+            return super().wait(timeout)
+        self.release()
+        try:
+            return self._connection.read_packet(_FOREVER if timeout is None else timeout)
+        finally:
+            self.acquire()
+
+
+class _ReadingEvent(threading.Event):
+    """An event of a channel, within a time: paramiko would wait forever.
+
+    Who waits for it reads packets meanwhile.
+    """
+
+    def __init__(self, connection: Connection, seconds: float) -> None:
+        super().__init__()
+        self._connection: Connection = weakref.proxy(connection)
+        self._seconds = seconds
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return whether it was set in time. Without ``timeout``, raises ``TimeoutError``."""
+        left = self._connection.read_until(
+            self.is_set, self._seconds if timeout is None else timeout
+        )
+        if not super().wait(left) and timeout is None:
+            raise TimeoutError
+        return self.is_set()
+
+
 class Connection(paramiko.Transport):
     """paramiko's connection, which asks for host keys and verifies them by our own rules.
 
-    Several threads may open channels over it at once. paramiko keeps one refusal for all of them,
+    It has no thread of its own: the one thread that uses it reads what comes while it waits
+    (:meth:`read_until`), and each packet costs no switch between two threads. Only where several
+    threads share one is it read in the background.
+
+    They may open channels over it at once. paramiko keeps one refusal for all of them,
     and what the server said of it only in its log: here each thread gets its own.
 
     ``server`` is what the far side is called. ``host_key_algorithms`` are what the server may show,
@@ -163,9 +329,22 @@ class Connection(paramiko.Transport):
     _shown: _Shown | None = None
     _authentication: Authentication | None = None
 
+    if TYPE_CHECKING:  # the stubs leave these out
+        agreed_on_strict_kex: bool
+        _channel_handler_table: dict[int, Callable[[paramiko.Channel, Message], object]]
+        _expected_packet: tuple[int, ...]
+        _handler_table: dict[int, Callable[[Message], object]]
+
+        def _enforce_strict_kex(self, kind: int) -> None: ...
+        def _expect_packet(self, *kinds: int) -> None: ...
+        def _send_kex_init(self) -> None: ...
+        def _send_message(self, message: Message) -> None: ...
+
     def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
         """Take ``sock`` over."""
-        super().__init__(sock)
+        super().__init__(sock, packetizer_class=_Packets)
+        self.reads_in_background = False
+        self._opening: float | None = None
         self._refusals: dict[int, ChannelRefusedError] = {}
         self._mine = threading.local()
         self._said = ""
@@ -185,7 +364,10 @@ class Connection(paramiko.Transport):
 
     def ends(self) -> bool:
         """Tell whether the connection was lost; it may take a moment to say so."""
-        self.join(_ENDS_WITHIN)
+        if self.reads_in_background:
+            self.join(_ENDS_WITHIN)
+        else:
+            self.read_until(lambda: False, _ENDS_WITHIN)
         return not self.is_active()
 
     def answers(self, seconds: float) -> bool:
@@ -195,7 +377,7 @@ class Connection(paramiko.Transport):
         request.add_string("keepalive@openssh.com")
         request.add_byte(b"\x01")  # it is to be answered
         self._answered.clear()
-        self._send_user_message(request)  # type: ignore[attr-defined] # the stubs leave it out
+        self._send_user_message(request)
         return self._answered.wait(seconds)
 
     def lost_bastion(self) -> str | None:
@@ -207,22 +389,167 @@ class Connection(paramiko.Transport):
             return None
         return bastion.lost_bastion() or bastion.server
 
-    def run(self) -> None:
-        """Serve the connection until it ends, even if the bastion before it was lost first.
+    # Reading.
 
-        In that case paramiko would raise out of its thread, onto the operator's terminal, and
-        leave the threads that wait for an answer waiting.
+    def start_client(
+        self, event: threading.Event | None = None, timeout: float | None = None
+    ) -> None:
+        """Exchange versions and keys. Raises what that failed on, and ``TimeoutError``."""
+        self.active = True
+        self.completion_event = event or threading.Event()
+        seconds = _FOREVER if timeout is None else timeout
+        until = time.monotonic() + seconds
+        self._reading(self._begin, seconds)
+        if not self.completion_event.is_set():
+            self.read_until(self.completion_event.is_set, until - time.monotonic())
+        if not self.active:
+            problem = self.get_exception()
+            raise problem if problem is not None else paramiko.SSHException("Negotiation failed.")
+        if not self.completion_event.is_set():
+            raise TimeoutError
+
+    def _begin(self) -> None:
+        self.packetizer.write_all(f"{self.local_version}\r\n".encode())
+        self._check_banner()
+        self._send_kex_init()
+        self._expect_packet(MSG_KEXINIT)
+
+    def read_in_background(self) -> None:
+        """Read in a thread from now on, so that several threads may use the connection."""
+        if not self.reads_in_background:
+            self.reads_in_background = True
+            self.start()
+
+    def run(self) -> None:
+        """Read until the connection ends."""
+        while self.active:
+            self._reading(self._take_packet, _FOREVER)
+
+    def read_until(self, done: Callable[[], bool], seconds: float) -> float:
+        """Read until ``done``, the end of the connection, or for ``seconds``; return those left.
+
+        Where it is read in the background, nothing is done here.
         """
+        if self.reads_in_background:
+            return seconds
+        until = time.monotonic() + seconds
+        while self.active and not done():
+            left = until - time.monotonic()
+            if left <= 0:
+                return 0.0
+            self.read_packet(left)
+        return max(0.0, until - time.monotonic())
+
+    def read_packet(self, seconds: float) -> bool:
+        """Read one packet, if one comes within ``seconds``, and do what it asks for.
+
+        Returns whether the connection is still there.
+        """
+        self._reading(self._take_packet, seconds)
+        return self.active
+
+    def _reading(self, step: Callable[[], None], seconds: float) -> None:
+        """Do ``step``, which waits for ``seconds``; what it fails on ends the connection."""
+        packets = self.packetizer
+        assert isinstance(packets, _Packets)  # noqa: S101 - it was made of it
+        packets.until = time.monotonic() + seconds
         try:
-            super().run()
-        except (EOFError, OSError) as lost:
-            self.saved_exception = lost
-            self.active = False
-            if self._authentication is not None:
-                self._authentication.abort()
-            for event in (self.completion_event, *self.channel_events.values()):
-                if event is not None:
-                    event.set()
+            step()
+        except _NothingCameError:
+            pass
+        except Exception as problem:  # noqa: BLE001 - whatever it sent, one host's garbage
+            self._end(problem)
+
+    def _take_packet(self) -> None:
+        if self.packetizer.need_rekey() and not self.in_kex:
+            self._send_kex_init()
+        try:
+            kind, message = self.packetizer.read_message()
+        except NeedRekeyException:
+            return
+        if kind in {MSG_IGNORE, MSG_DEBUG}:
+            self._enforce_strict_kex(kind)
+        elif kind == MSG_DISCONNECT:
+            self._parse_disconnect(message)
+            self._end(None)
+        else:
+            self._handle(kind, message)
+
+    def _handle(self, kind: int, message: Message) -> None:
+        """Hand a packet to what it is for. Raises whatever is wrong with it."""
+        expected, self._expected_packet = self._expected_packet, ()
+        if expected and kind not in expected:
+            problem = MessageOrderError if self.agreed_on_strict_kex else paramiko.SSHException
+            raise problem(f"Packet {kind} is out of turn")
+        if expected and kind in _KEY_EXCHANGE:
+            cast("Any", self.kex_engine).parse_next(kind, message)
+        elif kind in self._handler_table:
+            self._handler_table[kind](message)
+        elif kind in self._channel_handler_table:
+            self._hand_to_channel(kind, message)
+        elif self._authentication is not None and kind in self._authentication.handlers:
+            self._authentication.handlers[kind](message)
+        elif kind != MSG_UNIMPLEMENTED:
+            answer = paramiko.Message()
+            answer.add_byte(cMSG_UNIMPLEMENTED)
+            answer.add_int(message.seqno)
+            self._send_message(answer)
+
+    def _hand_to_channel(self, kind: int, message: Message) -> None:
+        number = message.get_int()
+        channel = self._channels.get(number)  # type: ignore[attr-defined] # see above
+        if channel is not None:
+            self._channel_handler_table[kind](channel, message)
+        elif number not in self.channels_seen:
+            raise paramiko.SSHException("Packet for an unknown channel")
+
+    def _end(self, problem: Exception | None) -> None:
+        """Close the connection for ``problem``, and wake all who wait for something of it.
+
+        If the bastion before it was lost first, not even that can be sent.
+        """
+        self.saved_exception = problem
+        self.active = False
+        for channel in self._channels.values():  # type: ignore[attr-defined] # see above
+            with suppress(EOFError, OSError):
+                channel._unlink()  # noqa: SLF001
+        for close in (self.packetizer.close, self.sock.close):
+            with suppress(EOFError, OSError):
+                close()
+        if self._authentication is not None:
+            self._authentication.abort()
+        for event in (self.completion_event, *tuple(self.channel_events.values())):
+            if event is not None:
+                event.set()
+
+    def open_channel(self, *args: Any, **kwargs: Any) -> paramiko.Channel:
+        """Open a channel as paramiko does; its answer is read by whoever asks."""
+        timeout = kwargs.get("timeout")
+        self._opening = self.channel_timeout if timeout is None else timeout
+        try:
+            channel = super().open_channel(*args, **kwargs)
+        finally:
+            self._opening = None
+        if not self.reads_in_background:
+            self._read_while_waiting(channel)
+        return channel
+
+    def _read_while_waiting(self, channel: paramiko.Channel) -> None:
+        """Let who waits for something on ``channel`` read packets meanwhile."""
+        for pipe in (channel.in_buffer, channel.in_stderr_buffer):
+            setattr(pipe, _CONDITION, _ReadingCondition(getattr(pipe, _LOCK), self))
+        channel.out_buffer_cv = _ReadingCondition(channel.lock, self)
+        channel.status_event = _ReadingEvent(self, _FOREVER)
+
+    def _send_user_message(self, data: Message) -> None:
+        """Send a message, once no exchange of keys is going on."""
+        if not self.clear_to_send.is_set():
+            self.read_until(self.clear_to_send.is_set, self.clear_to_send_timeout)
+        super()._send_user_message(data)  # type: ignore[misc] # the stubs leave it out
+        if self._opening is not None and not self.reads_in_background:
+            number, seconds = self._mine.number, self._opening
+            self._opening = None
+            self.read_until(lambda: number not in self.channel_events, seconds)
 
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
         self.verify_shown_key(host_key, sig)
@@ -256,7 +583,8 @@ class Connection(paramiko.Transport):
         What it says comes right after the exchange of keys, before any answer (RFC 8308, section
         2.4). Raises ``TimeoutError`` where neither comes.
         """
-        if not self.told_extensions.wait(seconds):
+        left = self.read_until(self.told_extensions.is_set, seconds)
+        if not self.told_extensions.wait(left):
             raise TimeoutError
         extensions = self.server_extensions  # type: ignore[attr-defined] # the stubs leave it out
         said: bytes = extensions.get("server-sig-algs", b"")
@@ -277,7 +605,7 @@ class Connection(paramiko.Transport):
 
     def send(self, message: Message) -> None:
         """Send a message, once no exchange of keys is going on."""
-        self._send_user_message(message)  # type: ignore[attr-defined] # the stubs leave it out
+        self._send_user_message(message)
 
     def authenticated_now(self) -> None:
         """Go on as one who was let in."""
@@ -288,12 +616,8 @@ class Connection(paramiko.Transport):
         self.too_many_tries = code == _NO_MORE_METHODS or b"Too many auth" in text
 
     def abort(self) -> None:
-        """Close a connection whose handshake failed.
-
-        paramiko leaves the handshake's timer running, and the process would wait for it.
-        """
+        """Close a connection whose handshake failed."""
         self.close()
-        self.packetizer.complete_handshake()
 
     def _log(self, _level: int, msg: str | list[str], *_args: object) -> None:
         """Drop what paramiko would log: what is worth knowing it raises.
@@ -346,7 +670,7 @@ class Connection(paramiko.Transport):
         closing = paramiko.Message()
         closing.add_byte(cMSG_CHANNEL_CLOSE)
         closing.add_int(theirs)
-        self._send_user_message(closing)  # type: ignore[attr-defined] # see above
+        self._send_user_message(closing)
 
     def _parse_ext_info(self, msg: Message) -> None:
         super()._parse_ext_info(msg)  # type: ignore[misc] # paramiko's own handler
@@ -401,7 +725,8 @@ class Authentication:
         self._answers.put(None)
 
     @property
-    def _handler_table(self) -> dict[int, Callable[[Message], None]]:
+    def handlers(self) -> dict[int, Callable[[Message], None]]:
+        """Return what takes each kind of packet."""
         return {
             MSG_SERVICE_ACCEPT: self._parse_accept,
             MSG_USERAUTH_SUCCESS: self._parse_success,
@@ -470,8 +795,9 @@ class Authentication:
     def _ask(self, method: str, message: paramiko.Message, seconds: float) -> AuthAnswer:
         self._method = method
         self._connection.send(message)
+        left = self._connection.read_until(lambda: not self._answers.empty(), seconds)
         try:
-            answer = self._answers.get(timeout=seconds)
+            answer = self._answers.get(timeout=left)
         except queue.Empty:
             raise TimeoutError from None
         if answer is None:
@@ -527,28 +853,14 @@ def _message(kind: bytes, *strings: bytes) -> paramiko.Message:
     return message
 
 
-class _TimedEvent(threading.Event):
-    """The event for the answer to a channel's request, for which paramiko would wait forever."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return once the answer is there. Raises ``TimeoutError``."""
-        if not super().wait(self._seconds if timeout is None else timeout):
-            raise TimeoutError
-        return True
-
-
-def open_session(transport: paramiko.Transport, seconds: float) -> paramiko.Channel:
+def open_session(transport: Connection, seconds: float) -> paramiko.Channel:
     """Return a channel for one command or subsystem, each step of which takes ``seconds`` at most.
 
     Raises what paramiko raises, and ``TimeoutError``.
     """
     channel = transport.open_session(timeout=seconds)
     channel.settimeout(seconds)
-    channel.event = _TimedEvent(seconds)
+    channel.event = _ReadingEvent(transport, seconds)
     return channel
 
 

@@ -53,6 +53,7 @@ def tunnel(
                 raise
     except TimeoutError:
         return _NO_CONNECTION
+    transport.read_in_background()
     # After that no request waits any more; a far side that neither takes nor sends anything would
     # keep the threads for as long as the connection.
     channel.settimeout(idle)

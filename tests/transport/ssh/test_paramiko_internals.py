@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import paramiko
 import pytest
 from paramiko.agent import AgentSSH
+from paramiko.buffered_pipe import BufferedPipe
 from paramiko.packet import Packetizer
 
 from aegis_provision.transport.ssh import paramiko_internals
@@ -36,6 +37,7 @@ def test_paramiko_has_the_private_part(owner: type, name: str) -> None:
             paramiko.Transport: lambda: paramiko.Transport(ours),
             Packetizer: lambda: Packetizer(ours),
             paramiko.Channel: lambda: paramiko.Channel(0),
+            BufferedPipe: BufferedPipe,
             AgentSSH: AgentSSH,
         }[owner]()
         assert hasattr(instance, name)

@@ -58,7 +58,7 @@ BROKEN = "what the host sends is not proper SSH"
         (sockets.says_nothing, NO_TIME),
         (sockets.hangs_up, NO_WORD),
         (sockets.prints_lines_without_end, NO_SSH),
-        (sockets.prints_one_line_without_end, NO_TIME),
+        (sockets.prints_one_line_without_end, NO_SSH),
         (sockets.drips_lines, NO_TIME),
         (sockets.speaks_http, NO_SSH),
         (sockets.speaks_old_ssh, "the host speaks an outdated version of SSH"),
