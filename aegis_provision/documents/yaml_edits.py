@@ -24,12 +24,14 @@ from aegis_provision.documents.diagnostic import error, has_errors
 from aegis_provision.documents.json_reader import json_fault
 from aegis_provision.documents.nodes import Span, plain_value
 from aegis_provision.documents.scalars import scalar_text
+from aegis_provision.documents.yaml_places import ALIAS, compose
 from aegis_provision.documents.yaml_reader import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
+    from aegis_provision.documents.yaml_reader import Read
 
 REPLACES = "pin_replaces"
 """The key whose value is what an entry held before it got keys, as it was written."""
@@ -39,7 +41,6 @@ _BY_HAND = "make this edit by hand"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _COLON = re.compile(r"\s*:")
 _COMMA = re.compile(r"\s*,")
-_ALIAS = "alias"
 
 
 class EditError(Exception):
@@ -49,16 +50,6 @@ class EditError(Exception):
         """Make the diagnostic."""
         super().__init__(message)
         self.diagnostic: Diagnostic = error("cannot-edit", message, span, hint=hint)
-
-
-class _Loader(yaml.SafeLoader):
-    """Composes nodes with their places; an alias is a node of its own, where it is written."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.get_event()  # type: ignore[no-untyped-call]
-            return yaml.ScalarNode(_ALIAS, event.anchor, event.start_mark, event.end_mark)
-        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +73,10 @@ class YamlEditor:
     All methods raise :class:`EditError`.
     """
 
-    def __init__(self, name: str, data: bytes) -> None:
-        """Read the file called ``name``."""
-        node, found = read_yaml(name, data)
+    def __init__(self, name: str, data: bytes, read: Read = read_yaml) -> None:
+        """Edit the file called ``name``; ``read`` reads it, before and after."""
+        self._read = read
+        node, found = read(name, data)
         if node is None or has_errors(found):
             hint = "correct what 'aegis-provision validate' tells of it first"
             raise EditError(f"{name} has errors of its own, so it can't be edited", hint=hint)
@@ -93,7 +85,7 @@ class YamlEditor:
         self._bom = _BOM if data.startswith(_BOM) else b""
         self._text = data.removeprefix(_BOM).decode("utf-8")
         try:
-            root = yaml.compose(self._text, Loader=_Loader)
+            root = compose(self._text)
         except yaml.YAMLError:
             root = None
         if root is None:
@@ -137,7 +129,7 @@ class YamlEditor:
             kept = self._comma.join([*self._written(values, flow=True), f"{key}{before}"])
             self._edit(pair.key_end, pair.end, f"{self._colon}{{{kept}}}")
             above[name][REPLACES] = held
-        elif pair.value.tag == _ALIAS:
+        elif pair.value.tag == ALIAS:
             words = f"the settings of this host are an alias, *{pair.value.value}"
             raise self._refusal(words, pair, f"write them out here, or {_BY_HAND}")
         else:
@@ -196,7 +188,7 @@ class YamlEditor:
             done = end
         text = "".join([*pieces, self._text[done:]])
         data = self._bom + text.encode("utf-8")
-        node, found = read_yaml(self.name, data)
+        node, found = self._read(self.name, data)
         holds = {"": plain_value(node) if node is not None else None}
         if has_errors(found) or _canonical(holds) != _canonical(self._expected):
             words = "this can't be edited in place without changing something else"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import yaml
 
-from aegis_provision.documents.diagnostic import Related, error
+from aegis_provision.documents.diagnostic import Diagnostic, Related, error
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, Source, Span
 from aegis_provision.documents.scalars import is_ambiguous, resolve
 from aegis_provision.documents.syntax_errors import explain_syntax_error
-
-if TYPE_CHECKING:
-    from aegis_provision.documents.diagnostic import Diagnostic
 
 LARGEST_FILE = 16 * 1024 * 1024
 """How many bytes a document may have."""
@@ -25,7 +22,9 @@ DEEPEST = 100
 MOST_NODES = 1_000_000
 """How many nodes a document may stand for, aliases counted as often as they are used."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""PyYAML's fastest loader here: only its parser is used."""
+
 _CORE = "tag:yaml.org,2002:"
 _COLLECTION_TAGS = frozenset({"!", f"{_CORE}map", f"{_CORE}seq"})
 _SCALAR_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -58,6 +57,25 @@ def read_yaml(name: str, data: bytes) -> tuple[Node | None, tuple[Diagnostic, ..
     """
     source, found = decode(name, data)
     return read_document(source) if source is not None else (None, found)
+
+
+Read = Callable[[str, bytes], tuple[Node | None, tuple[Diagnostic, ...]]]
+"""A function that reads as :func:`read_yaml` does."""
+
+
+class ReadOnce:
+    """Reads as :func:`read_yaml` does, the same bytes once: for who needs a document repeatedly."""
+
+    def __init__(self) -> None:
+        """Begin without documents."""
+        self._known: dict[tuple[str, bytes], tuple[Node | None, tuple[Diagnostic, ...]]] = {}
+
+    def __call__(self, name: str, data: bytes) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+        """Return the document in a file called ``name``, and all that is wrong with it."""
+        known = self._known.get((name, data))
+        if known is None:
+            known = self._known[name, data] = read_yaml(name, data)
+        return known
 
 
 def decode(name: str, data: bytes) -> tuple[Source | None, tuple[Diagnostic, ...]]:
@@ -149,7 +167,7 @@ def read_document(source: Source) -> tuple[Node | None, tuple[Diagnostic, ...]]:
     pairs = _Pairs.of(source.text)
     builder = _Builder(source, pairs)
     try:
-        for event in yaml.parse(pairs.marked(source.text), Loader=_LOADER):
+        for event in yaml.parse(pairs.marked(source.text), Loader=LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as problem:
         return None, (*builder.diagnostics, explain_syntax_error(source, problem))

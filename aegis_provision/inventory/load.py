@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Node
+    from aegis_provision.documents.yaml_reader import Read
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Service, Target
 
@@ -50,17 +51,17 @@ _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
 
 
 def load_inventory(
-    files: Sequence[InputFile], *, with_providers: bool = True
+    files: Sequence[InputFile], *, with_providers: bool = True, read: Read = read_yaml
 ) -> tuple[Inventory | None, tuple[Diagnostic, ...]]:
     """Return the inventory that ``files`` make up, and everything that is wrong with it.
 
-    ``with_providers`` says that each host needs one.
+    ``with_providers`` says that each host needs one. ``read`` reads the text of files.
 
     The inventory is ``None`` where there is nothing to resolve (no host, or groups that contain
     themselves). With errors among the diagnostics it may be incomplete: good for finding more of
     them, and for nothing else.
     """
-    texts = [_read(file) for file in sorted(files, key=lambda file: file.kind != "inventory")]
+    texts = [_read(file, read) for file in sorted(files, key=lambda file: file.kind != "inventory")]
     shared = not with_providers or any(text.is_shared for text in texts)
     variables = VariableFilter(shared)
     diagnostics: list[Diagnostic] = []
@@ -115,12 +116,12 @@ class _Text:
         )
 
 
-def _read(file: InputFile) -> _Text:
+def _read(file: InputFile, read: Read) -> _Text:
     if file.printed:
         return _Text(file, *read_json(file.name, file.data))
     if file.data.startswith(_VAULTED):
         return _Text(file, None, (_vaulted(file),))
-    node, found = read_yaml(file.name, file.data)
+    node, found = read(file.name, file.data)
     if node is None and not found and file.kind == "inventory":
         hint = "write hosts into it, or begin with 'aegis-provision init'"
         found = (error("empty-file", f"{file.name} is empty", hint=hint),)
@@ -186,19 +187,26 @@ _Inherited = tuple[tuple[str, ...], MergedSettings, tuple[Conflict, ...]]
 class _HostSettings:
     """A host's settings, sorted out. Shared by hosts that say nothing for themselves.
 
-    ``target`` is that of the first of these.
+    ``target`` is that of the first of these, and what is wrong comes last.
     """
 
+    groups: tuple[str, ...]
     settings: MergedSettings
     provider: Setting | None
     overrides: Mapping[str, Setting]
     ignored: tuple[Setting, ...]
-    unclear: tuple[Setting, ...]
-    outranked: tuple[tuple[Setting, Setting], ...]
     env: Mapping[str, Setting]
     service: Service
     target: Target
+    unclear: tuple[Setting, ...]
+    outranked: tuple[tuple[Setting, Setting], ...]
+    conflicts: tuple[Conflict, ...]
     target_problems: tuple[Diagnostic, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Tell whether nothing is wrong."""
+        return not (self.unclear or self.outranked or self.conflicts or self.target_problems)
 
 
 @dataclass(slots=True)
@@ -209,7 +217,8 @@ class _Resolver:
     ancestry: Ancestry = field(init=False)
     _own: dict[str, MergedSettings] = field(default_factory=dict)
     _inherited: dict[tuple[str, ...], _Inherited] = field(default_factory=dict)
-    _split_settings: dict[tuple[str, ...], _HostSettings] = field(default_factory=dict)
+    _of_groups: dict[tuple[str, ...], _HostSettings] = field(default_factory=dict)
+    _of_ranges: dict[int, _HostSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ancestry = Ancestry(self.tree.groups)
@@ -225,14 +234,28 @@ class _Resolver:
         contradicted: dict[tuple[Setting, Setting], list[str]] = {}
         hosts: dict[str, Host] = {}
         for name, raw in self.tree.hosts.items():
-            host, split, open_conflicts = self._host(name, raw)
-            hosts[name] = host
-            for conflict in open_conflicts:
+            said, target = self._resolved(name, raw)
+            hosts[name] = Host(
+                name,
+                raw.span,
+                said.groups,
+                said.settings,
+                said.provider,
+                said.overrides,
+                said.ignored,
+                said.env,
+                target,
+                said.service,
+            )
+            if said.is_sound:
+                continue
+            self.diagnostics.extend(said.target_problems)
+            for conflict in said.conflicts:
                 conflicts.setdefault(conflict, []).append(name)
-            for setting in split.unclear:
-                if split.provider is not None:
-                    unclear.setdefault((setting, split.provider), []).append(name)
-            for pair in split.outranked:
+            for setting in said.unclear:
+                if said.provider is not None:
+                    unclear.setdefault((setting, said.provider), []).append(name)
+            for pair in said.outranked:
                 contradicted.setdefault(pair, []).append(name)
         self.diagnostics.extend(item.diagnostic(names) for item, names in conflicts.items())
         self.diagnostics.extend(
@@ -275,34 +298,25 @@ class _Resolver:
                 hosts=tuple(host.name for host in certain),
             )
 
-    def _host(self, name: str, raw: RawHost) -> tuple[Host, _HostSettings, tuple[Conflict, ...]]:
+    def _resolved(self, name: str, raw: RawHost) -> tuple[_HostSettings, Target]:
+        """Return what is said for a host, which it may share with others, and its target."""
+        said = self._of_ranges.get(id(raw)) if raw.shared else None
+        if said is not None:
+            return said, target_alike(name, said.target, said.settings)
         direct = tuple(raw.groups)
+        said = None if raw.declared else self._of_groups.get(direct)
+        if said is not None:
+            return said, target_alike(name, said.target, said.settings)
         groups, inherited, conflicts = self._from_groups(direct)
-        split = None if raw.declared else self._split_settings.get(direct)
-        if split is not None:
-            target = target_alike(name, split.target, split.settings)
-        else:
-            own, found = merge_level(name, "host", raw.declared)
-            self.diagnostics.extend(found)
-            split = self._split(name, host_over_groups(own, inherited))
-            conflicts = _unresolved(conflicts, own)
-            target = split.target
-            if not raw.declared and not split.target_problems:
-                self._split_settings[direct] = split
-        self.diagnostics.extend(split.target_problems)
-        host = Host(
-            name,
-            raw.span,
-            groups,
-            split.settings,
-            split.provider,
-            split.overrides,
-            split.ignored,
-            split.env,
-            target,
-            split.service,
-        )
-        return host, split, conflicts
+        own, found = merge_level(name, "host", raw.declared)
+        self.diagnostics.extend(found)
+        settings = host_over_groups(own, inherited)
+        said = self._sorted_out(name, groups, settings, _unresolved(conflicts, own))
+        if not raw.declared and not said.target_problems:
+            self._of_groups[direct] = said
+            if raw.shared:
+                self._of_ranges[id(raw)] = said
+        return said, said.target
 
     def _from_groups(self, direct: tuple[str, ...]) -> _Inherited:
         cached = self._inherited.get(direct)
@@ -312,7 +326,13 @@ class _Resolver:
             cached = self._inherited[direct] = groups, settings, conflicts
         return cached
 
-    def _split(self, host: str, settings: MergedSettings) -> _HostSettings:
+    def _sorted_out(
+        self,
+        host: str,
+        groups: tuple[str, ...],
+        settings: MergedSettings,
+        conflicts: tuple[Conflict, ...],
+    ) -> _HostSettings:
         overrides, ignored, unclear = scope_overrides(settings, self.ancestry)
         own_settings = {
             key: item
@@ -321,6 +341,7 @@ class _Resolver:
         }
         target, target_problems = target_of(host, own_settings)
         return _HostSettings(
+            groups=groups,
             settings=own_settings,
             provider=settings.get("provider"),
             overrides=overrides,
@@ -334,6 +355,7 @@ class _Resolver:
             },
             service=service_of(settings),
             target=target,
+            conflicts=conflicts,
             target_problems=target_problems,
         )
 
@@ -372,10 +394,10 @@ def _may_name_provider(bodies: Sequence[Node]) -> bool:
 
 
 def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
-    used = Counter(_address(host) for host in hosts.values())
+    used = Counter(host.target.address for host in hosts.values())
     seen: dict[tuple[object, ...], Host] = {}
     for host in hosts.values():
-        if used[_address(host)] == 1:
+        if used[host.target.address] == 1 and host.target.connection != "local":
             continue
         target = host.target
         where = (
@@ -396,7 +418,3 @@ def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
                 hint="give one of them another address or config_path",
                 related=(Related(first.span, "the other host"),),
             )
-
-
-def _address(host: Host) -> str:
-    return "" if host.target.connection == "local" else host.target.address

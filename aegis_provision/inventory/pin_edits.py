@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Entry, Node, Span
+    from aegis_provision.documents.yaml_reader import Read
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Host, Inventory, Setting
 
@@ -72,14 +73,17 @@ def edit_pins(
     hosts: Sequence[str],
     request: PinRequest | None,
     real_paths: Mapping[str, str] | None = None,
+    read: Read = read_yaml,
 ) -> PinEdits:
     """Return what it takes to pin ``hosts`` as ``request`` says, or to unpin them without one.
 
     The file is the one that pins the host now, else the one with its own entry, else the one
     with the range it comes from. A pin to the same provider keeps what ``request`` leaves out.
-    ``real_paths`` tells which names of ``files`` are one file, which is edited once.
+    ``real_paths`` tells which names of ``files`` are one file, which is edited once. ``read`` reads
+    them.
     """
-    editing = _Editing(_host_entries(files), frozenset(hosts), real_paths or {})
+    chosen = frozenset(hosts)
+    editing = _Editing(_host_entries(files, chosen, read), chosen, real_paths or {}, read)
     contents: dict[str, bytes] = {}
     for name in hosts:
         host = inventory.hosts[name]
@@ -106,6 +110,7 @@ class _Editing:
     entries: Mapping[str, Sequence[_HostEntry]]
     chosen: frozenset[str]
     real_paths: Mapping[str, str]
+    read: Read
     editors: dict[str, YamlEditor] = field(default_factory=dict)
     edited: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
     changes: dict[str, PinChange] = field(default_factory=dict)
@@ -193,7 +198,7 @@ class _Editing:
             return None
         self.edited.add((real, path))
         if real not in self.editors:
-            self.editors[real] = YamlEditor(name, entry.file.data)
+            self.editors[real] = YamlEditor(name, entry.file.data, self.read)
         return self.editors[real]
 
     def _may_edit(self, host: Host, entry: _HostEntry) -> bool:
@@ -251,8 +256,10 @@ class _HostEntry:
         return found if "provider" in found else {}
 
 
-def _host_entries(files: Sequence[InputFile]) -> dict[str, list[_HostEntry]]:
-    """Return each host's entries in ``files``, those that win first.
+def _host_entries(
+    files: Sequence[InputFile], hosts: frozenset[str], read: Read
+) -> dict[str, list[_HostEntry]]:
+    """Return the entries of each of ``hosts`` in ``files``, those that win first.
 
     What a script printed can't be edited, and is left out.
     """
@@ -260,7 +267,9 @@ def _host_entries(files: Sequence[InputFile]) -> dict[str, list[_HostEntry]]:
     for file in sorted(files, key=lambda file: -file.priority):
         if file.printed or file.kind == "group_vars":
             continue
-        node, _ = read_yaml(file.name, file.data)
+        if file.kind == "host_vars" and file.subject not in hosts:
+            continue
+        node, _ = read(file.name, file.data)
         if node is None:
             continue
         if file.kind == "host_vars":
@@ -270,8 +279,8 @@ def _host_entries(files: Sequence[InputFile]) -> dict[str, list[_HostEntry]]:
         for part in node if isinstance(node, MappingNode) else ():
             if part.key.text == "providers":
                 continue
-            for entry in _in_group(file, (part.key.text,), part.value):
-                for host in entry.hosts:
+            for entry in _in_group(file, (part.key.text,), part.value, hosts):
+                for host in hosts.intersection(entry.hosts):
                     found.setdefault(host, []).append(entry)
     return found
 
@@ -284,19 +293,22 @@ def _is_beside_range(entry: _HostEntry, others: Sequence[_HostEntry]) -> bool:
     )
 
 
-def _in_group(file: InputFile, path: tuple[str, ...], node: Node) -> Iterator[_HostEntry]:
+def _in_group(
+    file: InputFile, path: tuple[str, ...], node: Node, hosts: frozenset[str]
+) -> Iterator[_HostEntry]:
     for part in node if isinstance(node, MappingNode) else ():
         below = part.value if isinstance(part.value, MappingNode) else ()
         if part.key.text == "hosts":
             for entry in below:
-                name = entry.key.text
+                name, names = entry.key.text, _names(entry.key)
+                if hosts.isdisjoint(names):
+                    continue
                 keys = (*path, "hosts", name)
-                yield _HostEntry(
-                    file, keys, entry.key.span, entry.value, _names(entry.key), is_range(name)
-                )
+                yield _HostEntry(file, keys, entry.key.span, entry.value, names, is_range(name))
         elif part.key.text == "children":
             for entry in below:
-                yield from _in_group(file, (*path, "children", entry.key.text), entry.value)
+                inner = (*path, "children", entry.key.text)
+                yield from _in_group(file, inner, entry.value, hosts)
 
 
 def _names(key: Scalar) -> tuple[str, ...]:
@@ -388,10 +400,11 @@ def side_effects(
     check; but a file may be that of several hosts, and something else may decide a host's provider.
     """
     chosen = frozenset(hosts)
+    changed = _Changes()
     others = tuple(
         name
         for name, host in after.hosts.items()
-        if name not in chosen and _values(host) != _values(before.hosts[name])
+        if name not in chosen and changed.between(before.hosts[name], host)
     )
     without_effect = tuple(name for name in hosts if not _has_effect(after.hosts[name], request))
     found: list[Diagnostic] = []
@@ -402,6 +415,28 @@ def side_effects(
         words = "this edit would have no effect: something else decides these hosts' providers"
         found.append(error("cannot-edit", words, hint=BY_HAND, hosts=without_effect))
     return tuple(found)
+
+
+class _Changes:
+    """Tells which hosts have other values than before; hosts that share theirs are compared once.
+
+    Of an edit only values count, not places: those behind an edit are others.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], bool] = {}
+
+    def between(self, before: Host, after: Host) -> bool:
+        shared = (*_identities(before), *_identities(after))
+        known = self._known.get(shared)
+        if known is None:
+            known = self._known[shared] = _values(before) != _values(after)
+        return known
+
+
+def _identities(host: Host) -> tuple[int, ...]:
+    """Return what is the same for two hosts that share their values."""
+    return id(host.provider), id(host.settings), id(host.overrides), id(host.env)
 
 
 def _values(host: Host) -> tuple[object, ...]:

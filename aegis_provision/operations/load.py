@@ -22,7 +22,7 @@ from aegis_provision.documents.diagnostic import (
 )
 from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.yaml_reader import LARGEST_FILE
+from aegis_provision.documents.yaml_reader import LARGEST_FILE, read_yaml
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_beginning, read_file
 from aegis_provision.humanize import counted, group_by, listed
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import date, datetime
 
+    from aegis_provision.documents.yaml_reader import Read
     from aegis_provision.history.run_header import SourceFile
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Host, Inventory
@@ -143,14 +144,14 @@ def load_fleet(named: Sequence[Path], environ: Mapping[str, str]) -> Fleet:
 
 
 def resolve_fleet(
-    files: Sequence[InputFile], diagnostics: tuple[Diagnostic, ...] = ()
+    files: Sequence[InputFile], diagnostics: tuple[Diagnostic, ...] = (), read: Read = read_yaml
 ) -> tuple[Fleet | None, tuple[Diagnostic, ...]]:
     """Return the fleet that ``files`` make up, and all that is wrong with it after ``diagnostics``.
 
-    With errors among the diagnostics the fleet may be incomplete; there is none where the files
-    hold nothing to resolve.
+    ``read`` reads their text. With errors among the diagnostics the fleet may be incomplete; there
+    is none where the files hold nothing to resolve.
     """
-    inventory, found = load_inventory(files) if files else (None, ())
+    inventory, found = load_inventory(files, read=read) if files else (None, ())
     diagnostics += found
     if inventory is None:
         return None, diagnostics

@@ -12,6 +12,7 @@ from aegis_provision.documents.diagnostic import (
     has_errors,
     note,
 )
+from aegis_provision.documents.yaml_reader import ReadOnce
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.files.atomic import Replacement
 from aegis_provision.inputs.inventory_files import read_inventory_files
@@ -21,6 +22,7 @@ from aegis_provision.operations.load import inventory_paths, resolve_fleet, sele
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aegis_provision.documents.yaml_reader import Read
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.pin_edits import PinEdits, PinRequest
     from aegis_provision.operations.load import Fleet
@@ -37,13 +39,15 @@ def edit_inventory(
     that selects nothing.
     """
     files, diagnostics = read_inventory_files(inventory_paths(named), environ)
-    fleet, diagnostics = resolve_fleet(files, diagnostics)
+    # Before and after the edit most files are the same, and so are their documents.
+    read = ReadOnce()
+    fleet, diagnostics = resolve_fleet(files, diagnostics, read)
     if fleet is None:
         raise InvalidInputError(drop_followups(diagnostics))
     hosts = select_hosts(fleet.inventory, "HOST", pattern)
     # A link in host_vars/ is one more name of a file: an edit changes the hosts of every name.
     real_paths = {file.name: str(Path(file.name).resolve()) for file in files if not file.printed}
-    edits = edit_pins(fleet.inventory, fleet.files, hosts, request, real_paths)
+    edits = edit_pins(fleet.inventory, fleet.files, hosts, request, real_paths, read)
     if has_errors(edits.diagnostics):
         raise InvalidInputError(edits.diagnostics)
     if edits.contents:
@@ -52,7 +56,7 @@ def edit_inventory(
             replace(file, data=contents.get(real_paths.get(file.name, ""), file.data))
             for file in files
         ]
-        _check(fleet, diagnostics, after, hosts, request)
+        _check(fleet, diagnostics, after, hosts, request, read)
     replacements = {
         file.name: Replacement(Path(file.name), file.data, edits.contents[file.name])
         for file in files
@@ -67,9 +71,10 @@ def _check(
     files: Sequence[InputFile],
     hosts: Sequence[str],
     request: PinRequest | None,
+    read: Read,
 ) -> None:
     """Raise :class:`InvalidInputError` where the edited ``files`` are not what they should be."""
-    after, found = resolve_fleet(files)
+    after, found = resolve_fleet(files, read=read)
     known = {identity for item in diagnostics for identity in _identities(item)}
     fresh = [item for item in found if item.is_error and not known.issuperset(_identities(item))]
     if not fresh and after is not None:

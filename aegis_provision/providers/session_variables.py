@@ -104,15 +104,28 @@ def session_specs(
     """
     builder = _SpecBuilder(recipes)
     specs: dict[str, SessionSpec | None] = dict.fromkeys(inventory.hosts)
-    alike = group_by(
-        inventory.hosts.values(),
-        lambda host: (id(host.provider), id(host.overrides), id(host.env)),
-    )
-    for hosts in alike.values():
+    alike = _alike(inventory)
+    for hosts in alike:
         names = [host.name for host in hosts]
         specs.update(dict.fromkeys(names, builder.spec(hosts[0], names)))
     known = {name: spec for name, spec in specs.items() if spec is not None}
-    return known, (*_template_diagnostics(inventory), *builder.diagnostics(inventory))
+    return known, (*_template_diagnostics(inventory, alike), *builder.diagnostics(inventory))
+
+
+def _alike(inventory: Inventory) -> list[list[Host]]:
+    """Return the hosts in groups that share all their settings."""
+    return list(
+        group_by(
+            inventory.hosts.values(),
+            lambda host: (
+                id(host.settings),
+                id(host.provider),
+                id(host.overrides),
+                id(host.env),
+                id(host.ignored),
+            ),
+        ).values()
+    )
 
 
 def recipe_spec(recipe: Recipe, further: Mapping[str, Setting] | None = None) -> SessionSpec:
@@ -323,16 +336,18 @@ def resolve_secret(template: str, environ: Mapping[str, str]) -> Secret | tuple[
     return Secret(expansion.text, template) if expansion.text else expansion.missing
 
 
-def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
+def _template_diagnostics(
+    inventory: Inventory, alike: Sequence[Sequence[Host]]
+) -> Iterator[Diagnostic]:
     """Yield what is wrong with the templates in all settings of groups and hosts.
 
-    That includes settings which something nearer to the host overrides: a secret that is
-    written down is one whether it counts or not. Each place is told once; its hosts are those
-    for which it counts.
+    ``alike`` are its hosts, those together that share their settings. That includes settings which
+    something nearer to the host overrides: a secret that is written down is one whether it counts
+    or not. Each place is told once; its hosts are those for which it counts.
     """
     templates: dict[tuple[str, Span], str | None] = {}
     hosts: dict[tuple[str, Span], list[Sequence[str]]] = {}
-    for setting, names in _settings(inventory):
+    for setting, names in _settings(inventory, alike):
         key = setting.key
         if key not in {*VARIABLE_OF, *TOKENS} and not key.startswith(ENV_PREFIX):
             continue
@@ -352,15 +367,13 @@ def _template_diagnostics(inventory: Inventory) -> Iterator[Diagnostic]:
             yield replace(problem, hosts=tuple(concerned))
 
 
-def _settings(inventory: Inventory) -> Iterator[tuple[Setting, Sequence[str]]]:
+def _settings(
+    inventory: Inventory, alike: Sequence[Sequence[Host]]
+) -> Iterator[tuple[Setting, Sequence[str]]]:
     """Yield the settings of groups and hosts, with the hosts for which each counts."""
     for group in inventory.groups.values():
         yield from ((setting, ()) for setting in group.settings.values())
-    alike = group_by(
-        inventory.hosts.values(),
-        lambda host: (id(host.overrides), id(host.env), id(host.ignored), id(host.settings)),
-    )
-    for hosts in alike.values():
+    for hosts in alike:
         host, names = hosts[0], [item.name for item in hosts]
         yield from ((setting, names) for setting in (*host.overrides.values(), *host.env.values()))
         yield from ((setting, ()) for setting in host.ignored)
