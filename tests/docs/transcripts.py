@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_DIRECTIVE = re.compile(r"<!-- (file|exit): (\S+) -->\n$")
+_DIRECTIVE = re.compile(r"<!-- (file|exit|workflow): (\S+) -->\n$")
 _EXPORT = re.compile(r"export ([A-Z_][A-Z0-9_]*)=(.*)")
 
 
