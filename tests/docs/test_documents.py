@@ -17,6 +17,7 @@ from aegis_provision.packaged_files import load_schema
 from aegis_provision.transport.ssh.ssh_config_keywords import KEYWORDS, Effect
 from tests.docs.hosts import running_hosts
 from tests.docs.reference import reference
+from tests.docs.secret_stores import install_stores
 from tests.docs.transcripts import Reader, blocks, commands, matches
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def _environ(home: Path, programs: Path) -> dict[str, str]:
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         program.chmod(0o755)
+    install_stores(programs)
     (programs / "ag").symlink_to("/bin/true")  # who tries 'run' has Aegis there
     return {
         "HOME": str(home),
