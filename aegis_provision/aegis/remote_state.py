@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeAlias
 
 
 class ReadProblem(Enum):
@@ -31,6 +32,10 @@ class RemoteFile:
     uid: int
     gid: int
     mtime: int = field(default=0, compare=False)
+
+
+FoundReceipt: TypeAlias = RemoteFile | ReadProblem | None
+"""What was found where the receipt of a write would be: a file, why it can't be read, nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,8 @@ class RemoteState:
     ``path`` is absolute. ``file`` is ``None`` where there is no file, or ``problem`` says why it
     could not be read; ``detail`` then adds what is known (a link's destination, a size).
     ``shadows`` lists absolute paths of files that Aegis would read instead. ``login`` is ``None``
-    if it is unknown; it is asked for only if something would be written. ``for_root`` means that
-    root logged in and works as the directory's owner.
+    if it is unknown. ``receipt`` is what lies at the place of the last write's, unchecked.
+    ``for_root`` means that root logged in and works as the directory's owner.
     """
 
     path: str
@@ -73,4 +78,5 @@ class RemoteState:
     problem: ReadProblem | None = None
     detail: str = ""
     login: RemoteUser | None = None
+    receipt: FoundReceipt = None
     for_root: bool = False

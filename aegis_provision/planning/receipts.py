@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from aegis_provision.aegis.config_file import ConfigFile
-    from aegis_provision.aegis.remote_state import RemoteState
+    from aegis_provision.aegis.remote_state import FoundReceipt, RemoteState
     from aegis_provision.planning.plan import Write
 
 _NAME = "aegis-provision/receipt/"
@@ -119,10 +119,6 @@ class RejectedReceipt:
     """What was found in place of a receipt does not count, for ``reason``."""
 
     reason: str
-
-
-FoundReceipt = RemoteFile | ReadProblem | None
-"""What was found where the receipt would be: a file, why it can't be read, or nothing."""
 
 
 def dump(

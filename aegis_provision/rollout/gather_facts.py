@@ -172,7 +172,7 @@ class _FactGatherer:
         receipt: Receipt | RejectedReceipt | None = None
         found: FoundFiles | UnknownServer | AegisServer | None = server
         if actual.problem is None:
-            receipt = validate(session.receipt(actual.path, deadline), actual)
+            receipt = validate(actual.receipt, actual)
             if server is None and host.tells_server:
                 found = ask_server(host, session, deadline, actual.path, actual.file)
         elif server is None and host.tells_server and host.target.config_path != AUTO_PATH:

@@ -63,8 +63,7 @@ def inspect_fleet(
         states[job.host.name] = actual
         comparison = compare(job.host, job.session, actual, server)
         if comparison.has_others:
-            receipt = session.receipt(actual.path, deadline)
-            receipts[job.host.name] = validate(receipt, actual)
+            receipts[job.host.name] = validate(actual.receipt, actual)
         plan = plan_compared(comparison)
         if plan.action is Action.ERROR:
             return plan
@@ -108,7 +107,7 @@ def _check_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostS
     comparison = compare(job.host, job.session, actual, server)
     if comparison.refusals:
         return status_of(comparison, None)
-    receipt = validate(session.receipt(actual.path, deadline), actual)
+    receipt = validate(actual.receipt, actual)
     written = isinstance(receipt, Receipt) or actual.path in job.pending_restarts
     pending = False
     if actual.file is not None and written:

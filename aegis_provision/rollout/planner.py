@@ -141,17 +141,13 @@ def _plan_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostPl
     """Return what would turn the host into what the inventory wants."""
     actual, server = read_host(job.host, session, deadline)
     comparison = compare(job.host, job.session, actual, server)
-    receipt, login = None, None
-    if comparison.needs_receipt:
-        unchecked, login = session.receipt_and_login(actual.path, deadline)
-        receipt = validate(unchecked, actual)
+    receipt = validate(actual.receipt, actual) if comparison.needs_receipt else None
     recreated = None
     if job.recreate and is_gone(comparison, receipt):
         recreated = Recreation(session.previous(actual.path, deadline))
     plan = plan_compared(comparison, receipt, recreated)
     if plan.write is not None:
-        login = login if comparison.needs_receipt else session.login(deadline)
-        plan = check_permissions(plan, replace(actual, login=login))
+        plan = check_permissions(plan, replace(actual, login=session.login(deadline)))
     if job.restarts and server == UnknownServer(NO_COMMANDS):
         plan = refuse_restart(plan, NO_COMMANDS)
     if plan.action in _RIGHT_FOR_SESSIONS and job.restarts and not changes_sessions(plan):
@@ -184,7 +180,7 @@ def plan_host_rollback(
         previous = session.previous(actual.path, deadline)
     plan = plan_rollback(target, actual, previous)
     if plan.write is not None:
-        receipt = validate(session.receipt(actual.path, deadline), actual)
+        receipt = validate(actual.receipt, actual)
         trusted = receipt if isinstance(receipt, Receipt) else None
         plan = with_managed_keys(plan, target, trusted)
         plan = check_permissions(plan, replace(actual, login=session.login(deadline)))

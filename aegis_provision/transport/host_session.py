@@ -20,8 +20,6 @@ from aegis_provision.transport.remote_read import (
     absolute_path,
     read_login,
     read_previous,
-    read_receipt,
-    read_receipt_and_login,
     read_searched,
 )
 from aegis_provision.transport.temporary_directory import (
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from aegis_provision.aegis.file_in_use import SearchedFile
     from aegis_provision.inventory.host import Target
     from aegis_provision.planning.plan import Write
-    from aegis_provision.planning.receipts import FoundReceipt
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
@@ -136,6 +133,7 @@ class HostSession:
         self._services = services
         self._as_owner = as_owner
         self._login = _ROOTS if user == ROOT else None
+        self._login_asked = user == ROOT
         self._trusted = target.trust_directory
         self._refusal: WriteRefused | None = None
         self._for_root = False
@@ -153,13 +151,20 @@ class HostSession:
         if path is None:
             path = absolute_path(self._files, self._target)
         owners = self._submit_owners(path)
-        state = StateQuery(self._files, path, self._target.read_via)
+        state = self._ask_state(path)
         try:
             if self._keep_root_out(owners, deadline):
-                state = StateQuery(self._files, path, self._target.read_via)
+                state = self._ask_state(path)
         except WriteRefused as refusal:
             return RemoteState(path, problem=ReadProblem.UNSAFE_DIRECTORY, detail=refusal.reason)
-        return replace(state.get(), for_root=self._for_root)
+        found = state.get()
+        if not self._login_asked:
+            self._login, self._login_asked = found.login, True
+        return replace(found, login=self._login, for_root=self._for_root)
+
+    def _ask_state(self, path: str) -> StateQuery:
+        via = self._target.read_via
+        return StateQuery(self._files, path, via, ask_login=not self._login_asked)
 
     def previous(self, path: str, deadline: Deadline) -> bytes | None:
         """Return the file that is kept beside the target at ``path``, ``None`` if there is none."""
@@ -170,31 +175,12 @@ class HostSession:
             return None
         return read_previous(self._files, path)
 
-    def receipt(self, path: str, deadline: Deadline) -> FoundReceipt:
-        """Return what lies at the place of the receipt of the target at ``path``, unchecked."""
-        self._files.set_deadline(deadline)
-        try:
-            self._keep_root_out(self._submit_owners(path), deadline)
-        except WriteRefused:
-            return ReadProblem.UNSAFE_DIRECTORY
-        return read_receipt(self._files, path)
-
     def login(self, deadline: Deadline) -> RemoteUser | None:
         """Return the user who writes files here, ``None`` if the host does not tell."""
-        if self._login is None:
+        if not self._login_asked:
             self._files.set_deadline(deadline)
-            self._login = read_login(self._files)
+            self._login, self._login_asked = read_login(self._files), True
         return self._login
-
-    def receipt_and_login(
-        self, path: str, deadline: Deadline
-    ) -> tuple[FoundReceipt, RemoteUser | None]:
-        """Return what :meth:`receipt` and :meth:`login` do, in one round of requests."""
-        if self._login is not None:
-            return self.receipt(path, deadline), self._login
-        self._files.set_deadline(deadline)
-        found, self._login = read_receipt_and_login(self._files, path)
-        return found, self._login
 
     def searched(self, paths: Sequence[str], deadline: Deadline) -> tuple[SearchedFile, ...]:
         """Return what lies at the absolute ``paths`` that Aegis looks at.
@@ -385,7 +371,7 @@ class HostSession:
         if owners.only_user is None:
             raise NotAsOwner(_NO_ONE_USER)
         self._files = self._as_owner(owners.only_user, owners.gid, deadline)
-        self._login = None
+        self._login, self._login_asked = None, False
         self._trusted = self._for_root = True
 
     def close(self) -> None:

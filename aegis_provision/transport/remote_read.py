@@ -7,11 +7,12 @@ import posixpath
 import re
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.file_in_use import SearchedFile
 from aegis_provision.aegis.remote_state import (
+    FoundReceipt,
     ReadProblem,
     RemoteDirectory,
     RemoteFile,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from aegis_provision.inventory.host import Target
-    from aegis_provision.planning.receipts import FoundReceipt
     from aegis_provision.transport.filesystem import FileStat, Filesystem, Future, ReadHandle
 
 LARGEST_CONFIG = 1024 * 1024
@@ -50,16 +50,23 @@ def absolute_path(files: Filesystem, target: Target) -> str:
 
 
 class StateQuery:
-    """Asks what is at ``path``, and around it; ``get()`` opens the file and returns the state."""
+    """Asks what is at ``path`` and around it, in three round trips: what is there, open, read.
 
-    def __init__(self, files: Filesystem, path: str, read_via: str) -> None:
-        """Submit the first requests; nothing is opened."""
+    With ``ask_login`` it asks too as whom files are written.
+    """
+
+    def __init__(
+        self, files: Filesystem, path: str, read_via: str, *, ask_login: bool = False
+    ) -> None:
+        """Submit the first requests; nothing beside or at ``path`` is opened."""
         self._files = files
         self._path = path
         directory = posixpath.dirname(path)
         self._directory = files.submit_stat(directory)
         self._shadows = _submit_directories(files, shadowing(path, read_via), directory)
-        self._target = files.submit_lstat(path)
+        self._target = _FileQuery(files, path)
+        self._receipt = _FileQuery(files, beside(path, RECEIPT))
+        self._login = _LoginQuery(files) if ask_login else None
 
     def get(self) -> RemoteState:
         """Return the state. Raises only :class:`Unreachable`."""
@@ -69,18 +76,31 @@ class StateQuery:
             raise _unreadable(problem) from None
 
     def _get(self) -> RemoteState:
-        path = self._path
         directory, problem = _directory(self._directory)
-        if directory is None:
-            return RemoteState(path, problem=problem)
-        shadows = _existing(self._files, self._shadows)
-        file = _read_file(self._files, path, self._target)
-        if file is None or isinstance(file, RemoteFile):
-            return RemoteState(path, file, directory, shadows)
-        problem, detail = file
-        return RemoteState(
-            path, directory=directory, shadows=shadows, problem=problem, detail=detail
-        )
+        if self._login is not None:
+            self._login.read()
+        state = RemoteState(self._path, directory=directory, problem=problem)
+        if directory is not None:
+            state = self._read(state)
+        return replace(state, login=self._login.get() if self._login is not None else None)
+
+    def _read(self, state: RemoteState) -> RemoteState:
+        """Return ``state`` with what is in the directory."""
+        queries = (self._target, self._receipt)
+        possible = _in_existing(self._shadows)
+        _wait_for_all(query.found for query in queries)
+        for query in queries:
+            query.open()
+        shadows = [(path, self._files.submit_lstat(path)) for path in possible]
+        _wait_for_all(query.opened for query in queries)
+        for query in queries:
+            query.read()
+        state = replace(state, shadows=tuple(path for path, found in shadows if _exists(found)))
+        file = self._target.get()
+        if isinstance(file, tuple):
+            problem, detail = file
+            return replace(state, problem=problem, detail=detail)
+        return replace(state, file=file, receipt=_receipt(self._receipt))
 
 
 def _unreadable(problem: OSError) -> Unreachable:
@@ -102,57 +122,44 @@ def read_previous(files: Filesystem, path: str) -> bytes | None:
     return content
 
 
-def read_receipt(files: Filesystem, path: str) -> FoundReceipt:
-    """Return what lies at the place of the receipt of the target at ``path``.
-
-    Raises only :class:`Unreachable`.
-    """
-    return _receipt(files, path, files.submit_lstat(beside(path, RECEIPT)))
-
-
-def read_receipt_and_login(files: Filesystem, path: str) -> tuple[FoundReceipt, RemoteUser | None]:
-    """Return what :func:`read_receipt` and :func:`read_login` do, in one round of requests.
-
-    Raises only :class:`Unreachable`.
-    """
-    receipt = files.submit_lstat(beside(path, RECEIPT))
-    status = _submit_status(files.submit_open(_STATUS))
-    return _receipt(files, path, receipt), _login(status)
-
-
 def read_login(files: Filesystem) -> RemoteUser | None:
     """Return the user as whom ``files`` works on Linux, by proc(5); ``None`` elsewhere."""
-    return _login(_submit_status(files.submit_open(_STATUS)))
+    query = _LoginQuery(files)
+    query.read()
+    return query.get()
 
 
-def _receipt(files: Filesystem, path: str, future: Future[FileStat]) -> FoundReceipt:
+class _LoginQuery:
+    """Asks as whom files are written, in two steps: the answer is in a file of the kernel's."""
+
+    def __init__(self, files: Filesystem) -> None:
+        self._opened = files.submit_open(_STATUS)
+        self._status: Future[tuple[FileStat, bytes]] = Failed(FileNotFoundError())
+
+    def read(self) -> None:
+        self._status = then(self._opened, lambda file: file.submit_whole(_LARGEST_STATUS))
+
+    def get(self) -> RemoteUser | None:
+        try:
+            _, text = self._status.get()
+        except OSError:
+            return None
+        fields = {match[1]: match[2].split() for match in _STATUS_LINE.finditer(text)}
+        try:
+            # The second number is the effective one, which files are made with.
+            uid, gid = int(fields[b"Uid"][1]), int(fields[b"Gid"][1])
+            groups = {int(number) for number in fields[b"Groups"]}
+        except (KeyError, IndexError, ValueError):
+            return None
+        return RemoteUser(uid, frozenset({gid, *groups}), gid)
+
+
+def _receipt(query: _FileQuery) -> FoundReceipt:
     try:
-        file = _read_file(files, beside(path, RECEIPT), future)
+        file = query.get()
     except OSError:
         return ReadProblem.NOT_A_FILE
     return file[0] if isinstance(file, tuple) else file
-
-
-def _submit_status(opened: Future[ReadHandle]) -> Future[tuple[FileStat, bytes]] | None:
-    try:
-        return opened.get().submit_whole(_LARGEST_STATUS)
-    except OSError:
-        return None
-
-
-def _login(status: Future[tuple[FileStat, bytes]] | None) -> RemoteUser | None:
-    try:
-        text = status.get()[1] if status is not None else b""
-    except OSError:
-        return None
-    fields = {match[1]: match[2].split() for match in _STATUS_LINE.finditer(text)}
-    try:
-        # The second number is the effective one, which files are made with.
-        uid, gid = int(fields[b"Uid"][1]), int(fields[b"Gid"][1])
-        groups = {int(number) for number in fields[b"Groups"]}
-    except (KeyError, IndexError, ValueError):
-        return None
-    return RemoteUser(uid, frozenset({gid, *groups}), gid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +186,9 @@ def _submit_directories(
     )
 
 
-def _existing(files: Filesystem, directories: Iterable[_Directory]) -> tuple[str, ...]:
-    """Return those paths that exist."""
-    possible = [path for item in directories if _exists(item.future) for path in item.paths]
-    futures = [(path, files.submit_lstat(path)) for path in possible]
-    return tuple(path for path, future in futures if _exists(future))
+def _in_existing(directories: Iterable[_Directory]) -> list[str]:
+    """Return those paths whose directory exists."""
+    return [path for item in directories if _exists(item.future) for path in item.paths]
 
 
 def _exists(future: Future[FileStat] | None) -> bool:
@@ -196,28 +201,55 @@ def _exists(future: Future[FileStat] | None) -> bool:
     return True
 
 
-def _read_file(
-    files: Filesystem, path: str, future: Future[FileStat]
-) -> RemoteFile | tuple[ReadProblem, str] | None:
-    """Return the file at ``path``, why it can't be read, or ``None`` for no file.
+class _FileQuery:
+    """Asks what is at ``path``, and what is in it, in three steps.
 
-    ``future`` is for its lstat.
+    Only a regular file is opened: to open a pipe would wait for its writer. ``found`` is the first
+    step's answer, ``opened`` the second one's.
     """
-    try:
-        problem = _kind_problem(files, path, future.get())
-        if problem is not None:
-            return problem
-        found, content = files.read_whole(path, LARGEST_CONFIG + 1)
-    except PermissionError:
-        return ReadProblem.PERMISSION_DENIED, ""
-    except FileNotFoundError:
-        return None
-    # Another file may have come to this path since the lstat: the one that was opened counts.
-    if not stat.S_ISREG(found.mode):
-        return ReadProblem.NOT_A_FILE, ""
-    if len(content) > LARGEST_CONFIG:
-        return ReadProblem.TOO_LARGE, f"more than {LARGEST_CONFIG} bytes"
-    return RemoteFile(content, stat.S_IMODE(found.mode), found.uid, found.gid, found.mtime)
+
+    def __init__(self, files: Filesystem, path: str) -> None:
+        self._files = files
+        self._path = path
+        self.found = files.submit_lstat(path)
+        self.opened: Future[ReadHandle] = Failed(FileNotFoundError())
+        self._whole: Future[tuple[FileStat, bytes]] = Failed(FileNotFoundError())
+
+    def open(self) -> None:
+        self.opened = then(self.found, self._open)
+
+    def _open(self, found: FileStat) -> Future[ReadHandle]:
+        if not stat.S_ISREG(found.mode) or found.size > LARGEST_CONFIG:
+            return Failed(OSError())
+        return self._files.submit_open(self._path)
+
+    def read(self) -> None:
+        self._whole = then(self.opened, lambda file: file.submit_whole(LARGEST_CONFIG + 1))
+
+    def get(self) -> RemoteFile | tuple[ReadProblem, str] | None:
+        """Return the file, why it can't be read, or ``None`` for no file. Raises ``OSError``."""
+        try:
+            problem = _kind_problem(self._files, self._path, self.found.get())
+            if problem is not None:
+                return problem
+            found, content = self._whole.get()
+        except PermissionError:
+            return ReadProblem.PERMISSION_DENIED, ""
+        except FileNotFoundError:
+            return None
+        # Another file may have come to this path since the first step: the one opened counts.
+        if not stat.S_ISREG(found.mode):
+            return ReadProblem.NOT_A_FILE, ""
+        if len(content) > LARGEST_CONFIG:
+            return ReadProblem.TOO_LARGE, f"more than {LARGEST_CONFIG} bytes"
+        return RemoteFile(content, stat.S_IMODE(found.mode), found.uid, found.gid, found.mtime)
+
+
+def _wait_for_all(futures: Iterable[Future[object]]) -> None:
+    """Wait until all answers are there, so that what follows from them goes together."""
+    for future in futures:
+        with suppress(OSError):
+            future.get()
 
 
 def _directory(future: Future[FileStat]) -> tuple[RemoteDirectory | None, ReadProblem | None]:

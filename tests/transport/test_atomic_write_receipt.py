@@ -13,7 +13,6 @@ from aegis_provision.errors import WriteFailed
 from aegis_provision.planning.plan import restoring_write
 from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.local import LocalFiles
-from aegis_provision.transport.remote_read import read_receipt
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     DATA_DIR,
@@ -253,13 +252,13 @@ def test_any_kind_of_file_in_place_of_a_receipt_is_a_value(
     (path.parent / DATA_DIR).mkdir(0o700)
     plant(_receipt(path))
     with wired() as (sftp, _):
-        assert read_receipt(LocalFiles(path.parent) if local else sftp, str(path)) in found
+        assert read_state(LocalFiles(path.parent) if local else sftp, path).receipt in found
 
 
 @both
 def test_a_receipt_is_read_with_its_facts(local: bool, path: Path) -> None:
     _before(path, OLD)
     with wired() as (sftp, _):
-        found = read_receipt(LocalFiles(path.parent) if local else sftp, str(path))
+        found = read_state(LocalFiles(path.parent) if local else sftp, path).receipt
     assert isinstance(found, RemoteFile)
     assert (found.content, found.mode) == (EARLIER, 0o600)

@@ -11,12 +11,7 @@ import pytest
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteDirectory, RemoteFile, RemoteUser
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.local import LocalFiles
-from aegis_provision.transport.remote_read import (
-    LARGEST_CONFIG,
-    read_login,
-    read_receipt,
-    read_receipt_and_login,
-)
+from aegis_provision.transport.remote_read import LARGEST_CONFIG, StateQuery, read_login
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import OLD, put, read_state
 
@@ -165,17 +160,20 @@ def test_a_relative_path_begins_at_the_login_directory(files: Filesystem, tmp_pa
     assert actual.path == os.path.join(home, "no-such-directory/c.json")  # noqa: PTH118
 
 
-def test_receipt_and_login_take_one_round_trip(files: Filesystem, tmp_path: Path) -> None:
+def test_file_receipt_and_login_take_three_round_trips(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
-    assert read_receipt_and_login(files, str(path)) == (None, read_login(files))
+    put(path)
     receipt = tmp_path / ".aegis-provision" / "receipt.json"
     receipt.parent.mkdir()
     receipt.write_bytes(b"{}")
-    assert read_receipt_and_login(files, str(path)) == (
-        read_receipt(files, str(path)),
-        read_login(files),
-    )
-    assert isinstance(read_receipt(files, str(path)), RemoteFile)
+    with wired() as (files, wire):
+        login = read_login(files)
+        begun = wire.round_trips
+        found = StateQuery(files, str(path), "search", ask_login=True).get()
+        assert wire.round_trips - begun == 3
+    assert found.file is not None
+    assert isinstance(found.receipt, RemoteFile)
+    assert (found.file.content, found.receipt.content, found.login) == (OLD, b"{}", login)
 
 
 def test_the_login_is_read_from_the_host(files: Filesystem) -> None:

@@ -43,12 +43,16 @@ class SftpClient:
         self.extensions = packets.read_extensions(stream.packet())
 
     def send(self, kind: int, body: bytes, waiting: Reply[Any] | None = None) -> None:
-        """Send a request whose reply ``waiting`` takes. Raises :class:`Unreachable`."""
+        """Send a request whose reply ``waiting`` takes. Raises :class:`Unreachable`.
+
+        One that nobody waits for goes with the next that somebody does, or not at all.
+        """
         self._number = (self._number + 1) & 0xFFFFFFFF
         if waiting is not None:
             self._waiting[self._number] = waiting
         try:
-            self._stream.send(packets.request(kind, self._number, body))
+            packet = packets.request(kind, self._number, body)
+            self._stream.send(packet, due=waiting is not None)
         except (OSError, EOFError) as problem:
             raise _lost(problem) from None
 
@@ -151,13 +155,18 @@ class SftpStream:
         self._timeout = timeout
         self._buffer = b""
         self._unsent = b""
+        self._due = False
         self._version_seen = False
         self.deadline = deadline
         self.noise = b""
 
-    def send(self, data: bytes) -> None:
-        """Take ``data``, which goes out before the next reply is waited for."""
+    def send(self, data: bytes, *, due: bool = True) -> None:
+        """Take ``data``, which goes out before the next reply is waited for, if it is ``due``.
+
+        Otherwise it goes with the next that is.
+        """
         self._unsent += data
+        self._due = self._due or due
         if len(self._unsent) > _MOST_UNSENT:
             self._send_all()
 
@@ -167,7 +176,7 @@ class SftpStream:
         Raises ``EOFError`` at the end, ``OSError``, and :class:`Unreachable` for what is no
         packet.
         """
-        if self._unsent:
+        if self._due:
             self._send_all()
         if not self._version_seen:
             self._skip_noise()
@@ -188,7 +197,7 @@ class SftpStream:
             self._buffer += data
 
     def _send_all(self) -> None:
-        unsent, self._unsent = memoryview(self._unsent), b""
+        unsent, self._unsent, self._due = memoryview(self._unsent), b"", False
         while unsent:
             self._set_timeout()
             try:
