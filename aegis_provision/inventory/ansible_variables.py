@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import Mapping, Scalar
+from aegis_provision.inventory.ssh_arguments import CONFIG_FILE, HOST_KEY_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from aegis_provision.documents.nodes import Node
 
@@ -69,6 +70,7 @@ class Substitute:
 _OPTIONS = Substitute(
     "name a bastion with 'jump', and say the rest in your ssh config (--ssh-config)", ("jump",)
 )
+_CONFIG_FILE = Substitute("name that ssh config with --ssh-config")
 _PROGRAM = Substitute("no ssh program is run: say what it is for in your ssh config (--ssh-config)")
 _PASSWORD = Substitute(
     "log in with a key, from your agent or with 'identity_file', or name a variable of your "
@@ -88,11 +90,7 @@ _SUDO = Substitute("'become' is always 'sudo -n': allow it in sudoers")
 _BECOME_USER = Substitute("name that user with 'become_user'", ("become_user",))
 
 UNSUPPORTED = {
-    **dict.fromkeys(
-        ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args",
-         "ansible_sftp_extra_args", "ansible_scp_extra_args"),
-        _OPTIONS,
-    ),
+    **dict.fromkeys(("ansible_sftp_extra_args", "ansible_scp_extra_args"), _OPTIONS),
     "ansible_paramiko_proxy_command": Substitute("name a bastion with 'jump'", ("jump",)),
     **dict.fromkeys(
         ("ansible_ssh_executable", "ansible_sftp_executable", "ansible_scp_executable"), _PROGRAM
@@ -162,3 +160,14 @@ def substitute_for(name: str, value: Node, names: Collection[str]) -> Substitute
         return None
     settings = {ALIASES.get(item, item) for item in names}
     return None if settings.intersection(substitute.settings) else substitute
+
+
+def substitute_for_options(left: Sequence[str]) -> Substitute:
+    """Return what stands for ``left``, options of ``ssh`` that are not taken."""
+    rest = [name for name in left if name != CONFIG_FILE and name not in HOST_KEY_OPTIONS]
+    parts = (
+        (_CONFIG_FILE, CONFIG_FILE in left),
+        (_HOST_KEYS, not HOST_KEY_OPTIONS.isdisjoint(left)),
+        (_OPTIONS, bool(rest)),
+    )
+    return Substitute("; ".join(part.words for part, applies in parts if applies))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, note, warning
-from aegis_provision.documents.nodes import Mapping, Node, Scalar, Sequence
+from aegis_provision.documents.nodes import Mapping, Node, Scalar
+from aegis_provision.documents.nodes import Sequence as SequenceNode
 from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.documents.secret_detection import looks_secret
 from aegis_provision.inventory.addresses import (
@@ -24,11 +25,13 @@ from aegis_provision.inventory.ansible_variables import (
     Substitute,
     effective_names,
     substitute_for,
+    substitute_for_options,
 )
 from aegis_provision.inventory.pins import LONGEST_REASON, parse_date
+from aegis_provision.inventory.ssh_arguments import SSH_ARGUMENTS, read_ssh_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Entry, Span
@@ -47,6 +50,7 @@ _WORDS = {
     **dict.fromkeys(("yes", "true", "on", "1"), True),
     **dict.fromkeys(("no", "false", "off", "0"), False),
 }
+_BASTIONS = frozenset({"ProxyJump", "ProxyCommand"})
 _BOOLEANS = frozenset({"become", "trust_directory"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
@@ -116,7 +120,7 @@ class SettingsReader:
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
     ignored: dict[str, Span] = field(default_factory=dict)
-    _unsupported: dict[str, _Unsupported] = field(default_factory=dict)
+    _unsupported: dict[tuple[str, tuple[str, ...]], _Unsupported] = field(default_factory=dict)
 
     def read(self, node: Node | None, priority: int) -> tuple[Declared, ...]:
         """Return the settings in ``node``. What the schema refuses is skipped here."""
@@ -130,11 +134,13 @@ class SettingsReader:
         Each that changes the connection is one warning, however many places set it; all others are
         one note. Their lines are not quoted: an option may hold a password.
         """
-        for name, found in self._unsupported.items():
+        for (name, options), found in self._unsupported.items():
             more = f", in {found.places} places" if found.places > 1 else ""
+            what = f'{", ".join(options)} in "{name}"' if options else f'"{name}"'
+            verbs = ("change", "are") if len(options) > 1 else ("changes", "is")
             yield warning(
                 "ansible-leads-elsewhere",
-                f'"{name}" changes how Ansible connects, and is not taken here{more}',
+                f"{what} {verbs[0]} how Ansible connects, and {verbs[1]} not taken here{more}",
                 found.span,
                 hint=found.substitute.words,
                 quotable=False,
@@ -153,14 +159,41 @@ class SettingsReader:
         if substitute is None:
             self.ignored.setdefault(name, entry.key.span)
             return
-        found = self._unsupported.setdefault(name, _Unsupported(substitute, entry.key.span))
-        found.places += 1
+        self._add_unsupported(name, substitute, entry.key.span)
+
+    def _add_unsupported(
+        self, name: str, substitute: Substitute, span: Span, options: tuple[str, ...] = ()
+    ) -> None:
+        """Note a variable that leads elsewhere, and which ``options`` in it do."""
+        new = _Unsupported(substitute, span)
+        self._unsupported.setdefault((name, options), new).places += 1
+
+    def _ssh_arguments(
+        self, entries: Sequence[Entry], names: Collection[str], priority: int
+    ) -> Iterator[Declared]:
+        """Yield the bastions that arguments of ``ssh`` name; of several, as ``ssh`` does, one."""
+        is_set = "jump" in names
+        for entry in sorted(entries, key=lambda entry: SSH_ARGUMENTS.index(entry.key.text)):
+            name, value = entry.key.text, entry.value
+            found = read_ssh_arguments(_words(value))
+            left = tuple(item for item in found.left if not (is_set and item in _BASTIONS))
+            if left:
+                self._add_unsupported(name, substitute_for_options(left), entry.key.span, left)
+            elif found.jump is None or is_set:
+                self.ignored.setdefault(name, entry.key.span)
+            if found.jump is not None and not is_set:
+                is_set = True
+                yield Declared("jump", found.jump, value.span, priority, name)
 
     def _settings(self, node: Mapping, priority: int) -> Iterator[Declared]:
         names = effective_names(node)
+        arguments: list[Entry] = []
         for entry in node:
             written = entry.key.text
             if written not in names:
+                continue
+            if written in SSH_ARGUMENTS:
+                arguments.append(entry)
                 continue
             key = ALIASES.get(written, written)
             if key == "env":
@@ -182,6 +215,8 @@ class SettingsReader:
                 )  # fmt: skip
                 continue
             yield Declared(key, value, entry.value.span, priority, written)
+        if arguments:
+            yield from self._ssh_arguments(arguments, names, priority)
 
     def _env(self, node: Node, priority: int) -> Iterator[Declared]:
         entries, problems = read_env(node)
@@ -203,7 +238,7 @@ class SettingsReader:
 
 def _value(key: str, node: Node, *, from_ansible: bool) -> Value | None:
     """Return the setting's value in its own type, ``None`` where the node is of another."""
-    if key == "jump" and isinstance(node, Sequence):
+    if key == "jump" and isinstance(node, SequenceNode):
         items = [item.value for item in node.items if isinstance(item, Scalar)]
         hops = tuple(item for item in items if isinstance(item, str))
         return hops if len(hops) == len(node.items) else None
@@ -223,6 +258,13 @@ def _value(key: str, node: Node, *, from_ansible: bool) -> Value | None:
     if key == "connection" and from_ansible:
         return CONNECTIONS.get(value, value)
     return value
+
+
+def _words(node: Node) -> str:
+    """Return arguments as text; what is none is no arguments that could be taken apart."""
+    if not isinstance(node, Scalar):
+        return "'"
+    return node.value if isinstance(node.value, str) else node.text
 
 
 def _boolean(value: object, *, from_ansible: bool) -> bool | None:

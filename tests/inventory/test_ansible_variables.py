@@ -188,9 +188,6 @@ HOST_KEYS = (
 )
 SUDO = "'become' is always 'sudo -n': allow it in sudoers"
 INSTEAD = {
-    "ansible_ssh_args": OPTIONS,
-    "ansible_ssh_common_args": OPTIONS,
-    "ansible_ssh_extra_args": OPTIONS,
     "ansible_sftp_extra_args": OPTIONS,
     "ansible_scp_extra_args": OPTIONS,
     "ansible_paramiko_proxy_command": "name a bastion with 'jump'",
@@ -255,7 +252,7 @@ def test_each_is_one_warning_at_the_first_place() -> None:
 all:
   vars: {provider: glm, ansible_ssh_pass: x}
   hosts:
-    a: {ansible_ssh_common_args: -J b, ansible_ssh_pass: y}
+    a: {ansible_ssh_common_args: -o User=x, ansible_ssh_pass: y}
     b: {ansible_ssh_pass: z}
 """
     first, second = load(text)[1]
@@ -264,7 +261,7 @@ all:
     )
     assert str(first.span) == "i.yml:3:25"
     assert second.message == (
-        '"ansible_ssh_common_args" changes how Ansible connects, and is not taken here'
+        'User in "ansible_ssh_common_args" changes how Ansible connects, and is not taken here'
     )
     assert str(second.span) == "i.yml:5:9"
 
@@ -320,6 +317,39 @@ def test_all_others_get_one_note() -> None:
     [found] = load(f"{text}ansible_c: 1, ansible_d: 1, ansible_e: 1}}}}}}")[1]
     assert found.message.endswith('"ansible_a", "ansible_b", "ansible_c" and 2 more')
     assert str(found.span) == "i.yml:1:14"
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "value"),
+    [
+        ("ansible_ssh_common_args: '-o ProxyJump=u@b:22'", "jump", ("u@b:22",)),
+        ("ansible_ssh_extra_args: -J b, ansible_ssh_args: -J a", "jump", ("a",)),
+        ("ansible_ssh_common_args: -J b, jump: none", "jump", ()),
+        ("ansible_ssh_common_args: -o ProxyJump=none", "jump", ()),
+        ("ansible_ssh_args: -C -o ControlMaster=auto", "jump", None),
+    ],
+)
+def test_a_bastion_among_arguments_of_ssh_is_taken(settings: str, key: str, value: object) -> None:
+    hosts, found = with_settings(settings)
+    assert getattr(hosts["h"].target, key) == value
+    assert [item for item in found if item.code != "ignored-variables"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "instead"),
+    [
+        ("-F ssh.cfg", "-F", "name that ssh config with --ssh-config"),
+        ("-o StrictHostKeyChecking=no", "StrictHostKeyChecking", HOST_KEYS),
+        ("-l u -F x", "-l, -F", f"name that ssh config with --ssh-config; {OPTIONS}"),
+    ],
+)
+def test_what_else_leads_elsewhere_in_arguments_of_ssh_is_named(
+    arguments: str, named: str, instead: str
+) -> None:
+    [found] = with_settings(f"ansible_ssh_common_args: {arguments}")[1]
+    assert found.severity is Severity.WARNING
+    assert found.message.startswith(f'{named} in "ansible_ssh_common_args" change')
+    assert found.hint == instead
 
 
 @pytest.mark.parametrize("name", ["ansible_ssh_extra_args", "ansible_note"])
