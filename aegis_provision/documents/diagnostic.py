@@ -60,9 +60,7 @@ class Diagnostic:
     @property
     def place(self) -> str:
         """Return ``file:line:column``, empty where no text is at fault."""
-        if self.span is None:
-            return ""
-        return f"{self.span.source.name}:{self.span.line}:{self.span.column}"
+        return "" if self.span is None else str(self.span)
 
 
 error = partial(Diagnostic, Severity.ERROR)

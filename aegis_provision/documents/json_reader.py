@@ -42,12 +42,14 @@ _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})')
 
 
-def read_json(name: str, data: bytes) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+def read_json(
+    name: str, data: bytes, *, numbered: bool = True
+) -> tuple[Node | None, tuple[Diagnostic, ...]]:
     """Return the JSON value in ``data``, which ``name`` printed, and all that is wrong with it.
 
     The node is ``None`` where it is no JSON (RFC 8259). Keys that stand twice are errors, but the
-    rest is still returned, so that more can be found. No diagnostic repeats the text. Never raises
-    for any bytes.
+    rest is still returned, so that more can be found. ``numbered`` is for its source. No
+    diagnostic repeats the text. Never raises for any bytes.
     """
     if len(data) > LARGEST_FILE:
         limit = f"{LARGEST_FILE // 1024 // 1024} MiB"
@@ -62,7 +64,7 @@ def read_json(name: str, data: bytes) -> tuple[Node | None, tuple[Diagnostic, ..
     if problem_words is not None:
         hint = "let it print one JSON object on its standard output, and all else elsewhere"
         return None, (error("not-json", f"{name} {problem_words}", hint=hint),)
-    source = Source(name, _pretty_print(text))
+    source = Source(name, _pretty_print(text), numbered)
     if source.text.count("\n") > MOST_NODES:
         found = f"{name} prints more than {MOST_NODES:,} values"
         return None, (error("too-many-nodes", found, hint=_LESS),)

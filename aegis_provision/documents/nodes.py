@@ -15,11 +15,13 @@ _FEW = 8
 class Source:
     """One file's text. Compared by identity: two reads of a file are two sources.
 
-    ``name`` is the path as the operator wrote it (or a made-up name in angle brackets).
+    ``name`` is the path as the operator wrote it (or a made-up name in angle brackets). Where it
+    is not ``numbered``, its lines are none that the operator could look up.
     """
 
     name: str
     text: str = field(repr=False)
+    numbered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Span:
     end_column: int
 
     def __str__(self) -> str:
+        if not self.source.numbered:
+            return self.source.name
         return f"{self.source.name}:{self.line}:{self.column}"
 
     def holds(self, other: Span) -> bool:

@@ -94,7 +94,11 @@ class _Writer:
         self._written.add(host.name)
         settings: dict[str, object] = {}
         if not written:
-            own = [item for item in host.settings.values() if item.holder_kind == "host"]
+            own = [
+                item
+                for item in host.settings.values()
+                if item.holder_kind == "host" or not item.span.source.numbered
+            ]
             settings = self._kept(own)
         reason = self.left_out.get(host.name)
         if reason is not None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, warning
 from aegis_provision.documents.syntax_errors import conversion
 from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.files.reading import read_beginning
+from aegis_provision.inputs.ansible_sources import ansible_source
 from aegis_provision.inventory.files import POLICY_FILE, InputFile, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from aegis_provision.inventory.files import FileKind
 
@@ -44,12 +45,15 @@ def read_inventory_files(
     reader = _Reader(environ if run else None)
     for rank, path in enumerate(paths):
         reader.add(path, rank)
+    if run:
+        reader.add_ansible(paths, environ)
     last = {(file.kind, file.subject, file.name): file for file in reader.files}
     return tuple(last.values()), tuple(reader.diagnostics)
 
 
 def belongs_to(path: Path, inventory: Path) -> bool:
     """Tell whether a new file at ``path`` would be read with ``inventory``, as a part of it."""
+    inventory = Path(ansible_source(inventory) or inventory)
     directory = path.parent.resolve()
     beside = inventory if inventory.is_dir() else inventory.parent
     variables = [(beside / kind).resolve() for kind in _VARIABLES]
@@ -74,6 +78,8 @@ class _Reader:
 
     def add(self, path: Path, rank: int) -> None:
         """Add the inventory at ``path``; where there is none, what lies beside it says nothing."""
+        if ansible_source(path) is not None:
+            return
         before = len(self.diagnostics)
         if path.is_dir():
             for file in self._inventories_of(path):
@@ -84,6 +90,19 @@ class _Reader:
             beside = path.parent
         if not has_errors(self.diagnostics[before:]):
             self.add_variables(beside, rank)
+
+    def add_ansible(self, paths: Sequence[Path], environ: Mapping[str, str]) -> None:
+        """Add what Ansible says of those of ``paths`` that are for it, all at once."""
+        sources = {rank: ansible_source(path) for rank, path in enumerate(paths)}
+        named = [source for source in sources.values() if source is not None]
+        if not named:
+            return
+        from aegis_provision.inputs.ansible_inventory import read_ansible_inventory
+
+        rank = max(rank for rank, source in sources.items() if source is not None)
+        files, diagnostics = read_ansible_inventory(named, rank, environ)
+        self.files.extend(files)
+        self.diagnostics.extend(diagnostics)
 
     def _inventories_of(self, directory: Path) -> list[Path]:
         found = list(self._inventories_in(directory, directory, frozenset()))

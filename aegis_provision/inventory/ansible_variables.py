@@ -129,7 +129,7 @@ UNSUPPORTED = {
 """Variables that change where, as whom or through what Ansible connects, and are not taken."""
 
 # What is done anyway: variables that say so change nothing.
-_HARMLESS_VALUES = {
+HARMLESS_VALUES = {
     "ansible_become_method": frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo"}),
     "ansible_ssh_transfer_method": frozenset({"sftp", "smart"}),
     **dict.fromkeys(
@@ -155,7 +155,7 @@ def substitute_for(name: str, value: Node, names: Collection[str]) -> Substitute
     if substitute is None:
         return None
     if isinstance(value, Scalar) and (
-        value.value in {None, ""} or value.text.lower() in _HARMLESS_VALUES.get(name, ())
+        value.value in {None, ""} or value.text.lower() in HARMLESS_VALUES.get(name, ())
     ):
         return None
     settings = {ALIASES.get(item, item) for item in names}

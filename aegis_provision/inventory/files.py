@@ -14,7 +14,7 @@ from aegis_provision.documents.yaml_reader import decode, read_document
 if TYPE_CHECKING:
     from aegis_provision.documents.nodes import Source
 
-FileKind = Literal["inventory", "group_vars", "host_vars"]
+FileKind = Literal["inventory", "ansible", "group_vars", "host_vars"]
 Content = Literal["inventory", "ini", "other"]
 
 POLICY_FILE = "policy.yml"
@@ -29,6 +29,7 @@ _BEGINS_A_GROUP = re.compile(r"""(?:["']?[\w.-]+["']?[ \t]*:[ \t]*(?:\#.*)?|\{.*
 class InputFile:
     """One file: an inventory, or the settings of one group or host.
 
+    One of kind ``ansible`` is no file: ``data`` is what Ansible says of an inventory.
     ``subject`` is the group's or host's name, empty for an inventory. ``rank`` is the index of
     the ``-i`` that it belongs to: a later one wins. ``name`` is the path as the operator sees it.
     ``certain`` says that its name alone makes it one of ours: ``host_vars/eu-01.example.com`` is

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Span
+    from aegis_provision.inventory.ansible_hosts import AnsibleInventory
     from aegis_provision.inventory.files import InputFile
-    from aegis_provision.inventory.host import Group
+    from aegis_provision.inventory.host import Group, Setting
 
 ALL = "all"
 DEEPEST_GROUP = 100
@@ -45,6 +46,7 @@ class RawHost:
 
     ``bodies`` are the nodes that its settings came from. ``shared`` says that this stands for all
     hosts of a range as long as nothing else mentions them, and so must not be changed.
+    ``replaced`` and ``host_vars`` are those of :class:`.host.Host`.
     """
 
     span: Span
@@ -52,6 +54,8 @@ class RawHost:
     declared: list[Declared]
     bodies: list[Node]
     shared: bool = False
+    replaced: tuple[Setting, ...] = ()
+    host_vars: str = ""
 
 
 @dataclass(slots=True)
@@ -77,6 +81,7 @@ class Tree:
         self.groups: dict[str, RawGroup] = {ALL: RawGroup(None)}
         self.hosts: dict[str, RawHost] = {}
         self.providers: dict[str, ProviderEntry] = {}
+        self.others: dict[str, tuple[str, ...]] = {}
         self.diagnostics: list[Diagnostic] = []
         self._settings = SettingsReader()
         self._suggestions = Suggestions(_MOST_COMPARISONS)
@@ -91,6 +96,34 @@ class Tree:
                 self._add_providers(entry.value)
             else:
                 self._add_group(entry, file.priority)
+
+    def add_ansible(self, file: InputFile, inventory: AnsibleInventory) -> None:
+        """Take the groups and hosts of an inventory that Ansible read."""
+        read: dict[int, tuple[Declared, ...]] = {}
+        for host in inventory.hosts:
+            if not self._is_host_name(host.name, host.span):
+                continue
+            declared = read.get(id(host.body))
+            if declared is None:
+                declared = self._settings.read(host.body, file.priority)
+                read[id(host.body)] = declared
+            self.hosts.setdefault(host.name, RawHost(host.span, {}, [], []))
+            raw = self._own_host(host.name)
+            raw.declared.extend(host.declared(declared))
+            raw.bodies.append(host.body)
+            keys = {item.key for item in declared}
+            raw.replaced = tuple(item for item in host.replaced if item.key not in keys)
+            raw.host_vars = host.host_vars
+        for name, (hosts, children) in inventory.groups.items():
+            group = self.groups.setdefault(name, RawGroup(None))
+            for child in children:
+                self.groups.setdefault(child, RawGroup(None))
+                group.children.setdefault(child, inventory.span)
+            for member in hosts:
+                if member in self.hosts:
+                    group.hosts.setdefault(member)
+                    self.hosts[member].groups.setdefault(name)
+        self.others.update(inventory.others)
 
     def add_variables(self, file: InputFile, node: Node) -> None:
         """Take a ``group_vars`` or ``host_vars`` file. Inventories come first."""

@@ -92,7 +92,9 @@ class Host:
     not in it). ``provider`` is ``None`` only where the inventory names none, which is an error.
     ``overrides`` holds the override keys that count, by the rule that a provider brings its own
     values; ``ignored`` those that were set farther away than the provider. ``env`` maps names
-    of further session variables, of removed ones too.
+    of further session variables, of removed ones too. ``replaced`` are settings of mappings that
+    Ansible replaced whole, nearest to the host first; ``host_vars`` is the file in which Ansible
+    looks for the host's own, empty for a host of our own inventories.
     """
 
     name: str
@@ -105,6 +107,8 @@ class Host:
     env: Mapping[str, Setting]
     target: Target
     service: Service
+    replaced: tuple[Setting, ...] = ()
+    host_vars: str = ""
 
     @property
     def names_api(self) -> bool:
@@ -155,11 +159,15 @@ class ProviderEntry:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """A whole inventory. Hosts are in inventory order; ``groups`` holds ``all`` too."""
+    """A whole inventory. Hosts are in inventory order; ``groups`` holds ``all`` too.
+
+    ``others`` are hosts of Ansible's that have no settings of ours, with the groups of each.
+    """
 
     hosts: Mapping[str, Host]
     groups: Mapping[str, Group]
     providers: Mapping[str, ProviderEntry]
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def members(self, group: str) -> tuple[str, ...]:
         """Return all hosts of ``group``, its children's included, by name in inventory order."""

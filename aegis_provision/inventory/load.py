@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error, has_errors, note, warning
@@ -17,6 +17,7 @@ from aegis_provision.documents.schema import check
 from aegis_provision.documents.syntax_errors import ini_inventory, looks_like_ini
 from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.humanize import listed
+from aegis_provision.inventory.ansible_hosts import read_ansible_document
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.groups import ALL, Ancestry, RawHost, Tree, cycles, too_deep
 from aegis_provision.inventory.host import AUTO_PATH, OVERRIDE_KEYS, Group, Host, Inventory, Setting
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Node
     from aegis_provision.documents.yaml_reader import Read
+    from aegis_provision.inventory.ansible_hosts import AnsibleHost
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Service, Target
 
 _VAULTED = b"$ANSIBLE_VAULT;"
+_BESIDE = frozenset({"group_vars", "host_vars"})
 _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
 
 
@@ -61,7 +64,7 @@ def load_inventory(
     themselves). With errors among the diagnostics it may be incomplete: good for finding more of
     them, and for nothing else.
     """
-    texts = [_read(file, read) for file in sorted(files, key=lambda file: file.kind != "inventory")]
+    texts = [_read(file, read) for file in sorted(files, key=lambda file: file.kind in _BESIDE)]
     shared = not with_providers or any(text.is_shared for text in texts)
     variables = VariableFilter(shared)
     diagnostics: list[Diagnostic] = []
@@ -71,6 +74,11 @@ def load_inventory(
         file = text.file
         if not file.certain and not tree.knows(file):
             tree.skip_unused(file)
+            continue
+        if file.kind == "ansible":
+            found = _add_ansible(tree, file)
+            diagnostics.extend(found)
+            complete = complete and not has_errors(found)
             continue
         node, found = _relevant(text, variables)
         diagnostics.extend(found)
@@ -116,7 +124,24 @@ class _Text:
         )
 
 
+def _add_ansible(tree: Tree, file: InputFile) -> tuple[Diagnostic, ...]:
+    """Take what Ansible said of an inventory; return what is wrong with the settings in it."""
+    inventory = read_ansible_document(file)
+    users: dict[int, list[AnsibleHost]] = {}
+    for host in inventory.hosts:
+        users.setdefault(id(host.body), []).append(host)
+    found: list[Diagnostic] = [*inventory.diagnostics]
+    for hosts in users.values():
+        names = tuple(host.name for host in hosts)
+        problems = _checked(hosts[0].body, "/$defs/vars")
+        found.extend(replace(item, hosts=names) for item in problems)
+    tree.add_ansible(file, inventory)
+    return tuple(found)
+
+
 def _read(file: InputFile, read: Read) -> _Text:
+    if file.kind == "ansible":
+        return _Text(file, None, ())
     if file.printed:
         return _Text(file, *read_json(file.name, file.data))
     if file.data.startswith(_VAULTED):
@@ -169,6 +194,13 @@ def _vaulted(file: InputFile) -> Diagnostic:
 
 
 def _no_hosts(files: Sequence[InputFile]) -> Diagnostic:
+    if any(file.kind == "ansible" for file in files):
+        return error(
+            "no-hosts",
+            "no host of Ansible's inventory has the variable 'aegis': settings of ours stand in it",
+            hint="give it to a group: a file group_vars/GROUP/aegis.yml with "
+            "'aegis: {provider: glm}' in it",
+        )
     names = listed(file.name for file in files if file.kind == "inventory")
     return error(
         "no-hosts",
@@ -246,6 +278,8 @@ class _Resolver:
                 said.env,
                 target,
                 said.service,
+                raw.replaced,
+                raw.host_vars,
             )
             if said.is_sound:
                 continue
@@ -273,7 +307,12 @@ class _Resolver:
             for name, group in self.tree.groups.items()
         }
         self.diagnostics.extend(pin_errors(groups, hosts))
-        return Inventory(hosts, groups, self.tree.providers)
+        others = {
+            name: self.ancestry.closure(found)
+            for name, found in self.tree.others.items()
+            if name not in hosts
+        }
+        return Inventory(hosts, groups, self.tree.providers, others)
 
     def _without_provider(self, hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
         """Yield an error for hosts without a provider, unless that follows from another one."""

@@ -135,6 +135,8 @@ def _matching(text: str, inventory: Inventory) -> set[str]:
         names = _named(re.compile(translate(text)).match, inventory)
     else:
         names = set()
+    if not names and text in inventory.others:
+        raise PatternError(f"{quote(text)} has no settings of ours in Ansible's inventory")
     if not names:
         problem = f"{quote(text)} matches no host and no group"
         raise PatternError(_hinted(problem, text, [*inventory.groups, *inventory.hosts]))

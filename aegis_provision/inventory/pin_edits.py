@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -10,10 +11,13 @@ from aegis_provision.documents.nodes import Mapping as MappingNode
 from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.yaml_edits import REPLACES, EditError, YamlEditor
 from aegis_provision.documents.yaml_reader import read_yaml
+from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.pins import PIN_KEYS
 from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
+from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.inventory.shared_with_ansible import OURS
+from aegis_provision.inventory.ssh_arguments import SSH_ARGUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -134,7 +138,11 @@ class _Editing:
         if not pinned or not host.pinned:  # A "provider" that is not read is not ours.
             self.changes[host.name] = "unchanged"
             if host.pinned and host.provider is not None:
-                self.diagnostics.append(_not_editable(host.name, host.provider, entries))
+                self.diagnostics.append(
+                    _pinned_by_ansible(host, host.provider)
+                    if host.host_vars
+                    else _not_editable(host.name, host.provider, entries)
+                )
             return
         self.changes[host.name] = "unpinned"
         for entry in pinned:
@@ -161,7 +169,9 @@ class _Editing:
         last = max((entry.file.rank for entry in entries), default=0)
         candidates = [entry for entry in entries if entry.file.rank == last]
         if not candidates:
-            self.diagnostics.append(_script_host(host))
+            self.diagnostics.append(
+                _ansible_host(host, pairs) if host.host_vars else _script_host(host)
+            )
             return
         entry = min(candidates, key=_preference)
         if entry.ranged:
@@ -265,7 +275,7 @@ def _host_entries(
     """
     found: dict[str, list[_HostEntry]] = {}
     for file in sorted(files, key=lambda file: -file.priority):
-        if file.printed or file.kind == "group_vars":
+        if file.printed or file.kind in {"ansible", "group_vars"}:
             continue
         if file.kind == "host_vars" and file.subject not in hosts:
             continue
@@ -375,6 +385,43 @@ def _script_host(host: Host) -> Diagnostic:
         "a script names this host, and what a script prints can't be edited",
         host.span,
         hint=f"begin a file host_vars/{host.name}.yml beside the script, with 'provider:' in it",
+        hosts=(host.name,),
+    )
+
+
+def _ansible_host(host: Host, pairs: Mapping[str, str | int]) -> Diagnostic:
+    """Return where to write a pin, and all of it: Ansible takes the nearest ``aegis`` alone."""
+    kept = {
+        item.key: item.value
+        for item in (*host.settings.values(), *host.env.values())
+        if item.written not in ALIASES and item.written not in SSH_ARGUMENTS
+    }
+    settings: dict[str, object] = {}
+    for key, value in kept.items():
+        if key.startswith(ENV_PREFIX):
+            env = settings.setdefault("env", {})
+            if isinstance(env, dict):
+                env[key.removeprefix(ENV_PREFIX)] = value
+        elif key not in PIN_KEYS:
+            settings[key] = list(value) if isinstance(value, tuple) else value
+    written = json.dumps({**pairs, **settings}, ensure_ascii=False)
+    return error(
+        "cannot-edit",
+        "Ansible's inventory names this host, and that is not edited here",
+        host.span,
+        hint=f"write into {host.host_vars} beside the inventory: 'aegis: {written}', which "
+        "to Ansible replaces the 'aegis' of the host's groups",
+        hosts=(host.name,),
+    )
+
+
+def _pinned_by_ansible(host: Host, provider: Setting) -> Diagnostic:
+    return error(
+        "cannot-edit",
+        "Ansible's inventory names the host's provider, and that is not edited here",
+        provider.span,
+        hint=f"take 'aegis' out of the host's own variables: see {host.host_vars} beside the "
+        "inventory, and the host's line in it",
         hosts=(host.name,),
     )
 

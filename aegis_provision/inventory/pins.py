@@ -75,6 +75,22 @@ def pin_errors(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Iterat
                     group.settings[key].span,
                     hint="a group's provider is no pin: remove it here, or pin its hosts",
                 )
+    of_groups = group_pairs(
+        (setting, host.name)
+        for host in hosts.values()
+        for setting in map(host.settings.get, PIN_KEYS)
+        if setting is not None
+        and setting.holder_kind == "group"
+        and not setting.span.source.numbered
+    )
+    for setting, names in of_groups.items():
+        yield error(
+            "not-a-pin",
+            f'"{setting.key}" is said of one host\'s pin, and this is a group',
+            setting.span,
+            hint="a group's provider is no pin: remove it here, or pin its hosts",
+            hosts=tuple(names),
+        )
     without = group_pairs(
         (setting, host.name)
         for host in hosts.values()

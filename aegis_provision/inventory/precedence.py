@@ -59,7 +59,15 @@ def merge_level(
     for key, items in group_by(declared, lambda item: item.key).items():
         items.sort(key=lambda item: -item.priority)
         found = [
-            Setting(key, item.value, item.span, holder, kind, written=item.written)
+            Setting(
+                key,
+                item.value,
+                item.span,
+                item.holder or holder,
+                item.holder_kind if item.holder else kind,
+                item.overrode,
+                written=item.written,
+            )
             for item in items
         ]
         winner, *others = found
@@ -73,7 +81,9 @@ def merge_level(
             if setting.value != winner.value
         )
         settings[key] = replace(
-            winner, overrode=tuple(others[beside:]), agreeing=tuple(others[:beside])
+            winner,
+            overrode=(*winner.overrode, *_flatten(others[beside:])),
+            agreeing=tuple(others[:beside]),
         )
     return settings, tuple(diagnostics)
 

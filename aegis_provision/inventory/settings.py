@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.nodes import Mapping, Node, Scalar
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Entry, Span
+    from aegis_provision.inventory.host import Setting
 
 Value = str | int | bool | tuple[str, ...]
 Problem = tuple[str, str]
@@ -61,7 +62,8 @@ class Declared:
     """One setting at one place. ``priority`` orders places of one host or group.
 
     ``value`` is ``None`` for a session variable that is to be removed. ``written`` is the key as it
-    stands there, which may be Ansible's name for it.
+    stands there, which may be Ansible's name for it. ``holder`` is whose it is where that is not
+    the host or group that it is said of; ``overrode`` is what it beat before.
     """
 
     key: str
@@ -69,6 +71,9 @@ class Declared:
     span: Span
     priority: int
     written: str = ""
+    holder: str = ""
+    holder_kind: Literal["host", "group"] = "host"
+    overrode: tuple[Setting, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,10 +272,15 @@ def _words(node: Node) -> str:
     return node.value if isinstance(node.value, str) else node.text
 
 
+def boolean_of(value: object) -> bool | None:
+    """Return whether a value means yes or no to Ansible, ``None`` where it means neither."""
+    return value if isinstance(value, bool) else _WORDS.get(str(value).lower())
+
+
 def _boolean(value: object, *, from_ansible: bool) -> bool | None:
     if isinstance(value, bool):
         return value
-    return _WORDS.get(str(value).lower()) if from_ansible else None
+    return boolean_of(value) if from_ansible else None
 
 
 def _port(value: object) -> int | None:

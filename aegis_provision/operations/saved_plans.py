@@ -17,6 +17,7 @@ from aegis_provision.files.reading import read_beginning, read_file
 from aegis_provision.history.run_header import SourceFile, source_file
 from aegis_provision.history.saved_plan_file import SavedPlanError, dump, is_saved_plan, parse
 from aegis_provision.humanize import group_pairs
+from aegis_provision.inputs.ansible_sources import absolute_path, ansible_source
 from aegis_provision.inputs.inventory_files import belongs_to
 from aegis_provision.operations.load import inventory_paths
 from aegis_provision.operations.plan import RunSelection
@@ -247,13 +248,14 @@ def _sha256(file: InputFile) -> str:
 
 
 def _path_ref(path: Path) -> PathRef:
-    return PathRef(str(path), str(path.absolute()))
+    return PathRef(str(path), absolute_path(path, Path.cwd()))
 
 
 def _existing(place: PathRef) -> Path:
     """Return the path as it was typed where that exists from here, else the absolute one."""
     path = Path(place.path)
-    return path if path.exists() else Path(place.absolute)
+    there = Path(ansible_source(path) or path)
+    return path if there.exists() else Path(place.absolute)
 
 
 def _as_typed(path: Path, places: Sequence[PathRef]) -> str:

@@ -83,8 +83,9 @@ class Explanation:
     it sets one. ``place`` is ``None`` where it is not set: ``value`` is then the default, if there
     is one, and ``remark`` says what that means. A variable that a place removes has no value.
     ``overrode`` and ``ignored`` are in order, nearest to the host first; a place is ignored where
-    the provider was chosen nearer to the host. ``agreeing`` places set the same value with the same
-    standing as ``place``.
+    the provider was chosen nearer to the host, and ``replaced`` where to Ansible the mapping that
+    it stands in does not count. ``agreeing`` places set the same value with the same standing as
+    ``place``.
     """
 
     key: str
@@ -95,6 +96,7 @@ class Explanation:
     agreeing: tuple[SettingSource, ...] = ()
     overrode: tuple[SettingSource, ...] = ()
     ignored: tuple[SettingSource, ...] = ()
+    replaced: tuple[SettingSource, ...] = ()
     environment: tuple[EnvironmentUse, ...] = ()
 
 
@@ -180,7 +182,11 @@ class _Explainer:
             return Explanation(key, None, value=True, place=None, remark="implied by become_user")
         elif key == "become_user" and host.target.become_user is None:
             default = None
-        return Explanation(key, None, default, None, remark=_WITHOUT.get(key, ""))
+        remark = _WITHOUT.get(key, "")
+        return Explanation(key, None, default, None, remark, replaced=self._replaced(key))
+
+    def _replaced(self, key: str) -> tuple[SettingSource, ...]:
+        return tuple(_place_of(item) for item in self.host.replaced if item.key == key)
 
     def _variable(
         self, key: str, variable: str, setting: Setting | None, recipe: Recipe
@@ -208,6 +214,7 @@ class _Explainer:
             agreeing=_places(agreeing, but=(place,)),
             overrode=(*overrode, *(beaten for beaten, _ in in_recipes)),
             ignored=_places(ignored, but=(place, *overrode)),
+            replaced=self._replaced(key),
             environment=self._environment(key, template),
         )
 

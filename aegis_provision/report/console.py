@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
+    from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.pins import Pin
     from aegis_provision.inventory.settings import Value
     from aegis_provision.playbook.plays import Schedule
@@ -133,6 +134,11 @@ def pin_text(pin: Pin, *, longest_reason: int = LONGEST_REASON) -> str:
     until = f" until {pin.until.value}" if pin.until is not None else ""
     reason = textwrap.shorten(pin.reason, longest_reason, placeholder="...")
     return f"pin{until}: {reason}" if reason else f"pin{until}"
+
+
+def origin_text(holder: str, span: Span) -> str:
+    """Return who set a value and where; Ansible's own place says both."""
+    return f"{holder}, {span}" if span.source.numbered else str(span)
 
 
 def setting_text(value: Value | None) -> str:

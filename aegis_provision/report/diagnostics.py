@@ -156,7 +156,7 @@ def _lines(item: Diagnostic, hidden: Sequence[Span]) -> list[Text]:
     lines = [head]
     if item.reminder:
         return lines
-    if item.span is not None:
+    if item.span is not None and item.span.source.text:
         lines.extend(_quoted(item.span, _STYLE[item.severity], hidden))
     for other in item.related[:_SHOWN_PLACES]:
         lines.append(Text(escape_control(f"  {other.span}: {other.message}")))
@@ -179,7 +179,7 @@ def hosts_words(hosts: Sequence[str]) -> str:
 
 
 def _quoted(span: Span, style: str, hidden: Sequence[Span]) -> list[Text]:
-    number = str(span.line)
+    number = str(span.line) if span.source.numbered else ""
     gutter = " " * max(4, len(number))
     secret = any(
         other.source is span.source and other.line <= span.line <= other.end_line

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from aegis_provision.humanize import escape_control
-from aegis_provision.report.console import setting_text
+from aegis_provision.report.console import origin_text, setting_text
 from aegis_provision.report.json_documents import Document, document
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _place_text(place: SettingSource) -> str:
     if place.holder_kind == "recipe":
         kind = "built-in recipe" if place.builtin else "recipe"
         return f"{kind} {place.holder}, {place.span}"
-    return f"{place.holder}, {place.span}"
+    return origin_text(place.holder, place.span)
 
 
 def _details(host: Host, item: Explanation) -> Iterator[str]:
@@ -73,6 +73,11 @@ def _details(host: Host, item: Explanation) -> Iterator[str]:
         yield (
             f"ignored {setting_text(place.value)}  ({_place_text(place)}): "
             f"{provider} is set nearer to the host and brings its own values"
+        )
+    for place in item.replaced:
+        yield (
+            f"lost {setting_text(place.value)}  ({_place_text(place)}): "
+            "to Ansible the 'aegis' of one place replaces the others whole"
         )
 
 
@@ -109,6 +114,7 @@ def _explained(item: Explanation) -> Document:
         "agreeing": [_place(place) for place in item.agreeing],
         "overrode": [_place(place) for place in item.overrode],
         "ignored": [_place(place) for place in item.ignored],
+        "replaced": [_place(place) for place in item.replaced],
         "environment": [
             {
                 "name": use.name,

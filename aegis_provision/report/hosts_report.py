@@ -11,7 +11,7 @@ from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.inventory.ranges import compress
 from aegis_provision.inventory.settings import ENV_PREFIX
-from aegis_provision.report.console import name_lines, pin_text, setting_text
+from aegis_provision.report.console import name_lines, origin_text, pin_text, setting_text
 from aegis_provision.report.json_documents import Document, document
 
 if TYPE_CHECKING:
@@ -28,12 +28,18 @@ _AEGIS = "aegis"
 _ANSIBLES_NAME = {key: alias for alias, key in reversed(ALIASES.items())}
 
 
-def list_lines(inventory: Inventory, chosen: Sequence[str]) -> list[Text]:
-    """Return a line for each chosen host: name, provider, pin mark, groups."""
-    if not chosen:
+def list_lines(
+    inventory: Inventory, chosen: Sequence[str], *, with_others: bool = False
+) -> list[Text]:
+    """Return a line for each chosen host: name, provider, pin mark, groups.
+
+    With ``with_others`` a line follows for each host that has no settings of ours.
+    """
+    others = inventory.others if with_others else {}
+    if not chosen and not others:
         return [Text("No hosts.")]
-    name_width = max(len(name) for name in chosen)
-    provider_width = max(len(_provider(inventory.hosts[name])) for name in chosen)
+    name_width = max(map(len, (*chosen, *others)))
+    provider_width = max((len(_provider(inventory.hosts[name])) for name in chosen), default=1)
     lines = []
     for name in chosen:
         host = inventory.hosts[name]
@@ -43,6 +49,12 @@ def list_lines(inventory: Inventory, chosen: Sequence[str]) -> list[Text]:
             f"{mark:<{len(_PIN)}}  {', '.join(host.groups)}"
         )
         lines.append(Text(text.rstrip(), style="bold" if host.pinned else ""))
+    for name, groups in others.items():
+        text = (
+            f"{escape_control(name):<{name_width}}  {'-':<{provider_width}}  "
+            f"{'':<{len(_PIN)}}  {', '.join(groups)}"
+        )
+        lines.append(Text(text.rstrip(), style="dim"))
     return lines
 
 
@@ -118,7 +130,7 @@ def host_lines(host: Host) -> list[Text]:
     lines.extend(
         Text(
             f"  {escape_control(item.key):<{width}}  {escape_control(setting_text(item.value))}"
-            f"  ({item.holder}, {item.span})"
+            f"  ({origin_text(item.holder, item.span)})"
         )
         for item in settings
     )
@@ -183,8 +195,16 @@ def _resolved(host: Host) -> Document:
 
 
 def _own(host: Host) -> Iterable[Setting]:
-    """Return what the host's own entries set: nothing is nearer, so all of that counts."""
-    return (item for item in host.effective() if item.holder_kind == "host")
+    """Return what the host's own entries set: nothing is nearer, so all of that counts.
+
+    What Ansible filled in stands with the host too: what its group's come to for another host may
+    be something else.
+    """
+    return (
+        item
+        for item in host.effective()
+        if item.holder_kind == "host" or not item.span.source.numbered
+    )
 
 
 def _variables(settings: Iterable[Setting]) -> Document:

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     shell_complete=completion.hosts,
     help="All settings of one host.",
 )
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Of an inventory that Ansible reads, hosts without settings of ours too.",
+)
 @inventory_option
 @limit_option
 @output_options
@@ -41,6 +47,7 @@ def command(
     limit: str | None,
     *,
     graph: bool,
+    every: bool,
     one: str | None,
     output: Output,
 ) -> int:
@@ -61,6 +68,8 @@ def command(
         raise click.UsageError("--graph goes neither with --host nor with a --format but text")
     if one is not None and (pattern is not None or limit is not None):
         raise click.UsageError("--host shows one host; it takes no PATTERN and no --limit")
+    if every and (one or pattern or limit or graph or output.format != "text"):
+        raise click.UsageError("--all lists all hosts as text; nothing else goes with it")
     fleet = load_fleet(inventory, Invocation.current().environ)
     output.print_diagnostics(fleet.diagnostics)
     if one is not None:
@@ -77,5 +86,5 @@ def command(
     elif graph:
         output.print_lines(graph_lines(fleet.inventory, chosen, output.width))
     else:
-        output.print_lines(list_lines(fleet.inventory, chosen))
+        output.print_lines(list_lines(fleet.inventory, chosen, with_others=every))
     return ExitCode.DONE

@@ -1,0 +1,239 @@
+"""Asks Ansible for an inventory: its own programs say what is in it, and what variables come to.
+
+``ansible`` runs one task on the control node, which connects nowhere, and ``ansible-inventory``
+lists groups. Both get the operator's environment and directory: ``ansible.cfg``, vault passwords
+and plugins are found as ever.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aegis_provision.documents.diagnostic import Diagnostic, error, note
+from aegis_provision.humanize import counted, group_pairs
+from aegis_provision.inputs.ansible_sources import PREFIX
+from aegis_provision.inputs.bounded_process import Finished, readable_errors, run_bounded
+from aegis_provision.inventory.ansible_output import (
+    AnsibleOutputError,
+    Filled,
+    document,
+    read_filled,
+    read_listed,
+    task_arguments,
+)
+from aegis_provision.inventory.files import InputFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+LONGEST = 120.0
+"""How many seconds Ansible has for an inventory, all of its programs together."""
+
+LARGEST_OUTPUT = 256 * 1024 * 1024
+"""How much one program may print: the variables of others are in it."""
+
+_LIST, _RUN = "ansible-inventory", "ansible"
+_FORKS = "20"
+_LONGEST_PATTERN = 64 * 1024
+_HOST_VARS = "host_vars"
+_ENDINGS = ("", ".yml", ".yaml", ".json")
+# What an operator sets for their own runs, and what would get in the way of reading the answer.
+# Passwords for logging in are not asked for: nothing is logged in to.
+_ENVIRON = {
+    "ANSIBLE_STDOUT_CALLBACK": "minimal",
+    "ANSIBLE_LOAD_CALLBACK_PLUGINS": "false",
+    "ANSIBLE_STRATEGY": "linear",
+    "ANSIBLE_NOCOLOR": "true",
+    "ANSIBLE_FORCE_COLOR": "false",
+    "ANSIBLE_VERBOSITY": "0",
+    "ANSIBLE_DEBUG": "false",
+    "ANSIBLE_LOG_PATH": os.devnull,
+    "ANSIBLE_ASK_PASS": "false",
+    "ANSIBLE_BECOME_ASK_PASS": "false",
+    "ANSIBLE_DEPRECATION_WARNINGS": "false",
+    "ANSIBLE_LOCALHOST_WARNING": "false",
+}
+_LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
+
+
+def read_ansible_inventory(
+    sources: Sequence[str], rank: int, environ: Mapping[str, str]
+) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
+    """Return what Ansible says of the inventories ``sources``, read together, or why it does not.
+
+    What it says on its standard error is told, less what may be a secret.
+    """
+    return _Reader(sources, rank, environ).read()
+
+
+class _Reader:
+    def __init__(self, sources: Sequence[str], rank: int, environ: Mapping[str, str]) -> None:
+        self._sources = sources
+        self._rank = rank
+        self._environ = {**environ, **_ENVIRON, **_utf8_locale(environ)}
+        self._flags = [word for source in sources if source for word in ("-i", source)]
+        self._until = time.monotonic() + LONGEST
+        self._diagnostics: list[Diagnostic] = []
+
+    def read(self) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
+        """Ask both programs, in as few processes as possible."""
+        names = [f"{PREFIX}{source}" for source in self._sources]
+        for source in self._sources:
+            if source and "," not in source and not Path(source).exists():
+                words = (
+                    f"the inventory {source} does not exist, so that Ansible is not asked for it"
+                )
+                return (), (error("no-inventory", words, hint="name another with -i ansible:PATH"),)
+        try:
+            filled = self._filled()
+            listed = read_listed(self._run(_LIST, *self._list_arguments(filled)).output)
+            if filled.failures:
+                filled = self._filled_one_by_one(listed)
+        except _NotReadError as problem:
+            return (), (*self._diagnostics, problem.diagnostic)
+        except AnsibleOutputError as problem:
+            hint = f"see what it prints: {self._by_hand(_LIST, '--list', '--export')}"
+            return (), (*self._diagnostics, error("ansible", f"{_LIST} {problem}", hint=hint))
+        failed = tuple(self._failures(filled.failures))
+        if failed:
+            return (), (*self._diagnostics, *failed)
+        data = document(listed, filled, self._host_vars(filled.variables))
+        file = InputFile("ansible", "", ", ".join(names), data, self._rank, printed=True)
+        return (file,), tuple(self._diagnostics)
+
+    def _list_arguments(self, filled: Filled) -> list[str]:
+        # As 'ansible' does, the other program then reads the group_vars of that directory too.
+        beside = ["--playbook-dir", filled.playbook_dir or "."]
+        return [*self._flags, *beside, "--list", "--export"]
+
+    def _filled(self) -> Filled:
+        """Return what variables come to; with failures where the one task for all failed."""
+        task = ["localhost", *self._flags, "-m", "ansible.builtin.debug", "-a", task_arguments()]
+        finished = self._run(_RUN, *task, may_fail=True)
+        filled = read_filled(finished.output)
+        if filled.failures or not finished.errors:
+            return filled
+        said = f"{_RUN} says: {finished.errors}"
+        self._diagnostics.append(note("ansible", said))
+        return filled
+
+    def _filled_one_by_one(self, listed: Mapping[str, object]) -> Filled:
+        """Return what variables come to, each host by itself, to learn which can't be filled in."""
+        pattern = ",".join(_with_settings(listed))
+        if not pattern or len(pattern) > _LONGEST_PATTERN:
+            pattern = "all"
+        arguments = task_arguments(of_each=True)
+        task = [pattern, *self._flags, "-f", _FORKS, "-m", "ansible.builtin.debug"]
+        return read_filled(self._run(_RUN, *task, "-a", arguments, may_fail=True).output)
+
+    def _run(self, program: str, *arguments: str, may_fail: bool = False) -> Finished:
+        """Run one program. Raises :class:`_NotReadError`."""
+        path = _find(program, self._environ)
+        if path is None:
+            words = f"{_named(self._sources)} needs {program}, which is neither on the PATH nor "
+            raise _NotReadError(
+                f"{words}beside {sys.executable}",
+                "install Ansible (pip install ansible-core), or name an inventory of our own",
+            )
+        try:
+            finished = run_bounded(
+                [path, *arguments], self._environ, LONGEST, self._until, LARGEST_OUTPUT
+            )
+        except (OSError, ValueError) as problem:
+            reason = problem.strerror if isinstance(problem, OSError) else str(problem)
+            raise _NotReadError(f"{path} can't be run: {reason}", "correct the PATH") from None
+        if finished.problem and not (may_fail and b" => {" in finished.output):
+            said = f"; it says: {finished.errors}" if finished.errors else ""
+            raise _NotReadError(
+                f"{program} {finished.problem}{said}",
+                f"see that this works: {self._by_hand(_LIST, '--list')}",
+            )
+        return finished
+
+    def _by_hand(self, *words: str) -> str:
+        program, *arguments = words
+        return " ".join([program, *self._flags, *arguments])
+
+    def _failures(self, failures: Mapping[str, str]) -> Iterator[Diagnostic]:
+        by_words = group_pairs(
+            (readable_errors(words.encode(), self._environ), host)
+            for host, words in failures.items()
+        )
+        for words, hosts in by_words.items():
+            yield error(
+                "ansible",
+                f"Ansible can't fill in the variables of {counted(len(hosts), 'host')}: {words}",
+                hint="see it with: " + self._by_hand("ansible", hosts[0], "-m debug -a var=aegis"),
+                hosts=tuple(hosts),
+            )
+
+    def _host_vars(self, hosts: Mapping[str, object]) -> dict[str, str]:
+        """Return for each of ``hosts`` the file in which Ansible looks for its variables.
+
+        That is the one which is there, else one that could be begun, beside the last inventory:
+        its path is relative to that inventory's directory, wherever the operator is.
+        """
+        source = self._sources[-1]
+        beside = Path(source) if source and "," not in source else Path()
+        directory = (beside if beside.is_dir() else beside.parent) / _HOST_VARS
+        try:
+            present = {entry.name for entry in directory.iterdir()}
+        except OSError:
+            present = set()
+        found = {}
+        for host in hosts:
+            names = [f"{host}{ending}" for ending in _ENDINGS]
+            name = next((name for name in names if name in present), f"{host}.yml")
+            below = name in present and (directory / name).is_dir()
+            found[host] = f"{_HOST_VARS}/{name}" + ("/aegis.yml" if below else "")
+        return found
+
+
+class _NotReadError(Exception):
+    """A program could not be run, or failed."""
+
+    def __init__(self, words: str, hint: str) -> None:
+        super().__init__(words)
+        self.diagnostic = error("ansible", words, hint=hint)
+
+
+def _named(sources: Sequence[str]) -> str:
+    return ", ".join(f"-i {PREFIX}{source}" for source in sources)
+
+
+def _with_settings(listed: Mapping[str, object]) -> list[str]:
+    """Return the hosts that may have settings of ours, by what stands in the inventory."""
+    groups, declared = listed["groups"], listed["declared"]
+    if not isinstance(groups, dict) or not isinstance(declared, dict):
+        return []
+    chosen = {name for name, found in declared["hosts"].items() if "aegis" in found}
+    pending = [name for name, found in declared["groups"].items() if "aegis" in found]
+    if "all" in pending:
+        return []
+    seen: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name not in seen and name in groups:
+            seen.add(name)
+            chosen.update(groups[name]["hosts"])
+            pending.extend(groups[name]["children"])
+    return sorted(chosen)
+
+
+def _find(program: str, environ: Mapping[str, str]) -> str | None:
+    """Return the program on the PATH, else the one beside the interpreter."""
+    found = shutil.which(program, path=environ.get("PATH", os.defpath))
+    return found or shutil.which(program, path=str(Path(sys.executable).parent))
+
+
+def _utf8_locale(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what makes the locale one of UTF-8: Ansible refuses to work in another."""
+    chosen = next((environ[name] for name in _LOCALE if environ.get(name)), "")
+    encoding = locale.normalize(chosen).partition(".")[2].lower().replace("-", "")
+    return {} if encoding.startswith("utf8") else {"LC_ALL": "C.UTF-8"}

@@ -1,0 +1,264 @@
+"""What Ansible says of an inventory, as text and back: its groups, and the variables that are ours.
+
+Two programs of Ansible's are asked. ``ansible-inventory --list --export`` prints groups and, for
+each group and host, the variables that stand there, as they were written: templates are not filled
+in and vaults stay closed. What they come to for a host is printed by the task of
+:func:`task_arguments`, which ``ansible`` runs on the control node. What of both is for us becomes
+one JSON document; other variables, which may be secrets, are in no value after that.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aegis_provision.inventory.ansible_variables import ALIASES, HARMLESS_VALUES, UNSUPPORTED
+from aegis_provision.inventory.shared_with_ansible import OURS
+from aegis_provision.inventory.ssh_arguments import SSH_ARGUMENTS, without_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CONFIGURATION = {
+    "ansible_user": "DEFAULT_REMOTE_USER",
+    "ansible_port": "DEFAULT_REMOTE_PORT",
+    "ansible_private_key_file": "DEFAULT_PRIVATE_KEY_FILE",
+    "ansible_connection": "DEFAULT_TRANSPORT",
+    "ansible_become": "DEFAULT_BECOME",
+    "ansible_become_user": "DEFAULT_BECOME_USER",
+    "ansible_become_method": "DEFAULT_BECOME_METHOD",
+    "ansible_host_key_checking": "HOST_KEY_CHECKING",
+}
+"""The settings of Ansible's configuration that count where a variable is not set."""
+
+PRIORITY = "ansible_group_priority"
+VAULTED = "(vaulted)"
+"""What stands for a value that is encrypted in its place."""
+
+_HIDDEN = "..."
+
+_MERGE = "DEFAULT_HASH_BEHAVIOUR"
+_PLAYBOOK_DIR = "PLAYBOOK_DIR"
+_SHOWN = (OURS, *ALIASES, *SSH_ARGUMENTS, *HARMLESS_VALUES)
+_NAMED = tuple(name for name in UNSUPPORTED if name not in _SHOWN)
+_BEGIN, _END = "aegis-provision-begins", "aegis-provision-ends"
+_RESULT = re.compile(
+    r"^(?P<host>\S+) \| (?P<status>[A-Z]+)!? (?:\| rc=\d+ )?=> (?=\{)", re.MULTILINE
+)
+
+# Each value is printed as base64 of its JSON: no filter, callback or terminal changes that. A host
+# that has no settings of ours costs its name alone.
+_TEMPLATE = (
+    "{% for host in HOSTS %}"
+    "host={{ host | b64encode }} "
+    "{% set found = hostvars[host] %}"
+    "{% if 'OURS' in found %}"
+    "{% for name in SHOWN if name in found %}"
+    "{{ name }}={{ found[name] | to_json | b64encode }} "
+    "{% endfor %}"
+    "{% for name in NAMED if name in found %}{{ name }}= {% endfor %}"
+    "{% endif %}"
+    "{% endfor %}"
+)
+_SETTING = "{{ lookup('config', 'NAME', on_missing='skip') | to_json | b64encode }}"
+_OF_SSH = (
+    "{{ lookup('config', 'NAME', plugin_type='connection', plugin_name='ssh', on_missing='skip')"
+    " | to_json | b64encode }}"
+)
+
+
+class AnsibleOutputError(ValueError):
+    """What a program of Ansible's printed is not what it prints; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What variables come to: those of each host that is ours, and Ansible's configuration.
+
+    ``hosts`` names all hosts, in order. ``failures`` says in Ansible's words why there is nothing
+    for a host.
+    """
+
+    hosts: tuple[str, ...]
+    variables: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    configuration: Mapping[str, Any] = field(repr=False)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def merges(self) -> bool:
+        """Tell whether Ansible merges mappings of several groups, rather than to replace them."""
+        return self.configuration.get(_MERGE) == "merge"
+
+    @property
+    def playbook_dir(self) -> str:
+        """Return the directory whose ``group_vars`` count too, empty for that of the operator."""
+        return str(self.configuration.get(_PLAYBOOK_DIR) or "")
+
+
+def task_arguments(*, of_each: bool = False) -> str:
+    """Return the arguments of the ``debug`` task that prints the variables that are ours.
+
+    It prints those of all hosts at once; ``of_each`` those of the host it runs for.
+    """
+    template = _TEMPLATE
+    for word, value in (
+        ("HOSTS", "[inventory_hostname]" if of_each else "groups['all']"),
+        ("SHOWN", json.dumps(_SHOWN)),
+        ("NAMED", json.dumps(_NAMED)),
+        ("OURS", OURS),
+    ):
+        template = template.replace(word, value)
+    settings = [
+        *((f"{item}=", _SETTING.replace("NAME", item)) for item in _settings()),
+        *((f"{item}=", _OF_SSH.replace("NAME", _ssh_option(item))) for item in SSH_ARGUMENTS),
+    ]
+    asked = " ".join(name + expression for name, expression in settings)
+    return json.dumps({"msg": f"{_BEGIN} {template}config= {asked} {_END}"})
+
+
+def _settings() -> tuple[str, ...]:
+    return (*CONFIGURATION.values(), _MERGE, _PLAYBOOK_DIR)
+
+
+def _ssh_option(variable: str) -> str:
+    return variable.removeprefix("ansible_")
+
+
+def read_filled(output: bytes) -> Filled:
+    """Return what the task printed. Raises :class:`AnsibleOutputError`."""
+    text = output.decode("utf-8", errors="replace")
+    hosts: list[str] = []
+    variables: dict[str, dict[str, Any]] = {}
+    configuration: dict[str, Any] = {}
+    failures: dict[str, str] = {}
+    for name, succeeded, message in _results(text):
+        if not succeeded:
+            failures[name] = message
+            continue
+        words = message.split(f"{_BEGIN} ", 1)[-1].rpartition(f" {_END}")[0].split()
+        current: dict[str, Any] = {}
+        for word in words:
+            key, _, value = word.partition("=")
+            if key == "host":
+                hosts.append(_decoded(value).decode("utf-8", errors="replace"))
+                current = variables.setdefault(hosts[-1], {})
+            elif key == "config":
+                current = configuration
+            else:
+                current[key] = _json(_decoded(value)) if value else _HIDDEN
+    if not hosts and not configuration and not failures:
+        raise AnsibleOutputError("prints no result of the task that it was given")
+    for name in SSH_ARGUMENTS:
+        text = str(configuration.get(name) or "")
+        configuration[name] = without_values(text)
+    ours = {host: _kept(found) for host, found in variables.items() if found}
+    return Filled(tuple(dict.fromkeys(hosts)), ours, configuration, failures)
+
+
+def _results(text: str) -> Iterator[tuple[str, bool, str]]:
+    """Yield each host's result, as Ansible's ``minimal`` callback prints it."""
+    for found in _RESULT.finditer(text):
+        try:
+            result, _ = json.JSONDecoder().raw_decode(text, found.end())
+        except ValueError:
+            continue
+        message = result.get("msg", "") if isinstance(result, dict) else ""
+        yield found["host"], found["status"] in {"SUCCESS", "CHANGED"}, str(message)
+
+
+def _decoded(value: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise AnsibleOutputError("prints a value in an unknown form") from None
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise AnsibleOutputError("prints a value that is no JSON") from None
+
+
+def read_listed(output: bytes) -> dict[str, Any]:
+    """Return what ``ansible-inventory --list --export`` printed, less variables that are not ours.
+
+    That is the ``groups``, each with its ``hosts`` and ``children``, and what is ``declared`` for
+    ``groups`` and ``hosts``. Raises :class:`AnsibleOutputError`.
+    """
+    listed = _json(output)
+    if not isinstance(listed, dict):
+        raise AnsibleOutputError("prints no inventory")
+    meta = listed.pop("_meta", {})
+    groups: dict[str, Any] = {}
+    declared: dict[str, Any] = {}
+    for name, group in listed.items():
+        body = group if isinstance(group, dict) else {}
+        groups[name] = {part: _names(body.get(part)) for part in ("hosts", "children")}
+        own = _kept(body.get("vars"))
+        if own:
+            declared[name] = own
+    hosts = meta.get("hostvars") if isinstance(meta, dict) else None
+    of_hosts = {name: _kept(found) for name, found in hosts.items()} if hosts else {}
+    return {
+        "groups": groups,
+        "declared": {
+            "groups": declared,
+            "hosts": {name: found for name, found in of_hosts.items() if found},
+        },
+    }
+
+
+def _names(listed: object) -> list[str]:
+    return [str(name) for name in listed] if isinstance(listed, list) else []
+
+
+def _kept(variables: object) -> dict[str, Any]:
+    """Return the variables that are for us; of those that lead elsewhere the names alone."""
+    found: dict[str, Any] = {}
+    for name, value in variables.items() if isinstance(variables, dict) else ():
+        if name in SSH_ARGUMENTS:
+            found[name] = without_values(value if isinstance(value, str) else "")
+        elif name in _SHOWN or name == PRIORITY:
+            found[name] = _plain(value)
+        elif name in _NAMED:
+            found[name] = _HIDDEN
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without Ansible's marks: of what is encrypted, and of what is unsafe."""
+    if isinstance(value, dict):
+        if "__ansible_vault" in value:
+            return VAULTED
+        if "__ansible_unsafe" in value:
+            return value["__ansible_unsafe"]
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def document(listed: Mapping[str, Any], filled: Filled, host_vars: Mapping[str, str]) -> bytes:
+    """Return all of it as the JSON that stands for an inventory's text.
+
+    ``host_vars`` says in which file beside the inventory Ansible looks for a host's variables.
+    """
+    configuration = {
+        **{name: filled.configuration.get(setting) for name, setting in CONFIGURATION.items()},
+        **{name: filled.configuration.get(name) for name in SSH_ARGUMENTS},
+    }
+    content = {
+        "merges": filled.merges,
+        "groups": listed["groups"],
+        "hosts": list(filled.hosts),
+        "variables": dict(filled.variables),
+        "declared": listed["declared"],
+        "configuration": {
+            name: value for name, value in configuration.items() if value not in (None, "", [])
+        },
+        "host_vars": {name: host_vars[name] for name in filled.variables if name in host_vars},
+    }
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", errors="replace")
