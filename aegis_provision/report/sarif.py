@@ -108,6 +108,8 @@ def _related(other: Related, number: int, places: Places) -> Document:
 
 
 def _location(span: Span, places: Places) -> Document:
+    if not span.source.numbered:
+        return {"logicalLocations": [{"fullyQualifiedName": span.source.name}]}
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": places.reference(span.source.name)},

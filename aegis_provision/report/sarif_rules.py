@@ -8,6 +8,7 @@ RULES = {
     "ambiguous-number": "YAML 1.1 and YAML 1.2 read this number differently. Put it in quotes.",
     "ambiguous-override": "A key overrides a provider that an unrelated group chose.",
     "another-host": "The inventory leads to another machine than the recorded run did.",
+    "ansible": "Ansible could not be asked for its inventory, or says something of it.",
     "ansible-leads-elsewhere": "A variable changes how Ansible connects, and is not taken here.",
     "bad-assignment": "An assignment is not NAME=VALUE.",
     "bad-name": "A name that can't be a host's, a group's or a provider's.",
