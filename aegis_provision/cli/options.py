@@ -157,6 +157,7 @@ report_option = option(
 )
 plan_report_option = option(
     "--report",
+    "page",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     from_environ=False,

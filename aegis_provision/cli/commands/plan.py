@@ -48,7 +48,7 @@ def command(
     no_secrets: bool,
     policy: Path | None,
     out: Path | None,
-    report: Path | None,
+    page: Path | None,
     detailed_exitcode: bool,
     output: Output,
 ) -> int:
@@ -61,8 +61,8 @@ def command(
     from aegis_provision.rollout.connection_pool import ConnectionPool
 
     _check_arguments(playbook, out, options.inventory)
-    if report is not None:
-        check_report_path(report)
+    if page is not None:
+        check_report_path(page)
     environment = options.environment
     selection = RunSelection(options.limit, playbook, secrets=not no_secrets, policy=policy)
     scheduled = schedule_run(options.inventory, selection, environment)
@@ -81,10 +81,10 @@ def command(
             out, options.inventory, selection, planned, environment.now, on_write=note_written
         )
         output.info(_how_to_apply(out))
-    if report is not None:
+    if page is not None:
         from aegis_provision.report.html_plan import render_plan_page
 
-        write_page(report, render_plan_page(planned.host_plans, job.info.titled()))
+        write_page(page, render_plan_page(planned.host_plans, job.info.titled()))
     return plan_exit_code(planned.host_plans, detailed=detailed_exitcode)
 
 
