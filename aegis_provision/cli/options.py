@@ -15,12 +15,12 @@ from aegis_provision.cli import completion
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.output import Format, Output
 from aegis_provision.cli.suggested_commands import CARRIED
-from aegis_provision.operations.connection import ConnectionOptions
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aegis_provision.operations.connection import ConnectionOptions
     from aegis_provision.operations.load import Environment
     from aegis_provision.report.console import Color
 
@@ -291,6 +291,8 @@ def _with_fleet(command: Callable[..., R]) -> Callable[..., R]:
         host_key: str,
         **kwargs: Any,
     ) -> R:
+        from aegis_provision.operations.connection import ConnectionOptions
+
         connection = ConnectionOptions(
             forks, timeout, deadline, ssh_config, known_hosts, host_key == "accept-new"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import InputError
-from aegis_provision.operations.load import DEFAULT_INVENTORY
+from aegis_provision.inputs.default_inventory import DEFAULT_INVENTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

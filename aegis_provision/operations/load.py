@@ -26,6 +26,7 @@ from aegis_provision.documents.yaml_reader import LARGEST_FILE, read_yaml
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_beginning, read_file
 from aegis_provision.humanize import counted, group_by, listed
+from aegis_provision.inputs.default_inventory import DEFAULT_INVENTORY
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.host import LOGIN_SECRETS
 from aegis_provision.inventory.load import load_inventory
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
 
 _MOST_MISSING = 100
 _SESSIONS_FOLLOW = "sessions follow it rather than the provider's own variables"
-DEFAULT_INVENTORY = Path("inventory.yml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -157,3 +159,32 @@ def test_the_file_holds_names_alone_and_is_the_users_own(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert "CANARY" not in file.read_text().upper()
+
+
+COMPLETE_IN_ITS_OWN_PROCESS = """
+import sys
+from aegis_provision.cli import completion_cache
+from aegis_provision.cli.main import run
+completion_cache._SETTLED = -10.0
+for words in ("hosts", "plan --limit", "apply --limit", "pin", "explain", "doctor", "status -l"):
+    line = f"aegis-provision {words} h99"
+    run([], {"HOME": sys.argv[1], "_AEGIS_PROVISION_COMPLETE": "bash_complete",
+             "_AEGIS_PROVISION_LINE": line})
+    print(sorted({"yaml", "jsonschema", "paramiko", "aegis_provision.operations.load"}
+                 & sys.modules.keys()))
+"""
+
+
+def test_kept_names_are_offered_without_loading_what_reads_an_inventory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(completion_cache, "_SETTLED", -10.0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inventory.yml").write_text(INVENTORY.format(count=SMALLEST), encoding="utf-8")
+    line = {COMPLETE: "bash_complete", "_AEGIS_PROVISION_LINE": "aegis-provision hosts h99"}
+    assert run([], {"HOME": str(tmp_path), **line}) == 0
+    offered = capsys.readouterr().out
+    assert offered.count("h99") == 11
+    argv = [sys.executable, "-c", COMPLETE_IN_ITS_OWN_PROCESS, str(tmp_path)]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == 7 * f"{offered}[]\n"

@@ -21,20 +21,14 @@ from aegis_provision.cli.options import (
     serial_option,
     yes_option,
 )
-from aegis_provision.cli.run_pipeline import plan_and_apply
 from aegis_provision.cli.suggested_commands import DECIDED_BY_A_PLAN
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.plan import (
-    RunSelection,
-    prepare_job,
-    retry_selection,
-    schedule_run,
-)
 
 if TYPE_CHECKING:
     from aegis_provision.cli.options import FleetOptions
     from aegis_provision.cli.output import Output
     from aegis_provision.operations.load import Environment
+    from aegis_provision.operations.plan import RunSelection
     from aegis_provision.operations.saved_plans import SavedPlanFile
     from aegis_provision.playbook.host_counts import HostCount
     from aegis_provision.playbook.plays import Schedule
@@ -100,6 +94,9 @@ def command(
     says so. The others go on, as far as it allows.
     Ctrl-C begins no further host and lets those under way finish.
     """
+    from aegis_provision.cli.run_pipeline import plan_and_apply
+    from aegis_provision.operations.plan import RunSelection, prepare_job, schedule_run
+
     if report is not None and (check or list_hosts):
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     inventory, environment = options.inventory, options.environment
@@ -169,5 +166,6 @@ def _reject_conflicting_flags(context: click.Context) -> None:
 
 def _retry(selection: RunSelection, run: str, environment: Environment) -> RunSelection:
     from aegis_provision.operations.history import finished_run
+    from aegis_provision.operations.plan import retry_selection
 
     return retry_selection(selection, finished_run(environment.environ, run))

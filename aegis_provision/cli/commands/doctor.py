@@ -8,9 +8,7 @@ import click
 
 from aegis_provision.cli import completion
 from aegis_provision.cli.options import fleet_options, option, output_options
-from aegis_provision.operations.doctor import doctor, prepare_doctor
 from aegis_provision.operations.exit_codes import doctor_exit_code
-from aegis_provision.operations.load import inventory_is_absent, load_fleet
 
 if TYPE_CHECKING:
     from aegis_provision.cli.options import FleetOptions
@@ -41,6 +39,8 @@ def command(pattern: str | None, *, options: FleetOptions, probe: bool, output: 
     the directory of records, the locale, and which recipes have their variables.
     """
     from aegis_provision.cli.observers import observe_run
+    from aegis_provision.operations.doctor import doctor, prepare_doctor
+    from aegis_provision.operations.load import inventory_is_absent, load_fleet
     from aegis_provision.report.doctor_report import doctor_document, doctor_lines
 
     if inventory_is_absent(options.inventory) and not (pattern or options.limit or probe):

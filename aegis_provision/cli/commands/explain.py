@@ -13,7 +13,6 @@ from aegis_provision.cli.options import (
     output_options,
 )
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.load import explain_values, find_host, load_fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +41,7 @@ def command(
     env.NAME. Of your environment only names are shown, and whether they are set; no secret is
     needed.
     """
+    from aegis_provision.operations.load import explain_values, find_host, load_fleet
     from aegis_provision.report.explain_report import explain_document, explanation_lines
 
     fleet = load_fleet(inventory, environment.environ)

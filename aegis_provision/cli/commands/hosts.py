@@ -14,7 +14,6 @@ from aegis_provision.cli.options import (
     output_options,
 )
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.load import find_host, load_fleet, select_hosts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +55,7 @@ def command(
     Needs no secrets. With --format json the result has the shape that Ansible expects of a
     dynamic inventory's --list, or of its --host.
     """
+    from aegis_provision.operations.load import find_host, load_fleet, select_hosts
     from aegis_provision.report.hosts_report import (
         graph_lines,
         host_document,

@@ -14,18 +14,13 @@ from aegis_provision.cli.options import (
     inventory_option,
     output_options,
 )
-from aegis_provision.files.atomic import replace_files
-from aegis_provision.inventory.pin_edits import PinRequest
-from aegis_provision.inventory.pins import parse_date
-from aegis_provision.inventory.settings import reason_problem
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.pin import edit_inventory
-from aegis_provision.providers.templates import single_reference
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.cli.output import Output
+    from aegis_provision.inventory.pin_edits import PinRequest
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,3})([dw])")
 _DAYS = {"d": 1, "w": 7}
@@ -77,6 +72,8 @@ def command(
     'unpin HOST' gives the file back as it was. Pinning again to the same provider keeps what is
     not named.
     """
+    from aegis_provision.inventory.pin_edits import PinRequest
+
     _check_reference(overrides["auth_token"])
     for name, value in (("PROVIDER", provider), *overrides.items()):
         _check_text(name, value)
@@ -125,6 +122,8 @@ def _edit_and_show(
     Nothing is written with ``dry_run``. Raises :class:`InvalidInputError`, and :class:`Error`
     where a file can't be replaced.
     """
+    from aegis_provision.files.atomic import replace_files
+    from aegis_provision.operations.pin import edit_inventory
     from aegis_provision.report.pin_report import pin_document, pin_lines
 
     edits, replacements = edit_inventory(inventory, pattern, request, Invocation.current().environ)
@@ -150,6 +149,8 @@ def _check_text(name: str, value: str | int | None) -> None:
 
 
 def _check_reference(text: str | int | None) -> None:
+    from aegis_provision.providers.templates import single_reference
+
     if text is not None and single_reference(str(text)) is None:
         # Not repeated: it may be the token.
         raise click.UsageError(
@@ -159,6 +160,8 @@ def _check_reference(text: str | int | None) -> None:
 
 
 def _reason(text: str | None) -> str:
+    from aegis_provision.inventory.settings import reason_problem
+
     if text is None:
         return ""
     problem = reason_problem(text)
@@ -168,6 +171,8 @@ def _reason(text: str | None) -> str:
 
 
 def _last_day(text: str, today: date) -> date:
+    from aegis_provision.inventory.pins import parse_date
+
     period = _PERIOD.fullmatch(text)
     if period:
         return today + timedelta(days=int(period[1]) * _DAYS[period[2]])

@@ -16,11 +16,8 @@ from aegis_provision.cli.options import (
     plan_report_option,
     policy_option,
 )
-from aegis_provision.cli.run_pipeline import print_plan
 from aegis_provision.cli.suggested_commands import apply_line, piped
 from aegis_provision.operations.exit_codes import plan_exit_code
-from aegis_provision.operations.load import inventory_paths
-from aegis_provision.operations.plan import RunSelection, plan, prepare_job, schedule_run
 
 if TYPE_CHECKING:
     from aegis_provision.cli.options import FleetOptions
@@ -58,6 +55,8 @@ def command(
     With --out, 'apply FILE' does exactly what was shown, or refuses.
     """
     from aegis_provision.cli.observers import check_report_path, observe_run, write_page
+    from aegis_provision.cli.run_pipeline import print_plan
+    from aegis_provision.operations.plan import RunSelection, plan, prepare_job, schedule_run
     from aegis_provision.rollout.connection_pool import ConnectionPool
 
     _check_arguments(playbook, out, options.inventory)
@@ -89,6 +88,8 @@ def command(
 
 
 def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[Path, ...]) -> None:
+    from aegis_provision.operations.load import inventory_paths
+
     if playbook is None and out is None:
         return
     from aegis_provision.operations.saved_plans import check_output_path, saved_plan_at

@@ -10,7 +10,6 @@ from aegis_provision.cli import completion
 from aegis_provision.cli.options import env_file_option, inventory_option, output_options_of_text
 from aegis_provision.cli.output import echo_utf8
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.load import host_session, recipe_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +47,7 @@ def command(
     or fail its sessions.
     """
     from aegis_provision.aegis.config_file import render, syntax_of
+    from aegis_provision.operations.load import host_session, recipe_session
     from aegis_provision.providers.redaction import without_exposed
 
     if (host is None) == (provider is None):

@@ -13,10 +13,6 @@ from aegis_provision.cli.options import (
     report_option,
     yes_option,
 )
-from aegis_provision.cli.run_pipeline import plan_and_apply
-from aegis_provision.operations.history import run_to_roll_back
-from aegis_provision.operations.load import load_fleet
-from aegis_provision.operations.rollback import prepare_rollback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +43,11 @@ def command(
     file comes back only where the one that RUN wrote is still there, and the one from before it
     still beside it. Where the inventory says how to reach a host today is where it is reached.
     """
+    from aegis_provision.cli.run_pipeline import plan_and_apply
+    from aegis_provision.operations.history import run_to_roll_back
+    from aegis_provision.operations.load import load_fleet
+    from aegis_provision.operations.rollback import prepare_rollback
+
     if report is not None and check:
         raise click.UsageError("--report shows a run, and --check makes none")
     environment = options.environment

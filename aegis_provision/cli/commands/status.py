@@ -14,8 +14,6 @@ from aegis_provision.cli.options import (
 )
 from aegis_provision.cli.output import echo_utf8
 from aegis_provision.operations.exit_codes import status_exit_code
-from aegis_provision.operations.plan import RunSelection, schedule_run
-from aegis_provision.operations.status import prepare_status, status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +49,8 @@ def command(
     both. Names keys, never values.
     """
     from aegis_provision.cli.observers import observe_run
+    from aegis_provision.operations.plan import RunSelection, schedule_run
+    from aegis_provision.operations.status import prepare_status, status
 
     if by is not None and output.format == "markdown":
         raise click.UsageError(

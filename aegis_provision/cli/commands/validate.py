@@ -16,7 +16,6 @@ from aegis_provision.cli.options import (
 from aegis_provision.cli.suggested_commands import complete_hints
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.operations.exit_codes import ExitCode
-from aegis_provision.operations.validate import validate
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ def command(
     every host and every provider, and reports all errors at once; those of each PLAYBOOK over
     that inventory too. A policy says what else must hold for an inventory.
     """
+    from aegis_provision.operations.validate import validate
     from aegis_provision.report.sarif import sarif_log
     from aegis_provision.report.validate_report import validate_document, validate_lines
 
