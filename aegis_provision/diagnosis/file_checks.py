@@ -17,7 +17,12 @@ from aegis_provision.diagnosis.checks import (
     warn,
 )
 from aegis_provision.diagnosis.host_facts import HostFacts, SpaceFacts
-from aegis_provision.humanize import counted, listed, size_text, span_text
+from aegis_provision.diagnosis.write_obstacles import (
+    READ_ONLY,
+    attribute_obstacle,
+    room_obstacle,
+)
+from aegis_provision.humanize import listed, size_text, span_text
 from aegis_provision.planning.diff import session_changes
 from aegis_provision.planning.drift import removed_keys
 from aegis_provision.planning.hand_edits import overriding_variables
@@ -99,6 +104,10 @@ def check_permissions(facts: HostFacts) -> Check:
         return not_checked(HostCheck.PERMISSIONS, "they were not looked at")
     if isinstance(reading, ReadsOther | ReadsNone) and reading.denied:
         return fail(HostCheck.PERMISSIONS, *described(facts))
+    obstacle = attribute_obstacle(facts.attributes)
+    if obstacle is not None:
+        words = f"it can't be written: {obstacle.reason}"
+        return fail(HostCheck.PERMISSIONS, words, obstacle.hint)
     desired = attainable_ownership(desired_ownership(actual.file, actual.directory), actual.login)
     problem = permission_problem(actual, desired)
     if problem is not None:
@@ -174,14 +183,13 @@ def check_free_space(facts: HostFacts) -> Check:
     if not isinstance(space, SpaceFacts):
         return not_checked(name, space or "the host was not asked")
     if space.read_only:
-        return fail(name, "its file system is mounted read-only", "look at dmesg on the host")
+        return fail(name, READ_ONLY.reason, READ_ONLY.hint)
     size = len(facts.file.content) if facts.file is not None else 0
     free = size_text(space.available)
-    if space.available < _BLOCKS_OF_A_WRITE * size + _SPARE:
-        return fail(name, f"{free} are free there: a write can't succeed", "make room there")
-    if space.files is not None and space.files < _FILES_OF_A_WRITE:
-        left = counted(space.files, HostCheck.FILE)
-        return fail(name, f"{left} can still be made there (df -i)", "remove files there")
+    needed = _BLOCKS_OF_A_WRITE * size + _SPARE
+    obstacle = room_obstacle(space.available, space.files, needed, _FILES_OF_A_WRITE)
+    if obstacle is not None:
+        return fail(name, obstacle.reason, obstacle.hint)
     if space.available < _TIGHT:
         return warn(name, f"{free} are free there, and sessions write too", "make room there")
     if space.files is not None and space.files < _FEW_FILES:

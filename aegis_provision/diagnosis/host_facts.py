@@ -126,6 +126,7 @@ class HostFacts:
 
     ``fault`` is where the way to the host, or the work on it, came to its end: what lies behind is
     not known. ``space``, ``clock`` and ``lock`` are a text where the host could not tell: why.
+    ``attributes`` are those of lsattr(1), by path, where the host tells them.
     ``restart_recorded`` says that the operator's records know of a pending restart.
     ``input_checks`` are those that the operator's input decides, by name: a variable is unset, or
     holds what Aegis would drop. ``provider`` are the checks of the provider.
@@ -141,6 +142,7 @@ class HostFacts:
     space: SpaceFacts | str | None = None
     clock: ClockFacts | str | None = None
     lock: LockFacts | str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
     api: ApiFacts | None = None
     restart_recorded: bool = False
     input_checks: Mapping[str, Check] = field(default_factory=dict)

@@ -5,6 +5,7 @@ What was seen becomes checks in :mod:`aegis_provision.diagnosis.host_checks`.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import time
 from dataclasses import dataclass, field, replace
@@ -35,7 +36,9 @@ from aegis_provision.rollout.events import HostDiagnosed
 from aegis_provision.rollout.find_server import ask_server, find_server, read_host
 from aegis_provision.rollout.planner import read_fleet
 from aegis_provision.rollout.provider_checks import provider_checks
+from aegis_provision.transport.data_dir import data_dir
 from aegis_provision.transport.deadline import Deadline, deadline_expired
+from aegis_provision.transport.file_attributes import attributes_command, parse_attributes
 from aegis_provision.transport.http_messages import HttpFailure
 from aegis_provision.transport.remote_read import READ_STEP
 
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.aegis.file_in_use import FoundFiles
     from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
+    from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.diagnosis.checks import HostChecks
     from aegis_provision.diagnosis.input_checks import InputFindings
     from aegis_provision.planning.receipts import Receipt, RejectedReceipt
@@ -124,6 +128,14 @@ def _shown(checks: HostChecks) -> HostChecks:
     )
 
 
+def _written_at(actual: RemoteState | None) -> tuple[str, ...]:
+    """Return the paths that a write changes, the file first; its directory counts, too."""
+    if actual is None or actual.directory is None:
+        return ()
+    around = posixpath.dirname(actual.path), data_dir(actual.path)
+    return around if actual.file is None else (actual.path, *around)
+
+
 @dataclass(slots=True)
 class _FactGatherer:
     """Gathers the facts of one host, over one connection, until something ends it."""
@@ -196,31 +208,35 @@ class _FactGatherer:
         return replace(facts, space=SpaceFacts(available, files, found.read_only))
 
     def _with_clock(self, facts: HostFacts) -> HostFacts:
+        """Ask for the time, and for the attributes of the file and of what is around it."""
+        paths = _written_at(facts.actual)
         if facts.is_local:
-            return facts
-        return replace(facts, clock=self._clock())
+            return replace(facts, attributes=self.session.attributes(paths, self.deadline))
+        clock, attributes = self._clock(paths)
+        return replace(facts, clock=clock, attributes=attributes)
 
-    def _clock(self) -> ClockFacts | str:
+    def _clock(self, paths: Sequence[str]) -> tuple[ClockFacts | str, Mapping[str, str]]:
         """Return how far apart the clocks are: the host's answer was true at some moment between.
 
-        ``date`` cuts off what is less than a second.
+        ``date`` cuts off what is less than a second. The attributes of ``paths`` come with it.
         """
         before, began = time.time(), time.monotonic()
         limit = Deadline.after(min(_COMMAND_TIMEOUT, self.deadline.remaining()))
         try:
-            end = self.session.run(_CLOCK, limit)
+            end = self.session.run(f"{_CLOCK} && {{ {attributes_command(paths)}; true; }}", limit)
         except Unreachable:
             if not self.session.alive(self.deadline):
                 raise
-            return NO_COMMANDS
+            return NO_COMMANDS, {}
         after = before + time.monotonic() - began
         if end.status is None:
-            return "the host did not tell in time"
+            return "the host did not tell in time", {}
         told = _SECONDS.search(end.output)
         if end.status != 0 or told is None:
-            return NO_COMMANDS
+            return NO_COMMANDS, {}
         seconds = int(told[1])
-        return ClockFacts(seconds - after, seconds + 1 - before)
+        attributes = parse_attributes(end.output, paths)
+        return ClockFacts(seconds - after, seconds + 1 - before), attributes
 
     def _with_lock(self, facts: HostFacts) -> HostFacts:
         if facts.actual is None or facts.actual.directory is None:

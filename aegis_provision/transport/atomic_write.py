@@ -30,8 +30,8 @@ from aegis_provision.transport.data_dir import (
     RECEIPT,
     STAGING,
 )
-from aegis_provision.transport.errors import describe_file_error
 from aegis_provision.transport.filesystem import then
+from aegis_provision.transport.write_failure import why_gone, why_not_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -205,7 +205,7 @@ class _AtomicWrite:
             handle = future.get()
         except FileExistsError:
             if not self.lock.is_still_ours():
-                raise _lock_lost(self.step) from None
+                raise self._lock_lost() from None
             self._files.remove(file.path)  # left by a run that died
             handle = self._files.create(file.path)
         self.open_handles.append(handle)
@@ -271,7 +271,13 @@ class _AtomicWrite:
 
     def _check_lock(self, content: Future[tuple[FileStat, bytes]]) -> None:
         if not self.lock.is_still_ours(content):
-            raise _lock_lost(self.step)
+            raise self._lock_lost()
+
+    def _lock_lost(self) -> WriteRefused:
+        gone = self.lock.missing and why_gone(self.lock.directory)
+        if gone:
+            return WriteRefused(self.step, gone.reason, gone.hint)
+        return WriteRefused(self.step, "the lock was broken by another run", _AGAIN)
 
     def _compare_again(self, seen: FileStat | None, future: Future[FileStat]) -> None:
         """Check that the path still leads to the file that was compared."""
@@ -331,7 +337,8 @@ class _AtomicWrite:
         except OSError as problem:
             if self.write.receipt is None and isinstance(problem, FileNotFoundError):
                 return  # there was none to remove
-            self.warnings = (f"{_NO_RECEIPT}: {describe_file_error(problem)}",)
+            why = why_not_written(self.lock.directory, problem)
+            self.warnings = (f"{_NO_RECEIPT}: {why.reason}",)
             with suppress(OSError, Unreachable):
                 self._files.remove(self._inside(NEW_RECEIPT))
         except Unreachable as problem:
@@ -340,6 +347,8 @@ class _AtomicWrite:
     def _fail(self, problem: OSError | WriteRefused | WriteFailed | Unreachable) -> NoReturn:
         """Clean up as far as the connection lets us, and say what is on the host now."""
         lost = isinstance(problem, Unreachable)
+        # Before anything of ours is removed: that makes room, where there was none.
+        reason, hint = self._why(problem)
         for handle in self.open_handles:
             with suppress(Unreachable):
                 handle.close_nowait()
@@ -347,11 +356,10 @@ class _AtomicWrite:
             with suppress(OSError, Unreachable):
                 if not self.lock.lost and self.lock.is_still_ours():  # else it is another run's
                     self.lock.directory.remove_stale()
+                    if self.lock.unused and not self.renamed:  # there was none before
+                        self._files.remove(self._inside(PREVIOUS))
         if isinstance(problem, WriteRefused | WriteFailed):
             raise problem
-        reason = (
-            problem.reason if isinstance(problem, Unreachable) else describe_file_error(problem)
-        )
         if self.renamed:
             raise WriteFailed(
                 self.step, f"{reason}; the file was replaced, but not checked", "plan again"
@@ -360,12 +368,14 @@ class _AtomicWrite:
             raise WriteFailed(
                 self.step, f"{reason}; whether the file was replaced is not known", "plan again"
             ) from None
-        hint = f"the lock there expires in {LOCK_EXPIRES_AFTER} seconds" if lost else ""
         raise WriteFailed(self.step, f"{reason}; the file there is untouched", hint) from None
 
-
-def _lock_lost(step: str) -> WriteRefused:
-    return WriteRefused(step, "the lock was broken by another run", _AGAIN)
+    def _why(self, problem: OSError | WriteRefused | WriteFailed | Unreachable) -> tuple[str, str]:
+        if not isinstance(problem, OSError):
+            return problem.reason, f"the lock there expires in {LOCK_EXPIRES_AFTER} seconds"
+        size = sum(len(file.content) for file in self._staged_files(self.write.content or b""))
+        found = why_not_written(self.lock.directory, problem, (self.write.path,), size)
+        return found.reason, found.hint
 
 
 def _wait_for_all(futures: Iterable[Future[None]]) -> None:

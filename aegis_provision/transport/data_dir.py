@@ -9,13 +9,15 @@ from __future__ import annotations
 import posixpath
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable, WriteRefused
+from aegis_provision.transport.file_attributes import untold_attributes
 
 if TYPE_CHECKING:
+    from aegis_provision.transport.file_attributes import ReadAttributes
     from aegis_provision.transport.filesystem import FileStat, Filesystem
 
 DATA_DIR = ".aegis-provision"
@@ -49,11 +51,15 @@ class ByPath(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """Our directory; ``made`` says that it was not there before."""
+    """Our directory; ``made`` says that it was not there before.
+
+    ``read_attributes`` tells what keeps even the owner of a file from changing it.
+    """
 
     files: Filesystem
     path: str
     made: bool
+    read_attributes: ReadAttributes = field(default=untold_attributes, compare=False)
 
     def inside(self, name: str) -> str:
         """Return the path of a file in it."""
@@ -75,22 +81,31 @@ class DataDir:
                 self.files.rmdir(self.path)
 
 
+def data_dir(target: str) -> str:
+    """Return where our directory beside ``target`` is."""
+    return posixpath.join(posixpath.dirname(target), DATA_DIR)
+
+
 def beside(target: str, name: str) -> str:
     """Return where ``name`` lies in our directory beside ``target``."""
-    return posixpath.join(posixpath.dirname(target), DATA_DIR, name)
+    return posixpath.join(data_dir(target), name)
 
 
 def open_data_dir(
-    files: Filesystem, target: str, uid: int, by_path: ByPath = ByPath.IF_OWN
+    files: Filesystem,
+    target: str,
+    uid: int,
+    by_path: ByPath = ByPath.IF_OWN,
+    read_attributes: ReadAttributes = untold_attributes,
 ) -> DataDir:
     """Return our directory beside ``target``, a file of ``uid``'s; it is made if it is missing.
 
     Raises :class:`WriteRefused` for one that other users can look into, ``OSError`` and
     :class:`Unreachable`.
     """
-    path = beside(target, "").rstrip("/")
+    path = data_dir(target)
     made, found = _make(files, path)
-    directory = DataDir(files, path, made)
+    directory = DataDir(files, path, made, read_attributes)
     try:
         _check(directory, found, uid, by_path)
     except BaseException:

@@ -142,5 +142,5 @@ def describe_file_error(problem: OSError) -> str:
     if problem.errno == errno.EOPNOTSUPP:
         return "the host's SFTP server does not support this operation"
     if problem.errno is None:
-        return "the host says no more than 'failure' (is its disk full?)"
+        return "the host says no more than 'failure'"
     return os.strerror(problem.errno).lower()

@@ -13,6 +13,8 @@ from aegis_provision.aegis.remote_state import ReadProblem, RemoteState, RemoteU
 from aegis_provision.errors import Unreachable, WriteRefused
 from aegis_provision.planning.host_plan import UNSAFE_DIRECTORY
 from aegis_provision.transport.data_dir import ByPath
+from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.file_attributes import attributes_command, parse_attributes
 from aegis_provision.transport.lock import read_lock, take_lock
 from aegis_provision.transport.path_owners import OwnersQuery
 from aegis_provision.transport.remote_read import (
@@ -29,14 +31,13 @@ from aegis_provision.transport.temporary_directory import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aegis_provision.aegis.file_in_use import SearchedFile
     from aegis_provision.inventory.host import Target
     from aegis_provision.planning.plan import Write
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
-    from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.filesystem import Filesystem, FileSystemSpace
     from aegis_provision.transport.http_messages import (
         Connected,
@@ -56,6 +57,7 @@ Raises :class:`Unreachable`.
 """
 
 ROOT = "root"
+_ATTRIBUTES_WITHIN = 5.0
 _NO_ONE_USER = "there is no one user as whom to work there"
 _ROOTS = RemoteUser(0, frozenset({0}))
 
@@ -234,6 +236,23 @@ class HostSession:
         except OSError:
             return None
 
+    def attributes(self, paths: Sequence[str], deadline: Deadline) -> Mapping[str, str]:
+        """Return what lsattr(1) says of the absolute ``paths``, nothing where it can't be asked.
+
+        The login asks, within a few seconds. Raises :class:`Unreachable`.
+        """
+        limit = Deadline.after(min(_ATTRIBUTES_WITHIN, deadline.remaining()))
+        try:
+            end = self._services.run(attributes_command(paths), limit)
+        except Unreachable:
+            if not self.alive(deadline):
+                raise
+            return {}
+        return parse_attributes(end.output, paths)
+
+    def _read_attributes(self, paths: Sequence[str]) -> Mapping[str, str]:
+        return self.attributes(paths, Deadline.after(_ATTRIBUTES_WITHIN))
+
     def found_lock(self, path: str, deadline: Deadline) -> FoundLock | ReadProblem | None:
         """Return the lock beside the target at ``path``, ``None`` if there is none.
 
@@ -263,7 +282,9 @@ class HostSession:
         if self._for_root and self._is_root:
             raise _unsafe("the SFTP server runs as root, though it was started as another user")
         rebound = previous.rebind(self._files) if previous else None
-        return rebound or take_lock(self._files, write, owner, self._by_path())
+        return rebound or take_lock(
+            self._files, write, owner, self._by_path(), self._read_attributes
+        )
 
     def make_directory(
         self, parent: str, user: int | None, deadline: Deadline

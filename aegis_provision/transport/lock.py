@@ -14,7 +14,7 @@ import json
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,14 +25,17 @@ from aegis_provision.transport.data_dir import (
     ByPath,
     DataDir,
     beside,
+    data_dir,
     open_data_dir,
 )
-from aegis_provision.transport.errors import describe_file_error
+from aegis_provision.transport.file_attributes import untold_attributes
 from aegis_provision.transport.filesystem import RenameNotAllowedError, then
+from aegis_provision.transport.write_failure import why_not_written
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
     from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.file_attributes import ReadAttributes
     from aegis_provision.transport.filesystem import (
         FileStat,
         Filesystem,
@@ -64,8 +67,8 @@ class WriteLock:
 
     ``renewed`` is when it was made or renewed, by our own clock. ``handle`` is its open file,
     ``None`` if it was taken over another connection. ``lost`` says that another run was seen to
-    hold the lock now, ``broken_off`` that a write did not finish, ``unused`` that our directory is
-    new and nothing was written.
+    hold the lock now, or none (``missing``); ``broken_off`` that a write did not finish, ``unused``
+    that our directory is new and nothing was written.
     """
 
     directory: DataDir
@@ -73,6 +76,7 @@ class WriteLock:
     renewed: float
     handle: WriteHandle | None = None
     lost: bool = False
+    missing: bool = False
     broken_off: bool = False
     unused: bool = False
 
@@ -121,12 +125,13 @@ class WriteLock:
 
         Raises :class:`WriteRefused` if that can't be told, and :class:`Unreachable`.
         """
-        directory = DataDir(files, self.directory.path, made=False)
+        directory = replace(self.directory, files=files, made=False)
         lock = WriteLock(directory, self.content, self.renewed)
         try:
             return lock if lock.is_still_ours() else None
         except OSError as problem:
-            raise WriteRefused(_STEP, describe_file_error(problem)) from None
+            found = why_not_written(directory, problem)
+            raise WriteRefused(_STEP, found.reason, found.hint) from None
 
     def submit_open(self) -> Future[ReadHandle]:
         """Ask to open the lock's file as it is now."""
@@ -145,7 +150,7 @@ class WriteLock:
             _, found = (content or self.submit_read(self.submit_open())).get()
             self.lost = found != self.content
         except FileNotFoundError:
-            self.lost = True
+            self.lost = self.missing = True
         return not self.lost
 
     def _is_surely_ours(self) -> bool:
@@ -197,28 +202,31 @@ def take_lock(
     write: Write,
     owner: str,
     by_path: ByPath = ByPath.IF_OWN,
+    read_attributes: ReadAttributes = untold_attributes,
 ) -> WriteLock:
     """Take the lock beside the target of ``write``; its file names ``owner``.
 
-    ``by_path`` says when our directory there may be changed by its path. Raises
+    ``by_path`` says when our directory there may be changed by its path; ``read_attributes`` is
+    asked where something is denied. Raises
     :class:`WriteRefused`, :class:`Locked` if another run holds the lock, and :class:`Unreachable`;
     nothing is left behind then.
     """
     for _ in range(_TRIES):
         # The run before us may remove the directory just when we make the lock in it.
         with suppress(FileNotFoundError):
-            directory = _open_data_dir(files, write, by_path)
+            directory = _open_data_dir(files, write, by_path, read_attributes)
             return _take_lock_in(directory, owner)
     raise Locked(_STEP, "another run is writing here (it was quicker)", "try again")
 
 
-def _open_data_dir(files: Filesystem, write: Write, by_path: ByPath) -> DataDir:
+def _open_data_dir(
+    files: Filesystem, write: Write, by_path: ByPath, read_attributes: ReadAttributes
+) -> DataDir:
     try:
-        return open_data_dir(files, write.path, write.uid, by_path)
-    except PermissionError:
-        raise _no_permission("prepare") from None
+        return open_data_dir(files, write.path, write.uid, by_path, read_attributes)
     except OSError as problem:
-        raise WriteRefused("prepare", describe_file_error(problem)) from None
+        ours = DataDir(files, data_dir(write.path), made=True, read_attributes=read_attributes)
+        raise _refused("prepare", ours, problem) from None
 
 
 def _take_lock_in(directory: DataDir, owner: str) -> WriteLock:
@@ -228,8 +236,9 @@ def _take_lock_in(directory: DataDir, owner: str) -> WriteLock:
     except FileNotFoundError:
         raise
     except OSError as problem:
+        refusal = _refused(_STEP, directory, problem)
         directory.remove_if_made()
-        raise _refused(directory, problem) from None
+        raise refusal from None
     except Unreachable as problem:
         hint = f"a lock may be left there, which expires in {LOCK_EXPIRES_AFTER} seconds"
         raise Unreachable(problem.step, problem.reason, hint) from None
@@ -360,23 +369,23 @@ def _locked(
     )
 
 
-def _refused(directory: DataDir, problem: OSError) -> WriteRefused:
-    if isinstance(problem, RenameNotAllowedError) or not isinstance(problem, PermissionError):
-        return WriteRefused(_STEP, describe_file_error(problem))
+def _refused(step: str, directory: DataDir, problem: OSError) -> WriteRefused:
+    """Return why ``problem`` keeps us from writing in ``directory``, which may be missing yet."""
+    found = why_not_written(directory, problem)
+    if found.hint or isinstance(problem, RenameNotAllowedError):
+        return WriteRefused(step, found.reason, found.hint)
+    if not isinstance(problem, PermissionError):
+        return WriteRefused(step, found.reason)
     if directory.made:
-        return _no_permission(_STEP)
-    return WriteRefused(
-        _STEP,
-        f"no permission to write in {directory.path}, which an earlier run made as another user",
-        "remove it on the host as its owner, or log in as that user",
-    )
-
-
-def _no_permission(step: str) -> WriteRefused:
+        return WriteRefused(
+            step,
+            "no permission to write in its directory",
+            "log in as the directory's owner, or set become_user to it",
+        )
     return WriteRefused(
         step,
-        "no permission to write in its directory",
-        "log in as the directory's owner, or set become_user to it",
+        f"no permission to write in {directory.path}, which an earlier run made as another user",
+        "remove it on the host as its owner, or log in as that user",
     )
 
 

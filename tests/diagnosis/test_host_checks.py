@@ -151,6 +151,16 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
         "permissions", FAIL, "can't keep its owner (uid 0)", "log in as the file's owner",
     ),
     (
+        "an immutable file",
+        lambda: facts(attributes={PATH: "ie", "/opt/aegis": "e"}),
+        "permissions", FAIL, f"it can't be written: {PATH} is immutable", f"chattr -i {PATH}",
+    ),
+    (
+        "a directory that only takes further files",
+        lambda: facts(attributes={PATH: "e", "/opt/aegis": "ae"}),
+        "permissions", FAIL, "/opt/aegis is open to appending alone", "chattr -a /opt/aegis",
+    ),
+    (
         "a file that Aegis can't read",
         lambda: facts(
             actual=state(file(uid=0), login=RemoteUser(0, frozenset({0}), 0)),
@@ -193,7 +203,7 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
     ),
     (
         "a full disk", lambda: facts(space=SpaceFacts(4096, 1000, read_only=False)),
-        "free_space", FAIL, "4 KiB are free there: a write can't succeed", "make room",
+        "free_space", FAIL, "no space left for a write there (4 KiB free)", "make room",
     ),
     (
         "a disk that is nearly full",
@@ -202,7 +212,7 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
     ),
     (
         "no inodes", lambda: facts(space=SpaceFacts(GIB, 2, read_only=False)),
-        "free_space", FAIL, "2 files can still be made", "remove files",
+        "free_space", FAIL, "no space left for a write there (2 more files", "remove files",
     ),
     (
         "few inodes", lambda: facts(space=SpaceFacts(GIB, 50, read_only=False)),

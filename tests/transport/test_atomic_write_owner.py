@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.errors import WriteFailed, WriteRefused
+from aegis_provision.errors import WriteRefused
 from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.local import LocalFiles
 from tests.fleet.sftp_wire import wired
@@ -33,7 +32,6 @@ from tests.transport.targets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.root
@@ -209,46 +207,3 @@ def test_an_owner_who_swaps_the_file_for_a_link_learns_nothing(
                     assert _owner(found)[0] == 0, (begin, result, found)
                     assert mode_of(found) & 0o077 == 0
             _clear(home)
-
-
-@contextmanager
-def _small_disk(directory: Path, *, pages: int) -> Iterator[None]:
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={pages * 4}k", "tmpfs", str(directory)], check=True
-    )
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(directory)], check=True)
-
-
-@pytest.mark.parametrize("pages", [1, 2, 3])
-@pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])
-def test_a_full_disk_leaves_the_old_file_and_no_lock(home: Path, local: bool, pages: int) -> None:
-    """With one page there is room for the file alone, then for the lock, then for half of it."""
-    disk = home / "disk"
-    disk.mkdir()
-    with _small_disk(disk, pages=pages):
-        path = disk / "aegis.config.json"
-        put(path)
-        with wired() as (sftp, _):
-            files = LocalFiles(disk) if local else sftp
-            write = plan_write(read_state(files, path), b" " * 6000)
-            result = attempt(files, write)
-        assert isinstance(result, WriteRefused if pages == 1 else WriteFailed)
-        assert "disk" in str(result) or "space" in str(result)
-        assert path.read_bytes() == OLD
-        assert [item.name for item in disk.iterdir()] == [path.name]
-
-
-def test_a_read_only_file_system_is_refused(home: Path) -> None:
-    disk = home / "disk"
-    disk.mkdir()
-    with _small_disk(disk, pages=8):
-        path = disk / "aegis.config.json"
-        put(path)
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        with wired() as (files, _):
-            result = attempt(files, plan_write(read_state(files, path)))
-        assert isinstance(result, WriteRefused)
-        assert path.read_bytes() == OLD

@@ -7,7 +7,7 @@ import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -30,6 +30,7 @@ from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.host_session import HostSession
+from aegis_provision.transport.local import LocalServices
 from aegis_provision.transport.sftp.packets import (
     CLOSE,
     FSTAT,
@@ -62,13 +63,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aegis_provision.inventory.host import Target
-    from aegis_provision.transport.host_session import RemoteServices
     from tests.fleet.sftp_wire import Wire
 
 pytestmark = pytest.mark.root
 
 NOBODY, GROUP, STRANGER = 65534, 33, 54321
 SECRET = b'{"authToken": "of root alone"}'
+SERVICES = LocalServices(ConnectOptions(15.0, None, (), False, None, Path("/"), "anna"))
 NO_RC_FILES = "SetEnv HOME=/"  # root's own start-up files may take any time
 ROUNDS, MOST_REQUESTS = 150, 80
 HINT = "set become_user to the user that Aegis runs as"
@@ -257,7 +258,7 @@ def wired_session(
             HostSession(
                 target(path),
                 files,
-                services=cast("RemoteServices", None),
+                services=SERVICES,
                 user="root",
                 as_owner=lambda *_: theirs,
             ),
@@ -494,7 +495,7 @@ def test_root_under_another_name_is_root_too(home: Path) -> None:
         session = HostSession(
             target(path),
             files,
-            services=cast("RemoteServices", None),
+            services=SERVICES,
             user="toor",
             as_owner=lambda *_: theirs,
         )
@@ -547,7 +548,7 @@ def test_where_ours_can_not_be_taken_back_nothing_is_written(public_path: Path) 
         session = HostSession(
             target(path),
             files,
-            services=cast("RemoteServices", None),
+            services=SERVICES,
             user="root",
             as_owner=lambda *_: pytest.fail("the way is root's alone"),
         )
@@ -572,7 +573,7 @@ def test_in_its_own_directory_root_needs_no_more_round_trips(public_path: Path) 
             session = HostSession(
                 replace(target(path), trust_directory=trusted),
                 files,
-                services=cast("RemoteServices", None),
+                services=SERVICES,
                 user="root",
                 as_owner=lambda *_: pytest.fail("the way is root's alone"),
             )
@@ -632,7 +633,7 @@ def test_what_aegis_looks_for_takes_two_round_trips(public_path: Path) -> None:
             session = HostSession(
                 target(path),
                 files,
-                services=cast("RemoteServices", None),
+                services=SERVICES,
                 user=name,
                 as_owner=lambda *_: pytest.fail("the way is root's alone"),
             )
@@ -650,7 +651,7 @@ def test_another_login_is_asked_nothing_more(home: Path) -> None:
         session = HostSession(
             target(path),
             files,
-            services=cast("RemoteServices", None),
+            services=SERVICES,
             user="nobody",
             as_owner=lambda *_: pytest.fail("it is not root"),
         )
