@@ -144,6 +144,7 @@ _STAGE_OF = {
     "host key": Stage.HOST_KEY,
     "login": Stage.AUTH,
     "sudo": Stage.BECOME,
+    "doas": Stage.BECOME,
     "session": Stage.SFTP,
     "sftp": Stage.SFTP,
 }
@@ -159,7 +160,7 @@ class Passing(Enum):
 
 
 class Unreachable(TransportError):
-    """No working session: name, connection, host key, login, sudo, SFTP or the clock failed.
+    """No working session: name, connection, host key, login, become, SFTP or the clock failed.
 
     ``step`` is for people; ``stage`` says for programs how far the connection came, where it
     failed on its way. ``passing`` says that it may be over soon, so that it is worth it to connect

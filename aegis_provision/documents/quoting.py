@@ -44,7 +44,8 @@ _BLOCK_SCALAR = re.compile(r":\s*(?:[|>][-+0-9]*)?\s*(?:#.*)?$")
 _SCHEMAS = ("inventory", "playbook", "policy")
 _PROTOCOL = frozenset({"<<", "_meta", "hostvars", "aegis"})
 _ANSIBLES = re.compile(
-    r"ansible_(?:(?:ssh_)?(?:host|port|user)|(?:ssh_)?private_key_file|connection|become(?:_user)?)"
+    r"ansible_(?:(?:ssh_)?(?:host|port|user)|(?:ssh_)?private_key_file|connection"
+    r"|become(?:_user|_method)?)"
 )
 _TOKEN = re.compile(
     r"""

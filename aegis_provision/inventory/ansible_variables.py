@@ -27,6 +27,7 @@ ALIASES = {
     "ansible_connection": "connection",
     "ansible_become": "become",
     "ansible_become_user": "become_user",
+    "ansible_become_method": "become_method",
     "ansible_ssh_host": "address",
     "ansible_ssh_port": "port",
     "ansible_ssh_user": "user",
@@ -58,6 +59,15 @@ CONNECTIONS = {
 }
 """The values of ``ansible_connection`` that mean the same as ours, beside ``ssh`` and ``local``."""
 
+BECOME_METHODS = {
+    "sudo": "sudo",
+    "ansible.builtin.sudo": "sudo",
+    "ansible.legacy.sudo": "sudo",
+    "doas": "doas",
+    "community.general.doas": "doas",
+}
+"""The values of ``ansible_become_method`` that are taken; others (``su``, ...) lead elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Substitute:
@@ -86,7 +96,7 @@ _KEY = Substitute("put the key into a file, and name it with 'identity_file'", (
 _HOST_KEYS = Substitute(
     "host keys are always checked: name a file with --known-hosts, or say --host-key accept-new"
 )
-_SUDO = Substitute("'become' is always 'sudo -n': allow it in sudoers")
+_SUDO = Substitute("'become' is 'sudo -n', or 'doas -n' with 'become_method: doas': allow it there")
 _BECOME_USER = Substitute("name that user with 'become_user'", ("become_user",))
 
 UNSUPPORTED = {
@@ -121,16 +131,16 @@ UNSUPPORTED = {
     ),
     **dict.fromkeys(
         ("ansible_become_method", "ansible_become_exe", "ansible_become_flags", "ansible_sudo_exe",
-         "ansible_sudo_flags", "ansible_su_exe", "ansible_su_flags"),
+         "ansible_sudo_flags", "ansible_su_exe", "ansible_su_flags", "ansible_doas_exe",
+         "ansible_doas_flags"),
         _SUDO,
     ),
-    **dict.fromkeys(("ansible_sudo_user", "ansible_su_user"), _BECOME_USER),
+    **dict.fromkeys(("ansible_sudo_user", "ansible_su_user", "ansible_doas_user"), _BECOME_USER),
 }  # fmt: skip
 """Variables that change where, as whom or through what Ansible connects, and are not taken."""
 
 # What is done anyway: variables that say so change nothing.
 HARMLESS_VALUES = {
-    "ansible_become_method": frozenset({"sudo", "ansible.builtin.sudo", "ansible.legacy.sudo"}),
     "ansible_ssh_transfer_method": frozenset({"sftp", "smart"}),
     **dict.fromkeys(
         (name for name, substitute in UNSUPPORTED.items() if substitute is _HOST_KEYS),
@@ -143,6 +153,13 @@ def effective_names(variables: Mapping) -> Collection[str]:
     """Return the names among ``variables`` that count: less those that a stronger one replaces."""
     names = {entry.key.text for entry in variables}
     return {name for name in names if STRONGER.get(name) not in names}
+
+
+def is_other_become_method(name: str, value: Node) -> bool:
+    """Tell whether a variable names a way to become a user that is not taken, or none at all."""
+    if name != "ansible_become_method" or (isinstance(value, Scalar) and "{{" in value.text):
+        return False
+    return not isinstance(value, Scalar) or value.value not in BECOME_METHODS
 
 
 def substitute_for(name: str, value: Node, names: Collection[str]) -> Substitute | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.documents import nodes
     from aegis_provision.documents.nodes import Span
+
+BecomeMethod: TypeAlias = Literal["sudo", "doas"]
+"""How a login becomes another user."""
 
 AUTO_PATH = "auto"
 """The ``config_path`` that means the file which Aegis there reads."""
@@ -50,7 +53,9 @@ class Target:
 
     ``None`` means "what the ssh config says, or OpenSSH's default". ``jump`` is a list of
     bastions (``[user@]host[:port]``), outermost first; empty means "none, even if the ssh
-    config names some". ``become_user`` is ``None`` where the login owns the file itself.
+    config names some". ``become_user`` is ``None`` where the login owns the file itself; the login
+    becomes that user by ``become_method``. ``sftp_server_path`` is the program that serves SFTP
+    there: ``None`` for the host's subsystem, with ``become_user`` for the usual places.
     ``config_path`` is absolute, relative to the login directory, or :data:`AUTO_PATH`.
     ``trust_directory`` lets root write by path in directories that other users can change.
     """
@@ -66,6 +71,8 @@ class Target:
     config_path: str
     read_via: Literal["search", "explicit"]
     trust_directory: bool = False
+    become_method: BecomeMethod = "sudo"
+    sftp_server_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,12 @@ from aegis_provision.inventory.addresses import (
 )
 from aegis_provision.inventory.ansible_variables import (
     ALIASES,
+    BECOME_METHODS,
     CONNECTIONS,
     PREFIX,
     Substitute,
     effective_names,
+    is_other_become_method,
     substitute_for,
     substitute_for_options,
 )
@@ -54,6 +56,7 @@ _WORDS = {
 _BASTIONS = frozenset({"ProxyJump", "ProxyCommand"})
 _BOOLEANS = frozenset({"become", "trust_directory"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PROGRAM = re.compile(r"/[A-Za-z0-9._+@=/-]{1,255}")
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
 
 
@@ -204,8 +207,8 @@ class SettingsReader:
             if key == "env":
                 yield from self._env(entry.value, priority)
                 continue
-            if key.startswith(PREFIX):
-                self._not_taken(key, entry, names)
+            if key.startswith(PREFIX) or is_other_become_method(written, entry.value):
+                self._not_taken(written, entry, names)
                 continue
             value = _value(key, entry.value, from_ansible=written in ALIASES)
             if value is None:
@@ -262,6 +265,8 @@ def _value(key: str, node: Node, *, from_ansible: bool) -> Value | None:
         return () if value == "none" else tuple(item.strip() for item in value.split(","))
     if key == "connection" and from_ansible:
         return CONNECTIONS.get(value, value)
+    if key == "become_method" and from_ansible:
+        return BECOME_METHODS.get(value, value)
     return value
 
 
@@ -372,6 +377,14 @@ _RULES: dict[str, tuple[Callable[[Value], bool], Problem]] = {
             lambda value: is_name(str(value)),
             ("is no user name", f"a user's name is made of {ALLOWED}"),
         ),
+    ),
+    "become_method": (
+        lambda value: value in {"sudo", "doas"},
+        ("must be sudo or doas", "other ways to become a user are not offered"),
+    ),
+    "sftp_server_path": (
+        lambda value: _PROGRAM.fullmatch(str(value)) is not None,
+        ("is no absolute path of a program", "write it as /usr/lib/openssh/sftp-server"),
     ),
     "service": (
         lambda value: _UNIT.fullmatch(str(value)) is not None,

@@ -38,6 +38,8 @@ def target_of(host: str, settings: MergedSettings) -> tuple[Target, tuple[Diagno
         config_path=config_path,
         read_via="explicit" if _text(settings, "read_via") == "explicit" else "search",
         trust_directory="trust_directory" in settings and settings["trust_directory"].value is True,
+        become_method="doas" if _text(settings, "become_method") == "doas" else "sudo",
+        sftp_server_path=_text(settings, "sftp_server_path"),
     )
     absolute = config_path == AUTO_PATH or config_path.startswith("/")
     if become_user is not None and not absolute:

@@ -38,6 +38,8 @@ PARTS_OF_PLAN = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
 """The actions of hosts that are part of a saved plan; hosts with another action are left out."""
 
 _ABSENT = ""
+_NEWER_SETTINGS = {"trust_directory": False, "become_method": "sudo", "sftp_server_path": None}
+"""Fields of a target that version 0.1.0 did not have, and what they are where nothing is set."""
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 
 
@@ -343,8 +345,9 @@ class _Digests:
         service, token = host.service, host.service.api_token
         asked = None if token is None else token.value
         target = asdict(host.target)
-        if not host.target.trust_directory:
-            del target["trust_directory"]
+        for name, default in _NEWER_SETTINGS.items():
+            if target[name] == default:
+                del target[name]
         return self._of([target, service.unit, service.command, service.api, asked])
 
     def of_file(self, file: RemoteFile | None) -> str | None:

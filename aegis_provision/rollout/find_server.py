@@ -103,7 +103,8 @@ def find_server(
     unit, api = host.service.unit, host.service.api
     if not host.names_api and port is not None:
         api = f"{api.rpartition(':')[0]}:{port}"
-    command = server_command(unit, int(api.rpartition(":")[2]), host.target.become_user, path)
+    target, number = host.target, int(api.rpartition(":")[2])
+    command = server_command(unit, number, target.become_user, path, target.become_method)
     try:
         end = session.run(command, Deadline.after(min(_TIMEOUT, deadline.remaining())))
     except Unreachable:

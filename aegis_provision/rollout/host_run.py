@@ -31,7 +31,7 @@ from aegis_provision.rollout.host_job import RecordError, skipped
 from aegis_provision.rollout.idle_gate import wait_for_idle
 from aegis_provision.rollout.provider_probe import probe_provider
 from aegis_provision.rollout.redact_remote_text import redacted
-from aegis_provision.rollout.restart_command import complaint, restart_command, sudo_refusal
+from aegis_provision.rollout.restart_command import become_refusal, complaint, restart_command
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.session_gate import session_gate
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
@@ -372,7 +372,7 @@ class _HostWork:
             return _Failure(
                 "restart: the command did not end in time", "raise --deadline", restarted=True
             )
-        refused = sudo_refusal(host.service, host.target, session.login_name, end.output)
+        refused = become_refusal(host.service, host.target, session.login_name, end.output)
         if refused is not None:
             return _Failure(
                 f"restart: {refused.message}", refused.hint, restarted=not refused.nothing_ran

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from aegis_provision.aegis.identify_server import NO_COMMANDS
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.become import quoted
+from aegis_provision.transport.become import LET_IT_RUN, quoted
 from aegis_provision.transport.errors import map_errors
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ LARGEST_OUTPUT = 2 * 1024 * 1024
 """How many bytes of a command's output are kept."""
 
 CHUNK = 32 * 1024
-_LET_IT_RUN = "look at the login's shell, and at ForceCommand in its sshd_config"
 
 POLL_INTERVAL = 0.25
 """Seconds after which :meth:`RunningCommand.receive` returns without output."""
@@ -44,7 +43,7 @@ class NoCommands(Unreachable):
 
     def __init__(self, output: str) -> None:
         """Keep what came instead."""
-        super().__init__(STEP, f"{NO_COMMANDS}{quoted(output)}", _LET_IT_RUN)
+        super().__init__(STEP, f"{NO_COMMANDS}{quoted(output)}", LET_IT_RUN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from aegis_provision.errors import Unreachable
 from aegis_provision.files.atomic import sync_directory
 from aegis_provision.transport.become import (
-    NO_SERVER,
-    SERVERS,
+    become_problem,
     owner_command,
     owner_problem,
+    remote_command,
+    servers_of,
     started,
-    sudo_problem,
 )
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.errors import map_errors
@@ -55,7 +55,7 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -> HostSession:
     """Return a session on this machine. Raises :class:`Unreachable`.
 
-    As another user it speaks SFTP with a server under sudo, as it would on any host.
+    As another user it speaks SFTP with a server under sudo or doas, as it would on any host.
     """
     servers: list[_Server] = []
 
@@ -65,7 +65,8 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> Filesystem:
         mark = secrets.token_hex(8)
-        argv = ["/bin/sh", "-c", owner_command(uid, gid, mark)]
+        command = owner_command(uid, gid, mark, servers_of(target), target.become_method)
+        argv = ["/bin/sh", "-c", command]
         try:
             server = _serve(argv, options, deadline)
         except _NotServed as problem:
@@ -79,7 +80,7 @@ def connect_local(target: Target, options: ConnectOptions, deadline: Deadline) -
     user = ROOT if os.geteuid() == 0 else None
     if target.become_user is not None:
         user = target.become_user
-        servers.append(_as_user(user, options, deadline))
+        servers.append(_as_user(target, options, deadline))
         files = servers[0].files
     return HostSession(
         target,
@@ -155,16 +156,12 @@ class _NotServed(Exception):
         self.stderr = stderr
 
 
-def _as_user(user: str, options: ConnectOptions, deadline: Deadline) -> _Server:
-    server = next((path for path in SERVERS if os.access(path, os.X_OK)), None)
-    if server is None:
-        raise Unreachable("sudo", NO_SERVER, "install OpenSSH's SFTP server")
+def _as_user(target: Target, options: ConnectOptions, deadline: Deadline) -> _Server:
+    argv = ["/bin/sh", "-c", remote_command(target, "local")]
     try:
-        return _serve(["sudo", "-n", "-u", user, server], options, deadline)
-    except FileNotFoundError:
-        raise Unreachable("sudo", "there is no sudo here", "install it") from None
+        return _serve(argv, options, deadline)
     except _NotServed as problem:
-        raise sudo_problem(user, options.login_name, problem.stderr) from None
+        raise become_problem(target, options.login_name, problem.stderr) from None
 
 
 def _serve(argv: list[str], options: ConnectOptions, deadline: Deadline) -> _Server:

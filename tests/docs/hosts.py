@@ -164,11 +164,12 @@ class _Forwarding(Login):
 def _run(place: Place, process: asyncssh.SSHServerProcess[str]) -> None:
     # What shells quote differently comes as octal escapes.
     command = re.sub(r"\\0([0-7]{3})", lambda found: chr(int(found[1], 8)), process.command or "")
+    process.stdout.write("aegis-provision:begun\n")
     if "aegis-provision:" in command:
         process.stdout.write(_REPORT)
         process.exit(0)
         return
-    if command.endswith("'date +%s'"):
+    if command.endswith("; date +%s'"):
         process.stdout.write(f"{int(time.time())}\n")
         process.exit(0)
         return

@@ -1,7 +1,8 @@
-"""Users of this machine that a test makes and removes again, and what sudo lets them do."""
+"""Users of this machine that a test makes and removes again, and what sudo and doas let them do."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -13,10 +14,11 @@ from tests.fleet.clients import need
 from tests.fleet.openssh import running_sshd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.fleet.openssh import Sshd
 
+_DOAS_CONF = Path("/etc/doas.conf")
 _SUDOERS = Path("/etc/sudoers.d")
 
 
@@ -50,6 +52,35 @@ def sudoers(*rules: str) -> Iterator[None]:
     finally:
         staging.unlink(missing_ok=True)
         place.unlink(missing_ok=True)
+
+
+@contextmanager
+def doas_conf(*rules: str) -> Iterator[None]:
+    """Have doas follow ``rules`` in addition, until the block ends.
+
+    There is one file for all: other tests may add their own rules to it meanwhile.
+    """
+    need("doas", "opendoas")
+
+    def change(edit: Callable[[list[str]], list[str]]) -> None:
+        with Path(f"{_DOAS_CONF}.t-lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = _DOAS_CONF.read_text().splitlines() if _DOAS_CONF.exists() else []
+            after = edit(before)
+            staging = Path(f"{_DOAS_CONF}.t-new")
+            staging.write_text("".join(f"{line}\n" for line in after))
+            staging.chmod(0o400)
+            if after:
+                staging.rename(_DOAS_CONF)
+            else:
+                staging.unlink()
+                _DOAS_CONF.unlink(missing_ok=True)
+
+    change(lambda before: [*before, *rules])
+    try:
+        yield
+    finally:
+        change(lambda before: [line for line in before if line not in rules])
 
 
 @contextmanager

@@ -32,6 +32,11 @@ MEANINGS: list[tuple[str, str, object]] = [
     ("ansible_private_key_file: /srv/k", "identity_file", "/srv/k"),
     ("ansible_become: yes, config_path: /c", "become_user", "root"),
     ("ansible_become_user: a, config_path: /c", "become_user", "a"),
+    ("ansible_become_method: sudo", "become_method", "sudo"),
+    ("ansible_become_method: ansible.builtin.sudo", "become_method", "sudo"),
+    ("ansible_become_method: ansible.legacy.sudo", "become_method", "sudo"),
+    ("ansible_become_method: doas", "become_method", "doas"),
+    ("ansible_become_method: community.general.doas", "become_method", "doas"),
     ("ansible_connection: ssh", "connection", "ssh"),
     ("ansible_connection: smart", "connection", "ssh"),
     ("ansible_connection: paramiko", "connection", "ssh"),
@@ -186,7 +191,7 @@ KEY = "put the key into a file, and name it with 'identity_file'"
 HOST_KEYS = (
     "host keys are always checked: name a file with --known-hosts, or say --host-key accept-new"
 )
-SUDO = "'become' is always 'sudo -n': allow it in sudoers"
+SUDO = "'become' is 'sudo -n', or 'doas -n' with 'become_method: doas': allow it there"
 INSTEAD = {
     "ansible_sftp_extra_args": OPTIONS,
     "ansible_scp_extra_args": OPTIONS,
@@ -221,8 +226,11 @@ INSTEAD = {
     "ansible_sudo_flags": SUDO,
     "ansible_su_exe": SUDO,
     "ansible_su_flags": SUDO,
+    "ansible_doas_exe": SUDO,
+    "ansible_doas_flags": SUDO,
     "ansible_sudo_user": "name that user with 'become_user'",
     "ansible_su_user": "name that user with 'become_user'",
+    "ansible_doas_user": "name that user with 'become_user'",
 }
 
 
@@ -276,9 +284,6 @@ all:
         "ansible_paramiko_port: 1, ansible_port: 1",
         "ansible_ssh_common_args: ''",
         "ansible_ssh_common_args: null",
-        "ansible_become_method: sudo",
-        "ansible_become_method: ansible.builtin.sudo",
-        "ansible_become_method: ansible.legacy.sudo",
         "ansible_ssh_transfer_method: sftp",
         "ansible_ssh_transfer_method: smart",
         "ansible_host_key_checking: true",

@@ -21,6 +21,8 @@ SCHEMA = load_schema("inventory")
 SETTINGS = {
     "address", "port", "user", "connection", "identity_file", "identity_passphrase", "password",
     "jump", "become", "become_user",
+    "become_method",
+    "sftp_server_path",
     "trust_directory",
     "config_path", "read_via", "service", "restart_command", "api", "api_token", "provider",
     "pin_until", "pin_reason", "pin_replaces", "base_url", "auth_token", "model", "fast_model",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.inventory.host import Service
-from aegis_provision.rollout.restart_command import SudoRefusal, sudo_refusal
+from aegis_provision.rollout.restart_command import BecomeRefusal, become_refusal
 from tests.fleet.clients import need, target
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
 from tests.fleet.users import sudoers, user
@@ -200,12 +200,12 @@ REFUSED = b"odd words\nsudo: a password is required\n"
 def test_what_is_not_sudos_refusal_gets_no_rule(
     service: Service, become_user: str | None, output: bytes
 ) -> None:
-    assert sudo_refusal(service, target("h", become_user=become_user), "me", output) is None
+    assert become_refusal(service, target("h", become_user=become_user), "me", output) is None
 
 
 def test_a_refusal_names_the_login() -> None:
-    found = sudo_refusal(UNIT, target("h", become_user="aegis"), "deploy", REFUSED)
-    assert found == SudoRefusal(
+    found = become_refusal(UNIT, target("h", become_user="aegis"), "deploy", REFUSED)
+    assert found == BecomeRefusal(
         "sudo wants a password to become root",
         "allow it with: deploy ALL=(root) NOPASSWD: "
         "/usr/bin/systemctl --no-ask-password restart -- aegis",

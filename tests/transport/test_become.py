@@ -6,29 +6,37 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis_provision.aegis.identify_server import NO_COMMANDS
+from aegis_provision.aegis.remote_state import ReadProblem
+from aegis_provision.errors import Stage
 from aegis_provision.transport.become import (
     NO_SERVER,
+    NO_WAY,
     SERVERS,
+    become_problem,
+    begun,
     quoted,
     remote_command,
-    sudo_problem,
 )
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
-from tests.fleet.clients import connection, need, options, refusal, target_at
+from tests.fleet.clients import connection, need, options, refusal, target, target_at
 from tests.fleet.needs import missing
-from tests.fleet.users import sshd_for, sudoers, user
+from tests.fleet.openssh import running_sshd
+from tests.fleet.users import doas_conf, sshd_for, sudoers, user
+from tests.transport.targets import NEW, plan_write, write_over
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from aegis_provision.inventory.host import BecomeMethod, Target
     from aegis_provision.transport.connect_options import ConnectOptions
     from tests.fleet.openssh import Sshd
 
@@ -149,10 +157,77 @@ def test_a_login_that_may_not_log_in(machine: Machine, tmp_path: Path) -> None:
     assert 'it said: "This account is currently not available."' in problem.reason
 
 
-def run(user_name: str, path: Path) -> subprocess.CompletedProcess[str]:
+@pytest.mark.root
+def test_doas_and_what_its_line_allows(machine: Machine, public_path: Path) -> None:
+    """The line in the refusal is the one that helps."""
+    file = public_path / "home" / "aegis.config.json"
+    file.parent.mkdir(mode=0o700)
+    shutil.chown(file.parent, machine.aegis, machine.aegis)
+    deadline = Deadline.after(60.0)
+
+    def asked(become_user: str = machine.aegis) -> Target:
+        return target_at(
+            machine.sshd, user=machine.login, become_user=become_user, become_method="doas",
+            config_path=str(file),
+        )  # fmt: skip
+
+    rule = f"permit nopass {machine.login} as {machine.aegis} cmd {SERVER}"
+    with doas_conf(f"permit {machine.login} as {machine.other}"):
+        refused = refusal(asked(), machine.options)
+        assert (refused.step, refused.reason, refused.stage) == (
+            "doas",
+            f"doas does not let {machine.login} become {machine.aegis}",
+            Stage.BECOME,
+        )
+        assert refused.hint == f"allow it in doas.conf with: {rule}"
+        wants = refusal(asked(machine.other), machine.options)
+        assert wants.reason == f"doas wants a password to become {machine.other}"
+        nobody = refusal(asked("no-such-user"), machine.options)
+        assert nobody.reason == "there is no user no-such-user on the host"
+    with doas_conf(rule), connect(asked(), machine.options, deadline) as session:
+        write_over(session, plan_write(session.read(deadline)), deadline)
+        owner = session.login(deadline)
+    assert owner is not None
+    assert (file.read_bytes(), file.stat().st_uid) == (NEW, owner.uid)
+    # Root by doas, in that user's directory: as that user, where doas allows it.
+    as_root = f"permit nopass {machine.login} as root cmd {SERVER}"
+    with doas_conf(as_root), connect(asked("root"), machine.options, deadline) as session:
+        found = session.read(deadline)
+        assert found.problem is ReadProblem.UNSAFE_DIRECTORY
+        assert NO_WAY in found.detail
+    with doas_conf(as_root, rule), connect(asked("root"), machine.options, deadline) as session:
+        assert session.read(deadline).for_root
+        assert session.login(deadline) == owner
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("forced", "method", "said"),
+    [
+        ("internal-sftp", "sudo", ' (it said: "This service allows sftp connections only.")'),
+        (SERVER, "doas", ""),
+    ],
+)
+def test_what_serves_sftp_as_the_login_is_not_taken_for_the_other_user(
+    forced: str, method: BecomeMethod, said: str, tmp_path: Path
+) -> None:
+    with running_sshd(tmp_path / "server", settings=[f"ForceCommand {forced}"]) as sshd:
+        host = target_at(sshd, become_user="nobody", become_method=method)
+        problem = refusal(host, options(tmp_path, sshd.known_hosts))
+    assert (problem.step, problem.reason) == (method, f"{NO_COMMANDS}{said}")
+    assert "ForceCommand" in problem.hint
+
+
+def becoming(user_name: str, method: BecomeMethod = "sudo", **changes: Any) -> Target:
+    return target("host.example", become_user=user_name, become_method=method, **changes)
+
+
+def run(
+    host: Target, path: Path, shell: Sequence[str] = ("/bin/sh",)
+) -> subprocess.CompletedProcess[str]:
     """Run the command for a host as its login shell would, with ``path`` for PATH."""
     return subprocess.run(
-        ["/bin/sh", "-c", remote_command(user_name)],
+        [*shell, "-c", remote_command(host, "a1")],
         env={"PATH": str(path)},
         capture_output=True,
         text=True,
@@ -162,26 +237,72 @@ def run(user_name: str, path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_sudo_on_the_host(tmp_path: Path) -> None:
-    if not SERVER:
-        missing("there is no sftp-server on this machine")
-    stderr = run("aegis", tmp_path).stderr
-    assert sudo_problem("aegis", "me", stderr).reason == "there is no sudo on the host"
+    host = becoming("aegis")
+    problem = become_problem(host, "me", run(host, tmp_path).stderr)
+    assert problem.reason == "there is no sudo on the host"
+    program(tmp_path, "doas")
+    problem = become_problem(host, "me", run(host, tmp_path).stderr)
+    assert (problem.reason, problem.hint) == (
+        "there is no sudo on the host",
+        "doas is there: set become_method to it",
+    )
 
 
-def test_the_command_is_what_a_sudo_rule_allows(tmp_path: Path) -> None:
-    if not SERVER:
-        missing("there is no sftp-server on this machine")
-    fake = tmp_path / "sudo"
-    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+def program(directory: Path, name: str, says: str = 'printf "%s\\n" "$0" "$@"') -> None:
+    fake = directory / name
+    fake.write_text(f"#!/bin/sh\n{says}\n")
     fake.chmod(0o755)
-    assert run("aegis", tmp_path).stdout.split("\n") == ["-n", "-u", "aegis", SERVER, ""]
+
+
+@pytest.mark.parametrize("method", ["sudo", "doas"])
+@pytest.mark.parametrize("shell", [("/bin/sh",), ("busybox", "sh"), ("dash",)], ids=" ".join)
+def test_the_command_is_what_a_rule_allows(
+    shell: tuple[str, ...], method: BecomeMethod, tmp_path: Path
+) -> None:
+    need(shell[0], shell[0])
+    program(tmp_path, method)
+    program(tmp_path, "sftp-server")
+    host = becoming("aegis", method, sftp_server_path=f"{tmp_path}/sftp-server")
+    done = run(host, tmp_path, (str(shutil.which(shell[0])), *shell[1:]))
+    said = [f"{tmp_path}/{method}", "-n", "-u", "aegis", f"{tmp_path}/sftp-server"]
+    assert done.stdout == begun("a1").decode() + "\n".join(said) + "\n"
+
+
+def test_the_first_server_that_is_there_is_the_one_that_the_rule_names(tmp_path: Path) -> None:
+    """Fedora's lies elsewhere than Debian's: a rule for the wrong path would allow nothing."""
+    host = becoming("aegis")
+    for place in SERVERS:
+        stderr = f"sftp-server={place}\nsudo: a password is required\n"
+        hint = become_problem(host, "me", stderr).hint
+        assert hint == f"allow it with: me ALL=(aegis) NOPASSWD: {place}"
+    stderr = "sftp-server=/bin/sh\nsudo: a password is required\n"
+    assert become_problem(host, "me", stderr).hint.endswith(f"NOPASSWD: {SERVERS[0]}")
+    named = becoming("aegis", "doas", sftp_server_path="/opt/sftp-server")
+    stderr = "sftp-server=/opt/sftp-server\ndoas: Operation not permitted\n"
+    assert become_problem(named, "me", stderr).hint == (
+        "allow it in doas.conf with: permit nopass me as aegis cmd /opt/sftp-server"
+    )
+
+
+def test_where_there_is_no_server_the_package_is_named(tmp_path: Path) -> None:
+    program(tmp_path, "sudo")
+    host = becoming("aegis", sftp_server_path="/nowhere/sftp-server")
+    problem = become_problem(host, "me", run(host, tmp_path).stderr)
+    assert (problem.reason, problem.hint) == (
+        "there is no /nowhere/sftp-server on the host",
+        "correct sftp_server_path, or leave it out",
+    )
+    problem = become_problem(becoming("aegis"), "me", f"{NO_SERVER}\n")
+    assert problem.reason == NO_SERVER
+    assert "openssh-sftp-server on Debian" in problem.hint
 
 
 @given(name=st.from_regex(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,20}", fullmatch=True))
 def test_the_command_is_one_line_of_harmless_characters(name: str) -> None:
-    command = remote_command(name)
+    command = remote_command(becoming(name), "a1")
     assert "\n" not in command
     assert f"sudo -n -u {name} " in command
+    assert begun("a1").decode().strip() not in command
 
 
 @pytest.mark.parametrize(
@@ -211,7 +332,7 @@ def test_the_command_is_one_line_of_harmless_characters(name: str) -> None:
     ],
 )
 def test_sudo_output_in_our_words(stderr: str, reason: str) -> None:
-    problem = sudo_problem("aegis", "me", stderr)
+    problem = become_problem(becoming("aegis"), "me", stderr)
     assert (problem.step, problem.reason) == ("sudo", reason)
     assert problem.hint
 

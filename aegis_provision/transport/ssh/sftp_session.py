@@ -12,12 +12,15 @@ import paramiko
 from aegis_provision.aegis.identify_server import NO_COMMANDS
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.become import (
+    LET_IT_RUN,
+    become_problem,
+    begun,
     owner_command,
     owner_problem,
     quoted,
     remote_command,
+    servers_of,
     started,
-    sudo_problem,
 )
 from aegis_provision.transport.errors import BastionLostError
 from aegis_provision.transport.host_session import HostSession, Login, NotAsOwner
@@ -42,6 +45,10 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.paramiko_internals import Connection
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
+_LOOK = (
+    "look at 'Subsystem sftp' in its sshd_config; dropbear needs OpenSSH's sftp-server, in the "
+    "place that it was built for: or name it with sftp_server_path"
+)
 _LONGEST_OUTPUT = 4096
 _OUTPUT_TIMEOUT = 1.0
 
@@ -71,7 +78,7 @@ def start_session(
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
         def start(channel: paramiko.Channel, deadline: Deadline) -> SftpFiles:
-            return _start_sftp_as_owner(channel, transport, uid, gid, options, deadline)
+            return _start_sftp_as_owner(channel, transport, target, (uid, gid), options, deadline)
 
         return server.run_as(start, deadline)
 
@@ -203,35 +210,42 @@ def _start_sftp(
     options: ConnectOptions,
     deadline: Deadline,
 ) -> SftpFiles:
+    mark = secrets.token_hex(8)
     stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
     with map_paramiko_errors("sftp"):
         try:
-            if target.become_user is None:
+            if target.become_user is None and target.sftp_server_path is None:
                 begin(channel, "subsystem", "sftp")
             else:
-                begin(channel, "exec", remote_command(target.become_user))
-            return SftpFiles(stream)
+                begin(channel, "exec", remote_command(target, mark))
+            files = SftpFiles(stream)
         except (EOFError, OSError) as problem:
             if isinstance(problem, TimeoutError) or not transport.is_active():
                 raise
-            raise _no_sftp(channel, target, hop, stream) from None
+            raise _no_sftp(channel, target, hop, stream, mark) from None
+    if target.become_user is not None and begun(mark) not in stream.noise:
+        # What serves SFTP instead runs as the login.
+        raise Unreachable(target.become_method, NO_COMMANDS, LET_IT_RUN)
+    return files
 
 
 def _start_sftp_as_owner(
     channel: paramiko.Channel,
     transport: Connection,
-    uid: int,
-    gid: int,
+    target: Target,
+    owner: tuple[int, int],
     options: ConnectOptions,
     deadline: Deadline,
 ) -> SftpFiles:
-    """Return the files as the user ``uid`` has them, by an SFTP server that runs as this user.
+    """Return the files as ``owner`` has them, by an SFTP server that runs as this user.
 
-    Raises :class:`NotAsOwner` and :class:`Unreachable`.
+    ``owner`` is a uid, and the gid for a user whom the host does not know. Raises
+    :class:`NotAsOwner` and :class:`Unreachable`.
     """
-    mark = secrets.token_hex(8)
+    (uid, gid), mark = owner, secrets.token_hex(8)
+    command = owner_command(uid, gid, mark, servers_of(target), target.become_method)
     try:
-        begin(channel, "exec", owner_command(uid, gid, mark))
+        begin(channel, "exec", command)
         stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
         files = SftpFiles(stream)
     except (paramiko.SSHException, EOFError, OSError) as problem:
@@ -258,12 +272,14 @@ def _end_sftp(channel: paramiko.Channel, seconds: float) -> None:
 
 
 def _no_sftp(
-    channel: paramiko.Channel, target: Target, hop: Hop, stream: SftpStream
+    channel: paramiko.Channel, target: Target, hop: Hop, stream: SftpStream, mark: str
 ) -> Unreachable:
     """Return why SFTP did not begin, out of what the far side said instead."""
     if was_refused(channel):
         if target.become_user is not None:
-            return Unreachable("sudo", NO_COMMANDS, "log in as the file's owner instead")
+            return Unreachable(target.become_method, NO_COMMANDS, LET_IT_RUN)
+        if target.sftp_server_path is not None:
+            return Unreachable("sftp", NO_COMMANDS, LET_IT_RUN)
         return Unreachable(
             "sftp",
             "the host offers no SFTP",
@@ -271,18 +287,17 @@ def _no_sftp(
         )
     channel.settimeout(_OUTPUT_TIMEOUT)
     noise = (stream.noise or _receive_rest(channel.recv))[:_LONGEST_OUTPUT].decode(errors="replace")
-    if target.become_user is not None:
-        stderr = _receive_rest(channel.recv_stderr).decode(errors="replace")
-        return sudo_problem(target.become_user, hop.user, stderr + noise)
+    stderr = _receive_rest(channel.recv_stderr).decode(errors="replace")
+    if target.become_user is not None or target.sftp_server_path is not None:
+        has_begun = begun(mark) in stream.noise
+        return become_problem(target, hop.user, stderr + noise, has_begun=has_begun)
     if noise:
         return Unreachable(
             "sftp",
             f"the login shell answered instead of SFTP{quoted(noise)}",
             "is the account allowed to use SFTP, and its shell a real one?",
         )
-    return Unreachable(
-        "sftp", "the SFTP server ended at once", "look at 'Subsystem sftp' in its sshd_config"
-    )
+    return Unreachable("sftp", f"the SFTP server ended at once{quoted(stderr)}", _LOOK)
 
 
 def _receive_rest(receive: Callable[[int], bytes]) -> bytes:

@@ -16,6 +16,7 @@ from aegis_provision.transport.ssh.commands import SshServices
 from tests.fleet import stalling, users
 from tests.fleet.clients import logged_in, need, options, target_at
 from tests.fleet.openssh import running_sshd
+from tests.fleet.sftp_wire import find_sftp_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,14 +59,15 @@ def test_status_and_output(command: str, status: int, output: bytes, session: Ho
 @pytest.mark.parametrize(
     ("forced", "said"),
     [
-        ("internal-sftp", ""),
-        ("/bin/true", ""),
+        ("internal-sftp", ' (it said: "This service allows sftp connections only.'),
+        ("SFTP_SERVER", ""),
         ('echo sorry: "$SSH_ORIGINAL_COMMAND"', ' (it said: "sorry: exec /bin/sh -c'),
     ],
 )
 def test_a_command_of_the_hosts_in_place_of_ours_is_no_success(
     forced: str, said: str, tmp_path: Path, home: Path
 ) -> None:
+    forced = forced.replace("SFTP_SERVER", find_sftp_server())
     with running_sshd(tmp_path / "sshd", settings=[f"ForceCommand {forced}"]) as sshd:
         where = options(home, sshd.known_hosts)
         with logged_in(target_at(sshd), where) as transport:
