@@ -192,7 +192,9 @@ def main() -> NoReturn:
     protect_streams()
     threading.excepthook = lambda caught: _show_bug(caught.exc_type, caught.exc_traceback)
     signals = ProcessSignals()
-    # A run makes many small values and few circles, and looking for those so often costs more.
+    # An inventory is many small values without circles: those are looked for once a run begins, and
+    # not so often.
+    gc.disable()
     gc.set_threshold(100_000)
     # paramiko imports this where it is there, for a part of its ssh config reader that nothing here
     # uses, and with it asyncio and unittest: much of the time that passes before we begin.

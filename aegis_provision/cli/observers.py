@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -63,6 +64,9 @@ def observe_run(
     from aegis_provision.report.ndjson import EventStream
     from aegis_provision.report.progress_display import ProgressDisplay
 
+    # What was read stays for as long as the run does, so it need not be looked through.
+    gc.freeze()
+    gc.enable()
     stream = EventStream(sys.stdout) if events and output.format == "ndjson" else None
     # Events that scroll by on the same terminal say all that the picture would.
     quiet = output.quiet or (stream is not None and sys.stdout.isatty())

@@ -254,23 +254,27 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> None:
         """Take the next event of the document."""
-        if isinstance(event, yaml.ScalarEvent):
-            self._scalar(event)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            self._open(event)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            self._close(event)
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(event)
-        elif isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if self._documents > 1:
-                self._give_up(
-                    "second-document",
-                    "a second document begins here, and one file holds one",
-                    self._span(event),
-                    hint="put it into a file of its own, or remove the '---'",
-                )
+        match event:
+            case yaml.ScalarEvent():
+                self._scalar(event)
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                self._close(event)
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                self._open(event)
+            case yaml.AliasEvent():
+                self._alias(event)
+            case yaml.DocumentStartEvent():
+                self._begin(event)
+
+    def _begin(self, event: yaml.DocumentStartEvent) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            self._give_up(
+                "second-document",
+                "a second document begins here, and one file holds one",
+                self._span(event),
+                hint="put it into a file of its own, or remove the '---'",
+            )
 
     def _span(self, event: yaml.Event) -> Span:
         start, end = event.start_mark, event.end_mark

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -266,7 +265,11 @@ class _Resolver:
         contradicted: dict[tuple[Setting, Setting], list[str]] = {}
         hosts: dict[str, Host] = {}
         for name, raw in self.tree.hosts.items():
-            said, target = self._resolved(name, raw)
+            alike = self._of_ranges.get(id(raw)) if raw.shared else None
+            if alike is None:
+                said, target = self._resolved(name, raw)
+            else:
+                said, target = alike, target_alike(name, alike.target, alike.settings)
             hosts[name] = Host(
                 name,
                 raw.span,
@@ -339,9 +342,6 @@ class _Resolver:
 
     def _resolved(self, name: str, raw: RawHost) -> tuple[_HostSettings, Target]:
         """Return what is said for a host, which it may share with others, and its target."""
-        said = self._of_ranges.get(id(raw)) if raw.shared else None
-        if said is not None:
-            return said, target_alike(name, said.target, said.settings)
         direct = tuple(raw.groups)
         said = None if raw.declared else self._of_groups.get(direct)
         if said is not None:
@@ -433,11 +433,12 @@ def _may_name_provider(bodies: Sequence[Node]) -> bool:
 
 
 def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
-    used = Counter(host.target.address for host in hosts.values())
+    addresses = {host.target.address for host in hosts.values()}
+    has_local = any(host.target.connection == "local" for host in hosts.values())
+    if len(addresses) == len(hosts) and not has_local:
+        return
     seen: dict[tuple[object, ...], Host] = {}
     for host in hosts.values():
-        if used[host.target.address] == 1 and host.target.connection != "local":
-            continue
         target = host.target
         where = (
             "localhost" if target.connection == "local" else (target.address, target.port),

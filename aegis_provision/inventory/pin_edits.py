@@ -474,16 +474,14 @@ class _Changes:
         self._known: dict[tuple[int, ...], bool] = {}
 
     def between(self, before: Host, after: Host) -> bool:
-        shared = (*_identities(before), *_identities(after))
+        shared = (
+            *(id(before.provider), id(before.settings), id(before.overrides), id(before.env)),
+            *(id(after.provider), id(after.settings), id(after.overrides), id(after.env)),
+        )
         known = self._known.get(shared)
         if known is None:
             known = self._known[shared] = _values(before) != _values(after)
         return known
-
-
-def _identities(host: Host) -> tuple[int, ...]:
-    """Return what is the same for two hosts that share their values."""
-    return id(host.provider), id(host.settings), id(host.overrides), id(host.env)
 
 
 def _values(host: Host) -> tuple[object, ...]:

@@ -91,9 +91,10 @@ def pin_errors(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> Iterat
             hint="a group's provider is no pin: remove it here, or pin its hosts",
             hosts=tuple(names),
         )
+    own = (host for host in hosts.values() if not host.settings.keys().isdisjoint(PIN_KEYS))
     without = group_pairs(
         (setting, host.name)
-        for host in hosts.values()
+        for host in own
         for setting in map(host.settings.get, PIN_KEYS)
         if setting is not None and setting.holder_kind == "host" and not host.pinned
     )
