@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.connect_through_jump_hosts import LoggedIn
 
 _PLACES = 3
+_NO_HOME = Path("/")
+"""What login(1) and sshd(8) take for the home of those who have none."""
+
 _NO_SSH_CONFIG = Path("none")
 _SYSTEM_SSH_CONFIG = Path("/etc/ssh/ssh_config")
 
@@ -57,16 +60,17 @@ def connection_settings(
 
     ``secrets`` are the operator's tokens, used or not; ``logins`` are the secrets to log in with,
     by host. Where nothing is said the files are those that OpenSSH's client reads (ssh_config(5)).
-    Raises :class:`Error` for an ssh config that was named and is not there, for a directory in a
-    file's place, and where nothing says where the operator's home is.
+    Where nothing says where the operator's home is, nothing of theirs is read; what was named is.
+    Raises :class:`Error` for an ssh config that was named and is not there, and for a directory in
+    a file's place.
     """
     from aegis_provision.transport.connect import connect
     from aegis_provision.transport.shared_connections import SharedConnections
 
     try:
         home = home_directory(environ)
-    except NoHomeError as problem:
-        raise InputError(f"{problem}: keys and known_hosts lie in it", "set HOME") from None
+    except NoHomeError:
+        home = _NO_HOME
     connect_options = ConnectOptions(
         timeout=options.timeout,
         ssh_config=_ssh_config(options.ssh_config, home),

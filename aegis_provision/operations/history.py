@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aegis_provision.errors import InputError, RefusedError
+from aegis_provision.errors import InputError, RefusedError, StateDirError
 from aegis_provision.history.past_run import DamagedRun, RunStatus, find_pending_restarts
 from aegis_provision.history.run_header import RunKind, host_identity
 from aegis_provision.history.runs import (
@@ -39,9 +39,15 @@ class PendingRestarts:
 
 
 def pending_restarts(environ: Mapping[str, str]) -> PendingRestarts:
-    """Return what all records together say. Raises :class:`StateDirError`."""
+    """Return what all records together say, nothing where there is no place for records.
+
+    Raises :class:`StateDirError` for records that can't be read.
+    """
     found: dict[HostIdentity, set[str]] = {}
-    directory = state_dir(environ)
+    try:
+        directory = state_dir(environ)
+    except StateDirError:
+        return PendingRestarts({})
     for identity in find_pending_restarts(runs_that_touched(directory, run_names(directory))):
         found.setdefault(replace(identity, path=""), set()).add(identity.path)
     return PendingRestarts({host: frozenset(paths) for host, paths in found.items()})
