@@ -157,6 +157,7 @@ class Passing(Enum):
     SLOWLY = "perhaps; to find out takes a whole timeout"
     UNSAID = "perhaps; the server hung up and did not say why"
     WHEN_LEFT_ALONE = "when the server has fewer connections to take"
+    WITH_ROOM_HERE = "when this machine, not the host, has files, memory or threads to spare again"
 
 
 class Unreachable(TransportError):

@@ -13,7 +13,8 @@ from aegis_provision.cli.output import echo, echo_utf8
 from aegis_provision.humanize import counted
 from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
 from aegis_provision.operations.plan import plan
-from aegis_provision.rollout.connection_pool import POOL_SIZE, ConnectionPool
+from aegis_provision.rollout.capacity import MOST_KEPT
+from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import RunFinished
 from aegis_provision.rollout.worker_pool import CancelToken
 
@@ -58,7 +59,7 @@ def plan_and_apply(
     with (
         interrupts(cancel) as signals,
         job.connection.shared,
-        ConnectionPool(limit=0 if check else POOL_SIZE) as pool,
+        ConnectionPool(0 if check else MOST_KEPT, job.connection.kept_files) as pool,
         observe_run(
             output, forks=job.connection.forks, report=report, about=job.info.titled()
         ) as observers,

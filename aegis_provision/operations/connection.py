@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import warning
 from aegis_provision.errors import InputError
-from aegis_provision.humanize import listed
+from aegis_provision.humanize import counted, listed
+from aegis_provision.rollout.capacity import capacity_of
 from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.transport.connect_options import ConnectOptions, NoHomeError, home_directory
+from aegis_provision.transport.open_files import file_limit, files_left, raise_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,27 +93,33 @@ def connection_settings(
         if secret is not None
     }
     known = (*secrets, *hidden.values())
+    raise_limit()
+    capacity = capacity_of(options.forks, files_left())
     shared: SharedConnections[LoggedIn] = SharedConnections()
     return ConnectionSettings(
         partial(connect, shared=shared),
         connect_options,
-        options.forks,
+        capacity.forks,
         options.deadline,
         known,
         shared,
+        capacity.kept,
+        options.forks,
     )
 
 
-def ignored_ssh_config(
+def connection_warnings(
     settings: ConnectionSettings, targets: Iterable[Target]
 ) -> tuple[Diagnostic, ...]:
     """Return a warning for each keyword of the ssh config that is not honoured and may matter.
 
-    Nothing is connected to, and no program is run.
+    And one if fewer hosts are worked on at once than was asked for. Nothing is connected to, and no
+    program is run.
     """
     from aegis_provision.transport.ssh.ssh_config_warnings import ignored_keywords
 
-    return tuple(
+    targets = tuple(targets)
+    ignored = tuple(
         warning(
             "ignored-ssh-keyword",
             f"{listed(map(str, item.places), most=_PLACES)}: {item.keyword.name} is not honoured: "
@@ -119,6 +127,21 @@ def ignored_ssh_config(
             hosts=item.hosts,
         )
         for item in ignored_keywords(targets, settings.options)
+    )
+    return (*_fewer_forks(settings, len(targets)), *ignored)
+
+
+def _fewer_forks(settings: ConnectionSettings, hosts: int) -> tuple[Diagnostic, ...]:
+    if settings.forks >= min(settings.wanted_forks, hosts):
+        return ()
+    at_once, most = counted(settings.forks, "host"), file_limit()
+    return (
+        warning(
+            "fewer-forks",
+            f"{at_once} at once, not {settings.wanted_forks}: this process may have {most} files"
+            " open",
+            hint="raise 'ulimit -n'",
+        ),
     )
 
 

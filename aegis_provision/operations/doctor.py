@@ -13,7 +13,7 @@ from aegis_provision.diagnosis.input_checks import InputFindings, find_in_input
 from aegis_provision.documents.diagnostic import Severity, note, warning
 from aegis_provision.errors import StateDirError
 from aegis_provision.inventory.pins import pin_diagnostics
-from aegis_provision.operations.connection import connection_settings, ignored_ssh_config
+from aegis_provision.operations.connection import connection_settings, connection_warnings
 from aegis_provision.operations.history import PendingRestarts, pending_restarts
 from aegis_provision.operations.load import logins_that_are_set, select_hosts
 from aegis_provision.providers.recipes import recipe_secrets
@@ -94,7 +94,7 @@ def prepare_doctor(
     logins, unset_logins = logins_that_are_set(inventory, names, environment.variables)
     diagnostics += unset_logins
     connection = connection_settings(quiet, environment.environ, tokens, logins)
-    diagnostics += ignored_ssh_config(connection, (host.target for host in hosts))
+    diagnostics += connection_warnings(connection, (host.target for host in hosts))
     return DoctorJob(tuple(jobs), findings, connection, probe, tuple(diagnostics))
 
 

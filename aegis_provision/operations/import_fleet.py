@@ -22,7 +22,7 @@ from aegis_provision.importing.result import ImportResult, ImportStatus, Inspect
 from aegis_provision.inputs.inventory_files import read_inventory_files, variables_beside
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
-from aegis_provision.operations.connection import connection_settings, ignored_ssh_config
+from aegis_provision.operations.connection import connection_settings, connection_warnings
 from aegis_provision.operations.load import (
     inventory_paths,
     resolve_fleet,
@@ -98,7 +98,7 @@ def ignored_on_the_way(
     """Return what the ssh config says of the hosts and is not honoured. Raises :class:`Error`."""
     settings = _connection(source, environment, options)
     targets = (source.inventory.hosts[name].target for name in source.hosts)
-    return ignored_ssh_config(settings, targets)
+    return connection_warnings(settings, targets)
 
 
 def _connection(

@@ -14,7 +14,7 @@ from aegis_provision.humanize import counted
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import (
     connection_settings,
-    ignored_ssh_config,
+    connection_warnings,
     operator_name,
 )
 from aegis_provision.operations.load import (
@@ -335,7 +335,7 @@ def prepare_job(scheduled: Scheduled, environment: Environment, options: Connect
         retries=retry.header.run if retry else None,
     )
     targets = (fleet.inventory.hosts[name].target for name in schedule.hosts)
-    diagnostics = (*scheduled.diagnostics, *warnings, *ignored_ssh_config(connection, targets))
+    diagnostics = (*scheduled.diagnostics, *warnings, *connection_warnings(connection, targets))
     return Job(fleet, schedule, host_jobs, connection, info, environment.environ, diagnostics)
 
 

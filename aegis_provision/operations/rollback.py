@@ -12,7 +12,7 @@ from aegis_provision.history.run_header import RunKind, host_identity
 from aegis_provision.history.state_dir import file_digest, load_key, state_dir
 from aegis_provision.operations.connection import (
     connection_settings,
-    ignored_ssh_config,
+    connection_warnings,
     operator_name,
 )
 from aegis_provision.operations.load import resolve_access, select_hosts
@@ -82,7 +82,7 @@ def prepare_rollback(
         undoes=past.header.run,
     )
     environ = environment.environ
-    ignored = ignored_ssh_config(connection, (job.host.target for job in host_jobs))
+    ignored = connection_warnings(connection, (job.host.target for job in host_jobs))
     diagnostics = (*fleet.diagnostics, *ignored)
     return Job(fleet, schedule, tuple(host_jobs), connection, info, environ, diagnostics, targets)
 

@@ -21,7 +21,7 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.humanize import listed
 from aegis_provision.inventory.pins import pin_diagnostics
-from aegis_provision.operations.connection import connection_settings, ignored_ssh_config
+from aegis_provision.operations.connection import connection_settings, connection_warnings
 from aegis_provision.operations.load import (
     Fleet,
     find_host,
@@ -159,7 +159,7 @@ def prepare_start(
         {name: _places(selected.specs[name], selection.called) for name in hosts},
     )
     connection = _connection(fleet, environment, options, resolved.logins)
-    ignored = ignored_ssh_config(connection, (fleet.hosts[name].target for name in hosts))
+    ignored = connection_warnings(connection, (fleet.hosts[name].target for name in hosts))
     diagnostics = (*selected.diagnostics, *warnings, *ignored)
     return SessionJob(fleet, selected.scheduled, jobs, connection, wanted, diagnostics)
 

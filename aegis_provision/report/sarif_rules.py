@@ -32,6 +32,7 @@ RULES = {
     "given-twice": "A variable is assigned twice.",
     "group-cycle": "A group that is within itself.",
     "health-without-restart": "A play asks for Aegis' health and restarts nothing.",
+    "fewer-forks": "Fewer hosts are worked on at once than asked for, for want of open files.",
     "ignored-ssh-keyword": "A keyword of the ssh config that is not honoured, and that may matter.",
     "ignored-variables": "Variables of Ansible's that mean nothing here.",
     "in-the-way": "Files beside the new inventory would count for it too.",

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from aegis_provision.transport.host_session import Connect, HostSession
     from aegis_provision.transport.retry import Retry
 
-POOL_SIZE = 200
-"""How many connections a plan keeps open for the write that follows; more hosts reconnect."""
-
 _FRESH = 5.0
 
 
@@ -31,6 +28,8 @@ _FRESH = 5.0
 class ConnectionSettings:
     """How to connect: to ``forks`` hosts at once, with ``deadline`` seconds for each at most.
 
+    ``wanted_forks`` were asked for; this process's files may not be enough for them. ``kept_files``
+    is how many files may stay open between a plan and the write that follows.
     ``shared`` is entered while hosts are worked on: the connections to their bastions stay open
     until the outermost block ends. ``secrets`` are the operator's tokens that must never be shown,
     even if no host of the run has them.
@@ -42,6 +41,8 @@ class ConnectionSettings:
     deadline: float
     secrets: tuple[Secret, ...] = field(default=(), repr=False)
     shared: AbstractContextManager[object] = field(default_factory=nullcontext, repr=False)
+    kept_files: int = 0
+    wanted_forks: int = 0
 
     def open(self, host: Host, deadline: Deadline, emit: Emit) -> HostSession:
         """Connect to ``host``, and emit it as an event if that is tried again.
@@ -58,11 +59,13 @@ class ConnectionSettings:
 class ConnectionPool:
     """Connections that a plan leaves open for the write: one handshake per host and run.
 
-    At most ``limit`` are kept; safe to use from several threads. Those left are closed on exit.
+    At most ``limit`` are kept, with ``files`` of this process's files between them, ``None`` for
+    no other bound. Safe to use from several threads. Those left are closed on exit.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, files: int | None = None) -> None:
         self._limit = limit
+        self._files = limit if files is None else files
         self._sessions: dict[str, tuple[HostSession, float]] = {}
         self._lock = threading.Lock()
 
@@ -71,15 +74,23 @@ class ConnectionPool:
 
     def __exit__(self, *_: object) -> None:
         while self._sessions:
-            self._sessions.popitem()[1][0].close()
+            session, _since = self._sessions.popitem()[1]
+            session.wake()
+            session.close()
 
     def offer(self, host: str, session: HostSession) -> bool:
         """Keep ``session`` if there is room; tell whether it was."""
         with self._lock:
-            if len(self._sessions) >= self._limit:
+            if len(self._sessions) >= self._limit or session.open_files > self._files:
                 return False
+            self._files -= session.open_files
             self._sessions[host] = session, time.monotonic()
+        if session.rest():
             return True
+        with self._lock:
+            self._files += session.open_files
+            del self._sessions[host]
+        return False
 
     def take(self, host: str, deadline: Deadline) -> HostSession | None:
         """Return the connection to ``host`` if one was kept and still answers.
@@ -89,8 +100,10 @@ class ConnectionPool:
         """
         with self._lock:
             session, since = self._sessions.pop(host, (None, 0.0))
-        if session is None:
-            return None
+            if session is None:
+                return None
+            self._files += session.open_files
+        session.wake()
         if time.monotonic() - since < _FRESH or session.alive(deadline):
             return session
         session.close()

@@ -84,6 +84,7 @@ class _Run:
     rollback: bool
     redactor: Redactor
     results: dict[str, HostResult] = field(default_factory=dict)
+    failed: dict[str, None] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
     budget_spent: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -136,10 +137,10 @@ class _Run:
             workers=context.connection.forks,
             cancel=context.cancel,
             on_cancel=lambda: context.emit(StopRequested(len(self.under_way))),
-            enough=lambda: budget.is_spent(len(self._failed())),
+            enough=lambda: budget.is_spent(len(self.failed)),
         ):
             continue
-        failed = self._failed()
+        failed = tuple(self.failed)
         if not budget.is_spent(len(failed)):
             return not context.cancel.cancelled
         self.budget_spent = True
@@ -166,19 +167,14 @@ class _Run:
             in_effect=changes_sessions(plan) and earlier.status is Status.APPLIED,
         )
 
-    def _failed(self) -> tuple[str, ...]:
-        """Return the hosts that count against the budget.
+    def _counts(self, result: HostResult) -> bool:
+        """Tell whether a host counts against the budget.
 
         A rollback that ended as it should is no failure, and a host whose file has changed since is
         no reason to leave the others as they are.
         """
         expected = {Status.ROLLED_BACK, Status.REFUSED} if self.rollback else set()
-        with self._lock:
-            return tuple(
-                host
-                for host, result in self.results.items()
-                if result.counts_as_failed and result.status not in expected
-            )
+        return result.counts_as_failed and result.status not in expected
 
     def _verb(self, failed: Sequence[str]) -> str:
         if all(self.results[host].status in FAILURES - {Status.UNVERIFIED} for host in failed):
@@ -187,5 +183,10 @@ class _Run:
 
     def _finish(self, play: int, result: HostResult) -> None:
         with self._lock:
-            self.results[result.host] = later_result(self.results.get(result.host), result)
+            found = later_result(self.results.get(result.host), result)
+            self.results[result.host] = found
+            if self._counts(found):
+                self.failed[result.host] = None
+            else:
+                self.failed.pop(result.host, None)
         self.context.emit(HostFinished(play, result))

@@ -68,15 +68,15 @@ def run_sessions(
     budget = budget_of(scheduled.play, len(scheduled.hosts))
     results: dict[str, SessionResult] = {}
     begun: set[str] = set()
+    failed: list[str] = []
     spent = False
-
-    def failed() -> tuple[str, ...]:
-        return tuple(host for host, result in dict(results).items() if result.counts_as_failed)
 
     def work_on(job: HostJob) -> None:
         begun.add(job.host.name)
         result = _outcome(job, action, connection, emit, redactor, _unreachable)
         results[job.host.name] = result
+        if result.counts_as_failed:
+            failed.append(job.host.name)
         emit(SessionReported(result))
 
     with connection.shared:
@@ -87,12 +87,12 @@ def run_sessions(
                 workers=connection.forks,
                 cancel=cancel,
                 on_cancel=lambda: emit(StopRequested(len(begun - results.keys()))),
-                enough=lambda: budget.is_spent(len(failed())),
+                enough=lambda: budget.is_spent(len(failed)),
             ):
                 continue
-            spent = budget.is_spent(len(failed()))
+            spent = budget.is_spent(len(failed))
             if spent:
-                emit(BudgetSpent(0, stop_words(failed(), budget, "failed"), failed()))
+                emit(BudgetSpent(0, stop_words(failed, budget, "failed"), tuple(failed)))
             if spent or cancel.cancelled:
                 break
     ended = tuple(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from aegis_provision.rollout.capacity import has_room_for_a_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
 
 _NAP = 0.1
+_LOOKS = 600
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,39 +62,93 @@ def run_all(
     cancel: CancelToken,
     on_cancel: Callable[[], None] = lambda: None,
     enough: Callable[[], bool] = lambda: False,
+    has_room: Callable[[], bool] = has_room_for_a_host,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, work(item))`` for every item as it is done, ``workers`` at a time.
 
     Once ``cancel`` is cancelled, ``on_cancel`` is called and no item begins; items under way are
     still yielded, unless it is cancelled again: then this returns without them. The same holds
-    once ``enough`` says so, which is asked before each item. An exception from ``work`` is a bug in
-    it and is raised here; no further item begins then.
+    once ``enough`` says so, which is asked before each item. Where this machine ``has_room`` for no
+    further item, one begins as soon as it has, which is looked at whenever one ends. An exception
+    from ``work`` is a bug in it and is raised here; no further item begins then.
     """
     if not items:
         return
-    done: SimpleQueue[Future[tuple[Item, Result] | None] | None] = SimpleQueue()
-    cancel.wake_with(lambda: done.put(None))
-
-    def begin(item: Item) -> tuple[Item, Result] | None:
-        return None if cancel.cancelled or enough() else (item, work(item))
-
-    executor = ThreadPoolExecutor(workers, "host-worker")
+    pool = _Pool(deque(items), work, cancel, enough, has_room)
+    cancel.wake_with(lambda: pool.done.put(None))
     reported = False
     try:
-        for item in items:
-            executor.submit(begin, item).add_done_callback(done.put)
+        pool.begin(min(workers, len(items)))
         left = len(items)
         while left:
-            future = done.get()
+            ended = pool.done.get()
             if cancel.cancelled and not reported:
                 reported = True
                 on_cancel()
             if cancel.abandoned:
                 return
-            if future is not None:
+            if ended is not None:
                 left -= 1
-                outcome = future.result()
-                if outcome is not None:
-                    yield outcome
+                if ended.problem is not None:
+                    raise ended.problem
+                yield from ended.outcome
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+        pool.todo.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended(Generic[Item, Result]):
+    """How an item ended: with an outcome, with a bug in the work, or before it began."""
+
+    outcome: tuple[tuple[Item, Result], ...] = ()
+    problem: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool(Generic[Item, Result]):
+    """The threads that work on items, each on one after the other."""
+
+    todo: deque[Item]
+    work: Callable[[Item], Result]
+    cancel: CancelToken
+    enough: Callable[[], bool]
+    has_room: Callable[[], bool]
+    done: SimpleQueue[_Ended[Item, Result] | None] = field(default_factory=SimpleQueue)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def begin(self, workers: int) -> None:
+        """Start as many ``workers`` as this machine lets us, one at least."""
+        for number in range(workers):
+            try:
+                threading.Thread(target=self._run, name=f"host-worker_{number}").start()
+            except RuntimeError:  # no more threads: there are fewer workers then
+                if number == 0:
+                    self._run()
+                return
+
+    def _run(self) -> None:
+        while self.todo:
+            self._wait_for_room()
+            try:
+                item = self.todo.popleft()
+            except IndexError:
+                return
+            self.done.put(self._ended(item))
+            with self.changed:
+                self.changed.notify()
+
+    def _ended(self, item: Item) -> _Ended[Item, Result]:
+        if self.cancel.cancelled or self.enough():
+            return _Ended()
+        try:
+            return _Ended(((item, self.work(item)),))
+        except BaseException as problem:  # noqa: BLE001 - it is raised where the items go
+            return _Ended(problem=problem)
+
+    def _wait_for_room(self) -> None:
+        """Wait until there is room, or in vain: then the work itself says what is missing."""
+        for _ in range(_LOOKS):
+            if self.cancel.cancelled or not self.todo or self.has_room():
+                return
+            with self.changed:
+                self.changed.wait(_NAP)

@@ -18,6 +18,7 @@ from aegis_provision.aegis.identify_server import NO_COMMANDS
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.become import LET_IT_RUN, quoted
 from aegis_provision.transport.errors import map_errors
+from aegis_provision.transport.open_files import with_own_limit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ def run_here(command: str, home: Path, deadline: Deadline) -> CompletedCommand:
     """
     with map_errors(STEP):
         process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
+            with_own_limit(["/bin/sh", "-c", command]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -37,9 +37,14 @@ def connect(
     ``shared`` go over one connection to their bastion. Raises :class:`Unreachable`.
     """
     if target.connection == "local":
+        from aegis_provision.transport.errors import CONNECT, map_errors
         from aegis_provision.transport.local import connect_local
 
-        return connect_local(target, options, deadline)
+        def attempt() -> HostSession:
+            with map_errors(CONNECT):
+                return connect_local(target, options, deadline)
+
+        return retrying(attempt, deadline, on_retry, retries=options.retries)
     return _connect_ssh(target, options, deadline, on_retry, shared or SharedConnections())
 
 

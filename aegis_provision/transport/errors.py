@@ -38,6 +38,10 @@ _NO_NAME_SERVER = (
     "the name can't be looked up now",
     "check this machine's network and name server, or set 'address'",
 )
+TOO_MANY_FILES = ("too many files are open here", "lower --forks, or raise 'ulimit -n'")
+TOO_MANY_FILES_IN_ALL = ("too many files are open here", "lower --forks")
+NO_MEMORY = ("this machine has no memory left", "lower --forks")
+_SHORT_HERE = frozenset({TOO_MANY_FILES, TOO_MANY_FILES_IN_ALL, NO_MEMORY})
 _BY_ERRNO = {
     errno.ECONNREFUSED: NOTHING_LISTENS,
     errno.EHOSTUNREACH: ("no route to the host", _ROUTE),
@@ -49,8 +53,10 @@ _BY_ERRNO = {
     errno.ECONNRESET: CLOSED,
     errno.ECONNABORTED: CLOSED,
     errno.EPIPE: CLOSED,
-    errno.EMFILE: ("too many files are open here", "lower --forks, or raise 'ulimit -n'"),
-    errno.ENFILE: ("too many files are open here", "lower --forks"),
+    errno.EMFILE: TOO_MANY_FILES,
+    errno.ENFILE: TOO_MANY_FILES_IN_ALL,
+    errno.ENOMEM: NO_MEMORY,
+    errno.ENOBUFS: NO_MEMORY,
 }
 NO_TIME = ("no answer in time", "check the host and the network, or raise --timeout")
 """The reason and the hint for a step that took too long."""
@@ -79,6 +85,8 @@ _PASSING: Mapping[str, Mapping[tuple[str, str], Passing]] = {
 
 def passing_of(step: str, reason: str, hint: str) -> Passing | None:
     """Return how soon a failure at ``step`` may be over; ``None`` for one that stays."""
+    if (reason, hint) in _SHORT_HERE:
+        return Passing.WITH_ROOM_HERE
     return _PASSING.get(step, {}).get((reason, hint))
 
 
@@ -102,6 +110,8 @@ def map_errors(name: str) -> Iterator[None]:
     """Turn the system's errors inside into :class:`Unreachable` at ``name``."""
     try:
         yield
+    except MemoryError:
+        raise Unreachable(name, *NO_MEMORY, passing=Passing.WITH_ROOM_HERE) from None
     except (OSError, EOFError) as problem:
         reason, hint = describe_os_error(problem)
         stage = Stage.NAME if isinstance(problem, _NAME_PROBLEMS) else None

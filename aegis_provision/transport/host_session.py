@@ -86,6 +86,18 @@ class RemoteServices(Protocol):
         ...
 
 
+class Idle(Protocol):
+    """What sees to a connection that waits to be used again."""
+
+    def rest(self) -> None:
+        """Begin to see to it. Raises ``OSError`` and ``RuntimeError`` where that can't be."""
+        ...
+
+    def wake(self) -> None:
+        """See to it no more."""
+        ...
+
+
 class NotAsOwner(Exception):
     """The SFTP server could not run as a directory's owner; the text says why."""
 
@@ -110,7 +122,8 @@ class HostSession:
     change what the path leads to, unless the target says otherwise; else the files are those of the
     directory's owner: ``as_owner(uid, gid, deadline)`` returns them, with ``gid`` for a user whom
     the host does not know, or raises :class:`NotAsOwner`. ``closers`` run on closing, in
-    order.
+    order. ``idle`` sees to the connection while nobody uses it, and ``open_files`` is how many of
+    this process's files it takes.
 
     Every method but ``alive`` and ``close`` raises :class:`Unreachable` if the connection is lost.
     """
@@ -126,9 +139,13 @@ class HostSession:
         logged_in: Login = Login(),
         accepted: tuple[AcceptedKey, ...] = (),
         closers: Sequence[Callable[[], object]] = (),
+        idle: Idle | None = None,
+        open_files: int = 0,
     ) -> None:
         """Take over an open connection."""
         self.accepted = accepted
+        self.open_files = open_files
+        self._idle = idle
         self.logged_in = logged_in
         self._target = target
         self._files = files
@@ -211,6 +228,20 @@ class HostSession:
                 self._work_as(next(iter(others.values())), deadline)
                 return frozenset()
         return frozenset(others)
+
+    def rest(self) -> bool:
+        """Let the connection wait to be used again; tell whether it can. Never raises."""
+        try:
+            if self._idle is not None:
+                self._idle.rest()
+        except (OSError, RuntimeError):
+            return False
+        return True
+
+    def wake(self) -> None:
+        """Take a connection that rests into use again."""
+        if self._idle is not None:
+            self._idle.wake()
 
     def alive(self, deadline: Deadline) -> bool:
         """Tell whether the connection still answers; never raises."""

@@ -54,6 +54,8 @@ BACKOFFS: Mapping[Passing, Backoff] = {
     Passing.UNSAID: Backoff(8, 0.25),
     # MaxStartups and PerSourcePenalties of sshd_config(5): it takes us, if we ask seldom enough.
     Passing.WHEN_LEFT_ALONE: Backoff(None, 0.25),
+    # Other hosts end, and leave us what they took.
+    Passing.WITH_ROOM_HERE: Backoff(None, 0.25),
 }
 _NEVER = Backoff(0, 0.0)
 _WITH_PATIENCE = {Passing.UNSAID: Passing.WHEN_LEFT_ALONE}
@@ -129,7 +131,9 @@ def _wait(
 ) -> float | None:
     """Return how long to wait before trying again, ``None`` if that is no use (any more)."""
     passing = problem.passing
-    if passing is None or problem.step not in _STEPS:
+    if passing is None:
+        return None
+    if problem.step not in _STEPS and passing is not Passing.WITH_ROOM_HERE:
         return None
     if patient:
         passing = _WITH_PATIENCE.get(passing, passing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 import socket
 import struct
@@ -125,7 +127,10 @@ def look_up(
         except OSError as problem:
             results.put(problem)
 
-    threading.Thread(target=resolve, name=f"resolve-{host}", daemon=True).start()
+    try:
+        threading.Thread(target=resolve, name=f"resolve-{host}", daemon=True).start()
+    except RuntimeError:  # no more threads
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from None
     try:
         result = results.get(timeout=seconds)
     except queue.Empty:

@@ -6,14 +6,18 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from aegis_provision.transport.open_files import SHORT_HERE, with_own_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_SHELL = "/bin/sh"
+_PAUSE = 0.1
 
 
 class MatchCommandError(Exception):
@@ -46,14 +50,7 @@ class MatchCommands:
     def _run(self, command: str) -> bool | str:
         shell = self.environ.get("SHELL", DEFAULT_SHELL)
         try:
-            process = subprocess.Popen(
-                [shell, "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=dict(self.environ),
-                start_new_session=True,
-            )
+            process = self._start(shell, command)
         except (OSError, ValueError) as problem:
             return f"the shell {shell} can't be run: {getattr(problem, 'strerror', '') or problem}"
         try:
@@ -66,3 +63,21 @@ class MatchCommands:
         if status < 0:
             return f"signal {-status} ended it"
         return status == 0
+
+    def _start(self, shell: str, command: str) -> subprocess.Popen[bytes]:
+        """Start ``command`` once this machine has the files and the memory for it."""
+        until = time.monotonic() + self.timeout
+        while True:
+            try:
+                return subprocess.Popen(
+                    with_own_limit([shell, "-c", command]),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=dict(self.environ),
+                    start_new_session=True,
+                )
+            except OSError as problem:
+                if problem.errno not in SHORT_HERE or time.monotonic() > until:
+                    raise
+            time.sleep(_PAUSE)

@@ -17,6 +17,7 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.transport.errors import (
     CLOSED,
     LOOK_AT_LOG,
+    NO_MEMORY,
     NO_TIME,
     NO_WORD,
     PENALIZED,
@@ -87,6 +88,8 @@ def explain(problem: Exception) -> tuple[str, str]:
             return explain(next(iter(problem.errors.values())))
         case OSError() | EOFError():
             return describe_os_error(problem)
+        case MemoryError():
+            return NO_MEMORY
         case IncompatiblePeer():
             return _incompatible(str(problem))
         case PartialAuthentication():

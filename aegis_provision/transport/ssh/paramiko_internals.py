@@ -12,7 +12,7 @@ import time
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import paramiko
 from paramiko.buffered_pipe import BufferedPipe
@@ -72,7 +72,7 @@ _ENDS_WITHIN = 0.5
 _KEY_EXCHANGE = range(30, 50)  # RFC 4253, section 12
 _READ_SIZE = 64 * 1024
 _LONGEST_READ = 1.0
-_REST_WITHIN = 5.0
+_REST_WITHIN, _REST_WITHIN_SHORT = 5.0, 0.5
 _LONGEST_LINE = 64 * 1024
 _CONDITION, _LOCK = "_cv", "_lock"
 _FOREVER = 365 * 24 * 3600.0
@@ -188,7 +188,8 @@ class _Packets(Packetizer):
 
     paramiko reads for ever, in a thread that wakes ten times a second to see whether to end.
     ``until`` (``time.monotonic``) is when the reader stops waiting for a packet to begin; the rest
-    of one that has begun is waited for a little longer, as nothing could be read after a half.
+    of one that has begun is waited for ``rest_within`` seconds longer, as nothing could be read
+    after a half.
     """
 
     def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
@@ -197,6 +198,7 @@ class _Packets(Packetizer):
         self._ahead = b""
         self._seconds = 0.0
         self.until = 0.0
+        self.rest_within = _REST_WITHIN
 
     def start_handshake(self, timeout: float) -> None:
         """Start no timer: who waits for the handshake has a bound."""
@@ -230,7 +232,7 @@ class _Packets(Packetizer):
 
         Raises ``EOFError`` at the end, :class:`_NothingCameError` and ``OSError``.
         """
-        until = self.until if begins else self.until + _REST_WITHIN
+        until = self.until if begins else self.until + self.rest_within
         if not begins and time.monotonic() >= until:  # it may come byte by byte
             raise TimeoutError
         while True:
@@ -265,6 +267,28 @@ class _Packets(Packetizer):
             self._check_keepalive()  # type: ignore[attr-defined] # the stubs leave it out
         if time.monotonic() >= until:
             raise _NothingCameError if begins else TimeoutError
+
+
+class OnData(Protocol):
+    """What is set as an event when something comes (paramiko's ``BufferedPipe.set_event``)."""
+
+    def set(self) -> None:
+        """Take note that something came."""
+        ...
+
+    def clear(self) -> None:
+        """Take note that it was read."""
+        ...
+
+
+class _Ignored:
+    """An event that nobody waits for."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+    def clear(self) -> None:
+        """Do nothing."""
 
 
 class _ReadingCondition(threading.Condition):
@@ -325,6 +349,7 @@ class Connection(paramiko.Transport):
     server = ""
     logged_in_with = ""
     too_many_tries = False
+    keepalive_interval = 0.0
     host_key_algorithms: tuple[str, ...] = ()
     _shown: _Shown | None = None
     _authentication: Authentication | None = None
@@ -448,11 +473,41 @@ class Connection(paramiko.Transport):
         self._reading(self._take_packet, seconds)
         return self.active
 
-    def _reading(self, step: Callable[[], None], seconds: float) -> None:
+    # Resting: see :mod:`~aegis_provision.transport.ssh.idle_connections`.
+
+    def set_keepalive(self, interval: float) -> None:
+        """Give the far side a sign of life after ``interval`` seconds without anything else."""
+        self.keepalive_interval = interval
+        super().set_keepalive(interval)
+
+    def descriptor(self) -> int | None:
+        """Return the descriptor that tells when something comes, if there is one."""
+        return None if isinstance(self.sock, paramiko.Channel) else self.sock.fileno()
+
+    def call_on_data(self, event: OnData | None) -> None:
+        """Have ``event`` set when something comes through the bastion, or nothing."""
+        if isinstance(self.sock, paramiko.Channel):
+            self.sock.in_buffer.set_event(cast("threading.Event", event or _Ignored()))
+
+    def read_what_came(self) -> None:
+        """Read what has come, and wait for nothing but the rest of a packet, shortly."""
+        packets = self._packets
+        packets.rest_within = _REST_WITHIN_SHORT
+        while self.read_packet(0.0) and packets.has_read_ahead():
+            continue
+        packets.rest_within = _REST_WITHIN
+
+    def give_sign_of_life(self) -> None:
+        """Send what the far side may ignore, so that it and all on the way know of us."""
+        self._reading(lambda: self.global_request("keepalive@lag.net", wait=False), 0.0)
+
+    @property
+    def _packets(self) -> _Packets:
+        return cast("_Packets", self.packetizer)
+
+    def _reading(self, step: Callable[[], object], seconds: float) -> None:
         """Do ``step``, which waits for ``seconds``; what it fails on ends the connection."""
-        packets = self.packetizer
-        assert isinstance(packets, _Packets)  # noqa: S101 - it was made of it
-        packets.until = time.monotonic() + seconds
+        self._packets.until = time.monotonic() + seconds
         try:
             step()
         except _NothingCameError:

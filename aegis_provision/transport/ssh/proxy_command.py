@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, cast
 
 from aegis_provision.errors import Passing, Unreachable
 from aegis_provision.humanize import escape_control
+from aegis_provision.transport.errors import map_errors
+from aegis_provision.transport.open_files import SHORT_HERE, with_own_limit
 from aegis_provision.transport.ssh.match_commands import DEFAULT_SHELL
 from aegis_provision.transport.tcp import BufferedSocket, dial
 
@@ -53,11 +55,12 @@ def run_proxy_command(command: str, environ: Mapping[str, str]) -> ProxyConnecti
     """Start ``command``; return the connection that it makes. Raises :class:`Unreachable`."""
     shell = environ.get("SHELL") or DEFAULT_SHELL
     # Its input is a pipe, as for ssh: bash takes a socket for a login from afar.
-    ours, theirs = socket.socketpair()
+    with map_errors(_STEP):
+        ours, theirs = socket.socketpair()
     try:
         with theirs:
             process = subprocess.Popen(
-                [shell, "-c", f"exec {command}"],
+                with_own_limit([shell, "-c", f"exec {command}"]),
                 stdin=subprocess.PIPE,
                 stdout=theirs.fileno(),
                 stderr=subprocess.PIPE,
@@ -67,6 +70,9 @@ def run_proxy_command(command: str, environ: Mapping[str, str]) -> ProxyConnecti
             )
     except (OSError, ValueError) as problem:
         ours.close()
+        if getattr(problem, "errno", None) in SHORT_HERE:
+            with map_errors(_STEP):
+                raise
         reason = getattr(problem, "strerror", None) or str(problem)
         raise Unreachable(
             _STEP,

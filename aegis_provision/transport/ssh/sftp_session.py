@@ -27,6 +27,7 @@ from aegis_provision.transport.host_session import HostSession, Login, NotAsOwne
 from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
 from aegis_provision.transport.ssh.commands import SshServices, another_session
+from aegis_provision.transport.ssh.idle_connections import IdleConnection
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
 from aegis_provision.transport.ssh.paramiko_internals import (
     begin,
@@ -91,6 +92,8 @@ def start_session(
         logged_in=Login(hop.user, transport.logged_in_with, connection.bastions),
         accepted=connection.accepted,
         closers=[connection.close],
+        idle=IdleConnection(transport),
+        open_files=_open_files(connection, hop),
     )
 
 
@@ -157,6 +160,13 @@ class _SftpServer:
             raise Unreachable("sftp", str(problem), "try again") from None
         self.channel = channel
         return files
+
+
+def _open_files(connection: LoggedIn, hop: Hop) -> int:
+    """Return how many of this process's files the connection takes: a ProxyCommand's are pipes."""
+    if connection.way is not None:
+        return 0
+    return 1 if hop.proxy_command is None else 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aegis_provision.operations.connection import ignored_ssh_config
+from aegis_provision.operations.connection import connection_warnings
 from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.ssh.ssh_config_keywords import KEYWORDS, Effect
@@ -61,7 +61,7 @@ def told(home: Path, config: str, *hosts: str, **changes: Any) -> list[str]:
     targets = [target(name, host=name, **fields) for name in hosts or ("a",)]
     return [
         f"{item.message.replace(str(path), 'config')} [{', '.join(item.hosts)}]"
-        for item in ignored_ssh_config(settings, targets)
+        for item in connection_warnings(settings, targets)
     ]
 
 
