@@ -26,21 +26,21 @@ class IdleConnection:
     def __init__(self, connection: Connection) -> None:
         """Do nothing yet."""
         self.connection = connection
-        self._lock = threading.Lock()
+        self._exclusive = threading.Lock()
         self._resting = False
         self._quiet_since = 0.0
 
     def rest(self) -> None:
         """Let the one thread read it. Raises ``OSError`` and ``RuntimeError`` if it can't."""
         if not self.connection.reads_in_background:
-            with self._lock:
+            with self._exclusive:
                 self._quiet_since = time.monotonic()
                 _READER.add(self)
                 self._resting = True
 
     def wake(self) -> None:
         """Let whoever uses it read it."""
-        with self._lock:
+        with self._exclusive:
             if self._resting:
                 self._resting = False
                 _READER.remove(self)
@@ -51,7 +51,7 @@ class IdleConnection:
 
     def read(self, *, came: bool) -> None:
         """Read what came, or give a sign of life."""
-        if not self._lock.acquire(blocking=False):
+        if not self._exclusive.acquire(blocking=False):
             return  # it is about to be used
         try:
             if not self._resting:
@@ -67,7 +67,7 @@ class IdleConnection:
             if self._resting:
                 _READER.add(self)
         finally:
-            self._lock.release()
+            self._exclusive.release()
 
 
 class _OnData:
@@ -87,7 +87,7 @@ class _Reader:
     """The one thread, from the first connection that rests to the end of the process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._exclusive = threading.Lock()
         self._resting: dict[IdleConnection, int | None] = {}
         self._selector: selectors.BaseSelector | None = None
         self._wake = -1
@@ -96,7 +96,7 @@ class _Reader:
     def add(self, idle: IdleConnection) -> None:
         """Read ``idle`` from now on. Raises ``OSError`` and ``RuntimeError``."""
         descriptor = idle.connection.descriptor()
-        with self._lock:
+        with self._exclusive:
             selector = self._selector or self._begin()
             if descriptor is not None:
                 selector.register(descriptor, selectors.EVENT_READ, idle)
@@ -108,7 +108,7 @@ class _Reader:
 
     def remove(self, idle: IdleConnection) -> None:
         """Leave ``idle`` alone from now on."""
-        with self._lock:
+        with self._exclusive:
             descriptor = self._resting.pop(idle, None)
             if descriptor is not None and self._selector is not None:
                 self._selector.unregister(descriptor)
@@ -148,7 +148,7 @@ class _Reader:
                 self._give_signs_of_life()
 
     def _give_signs_of_life(self) -> None:
-        with self._lock:
+        with self._exclusive:
             resting = tuple(self._resting)
         for idle in resting:
             if idle.is_due():

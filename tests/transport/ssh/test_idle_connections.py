@@ -1,0 +1,78 @@
+"""Connections that wait to be used again: they stay, and one that ends does no harm."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from aegis_provision.rollout.connection_pool import ConnectionPool
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.ssh.idle_connections import IdleConnection
+from tests.fleet import stalling
+from tests.fleet.clients import logged_in, options, target_at
+from tests.fleet.openssh import running_sshd
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fleet.openssh import Sshd
+
+_ENOUGH = 30.0
+
+
+class _AsksForLife(stalling.Login):
+    """Hangs up on a client that leaves two questions for a sign of life without an answer."""
+
+    lost = threading.Event()
+
+    def auth_completed(self) -> None:
+        assert self.connection is not None
+        self.connection.set_keepalive(interval=0.3, count_max=2)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.lost.set()
+
+
+def test_a_host_that_asks_for_a_sign_of_life_gets_one(sshd: Sshd, home: Path) -> None:
+    _AsksForLife.lost = threading.Event()
+    with stalling.serving(_AsksForLife, sshd, home) as port:
+        conn_options = options(home, home / "known_hosts")
+        with logged_in(target_at(sshd, port=port), conn_options) as connection:
+            idle = IdleConnection(connection)
+            idle.rest()
+            assert not _AsksForLife.lost.wait(1.5)
+            idle.wake()
+            assert _AsksForLife.lost.wait(_ENOUGH)  # nobody answers now
+
+
+def test_kept_connections_outlive_the_wait_and_dead_ones_are_found(
+    sshd: Sshd, home: Path, tmp_path: Path
+) -> None:
+    deadline = Deadline.after(60)
+    with running_sshd(tmp_path / "bastion") as bastion, ConnectionPool(100, files=1) as kept:
+        conn_options = options(home, sshd.known_hosts, bastion.known_hosts)
+        through = target_at(sshd, jump=(f"{bastion.user}@{bastion.address}:{bastion.port}",))
+        config = home / "config"
+        config.write_text(f"IdentityFile {bastion.client_key}\n")
+        sessions = {
+            "direct": connect(target_at(sshd), conn_options, deadline),
+        }
+        for number in range(3):
+            sessions[f"behind-{number}"] = connect(
+                through,
+                options(home, sshd.known_hosts, bastion.known_hosts, ssh_config=config),
+                deadline,
+            )
+        for name, session in sessions.items():
+            assert kept.offer(name, session)
+        for name in ("direct", "behind-0"):
+            taken = kept.take(name, deadline)
+            assert taken is not None
+            assert taken.alive(deadline)
+            assert kept.offer(name, taken)
+        lost = kept.take("behind-1", deadline)
+        assert lost is not None
+        bastion.process.terminate()
+        bastion.process.wait(_ENOUGH)
+        lost.close()
