@@ -94,6 +94,7 @@ READERS = {
     "history/run_record": "a record that it makes",
     "transport/ssh/known_hosts": "a file that it adds to, once it was looked at",
     "transport/local": "a host's files, on this machine",
+    "transport/open_files": "the null device, to see whether files can be opened",
 }
 """The modules that open files by themselves, and what these are."""
 
