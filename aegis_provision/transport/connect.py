@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
@@ -102,18 +103,24 @@ class _Way:
                 found.transport.read_in_background()  # many hosts use it at once
             return found
 
-        def tell(retry: Retry) -> None:
-            bastion = "" if is_host else f"bastion {self._name(index)}: "
-            self.on_retry(replace(retry, reason=f"{bastion}{retry.reason}"))
-
         with at_hop(self.hops, index):
             return retrying(
-                attempt, self.deadline, tell, retries=self.options.retries, patient=not is_host
+                attempt,
+                self.deadline,
+                partial(self._tell, index),
+                retries=self.options.retries,
+                patient=not is_host,
             )
+
+    def _tell(self, index: int, retry: Retry) -> None:
+        is_host = index == len(self.hops) - 1
+        bastion = "" if is_host else f"bastion {self._name(index)}: "
+        self.on_retry(replace(retry, reason=f"{bastion}{retry.reason}"))
 
     def _attempt(self, index: int, way: Lease[LoggedIn] | None) -> LoggedIn:
         hop = self.hops[index]
         address = (self.hops[:index], hop.host, hop.port)
+        tell = partial(self._tell, index)
         if way is None:
             from aegis_provision.transport.ssh.proxy_command import connect_hop
 
@@ -122,12 +129,12 @@ class _Way:
                 # Loading paramiko takes longest of all; the host gets ready for us meanwhile.
                 from aegis_provision.transport.ssh.connect_through_jump_hosts import log_in_over
 
-                return log_in_over(connection, hop, self.options, self.deadline)
+                return log_in_over(connection, hop, self.options, self.deadline, tell)
         from aegis_provision.transport.ssh.connect_through_jump_hosts import log_in_through
 
         try:
             with self.shared.turn(address, self.deadline):
-                return log_in_through(way, hop, self.options, self.deadline)
+                return log_in_through(way, hop, self.options, self.deadline, tell)
         except BaseException:
             way.give_back()
             raise

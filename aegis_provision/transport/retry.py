@@ -51,7 +51,9 @@ BACKOFFS: Mapping[Passing, Backoff] = {
     # A server that restarts is back in a moment. One that is down must not hold up the others.
     Passing.SOON: Backoff(2, 0.3),
     Passing.SLOWLY: Backoff(1, 0.1),
-    Passing.UNSAID: Backoff(8, 0.25),
+    # Old servers say nothing over MaxStartups, and turn away three in ten; so does a port that is
+    # forwarded to nowhere, always.
+    Passing.UNSAID: Backoff(5, 0.25),
     # MaxStartups and PerSourcePenalties of sshd_config(5): it takes us, if we ask seldom enough.
     Passing.WHEN_LEFT_ALONE: Backoff(None, 0.25),
     # Other hosts end, and leave us what they took.

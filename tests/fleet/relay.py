@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,4 +78,7 @@ def _relay(
         back = threading.Thread(target=copy, args=(there, peer), daemon=True)
         back.start()
         copy(peer, there)
+        if gone.is_set():
+            with suppress(OSError):
+                there.shutdown(socket.SHUT_RDWR)
         back.join(_PATIENCE)

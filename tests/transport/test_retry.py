@@ -90,7 +90,7 @@ def test_a_host_that_is_down_is_given_up_soon_and_the_error_says_after_what() ->
         ("connect", UNKNOWN_NAME, 1),
         ("handshake", CLOSED, 3),
         ("handshake", NO_TIME, 2),
-        ("handshake", NO_WORD, 9),
+        ("handshake", NO_WORD, 6),
         ("handshake", ("the host offers no modern cipher", ""), 1),
         ("bastion", CLOSED, 3),
         ("host key", CLOSED, 1),

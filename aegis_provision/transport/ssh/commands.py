@@ -6,7 +6,7 @@ Commands run as the login, by /bin/sh, whichever shell the login has.
 from __future__ import annotations
 
 import shlex
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,17 @@ from aegis_provision.transport.commands import (
     collect_output,
 )
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.errors import NO_TIME, BastionLostError, describe_os_error
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
-from aegis_provision.transport.ssh.paramiko_internals import open_session, wait_for_exit
+from aegis_provision.transport.ssh.paramiko_internals import (
+    ANSWERS_WITHIN,
+    open_session,
+    wait_for_exit,
+)
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.http_messages import (
@@ -126,13 +131,14 @@ class SshServices:
         """
         channel = self._open_session(deadline)
         try:
-            with map_paramiko_errors(STEP):
+            with self._map_errors():
                 channel.set_combine_stderr(True)
                 channel.exec_command(for_login_shell(_SAY_BEGUN + command))
                 _send_input(channel, stdin)
                 channel.settimeout(POLL_INTERVAL)
                 ended, output = collect_output(_SshCommand(channel), deadline)
             if not ended:
+                self._check_answers()
                 return CompletedCommand(None, output.replace(_BEGUN, b"", 1))
             status = channel.recv_exit_status()
             if status == _NO_STATUS:
@@ -145,13 +151,35 @@ class SshServices:
 
     def _open_session(self, deadline: Deadline) -> paramiko.Channel:
         timeout = deadline.step_timeout(self.options.timeout)
-        with map_paramiko_errors(STEP):
+        with self._map_errors():
             try:
                 return open_session(self.transport, timeout)
             except paramiko.ChannelException:
                 if not self.make_room(timeout):
                     raise
         return another_session(self.transport, self.options, deadline, STEP)
+
+    @contextmanager
+    def _map_errors(self) -> Iterator[None]:
+        """Turn what fails inside into :class:`Unreachable`; a bastion that is silent is named."""
+        try:
+            with map_paramiko_errors(STEP):
+                yield
+        except Unreachable as problem:
+            if problem.reason == NO_TIME[0]:
+                self._check_bastion()
+            raise
+
+    def _check_bastion(self) -> None:
+        silent = self.transport.silent_bastion(ANSWERS_WITHIN)
+        if silent is not None:
+            raise Unreachable(STEP, *describe_os_error(BastionLostError(silent))) from None
+
+    def _check_answers(self) -> None:
+        """Raise :class:`Unreachable` if the host is silent, rather than the command slow."""
+        self._check_bastion()
+        if not self.transport.answers(ANSWERS_WITHIN):
+            raise Unreachable(STEP, "the host stopped answering", "check the host and the network")
 
     def _check_connection(self) -> None:
         """Raise :class:`Unreachable` if the connection was lost, rather than the command killed.

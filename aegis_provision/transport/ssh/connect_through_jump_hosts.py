@@ -19,6 +19,7 @@ from aegis_provision.transport.errors import (
     BastionLostError,
     describe_os_error,
 )
+from aegis_provision.transport.retry import ignore_retry
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.retry import OnRetry
     from aegis_provision.transport.shared_connections import Lease
     from aegis_provision.transport.ssh.paramiko_internals import Connection
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
@@ -82,9 +84,13 @@ class LoggedIn:
 
 
 def log_in_over(
-    connection: socket.socket, hop: Hop, options: ConnectOptions, deadline: Deadline
+    connection: socket.socket,
+    hop: Hop,
+    options: ConnectOptions,
+    deadline: Deadline,
+    on_retry: OnRetry = ignore_retry,
 ) -> LoggedIn:
-    """Log in at ``hop``, to which ``connection`` leads.
+    """Log in at ``hop``, to which ``connection`` leads; further connections are told.
 
     Raises :class:`Unreachable`; ``connection`` is closed then.
     """
@@ -92,13 +98,17 @@ def log_in_over(
     def connect() -> socket.socket:
         return connect_hop(hop, options, deadline)
 
-    transport, key = open_transport(connection, hop, options, deadline, connect)
+    transport, key = open_transport(connection, hop, options, deadline, connect, on_retry)
     transport.server = hop.key_name
     return LoggedIn(transport, () if key is None else (key,))
 
 
 def log_in_through(
-    way: Lease[LoggedIn], hop: Hop, options: ConnectOptions, deadline: Deadline
+    way: Lease[LoggedIn],
+    hop: Hop,
+    options: ConnectOptions,
+    deadline: Deadline,
+    on_retry: OnRetry = ignore_retry,
 ) -> LoggedIn:
     """Log in at ``hop`` through a bastion, whose use is given back with the connection.
 
@@ -110,7 +120,7 @@ def log_in_through(
         return _connect(bastion.transport, hop, deadline.step_timeout(options.timeout))
 
     try:
-        transport, key = open_transport(connect(), hop, options, deadline, connect)
+        transport, key = open_transport(connect(), hop, options, deadline, connect, on_retry)
     except Unreachable as problem:
         if _is_lost(bastion.transport, problem, min(options.timeout, _ANSWERS_WITHIN)):
             raise _lost(bastion.transport) from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from aegis_provision.transport.errors import map_errors
+from aegis_provision.transport.retry import Retry, ignore_retry
 from aegis_provision.transport.ssh.algorithms import (
     CIPHERS,
     DIGESTS,
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
 
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
     from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.retry import OnRetry
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 _KEEPALIVE = 15
 _CLOCK_GRAIN = 0.25
 _MOST_CONNECTIONS = 8
+_KEYS_LEFT = "login: the host hung up after as many keys as it takes (MaxAuthTries); some are left"
 
 
 def open_transport(
@@ -41,20 +44,22 @@ def open_transport(
     options: ConnectOptions,
     deadline: Deadline,
     again: Callable[[], socket.socket | paramiko.Channel] | None = None,
+    on_retry: OnRetry = ignore_retry,
 ) -> tuple[Connection, AcceptedKey | None]:
     """Shake hands, check the host's key and log in.
 
     A host that hangs up after so many keys is connected to again with ``again``, a few times, for
-    those that are left. Returns the transport, and the host's key if it was new and taken on
-    trust. Raises :class:`Unreachable`; ``connection`` is closed then.
+    those that are left, which is told to ``on_retry``. Returns the transport, and the host's key
+    if it was new and taken on trust. Raises :class:`Unreachable`; ``connection`` is closed then.
     """
     progress = Progress()
-    for _ in range(_MOST_CONNECTIONS - 1):
+    for number in range(1, _MOST_CONNECTIONS):
         try:
             return _open(connection, hop, options, deadline, progress)
         except KeysLeftError as problem:
             if again is None:
                 raise problem.refusal from None
+        on_retry(Retry(number + 1, _KEYS_LEFT, 0.0))
         connection = again()
     try:
         return _open(connection, hop, options, deadline, progress)

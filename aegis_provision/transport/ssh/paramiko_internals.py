@@ -68,6 +68,8 @@ NO_BANNER = "Error reading SSH protocol banner"
 _BEFORE_BANNER = "Banner: "
 _MOST_SAID = 1000
 _ENDS_WITHIN = 0.5
+ANSWERS_WITHIN = 2.0
+"""Seconds within which a far side that was silent for a whole timeout answers, or is lost."""
 
 _KEY_EXCHANGE = range(30, 50)  # RFC 4253, section 12
 _READ_SIZE = 64 * 1024
@@ -403,7 +405,7 @@ class Connection(paramiko.Transport):
         request.add_byte(b"\x01")  # it is to be answered
         self._answered.clear()
         self._send_user_message(request)
-        return self._answered.wait(seconds)
+        return self._answered.wait(self.read_until(self._answered.is_set, seconds))
 
     def lost_bastion(self) -> str | None:
         """Return which bastion was lost, if that ended this connection, else ``None``."""
@@ -412,6 +414,22 @@ class Connection(paramiko.Transport):
         bastion = self.sock.get_transport()
         if not isinstance(bastion, Connection) or not bastion.ends():
             return None
+        return bastion.lost_bastion() or bastion.server
+
+    def silent_bastion(self, seconds: float) -> str | None:
+        """Return which bastion does not answer any more, asked for ``seconds``; else ``None``.
+
+        Its connection is closed, so that all who go through it are told the same at once.
+        """
+        bastion = self.sock.get_transport() if isinstance(self.sock, paramiko.Channel) else None
+        if not isinstance(bastion, Connection):
+            return None
+        if bastion.is_active():
+            if bastion.answers(seconds):
+                return None
+            outer = bastion.silent_bastion(seconds)
+            bastion.close()
+            return outer or bastion.server
         return bastion.lost_bastion() or bastion.server
 
     # Reading.

@@ -30,6 +30,7 @@ from aegis_provision.transport.ssh.commands import SshServices, another_session
 from aegis_provision.transport.ssh.idle_connections import IdleConnection
 from aegis_provision.transport.ssh.paramiko_errors import explain, map_paramiko_errors, to_os_error
 from aegis_provision.transport.ssh.paramiko_internals import (
+    ANSWERS_WITHIN,
     begin,
     open_session,
     wait_for_exit,
@@ -191,6 +192,9 @@ class _ChannelStream:
         try:
             data = self.channel.recv(size)
         except TimeoutError:
+            silent = self.transport.silent_bastion(ANSWERS_WITHIN)
+            if silent is not None:
+                raise BastionLostError(silent) from None
             raise
         except (paramiko.SSHException, OSError, EOFError) as problem:
             raise self._ended(problem) from None

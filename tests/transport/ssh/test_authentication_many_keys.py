@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.transport.connect import connect
+from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.ssh.identities import find_identities
 from aegis_provision.transport.ssh.public_keys import to_string
 from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
@@ -20,6 +22,7 @@ from tests.fleet.openssh import make_key, running_sshd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aegis_provision.transport.retry import Retry
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
     from tests.fleet.openssh import Sshd
 
@@ -57,8 +60,12 @@ def test_the_last_of_twenty_keys_opens_the_host_and_then_goes_first(
     known_hosts = home / "known_hosts"
     conn_options = options(home, known_hosts, agent_socket=agent.socket, accept_new=True)
     host = target_at(server, identity_file=None)
-    [accepted] = connection(host, conn_options)
-    assert accepted.name == server.entry
+    tries: list[Retry] = []
+    session = connect(host, conn_options, Deadline.after(20), tries.append)
+    session.close()
+    assert [item.name for item in session.accepted] == [server.entry]
+    assert [(item.attempt, item.wait) for item in tries] == [(2, 0), (3, 0), (4, 0)]
+    assert "as many keys as it takes (MaxAuthTries); some are left" in tries[0].reason
     assert _connections(server) == before + 4
     assert connection(host, conn_options) == ()
     assert _connections(server) == before + 5

@@ -283,7 +283,7 @@ def test_a_server_that_turns_away_is_asked_again(
     words: bytes, reason: str, way: str, sshd: Sshd, conn_options: ConnectOptions, home: Path
 ) -> None:
     tries: list[Retry] = []
-    with turning_away(sshd.port, words, times=12 if way == "bastion" else 7) as door:
+    with turning_away(sshd.port, words, times=12 if way == "bastion" else 5) as door:
         port = door.port
         conn_options = options(
             home,
@@ -325,6 +325,35 @@ def test_a_bastion_that_goes_silent_is_given_up_for_a_new_connection(
             opened(host, settled, shared, tries.append).close()
     lost = f"bastion: the connection to the bastion [127.0.0.1]:{port} was lost"
     assert tries[0].reason == lost
+
+
+def test_one_that_goes_silent_in_mid_work_is_named_to_all_behind_it(
+    sshd: Sshd, bastion: Sshd, conn_options: ConnectOptions, home: Path
+) -> None:
+    with going_silent(bastion.port) as (port, silent):
+        known = known_at(home, port, bastion, sshd)
+        settled = replace(conn_options, known_hosts=(known,), timeout=1.0)
+        host = target_at(sshd, jump=(f"{bastion.user}@127.0.0.1:{port}",))
+        with Shared() as shared:
+            sessions = [opened(host, settled, shared) for _ in range(3)]
+            silent.set()
+
+            def read(session: HostSession) -> str:
+                with pytest.raises(Unreachable) as lost:
+                    session.read(Deadline.after(_ENOUGH))
+                return str(lost.value)
+
+            def run(session: HostSession) -> str:
+                with pytest.raises(Unreachable) as lost:
+                    session.run("sleep 60", Deadline.after(1))
+                return str(lost.value)
+
+            with ThreadPoolExecutor(3) as executor:
+                told = list(executor.map(lambda at: (read, read, run)[at](sessions[at]), range(3)))
+            for session in sessions:
+                session.close()
+    words = f"the connection to the bastion [127.0.0.1]:{port} was lost"
+    assert {item.partition(": ")[2] for item in told} == {words}
 
 
 def test_the_real_sshd_takes_us_once_it_has_fewer_connections(
