@@ -68,7 +68,8 @@ class RemoteState:
     could not be read; ``detail`` then adds what is known (a link's destination, a size).
     ``shadows`` lists absolute paths of files that Aegis would read instead. ``login`` is ``None``
     if it is unknown. ``receipt`` is what lies at the place of the last write's, unchecked.
-    ``for_root`` means that root logged in and works as the directory's owner.
+    ``for_root`` means that root logged in and works as the directory's owner. ``can_rename`` is
+    false where the host's SFTP server does not rename over a file.
     """
 
     path: str
@@ -80,3 +81,4 @@ class RemoteState:
     login: RemoteUser | None = None
     receipt: FoundReceipt = None
     for_root: bool = False
+    can_rename: bool = True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aegis_provision.diagnosis.checks import Check, HostCheck, fail, not_checked, ok, warn
 from aegis_provision.diagnosis.host_facts import ClockFacts, HostFacts
 from aegis_provision.humanize import span_text
+from aegis_provision.planning.host_plan import NO_RENAME, RENAME_EXTENSION
 
-NEEDED_EXTENSION = "posix-rename@openssh.com"
 _USEFUL_EXTENSIONS = {
     "fsync@openssh.com": "a write may be lost if the host loses power right after it",
     "lsetstat@openssh.com": "the mode of our own directory there can't be put right",
@@ -61,13 +61,8 @@ def check_sftp(facts: HostFacts) -> Check:
     extensions = facts.login.extensions if facts.login is not None else None
     if extensions is None:
         return ok(HostCheck.SFTP, _here(facts))
-    if NEEDED_EXTENSION not in extensions:
-        return fail(
-            HostCheck.SFTP,
-            f"the host's SFTP server can't rename over a file ({NEEDED_EXTENSION}): nothing can be "
-            "written there safely",
-            "let the login use OpenSSH's SFTP server; look at -P and -p in its Subsystem line",
-        )
+    if RENAME_EXTENSION not in extensions:
+        return fail(HostCheck.SFTP, *NO_RENAME)
     lacking = {name: words for name, words in _USEFUL_EXTENSIONS.items() if name not in extensions}
     if lacking:
         words = "; ".join(f"without {name} {why}" for name, why in lacking.items())

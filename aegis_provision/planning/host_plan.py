@@ -62,6 +62,14 @@ _NO_ROOT = (
 UNSAFE_DIRECTORY = ("root must not read or write by path there", _NO_ROOT)
 """The reason and the hint for root where other users can replace a directory above a file."""
 
+RENAME_EXTENSION = "posix-rename@openssh.com"
+_NO_RENAME = f"the host's SFTP server can't rename over a file ({RENAME_EXTENSION})"
+NO_RENAME = (
+    f"{_NO_RENAME}: nothing can be written there safely",
+    "let the login use OpenSSH's SFTP server; look at -P and -p in its Subsystem line",
+)
+"""The reason and the hint where a file can't be replaced as a whole or not at all."""
+
 _PROBLEMS = {
     ReadProblem.NO_DIRECTORY: (
         "its directory does not exist",
@@ -379,13 +387,20 @@ def read_only(plan: HostPlan) -> HostPlan:
 
 
 def check_permissions(plan: HostPlan, actual: RemoteState) -> HostPlan:
-    """Return ``plan``, or the error why the login in ``actual`` can't carry it out.
+    """Return ``plan``, or the error why it can't be carried out with what ``actual`` tells.
+
+    That is the login's permissions, and what the SFTP server offers.
 
     The file gets a group that the login can give it (:func:`attainable_ownership`).
     """
     write = plan.write
     if write is None:
         return plan
+    if not actual.can_rename:
+        reason, hint = NO_RENAME
+        return HostPlan(
+            plan.host, plan.provider, plan.path, Action.ERROR, message=reason, hint=hint
+        )
     planned = Ownership(write.mode, write.uid, write.gid)
     desired = attainable_ownership(planned, actual.login)
     problem = permission_problem(actual, desired)

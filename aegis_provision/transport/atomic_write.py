@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from aegis_provision.errors import Unreachable, WriteFailed, WriteRefused
+from aegis_provision.planning.host_plan import NO_RENAME
 from aegis_provision.transport.data_dir import (
     LOCK_EXPIRES_AFTER,
     NEW_PREVIOUS,
@@ -30,7 +31,7 @@ from aegis_provision.transport.data_dir import (
     RECEIPT,
     STAGING,
 )
-from aegis_provision.transport.filesystem import then
+from aegis_provision.transport.filesystem import RenameNotOfferedError, then
 from aegis_provision.transport.write_failure import why_gone, why_not_written
 
 if TYPE_CHECKING:
@@ -360,6 +361,9 @@ class _AtomicWrite:
                         self._files.remove(self._inside(PREVIOUS))
         if isinstance(problem, WriteRefused | WriteFailed):
             raise problem
+        if isinstance(problem, RenameNotOfferedError) and not self.renamed:
+            untouched = f"{reason}; the file there is untouched"
+            raise WriteRefused(self.step, untouched, NO_RENAME[1]) from None
         if self.renamed:
             raise WriteFailed(
                 self.step, f"{reason}; the file was replaced, but not checked", "plan again"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState, RemoteUser
 from aegis_provision.errors import Unreachable, WriteRefused
-from aegis_provision.planning.host_plan import UNSAFE_DIRECTORY
+from aegis_provision.planning.host_plan import NO_RENAME, RENAME_EXTENSION, UNSAFE_DIRECTORY
 from aegis_provision.transport.data_dir import ByPath
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.file_attributes import attributes_command, parse_attributes
@@ -179,7 +179,9 @@ class HostSession:
         found = state.get()
         if not self._login_asked:
             self._login, self._login_asked = found.login, True
-        return replace(found, login=self._login, for_root=self._for_root)
+        return replace(
+            found, login=self._login, for_root=self._for_root, can_rename=self._can_rename
+        )
 
     def _ask_state(self, path: str) -> StateQuery:
         via = self._target.read_via
@@ -312,6 +314,8 @@ class HostSession:
             self.login(deadline)
         if self._for_root and self._is_root:
             raise _unsafe("the SFTP server runs as root, though it was started as another user")
+        if not self._can_rename:
+            raise WriteRefused("prepare", *NO_RENAME)
         rebound = previous.rebind(self._files) if previous else None
         return rebound or take_lock(
             self._files, write, owner, self._by_path(), self._read_attributes
@@ -381,6 +385,12 @@ class HostSession:
     def try_connection(self, request: HttpRequest, timeout: float) -> Connected | HttpFailure:
         """Connect from the host to where ``request`` would go, TLS included; send no request."""
         return self._services.try_connection(request, timeout)
+
+    @property
+    def _can_rename(self) -> bool:
+        """Tell whether a file can be replaced here; a server says in its greeting what it can."""
+        extensions = self._files.extensions
+        return extensions is None or RENAME_EXTENSION in extensions
 
     @property
     def _is_root(self) -> bool:

@@ -19,7 +19,6 @@ from aegis_provision.aegis.remote_state import (
     RemoteUser,
 )
 from aegis_provision.diagnosis.checks import Check, CheckResult
-from aegis_provision.diagnosis.connection_checks import NEEDED_EXTENSION
 from aegis_provision.diagnosis.host_facts import (
     ApiFacts,
     ApiFailure,
@@ -28,6 +27,7 @@ from aegis_provision.diagnosis.host_facts import (
     LoginFacts,
     SpaceFacts,
 )
+from aegis_provision.planning.host_plan import RENAME_EXTENSION
 from aegis_provision.planning.receipts import Receipt, WriteInfo
 from aegis_provision.providers.session_variables import resolve_env
 from tests.fleet.specs import specified
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 TOKEN = "canary-of-a-token"
 PATH = "/opt/aegis/aegis.config.json"
-EXTENSIONS = frozenset({NEEDED_EXTENSION, "fsync@openssh.com", "lsetstat@openssh.com"})
+EXTENSIONS = frozenset({RENAME_EXTENSION, "fsync@openssh.com", "lsetstat@openssh.com"})
 STARTED, WRITTEN = 1_795_000_000.0, 1_794_000_000
 OK, WARN, FAIL, NOT = CheckResult
 GIB = 1024**3

@@ -19,7 +19,6 @@ from aegis_provision.aegis.remote_state import (
     RemoteUser,
 )
 from aegis_provision.diagnosis.checks import Check, CheckResult
-from aegis_provision.diagnosis.connection_checks import NEEDED_EXTENSION
 from aegis_provision.diagnosis.host_checks import RESTS_ON, checks_of, refused_input
 from aegis_provision.diagnosis.host_facts import (
     ApiFailure,
@@ -31,6 +30,7 @@ from aegis_provision.diagnosis.host_facts import (
     SpaceFacts,
 )
 from aegis_provision.errors import Stage
+from aegis_provision.planning.host_plan import RENAME_EXTENSION
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.session_variables import resolve_env
 from tests.diagnosis.host_facts import (
@@ -101,12 +101,12 @@ YAML_FILE = RemoteFile(b"{}", 0o600, 998, 998)
 FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = [
     (
         "no posix-rename",
-        lambda: facts(login=LoginFacts("deploy", "k", (), EXTENSIONS - {NEEDED_EXTENSION})),
+        lambda: facts(login=LoginFacts("deploy", "k", (), EXTENSIONS - {RENAME_EXTENSION})),
         "sftp", FAIL, "can't rename over a file (posix-rename@openssh.com)", "OpenSSH's SFTP",
     ),
     (
         "no fsync",
-        lambda: facts(login=LoginFacts("deploy", "k", (), frozenset({NEEDED_EXTENSION}))),
+        lambda: facts(login=LoginFacts("deploy", "k", (), frozenset({RENAME_EXTENSION}))),
         "sftp", WARN, "without fsync@openssh.com a write may be lost", "8.0 or newer",
     ),
     (

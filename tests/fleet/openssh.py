@@ -114,7 +114,7 @@ def running_sshd(
             stderr=stream,
         )
     try:
-        _wait_until_ready(process, number, log)
+        wait_until_ready(process, number, log)
         yield Sshd(
             ADDRESS,
             number,
@@ -160,7 +160,7 @@ def _config(
     return "\n".join(line for line in lines if line != "Subsystem sftp none") + "\n"
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until = time.monotonic() + _READY_WITHIN
     while time.monotonic() < until:
         if process.poll() is not None:

@@ -17,7 +17,14 @@ from aegis_provision.aegis.remote_state import (
     RemoteState,
     RemoteUser,
 )
-from aegis_provision.planning.host_plan import check_permissions, plan_host, refusals, unreachable
+from aegis_provision.planning.host_plan import (
+    NO_RENAME,
+    check_permissions,
+    plan_host,
+    refusals,
+    refuse_restart,
+    unreachable,
+)
 from aegis_provision.planning.plan import (
     Action,
     Change,
@@ -385,3 +392,21 @@ def test_what_is_taken_away_has_no_owner_any_more() -> None:
     plan = HostPlan("a", "glm", PATH, Action.UPDATE, changes=(gone,), write=write)
     actual = RemoteState(PATH, file, replace(DIRECTORY, gid=0), login=login)
     assert check_permissions(plan, actual) == replace(plan, write=replace(write, gid=1000))
+
+
+def test_where_no_file_can_be_replaced_only_what_is_right_already_is_no_error() -> None:
+    empty = RemoteState(PATH, directory=DIRECTORY, can_rename=False)
+    plan = _plan(empty)
+    assert (plan.action, plan.message, plan.hint, plan.write) == (Action.ERROR, *NO_RENAME, None)
+    there = replace(_after(_plan(replace(empty, can_rename=True))), can_rename=False)
+    assert _plan(there).action is Action.UNCHANGED
+
+
+def test_where_aegis_can_not_be_restarted_nothing_is_written() -> None:
+    plan = _plan(RemoteState(PATH, directory=DIRECTORY))
+    refused = refuse_restart(plan, "no commands there")
+    assert (refused.action, refused.write) == (Action.ERROR, None)
+    assert refused.message == "Aegis can't be restarted there: no commands there"
+    assert "restart: never" in refused.hint
+    unchanged = replace(plan, action=Action.UNCHANGED, write=None)
+    assert refuse_restart(unchanged, "no commands there") is unchanged

@@ -219,12 +219,12 @@ def test_a_server_without_an_extension_that_can_be_spared(tmp_path: Path, missin
     assert path.read_bytes() == NEW
 
 
-def test_a_server_that_cannot_rename_over_a_file_is_named_in_the_error(tmp_path: Path) -> None:
+def test_a_server_that_says_it_can_rename_over_a_file_and_cannot_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "aegis.config.json"
     put(path)
     with wired(without=frozenset({"posix-rename@openssh.com"})) as (files, _):
         result = attempt(files, plan_write(read_state(files, path)))
-    assert isinstance(result, WriteFailed)
+    assert isinstance(result, WriteRefused)
     assert "posix-rename@openssh.com" in result.reason
     assert "untouched" in result.reason
     assert path.read_bytes() == OLD

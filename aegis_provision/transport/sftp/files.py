@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.filesystem import (
+    Completed,
     Filesystem,
     RenameNotAllowedError,
     RenameNotOfferedError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SYNC = "fsync@openssh.com"
 _CHUNK = 32 * 1024  # what every server takes, and answers, in one packet
 
 
@@ -293,8 +295,14 @@ class SftpWriteHandle(WriteHandle):
         return self._send(packets.FSETSTAT, packets.with_mode(mode))
 
     def submit_sync(self) -> Future[None]:
-        """Ask for fsync (OpenSSH's extension); a server without it is no failure."""
-        parts = string(b"fsync@openssh.com") + string(self._handle)
+        """Ask for fsync (OpenSSH's extension); a server without it is no failure.
+
+        It is not asked where it is not announced: what sshd denies (sftp-server -P) it does not
+        announce either, and answers that there is no permission.
+        """
+        if _SYNC not in self._client.extensions:
+            return Completed(lambda: None)
+        parts = string(_SYNC.encode()) + string(self._handle)
         reply = Reply(self._client, packets.read_done, packets.EXTENDED, parts)
         return _HandledReply(reply, _ignore_unsupported)
 
