@@ -48,6 +48,7 @@ _ENDINGS = ("", ".yml", ".yaml", ".json")
 _ENVIRON = {
     "ANSIBLE_STDOUT_CALLBACK": "minimal",
     "ANSIBLE_LOAD_CALLBACK_PLUGINS": "false",
+    "ANSIBLE_CALLBACKS_ENABLED": "minimal",
     "ANSIBLE_STRATEGY": "linear",
     "ANSIBLE_NOCOLOR": "true",
     "ANSIBLE_FORCE_COLOR": "false",

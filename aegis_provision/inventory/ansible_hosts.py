@@ -12,10 +12,12 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from aegis_provision.documents.diagnostic import warning
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.nodes import Entry, Mapping, Source, Span
+from aegis_provision.documents.quoting import quote
 from aegis_provision.inventory.ansible_output import PRIORITY, VAULTED
-from aegis_provision.inventory.ansible_variables import ALIASES, HARMLESS_VALUES
+from aegis_provision.inventory.ansible_variables import ALIASES, CONNECTIONS, HARMLESS_VALUES
 from aegis_provision.inventory.host import Setting
 from aegis_provision.inventory.settings import Declared, SettingsReader, boolean_of
 from aegis_provision.inventory.shared_with_ansible import OURS, own_settings
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _ALL = "all"
 _ENV = "env"
 _AS_EVER = frozenset({"ssh", "smart"})
+_CONNECTION = "ansible_connection"
+_OFFERED = frozenset({"ssh", "local"})
 _BECOME, _BECOME_USER = "ansible_become", "ansible_become_user"
 
 
@@ -120,7 +124,7 @@ class _Converter:
                 self._parents.setdefault(child, []).append(name)
             for host in group["hosts"]:
                 self._direct.setdefault(host, []).append(name)
-        variables = self.content["variables"]
+        variables = self._reachable(self.content["variables"])
         hosts = tuple(
             self._host(name, variables[name]) for name in self.content["hosts"] if name in variables
         )
@@ -141,6 +145,30 @@ class _Converter:
             },
             tuple(self.diagnostics),
         )
+
+    def _reachable(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the hosts less those that Ansible reaches in another way than we could.
+
+        Where a group of all has settings of ours, Windows and network devices may be in it.
+        """
+        elsewhere: dict[str, list[str]] = {}
+        for name, found in variables.items():
+            ours = found.get(OURS)
+            if isinstance(ours, dict) and "connection" in ours:
+                continue
+            chosen = str(found.get(_CONNECTION, self.content["configuration"].get(_CONNECTION, "")))
+            if chosen and CONNECTIONS.get(chosen, chosen) not in _OFFERED:
+                elsewhere.setdefault(chosen, []).append(name)
+        for chosen, names in elsewhere.items():
+            left = warning(
+                "not-ours",
+                f"Ansible connects with {quote(chosen)}, which is not offered here, so that "
+                f"{'it is' if len(names) == 1 else 'they are'} left out",
+                hosts=tuple(names),
+            )
+            self.diagnostics[left] = None
+        left_out = {name for names in elsewhere.values() for name in names}
+        return {name: found for name, found in variables.items() if name not in left_out}
 
     def _host(self, name: str, found: dict[str, Any]) -> AnsibleHost:
         candidates = self._candidates(name)

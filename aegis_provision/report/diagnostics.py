@@ -156,7 +156,7 @@ def _lines(item: Diagnostic, hidden: Sequence[Span]) -> list[Text]:
     lines = [head]
     if item.reminder:
         return lines
-    if item.span is not None and item.span.source.text:
+    if item.span is not None:
         lines.extend(_quoted(item.span, _STYLE[item.severity], hidden))
     for other in item.related[:_SHOWN_PLACES]:
         lines.append(Text(escape_control(f"  {other.span}: {other.message}")))
@@ -179,6 +179,8 @@ def hosts_words(hosts: Sequence[str]) -> str:
 
 
 def _quoted(span: Span, style: str, hidden: Sequence[Span]) -> list[Text]:
+    if not span.source.text:
+        return []
     number = str(span.line) if span.source.numbered else ""
     gutter = " " * max(4, len(number))
     secret = any(
@@ -186,6 +188,8 @@ def _quoted(span: Span, style: str, hidden: Sequence[Span]) -> list[Text]:
         for other in hidden
     )
     quote = None if secret else excerpt(span)
+    if quote is None and not span.source.numbered:
+        return []  # there is no line that the operator could look at instead
     if quote is None:
         return [Text(f"{gutter} | {WITHHELD}", style="dim")]
     caret = Text(f"{gutter} | {' ' * quote.caret}")
