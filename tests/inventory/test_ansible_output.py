@@ -1,0 +1,151 @@
+"""What Ansible's programs print, read: what is for us is kept, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from aegis_provision.inventory.ansible_output import (
+    AnsibleOutputError,
+    document,
+    read_filled,
+    read_listed,
+    task_arguments,
+)
+
+CANARY = "canary4f1d"
+
+
+def coded(value: Any) -> str:
+    return base64.b64encode(json.dumps(value).encode()).decode()
+
+
+def printed(*words: str, host: str = "localhost", status: str = "SUCCESS") -> bytes:
+    """Return what the callback ``minimal`` prints of one host's result."""
+    message = f"aegis-provision-begins {' '.join(words)} aegis-provision-ends"
+    result = json.dumps({"changed": False, "msg": message}, indent=4)
+    return f"[WARNING]: of the operator's\n{host} | {status} => {result}\n".encode()
+
+
+def host(name: str) -> str:
+    return f"host={base64.b64encode(name.encode()).decode()}"
+
+
+def test_the_task_is_one_json_argument_that_prints_nothing_but_names_it_knows() -> None:
+    text = json.loads(task_arguments())["msg"]
+    assert "groups['all']" in text
+    assert "['inventory_hostname']" not in text
+    assert "inventory_hostname" in json.loads(task_arguments(of_each=True))["msg"]
+    # A password is told by its name alone: its value is not even filled in.
+    shown = text.partition("for name in ")[2].partition(" if")[0]
+    assert "ansible_user" in shown
+    assert "ansible_password" not in shown
+    assert "ansible_password" in text
+
+
+def test_values_come_back_as_they_were() -> None:
+    ours = {"provider": "glm", "env": {"A": "ü", "B": None}}
+    words = [
+        host("gpu-ü"), f"aegis={coded(ours)}", f"ansible_port={coded(22)}", "ansible_password=",
+        f"ansible_ssh_common_args={coded('-J b -o ProxyCommand=' + CANARY)}",
+        host("plain"),
+        "config=", f"DEFAULT_REMOTE_USER={coded('root')}", f"PLAYBOOK_DIR={coded(None)}",
+        f"DEFAULT_HASH_BEHAVIOUR={coded('merge')}", f"ansible_ssh_args={coded('-F ' + CANARY)}",
+    ]  # fmt: skip
+    filled = read_filled(printed(*words))
+    assert filled.hosts == ("gpu-ü", "plain")
+    assert filled.variables == {
+        "gpu-ü": {
+            "aegis": ours,
+            "ansible_port": 22,
+            "ansible_password": "...",
+            "ansible_ssh_common_args": "-J b -o ProxyCommand=...",
+        }
+    }
+    assert filled.configuration["DEFAULT_REMOTE_USER"] == "root"
+    assert filled.configuration["ansible_ssh_args"] == "-F ..."
+    assert (filled.merges, filled.playbook_dir, filled.failures) == (True, "", {})
+    assert CANARY not in repr(filled)
+
+
+def test_of_each_host_the_failures_are_kept_beside_what_the_others_say() -> None:
+    output = printed(host("a"), f"aegis={coded({})}", host="a") + (
+        b'b | FAILED! => {\n    "changed": false,\n    "msg": "\'x\' is undefined"\n}\n'
+    )
+    filled = read_filled(output)
+    assert filled.failures == {"b": "'x' is undefined"}
+    assert filled.variables == {"a": {"aegis": {}}}
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"", b"nothing", b"\xff\xfe", b"localhost | SUCCESS => {broken",
+        printed(host("a"), "aegis=%%%"), printed(host("a"), "aegis=AAAA"), printed("host=%"),
+    ],
+)  # fmt: skip
+def test_other_output_is_an_error(output: bytes) -> None:
+    with pytest.raises(AnsibleOutputError):
+        read_filled(output)
+
+
+def test_of_what_is_listed_other_variables_are_not_kept() -> None:
+    listed = {
+        "_meta": {"hostvars": {"h": {"ansible_host": "10.0.0.1", "db_password": CANARY}}},
+        "gpu": {
+            "hosts": ["h"],
+            "children": ["old"],
+            "vars": {
+                "aegis": {"auth_token": {"__ansible_vault": f"$ANSIBLE_VAULT;{CANARY}"}},
+                "ansible_user": {"__ansible_unsafe": "u"},
+                "ansible_password": CANARY,
+                "ansible_ssh_common_args": f"-o ProxyCommand='sshpass -p {CANARY} ssh gw'",
+                "ansible_group_priority": 5,
+                "other": CANARY,
+            },
+        },
+        "none": {"vars": {"other": CANARY}},
+    }
+    found = read_listed(json.dumps(listed).encode())
+    assert found == {
+        "groups": {
+            "gpu": {"hosts": ["h"], "children": ["old"]},
+            "none": {"hosts": [], "children": []},
+        },
+        "declared": {
+            "groups": {
+                "gpu": {
+                    "aegis": {"auth_token": "(vaulted)"},
+                    "ansible_user": "u",
+                    "ansible_password": "...",
+                    "ansible_ssh_common_args": "-o ProxyCommand=...",
+                    "ansible_group_priority": 5,
+                }
+            },
+            "hosts": {"h": {"ansible_host": "10.0.0.1"}},
+        },
+    }
+
+
+@pytest.mark.parametrize("output", [b"[]", b"1", b"{", b"", b"\xff"])
+def test_a_list_of_another_form_is_an_error(output: bytes) -> None:
+    with pytest.raises(AnsibleOutputError):
+        read_listed(output)
+
+
+def test_the_document_holds_what_both_said() -> None:
+    filled = read_filled(
+        printed(
+            host("h"), f"aegis={coded({})}", "config=", f"DEFAULT_TRANSPORT={coded('ssh')}",
+            f"DEFAULT_REMOTE_PORT={coded(None)}", f"DEFAULT_HASH_BEHAVIOUR={coded('replace')}",
+        )
+    )  # fmt: skip
+    listed = read_listed(b'{"_meta": {}, "gpu": {"hosts": ["h"]}}')
+    made = document(listed, filled, {"h": "host_vars/h.yml", "other": "x"})
+    content = json.loads(made)
+    assert content["configuration"] == {"ansible_connection": "ssh"}
+    assert content["host_vars"] == {"h": "host_vars/h.yml"}
+    assert (content["merges"], content["hosts"]) == (False, ["h"])
