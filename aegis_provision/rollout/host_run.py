@@ -166,7 +166,8 @@ class _HostWork:
                 self._start(Step.WRITE)
                 lock = self.connection.lock(write)
                 self.context.emit(self.context.before_write(self.host, write))
-                self._write(lock, write)
+                follows = self.task.restarts or self.task.gates.verify is not None
+                self._write(lock, write, is_last=not follows)
                 self.context.emit(HostWritten(self.host))
         except RecordError as error:
             return self._result(Status.REFUSED, f"not written: {error}", error.hint)
@@ -327,11 +328,12 @@ class _HostWork:
             hint or "look at the host at once",
         )
 
-    def _write(self, lock: WriteLock, write: Write) -> None:
+    def _write(self, lock: WriteLock, write: Write, *, is_last: bool = False) -> None:
         """Write under ``lock``, with a receipt that names this run."""
         info = WriteInfo(self.context.run, datetime.now(UTC), __version__)
         write = with_receipt(write, info, secrets.token_bytes(16))
-        self.warnings.extend(atomic_write(lock, write, self.connection.deadline).warnings)
+        done = atomic_write(lock, write, self.connection.deadline, is_last=is_last)
+        self.warnings.extend(done.warnings)
 
     def _wait_for_idle(self) -> Blocked | None:
         """Wait until no session runs; the time does not count against the host's deadline."""

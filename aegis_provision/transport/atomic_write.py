@@ -19,7 +19,7 @@ from __future__ import annotations
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from aegis_provision.errors import Unreachable, WriteFailed, WriteRefused
 from aegis_provision.planning.host_plan import NO_RENAME
@@ -31,11 +31,15 @@ from aegis_provision.transport.data_dir import (
     RECEIPT,
     STAGING,
 )
-from aegis_provision.transport.filesystem import RenameNotOfferedError, then
+from aegis_provision.transport.filesystem import (
+    RenameNotOfferedError,
+    then,
+    wait_for_answers,
+)
 from aegis_provision.transport.write_failure import why_gone, why_not_written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aegis_provision.planning.plan import Write
     from aegis_provision.transport.deadline import Deadline
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     )
     from aegis_provision.transport.lock import WriteLock
 
+_Look: TypeAlias = "tuple[Future[tuple[FileStat, bytes]], Future[tuple[FileStat, bytes]] | None]"
 _OWNER_ONLY = 0o600
 _STAGE, _KEEP, _CHECK_LOCK = "stage", "keep the previous file", "check the lock"
 _COMPARE, _RENAME = "compare", "rename"
@@ -64,15 +69,20 @@ class WriteResult:
     warnings: tuple[str, ...] = field(default=())
 
 
-def atomic_write(lock: WriteLock, write: Write, deadline: Deadline) -> WriteResult:
+def atomic_write(
+    lock: WriteLock, write: Write, deadline: Deadline, *, is_last: bool = False
+) -> WriteResult:
     """Replace the target as ``write`` says, or remove it; the lock stays taken.
+
+    If this ``is_last`` of what is done under the lock, its removal is asked for together with the
+    write's last requests; :meth:`~.lock.WriteLock.release` tells what became of that.
 
     Raises :class:`WriteRefused` (nothing was changed) or :class:`WriteFailed` (the reason says
     what is there now).
     """
     lock.directory.files.set_deadline(deadline)
     lock.broken_off = True
-    result = _AtomicWrite(lock, write).run()
+    result = _AtomicWrite(lock, write, is_last).run()
     lock.broken_off = lock.unused = False
     return result
 
@@ -118,12 +128,15 @@ class _AtomicWrite:
     the target with what the plan saw; keep the old file; look at the target once more; rename; read
     back; put the receipt in place.
 
-    Requests that rest on no answer are sent together with those before them. Every answer is
-    checked before the step that rests on it, and all of them before the rename.
+    Requests that rest on no answer are sent together with those before them, which makes five round
+    trips. Every answer is checked before the step that rests on it, and all of them before the
+    rename. What is read back is opened together with the rename: a server does what concerns one
+    file in the order in which it is asked (draft-ietf-secsh-filexfer-02, section 6).
     """
 
     lock: WriteLock
     write: Write
+    is_last: bool
     step: str = _STAGE
     renamed: bool = False
     open_handles: list[WriteHandle] = field(default_factory=list)
@@ -147,48 +160,61 @@ class _AtomicWrite:
         return WriteResult(self.write.path, self.warnings)
 
     def _replace(self, content: bytes) -> None:
-        staged = self._stage(content)
-        opened = self._submit_open()
-        _wait_for_all(staged)
+        files = self._staged_files(content)
+        made = [self._files.submit_create(file.path) for file in files]
+        like = self.lock.submit_stat()
+        seen = self._submit_look()
+        _wait_for_all(self._stage(files, made, like))
         self.open_handles.clear()
-        self._keep_previous(self._compare(opened))
+        self._keep_previous(self._compare(seen))
         self.step = _RENAME
-        self._rename()
+        opened = self._rename()
         self.renamed = True
         self.step = "read back"
         # The file is there: the receipt is compared with what it turns out to be.
+        found = then(opened, lambda file: file.submit_whole(len(content) + 1))
         receipt = self._submit_receipt()
-        self._read_back(content)
+        if self.is_last:
+            self.lock.submit_release()
+        self._read_back(content, found)
         self._check_receipt(receipt)
 
     def _delete(self) -> None:
         """Rename the target to the file that is kept: one rename, and it is gone."""
-        seen = self._compare(self._submit_open())
+        self.lock.confirm()
+        seen = self._compare(self._submit_look())
         self._compare_again(seen, self._files.submit_lstat(self.write.path))
         self.step = _RENAME
         self._files.replace(self.write.path, self._inside(PREVIOUS))
         self.renamed = True
         self._check_receipt()
 
-    def _stage(self, content: bytes) -> list[Future[None]]:
-        """Put the new file, its receipt and a copy of the old file beside the target.
+    def _stage(
+        self,
+        files: Sequence[_StagedFile],
+        made: Sequence[Future[WriteHandle]],
+        like: Future[FileStat] | None,
+    ) -> list[Future[None]]:
+        """Fill the new ``files`` beside the target, which are being ``made``.
 
-        Nothing of it is certain before the futures that this returns are done.
+        ``like`` tells the owner and mode of a file that was made in the same way, if there is one.
+        Nothing is certain before the futures that this returns are done.
         """
-        files = self._staged_files(content)
-        futures = [self._files.submit_create(file.path) for file in files]
-        handles = [self._created(file, made) for file, made in zip(files, futures, strict=True)]
+        for future in made:
+            with suppress(OSError):
+                self.open_handles.append(future.get())
+        self.lock.confirm()
+        handles = [self._created(file, future) for file, future in zip(files, made, strict=True)]
         written = [
             handle.submit_write(file.content) for file, handle in zip(files, handles, strict=True)
         ]
-        stat_future = handles[0].submit_stat()
-        _wait_for_all(written)
-        found = stat_future.get()
-        return [
+        found = (like or handles[0].submit_stat()).get()
+        finished = [
             future
             for file, handle in zip(files, handles, strict=True)
             for future in self._finish(file, handle, found)
         ]
+        return [*written, *finished]
 
     def _staged_files(self, content: bytes) -> list[_StagedFile]:
         """Return the files to put beside the target, the new file first and its receipt last."""
@@ -203,14 +229,14 @@ class _AtomicWrite:
 
     def _created(self, file: _StagedFile, future: Future[WriteHandle]) -> WriteHandle:
         try:
-            handle = future.get()
+            return future.get()
         except FileExistsError:
             if not self.lock.is_still_ours():
                 raise self._lock_lost() from None
             self._files.remove(file.path)  # left by a run that died
             handle = self._files.create(file.path)
-        self.open_handles.append(handle)
-        return handle
+            self.open_handles.append(handle)
+            return handle
 
     def _finish(
         self, file: _StagedFile, handle: WriteHandle, found: FileStat
@@ -239,40 +265,36 @@ class _AtomicWrite:
             kept.get()
         self._compare_again(seen, now)
 
-    def _submit_open(self) -> tuple[Future[ReadHandle], Future[ReadHandle] | None]:
-        """Ask to open the lock's file and, if one is replaced, the target."""
+    def _submit_look(self) -> _Look:
+        """Ask for the content of the lock and, if one is replaced, of the target."""
+        base = self.write.base
         lock = self.lock.submit_open()
-        return lock, self._files.submit_open(self.write.path) if self.write.base else None
+        if base is None:
+            return self.lock.submit_read(lock), None
+        limit, target = len(base.content) + 1, self._files.submit_open(self.write.path)
+        wait_for_answers((lock, target))
+        return self.lock.submit_read(lock), then(target, lambda file: file.submit_whole(limit))
 
-    def _compare(
-        self, opened: tuple[Future[ReadHandle], Future[ReadHandle] | None]
-    ) -> FileStat | None:
+    def _compare(self, look: _Look) -> FileStat | None:
         """Check that the target is what the plan saw; return its stat, ``None`` for no file.
 
         The lock must be found to be ours before anything is said of the target.
         """
-        opened_lock, target = opened
+        lock, target = look
         base = self.write.base
         self.step = _CHECK_LOCK
-        lock = self.lock.submit_read(opened_lock)
+        if not self.lock.is_still_ours(lock):
+            raise self._lock_lost()
         if base is None or target is None:
-            self._check_lock(lock)
             return None
-        limit = len(base.content) + 1
-        whole = then(target, lambda handle: handle.submit_whole(limit))
-        self._check_lock(lock)
         self.step = _COMPARE
         try:
-            found, content = whole.get()
+            found, content = target.get()
         except FileNotFoundError:
             raise self._is_gone() from None
         if content != base.content or not _has(found, base.mode, base.uid, base.gid):
             raise WriteRefused(self.step, _MOVED, _AGAIN)
         return found
-
-    def _check_lock(self, content: Future[tuple[FileStat, bytes]]) -> None:
-        if not self.lock.is_still_ours(content):
-            raise self._lock_lost()
 
     def _lock_lost(self) -> WriteRefused:
         gone = self.lock.missing and why_gone(self.lock.directory)
@@ -300,18 +322,22 @@ class _AtomicWrite:
     def _has_come(self) -> WriteRefused:
         return WriteRefused(self.step, "a file has come since the plan saw none", _AGAIN)
 
-    def _rename(self) -> None:
-        staging = self._inside(STAGING)
-        if self.write.base is not None:
-            self._files.replace(staging, self.write.path)
-            return
+    def _rename(self) -> Future[ReadHandle]:
+        """Put the new file in place; return what opens the file that is there then."""
+        files, path, is_new = self._files, self.write.path, self.write.base is None
+        submit = files.submit_rename if is_new else files.submit_replace
+        put, opened = submit(self._inside(STAGING), path), files.submit_open(path)
         try:
-            self._files.rename(staging, self.write.path)
-        except FileExistsError:
-            raise self._has_come() from None
+            put.get()
+        except OSError as problem:
+            then(opened, lambda file: file.submit_whole(0))  # which closes it
+            if is_new and isinstance(problem, FileExistsError):
+                raise self._has_come() from None
+            raise
+        return opened
 
-    def _read_back(self, content: bytes) -> None:
-        found, read = self._files.read_whole(self.write.path, len(content) + 1)
+    def _read_back(self, content: bytes, future: Future[tuple[FileStat, bytes]]) -> None:
+        found, read = future.get()
         if read != content:
             raise WriteFailed(
                 self.step, "what is there now is not what was written", "look at the host"

@@ -8,11 +8,12 @@ after the other.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aegis_provision.transport.deadline import Deadline
 
@@ -103,6 +104,13 @@ def then(future: Future[T], submit: Callable[[T], Future[R]]) -> Future[R]:
         return submit(future.get())
     except OSError as problem:
         return Failed(problem)
+
+
+def wait_for_answers(futures: Iterable[Future[object]]) -> None:
+    """Wait until all answers are there, good or bad: what rests on them goes together then."""
+    for future in futures:
+        with suppress(OSError):
+            future.get()
 
 
 class ReadHandle(Protocol):
@@ -255,9 +263,13 @@ class Filesystem(ABC):
     def submit_replace(self, source: str, target: str) -> Future[None]:
         """Ask to rename as :meth:`replace` does."""
 
-    @abstractmethod
     def rename(self, source: str, target: str) -> None:
         """Rename ``source`` to ``target``; ``FileExistsError`` if something is there."""
+        self.submit_rename(source, target).get()
+
+    @abstractmethod
+    def submit_rename(self, source: str, target: str) -> Future[None]:
+        """Ask to rename as :meth:`rename` does."""
 
     def remove(self, path: str) -> None:
         """Remove a file."""

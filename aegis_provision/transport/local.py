@@ -280,17 +280,21 @@ class LocalFiles(Filesystem):
 
         return Completed(rename)
 
-    def rename(self, source: str, target: str) -> None:
+    def submit_rename(self, source: str, target: str) -> Completed[None]:
         """Rename unless something is there."""
-        try:
-            os.link(source, target, follow_symlinks=False)
-        except OSError as problem:
-            if problem.errno not in _NO_LINKS or os.path.lexists(target):
-                raise
-            Path(source).rename(target)  # as OpenSSH does where a file system has no links
-        else:
-            Path(source).unlink()
-        sync_directory(Path(target).parent)
+
+        def rename() -> None:
+            try:
+                os.link(source, target, follow_symlinks=False)
+            except OSError as problem:
+                if problem.errno not in _NO_LINKS or os.path.lexists(target):
+                    raise
+                Path(source).rename(target)  # as OpenSSH does where a file system has no links
+            else:
+                Path(source).unlink()
+            sync_directory(Path(target).parent)
+
+        return Completed(rename)
 
     def submit_remove(self, path: str) -> Completed[None]:
         """Remove a file."""

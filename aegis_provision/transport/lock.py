@@ -68,7 +68,9 @@ class WriteLock:
     ``renewed`` is when it was made or renewed, by our own clock. ``handle`` is its open file,
     ``None`` if it was taken over another connection. ``lost`` says that another run was seen to
     hold the lock now, or none (``missing``); ``broken_off`` that a write did not finish, ``unused``
-    that our directory is new and nothing was written.
+    that our directory is new and nothing was written. ``written`` is the request that puts the
+    content into the file, and ``removed`` the one that removes the file, while their answers are
+    under way.
     """
 
     directory: DataDir
@@ -79,11 +81,48 @@ class WriteLock:
     missing: bool = False
     broken_off: bool = False
     unused: bool = False
+    written: Future[None] | None = None
+    removed: Future[None] | None = None
 
     @property
     def path(self) -> str:
         """Return the path of the lock's file."""
         return self.directory.inside(LOCK)
+
+    def confirm(self) -> None:
+        """Make sure that the lock's file names us; otherwise it goes.
+
+        On a full disk, say, it would name no owner, and keep all runs out. Raises
+        :class:`WriteRefused`.
+        """
+        written, self.written = self.written, None
+        try:
+            if written is not None:
+                written.get()
+        except OSError as problem:
+            refusal = _refused(_STEP, self.directory, problem)
+            with suppress(OSError):
+                self._remove_unnamed()
+            self.lost = True
+            raise refusal from None
+
+    def _remove_unnamed(self) -> None:
+        """Remove the lock whose content could not be written, unless it is another run's by now."""
+        files = self.directory.files
+        _, found = files.read_whole(self.path, _LARGEST)
+        if self.content.startswith(found):
+            self.directory.remove_stale()
+            files.remove(self.path)
+
+    def submit_stat(self) -> Future[FileStat] | None:
+        """Ask for the stat of the lock's file, ``None`` if it is not open."""
+        return self.handle.submit_stat() if self.handle is not None else None
+
+    def submit_release(self) -> None:
+        """Ask to remove the lock's file, if it is surely ours; :meth:`release` looks after it."""
+        if self.handle is not None and self._is_young():
+            self.handle.close_nowait()
+            self.removed = self.directory.files.submit_remove(self.path)
 
     def renew(self, deadline: Deadline) -> None:
         """Put off the moment at which the lock expires, if the host lets us; never raises.
@@ -107,6 +146,9 @@ class WriteLock:
         """
         self.directory.files.set_deadline(deadline)
         try:
+            if self.removed is not None:
+                self.removed.get()
+                return ()
             if self.broken_off and self.is_still_ours():
                 self.directory.remove_stale()
             if self.handle is not None:
@@ -158,9 +200,10 @@ class WriteLock:
 
         Raises what :meth:`is_still_ours` does.
         """
-        if not self.lost and 0 <= _now() - self.renewed < _SURELY_OURS:
-            return True
-        return self.is_still_ours()
+        return self._is_young() or self.is_still_ours()
+
+    def _is_young(self) -> bool:
+        return not self.lost and 0 <= _now() - self.renewed < _SURELY_OURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,15 +321,7 @@ def _create(lock: WriteLock) -> bool:
         handle = _create_file(lock.directory.files, lock.path)
     except FileExistsError:
         return False
-    try:
-        handle.submit_write(lock.content).get()
-    except OSError:  # a full disk, say: a lock that names no owner would keep all runs out
-        with suppress(OSError, Unreachable):
-            handle.close()
-        with suppress(OSError, Unreachable):
-            lock.directory.files.remove(lock.path)
-        raise
-    lock.handle = handle
+    lock.handle, lock.written = handle, handle.submit_write(lock.content)
     return True
 
 

@@ -22,7 +22,7 @@ from aegis_provision.aegis.remote_state import (
 from aegis_provision.aegis.search_order import shadowing
 from aegis_provision.errors import Unreachable
 from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT, beside
-from aegis_provision.transport.filesystem import Failed, then
+from aegis_provision.transport.filesystem import Failed, then, wait_for_answers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -88,11 +88,11 @@ class StateQuery:
         """Return ``state`` with what is in the directory."""
         queries = (self._target, self._receipt)
         possible = _in_existing(self._shadows)
-        _wait_for_all(query.found for query in queries)
+        wait_for_answers(query.found for query in queries)
         for query in queries:
             query.open()
         shadows = [(path, self._files.submit_lstat(path)) for path in possible]
-        _wait_for_all(query.opened for query in queries)
+        wait_for_answers(query.opened for query in queries)
         for query in queries:
             query.read()
         state = replace(state, shadows=tuple(path for path, found in shadows if _exists(found)))
@@ -243,13 +243,6 @@ class _FileQuery:
         if len(content) > LARGEST_CONFIG:
             return ReadProblem.TOO_LARGE, f"more than {LARGEST_CONFIG} bytes"
         return RemoteFile(content, stat.S_IMODE(found.mode), found.uid, found.gid, found.mtime)
-
-
-def _wait_for_all(futures: Iterable[Future[object]]) -> None:
-    """Wait until all answers are there, so that what follows from them goes together."""
-    for future in futures:
-        with suppress(OSError):
-            future.get()
 
 
 def _directory(future: Future[FileStat]) -> tuple[RemoteDirectory | None, ReadProblem | None]:

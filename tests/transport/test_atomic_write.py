@@ -132,7 +132,7 @@ def test_a_write_does_not_wait_for_each_of_its_requests(tmp_path: Path) -> None:
     with wired() as (files, wire):
         write_now(files, path)
         assert len(wire.requests) > 30
-        assert wire.round_trips <= 20
+        assert wire.round_trips <= 12
 
 
 def test_an_edit_at_any_moment_is_not_lost_but_in_one_round_trip(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_lock_taken_away_before_the_rename_is_noticed(tmp_path: Path) -> None:
         _check_truth(result, path.read_bytes(), OLD)
         results.append(result)
     broken = [result for result in results if isinstance(result, WriteRefused)]
-    assert len(broken) > 5
+    assert len(broken) > 3
     assert all("the lock was broken" in result.reason for result in broken)
 
 

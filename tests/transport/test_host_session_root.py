@@ -657,7 +657,7 @@ def test_another_login_is_asked_nothing_more(home: Path) -> None:
         )
         planned = plan_write(session.read(deadline))
         assert wire.requests == [STAT, LSTAT, LSTAT, LSTAT, OPEN, FSTAT, READ]
-        session.lock(planned, OWNER, deadline)
+        session.lock(planned, OWNER, deadline).confirm()
     assert wire.requests[7:] == [CLOSE, MKDIR, LSTAT, OPEN, WRITE]
 
 

@@ -259,6 +259,7 @@ def test_locks(served: Served) -> None:
             session.lock(write, OWNER, deadline)
         age_lock(place.parent)
         lock = session.lock(write, OWNER, deadline)
+        lock.confirm()
         os.utime(own / "lock", (1_000_000_000, 1_000_000_000))
         lock.renew(deadline)
         age = (own / "lock").stat().st_mtime - 1_000_000_000

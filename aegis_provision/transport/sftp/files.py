@@ -146,10 +146,10 @@ class SftpFiles(Filesystem):
         reply = self._send(packets.EXTENDED, b"".join(map(string, parts)))
         return _HandledReply(reply, _explain_rename)
 
-    def rename(self, source: str, target: str) -> None:
-        """Rename unless something is there, as plain SFTP renames do."""
+    def submit_rename(self, source: str, target: str) -> Future[None]:
+        """Ask to rename unless something is there, as plain SFTP renames do."""
         reply = self._send(packets.RENAME, string(source.encode()) + string(target.encode()))
-        self._create_reply(target, reply).get()
+        return self._create_reply(target, reply)
 
     def submit_remove(self, path: str) -> Reply[None]:
         """Ask to remove a file."""
