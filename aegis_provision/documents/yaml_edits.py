@@ -97,6 +97,7 @@ class YamlEditor:
         line_end = _LINE_END.search(self._text)
         self._line_end = line_end.group() if line_end else "\n"
         self._edits: list[tuple[int, int, str]] = []
+        self._known_items: dict[int, dict[str, tuple[yaml.Node, yaml.Node]]] = {}
         self._first = self._root
         # What the result must hold: the document, as dicts, lists and scalars, under "".
         self._expected: dict[str, Any] = {"": plain_value(node)}
@@ -205,8 +206,7 @@ class YamlEditor:
             raise self._refusal("this file holds no settings", pair)
         for name in path:
             parent = pair.value
-            items = parent.value if isinstance(parent, yaml.MappingNode) else ()
-            item = next((item for item in items if item[0].value == name), None)
+            item = self._items(parent).get(name)
             if item is None:
                 words = "what stands here is shared with other places, by an alias or a merge key"
                 raise self._refusal(words, pair, f"write it out here, or {_BY_HAND}")
@@ -215,6 +215,15 @@ class YamlEditor:
         if self._first is self._root:
             self._first = pair
         return parent, pair, step
+
+    def _items(self, node: yaml.Node) -> Mapping[str, tuple[yaml.Node, yaml.Node]]:
+        """Return the entries of a mapping by key; it may have very many, and many are edited."""
+        known = self._known_items.get(id(node))
+        if known is None:
+            items = node.value if isinstance(node, yaml.MappingNode) else ()
+            known = {item[0].value: item for item in reversed(items)}
+            self._known_items[id(node)] = known
+        return known
 
     def _pairs(self, node: yaml.Node) -> list[_Pair]:
         return [self._pair(key, value) for key, value in node.value]

@@ -31,6 +31,8 @@ _MOST_NAMES = 12
 FileChange = tuple[str, bytes, bytes]
 """A file's name, and its content before and after."""
 _DIFF_STYLE = {"-": "red", "+": "green", "@": "cyan", " ": ""}
+_CONTEXT = 3
+_LARGE = 2000
 _NO_LINE_END = "\\ No newline at end of file"
 
 
@@ -106,16 +108,28 @@ def _diff(name: str, before: bytes, after: bytes) -> Iterator[str]:
     yield f"--- {name}"
     yield f"+++ {name}"
     old, new = _Lines(name, before), _Lines(name, after)
-    matcher = SequenceMatcher(None, old.lines, new.lines, autojunk=False)
-    for group in matcher.get_grouped_opcodes(3):
+    begin, end = _common_lines(old.lines, new.lines)
+    changed = (old.lines[begin : len(old.lines) - end], new.lines[begin : len(new.lines) - end])
+    # Lines that stand there very often, such as "hosts:", must not be matched with each other.
+    matcher = SequenceMatcher(None, *changed, autojunk=len(changed[0]) > _LARGE)
+    for group in matcher.get_grouped_opcodes(_CONTEXT):
         first, last = group[0], group[-1]
-        yield f"@@ -{_hunk_range(first[1], last[2])} +{_hunk_range(first[3], last[4])} @@"
+        old_hunk = _hunk_range(begin + first[1], begin + last[2])
+        yield f"@@ -{old_hunk} +{_hunk_range(begin + first[3], begin + last[4])} @@"
         for tag, old_from, old_to, new_from, new_to in group:
             if tag == "equal":
-                yield from old.quoted(" ", range(old_from, old_to))
+                yield from old.quoted(" ", range(begin + old_from, begin + old_to))
                 continue
-            yield from old.quoted("-", range(old_from, old_to))
-            yield from new.quoted("+", range(new_from, new_to))
+            yield from old.quoted("-", range(begin + old_from, begin + old_to))
+            yield from new.quoted("+", range(begin + new_from, begin + new_to))
+
+
+def _common_lines(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+    """Return how many lines of both need no comparison: those far before and after all changes."""
+    most = min(len(old), len(new))
+    before = next((at for at in range(most) if old[at] != new[at]), most)
+    after = next((at for at in range(most - before) if old[-1 - at] != new[-1 - at]), most - before)
+    return max(0, before - _CONTEXT), max(0, after - _CONTEXT)
 
 
 def _hunk_range(start: int, end: int) -> str:
