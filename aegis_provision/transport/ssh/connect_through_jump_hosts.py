@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 _ANSWERS_WITHIN = 5.0
 _ELSEWHERE = "check the address as the bastion sees it, and that sshd runs there"
+# sshd's words where its first step fails already: socket(2), or connect(2) at once.
+_OPEN_FAILED = "open failed"
 _REASONS: Mapping[ConnectFailure | None, tuple[str, Passing | None]] = {
     ConnectFailure.NOT_LISTENING: (NOTHING_LISTENS[0], Passing.SOON),
     ConnectFailure.TIMED_OUT: (NO_ANSWER[0], Passing.SLOWLY),
@@ -145,7 +147,15 @@ def _refused(bastion: str, hop: Hop, refusal: ChannelRefusedError) -> Unreachabl
         return Unreachable(
             THROUGH,
             f"{bastion} does not let us through to {address}",
-            "look at AllowTcpForwarding and PermitOpen in the bastion's sshd_config",
+            "look at AllowTcpForwarding, PermitOpen and DisableForwarding in the bastion's "
+            "sshd_config, and at 'restrict' and 'permitopen' before the key in authorized_keys",
+        )
+    if refusal.words == _OPEN_FAILED:
+        return Unreachable(
+            THROUGH,
+            f"{bastion} can't connect to {address}: it has no route there, or too many files open",
+            f"{_ELSEWHERE}; sshd's own limit of files (ulimit -n) counts each host behind it",
+            passing=Passing.SOON,
         )
     reason, passing = _REASONS.get(why_refused(refusal).cause, ("", None))
     words = f"{bastion} can't connect to {address}{reason and f': {reason}'}"

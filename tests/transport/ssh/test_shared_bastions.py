@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -218,6 +219,23 @@ def test_each_host_is_told_why_the_bastion_does_not_let_it_through(
             f"{lead} can't connect to no-such-host.invalid port 22: the name is not known",
         ),
     }
+
+
+def test_a_bastion_that_may_open_no_more_files_is_named_with_its_limit(
+    sshd: Sshd, keys: dict[str, Path], tmp_path: Path, conn_options: ConnectOptions
+) -> None:
+    authorized = [keys["ed25519"].with_suffix(".pub")]
+    with running_sshd(tmp_path / "limited", authorized=authorized) as limited:
+        resource.prlimit(limited.process.pid, resource.RLIMIT_NOFILE, (9, 9))
+        settled = trusting(replace(conn_options, retries=_UNHURRIED), limited)
+        host = target_at(sshd, jump=(written(limited),))
+        with Shared() as shared:
+            found = [outcome(host, settled, shared) for _ in range(12)]
+            refused = {item.partition(" (")[0] for item in found if isinstance(item, str)}
+            for item in found:
+                told(item)
+    assert len(refused) == 1
+    assert refused.pop().endswith(": it has no route there, or too many files open")
 
 
 def told(found: HostSession | str) -> str:
