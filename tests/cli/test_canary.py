@@ -293,7 +293,7 @@ def test_a_write_that_fails_half_way_leaves_no_secret_about(fleet: Operator) -> 
 
 def test_no_process_has_a_secret_among_its_arguments(fleet: Operator) -> None:
     with arguments_watched() as seen:
-        result = fleet.run("apply", "--yes", "-vvv")
+        result = fleet.run("apply", "--yes", "-vvv", own_python=True)
     assert any(b"aegis_provision" in line for line in seen)
     assert not [line for line in seen if CANARY.encode() in line]
     check(fleet, result)

@@ -16,7 +16,8 @@ from aegis_provision.diagnosis.checks import ControlNodeCheck
 from aegis_provision.packaged_files import load_schema
 from tests.fleet.agent import running_agent
 from tests.fleet.openssh import make_key
-from tests.fleet.operator import PROGRAM, ROOT
+from tests.fleet.operator import ROOT
+from tests.fleet.program import PROGRAM
 from tests.schemas import check_document
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.operator import PROGRAM, TOKEN
+from tests.fleet.operator import TOKEN
+from tests.fleet.program import PROGRAM
 
 if TYPE_CHECKING:
     from tests.fleet.operator import Operator

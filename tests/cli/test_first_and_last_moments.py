@@ -17,7 +17,8 @@ import pytest
 from aegis_provision.cli.interrupts import PATIENCE, ProcessSignals
 from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.main import _is_interrupt
-from tests.fleet.operator import PROGRAM, ROOT
+from tests.fleet.operator import ROOT
+from tests.fleet.program import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

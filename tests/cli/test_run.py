@@ -19,7 +19,8 @@ import pytest
 from aegis_provision.cli.main import run
 from aegis_provision.files.private_directory import PREFIX
 from tests.fleet.needs import missing
-from tests.fleet.operator import PROGRAM, ROOT
+from tests.fleet.operator import ROOT
+from tests.fleet.program import PROGRAM
 from tests.fleet.terminal import running_on_terminal
 
 if TYPE_CHECKING:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.cli.run_pipeline import confirm
-from tests.fleet.operator import PROGRAM, Operator
+from tests.fleet.program import PROGRAM
 from tests.fleet.terminal import Terminal, running_on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.fleet.operator import Operator
 
 TEN = tuple(f"h{number}" for number in range(10))
 QUESTION = "Write to 3 hosts? [y/N] "

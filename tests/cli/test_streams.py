@@ -17,7 +17,8 @@ from rich.text import Text
 from aegis_provision.cli.main import run
 from aegis_provision.cli.streams import FaultTolerantDescriptor, plain_encoding
 from aegis_provision.report.console import Encodable, encodable
-from tests.fleet.operator import PROGRAM, CommandResult, Operator
+from tests.fleet.operator import CommandResult, Operator
+from tests.fleet.program import PROGRAM
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,12 +18,18 @@ A host is a directory:
 ``log.jsonl``        what happened, one JSON object in a line
 ``console``          what it printed
 ``running``          its pid; locked as long as it runs
+``restarts``         a pipe that takes requests for a restart
 ===================  ==============================================================
 
 ``python aegis_server.py restart DIRECTORY [--config PATH]`` does what ``systemctl restart`` does:
 it stops the old process (by SIGKILL, where it has not gone ``stop_timeout`` seconds after
 SIGTERM), starts a new one and returns as soon as that has been started; whether it comes up is
 another matter.
+
+``python aegis_server.py keep DIRECTORY`` starts it and stays: to begin a Python for each restart
+takes much longer than to fork one. It takes requests from ``restarts``, a line each: the pid of
+who asks, and the pipe in the host's directory that takes the answer, which is what a restart
+says, and ``exit CODE``.
 """
 
 from __future__ import annotations
@@ -33,6 +39,7 @@ import json
 import os
 import re
 import secrets
+import select
 import signal
 import sys
 import threading
@@ -134,6 +141,8 @@ VERSION = "0.6.6-preview.1"
 _ADDRESS = "127.0.0.1"
 _POLL = 0.01
 _OWNER_POLL = 1.0
+_NEVER = 86400.0
+_ASKER_WITHIN = 30
 _PAGING = (("page", "1"), ("limit", "20"))
 _HEALTH_PER_MINUTE = 60
 _LARGEST_PORT = 65535
@@ -250,6 +259,12 @@ class Place:
         (self.directory / "closed").touch()
         with self.control():
             self.stop(0)
+        try:
+            descriptor = os.open(self.directory / "restarts", os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return
+        os.write(descriptor, b"\n")  # who keeps the host looks up, and finds it closed
+        os.close(descriptor)
 
     def stop(self, patience: float) -> None:
         """Stop the process that runs: kill it, where it has not gone after ``patience`` seconds."""
@@ -276,8 +291,8 @@ class Place:
         os.read(reader, 1)
         os.close(reader)
 
-    def restart(self) -> int:
-        """Do what ``systemctl restart`` does, and return its exit code."""
+    def restart(self, asker: int) -> int:
+        """Do what ``systemctl restart`` does for a process, and return its exit code."""
         self.note("restart")
         wait = self.told("restart_hangs")
         if wait is not None:
@@ -290,7 +305,7 @@ class Place:
         with self.control():
             self.stop(self.settings["stop_timeout"])
             if self.told("hangs_up") is not None:
-                _signal(_sshd_above(os.getpid()), signal.SIGKILL)
+                _signal(_sshd_above(asker), signal.SIGKILL)
                 return 1
             if self.closed:
                 return 1
@@ -392,6 +407,63 @@ def _close(descriptor: int) -> None:
         os.close(descriptor)
     except OSError:
         return
+
+
+def keep(place: Place) -> int:
+    """Start the host's process, and restart it when asked, until the host is closed."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to wait for a child
+    requests = place.directory / "restarts"
+    os.mkfifo(requests, 0o600)
+    # Held for writing too, so that it never ends.
+    reader = os.open(requests, os.O_RDWR | os.O_NONBLOCK)
+    code = place.restart(os.getpid())
+    try:
+        while code == 0 and not place.closed and _alive(place.settings["owner"]):
+            select.select([reader], [], [], _OWNER_POLL)
+            for asker, pipe in _requests(reader):
+                if os.fork() == 0:
+                    _answer(place, asker, pipe)
+    finally:
+        requests.unlink()
+        for _, pipe in _requests(reader):
+            _answer_pipe(place, pipe)
+    return code
+
+
+def _requests(reader: int) -> list[list[str]]:
+    """Return the requests that are there; each was written as a whole."""
+    try:
+        return [line.split() for line in os.read(reader, 65536).decode().split("\n") if line]
+    except BlockingIOError:
+        return []
+
+
+def _answer(place: Place, asker: str, pipe: str) -> NoReturn:
+    """Restart for who asks, and tell them. Never returns."""
+    code = 1
+    try:
+        os.dup2(_answer_pipe(place, pipe), 2)
+        code = place.restart(int(asker))
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        try:
+            os.write(2, f"exit {code}\n".encode())
+        finally:
+            os._exit(0)
+
+
+def _answer_pipe(place: Place, name: str) -> int:
+    """Open the pipe that waits for an answer, and let nobody else find it."""
+    path = place.directory / name
+    signal.alarm(_ASKER_WITHIN)  # who asked may have been killed since
+    descriptor = os.open(path, os.O_WRONLY)
+    signal.alarm(0)
+    path.unlink()
+    return descriptor
 
 
 # --- which file it takes ------------------------------------------------------------------------
@@ -664,7 +736,7 @@ class Server:
         listener.aegis = self
         # Before anything is answered: who has an answer finds it in the log.
         self.place.note("listening")
-        threading.Thread(target=listener.serve_forever, args=(_POLL,), daemon=True).start()
+        threading.Thread(target=listener.serve_forever, args=(_NEVER,), daemon=True).start()
         while not self.ended.wait(_OWNER_POLL):
             if not _alive(self.place.settings["owner"]):
                 return 1
@@ -982,14 +1054,18 @@ def _iso(seconds: float) -> str:
 
 
 def main() -> int:
-    """``restart DIRECTORY [--config PATH]``: exit with what a restart would."""
+    """``restart DIRECTORY [--config PATH]``: exit with what a restart would. ``keep DIRECTORY``."""
     _, command, directory, *config = sys.argv
-    if command != "restart":
-        raise SystemExit(f"no such command: {command}")
     place = Place(Path(directory))
     if config:
         place.settle({**place.settings, "config": config[1]})
-    return place.restart()
+    match command:
+        case "restart":
+            return place.restart(os.getpid())
+        case "keep":
+            return keep(place)
+        case _:
+            raise SystemExit(f"no such command: {command}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,11 +23,11 @@ import pytest
 from aegis_provision.cli.main import run
 from tests.fleet.aegis_server import Misbehaviour, Place, write_whole
 from tests.fleet.openssh import ADDRESS, Sshd, running_sshd
+from tests.fleet.program import PROGRAM, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-PROGRAM = (sys.executable, "-W", "error", "-m", "aegis_provision")
 TOKEN = "gateway-token-not-real"
 """The provider's token that the operator has."""
 
@@ -242,17 +243,16 @@ class Fleet:
         env: Mapping[str, str] | None = None,
         stdin: str = "",
         timeout: float = 120,
+        own_python: bool = False,
     ) -> CommandResult:
         """Run the program to its end: ``fleet.run("apply", playbook, "--yes")``."""
-        done = subprocess.run(
-            [*PROGRAM, *map(str, args)],
-            cwd=self.directory,
-            env={**self.environ, **(env or {})},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
+        done = run_program(
+            [*map(str, args)],
+            self.directory,
+            {**self.environ, **(env or {})},
+            stdin,
             timeout=timeout,
+            own_python=own_python,
         )
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
@@ -326,9 +326,7 @@ def running_hosts(
             for name, port in zip(names, ports, strict=True)
         }
         sshd = undo.enter_context(running_sshd(directory / "sshd", max_startups=1000, settings=own))
-        for host in hosts.values():
-            undo.callback(host.place.close)
-        _start(list(hosts.values()))
+        undo.enter_context(_kept(list(hosts.values())))
         inventory = directory / "inventory.yml"
         document = _inventory(sshd, hosts, groups or {}, common or {}, settings or {}, providers)
         inventory.write_text(_pretty(document), encoding="utf-8")
@@ -348,8 +346,9 @@ def _furnish(directory: Path, name: str, port: int, stop_timeout: float) -> Flee
             "owner": os.getpid(),
         }
     )
+    (directory / "node").symlink_to(Path(sys.executable).resolve())
     script = directory / "restart"
-    script.write_text(restart_script(directory))
+    script.write_text(_restart_script(directory))
     script.chmod(0o700)
     host = FleetHost(name, place, port, shlex.quote(str(script)))
     host.write_config(
@@ -365,23 +364,34 @@ def _furnish(directory: Path, name: str, port: int, stop_timeout: float) -> Flee
     return host
 
 
-def restart_script(directory: Path) -> str:
+def _restart_script(directory: Path) -> str:
     """Return the program that restarts the Aegis of the host in ``directory``.
 
-    The process that it leaves looks like Node.js, in the host's own working directory and home;
-    after ``--config`` it has what the file ``config`` says.
+    It asks who keeps the host, or does it all anew where the file ``config`` says what follows
+    ``--config`` in the arguments of Aegis.
     """
-    node = directory / "node"
-    node.symlink_to(Path(sys.executable).resolve())
-    command = [str(node), "-I", "-S", str(_SERVER), "restart", str(directory)]
-    home, work = shlex.quote(str(directory / "home")), shlex.quote(str(directory / "work"))
-    config = shlex.quote(str(directory / "config"))
-    return (
-        "#!/bin/sh\n"
-        f"set -- {shlex.join(command)}\n"
-        f'[ ! -e {config} ] || set -- "$@" --config "$(cat {config})"\n'
-        f'cd {work} && HOME={home} exec "$@"\n'
-    )
+    anew = shlex.join((*_aegis(directory), "restart", str(directory)))
+    home = shlex.quote(str(directory / "home"))
+    return f"""\
+#!/bin/sh
+cd {shlex.quote(str(directory))} || exit 1
+if [ -e config ]; then
+    config=$(cat config)
+    cd work && HOME={home} exec {anew} --config "$config"
+fi
+[ -p restarts ] && {shutil.which("mkfifo")} "answer.$$" || exit 1
+echo "$$ answer.$$" >restarts
+code=1
+while read -r word line; do
+    case $word in exit) code=$line ;; *) echo "$word $line" >&2 ;; esac
+done <"answer.$$"
+exit "$code"
+"""
+
+
+def _aegis(directory: Path) -> tuple[str, ...]:
+    """Return how Aegis is called: like Node.js."""
+    return (str(directory / "node"), "-I", "-S", str(_SERVER))
 
 
 def _commands(directory: Path) -> Path:
@@ -394,17 +404,24 @@ def _commands(directory: Path) -> Path:
     return commands
 
 
-def _start(hosts: Sequence[FleetHost]) -> None:
-    processes = [
-        subprocess.Popen(["/bin/sh", "-c", host.restart_command], stdin=subprocess.DEVNULL)
-        for host in hosts
-    ]
-    for host, process in zip(hosts, processes, strict=True):
-        if process.wait(timeout=_UP_WITHIN) != 0:
-            pytest.fail(f"{host.name}: its Aegis did not start")
-    for host in hosts:
-        host.wait_until_up()
-        host.place.settle({**host.place.settings, "aged": 0})
+@contextmanager
+def _kept(hosts: Sequence[FleetHost]) -> Iterator[None]:
+    """Start an Aegis on each host, in the host's own directory and home, until the block ends."""
+    with ExitStack() as undo:
+        for host in hosts:
+            directory = host.place.directory
+            keeper = subprocess.Popen(
+                [*_aegis(directory), "keep", str(directory)],
+                cwd=directory / "work",
+                env={**os.environ, "HOME": str(directory / "home")},
+                stdin=subprocess.DEVNULL,
+            )
+            undo.callback(keeper.wait)
+            undo.callback(host.place.close)
+        for host in hosts:
+            host.wait_until_up()
+            host.place.settle({**host.place.settings, "aged": 0})
+        yield
 
 
 @contextmanager

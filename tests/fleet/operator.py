@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from aegis_provision.cli.main import run
+from tests.fleet.program import PROGRAM, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.fleet.openssh import Sshd
 
-PROGRAM = (sys.executable, "-W", "error", "-m", "aegis_provision")
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "token-of-the-operator"
 HOST_FILE = '{\n  "authToken": "the-hosts-own",\n  "port": 9100\n}\n'
@@ -98,18 +97,12 @@ class Operator:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
 
-    def run(self, *args: str, stdin: str = "", **environ: str) -> CommandResult:
+    def run(
+        self, *args: str, stdin: str = "", own_python: bool = False, **environ: str
+    ) -> CommandResult:
         """Run the program as a process of its own."""
-        done = subprocess.run(
-            [*PROGRAM, *args],
-            cwd=self.work,
-            env={**self.environ, **environ},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        environ = {**self.environ, **environ}
+        done = run_program(args, self.work, environ, stdin, own_python=own_python)
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def call(self, *args: str, environ: Mapping[str, str] | None = None) -> CommandResult:

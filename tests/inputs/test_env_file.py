@@ -14,7 +14,7 @@ import pytest
 
 from aegis_provision.errors import InputError
 from aegis_provision.inputs.env_file import read_env_file
-from tests.fleet.operator import PROGRAM
+from tests.fleet.program import PROGRAM
 
 if TYPE_CHECKING:
     from tests.fleet.operator import Operator

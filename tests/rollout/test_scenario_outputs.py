@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.hosts import PROGRAM, CommandResult, Fleet, running_hosts
+from tests.fleet.hosts import CommandResult, Fleet, running_hosts
+from tests.fleet.program import PROGRAM
 from tests.rollout.fleet_reset import reset, with_settings
 from tests.rollout.fleet_state import before_all, message_of, recorded
 

@@ -212,7 +212,8 @@ def test_without_forwarding_the_hosts_curl_asks_and_tokens_are_in_no_argument(
         ) as fleet:
             book = fleet.playbook(BOTH_GATES.format(sessions="refuse"))
             with arguments_watched() as seen:
-                result = fleet.run("apply", book, "--yes", "--format", "json", "-vvv")
+                args = ("apply", book, "--yes", "--format", "json", "-vvv")
+                result = fleet.run(*args, own_python=True)
             assert (result.exit_code, result.statuses) == (0, {"a": "applied", "b": "applied"})
             assert fleet["a"].loaded_env() == fleet["a"].session_env()
             assert [host["warnings"] for host in result.json["hosts"]] == [[], []]

@@ -569,9 +569,9 @@ def _shell(program: str, script: str, environ: dict[str, str]) -> subprocess.Com
 
 def test_no_process_has_a_secret_among_its_arguments(fleet: Fleet) -> None:
     with arguments_watched() as seen:
-        result = fleet.run(
-            "session", "start", "one", "--work-dir", directory(fleet["one"]), "--provider", "other"
-        )
+        work = ("--work-dir", directory(fleet["one"]))
+        args = ("session", "start", "one", *work, "--provider", "other")
+        result = fleet.run(*args, own_python=True)
     assert result.exit_code == 0, result.stdout
     assert any(b"aegis_provision" in line for line in seen)
     for secret in (TOKEN, OTHER, fleet["one"].api_token):
