@@ -81,8 +81,9 @@ types: $(READY) ## run the type checker
 imports: $(READY) ## check which package imports which
 	@$(BIN)/lint-imports
 
-docs: $(READY) ## write docs/commands.md anew from the commands' own help
+docs: $(READY) ## write docs/commands.md and the man page anew from the commands' own help
 	@text=$$($(BIN)/python -m tests.docs.reference) && printf "%s\n" "$$text" >docs/commands.md
+	@text=$$($(BIN)/python -m tests.docs.man_page) && printf "%s\n" "$$text" >docs/aegis-provision.1
 
 golden: $(READY) ## write the expected outputs in tests/golden anew (then look at the difference)
 	@GOLDEN=write $(BIN)/pytest -q -n $(WORKERS) tests/cli/test_golden.py tests/cli/test_broken_inventories.py tests/playbook/test_load.py

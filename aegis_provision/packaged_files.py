@@ -22,20 +22,43 @@ _FIND_SERVER = "rollout/find_server.sh"
 
 @cache
 def load_schema(stem: str) -> Mapping[str, Any]:
-    """Return the schema ``STEM.schema.json``: out of the package, or of the checkout.
+    """Return the schema ``STEM.schema.json``.
 
-    A wheel carries the schemas inside the package; an editable install and a bare checkout have
-    them beside it. Raises :class:`FileNotFoundError` for a broken installation.
+    Raises :class:`FileNotFoundError` for a broken installation.
     """
     name = f"{stem}.schema.json"
+    content: Mapping[str, Any] = json.loads(
+        _directory("schemas").joinpath(name).read_text(encoding="utf-8")
+    )
+    return content
+
+
+def playbooks() -> Mapping[str, str]:
+    """Return the ready-made playbooks by name: the text of each.
+
+    Raises :class:`FileNotFoundError` for a broken installation.
+    """
+    files = {file.name: file for file in _directory("playbooks").iterdir()}
+    return {
+        name.removesuffix(".yml"): files[name].read_text(encoding="utf-8")
+        for name in sorted(files)
+        if name.endswith(".yml")
+    }
+
+
+def _directory(name: str) -> Traversable:
+    """Return a directory of data: in the package, or in the checkout.
+
+    A wheel carries them inside the package; an editable install and a bare checkout have them
+    beside it.
+    """
     candidates: tuple[Traversable, ...] = (
-        resources.files(__package__).joinpath("schemas", name),
-        Path(__file__).resolve().parents[1] / "schemas" / name,
+        resources.files(__package__).joinpath(name),
+        Path(__file__).resolve().parents[1] / name,
     )
     for candidate in candidates:
-        if candidate.is_file():
-            content: Mapping[str, Any] = json.loads(candidate.read_text(encoding="utf-8"))
-            return content
+        if candidate.is_dir():
+            return candidate
     raise FileNotFoundError(name)
 
 

@@ -1,4 +1,4 @@
-"""``init``: a starter inventory and playbook that validate as they stand."""
+"""``init``: starters of an inventory and a playbook, and ready-made playbooks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aegis_provision.documents.did_you_mean import did_you_mean
+from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import InputError
+from aegis_provision.humanize import listed
 from aegis_provision.inputs.default_inventory import DEFAULT_INVENTORY
+from aegis_provision.packaged_files import playbooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +44,35 @@ def write_starter(directory: Path, on_write: Callable[[], None]) -> tuple[Path, 
         except OSError as problem:
             raise InputError(f"{path} can't be written: {problem.strerror}") from None
     return inventory, playbook
+
+
+def write_playbook(name: str, directory: Path, on_write: Callable[[], None]) -> Path:
+    """Write the ready-made playbook called ``name`` into ``directory``, and return its path.
+
+    ``on_write`` is called before anything is written. Raises :class:`Error` for an unknown name,
+    and where a file is there already.
+    """
+    known = playbooks()
+    if name not in known:
+        raise InputError(
+            f"no ready-made playbook is called {quote(name)}",
+            did_you_mean(name, known) or f"known: {listed(known)}",
+        )
+    path = directory / f"{name}.yml"
+    # The first line leads from the directory of playbooks to that of the schemas.
+    text = known[name].partition("\n")[2].removeprefix("#\n")
+    try:
+        on_write()
+        directory.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text.replace(f"playbooks/{name}.yml", f"{name}.yml"))
+    except FileExistsError:
+        raise InputError(
+            f"{path} is there already, and init replaces nothing", "edit it, or move it elsewhere"
+        ) from None
+    except OSError as problem:
+        raise InputError(f"{path} can't be written: {problem.strerror}") from None
+    return path
 
 
 def _is_there(path: Path, directory: Path) -> InputError:

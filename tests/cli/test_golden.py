@@ -58,6 +58,10 @@ COMMANDS = {
         ["init"],
         ["init", "inventory.yml"],
         ["init", "my fleet"],
+        ["init", "--playbook", "one-provider"],
+        ["validate", "-i", "inventory.yml", "one-provider.yml"],
+        ["init", "--playbook", "one-provider"],
+        ["init", "--playbook", "one-providr"],
     ],
     "validate": [["validate"], ["validate", "-q"], ["validate", "--format", "json"]],
     "hosts": [

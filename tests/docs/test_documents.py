@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ from aegis_provision.diagnosis.host_checks import RESTS_ON
 from aegis_provision.packaged_files import load_schema
 from aegis_provision.transport.ssh.ssh_config_keywords import KEYWORDS, Effect
 from tests.docs.hosts import running_hosts
+from tests.docs.man_page import man_page
 from tests.docs.reference import reference
-from tests.docs.secret_stores import install_stores
+from tests.docs.stand_ins import install_programs
 from tests.docs.transcripts import Reader, blocks, commands, matches
+from tests.fleet.clients import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +46,7 @@ def _environ(home: Path, programs: Path) -> dict[str, str]:
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         program.chmod(0o755)
-    install_stores(programs)
+    install_programs(programs)
     (programs / "ag").symlink_to("/bin/true")  # who tries 'run' has Aegis there
     return {
         "HOME": str(home),
@@ -63,6 +66,20 @@ def test_a_reader_sees_what_the_document_shows(document: Path, reader: Reader) -
 def test_the_reference_of_commands_is_up_to_date() -> None:
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert text == reference(), "run 'make docs'"
+
+
+def test_the_man_page_is_up_to_date_and_man_has_nothing_against_it() -> None:
+    page = ROOT / "docs" / "aegis-provision.1"
+    assert page.read_text(encoding="utf-8") == man_page(), "run 'make docs'"
+    shown = subprocess.run(
+        [need("man", "man-db"), "--warnings=all", "-l", page],
+        env={"PATH": os.environ["PATH"], "MANWIDTH": "80", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "--detailed-exitcode" in shown.stdout
 
 
 def test_no_session_is_left_out() -> None:

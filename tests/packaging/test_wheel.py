@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -82,8 +83,18 @@ def test_the_wheel_holds_all_data_and_nothing_of_the_checkout(wheel: Path) -> No
     }
     assert "aegis_provision/schemas/inventory.schema.json" in schemas
     assert "aegis_provision/providers/recipes.yml" in data
-    assert data | schemas <= names
+    playbooks = {
+        f"aegis_provision/playbooks/{path.name}" for path in (CHECKOUT / "playbooks").glob("*.yml")
+    }
+    assert data | schemas | playbooks <= names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"aegis_provision"}
+    shared = {name.partition(".data/data/share/")[2] for name in names} - {""}
+    assert shared == {
+        "man/man1/aegis-provision.1",
+        "bash-completion/completions/aegis-provision",
+        "fish/vendor_completions.d/aegis-provision.fish",
+        "zsh/site-functions/_aegis-provision",
+    }
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -143,6 +154,17 @@ def test_init_finds_its_starters_and_validate_both_schemas(
     program = bin_directory / "aegis-provision"
     assert call([program, "init"], tmp_path).returncode == 0
     assert call([program, "validate", "playbook.yml"], tmp_path).returncode == 0
+    assert call([program, "init", "--playbook", "one-provider"], tmp_path).returncode == 0
+    assert call([program, "validate", "one-provider.yml"], tmp_path).returncode == 0
+
+
+def test_the_readme_of_the_index_has_no_dead_link(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        description = archive.read(metadata).decode().partition("\n\n")[2]
+    links = re.findall(r"\]\(([^)]+)\)", description)
+    assert all(link.startswith(("https://", "#")) for link in links), links
+    assert "# aegis-provision" in description
 
 
 def test_the_demo_says_which_extra_it_needs(bin_directory: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Stand-ins for programs that keep secrets: each hands them out as its own manual says.
+"""Stand-ins for programs that start ours: those that keep secrets, and one that runs images.
 
-All of them keep the same two tokens, and take no other command line than those in the manual.
+Each does what its own manual says and takes no other command line. The stores keep the same two
+tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 _OPENROUTER, _GLM = "token-of-openrouter-1", "token-of-glm-0123456789"
 _LINES = f"OPENROUTER_API_KEY={_OPENROUTER}\\nGLM_API_KEY={_GLM}\\n"
 _EXPORTS = f"OPENROUTER_API_KEY={_OPENROUTER} GLM_API_KEY={_GLM}"
-_STORES = {
+_PROGRAMS = {
     # sops exec-env FILE COMMAND: COMMAND is one argument, for a shell.
     "sops": f"""
 case "$1 $2 $#" in
@@ -40,14 +41,23 @@ case "$*" in
   *) echo "No value found at $4" >&2; exit 2;;
 esac
 """,
+    # podman run OPTIONS IMAGE ARGUMENTS: the image's own program gets the arguments.
+    "podman": """
+test "$1" = run || exit 125
+while [ "$1" != aegis-provision ]; do
+  case "$1" in --env) test "$2" = "${2%%=*}" -o "$2" = SSH_AUTH_SOCK=/agent || exit 125;; esac
+  shift || exit 125
+done
+exec "$@"
+""",
     "pass": f"""
 test "$*" = "show fleet/env" && printf '{_LINES}'
 """,
 }
 
 
-def install_stores(programs: Path) -> None:
+def install_programs(programs: Path) -> None:
     """Put the stand-ins into ``programs``."""
-    for name, text in _STORES.items():
+    for name, text in _PROGRAMS.items():
         (programs / name).write_text(f"#!/bin/bash\n{text.lstrip()}")
         (programs / name).chmod(0o755)

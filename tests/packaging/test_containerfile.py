@@ -1,0 +1,129 @@
+"""The Containerfile: its steps, run here, and the program in what a container would be."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fleet.clients import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fleet.openssh import Sshd
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+STEPS = re.findall(
+    r"^([A-Z]+) ((?:.*\\\n)*.*)$", (CHECKOUT / "Containerfile").read_text("utf-8"), re.MULTILINE
+)
+UID = 10001
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+
+def steps(keyword: str) -> list[str]:
+    return [text.replace("\\\n", " ") for name, text in STEPS if name == keyword]
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Path]:
+    """Yield what the image's /opt would be. Nothing is fetched: what it needs is installed here."""
+    with tempfile.TemporaryDirectory(prefix="aegis-provision-test-") as name:
+        opt = Path(name)
+        opt.chmod(0o755)
+        source = opt / "src"
+        ignored = shutil.ignore_patterns(".*venv*", ".git", "__pycache__", ".*_cache")
+        shutil.copytree(CHECKOUT, source, ignore=ignored)
+        installed = next(Path(path) for path in sys.path if path.endswith("site-packages"))
+        for step in steps("RUN"):
+            done = subprocess.run(
+                ["sh", "-ec", step.replace("/opt/", f"{opt}/")],
+                cwd=source,
+                env={
+                    "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+                    "PYTHONPATH": str(installed),
+                    "PIP_NO_BUILD_ISOLATION": "0",
+                    "PIP_NO_DEPS": "1",
+                    "PIP_NO_INDEX": "1",
+                    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        shutil.rmtree(source)
+        (opt / "packages.pth").write_text(f"{installed}\n")
+        [packages] = opt.glob("aegis-provision/lib/python*/site-packages")
+        (opt / "packages.pth").rename(packages / "packages.pth")
+        yield opt
+
+
+def in_container(
+    image: Path, work: Path, writable: Path, *words: str, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the image's program: its environment, its uid, a read-only root, no home."""
+    own = dict(pair.split("=", 1) for text in steps("ENV") for pair in shlex.split(text))
+    own = {name: value.replace("/opt/", f"{image}/") for name, value in own.items()}
+    [user], [entry] = steps("USER"), steps("ENTRYPOINT")
+    script = (
+        "mount --make-rprivate / && mount --bind {0} {0} && mount -o remount,ro,bind / && "
+        'exec setpriv --reuid {1} --regid {1} --clear-groups "$@"'
+    ).format(shlex.quote(str(writable)), user.partition(":")[0])
+    program = image / "aegis-provision" / "bin" / entry.strip('[]"')
+    return subprocess.run(
+        [need("unshare", "util-linux"), "--mount", "sh", "-c", script, "sh", program, *words],
+        cwd=work,
+        env={**own, "XDG_STATE_HOME": str(writable), **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_rolls_out_with_a_read_only_root_and_without_a_home(image: Path, sshd: Sshd) -> None:
+    assert int(steps("USER")[0].partition(":")[0]) == UID
+    with tempfile.TemporaryDirectory(prefix="aegis-provision-test-") as name:
+        work = Path(name)
+        work.chmod(0o755)
+        state, file, key = work / "state", work / "host" / "aegis.config.json", work / "key"
+        state.mkdir(mode=0o700)
+        file.parent.mkdir()
+        file.write_text('{"authToken": "0123456789abcdef"}')
+        shutil.copy(sshd.client_key, key)
+        key.chmod(0o400)
+        for path in (state, key):
+            os.chown(path, UID, UID)
+        known = work / "known_hosts"
+        shutil.copyfile(sshd.known_hosts, known)
+        (work / "inventory.yml").write_text(
+            "all:\n"
+            f"  vars: {{provider: ollama, address: {sshd.address}, port: {sshd.port}}}\n"
+            f"  hosts: {{h: {{user: {sshd.user}, identity_file: {key}, config_path: {file}}}}}\n"
+        )
+        environ = {"AEGIS_PROVISION_KNOWN_HOSTS": str(known)}
+        for words, said in (
+            (["--version"], "aegis-provision "),
+            (["validate"], "Valid: 1 host"),
+            (["plan"], "Plan: 1 to update"),
+            (["apply", "--yes"], "Recap: 1 written, restart pending"),
+            (["status"], "restart pending"),
+            (["history"], "apply"),
+            (["rollback", "--yes"], "Recap: 1 rolled back"),
+        ):
+            done = in_container(image, work, state, *words, **environ)
+            assert said in done.stdout, done.stderr
+            assert done.returncode == 0
+        refused = in_container(image, work, state, "pin", "h", "glm", **environ)
+        assert refused.returncode == 3
+        assert "read-only" in refused.stderr
