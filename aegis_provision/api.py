@@ -20,7 +20,7 @@ from aegis_provision.operations import plan as plan_operation
 from aegis_provision.operations import rollback as rollback_operation
 from aegis_provision.operations import session as session_operation
 from aegis_provision.operations import status as status_operation
-from aegis_provision.operations.connection import ConnectionOptions
+from aegis_provision.operations.connection import ConnectionOptions, usable_cores
 from aegis_provision.operations.history import (
     finished_run,
     list_runs,
@@ -29,10 +29,7 @@ from aegis_provision.operations.history import (
 from aegis_provision.operations.history import past_run as find_past_run
 from aegis_provision.operations.load import Environment, load_fleet
 from aegis_provision.operations.plan import RunPlan, RunSelection
-from aegis_provision.planning.plan import without_contents
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
-from aegis_provision.rollout.connection_pool import ConnectionPool
-from aegis_provision.rollout.events import HostPlanned, RunStarted
 from aegis_provision.rollout.worker_pool import CancelToken
 
 if TYPE_CHECKING:
@@ -58,6 +55,7 @@ if TYPE_CHECKING:
         ssh_config: AnyPath | None
         host_key: Literal["strict", "accept-new"]
         forks: int
+        workers: int | Literal["auto"]
         timeout: float
         deadline: float
 
@@ -66,6 +64,7 @@ T = TypeVar("T")
 
 _INVENTORY = "AEGIS_PROVISION_INVENTORY"
 _MOST_FORKS = 1000
+_MOST_WORKERS = 256
 _LONGEST = 86_400.0
 
 
@@ -105,8 +104,8 @@ def plan(
     called with each event, one at a time, from the threads in which they happen.
 
     Hosts are reached by ``known_hosts`` (paths), ``ssh_config`` (a path, or ``"none"`` to read no
-    file), ``host_key`` (``"strict"`` or ``"accept-new"``), ``forks``, and ``timeout`` and
-    ``deadline`` in seconds.
+    file), ``host_key`` (``"strict"`` or ``"accept-new"``), ``forks``, ``workers`` (processes that
+    share the hosts, or ``"auto"``), and ``timeout`` and ``deadline`` in seconds.
 
     Raises :class:`Error` for wrong input, before anything connects; a host's failure is its
     plan's ``action``.
@@ -169,12 +168,12 @@ def apply(
     now = datetime.now(UTC)
     observers: tuple[Emit, ...] = () if on_event is None else (_observer(on_event),)
     bugs: list[Exception] = []
-    with ConnectionPool(limit=0) as pool:
+    with plan.job.executor() as executor:
         run = apply_operation.apply(
             plan,
             apply_operation.run_name(now),
             now,
-            pool=pool,
+            executor=executor,
             cancel=cancel or CancelToken(),
             observers=observers,
             bugs=bugs,
@@ -346,26 +345,16 @@ def _environment(environ: Mapping[str, str] | None) -> Environment:
 
 
 def _planned(job: plan_operation.Job, on_event: OnEvent | None) -> RunPlan:
-    with ConnectionPool(limit=0) as pool:
-        return plan_operation.plan(job, pool, _observer(on_event))
+    with job.executor(keeps_connections=False) as executor:
+        return plan_operation.plan(job, executor, _observer(on_event))
 
 
 def _observer(on_event: OnEvent | None) -> Emit:
     def emit(event: Event) -> None:
         if on_event is not None:
-            on_event(_without_contents(event))
+            on_event(event)
 
     return emit
-
-
-def _without_contents(event: Event) -> Event:
-    match event:
-        case HostPlanned():
-            return replace(event, plan=without_contents(event.plan))
-        case RunStarted():
-            return replace(event, plans=tuple(map(without_contents, event.plans)))
-        case _:
-            return event
 
 
 def _pattern(limit: object) -> str | None:
@@ -379,6 +368,7 @@ def _connection_options(
     ssh_config: AnyPath | None = None,
     host_key: str = "strict",
     forks: int = 32,
+    workers: int | str = 1,
     timeout: float = 15.0,
     deadline: float = 120.0,
 ) -> ConnectionOptions:
@@ -388,6 +378,11 @@ def _connection_options(
         raise InputError(f"host_key: {host_key!r} is neither 'strict' nor 'accept-new'")
     if not 1 <= forks <= _MOST_FORKS:
         raise InputError(f"forks: {forks} is not between 1 and {_MOST_FORKS}")
+    count = usable_cores() if workers == "auto" else workers
+    if not isinstance(count, int) or not 1 <= count <= _MOST_WORKERS:
+        raise InputError(
+            f"workers: {workers!r} is neither 'auto' nor between 1 and {_MOST_WORKERS}"
+        )
     for name, seconds in (("timeout", timeout), ("deadline", deadline)):
         if not 0 < seconds <= _LONGEST:
             raise InputError(f"{name}: {seconds} is not above 0 and at most {_LONGEST:.0f} seconds")
@@ -397,6 +392,7 @@ def _connection_options(
         deadline,
         known_hosts=tuple(Path(item) for item in known_hosts),
         accept_new=host_key == "accept-new",
+        workers=count,
     )
     return options if ssh_config is None else replace(options, ssh_config=Path(ssh_config))
 

@@ -123,6 +123,10 @@ class TransportError(Error):
         self.step = step
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[TransportError], tuple[str, str, str], dict[str, object]]:
+        # It may come from another process, and is made again out of its arguments.
+        return type(self), (self.step, self.reason, self.hint), self.__dict__
+
 
 class Stage(StrEnum):
     """How far a connection came before it failed, in this order."""

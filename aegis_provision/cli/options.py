@@ -28,6 +28,7 @@ R = TypeVar("R")
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 ENV_PREFIX = "AEGIS_PROVISION_"
+_MOST_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +267,18 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
 
 def fleet_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add the flags of what works on hosts; the command gets ``options``, :class:`FleetOptions`."""
+    flags = (inventory_option, limit_option, env_file_option, *_CONNECTION, _WORKERS)
+    return _with_flags(_with_fleet(command), flags)
+
+
+def fleet_options_of_one_process(command: Callable[..., R]) -> Callable[..., R]:
+    """Add what :func:`fleet_options` does but ``--workers``."""
     flags = (inventory_option, limit_option, env_file_option, *_CONNECTION)
     return _with_flags(_with_fleet(command), flags)
 
 
 def host_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add what :func:`fleet_options` does but ``--limit``: an argument names the hosts."""
+    """Add the flags of what works on hosts that an argument names; the command gets ``options``."""
     flags = (inventory_option, env_file_option, *_CONNECTION)
     return _with_flags(_with_fleet(command), flags)
 
@@ -284,6 +291,7 @@ def _with_fleet(command: Callable[..., R]) -> Callable[..., R]:
         limit: str | None = None,
         environment: Environment,
         forks: int,
+        workers: int = 1,
         timeout: float,
         deadline: float,
         ssh_config: Path | None,
@@ -294,7 +302,13 @@ def _with_fleet(command: Callable[..., R]) -> Callable[..., R]:
         from aegis_provision.operations.connection import ConnectionOptions
 
         connection = ConnectionOptions(
-            forks, timeout, deadline, ssh_config, known_hosts, host_key == "accept-new"
+            forks,
+            timeout,
+            deadline,
+            ssh_config,
+            known_hosts,
+            host_key == "accept-new",
+            workers,
         )
         options = FleetOptions(inventory, limit, environment, connection)
         return command(*args, options=options, **kwargs)
@@ -320,6 +334,31 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Workers(click.IntRange):
+    """How many worker processes: a number, or ``auto`` for as many as there are cores for us."""
+
+    name = "workers"
+
+    def __init__(self) -> None:
+        super().__init__(min=1, max=_MOST_WORKERS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number that ``value`` means."""
+        if value == "auto":
+            from aegis_provision.operations.connection import usable_cores
+
+            return min(_MOST_WORKERS, usable_cores())
+        return int(super().convert(value, param, ctx))
+
+
+_WORKERS = option(
+    "--workers",
+    type=Workers(),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that share the hosts; 'auto' for one a core. --forks stays the total.",
+)
 _CONNECTION = (
     option(
         "-f",

@@ -13,8 +13,6 @@ from aegis_provision.cli.output import echo, echo_utf8
 from aegis_provision.humanize import counted
 from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
 from aegis_provision.operations.plan import plan
-from aegis_provision.rollout.capacity import MOST_KEPT
-from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import RunFinished
 from aegis_provision.rollout.worker_pool import CancelToken
 
@@ -58,26 +56,25 @@ def plan_and_apply(
     cancel = CancelToken()
     with (
         interrupts(cancel) as signals,
-        job.connection.shared,
-        ConnectionPool(0 if check else MOST_KEPT, job.connection.kept_files) as pool,
+        job.executor(keeps_connections=not check) as executor,
         observe_run(
             output, forks=job.connection.forks, report=report, about=job.info.titled()
         ) as observers,
     ):
-        planned = plan(job, pool, observers.emit)
+        planned = plan(job, executor, observers.emit)
         observers.display.pause()
         if check or output.format == "text":
-            print_plan(output, planned.host_plans, observers.stream, as_diff=as_diff)
+            print_plan(output, planned.hosts, observers.stream, as_diff=as_diff)
         elif output.format in {"json", "markdown"}:
             # Nothing else shows before the write what the plans warn of.
-            print_lines(output.err, warning_lines(planned.host_plans))
+            print_lines(output.err, warning_lines(planned.hosts))
         name = run_name(datetime.now(UTC))
-        if saved is not None and (stale := saved.stale_hosts(planned.host_plans)):
+        if saved is not None and (stale := saved.stale_hosts(planned.hosts)):
             if not check:
                 _print_refusal(refused_results(planned, stale.hosts), name, output, observers)
             raise saved.stale(stale)
         if check:
-            return plan_exit_code(planned.host_plans, detailed=detailed)
+            return plan_exit_code(planned.hosts, detailed=detailed)
         if refusal := _ask(planned, yes=yes):
             _print_refusal(refused_results(planned), name, output, observers)
             echo(f"error: {refusal}", err=True)
@@ -88,7 +85,7 @@ def plan_and_apply(
             planned,
             name,
             datetime.now(UTC),
-            pool=pool,
+            executor=executor,
             cancel=cancel,
             observers=observers.observers,
             bugs=observers.bugs,

@@ -31,6 +31,7 @@ CARRIED = frozenset(
         "timeout",
         "deadline",
         "forks",
+        "workers",
     }
 )
 """The flags that a suggested command line repeats, where its command has them."""

@@ -19,17 +19,16 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from aegis_provision.documents.json_codec import json_line, moment_at
 from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
 from aegis_provision.files.atomic import sync_directory
 from aegis_provision.history.run_header import header_lines
-from aegis_provision.history.state_dir import file_digest, load_key, prepare_state_dir
-from aegis_provision.planning.plan import resulting_file
+from aegis_provision.history.state_dir import load_key, prepare_state_dir
+from aegis_provision.planning.digests import DigestKey
 from aegis_provision.rollout.events import (
-    FileChange,
-    FileDigest,
     HostChecked,
     HostDiagnosed,
     HostFinished,
@@ -47,11 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.history.run_header import RunHeader
     from aegis_provision.history.state_dir import StateDir
-    from aegis_provision.planning.plan import Write
-    from aegis_provision.rollout.events import Event
+    from aegis_provision.rollout.events import Event, FileChange
 
 _OWNER_ONLY = 0o600
 
@@ -106,14 +103,14 @@ class RunRecord:
 
     A context manager; it may be used from several threads. Once a line could not be appended no
     other is, so that the record stays true up to there: ``problem`` then says why, and no further
-    write may begin.
+    write may begin. ``digest`` makes the digests of files in it.
     """
 
     def __init__(self, path: Path, descriptor: int, key: bytes, clock: Callable[[], float]) -> None:
         self.problem: str | None = None
         self._path = path
+        self.digest = DigestKey.of(key)
         self._descriptor = descriptor
-        self._key = key
         self._clock = clock
         self._closed = False
         self._size = 0
@@ -145,15 +142,14 @@ class RunRecord:
                 raise RecordError(self.problem or "")
             os.fsync(self._descriptor)
 
-    def before_write(self, host: str, write: Write) -> WriteBegun:
-        """Record what ``write`` is about to replace and with what. Raises :class:`RecordError`.
+    def before_write(self, host: str, change: FileChange) -> WriteBegun:
+        """Record what a write is about to replace and with what. Raises :class:`RecordError`.
 
-        Of variables it names those that are sensitive and change, as the plans of
-        :class:`RunStarted` say.
+        ``change`` has the digests of ``digest``. Of variables those are named that are sensitive
+        and change, as the plans of :class:`RunStarted` say.
         """
-        before, after = self._digest(write.base), self._digest(resulting_file(write))
         with self._lock:
-            event = WriteBegun(host, FileChange(before, after, self._secrets.get(host, ())))
+            event = WriteBegun(host, replace(change, secrets=self._secrets.get(host, ())))
             self._append(event)
             if self.problem is not None:
                 raise RecordError(
@@ -161,12 +157,6 @@ class RunRecord:
                     f"make room there, or {USE_XDG_STATE_HOME}; then apply again",
                 )
         return event
-
-    def _digest(self, file: RemoteFile | None) -> FileDigest | None:
-        if file is None:
-            return None
-        digest = file_digest(self._key, file.content)
-        return FileDigest(digest, f"{file.mode:04o}", file.uid, file.gid)
 
     def __call__(self, event: Event) -> None:
         """Take one event; never raises for a record that can't be written."""

@@ -6,8 +6,6 @@ Checks that only the operator can write there.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import hmac
 import os
 import secrets
 import stat
@@ -164,12 +162,3 @@ def _read_key(path: Path) -> bytes:
             "restore it, or delete it: digests of earlier runs can't be compared then",
         )
     return key
-
-
-def file_digest(key: bytes, content: bytes) -> str:
-    """Return what a record says of a file's ``content``: ``hmac-sha256:<hex>`` (RFC 2104).
-
-    With a plain hash, a reader of the record could try out tokens. With a key that stays in the
-    state directory it tells only whether two files are the same.
-    """
-    return f"hmac-sha256:{hmac.new(key, content, hashlib.sha256).hexdigest()}"

@@ -12,7 +12,8 @@ from aegis_provision.history.run_record import open_record
 from aegis_provision.history.state_dir import state_dir
 from aegis_provision.operations.exit_codes import ExitCode, run_exit_code
 from aegis_provision.rollout.events import EventBus, RunFinished, RunStarted
-from aegis_provision.rollout.host_job import RunContext, skipped
+from aegis_provision.rollout.host_job import skipped
+from aegis_provision.rollout.host_work import Calls, RunTerms
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_schedule import run_schedule
 from aegis_provision.version import __version__
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.history.run_record import RunRecord
     from aegis_provision.operations.plan import RunPlan
-    from aegis_provision.rollout.connection_pool import ConnectionPool
     from aegis_provision.rollout.events import Emit
+    from aegis_provision.rollout.host_work import Executor
     from aegis_provision.rollout.worker_pool import CancelToken
 
 
@@ -63,7 +64,7 @@ def refused_results(
         HostResult(item.host, Status.REFUSED, "; ".join(reasons[item.host]))
         if item.host in reasons
         else skipped(item)
-        for item in plan.host_plans
+        for item in plan.hosts
     )
 
 
@@ -72,7 +73,7 @@ def apply(
     name: str,
     now: datetime,
     *,
-    pool: ConnectionPool,
+    executor: Executor,
     cancel: CancelToken,
     observers: Sequence[Emit] = (),
     bugs: list[Exception],
@@ -82,19 +83,30 @@ def apply(
     The run begins ``now`` (UTC).
 
     ``observers`` are told of each event once it is recorded; what one of them raises goes to
-    ``bugs`` and stops nothing. ``pool`` holds the connections that planning kept. Once ``cancel``
-    is asked no further host is begun. Raises :class:`RefusedError` where the run can't be recorded:
-    without a record nothing is written.
+    ``bugs`` and stops nothing. ``executor`` does the work: best the one that made the plan, as
+    another one reads each host again. Once ``cancel`` is asked no further host is begun.
+
+    Raises :class:`RefusedError` where the run can't be recorded: without a record nothing is
+    written.
     """
     job = plan.job
     host_jobs = {item.host.name: item for item in job.host_jobs}
-    with job.connection.shared, _open_record(plan, name, now) as record:
+    with _open_record(plan, name, now) as record:
         emit = EventBus([record, *observers], bugs)
         owner = f"{job.info.operator}, run {name}"
-        context = RunContext(job.connection, pool, record.before_write, emit, cancel, name, owner)
-        emit(RunStarted(name, job.schedule, plan.host_plans))
-        plans = {item.host: item for item in plan.host_plans}
-        result = run_schedule(job.schedule, host_jobs, plans, context, rollback=plan.is_rollback)
+        calls = Calls(emit, record.before_write, cancel)
+        emit(RunStarted(name, job.schedule, plan.hosts))
+        plans = {item.host: item for item in plan.hosts}
+        result = run_schedule(
+            job.schedule,
+            host_jobs,
+            plans,
+            executor,
+            calls,
+            RunTerms(name, owner, record.digest),
+            reader_of=job.reader_of,
+            rollback=plan.is_rollback,
+        )
         code = run_exit_code(result, rollback=plan.is_rollback)
         emit(RunFinished(result.results, code))
         return Run(name, result.results, code, record.problem or "")
@@ -115,7 +127,7 @@ def _open_record(plan: RunPlan, name: str, now: datetime) -> RunRecord:
         schedule=job.schedule,
         hosts={
             item.host: RunHost(host_identity(targets[item.host], item.path), item.provider)
-            for item in plan.host_plans
+            for item in plan.hosts
         },
         undoes=info.undoes,
         retries=info.retries,

@@ -50,6 +50,7 @@ class ConnectionOptions:
     ssh_config: Path | None = None
     known_hosts: tuple[Path, ...] = ()
     accept_new: bool = False
+    workers: int = 1
 
 
 def connection_settings(
@@ -94,17 +95,19 @@ def connection_settings(
     }
     known = (*secrets, *hidden.values())
     raise_limit()
-    capacity = capacity_of(options.forks, files_left())
+    # A worker process has files of its own, for its share of the hosts.
+    capacity = capacity_of(-(-options.forks // options.workers), files_left())
     shared: SharedConnections[LoggedIn] = SharedConnections()
     return ConnectionSettings(
         partial(connect, shared=shared),
         connect_options,
-        capacity.forks,
+        min(options.forks, capacity.forks * options.workers),
         options.deadline,
         known,
         shared,
         capacity.kept,
         options.forks,
+        options.workers,
     )
 
 
@@ -180,6 +183,11 @@ def _login_name(environ: Mapping[str, str]) -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def operator_name(login: str) -> str:

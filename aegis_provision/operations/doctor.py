@@ -14,6 +14,7 @@ from aegis_provision.documents.diagnostic import Severity, note, warning
 from aegis_provision.errors import StateDirError
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import connection_settings, connection_warnings
+from aegis_provision.operations.executors import open_executor
 from aegis_provision.operations.history import PendingRestarts, pending_restarts
 from aegis_provision.operations.load import logins_that_are_set, select_hosts
 from aegis_provision.providers.recipes import recipe_secrets
@@ -100,13 +101,8 @@ def prepare_doctor(
 
 def doctor(job: DoctorJob, emit: Emit) -> tuple[HostChecks, ...]:
     """Look at the hosts and return the checks of each; a host's failure is one of its checks."""
-    return diagnose_fleet(
-        job.host_jobs,
-        job.findings,
-        job.connection,
-        emit,
-        probe=job.probe,
-    )
+    with open_executor(job.host_jobs, job.connection) as executor:
+        return diagnose_fleet(job.host_jobs, job.findings, executor, emit, probe=job.probe)
 
 
 def _pins(hosts: list[Host], environment: Environment) -> Iterator[Diagnostic]:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
-    from aegis_provision.rollout.inspection import InspectedHost
+    from aegis_provision.rollout.inspected_host import InspectedHost
 
 _MODE = 0o644
 

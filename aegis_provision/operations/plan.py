@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from aegis_provision.operations.connection import (
     connection_warnings,
     operator_name,
 )
+from aegis_provision.operations.executors import SALT_BYTES, open_executor
 from aegis_provision.operations.load import (
     Fleet,
     load_fleet,
@@ -26,8 +27,7 @@ from aegis_provision.operations.load import (
     select_hosts,
 )
 from aegis_provision.operations.policy import Policies, load_policies
-from aegis_provision.planning.plan import Action, without_contents
-from aegis_provision.planning.rollback import session_from_config
+from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.budget import predict_stop
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.playbook.schedule import (
@@ -37,8 +37,9 @@ from aegis_provision.playbook.schedule import (
     with_overrides,
 )
 from aegis_provision.providers.recipes import recipe_secrets
+from aegis_provision.rollout.capacity import MOST_KEPT
 from aegis_provision.rollout.host_job import HostJob, HostTask
-from aegis_provision.rollout.planner import plan_fleet, plan_host_rollback
+from aegis_provision.rollout.planner import PlanReader, RollbackReader, plan_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -52,8 +53,9 @@ if TYPE_CHECKING:
     from aegis_provision.playbook.host_counts import HostCount
     from aegis_provision.playbook.plays import Schedule
     from aegis_provision.playbook.schedule import LargeBatch
-    from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
+    from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
+    from aegis_provision.rollout.host_work import Executor, HostReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ class Job:
 
     ``info`` is what the run's record says of it beside the hosts. ``targets`` maps hosts to what a
     past run did there, where this run rolls that one back; it is ``None`` for any other run.
-    ``environ`` holds the operator's own variables, which say where the run is recorded.
+    ``environ`` holds the operator's own variables, which say where the run is recorded. Digests in
+    masked plans are made with ``salt``.
     """
 
     fleet: Fleet
@@ -138,28 +141,36 @@ class Job:
     environ: Mapping[str, str] = field(repr=False)
     diagnostics: tuple[Diagnostic, ...]
     targets: Mapping[str, RollbackTarget] | None = None
+    salt: bytes = field(default_factory=lambda: secrets.token_bytes(SALT_BYTES), repr=False)
+
+    def reader_of(self, host: str) -> HostReader[HostPlan]:
+        """Return what makes the plan of ``host``."""
+        return PlanReader() if self.targets is None else RollbackReader(self.targets[host])
+
+    def executor(self, *, keeps_connections: bool = True) -> Executor:
+        """Return what does the work on the hosts: a context manager.
+
+        With ``keeps_connections`` those to hosts that would change stay open for the write.
+        """
+        keep = MOST_KEPT if keeps_connections else 0
+        return open_executor(self.host_jobs, self.connection, keep=keep, salt=self.salt)
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a run would do: ``hosts`` holds the plan of each host, in the schedule's order.
 
-    ``host_plans`` are the same with what is to be written, which is secret.
+    They are masked: they may be copied, pickled and sent.
     """
 
     job: Job = field(repr=False)
-    host_plans: tuple[HostPlan, ...]
+    hosts: tuple[HostPlan, ...]
 
     def __iter__(self) -> Iterator[HostPlan]:
         return iter(self.hosts)
 
     def __len__(self) -> int:
-        return len(self.host_plans)
-
-    @property
-    def hosts(self) -> tuple[HostPlan, ...]:
-        """Return the plans to look at: they may be copied, pickled and sent."""
-        return tuple(map(without_contents, self.host_plans))
+        return len(self.hosts)
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -174,7 +185,7 @@ class RunPlan:
     @property
     def changing(self) -> tuple[str, ...]:
         """Return the hosts that would be written."""
-        return tuple(plan.host for plan in self.host_plans if plan.write is not None)
+        return tuple(plan.host for plan in self.hosts if plan.writes)
 
     @property
     def restarting(self) -> tuple[str, ...]:
@@ -193,7 +204,7 @@ class RunPlan:
 
     def _tasks(self) -> Iterator[HostTask]:
         """Yield each host's part in each play, as far as it is known before the run."""
-        plans = {plan.host: plan for plan in self.host_plans}
+        plans = {plan.host: plan for plan in self.hosts}
         jobs = {job.host.name: job for job in self.job.host_jobs}
         for play in self.job.schedule.plays:
             for host in play.hosts:
@@ -204,7 +215,7 @@ class RunPlan:
         """Return where hosts that can't be worked on will stop the run, empty where they won't."""
         bad = {Action.UNREACHABLE} if self.is_rollback else {Action.ERROR, Action.UNREACHABLE}
         schedule = self.job.schedule
-        stop = predict_stop(schedule, {plan.host for plan in self.host_plans if plan.action in bad})
+        stop = predict_stop(schedule, {plan.host for plan in self.hosts if plan.action in bad})
         if stop is None:
             return ""
         name = schedule.plays[stop.play].play.name
@@ -349,20 +360,10 @@ def hosts_with_api(schedule: Schedule) -> frozenset[str]:
     return frozenset(hosts)
 
 
-def plan(job: Job, pool: ConnectionPool, emit: Emit) -> RunPlan:
+def plan(job: Job, executor: Executor, emit: Emit) -> RunPlan:
     """Read the hosts of ``job`` and return what would be done there.
 
-    A host's failure is its plan's action, never an exception. Connections to hosts that would
-    change are kept in ``pool``.
+    A host's failure is its plan's action, never an exception. The whole plans stay with
+    ``executor``.
     """
-    if job.targets is None:
-        return RunPlan(job, plan_fleet(job.host_jobs, job.connection, pool, emit))
-    planner = partial(plan_host_rollback, job.targets)
-    hosts = plan_fleet(job.host_jobs, job.connection, pool, emit, planner)
-    # What sessions get is what the file from before the run says: the gates ask for that.
-    sessions = {
-        item.host: session_from_config(item.write.content if item.write else None, item.path)
-        for item in hosts
-    }
-    host_jobs = tuple(replace(item, session=sessions[item.host.name]) for item in job.host_jobs)
-    return RunPlan(replace(job, host_jobs=host_jobs), hosts)
+    return RunPlan(job, plan_fleet(job.host_jobs, executor, emit, job.reader_of))

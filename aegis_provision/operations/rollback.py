@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.run_header import RunKind, host_identity
-from aegis_provision.history.state_dir import file_digest, load_key, state_dir
+from aegis_provision.history.state_dir import load_key, state_dir
 from aegis_provision.operations.connection import (
     connection_settings,
     connection_warnings,
@@ -17,6 +16,7 @@ from aegis_provision.operations.connection import (
 )
 from aegis_provision.operations.load import resolve_access, select_hosts
 from aegis_provision.operations.plan import Job, RunInfo, hosts_with_api
+from aegis_provision.planning.digests import DigestKey
 from aegis_provision.planning.rollback import RollbackTarget, session_from_config
 from aegis_provision.playbook.schedule import rollback_schedule
 from aegis_provision.providers.recipes import recipe_secrets
@@ -53,7 +53,7 @@ def prepare_rollback(
     schedule = rollback_schedule(past.header.schedule, hosts)
     with_api = hosts_with_api(schedule)
     tokens, logins = resolve_access(fleet, hosts, environment.variables, with_api_token=with_api)
-    digest = partial(file_digest, load_key(state_dir(environment.environ)))
+    digest = DigestKey.of(load_key(state_dir(environment.environ)))
     host_jobs, targets = [], {}
     for name in schedule.hosts:
         recorded, host = past.header.hosts[name], fleet.inventory.hosts[name]

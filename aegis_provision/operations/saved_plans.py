@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,6 +86,7 @@ class SavedPlanFile:
             host_jobs=tuple(item for item in job.host_jobs if item.host.name in self._hosts),
             info=replace(job.info, saved_plan=self.source),
             diagnostics=(*job.diagnostics, *self._skipped_hosts()),
+            salt=self.plan.salt,
         )
 
     def bind_schedule(self, scheduled: Scheduled) -> Scheduled:
@@ -175,9 +175,7 @@ def write_saved_plan(
     options = PlanOptions(
         inventories, selection.limit or "", playbook, no_secrets=not selection.secrets
     )
-    saved = save(
-        now, __version__, options, _plan_inputs(plan.job), plan.host_plans, secrets.token_bytes(16)
-    )
+    saved = save(now, __version__, options, _plan_inputs(plan.job), plan.hosts, plan.job.salt)
     try:
         # To where a symbolic link leads: it stays one.
         write_new(path.resolve(), dump(saved), _OWNER_ONLY, lambda: _check_file(path), on_write)

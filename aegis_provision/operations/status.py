@@ -55,4 +55,5 @@ def status(job: Job, emit: Emit) -> tuple[HostStatus, ...]:
 
     A host's failure is its status, never an exception.
     """
-    return check_fleet(job.host_jobs, job.connection, emit)
+    with job.executor(keeps_connections=False) as executor:
+        return check_fleet(job.host_jobs, executor, emit)

@@ -91,8 +91,23 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanDigests:
+    """What a masked plan has in place of files: keyed digests of them.
+
+    ``seen`` is of the file that the plan saw, ``write`` of all that is to be written; ``None`` for
+    none. Two plans of a host with the same digests do the same.
+    """
+
+    seen: str | None = None
+    write: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HostPlan:
     """What would happen to one host.
+
+    A whole plan never leaves the worker that connects to the host. What does is a masked one, which
+    has ``digests`` in place of all that is secret (:func:`without_contents`).
 
     ``changes`` is empty and ``write`` is ``None`` unless ``action`` is create or update. ``same``
     names session variables that stay as they are. ``unknown`` names those on the host that could
@@ -124,18 +139,34 @@ class HostPlan:
     seen: RemoteFile | None = field(default=None, repr=False, compare=False)
     pin: Pin | None = field(default=None, compare=False)
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    digests: PlanDigests | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether something is to be written: of a whole plan, and of a masked one."""
+        masked = self.digests is not None and self.digests.write is not None
+        return masked or self.write is not None
 
 
 def changes_sessions(plan: HostPlan) -> bool:
     """Tell whether what is written takes effect at a restart only: a mode alone does not."""
-    return plan.write is not None and any(
-        not change.key.startswith("file.") for change in plan.changes
+    return plan.writes and any(not change.key.startswith("file.") for change in plan.changes)
+
+
+def without_contents(plan: HostPlan, digests: PlanDigests | None = None) -> HostPlan:
+    """Return ``plan`` as it may be handed out: masked, with nothing in it that is secret.
+
+    ``digests`` are those that stand for its files; by default those of a plan that is masked.
+    """
+    return replace(
+        plan,
+        write=None,
+        seen=None,
+        auth_token=None,
+        client_auth_token=None,
+        secrets=(),
+        digests=digests or plan.digests,
     )
-
-
-def without_contents(plan: HostPlan) -> HostPlan:
-    """Return ``plan`` as it may be handed out: to look at, with nothing in it that is secret."""
-    return replace(plan, write=None, seen=None, auth_token=None, client_auth_token=None, secrets=())
 
 
 def restoring_write(write: Write) -> Write:
@@ -165,6 +196,7 @@ def resulting_file(write: Write) -> RemoteFile | None:
 
 def without_write(plan: HostPlan) -> HostPlan:
     """Return ``plan`` as it is once its write was done: nothing changes any more."""
-    if plan.write is None:
+    if not plan.writes:
         return plan
-    return replace(plan, action=Action.UNCHANGED, changes=(), write=None)
+    digests = plan.digests and replace(plan.digests, write=None)
+    return replace(plan, action=Action.UNCHANGED, changes=(), write=None, digests=digests)

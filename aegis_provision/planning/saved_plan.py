@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from aegis_provision.humanize import group_pairs, listed
+from aegis_provision.planning.digests import DigestKey
 from aegis_provision.planning.plan import Action
 from aegis_provision.providers.redaction import without_exposed
 from aegis_provision.providers.secret import Secret
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.inventory.host import Host
     from aegis_provision.planning.plan import Change, HostPlan
     from aegis_provision.providers.session_variables import Session
@@ -197,7 +196,7 @@ def _saved_host(plan: HostPlan, inputs: PlanInputs, digests: _Digests) -> SavedH
         plan.unknown,
         plan.restart_pending,
         digests.of_settings(inputs.hosts[plan.host]),
-        digests.of_file(plan.seen),
+        digests.of_seen(plan),
         wanted.values,
         {name: digests.name_of_token(secret) for name, secret in wanted.secrets.items()},
     )
@@ -264,7 +263,7 @@ def _changed_hosts(saved: SavedPlan, plans: Sequence[HostPlan]) -> Iterator[tupl
         if plan.action is Action.ERROR:
             yield plan.host, f"it can't be written any more: {plan.message}"
             continue
-        seen = digests.of_file(plan.seen)
+        seen = digests.of_seen(plan)
         if plan.path != host.path:
             yield plan.host, f"the file is {plan.path} now, not {host.path}"
         elif seen != host.seen and host.seen is None:
@@ -314,6 +313,7 @@ class _Digests:
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
+        self._key = DigestKey.of(salt)
         self._sessions: dict[int, _SessionDigests] = {}
         self._tokens: list[tuple[Secret, str]] = []
         self._names: dict[str, str] = {}
@@ -350,12 +350,12 @@ class _Digests:
                 del target[name]
         return self._of([target, service.unit, service.command, service.api, asked])
 
-    def of_file(self, file: RemoteFile | None) -> str | None:
-        """Return the digest of a file with its mode and owner, ``None`` for none."""
-        if file is None:
-            return None
-        content = hashlib.sha256(file.content).hexdigest()
-        return self._of([file.mode, file.uid, file.gid, content])
+    def of_seen(self, plan: HostPlan) -> str | None:
+        """Return the digest of the file that ``plan`` saw, with mode and owner.
+
+        A masked plan has it already, and was masked with the same salt.
+        """
+        return plan.digests.seen if plan.digests is not None else self._key.of_file(plan.seen)
 
     def of_token(self, secret: Secret) -> str:
         """Return the digest of ``secret``, which is slow to compute."""
@@ -379,4 +379,4 @@ class _Digests:
         return self._names.setdefault(self.of_token(secret), f"token-{len(self._names) + 1}")
 
     def _of(self, content: object) -> str:
-        return hmac.new(self._salt, json.dumps(content).encode(), hashlib.sha256).hexdigest()
+        return self._key.of_value(content)

@@ -169,7 +169,7 @@ def _has_work(plan: HostPlan | None, gates: Gates) -> bool:
     if plan is None or plan.action in (Action.ERROR, Action.UNREACHABLE):
         return False
     owed = gates.restart is Restart.CHANGED and plan.restart_pending
-    return plan.write is not None or owed or gates.restart is Restart.ALWAYS
+    return plan.writes or owed or gates.restart is Restart.ALWAYS
 
 
 def _rest_of_pause(state: RunState, now: float) -> float:

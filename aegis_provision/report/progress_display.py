@@ -203,7 +203,7 @@ def _is_known_already(state: RunState, event: HostFinished) -> bool:
     if event.result.status is Status.NOT_ATTEMPTED:
         return True
     plan, host = state.plans.get(event.result.host), state.host(event.result.host)
-    return plan is not None and plan.write is None and host.begun is None
+    return plan is not None and not plan.writes and host.begun is None
 
 
 def _milestone(state: RunState, event: Event, verbosity: int) -> list[Text]:
@@ -212,7 +212,7 @@ def _milestone(state: RunState, event: Event, verbosity: int) -> list[Text]:
         case ReadingStarted(hosts) if hosts:
             words = f"Reading {counted(hosts, 'host')}"
         case RunStarted(_, schedule, plans) if is_plain(schedule):
-            hosts = sum(plan.write is not None for plan in plans)
+            hosts = sum(plan.writes for plan in plans)
             words = f"Writing {counted(hosts, 'host')}" if hosts else ""
         case PlayStarted(play) if state.schedule and not is_plain(state.schedule):
             words = _play_words(state, play)

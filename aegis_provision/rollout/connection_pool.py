@@ -30,6 +30,8 @@ class ConnectionSettings:
 
     ``wanted_forks`` were asked for; this process's files may not be enough for them. ``kept_files``
     is how many files may stay open between a plan and the write that follows.
+    ``workers`` is how many processes share the hosts; 1 stands for this process itself.
+
     ``shared`` is entered while hosts are worked on: the connections to their bastions stay open
     until the outermost block ends. ``secrets`` are the operator's tokens that must never be shown,
     even if no host of the run has them.
@@ -43,6 +45,7 @@ class ConnectionSettings:
     shared: AbstractContextManager[object] = field(default_factory=nullcontext, repr=False)
     kept_files: int = 0
     wanted_forks: int = 0
+    workers: int = 1
 
     def open(self, host: Host, deadline: Deadline, emit: Emit) -> HostSession:
         """Connect to ``host``, and emit it as an event if that is tried again.

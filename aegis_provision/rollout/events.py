@@ -11,9 +11,10 @@ import re
 import threading
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from aegis_provision.documents.json_codec import DecodeError, JsonCodec
+from aegis_provision.planning.plan import resulting_file
 from aegis_provision.playbook.plays import Gates, Play, Schedule, Verify
 from aegis_provision.rollout.results import HostResult
 from aegis_provision.transport.connect_options import AcceptedKey
@@ -21,8 +22,9 @@ from aegis_provision.transport.connect_options import AcceptedKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aegis_provision.aegis.remote_state import RemoteFile
     from aegis_provision.diagnosis.checks import HostChecks
-    from aegis_provision.planning.plan import HostPlan
+    from aegis_provision.planning.plan import HostPlan, Write
     from aegis_provision.planning.status import HostStatus
     from aegis_provision.rollout.session_results import SessionListing, SessionResult
 
@@ -165,10 +167,23 @@ class FileChange:
     after: FileDigest | None
     secrets: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, write: Write, digest: Callable[[bytes], str]) -> Self:
+        """Return what ``write`` changes; ``digest`` makes the digests of contents."""
+        return cls(
+            _without_content(write.base, digest), _without_content(resulting_file(write), digest)
+        )
+
     @property
     def changes_content(self) -> bool:
         """Tell whether the content differs: a write may put right a mode or an owner alone."""
         return _digest(self.before) != _digest(self.after)
+
+
+def _without_content(file: RemoteFile | None, digest: Callable[[bytes], str]) -> FileDigest | None:
+    if file is None:
+        return None
+    return FileDigest(digest(file.content), f"{file.mode:04o}", file.uid, file.gid)
 
 
 def _digest(file: FileDigest | None) -> str | None:

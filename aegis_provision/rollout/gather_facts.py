@@ -34,6 +34,7 @@ from aegis_provision.planning.receipts import validate
 from aegis_provision.rollout.aegis_client import AegisClient, AskedTooOften
 from aegis_provision.rollout.events import HostDiagnosed
 from aegis_provision.rollout.find_server import ask_server, find_server, read_host
+from aegis_provision.rollout.host_work import HostReader
 from aegis_provision.rollout.planner import read_fleet
 from aegis_provision.rollout.provider_checks import provider_checks
 from aegis_provision.transport.data_dir import data_dir
@@ -51,9 +52,9 @@ if TYPE_CHECKING:
     from aegis_provision.diagnosis.checks import HostChecks
     from aegis_provision.diagnosis.input_checks import InputFindings
     from aegis_provision.planning.receipts import Receipt, RejectedReceipt
-    from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.host_job import HostJob
+    from aegis_provision.rollout.host_work import Executor
     from aegis_provision.transport.host_session import HostSession
 
 _REQUEST_TIMEOUT = 5.0
@@ -80,10 +81,33 @@ class HostDiagnosis:
         return self.found.host
 
 
+@dataclass(frozen=True, slots=True)
+class FactsReader(HostReader[HostDiagnosis]):
+    """Looks at a host for doctor; ``findings`` are what is wrong in what the operator gives for it.
+
+    With ``probe`` the provider is asked, with its token.
+    """
+
+    findings: InputFindings
+    probe: bool
+
+    def read(self, job: HostJob, session: HostSession, deadline: Deadline) -> HostDiagnosis:
+        """Return what is found on the host. Raises :class:`Unreachable`."""
+        return _FactGatherer(job, self.findings, session, deadline, probe=self.probe).diagnosis()
+
+    def unreachable(self, job: HostJob, problem: Unreachable) -> HostDiagnosis:
+        """Return what is known of a host that could not be reached."""
+        stage = problem.stage or Stage.PORT
+        at_bastion = problem.step.startswith("bastion ")
+        reason = str(problem) if at_bastion else problem.reason
+        facts = HostFacts(job.host, job.session, fault=Fault(stage, reason, problem.hint))
+        return HostDiagnosis(_shown(checks_of(facts)))
+
+
 def diagnose_fleet(
     jobs: Sequence[HostJob],
     findings: Mapping[str, InputFindings],
-    connection: ConnectionSettings,
+    executor: Executor,
     emit: Emit,
     *,
     probe: bool,
@@ -93,25 +117,11 @@ def diagnose_fleet(
     ``findings`` maps hosts to what is wrong in what the operator gives for them. A host's failure
     is one of its checks, never an exception. With ``probe`` the provider is asked, with its token.
     """
-
-    def look(job: HostJob, session: HostSession, deadline: Deadline) -> HostDiagnosis:
-        return _FactGatherer(
-            job, findings[job.host.name], session, deadline, probe=probe
-        ).diagnosis()
-
-    def unreachable(job: HostJob, problem: Unreachable) -> HostDiagnosis:
-        stage = problem.stage or Stage.PORT
-        at_bastion = problem.step.startswith("bastion ")
-        reason = str(problem) if at_bastion else problem.reason
-        facts = HostFacts(job.host, job.session, fault=Fault(stage, reason, problem.hint))
-        return HostDiagnosis(_shown(checks_of(facts)))
-
     found = read_fleet(
         jobs,
-        connection,
+        executor,
         emit,
-        look,
-        unreachable=unreachable,
+        lambda host: FactsReader(findings[host], probe),
         event=lambda diagnosis: HostDiagnosed(diagnosis.found),
     )
     return tuple(diagnosis.found for diagnosis in found)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.aegis_client import SendRequest
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
-    from aegis_provision.rollout.events import Emit, WriteBegun
+    from aegis_provision.rollout.events import Emit, FileChange, WriteBegun
     from aegis_provision.rollout.worker_pool import CancelToken
 
 
@@ -85,18 +85,20 @@ class RunContext:
     """What the work on every host needs beside the host.
 
     ``before_write`` records that a write is about to begin on a host, so that it is known even if
-    this process dies, and returns the event that says so; it raises :class:`RecordError`.
+    the operator's process dies, and returns the event that says so; it raises :class:`RecordError`.
     ``run`` is the run's name, which receipts hold; ``owner`` is whom the locks name,
-    ``renew_every`` after how many seconds of waiting they are renewed.
+    ``renew_every`` after how many seconds of waiting they are renewed. ``digest`` makes the digests
+    of files that the record keeps.
     """
 
     connection: ConnectionSettings
     pool: ConnectionPool
-    before_write: Callable[[str, Write], WriteBegun]
+    before_write: Callable[[str, FileChange], WriteBegun]
     emit: Emit
     cancel: CancelToken
     run: str
     owner: str
+    digest: Callable[[bytes], str]
     renew_every: float = 60.0
 
 
@@ -104,18 +106,22 @@ class RunContext:
 class HostTask:
     """One host's part in one play.
 
-    ``restart_pending`` says that an earlier write waits for a restart; ``written`` is that write
-    if an earlier play of this run did it, so that it can be undone, and ``in_effect`` says that
-    Aegis was restarted on it. ``rollback`` says that the plan's own write undoes a past run's.
+    ``restart_pending`` says that an earlier write waits for a restart; ``wrote`` that an earlier
+    play of this run did it, so that it can be undone, and ``in_effect`` that Aegis was restarted on
+    it. ``rollback`` says that the plan's own write undoes a past run's.
+
+    The operator's process holds it with a masked plan. The worker that has the whole one fills that
+    in, and ``written``, what an earlier play wrote.
     """
 
     job: HostJob
     plan: HostPlan
     gates: Gates
     restart_pending: bool = False
-    written: Write | None = None
+    wrote: bool = False
     in_effect: bool = False
     rollback: bool = False
+    written: Write | None = field(default=None, repr=False)
 
     @property
     def restarts(self) -> bool:
@@ -142,12 +148,12 @@ class HostTask:
     @property
     def has_work(self) -> bool:
         """Tell whether there is anything to do on the host."""
-        return self.plan.write is not None or self.restarts
+        return self.plan.writes or self.restarts
 
 
 def skipped(plan: HostPlan) -> HostResult:
     """Return the result of a host on which nothing is done, by its plan."""
-    if plan.write is not None:
+    if plan.writes:
         return HostResult(plan.host, Status.NOT_ATTEMPTED, "nothing was written there")
     status = _WITHOUT_WRITE[plan.action]
     message = _PENDING if status is Status.UNCHANGED and plan.restart_pending else plan.message

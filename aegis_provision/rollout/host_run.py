@@ -18,6 +18,7 @@ from aegis_provision.planning.plan import restoring_write
 from aegis_provision.planning.receipts import WriteInfo, with_receipt
 from aegis_provision.playbook.plays import OnFailure
 from aegis_provision.rollout.events import (
+    FileChange,
     HostRestarted,
     HostRolledBack,
     HostWritten,
@@ -165,7 +166,8 @@ class _HostWork:
             if write is not None:
                 self._start(Step.WRITE)
                 lock = self.connection.lock(write)
-                self.context.emit(self.context.before_write(self.host, write))
+                change = FileChange.of(write, self.context.digest)
+                self.context.emit(self.context.before_write(self.host, change))
                 follows = self.task.restarts or self.task.gates.verify is not None
                 self._write(lock, write, is_last=not follows)
                 self.context.emit(HostWritten(self.host))

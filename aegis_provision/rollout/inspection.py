@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING
 from aegis_provision.planning.host_plan import compare, plan_compared
 from aegis_provision.planning.plan import Action
 from aegis_provision.planning.receipts import Receipt, validate
-from aegis_provision.planning.status import status_of, unreachable_status
+from aegis_provision.planning.status import HostStatus, status_of, unreachable_status
 from aegis_provision.providers.session_variables import Session, SessionSpec
 from aegis_provision.rollout.events import HostChecked, HostPlanned
 from aegis_provision.rollout.find_server import read_host
 from aegis_provision.rollout.host_job import HostJob
+from aegis_provision.rollout.host_work import HostReader
+from aegis_provision.rollout.host_worker import host_worker
+from aegis_provision.rollout.inspected_host import InspectedHost
 from aegis_provision.rollout.planner import ask_restart_pending, read_fleet, unreachable_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.aegis.remote_state import RemoteState
+    from aegis_provision.errors import Unreachable
     from aegis_provision.inventory.host import Host
-    from aegis_provision.planning.plan import HostPlan
-    from aegis_provision.planning.receipts import RejectedReceipt
-    from aegis_provision.planning.status import HostStatus
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
+    from aegis_provision.rollout.host_work import Executor
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
 
@@ -35,17 +36,37 @@ _NO_SESSION = Session(SessionSpec("", (), allow_http=False), {}, ())
 
 
 @dataclass(frozen=True, slots=True)
-class InspectedHost:
-    """One host as it is; ``actual`` is ``None`` if it was unreachable.
+class InspectionReader(HostReader[InspectedHost]):
+    """Looks at a host for an import: what is read leaves with its content."""
 
-    ``plan`` is what any inventory would do there: refuse, or correct the file's mode; without a
-    file there is nothing to plan. ``receipt`` is what lies beside a file with session variables.
-    """
+    def read(self, job: HostJob, session: HostSession, deadline: Deadline) -> InspectedHost:
+        """Return what the host has. Raises :class:`Unreachable`."""
+        actual, server = read_host(job.host, session, deadline, ask=False)
+        comparison = compare(job.host, job.session, actual, server)
+        receipt = None
+        if comparison.has_others:
+            receipt = validate(actual.receipt, actual)
+        plan = plan_compared(comparison)
+        if plan.action is not Action.ERROR:
+            plan = replace(plan, action=Action.UNCHANGED, write=None)
+        return InspectedHost(job.host, plan, actual, receipt)
 
-    host: Host
-    plan: HostPlan
-    actual: RemoteState | None
-    receipt: Receipt | RejectedReceipt | None = None
+    def unreachable(self, job: HostJob, problem: Unreachable) -> InspectedHost:
+        """Return what is known of a host that could not be read."""
+        return InspectedHost(job.host, unreachable_plan(job, problem), None)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReader(HostReader[HostStatus]):
+    """Tells how a host stands."""
+
+    def read(self, job: HostJob, session: HostSession, deadline: Deadline) -> HostStatus:
+        """Return the host's status. Raises :class:`Unreachable`."""
+        return _check_host(job, session, deadline)
+
+    def unreachable(self, job: HostJob, problem: Unreachable) -> HostStatus:
+        """Return the status of a host that could not be read."""
+        return unreachable_status(job.host, job.session, str(problem), problem.hint)
 
 
 def inspect_fleet(
@@ -55,51 +76,21 @@ def inspect_fleet(
 
     A host's failure is its plan's action, never an exception.
     """
-    states: dict[str, RemoteState] = {}
-    receipts: dict[str, Receipt | RejectedReceipt | None] = {}
-
-    def inspect(job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
-        actual, server = read_host(job.host, session, deadline, ask=False)
-        states[job.host.name] = actual
-        comparison = compare(job.host, job.session, actual, server)
-        if comparison.has_others:
-            receipts[job.host.name] = validate(actual.receipt, actual)
-        plan = plan_compared(comparison)
-        if plan.action is Action.ERROR:
-            return plan
-        return replace(plan, action=Action.UNCHANGED, write=None)
-
     jobs = [HostJob(host, _NO_SESSION) for host in hosts]
-    plans = read_fleet(
-        jobs, connection, emit, inspect, unreachable=unreachable_plan, event=HostPlanned
-    )
-    return tuple(
-        InspectedHost(host, plan, None)
-        if plan.action is Action.UNREACHABLE
-        else InspectedHost(host, plan, states.get(host.name), receipts.get(host.name))
-        for host, plan in zip(hosts, plans, strict=True)
-    )
+    reader = InspectionReader()
+    with host_worker(jobs, connection) as worker:
+        return read_fleet(
+            jobs, worker, emit, lambda _: reader, event=lambda found: HostPlanned(found.plan)
+        )
 
 
-def check_fleet(
-    jobs: Sequence[HostJob], connection: ConnectionSettings, emit: Emit
-) -> tuple[HostStatus, ...]:
+def check_fleet(jobs: Sequence[HostJob], executor: Executor, emit: Emit) -> tuple[HostStatus, ...]:
     """Read every host and return each one's status, in the order of ``jobs``.
 
-    A host's failure is its state, never an exception. No status holds the host's secrets any more:
-    they have done their part, which is to be masked in its text.
+    A host's failure is its state, never an exception.
     """
-    statuses = read_fleet(
-        jobs,
-        connection,
-        emit,
-        _check_host,
-        unreachable=lambda job, problem: unreachable_status(
-            job.host, job.session, str(problem), problem.hint
-        ),
-        event=lambda status: HostChecked(replace(status, secrets=())),
-    )
-    return tuple(replace(status, secrets=()) for status in statuses)
+    reader = StatusReader()
+    return read_fleet(jobs, executor, emit, lambda _: reader, event=HostChecked)
 
 
 def _check_host(job: HostJob, session: HostSession, deadline: Deadline) -> HostStatus:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.file_in_use import FoundFiles
 from aegis_provision.aegis.identify_server import NO_COMMANDS, UnknownServer
-from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.pins import pin_of
 from aegis_provision.planning.host_plan import (
     Recreation,
@@ -20,120 +19,116 @@ from aegis_provision.planning.host_plan import (
     unreachable,
 )
 from aegis_provision.planning.pending_restart import is_restart_pending
-from aegis_provision.planning.plan import Action, changes_sessions
+from aegis_provision.planning.plan import Action, HostPlan, changes_sessions
 from aegis_provision.planning.receipts import Receipt, validate
-from aegis_provision.planning.rollback import needs_previous, plan_rollback, with_managed_keys
+from aegis_provision.planning.rollback import (
+    needs_previous,
+    plan_rollback,
+    session_from_config,
+    with_managed_keys,
+)
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
 from aegis_provision.rollout.find_server import read_host
-from aegis_provision.rollout.redact_remote_text import redacted, redactor_of
+from aegis_provision.rollout.host_work import Calls, HostRead, HostReader, ReadHost
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
-from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import HttpFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from aegis_provision.aegis.remote_state import RemoteState
-    from aegis_provision.planning.plan import HostPlan
+    from aegis_provision.errors import Unreachable
     from aegis_provision.planning.rollback import RollbackTarget
-    from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, Event
     from aegis_provision.rollout.host_job import HostJob
-    from aegis_provision.transport.connect_options import AcceptedKey
+    from aegis_provision.rollout.host_work import Executor, Reading
+    from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
 
 _RIGHT_FOR_SESSIONS = frozenset({Action.UPDATE, Action.UNCHANGED})
 _HEALTH_TIMEOUT = 5.0
 
 
-HostPlanner: TypeAlias = "Callable[[HostJob, HostSession, Deadline], HostPlan]"
-"""Reads one host over an open session and returns its plan. Raises :class:`Unreachable`."""
+@dataclass(frozen=True, slots=True)
+class PlanReader(HostReader[HostPlan]):
+    """Plans what would turn a host into what the inventory wants, its pin included."""
+
+    def read(self, job: HostJob, session: HostSession, deadline: Deadline) -> HostPlan:
+        """Return the host's plan. Raises :class:`Unreachable`."""
+        return _plan_host(job, session, deadline)
+
+    def unreachable(self, job: HostJob, problem: Unreachable) -> HostPlan:
+        """Return the plan of a host that could not be read."""
+        return replace(unreachable_plan(job, problem), pin=pin_of(job.host))
 
 
-class HasSecrets(Protocol):
-    """What was read of a host; ``secrets`` are those in its file."""
+@dataclass(frozen=True, slots=True)
+class RollbackReader(HostReader[HostPlan]):
+    """Plans what brings back a host's file from before a past run."""
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Return what must be masked in any text about the host."""
-        ...
+    target: RollbackTarget
 
+    def read(
+        self,
+        job: HostJob,  # noqa: ARG002 - the target says all of the host
+        session: HostSession,
+        deadline: Deadline,
+    ) -> HostPlan:
+        """Return the host's plan. Raises :class:`Unreachable`."""
+        return plan_host_rollback(self.target, session, deadline)
 
-Reading = TypeVar("Reading", bound=HasSecrets)
+    def unreachable(self, job: HostJob, problem: Unreachable) -> HostPlan:
+        """Return the plan of a host that could not be read."""
+        return unreachable_plan(job, problem)
+
+    def job_after(self, job: HostJob, plan: HostPlan) -> HostJob:
+        """Return ``job`` with the session variables of the file that comes back.
+
+        They are what sessions get then, so the gates ask for them.
+        """
+        content = plan.write.content if plan.write is not None else None
+        return replace(job, session=session_from_config(content, plan.path))
 
 
 def plan_fleet(
     jobs: Sequence[HostJob],
-    connection: ConnectionSettings,
-    pool: ConnectionPool,
+    executor: Executor,
     emit: Emit,
-    planner: HostPlanner | None = None,
+    reader_of: Callable[[str], HostReader[HostPlan]] = lambda _: PlanReader(),
 ) -> tuple[HostPlan, ...]:
-    """Read every host and return the plans in the order of ``jobs``.
+    """Read every host and return the masked plans in the order of ``jobs``.
 
-    ``planner`` makes a host's plan, by default what the inventory wants there, pins included. A
-    host's failure is its plan's action, never an exception. Connections to hosts that would change
-    go to ``pool`` if there is room; the others are closed.
+    ``reader_of`` returns what makes a host's plan, by default what the inventory wants there. A
+    host's failure is its plan's action, never an exception.
     """
-
-    def keep(plan: HostPlan, session: HostSession) -> bool:
-        needed = plan.write is not None or plan.restart_pending
-        return needed and pool.offer(plan.host, session)
-
-    return read_fleet(
-        jobs,
-        connection,
-        emit,
-        planner or _plan_host,
-        unreachable=unreachable_plan if planner else _unreachable_with_pin,
-        event=HostPlanned,
-        keep=keep,
-    )
+    return read_fleet(jobs, executor, emit, reader_of, event=HostPlanned)
 
 
 def read_fleet(
     jobs: Sequence[HostJob],
-    connection: ConnectionSettings,
+    executor: Executor,
     emit: Emit,
-    read: Callable[[HostJob, HostSession, Deadline], Reading],
+    reader_of: Callable[[str], HostReader[Reading]],
     *,
-    unreachable: Callable[[HostJob, Unreachable], Reading],
     event: Callable[[Reading], Event],
-    keep: Callable[[Reading, HostSession], bool] = lambda *_: False,
 ) -> tuple[Reading, ...]:
-    """Connect to every host, ``read`` it, and return the readings in the order of ``jobs``.
+    """Read every host, each by its reader, and return the readings in the order of ``jobs``.
 
-    Nothing is written. ``unreachable`` makes the reading of a host on which ``read`` or the
-    connection failed. Each reading is emitted as an ``event``. A
-    session is closed unless ``keep`` took it over. No reading holds a secret in its text.
+    Nothing is written. Each reading is emitted as an ``event``. No reading holds a secret in its
+    text.
     """
     emit(ReadingStarted(len(jobs)))
-    redactor = redactor_of(jobs, connection.secrets)
+    calls = Calls(emit)
 
-    def read_host(job: HostJob) -> tuple[Reading, tuple[AcceptedKey, ...]]:
-        deadline = Deadline.after(connection.deadline)
-        session, kept = None, False
-        try:
-            session = connection.open(job.host, deadline, emit)
-            reading = read(job, session, deadline)
-            kept = keep(reading, session)
-        except Unreachable as error:
-            reading = unreachable(job, error)
-        finally:
-            if session is not None and not kept:
-                session.close()
-        accepted = session.accepted if session is not None else ()
-        return redacted(reading, redactor.with_secrets(reading.secrets), job), accepted
+    def read_host(job: HostJob) -> HostRead[Reading]:
+        return executor.read(ReadHost(job, reader_of(job.host.name)), calls)
 
     readings: dict[str, Reading] = {}
-    with connection.shared:
-        for job, (reading, accepted) in run_all(
-            jobs, read_host, workers=connection.forks, cancel=CancelToken()
-        ):
-            if accepted:
-                emit(KeysAccepted(job.host.name, accepted))
-            readings[job.host.name] = reading
-            emit(event(reading))
+    for job, found in run_all(jobs, read_host, workers=executor.forks, cancel=CancelToken()):
+        if found.accepted:
+            emit(KeysAccepted(job.host.name, found.accepted))
+        readings[job.host.name] = found.reading
+        emit(event(found.reading))
     return tuple(readings[job.host.name] for job in jobs)
 
 
@@ -162,18 +157,13 @@ def unreachable_plan(job: HostJob, problem: Unreachable) -> HostPlan:
     return unreachable(job.host, job.session, str(problem), problem.hint)
 
 
-def _unreachable_with_pin(job: HostJob, problem: Unreachable) -> HostPlan:
-    return replace(unreachable_plan(job, problem), pin=pin_of(job.host))
-
-
 def plan_host_rollback(
-    targets: Mapping[str, RollbackTarget], job: HostJob, session: HostSession, deadline: Deadline
+    target: RollbackTarget, session: HostSession, deadline: Deadline
 ) -> HostPlan:
     """Return the plan that brings back the file from before a past run.
 
-    ``targets`` holds what to bring back on every host. Raises :class:`Unreachable`.
+    ``target`` says what to bring back. Raises :class:`Unreachable`.
     """
-    target = targets[job.host.name]
     actual = session.read(deadline)
     previous = None
     if needs_previous(target, actual):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from aegis_provision.planning.plan import Change, HostPlan
 from aegis_provision.planning.status import HostStatus
 from aegis_provision.providers.redaction import Redactor
+from aegis_provision.rollout.inspected_host import InspectedHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +27,8 @@ _OURS: Mapping[type, frozenset[str]] = {
     # Names from the inventory; what is to be written, which is never shown; a pin's own text.
     HostPlan: frozenset({"provider", "write", "seen", "auth_token", "secrets", "pin"}),
     HostStatus: frozenset({"wanted", "tokens", "secrets"}),
+    # What was read for an import, as it is.
+    InspectedHost: frozenset({"actual", "receipt"}),
 }
 _HOST = "host"
 """The field of a host's name, which the inventory gives it, in every type of value."""
@@ -33,12 +36,18 @@ _HOST = "host"
 _PATH = "path"
 
 
-def redactor_of(jobs: Iterable[HostJob], further: Iterable[Secret] = ()) -> Redactor:
-    """Return the redactor of a run over ``jobs``: with all their secrets, and ``further``."""
+def run_secrets(jobs: Iterable[HostJob], further: Iterable[Secret] = ()) -> tuple[Secret, ...]:
+    """Return all secrets of a run over ``jobs``, and ``further``; those that hosts share, once."""
     sessions = {id(job.session): job for job in jobs}
     tokens = {id(job.api_token): job for job in jobs}
     every = (*sessions.values(), *tokens.values())
-    return Redactor.of((*further, *(secret for job in every for secret in job.secrets())))
+    found = (*further, *(secret for job in every for secret in job.secrets()))
+    return tuple({id(secret): secret for secret in found}.values())
+
+
+def redactor_of(jobs: Iterable[HostJob], further: Iterable[Secret] = ()) -> Redactor:
+    """Return the redactor of a run over ``jobs``: with all their secrets, and ``further``."""
+    return Redactor.of(run_secrets(jobs, further))
 
 
 def redacted(value: T, redactor: Redactor, job: HostJob) -> T:

@@ -17,8 +17,7 @@ from aegis_provision.rollout.events import (
     StopRequested,
 )
 from aegis_provision.rollout.host_job import HostTask, not_begun, skipped
-from aegis_provision.rollout.host_run import run_host
-from aegis_provision.rollout.redact_remote_text import redactor_of
+from aegis_provision.rollout.host_work import RunHost
 from aegis_provision.rollout.results import (
     FAILURES,
     SUCCESSES,
@@ -30,13 +29,13 @@ from aegis_provision.rollout.results import (
 from aegis_provision.rollout.worker_pool import run_all
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.playbook.budget import Budget
     from aegis_provision.playbook.plays import Schedule, ScheduledPlay
-    from aegis_provision.providers.redaction import Redactor
-    from aegis_provision.rollout.host_job import HostJob, RunContext
+    from aegis_provision.rollout.host_job import HostJob
+    from aegis_provision.rollout.host_work import Calls, Executor, HostReader, RunTerms
 
 _UNKNOWN = "interrupted while it was worked on: it has either the old file or the new one"
 
@@ -45,30 +44,35 @@ def run_schedule(
     schedule: Schedule,
     jobs: Mapping[str, HostJob],
     plans: Mapping[str, HostPlan],
-    context: RunContext,
+    executor: Executor,
+    calls: Calls,
+    terms: RunTerms,
     *,
+    reader_of: Callable[[str], HostReader[HostPlan]],
     rollback: bool = False,
 ) -> RunResult:
     """Run ``schedule`` and return how each of its hosts ended.
 
-    ``jobs`` and ``plans`` hold every host of the schedule. A batch is a barrier; hosts that the
+    ``jobs`` and ``plans`` hold every host of the schedule; ``reader_of`` returns what made a host's
+    plan. The work is done by ``executor``; what happens is told to ``calls``.
+
+    A batch is a barrier; hosts that the
     plan knows to be in error end when their batch begins. Once more hosts of the whole run have
     failed than the current play allows, no host begins any more, in later plays neither; the same
-    holds once ``context.cancel`` is cancelled. A host that did not end well has no part in later
+    holds once ``calls.cancel`` is cancelled. A host that did not end well has no part in later
     plays. ``rollback`` says that the plans undo a past run: hosts then end as ``rolled_back`` or
     ``rollback_failed``.
     """
-    redactor = redactor_of(jobs.values(), context.connection.secrets)
-    run = _Run(schedule, jobs, plans, context, rollback, redactor)
+    run = _Run(schedule, jobs, plans, executor, calls, terms, reader_of, rollback)
     for index, scheduled in enumerate(schedule.plays):
         if not run.play(index, scheduled):
             break
     results = tuple(run.result_of(host) for host in schedule.hosts)
-    to_write = [result for result in results if plans[result.host].write is not None]
+    to_write = [result for result in results if plans[result.host].writes]
     return RunResult(
         results,
         budget_spent=run.budget_spent,
-        interrupted=context.cancel.cancelled,
+        interrupted=calls.cancel.cancelled,
         all_locked=bool(to_write) and all(result.locked for result in to_write),
     )
 
@@ -80,9 +84,11 @@ class _Run:
     schedule: Schedule
     jobs: Mapping[str, HostJob]
     plans: Mapping[str, HostPlan]
-    context: RunContext
+    executor: Executor
+    calls: Calls
+    terms: RunTerms
+    reader_of: Callable[[str], HostReader[HostPlan]]
     rollback: bool
-    redactor: Redactor
     results: dict[str, HostResult] = field(default_factory=dict)
     failed: dict[str, None] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
@@ -92,7 +98,7 @@ class _Run:
     def play(self, index: int, scheduled: ScheduledPlay) -> bool:
         """Run one play; tell whether the run goes on."""
         budget = budget_of(scheduled.play, len(self.schedule.hosts))
-        self.context.emit(PlayStarted(index))
+        self.calls.emit(PlayStarted(index))
         for number, batch in enumerate(scheduled.batches):
             if number and scheduled.play.pause and not self._pause(scheduled.play.pause):
                 return False
@@ -106,16 +112,16 @@ class _Run:
         return self.results.get(host) or not_begun(self.plans[host])
 
     def _pause(self, seconds: float) -> bool:
-        self.context.emit(PauseStarted(seconds))
-        if self.context.cancel.pause(seconds):
+        self.calls.emit(PauseStarted(seconds))
+        if self.calls.cancel.pause(seconds):
             return True
-        self.context.emit(StopRequested(0))
+        self.calls.emit(StopRequested(0))
         return False
 
     def _batch(self, play: int, number: int, hosts: Sequence[str], budget: Budget) -> bool:
         """Run one batch; tell whether the run goes on."""
-        context = self.context
-        context.emit(BatchStarted(play, number, tuple(hosts)))
+        calls = self.calls
+        calls.emit(BatchStarted(play, number, tuple(hosts)))
         tasks = [
             self._task(play, host)
             for host in hosts
@@ -125,27 +131,33 @@ class _Run:
             if not task.has_work:
                 self._finish(play, skipped(task.plan))
 
-        def work(task: HostTask) -> None:
-            self.under_way.add(task.plan.host)
-            result = run_host(task, context, self.redactor)
-            self.under_way.discard(task.plan.host)
+        def work_on(task: HostTask) -> None:
+            host = task.plan.host
+            self.under_way.add(host)
+            work = RunHost(task, self.reader_of(host), self.terms)
+            result = self.executor.run(work, calls)
+            self.under_way.discard(host)
             self._finish(play, result)
 
         for _ in run_all(
             [task for task in tasks if task.has_work],
-            work,
-            workers=context.connection.forks,
-            cancel=context.cancel,
-            on_cancel=lambda: context.emit(StopRequested(len(self.under_way))),
+            work_on,
+            workers=self.executor.forks,
+            cancel=calls.cancel,
+            on_cancel=self._stop,
             enough=lambda: budget.is_spent(len(self.failed)),
         ):
             continue
         failed = tuple(self.failed)
         if not budget.is_spent(len(failed)):
-            return not context.cancel.cancelled
+            return not calls.cancel.cancelled
         self.budget_spent = True
-        context.emit(BudgetSpent(play, stop_words(failed, budget, self._verb(failed)), failed))
+        calls.emit(BudgetSpent(play, stop_words(failed, budget, self._verb(failed)), failed))
         return False
+
+    def _stop(self) -> None:
+        self.executor.cancel()
+        self.calls.emit(StopRequested(len(self.under_way)))
 
     def _task(self, play: int, host: str) -> HostTask:
         """Return a host's part in a play: what an earlier play did is not done again."""
@@ -163,7 +175,7 @@ class _Run:
             without_write(plan),
             gates,
             pending,
-            plan.write,
+            wrote=plan.writes,
             in_effect=changes_sessions(plan) and earlier.status is Status.APPLIED,
         )
 
@@ -189,4 +201,4 @@ class _Run:
                 self.failed[result.host] = None
             else:
                 self.failed.pop(result.host, None)
-        self.context.emit(HostFinished(play, result))
+        self.calls.emit(HostFinished(play, result))

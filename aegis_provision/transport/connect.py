@@ -31,11 +31,13 @@ def connect(
     on_retry: OnRetry = ignore_retry,
     *,
     shared: SharedConnections[LoggedIn] | None = None,
+    hops: tuple[Hop, ...] | None = None,
 ) -> HostSession:
     """Return an open session to ``target``.
 
     What may pass is tried again until ``deadline``, and told to ``on_retry``. Hosts with the same
-    ``shared`` go over one connection to their bastion. Raises :class:`Unreachable`.
+    ``shared`` go over one connection to their bastion. ``hops`` are the way to the host where the
+    ssh config was asked for it already. Raises :class:`Unreachable`.
     """
     if target.connection == "local":
         from aegis_provision.transport.errors import CONNECT, map_errors
@@ -46,7 +48,7 @@ def connect(
                 return connect_local(target, options, deadline)
 
         return retrying(attempt, deadline, on_retry, retries=options.retries)
-    return _connect_ssh(target, options, deadline, on_retry, shared or SharedConnections())
+    return _connect_ssh(target, options, deadline, on_retry, shared or SharedConnections(), hops)
 
 
 def _connect_ssh(
@@ -55,11 +57,13 @@ def _connect_ssh(
     deadline: Deadline,
     on_retry: OnRetry,
     shared: SharedConnections[LoggedIn],
+    hops: tuple[Hop, ...] | None,
 ) -> HostSession:
     from aegis_provision.transport.errors import NO_TIME
     from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 
-    hops = resolve_hops(target, options)
+    if hops is None:
+        hops = resolve_hops(target, options)
     try:
         connection = _Way(hops, options, deadline, on_retry, shared).log_in(len(hops) - 1)
         from aegis_provision.transport.ssh.sftp_session import start_session

@@ -7,12 +7,12 @@ import pwd
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aegis_provision.transport.retry import Retries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aegis_provision.providers.secret import Secret
 
@@ -28,6 +28,10 @@ class TakenKeys:
         self._taken: dict[str, dict[bytes, None]] = {}
         self._refused: dict[tuple[str, str], set[bytes]] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[TakenKeys], tuple[()]]:
+        # Another process begins anew.
+        return type(self), ()
 
     def note(self, user: str, public_key: bytes) -> None:
         """Remember that a host let ``user`` in with ``public_key``."""
@@ -54,6 +58,10 @@ class TakenKeys:
             return tuple(dict.fromkeys(key for keys in found for key in keys))
 
 
+SaveKey: TypeAlias = "Callable[[Sequence[Path], Sequence[str], Any], Any]"
+"""Saves a new host key as ``add_if_new`` of ``ssh/known_hosts.py`` does, and with its arguments."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoginSecrets:
     """What the inventory names for logging in at one host: secrets, ``None`` for none.
@@ -77,7 +85,8 @@ class ConnectOptions:
     ``agent_socket`` is the path of the operator's ssh agent, ``home`` their home directory,
     ``login_name`` the user name to fall back on, ``environ`` their whole environment.
     ``login_secrets`` holds secrets by the host's name, ``taken_keys`` what this run came to know.
-    ``retries`` says how often to connect again where that may help.
+    ``retries`` says how often to connect again where that may help. ``save_key`` saves host keys
+    that are taken on trust, ``None`` to do it here.
     """
 
     timeout: float
@@ -93,6 +102,7 @@ class ConnectOptions:
     login_secrets: Mapping[str, LoginSecrets] = field(default_factory=dict, repr=False)
     taken_keys: TakenKeys = field(default_factory=TakenKeys, repr=False, compare=False)
     retries: Retries = field(default_factory=Retries, repr=False)
+    save_key: SaveKey | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from aegis_provision.history.state_dir import StateDir, prepare_state_dir
 from aegis_provision.packaged_files import load_schema
 from aegis_provision.rollout.events import (
     BatchStarted,
+    FileChange,
     HostWritten,
     Step,
     StepStarted,
@@ -168,7 +169,7 @@ def test_a_run_that_goes_on_is_no_dead_one(
     directory: StateDir, history: Callable[..., str]
 ) -> None:
     with open_record(directory, header()) as record:
-        record.before_write("a", write_of("a"))
+        record.before_write("a", FileChange.of(write_of("a"), record.digest))
         assert "running" in history()
         shown = history("last")
         assert shown.startswith(f"apply {RUN}: running\n")

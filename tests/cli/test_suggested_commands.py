@@ -181,11 +181,13 @@ def test_a_diagnostic_s_hint_names_the_inventory_too(bare: Operator) -> None:
 
 def test_every_command_takes_what_is_repeated_to_it() -> None:
     given = {"inventory": ("i.yml",), "limit": ("a",), "env_file": ("e",), **CONNECTION}
+    given["workers"] = ("2",)
     connection = (
         " --known-hosts kh --known-hosts 'more hosts' --ssh-config none --host-key accept-new"
         " --timeout 5 --deadline 60 -f 3"
     )
-    everything = f" -i i.yml -l a --env-file e{connection}"
+    of_one_process = f" -i i.yml -l a --env-file e{connection}"
+    everything = f"{of_one_process} --workers 2"
     flags = {
         "plan": everything,
         "apply": everything,
@@ -193,7 +195,7 @@ def test_every_command_takes_what_is_repeated_to_it() -> None:
         "doctor": everything,
         "run": " -i i.yml --env-file e",
         "rollback": everything,
-        "import": everything,
+        "import": of_one_process,
         "render": " -i i.yml --env-file e",
         "providers": " -i i.yml --env-file e",
         "validate": " -i i.yml",

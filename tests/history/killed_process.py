@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aegis_provision.history.run_record import RunRecord, open_record
 from aegis_provision.rollout.events import (
+    FileChange,
     HostFinished,
     HostRestarted,
     HostRolledBack,
@@ -42,7 +43,7 @@ def _restart(host: Path) -> None:
 def _work_on(name: str, host: Path, record: RunRecord) -> HostResult:
     write = write_of(name)
     record(StepStarted(name, Step.WRITE))
-    record.before_write(name, write)
+    record.before_write(name, FileChange.of(write, record.digest))
     _say()
     assert write.content is not None
     _put(host, write.content)

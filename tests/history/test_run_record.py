@@ -14,10 +14,12 @@ from aegis_provision.errors import StateDirError
 from aegis_provision.history.past_run import PastRun, RunStatus
 from aegis_provision.history.run_record import RunRecord, open_record
 from aegis_provision.history.runs import read_run, read_summary, summary_of
-from aegis_provision.history.state_dir import file_digest, load_key
+from aegis_provision.history.state_dir import load_key
+from aegis_provision.planning.digests import file_digest
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
+    FileChange,
     HostFinished,
     HostRestarted,
     HostRolledBack,
@@ -63,7 +65,7 @@ def _a_after(directory: StateDir, *events: Event | None) -> HostRunState:
         _begin(record)
         for event in events:
             if event is None:
-                record.before_write("a", write_of("a"))
+                record.before_write("a", FileChange.of(write_of("a"), record.digest))
             else:
                 record(event)
     return _read(directory).hosts["a"]
@@ -87,7 +89,9 @@ def test_a_whole_run_is_recorded(directory: StateDir) -> None:
             record(BatchStarted(play, batch, (result.host,)))
             record(StepStarted(result.host, Step.CONNECT))
             if result.status is Status.APPLIED:
-                record.before_write(result.host, write_of(result.host))
+                record.before_write(
+                    result.host, FileChange.of(write_of(result.host), record.digest)
+                )
                 record(HostWritten(result.host))
                 record(HostRestarted(result.host))
             record(HostFinished(play, result))
@@ -125,7 +129,7 @@ def test_before_and_after_are_digests_under_the_key(directory: StateDir) -> None
 
 def test_a_file_that_was_not_there_has_no_digest(directory: StateDir) -> None:
     with open_record(directory, header()) as record:
-        record.before_write("a", replace(write_of("a"), base=None))
+        record.before_write("a", FileChange.of(replace(write_of("a"), base=None), record.digest))
         record(HostWritten("a"))
     write = _read(directory).hosts["a"].file.write
     assert write is not None
@@ -223,11 +227,11 @@ def test_two_writes_are_one_unless_the_first_was_restored(
     first = write_of("a")
     second = replace(first, content=b"third", base=RemoteFile(b"second", 0o600, 1, 1))
     with open_record(directory, header()) as record:
-        record.before_write("a", first)
+        record.before_write("a", FileChange.of(first, record.digest))
         record(HostWritten("a"))
         if restored:
             record(HostRolledBack("a"))
-        record.before_write("a", second)
+        record.before_write("a", FileChange.of(second, record.digest))
         record(HostWritten("a"))
     write = _read(directory).hosts["a"].file.write
     key, base = load_key(directory), second.base if restored else first.base
@@ -264,7 +268,7 @@ def test_a_closed_record_lets_no_write_begin(directory: StateDir) -> None:
     with open_record(directory, header()) as record:
         pass
     with pytest.raises(RecordError, match="closed"):
-        record.before_write("a", write_of("a"))
+        record.before_write("a", FileChange.of(write_of("a"), record.digest))
 
 
 def test_everything_is_the_operators_alone(directory: StateDir) -> None:

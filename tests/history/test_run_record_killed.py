@@ -14,8 +14,9 @@ import pytest
 from aegis_provision.history.past_run import PastRun, RunStatus
 from aegis_provision.history.run_record import open_record
 from aegis_provision.history.runs import read_run, run_names
-from aegis_provision.history.state_dir import file_digest, load_key
-from aegis_provision.rollout.events import HostFinished, HostWritten
+from aegis_provision.history.state_dir import load_key
+from aegis_provision.planning.digests import file_digest
+from aegis_provision.rollout.events import FileChange, HostFinished, HostWritten
 from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.rollout.results import HostResult, Status
 from tests.history.fleet import RUN, header, state_dir_in, write_of
@@ -140,7 +141,7 @@ def test_two_runs_at_once_keep_two_records(fleet: Path, writer: _Writer, tmp_pat
     directory = state_dir_in(fleet)
     writer.wait_for_lines(1)
     with open_record(directory, header(other)) as record:
-        record.before_write("a", write_of("a"))
+        record.before_write("a", FileChange.of(write_of("a"), record.digest))
         record(HostWritten("a"))
         assert run_names(directory) == (other, RUN)
         writer.kill()
@@ -153,7 +154,7 @@ def test_two_runs_at_once_keep_two_records(fleet: Path, writer: _Writer, tmp_pat
 
 def _fill(record: RunRecord) -> None:
     for _ in range(10):
-        record.before_write("a", write_of("a"))
+        record.before_write("a", FileChange.of(write_of("a"), record.digest))
 
 
 @pytest.mark.parametrize("left", [0, 1, 100, 300, 700])
@@ -174,7 +175,7 @@ def test_a_full_disk_leaves_whole_lines_and_stops_further_writes(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         with pytest.raises(RecordError):
-            record.before_write("b", write_of("b"))
+            record.before_write("b", FileChange.of(write_of("b"), record.digest))
         assert record.problem is not None
         assert str(directory.record(RUN)) in str(refused.value)
         assert refused.value.hint == (

@@ -20,10 +20,12 @@ MAY_REVEAL = {
     "aegis/config_file.py",  # writes the file
     "aegis/session_api.py",  # one session's env
     "aegis/variable_checks.py",  # checks the value against Aegis' limits
+    "planning/digests.py",  # the keys of digests
     "planning/receipts.py",  # makes salted digests of what is written
     "planning/saved_plan.py",  # makes digests that take long
     "providers/redaction.py",  # takes it out of what comes back
     "providers/secret.py",
+    "rollout/secret_pickle.py",  # sends it to a worker, over the worker's own pipe
     "transport/http_messages.py",  # sends a token as a header
     "transport/ssh/authentication.py",
     "transport/ssh/private_keys.py",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.providers.session_variables import resolve_env
-from aegis_provision.rollout.connection_pool import ConnectionSettings
+from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
 from aegis_provision.rollout.host_job import HostJob
+from aegis_provision.rollout.host_worker import host_worker
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import ConnectOptions
 from tests.fleet.clients import ONCE
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Host
     from aegis_provision.rollout.events import Event
+    from aegis_provision.rollout.host_worker import HostWorker
     from tests.fleet.openssh import Sshd
 
 TOKEN = "token-of-the-fleet"
@@ -44,6 +46,10 @@ class Hosts:
     def by_name(self) -> Mapping[str, Host]:
         """The hosts by name."""
         return {work.host.name: work.host for work in self.jobs}
+
+    def worker(self, keep: int = 0) -> HostWorker:
+        """Return what works on the hosts, and keeps the connections to ``keep`` of them."""
+        return host_worker(self.jobs, self.connection, ConnectionPool(keep))
 
     def file_of(self, host: str) -> Path:
         """Return where the file of ``host`` lies."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aegis_provision.rollout.capacity import FILES_A_HOST, capacity_of
 from aegis_provision.rollout.connection_pool import ConnectionPool
+from aegis_provision.rollout.host_worker import host_worker
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.transport.deadline import Deadline
 from tests.fleet.openssh import running_sshd
@@ -50,8 +51,9 @@ def test_kept_connections_need_no_threads(hosts_of: Callable[..., Hosts]) -> Non
         nonlocal most
         most = max(most, threading.active_count())
 
-    with ConnectionPool(100) as kept:
-        plan_fleet(hosts.jobs, hosts.connection, kept, emit)
+    kept = ConnectionPool(100)
+    with host_worker(hosts.jobs, hosts.connection, kept) as worker:
+        plan_fleet(hosts.jobs, worker, emit)
         assert most <= before + hosts.connection.forks + 1
         assert threading.active_count() <= before + 1
         deadline = Deadline.after(60)

@@ -18,6 +18,7 @@ from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.rollout.gather_facts import diagnose_fleet
 from aegis_provision.rollout.host_job import HostJob
+from aegis_provision.rollout.host_worker import host_worker
 from aegis_provision.transport.connect import connect
 from tests.fleet.clients import options
 from tests.fleet.needs import missing
@@ -87,7 +88,8 @@ def _checks(
         )
         for name in hosts
     }
-    found = diagnose_fleet(jobs, findings, settings, lambda _: None, probe=probe)
+    with host_worker(jobs, settings) as worker:
+        found = diagnose_fleet(jobs, findings, worker, lambda _: None, probe=probe)
     return {host.host: host.checks for host in found}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.planning.digests import DigestKey
 from aegis_provision.planning.plan import Action, HostPlan
 from aegis_provision.playbook.plays import (
     Gates,
@@ -31,17 +32,20 @@ from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import FileChange, HostFinished, WriteBegun
 from aegis_provision.rollout.host_job import HostTask, RunContext
 from aegis_provision.rollout.host_run import run_host
-from aegis_provision.rollout.planner import plan_fleet
+from aegis_provision.rollout.host_work import Calls, RunTerms
+from aegis_provision.rollout.planner import PlanReader, plan_fleet
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_schedule import run_schedule
 from aegis_provision.rollout.worker_pool import CancelToken
+from aegis_provision.transport.deadline import Deadline
 from tests.fleet.provider_server import running_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aegis_provision.planning.plan import Write
     from aegis_provision.providers.session_variables import Session
+    from aegis_provision.rollout.host_job import HostJob
+    from aegis_provision.rollout.host_worker import HostWorker
     from tests.fleet.openssh import Sshd
     from tests.fleet.provider_server import Provider
     from tests.rollout.conftest import Hosts
@@ -52,33 +56,56 @@ RUN = "20261125T101500Z-0a1b2c"
 OLD = '{"authToken": "x", "port": 9100}'
 
 
-def _plan(hosts: Hosts, pool: ConnectionPool) -> tuple[HostPlan, ...]:
-    return plan_fleet(hosts.jobs, hosts.connection, pool, hosts.emit)
+DIGEST = DigestKey.of(b"key")
+READER = PlanReader()
 
 
-def _record_nothing(host: str, _: Write) -> WriteBegun:
-    return WriteBegun(host, FileChange(None, None))
+def _plan(hosts: Hosts, worker: HostWorker) -> tuple[HostPlan, ...]:
+    return plan_fleet(hosts.jobs, worker, hosts.emit)
 
 
-def _write(
-    hosts: Hosts, plans: Sequence[HostPlan], pool: ConnectionPool, cancel: CancelToken | None = None
-) -> tuple[HostResult, ...]:
-    names = tuple(plan.host for plan in plans)
-    (play,) = single_play().plays
-    context = RunContext(
+def _whole_plan(hosts: Hosts, job: HostJob, pool: ConnectionPool) -> HostPlan:
+    """Return what the worker of ``job`` keeps; the connection goes to ``pool``."""
+    deadline = Deadline.after(60.0)
+    session = hosts.connection.open(job.host, deadline, hosts.emit)
+    plan = READER.read(job, session, deadline)
+    assert pool.offer(job.host.name, session)
+    return plan
+
+
+def _record_nothing(host: str, change: FileChange) -> WriteBegun:
+    return WriteBegun(host, change)
+
+
+def _context(hosts: Hosts, pool: ConnectionPool) -> RunContext:
+    return RunContext(
         hosts.connection,
         pool,
         _record_nothing,
         hosts.emit,
-        cancel or CancelToken(),
+        CancelToken(),
         RUN,
         "anna@desk",
+        DIGEST,
     )
+
+
+def _write(
+    hosts: Hosts,
+    plans: Sequence[HostPlan],
+    worker: HostWorker,
+    cancel: CancelToken | None = None,
+) -> tuple[HostResult, ...]:
+    names = tuple(plan.host for plan in plans)
+    (play,) = single_play().plays
     return run_schedule(
         Schedule((ScheduledPlay(play, (names,)),)),
         {work.host.name: work for work in hosts.jobs},
         {plan.host: plan for plan in plans},
-        context,
+        worker,
+        Calls(hosts.emit, _record_nothing, cancel or CancelToken()),
+        RunTerms(RUN, "anna@desk", DIGEST),
+        reader_of=lambda _: READER,
     ).results
 
 
@@ -93,7 +120,7 @@ def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
     own = hosts.file_of("locked").parent / ".aegis-provision"
     own.mkdir(mode=0o700)
     (own / "lock").write_text('{"owner": "bert@desk", "since": "now"}')
-    with ConnectionPool(3) as pool:
+    with hosts.worker(keep=3) as pool:
         plans = _plan(hosts, pool)
         hosts.file_of("moved").write_text("{}")
         results = _write(hosts, plans, pool)
@@ -114,7 +141,7 @@ def test_every_host_ends_as_it_should_and_a_second_time_nothing_is_written(
     assert sorted(finished) == sorted(result.host for result in results)
 
     before = {name: hosts.file_of(name).stat() for name in ("new", "old")}
-    with ConnectionPool(3) as pool:
+    with hosts.worker(keep=3) as pool:
         again = {plan.host: plan for plan in _plan(hosts, pool)}
         assert {again[name].action for name in ("new", "old", "loose")} == {Action.UNCHANGED}
         results = _write(hosts, [again[name] for name in ("new", "old")], pool)
@@ -126,10 +153,8 @@ def test_a_host_whose_connection_was_not_kept_is_connected_to_again(
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of("a")
-    with ConnectionPool(1) as pool:
-        plans = _plan(hosts, pool)
-    with ConnectionPool(0) as none:
-        (result,) = _write(hosts, plans, none)
+    with hosts.worker() as pool:
+        (result,) = _write(hosts, _plan(hosts, pool), pool)
     assert result.status is Status.RESTART_PENDING
     assert hosts.file_of("a").exists()
 
@@ -148,13 +173,10 @@ def test_a_kept_connection_that_died_meanwhile_is_made_anew(
     hosts = hosts_of("a")
     gates = Gates(probe_first=probe_first)
     with running_provider() as provider, ConnectionPool(1) as pool:
-        (plan,) = _plan(hosts, pool)
+        plan = _whole_plan(hosts, hosts.jobs[0], pool)
         _cut_connections(sshd)
         work = replace(hosts.jobs[0], session=_asking(provider, hosts.jobs[0].session))
-        context = RunContext(
-            hosts.connection, pool, _record_nothing, hosts.emit, CancelToken(), RUN, "anna@desk"
-        )
-        result = run_host(HostTask(work, plan, gates), context, Redactor())
+        result = run_host(HostTask(work, plan, gates), _context(hosts, pool), Redactor())
         assert bool(provider.asked) is probe_first
     assert result.status is Status.RESTART_PENDING, result
     assert hosts.file_of("a").exists()
@@ -183,11 +205,8 @@ def test_a_connection_lost_after_the_restore_is_reported_as_that(
     work = replace(work, host=replace(work.host, service=service))
     gates = Gates(Restart.CHANGED, on_failure=OnFailure.ROLLBACK, sessions=Sessions.IGNORE)
     with ConnectionPool(1) as pool:
-        (plan,) = _plan(hosts, pool)
-        context = RunContext(
-            hosts.connection, pool, _record_nothing, hosts.emit, CancelToken(), RUN, "anna@desk"
-        )
-        result = run_host(HostTask(work, plan, gates), context, Redactor())
+        plan = _whole_plan(hosts, hosts.jobs[0], pool)
+        result = run_host(HostTask(work, plan, gates), _context(hosts, pool), Redactor())
     assert hosts.file_of("a").read_text() == OLD
     assert result.status is Status.ROLLBACK_FAILED
     assert result.message == (
@@ -199,7 +218,7 @@ def test_a_connection_lost_after_the_restore_is_reported_as_that(
 def test_a_mode_alone_needs_no_restart(hosts_of: Callable[..., Hosts]) -> None:
     hosts = hosts_of("a")
     hosts.file_of("a").write_text(OLD)
-    with ConnectionPool(1) as pool:
+    with hosts.worker(keep=1) as pool:
         _write(hosts, _plan(hosts, pool), pool)
         hosts.file_of("a").chmod(0o644)
         (result,) = _write(hosts, _plan(hosts, pool), pool)
@@ -211,7 +230,7 @@ def test_once_asked_to_stop_nothing_is_begun(hosts_of: Callable[..., Hosts]) -> 
     hosts = hosts_of("a", "b")
     cancel = CancelToken()
     cancel.cancel()
-    with ConnectionPool(2) as pool:
+    with hosts.worker(keep=2) as pool:
         results = _write(hosts, _plan(hosts, pool), pool, cancel)
     assert {result.status for result in results} == {Status.NOT_ATTEMPTED}
     assert not any(path.name == "aegis.config.json" for path in hosts.root.rglob("*"))
@@ -222,7 +241,7 @@ def test_what_is_written_is_what_was_planned_and_the_rest_stays(
 ) -> None:
     hosts = hosts_of("a")
     hosts.file_of("a").write_text('{"authToken": "x", "z": 1.10, "a": {"n": 1e400}}')
-    with ConnectionPool(1) as pool:
+    with hosts.worker(keep=1) as pool:
         _write(hosts, _plan(hosts, pool), pool)
     text = hosts.file_of("a").read_text()
     assert '"z": 1.10' in text
@@ -242,17 +261,8 @@ def test_the_lock_is_renewed_in_a_wait_that_is_longer_than_the_deadline(
     gates = Gates(verify=Verify(health=True, timeout=2 * DEADLINE))
     lock = hosts.file_of("a").parent / ".aegis-provision" / "lock"
     with ConnectionPool(1) as pool, ThreadPoolExecutor() as executor:
-        [plan] = plan_fleet([work], connection, pool, hosts.emit)
-        context = RunContext(
-            connection,
-            pool,
-            _record_nothing,
-            hosts.emit,
-            CancelToken(),
-            RUN,
-            "anna@desk",
-            renew_every=0.2,
-        )
+        plan = _whole_plan(hosts, work, pool)
+        context = replace(_context(hosts, pool), connection=connection, renew_every=0.2)
         end = executor.submit(run_host, HostTask(work, plan, gates), context, Redactor())
         times = set()
         while not end.done():

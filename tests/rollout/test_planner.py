@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.planning.plan import Action
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import HostPlanned, ReadingStarted
+from aegis_provision.rollout.host_worker import host_worker
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.retry import ignore_retry
@@ -23,8 +24,8 @@ def test_every_host_has_its_plan_in_the_inventorys_order(hosts_of: Callable[...,
     hosts.file_of("old").write_text('{"authToken": "x"}')
     hosts.file_of("broken").write_text("{")
     hosts.file_of("linked").symlink_to("nowhere")
-    with ConnectionPool(10) as kept:
-        plans = plan_fleet(hosts.jobs, hosts.connection, kept, hosts.emit)
+    with hosts.worker(keep=10) as worker:
+        plans = plan_fleet(hosts.jobs, worker, hosts.emit)
     assert [(plan.host, plan.action) for plan in plans] == [
         ("new", Action.CREATE),
         ("gone", Action.UNREACHABLE),
@@ -45,8 +46,9 @@ def test_connections_are_kept_for_what_is_to_be_written_and_no_more_than_asked(
     hosts = hosts_of("a", "b", "c", "broken")
     hosts.file_of("broken").write_text("{")
     deadline = Deadline.after(60)
-    with ConnectionPool(2) as kept:
-        plan_fleet(hosts.jobs, hosts.connection, kept, hosts.emit)
+    kept = ConnectionPool(2)
+    with host_worker(hosts.jobs, hosts.connection, kept) as worker:
+        plan_fleet(hosts.jobs, worker, hosts.emit)
         found = [kept.take(name, deadline) for name in ("a", "b", "c", "broken")]
         sessions = [session for session in found if session is not None]
         assert len(sessions) == 2
@@ -75,7 +77,7 @@ def test_a_host_that_does_not_let_its_file_be_read_is_in_error(
     hosts = hosts_of("a", "b")
     os.mkfifo(hosts.file_of("a"))
     hosts.file_of("b").mkdir()
-    with ConnectionPool(2) as kept:
-        plans = plan_fleet(hosts.jobs, hosts.connection, kept, hosts.emit)
+    with hosts.worker() as worker:
+        plans = plan_fleet(hosts.jobs, worker, hosts.emit)
     assert {plan.action for plan in plans} == {Action.ERROR}
     assert all("not a regular file" in plan.message for plan in plans)

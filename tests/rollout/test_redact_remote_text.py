@@ -18,7 +18,6 @@ from aegis_provision.planning.status import HostState, HostStatus, TokenState
 from aegis_provision.providers.redaction import MASK, Redactor
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session_variables import resolve_env
-from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import (
     HostRestarted,
     HostRolledBack,
@@ -28,6 +27,7 @@ from aegis_provision.rollout.events import (
     StepStarted,
 )
 from aegis_provision.rollout.host_job import HostJob
+from aegis_provision.rollout.host_worker import host_worker
 from aegis_provision.rollout.inspection import check_fleet, inspect_fleet
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.redact_remote_text import redacted, redactor_of
@@ -188,7 +188,8 @@ def test_what_a_hosts_file_holds_shows_in_no_status(hosts_of: Callable[..., Host
     (hosts.file_of("a").parent / ".aegis-provision").mkdir(mode=0o700)
     receipt = hosts.file_of("a").parent / ".aegis-provision" / "receipt.json"
     receipt.symlink_to(token)
-    [status] = check_fleet(hosts.jobs, hosts.connection, hosts.emit)
+    with hosts.worker() as worker:
+        [status] = check_fleet(hosts.jobs, worker, hosts.emit)
     assert status.states == (HostState.PENDING,)
     for value in (status, *hosts.events):
         assert token not in repr(dataclasses.asdict(value))
@@ -207,9 +208,10 @@ def test_what_a_host_says_instead_of_letting_us_in_loses_it(hosts_of: Callable[.
     connection = dataclasses.replace(
         hosts.connection, connect=says_it, secrets=(Secret("own-0f1e2d3c4b", "${O}"),)
     )
-    [status] = check_fleet([work("api-0f1e2d3c4b5a")], connection, hosts.emit)
-    with ConnectionPool(0) as kept:
-        [plan] = plan_fleet([work("api-0f1e2d3c4b5a")], connection, kept, hosts.emit)
+    jobs = [work("api-0f1e2d3c4b5a")]
+    with host_worker(jobs, connection) as worker:
+        [status] = check_fleet(jobs, worker, hosts.emit)
+        [plan] = plan_fleet(jobs, worker, hosts.emit)
     [found] = inspect_fleet([WORK.host], connection, hosts.emit)
     for reading in (status, plan):
         assert reading.message == f"sftp: it said {MASK}"

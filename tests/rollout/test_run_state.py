@@ -18,6 +18,7 @@ from aegis_provision.history.run_record import open_record
 from aegis_provision.history.runs import read_run
 from aegis_provision.playbook.plays import Schedule
 from aegis_provision.rollout.events import (
+    FileChange,
     HostFinished,
     HostWritten,
     ReadingStarted,
@@ -144,7 +145,11 @@ def test_a_record_says_the_same_as_the_run(run: SimulatedRun, share: float) -> N
             for at, event in events:
                 now = STARTED.timestamp() + at
                 if isinstance(event, HostWritten):
-                    tracker(record.before_write(event.host, write_of(event.host)))
+                    tracker(
+                        record.before_write(
+                            event.host, FileChange.of(write_of(event.host), record.digest)
+                        )
+                    )
                 record(event)
                 tracker(event)
         past = read_run(directory, RUN)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.errors import Unreachable
+from aegis_provision.planning.digests import DigestKey
 from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.aegis_client import AegisClient
 from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
@@ -138,6 +139,7 @@ def connection(tmp_path: Path) -> HostConnection:
         CancelToken(),
         "20261125T101500Z-0a1b2c",
         "anna@desk",
+        DigestKey.of(b""),
     )
     return HostConnection(job, context, Deadline.after(60.0))
 

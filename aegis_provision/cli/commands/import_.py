@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aegis_provision.cli.invocation import note_written
-from aegis_provision.cli.options import fleet_options, output_options
+from aegis_provision.cli.options import fleet_options_of_one_process, output_options
 from aegis_provision.operations.exit_codes import import_exit_code
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     help="The inventory to write.",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
-@fleet_options
+@fleet_options_of_one_process
 @output_options
 def command(out: Path, *, force: bool, options: FleetOptions, output: Output) -> int:
     """Write an inventory that says what the hosts have now; nothing is written on them.

@@ -57,7 +57,6 @@ def command(
     from aegis_provision.cli.observers import check_report_path, observe_run, write_page
     from aegis_provision.cli.run_pipeline import print_plan
     from aegis_provision.operations.plan import RunSelection, plan, prepare_job, schedule_run
-    from aegis_provision.rollout.connection_pool import ConnectionPool
 
     _check_arguments(playbook, out, options.inventory)
     if page is not None:
@@ -68,11 +67,11 @@ def command(
     job = prepare_job(scheduled, environment, options.connection)
     output.print_diagnostics(job.diagnostics)
     with (
-        ConnectionPool(limit=0) as pool,
+        job.executor(keeps_connections=False) as executor,
         observe_run(output, forks=options.connection.forks) as observers,
     ):
-        planned = plan(job, pool, observers.emit)
-    print_plan(output, planned.host_plans, observers.stream)
+        planned = plan(job, executor, observers.emit)
+    print_plan(output, planned.hosts, observers.stream)
     if out is not None:
         from aegis_provision.operations.saved_plans import write_saved_plan
 
@@ -83,8 +82,8 @@ def command(
     if page is not None:
         from aegis_provision.report.html_plan import render_plan_page
 
-        write_page(page, render_plan_page(planned.host_plans, job.info.titled()))
-    return plan_exit_code(planned.host_plans, detailed=detailed_exitcode)
+        write_page(page, render_plan_page(planned.hosts, job.info.titled()))
+    return plan_exit_code(planned.hosts, detailed=detailed_exitcode)
 
 
 def _check_arguments(playbook: Path | None, out: Path | None, inventory: tuple[Path, ...]) -> None:

@@ -26,7 +26,7 @@ from aegis_provision.transport.ssh.revoked_keys import RevokedKeysError, read_re
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aegis_provision.transport.connect_options import ConnectOptions
+    from aegis_provision.transport.connect_options import ConnectOptions, SaveKey
     from aegis_provision.transport.ssh.certificates import Certificate
     from aegis_provision.transport.ssh.known_hosts import KnownHosts
     from aegis_provision.transport.ssh.public_keys import HostKey
@@ -62,7 +62,7 @@ def check_host_key(
         _check_revoked(shown, name, path)
     verdict, problem = _verdict(known_hosts, shown, hop)
     if verdict.standing == "new" and options.accept_new:
-        verdict = _accept_new(key, hop)
+        verdict = _accept_new(key, hop, options.save_key or add_if_new)
         if verdict.standing == "new":
             return AcceptedKey(name, key.key_type, key.fingerprint)
     if verdict.standing == "known":
@@ -122,7 +122,7 @@ def _check_revoked(shown: ShownKey, name: str, path: str) -> None:
         raise Unreachable(_STEP, what, _REVOKED_HINT)
 
 
-def _accept_new(key: HostKey, hop: Hop) -> KeyVerdict:
+def _accept_new(key: HostKey, hop: Hop, save_key: SaveKey) -> KeyVerdict:
     if hop.new_keys_file is None:
         raise Unreachable(
             _STEP,
@@ -132,13 +132,14 @@ def _accept_new(key: HostKey, hop: Hop) -> KeyVerdict:
     others = tuple(path for path in hop.known_hosts if path != hop.new_keys_file)
     with map_errors("known_hosts"):
         try:
-            return add_if_new((hop.new_keys_file, *others), hop.key_names, key)
+            verdict: KeyVerdict = save_key((hop.new_keys_file, *others), hop.key_names, key)
         except ValueError:
             raise Unreachable(
                 "known_hosts",
                 f"a key can't be saved under {hop.key_name!r}, which is no plain name",
                 "correct HostKeyAlias or HostName in the ssh config",
             ) from None
+    return verdict
 
 
 def _refused(key: HostKey, name: str, verdict: KeyVerdict, problem: str) -> Unreachable:

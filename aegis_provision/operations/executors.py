@@ -1,0 +1,42 @@
+"""Which executor does the work on hosts: this process, or worker processes."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from aegis_provision.planning.digests import DigestKey
+from aegis_provision.rollout.connection_pool import ConnectionPool
+from aegis_provision.rollout.host_worker import HostWorker
+from aegis_provision.rollout.redact_remote_text import run_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aegis_provision.rollout.connection_pool import ConnectionSettings
+    from aegis_provision.rollout.host_job import HostJob
+    from aegis_provision.rollout.host_work import Executor
+
+SALT_BYTES = 16
+
+
+def open_executor(
+    jobs: Sequence[HostJob],
+    connection: ConnectionSettings,
+    *,
+    keep: int = 0,
+    salt: bytes | None = None,
+) -> Executor:
+    """Return what does the work of ``jobs``: a context manager.
+
+    Connections to at most ``keep`` hosts that would change stay open for the write. ``salt`` is
+    that of the digests in masked plans.
+    """
+    known = run_secrets(jobs, connection.secrets)
+    digest = DigestKey.of(salt or secrets.token_bytes(SALT_BYTES))
+    count = min(connection.workers, len(jobs))
+    if count <= 1:
+        return HostWorker(connection, ConnectionPool(keep, connection.kept_files), known, digest)
+    from aegis_provision.rollout.process_executor import ProcessExecutor
+
+    return ProcessExecutor(connection, count, keep=keep, known=known, digest=digest)

@@ -1,0 +1,213 @@
+"""A worker process: it does hosts' work for the operator's process, which started it.
+
+Its input is a socket, and all that it knows came over that: no argument, no environment, no file
+holds a secret. When the socket ends so does the process: nobody would record what it does.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import signal
+import sys
+import threading
+import traceback
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from aegis_provision.rollout.worker_messages import (
+    HostOrder,
+    KeyToSave,
+    Kind,
+    MessageStream,
+    WorkerSetUp,
+    plain,
+    read_plain,
+    read_with_secrets,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from aegis_provision.inventory.host import Target
+    from aegis_provision.rollout.events import Event, FileChange, WriteBegun
+    from aegis_provision.rollout.host_work import Calls
+    from aegis_provision.rollout.host_worker import HostWorker
+    from aegis_provision.rollout.worker_messages import Route
+    from aegis_provision.rollout.worker_pool import CancelToken
+    from aegis_provision.transport.connect_options import ConnectOptions
+    from aegis_provision.transport.deadline import Deadline
+    from aegis_provision.transport.host_session import HostSession
+    from aegis_provision.transport.retry import OnRetry
+    from aegis_provision.transport.ssh.known_hosts import KeyVerdict
+    from aegis_provision.transport.ssh.public_keys import HostKey
+
+_TIME_TO_CLOSE = 2.0
+_MOST_FRAMES = 6
+
+
+def main() -> None:
+    """Work until the socket on standard input ends."""
+    stream = MessageStream(_take_input())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(100_000)
+    # As in the operator's process: paramiko would load much that is not used.
+    sys.modules.setdefault("invoke", None)  # type: ignore[arg-type]
+    try:
+        _, _, body = stream.receive()
+        set_up: WorkerSetUp = read_with_secrets(body)
+        WorkerProcess(stream, set_up).run()
+    except (EOFError, OSError):
+        pass
+    # What is still under way can't be told any more; but connections end in order, if quickly.
+    threading.Timer(_TIME_TO_CLOSE, os._exit, (0,)).start()
+    sys.exit()
+
+
+def _take_input() -> int:
+    """Return the socket on standard input under another number; nothing else can use it then."""
+    descriptor = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    os.close(nothing)
+    return descriptor
+
+
+class WorkerProcess:
+    """Does the work that comes over ``stream``, as many hosts at once as it is told."""
+
+    def __init__(self, stream: MessageStream, set_up: WorkerSetUp) -> None:
+        """Connect as ``set_up`` says."""
+        from dataclasses import replace
+
+        from aegis_provision.rollout.capacity import capacity_of
+        from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
+        from aegis_provision.rollout.host_worker import HostWorker
+        from aegis_provision.rollout.worker_pool import CancelToken
+        from aegis_provision.transport.open_files import files_left, raise_limit
+        from aegis_provision.transport.shared_connections import SharedConnections
+
+        raise_limit()
+        left = files_left()
+        self._stream = stream
+        self._cancel: CancelToken = CancelToken()
+        self._routes: dict[str, Route] = {}
+        self._answers: dict[int, SimpleQueue[bytes]] = {}
+        self._questions = itertools.count(1)
+        self._threads = _Threads()
+        # More than its share of the hosts is here where others died: what does not fit waits.
+        self._room = threading.Semaphore(capacity_of(set_up.forks, left).forks)
+        self._shared: SharedConnections[Any] = SharedConnections()
+        settings = ConnectionSettings(
+            self._connect,
+            replace(set_up.options, save_key=self._save_key),
+            set_up.forks,
+            set_up.deadline,
+            shared=self._shared,
+        )
+        self._worker: HostWorker = HostWorker(
+            settings,
+            ConnectionPool(set_up.keep, capacity_of(set_up.share, left).kept),
+            set_up.known,
+            set_up.digest,
+        )
+
+    def run(self) -> None:
+        """Take work until the stream ends. Raises ``EOFError`` and ``OSError`` then."""
+        with self._worker:
+            while True:
+                kind, number, body = self._stream.receive()
+                match kind:
+                    case Kind.WORK:
+                        self._threads.run(partial(self._do, number, body))
+                    case Kind.ANSWER:
+                        self._answers[number].put(body)
+                    case _:  # CANCEL
+                        self._cancel.cancel()
+
+    def _do(self, number: int, body: bytes) -> None:
+        from aegis_provision.rollout.host_work import Calls, ReadHost
+
+        def emit(event: Event) -> None:
+            self._stream.send(Kind.EVENT, number, plain(event))
+
+        def before_write(host: str, change: FileChange) -> WriteBegun:
+            begun: WriteBegun = self._ask(Kind.BEFORE_WRITE, number, (host, change))
+            return begun
+
+        calls: Calls = Calls(emit, before_write, self._cancel)
+        try:
+            order: HostOrder = read_with_secrets(body)
+            work = order.work
+            job = work.job if isinstance(work, ReadHost) else work.task.job
+            if order.route is not None:
+                self._routes[job.host.name] = order.route
+            with self._room:
+                outcome: object = (
+                    self._worker.read(work, calls)
+                    if isinstance(work, ReadHost)
+                    else self._worker.run(work, calls)
+                )
+            self._stream.send(Kind.DONE, number, plain(outcome))
+        except OSError:  # the operator's process is gone, and so will this one be
+            return
+        except Exception as bug:  # noqa: BLE001 - told where it can be seen, without any value
+            self._stream.send(Kind.BUG, number, plain((type(bug).__name__, _frames(bug))))
+
+    def _ask(self, kind: Kind, number: int, question: object) -> Any:
+        """Ask the operator's process, and return what it answers, or raise it."""
+        mine = next(self._questions)
+        queue = self._answers[mine] = SimpleQueue()
+        self._stream.send(kind, number, plain((mine, question)))
+        answer = read_plain(queue.get())
+        del self._answers[mine]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _save_key(self, paths: Sequence[Path], names: Sequence[str], key: HostKey) -> KeyVerdict:
+        verdict: KeyVerdict = self._ask(
+            Kind.SAVE_KEY, 0, KeyToSave(tuple(paths), tuple(names), key)
+        )
+        return verdict
+
+    def _connect(
+        self, target: Target, options: ConnectOptions, deadline: Deadline, on_retry: OnRetry
+    ) -> HostSession:
+        from aegis_provision.transport.connect import connect
+
+        route = self._routes[target.host]
+        if route.problem is not None:
+            raise route.problem.with_traceback(None)
+        return connect(target, options, deadline, on_retry, shared=self._shared, hops=route.hops)
+
+
+class _Threads:
+    """Threads that are begun when all others are busy, and end with the process."""
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+
+    def run(self, work: Callable[[], None]) -> None:
+        self._waiting.put(work)
+        if not self._idle.acquire(blocking=False):
+            threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._waiting.get()()
+            self._idle.release()
+
+
+def _frames(bug: Exception) -> tuple[str, ...]:
+    frames = traceback.extract_tb(bug.__traceback__)[-_MOST_FRAMES:]
+    return tuple(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+
+
+if __name__ == "__main__":
+    main()

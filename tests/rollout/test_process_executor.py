@@ -1,0 +1,275 @@
+"""Worker processes: what they do is what one process does, and what they die of is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import signal
+import socket
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.planning.digests import DigestKey
+from aegis_provision.planning.plan import Action, changes_sessions
+from aegis_provision.playbook.host_counts import HostCount
+from aegis_provision.playbook.plays import Gates, Restart, Schedule, ScheduledPlay, Sessions
+from aegis_provision.playbook.schedule import single_play
+from aegis_provision.rollout.connection_pool import ConnectionPool
+from aegis_provision.rollout.events import HostFinished, KeysAccepted, Step, StepStarted, WriteBegun
+from aegis_provision.rollout.host_work import Calls, RunTerms
+from aegis_provision.rollout.host_worker import HostWorker
+from aegis_provision.rollout.inspection import check_fleet
+from aegis_provision.rollout.planner import PlanReader, plan_fleet
+from aegis_provision.rollout.process_executor import ProcessExecutor, worker_environ
+from aegis_provision.rollout.redact_remote_text import run_secrets
+from aegis_provision.rollout.results import Status
+from aegis_provision.rollout.run_schedule import run_schedule
+from tests.rollout.conftest import TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aegis_provision.planning.plan import HostPlan
+    from aegis_provision.rollout.events import Event, FileChange
+    from aegis_provision.rollout.host_work import Executor
+    from aegis_provision.rollout.results import RunResult
+    from tests.fleet.openssh import Sshd
+    from tests.rollout.conftest import Hosts
+
+pytestmark = pytest.mark.slow
+
+DIGEST = DigestKey.of(b"the key of this run")
+THEIRS = "token-in-the-hosts-file"
+OLD = json.dumps({"authToken": THEIRS, "port": 9100})
+READER = PlanReader()
+
+
+def _processes(hosts: Hosts, count: int = 2) -> ProcessExecutor:
+    known = run_secrets(hosts.jobs, hosts.connection.secrets)
+    return ProcessExecutor(hosts.connection, count, keep=100, known=known, digest=DIGEST)
+
+
+@dataclass
+class Recorded:
+    """A run's record: what was told of writes, and which files were old when it was."""
+
+    hosts: Hosts
+    on_event: Callable[[Event], None] = lambda _: None
+    old: dict[str, bool] = field(default_factory=dict)
+
+    def before_write(self, host: str, change: FileChange) -> WriteBegun:
+        file = self.hosts.file_of(host)
+        self.old[host] = file.exists() and file.read_text() == OLD
+        event = WriteBegun(host, change)
+        self.on_event(event)
+        return event
+
+    def emit(self, event: Event) -> None:
+        self.hosts.emit(event)
+        self.on_event(event)
+
+
+def _apply(
+    executor: Executor,
+    plans: Sequence[HostPlan],
+    recorded: Recorded,
+    max_fail: int = 100,
+    gates: Gates | None = None,
+) -> RunResult:
+    (play,) = single_play().plays
+    play = replace(play, max_fail=HostCount(max_fail, percent=False), gates=gates or play.gates)
+    names = tuple(plan.host for plan in plans)
+    return run_schedule(
+        Schedule((ScheduledPlay(play, (names,)),)),
+        {job.host.name: job for job in recorded.hosts.jobs},
+        {plan.host: plan for plan in plans},
+        executor,
+        Calls(recorded.emit, recorded.before_write),
+        RunTerms("20261125T101500Z-0a1b2c", "anna@desk", DIGEST),
+        reader_of=lambda _: READER,
+    )
+
+
+def test_they_do_what_one_process_does_and_hold_nothing_in_sight(
+    hosts_of: Callable[..., Hosts], sshd: Sshd
+) -> None:
+    hosts = hosts_of("new", "-gone", "old", "broken", "moved")
+    for name in ("old", "moved"):
+        hosts.file_of(name).write_text(OLD)
+        hosts.file_of(name).chmod(0o600)
+    hosts.file_of("broken").write_text("{")
+    known_hosts = hosts.root / "known_hosts"
+    environ = {**os.environ, "A_TOKEN": "token-of-the-environment"}
+    options = replace(
+        hosts.connection.options, known_hosts=(known_hosts,), accept_new=True, environ=environ
+    )
+    hosts.connection = replace(hosts.connection, options=options)
+    with HostWorker(hosts.connection, ConnectionPool(0), (), DIGEST) as one:
+        statuses = check_fleet(hosts.jobs, one, hosts.emit)
+        expected = plan_fleet(hosts.jobs, one, hosts.emit)
+    known_hosts.unlink()
+    hosts.events.clear()
+    with _processes(hosts) as processes:
+        assert check_fleet(hosts.jobs, processes, hosts.emit) == statuses
+        [accepted] = [event for event in hosts.events if isinstance(event, KeysAccepted)]
+        assert known_hosts.read_text().count("\n") == len(accepted.keys) == 1
+        plans = plan_fleet(hosts.jobs, processes, hosts.emit)
+        assert plans == expected
+        assert [plan.digests for plan in plans] == [plan.digests for plan in expected]
+        for secret in (TOKEN, THEIRS, "token-of-the-environment"):
+            assert secret.encode() not in pickle.dumps((plans, statuses, hosts.events))
+            for pid in processes.pids:
+                seen = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
+                assert not any(secret.encode() in data for data in seen)
+        hosts.file_of("moved").write_text("{}")
+        recorded = Recorded(hosts)
+        results = _apply(processes, plans, recorded).results
+        again = plan_fleet(hosts.jobs, processes, hosts.emit)
+    assert {result.host: result.status for result in results} == {
+        "new": Status.RESTART_PENDING,
+        "gone": Status.UNREACHABLE,
+        "old": Status.RESTART_PENDING,
+        "broken": Status.REFUSED,
+        "moved": Status.REFUSED,
+    }
+    assert recorded.old["old"], "the record comes before the write"
+    actions = {plan.host: plan.action for plan in again}
+    assert actions["new"] is actions["old"] is Action.UNCHANGED
+    assert not any(changes_sessions(plan) for plan in again if plan.host != "moved")
+
+
+def test_a_budget_is_exact_and_a_plan_made_elsewhere_is_made_again(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("a", "b", "c", "d")
+    for name in "abcd":
+        hosts.file_of(name).write_text(OLD)
+    hosts.connection = replace(hosts.connection, forks=1)
+    with HostWorker(hosts.connection, ConnectionPool(0), (), DIGEST) as one:
+        plans = plan_fleet(hosts.jobs, one, hosts.emit)
+    hosts.file_of("b").write_text("{}")
+    with _processes(hosts) as processes:
+        result = _apply(processes, plans, Recorded(hosts), max_fail=0)
+    assert [item.status for item in result.results] == [
+        Status.RESTART_PENDING,
+        Status.REFUSED,
+        Status.NOT_ATTEMPTED,
+        Status.NOT_ATTEMPTED,
+    ]
+    assert "the file changed since the plan saw it" in result.results[1].message
+    assert result.budget_spent
+
+
+def test_a_host_whose_reader_dies_each_time_is_unreachable_and_the_others_are_not(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("a", "b")
+    with socket.create_server(("127.0.0.1", 0)) as silent, _processes(hosts, 1) as processes:
+        [first, second] = hosts.jobs
+        target = replace(first.host.target, port=silent.getsockname()[1])
+        deadly = replace(first, host=replace(first.host, target=target))
+        hosts.jobs = (deadly, second)
+        silent.settimeout(60)
+        connections = []
+
+        def kill() -> None:
+            for _ in range(3):
+                connections.append(silent.accept()[0])
+                for pid in processes.pids:
+                    os.kill(pid, signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        hosts.connection = replace(hosts.connection, forks=1)
+        plans = plan_fleet(hosts.jobs, processes, hosts.emit)
+        thread.join()
+        for connection in connections:
+            connection.close()
+    assert [plan.action for plan in plans] == [Action.UNREACHABLE, Action.CREATE]
+    assert plans[0].message == "worker: the worker process was killed by signal 9, 3 times over"
+
+
+def test_where_a_write_had_begun_the_result_says_which_file_is_there(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    """One dies before its write, one in its restart; the third knows nothing of that."""
+    hosts = hosts_of("a", "b", "c")
+    for name in "abc":
+        hosts.file_of(name).write_text(OLD)
+    hosts.connection = replace(hosts.connection, forks=1)
+    hosts.jobs = tuple(
+        replace(job, host=replace(job.host, service=replace(job.host.service, command=command)))
+        for job, command in zip(hosts.jobs, ("true", "exec sleep 600", "true"), strict=True)
+    )
+    gates = Gates(Restart.CHANGED, sessions=Sessions.IGNORE)
+    with _processes(hosts, 1) as processes:
+
+        def kill(event: Event) -> None:
+            match event:
+                case WriteBegun(host="a") | StepStarted(host="b", step=Step.RESTART):
+                    [pid] = processes.pids
+                    os.kill(pid, signal.SIGKILL)
+
+        plans = plan_fleet(hosts.jobs, processes, hosts.emit)
+        a, b, c = _apply(processes, plans, Recorded(hosts, kill), gates=gates).results
+    died = "the worker process was killed by signal 9 while it was worked on"
+    assert a.status is b.status is Status.FAILED
+    assert a.message == f"{died}; its file is the old one"
+    assert hosts.file_of("a").read_text() == OLD
+    assert b.message == (
+        f"{died}; its file is the new one, and whether Aegis was restarted is not known"
+    )
+    assert hosts.file_of("b").read_text() == hosts.file_of("c").read_text() != OLD
+    assert c.status is Status.APPLIED
+    assert c.warnings == ()
+
+
+def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    names = [f"h{number}" for number in range(8)]
+    hosts = hosts_of(*names)
+    chance = random.Random(16)  # noqa: S311 - moments, no secrets
+    with _processes(hosts, 2) as processes:
+        new: dict[str, str] = {}
+        for _ in range(4):
+            for name in names:
+                hosts.file_of(name).write_text(OLD)
+                hosts.file_of(name).chmod(0o600)
+                lock = hosts.file_of(name).parent / ".aegis-provision" / "lock"
+                lock.unlink(missing_ok=True)
+            left = [chance.randrange(40)]
+
+            def kill(_: Event, left: list[int] = left) -> None:
+                left[0] -= 1
+                if left[0] == 0 and processes.pids:
+                    os.kill(chance.choice(processes.pids), signal.SIGKILL)
+
+            plans = plan_fleet(hosts.jobs, processes, hosts.emit)
+            results = _apply(processes, plans, Recorded(hosts, kill)).results
+            for result in results:
+                text = hosts.file_of(result.host).read_text()
+                assert text == OLD or json.loads(text)["authToken"] == THEIRS
+                new.setdefault(result.host, text) if text != OLD else None
+                assert text in (OLD, new.get(result.host))
+                if result.status is Status.RESTART_PENDING:
+                    assert text != OLD, result
+                elif result.status is Status.FAILED:
+                    assert ("the old one" in result.message) is (text == OLD), result
+                else:
+                    assert result.status is Status.REFUSED, result
+                    assert "another run is writing here" in result.message
+                    assert text == OLD
+            finished = [item.result for item in hosts.events if isinstance(item, HostFinished)]
+            assert sorted(item.host for item in finished[-8:]) == names
+
+
+def test_a_workers_environment_holds_what_an_interpreter_needs() -> None:
+    environ = {"PATH": "/bin", "GLM_API_KEY": "x", "SSH_AUTH_SOCK": "/s", "HOME": "/root"}
+    assert set(worker_environ(environ)) == {"PATH", "PYTHONPATH", "PYTHONSAFEPATH"}
