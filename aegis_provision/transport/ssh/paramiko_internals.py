@@ -293,43 +293,80 @@ class _Ignored:
         """Do nothing."""
 
 
-class _ReadingCondition(threading.Condition):
-    """The condition of a channel: who waits for it reads packets meanwhile."""
+_MAKING = threading.Lock()
 
-    def __init__(self, lock: threading.Lock, connection: Connection) -> None:
-        super().__init__(lock)
+
+class _ReadingEvent:
+    """An event in the place of one of paramiko's: who waits for it reads packets meanwhile.
+
+    ``seconds`` bound a wait for which nothing is said: paramiko would wait forever. A thousand
+    connections that rest have ten thousand of them, so it holds nothing but where several threads
+    wait, on a connection that is read in the background.
+    """
+
+    __slots__ = ("_connection", "_inner", "_is_set", "_seconds")
+
+    def __init__(self, connection: Connection, seconds: float | None = None) -> None:
         self._connection: Connection = weakref.proxy(connection)
+        self._seconds = seconds
+        self._is_set = False
+        self._inner: threading.Event | None = None
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._inner is not None:
+            self._inner.set()
+
+    def clear(self) -> None:
+        self._is_set = False
+        if self._inner is not None:
+            self._inner.clear()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until something may have changed, or for ``timeout``."""
+        """Return whether it was set in time. Raises ``TimeoutError`` after ``seconds``."""
+        seconds = self._seconds if timeout is None else timeout
+        left = self._connection.read_until(self.is_set, _FOREVER if seconds is None else seconds)
+        if not self._is_set and self._connection.reads_in_background:
+            with _MAKING:
+                inner = self._inner = self._inner or threading.Event()
+            # Looked at after that: whoever sets it looks for the inner one after.
+            if not self._is_set:
+                inner.wait(left)
+        if not self._is_set and timeout is None:
+            raise TimeoutError
+        return self._is_set
+
+
+class _ReadingCondition:
+    """The condition of a channel, in the place of paramiko's: who waits reads packets meanwhile."""
+
+    __slots__ = ("_connection", "_inner", "_mutex")
+
+    def __init__(self, lock: threading.Lock, connection: Connection) -> None:
+        self._connection: Connection = weakref.proxy(connection)
+        self._mutex = lock
+        self._inner: threading.Condition | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until something may have changed, or for ``timeout``; the lock is held."""
         if self._connection.reads_in_background:
-            return super().wait(timeout)
-        self.release()
+            self._inner = self._inner or threading.Condition(self._mutex)
+            return self._inner.wait(timeout)
+        self._mutex.release()
         try:
             return self._connection.read_packet(_FOREVER if timeout is None else timeout)
         finally:
-            self.acquire()
+            self._mutex.acquire()
 
+    def notify_all(self) -> None:
+        """Wake who waits; the lock is held."""
+        if self._inner is not None:
+            self._inner.notify_all()
 
-class _ReadingEvent(threading.Event):
-    """An event of a channel, within a time: paramiko would wait forever.
-
-    Who waits for it reads packets meanwhile.
-    """
-
-    def __init__(self, connection: Connection, seconds: float) -> None:
-        super().__init__()
-        self._connection: Connection = weakref.proxy(connection)
-        self._seconds = seconds
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return whether it was set in time. Without ``timeout``, raises ``TimeoutError``."""
-        left = self._connection.read_until(
-            self.is_set, self._seconds if timeout is None else timeout
-        )
-        if not super().wait(left) and timeout is None:
-            raise TimeoutError
-        return self.is_set()
+    notify = notify_all
 
 
 class Connection(paramiko.Transport):
@@ -375,8 +412,9 @@ class Connection(paramiko.Transport):
         self._refusals: dict[int, ChannelRefusedError] = {}
         self._mine = threading.local()
         self._said = ""
-        self._answered = threading.Event()
-        self.told_extensions = threading.Event()
+        self._answered = _ReadingEvent(self)
+        self.clear_to_send = cast("Any", _ReadingEvent(self))
+        self.told_extensions = _ReadingEvent(self)
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -439,7 +477,7 @@ class Connection(paramiko.Transport):
     ) -> None:
         """Exchange versions and keys. Raises what that failed on, and ``TimeoutError``."""
         self.active = True
-        self.completion_event = event or threading.Event()
+        self.completion_event = event or cast("threading.Event", _ReadingEvent(self))
         seconds = _FOREVER if timeout is None else timeout
         until = time.monotonic() + seconds
         self._reading(self._begin, seconds)
@@ -611,13 +649,13 @@ class Connection(paramiko.Transport):
         """Let who waits for something on ``channel`` read packets meanwhile."""
         for pipe in (channel.in_buffer, channel.in_stderr_buffer):
             setattr(pipe, _CONDITION, _ReadingCondition(getattr(pipe, _LOCK), self))
-        channel.out_buffer_cv = _ReadingCondition(channel.lock, self)
-        channel.status_event = _ReadingEvent(self, _FOREVER)
+        channel.out_buffer_cv = cast("Any", _ReadingCondition(channel.lock, self))
+        channel.status_event = cast("Any", _ReadingEvent(self, _FOREVER))
 
     def _send_user_message(self, data: Message) -> None:
         """Send a message, once no exchange of keys is going on."""
         if not self.clear_to_send.is_set():
-            self.read_until(self.clear_to_send.is_set, self.clear_to_send_timeout)
+            self.clear_to_send.wait(self.clear_to_send_timeout)
         super()._send_user_message(data)  # type: ignore[misc] # the stubs leave it out
         if self._opening is not None and not self.reads_in_background:
             number, seconds = self._mine.number, self._opening
@@ -656,8 +694,7 @@ class Connection(paramiko.Transport):
         What it says comes right after the exchange of keys, before any answer (RFC 8308, section
         2.4). Raises ``TimeoutError`` where neither comes.
         """
-        left = self.read_until(self.told_extensions.is_set, seconds)
-        if not self.told_extensions.wait(left):
+        if not self.told_extensions.wait(seconds):
             raise TimeoutError
         extensions = self.server_extensions  # type: ignore[attr-defined] # the stubs leave it out
         said: bytes = extensions.get("server-sig-algs", b"")
@@ -933,7 +970,7 @@ def open_session(transport: Connection, seconds: float) -> paramiko.Channel:
     """
     channel = transport.open_session(timeout=seconds)
     channel.settimeout(seconds)
-    channel.event = _ReadingEvent(transport, seconds)
+    channel.event = cast("Any", _ReadingEvent(transport, seconds))
     return channel
 
 
