@@ -114,6 +114,15 @@ class Login:
     through: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """What is asked first of a target: who can change where it leads, and what is there."""
+
+    path: str
+    owners: OwnersQuery | None
+    state: StateQuery
+
+
 class HostSession:
     """An open connection to one host; only one thread may use it at a time.
 
@@ -156,6 +165,7 @@ class HostSession:
         self._trusted = target.trust_directory
         self._refusal: WriteRefused | None = None
         self._for_root = False
+        self._ahead: _Questions | None = None
         self._closers = closers
 
     def __enter__(self) -> Self:
@@ -164,13 +174,21 @@ class HostSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def read_ahead(self) -> None:
+        """Ask what :meth:`read` begins with, and wait for nothing."""
+        path = self._target.config_path
+        if posixpath.isabs(path):
+            self._ahead = self._ask(path)
+
     def read(self, deadline: Deadline, path: str | None = None) -> RemoteState:
         """Read the target and what surrounds it; ``path`` is another one than the inventory's."""
         self._files.set_deadline(deadline)
         if path is None:
             path = absolute_path(self._files, self._target)
-        owners = self._submit_owners(path)
-        state = self._ask_state(path)
+        asked, self._ahead = self._ahead, None
+        if asked is None or asked.path != path:
+            asked = self._ask(path)
+        owners, state = asked.owners, asked.state
         try:
             if self._keep_root_out(owners, deadline):
                 state = self._ask_state(path)
@@ -182,6 +200,9 @@ class HostSession:
         return replace(
             found, login=self._login, for_root=self._for_root, can_rename=self._can_rename
         )
+
+    def _ask(self, path: str) -> _Questions:
+        return _Questions(path, self._submit_owners(path), self._ask_state(path))
 
     def _ask_state(self, path: str) -> StateQuery:
         via = self._target.read_via
@@ -376,15 +397,20 @@ class HostSession:
 
     def run(self, command: str, deadline: Deadline) -> CompletedCommand:
         """Run ``command`` by /bin/sh, as the login."""
-        return self._services.run(command, deadline)
+        return self._on_host().run(command, deadline)
 
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Send an HTTP request from the host's point of view."""
-        return self._services.request(request, timeout)
+        return self._on_host().request(request, timeout)
 
     def try_connection(self, request: HttpRequest, timeout: float) -> Connected | HttpFailure:
         """Connect from the host to where ``request`` would go, TLS included; send no request."""
-        return self._services.try_connection(request, timeout)
+        return self._on_host().try_connection(request, timeout)
+
+    def _on_host(self) -> RemoteServices:
+        """Return what runs commands, which may end the SFTP server and what it was asked ahead."""
+        self._ahead = None
+        return self._services
 
     @property
     def _can_rename(self) -> bool:

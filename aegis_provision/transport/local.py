@@ -188,6 +188,7 @@ def _serve(argv: list[str], options: ConnectOptions, deadline: Deadline) -> _Ser
     try:
         with map_errors("sftp"):
             files = SftpFiles(SftpStream(ours, options.timeout, deadline))
+            files.start()
     except Unreachable:
         ours.close()
         raise _NotServed(_end(process)) from None

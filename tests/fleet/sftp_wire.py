@@ -170,7 +170,9 @@ def wired(
         try:
             wire = Wire(ours, at, trouble, meanwhile or {}, without, words)
             stream = SftpStream(wire, 20.0, Deadline.after(60.0))
-            yield SftpFiles(stream), wire
+            files = SftpFiles(stream)
+            files.start()
+            yield files, wire
         finally:
             ours.close()
             process.wait(timeout=30)

@@ -35,12 +35,26 @@ class SftpClient:
     """The client's side of SFTP over a stream: sends requests, hands each reply to its request."""
 
     def __init__(self, stream: SftpStream) -> None:
-        """Exchange versions. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
+        """Send our version, together with what is asked next.
+
+        The server does with it what it does with any request (draft-ietf-secsh-filexfer-02, section
+        4); we have one version alone, so that no request rests on the answer.
+        """
         self._stream = stream
+        self._extensions: frozenset[str] | None = None
         self._number = 0
         self._waiting: dict[int, Reply[Any]] = {}
         stream.send(packets.init())
-        self.extensions = packets.read_extensions(stream.packet())
+
+    def start(self) -> None:
+        """Wait for the server's version. Raises ``EOFError`` and ``OSError`` if there is none."""
+        if self._extensions is None:
+            self._extensions = packets.read_extensions(self._stream.packet())
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """The extensions that the server has announced, none before it has started."""
+        return self._extensions or frozenset()
 
     def send(self, kind: int, body: bytes, waiting: Reply[Any] | None = None) -> None:
         """Send a request whose reply ``waiting`` takes. Raises :class:`Unreachable`.
@@ -59,6 +73,7 @@ class SftpClient:
     def receive(self) -> None:
         """Wait for one reply and hand it to its request. Raises :class:`Unreachable`."""
         try:
+            self.start()
             kind, number, body = packets.parse_reply(self._stream.packet())
         except packets.ProtocolError:
             raise _protocol_error() from None

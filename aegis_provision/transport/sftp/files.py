@@ -40,10 +40,14 @@ class SftpFiles(Filesystem):
     """
 
     def __init__(self, stream: SftpStream) -> None:
-        """Exchange versions. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
+        """Greet the server; what is submitted before :meth:`start` goes with the greeting."""
         self.running = SftpClient(stream)
         self._start: Callable[[Deadline], SftpFiles] | None = None
         self.stream = stream
+
+    def start(self) -> None:
+        """Wait for the greeting. Raises ``EOFError`` and ``OSError`` if no SFTP server answers."""
+        self.running.start()
 
     @property
     def _client(self) -> SftpClient:

@@ -68,25 +68,25 @@ def start_session(
     """
     transport = connection.transport
 
-    def start(channel: paramiko.Channel, deadline: Deadline) -> SftpFiles:
+    def start(channel: paramiko.Channel, deadline: Deadline) -> _Starting:
         return _start_sftp(channel, transport, target, hop, options, deadline)
 
     server = _SftpServer(transport, options, start)
     try:
-        files = server.run(deadline)
+        starting = server.run(deadline)
     except BaseException:
         connection.close()
         raise
 
     def as_owner(uid: int, gid: int, deadline: Deadline) -> SftpFiles:
-        def start(channel: paramiko.Channel, deadline: Deadline) -> SftpFiles:
+        def start(channel: paramiko.Channel, deadline: Deadline) -> _Starting:
             return _start_sftp_as_owner(channel, transport, target, (uid, gid), options, deadline)
 
         return server.run_as(start, deadline)
 
-    return HostSession(
+    session = HostSession(
         target,
-        files,
+        starting.files,
         services=SshServices(transport, options, hop.user, server.make_room),
         as_owner=as_owner,
         user=target.become_user or hop.user,
@@ -96,6 +96,24 @@ def start_session(
         idle=IdleConnection(transport),
         open_files=_open_files(connection, hop),
     )
+    try:
+        session.read_ahead()
+        starting.wait()
+    except BaseException:
+        connection.close()
+        raise
+    return session
+
+
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """An SFTP server that was greeted. What is asked of its ``files`` now goes with the greeting.
+
+    ``wait`` waits for the answer, and raises if there is none.
+    """
+
+    files: SftpFiles
+    wait: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -107,20 +125,20 @@ class _SftpServer:
 
     transport: Connection
     options: ConnectOptions
-    start: Callable[[paramiko.Channel, Deadline], SftpFiles]
+    start: Callable[[paramiko.Channel, Deadline], _Starting]
     channel: paramiko.Channel | None = None
     files: SftpFiles | None = None
 
-    def run(self, deadline: Deadline) -> SftpFiles:
-        """Start it. Raises what ``start`` does."""
+    def run(self, deadline: Deadline) -> _Starting:
+        """Begin to start it. Raises what ``start`` does."""
         with map_paramiko_errors("session"):
             channel = open_session(self.transport, deadline.step_timeout(self.options.timeout))
-        self.files = self.start(channel, deadline)
-        self.channel = channel
-        return self.files
+        starting = self.start(channel, deadline)
+        self.channel, self.files = channel, starting.files
+        return starting
 
     def run_as(
-        self, start: Callable[[paramiko.Channel, Deadline], SftpFiles], deadline: Deadline
+        self, start: Callable[[paramiko.Channel, Deadline], _Starting], deadline: Deadline
     ) -> SftpFiles:
         """End it, and let ``start`` start another one in its place.
 
@@ -129,13 +147,14 @@ class _SftpServer:
         self.end(deadline.step_timeout(self.options.timeout))
         channel = another_session(self.transport, self.options, deadline, "session")
         try:
-            files = start(channel, deadline)
+            starting = start(channel, deadline)
+            starting.wait()
         except NotAsOwner:
             if self.files is not None:
                 self.files.ended(self._start_again)
             raise
-        self.start, self.channel, self.files = start, channel, files
-        return files
+        self.start, self.channel, self.files = start, channel, starting.files
+        return starting.files
 
     def end(self, seconds: float) -> None:
         """End it within ``seconds``."""
@@ -156,11 +175,12 @@ class _SftpServer:
         """Start it for the files that the session has. Raises :class:`Unreachable`."""
         channel = another_session(self.transport, self.options, deadline, "session")
         try:
-            files = self.start(channel, deadline)
+            starting = self.start(channel, deadline)
+            starting.wait()
         except NotAsOwner as problem:
             raise Unreachable("sftp", str(problem), "try again") from None
         self.channel = channel
-        return files
+        return starting.files
 
 
 def _open_files(connection: LoggedIn, hop: Hop) -> int:
@@ -223,24 +243,29 @@ def _start_sftp(
     hop: Hop,
     options: ConnectOptions,
     deadline: Deadline,
-) -> SftpFiles:
+) -> _Starting:
     mark = secrets.token_hex(8)
     stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
+    files = SftpFiles(stream)
     with map_paramiko_errors("sftp"):
-        try:
-            if target.become_user is None and target.sftp_server_path is None:
-                begin(channel, "subsystem", "sftp")
-            else:
-                begin(channel, "exec", remote_command(target, mark))
-            files = SftpFiles(stream)
-        except (EOFError, OSError) as problem:
-            if isinstance(problem, TimeoutError) or not transport.is_active():
-                raise
-            raise _no_sftp(channel, target, hop, stream, mark) from None
-    if target.become_user is not None and begun(mark) not in stream.noise:
-        # What serves SFTP instead runs as the login.
-        raise Unreachable(target.become_method, NO_COMMANDS, LET_IT_RUN)
-    return files
+        if target.become_user is None and target.sftp_server_path is None:
+            begin(channel, "subsystem", "sftp")
+        else:
+            begin(channel, "exec", remote_command(target, mark))
+
+    def wait() -> None:
+        with map_paramiko_errors("sftp"):
+            try:
+                files.start()
+            except (EOFError, OSError) as problem:
+                if isinstance(problem, TimeoutError) or not transport.is_active():
+                    raise
+                raise _no_sftp(channel, target, hop, stream, mark) from None
+        if target.become_user is not None and begun(mark) not in stream.noise:
+            # What serves SFTP instead runs as the login.
+            raise Unreachable(target.become_method, NO_COMMANDS, LET_IT_RUN)
+
+    return _Starting(files, wait)
 
 
 def _start_sftp_as_owner(
@@ -250,28 +275,32 @@ def _start_sftp_as_owner(
     owner: tuple[int, int],
     options: ConnectOptions,
     deadline: Deadline,
-) -> SftpFiles:
+) -> _Starting:
     """Return the files as ``owner`` has them, by an SFTP server that runs as this user.
 
-    ``owner`` is a uid, and the gid for a user whom the host does not know. Raises
+    ``owner`` is a uid, and the gid for a user whom the host does not know. To wait for it raises
     :class:`NotAsOwner` and :class:`Unreachable`.
     """
     (uid, gid), mark = owner, secrets.token_hex(8)
     command = owner_command(uid, gid, mark, servers_of(target), target.become_method)
-    try:
-        begin(channel, "exec", command)
-        stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
-        files = SftpFiles(stream)
-    except (paramiko.SSHException, EOFError, OSError) as problem:
-        if isinstance(problem, TimeoutError) or not transport.is_active():
-            raise Unreachable("sftp", *explain(problem)) from None
-        channel.settimeout(_OUTPUT_TIMEOUT)
-        stderr = _receive_rest(channel.recv_stderr).decode(errors="replace")
-        raise NotAsOwner(owner_problem(uid, stderr) if stderr else NO_COMMANDS) from None
-    if started(uid, mark) not in stream.noise:
-        channel.close()
-        raise NotAsOwner(NO_COMMANDS)
-    return files
+    stream = SftpStream(_ChannelStream(channel, transport), options.timeout, deadline)
+    files = SftpFiles(stream)
+
+    def wait() -> None:
+        try:
+            begin(channel, "exec", command)
+            files.start()
+        except (paramiko.SSHException, EOFError, OSError) as problem:
+            if isinstance(problem, TimeoutError) or not transport.is_active():
+                raise Unreachable("sftp", *explain(problem)) from None
+            channel.settimeout(_OUTPUT_TIMEOUT)
+            stderr = _receive_rest(channel.recv_stderr).decode(errors="replace")
+            raise NotAsOwner(owner_problem(uid, stderr) if stderr else NO_COMMANDS) from None
+        if started(uid, mark) not in stream.noise:
+            channel.close()
+            raise NotAsOwner(NO_COMMANDS)
+
+    return _Starting(files, wait)
 
 
 def _end_sftp(channel: paramiko.Channel, seconds: float) -> None:

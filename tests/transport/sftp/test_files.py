@@ -67,7 +67,9 @@ def _answering(
     thread.start()
     try:
         stream = SftpStream(ours, timeout, Deadline.after(60.0))
-        yield SftpFiles(stream)
+        files = SftpFiles(stream)
+        files.start()
+        yield files
     finally:
         ours.shutdown(socket.SHUT_RDWR)
         ours.close()

@@ -213,7 +213,7 @@ def test_output_in_place_of_sftp_is_in_the_error(sshd: Sshd, home: Path) -> None
         become = refusal(host, options(home, home / "known_hosts"))
     said = '(it said: "This account is currently not available.")'
     assert str(plain) == f"sftp: the login shell answered instead of SFTP {said}"
-    assert str(become) == f"sudo: the SFTP server did not start as aegis {said}"
+    assert str(become) == f"sudo: {NO_COMMANDS} {said}"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,7 @@ def test_a_connection_that_was_open_ends_in_time_too(sshd: Sshd, home: Path) -> 
     with connect(
         target_at(sshd), options(home, sshd.known_hosts), Deadline.after(_ENOUGH)
     ) as session:
+        assert session.read(Deadline.after(_ENOUGH)).file is None
         with pytest.raises(Unreachable) as caught:
             session.read(Deadline.after(0.0))
         assert session.read(Deadline.after(_ENOUGH)).file is None
