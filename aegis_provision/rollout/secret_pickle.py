@@ -1,7 +1,8 @@
 """Values to pickles and back, with the secrets in them taken apart.
 
 A :class:`Secret` refuses to be pickled. Here each is replaced by its number among the value's
-secrets, which travel apart: over a worker's own pipe, or sealed to it. The pickle holds none.
+secrets, which travel apart: over a worker's own pipe, or sealed to it. The pickle holds none. The
+texts of the operator's files stay behind too: places in them are told by line, and no more.
 
 Whoever makes a pickle decides what runs where it is read: only what came over a pipe of ours, or
 was made by this run, may be given to :func:`put_together`.
@@ -13,10 +14,11 @@ import io
 import pickle
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from aegis_provision.documents.nodes import Source
 from aegis_provision.providers.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Revealed: TypeAlias = tuple[tuple[str, str], ...]
 """Secrets as they travel: the value and the origin of each."""
@@ -45,19 +47,29 @@ def hide_all(revealed: Revealed) -> tuple[Secret, ...]:
     return tuple(Secret(value, origin) for value, origin in revealed)
 
 
+def _secret_number(number: int) -> Secret:
+    """Stand in a pickle for the secret with ``number``; what reads the pickle has its own."""
+    raise TypeError(f"secret {number} is not in this pickle")
+
+
+def _without_text(source: Source) -> tuple[type[Source], tuple[str, str, bool]]:
+    return Source, (source.name, "", source.numbered)
+
+
 class _Pickler(pickle.Pickler):
+    """Has rules of its own for two types; a persistent id would be asked of every object."""
+
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream, protocol=pickle.HIGHEST_PROTOCOL)
         self.secrets: list[Secret] = []
         self._numbers: dict[int, int] = {}
+        self.dispatch_table = {Secret: self._numbered, Source: _without_text}
 
-    def persistent_id(self, value: object) -> int | None:
-        if not isinstance(value, Secret):
-            return None
-        number = self._numbers.setdefault(id(value), len(self.secrets))
+    def _numbered(self, secret: Secret) -> tuple[Callable[[int], Secret], tuple[int]]:
+        number = self._numbers.setdefault(id(secret), len(self.secrets))
         if number == len(self.secrets):
-            self.secrets.append(value)
-        return number
+            self.secrets.append(secret)
+        return _secret_number, (number,)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -65,5 +77,7 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(stream)
         self._secrets = secrets
 
-    def persistent_load(self, number: int) -> Secret:
-        return self._secrets[number]
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == (__name__, _secret_number.__name__):
+            return self._secrets.__getitem__
+        return super().find_class(module, name)
