@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _NAP = 0.1
 _LOOKS = 600
+_LET_GO_AFTER = 0.05
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -77,23 +80,53 @@ def run_all(
     pool = _Pool(deque(items), work, cancel, enough, has_room)
     cancel.wake_with(lambda: pool.done.put(None))
     reported = False
+    with _unhurried_threads():
+        try:
+            pool.begin(min(workers, len(items)))
+            left = len(items)
+            while left:
+                ended = pool.done.get()
+                if cancel.cancelled and not reported:
+                    reported = True
+                    on_cancel()
+                if cancel.abandoned:
+                    return
+                if ended is not None:
+                    left -= 1
+                    if ended.problem is not None:
+                        raise ended.problem
+                    yield from ended.outcome
+        finally:
+            pool.todo.clear()
+
+
+class _Unhurried:
+    """How many runs go on in this process, and what was set before the first of them."""
+
+    runs = 0
+    before = 0.0
+    lock = threading.Lock()
+
+
+@contextmanager
+def _unhurried_threads() -> Iterator[None]:
+    """Let a thread that waits for the interpreter ask for it less often than each 5 ms.
+
+    Hundreds of workers wait for it at once, and each that asks costs time. Whoever has it lets go
+    of it at its next packet in any case, long before.
+    """
+    with _Unhurried.lock:
+        if not _Unhurried.runs:
+            _Unhurried.before = sys.getswitchinterval()
+            sys.setswitchinterval(max(_LET_GO_AFTER, _Unhurried.before))
+        _Unhurried.runs += 1
     try:
-        pool.begin(min(workers, len(items)))
-        left = len(items)
-        while left:
-            ended = pool.done.get()
-            if cancel.cancelled and not reported:
-                reported = True
-                on_cancel()
-            if cancel.abandoned:
-                return
-            if ended is not None:
-                left -= 1
-                if ended.problem is not None:
-                    raise ended.problem
-                yield from ended.outcome
+        yield
     finally:
-        pool.todo.clear()
+        with _Unhurried.lock:
+            _Unhurried.runs -= 1
+            if not _Unhurried.runs:
+                sys.setswitchinterval(_Unhurried.before)
 
 
 @dataclass(frozen=True, slots=True)
