@@ -18,7 +18,7 @@ from aegis_provision.transport.file_attributes import untold_attributes
 
 if TYPE_CHECKING:
     from aegis_provision.transport.file_attributes import ReadAttributes
-    from aegis_provision.transport.filesystem import FileStat, Filesystem
+    from aegis_provision.transport.filesystem import FileStat, Filesystem, Future
 
 DATA_DIR = ".aegis-provision"
 PREVIOUS = "previous"
@@ -31,7 +31,7 @@ LOCK_EXPIRES_AFTER = 600
 """Seconds after which the lock in our directory counts as left by a dead run."""
 
 _TRIES = 3
-_PRIVATE = 0o700
+PRIVATE = 0o700
 _OTHERS = 0o077
 _ROOT = 0
 _STEP = "prepare"
@@ -86,6 +86,26 @@ def data_dir(target: str) -> str:
     return posixpath.join(posixpath.dirname(target), DATA_DIR)
 
 
+def is_right(found: FileStat, uid: int, by_path: ByPath) -> bool:
+    """Tell whether what was ``found`` in its place is our directory, with nothing to change."""
+    owners = {_ROOT} if by_path is ByPath.AS_ROOT else {uid, _ROOT}
+    mode = stat.S_IMODE(found.mode)
+    return stat.S_ISDIR(found.mode) and found.uid in owners and not mode & _OTHERS
+
+
+def seen_right(seen: Future[FileStat], uid: int, by_path: ByPath) -> bool:
+    """Tell whether our directory was ``seen`` to be right, or not to be there.
+
+    Never where root works in another user's directory: that user could have exchanged it since.
+    """
+    try:
+        return is_right(seen.get(), uid, by_path) and by_path is not ByPath.NEVER
+    except FileNotFoundError:
+        return by_path is not ByPath.NEVER
+    except OSError:
+        return False
+
+
 def beside(target: str, name: str) -> str:
     """Return where ``name`` lies in our directory beside ``target``."""
     return posixpath.join(data_dir(target), name)
@@ -121,7 +141,7 @@ def _make(files: Filesystem, path: str) -> tuple[bool, FileStat]:
     """
     refusal: OSError | None = None
     for _ in range(_TRIES):
-        made, found = files.submit_mkdir(path, _PRIVATE), files.submit_lstat(path)
+        made, found = files.submit_mkdir(path, PRIVATE), files.submit_lstat(path)
         refusal = None
         try:
             made.get()
@@ -172,7 +192,7 @@ def _make_private(directory: DataDir, found: FileStat, by_path: ByPath) -> None:
     """Make our directory private to its owner."""
     if _may_change(directory, found, by_path):
         with suppress(OSError):
-            directory.files.chmod(directory.path, _PRIVATE)
+            directory.files.chmod(directory.path, PRIVATE)
         found = directory.files.lstat(directory.path)
     mode = stat.S_IMODE(found.mode)
     if not stat.S_ISDIR(found.mode) or mode & _OTHERS:

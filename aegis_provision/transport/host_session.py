@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState, RemoteUser
 from aegis_provision.errors import Unreachable, WriteRefused
 from aegis_provision.planning.host_plan import NO_RENAME, RENAME_EXTENSION, UNSAFE_DIRECTORY
-from aegis_provision.transport.data_dir import ByPath
+from aegis_provision.transport.data_dir import ByPath, seen_right
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.file_attributes import attributes_command, parse_attributes
 from aegis_provision.transport.lock import read_lock, take_lock
@@ -38,7 +38,12 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.connect_options import AcceptedKey, ConnectOptions
-    from aegis_provision.transport.filesystem import Filesystem, FileSystemSpace
+    from aegis_provision.transport.filesystem import (
+        FileStat,
+        Filesystem,
+        FileSystemSpace,
+        Future,
+    )
     from aegis_provision.transport.http_messages import (
         Connected,
         HttpFailure,
@@ -166,6 +171,7 @@ class HostSession:
         self._refusal: WriteRefused | None = None
         self._for_root = False
         self._ahead: _Questions | None = None
+        self._data_dirs: dict[str, Future[FileStat]] = {}
         self._closers = closers
 
     def __enter__(self) -> Self:
@@ -195,6 +201,7 @@ class HostSession:
         except WriteRefused as refusal:
             return RemoteState(path, problem=ReadProblem.UNSAFE_DIRECTORY, detail=refusal.reason)
         found = state.get()
+        self._data_dirs[path] = state.data_dir
         if not self._login_asked:
             self._login, self._login_asked = found.login, True
         return replace(
@@ -338,8 +345,14 @@ class HostSession:
         if not self._can_rename:
             raise WriteRefused("prepare", *NO_RENAME)
         rebound = previous.rebind(self._files) if previous else None
+        seen, by_path = self._data_dirs.get(write.path), self._by_path()
         return rebound or take_lock(
-            self._files, write, owner, self._by_path(), self._read_attributes
+            self._files,
+            write,
+            owner,
+            by_path,
+            self._read_attributes,
+            at_once=seen is not None and seen_right(seen, write.uid, by_path),
         )
 
     def make_directory(

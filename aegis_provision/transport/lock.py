@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -22,10 +22,12 @@ from aegis_provision.errors import Locked, Unreachable, WriteRefused
 from aegis_provision.transport.data_dir import (
     LOCK,
     LOCK_EXPIRES_AFTER,
+    PRIVATE,
     ByPath,
     DataDir,
     beside,
     data_dir,
+    is_right,
     open_data_dir,
 )
 from aegis_provision.transport.file_attributes import untold_attributes
@@ -33,6 +35,8 @@ from aegis_provision.transport.filesystem import RenameNotAllowedError, then
 from aegis_provision.transport.write_failure import why_not_written
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aegis_provision.planning.plan import Write
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.file_attributes import ReadAttributes
@@ -246,14 +250,22 @@ def take_lock(
     owner: str,
     by_path: ByPath = ByPath.IF_OWN,
     read_attributes: ReadAttributes = untold_attributes,
+    *,
+    at_once: bool = False,
 ) -> WriteLock:
     """Take the lock beside the target of ``write``; its file names ``owner``.
 
     ``by_path`` says when our directory there may be changed by its path; ``read_attributes`` is
-    asked where something is denied. Raises
-    :class:`WriteRefused`, :class:`Locked` if another run holds the lock, and :class:`Unreachable`;
-    nothing is left behind then.
+    asked where something is denied. ``at_once`` says that the directory was seen to be right, or
+    not to be there. Raises :class:`WriteRefused`, :class:`Locked` if another run holds the lock,
+    and :class:`Unreachable`; nothing is left behind then.
     """
+    if at_once:
+        ours = DataDir(files, data_dir(write.path), made=False, read_attributes=read_attributes)
+        with _maybe_left():
+            lock = _take_at_once(ours, write, owner, by_path)
+        if lock is not None:
+            return lock
     for _ in range(_TRIES):
         # The run before us may remove the directory just when we make the lock in it.
         with suppress(FileNotFoundError):
@@ -272,16 +284,53 @@ def _open_data_dir(
         raise _refused("prepare", ours, problem) from None
 
 
+def _take_at_once(
+    directory: DataDir, write: Write, owner: str, by_path: ByPath
+) -> WriteLock | None:
+    """Take the lock with one look at ``directory``, which is made if it is missing.
+
+    The lock counts only if the directory is right; otherwise it goes, and ``None`` is returned, as
+    where another run holds it.
+    """
+    files, path = directory.files, directory.path
+    made, found = files.submit_mkdir(path, PRIVATE), files.submit_lstat(path)
+    created = files.submit_create(directory.inside(LOCK))
+    with suppress(OSError):
+        made.get()
+        directory = replace(directory, made=True)
+    lock = WriteLock(directory, _content(owner), _now(), unused=directory.made)
+    with suppress(OSError):
+        lock.handle = created.get()
+    with suppress(OSError):
+        if lock.handle is not None and is_right(found.get(), write.uid, by_path):
+            lock.written = lock.handle.submit_write(lock.content)
+            return lock
+    if lock.handle is not None:
+        lock.handle.close_nowait()
+        with suppress(OSError):
+            files.remove(lock.path)
+    directory.remove_if_made()
+    return None
+
+
 def _take_lock_in(directory: DataDir, owner: str) -> WriteLock:
     """Take the lock in ``directory``; raises ``FileNotFoundError`` if that goes meanwhile."""
     try:
-        return create_or_break(directory, owner)
+        with _maybe_left():
+            return create_or_break(directory, owner)
     except FileNotFoundError:
         raise
     except OSError as problem:
         refusal = _refused(_STEP, directory, problem)
         directory.remove_if_made()
         raise refusal from None
+
+
+@contextmanager
+def _maybe_left() -> Iterator[None]:
+    """Say of a lost connection that a lock may be left behind."""
+    try:
+        yield
     except Unreachable as problem:
         hint = f"a lock may be left there, which expires in {LOCK_EXPIRES_AFTER} seconds"
         raise Unreachable(problem.step, problem.reason, hint) from None

@@ -21,7 +21,7 @@ from aegis_provision.aegis.remote_state import (
 )
 from aegis_provision.aegis.search_order import shadowing
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT, beside
+from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT, beside, data_dir
 from aegis_provision.transport.filesystem import Failed, then, wait_for_answers
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def absolute_path(files: Filesystem, target: Target) -> str:
 class StateQuery:
     """Asks what is at ``path`` and around it, in three round trips: what is there, open, read.
 
-    With ``ask_login`` it asks too as whom files are written.
+    With ``ask_login`` it asks too as whom files are written. ``data_dir`` is the stat of our own
+    directory.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class StateQuery:
         self._shadows = _submit_directories(files, shadowing(path, read_via), directory)
         self._target = _FileQuery(files, path)
         self._receipt = _FileQuery(files, beside(path, RECEIPT))
+        self.data_dir = files.submit_lstat(data_dir(path))
         self._login = _LoginQuery(files) if ask_login else None
 
     def get(self) -> RemoteState:
@@ -88,7 +90,7 @@ class StateQuery:
         """Return ``state`` with what is in the directory."""
         queries = (self._target, self._receipt)
         possible = _in_existing(self._shadows)
-        wait_for_answers(query.found for query in queries)
+        wait_for_answers((self.data_dir, *(query.found for query in queries)))
         for query in queries:
             query.open()
         shadows = [(path, self._files.submit_lstat(path)) for path in possible]

@@ -13,7 +13,7 @@ from aegis_provision.inventory.host import Target
 from aegis_provision.planning.ownership import desired_ownership
 from aegis_provision.planning.plan import Write
 from aegis_provision.transport.atomic_write import atomic_write
-from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER
+from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, ByPath, data_dir, seen_right
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.lock import take_lock
 from aegis_provision.transport.remote_read import StateQuery, absolute_path
@@ -64,9 +64,11 @@ def put(path: Path, content: bytes = OLD, mode: int = 0o600) -> None:
 
 def write_under_lock(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult:
     """Take the lock, carry ``write`` out and give the lock back."""
-    lock = take_lock(files, write, owner)
+    seen = files.submit_lstat(data_dir(write.path))  # as a session looks when it reads
+    at_once = seen_right(seen, write.uid, ByPath.IF_OWN)
+    lock = take_lock(files, write, owner, at_once=at_once)
     try:
-        written = atomic_write(lock, write, deadline())
+        written = atomic_write(lock, write, deadline(), is_last=True)
     except BaseException:
         lock.release(deadline())
         raise

@@ -9,12 +9,14 @@ import pytest
 from aegis_provision.errors import TransportError, Unreachable, WriteFailed, WriteRefused
 from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.local import LocalFiles
+from aegis_provision.transport.lock import take_lock
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     DATA_DIR,
     DATA_FILES,
     NEW,
     OLD,
+    OWNER,
     age_lock,
     attempt,
     leftovers,
@@ -298,6 +300,18 @@ def test_our_directory_must_be_one(tmp_path: Path, plant: object, local: bool) -
     assert "is not a directory" in result.reason
     assert sorted(tmp_path.rglob("*")) == before
     assert path.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("plant", [_file, _link, _dangling])
+def test_our_directory_must_still_be_one_where_it_was_seen(tmp_path: Path, plant: object) -> None:
+    assert callable(plant)
+    path = tmp_path / "aegis.config.json"
+    put(path)
+    plant(tmp_path / DATA_DIR)
+    before = sorted(tmp_path.rglob("*"))
+    with wired() as (files, _), pytest.raises(WriteRefused, match="is not a directory"):
+        take_lock(files, plan_write(read_state(files, path)), OWNER, at_once=True)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("local", [True, False], ids=["local", "sftp"])

@@ -110,7 +110,9 @@ def test_when_any_request_fails_no_receipt_is_of_a_file_that_is_not_there(
             write_under_lock(files, _write(files, path))
         assert _content(_receipt(path)) == LATER
         assert leftovers(path.parent) <= {"previous", "receipt.json"}
-    assert {(old, earlier), (NEW, LATER)} <= seen
+    assert (old, earlier) in seen
+    # The receipt goes with the last request, without which the host may not get that far.
+    assert (NEW, LATER) in seen or trouble is Trouble.NEVER_ARRIVES
 
 
 @bases
@@ -134,7 +136,8 @@ def test_when_any_request_of_a_restore_fails_no_receipt_comes_before_its_file(
         now = _content(path), _content(_receipt(path))
         seen.add(now)
         assert now in {(NEW, LATER), (old, LATER), (old, None)}, number
-    assert {(NEW, LATER), (old, None)} <= seen
+    assert (NEW, LATER) in seen
+    assert (old, None) in seen or trouble is Trouble.NEVER_ARRIVES
 
 
 @both

@@ -584,7 +584,8 @@ def test_in_its_own_directory_root_needs_no_more_round_trips(public_path: Path) 
             round_trips[trusted, "write"] = wire.round_trips - begun
         subprocess.run(["rm", "-r", str(path.parent / DATA_DIR)], check=True)
     assert round_trips[True, "read"] == round_trips[False, "read"]
-    assert round_trips[True, "write"] == round_trips[False, "write"]
+    # A directory that another user could have exchanged is looked at before the lock is made in it.
+    assert round_trips[True, "write"] == round_trips[False, "write"] + 1
 
 
 def test_root_opens_no_file_that_aegis_looks_for_in_another_users_directory(
@@ -656,9 +657,9 @@ def test_another_login_is_asked_nothing_more(home: Path) -> None:
             as_owner=lambda *_: pytest.fail("it is not root"),
         )
         planned = plan_write(session.read(deadline))
-        assert wire.requests == [STAT, LSTAT, LSTAT, LSTAT, OPEN, FSTAT, READ]
+        assert wire.requests == [STAT, *[LSTAT] * 4, OPEN, FSTAT, READ]
         session.lock(planned, OWNER, deadline).confirm()
-    assert wire.requests[7:] == [CLOSE, MKDIR, LSTAT, OPEN, WRITE]
+    assert wire.requests[8:] == [CLOSE, MKDIR, LSTAT, OPEN, WRITE]
 
 
 def served(uid: int, gid: int, path: str) -> subprocess.CompletedProcess[bytes]:
