@@ -22,7 +22,7 @@ from aegis_provision.aegis.identify_server import NO_COMMANDS, UnknownServer, id
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.host import AUTO_PATH
-from aegis_provision.rollout.find_server_command import server_command
+from aegis_provision.rollout.find_server_command import server_command, server_script
 from aegis_provision.transport.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def find_server(
     target, number = host.target, int(api.rpartition(":")[2])
     command = server_command(unit, number, target.become_user, path, target.become_method)
     try:
-        end = session.run(command, Deadline.after(min(_TIMEOUT, deadline.remaining())))
+        limit = Deadline.after(min(_TIMEOUT, deadline.remaining()))
+        end = session.run(command, limit, server_script())
     except Unreachable:
         if not session.alive(deadline):
             raise

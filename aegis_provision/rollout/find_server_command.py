@@ -30,7 +30,7 @@ def server_command(
     file: str | None = None,
     method: BecomeMethod = "sudo",
 ) -> str:
-    """Return the command for /bin/sh that tells of a host's server.
+    """Return the command for /bin/sh that tells of a host's server; it reads the program itself.
 
     ``unit`` is the systemd unit that runs it, ``port`` that of its API, ``file`` the absolute path
     of the target, if that is known. It runs as ``become_user`` if the ``method`` lets the login do
@@ -50,11 +50,11 @@ def server_command(
         allowed = f'[ "$(id -u)" != 0 ] && {asked}'
         as_user = f'{become} /bin/sh -c "$script" {words} 2>/dev/null && exit 0'
         direct = f"if {allowed}; then {as_user}; fi; {direct}"
-    return f"script={shlex.quote(_script())}; {direct}"
+    return f"script=$(cat); {direct}"
 
 
 @cache
-def _script() -> str:
-    """Return the program without its comments and indentation."""
+def server_script() -> bytes:
+    """Return the program without its comments and indentation: what the command has to read."""
     lines = (line.strip() for line in read_find_server().splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("#"))
+    return "\n".join(line for line in lines if line and not line.startswith("#")).encode()

@@ -92,16 +92,16 @@ def collect_output(command: RunningCommand, deadline: Deadline) -> tuple[bool, b
     return command.wait(max(POLL_INTERVAL, deadline.remaining())), bytes(output)
 
 
-def run_here(command: str, home: Path, deadline: Deadline) -> CompletedCommand:
+def run_here(command: str, home: Path, deadline: Deadline, stdin: bytes = b"") -> CompletedCommand:
     """Run ``command`` on this machine, without the operator's environment.
 
     If it does not end in time, its whole process group is killed. Raises :class:`Unreachable` if
-    it can't be started.
+    it can't be started. ``stdin`` is short: it is put into a pipe at once.
     """
     with map_errors(STEP):
         process = subprocess.Popen(
             with_own_limit(["/bin/sh", "-c", command]),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=home,
@@ -113,6 +113,9 @@ def run_here(command: str, home: Path, deadline: Deadline) -> CompletedCommand:
             start_new_session=True,
         )
         stream = cast("IO[bytes]", process.stdout)
+        if process.stdin is not None:
+            with suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(stdin)
     ended = False
     try:
         ended, output = collect_output(_LocalCommand(process, stream.fileno()), deadline)

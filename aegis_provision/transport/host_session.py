@@ -75,8 +75,8 @@ class RemoteServices(Protocol):
         """Return the name of the user as whom commands run."""
         ...
 
-    def run(self, command: str, deadline: Deadline) -> CompletedCommand:
-        """Run ``command`` by /bin/sh. Raises :class:`Unreachable`."""
+    def run(self, command: str, deadline: Deadline, stdin: bytes = b"") -> CompletedCommand:
+        """Run ``command`` by /bin/sh, with ``stdin`` to read. Raises :class:`Unreachable`."""
         ...
 
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
@@ -408,9 +408,13 @@ class HostSession:
         """Return the name of the login, which runs the commands."""
         return self._services.login
 
-    def run(self, command: str, deadline: Deadline) -> CompletedCommand:
-        """Run ``command`` by /bin/sh, as the login."""
-        return self._on_host().run(command, deadline)
+    def run(self, command: str, deadline: Deadline, stdin: bytes = b"") -> CompletedCommand:
+        """Run ``command`` by /bin/sh, as the login; ``stdin`` is what it can read.
+
+        What is long goes there: dropbear ends the connection over a command of more than 9000
+        bytes.
+        """
+        return self._on_host().run(command, deadline, stdin)
 
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Send an HTTP request from the host's point of view."""

@@ -104,11 +104,11 @@ class LocalServices:
         """Return the name of the user who runs the tool."""
         return self.options.login_name
 
-    def run(self, command: str, deadline: Deadline) -> CompletedCommand:
+    def run(self, command: str, deadline: Deadline, stdin: bytes = b"") -> CompletedCommand:
         """Run ``command`` as the user who runs the tool."""
         from aegis_provision.transport.commands import run_here
 
-        return run_here(command, self.options.home, deadline)
+        return run_here(command, self.options.home, deadline, stdin)
 
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Send ``request`` within ``timeout`` seconds."""

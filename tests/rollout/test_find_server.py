@@ -30,7 +30,7 @@ from aegis_provision.aegis.find_server_output import Directory
 from aegis_provision.aegis.identify_server import AegisServer, EnvironmentToken, UnknownServer
 from aegis_provision.inventory.host import Service
 from aegis_provision.rollout.find_server import find_files, find_server
-from aegis_provision.rollout.find_server_command import server_command
+from aegis_provision.rollout.find_server_command import server_command, server_script
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import connect_local
@@ -109,7 +109,9 @@ def test_directory_home_and_config_of_the_process_that_serves_the_api(
         words = ("--config", "my config.json", "--port", "9101")
         with server_process(tmp_path, work, *words, env=env, listener=listener):
             server = find(session, api)
-            output = session.run(server_command(None, int(api[10:]), None), deadline()).output
+            output = session.run(
+                server_command(None, int(api[10:]), None), deadline(), server_script()
+            ).output
     assert isinstance(server, AegisServer)
     assert (server.directory, server.home) == (str(work), str(tmp_path / "a home"))
     assert (server.config, server.port, server.host) == ("my config.json", "9101", "::1")
@@ -166,9 +168,18 @@ def test_an_empty_token_in_the_environment_is_found(session: HostSession, tmp_pa
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash", "tcsh", "fish", "zsh"])
 def test_any_login_shell_runs_it(shell: str, tmp_path: Path) -> None:
     line = for_login_shell(server_command("it's!.service", 9100, "no such user"))
-    done = subprocess.run([need(shell, shell), "-c", line], capture_output=True, check=False)
+    done = subprocess.run(
+        [need(shell, shell), "-c", line], input=server_script(), capture_output=True, check=False
+    )
     assert done.stdout.endswith(b"aegis-provision:end 1\n"), done.stderr
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_it_is_short_enough_for_dropbear() -> None:
+    """dropbear ends the connection over a command of more than 9000 bytes (its MAX_CMD_LEN)."""
+    for method in ("sudo", "doas"):
+        command = server_command("u" * 255, 65535, "a" * 32, "/" + "p" * 255, method)
+        assert len(for_login_shell(command)) < 8000
 
 
 def test_busybox_runs_it(tmp_path: Path) -> None:
@@ -178,10 +189,11 @@ def test_busybox_runs_it(tmp_path: Path) -> None:
         port = listener.getsockname()[1]
         with server_process(tmp_path, tmp_path, "--config", "x", listener=listener):
             command = server_command(None, port, None).replace("/bin/sh", f"{tmp_path}/sh")
-            command = command.replace("$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "$PATH")
+            usual = b"$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+            script = server_script().replace(usual, b"$PATH")
             words = [str(tmp_path / "sh"), "-c", command]
             done = subprocess.run(
-                words, env={"PATH": str(tmp_path)}, capture_output=True, check=True
+                words, env={"PATH": str(tmp_path)}, input=script, capture_output=True, check=True
             )
     lines = done.stdout.decode().splitlines()
     assert f"aegis-provision:directory {tmp_path}" in lines
@@ -384,8 +396,10 @@ def test_a_unit_that_does_not_run_tells_where_it_will_look(
         str(real), "/root", "my.json", None, running=False, port="9200", token=EnvironmentToken.SET
     )
     command = server_command("aegis.service", 1, None)
-    assert TOKEN.encode() not in session.run(command, deadline()).output
-    assert b"SECRET" not in session.run(command, deadline()).output
+    output = session.run(command, deadline(), server_script()).output
+    assert output.endswith(b"aegis-provision:end 1\n")
+    assert TOKEN.encode() not in output
+    assert b"SECRET" not in output
 
 
 @pytest.mark.parametrize(("text", "directory"), [("", "/"), ("~", "/root"), ("!/tmp", "/tmp")])

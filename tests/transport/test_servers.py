@@ -289,6 +289,7 @@ def test_commands_requests_and_what_can_not_be_read(served: Served) -> None:
             if served.row.commands:
                 done = session.run("echo out; echo err >&2; exit 7", deadline)
                 assert (done.status, sorted(done.output.split())) == (7, [b"err", b"out"])
+                assert session.run("wc -c", deadline, b"x" * 20_000).output.strip() == b"20000"
             else:
                 with pytest.raises(Unreachable):
                     session.run("exit 7", deadline)

@@ -26,8 +26,10 @@ from aegis_provision.transport.errors import NO_TIME, BastionLostError, describe
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
 from aegis_provision.transport.ssh.paramiko_internals import (
     ANSWERS_WITHIN,
+    begin,
     open_session,
     wait_for_exit,
+    was_taken,
 )
 
 if TYPE_CHECKING:
@@ -67,9 +69,9 @@ class SshServices:
     login: str
     make_room: Callable[[float], bool] = lambda _: False
 
-    def run(self, command: str, deadline: Deadline) -> CompletedCommand:
+    def run(self, command: str, deadline: Deadline, stdin: bytes = b"") -> CompletedCommand:
         """Run ``command`` as the login. Raises :class:`Unreachable` and :class:`NoCommands`."""
-        return self._run(command, b"", deadline)
+        return self._run(command, stdin, deadline)
 
     def request(self, request: HttpRequest, timeout: float) -> HttpResponse | HttpFailure:
         """Send ``request`` from the host's point of view, within ``timeout`` seconds."""
@@ -133,8 +135,12 @@ class SshServices:
         try:
             with self._map_errors():
                 channel.set_combine_stderr(True)
-                channel.exec_command(for_login_shell(_SAY_BEGUN + command))
+                begin(channel, "exec", for_login_shell(_SAY_BEGUN + command))
                 _send_input(channel, stdin)
+                if not was_taken(channel, deadline.step_timeout(self.options.timeout)):
+                    if self.transport.ends():
+                        raise EOFError
+                    raise NoCommands("")
                 channel.settimeout(POLL_INTERVAL)
                 ended, output = collect_output(_SshCommand(channel), deadline)
             if not ended:

@@ -990,6 +990,16 @@ def begin(channel: paramiko.Channel, kind: Literal["exec", "subsystem"], what: s
     cast("Connection", channel.get_transport()).send(message)
 
 
+def was_taken(channel: paramiko.Channel, seconds: float) -> bool:
+    """Wait for the answer to what :func:`begin` asked for, and tell whether it was yes.
+
+    Raises ``TimeoutError`` if none comes within ``seconds``.
+    """
+    if not channel.event.wait(seconds):
+        raise TimeoutError
+    return channel.event_ready
+
+
 def was_refused(channel: paramiko.Channel) -> bool:
     """Tell whether the server refused what :func:`begin` asked for, once the channel has ended.
 

@@ -163,12 +163,16 @@ class _SftpServer:
             self.channel = None
 
     def make_room(self, seconds: float) -> bool:
-        """End it for a command; the next operation on a file starts it again."""
-        files = self.files
-        if self.channel is None or files is None:
+        """End it for a command; the next operation on a file starts it again.
+
+        Returns whether there is room now: also after an earlier command, whose session the host
+        may take a moment to end.
+        """
+        if self.files is None:
             return False
-        self.end(seconds)
-        files.ended(self._start_again)
+        if self.channel is not None:
+            self.end(seconds)
+            self.files.ended(self._start_again)
         return True
 
     def _start_again(self, deadline: Deadline) -> SftpFiles:
