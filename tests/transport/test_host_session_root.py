@@ -686,9 +686,15 @@ def test_the_script_itself_does_not_pass_for_its_output() -> None:
     assert started(NOBODY, "a-mark").strip() not in owner_command(NOBODY, 1, "a-mark").encode()
 
 
-def test_without_setpriv_runuser_does(public_path: Path) -> None:
+def test_without_setpriv_runuser_does_and_without_it_su(public_path: Path) -> None:
     for name in ("id", "getent", "true", "grep"):
         (public_path / name).symlink_to(f"/usr/bin/{name}")
+    done = served(NOBODY, NOBODY, str(public_path))
+    assert done.stdout.startswith(started(NOBODY, "a-mark")), done.stderr
+    for name in ("setpriv", "runuser"):  # as busybox has them, or not at all
+        (public_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (public_path / name).chmod(0o755)
+    (public_path / "su").symlink_to("/usr/bin/su")
     done = served(NOBODY, NOBODY, str(public_path))
     assert done.stdout.startswith(started(NOBODY, "a-mark")), done.stderr
     unknown = served(STRANGER, STRANGER, str(public_path))
