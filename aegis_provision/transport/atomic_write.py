@@ -27,6 +27,7 @@ from aegis_provision.transport.data_dir import (
     LOCK_EXPIRES_AFTER,
     NEW_PREVIOUS,
     NEW_RECEIPT,
+    OLD_PREVIOUS,
     PREVIOUS,
     RECEIPT,
     STAGING,
@@ -132,12 +133,17 @@ class _AtomicWrite:
     trips. Every answer is checked before the step that rests on it, and all of them before the
     rename. What is read back is opened together with the rename: a server does what concerns one
     file in the order in which it is asked (draft-ietf-secsh-filexfer-02, section 6).
+
+    ``aside`` says that the file that was kept before lies aside, ``kept`` that the one from before
+    this write is kept.
     """
 
     lock: WriteLock
     write: Write
     is_last: bool
     step: str = _STAGE
+    aside: bool = False
+    kept: bool = False
     renamed: bool = False
     open_handles: list[WriteHandle] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
@@ -174,10 +180,14 @@ class _AtomicWrite:
         # The file is there: the receipt is compared with what it turns out to be.
         found = then(opened, lambda file: file.submit_whole(len(content) + 1))
         receipt = self._submit_receipt()
+        aside = self._files.submit_remove(self._inside(OLD_PREVIOUS)) if self.aside else None
         if self.is_last:
             self.lock.submit_release()
         self._read_back(content, found)
         self._check_receipt(receipt)
+        if aside is not None:
+            with suppress(OSError, Unreachable):
+                aside.get()
 
     def _delete(self) -> None:
         """Rename the target to the file that is kept: one rename, and it is gone."""
@@ -253,17 +263,34 @@ class _AtomicWrite:
     def _keep_previous(self, seen: FileStat | None) -> None:
         """Keep the file from before, then check once more that the target is the one ``seen``."""
         self.step = _KEEP
+        # The one that is kept there comes back if this write fails: an earlier run may be undone
+        # with it.
+        aside = self._files.submit_replace(self._inside(PREVIOUS), self._inside(OLD_PREVIOUS))
         kept = None
-        if self.write.base is None:
-            with suppress(FileNotFoundError):
-                self._files.remove(self._inside(PREVIOUS))
-        else:
+        if self.write.base is not None:
             kept = self._files.submit_replace(self._inside(NEW_PREVIOUS), self._inside(PREVIOUS))
         # An editor that saves by renaming leaves the open file as it was, so this comes last.
         now = self._files.submit_lstat(self.write.path)
-        if kept is not None:
-            kept.get()
+        try:
+            if kept is not None:
+                kept.get()
+                self.kept = True
+        finally:
+            self._wait_for_aside(aside)
         self._compare_again(seen, now)
+
+    def _wait_for_aside(self, future: Future[None]) -> None:
+        try:
+            future.get()
+        except FileNotFoundError:
+            return
+        except RenameNotOfferedError:
+            if self.write.base is not None:
+                raise
+            with suppress(FileNotFoundError):  # a new file can be made without it
+                self._files.remove(self._inside(PREVIOUS))
+            return
+        self.aside = True
 
     def _submit_look(self) -> _Look:
         """Ask for the content of the lock and, if one is replaced, of the target."""
@@ -383,8 +410,8 @@ class _AtomicWrite:
             with suppress(OSError, Unreachable):
                 if not self.lock.lost and self.lock.is_still_ours():  # else it is another run's
                     self.lock.directory.remove_stale()
-                    if self.lock.unused and not self.renamed:  # there was none before
-                        self._files.remove(self._inside(PREVIOUS))
+                    if not self.renamed:
+                        self._put_previous_back()
         if isinstance(problem, WriteRefused | WriteFailed):
             raise problem
         if isinstance(problem, RenameNotOfferedError) and not self.renamed:
@@ -399,6 +426,14 @@ class _AtomicWrite:
                 self.step, f"{reason}; whether the file was replaced is not known", "plan again"
             ) from None
         raise WriteFailed(self.step, f"{reason}; the file there is untouched", hint) from None
+
+    def _put_previous_back(self) -> None:
+        """Let the file that is kept be the one from before this write, or none."""
+        previous = self._inside(PREVIOUS)
+        if self.aside:
+            self._files.replace(self._inside(OLD_PREVIOUS), previous)
+        elif self.kept:
+            self._files.remove(previous)
 
     def _why(self, problem: OSError | WriteRefused | WriteFailed | Unreachable) -> tuple[str, str]:
         if not isinstance(problem, OSError):

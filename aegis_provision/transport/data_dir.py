@@ -26,6 +26,7 @@ RECEIPT = "receipt.json"
 LOCK = "lock"
 STAGING = "staging"
 NEW_PREVIOUS = f"{PREVIOUS}.new"
+OLD_PREVIOUS = f"{PREVIOUS}.old"
 NEW_RECEIPT = f"{RECEIPT}.new"
 LOCK_EXPIRES_AFTER = 600
 """Seconds after which the lock in our directory counts as left by a dead run."""

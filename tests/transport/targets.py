@@ -30,7 +30,7 @@ OLD = b'{"authToken": "old"}\n'
 NEW = b'{"authToken": "old", "defaultSessionEnv": {"X": "new"}}\n'
 OWNER = "anna@desk"
 DATA_DIR = ".aegis-provision"
-DATA_FILES = {"lock", "staging", "previous", "previous.new", "clock"}
+DATA_FILES = {"lock", "staging", "previous", "previous.new", "previous.old", "clock"}
 
 
 def target(path: Path | str, *, become_user: str | None = None) -> Target:

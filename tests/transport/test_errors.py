@@ -88,7 +88,7 @@ def test_a_rename_that_is_denied_is_named(tmp_path: Path) -> None:
     put(path)
     with wired() as (files, wire):
         write = plan_write(read_state(files, path))
-        refuse(wire, 200, DENIED, after=2)  # fsync, and the file that is kept
+        refuse(wire, 200, DENIED, after=3)  # fsync, the file kept before, and the one that is kept
         result = attempt(files, write)
     assert isinstance(result, WriteFailed)
     words = f"no permission to rename over a file (is {RENAME} denied to SFTP there?)"

@@ -403,7 +403,7 @@ def test_when_any_request_of_a_restore_fails_the_file_is_whole_and_the_result_is
             with wired() as (files, _):
                 assert isinstance(attempt(files, restoring_write(write)), WriteResult), number
         assert content(path) == old
-        assert leftovers(path.parent) <= {"previous", "lock"}
+        assert leftovers(path.parent) <= {"previous", "previous.old", "lock"}
     assert WriteFailed in results
 
 
@@ -440,7 +440,7 @@ def test_a_write_that_time_ran_out_on_is_cleaned_up_after(old: bytes | None, pat
                 results.append(problem)
             files.stream.deadline, wire.meanwhile = Deadline.after(20), {}
             assert lock.release(deadline()) == (), number
-        assert leftovers(path.parent) <= {"previous"}, number
+        assert leftovers(path.parent) <= {"previous", "previous.old"}, number
         assert content(path) in {old, NEW}
         if isinstance(results[-1], WriteResult):
             break

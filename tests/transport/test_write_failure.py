@@ -16,7 +16,7 @@ from aegis_provision.transport.data_dir import DataDir
 from aegis_provision.transport.file_attributes import parse_attributes
 from aegis_provision.transport.local import LocalFiles, connect_local
 from aegis_provision.transport.write_failure import why_not_written
-from tests.fleet.sftp_wire import wired
+from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     DATA_DIR,
     NEW,
@@ -131,6 +131,40 @@ def test_attributes_are_named_and_nothing_is_left(tmp_path: Path) -> None:
             session.lock(write, OWNER, deadline())
         assert f"{tmp_path / DATA_DIR} is immutable" in refused.value.reason
         assert leftovers(tmp_path) == {"previous"}
+
+
+@pytest.mark.parametrize("old", [OLD, None], ids=["replaced", "new"])
+@pytest.mark.parametrize("kept", [b"from before", None], ids=["kept before", "nothing kept"])
+def test_the_file_that_is_kept_is_the_one_from_before_after_any_failure(
+    tmp_path: Path, old: bytes | None, kept: bytes | None
+) -> None:
+    """An earlier run is undone with it, once the fault is gone."""
+    path, previous = tmp_path / "aegis.config.json", tmp_path / DATA_DIR / "previous"
+    failed, lost = 0, list[int]()
+    for at in range(1, 40):
+        path.unlink(missing_ok=True)
+        if old is not None:
+            put(path, old)
+        if kept is not None:
+            previous.parent.mkdir(mode=0o700, exist_ok=True)
+            previous.write_bytes(kept)
+        write = plan_write(read_state(LocalFiles(tmp_path), path))
+        with wired(at=at, trouble=Trouble.FAILS) as (files, _):
+            result = attempt(files, write)
+        now = previous.read_bytes() if previous.exists() else None
+        if path.exists() and path.read_bytes() == NEW:
+            assert now == old, at
+            previous.unlink(missing_ok=True)
+            previous.with_name("previous.old").unlink(missing_ok=True)  # its removal may fail
+        else:
+            assert isinstance(result, TransportError), at
+            lost += [] if now == kept else [at]
+            failed += 1
+        assert leftovers(tmp_path) <= {"previous", "receipt.json", "lock"}, at
+        (tmp_path / DATA_DIR / "lock").unlink(missing_ok=True)
+    assert failed >= 10
+    # The one that puts it aside may fail alone, where both are asked for at one go.
+    assert len(lost) <= 1, lost
 
 
 @pytest.mark.parametrize("become", ["gone", "another one", "a link"])
