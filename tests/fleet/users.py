@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -63,13 +64,15 @@ def doas_conf(*rules: str) -> Iterator[None]:
     need("doas", "opendoas")
 
     def change(edit: Callable[[list[str]], list[str]]) -> None:
-        with Path(f"{_DOAS_CONF}.t-lock").open("w") as lock:
+        with (Path(tempfile.gettempdir()) / "aegis-provision-test-doas").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            before = _DOAS_CONF.read_text().splitlines() if _DOAS_CONF.exists() else []
+            exists = _DOAS_CONF.exists()
+            before = _DOAS_CONF.read_text().splitlines() if exists else []
+            mode = stat.S_IMODE(_DOAS_CONF.stat().st_mode) if exists else 0o400
             after = edit(before)
             staging = Path(f"{_DOAS_CONF}.t-new")
             staging.write_text("".join(f"{line}\n" for line in after))
-            staging.chmod(0o400)
+            staging.chmod(mode)
             if after:
                 staging.rename(_DOAS_CONF)
             else:
