@@ -139,64 +139,103 @@ def shell(
     ("line", "words"),
     [
         ("aegis-provision expl", ["explain"]),
-        ("aegis-provision pl", ["plan"]),
-        ("aegis-provision session st", ["start", "stop"]),
         ("aegis-provision session stop gpu-", ["gpu-1", "gpu-2"]),
         ("aegis-provision hosts g", ["gpu", "gpu-1", "gpu-2"]),
         ("aegis-provision doctor gpu:builde", ["gpu:builders"]),
-        ("aegis-provision hosts -i inventory.yml bui", ["builders", "build-1", "build-2"]),
         ("aegis-provision hosts --inventory other.yml ", ["all", "elsewhere"]),
-        ("aegis-provision hosts --host gpu-", ["gpu-1", "gpu-2"]),
-        ("aegis-provision plan --limit builde", ["builders"]),
         ("aegis-provision plan --limit=builde", ["--limit=builders"]),
         ("aegis-provision plan --limit all:!builde", ["all:!builders"]),
         ("aegis-provision plan --limit gpu:!build-[1]:builde", ["gpu:!build-[1]:builders"]),
         ("aegis-provision plan --limit 'all:&builde", ["all:&builders"]),
         ("aegis-provision plan --limit provider=g", ["provider=gateway"]),
         ("aegis-provision plan --lim", ["--limit"]),
-        ("aegis-provision plan --color a", ["auto", "always"]),
-        ("aegis-provision providers g", ["glm", "gateway"]),
-        ("aegis-provision render --provider ol", ["ollama"]),
-        ("aegis-provision run g", ["glm", "gateway", "gpu-1", "gpu-2"]),
-        ("aegis-provision explain build-1 env.", ["env.MY_VARIABLE"]),
-        ("aegis-provision explain build-1 API_T", ["API_TIMEOUT_MS"]),
-        ("aegis-provision pin build-", ["build-1", "build-2"]),
-        ("aegis-provision pin build-1 gat", ["gateway"]),
-        ("aegis-provision unpin builde", ["builders"]),
-        ("aegis-provision status --by p", ["provider"]),
         ("aegis-provision validate -i inv", ["inventory.yml"]),
     ],
 )  # fmt: skip
-def test_what_may_stand_there_is_offered(shell: Shell, line: str, words: list[str]) -> None:
+def test_a_shell_makes_words_of_what_is_offered(shell: Shell, line: str, words: list[str]) -> None:
     (shell.directory / "other.yml").write_text("all: {vars: {provider: glm}, hosts: {elsewhere: }}")
     assert shell.complete(line) == words
 
 
-@pytest.mark.parametrize("before", ["all:", "all,", "gpu:!", "gpu:all:"])
-def test_after_the_end_of_a_term_every_other_is_offered(shell: Shell, before: str) -> None:
+@pytest.mark.parametrize("before", ["all,", "gpu:all:"])
+def test_after_the_end_of_a_term_a_shell_takes_every_other(shell: Shell, before: str) -> None:
     (shell.directory / "single.yml").write_text("all: {vars: {provider: glm}, hosts: {lone: }}")
     words = shell.complete(f"aegis-provision hosts -i single.yml {before}")
     assert [re.split("[:,&!]", word)[-1] for word in words] == ["all", "lone"]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "aegis-provision frobnicate g",
-        "aegis-provision hosts -i broken.yml g",
-        "aegis-provision hosts -i missing.yml g",
-        "aegis-provision hosts -i script g",
-        "aegis-provision hosts nothing-like-it",
-    ],
-)
-def test_where_nothing_is_known_nothing_is_offered_said_or_run(shell: Shell, line: str) -> None:
-    (shell.directory / "broken.yml").write_text("all: {hosts: {gpu-9: }, hosts: [")
-    script = shell.directory / "script"
+def put_wrong_inventories(directory: Path) -> None:
+    """Make one that is broken, and a script that leaves a trace."""
+    (directory / "broken.yml").write_text("all: {hosts: {gpu-9: }, hosts: [")
+    script = directory / "script"
     script.write_text('#!/bin/sh\ntouch script-was-run\necho \'{"gpu": ["gpu-9"]}\'\n')
     script.chmod(0o755)
-    typed = line.rpartition(" ")[2]
-    assert [word for word in shell.complete(line) if word != typed] == []
+
+
+@pytest.mark.parametrize("inventory", ["broken.yml", "script"])
+def test_where_nothing_is_known_a_shell_shows_nothing(shell: Shell, inventory: str) -> None:
+    put_wrong_inventories(shell.directory)
+    words = shell.complete(f"aegis-provision hosts -i {inventory} g")
+    assert [word for word in words if word != "g"] == []
     assert not (shell.directory / "script-was-run").exists()
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "inventory.yml").write_text(INVENTORY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def offered(line: str, home: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the candidates that a shell is given for the last word of ``line``."""
+    asked = {"_AEGIS_PROVISION_COMPLETE": "zsh_complete", "_AEGIS_PROVISION_LINE": line}
+    assert run([], {"HOME": str(home), **asked}) == 0
+    result = capsys.readouterr()
+    assert result.err == ""
+    return [candidate.split("\t")[1] for candidate in result.out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("pl", ["plan"]),
+        ("session st", ["start", "stop"]),
+        ("hosts -i inventory.yml bui", ["builders", "build-1", "build-2"]),
+        ("hosts --host gpu-", ["gpu-1", "gpu-2"]),
+        ("plan --limit builde", ["builders"]),
+        ("plan --color a", ["auto", "always"]),
+        ("providers g", ["glm", "gateway"]),
+        ("render --provider ol", ["ollama"]),
+        ("run g", ["glm", "gateway", "gpu-1", "gpu-2"]),
+        ("explain build-1 env.", ["env.MY_VARIABLE"]),
+        ("explain build-1 API_T", ["API_TIMEOUT_MS"]),
+        ("pin build-", ["build-1", "build-2"]),
+        ("pin build-1 gat", ["gateway"]),
+        ("unpin builde", ["builders"]),
+        ("status --by p", ["provider"]),
+        ("frobnicate g", []),
+        ("hosts -i broken.yml g", []),
+        ("hosts -i missing.yml g", []),
+        ("hosts -i script g", []),
+        ("hosts nothing-like-it", []),
+    ],
+)
+def test_what_may_stand_there_is_offered(
+    work: Path, capsys: pytest.CaptureFixture[str], line: str, words: list[str]
+) -> None:
+    put_wrong_inventories(work)
+    assert offered(f"aegis-provision {line}", work, capsys) == words
+    assert not (work / "script-was-run").exists()
+
+
+@pytest.mark.parametrize("before", ["all:", "all,", "gpu:!", "gpu:all:"])
+def test_after_the_end_of_a_term_every_other_is_offered(
+    work: Path, capsys: pytest.CaptureFixture[str], before: str
+) -> None:
+    (work / "single.yml").write_text("all: {vars: {provider: glm}, hosts: {lone: }}")
+    words = offered(f"aegis-provision hosts -i single.yml {before}", work, capsys)
+    assert [re.split("[:,&!]", word)[-1] for word in words] == ["all", "lone"]
 
 
 @pytest.mark.parametrize(
