@@ -88,7 +88,7 @@ docs: $(READY) ## write docs/commands.md and the man page anew from the commands
 golden: $(READY) ## write the expected outputs in tests/golden anew (then look at the difference)
 	@GOLDEN=write $(BIN)/pytest -q -n $(WORKERS) tests/cli/test_golden.py tests/cli/test_broken_inventories.py tests/playbook/test_load.py
 
-bench: $(READY) ## measure the promised speeds against bare paramiko, Ansible and pyinfra
+bench: $(READY) ## measure the promised speeds beside other programs: an hour and a half at most
 	@$(BIN)/python -m benchmarks.run --environment $(BENCH_VENV) $(BENCH_ARGS)
 
 format: $(READY) ## format the code

@@ -1,19 +1,25 @@
-"""What the contestants work on: many hosts on one sshd, each with a file of its own."""
+"""What the contestants work on: many hosts on one sshd, each with an address and a file of its own.
+
+The addresses are those of loopback (127.0.0.0/8): a program that keeps one connection for each
+address has as many as there are hosts.
+"""
 
 from __future__ import annotations
 
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.child import BenchmarkError
-from tests.fleet.openssh import ADDRESS, running_sshd, sshd_path
+from benchmarks.child import BenchmarkError, cpu_of_server, wait_for_children
+from tests.fleet.long_way import long_way
+from tests.fleet.openssh import running_sshd, sshd_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from tests.fleet.long_way import LongWay
 
 _ENDS: Mapping[str, str] = {
     "ANTHROPIC_BASE_URL": "https://open.bigmodel.cn/api/paas/v4",
@@ -22,26 +28,36 @@ _ENDS: Mapping[str, str] = {
     "ANTHROPIC_DEFAULT_FAST_MODEL": "glm-4.5-air",
     "API_TIMEOUT_MS": "60000",
 }
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - each host has an address of its own
 _FOREIGN: Mapping[str, object] = {
     "authToken": "benchmark-server-token",
     "port": 9100,
     "allowedWorkDirs": ["/srv/work", "/home/aegis/work"],
     "stallThresholdMs": 300000,
 }
-_FIRST_ADDRESS = IPv4Address("127.1.0.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host: its name, its address, its file."""
+
+    name: str
+    address: str
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Bed:
-    """The hosts, and how to get to them. ``hosts`` maps a name to the host's file."""
+    """The hosts, and how to get to them. ``way`` is the long way to them, if there is one."""
 
     directory: Path
-    address: str
     port: int
     user: str
     key: Path
-    known_hosts: Path
-    hosts: Mapping[str, Path]
+    host_key: str
+    hosts: tuple[Host, ...]
+    server: int
+    way: LongWay | None = None
     variables: Mapping[str, str] = field(
         default_factory=lambda: {"GLM_API_KEY": _ENDS["ANTHROPIC_AUTH_TOKEN"]}
     )
@@ -52,30 +68,45 @@ class Bed:
         return self.directory / "inventory.yml"
 
     @property
-    def paths_file(self) -> Path:
-        """A list of the hosts' files, one in a line."""
-        return self.directory / "paths"
+    def known_hosts(self) -> Path:
+        """The hosts' keys, a line for each."""
+        return self.directory / "known_hosts"
+
+    @property
+    def list_file(self) -> Path:
+        """A list of the hosts' addresses and files, a host in a line."""
+        return self.directory / "hosts.list"
 
     @property
     def right_file(self) -> Path:
         """The content that every host should have."""
         return self.directory / "right.json"
 
+    def known_hosts_line(self, host: Host) -> str:
+        """Return a host's line in known_hosts."""
+        return f"[{host.address}]:{self.port} {self.host_key}\n"
+
     def put(self, content: Literal["right", "changed"]) -> None:
-        """Make every host's file hold what is right, or an older model."""
+        """Make every host's file hold what is right, or an older model; forget past runs."""
         text = _text(_ENDS if content == "right" else {**_ENDS, "ANTHROPIC_DEFAULT_MODEL": "old"})
-        for path in self.hosts.values():
-            path.write_text(text, encoding="utf-8")
-            path.chmod(0o600)
+        for host in self.hosts:
+            host.path.write_text(text, encoding="utf-8")
+            host.path.chmod(0o600)
 
     def check(self, program: str, *, mode: bool) -> None:
         """Raise :class:`BenchmarkError` unless every host's file is right, perhaps in mode too."""
         right = self.right_file.read_bytes()
-        for name, path in self.hosts.items():
-            if path.read_bytes() != right:
-                raise BenchmarkError(f"{program} left {name} with another content than it should")
-            if mode and path.stat().st_mode & 0o7777 != 0o600:
-                raise BenchmarkError(f"{program} left {name} with another mode than it should")
+        for host in self.hosts:
+            if host.path.read_bytes() != right:
+                words = "with another content than it should"
+                raise BenchmarkError(f"{program} left {host.name} {words}")
+            if mode and host.path.stat().st_mode & 0o7777 != 0o600:
+                raise BenchmarkError(f"{program} left {host.name} with another mode than it should")
+
+    def far_cpu(self) -> float:
+        """Return the CPU seconds that the far side has used, once all connections are closed."""
+        wait_for_children(self.server)
+        return cpu_of_server(self.server)
 
 
 def _text(values: Mapping[str, str]) -> str:
@@ -83,57 +114,66 @@ def _text(values: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def running_bed(directory: Path, count: int, *, own_addresses: bool = False) -> Iterator[Bed]:
-    """Start an sshd and lay out ``count`` hosts under ``directory``.
+def running_bed(directory: Path, count: int, round_trip: float = 0.0) -> Iterator[Bed]:
+    """Start an sshd and lay out ``count`` hosts under ``directory``, ``round_trip`` seconds away.
 
-    With ``own_addresses`` each host has an address of its own, in 127.0.0.0/8. Raises
-    :class:`BenchmarkError` where this machine has no sshd.
+    Raises :class:`BenchmarkError` where this machine has no sshd.
     """
     if sshd_path() is None:
         raise BenchmarkError("there is no sshd on this machine: install openssh-server")
-    hosts: dict[str, Path] = {}
-    for number in range(1, count + 1):
-        name = f"host-{number:03}"
-        hosts[name] = directory / "hosts" / name / "aegis.config.json"
-        hosts[name].parent.mkdir(parents=True)
+    hosts = tuple(_host(directory, number) for number in range(1, count + 1))
+    for host in hosts:
+        host.path.parent.mkdir(parents=True)
     # A login shell's start-up files would slow the programs that use a shell: not these hosts'.
     empty = directory / "login"
     empty.mkdir()
-    settings = (f"SetEnv HOME={empty}", "LogLevel ERROR")
-    with running_sshd(
-        directory / "sshd",
-        max_startups=1000,
-        settings=settings,
-        listens_on="0.0.0.0" if own_addresses else ADDRESS,  # noqa: S104 - what it measures
-    ) as sshd:
+    settings = (f"SetEnv HOME={empty}", "LogLevel ERROR", "PerSourceMaxStartups none")
+    with (
+        running_sshd(
+            directory / "sshd", max_startups=10_000, settings=settings, listens_on=_EVERYWHERE
+        ) as sshd,
+        _perhaps_far(sshd.port, round_trip) as way,
+    ):
         bed = Bed(
             directory,
-            sshd.address,
-            sshd.port,
+            sshd.port if way is None else way.port,
             sshd.user,
             sshd.client_key,
-            sshd.known_hosts,
+            " ".join(sshd.host_key.read_text(encoding="utf-8").split()[:2]),
             hosts,
+            sshd.process.pid,
+            way,
         )
         bed.right_file.write_text(_text(_ENDS), encoding="utf-8")
-        bed.paths_file.write_text("".join(f"{path}\n" for path in hosts.values()))
-        bed.inventory.write_text(_inventory(bed, own_addresses=own_addresses), encoding="utf-8")
-        if own_addresses:
-            key = bed.known_hosts.read_text(encoding="utf-8").split(" ", 1)[1]
-            bed.known_hosts.write_text(f"[127.*]:{bed.port} {key}", encoding="utf-8")
+        bed.list_file.write_text("".join(f"{host.address} {host.path}\n" for host in hosts))
+        bed.known_hosts.write_text("".join(map(bed.known_hosts_line, hosts)))
+        bed.inventory.write_text(_inventory(bed), encoding="utf-8")
         yield bed
 
 
-def _inventory(bed: Bed, *, own_addresses: bool) -> str:
+@contextmanager
+def _perhaps_far(port: int, round_trip: float) -> Iterator[LongWay | None]:
+    if not round_trip:
+        yield None
+        return
+    with long_way(port, round_trip, listens_on=_EVERYWHERE) as way:
+        yield way
+
+
+def _host(directory: Path, number: int) -> Host:
+    name = f"host-{number:04}"
+    address = f"127.1.{number // 250}.{number % 250 + 1}"
+    return Host(name, address, directory / "hosts" / name / "aegis.config.json")
+
+
+def _inventory(bed: Bed) -> str:
     common = {
         "provider": "glm",
-        "address": bed.address,
         "port": bed.port,
         "user": bed.user,
         "identity_file": str(bed.key),
     }
-    entries = {name: {"config_path": str(path)} for name, path in bed.hosts.items()}
-    if own_addresses:
-        for number, entry in enumerate(entries.values(), 1):
-            entry["address"] = str(_FIRST_ADDRESS + number)
+    entries = {
+        host.name: {"address": host.address, "config_path": str(host.path)} for host in bed.hosts
+    }
     return json.dumps({"all": {"vars": common, "hosts": entries}}, indent=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 FORKS = 32
 ANSIBLE_FORKS = 50
-_INSTALLED = ("ansible-playbook", "pyinfra")
+
+State = Literal["right", "changed"]
 
 
 def _nothing() -> None:
@@ -29,27 +31,40 @@ class Contestant:
     """One program. ``needs`` says what the hosts' files must hold before it starts.
 
     Afterwards they must all hold the right content, whatever it was before, and be 0600 where
-    the program ``sets_mode``. ``afterwards`` ends what the program left running.
+    the program ``sets_mode``. ``afterwards`` ends what the program left running. ``slow`` ones are
+    measured less often.
     """
 
     name: str
     argv: Sequence[str]
-    needs: Literal["right", "changed"]
+    needs: State
     sets_mode: bool = True
     environ: Mapping[str, str] = field(default_factory=dict)
     afterwards: Callable[[], None] = _nothing
+    slow: bool = False
 
 
 def contestants(bed: Bed, environment: Path) -> dict[str, Contestant]:
-    """Return all contestants by name; ``environment`` holds Ansible and pyinfra."""
-    found = (
-        _ours(bed, "plan", "right"),
-        _bare(bed, "read loop", "right", ()),
-        _ours(bed, "apply", "changed"),
-        _bare(bed, "write loop", "changed", ("--content", str(bed.right_file))),
-        _pyinfra(bed, environment),
-        _ansible(bed, environment),
-    )
+    """Return all contestants by name; ``environment`` holds those that are not ours to install."""
+    theirs = str(environment / "bin" / "python")
+    found = [
+        _ours(bed, "plan", "plan", "right"),
+        _ours(bed, "apply", "apply", "changed"),
+        _ours(bed, "apply, unchanged", "apply", "right"),
+    ]
+    for library, python in (
+        ("paramiko", sys.executable),
+        ("asyncssh", sys.executable),
+        ("openssh", sys.executable),
+        ("parallel_ssh", theirs),
+    ):
+        title = library.replace("_", "-")
+        found.append(_loop(bed, python, library, f"{title} read", "right", ()))
+        write = ("--content", str(bed.right_file))
+        found.append(_loop(bed, python, library, f"{title} write", "changed", write))
+    found += _pyinfra(bed, environment)
+    found += _ansible(bed, environment, "ansible", {})
+    found += _ansible(bed, environment, "mitogen", _mitogen(environment))
     return {item.name: item for item in found}
 
 
@@ -62,42 +77,41 @@ def our_argv(bed: Bed, verb: str) -> tuple[str, ...]:
     )
 
 
-def _ours(bed: Bed, verb: str, needs: Literal["right", "changed"]) -> Contestant:
-    return Contestant(verb, our_argv(bed, verb), needs, environ=bed.variables)
+def _ours(bed: Bed, name: str, verb: str, needs: State) -> Contestant:
+    return Contestant(name, our_argv(bed, verb), needs, environ=bed.variables)
 
 
-def _bare(
-    bed: Bed, name: str, needs: Literal["right", "changed"], more: Sequence[str]
+def _loop(
+    bed: Bed, python: str, library: str, name: str, needs: State, more: Sequence[str]
 ) -> Contestant:
     argv = (
-        *(sys.executable, "-m", "benchmarks.bare_loop", "--forks", str(FORKS)),
-        *("--address", bed.address, "--port", str(bed.port), "--user", bed.user),
-        *("--key", str(bed.key), "--known-hosts", str(bed.known_hosts)),
-        *("--paths", str(bed.paths_file), *more),
+        *(python, "-m", f"benchmarks.loops.{library}_loop", "--forks", str(FORKS)),
+        *("--list", str(bed.list_file), "--port", str(bed.port), "--user", bed.user),
+        *("--key", str(bed.key), "--known-hosts", str(bed.known_hosts), *more),
     )
     return Contestant(name, argv, needs, sets_mode=False)
 
 
-def _pyinfra(bed: Bed, environment: Path) -> Contestant:
+def _pyinfra(bed: Bed, environment: Path) -> list[Contestant]:
     work = bed.directory / "pyinfra"
     work.mkdir()
-    hosts = [
-        (
-            name,
-            {
-                "ssh_hostname": bed.address,
-                "ssh_port": bed.port,
-                "ssh_user": bed.user,
-                "ssh_key": str(bed.key),
-                "ssh_known_hosts_file": str(bed.known_hosts),
-                "ssh_strict_host_key_checking": "yes",
-                "ssh_allow_agent": False,
-                "ssh_look_for_keys": False,
-                "config_path": str(path),
-            },
-        )
-        for name, path in bed.hosts.items()
-    ]
+    hosts = []
+    for host in bed.hosts:
+        # paramiko goes through all lines of the file for each host: it gets one of a line.
+        known_hosts = host.path.with_name("known_hosts")
+        known_hosts.write_text(bed.known_hosts_line(host), encoding="utf-8")
+        data = {
+            "ssh_hostname": host.address,
+            "ssh_port": bed.port,
+            "ssh_user": bed.user,
+            "ssh_key": str(bed.key),
+            "ssh_known_hosts_file": str(known_hosts),
+            "ssh_strict_host_key_checking": "yes",
+            "ssh_allow_agent": False,
+            "ssh_look_for_keys": False,
+            "config_path": str(host.path),
+        }
+        hosts.append((host.name, data))
     inventory, deploy = work / "inventory.py", work / "deploy.py"
     inventory.write_text(f"hosts = {hosts!r}\n", encoding="utf-8")
     deploy.write_text(
@@ -107,20 +121,28 @@ def _pyinfra(bed: Bed, environment: Path) -> Contestant:
         encoding="utf-8",
     )
     argv = (str(environment / "bin" / "pyinfra"), "-y", str(inventory), str(deploy))
-    return Contestant("pyinfra", argv, "changed")
+    return [
+        Contestant("pyinfra", argv, "changed", slow=True),
+        Contestant("pyinfra, unchanged", argv, "right", slow=True),
+    ]
 
 
-def _ansible(bed: Bed, environment: Path) -> Contestant:
-    work = bed.directory / "ansible"
-    sockets = bed.directory / "cp"
+def _mitogen(environment: Path) -> dict[str, str]:
+    """Return what makes Ansible go by mitogen (its documentation, "Installation")."""
+    [plugins] = environment.glob("lib/python*/site-packages/ansible_mitogen/plugins/strategy")
+    return {"strategy_plugins": str(plugins), "strategy": "mitogen_linear"}
+
+
+def _ansible(
+    bed: Bed, environment: Path, name: str, further: Mapping[str, str]
+) -> list[Contestant]:
+    work = bed.directory / name
+    sockets = bed.directory / f"cp-{name[0]}"
     for directory in (work, sockets):
         directory.mkdir(mode=0o700)
-    # Each host has a control socket of its own: they stand for hosts of their own, although
-    # they share an address, and one shared connection would flatter Ansible.
     inventory = {
         "all": {
             "vars": {
-                "ansible_host": bed.address,
                 "ansible_port": bed.port,
                 "ansible_user": bed.user,
                 "ansible_ssh_private_key_file": str(bed.key),
@@ -129,7 +151,10 @@ def _ansible(bed: Bed, environment: Path) -> Contestant:
                 "-o IdentitiesOnly=yes -o IdentityAgent=none",
                 "ansible_control_path": f"{sockets}/{{{{ inventory_hostname }}}}",
             },
-            "hosts": {name: {"config_path": str(path)} for name, path in bed.hosts.items()},
+            "hosts": {
+                host.name: {"ansible_host": host.address, "config_path": str(host.path)}
+                for host in bed.hosts
+            },
         }
     }
     task = {
@@ -142,47 +167,78 @@ def _ansible(bed: Bed, environment: Path) -> Contestant:
     play = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
     (work / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
     (work / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    settings = {
+        "forks": str(ANSIBLE_FORKS),
+        "home": str(work / "home"),
+        "local_tmp": str(work / "local"),
+        "remote_tmp": str(work / "remote"),
+        **further,
+    }
+    lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
     (work / "ansible.cfg").write_text(
-        "[defaults]\n"
-        f"forks = {ANSIBLE_FORKS}\n"
-        f"home = {work / 'home'}\n"
-        f"local_tmp = {work / 'local'}\n"
-        f"remote_tmp = {work / 'remote'}\n"
-        "[connection]\n"
-        "pipelining = True\n",
-        encoding="utf-8",
+        f"[defaults]\n{lines}[connection]\npipelining = True\n", encoding="utf-8"
     )
     argv = (
         *(str(environment / "bin" / "ansible-playbook"), "-i", str(work / "inventory.yml")),
         str(work / "play.yml"),
     )
-    return Contestant(
-        "ansible",
-        argv,
-        "changed",
-        environ={"ANSIBLE_CONFIG": str(work / "ansible.cfg")},
-        afterwards=lambda: _close_masters(sockets, bed.address),
-    )
+    environ = {"ANSIBLE_CONFIG": str(work / "ansible.cfg")}
+
+    def close_masters() -> None:
+        _close_masters(sockets)
+
+    states: tuple[tuple[str, State], ...] = ((name, "changed"), (f"{name}, unchanged", "right"))
+    return [
+        Contestant(each, argv, needs, environ=environ, afterwards=close_masters, slow=True)
+        for each, needs in states
+    ]
 
 
-def _close_masters(sockets: Path, address: str) -> None:
+def _close_masters(sockets: Path) -> None:
     """End the connections that Ansible leaves open for a minute: each round begins cold."""
     for socket in sockets.iterdir():
         subprocess.run(
-            ["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", address],
-            check=True,
+            ["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "any"],
+            check=False,
             capture_output=True,
         )
 
 
 def install_rivals(environment: Path, requirements: Path) -> None:
-    """Install Ansible and pyinfra into ``environment``, unless they are there."""
-    if all((environment / "bin" / program).exists() for program in _INSTALLED):
+    """Install what is compared with into ``environment``, unless just that is there."""
+    installed = environment / requirements.name
+    wanted = requirements.read_bytes()
+    if installed.exists() and installed.read_bytes() == wanted:
         return
+    shutil.rmtree(environment, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     python = str(environment / "bin" / "python")
     argv = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*argv, "-r", str(requirements)], check=True)
+    installed.write_bytes(wanted)
+
+
+def versions(environment: Path) -> dict[str, str]:
+    """Return the versions of all that is compared."""
+    code = (
+        "import importlib.metadata as m, sys; "
+        "print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep='\\n')"
+    )
+    found: dict[str, str] = {}
+    theirs = ("ansible-core", "mitogen", "parallel-ssh", "pyinfra")
+    asked = ((str(environment / "bin" / "python"), theirs), (sys.executable, _OURS))
+    for python, names in asked:
+        done = subprocess.run(
+            [python, "-c", code, *names], capture_output=True, text=True, check=True
+        )
+        for line in done.stdout.splitlines():
+            package, _, found[package] = line.partition(" ")
+    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True)
+    found["OpenSSH"] = ssh.stderr.strip().partition(",")[0].removeprefix("OpenSSH_")
+    return found
+
+
+_OURS = ("aegis-provision", "paramiko", "asyncssh")
 
 
 def base_environ(home: Path) -> dict[str, str]:

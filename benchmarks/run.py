@@ -2,7 +2,8 @@
 
 Every program is measured as a whole process, from outside, in interleaved rounds: what else the
 machine does then hits all of them alike. After each program the hosts' files are compared with
-what they should be, so that nobody is praised for failing fast.
+what they should be, so that nobody is praised for failing fast. It ends within ``--minutes``: what
+does not fit is told, and counts as not measured.
 """
 
 from __future__ import annotations
@@ -13,157 +14,248 @@ import os
 import platform
 import sys
 import tempfile
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from benchmarks.bed import Bed, running_bed
-from benchmarks.child import BenchmarkError, measure
-from benchmarks.contestants import Contestant, base_environ, contestants, install_rivals
-from benchmarks.large_inventory import large_inventory
-from benchmarks.rows import ROWS, Result, compare, table
+from benchmarks.child import BenchmarkError, adopt_orphans, measure
+from benchmarks.contestants import (
+    Contestant,
+    base_environ,
+    contestants,
+    install_rivals,
+    versions,
+)
+from benchmarks.offline import commands, measure_command
+from benchmarks.page import panels, replace_section, section
+from benchmarks.plot import render
+from benchmarks.rows import FAR, HOSTS, NEAR, ROWS, Result, compare, table
+from benchmarks.samples import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
-_RIVALS = {"ansible", "pyinfra"}
-_MANY_HOSTS = 10_000
-_VALIDATE_SECONDS, _VALIDATE_MB = 3.0, 300.0
-_FEW_HOSTS, _FEW_SECONDS = 50, 0.3
-_VERSION_SECONDS = 0.15
-_START_RUNS = 11
-_NAMES = ("plan", "apply", "ansible", "pyinfra", "validate", "validate-50", "version")
+_ONE_RUN_AT_LEAST = 500
+"""From so many hosts on each program runs once."""
 
-Samples = dict[str, list[float]]
+_DEFAULT_SIZES = (HOSTS, 10, 500, 2000)
 
 
-def measure_fleet(wanted: set[str], said: argparse.Namespace, home: Path) -> Samples:
-    """Measure all contestants that the rows in ``wanted`` need; return their times by name."""
-    rows = [row for row in ROWS if row.name in wanted]
-    needed = {name for row in rows for name in (row.ours, row.other)}
-    if needed & _RIVALS:
-        install_rivals(said.environment.resolve(), _CHECKOUT / "benchmarks" / "requirements.txt")
-    samples: Samples = {name: [] for name in needed}
-    with running_bed(home, said.hosts) as bed:
-        every = contestants(bed, said.environment.resolve())
-        chosen = [item for item in every.values() if item.name in needed]
-        for number in range(said.rounds + 1):
-            for contestant in chosen:
-                # The first round fills caches and is not counted; the slow ones can do without.
-                if number == 0 and contestant.name in _RIVALS:
-                    continue
-                seconds = _once(contestant, bed)
-                _tell(f"round {number}: {contestant.name} {seconds:.2f} s")
-                if number:
-                    samples[contestant.name].append(seconds)
-    return samples
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Which programs run on how many hosts, how far away, and how often."""
+
+    hosts: int
+    away: float
+    names: tuple[str, ...]
+    rounds: int
 
 
-def _once(contestant: Contestant, bed: Bed) -> float:
+@dataclass(slots=True)
+class Bench:
+    """What was measured so far, and until when there is time."""
+
+    environment: Path
+    until: float
+    samples: list[Sample] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def run(self, course: Course, home: Path) -> None:
+        """Run a course in rounds, each program once in each; the first fills caches."""
+        with running_bed(home, course.hosts, course.away) as bed:
+            every = contestants(bed, self.environment)
+            chosen = [every[name] for name in course.names or tuple(every)]
+            warm_up = 1 if course.rounds > 1 else 0
+            for number in range(1 - warm_up, course.rounds + 1):
+                for contestant in chosen:
+                    # The slow ones can do without.
+                    if (number == 0 or number > 2) and contestant.slow:
+                        continue
+                    self._turn(contestant, bed, course, number)
+
+    def _turn(self, contestant: Contestant, bed: Bed, course: Course, number: int) -> None:
+        where = f"{contestant.name}, {course.hosts} hosts"
+        if course.away:
+            where += f", {course.away * 1000:.0f} ms away"
+        left = self.until - time.monotonic()
+        needed = self._expected(contestant.name, course)
+        if needed > left:
+            self.skipped.append(f"{where}, round {number}: it takes {needed:.0f} s or so")
+            _tell(f"no time left for {self.skipped[-1]}")
+            return
+        try:
+            sample = _measured(contestant, bed, course, limit=left)
+        except BenchmarkError as problem:
+            # Of our own programs none may fail; another one's failure is a result.
+            if contestant.name in _OURS:
+                raise
+            self.skipped.append(f"{where}: it failed ({str(problem).splitlines()[-1][:200]})")
+            _tell(f"{where}: {problem}")
+            return
+        _tell(
+            f"round {number}: {where}: {sample.seconds:.2f} s, "
+            f"client {sample.client_cpu * 1000 / course.hosts:.1f} ms a host, "
+            f"far side {sample.far_cpu * 1000 / course.hosts:.1f}"
+        )
+        if number:
+            self.samples.append(sample)
+
+    def _expected(self, name: str, course: Course) -> float:
+        """Return how long a program will take, as far as earlier runs tell."""
+        a_host = [item.seconds / item.hosts for item in self.samples if item.contestant == name]
+        return median(a_host) * course.hosts if a_host else 0.0
+
+
+_OURS = frozenset({"plan", "apply", "apply, unchanged"})
+_FAR_NAMES = (
+    *("plan", "paramiko read", "asyncssh read", "openssh read"),
+    *("apply", "paramiko write", "asyncssh write", "openssh write", "pyinfra"),
+)
+
+
+def _measured(contestant: Contestant, bed: Bed, course: Course, limit: float) -> Sample:
     bed.put(contestant.needs)
+    before, trips = bed.far_cpu(), len(bed.way.trips) if bed.way else 0
     environ = {**base_environ(bed.directory), **contestant.environ}
-    try:
-        seconds = measure(contestant.argv, environ, _CHECKOUT).seconds
-    finally:
-        contestant.afterwards()
+    run = measure(
+        contestant.argv, environ, _CHECKOUT, afterwards=contestant.afterwards, limit=limit
+    )
+    far_cpu = bed.far_cpu() - before
     bed.check(contestant.name, mode=contestant.sets_mode)
-    return seconds
-
-
-def measure_validate(rounds: int, home: Path) -> Result:
-    """Measure ``validate`` on a large inventory: time and memory."""
-    path = home / "large.yml"
-    path.write_text(large_inventory(_MANY_HOSTS), encoding="utf-8")
-    argv = [sys.executable, "-m", "aegis_provision", "validate", "-i", str(path)]
-    runs = [measure(argv, base_environ(home), _CHECKOUT) for _ in range(rounds)]
-    if f"{_MANY_HOSTS} hosts" not in runs[0].output:
-        raise BenchmarkError(f"validate did not see {_MANY_HOSTS} hosts:\n{runs[0].output}")
-    seconds, peak = median(run.seconds for run in runs), max(run.peak_mb for run in runs)
-    return Result(
-        "validate",
-        f"validate, {_MANY_HOSTS} hosts",
-        f"{seconds:.2f} s",
-        "",
-        f"{seconds:.2f} s, {peak:.0f} MB",
-        f"under {_VALIDATE_SECONDS:g} s, {_VALIDATE_MB:g} MB",
-        seconds < _VALIDATE_SECONDS and peak < _VALIDATE_MB,
-    )
-
-
-def measure_start(home: Path) -> Result:
-    """Measure ``validate`` on an inventory that is checked whenever an editor saves it."""
-    path = home / "small.yml"
-    path.write_text(large_inventory(_FEW_HOSTS), encoding="utf-8")
-    argv = [sys.executable, "-m", "aegis_provision", "validate", "-i", str(path)]
-    runs = [measure(argv, base_environ(home), _CHECKOUT) for _ in range(_START_RUNS)]
-    if f"{_FEW_HOSTS} hosts" not in runs[0].output:
-        raise BenchmarkError(f"validate did not see {_FEW_HOSTS} hosts:\n{runs[0].output}")
-    seconds = median(run.seconds for run in runs)
-    return Result(
-        "validate-50",
-        f"validate, {_FEW_HOSTS} hosts",
-        f"{seconds:.3f} s",
-        "",
-        f"{seconds:.3f} s",
-        f"under {_FEW_SECONDS:g} s",
-        seconds < _FEW_SECONDS,
-    )
-
-
-def measure_version(home: Path) -> Result:
-    """Measure ``--version``."""
-    argv = [sys.executable, "-m", "aegis_provision", "--version"]
-    environ = base_environ(home)
-    seconds = median(measure(argv, environ, _CHECKOUT).seconds for _ in range(_START_RUNS))
-    return Result(
-        "version",
-        "--version",
-        f"{seconds:.3f} s",
-        "",
-        f"{seconds:.3f} s",
-        f"under {_VERSION_SECONDS:g} s",
-        seconds < _VERSION_SECONDS,
+    counted = bed.way.round_trips[trips:] if bed.way else []
+    return Sample(
+        contestant.name,
+        course.hosts,
+        course.away,
+        run.seconds,
+        run.cpu,
+        far_cpu,
+        run.peak_mb,
+        round(median(counted)) if counted else 0,
     )
 
 
 def main() -> int:
-    """Measure, print, and return 0 only where every promise measured was kept."""
+    """Measure, print, and return 0 only where every promise was measured and kept."""
     said = _arguments()
-    wanted = set(said.only or _NAMES)
+    adopt_orphans()
+    began = time.monotonic()
+    environment = said.environment.resolve()
+    bench = Bench(environment, began + said.minutes * 60)
     results: list[Result] = []
-    samples: Samples = {}
     with tempfile.TemporaryDirectory(prefix="aegis-bench-") as name:
         home = Path(name).resolve()
         try:
-            if "version" in wanted:
-                results.append(measure_version(home))
-            if "validate" in wanted:
-                results.append(measure_validate(said.rounds, home))
-            if "validate-50" in wanted:
-                results.append(measure_start(home))
-            if any(row.name in wanted for row in ROWS):
-                samples = measure_fleet(wanted, said, home)
-                results += [compare(row, samples) for row in ROWS if row.name in wanted]
+            if "inventories" in said.parts:
+                offline = home / "offline"
+                offline.mkdir()
+                for command in commands(offline):
+                    results.append(measure_command(command, offline, _CHECKOUT))
+                    _tell(f"{results[-1].title}: {results[-1].measured}")
+            if "hosts" in said.parts:
+                install_rivals(environment, _CHECKOUT / "benchmarks" / "requirements.txt")
+                for number, course in enumerate(_courses(said)):
+                    at = home / str(number)
+                    at.mkdir()
+                    bench.run(course, at)
+                results += [compare(row, bench.samples, said.hosts[0]) for row in ROWS]
         except BenchmarkError as problem:
             print(f"void: {problem}", file=sys.stderr)
             return 2
-    print(
-        f"\n{said.hosts} hosts on one local sshd, {said.rounds} rounds, medians of wall time; "
-        f"{os.cpu_count()} CPUs, Python {platform.python_version()}\n"
-    )
+    facts = _facts(environment if "hosts" in said.parts else None, said)
+    minutes = (time.monotonic() - began) / 60
+    print(f"\n{'; '.join(f'{name} {words}' for name, words in facts.items())}; {minutes:.0f} min\n")
     print(table(results))
-    if said.json:
-        document = {"results": [asdict(item) for item in results], "seconds": samples}
-        said.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    for words in bench.skipped:
+        print(f"not measured: {words}")
+    _save(said, bench, results, facts)
     return 0 if all(item.kept for item in results) else 1
+
+
+def _courses(said: argparse.Namespace) -> list[Course]:
+    names = tuple(said.only or ())
+    near = [
+        Course(hosts, NEAR, names, 1 if hosts >= _ONE_RUN_AT_LEAST else said.rounds)
+        for hosts in said.hosts
+    ]
+    far_names = tuple(name for name in _FAR_NAMES if not names or name in names)
+    far = [Course(said.hosts[0], FAR, far_names, said.rounds)] if far_names else []
+    # What the promises are about comes first.
+    return [near[0], *far, *near[1:]]
+
+
+def _facts(environment: Path | None, said: argparse.Namespace) -> dict[str, str]:
+    found = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{os.cpu_count()} CPUs ({_processor()}), {platform.system()} "
+        f"{platform.release()}",
+        "Python": platform.python_version(),
+    }
+    if environment is not None:
+        found.update(versions(environment))
+        found["rounds"] = f"{said.rounds} (one from {_ONE_RUN_AT_LEAST} hosts on)"
+    return found
+
+
+def _processor() -> str:
+    if not Path("/proc/cpuinfo").exists():
+        return platform.processor()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
+
+
+def _save(
+    said: argparse.Namespace, bench: Bench, results: Sequence[Result], facts: dict[str, str]
+) -> None:
+    if said.json:
+        document = {
+            "facts": facts,
+            "results": [asdict(item) for item in results],
+            "samples": [asdict(item) for item in bench.samples],
+            "skipped": bench.skipped,
+        }
+        said.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if said.docs:
+        plot = said.docs / "performance.svg"
+        plot.write_text(render(panels(bench.samples)), encoding="utf-8")
+        page = said.docs / "performance.md"
+        text = section(bench.samples, results, bench.skipped, facts, plot.name)
+        page.write_text(replace_section(page.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
-    parser.add_argument("--only", action="append", choices=_NAMES, help="only this row")
+    parser.add_argument(
+        "--part",
+        dest="parts",
+        action="append",
+        choices=("inventories", "hosts"),
+        help="only this part",
+    )
+    parser.add_argument("--only", action="append", help="only this program, by its name")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--hosts", type=int, default=100)
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        action="append",
+        help="how many hosts; the first is the one that promises are held against",
+    )
+    parser.add_argument("--minutes", type=float, default=90.0, help="when it must have ended")
     parser.add_argument("--environment", type=Path, default=Path(".bench-venv"))
     parser.add_argument("--json", type=Path, help="write all measurements there, too")
-    return parser.parse_args()
+    parser.add_argument("--docs", type=Path, help="write performance.md and .svg in there anew")
+    said = parser.parse_args()
+    said.parts = said.parts or ["inventories", "hosts"]
+    said.hosts = said.hosts or list(_DEFAULT_SIZES)
+    return said
 
 
 def _tell(text: str) -> None:

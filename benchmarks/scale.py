@@ -106,7 +106,7 @@ def main() -> None:
     for hosts in said.hosts:
         with (
             tempfile.TemporaryDirectory(prefix="scale-") as home,
-            running_bed(Path(home), hosts, own_addresses=True) as bed,
+            running_bed(Path(home), hosts) as bed,
         ):
             environ = {**base_environ(bed.directory), **bed.variables}
             for verb in said.verbs:

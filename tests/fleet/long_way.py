@@ -56,8 +56,11 @@ class LongWay:
 
 
 @contextmanager
-def long_way(port: int, round_trip: float) -> Iterator[LongWay]:
-    """Lead to ``port``, ``round_trip`` seconds there and back, until the block ends."""
+def long_way(port: int, round_trip: float, *, listens_on: str = ADDRESS) -> Iterator[LongWay]:
+    """Lead to ``port``, ``round_trip`` seconds there and back, until the block ends.
+
+    It may listen on 0.0.0.0, so that many hosts have an address of their own there.
+    """
     way = LongWay()
     ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
@@ -78,7 +81,7 @@ def long_way(port: int, round_trip: float) -> Iterator[LongWay]:
         def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             led.add(asyncio.create_task(lead(reader, writer)))
 
-        listener = await asyncio.start_server(begin, ADDRESS, 0)
+        listener = await asyncio.start_server(begin, listens_on, 0, backlog=1024)
         way.port = listener.sockets[0].getsockname()[1]
         ready.set_result((asyncio.get_running_loop(), over))
         await over.wait()
