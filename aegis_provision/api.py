@@ -378,7 +378,7 @@ def _connection_options(
         raise InputError(f"host_key: {host_key!r} is neither 'strict' nor 'accept-new'")
     if not 1 <= forks <= _MOST_FORKS:
         raise InputError(f"forks: {forks} is not between 1 and {_MOST_FORKS}")
-    count = usable_cores() if workers == "auto" else workers
+    count = min(_MOST_WORKERS, usable_cores()) if workers == "auto" else workers
     if not isinstance(count, int) or not 1 <= count <= _MOST_WORKERS:
         raise InputError(
             f"workers: {workers!r} is neither 'auto' nor between 1 and {_MOST_WORKERS}"

@@ -267,6 +267,8 @@ def test_all_errors_of_the_files_come_at_once(tmp_path: Path) -> None:
         ({"host_key": "no"}, "host_key: 'no' is neither"),
         ({"forks": 0}, "forks: 0 is not between 1 and 1000"),
         ({"forks": 1001}, "forks: 1001 is not between 1 and 1000"),
+        ({"workers": 0}, "workers: 0 is neither 'auto' nor between 1 and 256"),
+        ({"workers": "all"}, "workers: 'all' is neither 'auto' nor between 1 and 256"),
         ({"timeout": 0}, "timeout: 0 is not above 0"),
         ({"deadline": 86_401}, "deadline: 86401 is not above 0"),
         ({"deadline": float("nan")}, "deadline: nan is not above 0"),

@@ -155,7 +155,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except Exception as bug:  # noqa: BLE001 - the last line: a bug must not print what it holds
         if _is_interrupt(bug):
             return _interrupted(invocation)
-        _show_bug(type(bug), bug.__traceback__)
+        _show_bug(type(bug), bug.__traceback__, getattr(bug, "frames", ()))
         return ExitCode.BUG
 
 
@@ -267,9 +267,13 @@ def _show_failure(problem: Error, invocation: Invocation) -> None:
         _print_error(f"  = {escape_control(hint)}")
 
 
-def _show_bug(kind: type[BaseException], trace: TracebackType | None) -> None:
-    """Print where a bug is, without any value."""
+def _show_bug(
+    kind: type[BaseException], trace: TracebackType | None, frames: Sequence[str] = ()
+) -> None:
+    """Print where a bug is, without any value; ``frames`` are those in a worker process."""
     _print_error(f"internal error: {kind.__name__} in aegis-provision {__version__}")
     for frame in traceback.extract_tb(trace)[-6:]:
         _print_error(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+    for line in frames:
+        _print_error(f"  in a worker: {line}")
     _print_error("This is a bug in the tool. Please report the lines above; they hold no values.")

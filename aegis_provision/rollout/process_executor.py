@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.planning.plan import Action, HostPlan
-from aegis_provision.rollout.events import KeysAccepted, Step, StepStarted
+from aegis_provision.rollout.events import ConnectRetried, KeysAccepted, Step, StepStarted
 from aegis_provision.rollout.host_job import RecordError, skipped
 from aegis_provision.rollout.host_work import Calls, HostRead, ReadHost
 from aegis_provision.rollout.results import HostResult, Status
@@ -37,6 +37,7 @@ from aegis_provision.rollout.worker_messages import (
     read_plain,
     with_secrets,
 )
+from aegis_provision.transport.shared_connections import FEW_LOGINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,7 +104,7 @@ class _Worker:
                 env=dict(environ),
                 start_new_session=True,
             )
-        self.hosts = 0
+        self.hosts = self.given = 0
         self.spare = False
         self.gone = False
         self._socket = ours
@@ -249,6 +250,7 @@ class ProcessExecutor:
                 options,
                 connection.forks,
                 -(-connection.forks // count),
+                max(1, FEW_LOGINS // count),
                 connection.deadline,
                 -(-keep // count),
                 known,
@@ -276,6 +278,8 @@ class ProcessExecutor:
             self._closed = True
             workers = tuple(self._workers)
         for worker in workers:
+            if worker.hosts:  # nobody waits for them any more
+                worker.process.kill()
             worker.hang_up()
         for worker in workers:
             worker.wait(_TIME_TO_END)
@@ -304,7 +308,7 @@ class ProcessExecutor:
         job = work.job
         order = with_secrets(HostOrder(work, self._route(job.host.target)))
         told = ""
-        for last in _TRIES:
+        for number, last in enumerate(_TRIES):
             with self._worker(job.host.name, alone=last) as worker:
                 if worker is None:
                     break
@@ -312,6 +316,7 @@ class ProcessExecutor:
                     return cast("HostRead[Reading]", worker.call(order, calls))
                 except WorkerGoneError as gone:
                     told = str(gone)
+            self._tell(calls, job.host.name, told, number)
         return HostRead(work.reader.unreachable(job, Unreachable("worker", _lost(told), _MEMORY)))
 
     def run(self, work: RunHost, calls: Calls) -> HostResult:
@@ -320,7 +325,7 @@ class ProcessExecutor:
         if not task.has_work:
             return skipped(task.plan)
         told = ""
-        for last in _TRIES:
+        for number, last in enumerate(_TRIES):
             home, progress = self._homes.get(host), _Progress()
             with self._worker(host, home, alone=last) as worker:
                 if worker is None:
@@ -334,6 +339,7 @@ class ProcessExecutor:
                     told = str(gone)
             if progress.begun_writing or progress.begun_restarting:
                 return self._broken_off(work, calls, told, progress)
+            self._tell(calls, host, told, number)
         message = f"{_lost(told)}; nothing was written there"
         return HostResult(host, Status.FAILED, message, _MEMORY)
 
@@ -360,6 +366,11 @@ class ProcessExecutor:
             state += ", and whether Aegis was restarted is not known"
         message = f"{told} while it was worked on; {state}"
         return HostResult(task.plan.host, Status.FAILED, message, f"{_LOOK}, then apply again")
+
+    def _tell(self, calls: Calls, host: str, told: str, number: int) -> None:
+        """Tell that another worker takes ``host`` over, if one does."""
+        if number + 1 < len(_TRIES) and not self._closed:
+            calls.emit(ConnectRetried(host, number + 2, told, 0.0))
 
     @contextmanager
     def _worker(
@@ -389,8 +400,9 @@ class ProcessExecutor:
             elif home is not None and not home.gone:
                 worker = home
             else:
-                worker = min(common, key=lambda worker: worker.hosts)
+                worker = min(common, key=lambda worker: (worker.hosts, worker.given))
             worker.hosts += 1
+            worker.given += 1
             self._homes[host] = worker
             return worker
 

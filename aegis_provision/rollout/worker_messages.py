@@ -48,14 +48,15 @@ class Kind(IntEnum):
 class WorkerSetUp:
     """What a worker needs for all hosts alike; it is secret as a whole.
 
-    ``forks`` hosts are worked on at once in all, ``share`` of them here as a rule. ``known`` are
-    all secrets of the run, which no text may hold; at most ``keep`` connections stay open between
-    plan and write.
+    ``forks`` hosts are worked on at once in all, ``share`` of them here as a rule, and ``logins``
+    log in at one address at first. ``known`` are all secrets of the run, which no text may hold; at
+    most ``keep`` connections stay open between plan and write.
     """
 
     options: ConnectOptions
     forks: int
     share: int
+    logins: int
     deadline: float
     keep: int
     known: tuple[Secret, ...] = field(repr=False)

@@ -63,7 +63,9 @@ def main() -> None:
     except (EOFError, OSError):
         pass
     # What is still under way can't be told any more; but connections end in order, if quickly.
-    threading.Timer(_TIME_TO_CLOSE, os._exit, (0,)).start()
+    patience = threading.Timer(_TIME_TO_CLOSE, os._exit, (0,))
+    patience.daemon = True
+    patience.start()
     sys.exit()
 
 
@@ -101,7 +103,7 @@ class WorkerProcess:
         self._threads = _Threads()
         # More than its share of the hosts is here where others died: what does not fit waits.
         self._room = threading.Semaphore(capacity_of(set_up.forks, left).forks)
-        self._shared: SharedConnections[Any] = SharedConnections()
+        self._shared: SharedConnections[Any] = SharedConnections(few_logins=set_up.logins)
         settings = ConnectionSettings(
             self._connect,
             replace(set_up.options, save_key=self._save_key),

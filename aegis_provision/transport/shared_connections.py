@@ -72,8 +72,8 @@ class _Shared(Generic[C]):
 class _Turns:
     """How many log in at one address, how many may, and whether more may from now on."""
 
+    most: int
     taken: int = 0
-    most: int = FEW_LOGINS
     grows: bool = True
     free: threading.Condition = field(default_factory=threading.Condition)
 
@@ -104,8 +104,12 @@ class SharedConnections(Generic[C]):
     stay open until the outermost block ends. Outside of one they are closed at once.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, few_logins: int = FEW_LOGINS
+    ) -> None:
+        """Begin with ``few_logins`` at one address at once: a process's share of those of a run."""
         self._clock = clock
+        self._few_logins = few_logins
         self._changed = threading.Condition()
         self._shared: dict[Hashable, _Shared[C]] = {}
         self._holders = 0
@@ -138,7 +142,7 @@ class SharedConnections(Generic[C]):
         :class:`Unreachable` if ``deadline`` passes first.
         """
         with self._changed:
-            turns = self._turns.setdefault(address, _Turns())
+            turns = self._turns.setdefault(address, _Turns(self._few_logins))
         with turns.free:
             while turns.taken >= turns.most:
                 if not turns.free.wait(deadline.remaining()):
@@ -154,7 +158,7 @@ class SharedConnections(Generic[C]):
             with turns.free:
                 turns.taken -= 1
                 turns.grows = turns.grows and not turned_away
-                turns.most = turns.most + 1 if turns.grows else FEW_LOGINS
+                turns.most = turns.most + 1 if turns.grows else self._few_logins
                 turns.free.notify(2)
 
     def lease(

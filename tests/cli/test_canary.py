@@ -86,6 +86,7 @@ COMMANDS = [
     ["apply", "--yes"],
     ["apply", "--yes", "--diff", "--format", "json"],
     ["apply", "--yes", "--forks", "1", "--timeout", "5"],
+    ["apply", "--yes", "--workers", "2", "--host-key", "accept-new"],
     ["status"],
     ["status", "--by", "secret"],
     ["status", "--by", "provider", "--format", "json"],

@@ -149,11 +149,12 @@ def test_a_host_that_could_not_be_written_anyway_keeps_its_reason(
     assert held.call("history", "last").out.count(reason) == 1
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_second_ctrl_c_does_not_wait_and_leaves_files_whole(
-    held: Operator, gates: tuple[Gate, Gate], tmp_path: Path
+    held: Operator, gates: tuple[Gate, Gate], tmp_path: Path, workers: str
 ) -> None:
     gates[0].open()
-    with started(held, "apply", "--yes", "--forks", "1") as program:
+    with started(held, "apply", "--yes", "--forks", "1", "--workers", workers) as program:
         gates[1].wait_until_reached()
         program.send_signal(signal.SIGINT)
         read_until(program, "Stopping")

@@ -21,7 +21,14 @@ from aegis_provision.playbook.host_counts import HostCount
 from aegis_provision.playbook.plays import Gates, Restart, Schedule, ScheduledPlay, Sessions
 from aegis_provision.playbook.schedule import single_play
 from aegis_provision.rollout.connection_pool import ConnectionPool
-from aegis_provision.rollout.events import HostFinished, KeysAccepted, Step, StepStarted, WriteBegun
+from aegis_provision.rollout.events import (
+    ConnectRetried,
+    HostFinished,
+    KeysAccepted,
+    Step,
+    StepStarted,
+    WriteBegun,
+)
 from aegis_provision.rollout.host_work import Calls, RunTerms
 from aegis_provision.rollout.host_worker import HostWorker
 from aegis_provision.rollout.inspection import check_fleet
@@ -193,6 +200,11 @@ def test_a_host_whose_reader_dies_each_time_is_unreachable_and_the_others_are_no
             connection.close()
     assert [plan.action for plan in plans] == [Action.UNREACHABLE, Action.CREATE]
     assert plans[0].message == "worker: the worker process was killed by signal 9, 3 times over"
+    retried = [item for item in hosts.events if isinstance(item, ConnectRetried)]
+    assert {(item.attempt, item.reason) for item in retried if item.host == "a"} == {
+        (2, "the worker process was killed by signal 9"),
+        (3, "the worker process was killed by signal 9"),
+    }
 
 
 def test_where_a_write_had_begun_the_result_says_which_file_is_there(
