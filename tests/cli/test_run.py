@@ -197,7 +197,9 @@ def test_signals_are_passed_on_and_a_fatal_one_tells(bench: Bench) -> None:
         assert program.stdout.readline() == f"total {len(names)}\n"
         assert len(bench.left) == 1
         program.send_signal(signal.SIGTERM)
-        _, err = program.communicate(timeout=30)
+        # Its input stays open until then: the command ends at the end of it, too.
+        program.wait(timeout=60)
+        _, err = program.communicate()
     assert program.returncode == 128 + signal.SIGTERM
     assert "authToken" in err
     assert not bench.left
