@@ -79,7 +79,7 @@ def test_a_full_disk_under_the_progress_changes_nothing(operator: Operator) -> N
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_trouble(operator: Operator, closed: str) -> None:
-    open_ones = in_shell(operator, "$PROGRAM plan")
+    open_ones = operator.run("plan")
     result = in_shell(operator, f"$PROGRAM plan {closed}")
     assert result.code == 0
     assert result.out == ("" if " >&-" in f" {closed}" else open_ones.out)
