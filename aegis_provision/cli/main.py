@@ -235,9 +235,13 @@ def _show_usage(problem: click.UsageError) -> None:
         _print_error(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n")
     message = problem.format_message()
     if isinstance(problem, click.NoSuchOption):
+        from aegis_provision.cli.ansible_flags import meaning_to_ansible
+
         message = f"No such option '{problem.option_name}'."
         near = [f"'{name}'" for name in sorted(problem.possibilities or ())]
-        if near:
+        if known := meaning_to_ansible(problem.option_name):
+            message += f" {known}"
+        elif near:
             lead = "Did you mean" if len(near) == 1 else "Did you mean one of:"
             message += f" ({lead} {', '.join(near)}?)"
     _print_error(f"Error: {message}")

@@ -149,6 +149,9 @@ no_secrets_option = option(
 check_option = option(
     "-C", "--check", is_flag=True, help="Only show the plan: asks and writes nothing."
 )
+diff_option = option(
+    "-D", "--diff", "as_diff", is_flag=True, help="Show changes as a unified diff."
+)
 yes_option = option("-y", "--yes", is_flag=True, from_environ=False, help="Do not ask.")
 report_option = option(
     "--report",

@@ -18,7 +18,7 @@ from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.ranges import RangeError, expand_range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from aegis_provision.inventory.host import Inventory
 
@@ -54,7 +54,8 @@ def match_hosts(
     the path of an ``@file``. Raises :class:`PatternError`, for a term that matches nothing too,
     unless it is a group that is there and has no hosts.
     """
-    terms = [_term(piece) for piece in _split(_expand_files(pattern, read_file))]
+    expanded = _expand_files(pattern, read_file, inventory.others)
+    terms = [_term(piece) for piece in _split(expanded)]
     if not terms:
         raise PatternError("an empty pattern selects nothing")
     if not any(term.how == "add" for term in terms):
@@ -72,10 +73,11 @@ def match_hosts(
     return tuple(name for name in inventory.hosts if name in chosen)
 
 
-def _expand_files(text: str, read: Callable[[str], str]) -> str:
+def _expand_files(text: str, read: Callable[[str], str], others: Collection[str]) -> str:
     """Return ``text`` with each ``@file`` replaced by the terms in that file.
 
-    A file holds one pattern a line, ``#`` comments and blank lines allowed.
+    A file holds one pattern a line, ``#`` comments and blank lines allowed; so does a ``.retry`` of
+    Ansible's. In such a list hosts that are none of ours, ``others``, are passed over.
     """
     pieces = text.split(",") if "," in text else [text]
     expanded: list[str] = []
@@ -88,6 +90,9 @@ def _expand_files(text: str, read: Callable[[str], str]) -> str:
         found = [line for line in lines if line]
         if not found:
             raise PatternError(f"@{path} names no hosts")
+        found = [line for line in found if line not in others]
+        if not found:
+            raise PatternError(f"@{path} names no host that has settings of ours")
         expanded.extend(term for line in found for term in _split(line))
     return ",".join(expanded)
 

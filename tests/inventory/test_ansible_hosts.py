@@ -9,6 +9,7 @@ import pytest
 
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
+from aegis_provision.inventory.patterns import PatternError, match_hosts
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
@@ -263,3 +264,13 @@ def test_a_file_of_ours_beside_it_holds_recipes_and_is_weaker() -> None:
     host = inventory.hosts["g1"]
     assert host.provider is not None
     assert (host.provider.value, host.target.user) == ("gateway", "u")
+
+
+def test_patterns_name_what_is_not_ours_and_pass_over_it_in_a_list() -> None:
+    inventory, _ = load()
+    with pytest.raises(PatternError, match='"plain" has no settings of ours in Ansible'):
+        match_hosts("plain", inventory, lambda _: "")
+    assert match_hosts("@x.retry", inventory, lambda _: "plain\nw1\n") == ("w1",)
+    assert match_hosts("gpu:web", inventory, lambda _: "") == ("g1", "w1")
+    with pytest.raises(PatternError, match="names no host that has settings of ours"):
+        match_hosts("@x.retry", inventory, lambda _: "plain\n")

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from aegis_provision.cli.options import (
     check_option,
     detailed_exitcode_option,
+    diff_option,
     fleet_options,
     max_fail_option,
     option,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 )
 @fleet_options
 @check_option
-@option("-D", "--diff", "as_diff", is_flag=True, help="Show changes as a unified diff.")
+@diff_option
 @yes_option
 @serial_option
 @max_fail_option

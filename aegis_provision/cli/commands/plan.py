@@ -10,6 +10,7 @@ import click
 from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.options import (
     detailed_exitcode_option,
+    diff_option,
     fleet_options,
     no_secrets_option,
     output_options_with_markdown,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.command("plan")
 @click.argument("playbook", required=False, type=click.Path(path_type=Path))
 @fleet_options
+@diff_option
 @no_secrets_option
 @policy_option
 @click.option(
@@ -42,6 +44,7 @@ def command(
     playbook: Path | None,
     *,
     options: FleetOptions,
+    as_diff: bool,
     no_secrets: bool,
     policy: Path | None,
     out: Path | None,
@@ -71,7 +74,7 @@ def command(
         observe_run(output, forks=options.connection.forks) as observers,
     ):
         planned = plan(job, executor, observers.emit)
-    print_plan(output, planned.hosts, observers.stream)
+    print_plan(output, planned.hosts, observers.stream, as_diff=as_diff)
     if out is not None:
         from aegis_provision.operations.saved_plans import write_saved_plan
 
