@@ -128,13 +128,18 @@ def looks_like_ini(text: str) -> bool:
     return words > 1
 
 
+_AEGIS = re.compile(r"\baegis\s*=")
+
+
 def ini_inventory(source: Source) -> Diagnostic:
     """Return the error for an inventory in INI format, with the command that converts it."""
     return error(
         "ini-inventory",
         "this is an inventory in INI format, and only YAML is read",
         Span(source, 1, 1, 1, 2),
-        hint=conversion(source.name),
+        hint=conversion(source.name)
+        if _AEGIS.search(source.text) is None
+        else f"let Ansible read it: -i ansible:{source.name}",
         # A line with variables in it may hold a password under any name.
         quotable="=" not in source.text.partition("\n")[0],
     )

@@ -328,14 +328,16 @@ class _Builder:
 
     def _unknown_tag(self, tag: str, span: Span) -> None:
         name = tag.replace(_CORE, "!!")
+        # The name is not repeated: a value that begins with '!' stands where a tag does.
+        words = "this tag is not known"
         hint = "remove the tag, or put quotes around a value that begins with '!'"
         if name == "!vault":
+            words = "this is encrypted with ansible-vault, and nothing is decrypted here"
             hint = (
-                "nothing is decrypted here: write the value itself, or for a secret a reference "
-                "such as ${GLM_API_KEY}"
+                "write a reference such as ${GLM_API_KEY}, or let Ansible decrypt it: "
+                "-i ansible:PATH, with settings of ours under 'aegis'"
             )
-        # The name is not repeated: a value that begins with '!' stands where a tag does.
-        self.diagnostics.append(error("unknown-tag", "this tag is not known", span, hint=hint))
+        self.diagnostics.append(error("unknown-tag", words, span, hint=hint))
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         span = self._span(event)

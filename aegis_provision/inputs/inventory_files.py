@@ -12,6 +12,7 @@ from aegis_provision.documents.diagnostic import Diagnostic, error, has_errors, 
 from aegis_provision.documents.syntax_errors import conversion
 from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.files.reading import read_beginning
+from aegis_provision.humanize import listed
 from aegis_provision.inputs.ansible_sources import ansible_source
 from aegis_provision.inventory.files import POLICY_FILE, InputFile, content_of
 
@@ -29,6 +30,9 @@ _PASSED_OVER = frozenset(
 _NO_INVENTORIES = frozenset({"group_vars", "host_vars", "vars_plugins"})
 # Inventories to Ansible, in formats that are not read here.
 _OTHER_FORMATS = frozenset({".ini", ".toml"})
+# What no operator means to be read: git's, a desktop's, an interpreter's.
+_NOBODYS = (".git", ".keep", ".DS_Store", "__pycache__")
+_MOST_NAMED = 5
 _VARIABLES: tuple[FileKind, ...] = ("group_vars", "host_vars")
 
 
@@ -47,6 +51,7 @@ def read_inventory_files(
         reader.add(path, rank)
     if run:
         reader.add_ansible(paths, environ)
+    reader.tell_unread()
     last = {(file.kind, file.subject, file.name): file for file in reader.files}
     return tuple(last.values()), tuple(reader.diagnostics)
 
@@ -75,6 +80,18 @@ class _Reader:
         self._environ = environ
         self.files: list[InputFile] = []
         self.diagnostics: list[Diagnostic] = []
+        self._unread: dict[Path, dict[str, None]] = {}
+
+    def tell_unread(self) -> None:
+        """Warn of the files that are not read: once for each directory, and in one line."""
+        for directory, names in self._unread.items():
+            words = f"not read in {directory}: {listed(names, most=_MOST_NAMED)}"
+            self.diagnostics.append(warning("passed-over", words, reminder=True))
+
+    def _pass_over(self, path: Path) -> None:
+        if not path.name.startswith(_NOBODYS):
+            name = f"{path.name}/" if path.is_dir() else path.name
+            self._unread.setdefault(path.parent, {})[name] = None
 
     def add(self, path: Path, rank: int) -> None:
         """Add the inventory at ``path``; where there is none, what lies beside it says nothing."""
@@ -142,11 +159,18 @@ class _Reader:
         above |= {directory.resolve()}
         for entry in self._listed(directory):
             if not _is_visible(entry) or entry.suffix in _PASSED_OVER:
+                self._pass_over(entry)
                 continue
             if not entry.is_dir():
+                before = len(self.diagnostics)
                 if self._is_inventory(entry, nested=directory != top):
                     yield entry
-            elif entry.name not in _NO_INVENTORIES and entry.resolve() not in above:
+                elif len(self.diagnostics) == before:
+                    self._pass_over(entry)
+            elif entry.name in _NO_INVENTORIES:
+                if directory != top or entry.name not in _VARIABLES:
+                    self._pass_over(entry)
+            elif entry.resolve() not in above:
                 yield from self._inventories_in(entry, top, above)
 
     def _is_inventory(self, path: Path, *, nested: bool) -> bool:
@@ -199,6 +223,7 @@ class _Reader:
         for kind in _VARIABLES:
             for entry in self._listed(directory / kind):
                 if not _is_visible(entry):
+                    self._pass_over(entry)
                     continue
                 if entry.is_dir():
                     for file in self._variables_in(entry, frozenset()):
@@ -217,10 +242,13 @@ class _Reader:
         above |= {directory.resolve()}
         for entry in self._listed(directory):
             if not _is_visible(entry):
+                self._pass_over(entry)
                 continue
             if not entry.is_dir():
                 if entry.suffix in _ENDINGS or not entry.suffix:
                     yield entry
+                else:
+                    self._pass_over(entry)
             elif entry.suffix:
                 hint = "rename it without the dot, or move it elsewhere"
                 self._skip(entry, "a directory with an ending", hint)
@@ -242,6 +270,11 @@ class _Reader:
         try:
             data = read_beginning(path, LARGEST_FILE + 1)
         except FileNotFoundError:
+            if "," in path.name:
+                words = f"{path} is a list of hosts, and no inventory file"
+                hint = "write the hosts into a file: 'aegis-provision init' writes a starter"
+                self._refuse("no-inventory", words, hint)
+                return
             what = "leads nowhere" if path.is_symlink() else "does not exist"
             self._refuse(
                 "no-inventory",

@@ -86,6 +86,7 @@ class Tree:
         self._settings = SettingsReader()
         self._suggestions = Suggestions(_MOST_COMPARISONS)
         self._listed = 0
+        self._unread: list[str] = []
 
     def add_inventory(self, file: InputFile, node: Node) -> None:
         """Take the groups, hosts and providers of an inventory file."""
@@ -141,10 +142,12 @@ class Tree:
         return file.subject in self._subjects(file)
 
     def skip_unused(self, file: InputFile) -> None:
-        """Skip a file whose group or host is missing; warn where its name is nearly one."""
+        """Skip a file whose group or host is missing; warn of it, in words if it is nearly one."""
         hint = self._suggestion(file)
         if hint:
             self._unused(file, None, hint)
+        else:
+            self._unread.append(file.name)
 
     def _suggestion(self, file: InputFile) -> str:
         return self._suggestions.did_you_mean(file.subject, self._subjects(file))
@@ -155,6 +158,10 @@ class Tree:
     def all_diagnostics(self) -> Iterator[Diagnostic]:
         """Yield what was found in all files."""
         yield from self.diagnostics
+        if self._unread:
+            verb = "is" if len(self._unread) == 1 else "are"
+            words = f"{listed(self._unread)} {verb} named for no group or host, so not read"
+            yield warning("passed-over", words, reminder=True)
         yield from self._settings.diagnostics
         yield from self._settings.ansible_diagnostics()
 

@@ -10,7 +10,7 @@ from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Mapping as MappingNode
-from aegis_provision.documents.nodes import Scalar
+from aegis_provision.documents.nodes import Scalar, Span
 from aegis_provision.documents.nodes import Sequence as SequenceNode
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.syntax_errors import ini_inventory, looks_like_ini
@@ -33,9 +33,10 @@ from aegis_provision.inventory.precedence import (
     unclear_override,
 )
 from aegis_provision.inventory.script_output import inventory_of, settings_of
-from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.inventory.settings import ENV_PREFIX, FILLED_IN_BY_ANSIBLE
 from aegis_provision.inventory.shared_with_ansible import VariableFilter, has_own_settings
 from aegis_provision.inventory.targets import service_of, target_alike, target_of
+from aegis_provision.inventory.unknown_variables import fold_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Service, Target
 
 _VAULTED = b"$ANSIBLE_VAULT;"
+_OF_ANSIBLES_PLAYS = (
+    "become", "collections", "connection", "environment", "gather_facts", "handlers",
+    "import_playbook", "post_tasks", "pre_tasks", "remote_user", "roles", "tasks", "vars",
+    "vars_files",
+)  # fmt: skip
 _BESIDE = frozenset({"group_vars", "host_vars"})
 _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
 
@@ -154,7 +160,39 @@ def _read(file: InputFile, read: Read) -> _Text:
         source = node.span.source
         if looks_like_ini(source.text):
             return _Text(file, None, (ini_inventory(source),))
-    return _Text(file, node, found)
+        if isinstance(node, SequenceNode) and any(map(_is_play, node.items)):
+            return _Text(file, None, (_playbook(node),))
+    return _Text(file, node, tuple(map(_of_template, found)))
+
+
+def _is_play(node: Node) -> bool:
+    return isinstance(node, MappingNode) and any(map(node.entry, ("hosts", "import_playbook")))
+
+
+def _playbook(node: SequenceNode) -> Diagnostic:
+    ours = all(
+        isinstance(item, MappingNode) and not any(map(item.entry, _OF_ANSIBLES_PLAYS))
+        for item in node.items
+    )
+    name = node.span.source.name
+    if ours:
+        words = f"{name} is a playbook, and -i names an inventory"
+        hint = f"name the playbook without a flag: aegis-provision plan {name} -i INVENTORY"
+    else:
+        words = f"{name} is a playbook of Ansible's, and -i names an inventory"
+        hint = "name the inventory that it runs on, as Ansible reads it: -i ansible:INVENTORY"
+    return error("playbook", words, Span(node.span.source, 1, 1, 1, 2), hint=hint)
+
+
+def _of_template(item: Diagnostic) -> Diagnostic:
+    """Return ``item`` in other words where a template without quotes is what YAML can't read."""
+    if item.code != "complex-key" or item.span is None:
+        return item
+    line = item.span.source.text.split("\n")[item.span.line - 1]
+    if "{{" not in line:
+        return item
+    words = "this is a template of Ansible's, which is not filled in here"
+    return replace(item, message=words, hint=FILLED_IN_BY_ANSIBLE)
 
 
 def _relevant(text: _Text, variables: VariableFilter) -> tuple[Node | None, tuple[Diagnostic, ...]]:
@@ -169,7 +207,8 @@ def _relevant(text: _Text, variables: VariableFilter) -> tuple[Node | None, tupl
     if found or variables.shared or not is_inventory:
         node = variables.inventory(node) if is_inventory else variables.file(node)
         found = tuple(item for item in found if not variables.is_foreign(item))
-    return node, (*found, *_checked(node, fragment))
+    found = (*found, *_checked(node, fragment))
+    return node, fold_unknown(node, found, is_inventory=is_inventory, name=text.file.name)
 
 
 def _checked(node: Node, fragment: str) -> Iterator[Diagnostic]:
@@ -182,8 +221,8 @@ def _vaulted(file: InputFile) -> Diagnostic:
         return error(
             "vaulted",
             f"{file.name} is encrypted with ansible-vault, and nothing is decrypted here",
-            hint="keep the hosts in a file of their own, and secrets as references to variables "
-            "of your environment",
+            hint=f"let Ansible decrypt it: -i ansible:{file.name}, where settings of ours stand "
+            "under 'aegis'",
         )
     return note(
         "vaulted",

@@ -46,6 +46,13 @@ Problem = tuple[str, str]
 ENV_PREFIX = "env."
 """How a further session variable is keyed: ``env`` merges name by name."""
 
+FILLED_IN_BY_ANSIBLE = (
+    "write the value itself, or let Ansible fill it in: -i ansible:PATH, with settings of ours "
+    "under 'aegis'"
+)
+"""What to do about a template of Ansible's."""
+
+_FREE_TEXT = frozenset({"restart_command", "pin_reason"})
 _REMOVED = "null"
 _EMPTY = "give it a value, or remove it; 'null', written out, removes the variable from hosts"
 
@@ -215,7 +222,7 @@ class SettingsReader:
                 if written in ALIASES:
                     self._wrong_alias(written, entry.value)
                 continue
-            problem = _problem(key, value, from_ansible=written in ALIASES)
+            problem = _problem(key, value)
             if problem is not None:
                 self.diagnostics.append(
                     error("bad-value", f'"{written}" {problem[0]}', entry.value.span,
@@ -297,11 +304,11 @@ def _port(value: object) -> int | None:
     return 0 if isinstance(value, str) else None
 
 
-def _problem(key: str, value: Value, *, from_ansible: bool) -> Problem | None:
+def _problem(key: str, value: Value) -> Problem | None:
     """Return what is wrong with the value of ``key``, and what to do about it."""
-    if from_ansible and isinstance(value, str) and "{{" in value:
+    if isinstance(value, str) and "{{" in value and key not in _FREE_TEXT:
         problem = "holds a template of Ansible's, which is not filled in here"
-        return problem, "write the value itself"
+        return problem, FILLED_IN_BY_ANSIBLE
     if key in _RULES:
         holds, problem_and_hint = _RULES[key]
         return None if holds(value) else problem_and_hint

@@ -35,6 +35,7 @@ OURS = "aegis"
 """The variable of a host or group that holds our settings."""
 
 _MOST_NAMED = 3
+_SHORTEST_BEGINNING = 5
 
 
 def is_setting(name: str) -> bool:
@@ -47,16 +48,24 @@ def _settings() -> MappingOf[str, Any]:
     return found
 
 
+def is_slip_of_setting(name: str) -> bool:
+    """Tell whether ``name`` is most likely a setting of ours: misspelt, or not written out."""
+    return bool(_meant(name)) or (
+        len(name) >= _SHORTEST_BEGINNING
+        and any(setting.startswith(name) for setting in _settings())
+    )
+
+
 def has_own_settings(node: Node, *, is_inventory: bool) -> bool:
     """Tell whether any mapping of variables in ``node`` has our settings under ``aegis``."""
     if not isinstance(node, Mapping):
         return False
     if not is_inventory:
         return node.entry(OURS) is not None
-    return any(variables.entry(OURS) is not None for variables in _all_variables(node))
+    return any(variables.entry(OURS) is not None for variables in all_variables(node))
 
 
-def _all_variables(inventory: Mapping) -> Iterator[Mapping]:
+def all_variables(inventory: Mapping) -> Iterator[Mapping]:
     """Yield each mapping of variables in an inventory: of groups, and of hosts."""
     groups = [entry.value for entry in inventory if entry.key.text != "providers"]
     while groups:

@@ -16,7 +16,7 @@ from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import connection_settings, connection_warnings
 from aegis_provision.operations.executors import open_executor
 from aegis_provision.operations.history import PendingRestarts, pending_restarts
-from aegis_provision.operations.load import logins_that_are_set, select_hosts
+from aegis_provision.operations.load import logins_that_are_set, require_providers, select_hosts
 from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.gather_facts import diagnose_fleet
@@ -66,6 +66,7 @@ def prepare_doctor(
     inventory = fleet.inventory
     chosen = [set(select_hosts(inventory, flag, item)) for flag, item in patterns.items()]
     names = [name for name in inventory.hosts if all(name in some for some in chosen)]
+    require_providers(fleet, names)
     hosts = [inventory.hosts[name] for name in names]
     diagnostics = [*fleet.diagnostics, *_pins(hosts, environment)]
     if options.accept_new:

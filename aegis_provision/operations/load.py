@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session, SessionSpec
 
 _MOST_MISSING = 100
+_NO_PROVIDER = "no-provider"
 _SESSIONS_FOLLOW = "sessions follow it rather than the provider's own variables"
 
 
@@ -84,7 +85,8 @@ class Fleet:
 
     ``diagnostics`` holds warnings and notes only; ``unset`` warns of defaults that could never
     work, which matters only where the environment is not looked at. ``named`` are the inventories
-    as the operator named them.
+    as the operator named them. ``lacking`` are the errors about hosts without a provider, which
+    matter only where such a host is chosen.
     """
 
     inventory: Inventory
@@ -94,6 +96,7 @@ class Fleet:
     unset: tuple[Diagnostic, ...]
     files: tuple[InputFile, ...] = ()
     named: tuple[Path, ...] = ()
+    lacking: tuple[Diagnostic, ...] = ()
 
     @property
     def hosts(self) -> Mapping[str, Host]:
@@ -129,18 +132,44 @@ def inventory_is_absent(named: Sequence[Path]) -> bool:
     return not named and not DEFAULT_INVENTORY.exists()
 
 
-def load_fleet(named: Sequence[Path], environ: Mapping[str, str]) -> Fleet:
+def load_fleet(named: Sequence[Path], environ: Mapping[str, str], *, of_all: bool = True) -> Fleet:
     """Read and check everything that needs neither SSH nor secrets; scripts get ``environ``.
 
+    Each host needs a provider; without ``of_all`` only those that are chosen later
+    (:func:`require_providers`).
     Raises :class:`InvalidInputError` with all diagnostics of all files where any is an error, and
     :class:`Error` where there is no inventory.
     """
     paths = inventory_paths(named)
     files, diagnostics = read_inventory_files(paths, environ)
+    absent = absent_inventories(diagnostics)
+    if absent:
+        raise InvalidInputError(absent)
     fleet, diagnostics = resolve_fleet(files, diagnostics)
-    if fleet is None or has_errors(diagnostics):
+    lacking = () if of_all else tuple(item for item in diagnostics if item.code == _NO_PROVIDER)
+    if fleet is None or has_errors(item for item in diagnostics if item not in lacking):
         raise InvalidInputError(drop_followups(diagnostics))
-    return replace(fleet, named=paths)
+    rest = tuple(item for item in fleet.diagnostics if item not in lacking)
+    return replace(fleet, named=paths, diagnostics=rest, lacking=lacking)
+
+
+def absent_inventories(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return what is told of inventories that are not there; next to that nothing else counts.
+
+    ``diagnostics`` are those of reading files. Empty where each inventory is there.
+    """
+    if not any(item.code == "no-inventory" for item in diagnostics):
+        return ()
+    return tuple(item for item in diagnostics if item.code in {"no-inventory", "passed-over"})
+
+
+def require_providers(fleet: Fleet, hosts: Collection[str]) -> None:
+    """Raise :class:`InvalidInputError` where one of ``hosts`` has no provider."""
+    for item in fleet.lacking:
+        names = tuple(name for name in item.hosts if name in hosts)
+        if names:
+            span = fleet.inventory.hosts[names[0]].span
+            raise InvalidInputError((replace(item, hosts=names, span=span),))
 
 
 def resolve_fleet(
@@ -472,8 +501,9 @@ def host_session(
 
     Raises :class:`InvalidInputError` and :class:`Error`.
     """
-    fleet = load_fleet(inventory, environment.environ)
+    fleet = load_fleet(inventory, environment.environ, of_all=False)
     path = find_host(fleet, name).target.config_path
+    require_providers(fleet, [name])
     resolved, warnings = resolve_sessions(fleet, [name], environment.variables)
     return resolved.sessions[name], path, (*fleet.diagnostics, *warnings)
 

@@ -20,9 +20,11 @@ from aegis_provision.operations.connection import (
 from aegis_provision.operations.executors import SALT_BYTES, open_executor
 from aegis_provision.operations.load import (
     Fleet,
+    absent_inventories,
     load_fleet,
     read_pattern_file,
     read_playbook,
+    require_providers,
     resolve_sessions,
     select_hosts,
 )
@@ -249,15 +251,18 @@ def schedule_run(
         fleet = (
             inventory
             if isinstance(inventory, Fleet)
-            else load_fleet(inventory, environment.environ)
+            else load_fleet(inventory, environment.environ, of_all=False)
         )
     except InvalidInputError as problem:
+        if absent_inventories(problem.diagnostics):
+            raise
         raise InvalidInputError((*problem.diagnostics, *found)) from None
     diagnostics = (*fleet.diagnostics, *found)
     if playbook is None:
         raise InvalidInputError(diagnostics)
     playbook = with_overrides(playbook, selection.serial, selection.max_fail)
     selected = set(select_hosts(fleet.inventory, "--limit", selection.limit))
+    require_providers(fleet, selected)
     if selection.retry is not None:
         selected &= set(selection.retry.hosts_to_retry)
         diagnostics += tuple(_retry_diagnostics(selection.retry, source, selected))

@@ -28,6 +28,7 @@ from aegis_provision.operations.load import (
     find_recipe,
     load_fleet,
     read_pattern_file,
+    require_providers,
     resolve_access,
     resolve_sessions,
     select_hosts,
@@ -304,13 +305,14 @@ def _select(
 def _fleet(inventory: Sequence[Path] | Fleet, environment: Environment) -> Fleet:
     if isinstance(inventory, Fleet):
         return inventory
-    return load_fleet(inventory, environment.environ)
+    return load_fleet(inventory, environment.environ, of_all=False)
 
 
 def _hosts(fleet: Fleet, pattern: str) -> tuple[str, ...]:
     hosts = select_hosts(fleet.inventory, "HOST", pattern)
     if not hosts:
         raise InputError(f"HOST: {quote(pattern)} selects no host")
+    require_providers(fleet, hosts)
     return hosts
 
 

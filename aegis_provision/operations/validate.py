@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.inventory.pins import pin_diagnostics
-from aegis_provision.operations.load import Fleet, load_fleet, read_pattern_file, read_playbook
+from aegis_provision.operations.load import (
+    Fleet,
+    absent_inventories,
+    load_fleet,
+    read_pattern_file,
+    read_playbook,
+)
 from aegis_provision.operations.policy import load_policies
 from aegis_provision.playbook.schedule import make_schedule
 
@@ -54,6 +60,8 @@ def validate(
     try:
         fleet = load_fleet(inventory, environment.environ)
     except InvalidInputError as problem:
+        if absent_inventories(problem.diagnostics):
+            diagnostics = ()
         return Validation(None, (), (*problem.diagnostics, *diagnostics))
     schedules: list[tuple[str, Schedule]] = []
     for playbook in (book for book, _, _ in read if book is not None):

@@ -76,18 +76,22 @@ def test_all_files_of_a_group_or_host_count_at_any_depth(
             file.write_text(json.dumps({"env": {f"{kind.upper()}_{number}": "x"}}))
     assert run(["hosts", "--host", "eu-01.example.com", "--format", "json"], {}) == 0
     out, said = capsys.readouterr()
-    assert said == ""
+    assert (
+        "warning: not read in group_vars/all: .f.yml, g~, h.yml~, i.bak, j.orig, and 6 more" in said
+    )
+    assert "warning: not read in group_vars/all/sub: .p, q~\n" in said
+    assert ".git" not in said
     assert set(json.loads(out)["aegis"]["env"]) == {
         f"{kind}_{number}" for kind in ("GROUP_VARS", "HOST_VARS") for number in range(len(read))
     }
 
 
-def test_a_hidden_directory_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hidden_directory_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (".git", "old~"):
         (tmp_path / "group_vars" / name).mkdir(parents=True)
         (tmp_path / "group_vars" / name / "x.yml").write_text("user: [")
     assert run(["validate"], {}) == 0
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "warning: not read in group_vars: old~/\n1 warning\n"
 
 
 def test_a_directory_with_an_ending_is_a_warning(
@@ -152,14 +156,18 @@ def test_a_directory_is_read_as_ansible_reads_it(
      "sub.bak/hosts", "sub~/hosts", "vars_plugins/hosts", "sub/group_vars/web.yml",
      "sub/host_vars/hosts", "hosts.py", "key.pem"],
 )  # fmt: skip
-def test_what_ansible_passes_over_is_no_news(
+def test_what_ansible_passes_over_is_named_in_one_line(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "-----BEGIN\n" if name in {"hosts.py", "key.pem"} else GROUP
     directory(tmp_path, {name: text})
     assert run(["hosts", "-i", "dir"], {}) == 0
     out, err = capsys.readouterr()
-    assert (out, err) == ("h1  ollama\n", "")
+    assert out == "h1  ollama\n"
+    first, *below = name.split("/")
+    place, shown = ("dir/sub", below[0]) if first == "sub" else ("dir", first)
+    shown = f"{shown}/" if below else shown
+    assert err == f"warning: not read in {place}: {shown}\n1 warning\n"
 
 
 INI = "[web]\nw1\n"

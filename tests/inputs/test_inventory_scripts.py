@@ -120,7 +120,8 @@ def test_in_a_directory_scripts_are_run_too(
     (tmp_path / "inv" / "lib").mkdir()
     code, out, err = said(capsys, "hosts", "-i", "inv")
     assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["h1", "h2", "h3"])
-    assert err == ""
+    names = ".hidden, README.md, fleet.pyc, fleet.py~, notes.txt"
+    assert err == f"warning: not read in inv: {names}\n1 warning\n"
 
 
 def test_a_script_that_is_not_executable_is_a_warning(

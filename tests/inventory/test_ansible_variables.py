@@ -174,7 +174,22 @@ def test_a_template_is_an_error(name: str) -> None:
     assert problem.message == (
         f'"{name}" holds a template of Ansible\'s, which is not filled in here'
     )
-    assert problem.hint == "write the value itself"
+    assert problem.hint == (
+        "write the value itself, or let Ansible fill it in: -i ansible:PATH, with settings of ours "
+        "under 'aegis'"
+    )
+
+
+@pytest.mark.parametrize("key", ["provider", "address", "model", "base_url", "user"])
+def test_so_it_is_under_our_own_name(key: str) -> None:
+    found = load(f"all: {{hosts: {{h: {{provider: glm}}, i: {{{key}: '{{{{ x }}}}'}}}}}}")[1]
+    words = f'"{key}" holds a template of Ansible\'s, which is not filled in here'
+    assert words in [item.message for item in found]
+    assert not [item for item in found if item.code == "unknown-provider"]
+
+
+def test_a_command_may_hold_a_template_of_its_own() -> None:
+    assert with_settings("restart_command: \"docker ps --format '{{.ID}}'\"")[1] == ()
 
 
 OPTIONS = "name a bastion with 'jump', and say the rest in your ssh config (--ssh-config)"

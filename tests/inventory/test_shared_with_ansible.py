@@ -131,13 +131,39 @@ all:
 
 def test_without_one_its_other_names_are_errors() -> None:
     text = "all: {vars: {provider: glm, k3s_version: v1}, hosts: {h1: {rack: 1}}}"
-    assert sorted(said(load(yaml(text)))) == [
-        'unknown key "k3s_version" in host settings',
-        'unknown key "rack" in host settings',
-    ]
+    [words] = said(load(yaml(text)))
+    assert words == (
+        "2 variables in this file are none of our settings: "
+        '"k3s_version" (line 1) and "rack" (line 1)'
+    )
     assert said(load(yaml("all: {vars: {provider: glm}, hosts: {h1: {rack: 1}}}"))) == [
-        'unknown key "rack" in host settings'
+        '1 variable in this file is none of our settings: "rack" (line 1)'
     ]
+
+
+def test_they_are_one_error_for_a_file_that_shows_keys_and_places_alone() -> None:
+    text = """
+all:
+  vars: {provider: glm, ntp_server: hunter2, modle: x}
+  hosts:
+    h1: {rack: 1, http_port: 80, pki: !vault hunter2}
+    h2: {rack: 2, a: , b: , c: , d: , e: , f: , timeout: 1}
+"""
+    found = load(yaml(text))[1]
+    assert {item.message: item.hint for item in found[:-1]} == {
+        'unknown key "modle" in host settings': 'did you mean "model"?',
+        'unknown key "timeout" in host settings': 'did you mean "timeout_ms"?',
+    }
+    assert found[-1].message == (
+        "10 variables in this file are none of our settings: "
+        '"ntp_server" (line 3), "rack" (line 5 and 1 more), "http_port" (line 5), '
+        '"pki" (line 5), "a" (line 6), "b" (line 6), "c" (line 6), "d" (line 6) and 2 more'
+    )
+    assert found[-1].hint == (
+        "if Ansible has this inventory too, let it read it: -i ansible:i.yml, with settings of "
+        "ours under 'aegis'; else remove them"
+    )
+    assert "hunter2" not in repr(found)
 
 
 def test_an_aegis_beside_it_is_enough() -> None:
@@ -150,7 +176,7 @@ def test_import_needs_none() -> None:
     text = "all: {vars: {k3s_version: v1, token: x, ansible_user: u}, hosts: {h1: {user: v}}}"
     loaded = load(yaml(text), group_vars(FOREIGN), importing=True)
     assert (provider(loaded), values(loaded), said(loaded)) == (None, {"user": "v"}, [])
-    assert said(load(yaml(text)))[0] == 'unknown key "k3s_version" in host settings'
+    assert said(load(yaml(text)))[0].startswith("2 variables in this file are none of our settings")
 
 
 def test_recipes_are_looked_at_everywhere() -> None:
@@ -192,15 +218,15 @@ def test_a_name_that_is_merely_like_ours_is_none(inventory: InputFile, settings:
 def test_beside_a_file_a_slip_among_other_names_stays_an_error() -> None:
     found = said(load(yaml(OURS), group_vars("ntp_server: x\nprovder: glm\n")))
     assert found == [
-        'unknown key "ntp_server" in host settings',
         'unknown key "provder" in host settings',
+        '1 variable in this file is none of our settings: "ntp_server" (line 1)',
     ]
     assert said(load(script(), group_vars("ntp_server: x\nprovder: glm\n"))) == []
 
 
 def test_beside_a_file_names_of_ours_among_others_stay_an_error() -> None:
     found = said(load(yaml(OURS), group_vars("ntp_server: x\nport: 8080\n")))
-    assert found == ['unknown key "ntp_server" in host settings']
+    assert found == ['1 variable in this file is none of our settings: "ntp_server" (line 1)']
     assert said(load(yaml(OURS), group_vars("env: prod\n"))) == [
         "\"env\" must be a mapping ('key: value' lines), and this is a string"
     ]
@@ -298,9 +324,10 @@ def test_in_one_of_ours_it_is(name: str) -> None:
     found = load(yaml(OURS), group_vars(f"ansible_become_pass: {VAULTED}{name}: {VAULTED}"))[1]
     [tag] = [item for item in found if item.code == "unknown-tag"]
     assert str(tag.span) == f"group_vars/all.yml:4:{len(name) + 3}"
+    assert tag.message == "this is encrypted with ansible-vault, and nothing is decrypted here"
     assert tag.hint == (
-        "nothing is decrypted here: write the value itself, or for a secret a reference such as "
-        "${GLM_API_KEY}"
+        "write a reference such as ${GLM_API_KEY}, or let Ansible decrypt it: -i ansible:PATH, "
+        "with settings of ours under 'aegis'"
     )
 
 

@@ -138,8 +138,8 @@ def test_documents_hold_a_thousand_diagnostics_and_count_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: int, omitted: int
 ) -> None:
     inventory = tmp_path / "inventory.yml"
-    unknown = ", ".join(f"k{number}: 1" for number in range(keys))
-    inventory.write_text(f"all: {{hosts: {{h: {{provider: glm, {unknown}}}}}}}\n", encoding="utf-8")
+    empty = ", ".join(f"K{number}: " for number in range(keys))
+    inventory.write_text(f"all: {{hosts: {{h: {{provider: glm, env: {{{empty}}}}}}}}}\n", "utf-8")
     document = _document(capsys, inventory, "json")
     check_document("validate", document)
     assert len(document["diagnostics"]) == keys - omitted

@@ -45,7 +45,7 @@ def command(pattern: str | None, *, options: FleetOptions, probe: bool, output: 
 
     if inventory_is_absent(options.inventory) and not (pattern or options.limit or probe):
         return _look_at_control_node(options, output)
-    fleet = load_fleet(options.inventory, options.environment.environ)
+    fleet = load_fleet(options.inventory, options.environment.environ, of_all=False)
     patterns = {"--limit": options.limit, "PATTERN": pattern}
     job = prepare_doctor(fleet, patterns, options.environment, options.connection, probe=probe)
     output.print_diagnostics(job.diagnostics)

@@ -41,12 +41,18 @@ def command(
     env.NAME. Of your environment only names are shown, and whether they are set; no secret is
     needed.
     """
-    from aegis_provision.operations.load import explain_values, find_host, load_fleet
+    from aegis_provision.operations.load import (
+        explain_values,
+        find_host,
+        load_fleet,
+        require_providers,
+    )
     from aegis_provision.report.explain_report import explain_document, explanation_lines
 
-    fleet = load_fleet(inventory, environment.environ)
+    fleet = load_fleet(inventory, environment.environ, of_all=False)
     output.print_diagnostics(fleet.diagnostics)
     chosen = find_host(fleet, host)
+    require_providers(fleet, [host])
     found = explain_values(fleet, chosen, key, environment)
     if output.format == "text":
         output.print_lines(explanation_lines(chosen, found))

@@ -55,7 +55,12 @@ def command(
     Needs no secrets. With --format json the result has the shape that Ansible expects of a
     dynamic inventory's --list, or of its --host.
     """
-    from aegis_provision.operations.load import find_host, load_fleet, select_hosts
+    from aegis_provision.operations.load import (
+        find_host,
+        load_fleet,
+        require_providers,
+        select_hosts,
+    )
     from aegis_provision.report.hosts_report import (
         graph_lines,
         host_document,
@@ -70,10 +75,11 @@ def command(
         raise click.UsageError("--host shows one host; it takes no PATTERN and no --limit")
     if every and (one or pattern or limit or graph or output.format != "text"):
         raise click.UsageError("--all lists all hosts as text; nothing else goes with it")
-    fleet = load_fleet(inventory, Invocation.current().environ)
+    fleet = load_fleet(inventory, Invocation.current().environ, of_all=False)
     output.print_diagnostics(fleet.diagnostics)
     if one is not None:
         host = find_host(fleet, one)
+        require_providers(fleet, [one])
         if output.format == "text":
             output.print_lines(host_lines(host))
         else:
@@ -81,6 +87,7 @@ def command(
         return ExitCode.DONE
     limited = set(select_hosts(fleet.inventory, "--limit", limit))
     chosen = [name for name in select_hosts(fleet.inventory, "PATTERN", pattern) if name in limited]
+    require_providers(fleet, chosen)
     if output.format != "text":
         output.print_document(hosts_document(fleet.inventory, chosen))
     elif graph:
