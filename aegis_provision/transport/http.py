@@ -1,7 +1,7 @@
-"""Sends HTTP requests: over an open socket, such as the near end of a tunnel to a host, or by curl.
+"""Sends HTTP requests: over an open connection, such as a tunnel to a host, or by curl.
 
-Over a socket TLS is spoken from here, with the operator's own certificate authorities. The host's
-own curl sends the request if the host's sshd forwards nothing.
+Over a connection TLS is spoken from here, with the operator's own certificate authorities. The
+host's own curl sends the request if the host's sshd forwards nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import http.client
 import re
 import socket
 import ssl
-import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
 from aegis_provision.errors import Unreachable
@@ -33,12 +31,14 @@ from aegis_provision.transport.http_messages import (
     headers,
 )
 from aegis_provision.transport.tcp import connect_tcp
+from aegis_provision.transport.timed_connection import SecuredConnection, TimedConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aegis_provision.transport.commands import CompletedCommand
     from aegis_provision.transport.http_messages import HttpRequest
+    from aegis_provision.transport.timed_connection import OpenConnection
 
 NO_TUNNEL = HttpFailure(
     None, "the host's sshd forwards nothing, and its own curl would send a request"
@@ -77,97 +77,75 @@ _NO_HEADER = b"%header{"
 
 
 class _OpenConnection(http.client.HTTPConnection):
-    """An HTTP connection over a socket that is open already; it is never reopened."""
+    """An HTTP connection over one that is open already; it is never reopened."""
 
     auto_open = 0
 
-    def __init__(self, request: HttpRequest, connection: socket.socket) -> None:
+    def __init__(
+        self, request: HttpRequest, connection: TimedConnection | SecuredConnection
+    ) -> None:
         super().__init__(*request.address)
         self.default_port = request.default_port  # which is not named in the Host header
-        self.sock = connection
-
-
-class _Timeout:
-    """Shuts a connection down after ``seconds``, in the middle of any step.
-
-    One bound for the whole request: a server that sends a byte now and then outlives all others.
-    """
-
-    def __init__(self, connection: socket.socket, seconds: float) -> None:
-        self.expired = False
-        self._connection = connection.dup()  # TLS takes the other one over
-        self._timer = threading.Timer(seconds, self._shut_down)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._connection.close()
-
-    def _shut_down(self) -> None:
-        self.expired = True
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
+        self.sock = cast("socket.socket", connection)
 
 
 def send(
-    connection: socket.socket, request: HttpRequest, timeout: float
+    connection: OpenConnection, request: HttpRequest, timeout: float
 ) -> HttpResponse | HttpFailure:
     """Send ``request`` over ``connection``, which is closed then, within ``timeout`` seconds."""
-    return _bounded(connection, timeout, lambda: _send(connection, request))
+    return _bounded(connection, timeout, lambda timed: _send(timed, request))
 
 
 def handshake(
-    connection: socket.socket, request: HttpRequest, timeout: float
+    connection: OpenConnection, request: HttpRequest, timeout: float
 ) -> HttpFailure | None:
     """Do what comes before ``request`` over ``connection``, which is closed then.
 
     That is TLS if the URL wants it, else nothing. ``timeout`` bounds it (seconds).
     """
-    return _bounded(connection, timeout, lambda: _secured(connection, request).close())
+
+    def shake_hands(timed: TimedConnection) -> None:
+        _secured(timed, request)
+
+    return _bounded(connection, timeout, shake_hands)
 
 
 _Outcome = TypeVar("_Outcome", HttpResponse, None)
 
 
 def _bounded(
-    connection: socket.socket, timeout: float, step: Callable[[], _Outcome | HttpFailure]
+    connection: OpenConnection,
+    timeout: float,
+    step: Callable[[TimedConnection], _Outcome | HttpFailure],
 ) -> _Outcome | HttpFailure:
     """Return what ``step`` does over ``connection``, which is closed then."""
+    timed = TimedConnection(connection, timeout)
     try:
-        with connection, _Timeout(connection, timeout) as bound:
-            try:
-                outcome = step()
-            except (OSError, http.client.HTTPException, ValueError) as problem:
-                outcome = connect_failure(problem)
-            # A body without a length ends where the connection does, even if we cut it.
-            return NO_TIME if bound.expired else outcome
-    except OSError as problem:  # too many files are open here, say
-        return connect_failure(problem)
+        with connection:
+            return step(timed)
+    except (OSError, http.client.HTTPException, ValueError) as problem:
+        return NO_TIME if timed.expired() else connect_failure(problem)
 
 
-def _secured(connection: socket.socket, request: HttpRequest) -> socket.socket:
+def _secured(
+    connection: TimedConnection, request: HttpRequest
+) -> TimedConnection | SecuredConnection:
     """Return ``connection`` with TLS over it if the URL wants it."""
-    connection.settimeout(None)
     parts = urlsplit(request.url)
     if parts.scheme != "https":
         return connection
     context = _ssl_context(ssl.get_default_verify_paths())
-    return context.wrap_socket(connection, server_hostname=parts.hostname)
+    return SecuredConnection(connection, context, parts.hostname)
 
 
-def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | HttpFailure:
+def _send(timed: TimedConnection, request: HttpRequest) -> HttpResponse | HttpFailure:
     began = time.monotonic()
     sent = headers(request)
     if isinstance(sent, HttpFailure):
         return sent
-    connection = _secured(connection, request)
     parts = urlsplit(request.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    client = _OpenConnection(request, connection)
+    client = _OpenConnection(request, _secured(timed, request))
     try:
         client.request(
             request.method, target, request.body, headers={**sent, "Connection": b"close"}
@@ -185,7 +163,6 @@ def _send(connection: socket.socket, request: HttpRequest) -> HttpResponse | Htt
         )
     finally:
         client.close()
-        connection.close()
 
 
 @functools.lru_cache(maxsize=1)

@@ -33,7 +33,6 @@ from aegis_provision.transport.ssh.paramiko_internals import (
 )
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
 
     from aegis_provision.transport.connect_options import ConnectOptions
@@ -44,8 +43,8 @@ if TYPE_CHECKING:
         HttpResponse,
     )
     from aegis_provision.transport.ssh.paramiko_internals import Connection
+    from aegis_provision.transport.ssh.port_forward import Tunnel
 
-_MARGIN = 2.0
 _BEGUN = b"aegis-provision:begun\n"
 # Quotes in between: a wrapper that repeats what it was asked does not pass for its output.
 _SAY_BEGUN = 'echo aegis-provision":"begun; '
@@ -99,13 +98,10 @@ class SshServices:
         failure = handshake(connection, request, deadline.remaining())
         return failure or Connected(timeout - deadline.remaining())
 
-    def _tunnel(self, request: HttpRequest, timeout: float) -> socket.socket | HttpFailure:
+    def _tunnel(self, request: HttpRequest, timeout: float) -> Tunnel | HttpFailure:
         from aegis_provision.transport.ssh.port_forward import tunnel
 
-        opening = min(timeout, self.options.timeout)
-        # If the tunnel closed first, the server would seem to hang up.
-        idle = timeout + _MARGIN
-        return tunnel(self.transport, *request.address, opening=opening, idle=idle)
+        return tunnel(self.transport, *request.address, min(timeout, self.options.timeout))
 
     def _request_with_curl(
         self, request: HttpRequest, timeout: float, deadline: Deadline

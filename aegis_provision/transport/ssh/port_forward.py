@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -21,9 +21,9 @@ from aegis_provision.transport.ssh.paramiko_internals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+    from typing import Self
 
-_CHUNK = 32 * 1024
 _FORWARDS_NOTHING = HttpFailure(None, "the host's sshd does not forward connections")
 _NO_CONNECTION = HttpFailure(ConnectFailure.TIMED_OUT, "no connection in time")
 # What sshd says of a connection that failed: the host's own resolver's and system's words.
@@ -32,34 +32,62 @@ _NO_NAME = ("name", "resol", "nodename", "no address")
 _NO_TIME = ("timed out", "timeout")
 
 
-def tunnel(
-    transport: Connection, host: str, port: int, opening: float, idle: float
-) -> socket.socket | HttpFailure:
-    """Return a socket whose other end is ``host:port`` as the far side sees it.
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A connection through a channel, used like a socket, by the thread that uses the host's."""
 
-    It is a real socket, so that TLS can be spoken over it. It is open within ``opening`` seconds,
-    and closed once nothing went through it for ``idle`` seconds; closing it closes both directions.
-    Raises :class:`Unreachable` if the SSH connection is gone.
+    channel: paramiko.Channel
+
+    def send(self, data: bytes, /) -> int:
+        """Send some of ``data``; return how much. Raises ``TimeoutError`` and ``OSError``."""
+        with _as_a_socket():
+            sent = self.channel.send(data)
+        if not sent:
+            raise BrokenPipeError
+        return sent
+
+    def recv(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, none at the end. Raises ``TimeoutError`` and ``OSError``."""
+        with _as_a_socket():
+            return self.channel.recv(size)
+
+    def settimeout(self, seconds: float | None, /) -> None:
+        """Bound each of the above."""
+        self.channel.settimeout(seconds)
+
+    def close(self) -> None:
+        """Close both directions; never raises."""
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self.channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def _as_a_socket() -> Iterator[None]:
+    """Turn what paramiko raises for a connection that was lost into what a socket does."""
+    try:
+        yield
+    except (EOFError, paramiko.SSHException):
+        raise ConnectionResetError from None
+
+
+def tunnel(transport: Connection, host: str, port: int, opening: float) -> Tunnel | HttpFailure:
+    """Return a connection whose other end is ``host:port`` as the far side sees it.
+
+    It is open within ``opening`` seconds. Raises :class:`Unreachable` if the SSH connection is
+    gone.
     """
     try:
         with map_paramiko_errors("tunnel"):
             channel = _open(transport, host, port, opening)
-            if isinstance(channel, HttpFailure):
-                return channel
-            try:
-                ours, theirs = socket.socketpair()
-            except OSError:
-                channel.close()
-                raise
     except TimeoutError:
         return _NO_CONNECTION
-    transport.read_in_background()
-    # After that no request waits any more; a far side that neither takes nor sends anything would
-    # keep the threads for as long as the connection.
-    channel.settimeout(idle)
-    _pump(channel.recv, theirs.sendall, lambda: theirs.shutdown(socket.SHUT_WR))
-    _pump(theirs.recv, channel.sendall, channel.close, theirs.close)
-    return ours
+    return channel if isinstance(channel, HttpFailure) else Tunnel(channel)
 
 
 def _open(
@@ -91,25 +119,3 @@ def why_refused(refusal: ChannelRefusedError) -> HttpFailure:
         if any(word in text for word in _NO_NAME):
             return UNKNOWN_NAME
     return HttpFailure(ConnectFailure.UNREACHABLE, "the host can't connect there")
-
-
-def _pump(
-    receive: Callable[[int], bytes],
-    send: Callable[[bytes], object],
-    *ends: Callable[[], object],
-) -> None:
-    """Copy bytes in one direction, in a thread of its own, until either side ends."""
-
-    def copy() -> None:
-        try:
-            while data := receive(_CHUNK):
-                send(data)
-        except (OSError, EOFError, paramiko.SSHException):
-            pass
-        for end in ends:
-            try:
-                end()
-            except (OSError, EOFError, paramiko.SSHException):
-                continue
-
-    threading.Thread(target=copy, name="tunnel", daemon=True).start()

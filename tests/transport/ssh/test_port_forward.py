@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -21,7 +20,7 @@ from aegis_provision.transport.http_messages import (
 )
 from aegis_provision.transport.local import LocalServices
 from aegis_provision.transport.ssh.commands import SshServices
-from aegis_provision.transport.ssh.port_forward import tunnel
+from aegis_provision.transport.ssh.port_forward import Tunnel, tunnel
 from tests.fleet import sockets, stalling
 from tests.fleet.certificates import make_authority
 from tests.fleet.clients import logged_in, options, target_at
@@ -44,15 +43,21 @@ def connection(sshd: Sshd, home: Path) -> Iterator[Connection]:
         yield transport
 
 
-def opened(connection: Connection, port: int, idle: float = _ENOUGH) -> socket.socket:
-    found = tunnel(connection, "127.0.0.1", port, opening=_ENOUGH, idle=idle)
-    assert isinstance(found, socket.socket), found
+def opened(connection: Connection, port: int) -> Tunnel:
+    found = tunnel(connection, "127.0.0.1", port, opening=_ENOUGH)
+    assert isinstance(found, Tunnel), found
     found.settimeout(_ENOUGH)
     return found
 
 
+def send_all(found: Tunnel, data: bytes) -> None:
+    unsent = memoryview(data)
+    while unsent:
+        unsent = unsent[found.send(bytes(unsent[:65536])) :]
+
+
 def refused(connection: Connection, host: str, port: int) -> ConnectFailure | None:
-    found = tunnel(connection, host, port, opening=_ENOUGH, idle=_ENOUGH)
+    found = tunnel(connection, host, port, opening=_ENOUGH)
     assert isinstance(found, HttpFailure)
     return found.cause
 
@@ -77,26 +82,16 @@ def takes_nothing(_peer: socket.socket, over: threading.Event) -> None:
     over.wait(_ENOUGH)
 
 
-def read_all(found: socket.socket) -> int:
+def read_all(found: Tunnel) -> int:
     size = 0
     while data := found.recv(65536):
         size += len(data)
     return size
 
 
-def settled(before: set[threading.Thread]) -> bool:
-    """Tell whether no thread of a tunnel is left, soon."""
-    until = time.monotonic() + _ENOUGH
-    for thread in set(threading.enumerate()) - before:
-        if thread.name == "tunnel":
-            thread.join(max(0, until - time.monotonic()))
-    left = set(threading.enumerate()) - before
-    return not [thread for thread in left if thread.name == "tunnel"]
-
-
 def test_bytes_go_both_ways(connection: Connection) -> None:
     with sockets.answering(echoes) as port, opened(connection, port) as found:
-        found.sendall(b"there and back")
+        send_all(found, b"there and back")
         assert found.recv(100) == b"there and back"
 
 
@@ -108,7 +103,7 @@ def test_much_comes_whole(connection: Connection) -> None:
 def test_the_far_side_may_end_its_half_first(connection: Connection) -> None:
     with sockets.answering(takes_all_then_answers) as port, opened(connection, port) as found:
         assert read_all(found) == 5
-        found.sendall(b"still taken")
+        send_all(found, b"still taken")
 
 
 def test_a_far_side_that_closes_is_the_end(connection: Connection) -> None:
@@ -178,7 +173,7 @@ def test_what_another_server_says(
     with stalling.serving(factory, sshd, home) as port:
         conn_options = options(home, home / "known_hosts")
         with logged_in(target_at(sshd, port=port), conn_options) as connection:
-            found = tunnel(connection, "127.0.0.1", 1, opening=1.0, idle=1.0)
+            found = tunnel(connection, "127.0.0.1", 1, opening=1.0)
     assert isinstance(found, HttpFailure)
     assert found.cause is why
     assert found.reason.isprintable()
@@ -187,7 +182,7 @@ def test_what_another_server_says(
 def test_a_connection_that_is_gone_is_the_hosts_failure(connection: Connection) -> None:
     connection.close()
     with pytest.raises(Unreachable) as caught:
-        tunnel(connection, "127.0.0.1", 1, opening=1.0, idle=1.0)
+        tunnel(connection, "127.0.0.1", 1, opening=1.0)
     assert caught.value.step == "tunnel"
 
 
@@ -197,22 +192,20 @@ def test_many_in_turn_leave_nothing(connection: Connection) -> None:
     with sockets.answering(echoes) as port:
         for _ in range(50):
             with opened(connection, port) as found:
-                found.sendall(b"x")
+                send_all(found, b"x")
                 assert found.recv(1) == b"x"
             refused(connection, "127.0.0.1", 1)
-        assert settled(before)
         assert len(os.listdir("/proc/self/fd")) - files <= 2  # noqa: PTH208 - the listener's own
         assert connection.is_active()
+    assert set(threading.enumerate()) <= before
 
 
-def test_a_far_side_that_takes_nothing_keeps_no_thread(connection: Connection) -> None:
-    before = set(threading.enumerate())
+def test_a_far_side_that_takes_nothing_keeps_nobody(connection: Connection) -> None:
     with sockets.answering(takes_nothing) as port:
-        found = opened(connection, port, idle=0.5)
+        found = opened(connection, port)
         found.settimeout(0.5)
         with found, pytest.raises(TimeoutError):
-            found.sendall(bytes(64 * 1024 * 1024))
-        assert settled(before)
+            send_all(found, bytes(64 * 1024 * 1024))
 
 
 def test_a_far_side_that_never_answers_and_one_that_hangs_up_differ(
