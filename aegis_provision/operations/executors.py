@@ -37,6 +37,8 @@ def open_executor(
     count = min(connection.workers, len(jobs))
     if count <= 1:
         return HostWorker(connection, ConnectionPool(keep, connection.kept_files), known, digest)
-    from aegis_provision.rollout.process_executor import ProcessExecutor
+    from aegis_provision.rollout.remote_executor import RemoteExecutor
+    from aegis_provision.rollout.worker_processes import WorkerProcesses
 
-    return ProcessExecutor(connection, count, keep=keep, known=known, digest=digest)
+    workers = WorkerProcesses(connection, count, keep=keep, known=known, digest=digest)
+    return RemoteExecutor(connection, workers)

@@ -4,8 +4,8 @@
 Ctrl-C, which host keys are taken on trust. It holds masked plans alone
 (:func:`~.plan.without_contents`). **An executor does** one host's work: it connects, reads and
 plans; later it locks, writes, restarts, verifies and restores. :class:`~.host_worker.HostWorker`
-does it in the process that it lives in; an executor that does it elsewhere carries the values below
-to a ``HostWorker`` there, and the calls and outcomes back.
+does it in the process that it lives in; :class:`~.remote_executor.RemoteExecutor` carries the
+values below to a ``HostWorker`` elsewhere, and the calls and outcomes back.
 
 The contract of an :class:`Executor`:
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import struct
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,7 @@ from aegis_provision.rollout.secret_pickle import hide_all, put_together, reveal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aegis_provision.planning.digests import DigestKey
-    from aegis_provision.providers.secret import Secret
-    from aegis_provision.rollout.host_work import ReadHost, RunHost
-    from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.ssh.public_keys import HostKey
-    from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 _HEAD = struct.Struct("!BQ")
 
@@ -42,44 +37,6 @@ class Kind(IntEnum):
     BUG = 8
     SAVE_KEY = 9
     GONE = 10
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSetUp:
-    """What a worker needs for all hosts alike; it is secret as a whole.
-
-    ``forks`` hosts are worked on at once in all, ``share`` of them here as a rule, and ``logins``
-    log in at one address at first. ``known`` are all secrets of the run, which no text may hold; at
-    most ``keep`` connections stay open between plan and write.
-    """
-
-    options: ConnectOptions
-    forks: int
-    share: int
-    logins: int
-    deadline: float
-    keep: int
-    known: tuple[Secret, ...] = field(repr=False)
-    digest: DigestKey = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The way to a host: what the inventory and the ssh config say of it, asked only once.
-
-    ``hops`` is ``None`` for a host that is this machine, ``problem`` why there is no way.
-    """
-
-    hops: tuple[Hop, ...] | None = None
-    problem: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HostOrder:
-    """One host's work and the way there; ``route`` is ``None`` where the worker knows it."""
-
-    work: ReadHost[Any] | RunHost
-    route: Route | None
 
 
 @dataclass(frozen=True, slots=True)

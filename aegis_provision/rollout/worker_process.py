@@ -18,11 +18,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.rollout.worker_messages import (
-    HostOrder,
     KeyToSave,
     Kind,
     MessageStream,
-    WorkerSetUp,
     plain,
     read_plain,
     read_with_secrets,
@@ -32,16 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from aegis_provision.inventory.host import Target
     from aegis_provision.rollout.events import Event, FileChange, WriteBegun
-    from aegis_provision.rollout.host_work import Calls
-    from aegis_provision.rollout.host_worker import HostWorker
-    from aegis_provision.rollout.worker_messages import Route
+    from aegis_provision.rollout.remote_host_worker import RemoteHostWorker, WorkerSetUp
     from aegis_provision.rollout.worker_pool import CancelToken
-    from aegis_provision.transport.connect_options import ConnectOptions
-    from aegis_provision.transport.deadline import Deadline
-    from aegis_provision.transport.host_session import HostSession
-    from aegis_provision.transport.retry import OnRetry
     from aegis_provision.transport.ssh.known_hosts import KeyVerdict
     from aegis_provision.transport.ssh.public_keys import HostKey
 
@@ -59,7 +50,7 @@ def main() -> None:
     try:
         _, _, body = stream.receive()
         set_up: WorkerSetUp = read_with_secrets(body)
-        WorkerProcess(stream, set_up).run()
+        _Server(stream, set_up).run()
     except (EOFError, OSError):
         pass
     # What is still under way can't be told any more; but connections end in order, if quickly.
@@ -79,44 +70,19 @@ def _take_input() -> int:
     return descriptor
 
 
-class WorkerProcess:
-    """Does the work that comes over ``stream``, as many hosts at once as it is told."""
+class _Server:
+    """Does the work that comes over ``stream``, as many hosts at once as come."""
 
     def __init__(self, stream: MessageStream, set_up: WorkerSetUp) -> None:
-        """Connect as ``set_up`` says."""
-        from dataclasses import replace
-
-        from aegis_provision.rollout.capacity import capacity_of
-        from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
-        from aegis_provision.rollout.host_worker import HostWorker
+        from aegis_provision.rollout.remote_host_worker import RemoteHostWorker
         from aegis_provision.rollout.worker_pool import CancelToken
-        from aegis_provision.transport.open_files import files_left, raise_limit
-        from aegis_provision.transport.shared_connections import SharedConnections
 
-        raise_limit()
-        left = files_left()
         self._stream = stream
         self._cancel: CancelToken = CancelToken()
-        self._routes: dict[str, Route] = {}
         self._answers: dict[int, SimpleQueue[bytes]] = {}
         self._questions = itertools.count(1)
         self._threads = _Threads()
-        # More than its share of the hosts is here where others died: what does not fit waits.
-        self._room = threading.Semaphore(capacity_of(set_up.forks, left).forks)
-        self._shared: SharedConnections[Any] = SharedConnections(few_logins=set_up.logins)
-        settings = ConnectionSettings(
-            self._connect,
-            replace(set_up.options, save_key=self._save_key),
-            set_up.forks,
-            set_up.deadline,
-            shared=self._shared,
-        )
-        self._worker: HostWorker = HostWorker(
-            settings,
-            ConnectionPool(set_up.keep, capacity_of(set_up.share, left).kept),
-            set_up.known,
-            set_up.digest,
-        )
+        self._worker: RemoteHostWorker = RemoteHostWorker(set_up, self._save_key)
 
     def run(self) -> None:
         """Take work until the stream ends. Raises ``EOFError`` and ``OSError`` then."""
@@ -132,7 +98,7 @@ class WorkerProcess:
                         self._cancel.cancel()
 
     def _do(self, number: int, body: bytes) -> None:
-        from aegis_provision.rollout.host_work import Calls, ReadHost
+        from aegis_provision.rollout.host_work import Calls
 
         def emit(event: Event) -> None:
             self._stream.send(Kind.EVENT, number, plain(event))
@@ -141,19 +107,9 @@ class WorkerProcess:
             begun: WriteBegun = self._ask(Kind.BEFORE_WRITE, number, (host, change))
             return begun
 
-        calls: Calls = Calls(emit, before_write, self._cancel)
+        calls = Calls(emit, before_write, self._cancel)
         try:
-            order: HostOrder = read_with_secrets(body)
-            work = order.work
-            job = work.job if isinstance(work, ReadHost) else work.task.job
-            if order.route is not None:
-                self._routes[job.host.name] = order.route
-            with self._room:
-                outcome: object = (
-                    self._worker.read(work, calls)
-                    if isinstance(work, ReadHost)
-                    else self._worker.run(work, calls)
-                )
+            outcome = self._worker.do(read_with_secrets(body), calls)
             self._stream.send(Kind.DONE, number, plain(outcome))
         except OSError:  # the operator's process is gone, and so will this one be
             return
@@ -176,16 +132,6 @@ class WorkerProcess:
             Kind.SAVE_KEY, 0, KeyToSave(tuple(paths), tuple(names), key)
         )
         return verdict
-
-    def _connect(
-        self, target: Target, options: ConnectOptions, deadline: Deadline, on_retry: OnRetry
-    ) -> HostSession:
-        from aegis_provision.transport.connect import connect
-
-        route = self._routes[target.host]
-        if route.problem is not None:
-            raise route.problem.with_traceback(None)
-        return connect(target, options, deadline, on_retry, shared=self._shared, hops=route.hops)
 
 
 class _Threads:

@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,14 +34,15 @@ from aegis_provision.rollout.host_work import Calls, RunTerms
 from aegis_provision.rollout.host_worker import HostWorker
 from aegis_provision.rollout.inspection import check_fleet
 from aegis_provision.rollout.planner import PlanReader, plan_fleet
-from aegis_provision.rollout.process_executor import ProcessExecutor, worker_environ
 from aegis_provision.rollout.redact_remote_text import run_secrets
+from aegis_provision.rollout.remote_executor import RemoteExecutor
 from aegis_provision.rollout.results import Status
 from aegis_provision.rollout.run_schedule import run_schedule
+from aegis_provision.rollout.worker_processes import WorkerProcesses, worker_environ
 from tests.rollout.conftest import TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from aegis_provision.planning.plan import HostPlan
     from aegis_provision.rollout.events import Event, FileChange
@@ -57,9 +59,12 @@ OLD = json.dumps({"authToken": THEIRS, "port": 9100})
 READER = PlanReader()
 
 
-def _processes(hosts: Hosts, count: int = 2) -> ProcessExecutor:
+@contextmanager
+def _processes(hosts: Hosts, count: int = 2) -> Iterator[tuple[RemoteExecutor, WorkerProcesses]]:
     known = run_secrets(hosts.jobs, hosts.connection.secrets)
-    return ProcessExecutor(hosts.connection, count, keep=100, known=known, digest=DIGEST)
+    workers = WorkerProcesses(hosts.connection, count, keep=100, known=known, digest=DIGEST)
+    with RemoteExecutor(hosts.connection, workers) as executor:
+        yield executor, workers
 
 
 @dataclass
@@ -122,7 +127,7 @@ def test_they_do_what_one_process_does_and_hold_nothing_in_sight(
         expected = plan_fleet(hosts.jobs, one, hosts.emit)
     known_hosts.unlink()
     hosts.events.clear()
-    with _processes(hosts) as processes:
+    with _processes(hosts) as (processes, workers):
         assert check_fleet(hosts.jobs, processes, hosts.emit) == statuses
         [accepted] = [event for event in hosts.events if isinstance(event, KeysAccepted)]
         assert known_hosts.read_text().count("\n") == len(accepted.keys) == 1
@@ -131,7 +136,7 @@ def test_they_do_what_one_process_does_and_hold_nothing_in_sight(
         assert [plan.digests for plan in plans] == [plan.digests for plan in expected]
         for secret in (TOKEN, THEIRS, "token-of-the-environment"):
             assert secret.encode() not in pickle.dumps((plans, statuses, hosts.events))
-            for pid in processes.pids:
+            for pid in workers.pids:
                 seen = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
                 assert not any(secret.encode() in data for data in seen)
         hosts.file_of("moved").write_text("{}")
@@ -161,7 +166,7 @@ def test_a_budget_is_exact_and_a_plan_made_elsewhere_is_made_again(
     with HostWorker(hosts.connection, ConnectionPool(0), (), DIGEST) as one:
         plans = plan_fleet(hosts.jobs, one, hosts.emit)
     hosts.file_of("b").write_text("{}")
-    with _processes(hosts) as processes:
+    with _processes(hosts) as (processes, _):
         result = _apply(processes, plans, Recorded(hosts), max_fail=0)
     assert [item.status for item in result.results] == [
         Status.RESTART_PENDING,
@@ -177,7 +182,10 @@ def test_a_host_whose_reader_dies_each_time_is_unreachable_and_the_others_are_no
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of("a", "b")
-    with socket.create_server(("127.0.0.1", 0)) as silent, _processes(hosts, 1) as processes:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        _processes(hosts, 1) as (processes, workers),
+    ):
         [first, second] = hosts.jobs
         target = replace(first.host.target, port=silent.getsockname()[1])
         deadly = replace(first, host=replace(first.host, target=target))
@@ -188,7 +196,7 @@ def test_a_host_whose_reader_dies_each_time_is_unreachable_and_the_others_are_no
         def kill() -> None:
             for _ in range(3):
                 connections.append(silent.accept()[0])
-                for pid in processes.pids:
+                for pid in workers.pids:
                     os.kill(pid, signal.SIGKILL)
 
         thread = threading.Thread(target=kill)
@@ -220,12 +228,12 @@ def test_where_a_write_had_begun_the_result_says_which_file_is_there(
         for job, command in zip(hosts.jobs, ("true", "exec sleep 600", "true"), strict=True)
     )
     gates = Gates(Restart.CHANGED, sessions=Sessions.IGNORE)
-    with _processes(hosts, 1) as processes:
+    with _processes(hosts, 1) as (processes, workers):
 
         def kill(event: Event) -> None:
             match event:
                 case WriteBegun(host="a") | StepStarted(host="b", step=Step.RESTART):
-                    [pid] = processes.pids
+                    [pid] = workers.pids
                     os.kill(pid, signal.SIGKILL)
 
         plans = plan_fleet(hosts.jobs, processes, hosts.emit)
@@ -248,7 +256,7 @@ def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
     names = [f"h{number}" for number in range(8)]
     hosts = hosts_of(*names)
     chance = random.Random(16)  # noqa: S311 - moments, no secrets
-    with _processes(hosts, 2) as processes:
+    with _processes(hosts, 2) as (processes, workers):
         new: dict[str, str] = {}
         for _ in range(4):
             for name in names:
@@ -260,8 +268,8 @@ def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
 
             def kill(_: Event, left: list[int] = left) -> None:
                 left[0] -= 1
-                if left[0] == 0 and processes.pids:
-                    os.kill(chance.choice(processes.pids), signal.SIGKILL)
+                if left[0] == 0 and workers.pids:
+                    os.kill(chance.choice(workers.pids), signal.SIGKILL)
 
             plans = plan_fleet(hosts.jobs, processes, hosts.emit)
             results = _apply(processes, plans, Recorded(hosts, kill)).results

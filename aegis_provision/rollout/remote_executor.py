@@ -1,0 +1,270 @@
+"""Has hosts' work done by workers that are not in this process, wherever they are.
+
+What is the same for all such workers is here: which one gets a host, the way to it, and what
+becomes of a host whose worker dies. How a worker is started, reached and spoken to is what a kind
+of :class:`Workers` knows (:mod:`~.worker_processes`); what runs at the other end is
+:class:`~.remote_host_worker.RemoteHostWorker`.
+
+The contract of a kind of :class:`Workers` is that of :mod:`~.host_work`, and:
+
+- Each worker gets one :class:`~.remote_host_worker.WorkerSetUp`, which is secret as a whole, and
+  then a :class:`~.remote_host_worker.HostOrder` for each host; ``call`` blocks until its outcome is
+  there. Calls for several hosts run at once.
+- A worker that is gone raises :class:`WorkerGoneError` out of every ``call``, and is not returned
+  by ``take`` again. What it was asked to do may have been done.
+- An order names its ``route`` unless it goes to the worker that had the host before.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+
+from aegis_provision.errors import Unreachable
+from aegis_provision.planning.plan import Action, HostPlan
+from aegis_provision.rollout.events import ConnectRetried, KeysAccepted, Step, StepStarted
+from aegis_provision.rollout.host_job import skipped
+from aegis_provision.rollout.host_work import Calls, HostRead, ReadHost
+from aegis_provision.rollout.remote_host_worker import HostOrder, Route
+from aegis_provision.rollout.results import HostResult, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aegis_provision.inventory.host import Target
+    from aegis_provision.rollout.connection_pool import ConnectionSettings
+    from aegis_provision.rollout.events import Event, FileChange, WriteBegun
+    from aegis_provision.rollout.host_work import Reading, RunHost
+
+_TRIES = (False, False, True)
+"""How often a host is tried if workers die: the last time it is alone, as another may be at fault.
+"""
+_RESTARTING = frozenset({Step.RESTART, Step.VERIFY, Step.ROLL_BACK})
+_GONE = "the worker"
+_EITHER = "it has either the old file or the new one"
+_LOOK = "look at it with 'plan', then apply again"
+
+
+class WorkerGoneError(Exception):
+    """A worker ended while it worked; the text says how."""
+
+
+class WorkerBugError(Exception):
+    """A bug in a worker: ``kind`` is the exception there, ``frames`` where it was raised."""
+
+    def __init__(self, kind: str, frames: Sequence[str]) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.frames = tuple(frames)
+
+
+class Worker(Protocol):
+    """One worker, seen from the operator's process."""
+
+    def call(self, order: HostOrder, calls: Calls) -> Any:
+        """Have ``order`` done, and return the outcome; ``calls`` are made in between, here.
+
+        Raises :class:`WorkerGoneError` and :class:`WorkerBugError`.
+        """
+        ...
+
+
+class Workers(Protocol):
+    """The workers of a run: a context manager, safe to use from several threads.
+
+    ``hint`` says what to do where workers die.
+    """
+
+    @property
+    def hint(self) -> str:
+        """Return what to do where workers die."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def take(self, host: str, home: Worker | None, *, alone: bool) -> Worker | None:
+        """Return the worker that is to work on ``host`` now; ``None`` if there is none any more.
+
+        It is ``home`` if that is one and lives. With ``alone`` no other host is on it that is not
+        ``alone`` too. It is given back with :meth:`give_back`.
+        """
+        ...
+
+    def give_back(self, worker: Worker) -> None:
+        """Tell that the work on one host is over."""
+        ...
+
+    def cancel(self) -> None:
+        """Tell all workers that the operator asked to stop."""
+        ...
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far the work on a host came, as its events tell: what is done again must do no harm."""
+
+    begun_writing: bool = False
+    begun_restarting: bool = False
+
+
+class RemoteExecutor:
+    """An :class:`~.host_work.Executor` over ``workers``.
+
+    A host that is read stays with its worker: its connection and its whole plan are there. If a
+    worker dies, a host that it was reading is read again, up to a bound; so is one whose write had
+    not begun, and it goes on if its file is still what the plan saw. Where a write or a restart had
+    begun, nothing is done again: the host is read, and its result says which file is there.
+    """
+
+    def __init__(self, connection: ConnectionSettings, workers: Workers) -> None:
+        self._connection = connection
+        self._workers = workers
+        self._homes: dict[str, Worker] = {}
+        self._closed = False
+        self._alone = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._workers.__enter__()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._closed = True
+        self._workers.__exit__(*problem)
+
+    @property
+    def forks(self) -> int:
+        """Return how many hosts the operator wants to be worked on at once."""
+        return self._connection.forks
+
+    def cancel(self) -> None:
+        """Tell hosts under way that the operator asked to stop."""
+        self._workers.cancel()
+
+    def read(self, work: ReadHost[Reading], calls: Calls) -> HostRead[Reading]:
+        """Read a host; see :class:`~.host_work.Executor`."""
+        job = work.job
+        order = HostOrder(work, self._route(job.host.target))
+        told = ""
+        for number, last in enumerate(_TRIES):
+            with self._worker(job.host.name, alone=last) as worker:
+                if worker is None:
+                    break
+                try:
+                    return cast("HostRead[Reading]", worker.call(order, calls))
+                except WorkerGoneError as gone:
+                    told = str(gone)
+            self._tell(calls, job.host.name, told, number)
+        lost = Unreachable("worker", _lost(told), self._workers.hint)
+        return HostRead(work.reader.unreachable(job, lost))
+
+    def run(self, work: RunHost, calls: Calls) -> HostResult:
+        """Do a host's part in a play; see :class:`~.host_work.Executor`."""
+        task, host = work.task, work.task.plan.host
+        if not task.has_work:
+            return skipped(task.plan)
+        told = ""
+        for number, last in enumerate(_TRIES):
+            home, progress = self._homes.get(host), _Progress()
+            with self._worker(host, home, alone=last) as worker:
+                if worker is None:
+                    break
+                route = None if worker is home else self._route(task.job.host.target)
+                try:
+                    order = HostOrder(work, route)
+                    result = worker.call(order, _watched(calls, progress))
+                    return _with_warning(result, told)
+                except WorkerGoneError as gone:
+                    told = str(gone)
+            if progress.begun_writing or progress.begun_restarting:
+                return self._broken_off(work, calls, told, progress)
+            self._tell(calls, host, told, number)
+        message = f"{_lost(told)}; nothing was written there"
+        return HostResult(host, Status.FAILED, message, self._workers.hint)
+
+    def _broken_off(
+        self, work: RunHost, calls: Calls, told: str, progress: _Progress
+    ) -> HostResult:
+        """Return how a host ended on which a worker died while it wrote or restarted."""
+        task = work.task
+        found = self.read(ReadHost(task.job, work.reader), calls)
+        if found.accepted:
+            calls.emit(KeysAccepted(task.plan.host, found.accepted))
+        plan = found.reading
+        if not isinstance(plan, HostPlan):
+            raise TypeError("a plan is read by what makes plans")
+        if plan.action is Action.UNREACHABLE:
+            state = f"{_EITHER}, as it can't be read now: {plan.message}"
+        elif plan.digests == task.plan.digests and task.plan.writes:
+            state = "its file is the old one"
+        elif plan.action is Action.UNCHANGED:
+            state = "its file is the new one"
+        else:
+            state = "its file is neither the one from before nor the new one"
+        if progress.begun_restarting:
+            state += ", and whether Aegis was restarted is not known"
+        message = f"{told} while it was worked on; {state}"
+        return HostResult(task.plan.host, Status.FAILED, message, _LOOK)
+
+    def _tell(self, calls: Calls, host: str, told: str, number: int) -> None:
+        """Tell that another worker takes ``host`` over, if one does."""
+        if number + 1 < len(_TRIES) and not self._closed:
+            calls.emit(ConnectRetried(host, number + 2, told, 0.0))
+
+    @contextmanager
+    def _worker(
+        self, host: str, home: Worker | None = None, *, alone: bool = False
+    ) -> Iterator[Worker | None]:
+        """Lend the worker for ``host``: ``home`` if that lives, ``None`` where none does.
+
+        With ``alone`` it works on no other host meanwhile.
+        """
+        with self._alone if alone else nullcontext():
+            worker = None if self._closed else self._workers.take(host, home, alone=alone)
+            if worker is not None:
+                self._homes[host] = worker
+            try:
+                yield worker
+            finally:
+                if worker is not None:
+                    self._workers.give_back(worker)
+
+    def _route(self, target: Target) -> Route:
+        """Return the way to a host: the ssh config is asked here, its commands run here alone."""
+        if target.connection == "local":
+            return Route()
+        from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
+
+        try:
+            return Route(resolve_hops(target, self._connection.options))
+        except Unreachable as problem:
+            return Route(problem=problem)
+
+
+def _watched(calls: Calls, progress: _Progress) -> Calls:
+    """Return ``calls`` so that ``progress`` tells how far the work has come."""
+
+    def emit(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.step in _RESTARTING:
+            progress.begun_restarting = True
+        calls.emit(event)
+
+    def before_write(host: str, change: FileChange) -> WriteBegun:
+        progress.begun_writing = True
+        return calls.before_write(host, change)
+
+    return Calls(emit, before_write, calls.cancel)
+
+
+def _lost(told: str) -> str:
+    return f"{told}, {len(_TRIES)} times over" if told else f"{_GONE} is gone"
+
+
+def _with_warning(result: HostResult, told: str) -> HostResult:
+    if not told:
+        return result
+    warning = f"{told} before anything was written; another one went on"
+    return replace(result, warnings=(*result.warnings, warning))
