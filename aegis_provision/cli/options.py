@@ -113,8 +113,8 @@ inventory_option = option(
     multiple=True,
     type=_A_PATH,
     metavar="PATH",
-    help="Inventory file, directory or script; may be given several times. "
-    "Without it: ./inventory.yml.",
+    help="Inventory file, directory or script, or ansible:PATH for one that Ansible reads; may be "
+    "given several times. Without it: ./inventory.yml.",
 )
 policy_option = option(
     "--policy",

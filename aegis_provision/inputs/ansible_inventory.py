@@ -64,17 +64,21 @@ _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
 
 
 def read_ansible_inventory(
-    sources: Sequence[str], rank: int, environ: Mapping[str, str]
+    sources: Sequence[str], rank: int, environ: Mapping[str, str], *, every_host: bool = False
 ) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
     """Return what Ansible says of the inventories ``sources``, read together, or why it does not.
 
+    Hosts without settings of ours are ours too with ``every_host``.
     What it says on its standard error is told, less what may be a secret.
     """
-    return _Reader(sources, rank, environ).read()
+    return _Reader(sources, rank, environ, every_host=every_host).read()
 
 
 class _Reader:
-    def __init__(self, sources: Sequence[str], rank: int, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, sources: Sequence[str], rank: int, environ: Mapping[str, str], *, every_host: bool
+    ) -> None:
+        self._every_host = every_host
         self._sources = sources
         self._rank = rank
         self._environ = {**environ, **_ENVIRON, **_utf8_locale(environ)}
@@ -115,7 +119,8 @@ class _Reader:
 
     def _filled(self) -> Filled:
         """Return what variables come to; with failures where the one task for all failed."""
-        task = ["localhost", *self._flags, "-m", "ansible.builtin.debug", "-a", task_arguments()]
+        task = ["localhost", *self._flags, "-m", "ansible.builtin.debug", "-a"]
+        task.append(task_arguments(every_host=self._every_host))
         finished = self._run(_RUN, *task, may_fail=True)
         filled = read_filled(finished.output)
         if filled.failures or not finished.errors:
@@ -126,10 +131,10 @@ class _Reader:
 
     def _filled_one_by_one(self, listed: Mapping[str, object]) -> Filled:
         """Return what variables come to, each host by itself, to learn which can't be filled in."""
-        pattern = ",".join(_with_settings(listed))
+        pattern = "" if self._every_host else ",".join(_with_settings(listed))
         if not pattern or len(pattern) > _LONGEST_PATTERN:
             pattern = "all"
-        arguments = task_arguments(of_each=True)
+        arguments = task_arguments(of_each=True, every_host=self._every_host)
         task = [pattern, *self._flags, "-f", _FORKS, "-m", "ansible.builtin.debug"]
         return read_filled(self._run(_RUN, *task, "-a", arguments, may_fail=True).output)
 

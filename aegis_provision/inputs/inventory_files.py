@@ -37,20 +37,25 @@ _VARIABLES: tuple[FileKind, ...] = ("group_vars", "host_vars")
 
 
 def read_inventory_files(
-    paths: Sequence[Path], environ: Mapping[str, str], *, run: bool = True
+    paths: Sequence[Path],
+    environ: Mapping[str, str],
+    *,
+    run: bool = True,
+    every_host: bool = False,
 ) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
     """Return every file of the inventories at ``paths``, read, and what could not be.
 
     A path is a file, a script that is run (once), or a directory of those; ``group_vars/`` and
     ``host_vars/`` lie beside the file, or in the directory. Names are as the operator wrote them. A
     file that belongs to several of ``paths`` counts for the last of them. Scripts get ``environ``;
-    without ``run`` they are left out.
+    without ``run`` they are left out. Of hosts that Ansible knows those without settings of ours
+    are left out, but for ``every_host``.
     """
     reader = _Reader(environ if run else None)
     for rank, path in enumerate(paths):
         reader.add(path, rank)
     if run:
-        reader.add_ansible(paths, environ)
+        reader.add_ansible(paths, environ, every_host=every_host)
     reader.tell_unread()
     last = {(file.kind, file.subject, file.name): file for file in reader.files}
     return tuple(last.values()), tuple(reader.diagnostics)
@@ -108,7 +113,9 @@ class _Reader:
         if not has_errors(self.diagnostics[before:]):
             self.add_variables(beside, rank)
 
-    def add_ansible(self, paths: Sequence[Path], environ: Mapping[str, str]) -> None:
+    def add_ansible(
+        self, paths: Sequence[Path], environ: Mapping[str, str], *, every_host: bool
+    ) -> None:
         """Add what Ansible says of those of ``paths`` that are for it, all at once."""
         sources = {rank: ansible_source(path) for rank, path in enumerate(paths)}
         named = [source for source in sources.values() if source is not None]
@@ -117,7 +124,7 @@ class _Reader:
         from aegis_provision.inputs.ansible_inventory import read_ansible_inventory
 
         rank = max(rank for rank, source in sources.items() if source is not None)
-        files, diagnostics = read_ansible_inventory(named, rank, environ)
+        files, diagnostics = read_ansible_inventory(named, rank, environ, every_host=every_host)
         self.files.extend(files)
         self.diagnostics.extend(diagnostics)
 

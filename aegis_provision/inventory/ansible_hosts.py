@@ -228,6 +228,7 @@ class _Converter:
             parts.setdefault(holder, {})[OURS] = merged
         if configured:
             parts[Holder("configuration", "")] = configured
+        parts = parts or {Holder("group", _ALL): {}}
         nodes = [self._node(holder, part) for holder, part in parts.items()]
         key = tuple(map(id, nodes))
         body = self._bodies.get(key)

@@ -56,7 +56,7 @@ _TEMPLATE = (
     "{% for host in HOSTS %}"
     "host={{ host | b64encode }} "
     "{% set found = hostvars[host] %}"
-    "{% if 'OURS' in found %}"
+    "{% if ISOURS %}ours= "
     "{% for name in SHOWN if name in found %}"
     "{{ name }}={{ found[name] | to_json | b64encode }} "
     "{% endfor %}"
@@ -99,17 +99,18 @@ class Filled:
         return str(self.configuration.get(_PLAYBOOK_DIR) or "")
 
 
-def task_arguments(*, of_each: bool = False) -> str:
+def task_arguments(*, of_each: bool = False, every_host: bool = False) -> str:
     """Return the arguments of the ``debug`` task that prints the variables that are ours.
 
-    It prints those of all hosts at once; ``of_each`` those of the host it runs for.
+    It prints those of all hosts at once; ``of_each`` those of the host it runs for. Of hosts
+    without settings of ours it prints them with ``every_host``.
     """
     template = _TEMPLATE
     for word, value in (
         ("HOSTS", "[inventory_hostname]" if of_each else "groups['all']"),
         ("SHOWN", json.dumps(_SHOWN)),
         ("NAMED", json.dumps(_NAMED)),
-        ("OURS", OURS),
+        ("ISOURS", "true" if every_host else f"{OURS!r} in found"),
     ):
         template = template.replace(word, value)
     settings = [
@@ -133,6 +134,7 @@ def read_filled(output: bytes) -> Filled:
     text = output.decode("utf-8", errors="replace")
     hosts: list[str] = []
     variables: dict[str, dict[str, Any]] = {}
+    ours: set[str] = set()
     configuration: dict[str, Any] = {}
     failures: dict[str, str] = {}
     for name, succeeded, message in _results(text):
@@ -146,6 +148,8 @@ def read_filled(output: bytes) -> Filled:
             if key == "host":
                 hosts.append(_decoded(value).decode("utf-8", errors="replace"))
                 current = variables.setdefault(hosts[-1], {})
+            elif key == "ours" and hosts:
+                ours.add(hosts[-1])
             elif key == "config":
                 current = configuration
             else:
@@ -155,8 +159,8 @@ def read_filled(output: bytes) -> Filled:
     for name in SSH_ARGUMENTS:
         text = str(configuration.get(name) or "")
         configuration[name] = without_values(text)
-    ours = {host: _kept(found) for host, found in variables.items() if found}
-    return Filled(tuple(dict.fromkeys(hosts)), ours, configuration, failures)
+    kept = {host: _kept(found) for host, found in variables.items() if host in ours}
+    return Filled(tuple(dict.fromkeys(hosts)), kept, configuration, failures)
 
 
 def _results(text: str) -> Iterator[tuple[str, bool, str]]:

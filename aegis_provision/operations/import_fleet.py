@@ -71,7 +71,7 @@ def load_import_source(
 
     Raises :class:`InvalidInputError` and :class:`Error`.
     """
-    files, diagnostics = read_inventory_files(inventory_paths(named), environ)
+    files, diagnostics = read_inventory_files(inventory_paths(named), environ, every_host=True)
     inventory, found = load_inventory(files, with_providers=False) if files else (None, ())
     diagnostics += found
     if inventory is None:

@@ -7,16 +7,17 @@ starts sooner.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
+from aegis_provision.inputs.ansible_sources import ansible_source
 from aegis_provision.inventory.files import POLICY_FILE
 from aegis_provision.operations.load import read_pattern_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import date
-    from pathlib import Path
 
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.operations.load import Fleet
@@ -86,7 +87,8 @@ def load_policies(
 def _beside(inventory: Sequence[Path]) -> Iterator[Path]:
     seen: set[Path] = set()
     for path in inventory:
-        beside = (path if path.is_dir() else path.parent) / POLICY_FILE
+        there = Path(ansible_source(path) or path)
+        beside = (there if there.is_dir() else there.parent) / POLICY_FILE
         # A link that leads nowhere is a policy that can't be read, and no absent one.
         if (beside.is_symlink() or beside.exists()) and beside.absolute() not in seen:
             seen.add(beside.absolute())

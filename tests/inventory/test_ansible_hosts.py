@@ -274,3 +274,10 @@ def test_patterns_name_what_is_not_ours_and_pass_over_it_in_a_list() -> None:
     assert match_hosts("gpu:web", inventory, lambda _: "") == ("g1", "w1")
     with pytest.raises(PatternError, match="names no host that has settings of ours"):
         match_hosts("@x.retry", inventory, lambda _: "plain\n")
+
+
+def test_for_an_import_hosts_without_any_variable_are_there_too() -> None:
+    inventory, found = load(variables={"g1": {}, "plain": {"ansible_user": "u"}})
+    assert [item.code for item in found] == ["no-provider"]
+    assert tuple(inventory.hosts) == ("g1", "plain")
+    assert inventory.hosts["plain"].target.user == "u"

@@ -49,7 +49,8 @@ def test_the_task_is_one_json_argument_that_prints_nothing_but_names_it_knows() 
 def test_values_come_back_as_they_were() -> None:
     ours = {"provider": "glm", "env": {"A": "ü", "B": None}}
     words = [
-        host("gpu-ü"), f"aegis={coded(ours)}", f"ansible_port={coded(22)}", "ansible_password=",
+        host("gpu-ü"), "ours=", f"aegis={coded(ours)}", f"ansible_port={coded(22)}",
+        "ansible_password=",
         f"ansible_ssh_common_args={coded('-J b -o ProxyCommand=' + CANARY)}",
         host("plain"),
         "config=", f"DEFAULT_REMOTE_USER={coded('root')}", f"PLAYBOOK_DIR={coded(None)}",
@@ -72,7 +73,7 @@ def test_values_come_back_as_they_were() -> None:
 
 
 def test_of_each_host_the_failures_are_kept_beside_what_the_others_say() -> None:
-    output = printed(host("a"), f"aegis={coded({})}", host="a") + (
+    output = printed(host("a"), "ours=", f"aegis={coded({})}", host="a") + (
         b'b | FAILED! => {\n    "changed": false,\n    "msg": "\'x\' is undefined"\n}\n'
     )
     filled = read_filled(output)
@@ -85,6 +86,7 @@ def test_of_each_host_the_failures_are_kept_beside_what_the_others_say() -> None
     [
         b"", b"nothing", b"\xff\xfe", b"localhost | SUCCESS => {broken",
         printed(host("a"), "aegis=%%%"), printed(host("a"), "aegis=AAAA"), printed("host=%"),
+        printed("ours="),
     ],
 )  # fmt: skip
 def test_other_output_is_an_error(output: bytes) -> None:
@@ -139,7 +141,8 @@ def test_a_list_of_another_form_is_an_error(output: bytes) -> None:
 def test_the_document_holds_what_both_said() -> None:
     filled = read_filled(
         printed(
-            host("h"), f"aegis={coded({})}", "config=", f"DEFAULT_TRANSPORT={coded('ssh')}",
+            host("h"), "ours=", f"aegis={coded({})}", "config=",
+            f"DEFAULT_TRANSPORT={coded('ssh')}",
             f"DEFAULT_REMOTE_PORT={coded(None)}", f"DEFAULT_HASH_BEHAVIOUR={coded('replace')}",
         )
     )  # fmt: skip
