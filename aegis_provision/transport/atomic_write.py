@@ -215,10 +215,14 @@ class _AtomicWrite:
                 self.open_handles.append(future.get())
         self.lock.confirm()
         handles = [self._created(file, future) for file, future in zip(files, made, strict=True)]
+        # Left by a write that broke off after its rename: beside our staging file it would count.
+        stale = self._files.submit_remove(self._inside(OLD_PREVIOUS))
         written = [
             handle.submit_write(file.content) for file, handle in zip(files, handles, strict=True)
         ]
         found = (like or handles[0].submit_stat()).get()
+        with suppress(OSError):
+            stale.get()
         finished = [
             future
             for file, handle in zip(files, handles, strict=True)
@@ -243,7 +247,9 @@ class _AtomicWrite:
         except FileExistsError:
             if not self.lock.is_still_ours():
                 raise self._lock_lost() from None
-            self._files.remove(file.path)  # left by a run that died
+            # Left by a run that died.
+            self.lock.directory.put_previous_back()
+            self._files.remove(file.path)
             handle = self._files.create(file.path)
             self.open_handles.append(handle)
             return handle

@@ -71,9 +71,20 @@ class DataDir:
 
         Raises :class:`Unreachable`.
         """
+        self.put_previous_back()
         for name in (STAGING, NEW_PREVIOUS, NEW_RECEIPT):
             with suppress(OSError):
                 self.files.remove(self.inside(name))
+
+    def put_previous_back(self) -> None:
+        """Keep the file again that a write put aside and broke off; only under the lock.
+
+        As long as its staging file is there, the write did not replace the target. Raises
+        :class:`Unreachable`.
+        """
+        with suppress(OSError):
+            self.files.lstat(self.inside(STAGING))
+            self.files.replace(self.inside(OLD_PREVIOUS), self.inside(PREVIOUS))
 
     def remove_if_made(self) -> None:
         """Remove it if it was not there before, unless it holds something."""

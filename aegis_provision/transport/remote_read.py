@@ -21,7 +21,14 @@ from aegis_provision.aegis.remote_state import (
 )
 from aegis_provision.aegis.search_order import shadowing
 from aegis_provision.errors import Unreachable
-from aegis_provision.transport.data_dir import PREVIOUS, RECEIPT, beside, data_dir
+from aegis_provision.transport.data_dir import (
+    OLD_PREVIOUS,
+    PREVIOUS,
+    RECEIPT,
+    STAGING,
+    beside,
+    data_dir,
+)
 from aegis_provision.transport.filesystem import Failed, then, wait_for_answers
 
 if TYPE_CHECKING:
@@ -113,10 +120,20 @@ def _unreadable(problem: OSError) -> Unreachable:
 def read_previous(files: Filesystem, path: str) -> bytes | None:
     """Return the file that a write kept beside the target at ``path``, ``None`` if there is none.
 
-    Only a regular file counts. Raises only :class:`Unreachable`.
+    While a staging file lies there, the last write did not replace the target: what it put aside
+    counts. Only a regular file does. Raises only :class:`Unreachable`.
     """
+    staged = files.submit_lstat(beside(path, STAGING))
+    kept = _read_kept(files, beside(path, PREVIOUS))
+    if not _exists(staged):
+        return kept
+    aside = _read_kept(files, beside(path, OLD_PREVIOUS))
+    return kept if aside is None else aside
+
+
+def _read_kept(files: Filesystem, path: str) -> bytes | None:
     try:
-        found, content = files.read_whole(beside(path, PREVIOUS), LARGEST_CONFIG + 1)
+        found, content = files.read_whole(path, LARGEST_CONFIG + 1)
     except OSError:
         return None
     if not stat.S_ISREG(found.mode) or len(content) > LARGEST_CONFIG:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.errors import TransportError, WriteFailed, WriteRefused
+from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.data_dir import DataDir
 from aegis_provision.transport.file_attributes import parse_attributes
 from aegis_provision.transport.local import LocalFiles, connect_local
+from aegis_provision.transport.remote_read import read_previous
 from aegis_provision.transport.write_failure import why_not_written
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
@@ -22,6 +24,7 @@ from tests.transport.targets import (
     NEW,
     OLD,
     OWNER,
+    age_lock,
     attempt,
     deadline,
     leftovers,
@@ -165,6 +168,54 @@ def test_the_file_that_is_kept_is_the_one_from_before_after_any_failure(
     assert failed >= 10
     # The one that puts it aside may fail alone, where both are asked for at one go.
     assert len(lost) <= 1, lost
+
+
+@pytest.mark.parametrize("old", [OLD, None], ids=["replaced", "new"])
+@pytest.mark.parametrize("trouble", [Trouble.NEVER_ARRIVES, Trouble.NEVER_ANSWERED])
+def test_the_file_that_is_kept_is_the_one_from_before_when_the_connection_goes_at_any_moment(
+    tmp_path: Path, old: bytes | None, trouble: Trouble
+) -> None:
+    """An earlier run can be undone at once, and after a further run that writes nothing."""
+    path, own = tmp_path / "aegis.config.json", tmp_path / DATA_DIR
+    own.mkdir(mode=0o700)
+    files, states = LocalFiles(tmp_path), set[tuple[bool, bool]]()
+    for at in range(1, 60):
+        path.unlink(missing_ok=True)
+        for name in leftovers(tmp_path):
+            (own / name).unlink()
+        if old is not None:
+            put(path, old)
+        put(own / "previous", b"from before")
+        write = plan_write(read_state(files, path))
+        with wired(at=at, trouble=trouble) as (remote, _):
+            result = attempt(remote, write)
+        replaced = path.exists() and path.read_bytes() == NEW
+        states.add(((own / "previous.old").exists(), replaced))
+        assert read_previous(files, str(path)) == (old if replaced else b"from before"), at
+        age_lock(tmp_path)
+        put(path, LARGE)
+        assert isinstance(attempt(files, write), WriteRefused)
+        assert read_previous(files, str(path)) == (old if replaced else b"from before"), at
+        assert leftovers(tmp_path) <= {"previous", "previous.old"}
+        if isinstance(result, WriteResult) and not result.warnings:
+            break
+    assert {(True, False), (False, True)} <= states
+
+
+def test_what_an_earlier_write_left_aside_after_its_rename_does_not_come_back(
+    tmp_path: Path,
+) -> None:
+    path, own = tmp_path / "aegis.config.json", tmp_path / DATA_DIR
+    put(path)
+    files = LocalFiles(tmp_path)
+    own.mkdir(mode=0o700)
+    put(own / "previous", b"from before")
+    put(own / "previous.old", b"from long before")
+    write = plan_write(read_state(files, path))
+    put(path, LARGE)
+    assert isinstance(attempt(files, write), WriteRefused)
+    assert read_previous(files, str(path)) == b"from before"
+    assert leftovers(tmp_path) == {"previous"}
 
 
 @pytest.mark.parametrize("become", ["gone", "another one", "a link"])
