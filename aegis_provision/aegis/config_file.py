@@ -26,13 +26,14 @@ from aegis_provision.aegis.whatwg_url import is_javascript_url
 from aegis_provision.aegis.yaml_values import NotTakenError, UnsureError
 from aegis_provision.documents.json_reader import NotJsonError, TooDeepError
 from aegis_provision.documents.quoting import quote
+from aegis_provision.documents.schema_rules import rule_of
 from aegis_provision.documents.secret_detection import is_secret_name, looks_secret
 from aegis_provision.packaged_files import load_schema
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret, is_named_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
@@ -340,9 +341,19 @@ def _is_number(_: object, value: object) -> bool:
     return not math.isnan(value)
 
 
+@cache
+def _rule() -> Callable[[Any], bool]:
+    """Return what tells quickly that a file keeps to the schema; else the library says why."""
+    found = rule_of(load_schema(_SCHEMA), formats={_URL_FORMAT: is_javascript_url})
+    return found or (lambda _: False)
+
+
 def _field_reasons(root: dict[str, Any], where: Where) -> Iterator[str]:
+    checked = as_javascript(_as_checked(root))
+    if _rule()(checked):
+        return
     problems = sorted(
-        _validator().iter_errors(as_javascript(_as_checked(root))),
+        _validator().iter_errors(checked),
         key=lambda problem: [str(step) for step in problem.absolute_path],
     )
     mistyped = {tuple(item.absolute_path) for item in problems if item.validator == "type"}

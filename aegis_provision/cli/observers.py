@@ -61,13 +61,12 @@ def observe_run(
     ``report`` at the end, with ``about`` in its head. Raises what an observer raised, once all is
     done that the block is for.
     """
-    from aegis_provision.report.ndjson import EventStream
     from aegis_provision.report.progress_display import ProgressDisplay
 
     # What was read stays for as long as the run does, so it need not be looked through.
     gc.freeze()
     gc.enable()
-    stream = EventStream(sys.stdout) if events and output.format == "ndjson" else None
+    stream = _event_stream() if events and output.format == "ndjson" else None
     # Events that scroll by on the same terminal say all that the picture would.
     quiet = output.quiet or (stream is not None and sys.stdout.isatty())
     observers: list[Emit] = [] if stream is None else [stream]
@@ -81,6 +80,12 @@ def observe_run(
         yield observing
     if observing.bugs:
         raise observing.bugs[0]
+
+
+def _event_stream() -> EventStream:
+    from aegis_provision.report.ndjson import EventStream
+
+    return EventStream(sys.stdout)
 
 
 def check_report_path(path: Path) -> None:

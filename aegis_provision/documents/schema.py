@@ -44,13 +44,14 @@ def check(node: Node, schema: str, fragment: str = "") -> tuple[Diagnostic, ...]
     ``fragment`` is a JSON pointer to the part of the schema that applies, such as
     ``/$defs/vars``. No value is repeated where the schema says ``writeOnly``.
     """
-    if keeps(node, schema, fragment):
+    content = plain_value(node)
+    if keeps(content, schema, fragment):
         return ()
     validator = _validator(schema, fragment)
     suggestions = Suggestions()
     return tuple(
         found
-        for problem in validator.iter_errors(plain_value(node))
+        for problem in validator.iter_errors(content)
         for leaf in _leaves(problem)
         for found in _explain(node, leaf, suggestions)
     )

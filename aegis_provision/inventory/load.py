@@ -16,7 +16,6 @@ from aegis_provision.documents.schema import check
 from aegis_provision.documents.syntax_errors import ini_inventory, looks_like_ini
 from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.humanize import listed
-from aegis_provision.inventory.ansible_hosts import read_ansible_document
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.groups import ALL, Ancestry, RawHost, Tree, cycles, too_deep
 from aegis_provision.inventory.host import AUTO_PATH, OVERRIDE_KEYS, Group, Host, Inventory, Setting
@@ -131,6 +130,8 @@ class _Text:
 
 def _add_ansible(tree: Tree, file: InputFile) -> tuple[Diagnostic, ...]:
     """Take what Ansible said of an inventory; return what is wrong with the settings in it."""
+    from aegis_provision.inventory.ansible_hosts import read_ansible_document
+
     inventory = read_ansible_document(file)
     users: dict[int, list[AnsibleHost]] = {}
     for host in inventory.hosts:

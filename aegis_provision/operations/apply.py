@@ -13,6 +13,7 @@ from aegis_provision.history.state_dir import state_dir
 from aegis_provision.operations.exit_codes import ExitCode, run_exit_code
 from aegis_provision.rollout.events import EventBus, RunFinished, RunStarted
 from aegis_provision.rollout.host_job import skipped
+from aegis_provision.rollout.host_run import run_host as _loaded  # noqa: F401 - while files are free
 from aegis_provision.rollout.host_work import Calls, RunTerms
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_schedule import run_schedule

@@ -31,7 +31,6 @@ from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.host import LOGIN_SECRETS
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, match_hosts
-from aegis_provision.providers.explain import Explanation, explain, matching
 from aegis_provision.providers.recipes import builtin_recipes, resolve_providers
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session_variables import (
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Host, Inventory
     from aegis_provision.playbook.plays import Playbook
+    from aegis_provision.providers.explain import Explanation
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session_variables import Session, SessionSpec
 
@@ -469,6 +469,8 @@ def explain_values(
 
     Raises :class:`Error` for a key that the host does not have.
     """
+    from aegis_provision.providers.explain import explain, matching
+
     is_set = {name for name, value in environment.variables.items() if value}
     values = tuple(
         replace(item, remark=_SESSIONS_FOLLOW) if _decides(item) else item

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from aegis_provision.planning.plan import Action, changes_sessions, resulting_file
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.providers.secret import Secret
-from aegis_provision.rollout.aegis_client import AegisClient
 from aegis_provision.rollout.results import HostResult, Status
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from aegis_provision.planning.plan import HostPlan, Write
     from aegis_provision.playbook.plays import Gates
     from aegis_provision.providers.session_variables import Session
-    from aegis_provision.rollout.aegis_client import SendRequest
+    from aegis_provision.rollout.aegis_client import AegisClient, SendRequest
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, FileChange, WriteBegun
     from aegis_provision.rollout.worker_pool import CancelToken
@@ -55,6 +54,8 @@ class HostJob:
 
     def client(self, plan: HostPlan, send: SendRequest) -> AegisClient:
         """Return what asks Aegis' API on the host, once ``plan`` has seen its file."""
+        from aegis_provision.rollout.aegis_client import AegisClient
+
         return AegisClient.of(
             self.host,
             (self.api_token, plan.auth_token, plan.client_auth_token),

@@ -17,7 +17,6 @@ from aegis_provision.providers.redaction import Redactor
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import KeysAccepted
 from aegis_provision.rollout.host_job import RunContext, skipped
-from aegis_provision.rollout.host_run import run_host
 from aegis_provision.rollout.host_work import HostRead, ReadHost
 from aegis_provision.rollout.redact_remote_text import redacted, run_secrets
 from aegis_provision.rollout.results import HostResult, Status
@@ -110,6 +109,9 @@ class HostWorker:
 
     def run(self, work: RunHost, calls: Calls) -> HostResult:
         """Do a host's part in a play; see :class:`~.host_work.Executor`."""
+        # A plan never comes here, and starts sooner without all that a run needs.
+        from aegis_provision.rollout.host_run import run_host
+
         task, terms = work.task, work.terms
         if not task.has_work:
             return skipped(task.plan)
