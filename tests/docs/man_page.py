@@ -86,7 +86,8 @@ def man_page() -> str:
 
 
 def _command(path: tuple[str, ...]) -> str:
-    context = click.Context(program, info_name=PROGRAM)
+    # click keeps the flag for help once it is asked for: so it is asked for as the program does.
+    context = click.Context(program, info_name=PROGRAM, **program.context_settings)
     command = load_command(path[0])
     if len(path) > 1 and isinstance(command, click.Group):
         command = command.commands[path[1]]
