@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ from aegis_provision.cli import completion
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.output import Format, Output
 from aegis_provision.cli.suggested_commands import CARRIED
+from aegis_provision.inputs.ansible_sources import PREFIX
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
@@ -106,12 +108,30 @@ def parsed(parse: Callable[[str], object]) -> Callable[..., object]:
     return callback
 
 
+class _InventoryPath(click.Path):
+    """A path of an inventory; in a variable several are separated as in ``PATH``.
+
+    The colon of ``ansible:PATH`` separates nothing.
+    """
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        pieces: list[str] = []
+        for piece in rv.split(os.pathsep):
+            if pieces and pieces[-1] == PREFIX:
+                pieces[-1] += piece
+            elif f"{piece}:" == PREFIX:
+                pieces.append(PREFIX)
+            elif piece:
+                pieces.append(piece)
+        return pieces
+
+
 _A_PATH = click.Path(path_type=Path)
 inventory_option = option(
     "-i",
     "--inventory",
     multiple=True,
-    type=_A_PATH,
+    type=_InventoryPath(path_type=Path),
     metavar="PATH",
     help="Inventory file, directory or script, or ansible:PATH for one that Ansible reads; may be "
     "given several times. Without it: ./inventory.yml.",

@@ -145,3 +145,24 @@ def test_a_template_without_quotes_is_one_of_ansibles(here: Path, capsys: Captur
     code, err = said(capsys, "validate")
     assert code == 3
     assert "error: this is a template of Ansible's, which is not filled in here\n" in err
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        ("a.yml", ["a.yml"]),
+        ("a.yml:b.yml", ["a.yml", "b.yml"]),
+        ("ansible:hosts", ["ansible:hosts"]),
+        ("a.yml:ansible:/srv/hosts:b.yml", ["a.yml", "ansible:/srv/hosts", "b.yml"]),
+        ("ansible:a:ansible:b", ["ansible:a", "ansible:b"]),
+    ],
+)
+def test_several_inventories_in_the_variable(value: str, paths: list[str], capsys: Capture) -> None:
+    assert run(["validate"], {"AEGIS_PROVISION_INVENTORY": value, "PATH": ""}) == 3
+    err = capsys.readouterr().err
+    by_ansible = [path.removeprefix("ansible:") for path in paths if path.startswith("ansible:")]
+    by_us = [path for path in paths if not path.startswith("ansible:")]
+    assert all(f"the inventory {path} does not exist\n" in err for path in by_us)
+    # Of several that Ansible is to read together the first that is not there is told.
+    assert all(f"{path} does not exist, so that Ansible" in err for path in by_ansible[:1])
+    assert err.count("does not exist") == len(by_us) + bool(by_ansible)
