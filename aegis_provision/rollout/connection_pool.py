@@ -77,9 +77,7 @@ class ConnectionPool:
 
     def __exit__(self, *_: object) -> None:
         while self._sessions:
-            session, _since = self._sessions.popitem()[1]
-            session.wake()
-            session.close()
+            self._sessions.popitem()[1][0].close()
 
     def offer(self, host: str, session: HostSession) -> bool:
         """Keep ``session`` if there is room; tell whether it was."""

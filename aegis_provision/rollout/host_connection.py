@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.lock import WriteLock
 
 _RELEASE_TIMEOUT = 3.0
+_LONG_PAUSE = 5.0
 
 
 @dataclass(slots=True)
@@ -106,6 +107,15 @@ class HostConnection:
             self._lock.renew(Deadline.after(self.context.connection.options.timeout))
             self._renewed = time.monotonic()
         return self.open().request(request, timeout)
+
+    def pause(self, seconds: float) -> None:
+        """Wait; the connection rests meanwhile if that is long, so that the host keeps it."""
+        session = self._session if seconds > _LONG_PAUSE else None
+        if session is not None:
+            session.rest()
+        time.sleep(seconds)
+        if session is not None:
+            session.wake()
 
     def extend_deadline(self, since: float) -> None:
         """Let the time since ``since`` (``time.monotonic``) not count against the deadline."""

@@ -433,7 +433,12 @@ class _HostWork:
         job = self.task.job
         chosen_at = str(job.host.provider.span) if job.host.provider is not None else ""
         verdict = probe_provider(
-            job.session, self.connection.request, timeout, longest=longest, chosen_at=chosen_at
+            job.session,
+            self.connection.request,
+            timeout,
+            self.connection.pause,
+            longest=longest,
+            chosen_at=chosen_at,
         )
         if isinstance(verdict, Ok):
             self.warnings.extend(verdict.warnings)

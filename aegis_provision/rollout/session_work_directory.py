@@ -32,7 +32,11 @@ class SessionDirectories:
 
     def make(self, parent: str) -> TemporaryDirectory:
         """Make one in ``parent``. Raises ``OSError`` and :class:`Unreachable`."""
-        return self._session().make_directory(parent, self.user, Deadline.after(_TIMEOUT))
+        try:
+            return self._session().make_directory(parent, self.user, Deadline.after(_TIMEOUT))
+        finally:
+            if self._own is not None:
+                self._own.rest()  # for as long as the session runs
 
     def remove(self, path: str) -> bool:
         """Remove one; return whether it is gone. Raises nothing."""
@@ -49,8 +53,10 @@ class SessionDirectories:
 
     def _session(self) -> HostSession:
         deadline = Deadline.after(_TIMEOUT)
-        if self._own is not None and self._own.alive(deadline):
-            return self._own
+        if self._own is not None:
+            self._own.wake()
+            if self._own.alive(deadline):
+                return self._own
         self.close()
         session = self.connection.reopen()
         login = session.login(deadline)

@@ -480,7 +480,8 @@ class HostSession:
         self._trusted = self._for_root = True
 
     def close(self) -> None:
-        """Close the connection; never raises, never blocks for long."""
+        """Close the connection, also one that rests; never raises, never blocks for long."""
+        self.wake()
         for closer in self._closers:
             with suppress(Exception):  # it is closed either way
                 closer()

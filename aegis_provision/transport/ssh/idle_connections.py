@@ -63,9 +63,11 @@ class IdleConnection:
             else:
                 self.connection.give_sign_of_life()
                 self._quiet_since = time.monotonic()
-            self._resting = self.connection.is_active()
-            if self._resting:
-                _READER.add(self)
+            self._resting = False
+            if self.connection.is_active():
+                with suppress(OSError):  # it can be used all the same
+                    _READER.add(self)
+                    self._resting = True
         finally:
             self._exclusive.release()
 
