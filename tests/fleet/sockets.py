@@ -99,6 +99,13 @@ def stops_after_the_banner(connection: socket.socket, over: threading.Event) -> 
     over.wait(_PATIENCE)
 
 
+def drips_a_packet(connection: socket.socket, over: threading.Event) -> None:
+    """Begin a packet, and send a byte of it now and then, so that something always comes."""
+    connection.sendall(b"SSH-2.0-drowsy\r\n\0\0\x10\0\x04")
+    while not over.wait(0.1):
+        connection.sendall(b"x")
+
+
 def hangs_up_after_the_banner(connection: socket.socket, _over: threading.Event) -> None:
     """Say what an SSH server says first, hear the client out, and close."""
     connection.sendall(b"SSH-2.0-hasty\r\n")

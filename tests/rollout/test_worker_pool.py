@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -96,3 +97,62 @@ def test_stopping_twice_does_not_wait() -> None:
     assert not thread.is_alive(), "it must return although the work still hangs"
     assert done == []
     gate.open.set()
+
+
+def test_an_item_begins_only_where_there_is_room_for_it() -> None:
+    """Here there is room for two: a third waits until one of them has ended."""
+    lock = threading.Lock()
+    now, most = 0, 0
+
+    def has_room() -> bool:
+        return now < 2
+
+    def work(item: int) -> int:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        together.wait(timeout=30)
+        with lock:
+            now -= 1
+        return item
+
+    together = threading.Barrier(2)
+    ended = run_all(range(6), work, workers=2, cancel=CancelToken(), has_room=has_room)
+    assert sorted(item for item, _ in ended) == list(range(6))
+    assert most == 2
+    never = run_all(range(3), str, workers=2, cancel=_Cancelled(), has_room=lambda: False)
+    assert list(never) == []
+
+
+class _Cancelled(CancelToken):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancelled = True
+
+
+def test_fewer_threads_than_asked_for_do_all_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, left = threading.Thread.start, 2
+
+    def start_two(thread: threading.Thread) -> None:
+        nonlocal left
+        if thread.name.startswith("host-worker") and not left:
+            raise RuntimeError("can't start new thread")
+        left -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    results = list(run_all(range(20), str, workers=8, cancel=CancelToken()))
+    assert sorted(results) == sorted((number, str(number)) for number in range(20))
+    assert left == 0
+    results = list(run_all(range(3), str, workers=8, cancel=CancelToken()))
+    assert results == [(0, "0"), (1, "1"), (2, "2")]
+
+
+def test_how_often_threads_take_turns_is_as_before_after_a_run() -> None:
+    before = sys.getswitchinterval()
+    seen = dict(
+        run_all(range(4), lambda _: sys.getswitchinterval(), workers=2, cancel=CancelToken())
+    )
+    assert min(seen.values()) > before
+    assert sys.getswitchinterval() == before

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.ssh.commands import SshServices
 from aegis_provision.transport.ssh.idle_connections import IdleConnection
 from tests.fleet import stalling
 from tests.fleet.clients import logged_in, options, target_at
@@ -76,3 +77,17 @@ def test_kept_connections_outlive_the_wait_and_dead_ones_are_found(
         bastion.process.terminate()
         bastion.process.wait(_ENOUGH)
         lost.close()
+
+
+def test_keys_are_exchanged_anew_while_a_command_talks(home: Path, tmp_path: Path) -> None:
+    """The server begins it whenever it likes, in the middle of what it sends."""
+    with running_sshd(tmp_path / "sshd", settings=["RekeyLimit 64K"]) as sshd:
+        conn_options = options(home, sshd.known_hosts)
+        with logged_in(target_at(sshd), conn_options) as connection:
+            services = SshServices(connection, conn_options, sshd.user)
+            done = services.run("head -c 400000 /dev/zero", Deadline.after(60))
+            assert (done.status, len(done.output)) == (0, 400_000)
+            idle = IdleConnection(connection)
+            idle.rest()
+            idle.wake()
+            assert services.run("echo still there", Deadline.after(60)).output == b"still there\n"

@@ -15,6 +15,7 @@ from aegis_provision.aegis.identify_server import NO_COMMANDS
 from aegis_provision.errors import Passing, Stage, Unreachable
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.ssh import paramiko_internals
 from aegis_provision.transport.ssh.handshake import open_transport
 from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 from tests.fleet import sockets, stalling
@@ -50,6 +51,15 @@ NO_SSH = "what answers there is no SSH server"
 NO_WORD = "the host closed the connection before it said anything in SSH"
 CLOSED = "the host closed the connection"
 BROKEN = "what the host sends is not proper SSH"
+
+
+def test_half_a_packet_is_not_waited_for_without_end(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paramiko_internals, "_REST_WITHIN", 0.2)
+    with sockets.answering(sockets.drips_a_packet) as port:
+        problem = refusal(target("127.0.0.1", port), options(home, timeout=SHORT))
+    assert (problem.step, problem.reason) == ("handshake", NO_TIME)
 
 
 @pytest.mark.parametrize(
