@@ -661,6 +661,9 @@ class Connection(paramiko.Transport):
             number, seconds = self._mine.number, self._opening
             self._opening = None
             self.read_until(lambda: number not in self.channel_events, seconds)
+            if self.active and number in self.channel_events:
+                # As paramiko says it, which would wait for as long again, and read nothing.
+                raise paramiko.SSHException("Timeout opening channel.")
 
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
         self.verify_shown_key(host_key, sig)
