@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
@@ -48,11 +49,11 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.events import Event, FileChange
     from aegis_provision.rollout.host_work import Executor
     from aegis_provision.rollout.results import RunResult
-    from tests.fleet.openssh import Sshd
     from tests.rollout.conftest import Hosts
 
 pytestmark = pytest.mark.slow
 
+_HIGH = 500
 DIGEST = DigestKey.of(b"the key of this run")
 THEIRS = "token-in-the-hosts-file"
 OLD = json.dumps({"authToken": THEIRS, "port": 9100})
@@ -108,24 +109,38 @@ def _apply(
     )
 
 
+@pytest.fixture
+def known_hosts(tmp_path: Path) -> Iterator[Path]:
+    """A file that this process alone can find: under that path a worker has none."""
+    with (tmp_path / "known_hosts").open("wb") as stream:
+        descriptor = fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        yield Path(f"/proc/self/fd/{descriptor}")
+        os.close(descriptor)
+
+
 def test_they_do_what_one_process_does_and_hold_nothing_in_sight(
-    hosts_of: Callable[..., Hosts], sshd: Sshd
+    hosts_of: Callable[..., Hosts], known_hosts: Path
 ) -> None:
     hosts = hosts_of("new", "-gone", "old", "broken", "moved")
     for name in ("old", "moved"):
         hosts.file_of(name).write_text(OLD)
         hosts.file_of(name).chmod(0o600)
     hosts.file_of("broken").write_text("{")
-    known_hosts = hosts.root / "known_hosts"
-    environ = {**os.environ, "A_TOKEN": "token-of-the-environment"}
+    asked = hosts.root / "asked"
+    ssh_config = hosts.root / "ssh_config"
+    ssh_config.write_text(f'Match exec "echo $PPID >>{asked}"\nServerAliveInterval 60\n')
     options = replace(
-        hosts.connection.options, known_hosts=(known_hosts,), accept_new=True, environ=environ
+        hosts.connection.options,
+        known_hosts=(known_hosts,),
+        ssh_config=ssh_config,
+        accept_new=True,
+        environ={**os.environ, "A_TOKEN": "token-of-the-environment"},
     )
     hosts.connection = replace(hosts.connection, options=options)
     with HostWorker(hosts.connection, ConnectionPool(0), (), DIGEST) as one:
         statuses = check_fleet(hosts.jobs, one, hosts.emit)
         expected = plan_fleet(hosts.jobs, one, hosts.emit)
-    known_hosts.unlink()
+    known_hosts.write_text("")
     hosts.events.clear()
     with _processes(hosts) as (processes, workers):
         assert check_fleet(hosts.jobs, processes, hosts.emit) == statuses
@@ -150,6 +165,7 @@ def test_they_do_what_one_process_does_and_hold_nothing_in_sight(
         "broken": Status.REFUSED,
         "moved": Status.REFUSED,
     }
+    assert set(asked.read_text().split()) == {str(os.getpid())}
     assert recorded.old["old"], "the record comes before the write"
     actions = {plan.host: plan.action for plan in again}
     assert actions["new"] is actions["old"] is Action.UNCHANGED
