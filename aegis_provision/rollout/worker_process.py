@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -53,11 +54,17 @@ def main() -> None:
         _Server(stream, set_up).run()
     except (EOFError, OSError):
         pass
-    # What is still under way can't be told any more; but connections end in order, if quickly.
+    sys.exit()
+
+
+def _end_soon() -> None:
+    """End the process after a moment in any case: an operator's that is gone kills nobody.
+
+    What is still under way can't be told any more; but connections end in order, if quickly.
+    """
     patience = threading.Timer(_TIME_TO_CLOSE, os._exit, (0,))
     patience.daemon = True
     patience.start()
-    sys.exit()
 
 
 def _take_input() -> int:
@@ -87,15 +94,20 @@ class _Server:
     def run(self) -> None:
         """Take work until the stream ends. Raises ``EOFError`` and ``OSError`` then."""
         with self._worker:
-            while True:
-                kind, number, body = self._stream.receive()
-                match kind:
-                    case Kind.WORK:
-                        self._threads.run(partial(self._do, number, body))
-                    case Kind.ANSWER:
-                        self._answers[number].put(body)
-                    case _:  # CANCEL
-                        self._cancel.cancel()
+            try:
+                while True:
+                    self._take(*self._stream.receive())
+            finally:
+                _end_soon()
+
+    def _take(self, kind: Kind, number: int, body: bytes) -> None:
+        match kind:
+            case Kind.WORK:
+                self._threads.run(partial(self._do, number, body))
+            case Kind.ANSWER:
+                self._answers[number].put(body)
+            case _:  # CANCEL
+                self._cancel.cancel()
 
     def _do(self, number: int, body: bytes) -> None:
         from aegis_provision.rollout.host_work import Calls
@@ -109,12 +121,11 @@ class _Server:
 
         calls = Calls(emit, before_write, self._cancel)
         try:
-            outcome = self._worker.do(read_with_secrets(body), calls)
-            self._stream.send(Kind.DONE, number, plain(outcome))
-        except OSError:  # the operator's process is gone, and so will this one be
-            return
+            done = Kind.DONE, plain(self._worker.do(read_with_secrets(body), calls))
         except Exception as bug:  # noqa: BLE001 - told where it can be seen, without any value
-            self._stream.send(Kind.BUG, number, plain((type(bug).__name__, _frames(bug))))
+            done = Kind.BUG, plain((type(bug).__name__, _frames(bug)))
+        with suppress(OSError):  # the operator's process is gone, and so will this one be
+            self._stream.send(done[0], number, done[1])
 
     def _ask(self, kind: Kind, number: int, question: object) -> Any:
         """Ask the operator's process, and return what it answers, or raise it."""

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -58,8 +58,10 @@ class WorkerProcess:
     """One worker process, seen from the operator's."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        """Start it. Raises ``OSError``."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ExitStack() as unless_started, theirs:
+            unless_started.enter_context(ours)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "aegis_provision.rollout.worker_process"],
                 stdin=theirs.fileno(),
@@ -68,6 +70,7 @@ class WorkerProcess:
                 env=dict(environ),
                 start_new_session=True,
             )
+            unless_started.pop_all()
         self.hosts = self.given = 0
         self.spare = False
         self.gone = False
@@ -225,7 +228,8 @@ class WorkerProcesses:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._workers = [WorkerProcess(self._environ) for _ in range(self._count)]
+        for _ in range(self._count):
+            self._launch()
         for worker in self._workers:
             worker.start(self._set_up)
         return self
@@ -263,7 +267,10 @@ class WorkerProcesses:
             if self._closed or not common:
                 return None
             if alone:
-                worker = self._spare()
+                spare = self._spare()
+                if spare is None:
+                    return None
+                worker = spare
             elif isinstance(home, WorkerProcess) and not home.gone:
                 worker = home
             else:
@@ -284,23 +291,31 @@ class WorkerProcesses:
             worker.wait(0)
             self._deaths += 1
             if not worker.spare and self._deaths <= _MOST_DEATHS * self._count:
-                self._workers.append(self._started())
+                self._start()
 
-    def _spare(self) -> WorkerProcess:
+    def _spare(self) -> WorkerProcess | None:
         """Return the worker for hosts that are worked on alone, started if need be."""
         for worker in self._workers:
             if worker.spare:
                 return worker
-        worker = self._started()
-        worker.spare = True
-        self._workers.append(worker)
+        return self._start(spare=True)
+
+    def _start(self, *, spare: bool = False) -> WorkerProcess | None:
+        worker = self._launch()
+        if worker is not None:
+            worker.spare = spare
+            worker.start(self._set_up)
+            if self._cancelled:
+                worker.cancel()
         return worker
 
-    def _started(self) -> WorkerProcess:
-        worker = WorkerProcess(self._environ)
-        worker.start(self._set_up)
-        if self._cancelled:
-            worker.cancel()
+    def _launch(self) -> WorkerProcess | None:
+        """Return a new process, if this machine lets us: it may be short of memory, or of them."""
+        try:
+            worker = WorkerProcess(self._environ)
+        except OSError:
+            return None
+        self._workers.append(worker)
         return worker
 
 

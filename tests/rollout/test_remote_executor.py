@@ -31,12 +31,13 @@ from aegis_provision.rollout.events import (
     StepStarted,
     WriteBegun,
 )
-from aegis_provision.rollout.host_work import Calls, RunTerms
+from aegis_provision.rollout.host_work import Calls, ReadHost, RunTerms
 from aegis_provision.rollout.host_worker import HostWorker
 from aegis_provision.rollout.inspection import check_fleet
 from aegis_provision.rollout.planner import PlanReader, plan_fleet
 from aegis_provision.rollout.redact_remote_text import run_secrets
-from aegis_provision.rollout.remote_executor import RemoteExecutor
+from aegis_provision.rollout.remote_executor import RemoteExecutor, WorkerBugError
+from aegis_provision.rollout.remote_host_worker import HostOrder, Route
 from aegis_provision.rollout.results import Status
 from aegis_provision.rollout.run_schedule import run_schedule
 from aegis_provision.rollout.worker_processes import WorkerProcesses, worker_environ
@@ -158,6 +159,12 @@ def test_they_do_what_one_process_does_and_hold_nothing_in_sight(
         recorded = Recorded(hosts)
         results = _apply(processes, plans, recorded).results
         again = plan_fleet(hosts.jobs, processes, hosts.emit)
+        nowhere = HostOrder(ReadHost(hosts.jobs[0], READER), Route(problem=OSError()))
+        worker = workers.take("new", None, alone=False)
+        assert worker is not None
+        with pytest.raises(WorkerBugError, match="OSError"):
+            worker.call(nowhere, Calls(hosts.emit, recorded.before_write))
+        workers.give_back(worker)
     assert {result.host: result.status for result in results} == {
         "new": Status.RESTART_PENDING,
         "gone": Status.UNREACHABLE,
@@ -304,6 +311,17 @@ def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
                     assert text == OLD
             finished = [item.result for item in hosts.events if isinstance(item, HostFinished)]
             assert sorted(item.host for item in finished[-8:]) == names
+
+
+def test_workers_that_cannot_be_started_are_gone(hosts_of: Callable[..., Hosts]) -> None:
+    hosts = hosts_of("a")
+    environ = {**os.environ, "LANG": "x" * 1024 * 1024}  # longer than execve(2) takes
+    options = replace(hosts.connection.options, environ=environ)
+    hosts.connection = replace(hosts.connection, options=options)
+    with _processes(hosts) as (processes, _):
+        [plan] = plan_fleet(hosts.jobs, processes, hosts.emit)
+    assert plan.action is Action.UNREACHABLE
+    assert "fewer --workers need less" in plan.hint
 
 
 def test_a_workers_environment_holds_what_an_interpreter_needs() -> None:
