@@ -118,8 +118,6 @@ class HostWorker:
         kept = self._kept.get(task.plan.host) or self._plan_again(work, calls)
         if isinstance(kept, HostResult):
             return kept
-        # Where hosts are only read it is not needed, and a command starts sooner.
-
         plan = without_write(kept.plan) if task.wrote else kept.plan
         written = kept.plan.write if task.wrote else None
         context = RunContext(
