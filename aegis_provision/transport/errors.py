@@ -41,7 +41,8 @@ _NO_NAME_SERVER = (
 TOO_MANY_FILES = ("too many files are open here", "lower --forks, or raise 'ulimit -n'")
 TOO_MANY_FILES_IN_ALL = ("too many files are open here", "lower --forks")
 NO_MEMORY = ("this machine has no memory left", "lower --forks")
-_SHORT_HERE = frozenset({TOO_MANY_FILES, TOO_MANY_FILES_IN_ALL, NO_MEMORY})
+NO_PROCESS = ("this machine starts no further process", "lower --forks, or raise 'ulimit -u'")
+_SHORT_HERE = frozenset({TOO_MANY_FILES, TOO_MANY_FILES_IN_ALL, NO_MEMORY, NO_PROCESS})
 _BY_ERRNO = {
     errno.ECONNREFUSED: NOTHING_LISTENS,
     errno.EHOSTUNREACH: ("no route to the host", _ROUTE),
@@ -57,6 +58,7 @@ _BY_ERRNO = {
     errno.ENFILE: TOO_MANY_FILES_IN_ALL,
     errno.ENOMEM: NO_MEMORY,
     errno.ENOBUFS: NO_MEMORY,
+    errno.EAGAIN: NO_PROCESS,
 }
 NO_TIME = ("no answer in time", "check the host and the network, or raise --timeout")
 """The reason and the hint for a step that took too long."""

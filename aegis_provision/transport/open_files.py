@@ -23,7 +23,14 @@ _MOST_OF_MACOS = 10_240  # OPEN_MAX: more than that, setrlimit(2) refuses there
 SHORT_HERE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
 """What the system says where this machine is short of files, memory or processes."""
 
+_OPEN_AS_A_RULE = 32
 _NULL = "/dev/null"
+
+
+def raise_shortage(problem: OSError) -> None:
+    """Raise ``problem`` if it is that this machine is short of something."""
+    if problem.errno in SHORT_HERE - {errno.EAGAIN}:
+        raise problem
 
 
 class _OwnLimit:
@@ -52,8 +59,12 @@ def file_limit() -> int:
 
 
 def files_left() -> int:
-    """Return how many files this process may still open."""
-    return max(0, file_limit() - len(os.listdir("/dev/fd")))  # noqa: PTH208 - no more than counted
+    """Return how many files this process may still open; a guess where the system can't tell."""
+    try:
+        opened = len(os.listdir("/dev/fd"))  # noqa: PTH208 - no more than counted
+    except OSError:
+        opened = _OPEN_AS_A_RULE
+    return max(0, file_limit() - opened)
 
 
 def can_open(count: int) -> bool:

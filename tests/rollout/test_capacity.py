@@ -6,19 +6,25 @@ import json
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis_provision.planning.plan import Action
 from aegis_provision.rollout.capacity import FILES_A_HOST, capacity_of
 from aegis_provision.rollout.connection_pool import ConnectionPool
+from aegis_provision.rollout.events import ConnectRetried
 from aegis_provision.rollout.host_worker import host_worker
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.retry import Retries
 from tests.fleet.openssh import running_sshd
 from tests.transport.ssh.test_proxy_command import RELAY
+from tests.transport.test_open_files import limited_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +85,45 @@ def test_a_pool_counts_the_files_of_its_connections(hosts_of: Callable[..., Host
         assert taken is not None
         assert kept.offer("2", sessions[2])
         taken.close()
+
+
+def test_hosts_wait_for_files_that_others_have_and_are_all_read(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of(*(f"host-{number}" for number in range(12)))
+    options = replace(hosts.connection.options, retries=Retries())
+    connection = replace(hosts.connection, forks=8, options=options)
+    with host_worker(hosts.jobs[:1], connection, ConnectionPool(0)) as worker:
+        plan_fleet(hosts.jobs[:1], worker, hosts.emit)  # what is loaded late is loaded then
+    with limited_to(7), host_worker(hosts.jobs, connection, ConnectionPool(0)) as worker:
+        plans = plan_fleet(hosts.jobs, worker, hosts.emit)
+    assert {(plan.action, plan.message) for plan in plans} == {(Action.CREATE, "")}
+
+
+@pytest.mark.parametrize(("files", "step"), [(0, "connect"), (1, "login")])
+def test_what_is_short_here_is_tried_again_until_it_is_there(
+    files: int, step: str, hosts_of: Callable[..., Hosts]
+) -> None:
+    hosts = hosts_of("a")
+    options = replace(
+        hosts.connection.options,
+        retries=Retries(sleep=lambda _: None),
+        agent_socket=str(hosts.root / "no-agent"),
+    )
+    # What it reads once is read then; not the agent, nor a key that it has not seen.
+    hosts.connection.open(hosts.jobs[0].host, Deadline.after(60), hosts.emit).close()
+    connection = replace(hosts.connection, options=options)
+    reasons: list[str] = []
+    with ExitStack() as limited:
+
+        def emit(event: object) -> None:
+            if isinstance(event, ConnectRetried):
+                reasons.append(event.reason)
+                limited.close()
+
+        limited.enter_context(limited_to(files))
+        connection.open(hosts.jobs[0].host, Deadline.after(60), emit).close()
+    assert reasons == [f"{step}: too many files are open here"]
 
 
 @pytest.mark.slow

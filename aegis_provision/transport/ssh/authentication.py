@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
 from aegis_provision.humanize import listed
+from aegis_provision.transport.open_files import raise_shortage
 from aegis_provision.transport.ssh.algorithms import KEYS, chosen
 from aegis_provision.transport.ssh.identities import describe_certificate, find_identities
 from aegis_provision.transport.ssh.paramiko_errors import map_paramiko_errors
@@ -87,14 +88,19 @@ def log_in(
 
 
 def open_agent(path: str | None, seconds: float) -> tuple[SshAgent | str, tuple[AgentKey, ...]]:
-    """Return the agent at ``path`` and its keys, or why there is none: ``""`` if none was named."""
+    """Return the agent at ``path`` and its keys, or why there is none: ``""`` if none was named.
+
+    Raises ``OSError`` where this machine has no file left for it.
+    """
     if path is None:
         return "", ()
     try:
         agent = SshAgent(path, seconds)
     except TimeoutError:
         return "the ssh agent does not answer", ()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as problem:
+        if isinstance(problem, OSError):
+            raise_shortage(problem)
         return "there is no ssh agent where SSH_AUTH_SOCK says", ()
     try:
         return agent, agent.keys()

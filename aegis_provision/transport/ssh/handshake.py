@@ -85,7 +85,8 @@ def _open(
             shown = _shake_hands(transport, order, hop, options, deadline)
         accepted = check_host_key(shown, hop, known_hosts, options)
         progress.accepted = progress.accepted or accepted
-        transport.logged_in_with = log_in(transport, hop, options, deadline, progress)
+        with map_errors("login"):  # no file is left here for the agent or a key
+            transport.logged_in_with = log_in(transport, hop, options, deadline, progress)
         transport.set_keepalive(hop.server_alive_interval or _KEEPALIVE)
     except BaseException:
         if transport is not None:

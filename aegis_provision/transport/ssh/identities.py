@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.files.reading import read_beginning
 from aegis_provision.humanize import blank_control, listed
+from aegis_provision.transport.open_files import raise_shortage
 from aegis_provision.transport.ssh.algorithms import KEYS, chosen, shown_type
 from aegis_provision.transport.ssh.certificates import USER, Certificate, parse_certificate
 from aegis_provision.transport.ssh.private_keys import (
@@ -250,7 +251,8 @@ def _certificate(path: str) -> Certificate | str:
         line = read_beginning(Path(path), LONGEST_FILE).partition(b"\n")[0]
     except (FileNotFoundError, NotADirectoryError):
         return _MISSING
-    except OSError:
+    except OSError as problem:
+        raise_shortage(problem)
         return "can't be read"
     key = read_public_key(line)
     certificate = None if key is None else _user_certificate(key.blob)

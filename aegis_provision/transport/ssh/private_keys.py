@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from aegis_provision.files.reading import UnfitFileError, read_file
+from aegis_provision.transport.open_files import raise_shortage
 from aegis_provision.transport.ssh.public_keys import HostKey, read_public_key, to_string
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def read_private_key(path: str, passphrase: Secret | None) -> PrivateKey | str:
     """Return the private key at ``path``, or why it can't be used.
 
     A key that others can read is not, as ssh has it. Opening one takes long on purpose: what was
-    opened is kept while its file stays as it is.
+    opened is kept while its file stays as it is. Raises ``OSError`` where this machine has no file
+    left for it.
     """
     try:
         found = Path(path).stat()
@@ -110,7 +112,8 @@ def _read(path: str, facts: os.stat_result, passphrase: Secret | None) -> Privat
     except UnfitFileError as problem:
         reason = problem.strerror or ""
         return f"can't be used: {reason[:1].lower()}{reason[1:]}"
-    except OSError:
+    except OSError as problem:
+        raise_shortage(problem)
         return "can't be read"
     if facts.st_uid == os.getuid() and facts.st_mode & _FOR_OTHERS and b"PRIVATE KEY" in data:
         return f"can be read by others (mode {facts.st_mode & 0o777:04o}): chmod 600 it"
