@@ -32,7 +32,7 @@ VERSIONS := tests/cli/test_golden.py tests/cli/test_completion.py tests/cli/test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit lowest newest lint ruff format-check types imports docs golden bench format clean
+.PHONY: help demo test unit lowest newest lint ruff format-check types imports docs site golden bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ types: $(READY) ## run the type checker
 
 imports: $(READY) ## check which package imports which
 	@$(BIN)/lint-imports
+
+site: $(TEST_READY) ## build the documentation site into build/site
+	@$(BIN)/mkdocs build --strict --quiet
 
 docs: $(READY) ## write docs/commands.md and the man page anew from the commands' own help
 	@text=$$($(BIN)/python -m tests.docs.reference) && printf "%s\n" "$$text" >docs/commands.md

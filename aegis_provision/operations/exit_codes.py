@@ -1,4 +1,4 @@
-"""What the exit codes mean, and which one a plan or a run ends with (README lists them).
+"""What the exit codes mean, and which one a plan or a run ends with (docs/exit-codes.md).
 
 Every start of the program loads this, so what a decision knows of plans and runs is loaded for it.
 """

@@ -74,8 +74,8 @@ class Page:
             self._ask(f"{domain}.enable")
         return self
 
-    def open(self, path: Path, *, width: int, height: int = 800, dark: bool = False) -> None:
-        """Show the file at ``path`` on a screen of this size and wait until it is there."""
+    def open(self, page: Path | str, *, width: int, height: int = 800, dark: bool = False) -> None:
+        """Show a file, or what is at a URL, on a screen of this size and wait until it is there."""
         self._ask(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -86,12 +86,24 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._ask("Emulation.setEmulatedMedia", media="", features=[scheme])
         self._events.clear()
-        self._ask("Page.navigate", url=path.as_uri())
+        self._ask("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self._wait_for("Page.loadEventFired")
 
     def value(self, script: str) -> Any:
         """Return what the expression ``script`` comes to in the page."""
         said = self._ask("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in said, said
+        return said["result"].get("value")
+
+    def when(self, script: str) -> Any:
+        """Return what the expression ``script`` comes to, once that is neither empty nor false."""
+        waiting = f"""new Promise(done => {{
+            const look = () => {{ const it = {script}; it ? done(it) : setTimeout(look, 20); }};
+            look();
+        }})"""
+        said = self._ask(
+            "Runtime.evaluate", expression=waiting, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in said, said
         return said["result"].get("value")
 
