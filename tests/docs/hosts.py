@@ -169,7 +169,7 @@ def _run(place: Place, process: asyncssh.SSHServerProcess[str]) -> None:
         process.stdout.write(_REPORT)
         process.exit(0)
         return
-    if command.endswith("; date +%s'"):
+    if "; date +%s" in command:
         process.stdout.write(f"{int(time.time())}\n")
         process.exit(0)
         return
