@@ -65,9 +65,11 @@ def section(
     """Return the section as Markdown; ``plot`` is the name of the file with the plot."""
     parts = [
         BEGIN,
+        "",
         "## Beside other programs",
         "",
         _INTRODUCTION,
+        "",
         f"{'; '.join(f'{name} {words}' for name, words in facts.items())}.",
         "",
         *_results(results),

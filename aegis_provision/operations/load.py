@@ -184,9 +184,23 @@ def resolve_fleet(
     diagnostics += found
     if inventory is None:
         return None, diagnostics
-    recipes, found = resolve_providers(inventory)
+    fleet, found = complete_fleet(inventory, files)
     diagnostics += found
-    specs, found = session_specs(inventory, recipes)
+    return replace(fleet, diagnostics=diagnostics), diagnostics
+
+
+def complete_fleet(
+    inventory: Inventory, files: Sequence[InputFile], hosts: Sequence[str] | None = None
+) -> tuple[Fleet, tuple[Diagnostic, ...]]:
+    """Return the fleet of an ``inventory`` of ``files``, and what is wrong beyond the inventory.
+
+    Session variables are made for ``hosts``, for all without them.
+    """
+    recipes, diagnostics = resolve_providers(inventory)
+    wanted = inventory
+    if hosts is not None:
+        wanted = replace(inventory, hosts={name: inventory.hosts[name] for name in hosts})
+    specs, found = session_specs(wanted, recipes)
     diagnostics += found
     distinct = {id(spec): spec for spec in specs.values()}
     checked = [item for spec in distinct.values() for item in check_spec(spec)]

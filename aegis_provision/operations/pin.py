@@ -16,16 +16,17 @@ from aegis_provision.documents.yaml_reader import ReadOnce
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.files.atomic import Replacement
 from aegis_provision.inputs.inventory_files import read_inventory_files
+from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.pin_edits import edit_pins, side_effects
-from aegis_provision.operations.load import inventory_paths, resolve_fleet, select_hosts
+from aegis_provision.operations.load import complete_fleet, inventory_paths, select_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aegis_provision.documents.yaml_reader import Read
     from aegis_provision.inventory.files import InputFile
+    from aegis_provision.inventory.host import Inventory
     from aegis_provision.inventory.pin_edits import PinEdits, PinRequest
-    from aegis_provision.operations.load import Fleet
 
 
 def edit_inventory(
@@ -41,13 +42,14 @@ def edit_inventory(
     files, diagnostics = read_inventory_files(inventory_paths(named), environ)
     # Before and after the edit most files are the same, and so are their documents.
     read = ReadOnce()
-    fleet, diagnostics = resolve_fleet(files, diagnostics, read)
-    if fleet is None:
-        raise InvalidInputError(drop_followups(diagnostics))
-    hosts = select_hosts(fleet.inventory, "HOST", pattern)
+    inventory, found = load_inventory(files, read=read) if files else (None, ())
+    if inventory is None:
+        raise InvalidInputError(drop_followups((*diagnostics, *found)))
+    hosts = select_hosts(inventory, "HOST", pattern)
+    fleet, further = complete_fleet(inventory, files, hosts)
     # A link in host_vars/ is one more name of a file: an edit changes the hosts of every name.
     real_paths = {file.name: str(Path(file.name).resolve()) for file in files if not file.printed}
-    edits = edit_pins(fleet.inventory, fleet.files, hosts, request, real_paths, read)
+    edits = edit_pins(inventory, fleet.files, hosts, request, real_paths, read)
     if has_errors(edits.diagnostics):
         raise InvalidInputError(edits.diagnostics)
     if edits.contents:
@@ -56,7 +58,8 @@ def edit_inventory(
             replace(file, data=contents.get(real_paths.get(file.name, ""), file.data))
             for file in files
         ]
-        _check(fleet, diagnostics, after, hosts, request, read)
+        known = (*diagnostics, *found, *further)
+        _check(inventory, known, after, hosts, request, read)
     replacements = {
         file.name: Replacement(Path(file.name), file.data, edits.contents[file.name])
         for file in files
@@ -66,19 +69,27 @@ def edit_inventory(
 
 
 def _check(
-    before: Fleet,
-    diagnostics: Sequence[Diagnostic],
+    before: Inventory,
+    known: Sequence[Diagnostic],
     files: Sequence[InputFile],
     hosts: Sequence[str],
     request: PinRequest | None,
     read: Read,
 ) -> None:
-    """Raise :class:`InvalidInputError` where the edited ``files`` are not what they should be."""
-    after, found = resolve_fleet(files, read=read)
-    known = {identity for item in diagnostics for identity in _identities(item)}
-    fresh = [item for item in found if item.is_error and not known.issuperset(_identities(item))]
+    """Raise :class:`InvalidInputError` where the edited ``files`` are not what they should be.
+
+    ``known`` is what was wrong before. Of other hosts than ``hosts`` no value may change, so that
+    what is made of their values need not be looked at.
+    """
+    after, found = load_inventory(files, read=read)
+    if after is not None:
+        found += complete_fleet(after, files, hosts)[1]
+    before_it = {identity for item in known for identity in _identities(item)}
+    fresh = [
+        item for item in found if item.is_error and not before_it.issuperset(_identities(item))
+    ]
     if not fresh and after is not None:
-        fresh += side_effects(before.inventory, after.inventory, hosts, request)
+        fresh += side_effects(before, after, hosts, request)
     if fresh or after is None:
         words = "nothing was written, because of what would be wrong afterwards"
         raise InvalidInputError([*drop_followups(fresh), note("not-written", words)])
