@@ -34,6 +34,8 @@ class IdleConnection:
         """Let the one thread read it. Raises ``OSError`` and ``RuntimeError`` if it can't."""
         if not self.connection.reads_in_background:
             with self._exclusive:
+                if not self.connection.is_active():
+                    raise ConnectionResetError
                 self._quiet_since = time.monotonic()
                 _READER.add(self)
                 self._resting = True
@@ -137,8 +139,8 @@ class _Reader:
         return selector
 
     def _run(self, selector: selectors.BaseSelector, woken: int) -> None:
+        looked = time.monotonic()
         while True:
-            looked = time.monotonic()
             for key, _ in selector.select(_LOOK_EVERY if self._resting else None):
                 if key.fd == woken:
                     os.read(woken, 4096)
@@ -147,6 +149,7 @@ class _Reader:
             while not self._told.empty():
                 self._told.get().read(came=True)
             if time.monotonic() - looked >= _LOOK_EVERY:
+                looked = time.monotonic()
                 self._give_signs_of_life()
 
     def _give_signs_of_life(self) -> None:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
+    from _typeshed import ReadableBuffer
     from paramiko.message import Message
 
 _METHODS = ("publickey", "password", "keyboard-interactive")
@@ -75,6 +76,7 @@ _KEY_EXCHANGE = range(30, 50)  # RFC 4253, section 12
 _READ_SIZE = 64 * 1024
 _LONGEST_READ = 1.0
 _REST_WITHIN, _REST_WITHIN_SHORT = 5.0, 0.5
+_SENDS_WITHIN = 30.0
 _LONGEST_LINE = 64 * 1024
 _CONDITION, _LOCK = "_cv", "_lock"
 _FOREVER = 365 * 24 * 3600.0
@@ -191,7 +193,8 @@ class _Packets(Packetizer):
     paramiko reads for ever, in a thread that wakes ten times a second to see whether to end.
     ``until`` (``time.monotonic``) is when the reader stops waiting for a packet to begin; the rest
     of one that has begun is waited for ``rest_within`` seconds longer, as nothing could be read
-    after a half.
+    after a half. It would try to send for ever too: here for ``sends_within`` seconds without a
+    byte taken.
     """
 
     def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
@@ -201,6 +204,7 @@ class _Packets(Packetizer):
         self._seconds = 0.0
         self.until = 0.0
         self.rest_within = _REST_WITHIN
+        self.sends_within = _SENDS_WITHIN
 
     def start_handshake(self, timeout: float) -> None:
         """Start no timer: who waits for the handshake has a bound."""
@@ -228,6 +232,31 @@ class _Packets(Packetizer):
                 raise TimeoutError from None
         line, _, self._ahead = self._ahead.partition(b"\n")
         return line.removesuffix(b"\r").decode()
+
+    def write_all(self, out: ReadableBuffer) -> None:
+        """Send ``out``. Raises ``EOFError``, and ``TimeoutError`` if the far side takes nothing.
+
+        Half a packet can't be taken back, so that closes the connection.
+        """
+        super().write_all(b"")  # notes when something was sent last
+        unsent, until = memoryview(out), time.monotonic() + self.sends_within
+        while unsent:
+            try:
+                sent = self._sock.send(bytes(unsent))
+            except TimeoutError:
+                sent = 0
+                if time.monotonic() >= until:
+                    self.close()
+                    raise
+            except OSError:
+                raise EOFError from None
+            else:
+                until = time.monotonic() + self.sends_within
+                if not sent:  # as a channel says that it is closed
+                    raise EOFError
+            if self.closed:
+                raise EOFError
+            unsent = unsent[sent:]
 
     def _receive(self, *, begins: bool) -> bytes:
         """Return what comes next; ``begins`` says that a packet may begin with it.
@@ -479,6 +508,7 @@ class Connection(paramiko.Transport):
         self.active = True
         self.completion_event = event or cast("threading.Event", _ReadingEvent(self))
         seconds = _FOREVER if timeout is None else timeout
+        self._packets.sends_within = min(_SENDS_WITHIN, seconds)
         until = time.monotonic() + seconds
         self._reading(self._begin, seconds)
         if not self.completion_event.is_set():
@@ -629,6 +659,7 @@ class Connection(paramiko.Transport):
                 close()
         if self._authentication is not None:
             self._authentication.abort()
+        self.clear_to_send.set()
         for event in (self.completion_event, *tuple(self.channel_events.values())):
             if event is not None:
                 event.set()
@@ -769,8 +800,9 @@ class Connection(paramiko.Transport):
     def _parse_channel_open_failure(self, m: Message) -> None:
         answer = paramiko.Message(m.asbytes())
         number, code = answer.get_int(), answer.get_int()
-        words = answer.get_string().decode(errors="replace")
-        self._refusals[number] = ChannelRefusedError(code, words)
+        words = answer.get_string()[:_MOST_SAID].decode(errors="replace")
+        if number in self.channel_events:  # else nobody asked
+            self._refusals[number] = ChannelRefusedError(code, words)
         super()._parse_channel_open_failure(m)  # type: ignore[misc] # paramiko's own handler
 
     def _parse_channel_open_success(self, m: Message) -> None:

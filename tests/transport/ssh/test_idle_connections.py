@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import TYPE_CHECKING
+
+import pytest
 
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.ssh.commands import SshServices
 from aegis_provision.transport.ssh.idle_connections import IdleConnection
+from aegis_provision.transport.ssh.paramiko_internals import Connection
 from tests.fleet import stalling
 from tests.fleet.clients import logged_in, options, target_at
 from tests.fleet.openssh import running_sshd
@@ -39,12 +43,24 @@ def test_a_host_that_asks_for_a_sign_of_life_gets_one(sshd: Sshd, home: Path) ->
     _AsksForLife.lost = threading.Event()
     with stalling.serving(_AsksForLife, sshd, home) as port:
         conn_options = options(home, home / "known_hosts")
-        with logged_in(target_at(sshd, port=port), conn_options) as connection:
+        ours, theirs = socket.socketpair()
+        with logged_in(target_at(sshd, port=port), conn_options) as connection, ours, theirs:
             idle = IdleConnection(connection)
             idle.rest()
-            assert not _AsksForLife.lost.wait(1.5)
+            silent = Connection(ours)
+            silent.active, silent.keepalive_interval = True, 0.1
+            silent.clear_to_send.set()
+            other = IdleConnection(silent)
+            other.rest()
+            theirs.settimeout(_ENOUGH)
+            assert theirs.recv(1), "one that is silent gives it, though others never are"
+            other.wake()
+            assert not _AsksForLife.lost.is_set()
             idle.wake()
             assert _AsksForLife.lost.wait(_ENOUGH)  # nobody answers now
+            assert connection.ends()
+            with pytest.raises(OSError):  # noqa: PT011 - whatever the system says
+                idle.rest()
 
 
 def test_kept_connections_outlive_the_wait_and_dead_ones_are_found(

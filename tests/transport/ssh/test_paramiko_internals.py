@@ -6,9 +6,11 @@ import ast
 import base64
 import socket
 import subprocess
+import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import paramiko
 import pytest
@@ -119,3 +121,39 @@ def test_a_certificate_is_shown_where_one_was_agreed_upon(tmp_path: Path) -> Non
         assert shown.key == rsa.public
         assert shown.certificate is not None
         assert shown.certificate.authority == rsa.public
+
+
+@contextmanager
+def connected() -> Iterator[tuple[Connection, socket.socket]]:
+    """Yield a connection as it is before the exchange of keys, and its far side."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0.01)
+        connection = Connection(ours)
+        connection.active = True
+        connection.clear_to_send.set()
+        yield connection, theirs
+
+
+def test_a_far_side_that_takes_nothing_is_not_sent_to_for_ever() -> None:
+    message = paramiko.Message()
+    message.add_string(b"x" * 4_000_000)
+    with connected() as (connection, _):
+        packets: Any = connection.packetizer
+        packets.sends_within = 0.1
+        with pytest.raises(TimeoutError):
+            connection.send(message)
+        assert packets.closed  # half a packet is under way
+
+
+def test_who_waits_for_an_exchange_of_keys_is_told_of_the_connections_end() -> None:
+    message = paramiko.Message(b"x")
+    with connected() as (connection, theirs):
+        connection.clear_to_send.clear()
+        connection.clear_to_send_timeout = 20.0
+        connection.read_in_background()
+        threading.Timer(0.1, theirs.close).start()
+        began = time.monotonic()
+        connection.send(message)
+        assert time.monotonic() - began < 10
+        assert not connection.is_active()
