@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -35,12 +36,14 @@ class Measured:
 
 
 def adopt_orphans() -> None:
-    """Let this process be the parent of what its children leave behind (prctl(2); Linux alone).
+    """Let this process be the parent of what its children leave behind (prctl(2)).
 
-    Ansible's ssh goes on in the background: its CPU is a part of what Ansible costs.
+    Ansible's ssh goes on in the background: its CPU is a part of what Ansible costs. Raises
+    :class:`BenchmarkError` where there is no such thing.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if sys.platform != "linux":
+        raise BenchmarkError("CPU of both sides is told apart on Linux alone: measure there")
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def measure(
@@ -65,32 +68,37 @@ def measure(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        late = _wait(child, limit)
-        _, status, usage = os.wait4(child.pid, 0)
+        with _killed_at(child, limit) as late:
+            _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         afterwards()
         cpu = usage.ru_utime + usage.ru_stime + _cpu_of_orphans()
         output.seek(0)
         text = output.read()
-    if late:
+    if late.is_set():
         raise BenchmarkError(f"{' '.join(argv)}\ntook longer than {limit:.0f} s")
     if child.returncode:
         raise BenchmarkError(f"{' '.join(argv)}\nended with {child.returncode}:\n{text[-4000:]}")
-    # The kernel counts in kilobytes, macOS in bytes (getrusage(2)).
-    unit = 1024 * 1024 if sys.platform == "darwin" else 1024
-    return Measured(seconds, cpu, usage.ru_maxrss / unit, text)
+    return Measured(seconds, cpu, usage.ru_maxrss / 1024, text)
 
 
-def _wait(child: subprocess.Popen[bytes], limit: float | None) -> bool:
-    """Wait for the end of ``child`` without reaping it; end it at ``limit`` and return ``True``."""
-    until = None if limit is None else time.monotonic() + limit
-    while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-        if until is not None and time.monotonic() > until:
-            child.kill()
-            return True
-        time.sleep(0.005)
-    return False
+@contextmanager
+def _killed_at(child: subprocess.Popen[bytes], limit: float | None) -> Iterator[threading.Event]:
+    """End ``child`` after ``limit`` seconds, and set the event then; nobody looks meanwhile."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        child.kill()
+
+    timer = threading.Timer(limit or 0.0, end)
+    if limit is not None:
+        timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def _cpu_of_orphans() -> float:

@@ -143,7 +143,6 @@ def _measured(contestant: Contestant, bed: Bed, course: Course, limit: float) ->
 def main() -> int:
     """Measure, print, and return 0 only where every promise was measured and kept."""
     said = _arguments()
-    adopt_orphans()
     began = time.monotonic()
     environment = said.environment.resolve()
     bench = Bench(environment, began + said.minutes * 60)
@@ -151,6 +150,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="aegis-bench-") as name:
         home = Path(name).resolve()
         try:
+            adopt_orphans()
             if "inventories" in said.parts:
                 offline = home / "offline"
                 offline.mkdir()
