@@ -18,7 +18,7 @@ MUST_BE_SAID = {"yes", "host_key"}
 OF_ONE_COMMAND = {
     *("by", "every", "graph", "one", "provider", "reveal", "count", "keep"),
     *("model", "fast_model", "base_url", "timeout_ms", "auth_token", "until", "reason", "dry_run"),
-    *("force", "out", "base", "host", "names", "sarif_root", "page"),
+    *("force", "out", "base", "host", "names", "sarif_root", "page", "ready_made"),
 }
 
 
