@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -51,7 +51,16 @@ _TIME_TO_END = 3.0
 _NEEDED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONHOME")
 """The variables that an interpreter may need to start; a worker has no other of the operator's."""
 
+_CALLS = frozenset({Kind.EVENT, Kind.BEFORE_WRITE})
 _GONE = "the worker process"
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The work on one host: what it calls here, and how it ended."""
+
+    calls: Calls
+    ended: SimpleQueue[tuple[Kind, bytes] | Exception] = field(default_factory=SimpleQueue)
 
 
 class WorkerProcess:
@@ -77,7 +86,7 @@ class WorkerProcess:
         self._socket = ours
         self._stream = MessageStream(os.dup(ours.fileno()))
         self._numbers = itertools.count(1)
-        self._calls: dict[int, SimpleQueue[tuple[Kind, bytes]]] = {}
+        self._calls: dict[int, _Call] = {}
         self._lock = threading.Lock()
 
     def start(self, set_up: bytes) -> None:
@@ -88,43 +97,28 @@ class WorkerProcess:
 
     def call(self, order: HostOrder, calls: Calls) -> Any:
         """Have ``order`` done; see :class:`~.remote_executor.Worker`."""
-        number = next(self._numbers)
-        said: SimpleQueue[tuple[Kind, bytes]] = SimpleQueue()
+        number, call = next(self._numbers), _Call(calls)
         with self._lock:
             if self.gone:
                 raise WorkerGoneError(self.end)
-            self._calls[number] = said
+            self._calls[number] = call
         try:
             self._stream.send(Kind.WORK, number, with_secrets(order))
         except OSError:
-            said.put((Kind.GONE, b""))
+            call.ended.put((Kind.GONE, b""))
         try:
-            return self._outcome(said, calls)
+            end = call.ended.get()
         finally:
             with self._lock:
                 del self._calls[number]
-
-    def _outcome(self, said: SimpleQueue[tuple[Kind, bytes]], calls: Calls) -> Any:
-        while True:
-            kind, body = said.get()
-            match kind:
-                case Kind.EVENT:
-                    calls.emit(read_plain(body))
-                case Kind.BEFORE_WRITE:
-                    question, (host, change) = read_plain(body)
-                    answer: object
-                    try:
-                        answer = calls.before_write(host, change)
-                    except RecordError as problem:
-                        answer = problem
-                    with suppress(OSError):
-                        self._stream.send(Kind.ANSWER, question, plain(answer))
-                case Kind.DONE:
-                    return read_plain(body)
-                case Kind.BUG:
-                    raise WorkerBugError(*read_plain(body))
-                case _:  # GONE
-                    raise WorkerGoneError(self.end)
+        if isinstance(end, Exception):
+            raise end
+        kind, body = end
+        if kind is Kind.DONE:
+            return read_plain(body)
+        if kind is Kind.BUG:
+            raise WorkerBugError(*read_plain(body))
+        raise WorkerGoneError(self.end)
 
     def cancel(self) -> None:
         """Tell the hosts that are worked on that the operator asked to stop."""
@@ -164,14 +158,37 @@ class WorkerProcess:
                     self._save_key(body)
                     continue
                 with self._lock:
-                    said = self._calls.get(number)
-                if said is not None:
-                    said.put((kind, body))
+                    call = self._calls.get(number)
+                if call is not None:
+                    self._pass_on(kind, body, call)
         except (EOFError, OSError):
             with self._lock:
                 self.gone = True
-                for said in self._calls.values():
-                    said.put((Kind.GONE, b""))
+                for call in self._calls.values():
+                    call.ended.put((Kind.GONE, b""))
+
+    def _pass_on(self, kind: Kind, body: bytes, call: _Call) -> None:
+        """Make what a worker calls here and now; its end is for the thread that waits for it."""
+        if kind not in _CALLS:
+            call.ended.put((kind, body))
+            return
+        try:
+            if kind is Kind.EVENT:
+                call.calls.emit(read_plain(body))
+            else:
+                self._before_write(body, call.calls)
+        except Exception as bug:  # noqa: BLE001 - it is raised where the work was asked for
+            call.ended.put(bug)
+
+    def _before_write(self, body: bytes, calls: Calls) -> None:
+        question, (host, change) = read_plain(body)
+        answer: object
+        try:
+            answer = calls.before_write(host, change)
+        except RecordError as problem:
+            answer = problem
+        with suppress(OSError):
+            self._stream.send(Kind.ANSWER, question, plain(answer))
 
     def _save_key(self, body: bytes) -> None:
         """Save a key for the worker: this process alone writes to known_hosts."""
