@@ -215,9 +215,14 @@ class RunPlan:
 
     def predicted_stop(self) -> str:
         """Return where hosts that can't be worked on will stop the run, empty where they won't."""
-        bad = {Action.UNREACHABLE} if self.is_rollback else {Action.ERROR, Action.UNREACHABLE}
         schedule = self.job.schedule
-        stop = predict_stop(schedule, {plan.host for plan in self.hosts if plan.action in bad})
+        bad = {
+            plan.host
+            for plan in self.hosts
+            if plan.action.is_failure
+            and not (self.is_rollback and plan.action is not Action.UNREACHABLE)
+        }
+        stop = predict_stop(schedule, bad)
         if stop is None:
             return ""
         name = schedule.plays[stop.play].play.name

@@ -23,6 +23,11 @@ class Action(StrEnum):
     ERROR = "error"
     UNREACHABLE = "unreachable"
 
+    @property
+    def is_failure(self) -> bool:
+        """Tell whether nothing can be done on the host."""
+        return self in {Action.ERROR, Action.UNREACHABLE}
+
 
 class ChangeKind(StrEnum):
     """What happens to one key."""

@@ -12,7 +12,7 @@ from aegis_provision.report.console import UNKNOWN
 from aegis_provision.report.html_hosts import changes_table, warning_paragraph
 from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.report.html_page import fact_list, whole_page
-from aegis_provision.report.plan_report import SUMMARY, group_plans, warnings_of
+from aegis_provision.report.plan_report import SUMMARY, WORST_FIRST, group_plans, warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,9 +27,8 @@ _TONES = {
     Action.UPDATE: "restart_pending",
     Action.UNCHANGED: "unchanged",
 }
-"""The actions in the order of the page, each with the class that gives its colour."""
+"""The class that gives an action its colour."""
 
-_BAD = frozenset({Action.ERROR, Action.UNREACHABLE})
 _MANY_GROUPS = 40
 
 
@@ -40,7 +39,7 @@ def render_plan_page(plans: Sequence[HostPlan], about: Mapping[str, str]) -> str
     last. It holds no secret, as no change does.
     """
     groups = group_plans(plans)
-    ordered = [group for action in _TONES for group in groups if group.plan.action is action]
+    ordered = [group for action in WORST_FIRST for group in groups if group.plan.action is action]
     folded = len(groups) > _MANY_GROUPS
     parts = [_group(group, folded=folded) for group in ordered]
     hosts = element("section", element("h2", "Hosts"), *parts) if parts else None
@@ -50,13 +49,13 @@ def render_plan_page(plans: Sequence[HostPlan], about: Mapping[str, str]) -> str
 def _header(plans: Sequence[HostPlan], about: Mapping[str, str]) -> Markup:
     counts = Counter(plan.action for plan in plans)
     changes = counts[Action.CREATE] + counts[Action.UPDATE]
-    bad = sum(counts[action] for action in _BAD)
+    bad = sum(counts[action] for action in Action if action.is_failure)
     words = f"{counted(changes, 'host')} to write" if changes else "Nothing to write"
     if bad:
         words = f"{counted(bad, 'host')} can't be planned"
     tiles = [
-        element("li", element("b", str(counts[action])), SUMMARY[action], class_=tone)
-        for action, tone in _TONES.items()
+        element("li", element("b", str(counts[action])), SUMMARY[action], class_=_TONES[action])
+        for action in WORST_FIRST
         if counts[action]
     ]
     return element(
@@ -103,7 +102,7 @@ def _group(group: PlanGroup, *, folded: bool) -> Markup:
         if plan.unknown
         else None,
     ]
-    is_open = plan.action in _BAD or (plan.action is not Action.UNCHANGED and not folded)
+    is_open = plan.action.is_failure or (plan.action is not Action.UNCHANGED and not folded)
     return element(
         "details",
         summary,

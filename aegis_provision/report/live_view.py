@@ -11,7 +11,6 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from aegis_provision.humanize import counted, escape_control
-from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.budget import budget_of
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.report.console import duration, is_plain, play_title
@@ -166,7 +165,7 @@ def _estimate_play(
 
 
 def _has_work(plan: HostPlan | None, gates: Gates) -> bool:
-    if plan is None or plan.action in (Action.ERROR, Action.UNREACHABLE):
+    if plan is None or plan.action.is_failure:
         return False
     owed = gates.restart is Restart.CHANGED and plan.restart_pending
     return plan.writes or owed or gates.restart is Restart.ALWAYS

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from aegis_provision.humanize import counted
+from aegis_provision.humanize import counted, escape_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,7 +89,7 @@ def comment(
 
 
 def _section(section: Section) -> str:
-    code = f" <code>{html.escape(section.code)}</code>" if section.code else ""
+    code = f" {_code(section.code)}" if section.code else ""
     state = " open" if section.is_open else ""
     head = f"<details{state}>\n<summary>{html.escape(section.words)}{code}</summary>\n\n"
     return head + "".join(f"{_fenced(block)}\n" for block in section.blocks) + "</details>\n\n"
@@ -125,5 +125,5 @@ def _fenced(block: Block) -> str:
 
 
 def _code(text: str) -> str:
-    """Return ``text`` as code within a table, in which a bar would end the cell."""
-    return f"<code>{html.escape(text).replace('|', '&#124;')}</code>"
+    """Return ``text`` as code on a line, and in a table, where a bar would end the cell."""
+    return f"<code>{html.escape(escape_control(text)).replace('|', '&#124;')}</code>"

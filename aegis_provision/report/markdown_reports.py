@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.results import HostResult
 
 _MOST_RUNS = 50
-_FIRST = (Action.ERROR, Action.UNREACHABLE, Action.CREATE, Action.UPDATE, Action.UNCHANGED)
-_BAD = frozenset({Action.ERROR, Action.UNREACHABLE})
 
 
 def plan_comment(plans: Sequence[HostPlan]) -> str:
@@ -32,17 +30,21 @@ def plan_comment(plans: Sequence[HostPlan]) -> str:
     counts = Counter(plan.action for plan in plans)
     groups = plan_report.group_plans(plans)
     sections = [
-        _plan_section(group) for action in _FIRST for group in groups if group.plan.action is action
+        _plan_section(group)
+        for action in plan_report.WORST_FIRST
+        for group in groups
+        if group.plan.action is action
     ]
     warnings = plan_report.warnings_of(plans)
     if warnings:
         blocks = tuple(
-            Block((f"warning: {words}", *_names(hosts))) for words, hosts in warnings.items()
+            Block((*_lines([f"warning: {words}"]), *_names(hosts)))
+            for words, hosts in warnings.items()
         )
         sections.insert(0, Section(counted(len(warnings), "warning"), "", blocks, is_open=True))
     changes = counts[Action.CREATE] + counts[Action.UPDATE]
     verdict = f"{counted(changes, 'host')} to write" if changes else "nothing to write"
-    if bad := sum(counts[action] for action in _BAD):
+    if bad := sum(counts[action] for action in Action if action.is_failure):
         verdict += f", {bad} can't be planned"
     rows = {words: counts[action] for action, words in plan_report.SUMMARY.items()}
     rows["owed a restart"] = sum(plan.restart_pending for plan in plans)
@@ -54,7 +56,7 @@ def _plan_section(group: plan_report.PlanGroup) -> Section:
     plan = group.plan
     blocks = [Block(_names(group.hosts))]
     if group.pin:
-        blocks.append(Block((group.pin,)))
+        blocks.append(Block(_lines([group.pin])))
     told = plan_report.group_message_lines(group)
     if told:
         blocks.append(Block.of(told))
@@ -63,7 +65,7 @@ def _plan_section(group: plan_report.PlanGroup) -> Section:
         blocks.append(Block(lines, "diff"))
     pin = " (pin)" if plan.pin else ""
     words = f"{plan.action}: {counted(len(group.hosts), 'host')},"
-    return Section(words, f"{plan.provider}{pin}", tuple(blocks), is_open=plan.action in _BAD)
+    return Section(words, f"{plan.provider}{pin}", tuple(blocks), is_open=plan.action.is_failure)
 
 
 def apply_comment(run: str, results: Sequence[HostResult]) -> str:

@@ -65,6 +65,15 @@ SUMMARY = {
 }
 """What hosts with an action are counted as."""
 
+WORST_FIRST = (
+    Action.ERROR,
+    Action.UNREACHABLE,
+    Action.CREATE,
+    Action.UPDATE,
+    Action.UNCHANGED,
+)
+"""The actions in the order of a page or a comment."""
+
 _LISTED = 8
 _FEW_LISTED = 4
 _MANY_LISTED = 24

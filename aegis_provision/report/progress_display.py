@@ -9,7 +9,6 @@ from rich.text import Text
 
 from aegis_provision.diagnosis.checks import CheckResult
 from aegis_provision.humanize import counted, escape_control
-from aegis_provision.planning.plan import Action
 from aegis_provision.planning.status import HostState
 from aegis_provision.report.apply_report import result_lines
 from aegis_provision.report.console import (
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.events import Event
 
 _PER_SECOND = 4
-_BAD = {Action.ERROR, Action.UNREACHABLE}
 _BAD_STATES = {HostState.NOT_READ, HostState.ERROR, HostState.UNREACHABLE}
 
 
@@ -177,7 +175,7 @@ def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -
             words = f"{host}: attempt {attempt} to connect in {wait:.1f} s: {reason}"
             return [Text(escape_control(words))]
         case HostPlanned(plan):
-            if verbosity or plan.action in _BAD:
+            if verbosity or plan.action.is_failure:
                 return [Text(f"{plan.host}: {plan.action}")]
         case HostChecked(status):
             if verbosity or _BAD_STATES.intersection(status.states):

@@ -30,7 +30,6 @@ _WITHOUT_WRITE = {
     Action.UNREACHABLE: Status.UNREACHABLE,
 }
 _CAN_RESTART = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
-_CAN_NOT_WRITE = frozenset({Action.ERROR, Action.UNREACHABLE})
 _PENDING = "its file is right, and Aegis was not restarted since it came"
 
 
@@ -167,6 +166,6 @@ def not_begun(plan: HostPlan) -> HostResult:
     If it could not have been written anyway, the reason stays.
     """
     message, hint = "nothing was done there", ""
-    if plan.action in _CAN_NOT_WRITE:
+    if plan.action.is_failure:
         message, hint = f"{message}, and nothing could be: {plan.message}", plan.hint
     return HostResult(plan.host, Status.NOT_ATTEMPTED, message, hint)

@@ -48,8 +48,13 @@ _MOST_DEATHS = 3
 """How many workers may die for each that there is, until none is replaced any more."""
 
 _TIME_TO_END = 3.0
-_NEEDED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONHOME")
-"""The variables that an interpreter may need to start; a worker has no other of the operator's."""
+_NEEDED = (
+    *("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONHOME"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF"),
+    *("LOCALDOMAIN", "RES_OPTIONS", "HOSTALIASES"),
+)
+"""What a worker has of the operator's environment: what an interpreter may need to start, which
+authorities OpenSSL trusts, how the resolver finds names (resolver(3))."""
 
 _CALLS = frozenset({Kind.EVENT, Kind.BEFORE_WRITE})
 _GONE = "the worker process"

@@ -50,6 +50,8 @@ def test_a_host_mentions_no_person_and_brings_no_markup() -> None:
     text = plan_comment([plan])
     outside = _FENCE.sub("", text)
     assert "<code>p&lt;script&gt;</code>" in outside
+    text += comment("Run", {}, [Section("w", "p\n\n@all", ())], facts={"limit": "a\n\n@all"})
+    assert "\n@all" not in text
     for word in ("@everyone", "![x]", "/a/"):
         assert word in text
         assert word not in outside

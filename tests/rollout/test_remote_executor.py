@@ -326,4 +326,5 @@ def test_workers_that_cannot_be_started_are_gone(hosts_of: Callable[..., Hosts])
 
 def test_a_workers_environment_holds_what_an_interpreter_needs() -> None:
     environ = {"PATH": "/bin", "GLM_API_KEY": "x", "SSH_AUTH_SOCK": "/s", "HOME": "/root"}
-    assert set(worker_environ(environ)) == {"PATH", "PYTHONPATH", "PYTHONSAFEPATH"}
+    found = worker_environ({**environ, "SSL_CERT_FILE": "/our/own.pem"})
+    assert set(found) == {"PATH", "SSL_CERT_FILE", "PYTHONPATH", "PYTHONSAFEPATH"}
