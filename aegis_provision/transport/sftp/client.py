@@ -23,7 +23,6 @@ _AGAIN = "try again"
 MOST_NOISE = 64 * 1024
 """How many bytes a login shell may print before the first packet."""
 
-_STEP = "sftp"
 _LARGEST_VERSION_PACKET = 16 * 1024
 _LARGEST_PACKET = 256 * 1024  # OpenSSH's own bound
 _LENGTH = struct.Struct(">I")

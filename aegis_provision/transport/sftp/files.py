@@ -225,7 +225,8 @@ class _WholeReply:
     """A file's stat and its content, of which the first piece is asked for at once.
 
     A short piece is the last one of a regular file (draft-ietf-secsh-filexfer-02, section 6.4), so
-    a small file takes one request and not two.
+    a small file takes one request and not two. Where the file's size says that more is to come, a
+    server sends shorter pieces than it should, and is asked on.
     """
 
     def __init__(
@@ -245,12 +246,15 @@ class _WholeReply:
     def get(self) -> tuple[FileStat, bytes]:
         try:
             content = piece = self._first.get()
-            while len(piece) == _CHUNK and len(content) < self._limit:
+            found = self._stat.get()
+            while piece and len(content) < self._limit:
+                if len(piece) < _CHUNK and len(content) >= found.size:
+                    break
                 piece = self._send(len(content)).get()
                 content += piece
         finally:
             self._client.send(packets.CLOSE, string(self._handle))
-        return self._stat.get(), content
+        return found, content
 
 
 class SftpWriteHandle(WriteHandle):

@@ -28,8 +28,11 @@ def _text(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
 
 
-def _attrs(mode: int = 0o100600) -> bytes:
-    return struct.pack(">IIII", 0x2 | 0x4, 1000, 1000, mode)
+def _attrs(mode: int = 0o100600, size: int | None = None) -> bytes:
+    rest = struct.pack(">III", 1000, 1000, mode)
+    if size is None:
+        return struct.pack(">I", 0x2 | 0x4) + rest
+    return struct.pack(">IQ", 0x1 | 0x2 | 0x4, size) + rest
 
 
 def _status(code: int, words: bytes = b"") -> tuple[int, bytes]:
@@ -104,6 +107,19 @@ def test_facts_and_content_come_in_any_order() -> None:
     with _answering(lambda kind: answers.get(kind, _status(0)), hold=FSTAT) as files:
         facts, content = files.read_whole("/x", 1000)
     assert (facts.mode, facts.uid, content) == (0o100600, 1000, b"content")
+
+
+def test_a_server_that_sends_short_pieces_is_asked_for_the_rest() -> None:
+    pieces = [b"con", b"tent"]
+    answers = {OPEN: (HANDLE, _text(b"h")), FSTAT: (ATTRS, _attrs(size=9))}
+
+    def answer(kind: int) -> tuple[int, bytes]:
+        if kind == READ:
+            return (DATA, _text(pieces.pop(0))) if pieces else _status(1)
+        return answers.get(kind, _status(0))
+
+    with _answering(answer) as files:
+        assert files.read_whole("/x", 1000)[1] == b"content"
 
 
 @pytest.mark.parametrize("kind", [OPEN, READ, FSTAT, REALPATH])
