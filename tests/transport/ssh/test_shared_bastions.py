@@ -256,6 +256,7 @@ def test_a_bastion_that_dies_is_named_and_the_next_host_gets_a_new_connection(
     host = target_at(sshd, jump=(written(bastion),))
     with Shared() as shared:
         session = opened(host, conn_options, shared)
+        session.read(Deadline.after(_ENOUGH))  # which came with SFTP's greeting
         for pid in serving(bastion):
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(Unreachable) as lost:
