@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import locale
 import os
+import re
 import shutil
 import sys
 import time
@@ -18,7 +19,12 @@ from typing import TYPE_CHECKING
 from aegis_provision.documents.diagnostic import Diagnostic, error, note
 from aegis_provision.humanize import counted, group_pairs
 from aegis_provision.inputs.ansible_sources import PREFIX
-from aegis_provision.inputs.bounded_process import Finished, readable_errors, run_bounded
+from aegis_provision.inputs.bounded_process import (
+    LEFT_OUT,
+    Finished,
+    readable_errors,
+    run_bounded,
+)
 from aegis_provision.inventory.ansible_output import (
     AnsibleOutputError,
     Filled,
@@ -60,7 +66,10 @@ _ENVIRON = {
     "ANSIBLE_DEPRECATION_WARNINGS": "false",
     "ANSIBLE_LOCALHOST_WARNING": "false",
 }
+_VAULT = "a vault's password is not asked for here: set ANSIBLE_VAULT_PASSWORD_FILE"
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
+_PLACE = re.compile(r"Origin: |.*error appears to be in")
+_SAYS = re.compile(r"\[?[A-Z]{4,}[\]!:]")
 
 
 def read_ansible_inventory(
@@ -149,17 +158,22 @@ class _Reader:
             )
         try:
             finished = run_bounded(
-                [path, *arguments], self._environ, LONGEST, self._until, LARGEST_OUTPUT
+                [path, *arguments],
+                self._environ,
+                LONGEST,
+                self._until,
+                LARGEST_OUTPUT,
+                without_source,
             )
         except (OSError, ValueError) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else str(problem)
             raise _NotReadError(f"{path} can't be run: {reason}", "correct the PATH") from None
         if finished.problem and not (may_fail and b" => {" in finished.output):
             said = f"; it says: {finished.errors}" if finished.errors else ""
-            raise _NotReadError(
-                f"{program} {finished.problem}{said}",
-                f"see that this works: {self._by_hand(_LIST, '--list')}",
-            )
+            hint = f"see that this works: {self._by_hand(_LIST, '--list')}"
+            if LEFT_OUT in finished.errors:
+                hint += f"; {_VAULT}"
+            raise _NotReadError(f"{program} {finished.problem}{said}", hint)
         return finished
 
     def _by_hand(self, *words: str) -> str:
@@ -199,6 +213,25 @@ class _Reader:
             below = name in present and (directory / name).is_dir()
             found[host] = f"{_HOST_VARS}/{name}" + ("/aegis.yml" if below else "")
         return found
+
+
+def without_source(errors: str) -> str:
+    """Return what Ansible says less the lines of files that it quotes: they may hold anything.
+
+    ansible-core 2.19 numbers them, below a line that begins with ``Origin:``; before, they followed
+    a line that says so.
+    """
+    told: list[str] = []
+    quoting = False
+    for line in errors.split("\n"):
+        if _PLACE.match(line):
+            told.append(line)
+            quoting = True
+        elif quoting and (_SAYS.match(line) or line.startswith("<<<")):
+            quoting = False
+        if not quoting:
+            told.append(line)
+    return "\n".join(told)
 
 
 class _NotReadError(Exception):

@@ -17,7 +17,10 @@ from aegis_provision.documents.secret_detection import is_plain_setting, is_secr
 from aegis_provision.providers.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+LEFT_OUT = "(a line that may hold a secret)"
+"""What stands for a line of a program's that is not repeated."""
 
 _GLANCE = 0.2
 _MOST_ERRORS = 64 * 1024
@@ -41,12 +44,18 @@ class Finished:
 
 
 def run_bounded(
-    command: Sequence[str], environ: Mapping[str, str], seconds: float, until: float, most: int
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    seconds: float,
+    until: float,
+    most: int,
+    shorten: Callable[[str], str] = str,
 ) -> Finished:
     """Run ``command`` and return what it printed.
 
     It is ended at ``until`` (of the monotonic clock; ``seconds`` is for the words), or where it
     prints more than ``most`` bytes. It runs in the directory of the operator, without a terminal.
+    ``shorten`` leaves out what is not to be told of its standard error.
     Raises :class:`OSError` and :class:`ValueError` where it can't be started.
     """
     # Its own session: it can be ended with all that it started, and has no terminal to ask for
@@ -70,13 +79,16 @@ def run_bounded(
             problem = f"is not done after {seconds:.0f} seconds, and was ended"
         if problem:
             _end(process)
-    errors = readable_errors(bytes(pipes.errors), environ)
+    errors = readable_errors(bytes(pipes.errors), environ, shorten)
     return Finished(bytes(pipes.output), errors, problem or _ending(process.returncode))
 
 
-def readable_errors(errors: bytes, environ: Mapping[str, str]) -> str:
+def readable_errors(
+    errors: bytes, environ: Mapping[str, str], shorten: Callable[[str], str] = str
+) -> str:
     """Return the first and last lines of ``errors``; where one may hold a secret it is left out."""
-    source = Source("stderr", errors.decode("utf-8", errors="replace").replace("\r", "\n"))
+    text = errors.decode("utf-8", errors="replace").replace("\r", "\n")
+    source = Source("stderr", shorten(text))
     redactor = Redactor.of(
         value
         for name, value in environ.items()
@@ -90,7 +102,7 @@ def readable_errors(errors: bytes, environ: Mapping[str, str]) -> str:
     for number in numbers:
         line = lines[number - 1].strip() if number else "..."
         if number and not may_quote(source, number):
-            line = "(a line that may hold a secret)"
+            line = LEFT_OUT
         elif redactor.finds(line):
             line = "(a line that holds a secret)"
         shown.append(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}...")

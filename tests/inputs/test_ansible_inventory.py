@@ -114,6 +114,53 @@ def test_its_errors_are_told_as_its_own_less_what_is_secret(
     )
 
 
+NEW_ERRORS = """\
+[ERROR]: YAML parsing failed: x
+Origin: /i/all.yml:2:1
+
+1 foo: hunter2
+2 b: [
+       ^ column 7
+
+<<< caused by >>>
+
+YAML: y
+[WARNING]: z
+"""
+OLD_ERRORS = """\
+ERROR! Syntax Error
+
+The error appears to be in 'x': line 2
+
+The offending line appears to be:
+
+foo: hunter2
+b: [
+   ^ here
+"""
+
+
+@pytest.mark.parametrize(
+    ("errors", "told"),
+    [
+        (NEW_ERRORS, NEW_ERRORS.replace("\n1 foo: hunter2\n2 b: [\n       ^ column 7\n\n", "")),
+        (OLD_ERRORS, OLD_ERRORS.partition("\n\nThe offending")[0]),
+        ("[WARNING]: a\n[WARNING]: b\n", "[WARNING]: a\n[WARNING]: b\n"),
+    ],
+)
+def test_lines_that_ansible_quotes_are_not_told(errors: str, told: str) -> None:
+    assert ansible_inventory.without_source(errors) == told
+
+
+def test_where_it_may_want_a_vaults_password_it_is_said_how_it_gets_one(
+    tmp_path: Path, stand_ins: Mapping[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path / "bin" / "ansible", "echo 'no vault secrets found' >&2; exit 4")
+    code, _, err = said(capsys, "validate", "-i", "ansible:hosts", environ=stand_ins)
+    assert code == 3
+    assert "; a vault's password is not asked for here: set ANSIBLE_VAULT_PASSWORD_FILE\n" in err
+
+
 def test_it_has_its_time(
     tmp_path: Path,
     stand_ins: Mapping[str, str],

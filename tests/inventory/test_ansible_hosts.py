@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, match_hosts
+from aegis_provision.inventory.pin_edits import PinRequest, edit_pins
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
@@ -281,3 +283,29 @@ def test_for_an_import_hosts_without_any_variable_are_there_too() -> None:
     assert [item.code for item in found] == ["no-provider"]
     assert tuple(inventory.hosts) == ("g1", "plain")
     assert inventory.hosts["plain"].target.user == "u"
+
+
+def test_a_pin_is_not_written_but_it_is_said_where_and_what() -> None:
+    declared = {**DECLARED, "hosts": {}}
+    ours = {"provider": "glm", "model": "m", "service": "aegis", "env": {"A": "1"}}
+    variables = {"g1": {"aegis": ours, "ansible_user": "deploy"}}
+    inventory, _ = load(variables=variables, declared=declared)
+    request = PinRequest("ollama", {"model": "q"}, date(2026, 12, 31), "a trial")
+    edits = edit_pins(inventory, (), ["g1"], request)
+    [found] = edits.diagnostics
+    assert (found.code, found.hosts, edits.contents) == ("cannot-edit", ("g1",), {})
+    path, _, rest = found.hint.removeprefix("write into ").partition(" beside the inventory: ")
+    assert path == "host_vars/g1.yml"
+    written, _, _ = rest.removeprefix("'aegis: ").partition("'")
+    assert json.loads(written) == {
+        "provider": "ollama", "model": "q", "pin_until": "2026-12-31", "pin_reason": "a trial",
+        "service": "aegis", "env": {"A": "1"},
+    }  # fmt: skip
+
+
+def test_a_pin_of_ansibles_is_ended_there() -> None:
+    declared = {**DECLARED, "hosts": {"g1": {"aegis": {"provider": "glm"}}}}
+    inventory, _ = load(variables={"g1": {"aegis": {"provider": "glm"}}}, declared=declared)
+    [found] = edit_pins(inventory, (), ["g1"], None).diagnostics
+    assert found.is_error
+    assert "see host_vars/g1.yml beside the inventory" in found.hint

@@ -39,6 +39,8 @@ def test_the_task_is_one_json_argument_that_prints_nothing_but_names_it_knows() 
     assert "groups['all']" in text
     assert "['inventory_hostname']" not in text
     assert "inventory_hostname" in json.loads(task_arguments(of_each=True))["msg"]
+    assert "{% if 'aegis' in found %}" in text
+    assert "{% if true %}" in json.loads(task_arguments(every_host=True))["msg"]
     # A password is told by its name alone: its value is not even filled in.
     shown = text.partition("for name in ")[2].partition(" if")[0]
     assert "ansible_user" in shown
