@@ -167,6 +167,8 @@ class WorkerProcess:
                 if call is not None:
                     self._pass_on(kind, body, call)
         except (EOFError, OSError):
+            pass
+        finally:  # after a bug here too: nobody would take what the worker says any more
             with self._lock:
                 self.gone = True
                 for call in self._calls.values():

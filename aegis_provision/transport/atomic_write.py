@@ -214,9 +214,11 @@ class _AtomicWrite:
             with suppress(OSError):
                 self.open_handles.append(future.get())
         self.lock.confirm()
-        handles = [self._created(file, future) for file, future in zip(files, made, strict=True)]
+        staged = self._created(files[0], made[0])
         # Left by a write that broke off after its rename: beside our staging file it would count.
         stale = self._files.submit_remove(self._inside(OLD_PREVIOUS))
+        others = zip(files[1:], made[1:], strict=True)
+        handles = [staged, *(self._created(file, future) for file, future in others)]
         written = [
             handle.submit_write(file.content) for file, handle in zip(files, handles, strict=True)
         ]
@@ -247,8 +249,9 @@ class _AtomicWrite:
         except FileExistsError:
             if not self.lock.is_still_ours():
                 raise self._lock_lost() from None
-            # Left by a run that died.
-            self.lock.directory.put_previous_back()
+            # Left by a run that died. If it is the staging file that run replaced nothing.
+            if file.path == self._inside(STAGING):
+                self.lock.directory.put_previous_back()
             self._files.remove(file.path)
             handle = self._files.create(file.path)
             self.open_handles.append(handle)

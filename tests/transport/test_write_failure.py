@@ -202,8 +202,9 @@ def test_the_file_that_is_kept_is_the_one_from_before_when_the_connection_goes_a
     assert {(True, False), (False, True)} <= states
 
 
+@pytest.mark.parametrize("beside", ["nothing", "previous.new"])
 def test_what_an_earlier_write_left_aside_after_its_rename_does_not_come_back(
-    tmp_path: Path,
+    tmp_path: Path, beside: str
 ) -> None:
     path, own = tmp_path / "aegis.config.json", tmp_path / DATA_DIR
     put(path)
@@ -211,6 +212,8 @@ def test_what_an_earlier_write_left_aside_after_its_rename_does_not_come_back(
     own.mkdir(mode=0o700)
     put(own / "previous", b"from before")
     put(own / "previous.old", b"from long before")
+    if beside != "nothing":
+        put(own / beside, b"left")
     write = plan_write(read_state(files, path))
     put(path, LARGE)
     assert isinstance(attempt(files, write), WriteRefused)
