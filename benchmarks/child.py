@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def measure(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         with _killed_at(child, limit) as late:
             _, status, usage = os.wait4(child.pid, 0)
@@ -85,12 +87,13 @@ def measure(
 
 @contextmanager
 def _killed_at(child: subprocess.Popen[bytes], limit: float | None) -> Iterator[threading.Event]:
-    """End ``child`` after ``limit`` seconds, and set the event then; nobody looks meanwhile."""
+    """End ``child`` and all in its session after ``limit`` seconds, and set the event then."""
     late = threading.Event()
 
     def end() -> None:
         late.set()
-        child.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
 
     timer = threading.Timer(limit or 0.0, end)
     if limit is not None:

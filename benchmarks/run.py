@@ -94,7 +94,7 @@ class Bench:
             # Of our own programs none may fail; another one's failure is a result.
             if contestant.name in _OURS:
                 raise
-            self.skipped.append(f"{where}: it failed ({str(problem).splitlines()[-1][:200]})")
+            self.skipped.append(f"{where}: it failed ({_last_line(problem)})")
             _tell(f"{where}: {problem}")
             return
         _tell(
@@ -109,6 +109,11 @@ class Bench:
         """Return how long a program will take, as far as earlier runs tell."""
         a_host = [item.seconds / item.hosts for item in self.samples if item.contestant == name]
         return median(a_host) * course.hosts if a_host else 0.0
+
+
+def _last_line(problem: BenchmarkError) -> str:
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return lines[-1][:200]
 
 
 _OURS = frozenset({"plan", "apply", "apply, unchanged"})
