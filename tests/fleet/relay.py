@@ -54,6 +54,50 @@ def going_silent(port: int) -> Iterator[tuple[int, threading.Event]]:
         yield found, silent
 
 
+@contextmanager
+def stopping_in_a_packet(
+    port: int, *, at_login: bool = False
+) -> Iterator[tuple[int, threading.Event]]:
+    """Lead to ``port``; once the event is set, the server's next byte is the last to come.
+
+    ``at_login`` sets it for each connection once keys were exchanged.
+    """
+    stops = threading.Event()
+
+    def serve(peer: socket.socket, over: threading.Event) -> None:
+        with socket.create_connection((ADDRESS, port)) as there:
+            up = threading.Thread(target=_copy, args=(peer, there), daemon=True)
+            up.start()
+            while data := there.recv(65536):
+                found = data.find(_NEW_KEYS) if at_login else -1
+                if stops.is_set():
+                    peer.sendall(data[:1])
+                    break
+                if found >= 0:
+                    stops.set()
+                    rest = data[found + 16 :]
+                    peer.sendall(data[: found + 16] + rest[:1])
+                    if rest:
+                        break
+                else:
+                    peer.sendall(data)
+            over.wait(_PATIENCE)
+            there.shutdown(socket.SHUT_RDWR)
+            up.join(_PATIENCE)
+
+    with answering(serve) as found:
+        yield found, stops
+
+
+_NEW_KEYS = b"\0\0\0\x0c\x0a\x15"  # a whole packet of 16 bytes: RFC 4253, sections 6 and 7.3
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+
+
 def _relay(
     peer: socket.socket,
     port: int,

@@ -334,7 +334,7 @@ class _Attempt:
             try:
                 answer = request()
             except (EOFError, OSError):
-                if self.connection.is_active():
+                if self.connection.is_active() or self.connection.fell_silent:
                     raise
         if answer is None:
             if self.connection.too_many_tries and blob is not None:

@@ -49,6 +49,7 @@ _BEGUN = b"aegis-provision:begun\n"
 # Quotes in between: a wrapper that repeats what it was asked does not pass for its output.
 _SAY_BEGUN = 'echo aegis-provision":"begun; '
 _NO_STATUS = -1
+_SILENT = ("the host stopped answering", "check the host and the network")
 _TRIES = 3
 # Special inside single quotes: "!" and a line feed to csh, a backslash to fish.
 _SPECIAL = frozenset("!\n\\")
@@ -135,7 +136,7 @@ class SshServices:
                 _send_input(channel, stdin)
                 if not was_taken(channel, deadline.step_timeout(self.options.timeout)):
                     if self.transport.ends():
-                        raise EOFError
+                        raise TimeoutError if self.transport.fell_silent else EOFError
                     raise NoCommands("")
                 channel.settimeout(POLL_INTERVAL)
                 ended, output = collect_output(_SshCommand(channel), deadline)
@@ -181,7 +182,7 @@ class SshServices:
         """Raise :class:`Unreachable` if the host is silent, rather than the command slow."""
         self._check_bastion()
         if not self.transport.answers(ANSWERS_WITHIN):
-            raise Unreachable(STEP, "the host stopped answering", "check the host and the network")
+            raise Unreachable(STEP, *_SILENT)
 
     def _check_connection(self) -> None:
         """Raise :class:`Unreachable` if the connection was lost, rather than the command killed.
@@ -189,6 +190,9 @@ class SshServices:
         paramiko closes its channels a moment before it says that the connection is gone.
         """
         if self.transport.ends():
+            if self.transport.fell_silent:
+                self._check_bastion()
+                raise Unreachable(STEP, *_SILENT)
             raise Unreachable(STEP, "the connection was lost", "look at the host")
 
 

@@ -412,9 +412,11 @@ class Connection(paramiko.Transport):
     certificates among them, in order. ``logged_in_with`` is what an operator knows the key by that
     the server took. ``too_many_tries`` says that it hung up because of too many failures.
     ``told_extensions`` is set once the server has said which extensions it has, or went on without.
+    ``fell_silent`` says that it ended as nothing more came, in the middle of a packet.
     """
 
     server = ""
+    fell_silent = False
     logged_in_with = ""
     too_many_tries = False
     keepalive_interval = 0.0
@@ -650,6 +652,7 @@ class Connection(paramiko.Transport):
         If the bastion before it was lost first, not even that can be sent.
         """
         self.saved_exception = problem
+        self.fell_silent = isinstance(problem, TimeoutError)
         self.active = False
         for channel in self._channels.values():  # type: ignore[attr-defined] # see above
             with suppress(EOFError, OSError):

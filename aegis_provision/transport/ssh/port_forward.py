@@ -100,6 +100,8 @@ def _open(
     except paramiko.SSHException:
         if transport.is_active():
             return _NO_CONNECTION
+        if transport.fell_silent:
+            raise TimeoutError from None
         raise
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +14,12 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.transport.commands import LARGEST_OUTPUT, CompletedCommand, NoCommands
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.http_messages import HttpRequest
 from aegis_provision.transport.ssh.commands import SshServices
 from tests.fleet import stalling, users
-from tests.fleet.clients import logged_in, need, options, target_at
+from tests.fleet.clients import logged_in, need, options, refusal, target_at
 from tests.fleet.openssh import running_sshd
+from tests.fleet.relay import stopping_in_a_packet
 from tests.fleet.sftp_wire import find_sftp_server
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.transport.host_session import HostSession
+    from aegis_provision.transport.ssh.paramiko_internals import Connection
     from tests.fleet.openssh import Sshd
     from tests.fleet.stalling import Login
 
@@ -153,6 +158,46 @@ def test_a_connection_lost_in_the_middle_is_no_status(session: HostSession) -> N
         run(session, _kill_connection(session))
     with pytest.raises(Unreachable):
         run(session, "true")
+
+
+def test_a_host_that_stops_in_the_middle_of_a_packet_is_silent_and_not_gone(
+    sshd: Sshd, home: Path
+) -> None:
+    known_hosts, begun, goes_on = (home / name for name in ("known_hosts", "begun", "goes_on"))
+    known_hosts.write_text(f"* {sshd.host_key.read_text()}")
+    impatient, request = options(home, known_hosts, timeout=1.0), HttpRequest("http://127.0.0.1:9/")
+    for pipe in (begun, goes_on):
+        os.mkfifo(pipe)
+
+    def shorten(transport: Connection) -> None:
+        transport.packetizer.rest_within = 0.3  # type: ignore[attr-defined] # our own class
+
+    def stop_once_begun() -> None:
+        begun.read_bytes()
+        stops.set()
+        goes_on.write_bytes(b"")
+
+    with (
+        stopping_in_a_packet(sshd.port) as (port, stops),
+        logged_in(target_at(sshd, port=port), impatient) as transport,
+        ThreadPoolExecutor() as pool,
+    ):
+        shorten(transport)
+        pool.submit(stop_once_begun)
+        services = SshServices(transport, impatient, "root")
+        with pytest.raises(Unreachable, match="command: the host stopped answering"):
+            services.run(f"echo >{begun}; cat {goes_on}; echo done", Deadline.after(_ENOUGH))
+    with (
+        stopping_in_a_packet(sshd.port) as (port, stops),
+        logged_in(target_at(sshd, port=port), impatient) as transport,
+    ):
+        shorten(transport)
+        stops.set()
+        with pytest.raises(Unreachable, match="tunnel: no answer in time"):
+            SshServices(transport, impatient, "root").request(request, 2.0)
+    with stopping_in_a_packet(sshd.port, at_login=True) as (port, _):
+        stalled = refusal(target_at(sshd, port=port), impatient)
+    assert str(stalled) == "login: no answer in time"
 
 
 @pytest.mark.parametrize(
