@@ -75,7 +75,9 @@ def log_in(
     Raises :class:`Unreachable`, and :class:`KeysLeftError` where another connection could go on;
     ``progress`` is what earlier ones came to.
     """
-    agent, keys = open_agent(hop.identity_agent, deadline.step_timeout(options.timeout))
+    named_by = "SSH_AUTH_SOCK" if hop.identity_agent == options.agent_socket else "IdentityAgent"
+    seconds = deadline.step_timeout(options.timeout)
+    agent, keys = open_agent(hop.identity_agent, seconds, named_by)
     try:
         found = find_identities(hop, keys, options)
         if isinstance(agent, str) and agent:
@@ -87,7 +89,9 @@ def log_in(
             agent.close()
 
 
-def open_agent(path: str | None, seconds: float) -> tuple[SshAgent | str, tuple[AgentKey, ...]]:
+def open_agent(
+    path: str | None, seconds: float, named_by: str = "SSH_AUTH_SOCK"
+) -> tuple[SshAgent | str, tuple[AgentKey, ...]]:
     """Return the agent at ``path`` and its keys, or why there is none: ``""`` if none was named.
 
     Raises ``OSError`` where this machine has no file left for it.
@@ -101,7 +105,7 @@ def open_agent(path: str | None, seconds: float) -> tuple[SshAgent | str, tuple[
     except (OSError, ValueError) as problem:
         if isinstance(problem, OSError):
             raise_shortage(problem)
-        return "there is no ssh agent where SSH_AUTH_SOCK says", ()
+        return f"there is no ssh agent where {named_by} says", ()
     try:
         return agent, agent.keys()
     except TimeoutError:
@@ -368,6 +372,12 @@ class _Attempt:
         return f"{agent}add the key with ssh-add, or set 'user' or 'identity_file'"
 
     def _no_key(self) -> Unreachable:
+        if "publickey" not in self.hop.methods:
+            return Unreachable(
+                _STEP,
+                f"the ssh config leaves out keys, and nothing else is left {self._where()}",
+                "look at PubkeyAuthentication and PreferredAuthentications, or set 'password'",
+            )
         reason = f"there is no key to log in with {self._where()}{self._unusable()}"
         return Unreachable(_STEP, reason, self._add())
 

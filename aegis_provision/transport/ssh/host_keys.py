@@ -90,8 +90,10 @@ def _certified(
     ``unfit`` says why the certificate is not good, signed by any authority.
     """
     entries, authority = known_hosts.about(names[0]), certificate.authority
-    if certificate.key in entries.revoked or authority in entries.revoked:
+    if certificate.key in entries.revoked:
         return KeyVerdict("revoked"), ""
+    if authority in entries.revoked:
+        return KeyVerdict("revoked", (authority,)), ""
     if authority in entries.authorities:
         if not unfit:
             return KeyVerdict("known"), ""
@@ -144,6 +146,11 @@ def _accept_new(key: HostKey, hop: Hop, save_key: SaveKey) -> KeyVerdict:
 
 def _refused(key: HostKey, name: str, verdict: KeyVerdict, problem: str) -> Unreachable:
     certificate = f"; its certificate is not good: {problem}" if problem else ""
+    if verdict.standing == "revoked" and verdict.others:
+        prints = ", ".join(other.fingerprint for other in verdict.others)
+        return Unreachable(
+            _STEP, f"the authority of {name}'s certificate is revoked ({prints})", _REVOKED_HINT
+        )
     if verdict.standing == "revoked":
         return Unreachable(
             _STEP, f"the key of {name} is revoked ({key.fingerprint})", _REVOKED_HINT
@@ -159,6 +166,7 @@ def _refused(key: HostKey, name: str, verdict: KeyVerdict, problem: str) -> Unre
     return Unreachable(
         _STEP,
         f"the key of {name} is not known ({key.key_type} {key.fingerprint}){certificate}",
+        f"{'have its certificate made anew; or ' if problem else ''}"
         "compare it with the host's own, then add it with ssh-keyscan, "
         "or take it with --host-key accept-new",
     )

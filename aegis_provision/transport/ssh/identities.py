@@ -19,6 +19,7 @@ from aegis_provision.transport.ssh.certificates import USER, Certificate, parse_
 from aegis_provision.transport.ssh.private_keys import (
     LONGEST_FILE,
     OPENSSH_ARMOUR,
+    PRIVATE_MAGIC,
     read_private_key,
 )
 from aegis_provision.transport.ssh.public_keys import (
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
     from aegis_provision.transport.ssh.ssh_agent import AgentKey
 
-_PRIVATE_MAGIC = b"openssh-key-v1\0"
 _LONGEST_COMMENT = 80
 _MOST_PRINCIPALS = 3
 
@@ -139,6 +139,8 @@ def find_identities(
         found.unusable.append(
             "PubkeyAcceptedAlgorithms and RequiredRSASize leave out all keys that there are"
         )
+    if not found.offers and not hop.use_agent and agent_keys:
+        found.unusable.append("identity_file or IdentitiesOnly leaves out the agent's other keys")
     found.offers = left
     unnamed = sum(not offer.named for offer in found.offers)
     if unnamed:
@@ -228,7 +230,10 @@ def describe_certificate(offer: Offer, now: float) -> str:
     validity = certificate.validity_problem(now) or f"it is {certificate.validity()}"
     names = listed((blank_control(name) for name in certificate.principals), most=_MOST_PRINCIPALS)
     whom = f"for {names}" if names else "for nobody in particular"
-    return f"the certificate with {offer.name}: {validity}, {whom}"
+    options = [blank_control(name) for name in certificate.critical_options]
+    limits = f", with {listed(options, most=_MOST_PRINCIPALS)}" if options else ""
+    by = f"signed by {certificate.authority.fingerprint} ({certificate.signed_by})"
+    return f"the certificate with {offer.name}: {validity}, {whom}{limits}, {by}"
 
 
 def _certificates(
@@ -297,9 +302,9 @@ def _public_half(text: str) -> bytes | None:
         data = base64.b64decode("".join(lines))
     except binascii.Error:
         return None
-    if not data.startswith(_PRIVATE_MAGIC):
+    if not data.startswith(PRIVATE_MAGIC):
         return None
-    rest = data[len(_PRIVATE_MAGIC) :]
+    rest = data[len(PRIVATE_MAGIC) :]
     for _ in ("cipher", "kdf", "kdf options"):
         _, rest = split_string(rest)
     return split_string(rest[4:])[0]  # after the number of keys, which is always one

@@ -74,7 +74,10 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class KeyVerdict:
-    """What known hosts say of a key that a host shows; ``others`` are its keys, if "changed"."""
+    """What known hosts say of a key that a host shows.
+
+    ``others`` are its keys, if "changed"; if "revoked", the authority that is, and not the key.
+    """
 
     standing: Literal["known", "new", "changed", "revoked"]
     others: tuple[HostKey, ...] = ()

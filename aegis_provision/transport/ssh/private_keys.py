@@ -25,7 +25,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from aegis_provision.files.reading import UnfitFileError, read_file
 from aegis_provision.transport.open_files import raise_shortage
-from aegis_provision.transport.ssh.public_keys import HostKey, read_public_key, to_string
+from aegis_provision.transport.ssh.public_keys import (
+    HostKey,
+    read_public_key,
+    split_string,
+    to_string,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +44,24 @@ if TYPE_CHECKING:
 
 LONGEST_FILE = 64 * 1024
 OPENSSH_ARMOUR = "-----BEGIN OPENSSH PRIVATE KEY-----"
+PRIVATE_MAGIC = b"openssh-key-v1\0"
 _FOR_OTHERS = 0o077
 _MOST_KEPT = 256
 _NO_KEY = "is no private key that can be used"
 _LOCKED = "has a passphrase and is not in the agent (ssh-add it, or set identity_passphrase)"
+# OpenSSH's ciphers for key files (its cipher.c), without those that are read here.
+_OTHER_CIPHERS = frozenset(
+    {
+        "3des-cbc",
+        "aes128-cbc",
+        "aes192-cbc",
+        "rijndael-cbc@lysator.liu.se",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes128-gcm@openssh.com",
+        "chacha20-poly1305@openssh.com",
+    }
+)
 _RSA: dict[str, Callable[[], hashes.HashAlgorithm]] = {
     "rsa-sha2-256": hashes.SHA256,
     "rsa-sha2-512": hashes.SHA512,
@@ -149,15 +168,32 @@ def _usable(key: PrivateKeyTypes) -> PrivateKey | str:
 def _unusable(data: bytes) -> str:
     if read_public_key(data.partition(b"\n")[0]) is not None:
         return "is a public key, and no agent has its private half"
-    if OPENSSH_ARMOUR.encode() in data and _is_on_a_device(data):
+    if OPENSSH_ARMOUR.encode() not in data:
+        return _NO_KEY
+    content = _inside_armour(data)
+    if b"sk-ssh-ed25519@openssh.com" in content or b"sk-ecdsa-sha2-nistp256@" in content:
         return "is on a security key, and not in the agent (ssh-add it)"
+    cipher = _cipher(content)
+    if cipher in _OTHER_CIPHERS:
+        return (
+            f"is encrypted with {cipher}, which the agent alone reads (ssh-add it, "
+            "or have ssh-keygen -p write it anew)"
+        )
     return _NO_KEY
 
 
-def _is_on_a_device(data: bytes) -> bool:
+def _inside_armour(data: bytes) -> bytes:
     lines = [line for line in data.splitlines() if not line.startswith(b"-----")]
     try:
-        content = base64.b64decode(b"".join(lines))
+        return base64.b64decode(b"".join(lines))
     except ValueError:
-        return False
-    return b"sk-ssh-ed25519@openssh.com" in content or b"sk-ecdsa-sha2-nistp256@" in content
+        return b""
+
+
+def _cipher(content: bytes) -> str:
+    """Return what the private half is encrypted with (OpenSSH's PROTOCOL.key)."""
+    try:
+        name, _ = split_string(content.removeprefix(PRIVATE_MAGIC))
+        return name.decode("ascii")
+    except ValueError:
+        return ""

@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 _LOOK = (
-    "look at 'Subsystem sftp' in its sshd_config; dropbear needs OpenSSH's sftp-server, in the "
-    "place that it was built for: or name it with sftp_server_path"
+    "look at 'Subsystem sftp' in its sshd_config, and whether a command is forced on the login "
+    "(ForceCommand, a key's command=, a certificate's force-command); dropbear needs OpenSSH's "
+    "sftp-server, in the place that it was built for: or name it with sftp_server_path"
 )
 _LONGEST_OUTPUT = 4096
 _OUTPUT_TIMEOUT = 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,6 +238,40 @@ def test_a_directory_is_no_key(sshd: Sshd, home: Path, trusting: ConnectOptions)
 def test_without_any_key(sshd: Sshd, trusting: ConnectOptions) -> None:
     problem = refusal(target_at(sshd, identity_file=None), trusting)
     assert problem.reason == f"there is no key to log in with as {sshd.user} at {sshd.entry}"
+
+
+@pytest.mark.parametrize("cipher", ["aes128-cbc", "chacha20-poly1305@openssh.com"])
+def test_a_key_that_is_encrypted_in_a_way_of_its_own(
+    cipher: str, sshd: Sshd, home: Path, trusting: ConnectOptions
+) -> None:
+    key = make_key(home / "key", passphrase=PASSPHRASE)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-p", "-Z", cipher, "-P", PASSPHRASE, "-N", PASSPHRASE, "-f", key],
+        check=True,
+        capture_output=True,
+    )
+    problem = refusal(target_at(sshd, identity_file=str(key)), trusting)
+    assert f"; {key} is encrypted with {cipher}, which the agent alone reads" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("IdentitiesOnly yes", "identity_file or IdentitiesOnly leaves out the agent's other keys"),
+        ("PubkeyAuthentication no", "the ssh config leaves out keys, and nothing else is left"),
+        ("PreferredAuthentications password", "the ssh config leaves out keys"),
+        ("IdentityAgent {home}/nothing", "; there is no ssh agent where IdentityAgent says"),
+    ],
+)
+def test_what_the_config_leaves_out_is_told(
+    config: str, told: str, sshd: Sshd, keys: dict[str, Path], home: Path, agent: Agent
+) -> None:
+    agent.add(keys["ed25519"])
+    (home / "config").write_text(config.format(home=home))
+    conn_options = replace(with_agent(sshd, home, agent), ssh_config=home / "config")
+    problem = refusal(target_at(sshd, identity_file=None), conn_options)
+    assert told in problem.reason
+    assert problem.hint
 
 
 def _certificate_beside(key: Path, authority: Path) -> None:

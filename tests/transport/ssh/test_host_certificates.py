@@ -90,7 +90,7 @@ class Case:
     """A host's certificate, and what the operator has: known hosts, an ssh config.
 
     ``certificate`` is what ssh-keygen is told beside the authority's key, ``None`` for no
-    certificate at all.
+    certificate at all. ``words`` are in our refusal.
     """
 
     known_hosts: str
@@ -100,6 +100,7 @@ class Case:
     kind: str = "host-ed25519"
     config: str = ""
     address: str = ADDRESS
+    words: str = ""
 
 
 def _certificate(*more: str, names: str = ADDRESS) -> tuple[str, ...]:
@@ -208,7 +209,9 @@ CASES = {
     "a short name's principal": Case(
         CA, trusted=True, address="localhost", certificate=_certificate(names="localhost")
     ),
-    "the authority is revoked": Case("@revoked * {ca}\n" + CA, trusted=False),
+    "the authority is revoked": Case(
+        "@revoked * {ca}\n" + CA, trusted=False, words="the authority of {name}'s certificate is"
+    ),
     "the authority is revoked for the name": Case(
         CA + "@revoked {name} {ca}\n", trusted=False
     ),
@@ -392,4 +395,6 @@ def test_a_certificate_counts_where_it_does_for_the_real_client(
     if case.trusted:
         assert connection(host, conn_options) == ()
     else:
-        assert refusal(host, conn_options).step == "host key"
+        problem = refusal(host, conn_options)
+        assert problem.step == "host key"
+        assert _filled(case.words, servers, case) in problem.reason

@@ -167,6 +167,10 @@ def test_a_certificate_in_the_agent(
         ),
         (("-n", "anna,bert"), "it is valid forever, for anna, bert"),
         (("-n", "a,b,c,d,e"), "it is valid forever, for a, b, c, and 2 more"),
+        (
+            ("-O", "source-address=10.0.0.0/8"),
+            "it is valid forever, for root, with source-address, signed by SHA256:",
+        ),
     ],
 )
 def test_a_certificate_that_is_not_taken_is_told_with_its_time_and_names(
