@@ -216,7 +216,9 @@ class _Packets(Packetizer):
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Return the next ``n`` bytes; ``check_rekey`` says that a packet begins with them."""
         while len(self._ahead) < n:
-            self._ahead += self._receive(begins=check_rekey and not self._ahead)
+            # A sign of life that has to wait for new keys reads packets meanwhile, and reads ahead.
+            came = self._receive(begins=check_rekey and not self._ahead)
+            self._ahead += came
         data, self._ahead = self._ahead[:n], self._ahead[n:]
         return data
 
@@ -227,9 +229,10 @@ class _Packets(Packetizer):
             if len(self._ahead) > _LONGEST_LINE:
                 raise ValueError("a line without end")
             try:
-                self._ahead += self._receive(begins=True)
+                came = self._receive(begins=True)
             except _NothingCameError:
                 raise TimeoutError from None
+            self._ahead += came
         line, _, self._ahead = self._ahead.partition(b"\n")
         return line.removesuffix(b"\r").decode()
 

@@ -157,3 +157,17 @@ def test_who_waits_for_an_exchange_of_keys_is_told_of_the_connections_end() -> N
         connection.send(message)
         assert time.monotonic() - began < 10
         assert not connection.is_active()
+
+
+def test_what_is_read_ahead_meanwhile_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected() as (connection, theirs):
+        packets: Any = connection.packetizer
+        packets.until = time.monotonic() + 20
+
+        def sign_of_life() -> None:
+            theirs.sendall(b"onetwo")
+            assert packets.read_all(3) == b"one"
+            theirs.sendall(b"three")
+
+        monkeypatch.setattr(packets, "_check_keepalive", sign_of_life)
+        assert packets.read_all(8, check_rekey=True) == b"twothree"
