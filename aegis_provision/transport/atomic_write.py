@@ -99,6 +99,18 @@ class _StagedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A request that may fail: what it is about may not be there, or stay."""
+
+    future: Future[None]
+
+    def get(self) -> None:
+        """Wait for the answer. Raises :class:`Unreachable`."""
+        with suppress(OSError):
+            self.future.get()
+
+
+@dataclass(frozen=True, slots=True)
 class _Chown:
     """A change of a staged file's owner under way; a failure is a refusal that says why.
 
@@ -223,14 +235,12 @@ class _AtomicWrite:
             handle.submit_write(file.content) for file, handle in zip(files, handles, strict=True)
         ]
         found = (like or handles[0].submit_stat()).get()
-        with suppress(OSError):
-            stale.get()
         finished = [
             future
             for file, handle in zip(files, handles, strict=True)
             for future in self._finish(file, handle, found)
         ]
-        return [*written, *finished]
+        return [_Attempt(stale), *written, *finished]
 
     def _staged_files(self, content: bytes) -> list[_StagedFile]:
         """Return the files to put beside the target, the new file first and its receipt last."""

@@ -5,28 +5,40 @@ The bounds are those of docs/performance.md.
 
 from __future__ import annotations
 
-import importlib
+import getpass
 import json
+import shutil
+import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aegis_provision.cli.main import run
+from aegis_provision.transport.become import SERVERS
 from tests.fleet.agent import running_agent
+from tests.fleet.clients import need
 from tests.fleet.hosts import OLD_ENV, PROVIDERS
 from tests.fleet.long_way import LongWay, long_way
 from tests.fleet.openssh import make_key, running_sshd
+from tests.fleet.program import run_program
+from tests.fleet.users import sudoers, user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.fleet.openssh import Sshd
 
 ROUND_TRIP = 0.1  # seconds: much longer than what either side does in between
 PLAN, APPLY = 8, 14
+PASSWORD = "password-not-real"
+_PLAN_NEW, _APPLY_NEW = 7, 13  # where there is no file yet; root needs one less
 _BASTION = 4  # to log in there, and to be led on
+_NOT_TAKEN, _ASKED_FIRST = 1, 1  # keys, where several may be the right one
+_METHOD_REFUSED = 1  # keyboard-interactive, which goes before the password
+_QUESTIONS = 2  # that there is one; that there are no more (PAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +52,10 @@ class Operator:
     key: Path
     environ: dict[str, str]
 
-    def count(self, *args: str, **common: object) -> list[int]:
+    def count(self, *args: str, own_python: bool = False, **common: object) -> list[int]:
         """Run a command; return the round trips of each connection that it took.
 
-        ``common`` are settings of the host.
+        ``common`` are settings of the host. With an ``own_python`` everything is loaded anew.
         """
         inventory = self.home / "inventory.yml"
         settings = {
@@ -61,7 +73,11 @@ class Operator:
         self.way.trips.clear()
         known = str(self.sshd.known_hosts)
         where = ("-i", str(inventory), "--ssh-config", "none", "--known-hosts", known)
-        assert run([*args, *where], self.environ) == 0
+        if own_python:
+            done = run_program([*args, *where], self.home, self.environ, own_python=True)
+            assert done.returncode == 0, done.stderr
+        else:
+            assert run([*args, *where], self.environ) == 0
         return self.way.round_trips
 
     def put(self, name: str) -> None:
@@ -71,40 +87,80 @@ class Operator:
         self.path.chmod(0o600)
 
 
-@pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
-    """Run a host a long way off."""
-    keys = [make_key(tmp_path / kind, kind=kind) for kind in ("rsa", "ed25519")]
-    authorized = [key.with_suffix(".pub") for key in keys]
-    (tmp_path / "host").mkdir()
-    path = tmp_path / "host" / "aegis.config.json"
+@contextmanager
+def far_away(
+    directory: Path, *settings: str, authorized: Sequence[Path] = (), path: Path | None = None
+) -> Iterator[Operator]:
+    """Run a host a long way off, out of ``directory``, with ``settings`` of sshd."""
+    key = make_key(directory / "rsa", kind="rsa")
+    public = [each.with_suffix(".pub") for each in (key, *authorized)]
+    (directory / "host").mkdir()
     with (
-        running_sshd(tmp_path / "sshd", authorized=authorized) as sshd,
+        running_sshd(directory / "sshd", authorized=public, settings=settings) as sshd,
         long_way(sshd.port, ROUND_TRIP) as way,
     ):
         with sshd.known_hosts.open("a") as known:
             known.write(f"[127.0.0.1]:{way.port} {sshd.host_key.read_text()}")
         environ = {
-            "HOME": str(tmp_path),
-            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "HOME": str(directory),
+            "LC_ALL": "C.UTF-8",
+            "XDG_STATE_HOME": str(directory / "state"),
             "GATEWAY_TOKEN": "gateway-token-not-real",
+            "LOGIN_PASSWORD": PASSWORD,
         }
-        yield Operator(tmp_path, sshd, way, path, keys[0], environ)
+        file = path or directory / "host" / "aegis.config.json"
+        yield Operator(directory, sshd, way, file, key, environ)
 
 
-def test_plan_and_apply_wait_no_more_often_than_they_must(operator: Operator) -> None:
-    count = operator.count
-    # A client that is still loading while it connects speaks after the server.
-    importlib.import_module("aegis_provision.transport.ssh.sftp_session")
-    assert count("plan") < [PLAN], "there is no file yet"
-    assert count("apply", "--yes") < [APPLY], "a new file"
-    assert count("plan") == [PLAN], "nothing to change"
-    operator.put("old")
-    assert count("apply", "--yes") == [APPLY], "over a file, with a receipt beside it"
-    with running_agent(operator.home) as agent:
-        agent.add(operator.home / "ed25519")
-        operator.environ["SSH_AUTH_SOCK"] = agent.socket
-        assert count("plan", identity_file=None) == [PLAN]
-        bastion = f"{operator.sshd.user}@127.0.0.1:{operator.way.port}"
-        behind = count("plan", identity_file=None, jump=[bastion], port=operator.sshd.port)
-        assert behind == [PLAN + _BASTION]
+def test_plan_and_apply_wait_no_more_often_than_they_must(tmp_path: Path) -> None:
+    authority, others, certified = (
+        make_key(tmp_path / name) for name in ("authority", "others", "certified")
+    )
+    own = make_key(tmp_path / "own")
+    sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "x", "-n", getpass.getuser()]
+    subprocess.run([*sign, str(certified.with_suffix(".pub"))], check=True)
+    trusted = f"TrustedUserCAKeys {authority.with_suffix('.pub')}"
+    with far_away(tmp_path, trusted, authorized=[own]) as operator:
+        count = operator.count
+        assert count("plan") <= [_PLAN_NEW]
+        assert count("apply", "--yes") <= [_APPLY_NEW]
+        assert count("plan") == [PLAN], "nothing to change"
+        operator.put("old")
+        assert count("apply", "--yes") == [APPLY], "over a file, with a receipt beside it"
+        operator.put("old")
+        assert count("apply", "--yes", own_python=True) == [APPLY], "while it is being loaded"
+        assert count("plan", identity_file=str(certified)) == [PLAN]
+        with running_agent(operator.home / "host") as agent:
+            for key in (others, own, authority):
+                agent.add(key)
+            operator.environ["SSH_AUTH_SOCK"] = agent.socket
+            assert count("plan", identity_file=None) == [PLAN + _NOT_TAKEN + _ASKED_FIRST]
+        with running_agent(operator.home) as agent:
+            agent.add(own)
+            operator.environ["SSH_AUTH_SOCK"] = agent.socket
+            assert count("plan", identity_file=None) == [PLAN]
+            bastion = f"{operator.sshd.user}@127.0.0.1:{operator.way.port}"
+            behind = count("plan", identity_file=None, jump=[bastion], port=operator.sshd.port)
+            assert behind == [PLAN + _BASTION]
+
+
+@pytest.mark.root
+def test_a_password_costs_few_more_and_another_user_none(tmp_path: Path, public_path: Path) -> None:
+    with user("asked") as asked, user("sends") as sends, user("aegis") as aegis:
+        words = "".join(f"{name}:{PASSWORD}\n" for name in (asked, sends))
+        subprocess.run([need("chpasswd", "passwd")], input=words, text=True, check=True)
+        settings = (
+            *(f"Match User {sends}", "PasswordAuthentication yes"),
+            *("KbdInteractiveAuthentication no", "Match all"),
+            *("UsePAM yes", "KbdInteractiveAuthentication yes"),
+        )
+        with far_away(tmp_path, *settings, path=public_path / "aegis.config.json") as operator:
+            login: dict[str, Any] = {"identity_file": None, "password": "${LOGIN_PASSWORD}"}
+            for name, more in ((sends, _METHOD_REFUSED), (asked, _QUESTIONS)):
+                shutil.chown(public_path, name)
+                assert operator.count("plan", **login, user=name) == [_PLAN_NEW + more]
+            shutil.chown(public_path, aegis)
+            with sudoers(f"{asked} ALL=({aegis}) NOPASSWD: {SERVERS[0]}"):
+                login |= {"user": asked, "become_user": aegis}
+                assert operator.count("apply", "--yes", **login) == [_APPLY_NEW + _QUESTIONS]
+                assert operator.count("plan", **login) == [PLAN + _QUESTIONS]

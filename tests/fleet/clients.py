@@ -16,8 +16,8 @@ from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.retry import Retries
 from aegis_provision.transport.ssh.handshake import open_transport
+from aegis_provision.transport.ssh.proxy_command import connect_hop
 from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
-from aegis_provision.transport.tcp import dial
 from tests.fleet.needs import missing
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def logged_in(target: Target, options: ConnectOptions) -> Iterator[Connection]:
     deadline = Deadline.after(60.0)
     [endpoint] = resolve_hops(target, options)
     transport, _ = open_transport(
-        dial(endpoint.host, endpoint.port, options, deadline), endpoint, options, deadline
+        connect_hop(endpoint, options, deadline), endpoint, options, deadline
     )
     try:
         yield transport

@@ -29,6 +29,7 @@ from aegis_provision.transport.ssh.paramiko_internals import (
 )
 from aegis_provision.transport.ssh.port_forward import why_refused
 from aegis_provision.transport.ssh.proxy_command import connect_hop
+from aegis_provision.transport.ssh.version_exchange import say_version
 
 if TYPE_CHECKING:
     import socket
@@ -133,12 +134,18 @@ def log_in_through(
 
 
 def _connect(bastion: Connection, hop: Hop, seconds: float) -> paramiko.Channel:
-    """Return a connection to ``hop`` that ``bastion`` makes. Raises :class:`Unreachable`."""
+    """Return a connection to ``hop`` that ``bastion`` makes, over which our version was said.
+
+    Raises :class:`Unreachable`.
+    """
     with map_paramiko_errors(THROUGH):
         try:
-            return open_connection(bastion, hop.host, hop.port, seconds)
+            channel = open_connection(bastion, hop.host, hop.port, seconds)
         except ChannelRefusedError as refusal:
             raise _refused(bastion.server, hop, refusal) from None
+        channel.settimeout(seconds)
+        say_version(channel)
+        return channel
 
 
 def _refused(bastion: str, hop: Hop, refusal: ChannelRefusedError) -> Unreachable:

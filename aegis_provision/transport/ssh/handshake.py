@@ -46,10 +46,11 @@ def open_transport(
     again: Callable[[], socket.socket | paramiko.Channel] | None = None,
     on_retry: OnRetry = ignore_retry,
 ) -> tuple[Connection, AcceptedKey | None]:
-    """Shake hands, check the host's key and log in.
+    """Shake hands over ``connection``, check the host's key and log in.
 
-    A host that hangs up after so many keys is connected to again with ``again``, a few times, for
-    those that are left, which is told to ``on_retry``. Returns the transport, and the host's key
+    Our version was said over it already (:func:`.version_exchange.say_version`). A host that hangs
+    up after so many keys is connected to again with ``again``, a few times, for those that are
+    left, which is told to ``on_retry``. Returns the transport, and the host's key
     if it was new and taken on trust. Raises :class:`Unreachable`; ``connection`` is closed then.
     """
     progress = Progress()

@@ -44,6 +44,7 @@ from aegis_provision.transport.ssh.host_keys import ShownKey
 from aegis_provision.transport.ssh.public_keys import is_too_short, plain_type, split_string
 from aegis_provision.transport.ssh.signatures import is_signed
 from aegis_provision.transport.ssh.ssh_agent import Session
+from aegis_provision.transport.ssh.version_exchange import VERSION
 
 if TYPE_CHECKING:
     import socket
@@ -439,8 +440,9 @@ class Connection(paramiko.Transport):
         def _send_message(self, message: Message) -> None: ...
 
     def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
-        """Take ``sock`` over."""
+        """Take ``sock`` over, through which our version was said."""
         super().__init__(sock, packetizer_class=_Packets)
+        self.local_version = VERSION
         self.reads_in_background = False
         self._opening: float | None = None
         self._refusals: dict[int, ChannelRefusedError] = {}
@@ -525,7 +527,6 @@ class Connection(paramiko.Transport):
             raise TimeoutError
 
     def _begin(self) -> None:
-        self.packetizer.write_all(f"{self.local_version}\r\n".encode())
         self._check_banner()
         self._send_kex_init()
         self._expect_packet(MSG_KEXINIT)

@@ -25,6 +25,7 @@ from aegis_provision.humanize import escape_control
 from aegis_provision.transport.errors import map_errors
 from aegis_provision.transport.open_files import SHORT_HERE, with_own_limit
 from aegis_provision.transport.ssh.match_commands import DEFAULT_SHELL
+from aegis_provision.transport.ssh.version_exchange import say_version
 from aegis_provision.transport.tcp import BufferedSocket, dial
 
 if TYPE_CHECKING:
@@ -45,10 +46,16 @@ _MILLISECONDS = 1000
 
 
 def connect_hop(hop: Hop, options: ConnectOptions, deadline: Deadline) -> socket.socket:
-    """Return the connection to ``hop``, the first of a way. Raises :class:`Unreachable`."""
+    """Return the connection to ``hop``, the first of a way, over which our version was said.
+
+    Raises :class:`Unreachable`.
+    """
     if hop.proxy_command is not None:
-        return run_proxy_command(hop.proxy_command, options.environ)
-    return dial(hop.host, hop.port, options, deadline, hop.way, hop.connect_timeout)
+        connection: socket.socket = run_proxy_command(hop.proxy_command, options.environ)
+    else:
+        connection = dial(hop.host, hop.port, options, deadline, hop.way, hop.connect_timeout)
+    say_version(connection)
+    return connection
 
 
 def run_proxy_command(command: str, environ: Mapping[str, str]) -> ProxyConnection:

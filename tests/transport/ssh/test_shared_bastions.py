@@ -355,6 +355,8 @@ def test_one_that_goes_silent_in_mid_work_is_named_to_all_behind_it(
         host = target_at(sshd, jump=(f"{bastion.user}@127.0.0.1:{port}",))
         with Shared() as shared:
             sessions = [opened(host, settled, shared) for _ in range(3)]
+            for session in sessions:
+                session.read(Deadline.after(_ENOUGH))  # which came with SFTP's greeting
             silent.set()
 
             def read(session: HostSession) -> str:
