@@ -282,9 +282,10 @@ def test_a_bug_is_told_without_what_it_holds(
 
 
 def test_a_write_that_fails_half_way_leaves_no_secret_about(fleet: Operator) -> None:
-    """A directory stands where the previous file would be kept, so the write can't go through."""
+    """Directories stand where the previous file would be kept, so the write can't go through."""
     kept = fleet.file_of("old").parent / ".aegis-provision"
-    (kept / "previous" / "x").mkdir(parents=True, mode=0o700)
+    for name in ("previous", "previous.old"):
+        (kept / name / "x").mkdir(parents=True, mode=0o700)
     kept.chmod(0o700)
     result = fleet.call("apply", "--yes", "-vvv", "--limit", "old")
     assert result.code == 4
