@@ -19,6 +19,10 @@ _RENAME = "posix-rename@openssh.com"
 LOOK_AT_LOG = "look at sshd's log on the host"
 _ROUTE = "check the address and the network"
 CLOSED = ("the host closed the connection", f"{LOOK_AT_LOG} (MaxStartups?)")
+HUNG_UP_ON_LOGIN = (
+    CLOSED[0],
+    f"{LOOK_AT_LOG}: a ChrootDirectory that is not root's alone, or a limit of the account?",
+)
 NO_WORD = (
     "the host closed the connection before it said anything in SSH",
     "check the address and the port; a busy sshd does this too (MaxStartups)",

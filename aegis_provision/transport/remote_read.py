@@ -43,6 +43,8 @@ LARGEST_CONFIG = 1024 * 1024
 READ_STEP = "read"
 """What errors call the step in which the host could not read the target."""
 
+# limits.h of Linux: macOS and the BSDs have the same for a name, and less for a path.
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
 _STATUS = "/proc/self/status"
 _LARGEST_STATUS = 64 * 1024
 _STATUS_LINE = re.compile(rb"^(Uid|Gid|Groups):[ \t]*(.*)$", re.MULTILINE)
@@ -53,7 +55,7 @@ def absolute_path(files: Filesystem, target: Target) -> str:
     try:
         return files.absolute(target.config_path)
     except OSError as problem:
-        raise _unreadable(problem) from None
+        raise _unreadable(problem, target.config_path) from None
 
 
 class StateQuery:
@@ -82,7 +84,7 @@ class StateQuery:
         try:
             return self._get()
         except OSError as problem:
-            raise _unreadable(problem) from None
+            raise _unreadable(problem, self._path) from None
 
     def _get(self) -> RemoteState:
         directory, problem = _directory(self._directory)
@@ -112,9 +114,29 @@ class StateQuery:
         return replace(state, file=file, receipt=_receipt(self._receipt))
 
 
-def _unreadable(problem: OSError) -> Unreachable:
+def _unreadable(problem: OSError, path: str) -> Unreachable:
+    """Return why ``path`` can't be read; what SFTP has no word for is found in the path."""
+    told = problem.errno is not None and problem.errno != errno.ENAMETOOLONG
+    name = max(path.split("/"), key=_length)
+    if not told and _length(name) > _LONGEST_NAME:
+        return Unreachable(
+            READ_STEP,
+            f"a name in config_path has {_length(name)} bytes, and file systems take "
+            f"{_LONGEST_NAME} at most",
+            "correct config_path",
+        )
+    if not told and _length(path) > _LONGEST_PATH:
+        return Unreachable(
+            READ_STEP,
+            f"config_path has {_length(path)} bytes, and systems take {_LONGEST_PATH} at most",
+            "correct config_path",
+        )
     reason = problem.strerror or "the server only says: failure"
     return Unreachable(READ_STEP, f"the file could not be read ({reason})")
+
+
+def _length(name: str) -> int:
+    return len(name.encode("utf-8", "surrogateescape"))
 
 
 def read_previous(files: Filesystem, path: str) -> bytes | None:

@@ -66,6 +66,15 @@ class RefusesSessions(Login):
         return False
 
 
+class HangsUpAtSession(Login):
+    """Lets everyone in, and closes the connection when a session is asked for."""
+
+    def session_requested(self) -> Any:
+        assert self.connection is not None
+        self.connection.abort()
+        return False
+
+
 class StallsAtRequest(Login):
     """Opens a session and never says whether the subsystem or the command may run."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from tests.transport.targets import OLD, put, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from aegis_provision.aegis.remote_state import RemoteState
     from aegis_provision.transport.filesystem import Filesystem
@@ -152,6 +152,18 @@ def test_content_of_any_size_is_whole(files: Filesystem, tmp_path: Path, size: i
     actual = read_state(files, path)
     assert actual.file is not None
     assert actual.file.content == path.read_bytes()
+
+
+def test_a_path_that_is_too_long_is_told_so(files: Filesystem, tmp_path: Path) -> None:
+    for path, told in (
+        (tmp_path / ("\u00e4" * 128) / "file", "a name in config_path has 256 bytes, and file"),
+        (tmp_path / ("x" * 256), "a name in config_path has 256 bytes, and file systems take 255"),
+        (Path("/" + "abcdefghi/" * 410 + "file"), "config_path has 4105 bytes, and systems take"),
+    ):
+        with pytest.raises(Unreachable) as caught:
+            read_state(files, path)
+        assert caught.value.reason.startswith(told)
+        assert caught.value.hint == "correct config_path"
 
 
 def test_a_relative_path_begins_at_the_login_directory(files: Filesystem, tmp_path: Path) -> None:

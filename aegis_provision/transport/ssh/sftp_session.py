@@ -22,7 +22,7 @@ from aegis_provision.transport.become import (
     servers_of,
     started,
 )
-from aegis_provision.transport.errors import BastionLostError
+from aegis_provision.transport.errors import CLOSED, HUNG_UP_ON_LOGIN, BastionLostError
 from aegis_provision.transport.host_session import HostSession, Login, NotAsOwner
 from aegis_provision.transport.sftp.client import SftpStream
 from aegis_provision.transport.sftp.files import SftpFiles
@@ -132,8 +132,13 @@ class _SftpServer:
 
     def run(self, deadline: Deadline) -> _Starting:
         """Begin to start it. Raises what ``start`` does."""
-        with map_paramiko_errors("session"):
-            channel = open_session(self.transport, deadline.step_timeout(self.options.timeout))
+        try:
+            with map_paramiko_errors("session"):
+                channel = open_session(self.transport, deadline.step_timeout(self.options.timeout))
+        except Unreachable as problem:
+            if (problem.reason, problem.hint) == CLOSED:
+                raise Unreachable("session", *HUNG_UP_ON_LOGIN) from None
+            raise
         starting = self.start(channel, deadline)
         self.channel, self.files = channel, starting.files
         return starting

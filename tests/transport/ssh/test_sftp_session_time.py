@@ -215,6 +215,14 @@ def test_a_server_that_hangs_up_at_login(sshd: Sshd, home: Path) -> None:
     assert problem.reason.startswith("the host hung up during the login as ")
 
 
+def test_a_server_that_hangs_up_once_it_let_us_in(sshd: Sshd, home: Path) -> None:
+    """As sshd does where it can't change into its ChrootDirectory."""
+    with stalling.serving(stalling.HangsUpAtSession, sshd, home) as port:
+        problem = refusal(target_at(sshd, port=port), options(home, home / "known_hosts"))
+    assert (problem.step, problem.reason) == ("session", CLOSED)
+    assert "ChrootDirectory" in problem.hint
+
+
 def test_output_in_place_of_sftp_is_in_the_error(sshd: Sshd, home: Path) -> None:
     with stalling.serving(stalling.PrintsAndEnds, sshd, home) as port:
         host = target_at(sshd, port=port)
