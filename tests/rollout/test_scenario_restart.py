@@ -16,6 +16,8 @@ from aegis_provision.inventory.host import Service
 from aegis_provision.rollout.restart_command import BecomeRefusal, become_refusal
 from tests.fleet.clients import need, target
 from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
+from tests.fleet.long_way import long_way
+from tests.fleet.relay import turning_away
 from tests.fleet.users import sudoers, user
 from tests.rollout.fleet_reset import reset, with_settings
 from tests.rollout.fleet_state import is_new, left_behind, logins, message_of
@@ -46,6 +48,23 @@ def fleet(running: Fleet) -> Fleet:
 def apply(fleet: Fleet, *flags: str, on_failure: str = "keep") -> CommandResult:
     book = fleet.playbook(BOOK.format(on_failure=on_failure))
     return fleet.call("apply", book, "--yes", "--format", "json", *flags)
+
+
+def test_it_is_restarted_a_long_way_off_though_the_first_connection_is_dropped(
+    fleet: Fleet,
+) -> None:
+    sshd = fleet.sshd
+    with (
+        turning_away(sshd.port, b"", times=1) as door,
+        long_way(door.port, round_trip=0.3) as way,
+    ):
+        known = fleet.directory / "known_a_long_way_off"
+        known.write_text(f"[{sshd.address}]:{way.port} {sshd.host_key.read_text()}")
+        far = with_settings(fleet, {"a": {"port": way.port}})
+        result = apply(fleet, *far, "--known-hosts", str(known), on_failure="rollback")
+    assert (result.exit_code, result.statuses) == (0, {"a": "applied"})
+    assert fleet["a"].loaded_env() == fleet["a"].session_env()
+    assert len(way.trips) == 2
 
 
 @pytest.mark.parametrize(
