@@ -45,6 +45,7 @@ def main() -> None:
     """Work until the socket on standard input ends."""
     stream = MessageStream(_take_input())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # as in the operator's process, until what stays has been loaded
     gc.set_threshold(100_000)
     # As in the operator's process: paramiko would load much that is not used.
     sys.modules.setdefault("invoke", None)  # type: ignore[arg-type]
@@ -93,6 +94,8 @@ class _Server:
 
     def run(self) -> None:
         """Take work until the stream ends. Raises ``EOFError`` and ``OSError`` then."""
+        gc.freeze()
+        gc.enable()
         with self._worker:
             try:
                 while True:
