@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, cast
 
 from aegis_provision.errors import Passing, Unreachable
 from aegis_provision.humanize import escape_control
-from aegis_provision.transport.errors import map_errors
+from aegis_provision.transport.errors import NO_TIME, map_errors
 from aegis_provision.transport.open_files import SHORT_HERE, with_own_limit
 from aegis_provision.transport.ssh.match_commands import DEFAULT_SHELL
 from aegis_provision.transport.ssh.version_exchange import say_version
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
 
 _STEP = "connect"
+_BY_HAND = "run the ProxyCommand of your ssh config by hand, in a shell"
 _MOST_SAID = 4096
 _MOST_SHOWN = 400
 _TIME_TO_SPEAK = 0.5
@@ -155,12 +156,15 @@ class ProxyConnection(BufferedSocket):
                     self._wait(_TIME_TO_SPEAK)
                 self._end = self._ended()
         if not said and not self._end:
-            return problem
+            if (problem.reason, problem.hint) != NO_TIME:
+                return problem
+            hint = f"the ProxyCommand still runs: {_BY_HAND}, or raise --timeout"
+            return Unreachable(problem.step, problem.reason, hint, passing=problem.passing)
         parts = (problem.reason, self._end, said and f"it says: {said}")
         return Unreachable(
             problem.step,
             "; ".join(part for part in parts if part),
-            "run the ProxyCommand of your ssh config by hand, in a shell",
+            _BY_HAND,
             stage=problem.stage,
             passing=problem.passing and Passing.SOON,
         )

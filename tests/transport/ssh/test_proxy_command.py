@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,9 @@ def test_one_that_says_nothing_is_left_at_the_deadline_and_killed(sshd: Sshd, ho
     assert str(problem) == "handshake: the host's deadline passed"
     assert time.monotonic() - begun < 10
     assert [is_running(pid) for pid in pids.read_text().split()] == [False, False]
+    problem = refusal(target_at(sshd), replace(conn_options, timeout=0.5))
+    assert problem.reason == "no answer in time"
+    assert problem.hint.startswith("the ProxyCommand still runs: run the ProxyCommand")
 
 
 def test_it_ends_with_the_connection(sshd: Sshd, relay: str, home: Path) -> None:
