@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         host_key: Literal["strict", "accept-new"]
         forks: int
         workers: int | Literal["auto"]
+        scheduler: str | None
         timeout: float
         deadline: float
 
@@ -105,7 +106,8 @@ def plan(
 
     Hosts are reached by ``known_hosts`` (paths), ``ssh_config`` (a path, or ``"none"`` to read no
     file), ``host_key`` (``"strict"`` or ``"accept-new"``), ``forks``, ``workers`` (processes that
-    share the hosts, or ``"auto"``), and ``timeout`` and ``deadline`` in seconds.
+    share the hosts, or ``"auto"``), ``scheduler`` (the address of a Dask cluster's, whose workers
+    share them), and ``timeout`` and ``deadline`` in seconds.
 
     Raises :class:`Error` for wrong input, before anything connects; a host's failure is its
     plan's ``action``.
@@ -369,6 +371,7 @@ def _connection_options(
     host_key: str = "strict",
     forks: int = 32,
     workers: int | str = 1,
+    scheduler: str | None = None,
     timeout: float = 15.0,
     deadline: float = 120.0,
 ) -> ConnectionOptions:
@@ -393,6 +396,7 @@ def _connection_options(
         known_hosts=tuple(Path(item) for item in known_hosts),
         accept_new=host_key == "accept-new",
         workers=count,
+        scheduler=scheduler,
     )
     return options if ssh_config is None else replace(options, ssh_config=Path(ssh_config))
 

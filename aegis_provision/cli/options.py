@@ -31,6 +31,7 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 ENV_PREFIX = "AEGIS_PROVISION_"
 _MOST_WORKERS = 256
+_LOCAL, _DASK = "local", "dask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,12 +291,12 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
 
 def fleet_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add the flags of what works on hosts; the command gets ``options``, :class:`FleetOptions`."""
-    flags = (inventory_option, limit_option, env_file_option, *_CONNECTION, _WORKERS)
+    flags = (inventory_option, limit_option, env_file_option, *_CONNECTION, *_EXECUTOR)
     return _with_flags(_with_fleet(command), flags)
 
 
 def fleet_options_of_one_process(command: Callable[..., R]) -> Callable[..., R]:
-    """Add what :func:`fleet_options` does but ``--workers``."""
+    """Add what :func:`fleet_options` does but ``--workers`` and what goes with it."""
     flags = (inventory_option, limit_option, env_file_option, *_CONNECTION)
     return _with_flags(_with_fleet(command), flags)
 
@@ -315,6 +316,8 @@ def _with_fleet(command: Callable[..., R]) -> Callable[..., R]:
         environment: Environment,
         forks: int,
         workers: int = 1,
+        executor: str = _LOCAL,
+        scheduler: str | None = None,
         timeout: float,
         deadline: float,
         ssh_config: Path | None,
@@ -324,6 +327,7 @@ def _with_fleet(command: Callable[..., R]) -> Callable[..., R]:
     ) -> R:
         from aegis_provision.operations.connection import ConnectionOptions
 
+        _check_executor(executor, scheduler, workers)
         connection = ConnectionOptions(
             forks,
             timeout,
@@ -332,11 +336,25 @@ def _with_fleet(command: Callable[..., R]) -> Callable[..., R]:
             known_hosts,
             host_key == "accept-new",
             workers,
+            scheduler,
         )
         options = FleetOptions(inventory, limit, environment, connection)
         return command(*args, options=options, **kwargs)
 
     return packed
+
+
+def _check_executor(executor: str, scheduler: str | None, workers: int) -> None:
+    """Raise :class:`click.UsageError` for flags that do not go together."""
+    if executor == _DASK and not scheduler:
+        raise click.UsageError("--executor dask needs --scheduler ADDRESS")
+    if executor == _LOCAL and scheduler:
+        raise click.UsageError("--scheduler goes with --executor dask")
+    if executor == _DASK and workers > 1:
+        raise click.UsageError(
+            "--workers are processes on this machine; with --executor dask Dask's workers share "
+            "the hosts"
+        )
 
 
 class Seconds(click.FloatRange):
@@ -374,13 +392,27 @@ class Workers(click.IntRange):
         return int(super().convert(value, param, ctx))
 
 
-_WORKERS = option(
-    "--workers",
-    type=Workers(),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Processes that share the hosts; 'auto' for one a core. --forks stays the total.",
+_EXECUTOR = (
+    option(
+        "--workers",
+        type=Workers(),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes that share the hosts; 'auto' for one a core. --forks stays the total.",
+    ),
+    option(
+        "--executor",
+        type=click.Choice([_LOCAL, _DASK]),
+        default=_LOCAL,
+        show_default=True,
+        help="Where hosts are worked on from: this machine, or a Dask cluster.",
+    ),
+    option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="The cluster's scheduler, tls://HOST:PORT, for --executor dask.",
+    ),
 )
 _CONNECTION = (
     option(

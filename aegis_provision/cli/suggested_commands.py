@@ -32,6 +32,8 @@ CARRIED = frozenset(
         "deadline",
         "forks",
         "workers",
+        "executor",
+        "scheduler",
     }
 )
 """The flags that a suggested command line repeats, where its command has them."""

@@ -56,6 +56,7 @@ class Target:
     config names some". ``become_user`` is ``None`` where the login owns the file itself; the login
     becomes that user by ``become_method``. ``sftp_server_path`` is the program that serves SFTP
     there: ``None`` for the host's subsystem, with ``become_user`` for the usual places.
+    ``site`` names the network that it is reached from, for Dask workers, ``None`` for any.
     ``config_path`` is absolute, relative to the login directory, or :data:`AUTO_PATH`.
     ``trust_directory`` lets root write by path in directories that other users can change.
     """
@@ -73,6 +74,7 @@ class Target:
     trust_directory: bool = False
     become_method: BecomeMethod = "sudo"
     sftp_server_path: str | None = None
+    site: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

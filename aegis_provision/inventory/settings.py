@@ -64,6 +64,7 @@ _BASTIONS = frozenset({"ProxyJump", "ProxyCommand"})
 _BOOLEANS = frozenset({"become", "trust_directory"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PROGRAM = re.compile(r"/[A-Za-z0-9._+@=/-]{1,255}")
+_SITE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62})")
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
 
 
@@ -392,6 +393,10 @@ _RULES: dict[str, tuple[Callable[[Value], bool], Problem]] = {
     "sftp_server_path": (
         lambda value: _PROGRAM.fullmatch(str(value)) is not None,
         ("is no absolute path of a program", "write it as /usr/lib/openssh/sftp-server"),
+    ),
+    "site": (
+        lambda value: _SITE.fullmatch(str(value)) is not None,
+        ("is no site", "a site's name is made of letters, digits, '.', '_' and '-'"),
     ),
     "service": (
         lambda value: _UNIT.fullmatch(str(value)) is not None,

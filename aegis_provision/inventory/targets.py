@@ -40,6 +40,7 @@ def target_of(host: str, settings: MergedSettings) -> tuple[Target, tuple[Diagno
         trust_directory="trust_directory" in settings and settings["trust_directory"].value is True,
         become_method="doas" if _text(settings, "become_method") == "doas" else "sudo",
         sftp_server_path=_text(settings, "sftp_server_path"),
+        site=_text(settings, "site"),
     )
     absolute = config_path == AUTO_PATH or config_path.startswith("/")
     if become_user is not None and not absolute:
@@ -61,6 +62,9 @@ def target_alike(host: str, target: Target, settings: MergedSettings) -> Target:
         target.config_path,
         target.read_via,
         target.trust_directory,
+        target.become_method,
+        target.sftp_server_path,
+        target.site,
     )
 
 

@@ -15,6 +15,7 @@ from aegis_provision.errors import InputError
 from aegis_provision.humanize import counted, listed
 from aegis_provision.rollout.capacity import capacity_of
 from aegis_provision.rollout.connection_pool import ConnectionSettings
+from aegis_provision.rollout.scheduler_address import check_scheduler
 from aegis_provision.transport.connect_options import ConnectOptions, NoHomeError, home_directory
 from aegis_provision.transport.open_files import file_limit, files_left, raise_limit
 
@@ -42,6 +43,7 @@ class ConnectionOptions:
     ``forks`` hosts at once; ``timeout`` bounds one step on a host and ``deadline`` its whole work,
     in seconds. ``ssh_config`` is a path, ``none`` to read no file, or ``None`` for OpenSSH's own;
     without ``known_hosts`` OpenSSH's files count. ``accept_new`` takes unknown host keys.
+    ``workers`` processes share the hosts, or with a ``scheduler`` those of its Dask cluster.
     """
 
     forks: int = 32
@@ -51,6 +53,7 @@ class ConnectionOptions:
     known_hosts: tuple[Path, ...] = ()
     accept_new: bool = False
     workers: int = 1
+    scheduler: str | None = None
 
 
 def connection_settings(
@@ -65,11 +68,12 @@ def connection_settings(
     by host. Where nothing is said the files are those that OpenSSH's client reads (ssh_config(5)).
     Where nothing says where the operator's home is, nothing of theirs is read; what was named is.
     Raises :class:`Error` for an ssh config that was named and is not there, and for a directory in
-    a file's place.
+    a file's place, and for a scheduler that must not be used.
     """
     from aegis_provision.transport.connect import connect
     from aegis_provision.transport.shared_connections import SharedConnections
 
+    scheduler = None if options.scheduler is None else check_scheduler(options.scheduler)
     try:
         home = home_directory(environ)
     except NoHomeError:
@@ -101,13 +105,15 @@ def connection_settings(
     return ConnectionSettings(
         partial(connect, shared=shared),
         connect_options,
-        min(options.forks, capacity.forks * options.workers),
+        # Those of a cluster have files of their own.
+        options.forks if scheduler else min(options.forks, capacity.forks * options.workers),
         options.deadline,
         known,
         shared,
         capacity.kept,
         options.forks,
         options.workers,
+        scheduler,
     )
 
 

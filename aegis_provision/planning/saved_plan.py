@@ -37,7 +37,12 @@ PARTS_OF_PLAN = frozenset({Action.CREATE, Action.UPDATE, Action.UNCHANGED})
 """The actions of hosts that are part of a saved plan; hosts with another action are left out."""
 
 _ABSENT = ""
-_NEWER_SETTINGS = {"trust_directory": False, "become_method": "sudo", "sftp_server_path": None}
+_NEWER_SETTINGS = {
+    "trust_directory": False,
+    "become_method": "sudo",
+    "sftp_server_path": None,
+    "site": None,
+}
 """Fields of a target that version 0.1.0 did not have, and what they are where nothing is set."""
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1
 

@@ -30,7 +30,8 @@ class ConnectionSettings:
 
     ``wanted_forks`` were asked for; this process's files may not be enough for them. ``kept_files``
     is how many files may stay open between a plan and the write that follows.
-    ``workers`` is how many processes share the hosts; 1 stands for this process itself.
+    ``workers`` is how many processes share the hosts; 1 stands for this process itself. With a
+    ``scheduler``, an address, the workers of its Dask cluster do.
 
     ``shared`` is entered while hosts are worked on: the connections to their bastions stay open
     until the outermost block ends. ``secrets`` are the operator's tokens that must never be shown,
@@ -46,6 +47,7 @@ class ConnectionSettings:
     kept_files: int = 0
     wanted_forks: int = 0
     workers: int = 1
+    scheduler: str | None = None
 
     def open(self, host: Host, deadline: Deadline, emit: Emit) -> HostSession:
         """Connect to ``host``, and emit it as an event if that is tried again.

@@ -47,8 +47,9 @@ class _Kept:
 class HostWorker:
     """An :class:`~.host_work.Executor` in this process; safe to use from several threads.
 
-    ``known`` are all secrets that the run knows: no text that leaves has one in it. ``digest``
-    makes the digests of masked plans. ``pool`` is closed on exit.
+    ``known`` are all secrets that the run knows: no text that leaves has one in it. Where none are
+    told here, no text about a host has its own secrets in it. ``digest`` makes the digests of
+    masked plans. ``pool`` is closed on exit.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class HostWorker:
     ) -> None:
         self._connection = connection
         self._pool = pool
+        known = tuple(known)
         self._redactor = Redactor.of(known)
+        self._knows_all = bool(known)
         self._digest = digest
         self._kept: dict[str, _Kept] = {}
         self._stack = ExitStack()
@@ -100,7 +103,9 @@ class HostWorker:
             if session is not None and not kept:
                 session.close()
         accepted = session.accepted if session is not None else ()
-        reading = redacted(reading, self._redactor.with_secrets(reading.secrets), job)
+        own = () if self._knows_all else job.secrets()
+        redactor = self._redactor.with_secrets((*own, *reading.secrets))
+        reading = redacted(reading, redactor, job)
         if isinstance(reading, HostPlan):
             self._kept[job.host.name] = _Kept(work.reader.job_after(job, reading), reading)
             masked = without_contents(reading, self._digest.of_plan(reading))

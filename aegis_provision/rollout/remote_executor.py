@@ -60,13 +60,21 @@ class WorkerBugError(Exception):
         self.frames = tuple(frames)
 
 
+class NoWorkerError(Exception):
+    """No worker can reach a host; the text says why, ``hint`` what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class Worker(Protocol):
     """One worker, seen from the operator's process."""
 
     def call(self, order: HostOrder, calls: Calls) -> Any:
         """Have ``order`` done, and return the outcome; ``calls`` are made in between, here.
 
-        Raises :class:`WorkerGoneError` and :class:`WorkerBugError`.
+        Raises :class:`WorkerGoneError`, :class:`WorkerBugError` and :class:`NoWorkerError`.
         """
         ...
 
@@ -90,7 +98,7 @@ class Workers(Protocol):
         """Return the worker that is to work on ``host`` now; ``None`` if there is none any more.
 
         It is ``home`` if that is one and lives. With ``alone`` no other host is on it that is not
-        ``alone`` too. It is given back with :meth:`give_back`.
+        ``alone`` too. It is given back with :meth:`give_back`. Raises :class:`NoWorkerError`.
         """
         ...
 
@@ -146,6 +154,13 @@ class RemoteExecutor:
 
     def read(self, work: ReadHost[Reading], calls: Calls) -> HostRead[Reading]:
         """Read a host; see :class:`~.host_work.Executor`."""
+        try:
+            return self._read(work, calls)
+        except NoWorkerError as none:
+            problem = Unreachable("worker", str(none), none.hint)
+            return HostRead(work.reader.unreachable(work.job, problem))
+
+    def _read(self, work: ReadHost[Reading], calls: Calls) -> HostRead[Reading]:
         job = work.job
         order = HostOrder(work, self._route(job.host.target))
         told = ""
@@ -166,6 +181,14 @@ class RemoteExecutor:
         task, host = work.task, work.task.plan.host
         if not task.has_work:
             return skipped(task.plan)
+        try:
+            return self._run(work, calls)
+        except NoWorkerError as none:
+            message = f"{none}; nothing was written there"
+            return HostResult(host, Status.UNREACHABLE, message, none.hint)
+
+    def _run(self, work: RunHost, calls: Calls) -> HostResult:
+        task, host = work.task, work.task.plan.host
         told = ""
         for number, last in enumerate(_TRIES):
             home, progress = self._homes.get(host), _Progress()

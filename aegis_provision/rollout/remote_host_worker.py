@@ -34,7 +34,8 @@ class WorkerSetUp:
     """What a worker needs for all hosts alike; it is secret as a whole.
 
     ``forks`` hosts are worked on at once in all, ``share`` of them here as a rule, and ``logins``
-    log in at one address at first. ``known`` are all secrets of the run, which no text may hold; at
+    log in at one address at first. ``known`` are all secrets of the run, which no text may hold,
+    or none for a worker that is to know no secrets but those of its own hosts; at
     most ``keep`` connections stay open between plan and write.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_provision.inventory.files import InputFile
-from aegis_provision.inventory.host import OVERRIDE_KEYS, Host, Inventory
+from aegis_provision.inventory.host import OVERRIDE_KEYS, Host, Inventory, Target
 from aegis_provision.inventory.load import load_inventory
 
 if TYPE_CHECKING:
@@ -361,3 +362,19 @@ def test_suggestions_for_unused_files_are_bounded() -> None:
         *[("unused-variables", True)] * 10,
         ("unused-variables", False),
     ]
+
+
+def test_hosts_with_the_same_settings_have_the_same_target_but_for_their_own_names() -> None:
+    text = (
+        "all: {vars: {port: 22, user: u, connection: ssh, identity_file: /k, jump: b, become: true,"
+        " become_user: a, become_method: doas, sftp_server_path: /s/s, site: eu, provider: glm,"
+        " trust_directory: true, config_path: /c/c.json, read_via: explicit},"
+        " hosts: {a: , b: }}"
+    )
+    loaded = one(text)
+    first, second = host(loaded, "a").target, host(loaded, "b").target
+    names = {field.name for field in fields(Target)} - {"host", "address", "connection"}
+    defaults = host(one("all: {vars: {provider: glm}, hosts: {h: }}")).target
+    for name in names:
+        assert getattr(first, name) == getattr(second, name) != getattr(defaults, name), name
+    assert (second.host, second.address) == ("b", "b")

@@ -23,6 +23,7 @@ SETTINGS = {
     "jump", "become", "become_user",
     "become_method",
     "sftp_server_path",
+    "site",
     "trust_directory",
     "config_path", "read_via", "service", "restart_command", "api", "api_token", "provider",
     "pin_until", "pin_reason", "pin_replaces", "base_url", "auth_token", "model", "fast_model",

@@ -12,12 +12,13 @@ _BOUNDED = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)(,<[0-9.]+)?")
 def lowest(project: Path) -> list[str]:
     """Return ``name==version`` for each dependency of ``project``, its pyproject.toml.
 
-    Those of the extra ``demo`` are among them: a user may install it. Raises :class:`ValueError`
-    for a dependency without a lowest version.
+    Those of the extras ``dask`` and ``demo`` are among them: a user may install them. Raises
+    :class:`ValueError` for a dependency without a lowest version.
     """
     table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
     found = []
-    for requirement in [*table["dependencies"], *table["optional-dependencies"]["demo"]]:
+    extras = table["optional-dependencies"]
+    for requirement in [*table["dependencies"], *extras["dask"], *extras["demo"]]:
         bounded = _BOUNDED.fullmatch(requirement)
         if bounded is None:
             raise ValueError(f"{requirement}: no lowest version")

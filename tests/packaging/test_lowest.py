@@ -18,6 +18,8 @@ def test_each_dependency_has_one_lowest_version() -> None:
         "paramiko==5.0",
         "pyyaml==6.0.1",
         "rich==13.7",
+        "distributed==2025.9",
+        "pynacl==1.5",
         "asyncssh==2.17",
     ]
 
@@ -28,7 +30,8 @@ def test_a_dependency_without_a_lowest_version_is_an_error(
 ) -> None:
     project = tmp_path / "pyproject.toml"
     project.write_text(
-        f"[project]\ndependencies = ['{requirement}']\noptional-dependencies.demo = []\n",
+        f"[project]\ndependencies = ['{requirement}']\n"
+        "optional-dependencies.dask = []\noptional-dependencies.demo = []\n",
         encoding="utf-8",
     )
     with pytest.raises(ValueError, match="no lowest version"):

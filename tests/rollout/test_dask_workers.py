@@ -1,0 +1,188 @@
+"""A Dask cluster does what one process does; no secret is on it but in the worker it was for."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import signal
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aegis_provision.errors import RefusedError
+from aegis_provision.planning.plan import Action
+from aegis_provision.rollout.connection_pool import ConnectionPool
+from aegis_provision.rollout.dask_workers import DaskWorkers
+from aegis_provision.rollout.events import HostFinished, KeysAccepted, WriteBegun
+from aegis_provision.rollout.host_worker import HostWorker
+from aegis_provision.rollout.inspection import check_fleet
+from aegis_provision.rollout.planner import plan_fleet
+from aegis_provision.rollout.portable_route import OWN_AGENT
+from aegis_provision.rollout.redact_remote_text import run_secrets
+from aegis_provision.rollout.remote_executor import RemoteExecutor
+from aegis_provision.rollout.results import Status
+from tests.fleet.dask_cluster import memory_holds, running_dask
+from tests.rollout.conftest import TOKEN
+from tests.rollout.test_remote_executor import DIGEST, OLD, THEIRS, Recorded, _apply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aegis_provision.rollout.events import Event
+    from tests.fleet.dask_cluster import DaskCluster
+    from tests.rollout.conftest import Hosts
+
+pytestmark = pytest.mark.slow
+
+EU = ("--resources", "site-eu=1")
+LOGIN = "passphrase-of-a-key-file"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    with running_dask(tmp_path_factory.mktemp("dask"), [EU, (), ()]) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _dask(cluster: DaskCluster, hosts: Hosts, **sites: str) -> Iterator[RemoteExecutor]:
+    options = replace(hosts.connection.options, agent_socket=OWN_AGENT)
+    connection = replace(hosts.connection, options=options)
+    workers = DaskWorkers(cluster.address, connection, sites, keep=100, digest=DIGEST)
+    with RemoteExecutor(connection, workers) as executor:
+        yield executor
+
+
+def test_it_does_what_one_process_does_and_no_secret_is_on_the_way(
+    hosts_of: Callable[..., Hosts], cluster: DaskCluster
+) -> None:
+    hosts = hosts_of("new", "-gone", "old", "broken", "moved")
+    for name in ("old", "moved"):
+        hosts.file_of(name).write_text(OLD)
+        hosts.file_of(name).chmod(0o600)
+    hosts.file_of("broken").write_text("{")
+    known_hosts = hosts.root / "known_hosts"
+    environ = {**os.environ, "A_TOKEN": "token-of-the-environment"}
+    options = replace(
+        hosts.connection.options, known_hosts=(known_hosts,), accept_new=True, environ=environ
+    )
+    hosts.connection = replace(hosts.connection, options=options)
+    with HostWorker(
+        hosts.connection, ConnectionPool(0), run_secrets(hosts.jobs, ()), DIGEST
+    ) as one:
+        statuses = check_fleet(hosts.jobs, one, hosts.emit)
+        expected = plan_fleet(hosts.jobs, one, hosts.emit)
+    known_hosts.unlink()
+    hosts.events.clear()
+    canaries = (TOKEN, THEIRS, "token-of-the-environment", DIGEST.key.reveal())
+    seen: list[bytes] = []
+    with _dask(cluster, hosts, old="eu", new="eu") as dask:
+        assert check_fleet(hosts.jobs, dask, hosts.emit) == statuses
+        accepted = [event for event in hosts.events if isinstance(event, KeysAccepted)]
+        assert known_hosts.read_text().count("\n") == 1
+        assert {key for event in accepted for key in event.keys}
+        plans = plan_fleet(hosts.jobs, dask, hosts.emit)
+        assert plans == expected
+        hosts.file_of("moved").write_text("{}")
+
+        def look(event: Event) -> None:
+            if isinstance(event, WriteBegun):
+                seen.extend(path.read_bytes() for path in cluster.root.rglob("*") if path.is_file())
+
+        recorded = Recorded(hosts, look)
+        results = _apply(dask, plans, recorded).results
+        again = plan_fleet(hosts.jobs, dask, hosts.emit)
+        wanted = [item.encode() for item in canaries]
+        assert memory_holds(cluster.scheduler.pid, *wanted, cluster.address.encode()) == [
+            cluster.address.encode()
+        ]
+        assert any(memory_holds(pid, TOKEN.encode()) for pid in cluster.pids)
+    assert {result.host: result.status for result in results} == {
+        "new": Status.RESTART_PENDING,
+        "gone": Status.UNREACHABLE,
+        "old": Status.RESTART_PENDING,
+        "broken": Status.REFUSED,
+        "moved": Status.REFUSED,
+    }
+    assert recorded.old["old"], "the record comes before the write"
+    actions = {plan.host: plan.action for plan in again}
+    assert actions["new"] is actions["old"] is Action.UNCHANGED
+    seen.extend(path.read_bytes() for path in cluster.root.rglob("*") if path.is_file())
+    seen.append(pickle.dumps((plans, statuses, results, hosts.events)))
+    assert len(seen) > 10
+    for item in wanted:
+        assert not any(item in data for data in seen)
+
+
+def test_a_site_without_a_worker_and_a_scheduler_that_is_not_there_are_told(
+    hosts_of: Callable[..., Hosts], cluster: DaskCluster
+) -> None:
+    hosts = hosts_of("a", "b", "c")
+    local = replace(hosts.jobs[2].host.target, connection="local")
+    hosts.jobs = (
+        *hosts.jobs[:2],
+        replace(hosts.jobs[2], host=replace(hosts.jobs[2].host, target=local)),
+    )
+    with _dask(cluster, hosts, b="mars") as dask:
+        plans = plan_fleet(hosts.jobs, dask, hosts.emit)
+    assert [plan.action for plan in plans] == [
+        Action.CREATE, Action.UNREACHABLE, Action.UNREACHABLE
+    ]  # fmt: skip
+    assert plans[1].message == (
+        "worker: no Dask worker has the resource site-mars, which 'site: mars' asks for"
+    )
+    assert "'connection: local' is the machine that the tool runs on" in plans[2].message
+    workers = DaskWorkers("tls://127.0.0.1:1", hosts.connection, {}, keep=0, digest=DIGEST)
+    with pytest.raises(RefusedError, match="can't be spoken to"), workers:
+        pass
+
+
+def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
+    hosts_of: Callable[..., Hosts], cluster: DaskCluster
+) -> None:
+    names = [f"h{number}" for number in range(6)]
+    hosts = hosts_of(*names)
+    chance = random.Random(16)  # noqa: S311 - moments, no secrets
+    new: dict[str, str] = {}
+    eu = [cluster.workers[0]]
+    with _dask(cluster, hosts, h0="eu") as dask:
+        for _ in range(4):
+            for name in names:
+                hosts.file_of(name).write_text(OLD)
+                hosts.file_of(name).chmod(0o600)
+                lock = hosts.file_of(name).parent / ".aegis-provision" / "lock"
+                lock.unlink(missing_ok=True)
+            left = [chance.randrange(30)]
+
+            def kill(_: Event, left: list[int] = left) -> None:
+                left[0] -= 1
+                if left[0] == 0:
+                    pid = chance.choice(cluster.pids)
+                    site = pid == next(w.pid for w in eu if w.poll() is None)
+                    os.kill(pid, signal.SIGKILL)
+                    started = cluster.start_worker(*(EU if site else ()))
+                    if site:
+                        eu.append(started)
+
+            plans = plan_fleet(hosts.jobs, dask, hosts.emit)
+            results = _apply(dask, plans, Recorded(hosts, kill)).results
+            for result in results:
+                text = hosts.file_of(result.host).read_text()
+                new.setdefault(result.host, text) if text != OLD else None
+                assert text in (OLD, new.get(result.host))
+                if result.status is Status.RESTART_PENDING:
+                    assert text != OLD, result
+                elif result.status is Status.FAILED:
+                    assert ("the old one" in result.message) is (text == OLD), result
+                else:
+                    assert result.status is Status.REFUSED, result
+                    assert "another run is writing here" in result.message
+                    assert text == OLD
+            finished = [item.result for item in hosts.events if isinstance(item, HostFinished)]
+            assert sorted(item.host for item in finished[-len(names) :]) == names
+    for path in cluster.root.glob("*.log"):
+        assert TOKEN not in path.read_text()
+        assert THEIRS not in path.read_text()
