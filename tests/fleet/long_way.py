@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -68,11 +68,15 @@ def long_way(port: int, round_trip: float, *, listens_on: str = ADDRESS) -> Iter
         trip = Trip()
         way.trips.append(trip)
         answers, server = await asyncio.open_connection(ADDRESS, port)
-        with closing(server), closing(writer), suppress(OSError):
-            await asyncio.gather(
-                _carry(reader, server, round_trip / 2, lambda: trip.round_trips, trip.reach),
-                _carry(answers, writer, round_trip / 2, lambda: trip.reached + 1, trip.come_back),
-            )
+        there = _carry(reader, server, round_trip / 2, lambda: trip.round_trips, trip.reach)
+        back = _carry(answers, writer, round_trip / 2, lambda: trip.reached + 1, trip.come_back)
+        with closing(server), closing(writer):
+            try:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(there)
+                    both.create_task(back)
+            except* OSError:  # one direction is lost: so is the other
+                pass
 
     async def serve() -> None:
         over = asyncio.Event()
