@@ -126,7 +126,10 @@ class _Run:
             self._home = home_directory(os.environ)
         except NoHomeError:
             self._home = Path("/")
-        directory = tempfile.TemporaryDirectory(prefix="aegis-provision-")
+        directory = tempfile.TemporaryDirectory(
+            prefix="aegis-provision-",
+            dir=dask.local_directory,  # Dask removes that if the worker is killed
+        )
         self._files = OperatorsFiles(Path(self._stack.enter_context(directory)), self._fetch)
         threading.Thread(target=self._watch, name="operator", daemon=True).start()
 
