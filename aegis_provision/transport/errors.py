@@ -104,6 +104,14 @@ class BastionLostError(ConnectionResetError):
         super().__init__(f"the connection to the bastion {bastion} was lost")
 
 
+class NotBoundError(OSError):
+    """A connection could not begin where the ssh config says (BindAddress, BindInterface)."""
+
+    def __init__(self, keyword: str, value: str) -> None:
+        """Keep what the config says."""
+        super().__init__(f"this machine has no such address to connect from ({keyword} {value})")
+
+
 class NameTimeoutError(TimeoutError):
     """The resolver gave no answer in time."""
 
@@ -136,13 +144,15 @@ def describe_os_error(problem: OSError | EOFError) -> tuple[str, str]:
             return NO_TIME
         case BastionLostError():
             return str(problem), "look at sshd's log on the bastion"
+        case NotBoundError():
+            return str(problem), "correct BindAddress or BindInterface in the ssh config"
         case EOFError() | OSError(errno=None):
             return CLOSED
         case OSError(errno=number) if number in _BY_ERRNO:
             return _BY_ERRNO[number]
         case UnfitFileError():
             why = problem.strerror or ""
-            return f"{problem.filename}: {why[:1].lower()}{why[1:]}", ""
+            return f"{problem.filename}: {why[:1].lower()}{why[1:]}", "name another file"
     prefix = f"{problem.filename}: " if problem.filename else ""
     return f"{prefix}{os.strerror(problem.errno or 0).lower()}", ""
 

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from aegis_provision.transport.errors import NameTimeoutError, map_errors
+from aegis_provision.transport.errors import NameTimeoutError, NotBoundError, map_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,15 +45,21 @@ class Way:
     bind_interface: str | None = None
 
     def bind(self, connection: socket.socket) -> None:
-        """Bind ``connection`` as it is wanted. Raises ``OSError``."""
+        """Bind ``connection`` as it is wanted. Raises :class:`NotBoundError`."""
         family = connection.family
         if self.bind_address is not None:
-            found = look_up_now(self.bind_address, None, family, socket.AI_PASSIVE)
-            connection.bind(found[0][4])
+            try:
+                found = look_up_now(self.bind_address, None, family, socket.AI_PASSIVE)
+                connection.bind(found[0][4])
+            except OSError:
+                raise NotBoundError("BindAddress", self.bind_address) from None
         elif self.bind_interface is not None:
             from aegis_provision.transport.network_interfaces import interface_address
 
-            connection.bind((str(interface_address(self.bind_interface, family)), 0))
+            try:
+                connection.bind((str(interface_address(self.bind_interface, family)), 0))
+            except OSError:
+                raise NotBoundError("BindInterface", self.bind_interface) from None
 
 
 DIRECT = Way()
@@ -86,7 +92,7 @@ def connect_tcp(
     ``timeout`` bounds each step (seconds). Raises ``OSError``, ``socket.gaierror`` for a name that
     is not known, and :class:`Unreachable` if no time is left.
     """
-    problem: OSError = TimeoutError()
+    problem: OSError | None = None
     for family, _, _, _, address in _resolve(host, port, timeout, deadline, way.family):
         limit = deadline.step_timeout(timeout)
         connection = socket.socket(family, socket.SOCK_STREAM)
@@ -96,11 +102,12 @@ def connect_tcp(
             connection.connect(address)
         except OSError as error:
             connection.close()
-            problem = error
+            if problem is None or not isinstance(error, NotBoundError):
+                problem = error  # an address of the other family is no reason
             continue
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
-    raise problem
+    raise problem or TimeoutError
 
 
 def _resolve(

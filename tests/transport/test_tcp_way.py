@@ -13,6 +13,7 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.tcp import Way, dial
 from tests.fleet.clients import options
+from tests.fleet.openssh import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,20 +54,27 @@ def test_a_connection_comes_from_where_it_was_wanted(way: Way, address: str, hom
 
 
 @pytest.mark.parametrize(
-    "way",
+    ("way", "told"),
     [
-        Way("inet6"),
-        Way(bind_address="198.51.100.1"),
-        Way(bind_address="no-such-name.invalid"),
-        Way(bind_interface="no-such-card"),
+        (Way("inet6"), ""),
+        (Way(bind_address="198.51.100.1"), "(BindAddress 198.51.100.1)"),
+        (Way(bind_address="no-such-name.invalid"), "(BindAddress no-such-name.invalid)"),
+        (Way(bind_interface="no-such-card"), "(BindInterface no-such-card)"),
     ],
 )
-def test_what_can_not_be_done_is_no_connection(way: Way, home: Path) -> None:
+def test_what_can_not_be_done_is_no_connection(way: Way, told: str, home: Path) -> None:
     with listening() as server:
         port = server.getsockname()[1]
         with pytest.raises(Unreachable) as caught:
             dial("127.0.0.1", port, options(home), Deadline.after(20.0), way)
     assert caught.value.step == "connect"
+    assert caught.value.reason.endswith(told)
+    assert "BindAddress" in caught.value.hint or not told
+
+
+def test_a_host_without_the_wanted_family_does_not_hide_why_the_other_failed(home: Path) -> None:
+    with pytest.raises(Unreachable, match="nothing listens there"):
+        dial("localhost", free_port(), options(home), Deadline.after(20.0), Way("any", "127.0.0.1"))
 
 
 def test_connect_timeout_is_shorter_than_the_time_of_other_steps(home: Path) -> None:
