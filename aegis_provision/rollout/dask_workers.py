@@ -16,7 +16,6 @@ import secrets
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,7 +72,6 @@ _NEW_WORKER_WITHIN = 15.0
 
 _LATE = 10.0
 _TIME_TO_END = 5.0
-_SPEAKERS = 32
 _SHARE = 2.0**-20
 """How much of its site's resource a host takes: next to nothing, as threads are the bound."""
 
@@ -134,7 +132,6 @@ class DaskWorkers:
         self._numbers = itertools.count(1)
         self._calls: dict[int, _Call] = {}
         self._asked: SimpleQueue[Message | None] = SimpleQueue()
-        self._speakers = ThreadPoolExecutor(_SPEAKERS, "dask-answers")
         self._lock = threading.Lock()
         self._looked = threading.Condition(self._lock)
         self._live: Mapping[str, frozenset[str]] = {}
@@ -145,7 +142,8 @@ class DaskWorkers:
     def __enter__(self) -> Self:
         """Connect to the cluster. Raises :class:`RefusedError` if it can't be used."""
         # What becomes of workers is told here; Dask would write it in between.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
+        for name in ("", ".client", ".core", ".comm", ".batched", ".utils"):
+            logging.getLogger(f"distributed{name}").setLevel(logging.CRITICAL + 1)
         self._client = _connected(self._scheduler)
         try:
             self._look()
@@ -163,12 +161,7 @@ class DaskWorkers:
         self._ended.set()
         self._asked.put(None)
         if self._client.status == "running":
-            ended = self._speakers.submit(
-                self._client.run, dask_worker.end, self._run, on_error="ignore"
-            )
-            with suppress(Exception):
-                ended.result(_TIME_TO_END)
-        self._speakers.shutdown(wait=False, cancel_futures=True)
+            self._speak(dask_worker.end, self._run).join(_TIME_TO_END)
         self._client.close(_TIME_TO_END)
 
     def cancel(self) -> None:
@@ -217,7 +210,7 @@ class DaskWorkers:
 
     def _submitted(self, worker: DaskHostWorker, number: int, data: bytes) -> Future[TaskOutcome]:
         if self._is_cut_off():
-            raise WorkerGoneError("the Dask scheduler is gone")
+            raise self._no_worker(worker.site)
         return self._client.submit(
             dask_worker.do_host,
             self._versions,
@@ -326,21 +319,24 @@ class DaskWorkers:
         return WorkerGoneError(f"the Dask worker {worker.address or ''} is gone".replace("  ", " "))
 
     def _answer(self, address: str, question: int, answer: object) -> None:
-        """Answer a worker's question. It takes long if the worker is gone: nobody waits for it."""
-        with suppress(RuntimeError):  # it is all over
-            self._speakers.submit(
-                self._client.run,
-                dask_worker.deliver,
-                self._run,
-                question,
-                plain(answer),
-                workers=[address],
-                on_error="ignore",
-            )
+        """Answer a worker's question."""
+        self._speak(dask_worker.deliver, self._run, question, plain(answer), workers=[address])
 
     def _tell_all(self, function: Callable[[str], None]) -> None:
-        with suppress(RuntimeError):
-            self._speakers.submit(self._client.run, function, self._run, on_error="ignore")
+        self._speak(function, self._run)
+
+    def _speak(
+        self, function: Callable[..., None], *args: object, workers: list[str] | None = None
+    ) -> threading.Thread:
+        """Call ``function`` on workers; it takes long if one is gone, so that nobody waits here."""
+
+        def speak() -> None:
+            with suppress(Exception):  # that a worker is gone is seen by who waits for its work
+                self._client.run(function, *args, workers=workers, on_error="ignore")
+
+        thread = threading.Thread(target=speak, name="dask-answer", daemon=True)
+        thread.start()
+        return thread
 
     def _take(self, event: tuple[float, Message]) -> None:
         """Take what a worker says, in the client's event loop."""
