@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
-from distributed import Client, KilledWorker
+from distributed import Client, KilledWorker, Security
 
 from aegis_provision.errors import RefusedError
 from aegis_provision.files.reading import read_file
@@ -463,6 +463,9 @@ class DaskWorkers:
 
 def _connected(scheduler: str) -> Client:
     try:
+        # A client that failed half-way would hold up later ones of this process.
+        if scheduler.startswith("tls:"):
+            _check_certificates()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other versions: they are looked at here
             return Client(scheduler, timeout=_CONNECT_WITHIN, set_as_default=False)
@@ -477,3 +480,9 @@ def _connected(scheduler: str) -> Client:
             "Dask's own settings name the certificates: DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
             "..._TLS__CLIENT__CERT and ..._TLS__CLIENT__KEY",
         ) from None
+
+
+def _check_certificates() -> None:
+    """Raise ``ValueError`` where Dask's settings name no certificates, ``OSError`` for bad ones."""
+    if Security().get_connection_args("client").get("ssl_context") is None:
+        raise ValueError("no certificates are configured")
