@@ -52,7 +52,7 @@ def _header(plans: Sequence[HostPlan], about: Mapping[str, str]) -> Markup:
     bad = sum(counts[action] for action in Action if action.is_failure)
     words = f"{counted(changes, 'host')} to write" if changes else "Nothing to write"
     if bad:
-        words = f"{counted(bad, 'host')} can't be planned"
+        words += f", {bad} can't be planned"
     tiles = [
         element("li", element("b", str(counts[action])), SUMMARY[action], class_=_TONES[action])
         for action in WORST_FIRST
