@@ -4,8 +4,8 @@ VENV ?= .venv
 BENCH_VENV ?= .bench-venv
 LOWEST_VENV ?= .lowest-venv
 NEWEST_VENV ?= .newest-venv
-# One more than cores: tests wait for hosts, too.
-WORKERS ?= 3
+# Two more than cores: tests wait for hosts, too.
+WORKERS ?= 4
 HOSTS ?= 8
 # The environment is made by the first of these that is new enough and can make one.
 PYTHONS ?= python3.11 python3 python3.14 python3.13 python3.12

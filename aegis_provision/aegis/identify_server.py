@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
 
 NO_COMMANDS = "the host runs no commands for this login"
+_UNTOLD = "the programs that tell which Aegis runs there are not found on the host"
 
 _START_SLACK = 1
 """Seconds by which a process may be younger than it tells."""
@@ -132,13 +133,13 @@ class UnknownServer:
 def identify_server(
     report: ServerReport | None, unit: str | None, api: str, *, api_is_set: bool
 ) -> AegisServer | UnknownServer:
-    """Return the Aegis that ``report`` tells of.
+    """Return the Aegis that ``report`` tells of, ``None`` where the host's shell told nothing.
 
     ``unit`` is the host's systemd unit; else the server is what listens at ``api``. If both are
     named (``api_is_set``), they have to agree.
     """
     if report is None:
-        return UnknownServer(NO_COMMANDS)
+        return UnknownServer(_UNTOLD)
     if unit is not None and report.unit is not None and report.unit.exists:
         return _of_unit(report, unit, report.unit, api, api_is_set=api_is_set)
     if not report.has_proc:

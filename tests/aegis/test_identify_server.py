@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from aegis_provision.aegis.find_server_output import parse_report
 from aegis_provision.aegis.identify_server import (
-    NO_COMMANDS,
     AegisServer,
     EnvironmentToken,
     ServerUser,
@@ -82,11 +81,12 @@ OWN = (
 )
 
 
-def test_a_host_that_runs_no_commands() -> None:
+def test_a_host_whose_shell_told_nothing() -> None:
     found = identify_server(
         parse_report(b"This service allows sftp only.\n"), UNIT, API, api_is_set=True
     )
-    assert found == UnknownServer(NO_COMMANDS)
+    assert isinstance(found, UnknownServer)
+    assert "not found on the host" in found.reason
 
 
 def test_a_unit_that_is_stopped() -> None:

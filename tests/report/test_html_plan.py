@@ -23,7 +23,13 @@ def test_hosts_with_the_same_plan_are_one_part_and_what_is_wrong_comes_first() -
     page = render_plan_page([right, update, broken], {"Playbook": "rollout.yml"})
     parts = re.findall(r'<details class="card batch (\w+)"( open)?>', page)
     assert parts == [("failed", " open"), ("restart_pending", " open"), ("unchanged", "")]
-    for words in ("1 host to write, 1 can&#x27;t be planned", "rollout.yml", "beware", "not JSON", "look at it"):
+    for words in (
+        "1 host to write, 1 can&#x27;t be planned",
+        "rollout.yml",
+        "beware",
+        "not JSON",
+        "look at it",
+    ):
         assert words.replace("&#x27;", "'") in page
     assert "secret, changed" in page
     assert "<code" in page
