@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,13 +27,14 @@ from tests.fleet.program import run_program
 from tests.fleet.users import sudoers, user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.fleet.openssh import Sshd
 
 ROUND_TRIP = 0.1  # seconds: much longer than what either side does in between
 PLAN, APPLY = 8, 14
+_TRIES = 4
 PASSWORD = "password-not-real"
 _PLAN_NEW, _APPLY_NEW = 7, 13  # where there is no file yet; root needs one less
 _BASTION = 4  # to log in there, and to be led on
@@ -52,11 +54,31 @@ class Operator:
     key: Path
     environ: dict[str, str]
 
-    def count(self, *args: str, own_python: bool = False, **common: object) -> list[int]:
+    def count(
+        self,
+        most: int,
+        *args: str,
+        start: Callable[[], object] = lambda: None,
+        own_python: bool = False,
+        **common: object,
+    ) -> list[int]:
         """Run a command; return the round trips of each connection that it took.
 
-        ``common`` are settings of the host. With an ``own_python`` everything is loaded anew.
+        ``start`` makes what it begins with. ``common`` are settings of the host. With an
+        ``own_python`` everything is loaded anew. What a busy machine sends half a way late counts
+        as one more: so more than ``most`` are counted again.
         """
+        trips: list[int] = []
+        for _ in range(_TRIES):
+            start()
+            trips = self._count(args, own_python=own_python, common=common)
+            if trips <= [most]:
+                break
+        return trips
+
+    def _count(
+        self, args: Sequence[str], *, own_python: bool, common: Mapping[str, object]
+    ) -> list[int]:
         inventory = self.home / "inventory.yml"
         settings = {
             "provider": "gateway",
@@ -79,6 +101,11 @@ class Operator:
         else:
             assert run([*args, *where], self.environ) == 0
         return self.way.round_trips
+
+    def clear(self) -> None:
+        """Let there be no file on the host, nor anything of ours."""
+        self.path.unlink(missing_ok=True)
+        shutil.rmtree(self.path.parent / ".aegis-provision", ignore_errors=True)
 
     def put(self, name: str) -> None:
         """Let the host's file name another model than it should."""
@@ -122,25 +149,26 @@ def test_plan_and_apply_wait_no_more_often_than_they_must(tmp_path: Path) -> Non
     trusted = f"TrustedUserCAKeys {authority.with_suffix('.pub')}"
     with far_away(tmp_path, trusted, authorized=[own]) as operator:
         count = operator.count
-        assert count("plan") <= [_PLAN_NEW]
-        assert count("apply", "--yes") <= [_APPLY_NEW]
-        assert count("plan") == [PLAN], "nothing to change"
-        operator.put("old")
-        assert count("apply", "--yes") == [APPLY], "over a file, with a receipt beside it"
-        operator.put("old")
-        assert count("apply", "--yes", own_python=True) == [APPLY], "while it is being loaded"
-        assert count("plan", identity_file=str(certified)) == [PLAN]
+        assert count(_PLAN_NEW, "plan") <= [_PLAN_NEW]
+        assert count(_APPLY_NEW, "apply", "--yes", start=operator.clear) <= [_APPLY_NEW]
+        assert count(PLAN, "plan") == [PLAN], "nothing to change"
+        over = partial(count, APPLY, "apply", "--yes", start=lambda: operator.put("old"))
+        assert over() == [APPLY], "over a file, with a receipt beside it"
+        assert over(own_python=True) == [APPLY], "while it is being loaded"
+        assert count(PLAN, "plan", identity_file=str(certified)) == [PLAN]
         with running_agent(operator.home / "host") as agent:
             for key in (others, own, authority):
                 agent.add(key)
             operator.environ["SSH_AUTH_SOCK"] = agent.socket
-            assert count("plan", identity_file=None) == [PLAN + _NOT_TAKEN + _ASKED_FIRST]
+            several = PLAN + _NOT_TAKEN + _ASKED_FIRST
+            assert count(several, "plan", identity_file=None) == [several]
         with running_agent(operator.home) as agent:
             agent.add(own)
             operator.environ["SSH_AUTH_SOCK"] = agent.socket
-            assert count("plan", identity_file=None) == [PLAN]
+            assert count(PLAN, "plan", identity_file=None) == [PLAN]
             bastion = f"{operator.sshd.user}@127.0.0.1:{operator.way.port}"
-            behind = count("plan", identity_file=None, jump=[bastion], port=operator.sshd.port)
+            led: dict[str, Any] = {"jump": [bastion], "port": operator.sshd.port}
+            behind = count(PLAN + _BASTION, "plan", identity_file=None, **led)
             assert behind == [PLAN + _BASTION]
 
 
@@ -158,9 +186,13 @@ def test_a_password_costs_few_more_and_another_user_none(tmp_path: Path, public_
             login: dict[str, Any] = {"identity_file": None, "password": "${LOGIN_PASSWORD}"}
             for name, more in ((sends, _METHOD_REFUSED), (asked, _QUESTIONS)):
                 shutil.chown(public_path, name)
-                assert operator.count("plan", **login, user=name) == [_PLAN_NEW + more]
+                most = _PLAN_NEW + more
+                assert operator.count(most, "plan", **login, user=name) == [most]
             shutil.chown(public_path, aegis)
             with sudoers(f"{asked} ALL=({aegis}) NOPASSWD: {SERVERS[0]}"):
                 login |= {"user": asked, "become_user": aegis}
-                assert operator.count("apply", "--yes", **login) == [_APPLY_NEW + _QUESTIONS]
-                assert operator.count("plan", **login) == [PLAN + _QUESTIONS]
+                most = _APPLY_NEW + _QUESTIONS
+                applied = operator.count(most, "apply", "--yes", start=operator.clear, **login)
+                assert applied == [most]
+                most = PLAN + _QUESTIONS
+                assert operator.count(most, "plan", **login) == [most]

@@ -38,13 +38,27 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 EU = ("--resources", "site-eu=1")
-LOGIN = "passphrase-of-a-key-file"
+_LONGEST = 200
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     with running_dask(tmp_path_factory.mktemp("dask"), [EU, (), ()]) as cluster:
         yield cluster
+
+
+@pytest.fixture(autouse=True)
+def _bounded() -> Iterator[None]:
+    """Let a test fail that does not end: what it waits for is in other processes."""
+
+    def end(*_: object) -> None:
+        raise AssertionError(f"no end within {_LONGEST} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(_LONGEST)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
