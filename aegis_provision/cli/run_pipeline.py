@@ -190,10 +190,17 @@ def _print_refusal(
     """Tell programs, which read events or a document, that the run was refused."""
     if observers.stream is not None:
         observers.stream(RunFinished(results, ExitCode.REFUSED))
+    _print_run_document(output, name, results, ExitCode.REFUSED)
+
+
+def _print_run_document(
+    output: Output, name: str, results: tuple[HostResult, ...], code: ExitCode
+) -> None:
+    """Print how the run called ``name`` ended, where that is wanted as a document or a comment."""
     if output.format == "json":
         from aegis_provision.report.apply_report import apply_document
 
-        output.print_document(apply_document(name, results, ExitCode.REFUSED))
+        output.print_document(apply_document(name, results, code))
     elif output.format == "markdown":
         from aegis_provision.report.markdown_reports import apply_comment
 
@@ -201,14 +208,9 @@ def _print_refusal(
 
 
 def _print_results(run: Run, output: Output, state: RunState) -> None:
-    from aegis_provision.report.apply_report import apply_document, nothing_to_do, recap_lines
+    from aegis_provision.report.apply_report import nothing_to_do, recap_lines
 
-    if output.format == "json":
-        output.print_document(apply_document(run.name, run.hosts, run.exit_code))
-    elif output.format == "markdown":
-        from aegis_provision.report.markdown_reports import apply_comment
-
-        echo_utf8(apply_comment(run.name, run.hosts))
+    _print_run_document(output, run.name, run.hosts, run.exit_code)
     if output.format != "text":
         return
     output.print_lines(

@@ -273,7 +273,7 @@ def schedule_run(
         diagnostics += tuple(_retry_diagnostics(selection.retry, source, selected))
     pinned = [host for name, host in fleet.inventory.hosts.items() if name in selected]
     diagnostics += pin_diagnostics(pinned, environment.today)
-    policies, found = load_policies(fleet, fleet.named, selection.policy)
+    policies, found = load_policies(fleet, selection.policy)
     diagnostics += found
     diagnostics += policies.check(fleet, environment.today, only=selected)
     schedule, found = make_schedule(

@@ -61,17 +61,15 @@ class Policies:
         )
 
 
-def load_policies(
-    fleet: Fleet, inventory: Sequence[Path], named: Path | None
-) -> tuple[Policies, tuple[Diagnostic, ...]]:
+def load_policies(fleet: Fleet, named: Path | None) -> tuple[Policies, tuple[Diagnostic, ...]]:
     """Return the policies that ``fleet`` is held to, and what is wrong with their files.
 
-    That is ``named``, or else each ``policy.yml`` beside a file of ``inventory``, or in its
+    That is ``named``, or else each ``policy.yml`` beside an inventory of the fleet, or in its
     directory. Names are as the operator wrote them.
     """
     bound: list[tuple[Policy, HostsOf]] = []
     diagnostics: list[Diagnostic] = []
-    paths = (named,) if named is not None else tuple(_beside(inventory))
+    paths = (named,) if named is not None else tuple(_beside(fleet.named))
     for path in paths:
         policy, found = _read(path)
         diagnostics.extend(found)

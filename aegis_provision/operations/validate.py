@@ -71,7 +71,7 @@ def validate(
         schedules.append((playbook.name, schedule))
         diagnostics += found
     pins = pin_diagnostics(fleet.hosts.values(), environment.today)
-    policies, found = load_policies(fleet, fleet.named, policy)
+    policies, found = load_policies(fleet, policy)
     found += policies.check(fleet, environment.today)
     diagnostics = (*fleet.diagnostics, *fleet.unset, *pins, *found, *diagnostics)
     return Validation(fleet, tuple(schedules), diagnostics)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic
     from aegis_provision.documents.nodes import Span
     from aegis_provision.inventory.host import Host, Inventory, Setting
-    from aegis_provision.policy.rules import Policy, Rule
+    from aegis_provision.inventory.pins import Pin
+    from aegis_provision.policy.rules import PinLimits, Policy, Rule
     from aegis_provision.providers.session_variables import Session, SessionSpec, Variable
 
 _MOST_PLACES = 5
@@ -225,39 +226,33 @@ def _pins(rule: Rule, hosts: Sequence[Host], today: date) -> Iterator[Diagnostic
     limits = rule.pins
     if limits is None:
         return
-    related = (Related(limits.span, "the rule"),)
-    how = "aegis-provision pin HOST PROVIDER"
     for pin in filter(None, map(pin_of, hosts)):
-        if limits.needs_reason and not pin.reason.strip():
+        for demand, fault, span, remedy in _pin_faults(pin, limits, today):
             yield error(
                 "policy-pins",
-                f"{_said(rule)} wants a reason for each pin, and this one has none",
-                pin.provider.span,
-                hint=f"say it: {how} --reason 'why'",
-                related=related,
+                f"{_said(rule)} wants {demand}, and this one {fault}",
+                span,
+                hint=f"{remedy[0]}: aegis-provision pin HOST PROVIDER {remedy[1]}",
+                related=(Related(limits.span, "the rule"),),
                 hosts=(pin.host,),
             )
-        if limits.max_days is None:
-            continue
-        days = counted(limits.max_days, "day")
-        if pin.last_day is None or pin.until is None:
-            yield error(
-                "policy-pins",
-                f"{_said(rule)} wants each pin to end within {days}, and this one has no end",
-                pin.provider.span,
-                hint=f"give it an end: {how} --until DATE",
-                related=related,
-                hosts=(pin.host,),
-            )
-        elif (left := (pin.last_day - today).days) > limits.max_days:
-            yield error(
-                "policy-pins",
-                f"{_said(rule)} wants each pin to end within {days}, and this one ends in {left}",
-                pin.until.span,
-                hint=f"give it an earlier end: {how} --until DATE",
-                related=related,
-                hosts=(pin.host,),
-            )
+
+
+def _pin_faults(
+    pin: Pin, limits: PinLimits, today: date
+) -> Iterator[tuple[str, str, Span, tuple[str, str]]]:
+    """Yield what is demanded of a pin, what is wrong with it, where, and the remedy."""
+    if limits.needs_reason and not pin.reason.strip():
+        remedy = ("say it", "--reason 'why'")
+        yield "a reason for each pin", "has none", pin.provider.span, remedy
+    if limits.max_days is None:
+        return
+    demand = f"each pin to end within {counted(limits.max_days, 'day')}"
+    if pin.last_day is None or pin.until is None:
+        yield demand, "has no end", pin.provider.span, ("give it an end", "--until DATE")
+    elif (left := (pin.last_day - today).days) > limits.max_days:
+        remedy = ("give it an earlier end", "--until DATE")
+        yield demand, f"ends in {left}", pin.until.span, remedy
 
 
 def _forbidden(
