@@ -15,9 +15,9 @@ from aegis_provision.errors import InputError
 from aegis_provision.humanize import counted, listed
 from aegis_provision.rollout.capacity import capacity_of
 from aegis_provision.rollout.connection_pool import ConnectionSettings
-from aegis_provision.rollout.scheduler_address import check_scheduler
 from aegis_provision.transport.connect_options import ConnectOptions, NoHomeError, home_directory
 from aegis_provision.transport.open_files import file_limit, files_left, raise_limit
+from aegis_provision.workers.scheduler_address import check_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -41,8 +41,8 @@ def open_executor(
     count = min(connection.workers, len(jobs))
     if count <= 1:
         return HostWorker(connection, ConnectionPool(keep, connection.kept_files), known, digest)
-    from aegis_provision.rollout.remote_executor import RemoteExecutor
-    from aegis_provision.rollout.worker_processes import WorkerProcesses
+    from aegis_provision.workers.process_pool import WorkerProcesses
+    from aegis_provision.workers.remote_executor import RemoteExecutor
 
     workers = WorkerProcesses(connection, count, keep=keep, known=known, digest=digest)
     return RemoteExecutor(connection, workers)
@@ -57,7 +57,7 @@ def _dask_executor(
 ) -> Executor:
     # distributed is an extra.
     try:
-        from aegis_provision.rollout.dask_workers import DaskWorkers
+        from aegis_provision.workers.dask_client import DaskWorkers
     except ModuleNotFoundError as problem:
         if problem.name not in {"dask", "distributed", "nacl"}:
             raise
@@ -65,8 +65,8 @@ def _dask_executor(
             f"--executor dask needs {problem.name}, which is not installed",
             "pip install 'aegis-provision[dask]'",
         ) from None
-    from aegis_provision.rollout.portable_route import OWN_AGENT
-    from aegis_provision.rollout.remote_executor import RemoteExecutor
+    from aegis_provision.workers.portable_route import OWN_AGENT
+    from aegis_provision.workers.remote_executor import RemoteExecutor
 
     sites = {
         job.host.name: job.host.target.site for job in jobs if job.host.target.site is not None

@@ -95,7 +95,7 @@ READERS = {
     "transport/ssh/known_hosts": "a file that it adds to, once it was looked at",
     "transport/local": "a host's files, on this machine",
     "transport/open_files": "the null device, to see whether files can be opened",
-    "rollout/worker_process": "the null device, in place of standard streams",
+    "workers/process_worker": "the null device, in place of standard streams",
 }
 """The modules that open files by themselves, and what these are."""
 

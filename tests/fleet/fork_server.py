@@ -42,7 +42,7 @@ _LARGEST_PACKET = 150_000
 _LARGEST_STDIN = 60_000
 _MOST_DESCRIPTORS = 1024
 # The first changes what signals do; the other is one command's own, and takes long.
-_NOT_LOADED = (f"{PACKAGE}.__main__", f"{PACKAGE}.demo", f"{PACKAGE}.rollout.dask_work")
+_NOT_LOADED = (f"{PACKAGE}.__main__", f"{PACKAGE}.demo", f"{PACKAGE}.workers.dask_")
 # What commands import when they come to it, and what is imported then in turn.
 _BESIDE = ("jsonschema", "paramiko", "rich.live", "rich.progress", "rich.table", "yaml")
 

@@ -25,7 +25,7 @@ MAY_REVEAL = {
     "planning/saved_plan.py",  # makes digests that take long
     "providers/redaction.py",  # takes it out of what comes back
     "providers/secret.py",
-    "rollout/secret_pickle.py",  # for a worker alone: over its own pipe, or sealed
+    "workers/secret_pickle.py",  # for a worker alone: over its own pipe, or sealed
     "transport/http_messages.py",  # sends a token as a header
     "transport/ssh/authentication.py",
     "transport/ssh/private_keys.py",

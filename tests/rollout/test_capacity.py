@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.rollout.conftest import Hosts
+    from tests.fleet.jobs import Hosts
 
 _HOSTS, _SOFT, _HARD = 40, 30, 45
 

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session
     from aegis_provision.rollout.host_job import HostJob
     from aegis_provision.rollout.host_worker import HostWorker
+    from tests.fleet.jobs import Hosts
     from tests.fleet.openssh import Sshd
     from tests.fleet.provider_server import Provider
-    from tests.rollout.conftest import Hosts
 
 DEADLINE = 3.0
 NOBODY_LISTENS = 1

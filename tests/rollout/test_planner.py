@@ -16,7 +16,7 @@ from aegis_provision.transport.retry import ignore_retry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.rollout.conftest import Hosts
+    from tests.fleet.jobs import Hosts
 
 
 def test_every_host_has_its_plan_in_the_inventorys_order(hosts_of: Callable[..., Hosts]) -> None:

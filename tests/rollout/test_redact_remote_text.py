@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.connect_options import ConnectOptions
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.retry import OnRetry
-    from tests.rollout.conftest import Hosts
+    from tests.fleet.jobs import Hosts
 
 TOKEN = "tkn-4f1d9wXy7LmN2pR"
 WORD = "ollama"

@@ -51,6 +51,31 @@ def hide_all(revealed: Revealed) -> tuple[Secret, ...]:
     return tuple(Secret(value, origin) for value, origin in revealed)
 
 
+def with_secrets(value: object) -> bytes:
+    """Return ``value`` for a worker's own pipe: its secrets go along, beside the pickle."""
+    data, secrets = take_apart(value)
+    return pickle.dumps((data, reveal_all(secrets)), pickle.HIGHEST_PROTOCOL)
+
+
+def read_with_secrets(body: bytes) -> Any:
+    """Return what :func:`with_secrets` was given; ``body`` came over our own pipe."""
+    data, revealed = pickle.loads(body)  # noqa: S301 - from the process that started this one
+    return put_together(data, hide_all(revealed))
+
+
+def plain(value: object) -> bytes:
+    """Return ``value`` as a pickle. Raises ``TypeError`` for one with a secret in it."""
+    data, secrets = take_apart(value)
+    if secrets:
+        raise TypeError("a secret was to leave the worker that it was for")
+    return data
+
+
+def read_plain(body: bytes) -> Any:
+    """Return what :func:`plain` was given; ``body`` is ours."""
+    return pickle.loads(body)  # noqa: S301 - between the operator's process and its own workers
+
+
 def _secret_number(number: int) -> Secret:
     """Stand in a pickle for the secret with ``number``; what reads the pickle has its own."""
     raise TypeError(f"secret {number} is not in this pickle")

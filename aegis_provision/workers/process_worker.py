@@ -12,33 +12,25 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.rollout.worker_messages import (
-    KeyToSave,
-    Kind,
-    MessageStream,
-    plain,
-    read_plain,
-    read_with_secrets,
-)
+from aegis_provision.workers.process_messages import Kind, MessageStream
+from aegis_provision.workers.secret_pickle import plain, read_plain, read_with_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from aegis_provision.rollout.events import Event, FileChange, WriteBegun
-    from aegis_provision.rollout.remote_host_worker import RemoteHostWorker, WorkerSetUp
     from aegis_provision.rollout.worker_pool import CancelToken
     from aegis_provision.transport.ssh.known_hosts import KeyVerdict
     from aegis_provision.transport.ssh.public_keys import HostKey
+    from aegis_provision.workers.remote_host_worker import RemoteHostWorker, WorkerSetUp
 
 _TIME_TO_CLOSE = 2.0
-_MOST_FRAMES = 6
 
 
 def main() -> None:
@@ -82,8 +74,8 @@ class _Server:
     """Does the work that comes over ``stream``, as many hosts at once as come."""
 
     def __init__(self, stream: MessageStream, set_up: WorkerSetUp) -> None:
-        from aegis_provision.rollout.remote_host_worker import RemoteHostWorker
         from aegis_provision.rollout.worker_pool import CancelToken
+        from aegis_provision.workers.remote_host_worker import RemoteHostWorker
 
         self._stream = stream
         self._cancel: CancelToken = CancelToken()
@@ -114,6 +106,7 @@ class _Server:
 
     def _do(self, number: int, body: bytes) -> None:
         from aegis_provision.rollout.host_work import Calls
+        from aegis_provision.workers.remote_host_worker import frames_of
 
         def emit(event: Event) -> None:
             self._stream.send(Kind.EVENT, number, plain(event))
@@ -126,7 +119,7 @@ class _Server:
         try:
             done = Kind.DONE, plain(self._worker.do(read_with_secrets(body), calls))
         except Exception as bug:  # noqa: BLE001 - told where it can be seen, without any value
-            done = Kind.BUG, plain((type(bug).__name__, _frames(bug)))
+            done = Kind.BUG, plain((type(bug).__name__, frames_of(bug)))
         with suppress(OSError):  # the operator's process is gone, and so will this one be
             self._stream.send(done[0], number, done[1])
 
@@ -142,9 +135,10 @@ class _Server:
         return answer
 
     def _save_key(self, paths: Sequence[Path], names: Sequence[str], key: HostKey) -> KeyVerdict:
-        verdict: KeyVerdict = self._ask(
-            Kind.SAVE_KEY, 0, KeyToSave(tuple(paths), tuple(names), key)
-        )
+        from aegis_provision.workers.remote_host_worker import KeyToSave
+
+        wanted = KeyToSave(tuple(paths), tuple(names), key)
+        verdict: KeyVerdict = self._ask(Kind.SAVE_KEY, 0, wanted)
         return verdict
 
 
@@ -164,11 +158,6 @@ class _Threads:
         while True:
             self._waiting.get()()
             self._idle.release()
-
-
-def _frames(bug: Exception) -> tuple[str, ...]:
-    frames = traceback.extract_tb(bug.__traceback__)[-_MOST_FRAMES:]
-    return tuple(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
 
 
 if __name__ == "__main__":

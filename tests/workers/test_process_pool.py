@@ -36,12 +36,12 @@ from aegis_provision.rollout.host_worker import HostWorker
 from aegis_provision.rollout.inspection import check_fleet
 from aegis_provision.rollout.planner import PlanReader, plan_fleet
 from aegis_provision.rollout.redact_remote_text import run_secrets
-from aegis_provision.rollout.remote_executor import RemoteExecutor, WorkerBugError
-from aegis_provision.rollout.remote_host_worker import HostOrder, Route
 from aegis_provision.rollout.results import Status
 from aegis_provision.rollout.run_schedule import run_schedule
-from aegis_provision.rollout.worker_processes import WorkerProcesses, worker_environ
-from tests.rollout.conftest import TOKEN
+from aegis_provision.workers.process_pool import WorkerProcesses, worker_environ
+from aegis_provision.workers.remote_executor import RemoteExecutor, WorkerBugError
+from aegis_provision.workers.remote_host_worker import HostOrder, Route
+from tests.fleet.jobs import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.events import Event, FileChange
     from aegis_provision.rollout.host_work import Executor
     from aegis_provision.rollout.results import RunResult
-    from tests.rollout.conftest import Hosts
+    from tests.fleet.jobs import Hosts
 
 pytestmark = pytest.mark.slow
 

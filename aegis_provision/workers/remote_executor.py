@@ -2,7 +2,7 @@
 
 What is the same for all such workers is here: which one gets a host, the way to it, and what
 becomes of a host whose worker dies. How a worker is started, reached and spoken to is what a kind
-of :class:`Workers` knows (:mod:`~.worker_processes`); what runs at the other end is
+of :class:`Workers` knows (:mod:`~.process_pool`); what runs at the other end is
 :class:`~.remote_host_worker.RemoteHostWorker`.
 
 The contract of a kind of :class:`Workers` is that of :mod:`~.host_work`, and:
@@ -27,8 +27,8 @@ from aegis_provision.planning.plan import Action, HostPlan
 from aegis_provision.rollout.events import ConnectRetried, KeysAccepted, Step, StepStarted
 from aegis_provision.rollout.host_job import skipped
 from aegis_provision.rollout.host_work import Calls, HostRead, ReadHost
-from aegis_provision.rollout.remote_host_worker import HostOrder, Route
 from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.workers.remote_host_worker import HostOrder, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

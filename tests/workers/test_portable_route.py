@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.rollout.portable_route import (
+from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
+from aegis_provision.workers.portable_route import (
     OWN_AGENT,
     OperatorsFiles,
     portable,
     route_here,
 )
-from aegis_provision.rollout.remote_host_worker import Route
-from aegis_provision.rollout.sealing import KeyPair, seal
-from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
+from aegis_provision.workers.remote_host_worker import Route
+from aegis_provision.workers.sealing import KeyPair, seal
 
 if TYPE_CHECKING:
     import pytest

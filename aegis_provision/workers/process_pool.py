@@ -21,17 +21,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from aegis_provision.rollout.host_job import RecordError
-from aegis_provision.rollout.remote_executor import WorkerBugError, WorkerGoneError
-from aegis_provision.rollout.remote_host_worker import WorkerSetUp
-from aegis_provision.rollout.worker_messages import (
-    KeyToSave,
-    Kind,
-    MessageStream,
-    plain,
-    read_plain,
-    with_secrets,
-)
 from aegis_provision.transport.shared_connections import FEW_LOGINS
+from aegis_provision.workers.process_messages import Kind, MessageStream
+from aegis_provision.workers.remote_executor import WorkerBugError, WorkerGoneError
+from aegis_provision.workers.remote_host_worker import WorkerSetUp
+from aegis_provision.workers.secret_pickle import plain, read_plain, with_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,9 +34,9 @@ if TYPE_CHECKING:
     from aegis_provision.providers.secret import Secret
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.host_work import Calls
-    from aegis_provision.rollout.remote_executor import Worker
-    from aegis_provision.rollout.remote_host_worker import HostOrder
     from aegis_provision.transport.ssh.known_hosts import KeyVerdict
+    from aegis_provision.workers.remote_executor import Worker
+    from aegis_provision.workers.remote_host_worker import HostOrder, KeyToSave
 
 _MOST_DEATHS = 3
 """How many workers may die for each that there is, until none is replaced any more."""
@@ -77,7 +71,7 @@ class WorkerProcess:
         with ExitStack() as unless_started, theirs:
             unless_started.enter_context(ours)
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aegis_provision.rollout.worker_process"],
+                [sys.executable, "-m", "aegis_provision.workers.process_worker"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ It is made of one value, :class:`WorkerSetUp`, and does one value at a time, :cl
 from __future__ import annotations
 
 import threading
+import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,8 @@ from aegis_provision.transport.open_files import files_left, raise_limit
 from aegis_provision.transport.shared_connections import SharedConnections
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aegis_provision.inventory.host import Target
     from aegis_provision.planning.digests import DigestKey
     from aegis_provision.providers.secret import Secret
@@ -26,7 +29,10 @@ if TYPE_CHECKING:
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
     from aegis_provision.transport.retry import OnRetry
+    from aegis_provision.transport.ssh.public_keys import HostKey
     from aegis_provision.transport.ssh.resolve_jump_hosts import Hop
+
+_MOST_FRAMES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,15 @@ class HostOrder:
 
     work: ReadHost[Any] | RunHost
     route: Route | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyToSave:
+    """A host key that is new, and to be taken on trust: see :data:`~.connect_options.SaveKey`."""
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    key: HostKey
 
 
 class RemoteHostWorker:
@@ -120,3 +135,9 @@ class RemoteHostWorker:
         if route.problem is not None:
             raise route.problem.with_traceback(None)
         return connect(target, options, deadline, on_retry, shared=self._shared, hops=route.hops)
+
+
+def frames_of(bug: Exception) -> tuple[str, ...]:
+    """Return where ``bug`` was raised: places in the program, and no value."""
+    frames = traceback.extract_tb(bug.__traceback__)[-_MOST_FRAMES:]
+    return tuple(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.rollout.remote_host_worker import Route
+from aegis_provision.workers.remote_host_worker import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,8 +27,11 @@ from distributed import Client, KilledWorker, Security
 from aegis_provision.errors import RefusedError
 from aegis_provision.files.reading import read_file
 from aegis_provision.humanize import counted
-from aegis_provision.rollout import dask_worker
-from aegis_provision.rollout.dask_messages import (
+from aegis_provision.rollout.host_job import RecordError
+from aegis_provision.transport.shared_connections import FEW_LOGINS
+from aegis_provision.transport.ssh.known_hosts import add_if_new
+from aegis_provision.workers import dask_worker
+from aegis_provision.workers.dask_messages import (
     Ended,
     Said,
     difference,
@@ -36,20 +39,16 @@ from aegis_provision.rollout.dask_messages import (
     resource_of,
     topic_of,
 )
-from aegis_provision.rollout.host_job import RecordError
-from aegis_provision.rollout.portable_route import portable
-from aegis_provision.rollout.remote_executor import (
+from aegis_provision.workers.portable_route import portable
+from aegis_provision.workers.remote_executor import (
     NoWorkerError,
     WorkerBugError,
     WorkerGoneError,
 )
-from aegis_provision.rollout.remote_host_worker import WorkerSetUp
-from aegis_provision.rollout.scheduler_address import is_protected
-from aegis_provision.rollout.sealing import seal
-from aegis_provision.rollout.secret_pickle import reveal_all, take_apart
-from aegis_provision.rollout.worker_messages import plain, read_plain
-from aegis_provision.transport.shared_connections import FEW_LOGINS
-from aegis_provision.transport.ssh.known_hosts import add_if_new
+from aegis_provision.workers.remote_host_worker import WorkerSetUp
+from aegis_provision.workers.scheduler_address import is_protected
+from aegis_provision.workers.sealing import seal
+from aegis_provision.workers.secret_pickle import plain, read_plain, reveal_all, take_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,10 +58,10 @@ if TYPE_CHECKING:
     from aegis_provision.planning.digests import DigestKey
     from aegis_provision.providers.secret import Secret
     from aegis_provision.rollout.connection_pool import ConnectionSettings
-    from aegis_provision.rollout.dask_messages import Message, TaskOutcome
     from aegis_provision.rollout.host_work import Calls
-    from aegis_provision.rollout.remote_executor import Worker
-    from aegis_provision.rollout.remote_host_worker import HostOrder
+    from aegis_provision.workers.dask_messages import Message, TaskOutcome
+    from aegis_provision.workers.remote_executor import Worker
+    from aegis_provision.workers.remote_host_worker import HostOrder
 
 _CONNECT_WITHIN = 15.0
 _LOOK_EVERY = 1.0
@@ -281,7 +280,7 @@ class DaskWorkers:
 
     def _result(self, worker: DaskHostWorker, future: Future[TaskOutcome]) -> TaskOutcome:
         try:
-            return future.result(_LOOK_EVERY)
+            outcome: TaskOutcome = future.result(_LOOK_EVERY)
         except TimeoutError:
             raise
         except KilledWorker:
@@ -291,6 +290,7 @@ class DaskWorkers:
                 raise WorkerGoneError("the Dask scheduler let go of the work") from None
             kind = type(problem).__name__
             raise WorkerGoneError(f"the Dask worker could not begin: {kind}") from None
+        return outcome
 
     def _read_outcome(self, worker: DaskHostWorker, ended: Ended, body: bytes) -> Any:
         match ended:

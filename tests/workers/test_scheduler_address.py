@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aegis_provision.errors import InputError
-from aegis_provision.rollout.scheduler_address import check_scheduler, is_protected
+from aegis_provision.workers.scheduler_address import check_scheduler, is_protected
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,15 @@ import pytest
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.host_job import HostJob
-from aegis_provision.rollout.secret_pickle import hide_all, put_together, reveal_all, take_apart
-from aegis_provision.rollout.worker_messages import plain, read_with_secrets, with_secrets
+from aegis_provision.workers.secret_pickle import (
+    hide_all,
+    plain,
+    put_together,
+    read_with_secrets,
+    reveal_all,
+    take_apart,
+    with_secrets,
+)
 from tests.fleet.specs import specified
 
 TOKEN, API = "token-7f3a91c2d4", "api-0f1e2d3c4b5a"

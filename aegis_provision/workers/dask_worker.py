@@ -14,7 +14,6 @@ import pickle
 import tempfile
 import threading
 import time
-import traceback
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,16 +23,15 @@ from typing import TYPE_CHECKING, Any
 from distributed import get_worker
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.rollout.dask_messages import Ended, Said, own_versions, topic_of
 from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.rollout.host_work import Calls
-from aegis_provision.rollout.portable_route import OperatorsFiles, route_here
-from aegis_provision.rollout.remote_host_worker import RemoteHostWorker
-from aegis_provision.rollout.sealing import KeyPair
-from aegis_provision.rollout.secret_pickle import hide_all, put_together
-from aegis_provision.rollout.worker_messages import KeyToSave, plain, read_plain
 from aegis_provision.rollout.worker_pool import CancelToken
 from aegis_provision.transport.connect_options import NoHomeError, home_directory
+from aegis_provision.workers.dask_messages import Ended, Said, own_versions, topic_of
+from aegis_provision.workers.portable_route import OperatorsFiles, route_here
+from aegis_provision.workers.remote_host_worker import KeyToSave, RemoteHostWorker, frames_of
+from aegis_provision.workers.sealing import KeyPair
+from aegis_provision.workers.secret_pickle import hide_all, plain, put_together, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,21 +39,20 @@ if TYPE_CHECKING:
     from distributed import Worker
 
     from aegis_provision.inventory.host import Target
-    from aegis_provision.rollout.dask_messages import TaskOutcome, Versions
     from aegis_provision.rollout.events import Event, FileChange, WriteBegun
-    from aegis_provision.rollout.remote_host_worker import HostOrder, WorkerSetUp
     from aegis_provision.transport.connect_options import ConnectOptions, SaveKey
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
     from aegis_provision.transport.retry import OnRetry
     from aegis_provision.transport.ssh.known_hosts import KeyVerdict
     from aegis_provision.transport.ssh.public_keys import HostKey
+    from aegis_provision.workers.dask_messages import TaskOutcome, Versions
+    from aegis_provision.workers.remote_host_worker import HostOrder, WorkerSetUp
 
 SILENCE = 60.0
 """After so many seconds without a word the operator's process is taken for gone."""
 
 _LOOK_EVERY = 5.0
-_MOST_FRAMES = 6
 
 
 class _NobodyError(Exception):
@@ -165,7 +162,7 @@ class _Run:
         except _NobodyError:
             return Ended.LEFT, 0, b""
         except Exception as bug:  # noqa: BLE001 - told where it can be seen, without any value
-            return Ended.BUG, len(told), plain((type(bug).__name__, _frames(bug)))
+            return Ended.BUG, len(told), plain((type(bug).__name__, frames_of(bug)))
 
     def answer(self, question: int, body: bytes | None) -> None:
         """Take the answer to ``question``; ``None`` if there will be none."""
@@ -264,8 +261,3 @@ class _Worker(RemoteHostWorker):
 
 _RUNS: dict[str, _Run] = {}
 _RUNS_LOCK = threading.Lock()
-
-
-def _frames(bug: Exception) -> tuple[str, ...]:
-    frames = traceback.extract_tb(bug.__traceback__)[-_MOST_FRAMES:]
-    return tuple(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)

@@ -15,25 +15,25 @@ import pytest
 from aegis_provision.errors import RefusedError
 from aegis_provision.planning.plan import Action
 from aegis_provision.rollout.connection_pool import ConnectionPool
-from aegis_provision.rollout.dask_workers import DaskWorkers
 from aegis_provision.rollout.events import HostFinished, KeysAccepted, WriteBegun
 from aegis_provision.rollout.host_worker import HostWorker
 from aegis_provision.rollout.inspection import check_fleet
 from aegis_provision.rollout.planner import plan_fleet
-from aegis_provision.rollout.portable_route import OWN_AGENT
 from aegis_provision.rollout.redact_remote_text import run_secrets
-from aegis_provision.rollout.remote_executor import RemoteExecutor
 from aegis_provision.rollout.results import Status
+from aegis_provision.workers.dask_client import DaskWorkers
+from aegis_provision.workers.portable_route import OWN_AGENT
+from aegis_provision.workers.remote_executor import RemoteExecutor
 from tests.fleet.dask_cluster import memory_holds, running_dask
-from tests.rollout.conftest import TOKEN
-from tests.rollout.test_remote_executor import DIGEST, OLD, THEIRS, Recorded, _apply
+from tests.fleet.jobs import TOKEN
+from tests.workers.test_process_pool import DIGEST, OLD, THEIRS, Recorded, _apply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aegis_provision.rollout.events import Event
     from tests.fleet.dask_cluster import DaskCluster
-    from tests.rollout.conftest import Hosts
+    from tests.fleet.jobs import Hosts
 
 pytestmark = pytest.mark.slow
 
