@@ -153,7 +153,7 @@ def _items(names: Iterable[str], word: str) -> list[CompletionItem]:
 
 def _names(ctx: click.Context) -> Names:
     """Return the names of the inventory that the line names, or that is here."""
-    from aegis_provision.inputs.default_inventory import DEFAULT_INVENTORY
+    from aegis_provision.inputs.inventory_names import DEFAULT_INVENTORY
 
     inventories = ctx.params.get("inventory") or (DEFAULT_INVENTORY,)
     invocation = ctx.find_root().obj

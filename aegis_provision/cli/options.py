@@ -16,7 +16,7 @@ from aegis_provision.cli import completion
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.output import Format, Output
 from aegis_provision.cli.suggested_commands import CARRIED
-from aegis_provision.inputs.ansible_sources import PREFIX
+from aegis_provision.inputs.inventory_names import ANSIBLE_PREFIX
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
 
 if TYPE_CHECKING:
@@ -118,10 +118,10 @@ class _InventoryPath(click.Path):
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         pieces: list[str] = []
         for piece in rv.split(os.pathsep):
-            if pieces and pieces[-1] == PREFIX:
+            if pieces and pieces[-1] == ANSIBLE_PREFIX:
                 pieces[-1] += piece
-            elif f"{piece}:" == PREFIX:
-                pieces.append(PREFIX)
+            elif f"{piece}:" == ANSIBLE_PREFIX:
+                pieces.append(ANSIBLE_PREFIX)
             elif piece:
                 pieces.append(piece)
         return pieces

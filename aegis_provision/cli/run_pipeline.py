@@ -108,7 +108,7 @@ def print_plan(
     elif output.format == "json":
         output.print_document(plan_document(plans))
     elif output.format == "markdown":
-        from aegis_provision.report.markdown_reports import plan_comment
+        from aegis_provision.report.markdown_comments import plan_comment
 
         echo_utf8(plan_comment(plans))
     else:
@@ -202,7 +202,7 @@ def _print_run_document(
 
         output.print_document(apply_document(name, results, code))
     elif output.format == "markdown":
-        from aegis_provision.report.markdown_reports import apply_comment
+        from aegis_provision.report.markdown_comments import apply_comment
 
         echo_utf8(apply_comment(name, results))
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error, note
 from aegis_provision.humanize import counted, group_pairs
-from aegis_provision.inputs.ansible_sources import PREFIX
 from aegis_provision.inputs.bounded_process import (
     LEFT_OUT,
     Finished,
     readable_errors,
     run_bounded,
 )
+from aegis_provision.inputs.inventory_names import ANSIBLE_PREFIX
 from aegis_provision.inventory.ansible_output import (
     AnsibleOutputError,
     Filled,
@@ -97,7 +97,7 @@ class _Reader:
 
     def read(self) -> tuple[tuple[InputFile, ...], tuple[Diagnostic, ...]]:
         """Ask both programs, in as few processes as possible."""
-        names = [f"{PREFIX}{source}" for source in self._sources]
+        names = [f"{ANSIBLE_PREFIX}{source}" for source in self._sources]
         for source in self._sources:
             if source and "," not in source and not Path(source).exists():
                 words = (
@@ -243,7 +243,7 @@ class _NotReadError(Exception):
 
 
 def _named(sources: Sequence[str]) -> str:
-    return ", ".join(f"-i {PREFIX}{source}" for source in sources)
+    return ", ".join(f"-i {ANSIBLE_PREFIX}{source}" for source in sources)
 
 
 def _with_settings(listed: Mapping[str, object]) -> list[str]:

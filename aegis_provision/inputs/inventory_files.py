@@ -13,7 +13,7 @@ from aegis_provision.documents.syntax_errors import conversion
 from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.files.reading import read_beginning
 from aegis_provision.humanize import listed
-from aegis_provision.inputs.ansible_sources import ansible_source
+from aegis_provision.inputs.inventory_names import ansible_source
 from aegis_provision.inventory.files import POLICY_FILE, InputFile, content_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from aegis_provision.documents.nodes import Node
 
-PREFIX = "ansible_"
+VARIABLE_PREFIX = "ansible_"
+"""What the names of all variables begin with that Ansible itself reads."""
 
 ALIASES = {
     "ansible_host": "address",

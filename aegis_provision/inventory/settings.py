@@ -22,7 +22,7 @@ from aegis_provision.inventory.ansible_variables import (
     ALIASES,
     BECOME_METHODS,
     CONNECTIONS,
-    PREFIX,
+    VARIABLE_PREFIX,
     Substitute,
     effective_names,
     is_other_become_method,
@@ -215,7 +215,7 @@ class SettingsReader:
             if key == "env":
                 yield from self._env(entry.value, priority)
                 continue
-            if key.startswith(PREFIX) or is_other_become_method(written, entry.value):
+            if key.startswith(VARIABLE_PREFIX) or is_other_become_method(written, entry.value):
                 self._not_taken(written, entry, names)
                 continue
             value = _value(key, entry.value, from_ansible=written in ALIASES)

@@ -21,7 +21,7 @@ from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.did_you_mean import did_you_mean, is_slip
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null
 from aegis_provision.documents.quoting import quote, quote_some
-from aegis_provision.inventory.ansible_variables import ALIASES, PREFIX
+from aegis_provision.inventory.ansible_variables import ALIASES, VARIABLE_PREFIX
 from aegis_provision.packaged_files import load_schema
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def own_settings(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     ansibles = tuple(
         entry
         for entry in variables
-        if entry.key.text.startswith(PREFIX) and ALIASES.get(entry.key.text) not in own_keys
+        if entry.key.text.startswith(VARIABLE_PREFIX)
+        and ALIASES.get(entry.key.text) not in own_keys
     )
     span = ours.value.span if ours is not None else variables.span
     return Mapping((*own, *ansibles), span), tuple(diagnostics)
@@ -209,7 +210,7 @@ class VariableFilter:
         return taken
 
     def _record(self, entry: Entry) -> None:
-        if entry.key.text.startswith(PREFIX) and entry.key.text not in ALIASES:
+        if entry.key.text.startswith(VARIABLE_PREFIX) and entry.key.text not in ALIASES:
             self.foreign.append(entry.value.span)
         else:
             self.own.extend((entry.key.span, entry.value.span))
@@ -218,7 +219,7 @@ class VariableFilter:
         """Tell whether a mapping without ``aegis`` is ours; say so where that may surprise."""
         if not self.shared and not is_file:
             return True
-        plain = [entry for entry in node if not entry.key.text.startswith(PREFIX)]
+        plain = [entry for entry in node if not entry.key.text.startswith(VARIABLE_PREFIX)]
         known = [entry for entry in plain if is_setting(entry.key.text)]
         fitting = [entry for entry in known if _fits(entry.key.text, entry)]
         slips = [entry for entry in plain if entry not in known and _is_slip(entry)]

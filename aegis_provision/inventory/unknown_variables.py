@@ -12,7 +12,7 @@ from aegis_provision.documents.diagnostic import LITERAL_SECRET, error
 from aegis_provision.documents.nodes import Mapping
 from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import counted
-from aegis_provision.inventory.ansible_variables import PREFIX
+from aegis_provision.inventory.ansible_variables import VARIABLE_PREFIX
 from aegis_provision.inventory.shared_with_ansible import (
     all_variables,
     is_setting,
@@ -57,7 +57,11 @@ def fold_unknown(
 
 
 def _is_foreign(name: str) -> bool:
-    return not is_setting(name) and not name.startswith(PREFIX) and not is_slip_of_setting(name)
+    return (
+        not is_setting(name)
+        and not name.startswith(VARIABLE_PREFIX)
+        and not is_slip_of_setting(name)
+    )
 
 
 def _beginning(span: Span) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import InputError
 from aegis_provision.humanize import listed
-from aegis_provision.inputs.default_inventory import DEFAULT_INVENTORY
+from aegis_provision.inputs.inventory_names import DEFAULT_INVENTORY
 from aegis_provision.packaged_files import playbooks
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from aegis_provision.documents.yaml_reader import LARGEST_FILE, read_yaml
 from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.files.reading import read_beginning, read_file
 from aegis_provision.humanize import counted, group_by, listed
-from aegis_provision.inputs.default_inventory import DEFAULT_INVENTORY
 from aegis_provision.inputs.inventory_files import read_inventory_files
+from aegis_provision.inputs.inventory_names import DEFAULT_INVENTORY
 from aegis_provision.inventory.host import LOGIN_SECRETS
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.patterns import PatternError, match_hosts

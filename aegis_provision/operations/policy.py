@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error
-from aegis_provision.inputs.ansible_sources import ansible_source
+from aegis_provision.inputs.inventory_names import ansible_source
 from aegis_provision.inventory.files import POLICY_FILE
 from aegis_provision.operations.load import read_pattern_file
 

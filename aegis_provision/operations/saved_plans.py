@@ -16,8 +16,8 @@ from aegis_provision.files.reading import read_beginning, read_file
 from aegis_provision.history.run_header import SourceFile, source_file
 from aegis_provision.history.saved_plan_file import SavedPlanError, dump, is_saved_plan, parse
 from aegis_provision.humanize import group_pairs
-from aegis_provision.inputs.ansible_sources import absolute_path, ansible_source
 from aegis_provision.inputs.inventory_files import belongs_to
+from aegis_provision.inputs.inventory_names import absolute_path, ansible_source
 from aegis_provision.operations.load import inventory_paths
 from aegis_provision.operations.plan import RunSelection
 from aegis_provision.planning.plan import Action

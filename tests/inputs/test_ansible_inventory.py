@@ -13,7 +13,7 @@ import pytest
 
 from aegis_provision.cli.main import run
 from aegis_provision.inputs import ansible_inventory
-from aegis_provision.inputs.ansible_sources import absolute_path, ansible_source
+from aegis_provision.inputs.inventory_names import absolute_path, ansible_source
 from tests.fleet.needs import missing
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def _list(runs: Sequence[RunSummary | DamagedRun], output: Output) -> None:
     if output.format == "text":
         output.print_lines(history_lines(runs))
     elif output.format == "markdown":
-        from aegis_provision.report.markdown_reports import history_comment
+        from aegis_provision.report.markdown_comments import history_comment
 
         echo_utf8(history_comment(runs))
     else:
@@ -66,7 +66,7 @@ def _show_run(past: PastRun, output: Output) -> None:
     if output.format == "text":
         output.print_lines(run_lines(past, width=output.width, every_host=output.every_host))
     elif output.format == "markdown":
-        from aegis_provision.report.markdown_reports import run_comment
+        from aegis_provision.report.markdown_comments import run_comment
 
         echo_utf8(run_comment(past))
     else:

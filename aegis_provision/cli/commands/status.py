@@ -80,7 +80,7 @@ def _print(output: Output, statuses: Sequence[HostStatus], by: By | None) -> Non
     if output.format == "json":
         output.print_document(status_document(statuses, by))
     elif output.format == "markdown":
-        from aegis_provision.report.markdown_reports import status_comment
+        from aegis_provision.report.markdown_comments import status_comment
 
         echo_utf8(status_comment(statuses))
     elif by == "provider":

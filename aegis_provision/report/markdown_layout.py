@@ -1,7 +1,8 @@
-"""Comments in Markdown, as GitHub and GitLab show them under a pull or merge request.
+"""How a comment in Markdown is laid out: a headline, a table of sums, and folded sections.
 
-What comes from files or hosts stands in code alone, where neither takes it for markup, a link or a
-mention of a person.
+GitHub and GitLab show it under a pull or merge request. Text from files and hosts appears only as
+code, which neither of them takes for markup, a link or a mention of a person. What comments say is
+in :mod:`.markdown_comments`.
 """
 
 from __future__ import annotations

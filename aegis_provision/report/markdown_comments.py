@@ -1,4 +1,4 @@
-"""What ``plan``, ``apply``, ``status`` and ``history`` say, as comments in Markdown."""
+"""The comments that ``plan``, ``apply``, ``status`` and ``history`` print as Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aegis_provision.inventory.ranges import compress
 from aegis_provision.planning.plan import Action
 from aegis_provision.report import apply_report, history_report, plan_report, status_report
 from aegis_provision.report.console import name_lines
-from aegis_provision.report.markdown import WIDTH, Block, Section, comment
+from aegis_provision.report.markdown_layout import WIDTH, Block, Section, comment
 from aegis_provision.rollout.results import SUCCESSES, Status
 
 if TYPE_CHECKING:

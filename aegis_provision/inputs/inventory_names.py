@@ -1,13 +1,21 @@
-"""Inventories that Ansible reads for us, as an operator names them: ``-i ansible:PATH``."""
+"""Inventories as an operator names them: ``-i PATH``, ``-i ansible:PATH``, or none.
+
+Shells ask for these at each Tab, so that this module loads nothing of what reads inventories.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import PurePath
 
-PREFIX = "ansible:"
+DEFAULT_INVENTORY = Path("inventory.yml")
+"""The inventory that counts where none is named."""
+
+ANSIBLE_PREFIX = "ansible:"
+"""What the name of an inventory begins with if Ansible reads it for us."""
 
 
 def ansible_source(path: PurePath) -> str | None:
@@ -16,7 +24,7 @@ def ansible_source(path: PurePath) -> str | None:
     That is empty where it leaves the choice to Ansible's configuration.
     """
     text = str(path)
-    return text.removeprefix(PREFIX) if text.startswith(PREFIX) else None
+    return text.removeprefix(ANSIBLE_PREFIX) if text.startswith(ANSIBLE_PREFIX) else None
 
 
 def absolute_path(path: PurePath, directory: PurePath) -> str:
@@ -29,4 +37,4 @@ def absolute_path(path: PurePath, directory: PurePath) -> str:
         return str(directory / path)
     if not source or "," in source:
         return str(path)
-    return f"{PREFIX}{directory / source}"
+    return f"{ANSIBLE_PREFIX}{directory / source}"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan
-from aegis_provision.report.markdown import Block, Section, comment
-from aegis_provision.report.markdown_reports import plan_comment
+from aegis_provision.report.markdown_comments import plan_comment
+from aegis_provision.report.markdown_layout import Block, Section, comment
 from tests.report.fleets import plans
 
 _LINES = st.lists(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])), max_size=30)
