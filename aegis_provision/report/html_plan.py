@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from aegis_provision.humanize import counted
 from aegis_provision.inventory.ranges import compress
 from aegis_provision.planning.plan import Action
 from aegis_provision.report.console import UNKNOWN
 from aegis_provision.report.html_hosts import changes_table, warning_paragraph
 from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.report.html_page import fact_list, whole_page
-from aegis_provision.report.plan_report import SUMMARY, WORST_FIRST, group_plans, warnings_of
+from aegis_provision.report.plan_report import (
+    SUMMARY,
+    WORST_FIRST,
+    groups_worst_first,
+    verdict,
+    warnings_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +35,7 @@ _TONES = {
 """The class that gives an action its colour."""
 
 _MANY_GROUPS = 40
+_RESTART_OWED = "Restart owed: Aegis has not started since the file came."
 
 
 def render_plan_page(plans: Sequence[HostPlan], about: Mapping[str, str]) -> str:
@@ -38,21 +44,17 @@ def render_plan_page(plans: Sequence[HostPlan], about: Mapping[str, str]) -> str
     Hosts with the same plan are one part of it: what can't be planned first, what does not change
     last. It holds no secret, as no change does.
     """
-    groups = group_plans(plans)
-    ordered = [group for action in WORST_FIRST for group in groups if group.plan.action is action]
+    groups = groups_worst_first(plans)
     folded = len(groups) > _MANY_GROUPS
-    parts = [_group(group, folded=folded) for group in ordered]
+    parts = [_group(group, folded=folded) for group in groups]
     hosts = element("section", element("h2", "Hosts"), *parts) if parts else None
     return whole_page("Plan", [_header(plans, about), _warnings(plans), hosts])
 
 
 def _header(plans: Sequence[HostPlan], about: Mapping[str, str]) -> Markup:
     counts = Counter(plan.action for plan in plans)
-    changes = counts[Action.CREATE] + counts[Action.UPDATE]
-    bad = sum(counts[action] for action in Action if action.is_failure)
-    words = f"{counted(changes, 'host')} to write" if changes else "Nothing to write"
-    if bad:
-        words += f", {bad} can't be planned"
+    words = verdict(plans)
+    bad = any(plan.action.is_failure for plan in plans)
     tiles = [
         element("li", element("b", str(counts[action])), SUMMARY[action], class_=_TONES[action])
         for action in WORST_FIRST
@@ -62,7 +64,12 @@ def _header(plans: Sequence[HostPlan], about: Mapping[str, str]) -> Markup:
         "header",
         element("p", "aegis-provision", class_="brand"),
         element("h1", "Plan"),
-        element("p", element("span", words, class_="verdict bad" if bad else "verdict")),
+        element(
+            "p",
+            element(
+                "span", words[0].upper() + words[1:], class_="verdict bad" if bad else "verdict"
+            ),
+        ),
         fact_list({"Hosts": str(len(plans)), **about}),
         element("ul", *tiles, class_="tiles") if tiles else None,
     )
@@ -82,21 +89,17 @@ def _warnings(plans: Sequence[HostPlan]) -> Markup | None:
 
 def _group(group: PlanGroup, *, folded: bool) -> Markup:
     plan = group.plan
-    pin = " (pin)" if plan.pin else ""
     summary = element(
         "summary",
         element("i", class_="dot"),
-        f" {plan.action}: {counted(len(group.hosts), 'host')} ",
-        element("span", f"{plan.provider}{pin}", class_="dim v"),
+        f" {group.title} ",
+        element("span", group.provider, class_="dim v"),
     )
-    restart = "Restart owed: Aegis has not started since the file came." if (
-        plan.restart_pending
-    ) else ""  # fmt: skip
     told = [
         element("p", group.pin, class_="v dim") if group.pin else None,
         element("p", plan.message, class_="v") if plan.message else None,
         element("p", "Try: ", element("span", plan.hint, class_="v")) if plan.hint else None,
-        element("p", restart) if restart else None,
+        element("p", _RESTART_OWED) if plan.restart_pending else None,
         changes_table(plan.changes, group.path) if plan.changes else None,
         element("p", f"{UNKNOWN}: {', '.join(plan.unknown)}", class_="dim")
         if plan.unknown

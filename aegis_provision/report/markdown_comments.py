@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.inventory.ranges import compress
-from aegis_provision.planning.plan import Action
 from aegis_provision.report import apply_report, history_report, plan_report, status_report
 from aegis_provision.report.console import name_lines
 from aegis_provision.report.markdown_layout import WIDTH, Block, Section, comment
@@ -27,14 +26,7 @@ _MOST_RUNS = 50
 
 def plan_comment(plans: Sequence[HostPlan]) -> str:
     """Return ``plans`` as a comment: what can't be planned first, what does not change last."""
-    counts = Counter(plan.action for plan in plans)
-    groups = plan_report.group_plans(plans)
-    sections = [
-        _plan_section(group)
-        for action in plan_report.WORST_FIRST
-        for group in groups
-        if group.plan.action is action
-    ]
+    sections = [_plan_section(group) for group in plan_report.groups_worst_first(plans)]
     warnings = plan_report.warnings_of(plans)
     if warnings:
         blocks = tuple(
@@ -42,14 +34,9 @@ def plan_comment(plans: Sequence[HostPlan]) -> str:
             for words, hosts in warnings.items()
         )
         sections.insert(0, Section(counted(len(warnings), "warning"), "", blocks, is_open=True))
-    changes = counts[Action.CREATE] + counts[Action.UPDATE]
-    verdict = f"{counted(changes, 'host')} to write" if changes else "nothing to write"
-    if bad := sum(counts[action] for action in Action if action.is_failure):
-        verdict += f", {bad} can't be planned"
-    rows = {words: counts[action] for action, words in plan_report.SUMMARY.items()}
-    rows["owed a restart"] = sum(plan.restart_pending for plan in plans)
-    rows["with tokens unknown until apply"] = sum(bool(plan.unknown) for plan in plans)
-    return comment(f"Plan: {verdict}", rows, sections)
+    return comment(
+        f"Plan: {plan_report.verdict(plans)}", plan_report.summary_counts(plans), sections
+    )
 
 
 def _plan_section(group: plan_report.PlanGroup) -> Section:
@@ -63,9 +50,8 @@ def _plan_section(group: plan_report.PlanGroup) -> Section:
     if plan.changes or plan.unknown:
         lines = Block.of(plan_report.diff_lines(group)).lines
         blocks.append(Block(lines, "diff"))
-    pin = " (pin)" if plan.pin else ""
-    words = f"{plan.action}: {counted(len(group.hosts), 'host')},"
-    return Section(words, f"{plan.provider}{pin}", tuple(blocks), is_open=plan.action.is_failure)
+    is_open = plan.action.is_failure
+    return Section(f"{group.title},", group.provider, tuple(blocks), is_open=is_open)
 
 
 def apply_comment(run: str, results: Sequence[HostResult]) -> str:

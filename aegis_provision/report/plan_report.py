@@ -15,7 +15,6 @@ from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, 
 from aegis_provision.report.console import (
     PLAIN_WIDTH,
     UNKNOWN,
-    count_words,
     hint_lines,
     host_warning_lines,
     is_plain,
@@ -72,7 +71,7 @@ WORST_FIRST = (
     Action.UPDATE,
     Action.UNCHANGED,
 )
-"""The actions in the order of a page or a comment."""
+"""The actions in the order of pages and comments: failures first, unchanged hosts last."""
 
 _LISTED = 8
 _FEW_LISTED = 4
@@ -94,6 +93,16 @@ class PlanGroup:
     hosts: tuple[str, ...]
     path: str
     pin: str
+
+    @property
+    def title(self) -> str:
+        """Return what is planned for how many hosts: ``update: 3 hosts``."""
+        return f"{self.plan.action}: {counted(len(self.hosts), 'host')}"
+
+    @property
+    def provider(self) -> str:
+        """Return the hosts' provider, and whether it is a pin: ``glm (pin)``."""
+        return f"{self.plan.provider} (pin)" if self.plan.pin else self.plan.provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +168,32 @@ def warning_lines(plans: Sequence[HostPlan]) -> list[Text]:
 
 def summary_line(plans: Sequence[HostPlan]) -> Text:
     """Return the plan's summary line."""
-    counts = Counter(plan.action for plan in plans)
-    parts = count_words(counts, SUMMARY)
-    owed = sum(plan.restart_pending for plan in plans)
-    if owed:
-        parts.append(f"{owed} owed a restart")
-    unknown = sum(bool(plan.unknown) for plan in plans)
-    if unknown:
-        parts.append(f"{unknown} with tokens {UNKNOWN}")
+    parts = [f"{number} {words}" for words, number in summary_counts(plans).items() if number]
     return Text("Plan: " + (", ".join(parts) if parts else "no hosts"), style="bold")
 
 
-def group_plans(plans: Sequence[HostPlan]) -> list[PlanGroup]:
-    """Return the groups of hosts with the same plan, each at the place of its first host."""
-    return _grouped(plans, _LineOptions(PLAIN_WIDTH, every_host=False, as_diff=True))
+def summary_counts(plans: Sequence[HostPlan]) -> dict[str, int]:
+    """Return how many hosts there are of each kind, by the words for it: ``{"to update": 3}``."""
+    counts = Counter(plan.action for plan in plans)
+    return {
+        **{words: counts[action] for action, words in SUMMARY.items()},
+        "owed a restart": sum(plan.restart_pending for plan in plans),
+        f"with tokens {UNKNOWN}": sum(bool(plan.unknown) for plan in plans),
+    }
+
+
+def verdict(plans: Sequence[HostPlan]) -> str:
+    """Return how many hosts are to be written and how many can't be planned, in a few words."""
+    changes = sum(plan.action in {Action.CREATE, Action.UPDATE} for plan in plans)
+    words = f"{counted(changes, 'host')} to write" if changes else "nothing to write"
+    bad = sum(plan.action.is_failure for plan in plans)
+    return f"{words}, {bad} can't be planned" if bad else words
+
+
+def groups_worst_first(plans: Sequence[HostPlan]) -> list[PlanGroup]:
+    """Return the groups of hosts with the same plan, in the order of :data:`WORST_FIRST`."""
+    groups = _grouped(plans, _LineOptions(PLAIN_WIDTH, every_host=False, as_diff=True))
+    return sorted(groups, key=lambda group: WORST_FIRST.index(group.plan.action))
 
 
 def _grouped(plans: Sequence[HostPlan], options: _LineOptions) -> list[PlanGroup]:
@@ -264,8 +285,7 @@ def group_message_lines(group: PlanGroup) -> list[Text]:
 def _headline(group: PlanGroup, options: _LineOptions) -> list[Text]:
     plan, style = group.plan, _STYLE[group.plan.action]
     label = f"{_SIGN[plan.action]} {plan.action:<12}"
-    pin = " (pin)" if plan.pin else ""
-    tail = f"  [{plan.provider}{pin}]  {escape_control(group.path)}"
+    tail = f"  [{group.provider}]  {escape_control(group.path)}"
     names = list(group.hosts) if options.every_host else compress(group.hosts)
     if plan.action is Action.UNCHANGED and not options.every_host:
         names = truncate(group.hosts, options.most_names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -20,11 +21,14 @@ def test_hosts_with_the_same_plan_are_one_part_and_what_is_wrong_comes_first() -
     )
     update = HostPlan("b", "glm", "/c", Action.UPDATE, changes, warnings=("beware",))
     broken = HostPlan("c", "glm", "/c", Action.ERROR, message="not JSON", hint="look at it")
+    right = replace(right, restart_pending=True, unknown=("ANTHROPIC_AUTH_TOKEN",))
     page = render_plan_page([right, update, broken], {"Playbook": "rollout.yml"})
     parts = re.findall(r'<details class="card batch (\w+)"( open)?>', page)
     assert parts == [("failed", " open"), ("restart_pending", " open"), ("unchanged", "")]
     for words in (
         "1 host to write, 1 can&#x27;t be planned",
+        "Restart owed: Aegis has not started since the file came.",
+        "unknown until apply: ANTHROPIC_AUTH_TOKEN",
         "rollout.yml",
         "beware",
         "not JSON",
@@ -33,6 +37,15 @@ def test_hosts_with_the_same_plan_are_one_part_and_what_is_wrong_comes_first() -
         assert words.replace("&#x27;", "'") in page
     assert "secret, changed" in page
     assert "<code" in page
+    assert ">Nothing to write<" in render_plan_page([right], {})
+
+
+def test_where_there_are_many_groups_only_what_is_wrong_is_open() -> None:
+    plan = HostPlan("a", "glm", "/c", Action.UPDATE)
+    many = [replace(plan, host=f"h{number}", provider=f"p{number}") for number in range(41)]
+    assert render_plan_page(many[:40], {}).count('" open>') == 40
+    page = render_plan_page([*many, replace(plan, action=Action.ERROR)], {})
+    assert page.count('" open>') == 1
 
 
 @pytest.mark.parametrize("text", HOSTILE)
