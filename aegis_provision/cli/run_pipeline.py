@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from aegis_provision.cli.observers import Observers
     from aegis_provision.cli.output import Output
+    from aegis_provision.history.run_header import RunKind
     from aegis_provision.operations.apply import Run
     from aegis_provision.operations.plan import Job, RunPlan
     from aegis_provision.operations.saved_plans import SavedPlanFile
@@ -68,15 +69,16 @@ def plan_and_apply(
         elif output.format in {"json", "markdown"}:
             # Nothing else shows before the write what the plans warn of.
             print_lines(output.err, warning_lines(planned.hosts))
-        name = run_name(datetime.now(UTC))
+        name, kind = run_name(datetime.now(UTC)), job.info.kind
         if saved is not None and (stale := saved.stale_hosts(planned.hosts)):
             if not check:
-                _print_refusal(refused_results(planned, stale.hosts), name, output, observers)
+                results = refused_results(planned, stale.hosts)
+                _print_refusal(kind, name, results, output, observers)
             raise saved.stale(stale)
         if check:
             return plan_exit_code(planned.hosts, detailed=detailed)
         if refusal := _ask(planned, yes=yes):
-            _print_refusal(refused_results(planned), name, output, observers)
+            _print_refusal(kind, name, refused_results(planned), output, observers)
             echo(f"error: {refusal}", err=True)
             return ExitCode.REFUSED
         # Before there is a record, so that none is left without an end.
@@ -93,7 +95,7 @@ def plan_and_apply(
         observers.display.pause()
         if run.record_problem:
             _warn(f"the record of this run is not whole: {run.record_problem}")
-    _print_results(run, output, observers.display.state)
+    _print_results(kind, run, output, observers.display.state)
     return run.exit_code
 
 
@@ -185,16 +187,20 @@ def _warn(text: str) -> None:
 
 
 def _print_refusal(
-    results: tuple[HostResult, ...], name: str, output: Output, observers: Observers
+    kind: RunKind,
+    name: str,
+    results: tuple[HostResult, ...],
+    output: Output,
+    observers: Observers,
 ) -> None:
     """Tell programs, which read events or a document, that the run was refused."""
     if observers.stream is not None:
         observers.stream(RunFinished(results, ExitCode.REFUSED))
-    _print_run_document(output, name, results, ExitCode.REFUSED)
+    _print_run_document(output, kind, name, results, ExitCode.REFUSED)
 
 
 def _print_run_document(
-    output: Output, name: str, results: tuple[HostResult, ...], code: ExitCode
+    output: Output, kind: RunKind, name: str, results: tuple[HostResult, ...], code: ExitCode
 ) -> None:
     """Print how the run called ``name`` ended, where that is wanted as a document or a comment."""
     if output.format == "json":
@@ -204,13 +210,13 @@ def _print_run_document(
     elif output.format == "markdown":
         from aegis_provision.report.markdown_comments import apply_comment
 
-        echo_utf8(apply_comment(name, results))
+        echo_utf8(apply_comment(kind, name, results))
 
 
-def _print_results(run: Run, output: Output, state: RunState) -> None:
+def _print_results(kind: RunKind, run: Run, output: Output, state: RunState) -> None:
     from aegis_provision.report.apply_report import nothing_to_do, recap_lines
 
-    _print_run_document(output, run.name, run.hosts, run.exit_code)
+    _print_run_document(output, kind, run.name, run.hosts, run.exit_code)
     if output.format != "text":
         return
     output.print_lines(

@@ -61,7 +61,9 @@ MOST_URGENT_FIRST = (
 )
 """The statuses of hosts that need attention, the most urgent first: all but the successes."""
 
-_NOT_WRITTEN = {Status.UNCHANGED, Status.UNREACHABLE, Status.REFUSED, Status.NOT_ATTEMPTED}
+NOT_WRITTEN = {Status.UNCHANGED, Status.UNREACHABLE, Status.REFUSED, Status.NOT_ATTEMPTED}
+"""The statuses of hosts whose file is as it was before the run."""
+
 _MANY = 3
 _MOST_NAMES = 24
 _MOST_REASONS = 24
@@ -111,7 +113,7 @@ def recap_lines(
         lines.append(Text(escape_control(state.spent.message), style="bold red"))
     if nothing_to_do(results):
         lines.append(Text("Nothing to do: no host was written."))
-    elif counts.keys() <= _NOT_WRITTEN:
+    elif counts.keys() <= NOT_WRITTEN:
         lines.append(Text("No host was written."))
     if counts[Status.RESTART_PENDING]:
         lines.append(Text("Aegis reads the file only at its start: restart it on those hosts."))

@@ -191,9 +191,12 @@ def verdict(plans: Sequence[HostPlan]) -> str:
 
 
 def groups_worst_first(plans: Sequence[HostPlan]) -> list[PlanGroup]:
-    """Return the groups of hosts with the same plan, in the order of :data:`WORST_FIRST`."""
+    """Return the groups of hosts with the same plan, in the order of :data:`WORST_FIRST`.
+
+    Of those with one action the largest is first.
+    """
     groups = _grouped(plans, _LineOptions(PLAIN_WIDTH, every_host=False, as_diff=True))
-    return sorted(groups, key=lambda group: WORST_FIRST.index(group.plan.action))
+    return sorted(groups, key=lambda it: (WORST_FIRST.index(it.plan.action), -len(it.hosts)))
 
 
 def _grouped(plans: Sequence[HostPlan], options: _LineOptions) -> list[PlanGroup]:
