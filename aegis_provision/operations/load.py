@@ -22,9 +22,9 @@ from aegis_provision.documents.diagnostic import (
 )
 from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.yaml_reader import LARGEST_FILE, read_yaml
+from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.errors import InputError, InvalidInputError
-from aegis_provision.files.reading import read_beginning, read_file
+from aegis_provision.files.reading import read_file
 from aegis_provision.humanize import counted, group_by, listed
 from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inputs.inventory_names import DEFAULT_INVENTORY
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from aegis_provision.history.run_header import SourceFile
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Host, Inventory
-    from aegis_provision.playbook.plays import Playbook
     from aegis_provision.providers.explain import Explanation
     from aegis_provision.providers.recipes import Recipe
     from aegis_provision.providers.session_variables import Session, SessionSpec
@@ -236,33 +235,6 @@ def find_host(fleet: Fleet, name: str) -> Host:
             did_you_mean(name, fleet.inventory.hosts) or "list them with 'aegis-provision hosts'",
         )
     return host
-
-
-def read_playbook(
-    path: Path,
-) -> tuple[Playbook | None, SourceFile | None, tuple[Diagnostic, ...]]:
-    """Return the playbook at ``path``, its file as a record names it, and what is wrong with it.
-
-    The name is as the operator wrote it. The playbook is ``None`` where it has no play. Never
-    raises for what may be at a path.
-    """
-    from aegis_provision.history.run_header import source_file
-    from aegis_provision.playbook.load import load_playbook
-
-    try:
-        data = read_beginning(path, LARGEST_FILE + 1)
-    except OSError as problem:
-        return None, None, (_unreadable_playbook(path, problem),)
-    playbook, diagnostics = load_playbook(str(path), data)
-    return playbook, source_file(str(path), data), diagnostics
-
-
-def _unreadable_playbook(path: Path, problem: OSError) -> Diagnostic:
-    if isinstance(problem, FileNotFoundError):
-        what = "leads nowhere" if path.is_symlink() else "does not exist"
-        hint = "an inventory goes to -i; 'aegis-provision init' writes a starter of both"
-        return error("no-playbook", f"the playbook {path} {what}", hint=hint)
-    return error("unreadable", f"{path} can't be read: {problem.strerror or problem}")
 
 
 def read_pattern_file(path: str) -> str:

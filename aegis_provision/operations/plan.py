@@ -11,6 +11,7 @@ from aegis_provision.documents.diagnostic import Diagnostic, has_errors, note, w
 from aegis_provision.errors import InvalidInputError
 from aegis_provision.history.run_header import RunKind
 from aegis_provision.humanize import counted
+from aegis_provision.inputs.playbook_and_policy_files import read_playbook
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import (
     connection_settings,
@@ -23,7 +24,6 @@ from aegis_provision.operations.load import (
     absent_inventories,
     load_fleet,
     read_pattern_file,
-    read_playbook,
     require_providers,
     resolve_sessions,
     select_hosts,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.diagnostic import error
 from aegis_provision.inputs.inventory_names import ansible_source
+from aegis_provision.inputs.playbook_and_policy_files import read_policy
 from aegis_provision.inventory.files import POLICY_FILE
 from aegis_provision.operations.load import read_pattern_file
 
@@ -71,7 +71,7 @@ def load_policies(fleet: Fleet, named: Path | None) -> tuple[Policies, tuple[Dia
     diagnostics: list[Diagnostic] = []
     paths = (named,) if named is not None else tuple(_beside(fleet.named))
     for path in paths:
-        policy, found = _read(path)
+        policy, found = read_policy(path)
         diagnostics.extend(found)
         if policy is not None:
             from aegis_provision.policy.check import rule_hosts
@@ -91,19 +91,3 @@ def _beside(inventory: Sequence[Path]) -> Iterator[Path]:
         if (beside.is_symlink() or beside.exists()) and beside.absolute() not in seen:
             seen.add(beside.absolute())
             yield beside
-
-
-def _read(path: Path) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
-    from aegis_provision.documents.yaml_reader import LARGEST_FILE
-    from aegis_provision.files.reading import read_beginning
-    from aegis_provision.policy.load import load_policy
-
-    try:
-        data = read_beginning(path, LARGEST_FILE + 1)
-    except FileNotFoundError:
-        what = "leads nowhere" if path.is_symlink() else "does not exist"
-        return None, (error("no-policy", f"the policy {path} {what}"),)
-    except OSError as problem:
-        words = f"the policy {path} can't be read: {problem.strerror or problem}"
-        return None, (error("unreadable", words),)
-    return load_policy(str(path), data)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import has_errors
 from aegis_provision.errors import InvalidInputError
+from aegis_provision.inputs.playbook_and_policy_files import read_playbook
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.load import (
     Fleet,
     absent_inventories,
     load_fleet,
     read_pattern_file,
-    read_playbook,
 )
 from aegis_provision.operations.policy import load_policies
 from aegis_provision.playbook.schedule import make_schedule

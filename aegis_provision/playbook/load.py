@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aegis_provision.aegis.session_api import normal_prompt, prompt_problem
-from aegis_provision.documents.diagnostic import Severity, drop_followups, error, warning
-from aegis_provision.documents.literal_secrets import literal_secrets
+from aegis_provision.documents.described_document import check_described, read_described
+from aegis_provision.documents.diagnostic import error, warning
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, plain_value
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.schema import check
-from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.playbook.host_counts import (
     HOW_TO_WRITE_MAX_FAIL,
     HOW_TO_WRITE_SERIAL,
@@ -100,11 +98,8 @@ _INSTEAD_OF_ANSIBLE_KEY = {
     "timeout": 'write "verify: {health: true, timeout: 60s}"',
 }
 
-
 LONGEST_DURATION = 24 * 60 * 60
 """Seconds: nothing in a run waits for more than a day."""
-
-"""What a terminal takes for keys: Aegis types a message into the session's one."""
 
 _HOW_TO_WRITE_DURATION = "write 30s, 5m or 1h, or seconds as a bare number"
 
@@ -154,19 +149,14 @@ def load_playbook(name: str, data: bytes) -> tuple[Playbook | None, tuple[Diagno
     The playbook is ``None`` where there is no play to schedule. With errors among the diagnostics
     it may be incomplete: good for finding more of them, and for nothing else.
     """
-    node, found = read_yaml(name, data)
+    node, found = read_described(name, data, _HOW_TO_BEGIN)
     if node is None:
-        if not found:
-            found = (error("empty-file", f"{name} is empty", hint=_HOW_TO_BEGIN),)
         return None, found
     reader = _Reader()
     plays = reader.plays(node)
-    # Where the reader has said what is wrong with a value, it knows better than the schema.
-    errors = (item for item in (*found, *reader.diagnostics) if item.severity is Severity.ERROR)
-    refused = {item.span for item in errors}
-    by_schema = (item for item in check(node, "playbook") if item.span not in refused)
-    diagnostics = (*literal_secrets(node, "a playbook"), *found, *reader.diagnostics, *by_schema)
-    return Playbook(name, plays) if plays else None, drop_followups(diagnostics)
+    told = (*found, *reader.diagnostics)
+    diagnostics = check_described(node, told, schema="playbook", noun="a playbook")
+    return Playbook(name, plays) if plays else None, diagnostics
 
 
 @dataclass(slots=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.diagnostic import Severity, drop_followups, error
-from aegis_provision.documents.literal_secrets import literal_secrets
+from aegis_provision.documents.described_document import check_described, read_described
+from aegis_provision.documents.diagnostic import error, has_errors
 from aegis_provision.documents.nodes import Mapping, Scalar, Sequence
 from aegis_provision.documents.quoting import quote
-from aegis_provision.documents.schema import check
-from aegis_provision.documents.yaml_reader import read_yaml
 from aegis_provision.playbook.host_counts import host_count
 from aegis_provision.policy.base_urls import base_url_problem
 from aegis_provision.policy.rules import (
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from aegis_provision.documents.nodes import Entry, Node, Span
 
 _HOW_TO_BEGIN = "begin each rule with '- name: ...' or '- hosts: ...'"
+_NO_DEMANDS = frozenset({"name", "hosts"})
 _DEMANDS = ("max_share", "providers", "tokens", "pins", "timeout_ms", "forbidden")
 _HOW_TO_WRITE_SHARE = "write a share of the rule's hosts, such as 60%, or a number of them"
 _HOW_TO_WRITE_URL = "write https://HOST, with a path if it matters; *.example.com is any host below"
@@ -38,20 +37,14 @@ def load_policy(name: str, data: bytes) -> tuple[Policy | None, tuple[Diagnostic
 
     With errors among the diagnostics there is none.
     """
-    node, found = read_yaml(name, data)
+    node, found = read_described(name, data, _HOW_TO_BEGIN)
     if node is None:
-        if not found:
-            found = (error("empty-file", f"{name} is empty", hint=_HOW_TO_BEGIN),)
         return None, found
     reader = _Reader()
     rules = reader.rules(node)
-    refused = {item.span for item in reader.diagnostics}
-    by_schema = (item for item in check(node, "policy") if item.span not in refused)
-    secrets = literal_secrets(node, "a policy")
-    diagnostics = drop_followups((*secrets, *found, *reader.diagnostics, *by_schema))
-    if any(item.severity is Severity.ERROR for item in diagnostics):
-        return None, diagnostics
-    return Policy(name, rules), diagnostics
+    told = (*found, *reader.diagnostics)
+    diagnostics = check_described(node, told, schema="policy", noun="a policy")
+    return None if has_errors(diagnostics) else Policy(name, rules), diagnostics
 
 
 @dataclass(slots=True)
@@ -70,7 +63,7 @@ class _Reader:
         return tuple(self._rule(item) for item in node.items if isinstance(item, Mapping))
 
     def _rule(self, node: Mapping) -> Rule:
-        if not any(node.entry(key) for key in _DEMANDS):
+        if all(entry.key.text in _NO_DEMANDS for entry in node):
             words = "this rule demands nothing"
             self._refuse("empty-rule", words, node.span, f"add one of: {', '.join(_DEMANDS)}")
         hosts = node.entry("hosts")
@@ -94,6 +87,9 @@ class _Reader:
     def _shares(self, entry: Entry | None) -> dict[str, ShareLimit]:
         if entry is None:
             return {}
+        if isinstance(entry.value, Sequence):
+            words = '"max_share" is one share, or a share for each provider, and this is a list'
+            self._refuse("wrong-type", words, entry.value.span, _HOW_TO_WRITE_SHARE)
         if not isinstance(entry.value, Mapping):
             return self._share(ANY_PROVIDER, entry)
         limits: dict[str, ShareLimit] = {}

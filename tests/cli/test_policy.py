@@ -33,7 +33,7 @@ def test_the_policy_beside_the_inventory_counts_unless_another_is_named(operator
     }
     beside.unlink()
     assert operator.call("validate", "--policy", "gone.yml").err == (
-        "error: the policy gone.yml does not exist\n1 error\n"
+        "error: the policy gone.yml does not exist\n  = name another with --policy\n1 error\n"
     )
     beside.symlink_to("nowhere")
     assert "the policy policy.yml leads nowhere" in operator.call("validate").err
@@ -47,3 +47,5 @@ def test_the_policy_in_an_inventory_directory_is_no_inventory(operator: Operator
     assert operator.call("validate", "-i", "fleet").code == 0
     (fleet / "policy.yml").write_text(NONE)
     assert "fleet/policy.yml:1:" in operator.call("validate", "-i", "fleet").err
+    several = operator.call("validate", "-i", "fleet/hosts.yml", "-i", "fleet")
+    assert several.err.count("the policy (none) does not allow") == 1

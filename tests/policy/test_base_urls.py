@@ -17,6 +17,7 @@ from aegis_provision.policy.base_urls import base_url_problem, may_travel
         ("HTTPS://A.example/v1", "https://a.EXAMPLE"),
         ("https://a.example:443/v1", "https://a.example"),
         ("http://a.example", "http://a.example:80"),
+        ("https://a.example:0443", "https://a.example"),
         ("http://localhost:11434/v1", "http://localhost:11434"),
         ("http://[::1]:1234/v1", "http://[::1]:1234"),
         ("https://eu.a.example/v1", "https://*.a.example"),

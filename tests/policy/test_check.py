@@ -46,9 +46,10 @@ def checked(
     *,
     only: Collection[str] | None = None,
     environ: Mapping[str, str] | None = None,
+    text: str = FLEET,
 ) -> tuple[Diagnostic, ...]:
     """Return what breaks ``rules``: at once, or in what ``environ`` decides."""
-    fleet, found = resolve_fleet([InputFile("inventory", "", "i.yml", FLEET.encode(), 0)])
+    fleet, found = resolve_fleet([InputFile("inventory", "", "i.yml", text.encode(), 0)])
     assert fleet is not None
     assert not [item for item in found if item.is_error]
     policy, _diagnostics = load_policy("p.yml", rules.encode())
@@ -171,10 +172,12 @@ def test_a_broken_rule_is_told_with_its_place_and_hosts(
         "- max_share: {openrouter: 50%, glm: 25%, gateway: 25%}",
         "- max_share: 50%",
         "- max_share: 4",
+        '- max_share: {openrouter: 4, "*": 2}',
         "- providers: [openrouter, glm, gateway]",
         "- {hosts: c, pins: {reason: required, max_days: 30}}",
         "- {hosts: 'a,b,eu', pins: {reason: required, max_days: 0}}",
         "- timeout_ms: {min: 1000, max: 600000}",
+        "- {hosts: g, timeout_ms: {min: 1000, max: 1000}}",
         "- forbidden: [auth_token, NOTHING, anthropic_model, FROM, PROVIDER]",
         "- {hosts: 'all:!h', tokens: {OPENROUTER_API_KEY: [https://openrouter.ai/api]}}",
         "- tokens: {GLM_API_KEY: [https://api.z.ai]}",
@@ -187,7 +190,15 @@ def test_what_holds_is_not_told(rules: str) -> None:
 def test_a_run_is_held_to_what_is_demanded_of_its_own_hosts_and_to_every_share() -> None:
     assert not checked("- forbidden: [base_url]", only=["a"])
     assert checked("- forbidden: [base_url]", only=["a", "h"])
-    assert checked("- max_share: 10%", only=["a"])
+    assert checked("- max_share: {glm: 24%}", only=["a"]), "2 of all 8 hosts, none of them a"
+
+
+def test_of_many_pins_to_one_provider_a_few_places_are_shown() -> None:
+    hosts = "".join(f"    p{number}: {{provider: glm}}\n" for number in range(9))
+    [found] = checked("- max_share: 8", text=f"all:\n  hosts:\n{hosts}")
+    assert [str(item.span) for item in found.related] == [
+        f"i.yml:{line}:20" for line in range(3, 8)
+    ]
 
 
 def test_what_the_environment_decides_is_told_once_it_is_filled_in() -> None:

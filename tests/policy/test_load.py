@@ -64,7 +64,7 @@ def test_a_whole_policy() -> None:
         ("- max_shares: 3", "policy.yml:1:3", 'unknown key "max_shares"'),
         ("- max_share: 150%", "policy.yml:1:14", "is 150%, which is more than all hosts"),
         ("- max_share: {glm: some}", "policy.yml:1:20", "is neither a number of hosts nor"),
-        ("- max_share: [1]", "policy.yml:1:14", '"max_share" must be'),
+        ("- max_share: [1]", "policy.yml:1:14", '"max_share" is one share'),
         ("- providers: glm", "policy.yml:1:14", '"providers" must be a list'),
         ("- tokens: {A: [b]}", "policy.yml:1:16", '"b" is no plain base URL'),
         ("- tokens: {A: https://a.example}", "policy.yml:1:15", '"A" must be a list'),
@@ -77,6 +77,7 @@ def test_a_whole_policy() -> None:
 def test_what_is_wrong_is_told_with_its_place(text: str, place: str, words: str) -> None:
     found = refused(text)
     assert any(item.place.startswith(place) and words in item.message for item in found), found
+    assert len({item.place for item in found}) == len(found), "a fault is told once"
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
