@@ -14,11 +14,14 @@ from aegis_provision.report.diagnostics import MOST_IN_DOCUMENTS, deduplicate, h
 from aegis_provision.report.sarif_rules import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aegis_provision.documents.diagnostic import Diagnostic, Related
     from aegis_provision.documents.nodes import Span
     from aegis_provision.report.json_documents import Document
+
+_ROOT = "%SRCROOT%"
+"""What the base of relative references is called by convention: the repository's root."""
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 
@@ -27,20 +30,32 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schem
 class Places:
     """How files are named: relative to ``root``, the repository's; the tool ran in ``here``.
 
-    Both are absolute. A file outside of ``root`` keeps an absolute name.
+    Both are absolute. ``real`` returns where a path leads through symbolic links. What is at fault
+    without a place in any file is shown at the beginning of ``entry``, mostly the inventory: code
+    scanners take no result without a file, and then nothing at all of the log.
     """
 
     root: str
     here: str
+    entry: str
+    real: Callable[[str], str] = posixpath.normpath
 
-    def reference(self, name: str) -> str:
-        """Return the reference to the file that the operator called ``name``."""
-        path = posixpath.normpath(posixpath.join(self.here, name))
+    def artifact(self, name: str) -> Document:
+        """Return the location of the file that the operator called ``name``.
+
+        One outside of the root keeps an absolute name.
+        """
+        path = posixpath.join(self.here, name)
         root = self.root.rstrip("/") + "/"
-        inside = path.removeprefix(root) if path.startswith(root) else path
-        # In a name that is no UTF-8 other bytes stand as halves of surrogate pairs (PEP 383).
-        reference = quote(inside.encode("utf-8", "surrogateescape"))
-        return f"file://{reference}" if inside.startswith("/") else reference
+        for candidate in (self.real(path), posixpath.normpath(path)):
+            if candidate.startswith(root):
+                return {"uri": _reference(candidate.removeprefix(root)), "uriBaseId": _ROOT}
+        return {"uri": f"file://{_reference(posixpath.normpath(path))}"}
+
+
+def _reference(path: str) -> str:
+    # In a name that is no UTF-8 other bytes stand as halves of surrogate pairs (PEP 383).
+    return quote(path.encode("utf-8", "surrogateescape"))
 
 
 def sarif_log(diagnostics: Sequence[Diagnostic], version: str, places: Places) -> Document:
@@ -78,12 +93,15 @@ def _invocation(omitted: int) -> Document:
 
 
 def _rule(code: str) -> Document:
+    """Return a rule with the texts that GitHub asks of each."""
     name = "".join(word.capitalize() for word in code.split("-"))
-    words = RULES.get(code, "")
+    words = {"text": RULES.get(code) or f"{code.replace('-', ' ').capitalize()}."}
     return {
         "id": code,
         "name": name,
-        **({"shortDescription": {"text": words}, "help": {"text": words}} if words else {}),
+        "shortDescription": words,
+        "fullDescription": words,
+        "help": words,
     }
 
 
@@ -94,7 +112,7 @@ def _result(item: Diagnostic, rule: int, places: Places) -> Document:
         "ruleIndex": rule,
         "level": item.severity.value,
         "message": {"text": f"{item.message}{hosts_words(item.hosts)}{hint}"},
-        "locations": [_location(item.span, places)] if item.span is not None else [],
+        "locations": [_location(item.span, places)],
     }
     if item.related:
         found["relatedLocations"] = [
@@ -107,17 +125,22 @@ def _related(other: Related, number: int, places: Places) -> Document:
     return {"id": number, **_location(other.span, places), "message": {"text": other.message}}
 
 
-def _location(span: Span, places: Places) -> Document:
+def _location(span: Span | None, places: Places) -> Document:
+    if span is None:
+        return _physical(places.artifact(places.entry), {"startLine": 1})
     if not span.source.numbered:
-        return {"logicalLocations": [{"fullyQualifiedName": span.source.name}]}
-    return {
-        "physicalLocation": {
-            "artifactLocation": {"uri": places.reference(span.source.name)},
-            "region": {
-                "startLine": span.line,
-                "startColumn": span.column,
-                "endLine": span.end_line,
-                "endColumn": span.end_column,
-            },
+        return {
+            **_physical(places.artifact(places.entry), {"startLine": 1}),
+            "logicalLocations": [{"fullyQualifiedName": span.source.name}],
         }
+    region = {
+        "startLine": span.line,
+        "startColumn": span.column,
+        "endLine": span.end_line,
+        "endColumn": span.end_column,
     }
+    return _physical(places.artifact(span.source.name), region)
+
+
+def _physical(artifact: Document, region: Document) -> Document:
+    return {"physicalLocation": {"artifactLocation": artifact, "region": region}}

@@ -25,9 +25,23 @@ EXPIRED = "all: {hosts: {h: {provider: glm, pin_until: 2020-01-01}}}\n"
 
 
 def checked(log: Any) -> Any:
+    """Return the results of a log that keeps to the schema and to what GitHub takes.
+
+    One result without a file, or a rule without its texts, and it takes none of them:
+    https://docs.github.com/en/code-security/reference/code-scanning/sarif-files/sarif-support
+    """
     Draft202012Validator.check_schema(SCHEMA)
     Draft202012Validator(SCHEMA).validate(log)
-    return log["runs"][0]["results"]
+    for rule in log["runs"][0]["tool"]["driver"]["rules"]:
+        assert all(rule[key]["text"] for key in ("shortDescription", "fullDescription", "help"))
+    results = log["runs"][0]["results"]
+    assert len(results) <= 25_000
+    for result in results:
+        place = result["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"]
+        assert place["region"]["startLine"] >= 1
+        assert result["message"]["text"]
+    return results
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
@@ -46,10 +60,8 @@ def test_both_forms_tell_the_same_of_every_broken_inventory(
     for diagnostic, result in zip(document["diagnostics"], results, strict=True):
         assert result["level"] == diagnostic["severity"]
         assert result["message"]["text"].startswith(diagnostic["message"])
-        places = [item["physicalLocation"] for item in result["locations"]]
-        assert [place["region"]["startLine"] for place in places] == [
-            line for line in [diagnostic["line"]] if line is not None
-        ]
+        [place] = [item["physicalLocation"] for item in result["locations"]]
+        assert place["region"]["startLine"] == (diagnostic["line"] or 1)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +81,14 @@ def test_a_place_is_a_reference_to_its_file_from_the_root(name: str, uri: str) -
     diagnostic = error(
         "set-twice", "this", here, hint="that", related=(Related(there, "the other"),)
     )
-    [result] = checked(sarif_log([diagnostic, diagnostic], "1.0", Places("/repo", "/repo/infra")))
+    places = Places("/repo", "/repo/infra", "inventory.yml")
+    [result] = checked(sarif_log([diagnostic, diagnostic], "1.0", places))
+    base = {} if uri.startswith("file:") else {"uriBaseId": "%SRCROOT%"}
     assert result["message"]["text"] == "this\nthat"
     assert result["locations"] == [
         {
             "physicalLocation": {
-                "artifactLocation": {"uri": uri},
+                "artifactLocation": {"uri": uri, **base},
                 "region": {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 2},
             }
         }
@@ -111,8 +125,37 @@ def test_paths_are_relative_to_the_top_of_the_checkout_or_to_what_is_named(
 
     assert uri() == "infra/fleet/inventory.yml"
     assert uri("--sarif-root", "..") == "fleet/inventory.yml"
+    (tmp_path / "link").symlink_to(tmp_path / "repo" / "infra")
+    by_link = str(tmp_path / "link" / "fleet" / "inventory.yml")
+    assert uri("-i", by_link) == "infra/fleet/inventory.yml"
+    assert uri("--sarif-root", str(tmp_path / "link"), "-i", by_link) == "fleet/inventory.yml"
+    (fleet / "shared.yml").symlink_to(tmp_path / "shared.yml")
+    (tmp_path / "shared.yml").write_text(EXPIRED, encoding="utf-8")
+    assert uri("-i", "shared.yml") == "infra/fleet/shared.yml"
     (tmp_path / "repo" / ".git").rmdir()
     assert uri() == "inventory.yml"
+
+
+def test_what_is_wrong_without_a_place_is_shown_at_the_inventory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "hosts.sh"
+    script.write_text('#!/bin/sh\necho \'{"all": {"hosts": {"h": {}}}}\'\n', "utf-8")
+    script.chmod(0o755)
+    Path("inventory.yml").write_text("all: {hosts: {h: {provider: glm}}}\n", "utf-8")
+    for args, name in (
+        (["-i", "nowhere.yml"], "nowhere.yml"),
+        (["-i", "hosts.sh"], "hosts.sh"),
+        (["-i", "ansible:nowhere"], "nowhere"),
+        (["nowhere.yml"], "inventory.yml"),
+    ):
+        assert run(["validate", "--format", "sarif", *args], {"PATH": "/usr/bin:/bin"}) == 3
+        results = checked(json.loads(capsys.readouterr().out))
+        assert results
+        for result in results:
+            place = result["locations"][0]["physicalLocation"]
+            assert place["artifactLocation"] == {"uri": name, "uriBaseId": "%SRCROOT%"}
 
 
 def test_an_expired_pin_is_an_error_in_every_form(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,8 @@ def command(
         return ExitCode.DONE
     diagnostics = complete_hints(checked.diagnostics, invocation.given)
     if output.format == "sarif":
-        output.print_document(sarif_log(diagnostics, __version__, _places(sarif_root)))
+        places = _places(sarif_root, inventory)
+        output.print_document(sarif_log(diagnostics, __version__, places))
     else:
         valid_inventory = fleet.inventory if fleet is not None else None
         output.print_document(
@@ -73,11 +75,14 @@ def command(
     return ExitCode.DONE if checked.valid else ExitCode.INVALID_INPUT
 
 
-def _places(root: Path | None) -> Places:
+def _places(root: Path | None, inventory: tuple[Path, ...]) -> Places:
+    from aegis_provision.inputs.inventory_names import ANSIBLE_PREFIX, DEFAULT_INVENTORY
     from aegis_provision.report.sarif import Places
 
     here = Path.cwd()
     if root is None:
-        above = (path for path in (here, *here.parents) if (path / ".git").exists())
+        # Path.exists fails where a directory may not be looked into.
+        above = (path for path in (here, *here.parents) if os.access(path / ".git", os.F_OK))
         root = next(above, here)
-    return Places(str(root.resolve()), str(here))
+    entry = str(next(iter(inventory), DEFAULT_INVENTORY)).removeprefix(ANSIBLE_PREFIX)
+    return Places(os.path.realpath(root), str(here), entry, os.path.realpath)
