@@ -23,7 +23,7 @@ UNIT := tests/aegis tests/diagnosis tests/documents tests/files tests/history te
   tests/rollout/test_health_gate.py tests/rollout/test_idle_gate.py tests/rollout/test_session_steps.py tests/rollout/test_aegis_session_client.py tests/rollout/test_run_state.py \
   tests/rollout/test_host_job.py tests/rollout/test_provider_probe.py tests/workers/test_portable_route.py \
   tests/workers/test_scheduler_address.py tests/workers/test_secret_pickle.py \
-  tests/test_humanize.py tests/packaging/test_lowest.py tests/packaging/test_makefile.py tests/packaging/test_values.py
+  tests/test_humanize.py tests/test_values.py tests/packaging/test_lowest.py tests/packaging/test_makefile.py tests/packaging/test_values.py
 # What tells whether a version of a dependency serves: every command once (click, rich, paramiko),
 # what they print to the letter, schemas and YAML, completion, a live screen, the demo's servers.
 VERSIONS := tests/cli/test_golden.py tests/cli/test_completion.py tests/cli/test_run_pipeline_prompt.py \

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.lossless_json import as_javascript
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.config_file import ConfigFile

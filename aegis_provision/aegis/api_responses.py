@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from aegis_provision.values import dataclass
 
 HEALTH_PATH = "/v1/health"
 SESSIONS_PATH = "/v1/sessions"

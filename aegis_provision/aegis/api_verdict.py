@@ -7,13 +7,14 @@ docs/sessions.md, "When it fails". What Aegis itself says is quoted; the caller 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.session_api import QUOTA_EXCEEDED
 from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import listed, wait_text
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

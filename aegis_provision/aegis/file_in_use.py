@@ -7,7 +7,7 @@ will be after our write, and every other file as it is (docs/aegis.md, "Which fi
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from aegis_provision.aegis.config_file import (
 from aegis_provision.aegis.identify_server import UnknownServer
 from aegis_provision.aegis.search_order import search_paths
 from aegis_provision.humanize import listed
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from aegis_provision.documents.json_reader import load_strict
+from aegis_provision.values import dataclass
 
 _INDENT = "  "
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from aegis_provision.aegis.api_responses import SESSIONS_PATH, json_value
 from aegis_provision.humanize import blank_control
 from aegis_provision.providers.secret import Secret
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

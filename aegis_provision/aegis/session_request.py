@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import SESSIONS_PATH
 from aegis_provision.providers.redaction import exposes_secret
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.templates import references
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,11 +6,11 @@ been idle for long is not. A host sent the list, so none of it is trusted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.aegis.api_responses import json_value, number, seconds
 from aegis_provision.humanize import blank_control, counted
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

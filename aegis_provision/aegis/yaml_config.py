@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.aegis.yaml_values import (
@@ -20,6 +20,7 @@ from aegis_provision.aegis.yaml_values import (
     read_yaml,
 )
 from aegis_provision.documents.scalars import scalar_text
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +18,7 @@ import yaml
 
 from aegis_provision.documents.nodes import Source
 from aegis_provision.documents.syntax_errors import explain_syntax_error, looks_like_ini
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

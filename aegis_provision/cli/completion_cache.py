@@ -13,10 +13,11 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aegis_provision.values import dataclass
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 import click
+
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,7 @@ _COMMANDS = {"import": ("import_", "command"), "unpin": ("pin", "unpin_command")
 """The module and the name of those that do not follow the rule."""
 
 
-@dataclass
+@dataclass(slots=False)
 class Invocation:
     """What a command knows of the world outside.
 

@@ -6,7 +6,7 @@ import gc
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.cli.output import echo
@@ -14,6 +14,7 @@ from aegis_provision.errors import InputError
 from aegis_provision.files.reading import check_regular
 from aegis_provision.rollout.events import EventBus
 from aegis_provision.rollout.run_state import RunTracker
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from aegis_provision.cli.output import Format, Output
 from aegis_provision.cli.suggested_commands import CARRIED
 from aegis_provision.inputs.inventory_names import ANSIBLE_PREFIX
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Literal
 
 from aegis_provision.cli.invocation import Invocation
 from aegis_provision.cli.suggested_commands import complete_hints
 from aegis_provision.documents.diagnostic import Severity
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

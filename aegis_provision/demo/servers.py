@@ -6,11 +6,12 @@ import asyncio
 import os
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncssh
+
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

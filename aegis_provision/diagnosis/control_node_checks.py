@@ -6,7 +6,6 @@ Each function takes what was found here and returns one check; none rests on ano
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.diagnosis.checks import (
@@ -19,6 +18,7 @@ from aegis_provision.diagnosis.checks import (
     warn,
 )
 from aegis_provision.humanize import counted, escape_control, listed
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

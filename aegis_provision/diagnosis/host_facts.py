@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from aegis_provision.aegis.file_in_use import FoundFiles
 from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
 from aegis_provision.planning.host_plan import expected_reading
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

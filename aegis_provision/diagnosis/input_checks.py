@@ -6,7 +6,7 @@ keeps anybody from a look at the host.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.variable_checks import check_session, unusable_problem
@@ -17,6 +17,7 @@ from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session_variables import resolve_secret, unusable_tokens
 from aegis_provision.providers.templates import references
 from aegis_provision.providers.value_source import value_source
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

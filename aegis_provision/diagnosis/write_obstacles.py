@@ -6,10 +6,10 @@ For the check of a host that could be written and for the write that failed alik
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted, size_text
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

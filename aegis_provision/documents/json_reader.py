@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from aegis_provision.documents.diagnostic import error
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, Source, Span
 from aegis_provision.documents.scalars import resolve
 from aegis_provision.documents.yaml_reader import DEEPEST, LARGEST_FILE, MOST_NODES, duplicate_key
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from aegis_provision.documents.secret_detection import (
 )
 from aegis_provision.humanize import escape_control
 from aegis_provision.packaged_files import load_schema
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from aegis_provision.documents.nodes import Span, plain_value
 from aegis_provision.documents.scalars import scalar_text
 from aegis_provision.documents.yaml_places import ALIAS, compose
 from aegis_provision.documents.yaml_reader import read_yaml
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

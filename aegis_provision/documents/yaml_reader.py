@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import yaml
 
@@ -12,6 +12,7 @@ from aegis_provision.documents.diagnostic import Diagnostic, Related, error
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, Source, Span
 from aegis_provision.documents.scalars import is_ambiguous, resolve
 from aegis_provision.documents.syntax_errors import explain_syntax_error
+from aegis_provision.values import dataclass
 
 LARGEST_FILE = 16 * 1024 * 1024
 """How many bytes a document may have."""

@@ -7,12 +7,13 @@ import os
 import secrets
 import stat
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import InputError, RefusedError
 from aegis_provision.files.reading import LARGEST_FILE, read_beginning
 from aegis_provision.humanize import listed
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

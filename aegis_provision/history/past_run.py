@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from aegis_provision.rollout.events import (
 from aegis_provision.rollout.host_run_state import cut_off
 from aegis_provision.rollout.results import INTERRUPTED_EXIT_CODE
 from aegis_provision.rollout.run_state import PersistentMap, RunState, reduce
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +22,7 @@ from aegis_provision.documents.json_codec import (
 )
 from aegis_provision.history import record_v1
 from aegis_provision.rollout.events import CODEC, RunStarted, encode_event, event_name
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.documents.did_you_mean import did_you_mean
@@ -24,6 +23,7 @@ from aegis_provision.history.past_run import (
 from aegis_provision.history.run_header import HEADER_CODEC, RunKind, is_v1
 from aegis_provision.history.state_dir import check
 from aegis_provision.rollout.events import RunFinished, event_name
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from aegis_provision.documents.json_codec import DecodeError, JsonCodec, moment, parse_object
@@ -18,6 +17,7 @@ from aegis_provision.planning.saved_plan import (
     SavedPlan,
     SkippedHost,
 )
+from aegis_provision.values import dataclass
 
 _KIND = "aegis-provision/saved-plan/"
 SCHEMA = f"{_KIND}v1"

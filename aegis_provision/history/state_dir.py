@@ -10,7 +10,6 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from aegis_provision.errors import USE_XDG_STATE_HOME, StateDirError
 from aegis_provision.files.atomic import write_new
 from aegis_provision.files.reading import opened
 from aegis_provision.transport.connect_options import NoHomeError, home_directory
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from aegis_provision.importing.result import (
 from aegis_provision.inventory.host import LOGIN_SECRETS
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

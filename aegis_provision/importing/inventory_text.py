@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import plain_value
@@ -13,6 +13,7 @@ from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS
 from aegis_provision.inventory.pins import PIN_KEYS
 from aegis_provision.inventory.settings import ENV_PREFIX
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.variable_rules import (
@@ -22,6 +22,7 @@ from aegis_provision.providers.redaction import Redactor, exposes_secret
 from aegis_provision.providers.secret import is_named_secret, is_secret_setting
 from aegis_provision.providers.templates import expand, references, single_reference
 from aegis_provision.providers.unusable_tokens import unusable_token
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

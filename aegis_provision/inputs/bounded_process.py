@@ -8,13 +8,14 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import Source
 from aegis_provision.documents.quoting import may_quote
 from aegis_provision.documents.secret_detection import is_plain_setting, is_secret_name
 from aegis_provision.providers.redaction import Redactor
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+
+from aegis_provision.values import dataclass
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}")
 _ONLY_DOTS = re.compile(r"\.+")

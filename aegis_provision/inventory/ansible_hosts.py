@@ -9,7 +9,7 @@ for more than what stands in the inventory, and its output does not tell the two
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aegis_provision.documents.diagnostic import warning
@@ -21,6 +21,7 @@ from aegis_provision.inventory.ansible_variables import ALIASES, CONNECTIONS, HA
 from aegis_provision.inventory.host import Setting
 from aegis_provision.inventory.settings import Declared, SettingsReader, boolean_of
 from aegis_provision.inventory.shared_with_ansible import OURS, own_settings
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

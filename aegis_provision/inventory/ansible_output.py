@@ -13,12 +13,13 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from aegis_provision.inventory.ansible_variables import ALIASES, HARMLESS_VALUES, UNSUPPORTED
 from aegis_provision.inventory.shared_with_ansible import OURS
 from aegis_provision.inventory.ssh_arguments import SSH_ARGUMENTS, without_values
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

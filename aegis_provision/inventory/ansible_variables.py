@@ -6,11 +6,11 @@ The names and their order are those of ansible-core 2.19 (the options of its con
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import Mapping, Scalar
 from aegis_provision.inventory.ssh_arguments import CONFIG_FILE, HOST_KEY_OPTIONS
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.did_you_mean import is_slip
 from aegis_provision.documents.nodes import Mapping, Node, is_null
 from aegis_provision.documents.syntax_errors import looks_like_ini
 from aegis_provision.documents.yaml_reader import decode, read_document
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.documents.nodes import Source

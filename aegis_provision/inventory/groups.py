@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error, warning
@@ -19,6 +19,7 @@ from aegis_provision.inventory.addresses import ALLOWED, is_address
 from aegis_provision.inventory.host import ProviderEntry
 from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
 from aegis_provision.inventory.settings import Declared, SettingsReader
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

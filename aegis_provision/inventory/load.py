@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error, has_errors, note, warning
@@ -36,6 +36,7 @@ from aegis_provision.inventory.settings import ENV_PREFIX, FILLED_IN_BY_ANSIBLE
 from aegis_provision.inventory.shared_with_ansible import VariableFilter, has_own_settings
 from aegis_provision.inventory.targets import service_of, target_alike, target_of
 from aegis_provision.inventory.unknown_variables import fold_unknown
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,7 +6,6 @@ To these come ``provider=NAME``, and the ranges that name hosts in an inventory:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +15,7 @@ from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.inventory.addresses import is_address
 from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.ranges import RangeError, expand_range
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error, note
@@ -18,6 +18,7 @@ from aegis_provision.inventory.ranges import RangeError, expand_range, is_range
 from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.inventory.shared_with_ansible import OURS
 from aegis_provision.inventory.ssh_arguments import SSH_ARGUMENTS
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

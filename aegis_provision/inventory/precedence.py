@@ -6,7 +6,7 @@ Host over group; a group over its ancestors; ``all`` last; in one place the late
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error
@@ -14,6 +14,7 @@ from aegis_provision.humanize import group_by
 from aegis_provision.inventory.ansible_variables import STRONGER
 from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS, Setting
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -9,7 +9,7 @@ others are ignored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import error, warning
@@ -18,6 +18,7 @@ from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequen
 from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.inventory.ranges import is_range
 from aegis_provision.inventory.shared_with_ansible import own_settings
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

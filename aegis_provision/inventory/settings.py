@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import error, note, warning
@@ -31,6 +31,7 @@ from aegis_provision.inventory.ansible_variables import (
 )
 from aegis_provision.inventory.pins import LONGEST_REASON, parse_date
 from aegis_provision.inventory.ssh_arguments import SSH_ARGUMENTS, read_ssh_arguments
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

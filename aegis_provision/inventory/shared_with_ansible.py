@@ -13,7 +13,7 @@ A mapping of variables is read in one of three ways:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequen
 from aegis_provision.documents.quoting import quote, quote_some
 from aegis_provision.inventory.ansible_variables import ALIASES, VARIABLE_PREFIX
 from aegis_provision.packaged_files import load_schema
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import RefusedError, StateDirError
@@ -17,6 +16,7 @@ from aegis_provision.rollout.host_run import run_host as _loaded  # noqa: F401 -
 from aegis_provision.rollout.host_work import Calls, RunTerms
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_schedule import run_schedule
+from aegis_provision.values import dataclass
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:

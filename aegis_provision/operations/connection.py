@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from aegis_provision.rollout.capacity import capacity_of
 from aegis_provision.rollout.connection_pool import ConnectionSettings
 from aegis_provision.transport.connect_options import ConnectOptions, NoHomeError, home_directory
 from aegis_provision.transport.open_files import file_limit, files_left, raise_limit
+from aegis_provision.values import dataclass
 from aegis_provision.workers.scheduler_address import check_scheduler
 
 if TYPE_CHECKING:

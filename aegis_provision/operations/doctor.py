@@ -6,7 +6,7 @@ stops no look at a host: it is a check of that host, told where it matters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.diagnosis.input_checks import InputFindings, find_in_input
@@ -21,6 +21,7 @@ from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.gather_facts import diagnose_fleet
 from aegis_provision.rollout.host_job import HostJob
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import InputError, RefusedError, StateDirError
@@ -17,6 +17,7 @@ from aegis_provision.history.runs import (
 )
 from aegis_provision.history.state_dir import state_dir
 from aegis_provision.rollout.results import Status
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import ConfigFile, parse_config, syntax_of
@@ -35,6 +34,7 @@ from aegis_provision.planning.plan import Action, changes_sessions
 from aegis_provision.planning.receipts import Receipt
 from aegis_provision.providers.recipes import recipe_secrets, resolve_providers
 from aegis_provision.rollout.inspection import inspect_fleet
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

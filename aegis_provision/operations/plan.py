@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.rollout.capacity import MOST_KEPT
 from aegis_provision.rollout.host_job import HostJob, HostTask
 from aegis_provision.rollout.planner import PlanReader, RollbackReader, plan_fleet
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

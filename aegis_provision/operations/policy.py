@@ -6,7 +6,6 @@ starts sooner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from aegis_provision.inputs.inventory_names import ansible_source
 from aegis_provision.inputs.playbook_and_policy_files import read_policy
 from aegis_provision.inventory.files import POLICY_FILE
 from aegis_provision.operations.load import read_pattern_file
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

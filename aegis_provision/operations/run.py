@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.config_file import (
@@ -34,6 +34,7 @@ from aegis_provision.providers.redaction import Redactor
 from aegis_provision.providers.secret import TOKENS, Secret, is_secret_setting
 from aegis_provision.providers.session_variables import incomplete_provider
 from aegis_provision.providers.templates import references
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from aegis_provision.planning.saved_plan import (
     stale_inputs,
     stale_schedule,
 )
+from aegis_provision.values import dataclass
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.session_api import (
@@ -46,6 +46,7 @@ from aegis_provision.providers.templates import references
 from aegis_provision.rollout.host_job import HostJob
 from aegis_provision.rollout.session_commands import WantedSession, start_on_host, stop_on_host
 from aegis_provision.rollout.session_fleet import SessionBatchResult, list_sessions, run_sessions
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

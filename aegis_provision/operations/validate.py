@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import has_errors
@@ -17,6 +16,7 @@ from aegis_provision.operations.load import (
 )
 from aegis_provision.operations.policy import load_policies
 from aegis_provision.playbook.schedule import make_schedule
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.plan import Change, ChangeKind
 from aegis_provision.providers.redaction import exposes_secret
 from aegis_provision.providers.secret import Secret, is_named_secret, is_plain_value
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

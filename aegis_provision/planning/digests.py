@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from aegis_provision.planning.plan import PlanDigests
 from aegis_provision.providers.secret import Secret
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.remote_state import RemoteFile

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.diff import is_equal
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

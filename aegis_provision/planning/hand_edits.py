@@ -7,11 +7,11 @@ or removed, and never what it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.variable_rules import overrides_provider
 from aegis_provision.planning.receipts import ENV_PREFIX, other_keys
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection

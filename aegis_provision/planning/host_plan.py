@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_address import api_address
@@ -36,6 +36,7 @@ from aegis_provision.planning.ownership import (
 )
 from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, ManagedKeys, Write
 from aegis_provision.planning.receipts import Receipt, RejectedReceipt
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.remote_state import RemoteFile
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.api_address import ApiAddress

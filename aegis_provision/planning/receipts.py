@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 import stat
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from aegis_provision.aegis.remote_state import ReadProblem, RemoteFile
 from aegis_provision.humanize import utc_text
 from aegis_provision.planning.plan import ManagedKeys
 from aegis_provision.providers.secret import Secret
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

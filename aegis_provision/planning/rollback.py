@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_address import api_address
@@ -20,6 +20,7 @@ from aegis_provision.planning.plan import Action, Change, ChangeKind, HostPlan, 
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session_variables import Session, SessionSpec
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from aegis_provision.humanize import group_pairs, listed
@@ -18,6 +18,7 @@ from aegis_provision.planning.digests import DigestKey
 from aegis_provision.planning.plan import Action
 from aegis_provision.providers.redaction import without_exposed
 from aegis_provision.providers.secret import Secret
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

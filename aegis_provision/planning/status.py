@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from aegis_provision.planning.plan import Action, ChangeKind
 from aegis_provision.planning.receipts import REST, Receipt, RejectedReceipt
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 
 from aegis_provision.documents.quoting import quote
+from aegis_provision.values import dataclass
 
 HOW_TO_WRITE_SERIAL = "write a number of hosts, such as 5, or a share of them, such as 10%"
 HOW_TO_WRITE_MAX_FAIL = "write how many hosts may fail, such as 3, or a share of them, such as 5%"

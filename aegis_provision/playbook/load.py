@@ -7,7 +7,7 @@ place here are refused with a hint.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aegis_provision.aegis.session_api import normal_prompt, prompt_problem
@@ -31,6 +31,7 @@ from aegis_provision.playbook.plays import (
     Unverified,
     Verify,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

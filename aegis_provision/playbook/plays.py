@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from aegis_provision.playbook.host_counts import ALL_HOSTS, NO_HOSTS, HostCount
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection

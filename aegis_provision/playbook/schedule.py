@@ -5,7 +5,7 @@ Also the schedule of a rollback, and the batches that change most of a fleet at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Diagnostic, error, note, warning
@@ -21,6 +21,7 @@ from aegis_provision.playbook.plays import (
     Schedule,
     ScheduledPlay,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -8,10 +8,10 @@ plain URLs are ever allowed, those that every parser splits alike.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.quoting import quote
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,7 +6,6 @@ a reference in it) can be told only once that is filled in: by ``plan``, not by 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +21,7 @@ from aegis_provision.policy.rules import ANY_PROVIDER
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.templates import references
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.described_document import check_described, read_described
@@ -20,6 +20,7 @@ from aegis_provision.policy.rules import (
     TimeoutLimits,
     TokenBinding,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.documents.diagnostic import Diagnostic

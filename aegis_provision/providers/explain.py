@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, is_named_hash, looks_secret
@@ -20,6 +20,7 @@ from aegis_provision.providers.recipes import (
 )
 from aegis_provision.providers.secret import TOKENS, is_safe_reference, is_secret_setting
 from aegis_provision.providers.templates import outline, references
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -15,7 +15,7 @@ the token is valid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import wait_text
 from aegis_provision.providers.model_list import is_wildcard, near, offers, parse_models
 from aegis_provision.providers.value_source import ValueSource
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

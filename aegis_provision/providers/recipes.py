@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from aegis_provision.providers.secret import (
     secret_problem,
 )
 from aegis_provision.providers.templates import GRAMMAR, has_stray_reference, references
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

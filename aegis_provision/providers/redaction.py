@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Self
 
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS, may_hold_secret
 from aegis_provision.providers.secret import Secret
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

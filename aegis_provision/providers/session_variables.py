@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.diagnostic import Related, error
@@ -21,6 +21,7 @@ from aegis_provision.providers.recipes import (
 from aegis_provision.providers.secret import TOKENS, Secret, is_secret_setting
 from aegis_provision.providers.templates import expand, references, single_reference
 from aegis_provision.providers.unusable_tokens import UnusableToken, unusable_token
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,10 +6,11 @@ is (docs/aegis.md, "Templates").
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.secret_detection import REFERENCE
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     import re

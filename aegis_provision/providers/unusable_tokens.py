@@ -8,9 +8,9 @@ would fail with the provider's 401. Only whole values count: a token may hold an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from aegis_provision.documents.secret_detection import HARMLESS_TOKENS
+from aegis_provision.values import dataclass
 
 NOT_EXPANDED = "nothing is expanded here, in an --env-file neither: it has to be the token itself"
 

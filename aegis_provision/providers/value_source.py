@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import listed
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.providers.session_variables import Session

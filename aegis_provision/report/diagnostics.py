@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -11,6 +11,7 @@ from rich.text import Text
 from aegis_provision.documents.diagnostic import Diagnostic, Severity
 from aegis_provision.documents.quoting import excerpt
 from aegis_provision.humanize import counted, escape_control
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -20,6 +20,7 @@ from aegis_provision.humanize import counted, escape_control, group_by
 from aegis_provision.inventory.ranges import truncate
 from aegis_provision.report.console import count_words, name_lines
 from aegis_provision.report.json_documents import Document, document
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence

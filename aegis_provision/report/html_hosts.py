@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
@@ -18,6 +18,7 @@ from aegis_provision.report.console import (
 from aegis_provision.report.html_markup import Markup, element, together
 from aegis_provision.report.html_timeline import WORDS_OF_STATE
 from aegis_provision.rollout.results import SUCCESSES, Status
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.humanize import counted
@@ -11,6 +10,7 @@ from aegis_provision.report.console import fine_duration, is_plain, play_title
 from aegis_provision.report.html_markup import Markup, element
 from aegis_provision.rollout.results import Status
 from aegis_provision.rollout.run_state import left_out
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

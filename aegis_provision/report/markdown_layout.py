@@ -10,10 +10,11 @@ from __future__ import annotations
 import html
 import re
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.humanize import counted, escape_control, group_by
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -23,6 +23,7 @@ from aegis_provision.report.console import (
     play_title,
 )
 from aegis_provision.report.json_documents import Document, count_by_value, document, message_of
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -13,6 +12,7 @@ from aegis_provision.providers.explain import shown_template
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.templates import references
 from aegis_provision.report.json_documents import Document, document
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,12 +6,12 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aegis_provision.report.diagnostics import MOST_IN_DOCUMENTS, deduplicate, hosts_words
 from aegis_provision.report.sarif_rules import RULES
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

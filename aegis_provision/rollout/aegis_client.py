@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -16,6 +16,7 @@ from aegis_provision.aegis.api_verdict import ApiAccess
 from aegis_provision.providers.probe_verdict import ConnectFailure
 from aegis_provision.providers.retry_after import parse_retry_after
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

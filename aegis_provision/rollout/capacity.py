@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aegis_provision.transport.open_files import can_open
+from aegis_provision.values import dataclass
 
 FILES_A_HOST = 5
 """What the work on a host takes at most: its connection, and either the agent and a key's file, or

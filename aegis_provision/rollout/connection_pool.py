@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Self
 
 from aegis_provision.rollout.events import ConnectRetried
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

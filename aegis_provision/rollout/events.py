@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -18,6 +17,7 @@ from aegis_provision.planning.plan import resulting_file
 from aegis_provision.playbook.plays import Gates, Play, Schedule, Verify
 from aegis_provision.rollout.results import HostResult
 from aegis_provision.transport.connect_options import AcceptedKey
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_address import api_address
@@ -42,6 +42,7 @@ from aegis_provision.transport.deadline import Deadline, deadline_expired
 from aegis_provision.transport.file_attributes import attributes_command, parse_attributes
 from aegis_provision.transport.http_messages import HttpFailure
 from aegis_provision.transport.remote_read import READ_STEP
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

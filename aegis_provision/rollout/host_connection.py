@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Locked, Unreachable
 from aegis_provision.rollout.events import KeysAccepted
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.planning.plan import Write

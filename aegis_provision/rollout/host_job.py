@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.plan import Action, changes_sessions, resulting_file
 from aegis_provision.playbook.plays import Restart
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -39,6 +39,7 @@ from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
 from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.commands import NoCommands
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.values import dataclass
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:

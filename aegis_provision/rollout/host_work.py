@@ -32,11 +32,12 @@ The contract of an :class:`Executor`:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, Self, TypeVar
 
 from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.rollout.worker_pool import CancelToken
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

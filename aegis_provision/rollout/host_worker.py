@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from aegis_provision.errors import Unreachable
@@ -21,6 +21,7 @@ from aegis_provision.rollout.host_work import HostRead, ReadHost
 from aegis_provision.rollout.redact_remote_text import redacted, run_secrets
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

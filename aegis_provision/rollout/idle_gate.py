@@ -6,7 +6,6 @@ Which sessions hold a restart is decided in :mod:`aegis_provision.aegis.sessions
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_responses import SESSIONS_PATH, active_sessions
@@ -20,6 +19,7 @@ from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS, AskedTooOfte
 from aegis_provision.rollout.aegis_session_client import read_sessions, seconds_to_wait
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok
 from aegis_provision.transport.http_messages import HttpFailure
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.remote_state import RemoteState

@@ -5,7 +5,7 @@ The status is drift, edits, pending changes and restarts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.host_plan import compare, plan_compared
@@ -20,6 +20,7 @@ from aegis_provision.rollout.host_work import HostReader
 from aegis_provision.rollout.host_worker import host_worker
 from aegis_provision.rollout.inspected_host import InspectedHost
 from aegis_provision.rollout.planner import ask_restart_pending, read_fleet, unreachable_plan
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.file_in_use import FoundFiles
@@ -32,6 +32,7 @@ from aegis_provision.rollout.find_server import read_host
 from aegis_provision.rollout.host_work import Calls, HostRead, HostReader, ReadHost
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
 from aegis_provision.transport.http_messages import HttpFailure
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

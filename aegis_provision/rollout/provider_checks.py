@@ -8,7 +8,7 @@ request that names no model, and so costs nothing, whether what Claude Code call
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -39,6 +39,7 @@ from aegis_provision.rollout.provider_probe import (
 )
 from aegis_provision.rollout.verdicts import Unknown
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.providers.probe_verdict import Expected, Verdict

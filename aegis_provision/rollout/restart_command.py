@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.secret_detection import may_hold_secret
@@ -13,6 +12,7 @@ from aegis_provision.transport.become_method import (
     own_lines,
     refusal,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.inventory.host import Service, Target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.planning.plan import changes_sessions, without_write
@@ -27,6 +27,7 @@ from aegis_provision.rollout.results import (
     later_result,
 )
 from aegis_provision.rollout.worker_pool import run_all
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

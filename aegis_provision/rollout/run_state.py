@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -36,6 +35,7 @@ from aegis_provision.rollout.events import (
 )
 from aegis_provision.rollout.host_run_state import HostRunState, reduce_host, run_ended
 from aegis_provision.rollout.results import SUCCESSES, Status
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,7 +6,7 @@ gets beside its own ``env``, and why Aegis fails where it does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Generic, TypeAlias
 
 from aegis_provision.aegis.api_address import api_address
@@ -56,6 +56,7 @@ from aegis_provision.rollout.session_steps import (
 )
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, blocked
 from aegis_provision.transport.http_messages import HttpFailure
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
@@ -25,6 +24,7 @@ from aegis_provision.rollout.session_results import (
 )
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

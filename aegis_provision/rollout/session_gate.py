@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ from aegis_provision.rollout.session_steps import (
 from aegis_provision.rollout.session_work_directory import SessionDirectories
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok, Unknown
 from aegis_provision.transport.http_messages import HttpFailure
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

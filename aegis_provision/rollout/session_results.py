@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
+
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.aegis.sessions import RunningSession

@@ -6,7 +6,6 @@ Both return what was found, as values; who asked for the session says what that 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
 from aegis_provision.rollout.aegis_session_client import NOT_FOUND, send_prompt
 from aegis_provision.rollout.verdicts import tries
 from aegis_provision.transport.http_messages import HttpFailure
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

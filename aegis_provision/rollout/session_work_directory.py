@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import TransportError, Unreachable
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.rollout.host_connection import HostConnection

@@ -6,8 +6,9 @@ The gates are :mod:`~.idle_gate`, :mod:`~.health_gate` and :mod:`~.provider_prob
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

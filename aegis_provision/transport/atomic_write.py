@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from aegis_provision.errors import Unreachable, WriteFailed, WriteRefused
@@ -38,6 +38,7 @@ from aegis_provision.transport.filesystem import (
     wait_for_answers,
 )
 from aegis_provision.transport.write_failure import why_gone, why_not_written
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from aegis_provision.aegis.identify_server import NO_COMMANDS
@@ -19,6 +19,7 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.transport.become import LET_IT_RUN, quoted
 from aegis_provision.transport.errors import map_errors
 from aegis_provision.transport.open_files import with_own_limit
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from aegis_provision.errors import Unreachable
 from aegis_provision.transport.deadline import deadline_expired
 from aegis_provision.transport.retry import ignore_retry, retrying
 from aegis_provision.transport.shared_connections import SharedConnections
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

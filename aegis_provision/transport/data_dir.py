@@ -9,12 +9,13 @@ from __future__ import annotations
 import posixpath
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable, WriteRefused
 from aegis_provision.transport.file_attributes import untold_attributes
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.transport.file_attributes import ReadAttributes

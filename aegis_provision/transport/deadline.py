@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from aegis_provision.errors import Unreachable
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.errors import Stage

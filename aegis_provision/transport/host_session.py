@@ -6,7 +6,7 @@ import errno
 import posixpath
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState, RemoteUser
@@ -29,6 +29,7 @@ from aegis_provision.transport.temporary_directory import (
     make_temporary_directory,
     remove_temporary_directory,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -150,7 +151,7 @@ class HostSession:
         services: RemoteServices,
         as_owner: Callable[[int, int, Deadline], Filesystem],
         user: str | None = None,
-        logged_in: Login = Login(),
+        logged_in: Login = Login(),  # noqa: B008 - a value
         accepted: tuple[AcceptedKey, ...] = (),
         closers: Sequence[Callable[[], object]] = (),
         idle: Idle | None = None,

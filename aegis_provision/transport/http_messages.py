@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.values import dataclass
 from aegis_provision.version import __version__
 
 if TYPE_CHECKING:

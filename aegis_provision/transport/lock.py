@@ -14,7 +14,7 @@ import json
 import secrets
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from aegis_provision.transport.data_dir import (
 from aegis_provision.transport.file_attributes import untold_attributes
 from aegis_provision.transport.filesystem import RenameNotAllowedError, then
 from aegis_provision.transport.write_failure import why_not_written
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

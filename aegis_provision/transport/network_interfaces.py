@@ -7,8 +7,9 @@ import errno
 import ipaddress
 import socket
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

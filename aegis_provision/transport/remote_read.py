@@ -7,7 +7,7 @@ import posixpath
 import re
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.file_in_use import SearchedFile
@@ -30,6 +30,7 @@ from aegis_provision.transport.data_dir import (
     data_dir,
 )
 from aegis_provision.transport.filesystem import Failed, then, wait_for_answers
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from aegis_provision.errors import Passing, Unreachable
 from aegis_provision.transport.deadline import deadline_expired
 from aegis_provision.transport.errors import CONNECT, HANDSHAKE, NO_TIME, THROUGH
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

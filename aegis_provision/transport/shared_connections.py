@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from aegis_provision.errors import Passing, Unreachable
 from aegis_provision.transport.deadline import deadline_expired
 from aegis_provision.transport.errors import CONNECT
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator

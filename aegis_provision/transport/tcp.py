@@ -8,10 +8,10 @@ import queue
 import socket
 import struct
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aegis_provision.transport.errors import NameTimeoutError, NotBoundError, map_errors
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ import posixpath
 import secrets
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.transport.filesystem import Filesystem

@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +30,7 @@ from aegis_provision.humanize import counted
 from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.transport.shared_connections import FEW_LOGINS
 from aegis_provision.transport.ssh.known_hosts import add_if_new
+from aegis_provision.values import dataclass
 from aegis_provision.workers import dask_worker
 from aegis_provision.workers.dask_messages import (
     Ended,

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.transport.shared_connections import FEW_LOGINS
+from aegis_provision.values import dataclass
 from aegis_provision.workers.process_messages import Kind, MessageStream
 from aegis_provision.workers.remote_executor import WorkerBugError, WorkerGoneError
 from aegis_provision.workers.remote_host_worker import WorkerSetUp

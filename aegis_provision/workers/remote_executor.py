@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from aegis_provision.errors import Unreachable
@@ -28,6 +28,7 @@ from aegis_provision.rollout.events import ConnectRetried, KeysAccepted, Step, S
 from aegis_provision.rollout.host_job import skipped
 from aegis_provision.rollout.host_work import Calls, HostRead, ReadHost
 from aegis_provision.rollout.results import HostResult, Status
+from aegis_provision.values import dataclass
 from aegis_provision.workers.remote_host_worker import HostOrder, Route
 
 if TYPE_CHECKING:

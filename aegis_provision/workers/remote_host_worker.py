@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from aegis_provision.rollout.capacity import capacity_of
@@ -17,6 +17,7 @@ from aegis_provision.rollout.host_worker import HostWorker
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.open_files import files_left, raise_limit
 from aegis_provision.transport.shared_connections import SharedConnections
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

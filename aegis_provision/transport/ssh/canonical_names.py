@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.inventory.addresses import is_name
 from aegis_provision.transport.tcp import look_up
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from aegis_provision.transport.tcp import AddressFamily

@@ -6,7 +6,7 @@ its ``sshkey_cert_check_host``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from aegis_provision.transport.ssh.public_keys import (
     strings,
 )
 from aegis_provision.transport.ssh.signatures import is_signed, signature_algorithm
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shlex
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -31,6 +30,7 @@ from aegis_provision.transport.ssh.paramiko_internals import (
     wait_for_exit,
     was_taken,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,6 @@ connection to a bastion, in :mod:`~aegis_provision.transport.shared_connections`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Passing, Unreachable
@@ -30,6 +29,7 @@ from aegis_provision.transport.ssh.paramiko_internals import (
 from aegis_provision.transport.ssh.port_forward import why_refused
 from aegis_provision.transport.ssh.proxy_command import connect_hop
 from aegis_provision.transport.ssh.version_exchange import say_version
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     import socket

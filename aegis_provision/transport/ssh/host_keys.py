@@ -11,7 +11,6 @@ not understood, every key is refused, as by OpenSSH's ``sshkey_check_revoked``.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
@@ -22,6 +21,7 @@ from aegis_provision.transport.ssh.certificates import host_problem
 from aegis_provision.transport.ssh.known_hosts import KeyVerdict, add_if_new
 from aegis_provision.transport.ssh.public_keys import is_shorter
 from aegis_provision.transport.ssh.revoked_keys import RevokedKeysError, read_revoked_keys
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

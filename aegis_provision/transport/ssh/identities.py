@@ -6,7 +6,7 @@ import base64
 import binascii
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from aegis_provision.transport.ssh.public_keys import (
     read_public_key,
     split_string,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -20,7 +20,6 @@ import os
 import re
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -33,6 +32,7 @@ from aegis_provision.transport.ssh.public_keys import (
     plain_key,
     read_public_key,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

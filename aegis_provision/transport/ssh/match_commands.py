@@ -8,10 +8,11 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.transport.open_files import SHORT_HERE, with_own_limit
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,6 @@ import threading
 import time
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import paramiko
@@ -45,6 +44,7 @@ from aegis_provision.transport.ssh.public_keys import is_too_short, plain_type, 
 from aegis_provision.transport.ssh.signatures import is_signed
 from aegis_provision.transport.ssh.ssh_agent import Session
 from aegis_provision.transport.ssh.version_exchange import VERSION
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     import socket

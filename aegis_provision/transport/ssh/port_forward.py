@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -19,6 +18,7 @@ from aegis_provision.transport.ssh.paramiko_internals import (
     Connection,
     open_connection,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from aegis_provision.transport.ssh.public_keys import (
     split_string,
     to_string,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

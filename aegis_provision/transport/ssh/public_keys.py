@@ -9,7 +9,8 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass
+
+from aegis_provision.values import dataclass
 
 BLANKS = b" \t"
 CERTIFICATE = "-cert-v01@openssh.com"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from aegis_provision.transport.ssh.ssh_config_lookup import Query
 from aegis_provision.transport.ssh.ssh_config_reader import SshConfigError
 from aegis_provision.transport.ssh.ssh_config_tokens import TokenError, at_home
 from aegis_provision.transport.tcp import DIRECT, Way
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

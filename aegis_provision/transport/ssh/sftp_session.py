@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -36,6 +35,7 @@ from aegis_provision.transport.ssh.paramiko_internals import (
     wait_for_exit,
     was_refused,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

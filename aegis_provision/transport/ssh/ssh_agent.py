@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
 
 from aegis_provision.transport.ssh.public_keys import split_string, to_string
+from aegis_provision.values import dataclass
 
 _LIST, _LISTED, _SIGN, _SIGNED, _EXTENSION = 11, 12, 13, 14, 27
 _BIND = b"session-bind@openssh.com"

@@ -7,7 +7,7 @@ always checked, also if ``StrictHostKeyChecking`` says no.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, cast
 
 from aegis_provision.transport.ssh.ssh_config_lookup import (
@@ -24,6 +24,7 @@ from aegis_provision.transport.ssh.ssh_config_reader import (
     seconds,
 )
 from aegis_provision.transport.ssh.ssh_config_tokens import TokenError, at_home, fill_in
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

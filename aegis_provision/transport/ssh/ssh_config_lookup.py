@@ -11,7 +11,7 @@ import ipaddress
 import re
 import socket
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -37,6 +37,7 @@ from aegis_provision.transport.ssh.ssh_config_reader import (
 )
 from aegis_provision.transport.ssh.ssh_config_tokens import TokenError, connection_tokens, fill_in
 from aegis_provision.transport.tcp import FAMILIES, look_up_now
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ import pwd
 import re
 import socket
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -32,6 +32,7 @@ from aegis_provision.transport.ssh.ssh_config_tokens import (
     fill_in,
     is_environment_name,
 )
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -8,7 +8,6 @@ to find out, and no name is looked up.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Unreachable
@@ -20,6 +19,7 @@ from aegis_provision.transport.ssh.resolve_jump_hosts import (
 )
 from aegis_provision.transport.ssh.ssh_config_keywords import KEYWORDS, Effect, Keyword
 from aegis_provision.transport.ssh.ssh_config_reader import SshConfigError, jump_names
+from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
