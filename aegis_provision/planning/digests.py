@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def file_digest(key: bytes, content: bytes) -> str:
     """Return what a record says of a file's ``content``: ``hmac-sha256:<hex>``."""
-    return f"hmac-sha256:{hmac.new(key, content, hashlib.sha256).hexdigest()}"
+    return f"hmac-sha256:{hmac.digest(key, content, 'sha256').hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class DigestKey:
 
     def of_value(self, value: object) -> str:
         """Return the digest of a value that JSON can hold."""
-        return hmac.new(self._bytes, json.dumps(value).encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._bytes, json.dumps(value).encode(), "sha256").hex()
 
     def _of_write(self, write: Write | None) -> str | None:
         if write is None:

@@ -7,7 +7,6 @@ the host may have put it there, so it is validated before it counts.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
@@ -276,4 +275,4 @@ def _digest(salt: bytes, name: str, value: str | Secret) -> str:
     """
     text = value.reveal() if isinstance(value, Secret) else value
     message = name.encode(*_ANY_TEXT) + b"\0" + text.encode(*_ANY_TEXT)
-    return f"{_KIND}:{hmac.new(salt, message, hashlib.sha256).hexdigest()}"
+    return f"{_KIND}:{hmac.digest(salt, message, 'sha256').hex()}"

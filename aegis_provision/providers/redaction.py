@@ -60,6 +60,7 @@ class Redactor:
     """Takes a run's secrets out of texts. A pure value, made once and safe in any thread."""
 
     _patterns: tuple[_Patterns, ...] = field(default=(), repr=False)
+    _known: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     @classmethod
     def of(cls, secrets: Iterable[Secret | str]) -> Self:
@@ -68,8 +69,12 @@ class Redactor:
 
     def with_secrets(self, secrets: Iterable[Secret | str]) -> Self:
         """Return the one that knows ``secrets`` too: those of one host, beside the run's."""
-        more = _patterns(secrets)
-        return self if more is None else type(self)((*self._patterns, more))
+        texts = {item.reveal() if isinstance(item, Secret) else item for item in secrets}
+        new = texts - self._known
+        more = _patterns(new)
+        if more is None:
+            return self
+        return type(self)((*self._patterns, more), self._known | new)
 
     def redact(self, text: str, *, words: bool = True) -> str:
         """Return ``text`` with :data:`MASK` in place of what is a secret in it.
@@ -123,11 +128,11 @@ class _Patterns:
             yield from (match.span() for match in self.words.finditer(data))
 
 
-def _patterns(secrets: Iterable[Secret | str]) -> _Patterns | None:
-    """Return what to look for, ``None`` where nothing in ``secrets`` can be."""
+def _patterns(texts: Iterable[str]) -> _Patterns | None:
+    """Return what to look for, ``None`` where none of the secret ``texts`` can be."""
     pieces: dict[int, set[bytes]] = {}
     words: set[bytes] = set()
-    for text in {item.reveal() if isinstance(item, Secret) else item for item in secrets}:
+    for text in texts:
         value = text.encode("utf-8", "surrogatepass")
         if len(value) < _SHORTEST or text in HARMLESS_TOKENS:
             continue

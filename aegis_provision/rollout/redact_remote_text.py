@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from aegis_provision.planning.plan import Change, HostPlan
 from aegis_provision.planning.status import HostStatus
 from aegis_provision.providers.redaction import Redactor
+from aegis_provision.rollout.events import FileDigest
 from aegis_provision.rollout.inspected_host import InspectedHost
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _OURS: Mapping[type, frozenset[str]] = {
     # Names from the inventory; what is to be written, which is never shown; a pin's own text.
     HostPlan: frozenset({"provider", "write", "seen", "auth_token", "secrets", "pin"}),
     HostStatus: frozenset({"wanted", "tokens", "secrets"}),
+    # Made here, of numbers and with a key.
+    FileDigest: frozenset({"digest", "mode"}),
     # What was read for an import, as it is.
     InspectedHost: frozenset({"actual", "receipt"}),
 }

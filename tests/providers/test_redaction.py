@@ -213,6 +213,7 @@ def test_secrets_of_a_host_count_beside_those_of_the_run() -> None:
     assert REDACTOR.redact(text) == f"{MASK} host-0f1e2d3c word"
     assert REDACTOR.with_secrets([]) is REDACTOR
     assert REDACTOR.with_secrets(["a"]) is REDACTOR
+    assert both.with_secrets([TOKEN, "word"]) is both, "a text is not searched twice for one"
 
 
 def test_encodings_are_undone_a_few_levels_deep() -> None:

@@ -14,6 +14,8 @@ from aegis_provision.transport import open_files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pytest
+
 _RAISES = """\
 import os, resource, subprocess
 from aegis_provision.transport.open_files import raise_limit, with_own_limit
@@ -60,10 +62,20 @@ def limited_to(files: int) -> Iterator[None]:
             os.close(filler)
 
 
-def test_whether_files_can_be_opened_is_found_out_by_opening_them() -> None:
+def test_whether_files_can_be_opened_is_known_to_the_last_one() -> None:
     with limited_to(4):
         left = open_files.files_left()
         answers = [open_files.can_open(count) for count in (0, 4, 5, 4)]
     assert answers == [True, True, False, True]
     assert 3 <= left <= 4  # counting takes one itself
     assert open_files.can_open(5)
+
+
+def test_none_is_opened_where_there_is_room_for_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "open", _Never())
+    assert open_files.can_open(5)
+
+
+class _Never:
+    def __call__(self, *_: object) -> int:
+        raise AssertionError
