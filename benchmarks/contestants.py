@@ -30,7 +30,7 @@ def _nothing() -> None:
 class Contestant:
     """One program. ``needs`` says what the hosts' files must hold before it starts.
 
-    Afterwards they must all hold the right content, whatever it was before, and be 0600 where
+    Afterwards they must all hold the right content, also if they did before, and be 0600 where
     the program ``sets_mode``. ``afterwards`` ends what the program left running. ``slow`` ones are
     measured less often.
     """

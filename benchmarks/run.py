@@ -2,7 +2,7 @@
 
 Every program is measured as a whole process, from outside, in interleaved rounds: what else the
 machine does then hits all of them alike. After each program the hosts' files are compared with
-what they should be, so that nobody is praised for failing fast. It ends within ``--minutes``: what
+what they should be, so that no program wins by failing fast. It ends within ``--minutes``: what
 does not fit is told, and counts as not measured.
 """
 

@@ -46,7 +46,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str
     monkeypatch.setenv("OPENROUTER_API_KEY", "not-this-one-00000")
     home = tmp_path / "home"
     home.mkdir()
-    # Whoever connects to a provider from here stays on this machine.
+    # Every connection to a provider from here stays on this machine.
     nowhere = "http://127.0.0.1:9/v1"
     return {"HOME": str(home), "OPENROUTER_API_KEY": TOKEN, "OPENROUTER_BASE_URL": nowhere}
 

@@ -29,8 +29,8 @@ _VARIABLES = (
     "'${NAME}' refers to, or put it into a file that --env-file names"
 )
 _TAGS = (
-    "tags: choose hosts with --limit, and what is done with another playbook; whatever is as it "
-    "should be is left alone anyway"
+    "tags: choose hosts with --limit, and what is done with another playbook; hosts that "
+    "are as they should be are left alone anyway"
 )
 _VAULT = (
     "the password of ansible-vault: nothing is decrypted here, so export secrets, or name an env "

@@ -136,7 +136,7 @@ def check_api(facts: HostFacts) -> Check:
         if not has_token:
             return warn(
                 name,
-                "it answers without a token: whoever reaches it runs sessions",
+                "it answers without a token: anyone who reaches it can run sessions",
                 "set authToken in the host's file, or AEGIS_AUTH_TOKEN",
             )
         if guess:

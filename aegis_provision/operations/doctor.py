@@ -61,7 +61,7 @@ def prepare_doctor(
     """Return what to look at: the hosts that each of ``patterns`` selects.
 
     ``patterns`` maps where the operator wrote a pattern to it. No host key is taken on trust,
-    whatever ``options`` say: that would write. Raises :class:`InputError` for a pattern that is
+    even if ``options`` allow it: that would write. Raises :class:`InputError` for a pattern that is
     wrong, and where nothing says where the operator's home is.
     """
     inventory = fleet.inventory

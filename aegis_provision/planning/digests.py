@@ -1,7 +1,7 @@
 """Keyed digests of hosts' files: what leaves a worker in their place (HMAC-SHA-256, RFC 2104).
 
-With a plain hash, whoever reads a digest could try out tokens. With a key it tells only whether two
-files are the same, and that only to who made it. A key travels as a :class:`Secret`.
+A reader of a plain hash could try out tokens until one fits. A keyed digest tells only whether two
+files are the same, and only to the holder of the key. A key travels as a :class:`Secret`.
 """
 
 from __future__ import annotations

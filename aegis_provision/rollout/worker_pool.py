@@ -113,8 +113,8 @@ class _Unhurried:
 def _unhurried_threads() -> Iterator[None]:
     """Let a thread that waits for the interpreter ask for it less often than each 5 ms.
 
-    Hundreds of workers wait for it at once, and each that asks costs time. Whoever has it lets go
-    of it at its next packet in any case, long before.
+    Hundreds of workers wait for it at once, and each that asks costs time. The thread that holds it
+    lets go at its next packet in any case, long before.
     """
     with _Unhurried.lock:
         if not _Unhurried.runs:

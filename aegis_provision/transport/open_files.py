@@ -99,7 +99,7 @@ def _is_open(descriptor: int) -> bool:
 def with_own_limit(argv: Sequence[str]) -> list[str]:
     """Return ``argv`` as a command that runs with the limit that this process was started with.
 
-    Where there is no such program it is left as it is, so that whoever starts it is told.
+    Where there is no such program ``argv`` is left as it is, so that starting it fails.
     """
     if _OwnLimit.soft is None or shutil.which(argv[0]) is None:
         return list(argv)

@@ -190,7 +190,7 @@ def staged(operator: Operator) -> Operator:
     (groups / "all.yml").write_text(
         f"address: {operator.sshd.address}\nuser: {operator.sshd.user}\n"
         f"identity_file: {operator.sshd.client_key}\n"
-        # Nobody but root gets as far as pytest's directories, not even those who own some here.
+        # Only root gets as far as pytest's directories, not even the users who own some here.
         "trust_directory: true\n"
     )
     # What connects to a provider stays on this machine.

@@ -114,7 +114,7 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
         "directory", FAIL, "its directory does not exist", "create the directory",
     ),
     (
-        "a directory of somebody else's",
+        "a directory of another user's",
         lambda: unread(ReadProblem.PERMISSION_DENIED, directory=RemoteDirectory(0o700, 1, 1)),
         "directory", FAIL, "no permission to look into it (0700, uid 1, gid 1)", "log in as the",
     ),
@@ -299,7 +299,7 @@ FAULTS: list[tuple[str, Callable[[], HostFacts], str, CheckResult, str, str]] = 
         "api", FAIL, "AEGIS_AUTH_TOKEN is empty in Aegis' environment", "set it there to a token",
     ),
     (
-        "a token in Aegis' environment that nobody named",
+        "a token in Aegis' environment that the inventory does not name",
         lambda: facts(
             server=files_of(file(), replace(SERVER, token=EnvironmentToken.SET)),
             api=api(Health("ok"), token="", refused=True),

@@ -55,7 +55,7 @@ _UP_WITHIN = 20.0
 
 @contextmanager
 def running_hosts(directory: Path, names: Sequence[str], *, without_file: str) -> Iterator[Path]:
-    """Start hosts; give the home directory of somebody who reaches them by name.
+    """Start hosts; yield the home directory of an operator who reaches them by name.
 
     All but ``without_file`` have a file of Aegis already.
     """

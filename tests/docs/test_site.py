@@ -1,4 +1,4 @@
-"""The documentation site: it builds, leads nowhere wrong, and asks nobody for anything."""
+"""The documentation site: it builds, no link is broken, and it needs no network."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Command:
 
 @dataclass(slots=True)
 class Reader:
-    """Somebody who follows a document in ``directory``, with ``environ``."""
+    """A reader who follows a document in ``directory``, with ``environ``."""
 
     directory: Path
     environ: dict[str, str] = field(default_factory=dict)

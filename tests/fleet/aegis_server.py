@@ -129,7 +129,7 @@ Misbehaviour = Literal[
 ``send_fails``
     says that a prompt was not delivered
 ``no_tmux``
-    can't start a session, whatever its file says
+    can't start a session, even if its file is right
 
 Those of a server are read at its start, those of a restart when it happens, those of sessions and
 of Claude Code always.
@@ -327,7 +327,7 @@ class Place:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write ``path`` so that nobody reads a half of it."""
+    """Write ``path`` so that no reader sees a half of it."""
     staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     staging.write_text(text)
     staging.replace(path)
@@ -384,7 +384,7 @@ def _run_detached(place: Place, writer: int) -> NoReturn:
         running = os.open(place.directory / "running", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(running, fcntl.LOCK_EX)
         os.pwrite(running, f"{os.getpid()}\n".encode(), 0)
-        # Whatever else the parent had open is its own, the lock on "control" above all.
+        # All else that the parent has open is its own, the lock on "control" above all.
         for descriptor in range(3, 64):
             if descriptor not in {running, writer}:
                 _close(descriptor)
@@ -413,7 +413,7 @@ def keep(place: Place) -> int:
     """Start the host's process, and restart it when asked, until the host is closed."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to wait for a child
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped without a wait
     requests = place.directory / "restarts"
     os.mkfifo(requests, 0o600)
     # Held for writing too, so that it never ends.
@@ -457,7 +457,7 @@ def _answer(place: Place, asker: str, pipe: str) -> NoReturn:
 
 
 def _answer_pipe(place: Place, name: str) -> int:
-    """Open the pipe that waits for an answer, and let nobody else find it."""
+    """Open the pipe that waits for an answer, and remove its name."""
     path = place.directory / name
     signal.alarm(_ASKER_WITHIN)  # who asked may have been killed since
     descriptor = os.open(path, os.O_WRONLY)

@@ -52,7 +52,7 @@ def running_agent(directory: Path) -> Iterator[Agent]:
         [need("ssh-agent", "openssh-client"), "-D", "-a", socket],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # Keys that are to be confirmed are not: there is nobody to ask.
+        # Keys that are to be confirmed never are: there is no one to ask.
         env={"PATH": os.environ.get("PATH", os.defpath), "SSH_ASKPASS": "/bin/false"},
     )
     try:

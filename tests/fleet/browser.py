@@ -1,4 +1,4 @@
-"""A real browser without a window, driven through a pipe, that may ask nobody for anything."""
+"""A real browser without a window, driven through a pipe, without a network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-# The protocol's pipes are the descriptors 3 and 4, whatever they are here.
+# The protocol's pipes have to be the descriptors 3 and 4 of the browser.
 _WITH_PIPES = """
 import fcntl, os, sys
 pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD_CLOEXEC, 10) for number in sys.argv[1:3]]

@@ -26,7 +26,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """An authority. Whoever trusts ``ca_file`` trusts what it has signed."""
+    """An authority. A client that trusts ``ca_file`` trusts what it has signed."""
 
     directory: Path
     key: ec.EllipticCurvePrivateKey

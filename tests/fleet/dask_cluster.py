@@ -86,7 +86,7 @@ def running_dask(root: Path, workers: Sequence[Sequence[str]]) -> Iterator[DaskC
         "PATH": os.environ["PATH"],
         "HOME": str(root),
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        # Whatever a worker keeps is put onto its disk.
+        # All that a worker keeps is put onto its disk.
         "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "0.000001",
         "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "0.000001",
     }

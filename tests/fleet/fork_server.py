@@ -150,7 +150,7 @@ def _text(data: bytes) -> str:
 
 
 def _serve(channel: socket.socket) -> None:
-    """Fork for each request until nobody can send any more."""
+    """Fork for each request until the last sender is gone."""
     running: dict[int, int] = {}
     woken, wakes = os.pipe()
     os.set_blocking(woken, False)

@@ -18,7 +18,7 @@ _PATIENCE = 60.0
 
 
 class Gate:
-    """Whoever comes ``through`` waits until it is ``opened``; ``reached`` tells that one waits."""
+    """Threads that come ``through`` wait until it is ``opened``; ``reached``: one waits."""
 
     def __init__(self) -> None:
         self._reached = threading.Event()

@@ -9,7 +9,7 @@ import pytest
 
 
 def missing(message: str) -> NoReturn:
-    """End the test because of what this machine lacks; nobody overlooks that in CI."""
+    """End the test because of what this machine lacks: a skip, in CI a failure."""
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)

@@ -170,7 +170,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
                 if probe.recv(4).startswith(b"SSH-"):
                     return
         except OSError:
-            # Nobody listens yet. The kernel refuses at once, so yield the processor for a moment.
+            # Not listening yet. The kernel refuses at once, so yield the processor for a moment.
             process_wait(process)
     pytest.fail(f"sshd did not start: {log.read_text(errors='replace')}")
 

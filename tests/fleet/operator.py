@@ -1,4 +1,4 @@
-"""Somebody who types commands: an own home, own hosts behind one sshd, and what was said."""
+"""An operator at a terminal: a home, hosts behind one sshd, and what commands print."""
 
 from __future__ import annotations
 

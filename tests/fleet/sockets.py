@@ -157,7 +157,7 @@ def _read_until(connection: socket.socket, kind: bytes) -> None:
 
 @contextmanager
 def answering_at(path: Path, answer: bytes | None) -> Iterator[Path]:
-    """Listen at a Unix socket, and send ``answer`` to whoever says something; ``None``: nothing."""
+    """Listen at a Unix socket, and ``answer`` a client's first bytes; ``None``: not at all."""
     over = threading.Event()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))

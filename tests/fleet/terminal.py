@@ -50,7 +50,7 @@ class Terminal:
         assert ready, f"nothing more came:\n{self.seen}"
         try:
             data = os.read(self.descriptor, 65536)
-        except OSError:  # how Linux says that nobody holds the other end any more
+        except OSError:  # how Linux says that the other end is closed
             return False
         self.seen += data.decode(errors="replace").replace("\r\n", "\n")
         return bool(data)

@@ -88,7 +88,7 @@ def doas_conf(*rules: str) -> Iterator[None]:
 
 @contextmanager
 def sshd_for(name: str, directory: Path, subsystem: str = "internal-sftp") -> Iterator[Sshd]:
-    """Run a server that lets the user ``name``, and nobody else, in with its ``client_key``.
+    """Run a server that lets the user ``name`` alone in, with its ``client_key``.
 
     sshd reads the authorized keys as that user, so they lie where everyone can look.
     """

@@ -128,7 +128,7 @@ def test_what_is_short_here_is_tried_again_until_it_is_there(
 
 @pytest.mark.slow
 def test_many_hosts_with_few_files(tmp_path: Path) -> None:
-    """What does not fit waits; nobody is told unreachable, and programs get their own limit."""
+    """What does not fit waits; no host is told unreachable, and programs get their own limit."""
     said = tmp_path / "limits"
     (tmp_path / "relay.py").write_text(RELAY)
     with running_sshd(tmp_path / "sshd") as sshd:

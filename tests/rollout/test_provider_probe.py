@@ -50,7 +50,7 @@ def session(**changes: str | Secret | None) -> Session:
 
 
 class Provider(Host):
-    """A provider that lists models to nobody without the token; ``without`` counts who tried."""
+    """A provider that lists no models without the token; ``without`` counts such requests."""
 
     without = 0
 

@@ -1,4 +1,4 @@
-"""Whatever is known of a host loses its secrets at one boundary, whichever field they are in."""
+"""All that is known of a host loses its secrets at one boundary, in every field."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ SUDO = '#!/bin/sh\necho "sudo: a password is required" >&2\nexit 1\n'
 
 @dataclass(frozen=True)
 class Scene:
-    """What the faults are made of: a provider, a server that only does SFTP, a key of nobody's."""
+    """What the faults are made of: a provider, a server that only does SFTP, an unknown key."""
 
     provider: Provider
     sftp_only: Sshd
@@ -80,7 +80,7 @@ def _lock(seconds: float) -> Callable[[FleetHost], None]:
         directory = host.config_path.parent / ".aegis-provision"
         directory.mkdir(mode=0o700)
         lock = directory / "lock"
-        # Whoever may write there may write anything: a token, say.
+        # A login that may write there may write anything: a token, say.
         since = f"2026-11-30 10:00:00 UTC {TOKEN}"
         lock.write_text(json.dumps({"owner": "ben@laptop", "since": since}))
         _age(lock, seconds)

@@ -55,7 +55,7 @@ FAILED = {
     "deaf": "verify: a session started, and its prompt did not reach Claude; the file is back",
 }
 BY_HAND = "by-hand"
-"""Somebody writes into its file just before the restart."""
+"""Another writer changes its file just before the restart."""
 
 MISBEHAVE: Mapping[str, tuple[Misbehaviour, float, int | None]] = {
     "limited": ("too_often", 1, 1),

@@ -106,7 +106,7 @@ class Aegis:
                 assert Path(self.work_dir).is_dir(), "the session ends before its directory goes"
                 return self._next(route, self.delete)
             case _:
-                pytest.fail(f"nobody asks for {route}")
+                pytest.fail(f"{route} is not part of the gate's work")
 
     def _next(self, route: str, answers: Sequence[Response]) -> Response:
         return answers[min(self.asked.count(route), len(answers)) - 1]

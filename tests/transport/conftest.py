@@ -15,7 +15,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def home(public_path: Path) -> Path:
-    """Return a private directory of nobody's, which they can get to."""
+    """Return a private directory of the user nobody, who can get to it."""
     directory = public_path / "home"
     directory.mkdir(mode=0o700)
     os.chown(directory, NOBODY, NOBODY)

@@ -213,7 +213,7 @@ def test_an_unknown_name(name: str) -> None:
 
 
 def test_an_address_that_nothing_leads_to() -> None:
-    """Nobody can connect to everybody: the kernel says so itself, and sends nothing."""
+    """The broadcast address takes no connections: the kernel says so."""
     answer = asked("http://255.255.255.255:1/v1/models", timeout=3.0)
     assert isinstance(answer, HttpFailure)
     assert answer.cause is ConnectFailure.UNREACHABLE

@@ -1,4 +1,4 @@
-"""Connecting again: after what, how often, how long apart, and what is told of it. Nobody waits."""
+"""Connecting again: after what, how often, how long apart, and what is told. The clock is ours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from aegis_provision.transport.retry import Retries, Retry, retrying
 
 @dataclass
 class Tries:
-    """Attempts that fail as they are told to, on a clock that goes only while somebody waits."""
+    """Attempts that fail as they are told to, on a clock that goes only during waits."""
 
     failures: list[Unreachable]
     jitter: float = 0.5

@@ -1,4 +1,4 @@
-"""Connections that many share: opened once, failed once, closed when nobody needs them any more."""
+"""Connections that many share: opened once, failed once, closed with their last user."""
 
 from __future__ import annotations
 

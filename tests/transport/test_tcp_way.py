@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def listening(backlog: int = 5) -> Iterator[socket.socket]:
-    """Yield a socket on loopback that nobody accepts from."""
+    """Yield a listening socket on loopback whose connections are never accepted."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(backlog)

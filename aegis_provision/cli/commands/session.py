@@ -70,8 +70,8 @@ def _without_problem(problem_of: Callable[[str], str]) -> Callable[[str], str]:
 def command(context: click.Context) -> int:
     """Start, list or stop sessions with a provider of their own, through the hosts' Aegis.
 
-    A session that is started here has its own five variables, whatever its host's file says, and
-    leaves that file as it is.
+    A session that is started here has five variables of its own, in place of those in its host's
+    file, which stays as it is.
     """
     if context.invoked_subcommand is not None:
         return ExitCode.DONE

@@ -135,7 +135,7 @@ def test_what_makes_a_hosts_certificate_good(changes: dict[str, object], problem
     assert host_problem(found, "a", NOW, CA_SIGNATURES) == problem
 
 
-# --- Signatures of keys that a device keeps; nobody here has one ---
+# --- Signatures of keys that a device keeps, as recorded: no device is needed ---
 
 
 def test_a_signature_by_a_devices_ed25519_key() -> None:

@@ -57,9 +57,9 @@ def test_a_host_that_asks_for_a_sign_of_life_gets_one(sshd: Sshd, home: Path) ->
             other.wake()
             assert not _AsksForLife.lost.is_set()
             idle.wake()
-            assert _AsksForLife.lost.wait(_ENOUGH)  # nobody answers now
+            assert _AsksForLife.lost.wait(_ENOUGH)  # no thread answers now
             assert connection.ends()
-            with pytest.raises(OSError):  # noqa: PT011 - whatever the system says
+            with pytest.raises(OSError):  # noqa: PT011 - which one depends on the system
                 idle.rest()
 
 

@@ -122,7 +122,7 @@ def test_a_name_that_the_host_does_not_know(connection: Connection) -> None:
 def test_an_address_without_a_route_does_not_count_as_nothing_listening(
     connection: Connection,
 ) -> None:
-    """Nobody can connect to everybody: the host's kernel says so itself, and sends nothing."""
+    """The broadcast address takes no connections: the host's own kernel says so."""
     assert refused(connection, "255.255.255.255", 80) is ConnectFailure.UNREACHABLE
 
 

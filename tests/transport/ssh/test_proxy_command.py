@@ -149,7 +149,7 @@ def test_it_ends_with_the_connection(sshd: Sshd, relay: str, home: Path) -> None
 
 
 def is_running(pid: str) -> bool:
-    """Tell whether a process is there; one that nobody has reaped counts."""
+    """Tell whether a process is there; a zombie counts."""
     return Path(f"/proc/{pid}").exists()
 
 

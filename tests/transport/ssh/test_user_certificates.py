@@ -239,7 +239,7 @@ def test_a_key_that_the_agent_restricts_to_a_host(
     assert problem.reason.startswith("the agent would not sign with its key")
 
 
-# --- Keys on a device; nobody here has one, so an agent stands in for it ---
+# --- Keys on a device; an agent stands in for it ---
 
 
 class Device:
@@ -274,7 +274,7 @@ class Device:
         return b"\x0e" + to_string(signature)
 
     def serve(self, listener: socket.socket) -> None:
-        """Answer whoever connects, until the listener is closed."""
+        """Answer each client, until the listener is closed."""
         while True:
             try:
                 client, _ = listener.accept()
@@ -319,7 +319,7 @@ def test_a_key_on_a_device_through_the_agent(
         before = device.touches
         connection(target_at(server, identity_file=None), conn_options)
         assert device.touches == before + 1
-        # Where the host does not take it, nobody has to touch the device.
+        # Where the host does not take it, the device needs no touch.
         host = target_at(sshd, identity_file=None)
         problem = refusal(host, replace(conn_options, known_hosts=(sshd.known_hosts,)))
         assert "took none of the keys offered" in problem.reason
