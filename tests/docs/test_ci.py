@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qs
 
 import pytest
 import yaml
 
+from aegis_provision.version import __version__
 from tests.docs.transcripts import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.fleet.operator import CommandResult, Operator
 
@@ -29,11 +34,64 @@ GITHUB, GITLAB = WORKFLOWS["github"], WORKFLOWS["gitlab"]
 _EXPRESSION = re.compile(r"\$\{\{ *([\w.]+) *\}\}")
 _STAND_INS = {
     "aegis-provision": f'exec "{sys.executable}" -m aegis_provision "$@"',
-    "pip": 'test "$*" = "install aegis-provision"',
-    "gh": 'test "$1 $2" = "pr comment" && cat "$5" >> "$POSTED"',
-    # What curl is given by names alone: the token is in no argument.
-    "curl": 'case "$*" in *review-token*) exit 9;; esac; cat plan.md >> "$POSTED"',
+    "pip": f'test "$*" = "install aegis-provision=={__version__}"',
+    "python": f'exec "{sys.executable}" "$@"',
+    "gh": r"""
+comments=repos/o/r/issues/7/comments ours=https://forge.example/comments/2
+case "$*" in
+"api --paginate $comments --jq "*'.user.login == "github-actions[bot]" '*'startswith("## Plan: ")'*)
+  test ! -s "$POSTED" || echo "$ours"; exit;;
+"api --silent --method POST $comments --field body=@plan.md") test ! -s "$POSTED";;
+"api --silent --method PATCH $ours --field body=@plan.md") test -s "$POSTED";;
+*) exit 9;;
+esac && cat plan.md > "$POSTED"
+""",
 }
+TOKEN = "review-token-0123"
+
+
+class GitLab(BaseHTTPRequestHandler):
+    """The few paths of a forge's API that a job asks for; ``notes`` are its comments."""
+
+    notes: ClassVar[list[dict[str, Any]]] = []
+
+    def _answer(self, content: object) -> None:
+        allowed = self.headers["PRIVATE-TOKEN"] == TOKEN
+        self.send_response(200 if allowed else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(content if allowed else {}).encode())
+
+    def _body(self) -> str:
+        form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        return parse_qs(form, keep_blank_values=True)["body"][0]
+
+    def do_GET(self) -> None:
+        self._answer({"id": 42} if self.path == "/user" else self.notes[::-1])
+
+    def do_POST(self) -> None:
+        note = {"id": len(self.notes), "author": {"id": 42}, "body": self._body()}
+        self.notes.append(note)
+        self._answer(note)
+
+    def do_PUT(self) -> None:
+        note = self.notes[int(self.path.rpartition("/")[2])]
+        note["body"] = self._body()
+        self._answer(note)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture
+def gitlab_api() -> Iterator[str]:
+    others = {"id": 0, "author": {"id": 7}, "body": "## Plan: mine"}
+    GitLab.notes = [others, {"id": 1, "author": {"id": 42}, "body": "hello"}]
+    with HTTPServer(("127.0.0.1", 0), GitLab) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 class Runner:
@@ -66,6 +124,7 @@ class Runner:
             "PATH": f"{programs}:{operator.environ['PATH']}",
             "POSTED": str(self.posted),
             "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_REPOSITORY": "o/r",
         }
         del self.environ["AEGIS_PROVISION_KNOWN_HOSTS"]
 
@@ -106,16 +165,16 @@ class Runner:
                 failed = failed or result.code != 0
         return ended
 
-    def gitlab(self, name: str) -> CommandResult:
+    def gitlab(self, name: str, api: str = "") -> CommandResult:
         job = GITLAB[name]
         script = "\n".join([*GITLAB["default"]["before_script"], *job["script"]])
         variables = {
             **GITLAB["variables"],
             "CI_PROJECT_DIR": str(self.operator.work),
-            "CI_API_V4_URL": "https://forge.example",
+            "CI_API_V4_URL": api,
             "CI_PROJECT_ID": "1",
             "CI_MERGE_REQUEST_IID": "7",
-            "REVIEW_TOKEN": "review-token",
+            "REVIEW_TOKEN": TOKEN,
             "FLEET_SSH_KEY": str(self.key),
             "OPENROUTER_API_KEY": self.values["secrets.OPENROUTER_API_KEY"],
         }
@@ -175,12 +234,50 @@ def test_what_is_wrong_is_told_and_stops_the_job(runner: Runner) -> None:
     assert "1 can't be planned" in runner.posted.read_text()
 
 
-def test_the_jobs_for_gitlab_do_the_same(runner: Runner) -> None:
-    for job in ("validate", "plan", "apply"):
-        ended = runner.gitlab(job)
+def test_the_jobs_for_gitlab_do_the_same(runner: Runner, gitlab_api: str) -> None:
+    for job in ("validate", "plan", "plan", "apply"):
+        ended = runner.gitlab(job, gitlab_api)
         assert ended.code == 0, ended
-    assert runner.posted.read_text().startswith("## Plan: 3 hosts to write\n")
+        assert TOKEN not in str(ended)
+    others, hello, ours = [note["body"] for note in GitLab.notes]
+    assert (others, hello) == ("## Plan: mine", "hello")
+    assert ours.startswith("## Plan: 3 hosts to write\n")
     assert all("defaultSessionEnv" in runner.operator.file_of(h).read_text() for h in "abc")
+
+
+def test_a_comment_is_kept_up_to_date_also_where_there_is_no_plan(
+    runner: Runner, gitlab_api: str
+) -> None:
+    runner.github("plan")
+    (runner.operator.work / "inventory.yml").write_text("all: {hosts: {a: {provider: no}}}")
+    planned = runner.github("plan")
+    assert [result.code for result in planned.values()] == [0, 3, 0]
+    assert runner.posted.read_text() == "## Plan: none, the job's log says why\n"
+    assert runner.gitlab("plan", gitlab_api).code == 3
+    assert GitLab.notes[2]["body"] == runner.posted.read_text()
+
+
+def test_an_unreachable_host_does_not_hold_up_the_others(runner: Runner) -> None:
+    work = runner.operator.work
+    inventory = work / "inventory.yml"
+    inventory.write_text(inventory.read_text().replace("    b: {", "    b: {port: 1, "))
+    applied = runner.github("apply")
+    assert {name: result.code for name, result in applied.items()} == {
+        "Install": 0,
+        "Plan and apply": 5,
+        "Show how it ended": 0,
+    }
+    summary = runner.summary.read_text()
+    assert "## Plan: 2 hosts to write, 1 can't be planned\n" in summary
+    assert "## Apply: all hosts ended well\n" in summary
+    written = ["defaultSessionEnv" in runner.operator.file_of(h).read_text() for h in "abc"]
+    assert written == [True, False, True]
+    runner.operator.furnish("c")
+    runner.operator.furnish("a", content="{")
+    stopped = runner.gitlab("apply")
+    assert stopped.code == 4
+    assert "Recap" not in stopped.out
+    assert "defaultSessionEnv" not in runner.operator.file_of("c").read_text()
 
 
 def test_a_job_for_forks_has_nothing_to_lose() -> None:
@@ -188,6 +285,29 @@ def test_a_job_for_forks_has_nothing_to_lose() -> None:
     assert "secrets" not in text
     assert "FLEET_SSH_KEY" not in text
     assert "pull_request_target" not in str(GITHUB)
+    own = "head.repo.full_name == github.repository"
     for name in ("plan", "apply"):
         assert GITHUB["jobs"][name]["environment"]
-        assert "fork" in GITHUB["jobs"][name]["if"] or "push" in GITHUB["jobs"][name]["if"]
+        assert own in GITHUB["jobs"][name]["if"] or "push" in GITHUB["jobs"][name]["if"]
+    # A fork that is gone is no repository, and 'null == false' would hold.
+    assert ".fork" not in str(GITHUB)
+
+
+def test_a_workflow_trusts_no_name_no_moving_tag_and_gives_no_more_than_is_needed() -> None:
+    assert GITHUB["permissions"] == {}
+    writes = {
+        (name, scope)
+        for name, job in GITHUB["jobs"].items()
+        for scope, access in job["permissions"].items()
+        if access != "read"
+    }
+    assert writes == {("validate", "security-events"), ("plan", "pull-requests")}
+    for step in (step for job in GITHUB["jobs"].values() for step in job["steps"]):
+        assert "${{" not in step.get("run", "")
+        if "uses" in step:
+            assert re.fullmatch(r"[\w-]+(/[\w-]+)+@[0-9a-f]{40}", step["uses"])
+        if "checkout" in step.get("uses", ""):
+            assert step["with"]["persist-credentials"] is False
+    for job in (GITLAB["validate"], GITLAB["plan"], GITLAB["apply"]):
+        named = re.findall(r"\$\{?(CI_\w+)", str(job["script"]))
+        assert not [name for name in named if re.search("TITLE|BRANCH|MESSAGE|REF|LABEL", name)]
