@@ -100,7 +100,7 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the options that may lead elsewhere: as ``ssh_config`` names them, or as ``-p``."""
     rest = iter(words)
     for word in rest:
-        if not word.startswith("-") or word in {"-", "--"}:
+        if not word.startswith("-"):
             continue
         for at, letter in enumerate(word[1:], start=1):
             if letter not in _WITH_VALUE:

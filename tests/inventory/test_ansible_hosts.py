@@ -30,7 +30,7 @@ DECLARED: dict[str, Any] = {
 }
 
 
-def load(**changes: Any) -> tuple[Inventory, tuple[Diagnostic, ...]]:
+def read(**changes: Any) -> tuple[Inventory | None, tuple[Diagnostic, ...]]:
     content = {
         "merges": False,
         "groups": {
@@ -47,7 +47,11 @@ def load(**changes: Any) -> tuple[Inventory, tuple[Diagnostic, ...]]:
         **changes,
     }
     file = InputFile("ansible", "", "ansible:i", json.dumps(content).encode(), 0, printed=True)
-    inventory, found = load_inventory([file])
+    return load_inventory([file])
+
+
+def load(**changes: Any) -> tuple[Inventory, tuple[Diagnostic, ...]]:
+    inventory, found = read(**changes)
     assert inventory is not None, found
     return inventory, found
 
@@ -159,6 +163,24 @@ def test_hosts_without_settings_of_ours_are_not_ours() -> None:
     assert inventory.members("web") == ("w1",)
 
 
+def test_a_template_within_a_list_may_be_any_value() -> None:
+    declared = {
+        "gpu": {"aegis": {"provider": "glm", "jump": ["near"]}},
+        "all": {"aegis": {"provider": "glm", "jump": ["{{ bastion }}"]}},
+    }
+    inventory, _ = of_one({"aegis": {"provider": "glm", "jump": ["filled"]}}, declared)
+    assert inventory.hosts["g1"].settings["jump"].holder == "all"
+
+
+def test_a_circle_of_groups_which_ansible_itself_refuses_is_an_error() -> None:
+    circle = {
+        "gpu": {"hosts": ["g1"], "children": ["web"]},
+        "web": {"hosts": [], "children": ["gpu"]},
+    }
+    inventory, [found] = read(groups=circle, hosts=["g1"], variables={"g1": VARIABLES["g1"]})
+    assert (inventory, found.code) == (None, "group-cycle")
+
+
 def test_hosts_that_ansible_reaches_otherwise_are_left_out() -> None:
     inventory, [found] = load(
         variables={**VARIABLES, "plain": {"aegis": {}, "ansible_connection": "winrm"}}
@@ -166,6 +188,9 @@ def test_hosts_that_ansible_reaches_otherwise_are_left_out() -> None:
     assert "plain" in inventory.others
     assert (found.code, found.hosts) == ("not-ours", ("plain",))
     assert 'connects with "winrm"' in found.message
+    ours = {"provider": "glm", "connection": "ssh"}
+    inventory, found_too = of_one({"aegis": ours, "ansible_connection": "winrm"})
+    assert ("g1" in inventory.hosts, found_too) == (True, ())
 
 
 def test_the_configuration_counts_where_no_variable_says_so() -> None:
@@ -181,6 +206,7 @@ def test_the_configuration_counts_where_no_variable_says_so() -> None:
     target = inventory.hosts["g1"].target
     assert (target.user, target.port, target.jump) == ("root", 22, ("bastion",))
     assert str(inventory.hosts["g1"].settings["user"].span) == "ansible: configuration"
+    assert inventory.hosts["g1"].settings["user"].holder == "all"
     assert [item.message.partition('"')[2].partition('"')[0] for item in found] == [
         "ansible_host_key_checking"
     ]

@@ -37,6 +37,7 @@ MEANINGS: list[tuple[str, tuple[str, ...] | None, tuple[str, ...]]] = [
     ("-o StrictHostKeyChecking=no", None, ("StrictHostKeyChecking",)),
     ("-o StrictHostKeyChecking=ask", None, ()),
     ("-L 1:2:3 -D 8 -E log", None, ()),
+    ("- -- -J b", ("b",), ()),
     ("-o 'unpaired", None, (UNREADABLE,)),
     ("-J {{ bastion }}", None, (UNREADABLE,)),
 ]
