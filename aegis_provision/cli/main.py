@@ -155,6 +155,10 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except Exception as bug:  # noqa: BLE001 - the last line: a bug must not print what it holds
         if _is_interrupt(bug):
             return _interrupted(invocation)
+        if isinstance(bug, FileNotFoundError) and _directory_is_gone():
+            _print_error("error: the directory that this was started in is gone")
+            _print_error("  = go into another one and try again")
+            return ExitCode.INVALID_INPUT
         _show_bug(type(bug), bug.__traceback__, getattr(bug, "frames", ()))
         return ExitCode.BUG
 
@@ -167,6 +171,17 @@ def _is_interrupt(error: BaseException) -> bool:
     """
     cause = error.__cause__
     return cause is not None and (isinstance(cause, KeyboardInterrupt) or _is_interrupt(cause))
+
+
+def _directory_is_gone() -> bool:
+    """Tell whether the working directory was removed: whatever needs its name fails then."""
+    from pathlib import Path
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _interrupted(invocation: Invocation) -> ExitCode:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.cli.main import SUMMARIES, program
+from aegis_provision.cli.main import SUMMARIES, program, run
 from tests.fleet.openssh import running_sshd
 from tests.fleet.operator import Operator
 
@@ -231,3 +234,34 @@ def test_a_limit_that_matches_nothing_is_an_error_of_its_own(
     result = operator.call(*command, "--limit", pattern)
     assert (result.code, result.out) == (3, "")
     assert result.err.startswith(f"error: --limit: {words}")
+
+
+def test_a_working_directory_that_is_gone_is_told(operator: Operator) -> None:
+    """Whatever needs no name of it works; what does says why it can't go on."""
+    inventory = operator.work / "local.yml"
+    inventory.write_text("all: {hosts: {h: {provider: ollama}}}\n")
+    script = operator.work / "hosts.sh"
+    script.write_text('#!/bin/sh\necho \'{"all": {"hosts": ["h"]}}\'\n')
+    script.chmod(0o755)
+    given = ["-i", str(inventory)]
+    gone = operator.work / "gone"
+
+    def call(*args: str) -> tuple[int, str]:
+        out, err = io.StringIO(), io.StringIO()
+        gone.mkdir()
+        with chdir(gone), redirect_stdout(out), redirect_stderr(err):
+            gone.rmdir()
+            code = run(args, operator.environ)
+            os.chdir(operator.work)
+        return code, err.getvalue()
+
+    assert call("validate", *given) == (0, "")
+    assert call("hosts", *given)[0] == 0
+    assert call("plan", "-i", str(operator.work / "inventory.yml"))[0] == 0
+    code, told = call("validate", *given, "--format", "sarif")
+    assert code == 3
+    assert told.startswith("error: the directory that this was started in is gone\n")
+    assert call("pin", "h", "glm", "-i", "local.yml")[0] == 3
+    for command in (["validate", "-i", str(script)], ["hosts", "-i", "./hosts.sh"]):
+        code, err = call(*command)
+        assert (code, "internal error" in err) == (3, False), err

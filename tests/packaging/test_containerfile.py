@@ -34,6 +34,15 @@ def steps(keyword: str) -> list[str]:
     return [text.replace("\\\n", " ") for name, text in STEPS if name == keyword]
 
 
+def context() -> list[str]:
+    """Return what a builder gets to see of the checkout: all else may hold secrets."""
+    lines = (CHECKOUT / ".dockerignore").read_text("utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    assert (patterns[0], patterns[-1]) == ("*", "**/__pycache__")
+    assert all(pattern.startswith("!") for pattern in patterns[1:-1])
+    return [pattern.removeprefix("!") for pattern in patterns[1:-1]]
+
+
 @pytest.fixture(scope="module")
 def image() -> Iterator[Path]:
     """Yield what the image's /opt would be. Nothing is fetched: what it needs is installed here."""
@@ -41,8 +50,13 @@ def image() -> Iterator[Path]:
         opt = Path(name)
         opt.chmod(0o755)
         source = opt / "src"
-        ignored = shutil.ignore_patterns(".*venv*", ".git", "__pycache__", ".*_cache")
-        shutil.copytree(CHECKOUT, source, ignore=ignored)
+        for part in context():
+            here, there = CHECKOUT / part, source / part
+            there.parent.mkdir(parents=True, exist_ok=True)
+            if here.is_dir():
+                shutil.copytree(here, there, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(here, there)
         installed = next(Path(path) for path in sys.path if path.endswith("site-packages"))
         for step in steps("RUN"):
             done = subprocess.run(
@@ -65,6 +79,7 @@ def image() -> Iterator[Path]:
         (opt / "packages.pth").write_text(f"{installed}\n")
         [packages] = opt.glob("aegis-provision/lib/python*/site-packages")
         (opt / "packages.pth").rename(packages / "packages.pth")
+        assert not (packages / "pip").exists()
         yield opt
 
 

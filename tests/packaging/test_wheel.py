@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VALIDATED = """\
@@ -96,6 +97,21 @@ def test_the_wheel_holds_all_data_and_nothing_of_the_checkout(wheel: Path) -> No
         "zsh/site-functions/_aegis-provision",
     }
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_source_distribution_holds_what_its_tests_read() -> None:
+    """The tests of a distribution that lacks a file of theirs fail for whoever packages it."""
+    held = {
+        Path(file.distribution_path)
+        for file in SdistBuilder(str(CHECKOUT)).recurse_included_files()
+    }
+    tests = [path.read_text("utf-8") for path in (CHECKOUT / "tests").rglob("*.py")]
+    named = re.findall(r'\b(?:ROOT|CHECKOUT) / "([^"]+)"((?: / "[^"]+")*)', "\n".join(tests))
+    paths = {Path(first, *re.findall(r'"([^"]+)"', more)) for first, more in named}
+    assert Path("mkdocs.yml") in paths
+    beside = {path for path in paths if (CHECKOUT / path).is_file()}
+    assert beside - held == {Path("pyproject.toml")}  # which every one holds
+    assert {path.name for path in held} >= {"Containerfile", ".dockerignore", "run"}
 
 
 def test_the_program_comes_from_the_wheel(bin_directory: Path, tmp_path: Path) -> None:
