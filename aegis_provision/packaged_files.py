@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from importlib.resources.abc import Traversable
 
 RECIPES = "providers/recipes.yml"
 _FIND_SERVER = "rollout/find_server.sh"
+# importlib.resources would load what unpacks archives, which takes longer than to read the files.
+_PACKAGE = Path(__file__).resolve().parent
 
 
 @cache
@@ -46,17 +46,13 @@ def playbooks() -> Mapping[str, str]:
     }
 
 
-def _directory(name: str) -> Traversable:
+def _directory(name: str) -> Path:
     """Return a directory of data: in the package, or in the checkout.
 
     A wheel carries them inside the package; an editable install and a bare checkout have them
     beside it.
     """
-    candidates: tuple[Traversable, ...] = (
-        resources.files(__package__).joinpath(name),
-        Path(__file__).resolve().parents[1] / name,
-    )
-    for candidate in candidates:
+    for candidate in (_PACKAGE / name, _PACKAGE.parent / name):
         if candidate.is_dir():
             return candidate
     raise FileNotFoundError(name)
@@ -73,4 +69,4 @@ def read_find_server() -> str:
 
 
 def _read(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return (_PACKAGE / name).read_text(encoding="utf-8")

@@ -34,6 +34,8 @@ def _dataclass(
     """
 
     def declare(cls: type[T]) -> type[T]:
+        # For one without a docstring the library would ask for a signature, and parse it.
+        cls.__doc__ = cls.__doc__ or cls.__name__
         made = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(cls)
         methods: dict[str, object] = {"__init__": _init(made, frozen=frozen)}
         methods["__repr__"] = _late(made, "__repr__")

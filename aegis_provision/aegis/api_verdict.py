@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.aegis.session_api import QUOTA_EXCEEDED
 from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import listed, wait_text
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:

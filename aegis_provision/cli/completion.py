@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, ShellComplete
 
-from aegis_provision.cli.completion_cache import Names, names_of
 from aegis_provision.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from click.shell_completion import CompletionItem
+
+    from aegis_provision.cli.completion_cache import Names
 
 SHELLS = ("bash", "zsh", "fish")
 _LINE = "_AEGIS_PROVISION_LINE"
@@ -43,6 +44,8 @@ def answer(program: click.Command, variable: str, invocation: Invocation) -> str
     if shell not in SHELLS or request not in {"source", "complete"}:
         return None
     if request == "source":
+        from importlib import resources
+
         script = resources.files("aegis_provision.cli").joinpath("shell", f"completion.{shell}")
         return script.read_text(encoding="utf-8")
     *args, word = words_before_cursor(invocation.environ.get(_LINE, ""))
@@ -73,6 +76,8 @@ def _candidates(
     program: click.Command, invocation: Invocation, args: list[str], word: str
 ) -> list[CompletionItem]:
     """Return whole words that may stand in the place of ``word``."""
+    from click.shell_completion import ShellComplete
+
     flag = ""
     if word.startswith("--") and "=" in word:
         option, _, word = word.partition("=")
@@ -105,6 +110,8 @@ def hosts(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionI
 
 def patterns(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionItem]:
     """Return what the last term of the pattern ``word`` may become: groups, hosts, providers."""
+    from click.shell_completion import CompletionItem
+
     match = _LAST_TERM.fullmatch(word)
     if match is None:
         return []
@@ -148,11 +155,14 @@ def keys(ctx: click.Context, _: click.Parameter, word: str) -> list[CompletionIt
 
 
 def _items(names: Iterable[str], word: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(name) for name in names if name.startswith(word)]
 
 
 def _names(ctx: click.Context) -> Names:
     """Return the names of the inventory that the line names, or that is here."""
+    from aegis_provision.cli.completion_cache import Names, names_of
     from aegis_provision.inputs.inventory_names import DEFAULT_INVENTORY
 
     inventories = ctx.params.get("inventory") or (DEFAULT_INVENTORY,)
@@ -164,6 +174,7 @@ def _names(ctx: click.Context) -> Names:
 
 def _read_names(inventories: Sequence[Path]) -> Names | None:
     """Return the names of ``inventories``; ``None`` where they are broken, or hold nothing."""
+    from aegis_provision.cli.completion_cache import Names
     from aegis_provision.documents.diagnostic import has_errors
     from aegis_provision.inputs.inventory_files import read_inventory_files
     from aegis_provision.inventory.load import load_inventory

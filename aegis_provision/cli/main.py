@@ -83,11 +83,11 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; suggest one where it is not ours. Raises :class:`click.UsageError`."""
-        from aegis_provision.documents.did_you_mean import did_you_mean
-        from aegis_provision.documents.quoting import quote
-
         name = args[0]
         if name not in SUMMARIES and not name.startswith("-"):
+            from aegis_provision.documents.did_you_mean import did_you_mean
+            from aegis_provision.documents.quoting import quote
+
             hint = did_you_mean(name, SUMMARIES)
             words = f"no command is called {quote(name)}" + (hint and f"; {hint}")
             raise click.UsageError(words, ctx)

@@ -10,7 +10,7 @@ from aegis_provision.aegis.config_file import ConfigFile, RejectedConfig, parse_
 from aegis_provision.aegis.file_in_use import FoundFiles
 from aegis_provision.aegis.identify_server import AegisServer, UnknownServer
 from aegis_provision.planning.host_plan import expected_reading
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:

@@ -31,7 +31,6 @@ from aegis_provision.inventory.precedence import (
     scope_overrides,
     unclear_override,
 )
-from aegis_provision.inventory.script_output import inventory_of, settings_of
 from aegis_provision.inventory.settings import ENV_PREFIX, FILLED_IN_BY_ANSIBLE
 from aegis_provision.inventory.shared_with_ansible import VariableFilter, has_own_settings
 from aegis_provision.inventory.targets import service_of, target_alike, target_of
@@ -204,6 +203,8 @@ def _relevant(text: _Text, variables: VariableFilter) -> tuple[Node | None, tupl
         return None, found
     fragment = "" if is_inventory else "/$defs/vars"
     if text.file.printed:
+        from aegis_provision.inventory.script_output import inventory_of, settings_of
+
         node, more = inventory_of(node) if is_inventory else settings_of(node)
         return node, (*found, *more, *_checked(node, fragment))
     if found or variables.shared or not is_inventory:

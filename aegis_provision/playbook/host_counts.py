@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import re
-from fractions import Fraction
 
 from aegis_provision.documents.quoting import quote
 from aegis_provision.values import dataclass
@@ -28,12 +26,12 @@ class HostCount:
     def of(self, hosts: int) -> int:
         """Return how many of ``hosts`` hosts these are, rounded down.
 
-        A share is computed with exact decimals: 29% of 100 hosts are 29, where floating point
-        would give 28.
+        A share is computed in whole millionths, the least that can be written: 29% of 100 hosts are
+        29, where floating point would give 28.
         """
         if not self.percent:
             return int(self.amount)
-        return math.floor(Fraction(str(self.amount)) * hosts / 100)
+        return round(self.amount * 1_000_000) * hosts // 100_000_000
 
 
 ALL_HOSTS = HostCount(100, percent=True)

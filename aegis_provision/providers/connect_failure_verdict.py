@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aegis_provision.documents.quoting import quote
-from aegis_provision.providers.probe_verdict import Aspect, ConnectFailure, Verdict
+from aegis_provision.providers.connect_failure import ConnectFailure
+from aegis_provision.providers.probe_verdict import Aspect, Verdict
 
 if TYPE_CHECKING:
     from aegis_provision.providers.probe_verdict import Expected

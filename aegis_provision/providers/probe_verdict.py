@@ -46,22 +46,6 @@ _LOOKED_AT = 1024
 _NO_LIST = "the provider's answer holds no list of models, so they were not checked"
 
 
-class ConnectFailure(Enum):
-    """Why there was no answer to judge."""
-
-    NOT_LISTENING = "not_listening"
-    UNKNOWN_NAME = "unknown_name"
-    UNREACHABLE = "unreachable"
-    TIMED_OUT = "timed_out"
-    HUNG_UP = "hung_up"
-    NOT_HTTP = "not_http"
-    NOT_TLS = "not_tls"
-    UNTRUSTED = "untrusted"
-    UNTRUSTED_BY_HOST = "untrusted_by_host"
-    WRONG_NAME = "wrong_name"
-    EXPIRED = "expired"
-
-
 class Aspect(Enum):
     """What of a provider a verdict is about, in the order in which they rest on each other."""
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Self
 
 from rich.text import Text
 
-from aegis_provision.diagnosis.checks import CheckResult
 from aegis_provision.humanize import counted, escape_control
 from aegis_provision.planning.status import HostState
 from aegis_provision.report.apply_report import result_lines
@@ -19,9 +18,6 @@ from aegis_provision.report.console import (
     play_title,
     print_lines,
 )
-from aegis_provision.report.live_view import live_view
-from aegis_provision.report.session_report import WORDS as SESSION_WORDS
-from aegis_provision.report.status_report import WORDS
 from aegis_provision.rollout.events import (
     BatchStarted,
     BudgetSpent,
@@ -131,6 +127,8 @@ class ProgressDisplay:
         self._live.start(refresh=True)
 
     def _draw(self) -> RenderableType:
+        from aegis_provision.report.live_view import live_view
+
         width, height = self._console.size
         return Encodable(
             live_view(self.state, self._clock(), width=width, height=height, forks=self._forks)
@@ -179,11 +177,17 @@ def _host_lines(state: RunState, event: Event, *, verbosity: int, drawn: bool) -
                 return [Text(f"{plan.host}: {plan.action}")]
         case HostChecked(status):
             if verbosity or _BAD_STATES.intersection(status.states):
+                from aegis_provision.report.status_report import WORDS
+
                 return [Text(f"{status.host}: {', '.join(WORDS[item] for item in status.states)}")]
         case SessionReported(result) | SessionsListed(result):
             if verbosity:
+                from aegis_provision.report.session_report import WORDS as SESSION_WORDS
+
                 return [Text(f"{result.host}: {SESSION_WORDS[result.status]}")]
         case HostDiagnosed(host):
+            from aegis_provision.diagnosis.checks import CheckResult
+
             failed = [check.check for check in host.checks if check.result is CheckResult.FAIL]
             if verbosity or failed:
                 return [Text(f"{host.host}: {', '.join(failed) or 'nothing failed'}")]

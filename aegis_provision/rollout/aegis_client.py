@@ -13,7 +13,7 @@ from aegis_provision.aegis.api_responses import (
     parse_health,
 )
 from aegis_provision.aegis.api_verdict import ApiAccess
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.retry_after import parse_retry_after
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest
 from aegis_provision.values import dataclass

@@ -24,7 +24,7 @@ from aegis_provision.aegis.session_api import (
     session_path,
 )
 from aegis_provision.aegis.sessions import MOST_PAGES, parse_sessions, sessions_path
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.retry_after import parse_retry_after
 from aegis_provision.rollout.aegis_client import AskedTooOften
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, blocked

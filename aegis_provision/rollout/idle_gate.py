@@ -14,7 +14,7 @@ from aegis_provision.aegis.session_api import RefusedRequest
 from aegis_provision.aegis.sessions import HoldingSessions, ended_by_restart, holding_sessions
 from aegis_provision.humanize import counted
 from aegis_provision.playbook.plays import Sessions
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS, AskedTooOften
 from aegis_provision.rollout.aegis_session_client import read_sessions, seconds_to_wait
 from aegis_provision.rollout.verdicts import REQUEST_TIMEOUT, Blocked, Ok

@@ -30,7 +30,7 @@ from aegis_provision.aegis.session_api import (
 from aegis_provision.errors import Unreachable
 from aegis_provision.humanize import counted, listed
 from aegis_provision.planning.hand_edits import overriding_variables
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.templates import references
 from aegis_provision.rollout.aegis_client import AegisClient
 from aegis_provision.rollout.aegis_session_client import (

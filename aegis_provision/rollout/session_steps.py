@@ -16,7 +16,7 @@ from aegis_provision.aegis.session_api import (
     parse_session_health,
     session_path,
 )
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.rollout.aegis_client import TOO_MANY_REQUESTS
 from aegis_provision.rollout.aegis_session_client import NOT_FOUND, send_prompt
 from aegis_provision.rollout.verdicts import tries

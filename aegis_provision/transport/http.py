@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import (
     HUNG_UP,

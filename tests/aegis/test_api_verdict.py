@@ -13,7 +13,7 @@ from aegis_provision.aegis.api_verdict import (
     too_often,
 )
 from aegis_provision.aegis.session_api import RefusedField, RefusedRequest
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 
 CONTEXT = RequestContext(
     {"env.TOKEN": "GATEWAY_TOKEN, inventory.yml:4", "name": "--name", "workDir": "--work-dir"},

@@ -31,7 +31,7 @@ from aegis_provision.diagnosis.host_facts import (
 )
 from aegis_provision.errors import Stage
 from aegis_provision.planning.host_plan import RENAME_EXTENSION
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.session_variables import resolve_env
 from tests.diagnosis.host_facts import (
     EXTENSIONS,

@@ -17,7 +17,7 @@ from aegis_provision.aegis.api_verdict import (
     explain_reuse,
 )
 from aegis_provision.aegis.session_api import RefusedField, RefusedRequest
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 
 TEXT = (Path(__file__).parents[2] / "docs/sessions.md").read_text(encoding="utf-8")
 TABLE = TEXT.partition("| Aegis says | words | what to do |\n")[2].partition("\n\n")[0]

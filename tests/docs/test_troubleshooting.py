@@ -8,13 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.connect_failure_verdict import connect_failure_verdict
-from aegis_provision.providers.probe_verdict import (
-    ConnectFailure,
-    Expected,
-    Reply,
-    probe_verdict,
-)
+from aegis_provision.providers.probe_verdict import Expected, Reply, probe_verdict
 
 TEXT = (Path(__file__).parents[2] / "docs/aegis.md").read_text(encoding="utf-8")
 TABLE = TEXT.partition("| symptom | words | what to do |\n")[2].partition("\n\n")[0]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.connect_failure_verdict import connect_failure_verdict
 from aegis_provision.providers.model_list import ModelList, near, parse_models
 from aegis_provision.providers.probe_verdict import (
     Aspect,
-    ConnectFailure,
     Expected,
     Reply,
     Verdict,

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.aegis_client import AegisClient
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.secret import Secret
 from aegis_provision.rollout.health_gate import wait_for_health
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown

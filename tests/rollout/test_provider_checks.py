@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aegis_provision.diagnosis.checks import CheckResult
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.recipes import builtin_recipes
 from aegis_provision.providers.session_variables import recipe_spec, resolve_env
 from aegis_provision.rollout.provider_checks import provider_checks

@@ -12,7 +12,7 @@ import pytest
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.planning.rollback import session_from_config
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.recipes import VARIABLE_OF, resolve_providers
 from aegis_provision.providers.session_variables import (
     Session,

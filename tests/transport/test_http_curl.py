@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.providers.secret import Secret
 from aegis_provision.transport.http import NO_TUNNEL
 from aegis_provision.transport.http_messages import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aegis_provision.errors import Passing, Unreachable
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.transport.errors import (
     NO_ANSWER,
     NOTHING_LISTENS,

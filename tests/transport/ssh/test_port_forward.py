@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 
 from aegis_provision.errors import Unreachable
-from aegis_provision.providers.probe_verdict import ConnectFailure
+from aegis_provision.providers.connect_failure import ConnectFailure
 from aegis_provision.transport.http_messages import (
     Connected,
     HttpFailure,
