@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.docs.test_ci import GITHUB
 from tests.fleet.clients import need
+from tests.fleet.operator import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,20 +85,38 @@ def image() -> Iterator[Path]:
         yield opt
 
 
+def reachable_python() -> str:
+    """Return what lets any uid run this Python in a mount namespace, also from root's home.
+
+    Its directory is mounted again, at the same place, in one that can be looked into.
+    """
+    home = Path(sys.base_prefix)
+    closed = [path for path in home.parents if not path.stat().st_mode & 0o001]
+    if not closed:
+        return ""
+    line = "mount --bind {0} /mnt && mount -t tmpfs -o mode=755 none {1} && "
+    line += "mkdir -p {0} && mount --bind /mnt {0} && "
+    return line.format(shlex.quote(str(home)), shlex.quote(str(closed[-1])))
+
+
 def in_container(
     image: Path, work: Path, writable: Path, *words: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the image's program: its environment, its uid, a read-only root, no home."""
+    """Run the image's program: its environment, its uid, a read-only root, no home.
+
+    Where the first of ``words`` is a path, that program is run instead.
+    """
     own = dict(pair.split("=", 1) for text in steps("ENV") for pair in shlex.split(text))
     own = {name: value.replace("/opt/", f"{image}/") for name, value in own.items()}
     [user], [entry] = steps("USER"), steps("ENTRYPOINT")
     script = (
-        "mount --make-rprivate / && mount --bind {0} {0} && mount -o remount,ro,bind / && "
-        'exec setpriv --reuid {1} --regid {1} --clear-groups "$@"'
-    ).format(shlex.quote(str(writable)), user.partition(":")[0])
-    program = image / "aegis-provision" / "bin" / entry.strip('[]"')
+        "mount --make-rprivate / && {2}mount --bind {0} {0} && mount -o remount,ro,bind / && "
+        # By name again: as it was inherited it is a directory of the root that can't be written.
+        'cd "$PWD" && exec setpriv --reuid {1} --regid {1} --clear-groups "$@"'
+    ).format(shlex.quote(str(writable)), user.partition(":")[0], reachable_python())
+    program = [] if words[0].startswith("/") else [entry.strip('[]"')]
     return subprocess.run(
-        [need("unshare", "util-linux"), "--mount", "sh", "-c", script, "sh", program, *words],
+        [need("unshare", "util-linux"), "--mount", "sh", "-c", script, "sh", *program, *words],
         cwd=work,
         env={**own, "XDG_STATE_HOME": str(writable), **environ},
         stdin=subprocess.DEVNULL,
@@ -142,3 +162,46 @@ def test_it_rolls_out_with_a_read_only_root_and_without_a_home(image: Path, sshd
         refused = in_container(image, work, state, "pin", "h", "glm", **environ)
         assert refused.returncode == 3
         assert "read-only" in refused.stderr
+
+
+def test_the_jobs_for_github_run_in_a_bare_container(image: Path, sshd: Sshd) -> None:
+    """No home, no entry in passwd, nothing to write to but the checkout and /tmp, no input."""
+    scripts = {
+        step["name"]: step["run"]
+        for name in ("plan", "apply")
+        for step in GITHUB["jobs"][name]["steps"]
+        if step.get("name", "").startswith("Plan")
+    }
+    with tempfile.TemporaryDirectory(prefix="aegis-provision-test-") as name:
+        work, file = Path(name) / "checkout", Path(name) / "host" / "aegis.config.json"
+        Path(name).chmod(0o755)
+        for path in (work, file.parent):
+            path.mkdir()
+        file.write_text('{"authToken": "0123456789abcdef"}')
+        shutil.copyfile(sshd.known_hosts, work / "known_hosts")
+        (work / "playbook.yml").write_text("- {hosts: all}\n")
+        (work / "inventory.yml").write_text(
+            "all:\n"
+            f"  vars: {{provider: openrouter, address: {sshd.address}, port: {sshd.port}}}\n"
+            f"  hosts: {{h: {{user: {sshd.user}, config_path: {file}}}}}\n"
+        )
+        os.chown(work, UID, UID)
+        environ = {
+            **{key: value for key, value in GITHUB["env"].items() if "${{" not in value},
+            "FLEET_SSH_KEY": sshd.client_key.read_text(),
+            "GITHUB_STEP_SUMMARY": str(work / "summary.md"),
+            "XDG_STATE_HOME": str(work / "state"),
+        }
+        bash = [need("bash", "bash"), "--noprofile", "--norc", "-e", "-c"]
+        done = in_container(image, work, Path("/tmp"), *bash, scripts["Plan"], **environ)
+        assert done.returncode == 0, done.stderr
+        assert "## Plan: 1 host to write\n" in (work / "plan.md").read_text("utf-8")
+        assert "defaultSessionEnv" not in file.read_text()
+        environ["OPENROUTER_API_KEY"] = TOKEN
+        script = scripts["Plan and apply"]
+        done = in_container(image, work, Path("/tmp"), *bash, script, **environ)
+        assert done.returncode == 0, done.stderr
+        assert "## Apply: all hosts ended well\n" in (work / "run.md").read_text("utf-8")
+        assert TOKEN in file.read_text()
+        for kept in (path for path in work.rglob("*") if path.is_file()):
+            assert TOKEN.encode() not in kept.read_bytes(), kept
