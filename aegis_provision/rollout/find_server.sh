@@ -5,13 +5,19 @@
 # line says one thing: "aegis-provision:KEY VALUE", with \001 for each line feed in a value. No secret
 # is printed: of the server's environment only the variables named here, of a token whether there is
 # one, of a command line the words after --config and --port.
+#
+# Every process costs the host more than all else here, so the shell itself takes texts apart: a function
+# leaves its answer in a variable. No here-document: some shells write those to a file, secrets too.
 
 exec 2>/dev/null
+set -f
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"; export PATH
 unit=$1; port=$2; file=$3
 names='(HOME|(AEGIS|MANUS)_(PORT|HOST|AUTH_TOKEN))='
 
+blanks=$IFS
+between=$(printf '\002')
 lf='
 '
 # say KEY VALUE. A process for tr only where there is a line feed: this runs on every host.
@@ -22,19 +28,17 @@ say() {
   esac
 }
 
-# home_of USER-OR-UID: the home of a user by passwd(5)
+# home_of USER-OR-UID: the home of a user by passwd(5), in $account
 home_of() {
   entry=$(getent passwd "$1" || grep -E "^($1:|[^:]*:[^:]*:$1:)" /etc/passwd | head -n 1)
   entry=${entry%:*}
-  printf %s "${entry##*:}"
+  account=${entry##*:}
 }
 
-# real_path PATH: with links in its directory resolved; a file that is a link has none here.
-# "$(command && echo x)" keeps line feeds that a path ends with.
+# real_path PATH: with links in its directory resolved, in $real; a file that is a link has none here
 real_path() {
-  [ -h "$1" ] && return 1
-  above=$(cd "${1%/*}/" && pwd -P && echo x) || return 1
-  printf %s "${above%?x}/${1##*/}"
+  real=''
+  [ ! -h "$1" ] && cd "${1%/*}/" && cd -P . && real=${PWD%/}/${1##*/}
 }
 
 # ways PATH: mode and owners of each directory on the way to it, once, where they can keep $uid out
@@ -60,7 +64,7 @@ look() {
     while [ -n "$above" ] && [ ! -e "$above" ]; do above=${above%/*}; done
     [ -d "${above:-/}" ] && [ -x "${above:-/}" ] || return
   fi
-  real=$(real_path "$1")
+  real_path "$1"
   case $1$real in
     *"$lf"*)
       printf 'aegis-provision:look '
@@ -85,86 +89,87 @@ look_around() {
   done
 }
 
-# say_variables KEY: those on standard input, a line each. systemd quotes values with blanks.
+# say_variables KEY TEXT: those of the text, a line each. systemd quotes values with blanks.
 say_variables() {
-  while IFS= read -r line; do
+  key=$1
+  IFS=$lf; set -- $2; IFS=$blanks
+  for line do
     name=${line%%=*}
     case $name in [!A-Z][!A-Z]*) name=${name#??} ;; [!A-Z]*) name=${name#?} ;; esac
     case $line in
-      *_AUTH_TOKEN=?* | [!A-Z]*_AUTH_TOKEN=) say "$1" "$name=set" ;;
-      [!A-Z]*) say "$1-unclear" "$name" ;;
-      *) say "$1" "$line" ;;
+      *_AUTH_TOKEN=?* | [!A-Z]*_AUTH_TOKEN=) say "$key" "$name=set" ;;
+      [!A-Z]*) say "$key-unclear" "$name" ;;
+      *) say "$key" "$line" ;;
     esac
   done
 }
 
-# after OPTION: the first word after it among those on standard input, a line each
-after() {
-  last=''
-  while IFS= read -r word || [ -n "$word" ]; do
-    if [ "$last" = "$1" ]; then printf %s "$word"; return; fi
-    last=$word
-  done
-}
-
-# say_arguments: of the words of a command line on standard input, a line each
+# say_arguments TEXT: of the words of a command line, with \002 between them; $config is what --config names
 say_arguments() {
-  count=0 last='' config='' api=''
-  while IFS= read -r word || [ -n "$word" ]; do
-    count=$((count + 1))
-    if [ "$count" = 1 ]; then say program "$word"; fi
-    if [ "$last" = --config ] && [ -z "$config" ]; then config=1; say config "$word"; fi
+  IFS=$between; set -- $1; IFS=$blanks
+  last='' named='' config='' api=''
+  say arguments "$#"
+  if [ "$#" != 0 ]; then say program "$1"; fi
+  for word do
+    if [ "$last" = --config ] && [ -z "$named" ]; then named=1 config=$word; say config "$word"; fi
     if [ "$last" = --port ] && [ -z "$api" ]; then api=1; say port "$word"; fi
     last=$word
   done
-  say arguments "$count"
 }
 
-# started PID: when the process was started, in seconds since the epoch by this host's clock, rounded up
+# started PID: when the process was started, in seconds since the epoch by this host's clock, rounded up,
+# in $began
 started() {
-  up=$(cat /proc/uptime) now=$(date +%s) line=$(cat "/proc/$1/stat") hertz=$(getconf CLK_TCK)
-  up=${up%% *}
+  began=''
+  read -r up _ </proc/uptime
+  now=$(date +%s) hertz=$(getconf CLK_TCK)
+  while IFS= read -r line || [ -n "$line" ]; do stat=$line; done <"/proc/$1/stat"
   case $up in *.[0-9][0-9]) ;; *) return ;; esac
   up=${up%.*}${up#*.}
-  set -f
-  set -- ${line##*)}
-  set +f
-  [ "$#" -ge 20 ] && shift 19 && echo $((now - (up - $1 * 100 / ${hertz:-100}) / 100))
+  set -- ${stat##*")"}
+  [ "$#" -ge 20 ] && shift 19 && began=$((now - (up - $1 * 100 / ${hertz:-100}) / 100))
+}
+
+# say_ids FILE: the users and groups of a process; $uid is its effective user
+say_ids() {
+  uid=''
+  while read -r key value; do
+    set -- $value
+    case $key in
+      Uid:) uid=$2; say Uid "$*" ;;
+      Gid:) say Gid "$*" ;;
+      Groups:) say Groups "$*"; break ;;
+    esac
+  done <"$1"
 }
 
 say_process() {
   proc=/proc/$1
   [ -d "$proc" ] || return
   say process "$1"
-  say started "$(started "$1")"
+  started "$1"
+  say started "$began"
   directory=''
+  # "$(command && echo x)" keeps line feeds that a path ends with.
   link=$(readlink "$proc/cwd" && echo x) && directory=${link%?x} && say directory "$directory"
   link=$(readlink "$proc/root" && echo x) && say root "${link%?x}"
   link=$(readlink "$proc/ns/mnt") && say namespace "$link"
   say cgroup "$(cat "$proc/cgroup")"
-  ids=$(grep -E '^(Uid|Gid|Groups):' "$proc/status" | tr '\t' ' ')
-  printf '%s\n' "$ids" | while read -r key value; do say "${key%:}" "$value"; done
-  words=$(head -c 65536 "$proc/cmdline" | tr '\000\n' '\n\001' && echo x)
-  words=${words%x}
-  printf %s "$words" | say_arguments
-  uid=$(printf '%s\n' "$ids" | while read -r key _ effective _; do
-    if [ "$key" = Uid: ]; then echo "$effective"; fi
-  done)
-  home=''
-  if [ -n "$uid" ]; then home=$(home_of "$uid"); say account-home "$home"; fi
-  if head -c 1 "$proc/environ" >/dev/null; then
+  say_ids "$proc/status"
+  say_arguments "$(head -c 65536 "$proc/cmdline" | tr '\000\n\002' '\002\001\001')"
+  account=''
+  if [ -n "$uid" ]; then home_of "$uid"; say account-home "$account"; fi
+  if true <"$proc/environ"; then
     say environment read
     variables=$(head -c 1048576 "$proc/environ" | tr '\000\n' '\n\001' | grep -E "^$names")
-    printf '%s\n' "$variables" | grep . | say_variables variable
-    if printf '%s\n' "$variables" | grep '^HOME=' >/dev/null; then
-      home=$(printf '%s\n' "$variables" | grep '^HOME=' | head -n 1)
-      home=${home#HOME=}
-    fi
+    say_variables variable "$variables"
+    case $lf$variables in
+      *"${lf}HOME="*) home=$lf$variables; home=${home#*"${lf}HOME="}; home=${home%%"$lf"*} ;;
+      *) home=$account ;;
+    esac
     told='|'
-    if [ -n "$file" ]; then ways "$(real_path "$file")"; fi
-    if [ -n "$directory" ]; then
-      look_around "$directory" "$home" "$(printf %s "$words" | after --config)"
-    fi
+    if [ -n "$file" ]; then real_path "$file"; ways "$real"; fi
+    if [ -n "$directory" ]; then look_around "$directory" "$home" "$config"; fi
   fi
 }
 
@@ -178,8 +183,10 @@ show_unit() {
     -- "$unit" </dev/null
 }
 
+# say_unit TEXT: what systemctl says of the unit; $main is its main process
 say_unit() {
-  while IFS= read -r line; do
+  IFS=$lf; set -- $1; IFS=$blanks
+  for line do
     case $line in
       ExecStart=*' argv[]='*)
         word=${line#*path=}
@@ -187,22 +194,20 @@ say_unit() {
         word=${line%' ; ignore_errors='*}
         case $word in *' --config '*) say unit-config "${word#*' --config '}" ;; esac
         ;;
-      Environment=*)
-        printf '%s\n' "${line#Environment=}" | tr ' ' '\n' | grep -E "^[^A-Z]?[^A-Z]?$names" |
-          say_variables unit-variable
-        ;;
+      Environment=) ;;
+      Environment=*) settings=${line#*=} ;;
       WorkingDirectory=*)
         say unit "$line"
         word=${line#*=}
-        case $word in /* | !/*)
-          path=$(cd "${word#!}" && pwd -P && echo x) && say unit-directory "${path%?x}" ;;
-        esac
+        case $word in /* | !/*) cd "${word#!}" && cd -P . && say unit-directory "$PWD" ;; esac
         ;;
       User=*)
         say unit "$line"
         word=${line#*=}
-        say unit-home "$(home_of "${word:-root}")"
+        home_of "${word:-root}"
+        say unit-home "$account"
         ;;
+      MainPID=[1-9]*) main=${line#*=}; say unit "$line" ;;
       *=*) say unit "$line" ;;
     esac
   done
@@ -212,31 +217,33 @@ echo
 say begin 1
 say user "$(id -un)"
 say namespace "$(readlink /proc/self/ns/mnt)"
-if [ -n "$file" ]; then say target "$(real_path "$file")"; fi
+if [ -n "$file" ]; then real_path "$file"; say target "$real"; fi
 
 main=''
 if [ -n "$unit" ] && command -v systemctl >/dev/null; then
-  shown=$(show_unit)
-  printf '%s\n' "$shown" | say_unit
-  main=$(printf '%s\n' "$shown" | grep '^MainPID=[1-9]')
-  main=${main#MainPID=}
+  settings=''
+  say_unit "$(show_unit)"
+  if [ -n "$settings" ]; then
+    settings=$(printf '%s\n' "$settings" | tr ' ' '\n' | grep -E "^[^A-Z]?[^A-Z]?$names")
+    say_variables unit-variable "$settings"
+  fi
 fi
 
 holders=''
 if [ -r /proc/net/tcp ]; then
   say sockets "$port"
   hex=$(printf %04X "$port")
-  sockets=$(cat /proc/net/tcp /proc/net/tcp6 |
-    grep -E "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A ")
-  inodes=$(printf '%s\n' "$sockets" | while read -r _ _ _ _ _ _ _ _ _ inode _; do
-    echo "$inode"
-  done | sort -u | tr '\n' '|')
-  inodes=${inodes%|}
-  printf '%s\n' "$sockets" | while read -r _ local _ _ _ _ _ uid _ inode _; do
-    if [ -n "$inode" ]; then say listener "$local $uid $inode"; fi
+  sockets=$(grep -hE "^ *[0-9]+: [0-9A-F]+:$hex [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6)
+  inodes=''
+  IFS=$lf; set -- $sockets; IFS=$blanks
+  for line do
+    set -- $line
+    say listener "$2 $8 ${10}"
+    case "|$inodes|" in *"|${10}|"*) ;; *) inodes="$inodes${inodes:+|}${10}" ;; esac
   done
   if [ -n "$inodes" ]; then
     # One ls for all processes; those that the user may not look into are passed over.
+    set +f
     held=$(ls -ln /proc/self/fd /proc/[0-9]*/fd | grep -E "^/proc/|socket:.($inodes).$" |
       while read -r line; do
         case $line in
@@ -244,10 +251,12 @@ if [ -r /proc/net/tcp ]; then
           *) inode=${line##*\[}; echo "$pid ${inode%?}" ;;
         esac
       done | sort -u | head -n 16)
-    printf '%s\n' "$held" | while read -r pid inode; do
-      if [ -n "$inode" ]; then say holder "$pid $inode"; fi
+    set -f
+    IFS=$lf; set -- $held; IFS=$blanks
+    for line do
+      say holder "$line"
+      holders="$holders ${line%% *}"
     done
-    holders=$(printf '%s\n' "$held" | while read -r pid _; do echo "$pid"; done)
   fi
 fi
 
