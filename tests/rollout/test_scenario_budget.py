@@ -6,29 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.hosts import Fleet, running_hosts
-from tests.rollout.fleet_reset import reset, with_settings
+from tests.rollout.fleet_reset import with_settings
 from tests.rollout.fleet_state import Before, before_all, is_new, logins, message_of, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.fleet.hosts import CommandResult
+    from tests.fleet.hosts import CommandResult, Fleet
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 NOBODY_LISTENS = 1
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-def fleet(running: Fleet) -> Fleet:
-    reset(running)
-    return running
 
 
 def play(hosts: str, **settings: object) -> str:

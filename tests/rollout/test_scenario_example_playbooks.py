@@ -14,7 +14,6 @@ import pytest
 
 from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
 from tests.fleet.provider_server import Provider, running_provider
-from tests.rollout.fleet_reset import reset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,12 +59,6 @@ def running(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Ite
         fleet.environ["OPENROUTER_API_KEY"] = NEW_TOKEN
         fleet.environ["GLM_API_KEY"] = "glm-token-not-real"
         yield fleet
-
-
-@pytest.fixture
-def fleet(running: Fleet) -> Fleet:
-    reset(running)
-    return running
 
 
 def apply(fleet: Fleet, name: str, *flags: str, env: dict[str, str] | None = None) -> CommandResult:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
+from tests.fleet.hosts import OLD_ENV, Fleet
 from tests.rollout.fleet_reset import age, reset, with_settings
 from tests.rollout.fleet_state import (
     before,
@@ -44,12 +44,6 @@ BOOK = """\
   restart: changed
   sessions: ignore
 """
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
-        yield fleet
 
 
 @pytest.fixture

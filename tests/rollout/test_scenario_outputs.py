@@ -6,17 +6,13 @@ import itertools
 import json
 import subprocess
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.hosts import CommandResult, Fleet, running_hosts
+from tests.fleet.hosts import CommandResult, Fleet
 from tests.fleet.program import PROGRAM
 from tests.rollout.fleet_reset import reset, with_settings
 from tests.rollout.fleet_state import before_all, message_of, recorded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NAMES = ("well", "bad", "left")
 PROVIDER_CANARY = "canary-provider-5b1e"
@@ -29,18 +25,6 @@ BOOK = """\
   verify: {health: true, timeout: 10s}
   on_failure: rollback
 """
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-def fleet(running: Fleet) -> Fleet:
-    reset(running)
-    return running
 
 
 def of_host(result: CommandResult, name: str) -> list[str]:

@@ -19,7 +19,7 @@ from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, running_hosts
 from tests.fleet.long_way import long_way
 from tests.fleet.relay import turning_away
 from tests.fleet.users import sudoers, user
-from tests.rollout.fleet_reset import reset, with_settings
+from tests.rollout.fleet_reset import with_settings
 from tests.rollout.fleet_state import is_new, left_behind, logins, message_of
 
 if TYPE_CHECKING:
@@ -37,12 +37,6 @@ BOOK = (
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with running_hosts(tmp_path_factory.mktemp("fleet"), ["a"]) as fleet:
         yield fleet
-
-
-@pytest.fixture
-def fleet(running: Fleet) -> Fleet:
-    reset(running)
-    return running
 
 
 def apply(fleet: Fleet, *flags: str, on_failure: str = "keep") -> CommandResult:

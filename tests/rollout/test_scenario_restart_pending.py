@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
+from tests.fleet.hosts import OLD_ENV, Fleet
 from tests.rollout.fleet_reset import age, reset, with_settings
 from tests.rollout.fleet_state import is_new, message_of, recorded_hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.fleet.hosts import CommandResult
@@ -22,12 +21,6 @@ if TYPE_CHECKING:
 NAMES = ("a", "b", "c")
 NOWHERE = {name: {"api": "127.0.0.1:1"} for name in NAMES}
 """Settings of hosts whose API can't be asked."""
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
-        yield fleet
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from aegis_provision.packaged_files import load_schema
-from tests.fleet.hosts import TOKEN, Fleet, running_hosts
+from tests.fleet.hosts import TOKEN, Fleet
 from tests.rollout.fleet_reset import as_new
 from tests.schemas import check_document
 
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 NAMES = ("a", "b", "c")
 PLAYBOOK = "- {hosts: 'all', serial: [1, 100%]}\n"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
-        yield fleet
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.hosts import OLD_ENV, Fleet, running_hosts
-from tests.rollout.fleet_reset import reset, with_settings
+from tests.fleet.hosts import OLD_ENV, Fleet
+from tests.rollout.fleet_reset import with_settings
 from tests.rollout.fleet_state import (
     is_new,
     left_behind,
@@ -21,25 +21,11 @@ from tests.rollout.fleet_state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.fleet.hosts import CommandResult
 
 NAMES = ("busy", "idle", "other")
 
 BUSY = "busy-0 (working), busy-1 (working), busy-2 (working)"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-def fleet(running: Fleet) -> Fleet:
-    reset(running)
-    return running
 
 
 def book(sessions: str, hosts: str = "busy:idle") -> str:

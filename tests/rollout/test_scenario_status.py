@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aegis_provision import __version__
-from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, FleetHost, running_hosts
+from tests.fleet.hosts import OLD_ENV, TOKEN, Fleet, FleetHost
 from tests.rollout.fleet_reset import age, as_new
 from tests.schemas import check_document
 
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 NAMES = ("a", "b", "c")
 PLAYBOOK = "- {hosts: all, restart: changed}\n"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
-        yield fleet
 
 
 @pytest.fixture

@@ -9,10 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.fleet.hosts import Fleet, running_hosts
-from tests.rollout.fleet_reset import reset
 from tests.rollout.fleet_state import left_behind, message_of
 
 if TYPE_CHECKING:
@@ -20,23 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fleet.hosts import CommandResult, FleetHost
+    from tests.fleet.hosts import CommandResult, Fleet, FleetHost
 
 NAMES = ("a", "b", "c")
 LONGER_THAN_A_LOCK_LASTS = 700
 BOOK = "- name: P\n  hosts: all\n  restart: changed\n  sessions: {wait: 5m}\n"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with running_hosts(tmp_path_factory.mktemp("fleet"), NAMES) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-def fleet(running: Fleet) -> Fleet:
-    reset(running)
-    return running
 
 
 def environ_of(fleet: Fleet, operator: str) -> dict[str, str]:

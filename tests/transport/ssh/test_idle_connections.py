@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.rollout import connection_pool
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.deadline import Deadline
@@ -61,6 +63,14 @@ def test_a_host_that_asks_for_a_sign_of_life_gets_one(sshd: Sshd, home: Path) ->
             assert connection.ends()
             with pytest.raises(OSError):  # noqa: PT011 - which one depends on the system
                 idle.rest()
+            theirs.setblocking(False)
+            with suppress(BlockingIOError):
+                while theirs.recv(4096):
+                    pass
+            theirs.settimeout(_ENOUGH)
+            other.rest()  # the only one, after a while with none
+            assert theirs.recv(1)
+            other.wake()
 
 
 def test_kept_connections_outlive_the_wait_and_dead_ones_are_found(
@@ -93,6 +103,29 @@ def test_kept_connections_outlive_the_wait_and_dead_ones_are_found(
         bastion.process.terminate()
         bastion.process.wait(_ENOUGH)
         lost.close()
+
+
+def test_a_kept_connection_that_the_host_closed_is_not_used_for_the_write(
+    sshd: Sshd, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_pool, "_FRESH", 0.0)  # each is tried before it is used
+    deadline = Deadline.after(60)
+    with ConnectionPool(1, files=2) as kept:
+        with stalling.serving(stalling.Login, sshd, home, sftp_factory=True) as port:
+            conn_options = options(home, home / "known_hosts")
+            first, second = (
+                connect(target_at(sshd, port=port), conn_options, deadline) for _ in range(2)
+            )
+            assert (kept.offer("a", first), kept.offer("b", second)) == (True, False)
+            assert kept.take("a", deadline) is first
+            assert kept.offer("a", first)
+        assert kept.take("a", deadline) is None
+        # What can't rest any more is not kept, and takes no room.
+        second.alive(deadline)
+        assert [kept.offer("b", second) for _ in range(3)] == [False] * 3
+        second.close()
+        other = connect(target_at(sshd), options(home, sshd.known_hosts), deadline)
+        assert kept.offer("c", other)
 
 
 def test_keys_are_exchanged_anew_while_a_command_talks(home: Path, tmp_path: Path) -> None:
