@@ -113,12 +113,43 @@ def excerpt(span: Span) -> Excerpt | None:
 def may_quote(source: Source, line: int) -> bool:
     """Tell whether the line (counted from 1) of ``source`` may be repeated."""
     lines = _lines(source)
-    return _may_be_quoted(lines[line - 1]) and not _inside_secret_value(lines, line - 1)
+    return _may_be_quoted(lines[line - 1]) and not _inside_secret_value(source, line - 1)
 
 
 @lru_cache(maxsize=4)
 def _lines(source: Source) -> list[str]:
     return source.text.split("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """How the lines of a text lie in each other; -1 stands for no line.
+
+    ``before`` has for each line the next one above it that is not blank, ``parents`` the next one
+    above it that is indented less.
+    """
+
+    indents: Sequence[int]
+    before: Sequence[int]
+    parents: Sequence[int]
+
+
+@lru_cache(maxsize=4)
+def _outline(source: Source) -> _Outline:
+    lines = _lines(source)
+    indents = [_indent(line) for line in lines]
+    before: list[int] = []
+    parents: list[int] = []
+    last = -1
+    for number, line in enumerate(lines):
+        before.append(last)
+        above = last
+        while above >= 0 and indents[above] >= indents[number]:
+            above = parents[above]
+        parents.append(above)
+        if line.strip():
+            last = number
+    return _Outline(indents, before, parents)
 
 
 @lru_cache(maxsize=8)
@@ -140,29 +171,36 @@ def _harmless(rest: str) -> bool:
     return bool(separator) and _REFERENCE.fullmatch(first.strip()) is not None
 
 
-def _inside_secret_value(lines: list[str], index: int) -> bool:
+def _inside_secret_value(source: Source, index: int) -> bool:
     """Tell whether the line continues a value whose key, further up, is named like a secret.
 
     A list may stand at its key's own indentation, and inside of braces indentation means nothing:
     there the line before counts, if it ends with the key.
     """
-    indent = _indent(lines[index]) + lines[index].lstrip().startswith("-")
+    lines, outline = _lines(source), _outline(source)
     if _ends_with_secret_key(lines, index):
         return True
-    for above in range(index - 1, max(-1, index - 2000), -1):
-        text = lines[above]
-        if not text.strip():
-            continue
-        if _indent(text) < indent or _indent(lines[index]) == 0:
-            key, colon, value = text.partition(":")
-            if colon and MAY_NAME_SECRET.search(key) and not _harmless(value):
+    indent = outline.indents[index] + lines[index].lstrip().startswith("-")
+    flush = outline.indents[index] == 0
+    above = outline.before[index]
+    while above >= 0:
+        if flush or outline.indents[above] < indent:
+            if _has_secret_key(lines[above]):
                 return True
-            if colon and MAY_NAME_SECRET.search(key) and _BLOCK_SCALAR.search(text):
-                return True
-            indent = min(indent, _indent(text))
+            indent = min(indent, outline.indents[above])
             if indent == 0:
                 return False
+        # What lies between a line and the next that is indented less is no less indented than it.
+        above = outline.before[above] if flush else outline.parents[above]
     return False
+
+
+def _has_secret_key(line: str) -> bool:
+    """Tell whether a key named like a secret stands in ``line``, with a value or one below."""
+    key, colon, value = line.partition(":")
+    if not colon or not MAY_NAME_SECRET.search(key):
+        return False
+    return not _harmless(value) or _BLOCK_SCALAR.search(line) is not None
 
 
 def _ends_with_secret_key(lines: list[str], index: int) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
+from collections import Counter
+from difflib import Match, SequenceMatcher
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -110,8 +111,7 @@ def _diff(name: str, before: bytes, after: bytes) -> Iterator[str]:
     old, new = _Lines(name, before), _Lines(name, after)
     begin, end = _common_lines(old.lines, new.lines)
     changed = (old.lines[begin : len(old.lines) - end], new.lines[begin : len(new.lines) - end])
-    # Lines that stand there very often, such as "hosts:", must not be matched with each other.
-    matcher = SequenceMatcher(None, *changed, autojunk=len(changed[0]) > _LARGE)
+    matcher = AnchoredMatcher(*changed) if sum(map(len, changed)) > _LARGE else _matcher(*changed)
     for group in matcher.get_grouped_opcodes(_CONTEXT):
         first, last = group[0], group[-1]
         old_hunk = _hunk_range(begin + first[1], begin + last[2])
@@ -122,6 +122,54 @@ def _diff(name: str, before: bytes, after: bytes) -> Iterator[str]:
                 continue
             yield from old.quoted("-", range(begin + old_from, begin + old_to))
             yield from new.quoted("+", range(begin + new_from, begin + new_to))
+
+
+def _matcher(old: Sequence[str], new: Sequence[str]) -> SequenceMatcher[str]:
+    # Lines that stand there very often, such as "hosts:", must not be matched with each other.
+    return SequenceMatcher(None, old, new, autojunk=len(old) > _LARGE)
+
+
+class AnchoredMatcher(SequenceMatcher[str]):
+    """Compares many lines piece by piece, so that the work grows with their number alone.
+
+    Lines that stand once in both texts, in the same order, are the same line: an edit of single
+    entries moves none. Only what lies between two of them is compared as a whole.
+    """
+
+    def __init__(self, old: Sequence[str], new: Sequence[str]) -> None:
+        super().__init__(None, old, new)
+        self._old, self._new = old, new
+
+    def get_matching_blocks(self) -> list[Match]:
+        """Return where both are the same, as the library does."""
+        end = len(self._old), len(self._new)
+        blocks = [Match(0, 0, 0)]
+        old_from = new_from = 0
+        for old_at, new_at in (*_anchors(self._old, self._new), end):
+            piece = _matcher(self._old[old_from:old_at], self._new[new_from:new_at])
+            found = [
+                (old_from + at.a, new_from + at.b, at.size) for at in piece.get_matching_blocks()
+            ]
+            for old, new, size in (*found, (old_at, new_at, int((old_at, new_at) != end))):
+                last = blocks[-1]
+                if (last.a + last.size, last.b + last.size) == (old, new):
+                    blocks[-1] = Match(last.a, last.b, last.size + size)
+                elif size:
+                    blocks.append(Match(old, new, size))
+            old_from, new_from = old_at + 1, new_at + 1
+        return [*(block for block in blocks if block.size), Match(*end, 0)]
+
+
+def _anchors(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield where lines stand in both texts that are there but once, as far as in one order."""
+    counts, others = Counter(old), Counter(new)
+    place = {line: at for at, line in enumerate(new) if others[line] == 1}
+    last = -1
+    for at, line in enumerate(old):
+        found = place.get(line, -1) if counts[line] == 1 else -1
+        if found > last:
+            last = found
+            yield at, found
 
 
 def _common_lines(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
