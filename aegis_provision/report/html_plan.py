@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from aegis_provision.humanize import counted
 from aegis_provision.inventory.ranges import compress
 from aegis_provision.planning.plan import Action
 from aegis_provision.report.console import UNKNOWN
@@ -35,6 +36,7 @@ _TONES = {
 """The class that gives an action its colour."""
 
 _MANY_GROUPS = 40
+_MANY_NAMES = 40
 _RESTART_OWED = "Restart owed: Aegis has not started since the file came."
 
 
@@ -116,4 +118,9 @@ def _group(group: PlanGroup, *, folded: bool) -> Markup:
 
 
 def _names(hosts: Sequence[str]) -> Markup:
-    return element("p", ", ".join(compress(hosts)), class_="name")
+    """Return the names of ``hosts``; more than a few lines of them are folded."""
+    names = compress(hosts)
+    shown = element("p", ", ".join(names), class_="name")
+    if len(names) <= _MANY_NAMES:
+        return shown
+    return element("details", element("summary", counted(len(hosts), "host")), shown)

@@ -48,6 +48,16 @@ def test_where_there_are_many_groups_only_what_is_wrong_is_open() -> None:
     assert page.count('" open>') == 1
 
 
+def test_many_names_are_folded_so_that_what_follows_is_seen() -> None:
+    plan = HostPlan("a", "glm", "/c", Action.UPDATE, warnings=("beware",))
+    apart = [replace(plan, host=f"h{number}") for number in range(0, 82, 2)]
+    for hosts, folded in ((apart[:40], 0), (apart, 2)):
+        page = render_plan_page(hosts, {})
+        names = ", ".join(host.host for host in hosts)
+        assert page.count(f'<p class="name">{names}</p>') == 2
+        assert page.count(f"<details><summary>{len(hosts)} hosts</summary>") == folded
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_is_hostile_is_text(text: str) -> None:
     change = Change(text, ChangeKind.CHANGED, text, text, sensitive=False)
