@@ -15,7 +15,6 @@ from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aegis_provision.aegis import yaml_config
 from aegis_provision.aegis.lossless_json import as_javascript, dump, parse
 from aegis_provision.aegis.variable_rules import (
     denied_name_problem,
@@ -23,7 +22,6 @@ from aegis_provision.aegis.variable_rules import (
     tmux_session_problem,
 )
 from aegis_provision.aegis.whatwg_url import is_javascript_url
-from aegis_provision.aegis.yaml_values import NotTakenError, UnsureError
 from aegis_provision.documents.json_reader import NotJsonError, TooDeepError
 from aegis_provision.documents.quoting import quote
 from aegis_provision.documents.schema_rules import rule_of
@@ -79,7 +77,7 @@ class Syntax(Protocol):
     def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
         """Return ``data``, which Aegis takes, with ``values`` and without ``removed``.
 
-        Raises :class:`yaml_config.CannotEditError`.
+        Raises :class:`~.cannot_edit.CannotEditError`.
         """
 
     def compose(self, values: Mapping[str, str]) -> bytes:
@@ -123,6 +121,9 @@ class _YamlSyntax:
     """YAML, edited in place."""
 
     def read(self, data: bytes) -> tuple[Any, Where]:
+        from aegis_provision.aegis import yaml_config
+        from aegis_provision.aegis.yaml_values import NotTakenError, UnsureError
+
         try:
             found = yaml_config.read(_as_text(data))
         except NotTakenError as problem:
@@ -135,10 +136,14 @@ class _YamlSyntax:
         return found.root, found.where
 
     def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
+        from aegis_provision.aegis import yaml_config
+
         text = yaml_config.edit(_as_text(data), SESSION_ENV, _in_order(values), removed)
         return text.encode()
 
     def compose(self, values: Mapping[str, str]) -> bytes:
+        from aegis_provision.aegis import yaml_config
+
         return yaml_config.compose(SESSION_ENV, _in_order(values)).encode()
 
 
@@ -259,7 +264,7 @@ def merge(
 
     Every other key keeps its place and value, and so do session variables that neither ``values``
     nor ``removed`` names. New keys come last. ``syntax`` is that of a file where there is none yet.
-    Raises :class:`yaml_config.CannotEditError`.
+    Raises :class:`~.cannot_edit.CannotEditError`.
     """
     plain = {
         name: value.reveal() if isinstance(value, Secret) else value

@@ -11,6 +11,7 @@ import re
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from aegis_provision.aegis.cannot_edit import CannotEditError
 from aegis_provision.aegis.yaml_values import (
     Node,
     NotTakenError,
@@ -37,10 +38,6 @@ _CHANGES_MORE = (
     "it can't be edited in place without changing something else; an anchor or an alias may tie "
     "a session variable to another key"
 )
-
-
-class CannotEditError(ValueError):
-    """An edit that can't be made in place; the message says why, and shows no value."""
 
 
 @dataclass(frozen=True, slots=True)

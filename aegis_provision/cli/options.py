@@ -273,10 +273,10 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def packed(*args: Any, env_file: Path | None, **kwargs: Any) -> R:
-        from aegis_provision.inputs.env_file import read_env_file
-
         environment = Invocation.current().environment
         if env_file is not None:
+            from aegis_provision.inputs.env_file import read_env_file
+
             variables = {**read_env_file(env_file), **environment.variables}
             environment = replace(environment, variables=variables)
         return command(*args, environment=environment, **kwargs)

@@ -6,6 +6,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_address import api_address
+from aegis_provision.aegis.cannot_edit import CannotEditError
 from aegis_provision.aegis.config_file import (
     ConfigFile,
     RejectedConfig,
@@ -23,7 +24,6 @@ from aegis_provision.aegis.file_in_use import (
 )
 from aegis_provision.aegis.remote_state import ReadProblem, RemoteState
 from aegis_provision.aegis.search_order import findable
-from aegis_provision.aegis.yaml_config import CannotEditError
 from aegis_provision.humanize import listed, utc_text
 from aegis_provision.planning.diff import removals, session_changes
 from aegis_provision.planning.drift import removed_keys

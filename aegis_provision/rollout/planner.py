@@ -31,7 +31,6 @@ from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingSta
 from aegis_provision.rollout.find_server import read_host
 from aegis_provision.rollout.host_work import Calls, HostRead, HostReader, ReadHost
 from aegis_provision.rollout.worker_pool import CancelToken, run_all
-from aegis_provision.transport.http_messages import HttpFailure
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
@@ -190,6 +189,8 @@ def ask_restart_pending(
 
     Where nothing tells, it does not.
     """
+    from aegis_provision.transport.http_messages import HttpFailure
+
     timeout = min(_HEALTH_TIMEOUT, deadline.remaining())
     health = job.client(plan, session.request).health(timeout)
     recorded = plan.path in job.pending_restarts

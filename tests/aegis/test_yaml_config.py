@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.yaml_config import CannotEditError, compose, edit, read
+from aegis_provision.aegis.cannot_edit import CannotEditError
+from aegis_provision.aegis.yaml_config import compose, edit, read
 
 ENV = "defaultSessionEnv"
 NAMES = ["API_TIMEOUT_MS", "B", "ANTHROPIC_MODEL", "Z"]

@@ -19,7 +19,9 @@ aegis_provision.cli.completion_cache aegis_provision.diagnosis.checks
 aegis_provision.inventory.script_output aegis_provision.inventory.ansible_hosts
 aegis_provision.providers.probe_verdict aegis_provision.report.live_view
 aegis_provision.report.session_report aegis_provision.report.status_report
-aegis_provision.workers.process_pool aegis_provision.demo
+aegis_provision.transport.http_messages aegis_provision.transport.ssh.port_forward
+aegis_provision.aegis.yaml_values
+aegis_provision.inputs.env_file aegis_provision.workers.process_pool aegis_provision.demo
 """
 OFFLINE = "paramiko cryptography importlib.resources aegis_provision.transport.ssh.handshake"
 LOADED = """

@@ -26,7 +26,6 @@ from aegis_provision.transport.ssh.paramiko_internals import (
     ChannelRefusedError,
     open_connection,
 )
-from aegis_provision.transport.ssh.port_forward import why_refused
 from aegis_provision.transport.ssh.proxy_command import connect_hop
 from aegis_provision.transport.ssh.version_exchange import say_version
 from aegis_provision.values import dataclass
@@ -164,6 +163,8 @@ def _refused(bastion: str, hop: Hop, refusal: ChannelRefusedError) -> Unreachabl
             f"{_ELSEWHERE}; sshd's own limit of files (ulimit -n) counts each host behind it",
             passing=Passing.SOON,
         )
+    from aegis_provision.transport.ssh.port_forward import why_refused
+
     reason, passing = _REASONS.get(why_refused(refusal).cause, ("", None))
     words = f"{bastion} can't connect to {address}{reason and f': {reason}'}"
     return Unreachable(THROUGH, words, _ELSEWHERE, passing=passing)

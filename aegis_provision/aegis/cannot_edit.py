@@ -1,0 +1,7 @@
+"""An edit of Aegis' file that is refused, whatever the file is written in."""
+
+from __future__ import annotations
+
+
+class CannotEditError(ValueError):
+    """An edit that can't be made in place; the message says why, and shows no value."""
